@@ -1,0 +1,97 @@
+//! What the configuration declares, valid by construction: the output of `config::load`, the input of the planner.
+
+use std::collections::BTreeMap;
+
+use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName};
+use simdb_state::object::{EndpointTarget, EngineKind, ReplicationMode};
+
+use crate::diagnostic::Span;
+
+/// Everything one configuration declares.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Desired {
+    /// How the local platform is set up.
+    pub local: LocalSettings,
+    /// The networks by name.
+    pub networks: BTreeMap<NetworkName, NetworkSpec>,
+    /// The clusters by name.
+    pub clusters: BTreeMap<ClusterName, ClusterSpec>,
+}
+
+/// The `provider "local"` block; every value has a default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalSettings {
+    /// The system user that servers run as where simdb is root; absent, `postgres`.
+    pub run_as: Option<String>,
+    /// Where data lives; absent, `.simdb` beside the configuration, or `/var/lib/simdb/<lineage>` as root.
+    pub data_root: Option<String>,
+    /// The first and last TCP port that nodes without a `port` may get; absent, the planner's default range.
+    pub ports: Option<(u16, u16)>,
+    /// Where to look for the engines' programs before the usual places.
+    pub binaries: Vec<String>,
+}
+
+/// A `network` block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkSpec {
+    /// The addresses nodes get, in CIDR notation.
+    pub subnet: Option<String>,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// A `cluster` block. It has at least one node, and `primary`, where given, is one of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterSpec {
+    /// The network its nodes are in; it is declared.
+    pub network: NetworkName,
+    /// What it runs.
+    pub engine: EngineKind,
+    /// The engine's major version; absent, the newest found, then kept.
+    pub version: Option<u16>,
+    /// When a commit is acknowledged.
+    pub replication: ReplicationMode,
+    /// The nodes, `count` expanded, in the order of their names.
+    pub nodes: BTreeMap<NodeName, NodeSpec>,
+    /// The node declared first: the primary of a new cluster without a pin.
+    pub first: NodeName,
+    /// The `primary` attribute.
+    pub primary: Option<NodeName>,
+    /// The endpoints by name.
+    pub endpoints: BTreeMap<EndpointName, EndpointSpec>,
+    /// Where it is declared.
+    pub spans: ClusterSpans,
+}
+
+/// Where the parts of a cluster are declared, for the planner's diagnostics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterSpans {
+    /// The `cluster` block's header.
+    pub cluster: Span,
+    /// The `version` attribute of its engine.
+    pub version: Option<Span>,
+    /// The `primary` attribute.
+    pub primary: Option<Span>,
+}
+
+/// One node of a cluster, with the cluster's settings merged in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeSpec {
+    /// The TCP port; absent, the planner takes the lowest free one.
+    pub port: Option<u16>,
+    /// The engine's parameters, the node's over the cluster's. Values are written as a user would write them.
+    pub parameters: BTreeMap<String, String>,
+    /// Where it is declared.
+    pub span: Span,
+    /// The `port` attribute.
+    pub port_span: Option<Span>,
+}
+
+/// An `endpoint` block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndpointSpec {
+    /// What it leads to.
+    pub target: EndpointTarget,
+    /// Where it is declared.
+    pub span: Span,
+}

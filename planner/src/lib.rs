@@ -1,0 +1,8 @@
+//! Text and facts in, a plan out.
+
+pub mod config;
+pub mod desired;
+pub mod diagnostic;
+pub mod observed;
+pub mod plan;
+pub mod planner;

@@ -1,0 +1,172 @@
+//! What was seen of the world: facts, without a verdict.
+//!
+//! *Unknown* is a value of its own: what could not be looked at never causes a change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::instance::ServiceEntry;
+use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::object::{EngineKind, Listen};
+
+/// Everything that was seen, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// What the platform offers.
+    pub platform: PlatformFacts,
+    /// The nodes that were looked at. A node without an entry was not looked at.
+    pub nodes: BTreeMap<NodeAddress, Observation<NodeFacts>>,
+    /// The endpoints that were looked at.
+    pub endpoints: BTreeMap<EndpointAddress, Observation<ServiceEntry>>,
+}
+
+/// What came of looking at something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observation<T> {
+    /// It could not be looked at, and why not.
+    Unknown(String),
+    /// There is nothing.
+    Absent,
+    /// There it is.
+    Seen(T),
+}
+
+impl<T> Observation<T> {
+    /// Returns what was seen, where anything was.
+    pub fn seen(&self) -> Option<&T> {
+        match self {
+            Observation::Seen(facts) => Some(facts),
+            Observation::Unknown(_) | Observation::Absent => None,
+        }
+    }
+}
+
+/// What the platform offers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlatformFacts {
+    /// The major versions whose programs were found, per engine, with where (a directory, an image).
+    pub engines: BTreeMap<EngineKind, BTreeMap<u16, String>>,
+    /// Where programs were looked for, for messages.
+    pub searched: Vec<String>,
+    /// TCP ports that something listens on, with who where that is known (`postgres (pid 812)`).
+    pub busy_ports: BTreeMap<u16, String>,
+    /// Why the platform cannot be used as it is, each a sentence with a way out.
+    pub problems: BTreeSet<String>,
+}
+
+/// What is on one node. "Home" is the directory that the platform gave it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeFacts {
+    /// Its server process.
+    pub process: ProcessFacts,
+    /// Where the server that was last started from this home listens, as the platform noted it.
+    pub listen: Option<Listen>,
+    /// The generations of complete data directories found (`data-1` is 1).
+    pub generations: BTreeSet<u32>,
+    /// Whether an unfinished data directory was found.
+    pub partial: bool,
+    /// The control data of the newest complete data directory.
+    pub control: Option<ControlData>,
+    /// What the running server says of itself; unknown where it does not answer.
+    pub server: Option<Observation<ServerFacts>>,
+}
+
+/// A node's server process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessFacts {
+    /// None runs.
+    #[default]
+    Down,
+    /// It runs.
+    Running {
+        /// Its process number.
+        pid: u32,
+    },
+}
+
+/// The part of `pg_controldata` that matters: what a data directory is, without its server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlData {
+    /// Whose data it is.
+    pub system_identifier: SystemIdentifier,
+    /// `Database cluster state`: `in production`, `shut down`, `in archive recovery`, …
+    pub state: String,
+    /// The timeline of the last checkpoint.
+    pub timeline: u32,
+    /// The last checkpoint.
+    pub checkpoint: Lsn,
+}
+
+/// What a running server says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerFacts {
+    /// Whether it only replays.
+    pub in_recovery: bool,
+    /// Whose data it serves.
+    pub system_identifier: SystemIdentifier,
+    /// The timeline it writes or replays.
+    pub timeline: u32,
+    /// The last position it wrote (a primary) or received or replayed, whichever is further (a standby).
+    pub position: Lsn,
+    /// The last position it replayed; on a primary the same as `position`.
+    pub replayed: Lsn,
+    /// Whether replay is paused.
+    pub replay_paused: bool,
+    /// Seconds since the last replayed transaction; absent on a primary and where nothing is behind.
+    pub replay_lag_seconds: Option<f64>,
+    /// Those who stream from it, by `application_name`.
+    pub senders: BTreeMap<String, SenderFacts>,
+    /// Its replication slots by name.
+    pub slots: BTreeMap<String, SlotFacts>,
+    /// What it streams from.
+    pub receiver: Option<ReceiverFacts>,
+    /// The attributes of its logins by name.
+    pub users: BTreeMap<String, UserFacts>,
+}
+
+/// One row of `pg_stat_replication`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SenderFacts {
+    /// `startup`, `catchup`, `streaming`, …
+    pub state: String,
+    /// `async`, `potential`, `sync` or `quorum`.
+    pub sync_state: String,
+    /// What it has flushed.
+    pub flushed: Option<Lsn>,
+    /// What it has replayed.
+    pub replayed: Option<Lsn>,
+}
+
+/// One row of `pg_replication_slots`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotFacts {
+    /// Whether somebody streams through it.
+    pub active: bool,
+    /// `reserved`, `extended`, `unreserved` or `lost`.
+    pub wal_status: Option<String>,
+}
+
+/// The row of `pg_stat_wal_receiver`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiverFacts {
+    /// `streaming`, `waiting`, …
+    pub status: String,
+    /// The host it streams from.
+    pub host: String,
+    /// The port it streams from.
+    pub port: u16,
+    /// The slot it streams through.
+    pub slot: Option<String>,
+}
+
+/// A row of `pg_roles`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserFacts {
+    /// Whether it may connect.
+    pub login: bool,
+    /// Whether it may stream the log.
+    pub replication: bool,
+}

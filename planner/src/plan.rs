@@ -1,0 +1,308 @@
+//! The plan: reviewable changes, and the steps that make them, order included. Data only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use simdb_state::address::{Address, EndpointAddress, NodeAddress, UserAddress};
+use simdb_state::delta::Delta;
+use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::name::{ClusterName, NetworkName};
+use simdb_state::object::{Slot, User};
+use simdb_state::sensitive::SecretName;
+
+/// The format of a plan document.
+pub const FORMAT: u32 = 1;
+
+/// Changes, the steps that make them, and what the planner has to say about both.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// What people review, by address.
+    pub changes: Vec<Change>,
+    /// What the executor runs. A step's id is its index, and it comes after all steps it waits for.
+    pub steps: Vec<Step>,
+    /// What the planner noticed and does not act on, each a sentence.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Returns whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.changes.is_empty()
+    }
+
+    /// Returns the worst impact of all steps.
+    pub fn impact(&self) -> Impact {
+        self.steps.iter().map(|step| step.impact).max().unwrap_or_default()
+    }
+}
+
+/// What happens to one address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// What it happens to.
+    pub address: Address,
+    /// What happens.
+    pub action: ChangeAction,
+    /// Why, as a fragment that follows "because"; absent where the configuration simply asks for it.
+    pub reason: Option<String>,
+    /// The attributes, in the order they are shown; unchanged ones have equal sides.
+    pub attributes: Vec<AttributeChange>,
+}
+
+/// What happens to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeAction {
+    /// It comes to be.
+    Create,
+    /// It is changed in place.
+    Update,
+    /// It goes.
+    Delete,
+}
+
+/// One attribute before and after.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttributeChange {
+    /// Its name, dotted where it is nested: `role`, `parameters.max_connections`.
+    pub name: String,
+    /// What it was; absent where it was not there.
+    pub before: Option<Shown>,
+    /// What it will be; absent where it will not be there.
+    pub after: Option<Shown>,
+}
+
+/// A value as a reader of a plan may see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shown {
+    /// The value.
+    Value(serde_json::Value),
+    /// Only the apply will tell: `(known after apply)`.
+    KnownAfterApply,
+    /// The apply makes it up, and nobody is shown it: `(generated at apply)`.
+    GeneratedAtApply,
+    /// Nobody is shown it: `(sensitive value)`.
+    Sensitive,
+}
+
+/// What a step costs those who use the cluster; the last is the worst.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Impact {
+    /// Nobody notices.
+    #[default]
+    None,
+    /// A server reads its configuration again.
+    Reload,
+    /// A server restarts, and its sessions end.
+    Restart,
+    /// Writes wait.
+    WritePause,
+    /// Nothing can be written until it is over.
+    Downtime,
+    /// Data is gone for good.
+    DataLoss,
+}
+
+impl fmt::Display for Impact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Impact::None => "none",
+            Impact::Reload => "reload",
+            Impact::Restart => "restart",
+            Impact::WritePause => "write-pause",
+            Impact::Downtime => "downtime",
+            Impact::DataLoss => "data-loss",
+        })
+    }
+}
+
+/// The place of a step in [`Plan::steps`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub u32);
+
+impl StepId {
+    /// Returns the place as an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One thing the executor does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// What it is about.
+    pub address: Address,
+    /// What is done.
+    pub action: Action,
+    /// The steps that are done before it.
+    pub after: BTreeSet<StepId>,
+    /// What it costs.
+    pub impact: Impact,
+    /// Why it is there, as a fragment that follows "because".
+    pub reason: String,
+    /// What it changes in the record.
+    pub delta: Delta,
+    /// Secrets that are made up when the step starts, unless the state has them already.
+    pub generates: BTreeSet<SecretName>,
+}
+
+/// Where a server is reached as the superuser, and under which node's address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// The node.
+    pub node: NodeAddress,
+    /// Where it listens.
+    pub listen: simdb_state::object::Listen,
+    /// The superuser's password.
+    pub password: SecretName,
+}
+
+/// What a step does. Rows of the step table in the crate documentation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Action {
+    /// Makes a network.
+    Network {
+        /// The network.
+        network: NetworkName,
+    },
+    /// Makes empty data and starts a server on it that writes.
+    Primary {
+        /// Makes the data.
+        initdb: TaskSpec,
+        /// The server.
+        instance: InstanceSpec,
+        /// How it is reached.
+        server: Server,
+    },
+    /// Makes or changes the login that standbys stream with.
+    ReplicationUser {
+        /// The login.
+        user: UserAddress,
+        /// Its attributes.
+        attributes: User,
+        /// Its password.
+        password: SecretName,
+        /// The server it is made on.
+        server: Server,
+    },
+    /// Makes a replication slot that keeps the log from now on.
+    Slot {
+        /// The node the slot is for.
+        node: NodeAddress,
+        /// The slot.
+        slot: Slot,
+        /// The server it is made on.
+        server: Server,
+    },
+    /// Copies another node's data.
+    Basebackup {
+        /// The node that gets the data.
+        node: NodeAddress,
+        /// Copies it and verifies the copy.
+        task: TaskSpec,
+        /// The directory below the home that the copy ends up in.
+        data: String,
+    },
+    /// Starts a server that replays what another node writes, and waits until it streams.
+    Standby {
+        /// The server.
+        instance: InstanceSpec,
+        /// How it is reached.
+        server: Server,
+        /// The server it streams from.
+        upstream: Server,
+        /// The name under which the upstream sees it.
+        application_name: String,
+    },
+    /// Starts a server that is down, as it was.
+    Start {
+        /// The server.
+        instance: InstanceSpec,
+        /// How it is reached.
+        server: Server,
+        /// Whether it must come up writing (a primary) or replaying (a standby).
+        in_recovery: bool,
+    },
+    /// Proves that every standby receives and replays what the primary commits.
+    VerifySync {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The primary.
+        primary: Server,
+        /// The standbys by `application_name`, each with the slot it streams through.
+        standbys: BTreeMap<String, Server>,
+    },
+    /// Lets an endpoint lead to its target.
+    Endpoint {
+        /// The endpoint.
+        endpoint: EndpointAddress,
+        /// Where it leads.
+        entry: ServiceEntry,
+    },
+    /// Stops a node's server and removes its data.
+    DropNode {
+        /// The node.
+        node: NodeAddress,
+    },
+    /// Removes a slot that nobody needs any more.
+    DropSlot {
+        /// The node the slot was for.
+        node: NodeAddress,
+        /// The slot.
+        slot: Slot,
+        /// The server that keeps it.
+        server: Server,
+    },
+    /// Removes an endpoint's entry.
+    DropEndpoint {
+        /// The endpoint.
+        endpoint: EndpointAddress,
+        /// The name of its entry.
+        name: String,
+    },
+    /// Forgets a login whose server goes with it.
+    DropUser {
+        /// The login.
+        user: UserAddress,
+    },
+    /// Forgets a cluster whose nodes are gone, with its secrets.
+    DropCluster {
+        /// The cluster.
+        cluster: ClusterName,
+    },
+    /// Removes a network.
+    DropNetwork {
+        /// The network.
+        network: NetworkName,
+    },
+}
+
+impl Action {
+    /// Returns the step's name, as the step table and every view spell it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::Network { .. } => "network",
+            Action::Primary { .. } => "primary",
+            Action::ReplicationUser { .. } => "replication-user",
+            Action::Slot { .. } => "slot",
+            Action::Basebackup { .. } => "basebackup",
+            Action::Standby { .. } => "standby",
+            Action::Start { .. } => "start",
+            Action::VerifySync { .. } => "verify-sync",
+            Action::Endpoint { .. } => "endpoint",
+            Action::DropNode { .. } => "drop-node",
+            Action::DropSlot { .. } => "drop-slot",
+            Action::DropEndpoint { .. } => "drop-endpoint",
+            Action::DropUser { .. } => "drop-user",
+            Action::DropCluster { .. } => "drop-cluster",
+            Action::DropNetwork { .. } => "drop-network",
+        }
+    }
+}

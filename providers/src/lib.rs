@@ -1,0 +1,8 @@
+//! Effects: what the planner wrote down is done here, and what is there is looked at.
+
+pub mod effects;
+pub mod event;
+pub mod executor;
+pub mod observe;
+pub mod platform;
+pub mod postgresql;

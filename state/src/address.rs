@@ -1,0 +1,271 @@
+//! Addresses: the same text in the configuration, the state, `-target` and JSON.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::name::{ClusterName, EndpointName, NetworkName, NodeName, UserName};
+
+/// One node of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeAddress {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The node in it.
+    pub node: NodeName,
+}
+
+/// One login of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserAddress {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The login in it.
+    pub user: UserName,
+}
+
+/// One endpoint of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointAddress {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The endpoint in it.
+    pub endpoint: EndpointName,
+}
+
+/// Whatever can be recorded, changed and shown: `network.lan`, `cluster.orders.node.r[0]`.
+///
+/// Addresses sort by network first, then cluster by cluster, so that what belongs together is read together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// `network.NAME`
+    Network(NetworkName),
+    /// `cluster.NAME`
+    Cluster(ClusterName),
+    /// `cluster.NAME.node.NODE`
+    Node(NodeAddress),
+    /// `cluster.NAME.user.USER`
+    User(UserAddress),
+    /// `cluster.NAME.endpoint.ENDPOINT`
+    Endpoint(EndpointAddress),
+}
+
+impl Address {
+    /// Returns the cluster the address belongs to; a network belongs to none.
+    pub fn cluster(&self) -> Option<&ClusterName> {
+        match self {
+            Address::Network(_) => None,
+            Address::Cluster(cluster) => Some(cluster),
+            Address::Node(address) => Some(&address.cluster),
+            Address::User(address) => Some(&address.cluster),
+            Address::Endpoint(address) => Some(&address.cluster),
+        }
+    }
+
+    /// Returns the kind of thing at the address: `network`, `cluster`, `node`, `user` or `endpoint`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Address::Network(_) => "network",
+            Address::Cluster(_) => "cluster",
+            Address::Node(_) => "node",
+            Address::User(_) => "user",
+            Address::Endpoint(_) => "endpoint",
+        }
+    }
+
+    /// Returns the last part of the address: the thing's own name.
+    pub fn name(&self) -> String {
+        match self {
+            Address::Network(name) => name.to_string(),
+            Address::Cluster(name) => name.to_string(),
+            Address::Node(address) => address.node.to_string(),
+            Address::User(address) => address.user.to_string(),
+            Address::Endpoint(address) => address.endpoint.to_string(),
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Address::Network(_) => 0,
+            Address::Cluster(_) => 1,
+            Address::Node(_) => 2,
+            Address::User(_) => 3,
+            Address::Endpoint(_) => 4,
+        }
+    }
+}
+
+impl Ord for Address {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_kind = || match (self, other) {
+            (Address::Network(a), Address::Network(b)) => a.cmp(b),
+            (Address::Node(a), Address::Node(b)) => a.cmp(b),
+            (Address::User(a), Address::User(b)) => a.cmp(b),
+            (Address::Endpoint(a), Address::Endpoint(b)) => a.cmp(b),
+            _ => self.rank().cmp(&other.rank()),
+        };
+        self.cluster().cmp(&other.cluster()).then_with(by_kind)
+    }
+}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Why a text is not an address.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AddressError {
+    /// The text has none of the known shapes.
+    #[error("address {0:?} must look like network.NAME, cluster.NAME or cluster.NAME.node.NODE")]
+    Shape(String),
+    /// One of the names in it is not a name.
+    #[error(transparent)]
+    Name(#[from] crate::name::NameError),
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let parts: Vec<&str> = text.split('.').collect();
+        Ok(match parts[..] {
+            ["network", name] => Address::Network(name.parse()?),
+            ["cluster", name] => Address::Cluster(name.parse()?),
+            ["cluster", cluster, "node", node] => Address::Node(NodeAddress {
+                cluster: cluster.parse()?,
+                node: node.parse()?,
+            }),
+            ["cluster", cluster, "user", user] => Address::User(UserAddress {
+                cluster: cluster.parse()?,
+                user: user.parse()?,
+            }),
+            ["cluster", cluster, "endpoint", endpoint] => Address::Endpoint(EndpointAddress {
+                cluster: cluster.parse()?,
+                endpoint: endpoint.parse()?,
+            }),
+            _ => return Err(AddressError::Shape(text.to_owned())),
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Network(name) => write!(f, "network.{name}"),
+            Address::Cluster(name) => write!(f, "cluster.{name}"),
+            Address::Node(address) => address.fmt(f),
+            Address::User(address) => address.fmt(f),
+            Address::Endpoint(address) => address.fmt(f),
+        }
+    }
+}
+
+macro_rules! part_of_cluster {
+    ($type:ident, $kind:literal, $field:ident, $variant:ident) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!("cluster.{}.", $kind, ".{}"), self.cluster, self.$field)
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = AddressError;
+
+            fn from_str(text: &str) -> Result<Self, AddressError> {
+                match text.parse()? {
+                    Address::$variant(address) => Ok(address),
+                    _ => Err(AddressError::Shape(text.to_owned())),
+                }
+            }
+        }
+
+        impl From<$type> for Address {
+            fn from(address: $type) -> Address {
+                Address::$variant(address)
+            }
+        }
+    };
+}
+
+part_of_cluster!(NodeAddress, "node", node, Node);
+part_of_cluster!(UserAddress, "user", user, User);
+part_of_cluster!(EndpointAddress, "endpoint", endpoint, Endpoint);
+
+macro_rules! serde_as_text {
+    ($($type:ident)*) => {$(
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+serde_as_text!(Address NodeAddress UserAddress EndpointAddress);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_reads_back_as_it_is_written() {
+        for text in [
+            "network.lan",
+            "cluster.orders",
+            "cluster.orders.node.a",
+            "cluster.orders.node.r[0]",
+            "cluster.orders.user.app",
+            "cluster.orders.endpoint.rw",
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        for bad in [
+            "",
+            "lan",
+            "network",
+            "network.a.b",
+            "cluster.orders.node",
+            "cluster.orders.slot.x",
+            "cluster.O",
+        ] {
+            assert!(bad.parse::<Address>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_sort_cluster_by_cluster() {
+        let mut all: Vec<Address> = [
+            "cluster.b.node.a",
+            "cluster.a.user.u",
+            "cluster.b",
+            "network.z",
+            "cluster.a.node.n",
+        ]
+        .iter()
+        .map(|text| text.parse().unwrap())
+        .collect();
+        all.sort();
+        let texts: Vec<String> = all.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "network.z",
+                "cluster.a.node.n",
+                "cluster.a.user.u",
+                "cluster.b",
+                "cluster.b.node.a"
+            ]
+        );
+    }
+}

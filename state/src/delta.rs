@@ -1,0 +1,190 @@
+//! What one step changes in the record.
+//!
+//! A step carries its delta from the moment it is planned. The executor commits it, filled with what the step found out
+//! ([`Outputs`]), when the effect is done; the simulator folds the same delta; so neither can drift from the other.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::{Address, EndpointAddress, NodeAddress, UserAddress};
+use crate::lsn::{Lsn, SystemIdentifier};
+use crate::name::{ClusterName, NetworkName};
+use crate::object::{
+    Cluster, Data, Election, Endpoint, Listen, Network, Node, Origin, Power, Role, Slot, State, Term, User, Verified,
+};
+
+/// The new value of one recorded attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edit {
+    /// The network exists.
+    Network(NetworkName, Network),
+    /// The cluster exists, and is this.
+    Cluster(ClusterName, Cluster),
+    /// The cluster is led by this election's winner.
+    Election(ClusterName, Election),
+    /// The node holds new data; its system identifier comes from [`Outputs::system_identifier`].
+    Data {
+        /// The node.
+        node: NodeAddress,
+        /// The number of its data directory.
+        generation: u32,
+        /// Where the data came from.
+        origin: Origin,
+    },
+    /// The node's server listens there, with these parameters.
+    Instance {
+        /// The node.
+        node: NodeAddress,
+        /// Where it listens.
+        listen: Listen,
+        /// The declared parameters.
+        parameters: BTreeMap<String, String>,
+    },
+    /// The node has this role.
+    Role(NodeAddress, Role),
+    /// The node has this slot on its upstream, or none.
+    Slot(NodeAddress, Option<Slot>),
+    /// The node's server runs, or does not.
+    Power(NodeAddress, Power),
+    /// The login exists, and is this.
+    User(UserAddress, User),
+    /// The endpoint leads there.
+    Endpoint(EndpointAddress, Endpoint),
+    /// Replication was proven on this topology; the marker comes from [`Outputs::marker`].
+    Verified {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The digest of the topology.
+        topology: String,
+        /// The term.
+        term: Term,
+    },
+    /// The last proof no longer holds.
+    Unverified(ClusterName),
+    /// Nothing is at the address any more. A cluster's election goes with it.
+    Drop(Address),
+}
+
+/// What one step changes in the record, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Delta(pub Vec<Edit>);
+
+/// What a step found out while it ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outputs {
+    /// Whose data was made or copied.
+    pub system_identifier: Option<SystemIdentifier>,
+    /// Where the marker of a verification stands.
+    pub marker: Option<Lsn>,
+}
+
+impl Edit {
+    /// Returns what the edit changes.
+    pub fn address(&self) -> Address {
+        match self {
+            Edit::Network(name, _) => Address::Network(name.clone()),
+            Edit::Cluster(name, _) | Edit::Election(name, _) | Edit::Unverified(name) => Address::Cluster(name.clone()),
+            Edit::Verified { cluster, .. } => Address::Cluster(cluster.clone()),
+            Edit::Data { node, .. } | Edit::Instance { node, .. } => node.clone().into(),
+            Edit::Role(node, _) | Edit::Slot(node, _) | Edit::Power(node, _) => node.clone().into(),
+            Edit::User(user, _) => user.clone().into(),
+            Edit::Endpoint(endpoint, _) => endpoint.clone().into(),
+            Edit::Drop(address) => address.clone(),
+        }
+    }
+}
+
+impl State {
+    /// Folds a delta into the record, in memory.
+    pub fn apply(&mut self, delta: &Delta, outputs: &Outputs) {
+        for edit in &delta.0 {
+            self.apply_edit(edit, outputs);
+        }
+    }
+
+    fn apply_edit(&mut self, edit: &Edit, outputs: &Outputs) {
+        match edit {
+            Edit::Network(name, network) => {
+                self.networks.insert(name.clone(), network.clone());
+            }
+            Edit::Cluster(name, cluster) => {
+                self.clusters.insert(name.clone(), cluster.clone());
+            }
+            Edit::Election(name, election) => {
+                self.elections.insert(name.clone(), election.clone());
+            }
+            Edit::Data {
+                node,
+                generation,
+                origin,
+            } => {
+                // A step that makes data always says whose; without it the record would name data nobody has seen.
+                let Some(system_identifier) = outputs.system_identifier else {
+                    return;
+                };
+                self.node(node).data = Some(Data {
+                    generation: *generation,
+                    system_identifier,
+                    origin: origin.clone(),
+                });
+            }
+            Edit::Instance {
+                node,
+                listen,
+                parameters,
+            } => {
+                let node = self.node(node);
+                node.listen = Some(*listen);
+                node.parameters.clone_from(parameters);
+            }
+            Edit::Role(node, role) => self.node(node).role = Some(role.clone()),
+            Edit::Slot(node, slot) => self.node(node).slot.clone_from(slot),
+            Edit::Power(node, power) => self.node(node).power = *power,
+            Edit::User(address, user) => {
+                self.users.insert(address.clone(), user.clone());
+            }
+            Edit::Endpoint(address, endpoint) => {
+                self.endpoints.insert(address.clone(), endpoint.clone());
+            }
+            Edit::Verified {
+                cluster,
+                topology,
+                term,
+            } => {
+                if let (Some(cluster), Some(marker)) = (self.clusters.get_mut(cluster), outputs.marker) {
+                    cluster.verified = Some(Verified {
+                        topology: topology.clone(),
+                        term: *term,
+                        marker,
+                    });
+                }
+            }
+            Edit::Unverified(cluster) => {
+                if let Some(cluster) = self.clusters.get_mut(cluster) {
+                    cluster.verified = None;
+                }
+            }
+            Edit::Drop(address) => self.remove(address),
+        }
+    }
+
+    fn node(&mut self, address: &NodeAddress) -> &mut Node {
+        self.nodes.entry(address.clone()).or_default()
+    }
+
+    fn remove(&mut self, address: &Address) {
+        match address {
+            Address::Network(name) => drop(self.networks.remove(name)),
+            Address::Cluster(name) => {
+                self.clusters.remove(name);
+                self.elections.remove(name);
+            }
+            Address::Node(address) => drop(self.nodes.remove(address)),
+            Address::User(address) => drop(self.users.remove(address)),
+            Address::Endpoint(address) => drop(self.endpoints.remove(address)),
+        }
+    }
+}

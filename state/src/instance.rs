@@ -1,0 +1,153 @@
+//! What a platform runs: servers and one-off tasks, with no engine words and no platform words in them.
+//!
+//! Everything lives under the *home* of a node, a directory that each platform places where it likes. Texts are made of
+//! parts, so that the planner can write them without knowing that place and without ever holding a secret. An argument
+//! has no part for secrets: what is on a command line can be read by every process of the machine.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::object::{EngineKind, Listen};
+use crate::sensitive::SecretName;
+
+/// A piece of an argument.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArgumentPart {
+    /// As it stands.
+    Text(String),
+    /// The absolute path of the node's home.
+    Home,
+}
+
+/// One argument of a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Argument(pub Vec<ArgumentPart>);
+
+impl Argument {
+    /// Makes an argument of plain text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self(vec![ArgumentPart::Text(text.into())])
+    }
+
+    /// Makes an argument that is `before`, then a path below the node's home.
+    pub fn below_home(before: impl Into<String>, path: &str) -> Self {
+        Self(vec![
+            ArgumentPart::Text(before.into()),
+            ArgumentPart::Home,
+            ArgumentPart::Text(format!("/{path}")),
+        ])
+    }
+
+    /// Returns the argument as text, with the home put in.
+    pub fn render(&self, home: &str) -> String {
+        let part = |part: &ArgumentPart| match part {
+            ArgumentPart::Text(text) => text.clone(),
+            ArgumentPart::Home => home.to_owned(),
+        };
+        self.0.iter().map(part).collect()
+    }
+}
+
+/// A piece of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilePart {
+    /// As it stands.
+    Text(String),
+    /// The absolute path of the node's home.
+    Home,
+    /// A password in clear, for files that a client reads (a passfile).
+    Secret(SecretName),
+    /// The SCRAM-SHA-256 verifier of a password, as `initdb --pwfile` takes it in place of the password.
+    ScramVerifier(SecretName),
+}
+
+/// The text of a file. Every file is written with mode 0600, atomically.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FileText(pub Vec<FilePart>);
+
+impl FileText {
+    /// Makes a file of plain text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self(vec![FilePart::Text(text.into())])
+    }
+
+    /// Returns the names of the secrets that the file holds.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretName> {
+        self.0.iter().filter_map(|part| match part {
+            FilePart::Secret(name) | FilePart::ScramVerifier(name) => Some(name),
+            FilePart::Text(_) | FilePart::Home => None,
+        })
+    }
+}
+
+/// A program of an engine, such as `initdb` of PostgreSQL 15. Where it is found is the platform's business.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// The engine.
+    pub engine: EngineKind,
+    /// Its major version.
+    pub version: u16,
+    /// The program's file name.
+    pub program: String,
+    /// What it is called with.
+    pub arguments: Vec<Argument>,
+}
+
+/// A server that runs until it is stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceSpec {
+    /// What is run.
+    pub command: Command,
+    /// Files by path below the home. They are all in place before the server starts.
+    pub files: BTreeMap<String, FileText>,
+    /// The directory below the home that holds the data; it exists, or the server is not started.
+    pub data: String,
+    /// Where the server listens.
+    pub listen: Listen,
+}
+
+/// A task that runs to its end on the home of a node whose server is down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// What the task is called in messages and logs: `initdb`, `basebackup`.
+    pub name: String,
+    /// What is run, one after the other; the first failure ends the task.
+    pub commands: Vec<Command>,
+    /// Files by path below the home, written before the first command.
+    pub files: BTreeMap<String, FileText>,
+    /// Files of `files` that nobody needs once the task is over.
+    pub temporary: Vec<String>,
+    /// The directory below the home that the task makes. The commands make it as `<product>.partial`; the platform
+    /// renames it when all of them have succeeded. A product that exists is complete, and its task is not run again; a
+    /// partial one is somebody's unfinished work and is removed first.
+    pub product: Option<String>,
+}
+
+impl TaskSpec {
+    /// Returns the name under which the commands make a product.
+    pub fn partial(product: &str) -> String {
+        format!("{product}.partial")
+    }
+}
+
+/// An entry of the project's connection service file: where `service=NAME` leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceEntry {
+    /// The name after `service=`.
+    pub name: String,
+    /// Where the servers listen, the preferred one first.
+    pub hosts: Vec<Listen>,
+    /// The database to connect to.
+    pub database: String,
+    /// libpq's `target_session_attrs`.
+    pub session: String,
+}
+
+/// The address a server of this machine listens on unless its network has a subnet.
+pub const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);

@@ -1,0 +1,224 @@
+//! Names of things, each a type of its own; `FromStr` is the validation.
+//!
+//! A name starts with a lower-case letter and holds up to 30 lower-case letters, digits and hyphens, so that it is
+//! legal as a container, host and file name as it stands, and as a slot and `application_name` once `-` becomes `_`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The longest name, so that cluster, node and index together stay under a host name's 63 characters.
+pub const MAX_LENGTH: usize = 30;
+
+/// Why a text is not a name.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "{kind} name {text:?} must start with a lower-case letter and hold at most {MAX_LENGTH} lower-case letters, digits and hyphens"
+)]
+pub struct NameError {
+    kind: &'static str,
+    text: String,
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= MAX_LENGTH
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $type:ident = $kind:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// Returns the name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                if is_name(text) { Ok(Self(text.to_owned())) } else { Err(NameError { kind: $kind, text: text.to_owned() }) }
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> String {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+    )*};
+}
+
+names! {
+    /// The name of a network.
+    NetworkName = "network";
+    /// The name of a cluster.
+    ClusterName = "cluster";
+    /// The name of a node block; with `count` several nodes share it.
+    NodeBlock = "node";
+    /// The name of a login in the database.
+    UserName = "user";
+    /// The name of an endpoint.
+    EndpointName = "endpoint";
+}
+
+/// The name of one node: `a`, or `r[0]` where its block has a `count`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NodeName {
+    block: NodeBlock,
+    index: Option<u32>,
+}
+
+impl NodeName {
+    /// Names the node of a block without `count`.
+    pub fn single(block: NodeBlock) -> Self {
+        Self { block, index: None }
+    }
+
+    /// Names one node of a block with `count`.
+    pub fn indexed(block: NodeBlock, index: u32) -> Self {
+        Self {
+            block,
+            index: Some(index),
+        }
+    }
+
+    /// Returns the block the node comes from.
+    pub fn block(&self) -> &NodeBlock {
+        &self.block
+    }
+
+    /// Returns the node's place in its block, where the block has a `count`.
+    pub fn index(&self) -> Option<u32> {
+        self.index
+    }
+
+    /// Returns the name as a host, container and directory name: `r[0]` is `r-0`.
+    pub fn host(&self) -> String {
+        match self.index {
+            None => self.block.to_string(),
+            Some(index) => format!("{}-{index}", self.block),
+        }
+    }
+
+    /// Returns the name as a replication slot and `application_name`, which allow no hyphen: `r[0]` is `r_0`.
+    pub fn identifier(&self) -> String {
+        self.host().replace('-', "_")
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            None => f.pad(self.block.as_str()),
+            Some(index) => f.pad(&format!("{}[{index}]", self.block)),
+        }
+    }
+}
+
+impl FromStr for NodeName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let wrong = || NameError {
+            kind: "node",
+            text: text.to_owned(),
+        };
+        let Some((block, rest)) = text.split_once('[') else {
+            return Ok(Self::single(text.parse()?));
+        };
+        let digits = rest.strip_suffix(']').ok_or_else(wrong)?;
+        let index: u32 = digits.parse().map_err(|_| wrong())?;
+        // `r[00]` and `r[+1]` parse as numbers, and would be second spellings of one node.
+        if index.to_string() != digits {
+            return Err(wrong());
+        }
+        Ok(Self::indexed(block.parse().map_err(|_| wrong())?, index))
+    }
+}
+
+impl TryFrom<String> for NodeName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<NodeName> for String {
+    fn from(name: NodeName) -> String {
+        name.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_lower_case_letters_digits_and_hyphens() {
+        for good in ["a", "orders", "r-0", "a23456789012345678901234567890"] {
+            assert!(good.parse::<ClusterName>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "A",
+            "0a",
+            "-a",
+            "a_b",
+            "a.b",
+            "a2345678901234567890123456789012",
+            "ä",
+        ] {
+            assert!(bad.parse::<ClusterName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_node_name_has_one_spelling() {
+        let node: NodeName = "r[10]".parse().unwrap();
+        assert_eq!(
+            (node.to_string(), node.host(), node.identifier()),
+            ("r[10]".into(), "r-10".into(), "r_10".into())
+        );
+        for bad in ["r[", "r[]", "r[01]", "r[+1]", "r[-1]", "r[1]x", "[1]", "r[4294967296]"] {
+            assert!(bad.parse::<NodeName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nodes_sort_by_number_not_by_text() {
+        let mut nodes: Vec<NodeName> = ["r[10]", "r[2]", "a"].iter().map(|n| n.parse().unwrap()).collect();
+        nodes.sort();
+        assert_eq!(
+            nodes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["a", "r[2]", "r[10]"]
+        );
+    }
+}

@@ -1,0 +1,322 @@
+//! The recorded objects: one type per kind of address, and [`State`], which holds them all.
+//!
+//! A field is one recorded attribute. An effect that is the difference of no attribute would be lost by a crash, so
+//! whatever a step does to the world stands here: see the step table in the planner's documentation.
+//!
+//! Rows are these types as JSON with a format number (`store::FORMAT`). A field is never renamed or given another
+//! meaning; what a newer version adds has a default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::{EndpointAddress, NodeAddress, UserAddress};
+use crate::lsn::{Lsn, SystemIdentifier};
+use crate::name::{ClusterName, NetworkName, NodeName};
+
+/// What runs on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// PostgreSQL.
+    Postgresql,
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EngineKind::Postgresql => "postgresql",
+        })
+    }
+}
+
+/// Counts the elections of one cluster. An action that carries an older term is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Term(pub u64);
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A network: `network.NAME`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The addresses nodes get, in CIDR notation; absent, the platform's default.
+    pub subnet: Option<String>,
+}
+
+/// When a commit is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplicationMode {
+    /// When the primary has it.
+    Async,
+}
+
+impl fmt::Display for ReplicationMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ReplicationMode::Async => "async",
+        })
+    }
+}
+
+/// A cluster: `cluster.NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// The network its nodes are in.
+    pub network: NetworkName,
+    /// What it runs.
+    pub engine: EngineKind,
+    /// The engine's major version.
+    pub version: u16,
+    /// When a commit is acknowledged.
+    pub replication: ReplicationMode,
+    /// PostgreSQL's `synchronous_standby_names`, empty where no commit waits.
+    #[serde(default)]
+    pub synchronous_standby_names: String,
+    /// The last proof that replication works; cleared by every change of topology or term.
+    #[serde(default)]
+    pub verified: Option<Verified>,
+}
+
+/// Proof that every standby of a topology received and replayed a marker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// The digest of the topology it was seen on.
+    pub topology: String,
+    /// The term it was seen in.
+    pub term: Term,
+    /// Where the marker stands in the log.
+    pub marker: Lsn,
+}
+
+/// Who leads a cluster, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Election {
+    /// The number of this election.
+    pub term: Term,
+    /// The node that leads.
+    pub primary: NodeName,
+    /// What `primary =` said when it was held; only a different pin asks for another election.
+    pub pin: Option<NodeName>,
+    /// Why it was held.
+    pub reason: ElectionReason,
+}
+
+/// Why an election was held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ElectionReason {
+    /// The cluster was born.
+    Birth,
+}
+
+/// What a node is to its cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It writes.
+    Primary {
+        /// The election that made it primary.
+        term: Term,
+    },
+    /// It replays what another node writes.
+    Standby {
+        /// The node it streams from.
+        follows: NodeName,
+    },
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Primary { .. } => "primary",
+            Role::Standby { .. } => "standby",
+        })
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Listen {
+    /// The address.
+    pub host: IpAddr,
+    /// The TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        std::net::SocketAddr::new(self.host, self.port).fmt(f)
+    }
+}
+
+/// The data a node holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Data {
+    /// Counts how often the node's data was made anew; names the directory (`data-1`), so that a new copy never touches
+    /// an old one.
+    pub generation: u32,
+    /// Whose data it is.
+    pub system_identifier: SystemIdentifier,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl Data {
+    /// Returns the directory of a generation, below the node's home.
+    pub fn directory(generation: u32) -> String {
+        format!("data-{generation}")
+    }
+}
+
+/// Where a node's data came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// It was made empty.
+    Initialized,
+    /// It was copied from another node.
+    Cloned {
+        /// The node it was copied from.
+        from: NodeName,
+    },
+}
+
+/// A replication slot that keeps a standby's log on its upstream. It is named for the standby.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// The node that keeps it.
+    pub upstream: NodeName,
+    /// Its name there.
+    pub name: String,
+}
+
+/// Whether a server runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Power {
+    /// It does not.
+    #[default]
+    Stopped,
+    /// It does.
+    Running,
+}
+
+impl fmt::Display for Power {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Power::Stopped => "stopped",
+            Power::Running => "running",
+        })
+    }
+}
+
+/// A node: `cluster.NAME.node.NODE`. Attributes are absent until the step that makes them is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Where its server listens.
+    pub listen: Option<Listen>,
+    /// The declared parameters its server runs with.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// The data it holds.
+    pub data: Option<Data>,
+    /// Its slot on the node it follows.
+    pub slot: Option<Slot>,
+    /// What it is to its cluster.
+    pub role: Option<Role>,
+    /// Whether its server runs.
+    #[serde(default)]
+    pub power: Power,
+}
+
+/// A login: `cluster.NAME.user.USER`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Whether it may connect.
+    pub login: bool,
+    /// Whether it may stream the log.
+    pub replication: bool,
+    /// Counts its passwords.
+    pub password_version: u32,
+}
+
+/// What an endpoint leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndpointTarget {
+    /// The node that writes.
+    Primary,
+    /// A node that only reads; the primary where there is none.
+    Standby,
+}
+
+impl fmt::Display for EndpointTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EndpointTarget::Primary => "primary",
+            EndpointTarget::Standby => "standby",
+        })
+    }
+}
+
+/// An endpoint: `cluster.NAME.endpoint.ENDPOINT`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// What it leads to.
+    pub target: EndpointTarget,
+    /// The nodes it leads to, the preferred one first.
+    pub nodes: Vec<NodeName>,
+    /// Where they listen, in the same order.
+    pub hosts: Vec<Listen>,
+}
+
+/// The value of an `output` block, recorded when an apply ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Output {
+    /// A value anybody may see.
+    #[serde(rename = "value")]
+    Value(serde_json::Value),
+    /// The value is a secret, stored as JSON text under [`crate::sensitive::SecretName::output`].
+    #[serde(rename = "sensitive")]
+    Sensitive,
+}
+
+/// Everything that is recorded, in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// `network.*`
+    pub networks: BTreeMap<NetworkName, Network>,
+    /// `cluster.*`
+    pub clusters: BTreeMap<ClusterName, Cluster>,
+    /// Who leads each cluster.
+    pub elections: BTreeMap<ClusterName, Election>,
+    /// `cluster.*.node.*`
+    pub nodes: BTreeMap<NodeAddress, Node>,
+    /// `cluster.*.user.*`
+    pub users: BTreeMap<UserAddress, User>,
+    /// `cluster.*.endpoint.*`
+    pub endpoints: BTreeMap<EndpointAddress, Endpoint>,
+    /// The values of the `output` blocks by name.
+    pub outputs: BTreeMap<String, Output>,
+}
+
+impl State {
+    /// Returns the nodes of one cluster, by name.
+    pub fn nodes_of<'a>(&'a self, cluster: &'a ClusterName) -> impl Iterator<Item = (&'a NodeAddress, &'a Node)> {
+        let first = NodeAddress {
+            cluster: cluster.clone(),
+            node: NodeName::single("a".parse().expect("a is a name")),
+        };
+        self.nodes
+            .range(first..)
+            .take_while(move |(address, _)| address.cluster == *cluster)
+    }
+}
