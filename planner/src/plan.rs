@@ -227,7 +227,18 @@ pub enum Action {
         instance: InstanceSpec,
         /// How it is reached.
         server: Server,
-        /// Whether it must come up writing (a primary) or replaying (a standby).
+        /// Whether it must come up replaying (a standby) or writing (the primary).
+        in_recovery: bool,
+    },
+    /// Gives a server other parameters, and restarts it where that takes a restart.
+    Configure {
+        /// The server, with the new parameters.
+        instance: InstanceSpec,
+        /// How it is reached.
+        server: Server,
+        /// Whether it is stopped and started; else it reads its files again.
+        restart: bool,
+        /// Whether it must come up replaying (a standby) or writing (the primary).
         in_recovery: bool,
     },
     /// Proves that every standby receives and replays what the primary commits.
@@ -295,6 +306,7 @@ impl Action {
             Action::Basebackup { .. } => "basebackup",
             Action::Standby { .. } => "standby",
             Action::Start { .. } => "start",
+            Action::Configure { .. } => "configure",
             Action::VerifySync { .. } => "verify-sync",
             Action::Endpoint { .. } => "endpoint",
             Action::DropNode { .. } => "drop-node",

@@ -1,16 +1,38 @@
 //! Runs a plan: what its steps say, in the order they allow, and nothing else.
+//!
+//! ```text
+//!   dispatcher ── started (journal, committed) ──► worker ── effect ──► result ──┐
+//!       ▲                                                                        │
+//!       └──────────── done: delta + journal in one commit, then an event ◄───────┘
+//! ```
+//!
+//! One dispatcher owns the record, the journal and the events; workers only have effects. What has ended and what starts
+//! next is committed together, so that a wide plan costs one commit a round and not two a step. A crash at any point
+//! leaves the record behind the world by the steps that were started, never ahead of it.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use simdb_planner::plan::{Plan, StepId};
-use simdb_state::store::{StoreError, Writer};
+use simdb_planner::guard;
+use simdb_planner::plan::{Plan, Step, StepId};
+use simdb_state::delta::Outputs;
+use simdb_state::object::State;
+use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
+use simdb_state::store::{Entry, StoreError, Writer};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::effects::Effects;
-use crate::event::EventSink;
+use crate::event::{Event, EventSink};
+use crate::password;
 
 /// How many steps run at once unless told otherwise.
 pub const PARALLELISM: usize = 10;
+
+/// How often a step that takes long is mentioned.
+const STILL_RUNNING: Duration = Duration::from_secs(10);
 
 /// What came of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,14 +47,262 @@ pub struct Outcome {
     pub cancelled: bool,
 }
 
-/// Runs the plan. Cancelling `cancel` finishes the steps that run and starts no other.
+/// Runs the plan. Cancelling `cancel` finishes the steps that run and starts no other. A step that fails keeps those
+/// that wait for it from starting, and no others.
+///
+/// An error means that the record could not be written: the steps that ran were ended, and are in doubt.
 pub async fn execute(
-    _plan: &Plan,
-    _writer: &mut Writer,
-    _effects: Arc<dyn Effects>,
-    _events: &dyn EventSink,
-    _parallelism: usize,
-    _cancel: &CancellationToken,
+    plan: &Plan,
+    writer: &mut Writer,
+    effects: Arc<dyn Effects>,
+    events: &dyn EventSink,
+    parallelism: usize,
+    cancel: &CancellationToken,
 ) -> Result<Outcome, StoreError> {
-    todo!()
+    let secrets = Arc::new(writer.secrets().await?);
+    let dispatcher = Dispatcher::new(plan, effects, events, secrets, writer.state().clone());
+    dispatcher.run(writer, parallelism.max(1), cancel).await
+}
+
+/// A step that runs.
+struct Running {
+    step: StepId,
+    since: Instant,
+    mentioned: u32,
+}
+
+type StepResult = Result<Outputs, String>;
+
+struct Dispatcher<'a> {
+    plan: &'a Plan,
+    effects: Arc<dyn Effects>,
+    events: &'a dyn EventSink,
+    secrets: Arc<Secrets>,
+    /// The record with everything that has ended in it, for the guards of what starts in the same commit.
+    state: State,
+    /// For each step, how many of those it waits for are not done.
+    open: Vec<usize>,
+    /// For each step, those that wait for it.
+    followers: Vec<Vec<StepId>>,
+    ready: BTreeSet<StepId>,
+    running: BTreeMap<Id, Running>,
+    tasks: JoinSet<StepResult>,
+    outcome: Outcome,
+}
+
+impl<'a> Dispatcher<'a> {
+    fn new(
+        plan: &'a Plan,
+        effects: Arc<dyn Effects>,
+        events: &'a dyn EventSink,
+        secrets: Arc<Secrets>,
+        state: State,
+    ) -> Self {
+        let mut followers = vec![Vec::new(); plan.steps.len()];
+        let mut ready = BTreeSet::new();
+        for (id, step) in (0..).map(StepId).zip(&plan.steps) {
+            for earlier in &step.after {
+                followers[earlier.index()].push(id);
+            }
+            if step.after.is_empty() {
+                ready.insert(id);
+            }
+        }
+        let open = plan.steps.iter().map(|step| step.after.len()).collect();
+        let (running, tasks, outcome) = (BTreeMap::new(), JoinSet::new(), Outcome::default());
+        Self {
+            plan,
+            effects,
+            events,
+            secrets,
+            state,
+            open,
+            followers,
+            ready,
+            running,
+            tasks,
+            outcome,
+        }
+    }
+
+    async fn run(
+        mut self,
+        writer: &mut Writer,
+        parallelism: usize,
+        cancel: &CancellationToken,
+    ) -> Result<Outcome, StoreError> {
+        let mut ended: Vec<(Running, StepResult)> = Vec::new();
+        loop {
+            let mut entries: Vec<Entry> = Vec::new();
+            let mut happened = Vec::new();
+            for (running, result) in ended {
+                happened.push(self.settle(&running, result, &mut entries));
+            }
+            let starting = self.next(parallelism, &mut entries, &mut happened);
+            if !entries.is_empty() {
+                writer.commit(&entries).await?;
+            }
+            for event in &happened {
+                self.events.on_event(event);
+            }
+            self.start(starting);
+            if self.running.is_empty() {
+                break;
+            }
+            ended = self.wait(cancel).await;
+        }
+        let attempted: BTreeSet<StepId> = self
+            .outcome
+            .done
+            .iter()
+            .copied()
+            .chain(self.outcome.failed.iter().map(|(id, _)| *id))
+            .collect();
+        let all = (0..).map(StepId).take(self.plan.steps.len());
+        self.outcome.not_attempted = all.filter(|id| !attempted.contains(id)).collect();
+        Ok(self.outcome)
+    }
+
+    fn step(&self, id: StepId) -> &'a Step {
+        &self.plan.steps[id.index()]
+    }
+
+    /// Takes as many ready steps as may run, and writes down that they start. A step that its guard refuses fails.
+    fn next(&mut self, parallelism: usize, entries: &mut Vec<Entry>, happened: &mut Vec<Event>) -> Vec<StepId> {
+        let mut starting = Vec::new();
+        while !self.outcome.cancelled && self.running.len() + starting.len() < parallelism {
+            let Some(id) = self.ready.pop_first() else { break };
+            let step = self.step(id);
+            let started = guard::check(step, &self.state)
+                .map_err(|refusal| format!("{} of {} is refused: {refusal}", step.action.name(), step.address))
+                .and_then(|()| self.generate(step));
+            match started {
+                Ok(secrets) => {
+                    entries.push(Entry::Started { step: id.0, secrets });
+                    starting.push(id);
+                }
+                Err(cause) => {
+                    entries.push(Entry::Started {
+                        step: id.0,
+                        secrets: Vec::new(),
+                    });
+                    happened.push(self.fail(id, cause, entries));
+                }
+            }
+        }
+        starting
+    }
+
+    /// Makes up the secrets of a step that are not there yet.
+    fn generate(&mut self, step: &Step) -> Result<Vec<(SecretName, Sensitive<String>)>, String> {
+        let missing = step.generates.iter().filter(|name| !self.secrets.contains_key(*name));
+        let made: Result<Vec<_>, _> = missing
+            .map(|name| password::generate().map(|made| (name.clone(), made)))
+            .collect();
+        let made = made.map_err(|error| format!("failed to make up a password: {error}"))?;
+        Arc::make_mut(&mut self.secrets).extend(made.iter().cloned());
+        Ok(made)
+    }
+
+    fn start(&mut self, starting: Vec<StepId>) {
+        for id in starting {
+            self.events.on_event(&Event::Started(id));
+            let (effects, secrets, step) = (self.effects.clone(), self.secrets.clone(), self.step(id).clone());
+            let task = self.tasks.spawn(async move {
+                let result = effects.run(&step, &secrets).await;
+                result.map_err(|error| chain(&error))
+            });
+            self.running.insert(
+                task.id(),
+                Running {
+                    step: id,
+                    since: Instant::now(),
+                    mentioned: 0,
+                },
+            );
+        }
+    }
+
+    /// Waits until something ends, and returns everything that has.
+    async fn wait(&mut self, cancel: &CancellationToken) -> Vec<(Running, StepResult)> {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                Some(joined) = self.tasks.join_next_with_id() => {
+                    let mut ended = vec![joined];
+                    while let Some(joined) = self.tasks.try_join_next_with_id() {
+                        ended.push(joined);
+                    }
+                    return ended.into_iter().filter_map(|joined| self.ended(joined)).collect();
+                }
+                () = cancel.cancelled(), if !self.outcome.cancelled => {
+                    self.outcome.cancelled = true;
+                    self.events.on_event(&Event::Stopping);
+                }
+                _ = tick.tick() => self.mention(),
+            }
+        }
+    }
+
+    fn ended(&mut self, joined: Result<(Id, StepResult), JoinError>) -> Option<(Running, StepResult)> {
+        let (id, result) = match joined {
+            Ok((id, result)) => (id, result),
+            Err(error) => (error.id(), Err(format!("the step ended abnormally: {error}"))),
+        };
+        self.running.remove(&id).map(|running| (running, result))
+    }
+
+    fn mention(&mut self) {
+        for running in self.running.values_mut() {
+            let elapsed = running.since.elapsed();
+            if elapsed >= STILL_RUNNING * (running.mentioned + 1) {
+                running.mentioned += 1;
+                self.events.on_event(&Event::Running(running.step, elapsed));
+            }
+        }
+    }
+
+    /// Takes note of how a step ended, and returns what to tell once that is committed.
+    fn settle(&mut self, running: &Running, result: StepResult, entries: &mut Vec<Entry>) -> Event {
+        let id = running.step;
+        let outputs = match result {
+            Ok(outputs) => outputs,
+            Err(cause) => return self.fail(id, cause, entries),
+        };
+        let delta = self.step(id).delta.clone();
+        self.state.apply(&delta, &outputs);
+        entries.push(Entry::Done {
+            step: id.0,
+            delta,
+            outputs,
+        });
+        self.outcome.done.push(id);
+        for follower in &self.followers[id.index()] {
+            self.open[follower.index()] -= 1;
+            if self.open[follower.index()] == 0 {
+                self.ready.insert(*follower);
+            }
+        }
+        Event::Done(id, running.since.elapsed())
+    }
+
+    fn fail(&mut self, id: StepId, cause: String, entries: &mut Vec<Entry>) -> Event {
+        entries.push(Entry::Failed {
+            step: id.0,
+            cause: cause.clone(),
+        });
+        self.outcome.failed.push((id, cause.clone()));
+        Event::Failed(id, cause)
+    }
+}
+
+/// Returns an error with all its causes, one after the other.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        write!(text, ": {error}").expect("writing to a String cannot fail");
+        cause = error.source();
+    }
+    text
 }

@@ -4,5 +4,6 @@ pub mod effects;
 pub mod event;
 pub mod executor;
 pub mod observe;
+pub mod password;
 pub mod platform;
 pub mod postgresql;

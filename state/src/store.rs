@@ -143,6 +143,11 @@ impl Writer {
         todo!()
     }
 
+    /// Reads all secrets.
+    pub async fn secrets(&self) -> Result<Secrets, StoreError> {
+        todo!()
+    }
+
     /// Begins a run: from here on its steps are journalled.
     pub async fn begin(
         &mut self,

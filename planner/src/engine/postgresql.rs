@@ -1,0 +1,5 @@
+//! PostgreSQL, as far as it can be told without a server: what to run, with which files, and what a setting costs.
+
+pub mod conf;
+pub mod instance;
+pub mod settings;

@@ -1,0 +1,119 @@
+//! Renders the files of a server: `postgresql.conf`, `pg_hba.conf` and the passfile.
+//!
+//! They live outside the data directory, so that neither a clone nor a rewind carries one node's settings to another.
+//! Settings stand in three groups, and the last one given counts: what a topology wants unless told otherwise, what the
+//! configuration says, and what simdb owns (the configuration refuses those by name).
+
+use std::fmt::Write;
+
+use simdb_state::instance::{FilePart, FileText};
+use simdb_state::object::Listen;
+use simdb_state::sensitive::SecretName;
+
+use super::instance::{NodeContext, REPLICATION_USER, Upstream};
+
+/// The passfile, as the server finds it: a server's working directory is its data directory, and that is one below the
+/// home. A relative path needs no quoting, whatever the home is called.
+const PASSFILE_FROM_DATA: &str = "../passfile";
+
+/// Settings that a topology wants and the configuration may change.
+const DEFAULTS: &[(&str, &str)] = &[
+    // A slot nobody reads keeps all log from its position on, until the disk is full; a standby that far behind is
+    // cheaper to clone again.
+    ("max_slot_wal_keep_size", "10GB"),
+    ("log_line_prefix", "%m [%p] %q%u@%d %a "),
+];
+
+/// Settings that simdb owns, the same on every node.
+const OWNED: &[(&str, &str)] = &[
+    // Socket paths are limited to about 100 bytes; TCP has no such limit and authenticates by password.
+    ("unix_socket_directories", ""),
+    // Enough for change data capture, so that adding it later restarts nothing.
+    ("wal_level", "logical"),
+    // Generous, so that adding standbys never restarts a primary.
+    ("max_wal_senders", "64"),
+    ("max_replication_slots", "64"),
+    ("hot_standby", "on"),
+    // Lets a former primary be rewound; only pages with hints or checksums can be compared.
+    ("wal_log_hints", "on"),
+    ("password_encryption", "scram-sha-256"),
+    // Standbys come back this soon after their upstream; the default of 5 s is what commits wait after a role change.
+    ("wal_retrieve_retry_interval", "100ms"),
+    ("synchronous_standby_names", ""),
+];
+
+/// Returns a setting's value as `postgresql.conf` reads it.
+fn quote(value: &str) -> String {
+    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+fn connection(listen: Listen, application_name: &str) -> String {
+    format!(
+        "host={} port={} user={REPLICATION_USER} passfile={PASSFILE_FROM_DATA} application_name={application_name}",
+        listen.host, listen.port
+    )
+}
+
+/// Returns a node's `postgresql.conf`.
+pub(super) fn postgresql_conf(node: &NodeContext<'_>) -> FileText {
+    let mut text = String::from("# Written by simdb from the configuration; edits made here are undone.\n");
+    let mut set = |name: &str, value: &str| {
+        writeln!(text, "{name} = {}", quote(value)).expect("writing to a String cannot fail");
+    };
+    for (name, value) in DEFAULTS {
+        set(name, value);
+    }
+    for (name, value) in node.parameters {
+        set(name, value);
+    }
+    for (name, value) in OWNED {
+        set(name, value);
+    }
+    set("listen_addresses", &node.listen.host.to_string());
+    set("port", &node.listen.port.to_string());
+    set(
+        "cluster_name",
+        &format!("{}-{}", node.address.cluster, node.address.node.host()),
+    );
+    if let Some(Upstream { listen, slot, .. }) = &node.upstream {
+        set(
+            "primary_conninfo",
+            &connection(*listen, &node.address.node.identifier()),
+        );
+        set("primary_slot_name", slot);
+    }
+    FileText::text(text)
+}
+
+/// Returns a node's `pg_hba.conf`: SCRAM for everybody, from this machine only.
+///
+/// `all` in the database column does not match physical replication, which therefore has a line of its own.
+pub(super) fn pg_hba_conf(node: &NodeContext<'_>) -> FileText {
+    let host = node.listen.host;
+    let bits = if host.is_ipv4() { 32 } else { 128 };
+    FileText::text(format!(
+        "# Written by simdb from the configuration; edits made here are undone.\n\
+         # TYPE DATABASE USER ADDRESS METHOD\n\
+         host replication {REPLICATION_USER} {host}/{bits} scram-sha-256\n\
+         host all all {host}/{bits} scram-sha-256\n"
+    ))
+}
+
+/// Returns the passfile that a node streams and clones with. It has the password of the replication user alone.
+pub(super) fn passfile(password: SecretName) -> FileText {
+    FileText(vec![
+        FilePart::Text(format!("*:*:*:{REPLICATION_USER}:")),
+        FilePart::Secret(password),
+        FilePart::Text("\n".to_owned()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_quoted_for_postgresql_conf() {
+        assert_eq!(quote(r"it's C:\x"), r"'it''s C:\\x'");
+    }
+}

@@ -1,0 +1,173 @@
+//! What is run for a node: its server, and the tasks that make its data.
+
+use std::collections::BTreeMap;
+
+use simdb_state::address::{NodeAddress, UserAddress};
+use simdb_state::instance::{Argument, ArgumentPart, Command, FilePart, FileText, InstanceSpec, TaskSpec};
+use simdb_state::name::{ClusterName, UserName};
+use simdb_state::object::{Data, EngineKind, Listen};
+use simdb_state::sensitive::SecretName;
+
+use super::conf;
+
+/// The login that standbys stream with.
+pub const REPLICATION_USER: &str = "replicator";
+
+/// The login that simdb works with.
+pub const SUPERUSER: &str = "postgres";
+
+/// Everything about a node that its server depends on.
+#[derive(Clone, Debug)]
+pub struct NodeContext<'a> {
+    /// The node.
+    pub address: &'a NodeAddress,
+    /// The major version.
+    pub version: u16,
+    /// Where its server listens.
+    pub listen: Listen,
+    /// The declared parameters.
+    pub parameters: &'a BTreeMap<String, String>,
+    /// The generation of its data.
+    pub generation: u32,
+    /// What it streams from; absent for the primary.
+    pub upstream: Option<Upstream>,
+}
+
+/// What a standby streams from.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The node.
+    pub address: NodeAddress,
+    /// Where it listens.
+    pub listen: Listen,
+    /// The slot on it.
+    pub slot: String,
+}
+
+/// Returns a login of a cluster. The two that simdb needs are reserved names, so this is the place that makes them.
+pub fn user(cluster: &ClusterName, name: &str) -> UserAddress {
+    let user: UserName = name.parse().expect("the reserved logins are names");
+    UserAddress {
+        cluster: cluster.clone(),
+        user,
+    }
+}
+
+/// Returns the name of the superuser's password.
+pub fn superuser_password(cluster: &ClusterName) -> SecretName {
+    SecretName::password(&user(cluster, SUPERUSER))
+}
+
+/// Returns the name of the replication user's password.
+pub fn replication_password(cluster: &ClusterName) -> SecretName {
+    SecretName::password(&user(cluster, REPLICATION_USER))
+}
+
+fn command(version: u16, program: &str, arguments: Vec<Argument>) -> Command {
+    Command {
+        engine: EngineKind::Postgresql,
+        version,
+        program: program.to_owned(),
+        arguments,
+    }
+}
+
+/// Returns the server of a node.
+pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
+    let data = Data::directory(node.generation);
+    let mut files = BTreeMap::from([
+        ("postgresql.conf".to_owned(), conf::postgresql_conf(node)),
+        ("pg_hba.conf".to_owned(), conf::pg_hba_conf(node)),
+        (
+            "passfile".to_owned(),
+            conf::passfile(replication_password(&node.address.cluster)),
+        ),
+    ]);
+    if node.upstream.is_some() {
+        files.insert(format!("{data}/standby.signal"), FileText::default());
+    }
+    let arguments = vec![
+        Argument::text("-D"),
+        Argument::below_home("", &data),
+        Argument::text("-c"),
+        Argument::below_home("config_file=", "postgresql.conf"),
+        Argument::text("-c"),
+        Argument::below_home("hba_file=", "pg_hba.conf"),
+    ];
+    InstanceSpec {
+        command: command(node.version, "postgres", arguments),
+        files,
+        data,
+        listen: node.listen,
+    }
+}
+
+/// Returns the task that makes empty data: checksums on, SCRAM only, a locale that every platform has.
+///
+/// `initdb` gets the password as a SCRAM verifier, which it takes in place of the password.
+pub fn initdb(node: &NodeContext<'_>) -> TaskSpec {
+    let product = Data::directory(node.generation);
+    let verifier = FileText(vec![
+        FilePart::ScramVerifier(superuser_password(&node.address.cluster)),
+        FilePart::Text("\n".to_owned()),
+    ]);
+    let arguments = vec![
+        Argument::text("-D"),
+        Argument::below_home("", &TaskSpec::partial(&product)),
+        Argument::text(format!("--username={SUPERUSER}")),
+        Argument::below_home("--pwfile=", "initdb.password"),
+        Argument::text("--auth=scram-sha-256"),
+        Argument::text("--data-checksums"),
+        Argument::text("--encoding=UTF8"),
+        Argument::text("--no-locale"),
+        Argument::text("--no-instructions"),
+    ];
+    TaskSpec {
+        name: "initdb".to_owned(),
+        commands: vec![command(node.version, "initdb", arguments)],
+        files: BTreeMap::from([("initdb.password".to_owned(), verifier)]),
+        temporary: vec!["initdb.password".to_owned()],
+        product: Some(product),
+    }
+}
+
+/// Returns the task that copies an upstream's data and verifies the copy.
+///
+/// The slot exists already, so that no log is missing between the end of the copy and the standby's first start; the
+/// checkpoint is fast, because a spread one takes minutes on an idle server.
+pub fn basebackup(node: &NodeContext<'_>, upstream: &Upstream) -> TaskSpec {
+    let product = Data::directory(node.generation);
+    let partial = TaskSpec::partial(&product);
+    let connection = Argument(vec![
+        ArgumentPart::Text(format!(
+            "host={} port={} user={REPLICATION_USER} application_name=simdb-basebackup passfile='",
+            upstream.listen.host, upstream.listen.port
+        )),
+        ArgumentPart::Home,
+        ArgumentPart::Text("/passfile'".to_owned()),
+    ]);
+    let clone = vec![
+        Argument::text("-D"),
+        Argument::below_home("", &partial),
+        Argument::text("-d"),
+        connection,
+        Argument::text(format!("--slot={}", upstream.slot)),
+        Argument::text("--wal-method=stream"),
+        Argument::text("--checkpoint=fast"),
+        Argument::text("--no-password"),
+    ];
+    let verify = vec![Argument::text("--quiet"), Argument::below_home("", &partial)];
+    TaskSpec {
+        name: "basebackup".to_owned(),
+        commands: vec![
+            command(node.version, "pg_basebackup", clone),
+            command(node.version, "pg_verifybackup", verify),
+        ],
+        files: BTreeMap::from([(
+            "passfile".to_owned(),
+            conf::passfile(replication_password(&node.address.cluster)),
+        )]),
+        temporary: Vec::new(),
+        product: Some(product),
+    }
+}

@@ -1,0 +1,125 @@
+//! What must stand in the record before a step may run. The executor and the simulator ask the same function.
+//!
+//! A plan in order satisfies every guard; a guard that refuses has found a defect, or a record that somebody else
+//! changed. It refuses before anything is touched.
+
+use simdb_state::address::NodeAddress;
+use simdb_state::name::{ClusterName, NodeName};
+use simdb_state::object::{Node, Role, State};
+use thiserror::Error;
+
+use crate::plan::{Action, Step};
+
+/// Why a step may not run.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// Another node of the cluster is recorded as the one that writes.
+    #[error("{0} is recorded as the primary already")]
+    SecondPrimary(NodeAddress),
+    /// A node that must serve first does not, as far as is recorded.
+    #[error("{0} is not recorded as serving")]
+    NotServing(NodeAddress),
+    /// A node has no slot that keeps the log for it.
+    #[error("no slot is recorded for {0}")]
+    NoSlot(NodeAddress),
+    /// A node has no data.
+    #[error("no data is recorded for {0}")]
+    NoData(NodeAddress),
+    /// Another node streams from the one that is to go.
+    #[error("{0} still streams from it")]
+    Followed(NodeAddress),
+    /// Something that belongs to it is still there.
+    #[error("{0} is still there")]
+    StillThere(String),
+}
+
+/// Returns whether a step may run on this record.
+pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
+    match &step.action {
+        Action::Primary { server, .. } => no_other_primary(state, &server.node),
+        Action::ReplicationUser { server, .. } => serving(state, &server.node),
+        Action::Slot { server, .. } => serving(state, &server.node),
+        Action::Basebackup { node, .. } => {
+            let slot = node_of(state, node).and_then(|node| node.slot.as_ref());
+            let slot = slot.ok_or_else(|| Refusal::NoSlot(node.clone()))?;
+            serving(state, &sibling(node, &slot.upstream))
+        }
+        Action::Standby { server, upstream, .. } => {
+            has_data(state, &server.node)?;
+            serving(state, &upstream.node)
+        }
+        Action::Start { server, .. } | Action::Configure { server, .. } => has_data(state, &server.node),
+        Action::VerifySync { primary, standbys, .. } => std::iter::once(primary)
+            .chain(standbys.values())
+            .try_for_each(|server| serving(state, &server.node)),
+        Action::DropNode { node } => nobody_follows(state, node),
+        Action::DropSlot { node, .. } => gone(state.nodes.contains_key(node), node),
+        Action::DropUser { user } => no_nodes(state, &user.cluster),
+        Action::DropCluster { cluster } => no_nodes(state, cluster),
+        Action::DropNetwork { network } => {
+            let user = state.clusters.iter().find(|(_, cluster)| cluster.network == *network);
+            user.map_or(Ok(()), |(name, _)| Err(Refusal::StillThere(format!("cluster.{name}"))))
+        }
+        Action::Network { .. } | Action::Endpoint { .. } | Action::DropEndpoint { .. } => Ok(()),
+    }
+}
+
+fn node_of<'a>(state: &'a State, address: &NodeAddress) -> Option<&'a Node> {
+    state.nodes.get(address)
+}
+
+fn sibling(address: &NodeAddress, node: &NodeName) -> NodeAddress {
+    NodeAddress {
+        cluster: address.cluster.clone(),
+        node: node.clone(),
+    }
+}
+
+fn serving(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
+    let serves = node_of(state, address).is_some_and(|node| node.role.is_some() && node.listen.is_some());
+    if serves {
+        Ok(())
+    } else {
+        Err(Refusal::NotServing(address.clone()))
+    }
+}
+
+fn has_data(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
+    let has = node_of(state, address).is_some_and(|node| node.data.is_some());
+    if has {
+        Ok(())
+    } else {
+        Err(Refusal::NoData(address.clone()))
+    }
+}
+
+fn no_other_primary(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
+    let mut nodes = state.nodes_of(&address.cluster);
+    let other = nodes.find(|(other, node)| *other != address && matches!(node.role, Some(Role::Primary { .. })));
+    other.map_or(Ok(()), |(other, _)| Err(Refusal::SecondPrimary(other.clone())))
+}
+
+fn nobody_follows(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
+    let follows = |node: &Node| matches!(&node.role, Some(Role::Standby { follows }) if *follows == address.node);
+    let Some(node) = node_of(state, address) else {
+        return Ok(());
+    };
+    if !matches!(node.role, Some(Role::Primary { .. })) {
+        return Ok(());
+    }
+    let follower = state.nodes_of(&address.cluster).find(|(_, node)| follows(node));
+    follower.map_or(Ok(()), |(follower, _)| Err(Refusal::Followed(follower.clone())))
+}
+
+fn gone(there: bool, address: &NodeAddress) -> Result<(), Refusal> {
+    if there {
+        Err(Refusal::StillThere(address.to_string()))
+    } else {
+        Ok(())
+    }
+}
+
+fn no_nodes(state: &State, cluster: &ClusterName) -> Result<(), Refusal> {
+    let left = state.nodes_of(cluster).next();
+    left.map_or(Ok(()), |(address, _)| Err(Refusal::StillThere(address.to_string())))
+}

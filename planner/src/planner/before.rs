@@ -1,0 +1,123 @@
+//! What is there, as far as anybody can tell: observed where it could be looked at, else recorded.
+
+use simdb_state::address::NodeAddress;
+use simdb_state::object::{Node, Power, State};
+
+use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts};
+
+/// Returns the record, corrected by what was seen. What could not be looked at stays as recorded, and is noted.
+pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<String>) -> State {
+    let mut state = recorded.clone();
+    for (address, node) in &mut state.nodes {
+        match observed.nodes.get(address) {
+            None => {}
+            Some(Observation::Unknown(reason)) => notes.push(format!("{address} could not be looked at: {reason}.")),
+            Some(Observation::Absent) => {
+                *node = Node {
+                    listen: node.listen,
+                    ..Node::default()
+                }
+            }
+            Some(Observation::Seen(facts)) => correct(node, facts),
+        }
+    }
+    correct_slots(&mut state, observed);
+    correct_users(&mut state, observed);
+    correct_endpoints(&mut state, observed);
+    state
+}
+
+/// Returns what a node's running server says of itself.
+pub(super) fn server<'a>(observed: &'a Observed, address: &NodeAddress) -> Option<&'a ServerFacts> {
+    observed.nodes.get(address)?.seen()?.server.as_ref()?.seen()
+}
+
+fn correct(node: &mut Node, facts: &NodeFacts) {
+    if node
+        .data
+        .as_ref()
+        .is_some_and(|data| !facts.generations.contains(&data.generation))
+    {
+        node.data = None;
+        node.role = None;
+    }
+    node.power = match facts.process {
+        ProcessFacts::Down => Power::Stopped,
+        ProcessFacts::Running { .. } => Power::Running,
+    };
+}
+
+/// A recorded slot that its upstream does not have, or has lost, is not there.
+fn correct_slots(state: &mut State, observed: &Observed) {
+    for (address, node) in &mut state.nodes {
+        let Some(slot) = &node.slot else { continue };
+        let upstream = NodeAddress {
+            cluster: address.cluster.clone(),
+            node: slot.upstream.clone(),
+        };
+        let Some(server) = server(observed, &upstream) else {
+            continue;
+        };
+        if !server.slots.contains_key(&slot.name) {
+            node.slot = None;
+        }
+    }
+}
+
+/// A recorded login that the primary does not have is not there.
+fn correct_users(state: &mut State, observed: &Observed) {
+    let State { users, elections, .. } = state;
+    users.retain(|address, user| {
+        let Some(election) = elections.get(&address.cluster) else {
+            return true;
+        };
+        let primary = NodeAddress {
+            cluster: address.cluster.clone(),
+            node: election.primary.clone(),
+        };
+        let Some(server) = server(observed, &primary) else {
+            return true;
+        };
+        let Some(facts) = server.users.get(address.user.as_str()) else {
+            return false;
+        };
+        user.login = facts.login;
+        user.replication = facts.replication;
+        true
+    });
+}
+
+/// A recorded endpoint whose entry is gone is not there; one whose entry leads elsewhere leads nowhere we know of.
+fn correct_endpoints(state: &mut State, observed: &Observed) {
+    state
+        .endpoints
+        .retain(|address, endpoint| match observed.endpoints.get(address) {
+            None | Some(Observation::Unknown(_)) => true,
+            Some(Observation::Absent) => false,
+            Some(Observation::Seen(entry)) => {
+                if entry.hosts != endpoint.hosts {
+                    endpoint.hosts.clone_from(&entry.hosts);
+                    endpoint.nodes.clear();
+                }
+                true
+            }
+        });
+}
+
+/// Returns whether a node's home holds a copy of this cluster's data that nobody recorded: the work of a run that was
+/// killed between the end of a step and its commit.
+pub(super) fn unrecorded_generation(
+    observed: &Observed,
+    address: &NodeAddress,
+    same_data: impl Fn(&NodeFacts) -> bool,
+) -> Option<u32> {
+    let facts = observed.nodes.get(address)?.seen()?;
+    facts.generations.last().copied().filter(|_| same_data(facts))
+}
+
+/// Returns the number of the next data directory of a node: one that is not there yet.
+pub(super) fn next_generation(observed: &Observed, address: &NodeAddress) -> u32 {
+    let seen = observed.nodes.get(address).and_then(Observation::seen);
+    seen.and_then(|facts| facts.generations.last())
+        .map_or(1, |newest| newest + 1)
+}

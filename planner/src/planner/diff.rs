@@ -1,0 +1,283 @@
+//! What is there against what should be: one [`Change`] an address, attribute by attribute.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use simdb_state::address::Address;
+use simdb_state::object::{Cluster, Data, Election, Endpoint, Network, Node, Origin, Power, Role, State, User};
+
+use super::intend::{DataGoal, Intended, IntendedCluster, IntendedNode};
+use crate::plan::{Action, AttributeChange, Change, ChangeAction, Shown, Step};
+
+/// One side of a change: the attributes by name, in the order they are shown.
+type Attributes = Vec<(String, Shown)>;
+
+/// Returns the changes by address. What is only re-proven or restarted is a change too: nothing runs that is not shown.
+pub(super) fn diff(before: &State, intended: &Intended) -> Vec<Change> {
+    let mut changes = BTreeMap::new();
+    let mut add = |address: Address, before: Option<Attributes>, after: Option<Attributes>| {
+        if let Some(change) = change(&address, before, after) {
+            changes.insert(address, change);
+        }
+    };
+    for (name, old, new) in pairs(&before.networks, &intended.networks) {
+        add(Address::Network(name.clone()), old.map(network), new.map(network));
+    }
+    for (name, old, new) in pairs(&before.clusters, &intended.clusters) {
+        let election = before.elections.get(name);
+        add(
+            Address::Cluster(name.clone()),
+            old.map(|old| cluster_before(old, election)),
+            new.map(cluster_after),
+        );
+    }
+    for (address, old, new) in pairs(&before.nodes, &intended.nodes) {
+        add(address.clone().into(), old.map(node_before), new.map(node_after));
+    }
+    for (address, old, new) in pairs(&before.users, &intended.users) {
+        add(address.clone().into(), old.map(user), new.map(user));
+    }
+    for (address, old, new) in pairs(&before.endpoints, &intended.endpoints) {
+        add(address.clone().into(), old.map(endpoint), new.map(endpoint));
+    }
+    changes.into_values().collect()
+}
+
+/// Returns the keys of both maps in order, each with what either holds for it.
+pub(super) fn pairs<'a, K: Ord, A, B>(
+    before: &'a BTreeMap<K, A>,
+    after: &'a BTreeMap<K, B>,
+) -> impl Iterator<Item = (&'a K, Option<&'a A>, Option<&'a B>)> {
+    let gone = before
+        .iter()
+        .filter(|(key, _)| !after.contains_key(key))
+        .map(|(key, old)| (key, Some(old), None));
+    let there = after.iter().map(|(key, new)| (key, before.get(key), Some(new)));
+    gone.chain(there)
+}
+
+fn change(address: &Address, before: Option<Attributes>, after: Option<Attributes>) -> Option<Change> {
+    let action = match (&before, &after) {
+        (None, Some(_)) => ChangeAction::Create,
+        (Some(_), None) => ChangeAction::Delete,
+        (Some(before), Some(after)) if before != after => ChangeAction::Update,
+        _ => return None,
+    };
+    let attributes = merge(before.unwrap_or_default(), after.unwrap_or_default());
+    Some(Change {
+        address: address.clone(),
+        action,
+        reason: None,
+        attributes,
+    })
+}
+
+/// Brings both sides together, in the order of the new side; what it lacks comes last.
+fn merge(before: Attributes, after: Attributes) -> Vec<AttributeChange> {
+    let mut old: BTreeMap<String, Shown> = before.iter().cloned().collect();
+    let mut merged: Vec<AttributeChange> = after
+        .into_iter()
+        .map(|(name, after)| AttributeChange {
+            before: old.remove(&name),
+            after: Some(after),
+            name,
+        })
+        .collect();
+    let gone = before.into_iter().filter(|(name, _)| old.contains_key(name));
+    merged.extend(gone.map(|(name, before)| AttributeChange {
+        name,
+        before: Some(before),
+        after: None,
+    }));
+    merged
+}
+
+fn value(name: &str, value: impl Into<Value>) -> (String, Shown) {
+    (name.to_owned(), Shown::Value(value.into()))
+}
+
+fn network(Network { subnet }: &Network) -> Attributes {
+    subnet.iter().map(|subnet| value("subnet", subnet.clone())).collect()
+}
+
+fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
+    let Cluster {
+        network,
+        engine,
+        version,
+        replication,
+        synchronous_standby_names: names,
+        verified: _,
+    } = cluster;
+    let mut attributes = vec![
+        value("engine", engine.to_string()),
+        value("version", *version),
+        value("network", format!("network.{network}")),
+        value("replication", replication.to_string()),
+    ];
+    if !names.is_empty() {
+        attributes.push(value("synchronous_standby_names", names.clone()));
+    }
+    if let Some(Election {
+        term,
+        primary,
+        pin: _,
+        reason: _,
+    }) = election
+    {
+        attributes.push(value("primary", primary.to_string()));
+        attributes.push(value("term", term.0));
+    }
+    attributes
+}
+
+fn cluster_before(old: &Cluster, election: Option<&Election>) -> Attributes {
+    let mut attributes = cluster(old, election);
+    attributes.extend(
+        old.verified
+            .as_ref()
+            .map(|verified| value("verified", verified.topology.clone())),
+    );
+    attributes
+}
+
+fn cluster_after(
+    IntendedCluster {
+        cluster: new,
+        election,
+        topology,
+    }: &IntendedCluster,
+) -> Attributes {
+    let mut attributes = cluster(new, Some(election));
+    attributes.push(value("verified", topology.clone()));
+    attributes
+}
+
+fn role(role: &Role) -> Attributes {
+    let mut attributes = vec![value("role", role.to_string())];
+    if let Role::Standby { follows } = role {
+        attributes.push(value("follows", follows.to_string()));
+    }
+    attributes
+}
+
+fn origin(origin: &Origin) -> (String, Shown) {
+    match origin {
+        Origin::Initialized => value("data", "initialized"),
+        Origin::Cloned { from } => value("data", format!("cloned from {from}")),
+    }
+}
+
+fn parameters(parameters: &BTreeMap<String, String>) -> impl Iterator<Item = (String, Shown)> {
+    parameters
+        .iter()
+        .map(|(name, text)| value(&format!("parameters.{name}"), text.clone()))
+}
+
+fn node_before(node: &Node) -> Attributes {
+    let Node {
+        listen,
+        parameters: declared,
+        data,
+        slot,
+        role: has,
+        power,
+    } = node;
+    let mut attributes = has.as_ref().map(role).unwrap_or_default();
+    if let Some(listen) = listen {
+        attributes.push(value("host", listen.host.to_string()));
+        attributes.push(value("port", listen.port));
+    }
+    if let Some(Data {
+        generation: _,
+        system_identifier,
+        origin: from,
+    }) = data
+    {
+        attributes.push(origin(from));
+        attributes.push(value("system_identifier", system_identifier.to_string()));
+    }
+    attributes.extend(slot.as_ref().map(|slot| value("slot", slot.name.clone())));
+    attributes.push(value("power", power.to_string()));
+    attributes.extend(parameters(declared));
+    attributes
+}
+
+fn node_after(node: &IntendedNode) -> Attributes {
+    let IntendedNode {
+        listen,
+        parameters: declared,
+        data,
+        role: becomes,
+        slot,
+    } = node;
+    let mut attributes = role(becomes);
+    attributes.push(value("host", listen.host.to_string()));
+    attributes.push(value("port", listen.port));
+    match data {
+        DataGoal::Keep(Data {
+            generation: _,
+            system_identifier,
+            origin: from,
+        }) => {
+            attributes.push(origin(from));
+            attributes.push(value("system_identifier", system_identifier.to_string()));
+        }
+        DataGoal::Make { origin: from, .. } => {
+            attributes.push(origin(from));
+            attributes.push(("system_identifier".to_owned(), Shown::KnownAfterApply));
+        }
+    }
+    attributes.extend(slot.as_ref().map(|slot| value("slot", slot.name.clone())));
+    attributes.push(value("power", Power::Running.to_string()));
+    attributes.extend(parameters(declared));
+    attributes
+}
+
+fn user(
+    User {
+        login,
+        replication,
+        password_version,
+    }: &User,
+) -> Attributes {
+    vec![
+        value("login", *login),
+        value("replication", *replication),
+        ("password".to_owned(), Shown::GeneratedAtApply),
+        value("password_version", *password_version),
+    ]
+}
+
+fn endpoint(Endpoint { target, nodes, hosts }: &Endpoint) -> Attributes {
+    let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    vec![
+        value("target", target.to_string()),
+        value("nodes", json!(nodes)),
+        value("hosts", json!(hosts)),
+    ]
+}
+
+/// Completes the changes with the steps: a step whose address has no difference of attributes (a server restarts, a
+/// proof is made anew, an orphan goes) is shown as an update of that address, for the step's reason.
+pub(super) fn explain(changes: &mut Vec<Change>, steps: &[Step]) {
+    let shown: BTreeSet<Address> = changes.iter().map(|change| change.address.clone()).collect();
+    let mut more: BTreeMap<Address, Change> = BTreeMap::new();
+    for step in steps.iter().filter(|step| !shown.contains(&step.address)) {
+        let action = if matches!(step.action, Action::DropNode { .. }) {
+            ChangeAction::Delete
+        } else {
+            ChangeAction::Update
+        };
+        let reason = Some(step.reason.clone());
+        more.entry(step.address.clone()).or_insert_with(|| Change {
+            address: step.address.clone(),
+            action,
+            reason,
+            attributes: Vec::new(),
+        });
+    }
+    changes.extend(more.into_values());
+    changes.sort_by(|a, b| a.address.cmp(&b.address));
+}

@@ -1,0 +1,343 @@
+//! Puts steps in order: each rule says what one kind of step waits for, whatever operation it is part of.
+//!
+//! No rule knows a procedure by name. What clones, follows or publishes waits for a source that serves; a slot comes
+//! before the copy it protects; proof comes after everything that it is to prove; what goes, goes last.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+use simdb_state::address::NodeAddress;
+use simdb_state::name::{ClusterName, NetworkName};
+use simdb_state::object::{Role, State};
+
+use super::intend::Intended;
+use super::lower::Draft;
+use crate::diagnostic::Diagnostic;
+use crate::engine::postgresql::settings;
+use crate::plan::{Action, Step, StepId};
+
+/// Where the steps are that others wait for.
+#[derive(Default)]
+struct Index {
+    network: BTreeMap<NetworkName, usize>,
+    /// The step after which a node serves with the data, role and parameters it should have.
+    serves: BTreeMap<NodeAddress, usize>,
+    slot: BTreeMap<NodeAddress, usize>,
+    data: BTreeMap<NodeAddress, usize>,
+    user: BTreeMap<ClusterName, usize>,
+    /// Everything in a cluster that makes or changes something.
+    builds: BTreeMap<ClusterName, Vec<usize>>,
+    drop_endpoints: BTreeMap<ClusterName, Vec<usize>>,
+    drop_node: BTreeMap<NodeAddress, usize>,
+    /// Everything in a cluster that removes something, the cluster itself aside.
+    drops: BTreeMap<ClusterName, Vec<usize>>,
+    drop_clusters: Vec<usize>,
+}
+
+impl Index {
+    fn of(drafts: &[Draft]) -> Self {
+        let mut index = Self::default();
+        for (at, draft) in drafts.iter().enumerate() {
+            index.add(at, draft);
+        }
+        index
+    }
+
+    fn add(&mut self, at: usize, draft: &Draft) {
+        let cluster = draft.address.cluster();
+        match &draft.action {
+            Action::Network { network } => drop(self.network.insert(network.clone(), at)),
+            Action::Primary { server, .. }
+            | Action::Standby { server, .. }
+            | Action::Start { server, .. }
+            | Action::Configure { server, .. } => drop(self.serves.insert(server.node.clone(), at)),
+            Action::Slot { node, .. } => drop(self.slot.insert(node.clone(), at)),
+            Action::Basebackup { node, .. } => drop(self.data.insert(node.clone(), at)),
+            Action::ReplicationUser { user, .. } => drop(self.user.insert(user.cluster.clone(), at)),
+            Action::DropNode { node } => drop(self.drop_node.insert(node.clone(), at)),
+            Action::DropCluster { .. } => self.drop_clusters.push(at),
+            Action::DropEndpoint { endpoint, .. } => {
+                self.drop_endpoints
+                    .entry(endpoint.cluster.clone())
+                    .or_default()
+                    .push(at);
+            }
+            Action::VerifySync { .. }
+            | Action::Endpoint { .. }
+            | Action::DropSlot { .. }
+            | Action::DropUser { .. }
+            | Action::DropNetwork { .. } => {}
+        }
+        let Some(cluster) = cluster else { return };
+        let group = match &draft.action {
+            Action::DropCluster { .. } | Action::VerifySync { .. } => return,
+            action if action.name().starts_with("drop") => &mut self.drops,
+            _ => &mut self.builds,
+        };
+        group.entry(cluster.clone()).or_default().push(at);
+    }
+}
+
+/// What the rules look at.
+struct Rules<'a> {
+    index: Index,
+    before: &'a State,
+    intended: &'a Intended,
+    verify: BTreeMap<ClusterName, usize>,
+    /// The node that is given other parameters just before another one.
+    rolling: BTreeMap<NodeAddress, usize>,
+}
+
+impl Rules<'_> {
+    /// Returns what one step waits for.
+    fn waits_for(&self, draft: &Draft) -> Vec<usize> {
+        let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
+        let index = &self.index;
+        match &draft.action {
+            Action::Network { .. } => Vec::new(),
+            Action::Primary { server, .. } => self.network_of(&server.node.cluster).into_iter().collect(),
+            Action::ReplicationUser { server, .. } | Action::Slot { server, .. } => {
+                serves(&server.node).into_iter().collect()
+            }
+            Action::Basebackup { node, .. } => [
+                index.slot.get(node).copied(),
+                index.user.get(&node.cluster).copied(),
+                self.upstream(node).and_then(|upstream| serves(&upstream)),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            Action::Standby { server, upstream, .. } => [
+                index.data.get(&server.node).copied(),
+                index.slot.get(&server.node).copied(),
+                index.user.get(&server.node.cluster).copied(),
+                serves(&upstream.node),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            Action::Start { server, .. } => self
+                .upstream(&server.node)
+                .and_then(|upstream| serves(&upstream))
+                .into_iter()
+                .chain(index.slot.get(&server.node).copied())
+                .collect(),
+            Action::Configure { server, .. } => self.rolling.get(&server.node).copied().into_iter().collect(),
+            Action::Endpoint { endpoint, .. } => self
+                .intended
+                .endpoints
+                .get(endpoint)
+                .into_iter()
+                .flat_map(|entry| &entry.nodes)
+                .filter_map(|node| {
+                    serves(&NodeAddress {
+                        cluster: endpoint.cluster.clone(),
+                        node: node.clone(),
+                    })
+                })
+                .collect(),
+            Action::VerifySync { cluster, .. } => index.builds.get(cluster).cloned().unwrap_or_default(),
+            Action::DropNode { node } => self.drop_node(node),
+            Action::DropSlot { node, .. } => index.drop_node.get(node).copied().into_iter().collect(),
+            Action::DropEndpoint { .. } => Vec::new(),
+            Action::DropUser { user } => self.node_drops(&user.cluster).collect(),
+            Action::DropCluster { cluster } => index.drops.get(cluster).cloned().unwrap_or_default(),
+            Action::DropNetwork { .. } => index.drop_clusters.clone(),
+        }
+    }
+
+    fn network_of(&self, cluster: &ClusterName) -> Option<usize> {
+        let cluster = &self.intended.clusters.get(cluster)?.cluster;
+        self.index.network.get(&cluster.network).copied()
+    }
+
+    fn upstream(&self, node: &NodeAddress) -> Option<NodeAddress> {
+        match &self.intended.nodes.get(node)?.role {
+            Role::Primary { .. } => None,
+            Role::Standby { follows } => Some(NodeAddress {
+                cluster: node.cluster.clone(),
+                node: follows.clone(),
+            }),
+        }
+    }
+
+    fn node_drops<'a>(&'a self, cluster: &'a ClusterName) -> impl Iterator<Item = usize> + 'a {
+        let dropped = |node: &NodeAddress| node.cluster == *cluster;
+        self.index
+            .drop_node
+            .iter()
+            .filter(move |(node, _)| dropped(node))
+            .map(|(_, at)| *at)
+    }
+
+    /// A node goes after everything that is built, after the proof that the rest does without it, after the endpoints
+    /// that led to it, and after the nodes that stream from it.
+    fn drop_node(&self, node: &NodeAddress) -> Vec<usize> {
+        let index = &self.index;
+        let cluster = &node.cluster;
+        let follows = |other: &NodeAddress| match self.before.nodes.get(other).and_then(|other| other.role.as_ref()) {
+            Some(Role::Standby { follows }) => other.cluster == *cluster && *follows == node.node,
+            _ => false,
+        };
+        let is_source = matches!(
+            self.before.nodes.get(node).and_then(|node| node.role.as_ref()),
+            Some(Role::Primary { .. })
+        );
+        let followers = index
+            .drop_node
+            .iter()
+            .filter(|(other, _)| is_source && follows(other))
+            .map(|(_, at)| *at);
+        let builds = match self.verify.get(cluster) {
+            Some(verify) => vec![*verify],
+            None => index.builds.get(cluster).cloned().unwrap_or_default(),
+        };
+        let endpoints = index.drop_endpoints.get(cluster).cloned().unwrap_or_default();
+        followers.chain(builds).chain(endpoints).collect()
+    }
+}
+
+/// Servers of a cluster are given other parameters one after the other, standbys first, so that the cluster is served
+/// throughout. Where a setting that replay depends on is lowered the primary comes first: a standby with less than its
+/// primary pauses replay.
+fn rolling(drafts: &[Draft], before: &State, intended: &Intended) -> BTreeMap<NodeAddress, usize> {
+    let mut turns: BTreeMap<&ClusterName, BTreeMap<(bool, &NodeAddress), usize>> = BTreeMap::new();
+    for (at, draft) in drafts.iter().enumerate() {
+        let Action::Configure {
+            server, in_recovery, ..
+        } = &draft.action
+        else {
+            continue;
+        };
+        let cluster = &server.node.cluster;
+        let later = *in_recovery == lowers(cluster, before, intended);
+        turns.entry(cluster).or_default().insert((later, &server.node), at);
+    }
+    let mut earlier = BTreeMap::new();
+    for turns in turns.into_values() {
+        let after_first = turns.keys().skip(1);
+        earlier.extend(
+            after_first
+                .zip(turns.values())
+                .map(|((_, node), before)| ((*node).clone(), *before)),
+        );
+    }
+    earlier
+}
+
+fn lowers(cluster: &ClusterName, before: &State, intended: &Intended) -> bool {
+    let Some(primary) = intended.primary(cluster) else {
+        return false;
+    };
+    let (Some(old), Some(new)) = (before.nodes.get(&primary), intended.nodes.get(&primary)) else {
+        return false;
+    };
+    let version = intended.clusters[cluster].cluster.version;
+    settings::lowers_replay_limit(version, &old.parameters, &new.parameters)
+}
+
+/// Returns the steps in order, each with what it waits for. Of steps that could come next, the one drafted first does.
+pub(super) fn order(drafts: Vec<Draft>, before: &State, intended: &Intended) -> Result<Vec<Step>, Diagnostic> {
+    let verify = drafts.iter().enumerate().filter_map(|(at, draft)| match &draft.action {
+        Action::VerifySync { cluster, .. } => Some((cluster.clone(), at)),
+        _ => None,
+    });
+    let rules = Rules {
+        index: Index::of(&drafts),
+        before,
+        intended,
+        verify: verify.collect(),
+        rolling: rolling(&drafts, before, intended),
+    };
+    let waits: Vec<BTreeSet<usize>> = drafts
+        .iter()
+        .map(|draft| rules.waits_for(draft).into_iter().collect())
+        .collect();
+    let sorted = sort(&waits).map_err(|graph| cycle(&graph, &drafts))?;
+    let mut place = vec![StepId(0); drafts.len()];
+    for (id, at) in (0..).zip(&sorted) {
+        place[*at] = StepId(id);
+    }
+    let mut steps: Vec<(StepId, Step)> = drafts
+        .into_iter()
+        .zip(waits)
+        .zip(&place)
+        .map(|((draft, waits), id)| {
+            (
+                *id,
+                step(draft, waits.into_iter().map(|earlier| place[earlier]).collect()),
+            )
+        })
+        .collect();
+    steps.sort_by_key(|(id, _)| *id);
+    Ok(steps.into_iter().map(|(_, step)| step).collect())
+}
+
+/// Returns the places of the steps in order, or, where there is none, the graph of who waits for whom.
+fn sort(waits: &[BTreeSet<usize>]) -> Result<Vec<usize>, DiGraph<(), ()>> {
+    let mut graph: DiGraph<(), ()> = DiGraph::with_capacity(waits.len(), waits.len() * 2);
+    let places: Vec<NodeIndex> = waits.iter().map(|_| graph.add_node(())).collect();
+    for (at, earlier) in waits
+        .iter()
+        .enumerate()
+        .flat_map(|(at, waits)| waits.iter().map(move |earlier| (at, earlier)))
+    {
+        graph.add_edge(places[*earlier], places[at], ());
+    }
+    let mut open: Vec<usize> = waits.iter().map(BTreeSet::len).collect();
+    let mut ready: BTreeSet<usize> = (0..waits.len()).filter(|at| open[*at] == 0).collect();
+    let mut sorted = Vec::with_capacity(waits.len());
+    while let Some(at) = ready.pop_first() {
+        sorted.push(at);
+        for later in graph.neighbors(places[at]) {
+            open[later.index()] -= 1;
+            if open[later.index()] == 0 {
+                ready.insert(later.index());
+            }
+        }
+    }
+    if sorted.len() == waits.len() {
+        Ok(sorted)
+    } else {
+        Err(graph)
+    }
+}
+
+fn step(draft: Draft, after: BTreeSet<StepId>) -> Step {
+    let Draft {
+        address,
+        action,
+        impact,
+        reason,
+        delta,
+        generates,
+    } = draft;
+    Step {
+        address,
+        action,
+        after,
+        impact,
+        reason,
+        delta,
+        generates,
+    }
+}
+
+fn cycle(graph: &DiGraph<(), ()>, drafts: &[Draft]) -> Diagnostic {
+    let members = tarjan_scc(graph)
+        .into_iter()
+        .find(|members| members.len() > 1)
+        .unwrap_or_default();
+    let names: Vec<String> = members
+        .iter()
+        .map(|node| {
+            let draft = &drafts[node.index()];
+            format!("{} of {}", draft.action.name(), draft.address)
+        })
+        .collect();
+    Diagnostic::error(
+        "Steps wait for each other",
+        format!("There is no order for these steps: {}.", names.join(", ")),
+    )
+}

@@ -1,0 +1,126 @@
+//! Gives nodes their ports: the one they have, the one they declare, else the lowest free one of a range.
+
+use std::collections::BTreeSet;
+
+use simdb_state::address::NodeAddress;
+use simdb_state::instance::LOOPBACK;
+use simdb_state::object::{Listen, State};
+
+use crate::desired::{Desired, NodeSpec};
+use crate::diagnostic::Diagnostic;
+use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts};
+
+/// The range used unless the configuration names one: above the ports of well-known services, below those the kernel
+/// gives to clients (from 32768 on Linux), which could take a node's port while its server is down.
+pub const DEFAULT_RANGE: (u16, u16) = (15432, 32767);
+
+/// The ports of one plan.
+pub(super) struct Ports<'a> {
+    observed: &'a Observed,
+    range: (u16, u16),
+    next: u32,
+    taken: BTreeSet<u16>,
+}
+
+impl<'a> Ports<'a> {
+    /// Sets aside every port that a node has or declares.
+    pub(super) fn new(desired: &Desired, before: &State, observed: &'a Observed) -> Self {
+        let range = desired.local.ports.unwrap_or(DEFAULT_RANGE);
+        let declared = desired
+            .clusters
+            .values()
+            .flat_map(|cluster| cluster.nodes.values())
+            .filter_map(|node| node.port);
+        let had = before
+            .nodes
+            .values()
+            .filter_map(|node| node.listen)
+            .map(|listen| listen.port);
+        let running = observed
+            .nodes
+            .values()
+            .filter_map(Observation::seen)
+            .filter_map(own_port);
+        Self {
+            observed,
+            range,
+            next: u32::from(range.0),
+            taken: declared.chain(had).chain(running).collect(),
+        }
+    }
+
+    /// Returns where a node listens, or what keeps it from getting a port.
+    pub(super) fn listen(
+        &mut self,
+        address: &NodeAddress,
+        spec: &NodeSpec,
+        before: &State,
+    ) -> Result<Listen, Diagnostic> {
+        let own = self
+            .observed
+            .nodes
+            .get(address)
+            .and_then(Observation::seen)
+            .and_then(own_port);
+        let had = before
+            .nodes
+            .get(address)
+            .and_then(|node| node.listen)
+            .map(|listen| listen.port)
+            .or(own);
+        let at = |port| Listen { host: LOOPBACK, port };
+        let wanted = spec.port.or(had);
+        match wanted {
+            Some(port) if own == Some(port) => Ok(at(port)),
+            Some(port) => match self.observed.platform.busy_ports.get(&port) {
+                None => Ok(at(port)),
+                Some(owner) => Err(taken(address, spec, port, owner)),
+            },
+            None => self
+                .lowest_free()
+                .map(at)
+                .ok_or_else(|| exhausted(address, spec, self.range)),
+        }
+    }
+
+    fn lowest_free(&mut self) -> Option<u16> {
+        while self.next <= u32::from(self.range.1) {
+            let port = u16::try_from(self.next).expect("the range ends at a port");
+            self.next += 1;
+            if !self.taken.contains(&port) && !self.observed.platform.busy_ports.contains_key(&port) {
+                return Some(port);
+            }
+        }
+        None
+    }
+}
+
+/// The port that a node's running server was started on.
+fn own_port(facts: &NodeFacts) -> Option<u16> {
+    match facts.process {
+        ProcessFacts::Down => None,
+        ProcessFacts::Running { .. } => facts.listen.map(|listen| listen.port),
+    }
+}
+
+fn taken(address: &NodeAddress, spec: &NodeSpec, port: u16, owner: &str) -> Diagnostic {
+    Diagnostic::error(
+        "Port is taken",
+        format!(
+            "Port {port} of {address} is in use by {owner}. Stop that program, or give the node another port; without a \
+             \"port\" argument simdb takes a free one."
+        ),
+    )
+    .at(spec.port_span.clone().unwrap_or_else(|| spec.span.clone()))
+}
+
+fn exhausted(address: &NodeAddress, spec: &NodeSpec, (first, last): (u16, u16)) -> Diagnostic {
+    Diagnostic::error(
+        "No free port",
+        format!(
+            "Every port from {first} to {last} is in use or belongs to another node, so {address} gets none. Set \
+             \"port_range\" in provider \"local\" to a larger range."
+        ),
+    )
+    .at(spec.span.clone())
+}

@@ -1,0 +1,58 @@
+//! Chooses the major version a cluster runs: the declared one, else the one it has, else the newest found.
+
+use std::collections::BTreeMap;
+
+use simdb_state::name::ClusterName;
+use simdb_state::object::State;
+
+use crate::desired::ClusterSpec;
+use crate::diagnostic::Diagnostic;
+use crate::observed::PlatformFacts;
+
+/// Returns the version, or why there is none.
+pub(super) fn choose(
+    name: &ClusterName,
+    spec: &ClusterSpec,
+    before: &State,
+    platform: &PlatformFacts,
+) -> Result<u16, Diagnostic> {
+    let none = BTreeMap::new();
+    let found = platform.engines.get(&spec.engine).unwrap_or(&none);
+    let span = || spec.spans.version.clone().unwrap_or_else(|| spec.spans.cluster.clone());
+    let has = before.clusters.get(name).map(|cluster| cluster.version);
+    let version = match (spec.version, has) {
+        (Some(wanted), Some(has)) if wanted != has => {
+            let detail = format!(
+                "Cluster {name} runs version {has}, and its data can be read by no other. Upgrades are not supported by \
+                 this version of simdb; set version = \"{has}\"."
+            );
+            return Err(Diagnostic::error("Major version cannot be changed", detail).at(span()));
+        }
+        (wanted, has) => wanted.or(has).or_else(|| found.keys().next_back().copied()),
+    };
+    match version {
+        Some(version) if found.contains_key(&version) => Ok(version),
+        Some(version) => Err(missing(spec, &format!("{} {version}", spec.engine), found, platform).at(span())),
+        None => Err(missing(spec, &spec.engine.to_string(), found, platform).at(span())),
+    }
+}
+
+fn missing(spec: &ClusterSpec, wanted: &str, found: &BTreeMap<u16, String>, platform: &PlatformFacts) -> Diagnostic {
+    let has = if found.is_empty() {
+        format!("No version of {} was found.", spec.engine)
+    } else {
+        let list: Vec<String> = found
+            .iter()
+            .map(|(version, place)| format!("{version} in {place}"))
+            .collect();
+        format!("Found: {}.", list.join(", "))
+    };
+    Diagnostic::error(
+        "Database programs not found",
+        format!(
+            "The programs of {wanted} are not on this machine. {has} Looked in {}. Install it (on Debian: apt-get \
+             install postgresql), or name its directory in provider \"local\": binaries = [\"/path/to/bin\"].",
+            platform.searched.join(", ")
+        ),
+    )
+}
