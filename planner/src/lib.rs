@@ -1,4 +1,39 @@
-//! Text and facts in, a plan out.
+//! Text and facts in, a plan out. Synchronous: no I/O, no clock, no randomness; same inputs, same bytes.
+//!
+//! ```text
+//!   *.simdb.hcl ─► config ─► Desired ───────┐
+//!   State (recorded) ─┐                     ├─ intend ─► diff ─► [Change]
+//!                     ├─► before ───────────┤      └──► lower ─► order ─► check ─► Plan
+//!   Observed (facts) ─┘                     ┘
+//! ```
+//!
+//! # The step table
+//!
+//! A step without a row does not exist. *Changes* is the recorded attribute whose difference the step is: an effect that
+//! is the difference of no recorded attribute would be lost by a crash. *Crash* says what the next plan makes of a step
+//! that was started and not recorded as done.
+//!
+//! | Step | Changes | Observed by | Impact | Safe to run twice because | Crash in the middle → next plan |
+//! |---|---|---|---|---|---|
+//! | `network` | network: subnet | – (a name on the local platform) | none | it is a name | again |
+//! | `primary` | cluster; election; node: data, instance, role, power | home, control data, SQL | none | complete data is kept, a server that runs is left alone | an unfinished data directory is removed, complete data is taken over |
+//! | `replication-user` | user: attributes, `password_version` | catalog | none | `CREATE` or `ALTER`, whichever fits | again, with the password that was recorded before it started |
+//! | `slot` | node: slot on its upstream | catalog | none | a slot of that name is kept | again |
+//! | `basebackup` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | an unfinished copy is removed; a complete one of the same cluster whose slot is there is taken over, any other is replaced |
+//! | `standby` | node: instance, role, power | SQL | none | a server that runs is left alone | again: it waits until the standby streams |
+//! | `start` | node: power | home | none | a server that runs is left alone | again, or nothing where it runs |
+//! | `configure` | node: parameters | – | reload, restart, downtime (primary) | files are compared before they are written | again |
+//! | `verify-sync` | cluster: verified | – (any change of topology or term, and any start, clears it) | none | it only looks, and writes a marker to the log | again |
+//! | `endpoint` | endpoint: nodes, hosts | its entry | none | the entry is rewritten whole | again |
+//! | `drop-node` | node absent | home | data-loss with its cluster, else none | what is gone stays gone | again; a home that nobody recorded is removed |
+//! | `drop-slot` | – (follows its node) | catalog | none | a slot that is gone is fine | again, as long as the catalog shows it |
+//! | `drop-endpoint` | endpoint absent | its entry | none | an entry that is gone is fine | again |
+//! | `drop-user`, `drop-cluster`, `drop-network` | absent | – (they go with the data) | none | only the record changes | again |
+//!
+//! # Order
+//!
+//! What clones, follows or publishes waits for a source that serves; what goes, goes last; at no point of any plan are
+//! two nodes of a cluster writers. `simulate` (feature `testing`) enforces it on plans by the thousands.
 
 pub mod config;
 pub mod desired;
@@ -8,3 +43,5 @@ pub mod guard;
 pub mod observed;
 pub mod plan;
 pub mod planner;
+#[cfg(any(test, feature = "testing"))]
+pub mod simulate;

@@ -105,3 +105,6 @@ fn fold(mut state: State, plan: &Plan) -> State {
     }
     state
 }
+
+#[cfg(test)]
+mod tests;

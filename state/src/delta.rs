@@ -88,8 +88,11 @@ impl Edit {
             Edit::Network(name, _) => Address::Network(name.clone()),
             Edit::Cluster(name, _) | Edit::Election(name, _) | Edit::Unverified(name) => Address::Cluster(name.clone()),
             Edit::Verified { cluster, .. } => Address::Cluster(cluster.clone()),
-            Edit::Data { node, .. } | Edit::Instance { node, .. } => node.clone().into(),
-            Edit::Role(node, _) | Edit::Slot(node, _) | Edit::Power(node, _) => node.clone().into(),
+            Edit::Data { node, .. }
+            | Edit::Instance { node, .. }
+            | Edit::Role(node, _)
+            | Edit::Slot(node, _)
+            | Edit::Power(node, _) => node.clone().into(),
             Edit::User(user, _) => user.clone().into(),
             Edit::Endpoint(endpoint, _) => endpoint.clone().into(),
             Edit::Drop(address) => address.clone(),

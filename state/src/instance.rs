@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::EndpointAddress;
 use crate::object::{EngineKind, Listen};
 use crate::sensitive::SecretName;
 
@@ -139,6 +140,8 @@ impl TaskSpec {
 /// An entry of the project's connection service file: where `service=NAME` leads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceEntry {
+    /// The endpoint it is for, so that an entry left by a killed run can be told from those of others.
+    pub endpoint: EndpointAddress,
     /// The name after `service=`.
     pub name: String,
     /// Where the servers listen, the preferred one first.

@@ -265,7 +265,7 @@ pub(super) fn explain(changes: &mut Vec<Change>, steps: &[Step]) {
     let shown: BTreeSet<Address> = changes.iter().map(|change| change.address.clone()).collect();
     let mut more: BTreeMap<Address, Change> = BTreeMap::new();
     for step in steps.iter().filter(|step| !shown.contains(&step.address)) {
-        let action = if matches!(step.action, Action::DropNode { .. }) {
+        let action = if matches!(step.action, Action::DropNode { .. } | Action::DropEndpoint { .. }) {
             ChangeAction::Delete
         } else {
             ChangeAction::Update

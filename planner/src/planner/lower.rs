@@ -16,6 +16,8 @@ use crate::engine::postgresql::settings;
 use crate::observed::Observed;
 use crate::plan::{Action, Impact, Server};
 
+const ORPHAN: &str = "an interrupted run left it, and the configuration does not declare it";
+
 /// A step before it has a place.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
@@ -76,6 +78,7 @@ impl<'a> Lowering<'a> {
             }
         }
         self.orphans(observed);
+        self.orphaned_entries(observed);
         for (address, old, new) in pairs(&self.before.users, &self.intended.users) {
             self.user(address, old, new);
         }
@@ -328,9 +331,24 @@ impl<'a> Lowering<'a> {
                 Impact::DataLoss
             };
             let action = Action::DropNode { node: address.clone() };
-            let reason = "an interrupted run left it, and the configuration does not declare it";
             let delta = vec![Edit::Drop(address.clone().into())];
-            self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
+            self.push(Draft::new(address.clone(), action, ORPHAN, delta).costing(impact));
+        }
+    }
+
+    /// Entries that neither the record nor the configuration knows.
+    fn orphaned_entries(&mut self, observed: &Observed) {
+        for (address, observation) in &observed.endpoints {
+            let known = self.before.endpoints.contains_key(address) || self.intended.endpoints.contains_key(address);
+            let Some(entry) = observation.seen().filter(|_| !known) else {
+                continue;
+            };
+            let action = Action::DropEndpoint {
+                endpoint: address.clone(),
+                name: entry.name.clone(),
+            };
+            let delta = vec![Edit::Drop(address.clone().into())];
+            self.push(Draft::new(address.clone(), action, ORPHAN, delta));
         }
     }
 
@@ -372,7 +390,7 @@ impl<'a> Lowering<'a> {
                 };
                 let action = Action::Endpoint {
                     endpoint: address.clone(),
-                    entry: entry(name, new),
+                    entry: entry(address, name, new),
                 };
                 let delta = vec![Edit::Endpoint(address.clone(), new.clone())];
                 self.push(Draft::new(address.clone(), action, reason, delta));
@@ -504,12 +522,13 @@ fn instance_edit(address: &NodeAddress, node: &IntendedNode) -> Edit {
     }
 }
 
-fn entry(name: String, endpoint: &Endpoint) -> ServiceEntry {
+fn entry(address: &EndpointAddress, name: String, endpoint: &Endpoint) -> ServiceEntry {
     let session = match endpoint.target {
         EndpointTarget::Primary => "read-write",
         EndpointTarget::Standby => "prefer-standby",
     };
     ServiceEntry {
+        endpoint: address.clone(),
         name,
         hosts: endpoint.hosts.clone(),
         database: "postgres".to_owned(),

@@ -176,19 +176,16 @@ impl Rules<'_> {
     fn drop_node(&self, node: &NodeAddress) -> Vec<usize> {
         let index = &self.index;
         let cluster = &node.cluster;
-        let follows = |other: &NodeAddress| match self.before.nodes.get(other).and_then(|other| other.role.as_ref()) {
-            Some(Role::Standby { follows }) => other.cluster == *cluster && *follows == node.node,
-            _ => false,
-        };
-        let is_source = matches!(
-            self.before.nodes.get(node).and_then(|node| node.role.as_ref()),
-            Some(Role::Primary { .. })
-        );
-        let followers = index
+        let leads = self
+            .before
+            .elections
+            .get(cluster)
+            .is_some_and(|election| election.primary == node.node);
+        let others = index
             .drop_node
             .iter()
-            .filter(|(other, _)| is_source && follows(other))
-            .map(|(_, at)| *at);
+            .filter(|(other, _)| leads && other.cluster == *cluster && *other != node);
+        let followers = others.map(|(_, at)| *at);
         let builds = match self.verify.get(cluster) {
             Some(verify) => vec![*verify],
             None => index.builds.get(cluster).cloned().unwrap_or_default(),
@@ -254,6 +251,7 @@ pub(super) fn order(drafts: Vec<Draft>, before: &State, intended: &Intended) -> 
         .iter()
         .map(|draft| rules.waits_for(draft).into_iter().collect())
         .collect();
+    let waits: Vec<BTreeSet<usize>> = waits.iter().map(|earlier| without_implied(earlier, &waits)).collect();
     let sorted = sort(&waits).map_err(|graph| cycle(&graph, &drafts))?;
     let mut place = vec![StepId(0); drafts.len()];
     for (id, at) in (0..).zip(&sorted) {
@@ -272,6 +270,13 @@ pub(super) fn order(drafts: Vec<Draft>, before: &State, intended: &Intended) -> 
         .collect();
     steps.sort_by_key(|(id, _)| *id);
     Ok(steps.into_iter().map(|(_, step)| step).collect())
+}
+
+/// Leaves out what is waited for by something that is itself waited for: a reader wants to know what a step waits for
+/// last. The rules name all that matters to a step, so that one look back is enough.
+fn without_implied(earlier: &BTreeSet<usize>, waits: &[BTreeSet<usize>]) -> BTreeSet<usize> {
+    let implied: BTreeSet<usize> = earlier.iter().flat_map(|at| &waits[*at]).copied().collect();
+    earlier.difference(&implied).copied().collect()
 }
 
 /// Returns the places of the steps in order, or, where there is none, the graph of who waits for whom.

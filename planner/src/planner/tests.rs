@@ -1,0 +1,435 @@
+use std::collections::BTreeMap;
+
+use expect_test::{Expect, expect};
+use simdb_state::address::NodeAddress;
+use simdb_state::object::{EndpointTarget, EngineKind, ReplicationMode};
+
+use super::*;
+use crate::desired::{ClusterSpans, ClusterSpec, EndpointSpec, LocalSettings, NetworkSpec, NodeSpec};
+use crate::diagnostic::Span;
+use crate::plan::StepId;
+use crate::simulate::{Cut, World};
+
+fn span() -> Span {
+    Span {
+        file: "main.simdb.hcl".to_owned(),
+        start: 0,
+        end: 0,
+    }
+}
+
+fn node() -> NodeSpec {
+    NodeSpec {
+        port: None,
+        parameters: BTreeMap::new(),
+        span: span(),
+        port_span: None,
+    }
+}
+
+fn address(text: &str) -> NodeAddress {
+    text.parse().unwrap()
+}
+
+/// A configuration with one cluster `orders` of these nodes, the first one first.
+fn orders(nodes: &[&str]) -> Desired {
+    let endpoint = |target| EndpointSpec { target, span: span() };
+    let cluster = ClusterSpec {
+        network: "lan".parse().unwrap(),
+        engine: EngineKind::Postgresql,
+        version: None,
+        replication: ReplicationMode::Async,
+        nodes: nodes.iter().map(|name| (name.parse().unwrap(), node())).collect(),
+        first: nodes[0].parse().unwrap(),
+        primary: None,
+        endpoints: BTreeMap::from([
+            ("ro".parse().unwrap(), endpoint(EndpointTarget::Standby)),
+            ("rw".parse().unwrap(), endpoint(EndpointTarget::Primary)),
+        ]),
+        spans: ClusterSpans {
+            cluster: span(),
+            version: None,
+            primary: None,
+        },
+    };
+    Desired {
+        local: LocalSettings::default(),
+        networks: BTreeMap::from([(
+            "lan".parse().unwrap(),
+            NetworkSpec {
+                subnet: None,
+                span: span(),
+            },
+        )]),
+        clusters: BTreeMap::from([("orders".parse().unwrap(), cluster)]),
+    }
+}
+
+fn cluster(desired: &mut Desired) -> &mut ClusterSpec {
+    desired.clusters.values_mut().next().unwrap()
+}
+
+fn plan_for(world: &World, desired: &Desired) -> Planned {
+    plan(Inputs {
+        desired,
+        recorded: &world.state,
+        observed: &world.observe(),
+    })
+}
+
+/// A plan as a reader of a test wants it: a line a step, with what it waits for.
+fn steps(plan: &Plan) -> String {
+    let line = |(id, step): (StepId, &crate::plan::Step)| {
+        let after: Vec<String> = step.after.iter().map(|earlier| earlier.0.to_string()).collect();
+        format!(
+            "{} {} {} after [{}] {}\n",
+            id.0,
+            step.action.name(),
+            step.address,
+            after.join(" "),
+            step.impact
+        )
+    };
+    (0..).map(StepId).zip(&plan.steps).map(line).collect()
+}
+
+fn diagnostics(planned: &Planned) -> String {
+    planned
+        .diagnostics
+        .iter()
+        .map(|diagnostic| format!("{}: {}\n", diagnostic.summary, diagnostic.detail))
+        .collect()
+}
+
+/// Plans, expects those steps, runs them, and expects nothing to be left to do.
+fn check(world: &mut World, desired: &Desired, expected: &Expect) {
+    let planned = plan_for(world, desired);
+    assert_eq!(diagnostics(&planned), "");
+    expected.assert_eq(&steps(&planned.plan));
+    world.run(&planned.plan, Cut::Never);
+    assert_second_plan_is_empty(world, desired);
+}
+
+fn assert_second_plan_is_empty(world: &World, desired: &Desired) {
+    let planned = plan_for(world, desired);
+    assert_eq!(
+        (diagnostics(&planned).as_str(), steps(&planned.plan).as_str()),
+        ("", "")
+    );
+    assert_eq!(planned.plan.changes, []);
+}
+
+fn created(nodes: &[&str]) -> World {
+    let mut world = World::default();
+    world.run(&plan_for(&world, &orders(nodes)).plan, Cut::Never);
+    world
+}
+
+#[test]
+fn a_cluster_is_made_primary_first_and_standbys_side_by_side() {
+    check(
+        &mut World::default(),
+        &orders(&["a", "r[0]", "r[1]"]),
+        &expect![[r#"
+            0 network network.lan after [] none
+            1 primary cluster.orders.node.a after [0] none
+            2 slot cluster.orders.node.r[0] after [1] none
+            3 slot cluster.orders.node.r[1] after [1] none
+            4 replication-user cluster.orders.user.replicator after [1] none
+            5 basebackup cluster.orders.node.r[0] after [2 4] none
+            6 standby cluster.orders.node.r[0] after [5] none
+            7 basebackup cluster.orders.node.r[1] after [3 4] none
+            8 standby cluster.orders.node.r[1] after [7] none
+            9 endpoint cluster.orders.endpoint.ro after [6 8] none
+            10 endpoint cluster.orders.endpoint.rw after [6 8] none
+            11 verify-sync cluster.orders after [9 10] none
+        "#]],
+    );
+}
+
+#[test]
+fn a_cluster_without_standbys_needs_no_replication_user() {
+    check(
+        &mut World::default(),
+        &orders(&["a"]),
+        &expect![[r#"
+            0 network network.lan after [] none
+            1 primary cluster.orders.node.a after [0] none
+            2 endpoint cluster.orders.endpoint.ro after [1] none
+            3 endpoint cluster.orders.endpoint.rw after [1] none
+            4 verify-sync cluster.orders after [2 3] none
+        "#]],
+    );
+}
+
+#[test]
+fn a_standby_is_added_to_what_is_there() {
+    check(
+        &mut created(&["a", "r[0]"]),
+        &orders(&["a", "r[0]", "r[1]"]),
+        &expect![[r#"
+            0 slot cluster.orders.node.r[1] after [] none
+            1 basebackup cluster.orders.node.r[1] after [0] none
+            2 standby cluster.orders.node.r[1] after [1] none
+            3 endpoint cluster.orders.endpoint.ro after [2] none
+            4 endpoint cluster.orders.endpoint.rw after [2] none
+            5 verify-sync cluster.orders after [3 4] none
+        "#]],
+    );
+}
+
+#[test]
+fn a_removed_standby_goes_after_the_rest_is_proven_and_its_slot_after_it() {
+    check(
+        &mut created(&["a", "r[0]", "r[1]"]),
+        &orders(&["a", "r[0]"]),
+        &expect![[r#"
+            0 endpoint cluster.orders.endpoint.ro after [] none
+            1 endpoint cluster.orders.endpoint.rw after [] none
+            2 verify-sync cluster.orders after [0 1] none
+            3 drop-node cluster.orders.node.r[1] after [2] none
+            4 drop-slot cluster.orders.node.r[1] after [3] none
+        "#]],
+    );
+}
+
+#[test]
+fn everything_is_destroyed_standbys_first() {
+    let mut world = created(&["a", "r[0]"]);
+    check(
+        &mut world,
+        &Desired::default(),
+        &expect![[r#"
+            0 drop-endpoint cluster.orders.endpoint.ro after [] none
+            1 drop-endpoint cluster.orders.endpoint.rw after [] none
+            2 drop-node cluster.orders.node.r[0] after [0 1] data-loss
+            3 drop-node cluster.orders.node.a after [2] data-loss
+            4 drop-user cluster.orders.user.replicator after [3] none
+            5 drop-cluster cluster.orders after [4] none
+            6 drop-network network.lan after [5] none
+        "#]],
+    );
+    assert!(world.homes.is_empty() && world.entries.is_empty());
+    assert_eq!(world.state, State::default());
+}
+
+#[test]
+fn a_killed_server_is_started_where_it_is() {
+    for killed in [vec!["a"], vec!["r[0]"], vec!["a", "r[0]"]] {
+        let mut world = created(&["a", "r[0]"]);
+        for node in &killed {
+            world.kill(&address(&format!("cluster.orders.node.{node}")));
+        }
+        let planned = plan_for(&world, &orders(&["a", "r[0]"]));
+        let started: Vec<String> = planned
+            .plan
+            .steps
+            .iter()
+            .map(|step| format!("{} {}", step.action.name(), step.address.name()))
+            .collect();
+        let mut expected: Vec<String> = killed.iter().map(|node| format!("start {node}")).collect();
+        expected.push("verify-sync orders".to_owned());
+        assert_eq!(started, expected);
+        world.run(&planned.plan, Cut::Never);
+        assert_second_plan_is_empty(&world, &orders(&["a", "r[0]"]));
+    }
+}
+
+#[test]
+fn a_run_cut_off_anywhere_is_finished_by_the_next_plan() {
+    let histories: &[(&[&str], Desired)] = &[
+        (&[], orders(&["a", "r[0]", "r[1]"])),
+        (&["a"], orders(&["a", "r[0]"])),
+        (&["a", "r[0]", "r[1]"], orders(&["a", "r[0]"])),
+        (&["a", "r[0]"], Desired::default()),
+    ];
+    let mut cases = 0;
+    for (before, desired) in histories {
+        let start = if before.is_empty() {
+            World::default()
+        } else {
+            created(before)
+        };
+        let whole = plan_for(&start, desired).plan;
+        let mut finished = start.clone();
+        finished.run(&whole, Cut::Never);
+        for at in 0..whole.steps.len() {
+            for cut in [Cut::Before(at), Cut::Within(at), Cut::After(at)] {
+                let mut world = start.clone();
+                world.run(&whole, cut);
+                let again = plan_for(&world, desired);
+                assert_eq!(diagnostics(&again), "", "{cut:?}");
+                world.run(&again.plan, Cut::Never);
+                assert_second_plan_is_empty(&world, desired);
+                assert_eq!(
+                    world.state.nodes.keys().collect::<Vec<_>>(),
+                    finished.state.nodes.keys().collect::<Vec<_>>()
+                );
+                assert_eq!(
+                    world.homes.keys().collect::<Vec<_>>(),
+                    finished.homes.keys().collect::<Vec<_>>()
+                );
+                assert!(world.homes.values().all(|home| !home.partial && home.data.len() == 1));
+                cases += 1;
+            }
+        }
+    }
+    assert!(cases > 50, "{cases}");
+}
+
+#[test]
+fn what_a_cut_off_creation_left_is_removed_when_it_is_no_longer_declared() {
+    let desired = orders(&["a", "r[0]"]);
+    let whole = plan_for(&World::default(), &desired).plan;
+    for at in 0..whole.steps.len() {
+        for cut in [Cut::Before(at), Cut::Within(at), Cut::After(at)] {
+            let mut world = World::default();
+            world.run(&whole, cut);
+            let removal = plan_for(&world, &Desired::default());
+            assert_eq!(diagnostics(&removal), "");
+            world.run(&removal.plan, Cut::Never);
+            assert!(world.homes.is_empty() && world.entries.is_empty(), "{cut:?}");
+            assert_eq!(world.state, State::default(), "{cut:?}");
+        }
+    }
+}
+
+#[test]
+fn a_node_keeps_its_port_and_a_new_one_gets_the_lowest_free() {
+    let mut world = World::default();
+    world.busy_ports.insert(15433, "nginx (pid 12)".to_owned());
+    world.run(&plan_for(&world, &orders(&["a", "r[0]"])).plan, Cut::Never);
+    let port = |world: &World, node: &str| world.state.nodes[&address(node)].listen.unwrap().port;
+    assert_eq!(port(&world, "cluster.orders.node.a"), 15432);
+    assert_eq!(port(&world, "cluster.orders.node.r[0]"), 15434);
+    world.busy_ports.clear();
+    world.run(&plan_for(&world, &orders(&["a", "r[0]", "b"])).plan, Cut::Never);
+    assert_eq!(port(&world, "cluster.orders.node.r[0]"), 15434);
+    assert_eq!(port(&world, "cluster.orders.node.b"), 15433);
+}
+
+/// Expects no plan, and these diagnostics.
+fn refuses(world: &World, desired: &Desired, expected: &Expect) {
+    let planned = plan_for(world, desired);
+    assert!(planned.plan.is_empty());
+    expected.assert_eq(&diagnostics(&planned));
+}
+
+#[test]
+fn a_declared_port_that_somebody_has_is_refused_and_names_who() {
+    let mut world = World::default();
+    world.busy_ports.insert(6000, "nginx (pid 12)".to_owned());
+    let mut desired = orders(&["a"]);
+    cluster(&mut desired)
+        .nodes
+        .values_mut()
+        .for_each(|node| node.port = Some(6000));
+    refuses(
+        &world,
+        &desired,
+        &expect![[r#"
+        Port is taken: Port 6000 of cluster.orders.node.a is in use by nginx (pid 12). Stop that program, or give the node another port; without a "port" argument simdb takes a free one.
+    "#]],
+    );
+}
+
+#[test]
+fn an_unknown_version_is_refused_and_says_what_there_is() {
+    let mut desired = orders(&["a"]);
+    cluster(&mut desired).version = Some(99);
+    refuses(
+        &World::default(),
+        &desired,
+        &expect![[r#"
+        Database programs not found: The programs of postgresql 99 are not on this machine. Found: 15 in /usr/lib/postgresql/15/bin. Looked in /usr/lib/postgresql. Install it (on Debian: apt-get install postgresql), or name its directory in provider "local": binaries = ["/path/to/bin"].
+    "#]],
+    );
+}
+
+#[test]
+fn a_port_range_that_is_used_up_is_refused() {
+    let mut desired = orders(&["a", "b"]);
+    desired.local.ports = Some((7000, 7000));
+    refuses(
+        &World::default(),
+        &desired,
+        &expect![[r#"
+        No free port: Every port from 7000 to 7000 is in use or belongs to another node, so cluster.orders.node.b gets none. Set "port_range" in provider "local" to a larger range.
+    "#]],
+    );
+}
+
+#[test]
+fn what_cannot_be_changed_yet_is_refused_with_the_line_to_write() {
+    let world = created(&["a", "r[0]"]);
+    let mut desired = orders(&["a", "r[0]"]);
+    cluster(&mut desired).primary = Some("r[0]".parse().unwrap());
+    refuses(
+        &world,
+        &desired,
+        &expect![[r#"
+        Primary cannot be moved: Node a leads cluster orders. Moving the primary to r[0] is not supported by this version; set primary = "a".
+    "#]],
+    );
+    refuses(
+        &world,
+        &orders(&["b", "r[0]"]),
+        &expect![[r#"
+        Primary cannot be moved: Node a leads cluster orders, so it cannot be removed. Moving the primary to another node is not supported by this version; declare the node again.
+    "#]],
+    );
+    let mut desired = orders(&["a", "r[0]"]);
+    cluster(&mut desired).version = Some(18);
+    refuses(
+        &world,
+        &desired,
+        &expect![[r#"
+        Major version cannot be changed: Cluster orders runs version 15, and its data can be read by no other. Upgrades are not supported by this version of simdb; set version = "15".
+    "#]],
+    );
+}
+
+#[test]
+fn a_primary_that_lost_its_data_is_never_made_empty() {
+    let mut world = created(&["a", "r[0]"]);
+    world.homes.remove(&address("cluster.orders.node.a"));
+    refuses(
+        &world,
+        &orders(&["a", "r[0]"]),
+        &expect![[r#"
+        Primary has lost its data: cluster.orders.node.a leads the cluster, and its data directory is gone. simdb makes no empty one in its place. Put the directory back, or destroy the cluster and create it anew.
+    "#]],
+    );
+}
+
+#[test]
+fn what_could_not_be_looked_at_is_noted_and_changes_nothing() {
+    let world = created(&["a", "r[0]"]);
+    let mut observed = world.observe();
+    for observation in observed.nodes.values_mut() {
+        *observation = crate::observed::Observation::Unknown("did not answer within 2 s".to_owned());
+    }
+    let planned = plan(Inputs {
+        desired: &orders(&["a", "r[0]"]),
+        recorded: &world.state,
+        observed: &observed,
+    });
+    assert!(planned.plan.is_empty());
+    expect![[r#""#]].assert_eq(&planned.plan.notes.join("\n"));
+}
+
+#[test]
+fn the_same_inputs_give_the_same_bytes() {
+    let world = created(&["a", "r[0]"]);
+    let bytes = || serde_json::to_string(&plan_for(&world, &orders(&["a", "b", "r[0]"])).plan).unwrap();
+    assert_eq!(bytes(), bytes());
+}
+
+#[test]
+fn a_plan_reads_back_as_it_was_written() {
+    let plan = plan_for(&World::default(), &orders(&["a", "r[0]"])).plan;
+    assert_eq!(
+        serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(),
+        plan
+    );
+}

@@ -1,0 +1,393 @@
+//! A world of values that runs steps and enforces the invariants, so that plans can be tried by the thousands.
+//!
+//! It folds the same deltas and asks the same guards as the executor. What it adds is the effect: what a step does to
+//! homes, servers, slots and endpoints, with the rules of real servers where they matter to a plan (a server needs its
+//! data, a standby needs a slot and an upstream that serves, a clone comes from a server that runs).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use simdb_state::address::{Address, EndpointAddress, NodeAddress};
+use simdb_state::delta::Outputs;
+use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::object::{EngineKind, Listen, Power, State};
+
+use crate::guard;
+use crate::observed::{
+    ControlData, NodeFacts, Observation, Observed, PlatformFacts, ProcessFacts, ReceiverFacts, SenderFacts,
+    ServerFacts, SlotFacts, UserFacts,
+};
+use crate::plan::{Action, Plan, Server, Step};
+
+/// Where a run is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Nowhere.
+    Never,
+    /// The step was started, and nothing of it happened.
+    Before(usize),
+    /// The step's data was begun and not finished; for a step without data the same as [`Cut::Before`].
+    Within(usize),
+    /// The step happened, and was not recorded.
+    After(usize),
+}
+
+/// Everything that is there, and what is recorded of it.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// The record.
+    pub state: State,
+    /// The homes of nodes.
+    pub homes: BTreeMap<NodeAddress, Home>,
+    /// The endpoints' entries.
+    pub entries: BTreeMap<EndpointAddress, ServiceEntry>,
+    /// Ports that others listen on.
+    pub busy_ports: BTreeMap<u16, String>,
+    made: u64,
+}
+
+/// A node's home.
+#[derive(Clone, Debug, Default)]
+pub struct Home {
+    /// Complete data directories by generation, with whose data they hold.
+    pub data: BTreeMap<u32, SystemIdentifier>,
+    /// Whether an unfinished data directory is there.
+    pub partial: bool,
+    /// The server, where it runs.
+    pub server: Option<Running>,
+    /// Where the last server listened.
+    pub listen: Option<Listen>,
+    /// Slots by name. They live in the data, and so outlive the server.
+    pub slots: BTreeSet<String>,
+    /// Logins by name.
+    pub users: BTreeMap<String, UserFacts>,
+}
+
+/// A server that runs.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// The generation of the data it serves.
+    pub generation: u32,
+    /// Where it streams from; a server that streams from nowhere writes.
+    pub upstream: Option<String>,
+}
+
+impl World {
+    /// Runs a plan until it is done or cut off, and enforces the invariants after every step.
+    ///
+    /// # Panics
+    /// Where a guard refuses, an effect cannot happen, or an invariant is broken: each is a defect of the planner.
+    pub fn run(&mut self, plan: &Plan, cut: Cut) {
+        for (at, step) in plan.steps.iter().enumerate() {
+            if let Err(refusal) = guard::check(step, &self.state) {
+                panic!("{} of {} is refused: {refusal}", step.action.name(), step.address);
+            }
+            match cut {
+                Cut::Before(last) if last == at => return,
+                Cut::Within(last) if last == at => return self.begin(step),
+                _ => {}
+            }
+            let outputs = self.effect(step);
+            self.one_writer();
+            if cut == Cut::After(at) {
+                return;
+            }
+            self.state.apply(&step.delta, &outputs);
+            self.truthful(step);
+        }
+    }
+
+    /// Stops a server as `kill -9` would.
+    pub fn kill(&mut self, node: &NodeAddress) {
+        self.homes.get_mut(node).expect("the node has a home").server = None;
+    }
+
+    /// Looks at everything.
+    pub fn observe(&self) -> Observed {
+        let engines = BTreeMap::from([(15, "/usr/lib/postgresql/15/bin".to_owned())]);
+        let mut busy_ports = self.busy_ports.clone();
+        let running = self.homes.values().filter(|home| home.server.is_some());
+        busy_ports.extend(running.filter_map(|home| Some((home.listen?.port, "postgres (pid 4711)".to_owned()))));
+        let platform = PlatformFacts {
+            engines: BTreeMap::from([(EngineKind::Postgresql, engines)]),
+            searched: vec!["/usr/lib/postgresql".to_owned()],
+            busy_ports,
+            problems: BTreeSet::new(),
+        };
+        let seen =
+            |(address, home): (&NodeAddress, &Home)| (address.clone(), Observation::Seen(self.facts(address, home)));
+        let absent = self
+            .state
+            .nodes
+            .keys()
+            .map(|address| (address.clone(), Observation::Absent));
+        let nodes = absent.chain(self.homes.iter().map(seen)).collect();
+        let missing = self
+            .state
+            .endpoints
+            .keys()
+            .map(|address| (address.clone(), Observation::Absent));
+        let entries = self
+            .entries
+            .iter()
+            .map(|(address, entry)| (address.clone(), Observation::Seen(entry.clone())));
+        Observed {
+            platform,
+            nodes,
+            endpoints: missing.chain(entries).collect(),
+        }
+    }
+
+    fn facts(&self, address: &NodeAddress, home: &Home) -> NodeFacts {
+        let newest = home.data.last_key_value();
+        let process = home
+            .server
+            .as_ref()
+            .map_or(ProcessFacts::Down, |_| ProcessFacts::Running { pid: 4711 });
+        NodeFacts {
+            process,
+            listen: home.listen,
+            generations: home.data.keys().copied().collect(),
+            partial: home.partial,
+            control: newest.map(|(_, system_identifier)| ControlData {
+                system_identifier: *system_identifier,
+                state: if home.server.is_some() {
+                    "in production"
+                } else {
+                    "shut down"
+                }
+                .to_owned(),
+                timeline: 1,
+                checkpoint: Lsn(0),
+            }),
+            server: home
+                .server
+                .as_ref()
+                .map(|server| Observation::Seen(self.server_facts(address, home, server))),
+        }
+    }
+
+    fn server_facts(&self, address: &NodeAddress, home: &Home, server: &Running) -> ServerFacts {
+        let upstream = server.upstream.as_ref();
+        let streaming = |other: &Home| {
+            other.server.as_ref().and_then(|other| other.upstream.as_ref()) == Some(&address.node.to_string())
+        };
+        let senders = self
+            .homes
+            .iter()
+            .filter(|(other, home)| other.cluster == address.cluster && streaming(home));
+        let sender = SenderFacts {
+            state: "streaming".to_owned(),
+            sync_state: "async".to_owned(),
+            flushed: Some(Lsn(0)),
+            replayed: Some(Lsn(0)),
+        };
+        ServerFacts {
+            in_recovery: upstream.is_some(),
+            system_identifier: home.data[&server.generation],
+            timeline: 1,
+            position: Lsn(0),
+            replayed: Lsn(0),
+            replay_paused: false,
+            replay_lag_seconds: None,
+            senders: senders
+                .map(|(other, _)| (other.node.identifier(), sender.clone()))
+                .collect(),
+            slots: home
+                .slots
+                .iter()
+                .map(|name| {
+                    (
+                        name.clone(),
+                        SlotFacts {
+                            active: true,
+                            wal_status: Some("reserved".to_owned()),
+                        },
+                    )
+                })
+                .collect(),
+            receiver: upstream.map(|_| ReceiverFacts {
+                status: "streaming".to_owned(),
+                host: "127.0.0.1".to_owned(),
+                port: 0,
+                slot: Some(address.node.identifier()),
+            }),
+            users: home.users.clone(),
+        }
+    }
+
+    fn begin(&mut self, step: &Step) {
+        match &step.action {
+            Action::Primary { server, .. } => self.home(&server.node).partial = true,
+            Action::Basebackup { node, .. } => self.home(node).partial = true,
+            _ => {}
+        }
+    }
+
+    fn home(&mut self, node: &NodeAddress) -> &mut Home {
+        self.homes.entry(node.clone()).or_default()
+    }
+
+    fn effect(&mut self, step: &Step) -> Outputs {
+        match &step.action {
+            Action::Network { .. }
+            | Action::DropNetwork { .. }
+            | Action::DropUser { .. }
+            | Action::DropCluster { .. } => {}
+            Action::Primary {
+                initdb,
+                instance,
+                server,
+            } => return self.primary(initdb, instance, server),
+            Action::ReplicationUser {
+                user,
+                attributes,
+                server,
+                ..
+            } => {
+                let facts = UserFacts {
+                    login: attributes.login,
+                    replication: attributes.replication,
+                };
+                self.serving(server).users.insert(user.user.to_string(), facts);
+            }
+            Action::Slot { slot, server, .. } => drop(self.serving(server).slots.insert(slot.name.clone())),
+            Action::Basebackup { node, task, .. } => return self.basebackup(node, task),
+            Action::Standby {
+                instance,
+                server,
+                upstream,
+                application_name,
+            } => {
+                let slots = &self.serving(upstream).slots;
+                assert!(
+                    slots.contains(application_name),
+                    "{} has no slot on its upstream",
+                    server.node
+                );
+                self.ensure(&server.node, instance, Some(&upstream.node));
+            }
+            Action::Start {
+                instance,
+                server,
+                in_recovery,
+            } => {
+                let follows = self.follows(&server.node).filter(|_| *in_recovery);
+                self.ensure(&server.node, instance, follows.as_ref());
+            }
+            Action::Configure { server, .. } => drop(self.serving(server)),
+            Action::VerifySync { primary, standbys, .. } => return self.verify(primary, standbys),
+            Action::Endpoint { entry, .. } => drop(self.entries.insert(entry.endpoint.clone(), entry.clone())),
+            Action::DropNode { node } => drop(self.homes.remove(node)),
+            Action::DropSlot { slot, server, .. } => drop(self.serving(server).slots.remove(&slot.name)),
+            Action::DropEndpoint { endpoint, .. } => drop(self.entries.remove(endpoint)),
+        }
+        Outputs::default()
+    }
+
+    fn serving(&mut self, server: &Server) -> &mut Home {
+        let home = self.homes.get_mut(&server.node).filter(|home| home.server.is_some());
+        home.unwrap_or_else(|| panic!("{} does not serve", server.node))
+    }
+
+    fn follows(&self, node: &NodeAddress) -> Option<NodeAddress> {
+        let slot = self.state.nodes.get(node)?.slot.as_ref()?;
+        Some(NodeAddress {
+            cluster: node.cluster.clone(),
+            node: slot.upstream.clone(),
+        })
+    }
+
+    fn primary(&mut self, initdb: &TaskSpec, instance: &InstanceSpec, server: &Server) -> Outputs {
+        let generation = generation_of(initdb.product.as_deref());
+        self.made += 1;
+        let made = SystemIdentifier(self.made);
+        let home = self.home(&server.node);
+        home.partial = false;
+        let system_identifier = Some(*home.data.entry(generation).or_insert(made));
+        self.ensure(&server.node, instance, None);
+        Outputs {
+            system_identifier,
+            marker: None,
+        }
+    }
+
+    fn basebackup(&mut self, node: &NodeAddress, task: &TaskSpec) -> Outputs {
+        let upstream = self.follows(node).expect("a node that is cloned has a slot");
+        let source = self
+            .homes
+            .get(&upstream)
+            .and_then(|home| Some(home.data[&home.server.as_ref()?.generation]));
+        let source = source.unwrap_or_else(|| panic!("{node} is cloned from {upstream}, which does not serve"));
+        let generation = generation_of(task.product.as_deref());
+        let home = self.home(node);
+        home.partial = false;
+        Outputs {
+            system_identifier: Some(*home.data.entry(generation).or_insert(source)),
+            marker: None,
+        }
+    }
+
+    fn ensure(&mut self, node: &NodeAddress, instance: &InstanceSpec, upstream: Option<&NodeAddress>) {
+        let generation = generation_of(Some(&instance.data));
+        let home = self.home(node);
+        assert!(home.data.contains_key(&generation), "{node} is started without data");
+        home.listen = Some(instance.listen);
+        let upstream = upstream.map(|upstream| upstream.node.to_string());
+        home.server.get_or_insert(Running { generation, upstream });
+    }
+
+    fn verify(&mut self, primary: &Server, standbys: &BTreeMap<String, Server>) -> Outputs {
+        let data = |home: &Home| home.server.as_ref().map(|server| home.data[&server.generation]);
+        let source = data(self.serving(primary));
+        for standby in standbys.values() {
+            let home = self.serving(standby);
+            assert_eq!(data(home), source, "{} has other data than its primary", standby.node);
+        }
+        Outputs {
+            system_identifier: None,
+            marker: Some(Lsn(0x0300_0060)),
+        }
+    }
+
+    /// At no time do two servers of a cluster write.
+    fn one_writer(&self) {
+        let mut writers = BTreeSet::new();
+        let writes = |home: &Home| home.server.as_ref().is_some_and(|server| server.upstream.is_none());
+        for (address, _) in self.homes.iter().filter(|(_, home)| writes(home)) {
+            assert!(
+                writers.insert(&address.cluster),
+                "{address} is a second writer of its cluster"
+            );
+        }
+    }
+
+    /// The record never leads the world: what it says of what a step was about is so.
+    fn truthful(&self, step: &Step) {
+        let Address::Node(address) = &step.address else { return };
+        let Some(node) = self.state.nodes.get(address) else {
+            return;
+        };
+        let home = self.homes.get(address);
+        if let Some(data) = &node.data {
+            let there = home.and_then(|home| home.data.get(&data.generation));
+            assert_eq!(
+                there,
+                Some(&data.system_identifier),
+                "{address} is recorded with data it does not have"
+            );
+        }
+        let runs = home.is_some_and(|home| home.server.is_some());
+        assert!(
+            runs || node.power == Power::Stopped,
+            "{address} is recorded as running, and does not run"
+        );
+    }
+}
+
+fn generation_of(directory: Option<&str>) -> u32 {
+    let number = directory
+        .and_then(|directory| directory.strip_prefix("data-"))
+        .and_then(|number| number.parse().ok());
+    number.expect("data directories are called data-N")
+}
