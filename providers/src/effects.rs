@@ -15,10 +15,10 @@ use simdb_state::lsn::SystemIdentifier;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use thiserror::Error;
 
-use crate::platform::{Directory, Platform, PlatformError};
+use crate::platform::{Directory, Platform, PlatformError, StopMode};
 use crate::postgresql::connection::Connection;
 use crate::postgresql::control::ControlError;
-use crate::postgresql::{Activity, PostgresqlError, control, observe, ready, replication, verify};
+use crate::postgresql::{Activity, PostgresqlError, control, observe, ready, replication, settings, verify};
 
 /// Why a step failed.
 #[derive(Debug, Error)]
@@ -135,6 +135,18 @@ impl Effects for ProviderEffects {
                 server,
                 in_recovery,
             } => drop(self.start(instance, server, (*in_recovery).into(), secrets).await?),
+            Action::Configure {
+                instance,
+                server,
+                restart,
+                in_recovery,
+            } => {
+                if *restart {
+                    self.platform.stop(&server.node, StopMode::Fast).await?;
+                }
+                let connection = self.start(instance, server, (*in_recovery).into(), secrets).await?;
+                settings::reload(&connection).await?;
+            }
             Action::Endpoint { endpoint: _, entry } => self.directory.publish(entry).await?,
             Action::DropNode { node } => Platform::drop(&*self.platform, node).await?,
             Action::DropSlot { node: _, slot, server } => {

@@ -7,19 +7,21 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use simdb_planner::engine::postgresql::instance::superuser_password;
 use simdb_planner::observed::{
     ControlData, NodeFacts, Observation, Observed, PlatformFacts, ProcessFacts, ServerFacts,
 };
 use simdb_planner::plan::Server;
-use simdb_state::address::{EndpointAddress, NodeAddress, UserAddress};
+use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::instance::{ServiceEntry, TaskSpec};
 use simdb_state::object::{Data, EngineKind, Listen, State};
-use simdb_state::sensitive::{SecretName, Secrets};
+use simdb_state::sensitive::Secrets;
 use tokio::time::{Instant, timeout_at};
 
+use crate::executor::chain;
 use crate::platform::{Directory, HomeFacts, Platform};
-use crate::postgresql::connection::{Connection, SUPERUSER};
-use crate::postgresql::{PostgresqlError, control, observe as postgresql, with_causes};
+use crate::postgresql::connection::Connection;
+use crate::postgresql::{PostgresqlError, control, observe as postgresql};
 
 /// How long one node may take to answer; one that hangs is unknown.
 pub const NODE_LIMIT: Duration = Duration::from_secs(2);
@@ -40,7 +42,7 @@ pub async fn observe(
         Err(error) => drop(
             facts
                 .problems
-                .insert(format!("The nodes' homes cannot be listed: {}.", with_causes(&error))),
+                .insert(format!("The nodes' homes cannot be listed: {}.", chain(&error))),
         ),
     }
     let look = Look {
@@ -64,7 +66,7 @@ pub async fn observe(
 
 async fn lookup(directory: &dyn Directory, endpoint: &EndpointAddress) -> Observation<ServiceEntry> {
     let entry = directory.lookup(&endpoint.service()).await;
-    entry.unwrap_or_else(|error| Observation::Unknown(with_causes(&error)))
+    entry.unwrap_or_else(|error| Observation::Unknown(chain(&error)))
 }
 
 /// What looking at a node takes.
@@ -81,7 +83,7 @@ impl Look<'_> {
         let deadline = Instant::now() + NODE_LIMIT;
         let home = match timeout_at(deadline, self.platform.inspect(node)).await {
             Err(_) => return Observation::Unknown(silence()),
-            Ok(Err(error)) => return Observation::Unknown(with_causes(&error)),
+            Ok(Err(error)) => return Observation::Unknown(chain(&error)),
             Ok(Ok(Observation::Unknown(reason))) => return Observation::Unknown(reason),
             Ok(Ok(Observation::Absent)) => return Observation::Absent,
             Ok(Ok(Observation::Seen(home))) => home,
@@ -104,20 +106,16 @@ impl Look<'_> {
         };
         match timeout_at(deadline, self.ask(node, listen)).await {
             Ok(Ok(facts)) => Observation::Seen(facts),
-            Ok(Err(error)) => Observation::Unknown(with_causes(&error)),
+            Ok(Err(error)) => Observation::Unknown(chain(&error)),
             Err(_) => Observation::Unknown(silence()),
         }
     }
 
     async fn ask(&self, node: &NodeAddress, listen: Listen) -> Result<ServerFacts, PostgresqlError> {
-        let superuser = UserAddress {
-            cluster: node.cluster.clone(),
-            user: SUPERUSER.parse().expect("the superuser's name is a name"),
-        };
         let server = Server {
             node: node.clone(),
             listen,
-            password: SecretName::password(&superuser),
+            password: superuser_password(&node.cluster),
         };
         let connection = Connection::open(&server, self.secrets).await?;
         Ok(postgresql::snapshot(&connection).await?.facts)
@@ -134,8 +132,8 @@ impl Look<'_> {
         };
         let task = self.control_task(node, *newest)?;
         let printed = timeout_at(deadline, self.platform.run_task(node, &task, self.secrets)).await;
-        let printed = printed.map_err(|_| silence())?.map_err(|error| with_causes(&error))?;
-        control::parse(&printed).map(Some).map_err(|error| with_causes(&error))
+        let printed = printed.map_err(|_| silence())?.map_err(|error| chain(&error))?;
+        control::parse(&printed).map(Some).map_err(|error| chain(&error))
     }
 
     /// Any version's `pg_controldata` reads what is asked of it here from the data of 15 to 18; the recorded version's

@@ -10,10 +10,10 @@ pub(crate) mod control;
 pub(crate) mod observe;
 pub(crate) mod ready;
 pub(crate) mod replication;
+pub(crate) mod settings;
 pub(crate) mod verify;
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::lsn::LsnError;
 use simdb_state::object::Listen;
 use simdb_state::sensitive::SecretName;
+use thiserror::Error;
 
 use crate::platform::{Platform, PlatformError};
 
@@ -31,7 +32,7 @@ const POLL: Duration = Duration::from_millis(10);
 const TAIL: usize = 20;
 
 /// Why a server did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Error)]
 pub enum PostgresqlError {
     /// The password it takes is not there.
     #[error("find the password of {0}: the state does not hold it")]
@@ -89,6 +90,14 @@ pub enum PostgresqlError {
         /// What it was to do.
         expected: Activity,
     },
+    /// Its configuration file holds values that it does not take.
+    #[error("configure {node}: {problems}")]
+    Settings {
+        /// The node.
+        node: NodeAddress,
+        /// What it says of each.
+        problems: String,
+    },
     /// A slot that is in use cannot be dropped, and its user comes back each time it is sent away.
     #[error("drop slot {slot:?} on {node}: process {pid} still streams through it after {limit:?}")]
     SlotInUse {
@@ -136,7 +145,7 @@ pub enum PostgresqlError {
 }
 
 /// Why a request came to nothing. Never holds a password: requests are not part of it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Error)]
 pub enum Cause {
     /// The server says no.
     #[error("{message}{} (SQLSTATE {code})", Detail(.detail.as_deref()))]
@@ -189,17 +198,6 @@ impl PostgresqlError {
             _ => None,
         }
     }
-}
-
-/// Returns an error with all its causes, as one line for people.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// What a server does with the log.

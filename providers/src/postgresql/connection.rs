@@ -7,6 +7,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use postgres_protocol::escape::escape_literal;
+use simdb_planner::engine::postgresql::instance::SUPERUSER;
 use simdb_planner::plan::Server;
 use simdb_state::address::NodeAddress;
 use simdb_state::sensitive::Secrets;
@@ -16,15 +17,12 @@ use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use super::{Cause, PostgresqlError};
 
-/// The superuser that every cluster is born with.
-pub(crate) const SUPERUSER: &str = "postgres";
-
 /// How long a server may take to let somebody in. A stopped process accepts connections, for the kernel does, and then
 /// says nothing.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a server may take to answer, set on the server as well so that it gives up too.
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// A session. Dropping it ends it.
 #[derive(Debug)]

@@ -15,7 +15,8 @@ use tokio::time::{sleep, timeout};
 
 use super::connection::Connection;
 use super::observe::{Snapshot, snapshot};
-use super::{Cause, POLL, PostgresqlError, condition, with_causes};
+use super::{Cause, POLL, PostgresqlError, condition};
+use crate::executor::chain;
 
 /// How long one standby may take to answer once, so that one that hangs does not keep the others from being looked at.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
@@ -115,7 +116,7 @@ impl<'a> Standby<'a> {
     async fn look(&mut self, secrets: &Secrets) -> Result<Snapshot, String> {
         match timeout(LOOK_LIMIT, self.ask(secrets)).await {
             Ok(Ok(seen)) => Ok(seen),
-            Ok(Err(error)) => Err(with_causes(&error)),
+            Ok(Err(error)) => Err(chain(&error)),
             Err(_) => Err(format!("it does not answer within {LOOK_LIMIT:?}")),
         }
     }
@@ -139,7 +140,7 @@ impl<'a> Standby<'a> {
             .await
         {
             Err(error) if error.sqlstate() == Some(READ_ONLY) => Vec::new(),
-            Err(error) => vec![with_causes(&error)],
+            Err(error) => vec![chain(&error)],
             Ok(()) => vec!["it accepts writes".to_owned()],
         }
     }
