@@ -1,20 +1,241 @@
-//! Does one step.
+//! Does one step: what its action says, and nothing that it does not say.
+//!
+//! Every function here may run again after a crash in its middle, and then ends in the same state.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use simdb_planner::plan::Step;
+use simdb_planner::plan::{Action, Server, Step};
+use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
-use simdb_state::sensitive::Secrets;
+use simdb_state::instance::{InstanceSpec, TaskSpec};
+use simdb_state::lsn::SystemIdentifier;
+use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use thiserror::Error;
+
+use crate::platform::{Directory, Platform, PlatformError, StopMode};
+use crate::postgresql::connection::Connection;
+use crate::postgresql::control::ControlError;
+use crate::postgresql::{Activity, PostgresqlError, control, observe, ready, replication, settings, verify};
 
 /// Why a step failed.
 #[derive(Debug, Error)]
-pub enum StepError {}
+pub enum StepError {
+    /// A secret that the step needs is not there.
+    #[error("find the password of {0}: the state does not hold it")]
+    MissingSecret(SecretName),
+    /// The step says too little to be done.
+    #[error("copy data to {0}: the task runs no command, so its engine's version is not known")]
+    EmptyTask(NodeAddress),
+    /// The platform could not do its part.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// A server did not do its part.
+    #[error(transparent)]
+    Postgresql(#[from] PostgresqlError),
+    /// A copy's control data makes no sense.
+    #[error("look at the data copied to {node}")]
+    Control {
+        /// The node.
+        node: NodeAddress,
+        /// What is wrong with it.
+        #[source]
+        source: ControlError,
+    },
+}
 
 /// Does steps. Every step is safe to do again.
 #[async_trait]
 pub trait Effects: fmt::Debug + Send + Sync {
     /// Does one step to its end.
     async fn run(&self, step: &Step, secrets: &Secrets) -> Result<Outputs, StepError>;
+}
+
+/// How long steps wait for what servers do by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Until a server that was started lets somebody in. One that recovers from a crash takes its time.
+    pub ready: Duration,
+    /// Until a standby that lets somebody in streams.
+    pub streaming: Duration,
+    /// Until every standby has replayed a marker.
+    pub verification: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            ready: Duration::from_secs(60),
+            streaming: Duration::from_secs(30),
+            verification: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Does steps on a platform and the servers it runs.
+#[derive(Clone, Debug)]
+pub struct ProviderEffects {
+    /// Where servers run.
+    pub platform: Arc<dyn Platform>,
+    /// Where endpoints are entered.
+    pub directory: Arc<dyn Directory>,
+    /// How long to wait for servers.
+    pub limits: Limits,
+}
+
+#[async_trait]
+impl Effects for ProviderEffects {
+    async fn run(&self, step: &Step, secrets: &Secrets) -> Result<Outputs, StepError> {
+        match &step.action {
+            Action::Primary {
+                initdb,
+                instance,
+                server,
+            } => return self.primary(initdb, instance, server, secrets).await,
+            Action::Basebackup { node, task, data } => return self.basebackup(node, task, data, secrets).await,
+            Action::VerifySync {
+                cluster: _,
+                primary,
+                standbys,
+            } => {
+                let limit = self.limits.verification;
+                let marker = verify::verify_sync(primary, standbys, secrets, limit).await?;
+                return Ok(Outputs {
+                    marker: Some(marker),
+                    ..Outputs::default()
+                });
+            }
+            Action::ReplicationUser {
+                user,
+                attributes,
+                password,
+                server,
+            } => {
+                let password = secret(secrets, password)?;
+                let connection = Connection::open(server, secrets).await?;
+                replication::ensure_user(&connection, &user.user, attributes, password).await?;
+            }
+            Action::Slot { node: _, slot, server } => {
+                let connection = Connection::open(server, secrets).await?;
+                replication::ensure_slot(&connection, &slot.name).await?;
+            }
+            Action::Standby {
+                instance,
+                server,
+                upstream,
+                application_name,
+            } => {
+                self.standby(instance, server, upstream, application_name, secrets)
+                    .await?
+            }
+            Action::Start {
+                instance,
+                server,
+                in_recovery,
+            } => drop(self.start(instance, server, (*in_recovery).into(), secrets).await?),
+            Action::Configure {
+                instance,
+                server,
+                restart,
+                in_recovery,
+            } => {
+                if *restart {
+                    self.platform.stop(&server.node, StopMode::Fast).await?;
+                }
+                let connection = self.start(instance, server, (*in_recovery).into(), secrets).await?;
+                settings::reload(&connection).await?;
+            }
+            Action::Endpoint { endpoint: _, entry } => self.directory.publish(entry).await?,
+            Action::DropNode { node } => Platform::drop(&*self.platform, node).await?,
+            Action::DropSlot { node: _, slot, server } => {
+                let connection = Connection::open(server, secrets).await?;
+                replication::drop_slot(&connection, &slot.name).await?;
+            }
+            Action::DropEndpoint { endpoint: _, name } => self.directory.withdraw(name).await?,
+            // These are in the record alone: a login goes with its server, and processes of one machine need no network.
+            Action::Network { .. }
+            | Action::DropUser { .. }
+            | Action::DropCluster { .. }
+            | Action::DropNetwork { .. } => {}
+        }
+        Ok(Outputs::default())
+    }
+}
+
+impl ProviderEffects {
+    async fn primary(
+        &self,
+        initdb: &TaskSpec,
+        instance: &InstanceSpec,
+        server: &Server,
+        secrets: &Secrets,
+    ) -> Result<Outputs, StepError> {
+        self.platform.run_task(&server.node, initdb, secrets).await?;
+        let connection = self.start(instance, server, Activity::Writes, secrets).await?;
+        let seen = observe::snapshot(&connection).await?;
+        Ok(identified(seen.facts.system_identifier))
+    }
+
+    async fn basebackup(
+        &self,
+        node: &NodeAddress,
+        task: &TaskSpec,
+        data: &str,
+        secrets: &Secrets,
+    ) -> Result<Outputs, StepError> {
+        let command = task
+            .commands
+            .first()
+            .ok_or_else(|| StepError::EmptyTask(node.clone()))?;
+        self.platform.run_task(node, task, secrets).await?;
+        let printed = self
+            .platform
+            .run_task(node, &control::task(command.version, data), secrets)
+            .await?;
+        let control = control::parse(&printed).map_err(|source| StepError::Control {
+            node: node.clone(),
+            source,
+        })?;
+        Ok(identified(control.system_identifier))
+    }
+
+    async fn standby(
+        &self,
+        instance: &InstanceSpec,
+        server: &Server,
+        upstream: &Server,
+        application_name: &str,
+        secrets: &Secrets,
+    ) -> Result<(), StepError> {
+        let standby = self.start(instance, server, Activity::Replays, secrets).await?;
+        let upstream = Connection::open(upstream, secrets).await?;
+        let limit = self.limits.streaming;
+        replication::wait_streaming(&*self.platform, &upstream, &standby, application_name, limit).await?;
+        Ok(())
+    }
+
+    async fn start(
+        &self,
+        instance: &InstanceSpec,
+        server: &Server,
+        expected: Activity,
+        secrets: &Secrets,
+    ) -> Result<Connection, StepError> {
+        self.platform.ensure(&server.node, instance, secrets).await?;
+        let limit = self.limits.ready;
+        Ok(ready::wait(&*self.platform, server, secrets, expected, limit).await?)
+    }
+}
+
+fn secret<'a>(secrets: &'a Secrets, name: &SecretName) -> Result<&'a Sensitive<String>, StepError> {
+    secrets.get(name).ok_or_else(|| StepError::MissingSecret(name.clone()))
+}
+
+fn identified(system_identifier: SystemIdentifier) -> Outputs {
+    Outputs {
+        system_identifier: Some(system_identifier),
+        ..Outputs::default()
+    }
 }

@@ -1,26 +1,208 @@
 //! Looks at the world: platform and servers, in parallel, each node within a limit.
+//!
+//! Nothing here is an error. What could not be looked at is `Unknown` with the reason, and the planner makes no change
+//! because of it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use simdb_planner::observed::Observed;
+use futures_util::future::join_all;
+use simdb_planner::engine::postgresql::instance::superuser_password;
+use simdb_planner::observed::{
+    ControlData, NodeFacts, Observation, Observed, PlatformFacts, ProcessFacts, ServerFacts,
+};
+use simdb_planner::plan::Server;
 use simdb_state::address::{EndpointAddress, NodeAddress};
-use simdb_state::object::State;
+use simdb_state::instance::{ServiceEntry, TaskSpec};
+use simdb_state::object::{Data, EngineKind, Listen, State};
 use simdb_state::sensitive::Secrets;
+use tokio::time::{Instant, timeout_at};
 
-use crate::platform::{Directory, Platform};
+use crate::executor::chain;
+use crate::platform::{Directory, HomeFacts, Platform};
+use crate::postgresql::connection::Connection;
+use crate::postgresql::{PostgresqlError, control, observe as postgresql};
 
 /// How long one node may take to answer; one that hangs is unknown.
 pub const NODE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Looks at the given nodes and endpoints, and at every node that has a home on the platform.
 pub async fn observe(
-    _platform: &dyn Platform,
-    _directory: &dyn Directory,
-    _nodes: &BTreeSet<NodeAddress>,
-    _endpoints: &BTreeSet<EndpointAddress>,
-    _recorded: &State,
-    _secrets: &Secrets,
+    platform: &dyn Platform,
+    directory: &dyn Directory,
+    nodes: &BTreeSet<NodeAddress>,
+    endpoints: &BTreeSet<EndpointAddress>,
+    recorded: &State,
+    secrets: &Secrets,
 ) -> Observed {
-    todo!()
+    let (mut facts, listed) = tokio::join!(platform.facts(), platform.list());
+    let mut nodes = nodes.clone();
+    match listed {
+        Ok(homes) => nodes.extend(homes),
+        Err(error) => drop(
+            facts
+                .problems
+                .insert(format!("The nodes' homes cannot be listed: {}.", chain(&error))),
+        ),
+    }
+    let look = Look {
+        platform,
+        facts: &facts,
+        recorded,
+        secrets,
+    };
+    let (seen_nodes, seen_endpoints) = tokio::join!(
+        join_all(nodes.iter().map(|node| look.node(node))),
+        join_all(endpoints.iter().map(|endpoint| lookup(directory, endpoint))),
+    );
+    let nodes = nodes.iter().cloned().zip(seen_nodes).collect();
+    let endpoints = endpoints.iter().cloned().zip(seen_endpoints).collect();
+    Observed {
+        platform: facts,
+        nodes,
+        endpoints,
+    }
+}
+
+async fn lookup(directory: &dyn Directory, endpoint: &EndpointAddress) -> Observation<ServiceEntry> {
+    let entry = directory.lookup(&endpoint.service()).await;
+    entry.unwrap_or_else(|error| Observation::Unknown(chain(&error)))
+}
+
+/// What looking at a node takes.
+struct Look<'a> {
+    platform: &'a dyn Platform,
+    facts: &'a PlatformFacts,
+    recorded: &'a State,
+    secrets: &'a Secrets,
+}
+
+impl Look<'_> {
+    /// Looks at a node. Its process is known at once, so a server that hangs is unknown, and its node is not.
+    async fn node(&self, node: &NodeAddress) -> Observation<NodeFacts> {
+        let deadline = Instant::now() + NODE_LIMIT;
+        let home = match timeout_at(deadline, self.platform.inspect(node)).await {
+            Err(_) => return Observation::Unknown(silence()),
+            Ok(Err(error)) => return Observation::Unknown(chain(&error)),
+            Ok(Ok(Observation::Unknown(reason))) => return Observation::Unknown(reason),
+            Ok(Ok(Observation::Absent)) => return Observation::Absent,
+            Ok(Ok(Observation::Seen(home))) => home,
+        };
+        let mut facts = inventory(&home);
+        match home.process {
+            ProcessFacts::Running { .. } => facts.server = Some(self.server(node, home.listen, deadline).await),
+            ProcessFacts::Down => match self.control(node, &facts.generations, deadline).await {
+                Ok(control) => facts.control = control,
+                Err(reason) => return Observation::Unknown(reason),
+            },
+        }
+        Observation::Seen(facts)
+    }
+
+    async fn server(&self, node: &NodeAddress, noted: Option<Listen>, deadline: Instant) -> Observation<ServerFacts> {
+        let recorded = || self.recorded.nodes.get(node).and_then(|node| node.listen);
+        let Some(listen) = noted.or_else(recorded) else {
+            return Observation::Unknown("nobody noted where its server listens".to_owned());
+        };
+        match timeout_at(deadline, self.ask(node, listen)).await {
+            Ok(Ok(facts)) => Observation::Seen(facts),
+            Ok(Err(error)) => Observation::Unknown(chain(&error)),
+            Err(_) => Observation::Unknown(silence()),
+        }
+    }
+
+    async fn ask(&self, node: &NodeAddress, listen: Listen) -> Result<ServerFacts, PostgresqlError> {
+        let server = Server {
+            node: node.clone(),
+            listen,
+            password: superuser_password(&node.cluster),
+        };
+        let connection = Connection::open(&server, self.secrets).await?;
+        Ok(postgresql::snapshot(&connection).await?.facts)
+    }
+
+    async fn control(
+        &self,
+        node: &NodeAddress,
+        generations: &BTreeSet<u32>,
+        deadline: Instant,
+    ) -> Result<Option<ControlData>, String> {
+        let Some(newest) = generations.last() else {
+            return Ok(None);
+        };
+        let task = self.control_task(node, *newest)?;
+        let printed = timeout_at(deadline, self.platform.run_task(node, &task, self.secrets)).await;
+        let printed = printed.map_err(|_| silence())?.map_err(|error| chain(&error))?;
+        control::parse(&printed).map(Some).map_err(|error| chain(&error))
+    }
+
+    /// Any version's `pg_controldata` reads what is asked of it here from the data of 15 to 18; the recorded version's
+    /// does so without warnings.
+    fn control_task(&self, node: &NodeAddress, generation: u32) -> Result<TaskSpec, String> {
+        let recorded = self.recorded.clusters.get(&node.cluster).map(|cluster| cluster.version);
+        let found = self.facts.engines.get(&EngineKind::Postgresql);
+        let newest = || found.and_then(|versions| versions.keys().last().copied());
+        let version = recorded.or_else(newest);
+        let version = version.ok_or("no version of postgresql was found to read its data with")?;
+        Ok(control::task(version, &Data::directory(generation)))
+    }
+}
+
+/// Sorts what is in a home.
+fn inventory(home: &HomeFacts) -> NodeFacts {
+    let generation = |name: &str| {
+        let number = name.strip_prefix("data-")?.parse().ok()?;
+        (Data::directory(number) == name).then_some(number)
+    };
+    let partial = |name: &String| {
+        name.strip_suffix(".partial")
+            .is_some_and(|name| generation(name).is_some())
+    };
+    NodeFacts {
+        process: home.process.clone(),
+        listen: home.listen,
+        generations: home.directories.iter().filter_map(|name| generation(name)).collect(),
+        partial: home.directories.iter().any(partial),
+        control: None,
+        server: None,
+    }
+}
+
+fn silence() -> String {
+    format!("did not answer within {NODE_LIMIT:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_exact_names_of_data_directories_count() {
+        let names = [
+            "data-1",
+            "data-12",
+            "data-012",
+            "data-+3",
+            "data-",
+            "data",
+            "log",
+            "data-4.partial",
+        ];
+        let home = HomeFacts {
+            directories: names.map(str::to_owned).into(),
+            ..HomeFacts::default()
+        };
+        let facts = inventory(&home);
+        assert_eq!(facts.generations, BTreeSet::from([1, 12]));
+        assert!(facts.partial);
+    }
+
+    #[test]
+    fn foreign_partial_directories_are_not_ours() {
+        let home = HomeFacts {
+            directories: ["data-1", "download.partial"].map(str::to_owned).into(),
+            ..HomeFacts::default()
+        };
+        assert!(!inventory(&home).partial);
+    }
 }

@@ -36,6 +36,13 @@ pub struct EndpointAddress {
     pub endpoint: EndpointName,
 }
 
+impl EndpointAddress {
+    /// Returns the name of the endpoint's entry in the project's directory: `service=orders-rw` leads to it.
+    pub fn service(&self) -> String {
+        format!("{}-{}", self.cluster, self.endpoint)
+    }
+}
+
 /// Whatever can be recorded, changed and shown: `network.lan`, `cluster.orders.node.r[0]`.
 ///
 /// Addresses sort by network first, then cluster by cluster, so that what belongs together is read together.

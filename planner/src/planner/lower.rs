@@ -381,7 +381,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn endpoint(&mut self, address: &EndpointAddress, old: Option<&Endpoint>, new: Option<&Endpoint>) {
-        let name = format!("{}-{}", address.cluster, address.endpoint);
+        let name = address.service();
         match (old, new) {
             (old, Some(new)) if old != Some(new) => {
                 let reason = match old {

@@ -1,0 +1,93 @@
+//! What keeps a standby from streaming, and from being in sync: pure judgement of what two servers say.
+//!
+//! A standby's slot bears its `application_name`. No single view tells the truth: a standby whose replay is paused still
+//! counts as `streaming` on its upstream, and one whose slot is lost still accepts connections.
+
+use simdb_state::lsn::Lsn;
+
+use super::observe::Snapshot;
+
+/// Returns what keeps a standby from streaming; nothing when it does.
+pub(crate) fn streaming(name: &str, upstream: &Snapshot, standby: &Snapshot) -> Vec<String> {
+    let mut unmet = Vec::new();
+    match upstream.connected.iter().filter(|connected| *connected == name).count() {
+        0 => unmet.push(format!("nobody streams as {name:?}")),
+        1 => {}
+        count => unmet.push(format!("{count} stream as {name:?}, and must be told apart")),
+    }
+    if let Some(sender) = upstream.facts.senders.get(name)
+        && sender.state != "streaming"
+    {
+        unmet.push(format!("its sender is in state {:?}", sender.state));
+    }
+    match &standby.facts.receiver {
+        None => unmet.push("it receives nothing".to_owned()),
+        Some(receiver) => {
+            if receiver.status != "streaming" {
+                unmet.push(format!("its receiver is in state {:?}", receiver.status));
+            }
+            if receiver.slot.as_deref() != Some(name) {
+                let slot = receiver.slot.as_deref().unwrap_or_default();
+                unmet.push(format!("it streams through slot {slot:?}, and must through {name:?}"));
+            }
+        }
+    }
+    unmet
+}
+
+/// Returns what keeps a standby from being in sync with its primary up to a marker; nothing when it is.
+pub(crate) fn in_sync(name: &str, primary: &Snapshot, standby: &Snapshot, marker: Lsn) -> Vec<String> {
+    let mut unmet = streaming(name, primary, standby);
+    let (there, here) = (&primary.facts, &standby.facts);
+    if !here.in_recovery {
+        unmet.push("it writes, and must only replay".to_owned());
+    }
+    if here.system_identifier != there.system_identifier {
+        unmet.push(format!(
+            "it holds the data of system {}, and the primary that of {}",
+            here.system_identifier, there.system_identifier
+        ));
+    }
+    if here.timeline != there.timeline {
+        unmet.push(format!(
+            "it is on timeline {}, and the primary on {}",
+            here.timeline, there.timeline
+        ));
+    }
+    if here.replay_paused {
+        unmet.push("its replay is paused".to_owned());
+    }
+    unmet.extend(slot(name, primary));
+    if let Some(sender) = there.senders.get(name)
+        && sender.flushed.is_none_or(|flushed| flushed < marker)
+    {
+        let flushed = sender.flushed.unwrap_or(Lsn(0));
+        unmet.push(format!("it has flushed up to {flushed}, and the marker is at {marker}"));
+    }
+    if here.replayed < marker {
+        unmet.push(format!(
+            "it has replayed up to {}, and the marker is at {marker}",
+            here.replayed
+        ));
+    }
+    unmet
+}
+
+fn slot(name: &str, primary: &Snapshot) -> Option<String> {
+    let Some(slot) = primary.facts.slots.get(name) else {
+        return Some(format!("slot {name:?} is missing on the primary"));
+    };
+    if !slot.active {
+        return Some(format!("slot {name:?} is inactive"));
+    }
+    match slot.wal_status.as_deref() {
+        Some("reserved" | "extended") => None,
+        status => Some(format!(
+            "slot {name:?} keeps its log no longer ({})",
+            status.unwrap_or("unreserved")
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! A session with one server, as its superuser.
+//!
+//! No session of simdb ever waits for a standby to confirm a commit (`synchronous_commit = local`): a role made while a
+//! standby is down would hang otherwise.
+
+use std::future::Future;
+use std::time::Duration;
+
+use postgres_protocol::escape::escape_literal;
+use simdb_planner::engine::postgresql::instance::SUPERUSER;
+use simdb_planner::plan::Server;
+use simdb_state::address::NodeAddress;
+use simdb_state::sensitive::Secrets;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+use super::{Cause, PostgresqlError};
+
+/// How long a server may take to let somebody in. A stopped process accepts connections, for the kernel does, and then
+/// says nothing.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a server may take to answer, set on the server as well so that it gives up too.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// A session. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    node: NodeAddress,
+    client: Client,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Connection {
+    /// Connects to a server.
+    pub(crate) async fn open(server: &Server, secrets: &Secrets) -> Result<Self, PostgresqlError> {
+        let Some(password) = secrets.get(&server.password) else {
+            return Err(PostgresqlError::MissingSecret(server.password.clone()));
+        };
+        let mut config = Config::new();
+        config
+            .host(server.listen.host.to_string())
+            .port(server.listen.port)
+            .user(SUPERUSER)
+            .password(password.expose())
+            .dbname("postgres")
+            .application_name("simdb")
+            .options(format!(
+                "-c synchronous_commit=local -c statement_timeout={}",
+                ANSWER_LIMIT.as_millis()
+            ));
+        let opened = within(CONNECT_LIMIT, config.connect(NoTls)).await;
+        let (client, connection) = opened.map_err(|cause| PostgresqlError::Connect {
+            node: server.node.clone(),
+            listen: server.listen,
+            cause,
+        })?;
+        // What ends a connection also fails the request that is under way, so its own result tells nothing new.
+        let task = tokio::spawn(async move { drop(connection.await) });
+        Ok(Self {
+            node: server.node.clone(),
+            client,
+            task,
+        })
+    }
+
+    /// Returns the node it leads to.
+    pub(crate) fn node(&self) -> &NodeAddress {
+        &self.node
+    }
+
+    /// Returns whether the session is over.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Asks, and returns the first value of the first row; `None` where that is null or there is no row.
+    pub(crate) async fn value(&self, doing: &str, sql: &str) -> Result<Option<String>, PostgresqlError> {
+        let answer = within(ANSWER_LIMIT, self.client.simple_query(sql)).await;
+        let messages = answer.map_err(|cause| self.failure(doing, cause))?;
+        Ok(messages
+            .iter()
+            .find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => Some(row.get(0).map(str::to_owned)),
+                _ => None,
+            })
+            .flatten())
+    }
+
+    /// Asks for a value that is always there.
+    pub(crate) async fn required(&self, doing: &str, sql: &str) -> Result<String, PostgresqlError> {
+        self.value(doing, sql)
+            .await?
+            .ok_or_else(|| self.failure(doing, Cause::Empty))
+    }
+
+    /// Tells the server to do something.
+    pub(crate) async fn execute(&self, doing: &str, sql: &str) -> Result<(), PostgresqlError> {
+        let done = within(ANSWER_LIMIT, self.client.batch_execute(sql)).await;
+        done.map_err(|cause| self.failure(doing, cause))
+    }
+
+    /// Asks the server to give up what it is doing for this session.
+    pub(crate) async fn cancel(&self) {
+        // Whoever cancels reports why; that the server is past hearing it would add nothing.
+        drop(within(CONNECT_LIMIT, self.client.cancel_token().cancel_query(NoTls)).await);
+    }
+
+    /// Makes an error about this server.
+    pub(crate) fn failure(&self, doing: &str, cause: Cause) -> PostgresqlError {
+        PostgresqlError::Query {
+            doing: doing.to_owned(),
+            node: self.node.clone(),
+            cause,
+        }
+    }
+}
+
+/// Writes a text as an SQL literal.
+pub(crate) fn literal(text: &str) -> String {
+    escape_literal(text)
+}
+
+async fn within<T>(
+    limit: Duration,
+    request: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Cause> {
+    match timeout(limit, request).await {
+        Ok(answer) => answer.map_err(Cause::from),
+        Err(_) => Err(Cause::Silence(limit)),
+    }
+}

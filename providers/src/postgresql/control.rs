@@ -1,0 +1,73 @@
+//! Control data: what a data directory is, without its server.
+
+use simdb_planner::observed::ControlData;
+use simdb_state::instance::{Argument, Command, TaskSpec};
+use simdb_state::lsn::SystemIdentifier;
+use simdb_state::object::EngineKind;
+use thiserror::Error;
+
+/// Why what `pg_controldata` printed makes no sense. It must speak English (`LC_ALL=C`), which is the platform's part.
+#[derive(Debug, Error)]
+pub enum ControlError {
+    /// A line is missing.
+    #[error("read the control data: it has no line {0:?}")]
+    Missing(&'static str),
+    /// A value is not what the line promises.
+    #[error("read the control data: {value:?} does not fit {label:?}")]
+    Value {
+        /// The line.
+        label: &'static str,
+        /// What stands there.
+        value: String,
+    },
+}
+
+/// Makes the task that prints the control data of a directory below the home.
+pub(crate) fn task(version: u16, data: &str) -> TaskSpec {
+    TaskSpec {
+        name: "controldata".to_owned(),
+        commands: vec![Command {
+            engine: EngineKind::Postgresql,
+            version,
+            program: "pg_controldata".to_owned(),
+            arguments: vec![Argument::text("-D"), Argument::below_home("", data)],
+        }],
+        files: std::collections::BTreeMap::new(),
+        temporary: Vec::new(),
+        product: None,
+    }
+}
+
+/// Reads what the task printed.
+pub(crate) fn parse(text: &str) -> Result<ControlData, ControlError> {
+    let state: String = field(text, "Database cluster state", |value| Some(value.to_owned()))?;
+    if state == "unrecognized status code" {
+        return Err(ControlError::Value {
+            label: "Database cluster state",
+            value: state,
+        });
+    }
+    Ok(ControlData {
+        system_identifier: field(text, "Database system identifier", |value| {
+            value.parse().ok().map(SystemIdentifier)
+        })?,
+        state,
+        timeline: field(text, "Latest checkpoint's TimeLineID", |value| value.parse().ok())?,
+        checkpoint: field(text, "Latest checkpoint location", |value| value.parse().ok())?,
+    })
+}
+
+fn field<T>(text: &str, label: &'static str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, ControlError> {
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(label)?.strip_prefix(':'))
+        .ok_or(ControlError::Missing(label))?
+        .trim();
+    read(value).ok_or_else(|| ControlError::Value {
+        label,
+        value: value.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! What a running server says of itself, in one round trip.
+
+use serde::Deserialize;
+use simdb_planner::observed::ServerFacts;
+
+use super::connection::Connection;
+use super::{Cause, PostgresqlError};
+
+/// Facts of a server at one moment.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct Snapshot {
+    /// The facts.
+    pub facts: ServerFacts,
+    /// The `application_name` of everybody who streams from it. A name that stands here twice is one of two standbys
+    /// that cannot be told apart, which `facts.senders` cannot show.
+    pub connected: Vec<String>,
+}
+
+/// The columns are those that 15 to 18 have in common. `pg_control_checkpoint` knows only the timeline of the last
+/// restart point, so the writer's comes from the name of the file it writes, and a reader's from its receiver.
+const SNAPSHOT: &str = "
+SELECT json_build_object(
+  'facts', json_build_object(
+    'in_recovery', standby,
+    'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
+    'timeline', CASE
+      WHEN standby THEN coalesce(
+        (SELECT received_tli FROM pg_stat_wal_receiver),
+        (SELECT greatest(timeline_id, min_recovery_end_timeline) FROM pg_control_checkpoint(), pg_control_recovery()))
+      ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END,
+    'position', CASE
+      WHEN standby THEN coalesce(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0')
+      ELSE pg_current_wal_lsn() END,
+    'replayed', CASE WHEN standby THEN coalesce(pg_last_wal_replay_lsn(), '0/0') ELSE pg_current_wal_lsn() END,
+    'replay_paused', CASE WHEN standby THEN pg_get_wal_replay_pause_state() <> 'not paused' ELSE false END,
+    'replay_lag_seconds', CASE WHEN standby AND pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()
+      THEN extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END,
+    'senders', (SELECT coalesce(json_object_agg(application_name, json_build_object(
+        'state', state, 'sync_state', sync_state, 'flushed', flush_lsn, 'replayed', replay_lsn)), '{}')
+      FROM pg_stat_replication),
+    'slots', (SELECT coalesce(json_object_agg(slot_name, json_build_object(
+        'active', active, 'wal_status', wal_status)), '{}')
+      FROM pg_replication_slots),
+    'receiver', (SELECT json_build_object(
+        'status', status, 'host', coalesce(sender_host, ''), 'port', coalesce(sender_port, 0), 'slot', slot_name)
+      FROM pg_stat_wal_receiver),
+    'users', (SELECT coalesce(json_object_agg(rolname, json_build_object(
+        'login', rolcanlogin, 'replication', rolreplication)), '{}')
+      FROM pg_roles WHERE rolname !~ '^pg_')),
+  'connected', (SELECT coalesce(json_agg(application_name), '[]') FROM pg_stat_replication))
+FROM (SELECT pg_is_in_recovery() AS standby) AS role";
+
+/// Looks at a server.
+pub(crate) async fn snapshot(connection: &Connection) -> Result<Snapshot, PostgresqlError> {
+    const DOING: &str = "read the replication status";
+    let answer = connection.required(DOING, SNAPSHOT).await?;
+    serde_json::from_str(&answer).map_err(|error| connection.failure(DOING, Cause::Answer(error)))
+}

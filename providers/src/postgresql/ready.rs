@@ -1,0 +1,92 @@
+//! Waits until a server that was started lets somebody in.
+
+use std::time::{Duration, Instant};
+
+use simdb_planner::observed::{Observation, ProcessFacts};
+use simdb_planner::plan::Server;
+use simdb_state::address::NodeAddress;
+use simdb_state::sensitive::Secrets;
+use tokio::time::sleep;
+
+use super::connection::Connection;
+use super::{Activity, Log, POLL, PostgresqlError};
+use crate::platform::Platform;
+
+/// Waits until a server lets simdb in, and checks that it does what it was started for.
+///
+/// Gives up at once when the server's process has ended, when it refuses simdb for good, or when its data makes it
+/// another kind of server than expected: none of these is mended by waiting.
+pub(crate) async fn wait(
+    platform: &dyn Platform,
+    server: &Server,
+    secrets: &Secrets,
+    expected: Activity,
+    limit: Duration,
+) -> Result<Connection, PostgresqlError> {
+    let deadline = Instant::now() + limit;
+    let connection = loop {
+        let error = match Connection::open(server, secrets).await {
+            Ok(connection) => break connection,
+            Err(error) => error,
+        };
+        // Asked before the refusal is judged: where the server ended, another one may be listening in its place.
+        if has_ended(platform, &server.node).await? {
+            return Err(ended(platform, &server.node).await);
+        }
+        if is_final(&error) {
+            return Err(error);
+        }
+        if Instant::now() >= deadline {
+            return Err(PostgresqlError::NotReady {
+                node: server.node.clone(),
+                limit,
+                log: Log::read(platform, &server.node).await,
+                cause: Box::new(error),
+            });
+        }
+        sleep(POLL).await;
+    };
+    check(&connection, expected).await?;
+    Ok(connection)
+}
+
+/// Checks that a server writes, or replays, as it should.
+async fn check(connection: &Connection, expected: Activity) -> Result<(), PostgresqlError> {
+    let answer = connection
+        .required("read the role", "SELECT pg_is_in_recovery()")
+        .await?;
+    let found = Activity::from(answer == "t");
+    if found == expected {
+        return Ok(());
+    }
+    Err(PostgresqlError::WrongRole {
+        node: connection.node().clone(),
+        found,
+        expected,
+    })
+}
+
+/// Returns whether a node's server process is known to be gone.
+pub(crate) async fn has_ended(platform: &dyn Platform, node: &NodeAddress) -> Result<bool, PostgresqlError> {
+    Ok(match platform.inspect(node).await? {
+        Observation::Seen(home) => home.process == ProcessFacts::Down,
+        Observation::Absent => true,
+        Observation::Unknown(_) => false,
+    })
+}
+
+/// Makes the error about a server whose process is gone.
+pub(crate) async fn ended(platform: &dyn Platform, node: &NodeAddress) -> PostgresqlError {
+    PostgresqlError::Ended {
+        node: node.clone(),
+        log: Log::read(platform, node).await,
+    }
+}
+
+/// Returns whether a refusal stays: class 28 is a wrong password or no matching line in `pg_hba.conf`.
+fn is_final(error: &PostgresqlError) -> bool {
+    match error {
+        PostgresqlError::MissingSecret(_) => true,
+        error => error.sqlstate().is_some_and(|code| code.starts_with("28")),
+    }
+}

@@ -1,0 +1,135 @@
+//! Logins, slots and streams: what replication stands on.
+
+use std::time::{Duration, Instant};
+
+use postgres_protocol::escape::escape_identifier;
+use postgres_protocol::password::scram_sha_256;
+use simdb_state::name::UserName;
+use simdb_state::object::User;
+use simdb_state::sensitive::Sensitive;
+use tokio::time::sleep;
+
+use super::connection::{Connection, literal};
+use super::observe::snapshot;
+use super::{Log, POLL, PostgresqlError, condition, ready};
+use crate::platform::Platform;
+
+/// How long a standby that was stopped may hold its slot before its sender is ended.
+const SLOT_GRACE: Duration = Duration::from_secs(2);
+
+/// How long dropping a slot may take in all.
+const SLOT_LIMIT: Duration = Duration::from_secs(10);
+
+/// SQLSTATE of a slot that somebody took between the look and the drop.
+const OBJECT_IN_USE: &str = "55006";
+
+/// SQLSTATE of a slot that somebody dropped between the look and the drop.
+const UNDEFINED_OBJECT: &str = "42704";
+
+/// Makes a login, or makes it what it should be. The server is sent a verifier, so that no log can hold the password.
+pub(crate) async fn ensure_user(
+    connection: &Connection,
+    name: &UserName,
+    attributes: &User,
+    password: &Sensitive<String>,
+) -> Result<(), PostgresqlError> {
+    let doing = format!("set up user {:?}", name.as_str());
+    let exists = format!("SELECT 1 FROM pg_roles WHERE rolname = {}", literal(name.as_str()));
+    let verb = if connection.value(&doing, &exists).await?.is_some() {
+        "ALTER"
+    } else {
+        "CREATE"
+    };
+    let sql = format!(
+        "{verb} ROLE {} WITH {}LOGIN {}REPLICATION PASSWORD {}",
+        escape_identifier(name.as_str()),
+        if attributes.login { "" } else { "NO" },
+        if attributes.replication { "" } else { "NO" },
+        literal(&scram_sha_256(password.expose().as_bytes())),
+    );
+    connection.execute(&doing, &sql).await
+}
+
+/// Makes a slot that keeps the log from now on. One that keeps none (any more) is made again.
+pub(crate) async fn ensure_slot(connection: &Connection, name: &str) -> Result<(), PostgresqlError> {
+    let doing = format!("make slot {name:?}");
+    let useless = format!(
+        "SELECT restart_lsn IS NULL OR wal_status = 'lost' FROM pg_replication_slots
+         WHERE slot_name = {} AND slot_type = 'physical'",
+        literal(name)
+    );
+    match connection.value(&doing, &useless).await?.as_deref() {
+        Some("f") => return Ok(()),
+        Some(_) => drop_slot(connection, name).await?,
+        None => {}
+    }
+    let create = format!("SELECT pg_create_physical_replication_slot({}, true)", literal(name));
+    connection.value(&doing, &create).await?;
+    Ok(())
+}
+
+/// Drops a slot, where it is there. Who still streams through it is given some time to go, and then sent away.
+pub(crate) async fn drop_slot(connection: &Connection, name: &str) -> Result<(), PostgresqlError> {
+    let doing = format!("drop slot {name:?}");
+    let user = format!(
+        "SELECT coalesce(active_pid, 0) FROM pg_replication_slots WHERE slot_name = {}",
+        literal(name)
+    );
+    let drop = format!("SELECT pg_drop_replication_slot({})", literal(name));
+    let start = Instant::now();
+    while let Some(pid) = connection.value(&doing, &user).await? {
+        if pid == "0" {
+            match connection.value(&doing, &drop).await {
+                Err(error) if !matches!(error.sqlstate(), Some(OBJECT_IN_USE | UNDEFINED_OBJECT)) => return Err(error),
+                _ => continue,
+            }
+        }
+        if start.elapsed() >= SLOT_LIMIT {
+            return Err(PostgresqlError::SlotInUse {
+                slot: name.to_owned(),
+                node: connection.node().clone(),
+                pid,
+                limit: SLOT_LIMIT,
+            });
+        }
+        if start.elapsed() >= SLOT_GRACE {
+            let terminate = format!("SELECT pg_terminate_backend({pid})");
+            connection.value(&doing, &terminate).await?;
+        }
+        sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// Waits until a standby streams from its upstream under its own name and through its own slot.
+pub(crate) async fn wait_streaming(
+    platform: &dyn Platform,
+    upstream: &Connection,
+    standby: &Connection,
+    application_name: &str,
+    limit: Duration,
+) -> Result<(), PostgresqlError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let seen = tokio::try_join!(snapshot(upstream), snapshot(standby));
+        let unmet = match seen {
+            Ok((there, here)) => condition::streaming(application_name, &there, &here),
+            Err(error) if !ready::has_ended(platform, standby.node()).await? => return Err(error),
+            Err(_) => return Err(ready::ended(platform, standby.node()).await),
+        };
+        if unmet.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(PostgresqlError::NotStreaming {
+                node: standby.node().clone(),
+                upstream: upstream.node().clone(),
+                limit,
+                unmet,
+                log: Log::read(platform, standby.node()).await,
+                upstream_log: Log::read(platform, upstream.node()).await,
+            });
+        }
+        sleep(POLL).await;
+    }
+}
