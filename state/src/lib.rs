@@ -4,16 +4,25 @@
 //!   names ─► addresses ─► objects ─► State      in memory, values only
 //!                                      │ Delta: what one step changes
 //!                                      ▼
-//!   Store (serial, journal, secrets) ─► Backend: rows by key, one lock
+//!   Store, Writer (serial, journal, secrets) ─► Backend: rows by key, one lock
 //! ```
 //!
 //! The crate knows no plan: the journal keeps a run's plan as an opaque document. What a backend stores is bytes.
 
 pub mod address;
+pub mod backend;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod delta;
+mod format;
 pub mod instance;
+pub mod journal;
+pub mod lock;
 pub mod lsn;
 pub mod name;
 pub mod object;
+mod record;
+pub mod secret;
 pub mod sensitive;
 pub mod store;
+mod writer;

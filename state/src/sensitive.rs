@@ -66,6 +66,11 @@ impl SecretName {
         Self(format!("output.{name}"))
     }
 
+    /// Reads a name back from where it was stored.
+    pub(crate) fn from_stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0

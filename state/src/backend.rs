@@ -1,0 +1,238 @@
+//! Where rows are kept: bytes by key, and one lock.
+//!
+//! A backend knows nothing of what it stores. It promises this, and [`crate::conformance`] holds it to it:
+//!
+//! - **Rows.** [`Backend::list`] shows all its rows as they were at one moment. A [`Version`] says which commit wrote a
+//!   row; versions only grow, also across deletion, so a version seen twice is the same bytes.
+//! - **Commits.** [`Backend::commit`] is all or nothing, durable when it returns, and compares before it writes. It
+//!   checks the lock's token in the same transaction: who lost the lock writes nothing, however late it finds out.
+//!   A commit that reports an error other than a conflict or a lost lock may or may not have happened; read again.
+//! - **Lock.** It is a [`Lease`]: whose it is, a [`Token`] and a heartbeat counter. Every [`Backend::lock`] that
+//!   succeeds hands out a token greater than all before it. A backend never looks at a clock and never judges whether
+//!   an owner is alive; it only takes a lease over from exactly the lease the caller saw. Judging is [`crate::lock`].
+//! - Reading needs no lock. Every call may be made from several tasks and processes at once.
+
+use std::error::Error;
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::lock::Owner;
+
+pub mod memory;
+pub mod sqlite;
+
+/// The key of a row, such as `object/cluster.orders`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key(String);
+
+impl Key {
+    /// Makes a key.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The number of the commit that wrote a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u64);
+
+/// What must be true of a row for a write to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing: the writer holds the lock and owns the row.
+    Any,
+    /// There is no such row.
+    Absent,
+    /// The row is still the one that was read.
+    Version(Version),
+}
+
+/// One row as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its key.
+    pub key: Key,
+    /// The commit that wrote it.
+    pub version: Version,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
+
+/// One row to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Its key.
+    pub key: Key,
+    /// What must be true of the row before.
+    pub expect: Expect,
+    /// What it holds from now on; nothing deletes it.
+    pub bytes: Option<Vec<u8>>,
+}
+
+impl Write {
+    /// Writes a row, whatever it held.
+    pub fn put(key: Key, bytes: Vec<u8>) -> Self {
+        Self {
+            key,
+            expect: Expect::Any,
+            bytes: Some(bytes),
+        }
+    }
+
+    /// Deletes a row, if there is one.
+    pub fn delete(key: Key) -> Self {
+        Self {
+            key,
+            expect: Expect::Any,
+            bytes: None,
+        }
+    }
+}
+
+/// The fencing token of one holding of the lock: whoever holds it later has a greater one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Token(pub u64);
+
+/// The lock, held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The fencing token of this holding.
+    pub token: Token,
+    /// Counts how often the owner said that it is alive.
+    pub beat: u64,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// What came of asking for the lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LockOutcome {
+    /// It is the caller's.
+    Granted(Token),
+    /// It is somebody else's.
+    Held(Box<Lease>),
+}
+
+/// Rows by key and one lock; the contract is at the top of this module.
+#[async_trait]
+pub trait Backend: fmt::Debug + Send + Sync {
+    /// Reads one row.
+    async fn get(&self, key: &Key) -> Result<Option<Row>, BackendError>;
+
+    /// Reads all rows whose key starts with one of the prefixes, by key, as of one moment.
+    async fn list(&self, prefixes: &[&str]) -> Result<Vec<Row>, BackendError>;
+
+    /// Writes all rows or none, if the token still holds the lock, and returns the version they now have.
+    async fn commit(&self, token: Token, writes: Vec<Write>) -> Result<Version, BackendError>;
+
+    /// Returns who holds the lock.
+    async fn holder(&self) -> Result<Option<Lease>, BackendError>;
+
+    /// Takes the lock if it is free, or if it is still held by exactly the lease to take over: same token, same beat.
+    async fn lock(&self, owner: &Owner, take_over: Option<&Lease>) -> Result<LockOutcome, BackendError>;
+
+    /// Says that the holder of the token is alive.
+    async fn renew(&self, token: Token) -> Result<(), BackendError>;
+
+    /// Frees the lock, if the token still holds it.
+    async fn unlock(&self, token: Token) -> Result<(), BackendError>;
+}
+
+/// Why a backend did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// A row is not what the writer expected; nothing was written.
+    #[error("row {0:?} was changed by somebody else")]
+    Conflict(Key),
+    /// The token holds the lock no longer; nothing was written.
+    #[error("the state lock is no longer held")]
+    Lost,
+    /// It is something else.
+    #[error("{0}, and is no state of simdb")]
+    Foreign(&'static str),
+    /// A later version of simdb wrote it.
+    #[error("it has format {found}, and this simdb knows formats up to {known}")]
+    Newer {
+        /// The format it has.
+        found: u32,
+        /// The newest format known.
+        known: u32,
+    },
+    /// Its end is missing.
+    #[error("it is cut off: {found} bytes of {expected}")]
+    Truncated {
+        /// How many bytes there must be.
+        expected: u64,
+        /// How many there are.
+        found: u64,
+    },
+    /// It is damaged.
+    #[error("it is damaged: {0}")]
+    Corrupt(String),
+    /// It may not be written.
+    #[error("it is read-only")]
+    ReadOnly,
+    /// It is on a file system that does not lock reliably.
+    #[error("it is on a network file system ({0})")]
+    NetworkFileSystem(&'static str),
+    /// There is no space left; nothing was written.
+    #[error("there is no space left")]
+    Full,
+    /// Something else went wrong.
+    #[error("failed to {doing}")]
+    Failed {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl BackendError {
+    /// Returns a wrapper for errors that have no variant of their own.
+    pub(crate) fn failed<E: Into<Box<dyn Error + Send + Sync>>>(doing: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| BackendError::Failed {
+            doing,
+            source: source.into(),
+        }
+    }
+
+    /// Returns the way out, in full sentences.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            BackendError::Conflict(_) => "Plan again: the plan was made from an older record.",
+            BackendError::Lost => {
+                "Another simdb took the lock over, or it was forced open. Nothing more was recorded; plan again to see where things stand."
+            }
+            BackendError::Foreign(_) => {
+                "The file was left as it is. Give `path` in the `state` block another name, or move the file away."
+            }
+            BackendError::Newer { .. } => "The file was left as it is. Use the newer simdb that wrote it.",
+            BackendError::Truncated { .. } | BackendError::Corrupt(_) => {
+                "The file was left as it is. Put a backup of it in its place, together with no -wal file."
+            }
+            BackendError::ReadOnly => {
+                "Reading works, changing does not. Give your user write permission on the file and its directory."
+            }
+            BackendError::NetworkFileSystem(_) => {
+                "Two machines could write it at once and damage it. Give `path` in the `state` block a place on a local disk."
+            }
+            BackendError::Full => "The record is as it was. Free some space and run the command again.",
+            BackendError::Failed { .. } => return None,
+        })
+    }
+}

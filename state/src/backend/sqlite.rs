@@ -1,0 +1,295 @@
+//! Rows in one SQLite file: the default.
+//!
+//! WAL, so that readers never wait for a writer; `synchronous=FULL`, so that a commit that was reported survives a power
+//! cut; `BEGIN IMMEDIATE`, so that no transaction finds out halfway that it cannot write. What the file is gets decided
+//! from its first bytes ([`file`]), before SQLite sees it. SQLite blocks, so every call runs on a blocking thread.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::{Backend, BackendError, Expect, Key, Lease, LockOutcome, Row, Token, Version, Write};
+use crate::lock::Owner;
+
+mod file;
+
+/// How long a call waits for another process's transaction. They take milliseconds; only a stopped process takes longer.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Rows in one SQLite file.
+#[derive(Clone, Debug)]
+pub struct SqliteBackend {
+    connection: Arc<Mutex<Connection>>,
+    writable: bool,
+}
+
+impl SqliteBackend {
+    /// Opens the file; `Ok(None)` where there is none. A file that is something else is left as it is.
+    pub async fn open(path: &Path) -> Result<Option<Self>, BackendError> {
+        let path = path.to_owned();
+        blocking(move || {
+            let Some(opened) = file::open(&path)? else {
+                return Ok(None);
+            };
+            opened.connection.busy_timeout(BUSY).map_err(failed("open the file"))?;
+            Ok(Some(Self {
+                connection: Arc::new(Mutex::new(opened.connection)),
+                writable: opened.writable,
+            }))
+        })
+        .await
+    }
+
+    /// Makes the file with its first rows, whole or not at all. Returns false where somebody else was faster.
+    pub async fn create(path: &Path, rows: Vec<(Key, Vec<u8>)>) -> Result<bool, BackendError> {
+        let path = path.to_owned();
+        blocking(move || file::create(&path, &rows)).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let connection = Arc::clone(&self.connection);
+        // A panic in `work` drops its transaction, which rolls back: the connection stays usable.
+        blocking(move || {
+            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut connection).map_err(failed(doing))
+        })
+        .await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        if !self.writable {
+            return Err(BackendError::ReadOnly);
+        }
+        let connection = Arc::clone(&self.connection);
+        blocking(move || {
+            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let run = || -> Result<T, Refusal> {
+                let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let done = work(&transaction)?;
+                transaction.commit()?;
+                Ok(done)
+            };
+            run().map_err(|refusal| match refusal {
+                Refusal::Backend(error) => error,
+                Refusal::Sqlite(error) => failed(doing)(error),
+            })
+        })
+        .await
+    }
+}
+
+/// Why a transaction was rolled back.
+#[derive(Debug)]
+enum Refusal {
+    Backend(BackendError),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Refusal::Sqlite(error)
+    }
+}
+
+impl From<BackendError> for Refusal {
+    fn from(error: BackendError) -> Self {
+        Refusal::Backend(error)
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BackendError> + Send + 'static,
+) -> Result<T, BackendError> {
+    let joined = tokio::task::spawn_blocking(work).await;
+    joined.map_err(BackendError::failed("finish a call to SQLite"))?
+}
+
+/// Sorts SQLite's errors by what a user can do about them.
+fn failed(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> BackendError {
+    move |error| match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => BackendError::Full,
+        Some(ErrorCode::ReadOnly) => BackendError::ReadOnly,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => BackendError::Corrupt(error.to_string()),
+        _ => BackendError::failed(doing)(error),
+    }
+}
+
+fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        key: Key::new(row.get::<_, String>(0)?),
+        version: Version(row.get(1)?),
+        bytes: row.get(2)?,
+    })
+}
+
+/// Returns the least text that is greater than every text with the prefix; none where there is no such text.
+fn after_prefix(prefix: &str) -> Option<String> {
+    let mut characters: Vec<char> = prefix.chars().collect();
+    let last = characters.pop()?;
+    // Keys are ASCII, so the next character always exists.
+    characters.push(char::from_u32(u32::from(last) + 1)?);
+    Some(characters.into_iter().collect())
+}
+
+fn read_lease(connection: &Connection) -> rusqlite::Result<Option<Lease>> {
+    let mut statement = connection.prepare_cached("SELECT token, beat, owner FROM lease")?;
+    statement.query_row([], |row| {
+        let owner: Option<String> = row.get(2)?;
+        let Some(owner) = owner else {
+            return Ok(None);
+        };
+        let owner: Owner = serde_json::from_str(&owner)
+            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, error.into()))?;
+        Ok(Some(Lease {
+            token: Token(row.get(0)?),
+            beat: row.get(1)?,
+            owner,
+        }))
+    })
+}
+
+fn check(transaction: &Transaction<'_>, write: &Write) -> Result<(), Refusal> {
+    let expected = match write.expect {
+        Expect::Any => return Ok(()),
+        Expect::Absent => None,
+        Expect::Version(version) => Some(version),
+    };
+    let mut statement = transaction.prepare_cached("SELECT version FROM rows WHERE key = ?1")?;
+    let found: Option<u64> = statement.query_row([write.key.as_str()], |row| row.get(0)).optional()?;
+    if found.map(Version) == expected {
+        Ok(())
+    } else {
+        Err(BackendError::Conflict(write.key.clone()).into())
+    }
+}
+
+fn put(transaction: &Transaction<'_>, write: &Write, version: Version) -> rusqlite::Result<()> {
+    let key = write.key.as_str();
+    match &write.bytes {
+        Some(bytes) => transaction
+            .prepare_cached("INSERT OR REPLACE INTO rows (key, version, bytes) VALUES (?1, ?2, ?3)")?
+            .execute(params![key, version.0, bytes])?,
+        None => transaction
+            .prepare_cached("DELETE FROM rows WHERE key = ?1")?
+            .execute([key])?,
+    };
+    Ok(())
+}
+
+/// Fails unless the statement, which names the token, found the lease.
+fn held(changed: usize) -> Result<(), Refusal> {
+    if changed == 0 {
+        return Err(BackendError::Lost.into());
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Backend for SqliteBackend {
+    async fn get(&self, key: &Key) -> Result<Option<Row>, BackendError> {
+        let key = key.clone();
+        self.read("read a row", move |connection| {
+            let mut statement = connection.prepare_cached("SELECT key, version, bytes FROM rows WHERE key = ?1")?;
+            statement.query_row([key.as_str()], row).optional()
+        })
+        .await
+    }
+
+    async fn list(&self, prefixes: &[&str]) -> Result<Vec<Row>, BackendError> {
+        let ranges: Vec<(String, Option<String>)> = prefixes
+            .iter()
+            .map(|prefix| ((*prefix).to_owned(), after_prefix(prefix)))
+            .collect();
+        self.read("read rows", move |connection| {
+            // One transaction, so that all prefixes are seen at one moment.
+            let transaction = connection.transaction()?;
+            let mut rows = Vec::new();
+            {
+                let mut statement = transaction.prepare_cached(
+                    "SELECT key, version, bytes FROM rows WHERE key >= ?1 AND (?2 IS NULL OR key < ?2)",
+                )?;
+                for (first, end) in &ranges {
+                    let found = statement.query_map(params![first, end], row)?;
+                    rows.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
+                }
+            }
+            rows.sort_by(|a, b| a.key.cmp(&b.key));
+            rows.dedup_by(|a, b| a.key == b.key);
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn commit(&self, token: Token, writes: Vec<Write>) -> Result<Version, BackendError> {
+        self.write("commit", move |transaction| {
+            held(transaction.execute(
+                "UPDATE lease SET commits = commits + 1 WHERE token = ?1 AND owner IS NOT NULL",
+                [token.0],
+            )?)?;
+            let version = Version(transaction.query_row("SELECT commits FROM lease", [], |row| row.get(0))?);
+            for write in &writes {
+                check(transaction, write)?;
+            }
+            for write in &writes {
+                put(transaction, write, version)?;
+            }
+            Ok(version)
+        })
+        .await
+    }
+
+    async fn holder(&self) -> Result<Option<Lease>, BackendError> {
+        self.read("read the lock", |connection| read_lease(connection)).await
+    }
+
+    async fn lock(&self, owner: &Owner, take_over: Option<&Lease>) -> Result<LockOutcome, BackendError> {
+        let text = serde_json::to_string(owner).map_err(BackendError::failed("write the owner of the lock"))?;
+        let seen = take_over.map(|lease| (lease.token, lease.beat));
+        self.write("take the lock", move |transaction| {
+            if let Some(lease) = read_lease(transaction)?
+                && seen != Some((lease.token, lease.beat))
+            {
+                return Ok(LockOutcome::Held(Box::new(lease)));
+            }
+            file::check_pages(transaction)?;
+            transaction.execute("UPDATE lease SET token = token + 1, beat = 0, owner = ?1", [text])?;
+            let token = transaction.query_row("SELECT token FROM lease", [], |row| row.get(0))?;
+            Ok(LockOutcome::Granted(Token(token)))
+        })
+        .await
+    }
+
+    async fn renew(&self, token: Token) -> Result<(), BackendError> {
+        self.write("renew the lock", move |transaction| {
+            held(transaction.execute(
+                "UPDATE lease SET beat = beat + 1 WHERE token = ?1 AND owner IS NOT NULL",
+                [token.0],
+            )?)
+        })
+        .await
+    }
+
+    async fn unlock(&self, token: Token) -> Result<(), BackendError> {
+        self.write("free the lock", move |transaction| {
+            held(transaction.execute(
+                "UPDATE lease SET owner = NULL WHERE token = ?1 AND owner IS NOT NULL",
+                [token.0],
+            )?)
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests;

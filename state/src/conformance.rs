@@ -1,0 +1,254 @@
+//! What every backend must do, as checks its tests call. The contract they hold it to is in [`crate::backend`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::{Backend, BackendError, Expect, Key, Lease, LockOutcome, Row, Token, Version, Write};
+use crate::lock::Owner;
+
+/// Checks the rows of a backend. `make` returns a new and empty one each time.
+pub async fn check_backend(make: impl AsyncFn() -> Arc<dyn Backend>) {
+    rows_are_read_as_they_were_written(&*make().await).await;
+    prefixes_select_rows_once_and_in_order(&*make().await).await;
+    a_commit_is_all_or_nothing(&*make().await).await;
+    versions_tell_rows_apart_even_after_deletion(&*make().await).await;
+    nobody_commits_without_the_lock(&*make().await).await;
+    writers_at_once_are_put_in_a_row(make().await).await;
+}
+
+/// Checks the lock of a backend, given two handles on the same record that nobody has locked.
+pub async fn check_locks(a: Arc<dyn Backend>, b: Arc<dyn Backend>) {
+    one_of_two_gets_the_lock(&*a, &*b).await;
+    a_free_lock_is_granted_with_a_greater_token(&*a, &*b).await;
+    exactly_the_lease_that_was_seen_is_taken_over(&*a, &*b).await;
+    who_was_taken_over_writes_no_more(&*a, &*b).await;
+    of_many_contenders_one_takes_over(a, b).await;
+}
+
+/// Describes an owner for tests: this process.
+pub fn owner(operation: &str) -> Owner {
+    Owner::this_process(operation, Duration::from_secs(60))
+}
+
+/// Takes a lock that is known to be free.
+pub async fn granted(backend: &dyn Backend, take_over: Option<&Lease>) -> Token {
+    let outcome = backend.lock(&owner("test"), take_over).await;
+    match outcome.expect("asking for the lock succeeds") {
+        LockOutcome::Granted(token) => token,
+        LockOutcome::Held(lease) => panic!("the lock is held: {lease:?}"),
+    }
+}
+
+async fn holder(backend: &dyn Backend) -> Lease {
+    let holder = backend.holder().await.expect("the holder can be read");
+    holder.expect("the lock is held")
+}
+
+async fn put(backend: &dyn Backend, token: Token, keys: &[&str], text: &str) -> Version {
+    let writes = keys.iter().map(|key| Write::put(Key::new(*key), text.into()));
+    let written = backend.commit(token, writes.collect()).await;
+    written.expect("the commit succeeds")
+}
+
+async fn get(backend: &dyn Backend, key: &str) -> Option<Row> {
+    backend.get(&Key::new(key)).await.expect("the row can be read")
+}
+
+async fn keys(backend: &dyn Backend, prefixes: &[&str]) -> Vec<String> {
+    let rows = backend.list(prefixes).await.expect("rows can be listed");
+    rows.iter().map(|row| row.key.to_string()).collect()
+}
+
+async fn rows_are_read_as_they_were_written(backend: &dyn Backend) {
+    let token = granted(backend, None).await;
+    assert_eq!(get(backend, "a").await, None);
+    let all_bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    let write = Write::put(Key::new("a"), all_bytes.clone());
+    let version = backend.commit(token, vec![write]).await.expect("the commit succeeds");
+    let row = get(backend, "a").await.expect("the row is there");
+    assert_eq!((row.version, &row.bytes), (version, &all_bytes));
+
+    put(backend, token, &["a"], "").await;
+    assert_eq!(get(backend, "a").await.map(|row| row.bytes), Some(Vec::new()));
+    let delete = |key| Write::delete(Key::new(key));
+    let deleted = backend.commit(token, vec![delete("a"), delete("never")]).await;
+    deleted.expect("deleting what is not there is no error");
+    assert_eq!(get(backend, "a").await, None);
+}
+
+async fn prefixes_select_rows_once_and_in_order(backend: &dyn Backend) {
+    let token = granted(backend, None).await;
+    put(
+        backend,
+        token,
+        &["b/2", "b/1", "a/1", "b", "b0", "c/r[0]", "c/r[10]"],
+        "x",
+    )
+    .await;
+    assert_eq!(keys(backend, &["b/"]).await, ["b/1", "b/2"]);
+    assert_eq!(keys(backend, &["b/", "a/", "b/1"]).await, ["a/1", "b/1", "b/2"]);
+    assert_eq!(keys(backend, &["c/r[0]"]).await, ["c/r[0]"]);
+    assert_eq!(keys(backend, &[""]).await.len(), 7);
+    assert!(keys(backend, &[]).await.is_empty());
+    assert!(keys(backend, &["z"]).await.is_empty());
+}
+
+async fn a_commit_is_all_or_nothing(backend: &dyn Backend) {
+    let token = granted(backend, None).await;
+    let old = put(backend, token, &["a"], "old").await;
+    let attempt = |expect| {
+        let refused = Write {
+            key: Key::new("a"),
+            expect,
+            bytes: Some("new".into()),
+        };
+        vec![
+            Write::put(Key::new("before"), "x".into()),
+            refused,
+            Write::put(Key::new("after"), "x".into()),
+        ]
+    };
+    for expect in [Expect::Absent, Expect::Version(Version(old.0 + 1))] {
+        let refused = backend.commit(token, attempt(expect)).await;
+        assert!(matches!(refused, Err(BackendError::Conflict(key)) if key.as_str() == "a"));
+        assert_eq!(keys(backend, &[""]).await, ["a"]);
+        assert_eq!(get(backend, "a").await.map(|row| row.bytes), Some("old".into()));
+    }
+    let committed = backend.commit(token, attempt(Expect::Version(old))).await;
+    let version = committed.expect("the row is what was expected");
+    let rows = backend.list(&[""]).await.expect("rows can be listed");
+    assert!(rows.iter().all(|row| row.version == version), "one commit, one version");
+    assert_eq!(rows.len(), 3);
+}
+
+async fn versions_tell_rows_apart_even_after_deletion(backend: &dyn Backend) {
+    let token = granted(backend, None).await;
+    let first = put(backend, token, &["a"], "x").await;
+    let deleted = backend.commit(token, vec![Write::delete(Key::new("a"))]).await;
+    deleted.expect("the commit succeeds");
+    let second = put(backend, token, &["a"], "x").await;
+    assert!(second > first);
+    let stale = Write {
+        expect: Expect::Version(first),
+        ..Write::delete(Key::new("a"))
+    };
+    assert!(matches!(
+        backend.commit(token, vec![stale]).await,
+        Err(BackendError::Conflict(_))
+    ));
+}
+
+async fn nobody_commits_without_the_lock(backend: &dyn Backend) {
+    let write = || vec![Write::put(Key::new("a"), "x".into())];
+    assert!(matches!(
+        backend.commit(Token(0), write()).await,
+        Err(BackendError::Lost)
+    ));
+    let token = granted(backend, None).await;
+    for wrong in [Token(token.0 - 1), Token(token.0 + 1)] {
+        assert!(matches!(backend.commit(wrong, write()).await, Err(BackendError::Lost)));
+    }
+    backend.unlock(token).await.expect("the lock is freed");
+    assert!(matches!(backend.commit(token, write()).await, Err(BackendError::Lost)));
+    assert!(matches!(backend.renew(token).await, Err(BackendError::Lost)));
+    assert!(matches!(backend.unlock(token).await, Err(BackendError::Lost)));
+    assert!(keys(backend, &[""]).await.is_empty());
+}
+
+async fn writers_at_once_are_put_in_a_row(backend: Arc<dyn Backend>) {
+    let token = granted(&*backend, None).await;
+    put(&*backend, token, &["count"], "0").await;
+    let tasks = (0..8).map(|_| {
+        let backend = Arc::clone(&backend);
+        tokio::spawn(async move {
+            for _ in 0..5 {
+                count_up(&*backend, token).await;
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.expect("no task panics");
+    }
+    assert_eq!(get(&*backend, "count").await.map(|row| row.bytes), Some("40".into()));
+}
+
+/// Adds one to a row by compare-and-set, until it is the one that does.
+async fn count_up(backend: &dyn Backend, token: Token) {
+    loop {
+        let row = get(backend, "count").await.expect("the row is there");
+        let count: u32 = String::from_utf8_lossy(&row.bytes).parse().expect("it is a number");
+        let write = Write {
+            expect: Expect::Version(row.version),
+            ..Write::put(row.key, (count + 1).to_string().into())
+        };
+        match backend.commit(token, vec![write]).await {
+            Ok(_) => return,
+            Err(BackendError::Conflict(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+async fn one_of_two_gets_the_lock(a: &dyn Backend, b: &dyn Backend) {
+    assert!(b.holder().await.expect("the holder can be read").is_none());
+    let token = granted(a, None).await;
+    match b.lock(&owner("second"), None).await.expect("asking succeeds") {
+        LockOutcome::Held(lease) => assert_eq!((lease.token, lease.owner.operation.as_str()), (token, "test")),
+        LockOutcome::Granted(_) => panic!("two hold the lock"),
+    }
+    assert_eq!(holder(b).await, holder(a).await);
+    a.unlock(token).await.expect("the lock is freed");
+}
+
+async fn a_free_lock_is_granted_with_a_greater_token(a: &dyn Backend, b: &dyn Backend) {
+    let first = granted(a, None).await;
+    a.unlock(first).await.expect("the lock is freed");
+    let second = granted(b, None).await;
+    assert!(second > first);
+    b.unlock(second).await.expect("the lock is freed");
+}
+
+async fn exactly_the_lease_that_was_seen_is_taken_over(a: &dyn Backend, b: &dyn Backend) {
+    let token = granted(a, None).await;
+    let seen = holder(b).await;
+    a.renew(token).await.expect("the lock is held");
+    let beaten = holder(b).await;
+    assert!(beaten.beat > seen.beat, "a heartbeat is seen");
+    let outcome = b.lock(&owner("second"), Some(&seen)).await.expect("asking succeeds");
+    assert!(matches!(outcome, LockOutcome::Held(_)), "its owner has moved since");
+    let next = granted(b, Some(&beaten)).await;
+    assert!(next > token);
+    b.unlock(next).await.expect("the lock is freed");
+}
+
+async fn who_was_taken_over_writes_no_more(a: &dyn Backend, b: &dyn Backend) {
+    let old = granted(a, None).await;
+    put(a, old, &["fenced"], "old").await;
+    let new = granted(b, Some(&holder(b).await)).await;
+    let late = a.commit(old, vec![Write::put(Key::new("fenced"), "late".into())]).await;
+    assert!(matches!(late, Err(BackendError::Lost)));
+    assert!(matches!(a.renew(old).await, Err(BackendError::Lost)));
+    assert!(matches!(a.unlock(old).await, Err(BackendError::Lost)));
+    assert_eq!(get(a, "fenced").await.map(|row| row.bytes), Some("old".into()));
+    put(b, new, &["fenced"], "new").await;
+    b.unlock(new).await.expect("the lock is freed");
+}
+
+async fn of_many_contenders_one_takes_over(a: Arc<dyn Backend>, b: Arc<dyn Backend>) {
+    let old = granted(&*a, None).await;
+    let seen = holder(&*b).await;
+    let tasks = (0..8).map(|number| {
+        let backend = Arc::clone(if number % 2 == 0 { &a } else { &b });
+        let seen = seen.clone();
+        tokio::spawn(async move { backend.lock(&owner("contender"), Some(&seen)).await })
+    });
+    let mut winners = Vec::new();
+    for task in tasks.collect::<Vec<_>>() {
+        let outcome = task.await.expect("no task panics").expect("asking succeeds");
+        if let LockOutcome::Granted(token) = outcome {
+            winners.push(token);
+        }
+    }
+    assert!(matches!(winners[..], [token] if token > old), "{winners:?}");
+    a.unlock(winners[0]).await.expect("the lock is freed");
+}

@@ -1,0 +1,249 @@
+//! How the record is written as rows, and read back.
+//!
+//! ```text
+//!   meta/record              Head: format, lineage, serial, counters
+//!   meta/key                 how the secrets are locked up (see `secret`)
+//!   object/<address>         the types of `object`, one row each
+//!   election/<cluster>
+//!   output/<name>
+//!   secret/<name>            see `secret`
+//!   run/<id>                 see `journal`
+//!   run/<id>/plan            the plan's document
+//!   run/<id>/step/<n>
+//!   event/<n>
+//! ```
+//!
+//! Every row is JSON. The format number stands in `meta/record`, which every commit reads and writes; a reader that
+//! finds a greater one stops there.
+
+use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::address::Address;
+use crate::backend::{Key, Row, Write};
+use crate::object::State;
+use crate::store::{Lineage, RunId};
+
+/// The format of the rows. A row is never given another meaning under the same number.
+pub const FORMAT: u32 = 1;
+
+/// The prefixes of the rows that are the record.
+pub(crate) const RECORD: [&str; 3] = ["object/", "election/", "output/"];
+
+/// Why a row cannot be read.
+#[derive(Debug, Error)]
+pub enum FormatError {
+    /// A later version of simdb wrote the record.
+    #[error("the record has format {found}, and this simdb knows formats up to {FORMAT}")]
+    Newer {
+        /// The format it has.
+        found: u32,
+    },
+    /// A row that must be there is not.
+    #[error("row {0:?} is missing")]
+    Missing(Key),
+    /// A row's key names nothing that is known.
+    #[error("row {0:?} is of no known kind")]
+    UnknownKey(Key),
+    /// A row does not hold what its key says.
+    #[error("row {key:?} does not hold what it must")]
+    Value {
+        /// The row.
+        key: Key,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// What stands in `meta/record`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    /// The format of all rows.
+    pub(crate) format: u32,
+    /// Which record this is.
+    pub(crate) lineage: Lineage,
+    /// Counts the commits.
+    pub(crate) serial: u64,
+    /// Counts the runs; the newest has this number.
+    pub(crate) runs: u64,
+    /// Counts the events.
+    pub(crate) events: u64,
+}
+
+impl Head {
+    pub(crate) fn new(lineage: Lineage) -> Self {
+        Self {
+            format: FORMAT,
+            lineage,
+            serial: 0,
+            runs: 0,
+            events: 0,
+        }
+    }
+
+    pub(crate) fn key() -> Key {
+        Key::new("meta/record")
+    }
+
+    pub(crate) fn read(row: Option<&Row>) -> Result<Self, FormatError> {
+        // The number is read alone first: in a newer format the rest may look different.
+        #[derive(Deserialize)]
+        struct OnlyFormat {
+            format: u32,
+        }
+        let row = row.ok_or_else(|| FormatError::Missing(Self::key()))?;
+        match decode::<OnlyFormat>(row)?.format {
+            found if found > FORMAT => Err(FormatError::Newer { found }),
+            _ => decode(row),
+        }
+    }
+
+    /// Returns the newest run.
+    pub(crate) fn run(&self) -> Option<RunId> {
+        (self.runs > 0).then(|| run_id(self.runs))
+    }
+}
+
+/// Returns the id of the n-th run. Ids sort in the order of the runs.
+pub(crate) fn run_id(number: u64) -> RunId {
+    RunId(format!("{number:08}"))
+}
+
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("recorded types have text keys and no serializer that fails")
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(row: &Row) -> Result<T, FormatError> {
+    serde_json::from_slice(&row.bytes).map_err(|source| FormatError::Value {
+        key: row.key.clone(),
+        source,
+    })
+}
+
+/// Reads the record from its rows. Rows under other prefixes are skipped.
+pub(crate) fn read_state(rows: &[Row]) -> Result<State, FormatError> {
+    let mut state = State::default();
+    for row in rows {
+        read_row(&mut state, row)?;
+    }
+    Ok(state)
+}
+
+fn read_row(state: &mut State, row: &Row) -> Result<(), FormatError> {
+    let unknown = || FormatError::UnknownKey(row.key.clone());
+    match row.key.as_str().split_once('/') {
+        Some(("object", address)) => match address.parse().map_err(|_| unknown())? {
+            Address::Network(name) => drop(state.networks.insert(name, decode(row)?)),
+            Address::Cluster(name) => drop(state.clusters.insert(name, decode(row)?)),
+            Address::Node(address) => drop(state.nodes.insert(address, decode(row)?)),
+            Address::User(address) => drop(state.users.insert(address, decode(row)?)),
+            Address::Endpoint(address) => drop(state.endpoints.insert(address, decode(row)?)),
+        },
+        Some(("election", cluster)) => {
+            let cluster = cluster.parse().map_err(|_| unknown())?;
+            state.elections.insert(cluster, decode(row)?);
+        }
+        Some(("output", name)) => drop(state.outputs.insert(name.to_owned(), decode(row)?)),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Returns the rows of some addresses as they stand in a record: written where there is something, else deleted.
+pub(crate) fn object_rows(state: &State, addresses: &BTreeSet<Address>) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for address in addresses {
+        let value = match address {
+            Address::Network(name) => state.networks.get(name).map(encode),
+            Address::Cluster(name) => {
+                let election = state.elections.get(name).map(encode);
+                writes.push(write(Key::new(format!("election/{name}")), election));
+                state.clusters.get(name).map(encode)
+            }
+            Address::Node(address) => state.nodes.get(address).map(encode),
+            Address::User(address) => state.users.get(address).map(encode),
+            Address::Endpoint(address) => state.endpoints.get(address).map(encode),
+        };
+        writes.push(write(Key::new(format!("object/{address}")), value));
+    }
+    writes
+}
+
+fn write(key: Key, value: Option<Vec<u8>>) -> Write {
+    match value {
+        Some(bytes) => Write::put(key, bytes),
+        None => Write::delete(key),
+    }
+}
+
+/// Copies what stands at some addresses, so that a change can be tried without copying the whole record.
+pub(crate) fn excerpt(state: &State, addresses: &BTreeSet<Address>) -> State {
+    let mut part = State::default();
+    for address in addresses {
+        match address {
+            Address::Network(name) => copy(&state.networks, &mut part.networks, name),
+            Address::Cluster(name) => {
+                copy(&state.clusters, &mut part.clusters, name);
+                copy(&state.elections, &mut part.elections, name);
+            }
+            Address::Node(address) => copy(&state.nodes, &mut part.nodes, address),
+            Address::User(address) => copy(&state.users, &mut part.users, address),
+            Address::Endpoint(address) => copy(&state.endpoints, &mut part.endpoints, address),
+        }
+    }
+    part
+}
+
+fn copy<K: Ord + Clone, V: Clone>(
+    from: &std::collections::BTreeMap<K, V>,
+    to: &mut std::collections::BTreeMap<K, V>,
+    key: &K,
+) {
+    if let Some(value) = from.get(key) {
+        to.insert(key.clone(), value.clone());
+    }
+}
+
+/// Returns the time by the wall clock, for people (RFC 3339, UTC, whole seconds).
+pub(crate) fn now() -> String {
+    let now = jiff::Timestamp::now().as_second();
+    jiff::Timestamp::from_second(now).map_or_else(|_| String::new(), |time| time.to_string())
+}
+
+/// Returns random bytes as text.
+pub(crate) fn random_hex(bytes: usize) -> String {
+    let mut random = vec![0; bytes];
+    fill_random(&mut random);
+    to_hex(&random)
+}
+
+pub(crate) fn fill_random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the kernel hands out random bytes");
+}
+
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
+}
+
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
+    let (pairs, rest) = digits.as_deref()?.as_chunks::<2>();
+    let byte = |[high, low]: &[u32; 2]| u8::try_from(high << 4 | low).ok();
+    if rest.is_empty() {
+        pairs.iter().map(byte).collect()
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

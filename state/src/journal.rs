@@ -1,0 +1,261 @@
+//! The journal: which steps of a run were started, done or failed.
+//!
+//! ```text
+//!   run   running ─► done | failed | cancelled         by the writer that began it
+//!                 └► abandoned                         by the next run, when the writer was killed
+//!   step  (absent) ─► started ─► done | failed
+//! ```
+//!
+//! A step is journalled as started before anything happens, and as done in the commit that records its effect. So a step
+//! that is started and no more is in doubt: somebody has to look. Nothing is ever undone or resumed from here.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::backend::{Key, Token};
+use crate::delta::Outputs;
+use crate::store::{RunEnd, RunId};
+
+/// How many runs are kept. Older ones go when a new one begins.
+pub(crate) const KEPT_RUNS: u64 = 20;
+
+/// What stands in `run/<id>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunRow {
+    pub(crate) operation: String,
+    pub(crate) status: RunStatus,
+    /// How many steps the plan has.
+    pub(crate) steps: u32,
+    /// The lock it ran under: a run whose lock is held goes on at this moment.
+    pub(crate) token: Token,
+    /// By the wall clock, for people.
+    pub(crate) began: String,
+    #[serde(default)]
+    pub(crate) ended: Option<String>,
+}
+
+/// How far a run got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RunStatus {
+    Running,
+    Done,
+    Failed,
+    Cancelled,
+    Abandoned,
+}
+
+impl From<RunEnd> for RunStatus {
+    fn from(end: RunEnd) -> Self {
+        match end {
+            RunEnd::Done => RunStatus::Done,
+            RunEnd::Failed => RunStatus::Failed,
+            RunEnd::Cancelled => RunStatus::Cancelled,
+        }
+    }
+}
+
+/// What stands in `run/<id>/step/<n>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub(crate) enum StepRow {
+    Started,
+    Done { outputs: Outputs },
+    Failed { cause: String },
+}
+
+/// What stands in `event/<n>`: what happened, for people and for `events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EventRow {
+    /// By the wall clock, for people.
+    pub(crate) at: String,
+    pub(crate) run: RunId,
+    /// `run-began`, `step-started`, `step-done`, `step-failed`, `run-done`, `run-failed`, `run-cancelled`.
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) step: Option<u32>,
+    /// What the record changed at.
+    #[serde(default)]
+    pub(crate) addresses: Vec<String>,
+}
+
+pub(crate) fn run_key(run: &RunId) -> Key {
+    Key::new(format!("run/{}", run.0))
+}
+
+pub(crate) fn plan_key(run: &RunId) -> Key {
+    Key::new(format!("run/{}/plan", run.0))
+}
+
+pub(crate) fn steps_prefix(run: &RunId) -> String {
+    format!("run/{}/step/", run.0)
+}
+
+pub(crate) fn step_key(run: &RunId, step: u32) -> Key {
+    Key::new(format!("{}{step:06}", steps_prefix(run)))
+}
+
+pub(crate) fn event_key(number: u64) -> Key {
+    Key::new(format!("event/{number:012}"))
+}
+
+/// Where a step stands; absent, it was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It was started.
+    Started,
+    /// It is done.
+    Done,
+    /// It failed.
+    Failed,
+}
+
+/// Why an entry does not belong into the journal. It is a mistake of the caller; nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum JournalError {
+    /// No run was begun.
+    #[error("no run was begun")]
+    NoRun,
+    /// The run before has no end.
+    #[error("run {:?} has not ended", .0.0)]
+    Running(RunId),
+    /// The plan has no such step.
+    #[error("step {step} is not among the {steps} steps of the run")]
+    NoStep {
+        /// The step.
+        step: u32,
+        /// How many there are.
+        steps: u32,
+    },
+    /// The step stands elsewhere.
+    #[error("step {step} cannot go from {from:?} to {to:?}")]
+    Step {
+        /// The step.
+        step: u32,
+        /// Where it stands.
+        from: Option<Progress>,
+        /// Where it was to go.
+        to: Progress,
+    },
+    /// A run is done when every step is.
+    #[error("the run is not done: {done} of {steps} steps are")]
+    NotDone {
+        /// How many steps are done.
+        done: u32,
+        /// How many there are.
+        steps: u32,
+    },
+}
+
+/// Decides whether a step may go from where it stands.
+fn advance(step: u32, from: Option<Progress>, to: Progress) -> Result<(), JournalError> {
+    match (from, to) {
+        (None, Progress::Started) | (Some(Progress::Started), Progress::Done | Progress::Failed) => Ok(()),
+        (from, to) => Err(JournalError::Step { step, from, to }),
+    }
+}
+
+/// The run that is going on.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) id: RunId,
+    pub(crate) row: RunRow,
+    progress: BTreeMap<u32, Progress>,
+    done: u32,
+}
+
+impl Run {
+    pub(crate) fn new(id: RunId, row: RunRow) -> Self {
+        Self {
+            id,
+            row,
+            progress: BTreeMap::new(),
+            done: 0,
+        }
+    }
+
+    /// Checks moves that are to be committed together, in order, and returns where each step ends up.
+    pub(crate) fn check(&self, moves: &[(u32, Progress)]) -> Result<BTreeMap<u32, Progress>, JournalError> {
+        let mut ends = BTreeMap::new();
+        for &(step, to) in moves {
+            let steps = self.row.steps;
+            if step >= steps {
+                return Err(JournalError::NoStep { step, steps });
+            }
+            let from = ends.get(&step).or_else(|| self.progress.get(&step)).copied();
+            advance(step, from, to)?;
+            ends.insert(step, to);
+        }
+        Ok(ends)
+    }
+
+    /// Makes checked moves that were committed.
+    pub(crate) fn make(&mut self, ends: BTreeMap<u32, Progress>) {
+        for (step, to) in ends {
+            self.progress.insert(step, to);
+            self.done += u32::from(to == Progress::Done);
+        }
+    }
+
+    /// Decides whether the run may end so.
+    pub(crate) fn check_end(&self, end: RunEnd) -> Result<(), JournalError> {
+        let (done, steps) = (self.done, self.row.steps);
+        if end == RunEnd::Done && done < steps {
+            return Err(JournalError::NotDone { done, steps });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(steps: u32) -> Run {
+        let row = RunRow {
+            operation: "apply".to_owned(),
+            status: RunStatus::Running,
+            steps,
+            token: Token(1),
+            began: String::new(),
+            ended: None,
+        };
+        Run::new(RunId("00000001".to_owned()), row)
+    }
+
+    #[test]
+    fn a_step_goes_from_started_to_done_or_failed_and_no_other_way() {
+        use Progress::{Done, Failed, Started};
+        let legal = [(None, Started), (Some(Started), Done), (Some(Started), Failed)];
+        for from in [None, Some(Started), Some(Done), Some(Failed)] {
+            for to in [Started, Done, Failed] {
+                let allowed = advance(0, from, to).is_ok();
+                assert_eq!(allowed, legal.contains(&(from, to)), "{from:?} to {to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn moves_of_one_commit_build_on_each_other() {
+        let mut run = run(2);
+        let ends = run.check(&[(0, Progress::Started), (0, Progress::Done)]).unwrap();
+        run.make(ends);
+        assert!(run.check(&[(1, Progress::Done)]).is_err(), "it was not started");
+        assert!(run.check(&[(2, Progress::Started)]).is_err(), "there is no third step");
+    }
+
+    #[test]
+    fn a_run_is_done_only_when_every_step_is() {
+        let mut run = run(1);
+        assert!(run.check_end(RunEnd::Failed).is_ok());
+        assert_eq!(
+            run.check_end(RunEnd::Done),
+            Err(JournalError::NotDone { done: 0, steps: 1 })
+        );
+        let ends = run.check(&[(0, Progress::Started), (0, Progress::Done)]).unwrap();
+        run.make(ends);
+        assert!(run.check_end(RunEnd::Done).is_ok());
+    }
+}

@@ -1,0 +1,199 @@
+//! One record in one backend, read: what [`crate::store::Store`] and [`crate::writer::Writer`] share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use crate::backend::{Backend, BackendError, Key, Lease, Row, Version};
+use crate::format::{FormatError, Head, RECORD, decode, read_state};
+use crate::journal::{RunRow, RunStatus, StepRow, plan_key, run_key, steps_prefix};
+use crate::secret::{self, KeyRow, KeySource, SecretError};
+use crate::sensitive::{SecretName, Secrets, Sensitive};
+use crate::store::{Lineage, RunId, Snapshot, StoreError, UnfinishedRun};
+
+/// Runs what blocks where it holds up no other task.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// One record in one backend.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) path: PathBuf,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) lineage: Lineage,
+    /// Absent for a record whose key is only in memory.
+    keys: Option<KeySource>,
+    /// Found when it is first needed: most commands need no secret, and a passphrase takes a while.
+    key: OnceCell<secret::Key>,
+}
+
+/// What was loaded, with what only a writer needs.
+pub(crate) struct Loaded {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) head: Head,
+    pub(crate) version: Version,
+}
+
+impl Record {
+    pub(crate) async fn open(
+        path: PathBuf,
+        backend: Arc<dyn Backend>,
+        keys: Option<KeySource>,
+        key: OnceCell<secret::Key>,
+    ) -> Result<Self, StoreError> {
+        let mut record = Self {
+            path,
+            backend,
+            lineage: Lineage(String::new()),
+            keys,
+            key,
+        };
+        record.lineage = record.head(record.get(&Head::key()).await?.as_ref())?.lineage;
+        Ok(record)
+    }
+
+    /// Says what failed; a lost lock is told from everything else.
+    pub(crate) fn failed(&self, source: BackendError) -> StoreError {
+        let path = self.path.clone();
+        match source {
+            BackendError::Lost => StoreError::LockLost { path },
+            source => StoreError::Backend { path, source },
+        }
+    }
+
+    fn unreadable(&self, source: FormatError) -> StoreError {
+        let path = self.path.clone();
+        StoreError::Format { path, source }
+    }
+
+    fn secret_failed(&self, source: SecretError) -> StoreError {
+        let path = self.path.clone();
+        StoreError::Secret { path, source }
+    }
+
+    pub(crate) async fn get(&self, key: &Key) -> Result<Option<Row>, StoreError> {
+        self.backend.get(key).await.map_err(|error| self.failed(error))
+    }
+
+    pub(crate) async fn list(&self, prefixes: &[&str]) -> Result<Vec<Row>, StoreError> {
+        self.backend.list(prefixes).await.map_err(|error| self.failed(error))
+    }
+
+    pub(crate) async fn holder(&self) -> Result<Option<Lease>, StoreError> {
+        self.backend.holder().await.map_err(|error| self.failed(error))
+    }
+
+    fn head(&self, row: Option<&Row>) -> Result<Head, StoreError> {
+        Head::read(row).map_err(|error| self.unreadable(error))
+    }
+
+    pub(crate) fn decode<T: serde::de::DeserializeOwned>(&self, row: &Row) -> Result<T, StoreError> {
+        decode(row).map_err(|error| self.unreadable(error))
+    }
+
+    pub(crate) async fn load(&self) -> Result<Loaded, StoreError> {
+        let key = Head::key();
+        let [object, election, output] = RECORD;
+        let rows = self.list(&[key.as_str(), object, election, output]).await?;
+        let head_row = rows.iter().find(|row| row.key == key);
+        let head = self.head(head_row)?;
+        let version = head_row.map_or(Version(0), |row| row.version);
+        let state = read_state(&rows).map_err(|error| self.unreadable(error))?;
+        let snapshot = Snapshot {
+            state,
+            serial: head.serial,
+            unfinished: self.unfinished(&head).await?,
+        };
+        Ok(Loaded {
+            snapshot,
+            head,
+            version,
+        })
+    }
+
+    pub(crate) async fn run_row(&self, run: &RunId) -> Result<Option<RunRow>, StoreError> {
+        let row = self.get(&run_key(run)).await?;
+        row.map(|row| self.decode(&row)).transpose()
+    }
+
+    async fn unfinished(&self, head: &Head) -> Result<Option<UnfinishedRun>, StoreError> {
+        let Some(id) = head.run() else { return Ok(None) };
+        let Some(row) = self.run_row(&id).await? else {
+            return Ok(None);
+        };
+        if matches!(row.status, RunStatus::Done | RunStatus::Abandoned) || self.goes_on(&row).await? {
+            return Ok(None);
+        }
+        let in_doubt = self.in_doubt(&id).await?;
+        if row.status != RunStatus::Running && in_doubt.is_empty() {
+            return Ok(None);
+        }
+        let plan = self.get(&plan_key(&id)).await?;
+        let plan = plan.ok_or_else(|| self.unreadable(FormatError::Missing(plan_key(&id))))?;
+        Ok(Some(UnfinishedRun {
+            operation: row.operation,
+            plan: self.decode(&plan)?,
+            in_doubt,
+            id,
+        }))
+    }
+
+    async fn goes_on(&self, run: &RunRow) -> Result<bool, StoreError> {
+        let holder = self.holder().await?;
+        Ok(run.status == RunStatus::Running
+            && holder.is_some_and(|lease| lease.token == run.token && !lease.owner.is_dead()))
+    }
+
+    async fn in_doubt(&self, run: &RunId) -> Result<Vec<u32>, StoreError> {
+        let prefix = steps_prefix(run);
+        let mut steps = Vec::new();
+        for row in self.list(&[&prefix]).await? {
+            if self.decode::<StepRow>(&row)? == StepRow::Started {
+                let number = row.key.as_str()[prefix.len()..].parse();
+                steps.push(number.map_err(|_| self.unreadable(FormatError::UnknownKey(row.key.clone())))?);
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Finds the key that opens the secrets.
+    pub(crate) async fn key(&self) -> Result<&secret::Key, StoreError> {
+        self.key.get_or_try_init(|| self.load_key()).await
+    }
+
+    async fn load_key(&self) -> Result<secret::Key, StoreError> {
+        let row = self.get(&secret::key_row()).await?;
+        let row = row.ok_or_else(|| self.unreadable(FormatError::Missing(secret::key_row())))?;
+        let row: KeyRow = self.decode(&row)?;
+        let lineage = self.lineage.clone();
+        let keys = self
+            .keys
+            .clone()
+            .expect("a record without a key source is made with its key");
+        let loaded = blocking(move || secret::load(&lineage, &keys, &row)).await;
+        loaded.map_err(|error| self.secret_failed(error))
+    }
+
+    pub(crate) async fn secret(&self, name: &SecretName) -> Result<Option<Sensitive<String>>, StoreError> {
+        let Some(row) = self.get(&secret::secret_key(name)).await? else {
+            return Ok(None);
+        };
+        let opened = self.key().await?.open_row(&row);
+        opened.map(Some).map_err(|error| self.secret_failed(error))
+    }
+
+    pub(crate) async fn secrets(&self) -> Result<Secrets, StoreError> {
+        let mut secrets = Secrets::new();
+        for row in self.list(&[secret::PREFIX]).await? {
+            let name = SecretName::from_stored(&row.key.as_str()[secret::PREFIX.len()..]);
+            let opened = self.key().await?.open_row(&row);
+            secrets.insert(name, opened.map_err(|error| self.secret_failed(error))?);
+        }
+        Ok(secrets)
+    }
+}

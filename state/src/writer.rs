@@ -1,0 +1,363 @@
+//! A record that is locked for writing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::address::Address;
+use crate::backend::{Expect, Key, Token, Version, Write};
+use crate::delta::Edit;
+use crate::format::{Head, encode, excerpt, now, object_rows, run_id};
+use crate::journal::{
+    EventRow, JournalError, KEPT_RUNS, Progress, Run, RunRow, RunStatus, StepRow, event_key, plan_key, run_key,
+    step_key,
+};
+use crate::lock::{self, Owner};
+use crate::object::{Output, State};
+use crate::record::{Loaded, Record};
+use crate::secret;
+use crate::sensitive::{SecretName, Secrets, Sensitive};
+use crate::store::{Entry, Lineage, RunEnd, RunId, Snapshot, StoreError};
+
+/// A record that is locked for writing. Dropping it without [`Writer::unlock`] leaves the lock to be taken over.
+///
+/// A commit whose future is dropped halfway may or may not have happened; the next one then fails with a conflict.
+#[derive(Debug)]
+pub struct Writer {
+    record: Arc<Record>,
+    token: Token,
+    owner: Owner,
+    heartbeat: Heartbeat,
+    head: Head,
+    /// The version of `meta/record` that `head` is.
+    version: Version,
+    snapshot: Snapshot,
+    run: Option<Run>,
+}
+
+/// The task that keeps the lock; it ends with its owner.
+#[derive(Debug)]
+struct Heartbeat(JoinHandle<()>);
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What one commit is made of, before it is made.
+#[derive(Debug, Default)]
+struct Draft {
+    writes: Vec<Write>,
+    moves: Vec<(u32, Progress)>,
+    events: Vec<EventRow>,
+}
+
+impl Writer {
+    pub(crate) async fn begin_holding(
+        record: Arc<Record>,
+        token: Token,
+        owner: Owner,
+        lease: Duration,
+    ) -> Result<Self, StoreError> {
+        let keep = lock::keep(Arc::clone(&record.backend), token, lease);
+        let heartbeat = Heartbeat(tokio::spawn(keep));
+        let Loaded {
+            snapshot,
+            head,
+            version,
+        } = record.load().await?;
+        Ok(Self {
+            record,
+            token,
+            owner,
+            heartbeat,
+            head,
+            version,
+            snapshot,
+            run: None,
+        })
+    }
+
+    /// Returns the record as it is now, every commit of this writer included.
+    pub fn state(&self) -> &State {
+        &self.snapshot.state
+    }
+
+    /// Returns the record as it is now, with its serial and the run that was unfinished when the lock was taken.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Returns which record this is.
+    pub fn lineage(&self) -> &Lineage {
+        &self.record.lineage
+    }
+
+    /// Returns how this writer shows itself to those who wait for it.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Reads one secret.
+    pub async fn secret(&self, name: &SecretName) -> Result<Option<Sensitive<String>>, StoreError> {
+        self.record.secret(name).await
+    }
+
+    /// Reads all secrets.
+    pub async fn secrets(&self) -> Result<Secrets, StoreError> {
+        self.record.secrets().await
+    }
+
+    /// Begins a run: from here on its steps are journalled.
+    pub async fn begin(&mut self, operation: &str, plan: &serde_json::Value, steps: u32) -> Result<RunId, StoreError> {
+        if let Some(run) = &self.run {
+            return Err(JournalError::Running(run.id.clone()).into());
+        }
+        let number = self.head.runs + 1;
+        let id = run_id(number);
+        let row = RunRow {
+            operation: operation.to_owned(),
+            status: RunStatus::Running,
+            steps,
+            token: self.token,
+            began: now(),
+            ended: None,
+        };
+        let mut draft = Draft::default();
+        draft.writes.extend(self.close_older_runs(number).await?);
+        draft.writes.push(Write::put(run_key(&id), encode(&row)));
+        draft.writes.push(Write::put(plan_key(&id), encode(plan)));
+        draft.events.push(event(&id, "run-began", None));
+        self.write(draft, number).await?;
+        self.run = Some(Run::new(id.clone(), row));
+        self.snapshot.unfinished = None;
+        Ok(id)
+    }
+
+    /// Marks the run before as abandoned if it never ended, and deletes the one that is not kept any longer.
+    async fn close_older_runs(&self, number: u64) -> Result<Vec<Write>, StoreError> {
+        let mut writes = Vec::new();
+        if let Some(last) = self.head.run()
+            && let Some(mut row) = self.record.run_row(&last).await?
+            && row.status == RunStatus::Running
+        {
+            row.status = RunStatus::Abandoned;
+            writes.push(Write::put(run_key(&last), encode(&row)));
+        }
+        if let Some(oldest) = number.checked_sub(KEPT_RUNS) {
+            let rows = self.record.list(&[run_key(&run_id(oldest)).as_str()]).await?;
+            writes.extend(rows.into_iter().map(|row| Write::delete(row.key)));
+        }
+        Ok(writes)
+    }
+
+    /// Commits entries, all or none, under the lock's fencing token.
+    pub async fn commit(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        let draft = self.draft(entries).await?;
+        let ends = match &self.run {
+            Some(run) => run.check(&draft.moves)?,
+            None if draft.moves.is_empty() => Default::default(),
+            None => return Err(JournalError::NoRun.into()),
+        };
+        self.write(draft, self.head.runs).await?;
+        if let Some(run) = &mut self.run {
+            run.make(ends);
+        }
+        for entry in entries {
+            match entry {
+                Entry::Done { delta, outputs, .. } => self.snapshot.state.apply(delta, outputs),
+                Entry::Outputs(values) => {
+                    let values = values.iter().map(|(name, (value, _))| (name.clone(), value.clone()));
+                    self.snapshot.state.outputs = values.collect();
+                }
+                Entry::Started { .. } | Entry::Failed { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the run.
+    pub async fn finish(&mut self, end: RunEnd) -> Result<(), StoreError> {
+        let run = self.run.as_ref().ok_or(JournalError::NoRun)?;
+        run.check_end(end)?;
+        let mut row = run.row.clone();
+        row.status = end.into();
+        row.ended = Some(now());
+        let kind = match end {
+            RunEnd::Done => "run-done",
+            RunEnd::Failed => "run-failed",
+            RunEnd::Cancelled => "run-cancelled",
+        };
+        let draft = Draft {
+            writes: vec![Write::put(run_key(&run.id), encode(&row))],
+            events: vec![event(&run.id, kind, None)],
+            moves: Vec::new(),
+        };
+        self.write(draft, self.head.runs).await?;
+        self.run = None;
+        Ok(())
+    }
+
+    /// Gives the lock back.
+    pub async fn unlock(self) -> Result<(), StoreError> {
+        let Self {
+            record,
+            token,
+            heartbeat,
+            ..
+        } = self;
+        drop(heartbeat);
+        record.backend.unlock(token).await.map_err(|error| record.failed(error))
+    }
+
+    /// Writes a draft with its events and the head, and learns the new head.
+    async fn write(&mut self, draft: Draft, runs: u64) -> Result<(), StoreError> {
+        let mut head = self.head.clone();
+        head.serial += 1;
+        head.runs = runs;
+        let mut writes = draft.writes;
+        for event in &draft.events {
+            head.events += 1;
+            writes.push(Write::put(event_key(head.events), encode(event)));
+        }
+        writes.push(Write {
+            key: Head::key(),
+            expect: Expect::Version(self.version),
+            bytes: Some(encode(&head)),
+        });
+        let written = self.record.backend.commit(self.token, writes).await;
+        self.version = written.map_err(|error| self.record.failed(error))?;
+        self.snapshot.serial = head.serial;
+        self.head = head;
+        Ok(())
+    }
+
+    /// Turns entries into rows.
+    async fn draft(&self, entries: &[Entry]) -> Result<Draft, StoreError> {
+        let mut draft = Draft::default();
+        let touched = touched(entries);
+        // The steps are tried on a copy of what they touch: the record itself follows when they are committed.
+        let mut part = excerpt(self.state(), &touched);
+        for entry in entries {
+            match entry {
+                Entry::Started { step, secrets } => {
+                    self.draft_step(&mut draft, *step, StepRow::Started, Vec::new())?;
+                    for (name, value) in secrets {
+                        draft.writes.push(self.record.key().await?.seal_row(name, value));
+                    }
+                }
+                Entry::Done { step, delta, outputs } => {
+                    part.apply(delta, outputs);
+                    let addresses: BTreeSet<Address> = delta.0.iter().map(Edit::address).collect();
+                    let row = StepRow::Done {
+                        outputs: outputs.clone(),
+                    };
+                    self.draft_step(
+                        &mut draft,
+                        *step,
+                        row,
+                        addresses.iter().map(ToString::to_string).collect(),
+                    )?;
+                    draft.writes.extend(self.drop_secrets(&delta.0).await?);
+                }
+                Entry::Failed { step, cause } => {
+                    let row = StepRow::Failed { cause: cause.clone() };
+                    self.draft_step(&mut draft, *step, row, Vec::new())?;
+                }
+                Entry::Outputs(values) => self.draft_outputs(&mut draft, values).await?,
+            }
+        }
+        draft.writes.extend(object_rows(&part, &touched));
+        Ok(draft)
+    }
+
+    fn draft_step(
+        &self,
+        draft: &mut Draft,
+        step: u32,
+        row: StepRow,
+        addresses: Vec<String>,
+    ) -> Result<(), JournalError> {
+        let run = &self.run.as_ref().ok_or(JournalError::NoRun)?.id;
+        let (kind, progress) = match row {
+            StepRow::Started => ("step-started", Progress::Started),
+            StepRow::Done { .. } => ("step-done", Progress::Done),
+            StepRow::Failed { .. } => ("step-failed", Progress::Failed),
+        };
+        draft.writes.push(Write::put(step_key(run, step), encode(&row)));
+        draft.moves.push((step, progress));
+        draft.events.push(EventRow {
+            addresses,
+            ..event(run, kind, Some(step))
+        });
+        Ok(())
+    }
+
+    /// Deletes the passwords of logins that are gone, and all of a cluster that is gone.
+    async fn drop_secrets(&self, edits: &[Edit]) -> Result<Vec<Write>, StoreError> {
+        let mut writes = Vec::new();
+        for edit in edits {
+            match edit {
+                Edit::Drop(Address::User(user)) => {
+                    writes.push(Write::delete(secret::secret_key(&SecretName::password(user))));
+                }
+                Edit::Drop(Address::Cluster(name)) => {
+                    let users = format!("{}cluster.{name}.user.", secret::PREFIX);
+                    let rows = self.record.list(&[&users]).await?;
+                    writes.extend(rows.into_iter().map(|row| Write::delete(row.key)));
+                }
+                _ => {}
+            }
+        }
+        Ok(writes)
+    }
+
+    async fn draft_outputs(
+        &self,
+        draft: &mut Draft,
+        values: &BTreeMap<String, (Output, Option<Sensitive<String>>)>,
+    ) -> Result<(), StoreError> {
+        let key = |name: &str| Key::new(format!("output/{name}"));
+        for (name, old) in &self.state().outputs {
+            let new = values.get(name).map(|(value, _)| value);
+            if new.is_none() {
+                draft.writes.push(Write::delete(key(name)));
+            }
+            if *old == Output::Sensitive && new != Some(&Output::Sensitive) {
+                draft
+                    .writes
+                    .push(Write::delete(secret::secret_key(&SecretName::output(name))));
+            }
+        }
+        for (name, (value, text)) in values {
+            draft.writes.push(Write::put(key(name), encode(value)));
+            if let Some(text) = text {
+                let sealed = self.record.key().await?.seal_row(&SecretName::output(name), text);
+                draft.writes.push(sealed);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns every address that the entries change.
+fn touched(entries: &[Entry]) -> BTreeSet<Address> {
+    let edits = entries.iter().flat_map(|entry| match entry {
+        Entry::Done { delta, .. } => delta.0.as_slice(),
+        _ => &[],
+    });
+    edits.map(Edit::address).collect()
+}
+
+fn event(run: &RunId, kind: &str, step: Option<u32>) -> EventRow {
+    EventRow {
+        at: now(),
+        run: run.clone(),
+        kind: kind.to_owned(),
+        step,
+        addresses: Vec::new(),
+    }
+}
