@@ -228,7 +228,8 @@ impl World {
         self.homes.entry(node.clone()).or_default()
     }
 
-    fn effect(&mut self, step: &Step) -> Outputs {
+    /// Lets a step happen, and returns what it found out. The record is not touched.
+    pub fn effect(&mut self, step: &Step) -> Outputs {
         match &step.action {
             Action::Network { .. }
             | Action::DropNetwork { .. }

@@ -1,0 +1,187 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use simdb_planner::desired::{ClusterSpans, ClusterSpec, Desired, NetworkSpec, NodeSpec};
+use simdb_planner::diagnostic::Span;
+use simdb_planner::planner::{Inputs, plan};
+use simdb_planner::simulate::{Cut, World};
+use simdb_state::object::{EngineKind, ReplicationMode};
+use simdb_state::store::{RunEnd, Store};
+
+use super::*;
+use crate::effects::StepError;
+
+/// Effects on a simulated world, with steps that fail on request.
+#[derive(Debug, Default)]
+struct Simulated {
+    world: Mutex<World>,
+    fails: Option<&'static str>,
+    secrets_seen: Mutex<BTreeSet<String>>,
+}
+
+#[async_trait]
+impl Effects for Simulated {
+    async fn run(&self, step: &Step, secrets: &Secrets) -> Result<Outputs, StepError> {
+        self.secrets_seen
+            .lock()
+            .unwrap()
+            .extend(secrets.keys().map(ToString::to_string));
+        if self.fails == Some(step.action.name()) {
+            return Err(StepError::MissingSecret(SecretName::output("nothing")));
+        }
+        let mut world = self.world.lock().unwrap();
+        let outputs = world.effect(step);
+        // The world's own record, which tells it who follows whom; what the store holds is compared with another.
+        world.state.apply(&step.delta, &outputs);
+        Ok(outputs)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Seen(Mutex<Vec<Event>>, Option<CancellationToken>);
+
+impl EventSink for Seen {
+    fn on_event(&self, event: &Event) {
+        if let (Some(cancel), Event::Started(_)) = (&self.1, event) {
+            cancel.cancel();
+        }
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+fn orders(nodes: &[&str]) -> Desired {
+    let span = || Span {
+        file: "main.simdb.hcl".to_owned(),
+        start: 0,
+        end: 0,
+    };
+    let node = || NodeSpec {
+        port: None,
+        parameters: BTreeMap::new(),
+        span: span(),
+        port_span: None,
+    };
+    let cluster = ClusterSpec {
+        network: "lan".parse().unwrap(),
+        engine: EngineKind::Postgresql,
+        version: None,
+        replication: ReplicationMode::Async,
+        nodes: nodes.iter().map(|name| (name.parse().unwrap(), node())).collect(),
+        first: nodes[0].parse().unwrap(),
+        primary: None,
+        endpoints: BTreeMap::new(),
+        spans: ClusterSpans {
+            cluster: span(),
+            version: None,
+            primary: None,
+        },
+    };
+    Desired {
+        networks: BTreeMap::from([(
+            "lan".parse().unwrap(),
+            NetworkSpec {
+                subnet: None,
+                span: span(),
+            },
+        )]),
+        clusters: BTreeMap::from([("orders".parse().unwrap(), cluster)]),
+        ..Desired::default()
+    }
+}
+
+fn plan_for(world: &World, desired: &Desired) -> Plan {
+    let planned = plan(Inputs {
+        desired,
+        recorded: &world.state,
+        observed: &world.observe(),
+    });
+    assert_eq!(planned.diagnostics, []);
+    planned.plan
+}
+
+async fn run(plan: &Plan, effects: Arc<Simulated>, seen: &Seen) -> (Outcome, simdb_state::object::State) {
+    let store = Store::in_memory().await.unwrap();
+    let mut writer = store.lock("apply", Duration::ZERO).await.unwrap();
+    let count = u32::try_from(plan.steps.len()).unwrap();
+    writer
+        .begin("apply", &serde_json::to_value(plan).unwrap(), count)
+        .await
+        .unwrap();
+    let cancel = seen.1.clone().unwrap_or_default();
+    let outcome = execute(plan, &mut writer, effects, seen, 4, &cancel).await.unwrap();
+    let end = match &outcome {
+        Outcome { cancelled: true, .. } => RunEnd::Cancelled,
+        Outcome { failed, .. } if !failed.is_empty() => RunEnd::Failed,
+        _ => RunEnd::Done,
+    };
+    writer.finish(end).await.unwrap();
+    writer.unlock().await.unwrap();
+    (outcome, store.snapshot().await.unwrap().state)
+}
+
+#[tokio::test]
+async fn the_executor_and_the_simulator_record_the_same() {
+    let desired = orders(&["a", "b", "r[0]", "r[1]"]);
+    let plan = plan_for(&World::default(), &desired);
+    let mut simulated = World::default();
+    simulated.run(&plan, Cut::Never);
+    let effects = Arc::new(Simulated::default());
+    let (outcome, recorded) = run(&plan, effects.clone(), &Seen::default()).await;
+    assert_eq!(outcome.done.len(), plan.steps.len());
+    assert_eq!(recorded, simulated.state);
+    let seen = effects.secrets_seen.lock().unwrap();
+    assert_eq!(
+        seen.iter().collect::<Vec<_>>(),
+        ["cluster.orders.user.postgres", "cluster.orders.user.replicator"]
+    );
+}
+
+#[tokio::test]
+async fn a_step_that_fails_keeps_only_those_that_wait_for_it_from_starting() {
+    let plan = plan_for(&World::default(), &orders(&["a", "r[0]"]));
+    let effects = Arc::new(Simulated {
+        fails: Some("slot"),
+        ..Simulated::default()
+    });
+    let seen = Seen::default();
+    let (outcome, recorded) = run(&plan, effects, &seen).await;
+    let names = |ids: Vec<StepId>| {
+        ids.iter()
+            .map(|id| plan.steps[id.index()].action.name())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(outcome.done), ["network", "primary", "replication-user"]);
+    assert_eq!(names(outcome.failed.iter().map(|(id, _)| *id).collect()), ["slot"]);
+    assert_eq!(names(outcome.not_attempted), ["basebackup", "standby", "verify-sync"]);
+    assert_eq!(
+        outcome.failed[0].1,
+        "find the password of output.nothing: the state does not hold it"
+    );
+    assert_eq!(recorded.nodes.len(), 1, "what failed is not recorded");
+    assert_eq!(recorded.clusters.len(), 1, "what was done is recorded");
+}
+
+#[tokio::test]
+async fn asked_to_stop_it_finishes_what_runs_and_starts_no_other() {
+    let plan = plan_for(&World::default(), &orders(&["a", "r[0]"]));
+    let seen = Seen(Mutex::default(), Some(CancellationToken::new()));
+    let (outcome, _) = run(&plan, Arc::new(Simulated::default()), &seen).await;
+    assert!(outcome.cancelled);
+    assert_eq!(
+        (outcome.done, outcome.not_attempted.len()),
+        (vec![StepId(0)], plan.steps.len() - 1)
+    );
+    assert!(seen.0.lock().unwrap().contains(&Event::Stopping));
+}
+
+#[tokio::test]
+async fn a_step_that_its_guard_refuses_fails_before_anything_is_touched() {
+    let mut plan = plan_for(&World::default(), &orders(&["a", "r[0]"]));
+    plan.steps.retain(|step| step.action.name() == "slot");
+    plan.steps[0].after.clear();
+    let (outcome, recorded) = run(&plan, Arc::new(Simulated::default()), &Seen::default()).await;
+    let expected = "slot of cluster.orders.node.r[0] is refused: cluster.orders.node.a is not recorded as serving";
+    assert_eq!(outcome.failed, [(StepId(0), expected.to_owned())]);
+    assert!(recorded.nodes.is_empty());
+}
