@@ -4,8 +4,8 @@
 //!
 //! - **Rows.** [`Backend::list`] shows all its rows as they were at one moment. A [`Version`] says which commit wrote a
 //!   row; versions only grow, also across deletion, so a version seen twice is the same bytes.
-//! - **Commits.** [`Backend::commit`] is all or nothing, durable when it returns, and compares before it writes. It
-//!   checks the lock's token in the same transaction: who lost the lock writes nothing, however late it finds out.
+//! - **Commits.** [`Backend::commit`] is all or nothing, durable when it returns, and compares before it writes; of
+//!   several writes to one row the last counts. It checks the lock's token in the same transaction: who lost the lock writes nothing, however late it finds out.
 //!   A commit that reports an error other than a conflict or a lost lock may or may not have happened; read again.
 //! - **Lock.** It is a [`Lease`]: whose it is, a [`Token`] and a heartbeat counter. Every [`Backend::lock`] that
 //!   succeeds hands out a token greater than all before it. A backend never looks at a clock and never judges whether

@@ -119,6 +119,11 @@ async fn a_commit_is_all_or_nothing(backend: &dyn Backend) {
     let rows = backend.list(&[""]).await.expect("rows can be listed");
     assert!(rows.iter().all(|row| row.version == version), "one commit, one version");
     assert_eq!(rows.len(), 3);
+
+    put(backend, token, &["a", "a"], "twice").await;
+    let again = vec![Write::delete(Key::new("a")), Write::put(Key::new("a"), "last".into())];
+    backend.commit(token, again).await.expect("a row may be written twice");
+    assert_eq!(get(backend, "a").await.map(|row| row.bytes), Some("last".into()));
 }
 
 async fn versions_tell_rows_apart_even_after_deletion(backend: &dyn Backend) {

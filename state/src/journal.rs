@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::address::Address;
 use crate::backend::{Key, Token};
 use crate::delta::Outputs;
 use crate::store::{RunEnd, RunId};
@@ -66,20 +67,55 @@ pub(crate) enum StepRow {
     Failed { cause: String },
 }
 
-/// What stands in `event/<n>`: what happened, for people and for `events`.
+/// Something that happened, as it is kept in `event/<n>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct EventRow {
-    /// By the wall clock, for people.
-    pub(crate) at: String,
-    pub(crate) run: RunId,
-    /// `run-began`, `step-started`, `step-done`, `step-failed`, `run-done`, `run-failed`, `run-cancelled`.
-    pub(crate) kind: String,
+pub struct Event {
+    /// When, by the wall clock, for people.
+    pub at: String,
+    /// In which run.
+    pub run: RunId,
+    /// What.
+    pub kind: EventKind,
+    /// The step, where it is about one.
     #[serde(default)]
-    pub(crate) step: Option<u32>,
-    /// What the record changed at.
+    pub step: Option<u32>,
+    /// What changed in the record.
     #[serde(default)]
-    pub(crate) addresses: Vec<String>,
+    pub addresses: Vec<Address>,
 }
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A run began.
+    RunBegan,
+    /// A step was started.
+    StepStarted,
+    /// A step is done.
+    StepDone,
+    /// A step failed.
+    StepFailed,
+    /// A run ended, and every step is done.
+    RunDone,
+    /// A run ended because a step failed.
+    RunFailed,
+    /// A run ended because it was asked to.
+    RunCancelled,
+}
+
+impl From<RunEnd> for EventKind {
+    fn from(end: RunEnd) -> Self {
+        match end {
+            RunEnd::Done => EventKind::RunDone,
+            RunEnd::Failed => EventKind::RunFailed,
+            RunEnd::Cancelled => EventKind::RunCancelled,
+        }
+    }
+}
+
+/// The prefix of the rows of events.
+pub(crate) const EVENTS: &str = "event/";
 
 pub(crate) fn run_key(run: &RunId) -> Key {
     Key::new(format!("run/{}", run.0))
@@ -98,7 +134,7 @@ pub(crate) fn step_key(run: &RunId, step: u32) -> Key {
 }
 
 pub(crate) fn event_key(number: u64) -> Key {
-    Key::new(format!("event/{number:012}"))
+    Key::new(format!("{EVENTS}{number:012}"))
 }
 
 /// Where a step stands; absent, it was not started.

@@ -189,7 +189,7 @@ pub(crate) async fn acquire(
             LockOutcome::Held(lease) => lease,
         };
         let now = Instant::now();
-        // Whoever was found dead once and is asked about again was beaten to it by another contender.
+        // If it is held by somebody else by now, the next round looks at that one.
         if lease.owner.is_dead() || watch.stood_still(&lease, now) {
             take_over = Some(lease);
             continue;

@@ -19,7 +19,7 @@ use crate::backend::{BackendError, Key, Lease};
 use crate::delta::{Delta, Outputs};
 pub use crate::format::FORMAT;
 use crate::format::{FormatError, Head, encode, random_hex};
-use crate::journal::JournalError;
+use crate::journal::{EVENTS, Event, JournalError};
 use crate::lock::{self, Owner};
 use crate::object::{Output, State};
 use crate::record::{Record, blocking};
@@ -288,6 +288,12 @@ impl Store {
         self.record.secrets().await
     }
 
+    /// Reads what happened, the oldest first.
+    pub async fn events(&self) -> Result<Vec<Event>, StoreError> {
+        let rows = self.record.list(&[EVENTS]).await?;
+        rows.iter().map(|row| self.record.decode(row)).collect()
+    }
+
     /// Returns who holds the lock.
     pub async fn holder(&self) -> Result<Option<Owner>, StoreError> {
         Ok(self.record.holder().await?.map(|lease| lease.owner))
@@ -298,7 +304,7 @@ impl Store {
         let owner = Owner::this_process(operation, self.lease);
         let outcome = lock::acquire(&*self.record.backend, &owner, timeout).await;
         match outcome.map_err(|error| self.record.failed(error))? {
-            Ok(token) => Ok(Writer::begin_holding(Arc::clone(&self.record), token, owner, self.lease).await?),
+            Ok(token) => Ok(Writer::load(Arc::clone(&self.record), token, owner, self.lease).await?),
             Err(lease) => Err(self.held(*lease)),
         }
     }

@@ -11,12 +11,12 @@ use crate::backend::{Expect, Key, Token, Version, Write};
 use crate::delta::Edit;
 use crate::format::{Head, encode, excerpt, now, object_rows, run_id};
 use crate::journal::{
-    EventRow, JournalError, KEPT_RUNS, Progress, Run, RunRow, RunStatus, StepRow, event_key, plan_key, run_key,
+    Event, EventKind, JournalError, KEPT_RUNS, Progress, Run, RunRow, RunStatus, StepRow, event_key, plan_key, run_key,
     step_key,
 };
 use crate::lock::{self, Owner};
 use crate::object::{Output, State};
-use crate::record::{Loaded, Record};
+use crate::record::Record;
 use crate::secret;
 use crate::sensitive::{SecretName, Secrets, Sensitive};
 use crate::store::{Entry, Lineage, RunEnd, RunId, Snapshot, StoreError};
@@ -52,11 +52,12 @@ impl Drop for Heartbeat {
 struct Draft {
     writes: Vec<Write>,
     moves: Vec<(u32, Progress)>,
-    events: Vec<EventRow>,
+    events: Vec<Event>,
 }
 
 impl Writer {
-    pub(crate) async fn begin_holding(
+    /// Makes a writer of a lock just taken. If the record cannot be read, the lock is given back.
+    pub(crate) async fn load(
         record: Arc<Record>,
         token: Token,
         owner: Owner,
@@ -64,21 +65,23 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let keep = lock::keep(Arc::clone(&record.backend), token, lease);
         let heartbeat = Heartbeat(tokio::spawn(keep));
-        let Loaded {
-            snapshot,
-            head,
-            version,
-        } = record.load().await?;
-        Ok(Self {
-            record,
-            token,
-            owner,
-            heartbeat,
-            head,
-            version,
-            snapshot,
-            run: None,
-        })
+        match record.load().await {
+            Ok(loaded) => Ok(Self {
+                record,
+                token,
+                owner,
+                heartbeat,
+                head: loaded.head,
+                version: loaded.version,
+                snapshot: loaded.snapshot,
+                run: None,
+            }),
+            Err(error) => {
+                // The reading error is the one to report; a lock that stays is taken over once this process is gone.
+                let _ = record.backend.unlock(token).await;
+                Err(error)
+            }
+        }
     }
 
     /// Returns the record as it is now, every commit of this writer included.
@@ -99,6 +102,12 @@ impl Writer {
     /// Returns how this writer shows itself to those who wait for it.
     pub fn owner(&self) -> &Owner {
         &self.owner
+    }
+
+    /// Returns the rows beneath, for tests.
+    #[cfg(test)]
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
     }
 
     /// Reads one secret.
@@ -130,7 +139,7 @@ impl Writer {
         draft.writes.extend(self.close_older_runs(number).await?);
         draft.writes.push(Write::put(run_key(&id), encode(&row)));
         draft.writes.push(Write::put(plan_key(&id), encode(plan)));
-        draft.events.push(event(&id, "run-began", None));
+        draft.events.push(event(&id, EventKind::RunBegan, None));
         self.write(draft, number).await?;
         self.run = Some(Run::new(id.clone(), row));
         self.snapshot.unfinished = None;
@@ -157,13 +166,9 @@ impl Writer {
     /// Commits entries, all or none, under the lock's fencing token.
     pub async fn commit(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         let draft = self.draft(entries).await?;
-        let ends = match &self.run {
-            Some(run) => run.check(&draft.moves)?,
-            None if draft.moves.is_empty() => Default::default(),
-            None => return Err(JournalError::NoRun.into()),
-        };
+        let ends = self.run.as_ref().map(|run| run.check(&draft.moves)).transpose()?;
         self.write(draft, self.head.runs).await?;
-        if let Some(run) = &mut self.run {
+        if let (Some(run), Some(ends)) = (&mut self.run, ends) {
             run.make(ends);
         }
         for entry in entries {
@@ -186,14 +191,9 @@ impl Writer {
         let mut row = run.row.clone();
         row.status = end.into();
         row.ended = Some(now());
-        let kind = match end {
-            RunEnd::Done => "run-done",
-            RunEnd::Failed => "run-failed",
-            RunEnd::Cancelled => "run-cancelled",
-        };
         let draft = Draft {
             writes: vec![Write::put(run_key(&run.id), encode(&row))],
-            events: vec![event(&run.id, kind, None)],
+            events: vec![event(&run.id, end.into(), None)],
             moves: Vec::new(),
         };
         self.write(draft, self.head.runs).await?;
@@ -255,12 +255,7 @@ impl Writer {
                     let row = StepRow::Done {
                         outputs: outputs.clone(),
                     };
-                    self.draft_step(
-                        &mut draft,
-                        *step,
-                        row,
-                        addresses.iter().map(ToString::to_string).collect(),
-                    )?;
+                    self.draft_step(&mut draft, *step, row, addresses.into_iter().collect())?;
                     draft.writes.extend(self.drop_secrets(&delta.0).await?);
                 }
                 Entry::Failed { step, cause } => {
@@ -279,17 +274,17 @@ impl Writer {
         draft: &mut Draft,
         step: u32,
         row: StepRow,
-        addresses: Vec<String>,
+        addresses: Vec<Address>,
     ) -> Result<(), JournalError> {
         let run = &self.run.as_ref().ok_or(JournalError::NoRun)?.id;
         let (kind, progress) = match row {
-            StepRow::Started => ("step-started", Progress::Started),
-            StepRow::Done { .. } => ("step-done", Progress::Done),
-            StepRow::Failed { .. } => ("step-failed", Progress::Failed),
+            StepRow::Started => (EventKind::StepStarted, Progress::Started),
+            StepRow::Done { .. } => (EventKind::StepDone, Progress::Done),
+            StepRow::Failed { .. } => (EventKind::StepFailed, Progress::Failed),
         };
         draft.writes.push(Write::put(step_key(run, step), encode(&row)));
         draft.moves.push((step, progress));
-        draft.events.push(EventRow {
+        draft.events.push(Event {
             addresses,
             ..event(run, kind, Some(step))
         });
@@ -352,11 +347,11 @@ fn touched(entries: &[Entry]) -> BTreeSet<Address> {
     edits.map(Edit::address).collect()
 }
 
-fn event(run: &RunId, kind: &str, step: Option<u32>) -> EventRow {
-    EventRow {
+fn event(run: &RunId, kind: EventKind, step: Option<u32>) -> Event {
+    Event {
         at: now(),
         run: run.clone(),
-        kind: kind.to_owned(),
+        kind,
         step,
         addresses: Vec::new(),
     }

@@ -1,1 +1,258 @@
-//! Tests.
+//! The format on disk, held still by `testdata/format-1.json`: what was written once is read for ever.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::backend::{Token, Version};
+use crate::delta::Outputs;
+use crate::journal::{Event, EventKind, RunRow, RunStatus, StepRow};
+use crate::lock::Owner;
+use crate::lsn::{Lsn, SystemIdentifier};
+use crate::object::{
+    Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Listen, Network, Node, Origin,
+    Output, Power, ReplicationMode, Role, Slot, Term, User, Verified,
+};
+
+const TESTDATA: &str = include_str!("../../testdata/format-1.json");
+
+fn testdata() -> BTreeMap<String, Value> {
+    serde_json::from_str(TESTDATA).unwrap()
+}
+
+fn listen(port: u16) -> Listen {
+    Listen {
+        host: "127.0.0.1".parse().unwrap(),
+        port,
+    }
+}
+
+fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
+    let primary = Node {
+        listen: Some(listen(5432)),
+        parameters: BTreeMap::from([("max_connections".to_owned(), "50".to_owned())]),
+        data: Some(Data {
+            generation: 1,
+            system_identifier: SystemIdentifier(7_123_456_789_012_345_678),
+            origin: Origin::Initialized,
+        }),
+        slot: None,
+        role: Some(Role::Primary { term: Term(1) }),
+        power: Power::Running,
+    };
+    let standby = Node {
+        listen: Some(listen(5433)),
+        parameters: BTreeMap::new(),
+        data: Some(Data {
+            generation: 2,
+            system_identifier: SystemIdentifier(7_123_456_789_012_345_678),
+            origin: Origin::Cloned {
+                from: "a".parse().unwrap(),
+            },
+        }),
+        slot: Some(Slot {
+            upstream: "a".parse().unwrap(),
+            name: "r_0".to_owned(),
+        }),
+        role: Some(Role::Standby {
+            follows: "a".parse().unwrap(),
+        }),
+        power: Power::Stopped,
+    };
+    let address = |text: &str| text.parse().unwrap();
+    BTreeMap::from([
+        (address("cluster.orders.node.a"), primary),
+        (address("cluster.orders.node.r[0]"), standby),
+        (address("cluster.orders.node.r[1]"), Node::default()),
+    ])
+}
+
+fn state() -> State {
+    let orders = "orders".parse::<crate::name::ClusterName>().unwrap();
+    let cluster = Cluster {
+        network: "lan".parse().unwrap(),
+        engine: EngineKind::Postgresql,
+        version: 15,
+        replication: ReplicationMode::Async,
+        synchronous_standby_names: String::new(),
+        verified: Some(Verified {
+            topology: "ab12".to_owned(),
+            term: Term(1),
+            marker: Lsn(0x0000_0001_0300_0028),
+        }),
+    };
+    let election = Election {
+        term: Term(1),
+        primary: "a".parse().unwrap(),
+        pin: Some("a".parse().unwrap()),
+        reason: ElectionReason::Birth,
+    };
+    let user = User {
+        login: true,
+        replication: false,
+        password_version: 1,
+    };
+    let endpoint = Endpoint {
+        target: EndpointTarget::Standby,
+        nodes: vec!["r[0]".parse().unwrap(), "a".parse().unwrap()],
+        hosts: vec![listen(5433), listen(5432)],
+    };
+    let subnet = Some("127.1.0.0/24".to_owned());
+    State {
+        networks: BTreeMap::from([("lan".parse().unwrap(), Network { subnet })]),
+        clusters: BTreeMap::from([(orders.clone(), cluster)]),
+        elections: BTreeMap::from([(orders, election)]),
+        nodes: nodes(),
+        users: BTreeMap::from([("cluster.orders.user.app".parse().unwrap(), user)]),
+        endpoints: BTreeMap::from([("cluster.orders.endpoint.ro".parse().unwrap(), endpoint)]),
+        outputs: BTreeMap::from([
+            ("port".to_owned(), Output::Value(json!(5432))),
+            ("url".to_owned(), Output::Sensitive),
+        ]),
+    }
+}
+
+fn addresses(state: &State) -> BTreeSet<Address> {
+    let mut addresses = BTreeSet::new();
+    addresses.extend(state.networks.keys().cloned().map(Address::Network));
+    addresses.extend(state.clusters.keys().cloned().map(Address::Cluster));
+    addresses.extend(state.nodes.keys().cloned().map(Address::Node));
+    addresses.extend(state.users.keys().cloned().map(Address::User));
+    addresses.extend(state.endpoints.keys().cloned().map(Address::Endpoint));
+    addresses
+}
+
+fn stored(prefixes: &[&str]) -> Vec<Row> {
+    let rows = testdata().into_iter();
+    let rows = rows.filter(|(key, _)| prefixes.iter().any(|prefix| key.starts_with(prefix)));
+    rows.map(|(key, value)| Row {
+        key: Key::new(key),
+        version: Version(1),
+        bytes: encode(&value),
+    })
+    .collect()
+}
+
+/// Checks that a value is written as it was recorded, and read back as it is.
+fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(key: &str, value: &T) {
+    let recorded = &testdata()[key];
+    assert_eq!(&serde_json::to_value(value).unwrap(), recorded, "{key}");
+    assert_eq!(decode::<T>(&stored(&[key])[0]).unwrap(), *value, "{key}");
+}
+
+#[test]
+fn the_record_is_read_as_format_1_wrote_it() {
+    assert_eq!(read_state(&stored(&RECORD)).unwrap(), state());
+}
+
+#[test]
+fn the_record_is_written_as_format_1_reads_it() {
+    let state = state();
+    let writes = object_rows(&state, &addresses(&state));
+    let written = writes.into_iter().map(|write| {
+        let value: Value = serde_json::from_slice(&write.bytes.unwrap()).unwrap();
+        (write.key.to_string(), value)
+    });
+    let mut recorded = testdata();
+    recorded.retain(|key, _| key.starts_with("object/") || key.starts_with("election/"));
+    assert_eq!(written.collect::<BTreeMap<_, _>>(), recorded);
+    check("output/port", &state.outputs["port"]);
+    check("output/url", &state.outputs["url"]);
+}
+
+#[test]
+fn head_journal_and_events_keep_their_format() {
+    let lineage = Lineage("0123456789abcdef0123456789abcdef".to_owned());
+    check(
+        "meta/record",
+        &Head {
+            serial: 9,
+            runs: 1,
+            events: 3,
+            ..Head::new(lineage)
+        },
+    );
+    let time = || "2026-01-02T03:04:05Z".to_owned();
+    let run = run_id(1);
+    let row = RunRow {
+        operation: "apply".to_owned(),
+        status: RunStatus::Failed,
+        steps: 3,
+        token: Token(4),
+        began: time(),
+        ended: Some(time()),
+    };
+    check("run/00000001", &row);
+    let outputs = Outputs {
+        system_identifier: Some(SystemIdentifier(7)),
+        marker: Some(Lsn(40)),
+    };
+    check("run/00000001/step/000000", &StepRow::Done { outputs });
+    check("run/00000001/step/000001", &StepRow::Started);
+    let cause = "no space left".to_owned();
+    check("run/00000001/step/000002", &StepRow::Failed { cause });
+    let event = Event {
+        at: time(),
+        run,
+        kind: EventKind::StepDone,
+        step: Some(0),
+        addresses: vec!["cluster.orders.node.a".parse().unwrap()],
+    };
+    check("event/000000000003", &event);
+}
+
+#[test]
+fn the_owner_of_a_lock_keeps_its_format() {
+    let recorded = testdata()["lease"].clone();
+    let owner: Owner = serde_json::from_value(recorded.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&owner).unwrap(), recorded);
+    let now = serde_json::to_value(Owner::this_process("apply", Duration::from_secs(20))).unwrap();
+    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&now), names(&recorded));
+}
+
+#[test]
+fn a_newer_format_is_refused_even_if_the_rest_looks_different() {
+    let row = |value: Value| Row {
+        key: Head::key(),
+        version: Version(1),
+        bytes: encode(&value),
+    };
+    let newer = Head::read(Some(&row(json!({"format": 2, "lineage": {"id": 1}}))));
+    assert!(matches!(newer, Err(FormatError::Newer { found: 2 })));
+    let spoilt = Head::read(Some(&row(json!({"format": 1}))));
+    assert!(matches!(spoilt, Err(FormatError::Value { .. })));
+    assert!(matches!(Head::read(None), Err(FormatError::Missing(_))));
+}
+
+#[test]
+fn a_row_that_is_not_understood_is_named() {
+    let row = |key: &str, bytes: &str| Row {
+        key: Key::new(key),
+        version: Version(1),
+        bytes: bytes.into(),
+    };
+    let unknown = read_state(&[row("object/cluster.orders.slot.x", "{}")]);
+    assert!(matches!(unknown, Err(FormatError::UnknownKey(key)) if key.as_str() == "object/cluster.orders.slot.x"));
+    let spoilt = read_state(&[row("election/orders", "{}")]);
+    assert!(matches!(spoilt, Err(FormatError::Value { key, .. }) if key.as_str() == "election/orders"));
+}
+
+#[test]
+fn bytes_read_back_from_hexadecimal() {
+    let all: Vec<u8> = (0..=255).collect();
+    assert_eq!(from_hex(&to_hex(&all)), Some(all));
+    assert_eq!(to_hex(&[0, 255, 16]), "00ff10");
+    for bad in ["0", "0g", "zz", "000"] {
+        assert_eq!(from_hex(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn times_are_written_for_people() {
+    let now = now();
+    assert_eq!(now.len(), "2026-01-02T03:04:05Z".len(), "{now}");
+    assert!(now.ends_with('Z'));
+}

@@ -1,7 +1,7 @@
 //! The record as callers see it, over a real file.
 
 use std::fs;
-use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -158,4 +158,426 @@ async fn what_steps_change_is_read_back() {
     assert_eq!(snapshot.state, state);
     assert_eq!(snapshot.serial, 5);
     assert_eq!(snapshot.unfinished, None);
+}
+
+#[tokio::test]
+async fn a_commit_writes_only_the_rows_it_changes() {
+    let mut writer = lock(&Place::new().create().await).await;
+    writer.begin("apply", &json!({}), 2).await.unwrap();
+    writer.commit(&[started(0), done(0, cluster())]).await.unwrap();
+    let before = writer.record().list(&[""]).await.unwrap();
+    let stopped = Edit::Power(node("cluster.orders.node.a"), crate::object::Power::Stopped);
+    writer.commit(&[started(1), done(1, vec![stopped])]).await.unwrap();
+    let after = writer.record().list(&[""]).await.unwrap();
+    let written = after.iter().filter(|row| !before.contains(row));
+    let keys: Vec<&str> = written.map(|row| row.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "event/000000000004",
+            "event/000000000005",
+            "meta/record",
+            "object/cluster.orders.node.a",
+            "run/00000001/step/000001"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_refused_commit_changes_neither_rows_nor_memory() {
+    let store = Place::new().create().await;
+    let mut writer = lock(&store).await;
+    writer.begin("apply", &json!({}), 2).await.unwrap();
+    let before = writer.record().list(&[""]).await.unwrap();
+    let refused = writer
+        .commit(&[started(0), done(0, cluster()), done(1, Vec::new())])
+        .await;
+    assert!(matches!(
+        refused,
+        Err(StoreError::Journal(JournalError::Step { step: 1, .. }))
+    ));
+    assert_eq!(*writer.state(), State::default());
+    assert_eq!(writer.record().list(&[""]).await.unwrap(), before);
+    writer.commit(&[started(0), done(0, cluster())]).await.unwrap();
+    assert_eq!(*writer.state(), store.snapshot().await.unwrap().state);
+}
+
+#[tokio::test]
+async fn steps_and_ends_need_a_run() {
+    let mut writer = lock(&Store::in_memory().await.unwrap()).await;
+    let no_run = |result| matches!(result, Err(StoreError::Journal(JournalError::NoRun)));
+    assert!(no_run(writer.commit(&[started(0)]).await));
+    assert!(no_run(writer.finish(RunEnd::Done).await));
+    let id = writer.begin("apply", &json!({}), 1).await.unwrap();
+    let second = writer.begin("apply", &json!({}), 1).await;
+    assert!(matches!(second, Err(StoreError::Journal(JournalError::Running(running))) if running == id));
+    let early = writer.finish(RunEnd::Done).await;
+    assert!(matches!(early, Err(StoreError::Journal(JournalError::NotDone { .. }))));
+}
+
+#[tokio::test]
+async fn every_event_is_kept_in_order() {
+    let store = Store::in_memory().await.unwrap();
+    let mut writer = lock(&store).await;
+    let run = writer.begin("apply", &json!({}), 2).await.unwrap();
+    writer.commit(&[started(0), started(1)]).await.unwrap();
+    let failed = Entry::Failed {
+        step: 1,
+        cause: "no space left".to_owned(),
+    };
+    writer.commit(&[done(0, cluster()), failed]).await.unwrap();
+    writer.finish(RunEnd::Failed).await.unwrap();
+    let events = store.events().await.unwrap();
+    assert!(events.iter().all(|event| event.run == run && event.at.ends_with('Z')));
+    use crate::journal::EventKind::{RunBegan, RunFailed, StepDone, StepFailed, StepStarted};
+    let told: Vec<_> = events.iter().map(|event| (event.kind, event.step)).collect();
+    assert_eq!(
+        told,
+        [
+            (RunBegan, None),
+            (StepStarted, Some(0)),
+            (StepStarted, Some(1)),
+            (StepDone, Some(0)),
+            (StepFailed, Some(1)),
+            (RunFailed, None)
+        ]
+    );
+    assert_eq!(events[3].addresses.len(), 4, "the election is the cluster's");
+}
+
+#[tokio::test]
+async fn a_killed_run_is_unfinished_until_the_next_one_begins() {
+    let store = Store::in_memory().await.unwrap();
+    let mut killed = lock(&store).await;
+    let plan = json!({"steps": ["network", "primary"]});
+    let id = killed.begin("apply", &plan, 3).await.unwrap();
+    killed.commit(&[started(0), started(1), started(2)]).await.unwrap();
+    let failed = Entry::Failed {
+        step: 1,
+        cause: "no space left".to_owned(),
+    };
+    killed.commit(&[done(0, cluster()), failed]).await.unwrap();
+    assert_eq!(store.snapshot().await.unwrap().unfinished, None, "it goes on");
+
+    store.force_unlock(&killed.owner().id.clone()).await.unwrap();
+    drop(killed);
+    let expected = UnfinishedRun {
+        id,
+        operation: "apply".to_owned(),
+        plan,
+        in_doubt: vec![2],
+    };
+    assert_eq!(store.snapshot().await.unwrap().unfinished, Some(expected.clone()));
+    let mut next = lock(&store).await;
+    assert_eq!(next.snapshot().unfinished, Some(expected));
+    next.begin("apply", &json!({}), 0).await.unwrap();
+    assert_eq!(next.snapshot().unfinished, None);
+    let abandoned = next.record().run_row(&RunId("00000001".to_owned())).await.unwrap();
+    assert_eq!(abandoned.unwrap().status, crate::journal::RunStatus::Abandoned);
+    next.finish(RunEnd::Done).await.unwrap();
+    assert_eq!(store.snapshot().await.unwrap().unfinished, None);
+}
+
+#[tokio::test]
+async fn a_run_that_ended_early_is_unfinished_only_with_steps_in_doubt() {
+    let store = Store::in_memory().await.unwrap();
+    let mut writer = lock(&store).await;
+    for end in [RunEnd::Failed, RunEnd::Cancelled] {
+        writer.begin("apply", &json!({}), 2).await.unwrap();
+        writer.finish(end).await.unwrap();
+        assert_eq!(store.snapshot().await.unwrap().unfinished, None);
+        writer.begin("apply", &json!({}), 2).await.unwrap();
+        writer.commit(&[started(1)]).await.unwrap();
+        writer.finish(end).await.unwrap();
+        assert_eq!(store.snapshot().await.unwrap().unfinished.unwrap().in_doubt, [1]);
+    }
+}
+
+#[tokio::test]
+async fn the_last_twenty_runs_are_kept() {
+    let mut writer = lock(&Store::in_memory().await.unwrap()).await;
+    for _ in 0..22 {
+        writer.begin("apply", &json!({}), 1).await.unwrap();
+        writer.commit(&[started(0), done(0, Vec::new())]).await.unwrap();
+        writer.finish(RunEnd::Done).await.unwrap();
+    }
+    let rows = writer.record().list(&["run/"]).await.unwrap();
+    assert_eq!(rows.len(), 20 * 3, "each with its plan and its step");
+    assert_eq!(rows[0].key.as_str(), "run/00000003");
+}
+
+#[tokio::test]
+async fn who_lost_the_lock_commits_nothing_more() {
+    let store = Store::in_memory().await.unwrap();
+    let mut old = lock(&store).await;
+    old.begin("apply", &json!({}), 1).await.unwrap();
+    let wrong = store.force_unlock("another").await;
+    assert!(matches!(wrong, Err(LockError::Held { .. })));
+    store.force_unlock(&old.owner().id.clone()).await.unwrap();
+    let mut new = lock(&store).await;
+    let late = old.commit(&[started(0)]).await.unwrap_err();
+    assert!(matches!(late, StoreError::LockLost { .. }));
+    assert!(late.hint().unwrap().contains("plan again"));
+    assert!(matches!(old.unlock().await, Err(StoreError::LockLost { .. })));
+    new.begin("destroy", &json!({}), 0)
+        .await
+        .expect("the new writer is not disturbed");
+    new.unlock().await.unwrap();
+    let free = store.force_unlock("another").await;
+    assert!(matches!(free, Err(LockError::NotHeld { .. })));
+}
+
+#[tokio::test]
+async fn a_lock_that_is_held_says_by_whom_since_when_and_for_what() {
+    let place = Place::new();
+    let writer = lock(&place.create().await).await;
+    let error = place.open().await.lock("destroy", Duration::ZERO).await.unwrap_err();
+    let LockError::Held { path, owner } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!((path, &**owner), (&place.path(), writer.owner()));
+    assert_eq!(owner.operation, "apply");
+    assert!(owner.who.contains('@') && owner.since.ends_with('Z'));
+    assert!(error.hint().unwrap().contains(&format!("force-unlock {}", owner.id)));
+    assert_eq!(
+        place.open().await.holder().await.unwrap().as_ref(),
+        Some(writer.owner())
+    );
+}
+
+#[tokio::test]
+async fn secrets_are_read_back_and_never_lie_in_clear() {
+    let place = Place::new();
+    let store = place.create().await;
+    let mut writer = lock(&store).await;
+    writer.begin("apply", &json!({}), 1).await.unwrap();
+    writer
+        .commit(&[with_secret(0, password(), "hunter2-in-clear")])
+        .await
+        .unwrap();
+    let found = writer.secret(&password()).await.unwrap().unwrap();
+    assert_eq!(found.expose(), "hunter2-in-clear");
+    assert!(writer.secret(&SecretName::output("url")).await.unwrap().is_none());
+    let mut files = 0;
+    for entry in fs::read_dir(place.path().parent().unwrap()).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(7).any(|part| part == b"hunter2"));
+        files += 1;
+    }
+    assert_eq!(files, 3, "the database, its log and the log's index");
+    let all = place.open().await.secrets().await.unwrap();
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[&password()].expose(), "hunter2-in-clear");
+}
+
+#[tokio::test]
+async fn without_its_key_a_record_is_read_but_no_secret_is() {
+    let place = Place::new();
+    let mut writer = lock(&place.create().await).await;
+    writer.begin("apply", &json!({}), 2).await.unwrap();
+    writer.commit(&[with_secret(0, password(), "x")]).await.unwrap();
+    writer.commit(&[done(0, cluster())]).await.unwrap();
+    fs::remove_dir_all(place.keys().directory).unwrap();
+
+    let store = place.open().await;
+    assert_eq!(store.snapshot().await.unwrap().state, *writer.state());
+    let error = store.secret(&password()).await.unwrap_err();
+    assert!(message(&error).contains("is missing"), "{}", message(&error));
+    assert!(error.hint().unwrap().contains("Copy it from that machine"));
+
+    drop(writer);
+    store
+        .force_unlock(&store.holder().await.unwrap().unwrap().id)
+        .await
+        .unwrap();
+    let mut writer = lock(&store).await;
+    writer.begin("apply", &json!({}), 1).await.unwrap();
+    let refused = writer.commit(&[with_secret(0, password(), "y")]).await;
+    assert!(matches!(refused, Err(StoreError::Secret { .. })));
+    writer
+        .commit(&[started(0)])
+        .await
+        .expect("what needs no secret goes on");
+}
+
+#[tokio::test]
+async fn a_passphrase_takes_the_place_of_the_key_file() {
+    let place = Place::new();
+    let keys = |text: Option<&str>| KeySource {
+        passphrase: text.map(|text| Sensitive::new(text.to_owned())),
+        ..place.keys()
+    };
+    let store = Store::create(&place.path(), &keys(Some("correct horse")))
+        .await
+        .unwrap();
+    let mut writer = lock(&store).await;
+    writer.begin("apply", &json!({}), 1).await.unwrap();
+    writer.commit(&[with_secret(0, password(), "x")]).await.unwrap();
+    assert!(!place.keys().directory.exists());
+    for (given, expected) in [(None, "none was given"), (Some("wrong"), "is not the one")] {
+        let store = Store::open(&place.path(), &keys(given)).await.unwrap().unwrap();
+        let error = store.secrets().await.unwrap_err();
+        assert!(message(&error).contains(expected), "{}", message(&error));
+    }
+}
+
+#[tokio::test]
+async fn what_is_dropped_takes_its_secrets_and_its_election_along() {
+    let store = Store::in_memory().await.unwrap();
+    let mut writer = lock(&store).await;
+    writer.begin("destroy", &json!({}), 3).await.unwrap();
+    let name = |text: &str| SecretName::password(&text.parse::<UserAddress>().unwrap());
+    let secret = |text: &str| (name(text), Sensitive::new("x".to_owned()));
+    let secrets = [
+        "cluster.orders.user.app",
+        "cluster.orders.user.postgres",
+        "cluster.orders.user.web",
+        "cluster.orders-2.user.app",
+    ];
+    let first = Entry::Started {
+        step: 0,
+        secrets: secrets.map(secret).into(),
+    };
+    writer.commit(&[first, done(0, cluster())]).await.unwrap();
+    let left = async || store.secrets().await.unwrap().into_keys().collect::<Vec<_>>();
+
+    let drop_user = Edit::Drop("cluster.orders.user.web".parse().unwrap());
+    writer.commit(&[started(1), done(1, vec![drop_user])]).await.unwrap();
+    assert_eq!(left().await.len(), 3);
+    let drop_cluster = Edit::Drop("cluster.orders".parse().unwrap());
+    writer.commit(&[started(2), done(2, vec![drop_cluster])]).await.unwrap();
+    assert_eq!(left().await, [name("cluster.orders-2.user.app")]);
+    assert!(writer.record().list(&["election/"]).await.unwrap().is_empty());
+    assert_eq!(*writer.state(), store.snapshot().await.unwrap().state);
+}
+
+#[tokio::test]
+async fn outputs_replace_each_other_and_their_secrets() {
+    let store = Store::in_memory().await.unwrap();
+    let mut writer = lock(&store).await;
+    let plain = |value: u32| (Output::Value(json!(value)), None);
+    let sealed = |text: Option<&str>| (Output::Sensitive, text.map(|text| Sensitive::new(text.to_owned())));
+    let url = SecretName::output("url");
+    let entry = |values: Vec<(&str, (Output, Option<Sensitive<String>>))>| {
+        let named = values.into_iter().map(|(name, value)| (name.to_owned(), value));
+        [Entry::Outputs(named.collect())]
+    };
+    writer
+        .commit(&entry(vec![("port", plain(1)), ("url", sealed(Some("\"x\"")))]))
+        .await
+        .unwrap();
+    assert_eq!(store.secret(&url).await.unwrap().unwrap().expose(), "\"x\"");
+    writer.commit(&entry(vec![("url", sealed(None))])).await.unwrap();
+    assert!(store.secret(&url).await.unwrap().is_some(), "it keeps the text it has");
+    assert_eq!(*writer.state(), store.snapshot().await.unwrap().state);
+    assert_eq!(writer.state().outputs.len(), 1);
+    writer.commit(&entry(vec![("url", plain(2))])).await.unwrap();
+    assert!(store.secret(&url).await.unwrap().is_none());
+    writer.commit(&entry(Vec::new())).await.unwrap();
+    assert_eq!(store.snapshot().await.unwrap().state, State::default());
+}
+
+#[tokio::test]
+async fn a_file_that_is_something_else_is_named_with_a_way_out() {
+    let place = Place::new();
+    fs::create_dir_all(place.path().parent().unwrap()).unwrap();
+    fs::write(place.path(), "not a database".repeat(100)).unwrap();
+    let opened = Store::create(&place.path(), &place.keys()).await.unwrap_err();
+    assert!(
+        message(&opened).contains("it is no SQLite file"),
+        "{}",
+        message(&opened)
+    );
+    assert!(opened.hint().unwrap().contains("move the file away"));
+    assert!(!place.keys().directory.exists(), "no key for a record that is none");
+}
+
+/// Tells a copy of this test program what to do, and where.
+const CHILD: &str = "SIMDB_STATE_TEST_CHILD";
+
+fn child(test: &str, place: &Place) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, place.0.path());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Returns the place a parent test made, if this process is its child.
+fn place_of_parent() -> Option<(PathBuf, KeySource)> {
+    let root = PathBuf::from(std::env::var_os(CHILD)?);
+    let keys = KeySource {
+        directory: root.join("home/keys"),
+        passphrase: None,
+    };
+    Some((root.join("project/.simdb/state.db"), keys))
+}
+
+/// Adds one network, named for how many there are.
+async fn add_network(store: &Store) {
+    let mut writer = store.lock("apply", Duration::from_secs(120)).await.unwrap();
+    let name = format!("n-{}", writer.state().networks.len()).parse().unwrap();
+    writer.begin("apply", &json!({}), 1).await.unwrap();
+    let made = Edit::Network(name, Network::default());
+    writer.commit(&[started(0), done(0, vec![made])]).await.unwrap();
+    writer.finish(RunEnd::Done).await.unwrap();
+    writer.unlock().await.unwrap();
+}
+
+#[tokio::test]
+async fn of_eight_processes_exactly_one_works_at_a_time() {
+    const TEST: &str = "store::tests::of_eight_processes_exactly_one_works_at_a_time";
+    if let Some((path, keys)) = place_of_parent() {
+        // Nobody has made the record yet: they race for that, too.
+        return add_network(&Store::create(&path, &keys).await.unwrap()).await;
+    }
+    let place = Place::new();
+    let children: Vec<_> = (0..8).map(|_| child(TEST, &place)).collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let snapshot = place.open().await.snapshot().await.unwrap();
+    assert_eq!(snapshot.state.networks.len(), 8);
+    assert_eq!(snapshot.serial, 8 * 3);
+    assert_eq!(
+        fs::read_dir(place.keys().directory).unwrap().count(),
+        1,
+        "one record, one key"
+    );
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_a_lock_that_is_taken_over_at_once() {
+    const TEST: &str = "store::tests::a_killed_process_leaves_a_lock_that_is_taken_over_at_once";
+    if let Some((path, keys)) = place_of_parent() {
+        let store = Store::create(&path, &keys).await.unwrap();
+        let mut writer = lock(&store).await;
+        writer.begin("apply", &json!({"left": true}), 1).await.unwrap();
+        writer.commit(&[started(0)]).await.unwrap();
+        fs::write(path.with_extension("ready"), "").unwrap();
+        return std::future::pending().await;
+    }
+    let place = Place::new();
+    let mut child = child(TEST, &place);
+    let deadline = std::time::Instant::now() + Duration::from_secs(120);
+    while !place.path().with_extension("ready").exists() {
+        assert!(std::time::Instant::now() < deadline && child.try_wait().unwrap().is_none());
+        tokio::task::yield_now().await;
+    }
+    let store = place.open().await;
+    assert!(matches!(
+        store.lock("plan", Duration::ZERO).await,
+        Err(LockError::Held { .. })
+    ));
+    assert_eq!(store.snapshot().await.unwrap().unfinished, None, "it goes on");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let writer = lock(&store).await;
+    let unfinished = writer.snapshot().unfinished.clone().unwrap();
+    assert_eq!((unfinished.plan, unfinished.in_doubt), (json!({"left": true}), vec![0]));
 }
