@@ -107,4 +107,6 @@ fn fold(mut state: State, plan: &Plan) -> State {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

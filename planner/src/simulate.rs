@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
-use simdb_state::delta::Outputs;
+use simdb_state::delta::{Edit, Outputs};
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::object::{EngineKind, Listen, Power, State};
@@ -73,28 +73,33 @@ pub struct Running {
 }
 
 impl World {
-    /// Runs a plan until it is done or cut off, and enforces the invariants after every step.
+    /// Runs a plan until it is done, cut off or fails, and enforces the invariants after every step. An error is what a
+    /// real step would say of something that could not be seen when the plan was made.
     ///
     /// # Panics
     /// Where a guard refuses, an effect cannot happen, or an invariant is broken: each is a defect of the planner.
-    pub fn run(&mut self, plan: &Plan, cut: Cut) {
+    pub fn run(&mut self, plan: &Plan, cut: Cut) -> Result<(), String> {
         for (at, step) in plan.steps.iter().enumerate() {
             if let Err(refusal) = guard::check(step, &self.state) {
                 panic!("{} of {} is refused: {refusal}", step.action.name(), step.address);
             }
             match cut {
-                Cut::Before(last) if last == at => return,
-                Cut::Within(last) if last == at => return self.begin(step),
+                Cut::Before(last) if last == at => return Ok(()),
+                Cut::Within(last) if last == at => {
+                    self.begin(step);
+                    return Ok(());
+                }
                 _ => {}
             }
-            let outputs = self.effect(step);
+            let outputs = self.effect(step)?;
             self.one_writer();
             if cut == Cut::After(at) {
-                return;
+                return Ok(());
             }
             self.state.apply(&step.delta, &outputs);
             self.truthful(step);
         }
+        Ok(())
     }
 
     /// Stops a server as `kill -9` would.
@@ -229,7 +234,7 @@ impl World {
     }
 
     /// Lets a step happen, and returns what it found out. The record is not touched.
-    pub fn effect(&mut self, step: &Step) -> Outputs {
+    pub fn effect(&mut self, step: &Step) -> Result<Outputs, String> {
         match &step.action {
             Action::Network { .. }
             | Action::DropNetwork { .. }
@@ -239,7 +244,7 @@ impl World {
                 initdb,
                 instance,
                 server,
-            } => return self.primary(initdb, instance, server),
+            } => return Ok(self.primary(initdb, instance, server)),
             Action::ReplicationUser {
                 user,
                 attributes,
@@ -253,19 +258,16 @@ impl World {
                 self.serving(server).users.insert(user.user.to_string(), facts);
             }
             Action::Slot { slot, server, .. } => drop(self.serving(server).slots.insert(slot.name.clone())),
-            Action::Basebackup { node, task, .. } => return self.basebackup(node, task),
+            Action::Basebackup { node, task, .. } => return Ok(self.basebackup(node, task)),
             Action::Standby {
                 instance,
                 server,
                 upstream,
                 application_name,
             } => {
-                let slots = &self.serving(upstream).slots;
-                assert!(
-                    slots.contains(application_name),
-                    "{} has no slot on its upstream",
-                    server.node
-                );
+                if !self.serving(upstream).slots.contains(application_name) {
+                    return Err(format!("{} does not stream: its slot is gone", server.node));
+                }
                 self.ensure(&server.node, instance, Some(&upstream.node));
             }
             Action::Start {
@@ -283,7 +285,7 @@ impl World {
             Action::DropSlot { slot, server, .. } => drop(self.serving(server).slots.remove(&slot.name)),
             Action::DropEndpoint { endpoint, .. } => drop(self.entries.remove(endpoint)),
         }
-        Outputs::default()
+        Ok(Outputs::default())
     }
 
     fn serving(&mut self, server: &Server) -> &mut Home {
@@ -338,17 +340,26 @@ impl World {
         home.server.get_or_insert(Running { generation, upstream });
     }
 
-    fn verify(&mut self, primary: &Server, standbys: &BTreeMap<String, Server>) -> Outputs {
+    fn verify(&mut self, primary: &Server, standbys: &BTreeMap<String, Server>) -> Result<Outputs, String> {
         let data = |home: &Home| home.server.as_ref().map(|server| home.data[&server.generation]);
-        let source = data(self.serving(primary));
-        for standby in standbys.values() {
+        let source = self.serving(primary);
+        let (identifier, slots) = (data(source), source.slots.clone());
+        for (name, standby) in standbys {
             let home = self.serving(standby);
-            assert_eq!(data(home), source, "{} has other data than its primary", standby.node);
+            assert_eq!(
+                data(home),
+                identifier,
+                "{} has other data than its primary",
+                standby.node
+            );
+            if !slots.contains(name) {
+                return Err(format!("{} does not stream: its slot is gone", standby.node));
+            }
         }
-        Outputs {
+        Ok(Outputs {
             system_identifier: None,
             marker: Some(Lsn(0x0300_0060)),
-        }
+        })
     }
 
     /// At no time do two servers of a cluster write.
@@ -363,26 +374,29 @@ impl World {
         }
     }
 
-    /// The record never leads the world: what it says of what a step was about is so.
+    /// The record never leads the world: what a step has recorded is so.
     fn truthful(&self, step: &Step) {
-        let Address::Node(address) = &step.address else { return };
-        let Some(node) = self.state.nodes.get(address) else {
-            return;
-        };
-        let home = self.homes.get(address);
-        if let Some(data) = &node.data {
-            let there = home.and_then(|home| home.data.get(&data.generation));
-            assert_eq!(
-                there,
-                Some(&data.system_identifier),
-                "{address} is recorded with data it does not have"
-            );
+        for edit in &step.delta.0 {
+            let Address::Node(address) = edit.address() else {
+                continue;
+            };
+            let home = self.homes.get(&address);
+            match edit {
+                Edit::Data { generation, .. } => {
+                    let there = home.and_then(|home| home.data.get(generation));
+                    let recorded = self.state.nodes[&address]
+                        .data
+                        .as_ref()
+                        .map(|data| &data.system_identifier);
+                    assert_eq!(there, recorded, "{address} is recorded with data it does not have");
+                }
+                Edit::Power(_, Power::Running) => {
+                    let runs = home.is_some_and(|home| home.server.is_some());
+                    assert!(runs, "{address} is recorded as running, and does not run");
+                }
+                _ => {}
+            }
         }
-        let runs = home.is_some_and(|home| home.server.is_some());
-        assert!(
-            runs || node.power == Power::Stopped,
-            "{address} is recorded as running, and does not run"
-        );
     }
 }
 

@@ -47,7 +47,8 @@ fn correct(node: &mut Node, facts: &NodeFacts) {
     };
 }
 
-/// A recorded slot that its upstream does not have, or has lost, is not there.
+/// A recorded slot that its upstream does not have is not there. One whose upstream is down is believed; where it is
+/// gone, the standby says so when it is started, and the next plan sees it.
 fn correct_slots(state: &mut State, observed: &Observed) {
     for (address, node) in &mut state.nodes {
         let Some(slot) = &node.slot else { continue };
@@ -55,10 +56,7 @@ fn correct_slots(state: &mut State, observed: &Observed) {
             cluster: address.cluster.clone(),
             node: slot.upstream.clone(),
         };
-        let Some(server) = server(observed, &upstream) else {
-            continue;
-        };
-        if !server.slots.contains_key(&slot.name) {
+        if server(observed, &upstream).is_some_and(|server| !server.slots.contains_key(&slot.name)) {
             node.slot = None;
         }
     }

@@ -309,14 +309,13 @@ impl Draft<'_> {
     }
 
     fn finish(&self, version: u16, election: Election, intended: &mut Intended) {
-        if self.spec.nodes.len() > 1 {
-            let attributes = User {
-                login: true,
-                replication: true,
-                password_version: 1,
-            };
-            intended.users.insert(user(self.name, REPLICATION_USER), attributes);
-        }
+        // Also where nobody streams yet: adding a standby then changes nothing but its own.
+        let attributes = User {
+            login: true,
+            replication: true,
+            password_version: 1,
+        };
+        intended.users.insert(user(self.name, REPLICATION_USER), attributes);
         for (name, spec) in &self.spec.endpoints {
             let endpoint = endpoint(self.name, spec.target, intended);
             let address = EndpointAddress {

@@ -369,9 +369,7 @@ impl<'a> Lowering<'a> {
                 let reason = "standbys stream with it, and with it alone";
                 self.push(Draft::new(address.clone(), action, reason, delta).generating(password));
             }
-            // Where the cluster stays, a login that nobody streams with any more does no harm, and the next standby
-            // needs it.
-            (Some(_), None) if !self.intended.clusters.contains_key(&address.cluster) => {
+            (Some(_), None) => {
                 let delta = vec![Edit::Drop(address.clone().into())];
                 let action = Action::DropUser { user: address.clone() };
                 self.push(Draft::new(address.clone(), action, "it goes with its cluster", delta));

@@ -27,12 +27,12 @@ fn node() -> NodeSpec {
     }
 }
 
-fn address(text: &str) -> NodeAddress {
+pub(super) fn address(text: &str) -> NodeAddress {
     text.parse().unwrap()
 }
 
 /// A configuration with one cluster `orders` of these nodes, the first one first.
-fn orders(nodes: &[&str]) -> Desired {
+pub(super) fn orders(nodes: &[&str]) -> Desired {
     let endpoint = |target| EndpointSpec { target, span: span() };
     let cluster = ClusterSpec {
         network: "lan".parse().unwrap(),
@@ -69,7 +69,7 @@ fn cluster(desired: &mut Desired) -> &mut ClusterSpec {
     desired.clusters.values_mut().next().unwrap()
 }
 
-fn plan_for(world: &World, desired: &Desired) -> Planned {
+pub(super) fn plan_for(world: &World, desired: &Desired) -> Planned {
     plan(Inputs {
         desired,
         recorded: &world.state,
@@ -93,7 +93,7 @@ fn steps(plan: &Plan) -> String {
     (0..).map(StepId).zip(&plan.steps).map(line).collect()
 }
 
-fn diagnostics(planned: &Planned) -> String {
+pub(super) fn diagnostics(planned: &Planned) -> String {
     planned
         .diagnostics
         .iter()
@@ -106,11 +106,11 @@ fn check(world: &mut World, desired: &Desired, expected: &Expect) {
     let planned = plan_for(world, desired);
     assert_eq!(diagnostics(&planned), "");
     expected.assert_eq(&steps(&planned.plan));
-    world.run(&planned.plan, Cut::Never);
+    world.run(&planned.plan, Cut::Never).unwrap();
     assert_second_plan_is_empty(world, desired);
 }
 
-fn assert_second_plan_is_empty(world: &World, desired: &Desired) {
+pub(super) fn assert_second_plan_is_empty(world: &World, desired: &Desired) {
     let planned = plan_for(world, desired);
     assert_eq!(
         (diagnostics(&planned).as_str(), steps(&planned.plan).as_str()),
@@ -121,7 +121,7 @@ fn assert_second_plan_is_empty(world: &World, desired: &Desired) {
 
 fn created(nodes: &[&str]) -> World {
     let mut world = World::default();
-    world.run(&plan_for(&world, &orders(nodes)).plan, Cut::Never);
+    world.run(&plan_for(&world, &orders(nodes)).plan, Cut::Never).unwrap();
     world
 }
 
@@ -148,16 +148,17 @@ fn a_cluster_is_made_primary_first_and_standbys_side_by_side() {
 }
 
 #[test]
-fn a_cluster_without_standbys_needs_no_replication_user() {
+fn a_cluster_without_standbys_is_ready_for_the_first_one() {
     check(
         &mut World::default(),
         &orders(&["a"]),
         &expect![[r#"
             0 network network.lan after [] none
             1 primary cluster.orders.node.a after [0] none
-            2 endpoint cluster.orders.endpoint.ro after [1] none
-            3 endpoint cluster.orders.endpoint.rw after [1] none
-            4 verify-sync cluster.orders after [2 3] none
+            2 replication-user cluster.orders.user.replicator after [1] none
+            3 endpoint cluster.orders.endpoint.ro after [1] none
+            4 endpoint cluster.orders.endpoint.rw after [1] none
+            5 verify-sync cluster.orders after [2 3 4] none
         "#]],
     );
 }
@@ -230,7 +231,7 @@ fn a_killed_server_is_started_where_it_is() {
         let mut expected: Vec<String> = killed.iter().map(|node| format!("start {node}")).collect();
         expected.push("verify-sync orders".to_owned());
         assert_eq!(started, expected);
-        world.run(&planned.plan, Cut::Never);
+        world.run(&planned.plan, Cut::Never).unwrap();
         assert_second_plan_is_empty(&world, &orders(&["a", "r[0]"]));
     }
 }
@@ -252,14 +253,14 @@ fn a_run_cut_off_anywhere_is_finished_by_the_next_plan() {
         };
         let whole = plan_for(&start, desired).plan;
         let mut finished = start.clone();
-        finished.run(&whole, Cut::Never);
+        finished.run(&whole, Cut::Never).unwrap();
         for at in 0..whole.steps.len() {
             for cut in [Cut::Before(at), Cut::Within(at), Cut::After(at)] {
                 let mut world = start.clone();
-                world.run(&whole, cut);
+                world.run(&whole, cut).unwrap();
                 let again = plan_for(&world, desired);
                 assert_eq!(diagnostics(&again), "", "{cut:?}");
-                world.run(&again.plan, Cut::Never);
+                world.run(&again.plan, Cut::Never).unwrap();
                 assert_second_plan_is_empty(&world, desired);
                 assert_eq!(
                     world.state.nodes.keys().collect::<Vec<_>>(),
@@ -284,10 +285,10 @@ fn what_a_cut_off_creation_left_is_removed_when_it_is_no_longer_declared() {
     for at in 0..whole.steps.len() {
         for cut in [Cut::Before(at), Cut::Within(at), Cut::After(at)] {
             let mut world = World::default();
-            world.run(&whole, cut);
+            world.run(&whole, cut).unwrap();
             let removal = plan_for(&world, &Desired::default());
             assert_eq!(diagnostics(&removal), "");
-            world.run(&removal.plan, Cut::Never);
+            world.run(&removal.plan, Cut::Never).unwrap();
             assert!(world.homes.is_empty() && world.entries.is_empty(), "{cut:?}");
             assert_eq!(world.state, State::default(), "{cut:?}");
         }
@@ -298,12 +299,16 @@ fn what_a_cut_off_creation_left_is_removed_when_it_is_no_longer_declared() {
 fn a_node_keeps_its_port_and_a_new_one_gets_the_lowest_free() {
     let mut world = World::default();
     world.busy_ports.insert(15433, "nginx (pid 12)".to_owned());
-    world.run(&plan_for(&world, &orders(&["a", "r[0]"])).plan, Cut::Never);
+    world
+        .run(&plan_for(&world, &orders(&["a", "r[0]"])).plan, Cut::Never)
+        .unwrap();
     let port = |world: &World, node: &str| world.state.nodes[&address(node)].listen.unwrap().port;
     assert_eq!(port(&world, "cluster.orders.node.a"), 15432);
     assert_eq!(port(&world, "cluster.orders.node.r[0]"), 15434);
     world.busy_ports.clear();
-    world.run(&plan_for(&world, &orders(&["a", "r[0]", "b"])).plan, Cut::Never);
+    world
+        .run(&plan_for(&world, &orders(&["a", "r[0]", "b"])).plan, Cut::Never)
+        .unwrap();
     assert_eq!(port(&world, "cluster.orders.node.r[0]"), 15434);
     assert_eq!(port(&world, "cluster.orders.node.b"), 15433);
 }

@@ -31,7 +31,7 @@ impl Effects for Simulated {
             return Err(StepError::MissingSecret(SecretName::output("nothing")));
         }
         let mut world = self.world.lock().unwrap();
-        let outputs = world.effect(step);
+        let outputs = world.effect(step).unwrap();
         // The world's own record, which tells it who follows whom; what the store holds is compared with another.
         world.state.apply(&step.delta, &outputs);
         Ok(outputs)
@@ -125,7 +125,7 @@ async fn the_executor_and_the_simulator_record_the_same() {
     let desired = orders(&["a", "b", "r[0]", "r[1]"]);
     let plan = plan_for(&World::default(), &desired);
     let mut simulated = World::default();
-    simulated.run(&plan, Cut::Never);
+    simulated.run(&plan, Cut::Never).unwrap();
     let effects = Arc::new(Simulated::default());
     let (outcome, recorded) = run(&plan, effects.clone(), &Seen::default()).await;
     assert_eq!(outcome.done.len(), plan.steps.len());

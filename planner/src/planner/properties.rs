@@ -1,0 +1,141 @@
+//! Random histories on the simulated world: whatever was declared, cut off, killed and declared again, the next plan
+//! that runs to its end leads to what is declared, and the one after it is empty.
+
+use proptest::prelude::*;
+use proptest::sample::{Index, subsequence};
+
+use super::tests::{address, assert_second_plan_is_empty, diagnostics, orders, plan_for};
+use crate::desired::Desired;
+use crate::simulate::{Cut, World};
+
+/// The nodes that histories play with; the first one always leads, as nothing moves a primary yet.
+const STANDBYS: [&str; 5] = ["b", "c", "r[0]", "r[1]", "r[2]"];
+
+/// What happens to the world between two finished plans.
+#[derive(Clone, Debug)]
+enum Event {
+    /// These standbys are declared beside `a`, and the plan is cut off.
+    Interrupted(Vec<&'static str>, Index, CutKind),
+    /// These standbys are declared beside `a`, and the plan is run.
+    Applied(Vec<&'static str>),
+    /// A server dies.
+    Killed(Index),
+    /// A slot is dropped by hand.
+    SlotDropped(Index),
+    /// An endpoint's entry is removed by hand.
+    EntryRemoved(Index),
+    /// A standby's data directory is removed by hand, its server being down.
+    DataRemoved(Index),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum CutKind {
+    Before,
+    Within,
+    After,
+}
+
+fn declared() -> impl Strategy<Value = Vec<&'static str>> {
+    subsequence(STANDBYS.to_vec(), 0..=STANDBYS.len())
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let cut = prop_oneof![Just(CutKind::Before), Just(CutKind::Within), Just(CutKind::After)];
+    prop_oneof![
+        4 => (declared(), any::<Index>(), cut).prop_map(|(nodes, at, cut)| Event::Interrupted(nodes, at, cut)),
+        2 => declared().prop_map(Event::Applied),
+        1 => any::<Index>().prop_map(Event::Killed),
+        1 => any::<Index>().prop_map(Event::SlotDropped),
+        1 => any::<Index>().prop_map(Event::EntryRemoved),
+        1 => any::<Index>().prop_map(Event::DataRemoved),
+    ]
+}
+
+fn with_primary(standbys: &[&str]) -> Desired {
+    let nodes: Vec<&str> = std::iter::once("a").chain(standbys.iter().copied()).collect();
+    orders(&nodes)
+}
+
+fn pick<'a, T>(index: Index, from: &'a [T]) -> Option<&'a T> {
+    (!from.is_empty()).then(|| index.get(from))
+}
+
+fn happen(world: &mut World, event: &Event) {
+    match event {
+        Event::Interrupted(nodes, at, cut) => {
+            let planned = plan_for(world, &with_primary(nodes));
+            assert_eq!(diagnostics(&planned), "");
+            let steps: Vec<usize> = (0..planned.plan.steps.len()).collect();
+            let Some(at) = pick(*at, &steps) else { return };
+            let cut = match cut {
+                CutKind::Before => Cut::Before(*at),
+                CutKind::Within => Cut::Within(*at),
+                CutKind::After => Cut::After(*at),
+            };
+            // A run may fail before it comes to the cut; to the next plan that is an interruption as well.
+            drop(world.run(&planned.plan, cut));
+        }
+        Event::Applied(nodes) => finish(world, &with_primary(nodes)),
+        Event::Killed(index) => {
+            let homes: Vec<_> = world.homes.keys().cloned().collect();
+            if let Some(node) = pick(*index, &homes) {
+                world.kill(node);
+            }
+        }
+        Event::SlotDropped(index) => {
+            if let Some(home) = world.homes.get_mut(&address("cluster.orders.node.a")) {
+                let slots: Vec<String> = home.slots.iter().cloned().collect();
+                pick(*index, &slots).map(|slot| home.slots.remove(slot));
+            }
+        }
+        Event::EntryRemoved(index) => {
+            let entries: Vec<_> = world.entries.keys().cloned().collect();
+            pick(*index, &entries).map(|entry| world.entries.remove(entry));
+        }
+        Event::DataRemoved(index) => {
+            let homes = world.homes.keys().filter(|node| node.node.to_string() != "a");
+            let homes: Vec<_> = homes.cloned().collect();
+            let Some(home) = pick(*index, &homes).and_then(|node| world.homes.get_mut(node)) else {
+                return;
+            };
+            home.server = None;
+            home.data.clear();
+        }
+    }
+}
+
+/// Applies until it succeeds. A second apply is needed only where the first one could not see what it then ran into:
+/// what a server that is down holds.
+fn finish(world: &mut World, desired: &Desired) {
+    for _ in 0..2 {
+        let planned = plan_for(world, desired);
+        assert_eq!(diagnostics(&planned), "");
+        if world.run(&planned.plan, Cut::Never).is_ok() {
+            return assert_second_plan_is_empty(world, desired);
+        }
+    }
+    panic!("the second apply failed as well");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happened_the_next_plan_leads_to_what_is_declared(
+        events in prop::collection::vec(event(), 0..8),
+        last in declared(),
+        destroyed in any::<bool>(),
+    ) {
+        let mut world = World::default();
+        for event in &events {
+            happen(&mut world, event);
+        }
+        finish(&mut world, &with_primary(&last));
+        prop_assert_eq!(world.homes.len(), last.len() + 1);
+        prop_assert!(world.homes.values().all(|home| !home.partial && home.server.is_some()));
+        if destroyed {
+            finish(&mut world, &Desired::default());
+            prop_assert!(world.homes.is_empty() && world.entries.is_empty());
+        }
+    }
+}
