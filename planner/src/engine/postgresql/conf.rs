@@ -1,9 +1,10 @@
 //! Renders the files of a server: `postgresql.conf`, `pg_hba.conf` and the passfile.
 //!
 //! They live outside the data directory, so that neither a clone nor a rewind carries one node's settings to another.
-//! Settings stand in three groups, and the last one given counts: what a topology wants unless told otherwise, what the
-//! configuration says, and what simdb owns (the configuration refuses those by name).
+//! A setting has the value that a topology wants unless told otherwise, else the one the configuration gives it, else the
+//! one that simdb owns (the configuration refuses those by name).
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use simdb_state::instance::{FilePart, FileText};
@@ -54,33 +55,31 @@ fn connection(listen: Listen, application_name: &str) -> String {
     )
 }
 
+/// Returns the settings of a node by name: what stands in its `postgresql.conf`, and what its server must say it has.
+pub fn settings(node: &NodeContext<'_>) -> BTreeMap<String, String> {
+    let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let mut settings: BTreeMap<String, String> = DEFAULTS.iter().map(pair).collect();
+    settings.extend(node.parameters.clone());
+    settings.extend(OWNED.iter().map(pair));
+    let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
+    set("listen_addresses", node.listen.host.to_string());
+    set("port", node.listen.port.to_string());
+    set(
+        "cluster_name",
+        format!("{}-{}", node.address.cluster, node.address.node.host()),
+    );
+    if let Some(Upstream { listen, slot, .. }) = &node.upstream {
+        set("primary_conninfo", connection(*listen, &node.address.node.identifier()));
+        set("primary_slot_name", slot.clone());
+    }
+    settings
+}
+
 /// Returns a node's `postgresql.conf`.
 pub(super) fn postgresql_conf(node: &NodeContext<'_>) -> FileText {
     let mut text = String::from("# Written by simdb from the configuration; edits made here are undone.\n");
-    let mut set = |name: &str, value: &str| {
-        writeln!(text, "{name} = {}", quote(value)).expect("writing to a String cannot fail");
-    };
-    for (name, value) in DEFAULTS {
-        set(name, value);
-    }
-    for (name, value) in node.parameters {
-        set(name, value);
-    }
-    for (name, value) in OWNED {
-        set(name, value);
-    }
-    set("listen_addresses", &node.listen.host.to_string());
-    set("port", &node.listen.port.to_string());
-    set(
-        "cluster_name",
-        &format!("{}-{}", node.address.cluster, node.address.node.host()),
-    );
-    if let Some(Upstream { listen, slot, .. }) = &node.upstream {
-        set(
-            "primary_conninfo",
-            &connection(*listen, &node.address.node.identifier()),
-        );
-        set("primary_slot_name", slot);
+    for (name, value) in settings(node) {
+        writeln!(text, "{name} = {}", quote(&value)).expect("writing to a String cannot fail");
     }
     FileText::text(text)
 }
