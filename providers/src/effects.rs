@@ -34,7 +34,7 @@ pub enum StepError {
     Platform(#[from] PlatformError),
     /// A server did not do its part.
     #[error(transparent)]
-    Postgresql(#[from] PostgresqlError),
+    Postgresql(Box<PostgresqlError>),
     /// A copy's control data makes no sense.
     #[error("look at the data copied to {node}")]
     Control {
@@ -44,6 +44,12 @@ pub enum StepError {
         #[source]
         source: ControlError,
     },
+}
+
+impl From<PostgresqlError> for StepError {
+    fn from(error: PostgresqlError) -> Self {
+        StepError::Postgresql(Box::new(error))
+    }
 }
 
 /// Does steps. Every step is safe to do again.
@@ -67,7 +73,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            ready: Duration::from_secs(60),
+            ready: Duration::from_mins(1),
             streaming: Duration::from_secs(30),
             verification: Duration::from_secs(30),
         }
@@ -128,7 +134,7 @@ impl Effects for ProviderEffects {
                 application_name,
             } => {
                 self.standby(instance, server, upstream, application_name, secrets)
-                    .await?
+                    .await?;
             }
             Action::Start {
                 instance,

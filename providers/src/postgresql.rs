@@ -29,7 +29,7 @@ use crate::platform::{Platform, PlatformError};
 const POLL: Duration = Duration::from_millis(10);
 
 /// How many lines of a log an error shows.
-const TAIL: usize = 20;
+const TAIL: usize = 10;
 
 /// Why a server did not do what it was asked.
 #[derive(Debug, Error)]
