@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use simdb_planner::engine::postgresql::instance::{
-    self, NodeContext, REPLICATION_USER, Upstream, replication_password, superuser_password, user,
+    self, NodeContext, REPLICATION_USER, SUPERUSER, Upstream, replication_password, superuser_password, user,
 };
 use simdb_planner::observed::{NodeFacts, Observation, Observed, ServerFacts};
 use simdb_planner::plan::{Action, Impact, Server, Step};
@@ -18,7 +18,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::delta::{Delta, Outputs};
 use simdb_state::instance::{InstanceSpec, LOOPBACK, ServiceEntry};
 use simdb_state::object::{Data, Listen, Slot, State, User};
-use simdb_state::sensitive::Secrets;
+use simdb_state::sensitive::{Secrets, Sensitive};
 use tokio_postgres::{Client, NoTls};
 
 use crate::platform::Processes;
@@ -217,19 +217,28 @@ impl Cluster {
         .await
     }
 
+    /// Connects as the superuser.
     pub(crate) async fn client(&self, node: &NodeAddress) -> Client {
+        let password = &self.secrets[&superuser_password(&node.cluster)];
+        self.client_of(node, SUPERUSER, password).await.unwrap()
+    }
+
+    pub(crate) async fn client_of(
+        &self,
+        node: &NodeAddress,
+        user: &str,
+        password: &Sensitive<String>,
+    ) -> Result<Client, tokio_postgres::Error> {
         let listen = self.listen[node];
         let mut config = tokio_postgres::Config::new();
         config
             .host(listen.host.to_string())
             .port(listen.port)
-            .user("postgres")
             .dbname("postgres");
-        config.password(self.secrets[&superuser_password(&node.cluster)].expose());
-        let (client, connection) = config.connect(NoTls).await.unwrap();
+        let (client, connection) = config.user(user).password(password.expose()).connect(NoTls).await?;
         // Ends with the client.
         tokio::spawn(connection);
-        client
+        Ok(client)
     }
 
     fn instance(&self, node: &NodeAddress) -> InstanceSpec {

@@ -1,13 +1,18 @@
 //! Steps on real servers: what they do, that they can be done twice, and what they say when they fail.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod cluster;
 mod platform;
 
+use std::time::Duration;
+
 use nix::sys::signal::{Signal, kill};
-use simdb_planner::engine::postgresql::instance::superuser_password;
+use simdb_planner::engine::postgresql::instance::{replication_password, superuser_password};
 use simdb_planner::observed::{Observation, ProcessFacts};
 use simdb_providers::password;
 use simdb_providers::platform::{Platform, StopMode};
+use tokio::time::timeout;
 
 use cluster::{Cluster, node, server};
 
@@ -129,7 +134,7 @@ async fn a_standby_without_its_slot_fails_with_the_ends_of_both_logs() {
     let mut cluster = Cluster::replicating().await;
     cluster.platform.stop(&cluster.standby, StopMode::Fast).await.unwrap();
     cluster.run(cluster.drop_slot()).await.unwrap();
-    cluster.effects.limits.streaming = std::time::Duration::from_secs(1);
+    cluster.effects.limits.streaming = Duration::from_secs(1);
     let error = cluster.fails(cluster.make_standby()).await;
     assert!(
         error.contains("nobody streams as \"r_0\", it receives nothing, slot \"r_0\" is missing on its upstream"),
@@ -235,6 +240,70 @@ async fn a_node_that_is_down_is_known_by_its_control_data() {
     let control = facts.control.as_ref().unwrap();
     assert_eq!(control.state, "shut down");
     assert_eq!(Some(control.system_identifier), made.system_identifier);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_slot_is_made_again() {
+    let mut cluster = Cluster::new();
+    cluster
+        .parameters
+        .insert("max_slot_wal_keep_size".to_owned(), "0".to_owned());
+    cluster.run(cluster.make_primary()).await.unwrap();
+    cluster.run(cluster.slot()).await.unwrap();
+    let primary = cluster.client(&cluster.primary).await;
+    for _ in 0..4 {
+        primary.batch_execute("CREATE TABLE IF NOT EXISTS t ()").await.unwrap();
+        primary
+            .batch_execute("SELECT txid_current(), pg_switch_wal()")
+            .await
+            .unwrap();
+    }
+    primary.batch_execute("CHECKPOINT").await.unwrap();
+    let observed = cluster.observe().await;
+    let lost = &server(&observed, &cluster.primary).slots["r_0"];
+    assert_eq!(lost.wal_status.as_deref(), Some("lost"));
+    cluster.run(cluster.slot()).await.unwrap();
+    let observed = cluster.observe().await;
+    let made = &server(&observed, &cluster.primary).slots["r_0"];
+    assert_eq!(made.wal_status.as_deref(), Some("reserved"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_gets_the_password_and_attributes_of_the_last_step() {
+    let mut cluster = Cluster::new();
+    cluster.run(cluster.make_primary()).await.unwrap();
+    cluster.run(cluster.replication_user()).await.unwrap();
+    let name = replication_password(&cluster.primary.cluster);
+    let old = cluster.secrets[&name].clone();
+    cluster.client_of(&cluster.primary, "replicator", &old).await.unwrap();
+    let new = password::generate().unwrap();
+    cluster.secrets.insert(name, new.clone());
+    cluster.run(cluster.replication_user()).await.unwrap();
+    cluster.client_of(&cluster.primary, "replicator", &new).await.unwrap();
+    let refused = cluster.client_of(&cluster.primary, "replicator", &old).await;
+    assert_eq!(refused.unwrap_err().code().unwrap().code(), "28P01");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_waits_for_nobody_holds_up_the_proof_and_nothing_else() {
+    let cluster = Cluster::replicating().await;
+    let primary = cluster.client(&cluster.primary).await;
+    // Outside a transaction block each, as ALTER SYSTEM must be.
+    primary
+        .batch_execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        .await
+        .unwrap();
+    cluster.run(cluster.configure(&cluster.primary, false)).await.unwrap();
+    cluster.run(cluster.replication_user()).await.unwrap();
+    let error = cluster.fails(cluster.verify_sync()).await;
+    assert_eq!(error, "commit a marker on cluster.orders.node.a: no answer within 3s");
+    let released = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        while primary.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0 {}
+    };
+    timeout(Duration::from_secs(10), released)
+        .await
+        .expect("the commit is given up");
 }
 
 async fn shown(cluster: &Cluster, setting: &str) -> String {
