@@ -14,7 +14,7 @@ use simdb_providers::effects::{Effects, Limits, ProviderEffects, StepError};
 use simdb_providers::executor::chain;
 use simdb_providers::observe::observe;
 use simdb_providers::password;
-use simdb_state::address::NodeAddress;
+use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::delta::{Delta, Outputs};
 use simdb_state::instance::{InstanceSpec, LOOPBACK, ServiceEntry};
 use simdb_state::object::{Data, Listen, Slot, State, User};
@@ -171,8 +171,9 @@ impl Cluster {
     }
 
     pub(crate) fn endpoint(&self) -> Action {
-        let endpoint: simdb_state::address::EndpointAddress = "cluster.orders.endpoint.rw".parse().unwrap();
+        let endpoint: EndpointAddress = "cluster.orders.endpoint.rw".parse().unwrap();
         let entry = ServiceEntry {
+            endpoint: endpoint.clone(),
             name: endpoint.service(),
             hosts: vec![self.listen[&self.primary]],
             database: "postgres".to_owned(),
