@@ -271,6 +271,7 @@ async fn a_lost_slot_is_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_gets_the_password_and_attributes_of_the_last_step() {
     let mut cluster = Cluster::new();
+    cluster.parameters.insert("log_statement".to_owned(), "all".to_owned());
     cluster.run(cluster.make_primary()).await.unwrap();
     cluster.run(cluster.replication_user()).await.unwrap();
     let name = replication_password(&cluster.primary.cluster);
@@ -282,6 +283,9 @@ async fn a_login_gets_the_password_and_attributes_of_the_last_step() {
     cluster.client_of(&cluster.primary, "replicator", &new).await.unwrap();
     let refused = cluster.client_of(&cluster.primary, "replicator", &old).await;
     assert_eq!(refused.unwrap_err().code().unwrap().code(), "28P01");
+    let log = cluster.platform.log(&cluster.primary, 1000).await.unwrap().join("\n");
+    assert!(log.contains("ALTER ROLE \"replicator\""), "{log}");
+    assert!(!log.contains(old.expose()) && !log.contains(new.expose()), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
