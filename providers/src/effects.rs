@@ -2,6 +2,7 @@
 //!
 //! Every function here may run again after a crash in its middle, and then ends in the same state.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub enum StepError {
     Platform(#[from] PlatformError),
     /// A server did not do its part.
     #[error(transparent)]
-    Postgresql(#[from] PostgresqlError),
+    Postgresql(Box<PostgresqlError>),
     /// A copy's control data makes no sense.
     #[error("look at the data copied to {node}")]
     Control {
@@ -44,6 +45,12 @@ pub enum StepError {
         #[source]
         source: ControlError,
     },
+}
+
+impl From<PostgresqlError> for StepError {
+    fn from(error: PostgresqlError) -> Self {
+        StepError::Postgresql(Box::new(error))
+    }
 }
 
 /// Does steps. Every step is safe to do again.
@@ -67,7 +74,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            ready: Duration::from_secs(60),
+            ready: Duration::from_mins(1),
             streaming: Duration::from_secs(30),
             verification: Duration::from_secs(30),
         }
@@ -99,27 +106,24 @@ impl Effects for ProviderEffects {
                 cluster: _,
                 primary,
                 standbys,
-            } => {
-                let limit = self.limits.verification;
-                let marker = verify::verify_sync(primary, standbys, secrets, limit).await?;
-                return Ok(Outputs {
-                    marker: Some(marker),
-                    ..Outputs::default()
-                });
-            }
+            } => return self.verify_sync(primary, standbys, secrets).await,
             Action::ReplicationUser {
                 user,
                 attributes,
                 password,
                 server,
             } => {
-                let password = secret(secrets, password)?;
                 let connection = Connection::open(server, secrets).await?;
+                let password = secret(secrets, password)?;
                 replication::ensure_user(&connection, &user.user, attributes, password).await?;
             }
             Action::Slot { node: _, slot, server } => {
                 let connection = Connection::open(server, secrets).await?;
                 replication::ensure_slot(&connection, &slot.name).await?;
+            }
+            Action::DropSlot { node: _, slot, server } => {
+                let connection = Connection::open(server, secrets).await?;
+                replication::drop_slot(&connection, &slot.name).await?;
             }
             Action::Standby {
                 instance,
@@ -127,8 +131,10 @@ impl Effects for ProviderEffects {
                 upstream,
                 application_name,
             } => {
-                self.standby(instance, server, upstream, application_name, secrets)
-                    .await?
+                let standby = self.start(instance, server, Activity::Replays, secrets).await?;
+                let upstream = Connection::open(upstream, secrets).await?;
+                let limit = self.limits.streaming;
+                replication::wait_streaming(&*self.platform, &upstream, &standby, application_name, limit).await?;
             }
             Action::Start {
                 instance,
@@ -147,12 +153,8 @@ impl Effects for ProviderEffects {
                 let connection = self.start(instance, server, (*in_recovery).into(), secrets).await?;
                 settings::reload(&connection).await?;
             }
-            Action::Endpoint { endpoint: _, entry } => self.directory.publish(entry).await?,
             Action::DropNode { node } => Platform::drop(&*self.platform, node).await?,
-            Action::DropSlot { node: _, slot, server } => {
-                let connection = Connection::open(server, secrets).await?;
-                replication::drop_slot(&connection, &slot.name).await?;
-            }
+            Action::Endpoint { endpoint: _, entry } => self.directory.publish(entry).await?,
             Action::DropEndpoint { endpoint: _, name } => self.directory.withdraw(name).await?,
             // These are in the record alone: a login goes with its server, and processes of one machine need no network.
             Action::Network { .. }
@@ -165,6 +167,15 @@ impl Effects for ProviderEffects {
 }
 
 impl ProviderEffects {
+    /// Does steps on a platform, with the usual limits.
+    pub fn new(platform: Arc<dyn Platform>, directory: Arc<dyn Directory>) -> Self {
+        Self {
+            platform,
+            directory,
+            limits: Limits::default(),
+        }
+    }
+
     async fn primary(
         &self,
         initdb: &TaskSpec,
@@ -201,21 +212,21 @@ impl ProviderEffects {
         Ok(identified(control.system_identifier))
     }
 
-    async fn standby(
+    async fn verify_sync(
         &self,
-        instance: &InstanceSpec,
-        server: &Server,
-        upstream: &Server,
-        application_name: &str,
+        primary: &Server,
+        standbys: &BTreeMap<String, Server>,
         secrets: &Secrets,
-    ) -> Result<(), StepError> {
-        let standby = self.start(instance, server, Activity::Replays, secrets).await?;
-        let upstream = Connection::open(upstream, secrets).await?;
-        let limit = self.limits.streaming;
-        replication::wait_streaming(&*self.platform, &upstream, &standby, application_name, limit).await?;
-        Ok(())
+    ) -> Result<Outputs, StepError> {
+        let limit = self.limits.verification;
+        let marker = verify::verify_sync(primary, standbys, secrets, limit).await?;
+        Ok(Outputs {
+            marker: Some(marker),
+            ..Outputs::default()
+        })
     }
 
+    /// Starts a server where it is down, and waits until it lets somebody in.
     async fn start(
         &self,
         instance: &InstanceSpec,

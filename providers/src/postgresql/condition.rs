@@ -26,12 +26,14 @@ pub(crate) fn streaming(name: &str, upstream: &Snapshot, standby: &Snapshot) -> 
             if receiver.status != "streaming" {
                 unmet.push(format!("its receiver is in state {:?}", receiver.status));
             }
-            if receiver.slot.as_deref() != Some(name) {
-                let slot = receiver.slot.as_deref().unwrap_or_default();
-                unmet.push(format!("it streams through slot {slot:?}, and must through {name:?}"));
+            match receiver.slot.as_deref() {
+                Some(slot) if slot == name => {}
+                Some(slot) => unmet.push(format!("it streams through slot {slot:?}, and must through {name:?}")),
+                None => unmet.push(format!("it streams through no slot, and must through {name:?}")),
             }
         }
     }
+    unmet.extend(slot(name, upstream));
     unmet
 }
 
@@ -57,7 +59,6 @@ pub(crate) fn in_sync(name: &str, primary: &Snapshot, standby: &Snapshot, marker
     if here.replay_paused {
         unmet.push("its replay is paused".to_owned());
     }
-    unmet.extend(slot(name, primary));
     if let Some(sender) = there.senders.get(name)
         && sender.flushed.is_none_or(|flushed| flushed < marker)
     {
@@ -73,19 +74,16 @@ pub(crate) fn in_sync(name: &str, primary: &Snapshot, standby: &Snapshot, marker
     unmet
 }
 
-fn slot(name: &str, primary: &Snapshot) -> Option<String> {
-    let Some(slot) = primary.facts.slots.get(name) else {
-        return Some(format!("slot {name:?} is missing on the primary"));
+fn slot(name: &str, upstream: &Snapshot) -> Option<String> {
+    let Some(slot) = upstream.facts.slots.get(name) else {
+        return Some(format!("slot {name:?} is missing on its upstream"));
     };
     if !slot.active {
         return Some(format!("slot {name:?} is inactive"));
     }
     match slot.wal_status.as_deref() {
         Some("reserved" | "extended") => None,
-        status => Some(format!(
-            "slot {name:?} keeps its log no longer ({})",
-            status.unwrap_or("unreserved")
-        )),
+        status => Some(format!("slot {name:?} has wal_status {:?}", status.unwrap_or_default())),
     }
 }
 

@@ -1,0 +1,258 @@
+//! What goes wrong between simdb and a server, told so that the reader need not look anywhere else.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use simdb_state::address::NodeAddress;
+use simdb_state::lsn::LsnError;
+use simdb_state::object::Listen;
+use simdb_state::sensitive::SecretName;
+use thiserror::Error;
+
+use crate::platform::{Platform, PlatformError};
+
+/// How many lines of a log an error shows.
+const TAIL: usize = 10;
+
+/// Why a server did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum PostgresqlError {
+    /// The password it takes is not there.
+    #[error("find the password of {0}: the state does not hold it")]
+    MissingSecret(SecretName),
+    /// It lets nobody in.
+    #[error("connect to {node} at {listen}")]
+    Connect {
+        /// The node.
+        node: NodeAddress,
+        /// Where it listens.
+        listen: Listen,
+        /// Why not.
+        #[source]
+        cause: Cause,
+    },
+    /// It refused, or did not answer.
+    #[error("{doing} on {node}")]
+    Query {
+        /// What was asked, as a fragment.
+        doing: String,
+        /// The node.
+        node: NodeAddress,
+        /// Why it was refused.
+        #[source]
+        cause: Cause,
+    },
+    /// Its process ended while it was waited for.
+    #[error("start {node}: its server ended; {log}")]
+    Ended {
+        /// The node.
+        node: NodeAddress,
+        /// The end of its log.
+        log: Log,
+    },
+    /// It runs and lets nobody in.
+    #[error("start {node}: its server lets nobody in after {limit:?}; {log}")]
+    NotReady {
+        /// The node.
+        node: NodeAddress,
+        /// How long it was waited for.
+        limit: Duration,
+        /// The end of its log.
+        log: Log,
+        /// The last refusal.
+        #[source]
+        cause: Box<PostgresqlError>,
+    },
+    /// It writes where it was to replay, or the other way round.
+    #[error("start {node}: its server {found}, and was to be one that {expected}")]
+    WrongRole {
+        /// The node.
+        node: NodeAddress,
+        /// What it does.
+        found: Activity,
+        /// What it was to do.
+        expected: Activity,
+    },
+    /// Its configuration file holds values that it does not take.
+    #[error("configure {node}: {problems}")]
+    Settings {
+        /// The node.
+        node: NodeAddress,
+        /// What it says of each.
+        problems: String,
+    },
+    /// A slot that is in use cannot be dropped, and its user comes back each time it is sent away.
+    #[error("drop slot {slot:?} on {node}: process {pid} still streams through it after {limit:?}")]
+    SlotInUse {
+        /// The slot.
+        slot: String,
+        /// The node that keeps it.
+        node: NodeAddress,
+        /// The process that uses it there.
+        pid: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// A standby does not stream.
+    #[error(
+        "stream to {node} from {upstream} within {limit:?}: {unmet}\n{node}: {log}\n{upstream}: {upstream_log}",
+        unmet = .unmet.join(", ")
+    )]
+    NotStreaming {
+        /// The standby.
+        node: NodeAddress,
+        /// The node it is to stream from.
+        upstream: NodeAddress,
+        /// How long it was waited for.
+        limit: Duration,
+        /// What does not hold.
+        unmet: Vec<String>,
+        /// The end of the standby's log.
+        log: Log,
+        /// The end of the other node's log.
+        upstream_log: Log,
+    },
+    /// Standbys are not in sync.
+    #[error("verify replication from {primary} within {limit:?}{}", Listing(.unmet))]
+    NotInSync {
+        /// The primary.
+        primary: NodeAddress,
+        /// How long it was waited for.
+        limit: Duration,
+        /// What does not hold, by standby.
+        unmet: BTreeMap<NodeAddress, Vec<String>>,
+    },
+    /// The platform could not look at a server's process.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+}
+
+/// Why a request came to nothing. Never holds a password: requests are not part of it.
+#[derive(Debug, Error)]
+pub enum Cause {
+    /// The server says no.
+    #[error("{message}{} (SQLSTATE {code})", Detail(.detail.as_deref()))]
+    Refused {
+        /// The SQLSTATE.
+        code: String,
+        /// Its message.
+        message: String,
+        /// Its detail.
+        detail: Option<String>,
+    },
+    /// The server says nothing.
+    #[error("no answer within {0:?}")]
+    Silence(Duration),
+    /// The connection failed.
+    #[error(transparent)]
+    Client(tokio_postgres::Error),
+    /// The answer cannot be read.
+    #[error("read the answer")]
+    Answer(#[source] serde_json::Error),
+    /// A log position in the answer cannot be read.
+    #[error("read the answer")]
+    Position(#[source] LsnError),
+    /// There is no answer where there must be one.
+    #[error("the answer is empty")]
+    Empty,
+}
+
+impl From<tokio_postgres::Error> for Cause {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(refusal) => Cause::Refused {
+                code: refusal.code().code().to_owned(),
+                message: refusal.message().to_owned(),
+                detail: refusal.detail().map(str::to_owned),
+            },
+            None => Cause::Client(error),
+        }
+    }
+}
+
+impl PostgresqlError {
+    /// Returns the SQLSTATE, where a server refused.
+    pub(crate) fn sqlstate(&self) -> Option<&str> {
+        match self {
+            PostgresqlError::Connect { cause, .. } | PostgresqlError::Query { cause, .. } => match cause {
+                Cause::Refused { code, .. } => Some(code),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// What a server does with the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// It writes: a primary.
+    Writes,
+    /// It replays what another one writes: a standby.
+    Replays,
+}
+
+impl From<bool> for Activity {
+    /// Reads what `pg_is_in_recovery` says.
+    fn from(in_recovery: bool) -> Self {
+        if in_recovery {
+            Activity::Replays
+        } else {
+            Activity::Writes
+        }
+    }
+}
+
+impl fmt::Display for Activity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Activity::Writes => "writes",
+            Activity::Replays => "replays",
+        })
+    }
+}
+
+/// The last lines of a server's log, as an error shows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log(Vec<String>);
+
+impl Log {
+    /// Reads the end of a node's log. An error about a server is not lost because its log cannot be read.
+    pub(super) async fn read(platform: &dyn Platform, node: &NodeAddress) -> Self {
+        match platform.log(node, TAIL).await {
+            Ok(lines) => Self(lines),
+            Err(error) => Self(vec![format!("(its log could not be read: {error})")]),
+        }
+    }
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("its log is empty");
+        }
+        f.write_str("its log ends:")?;
+        self.0.iter().try_for_each(|line| write!(f, "\n    {line}"))
+    }
+}
+
+/// Shows what does not hold, one standby a line.
+struct Listing<'a>(&'a BTreeMap<NodeAddress, Vec<String>>);
+
+impl fmt::Display for Listing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|(node, unmet)| write!(f, "\n    {node}: {}", unmet.join(", ")))
+    }
+}
+
+/// Shows a detail behind its message.
+struct Detail<'a>(Option<&'a str>);
+
+impl fmt::Display for Detail<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |detail| write!(f, ": {detail}"))
+    }
+}

@@ -1,0 +1,297 @@
+//! A cluster of a primary `a` and a standby `r[0]`, made step by step as a plan would.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use simdb_planner::engine::postgresql::instance::{
+    self, NodeContext, REPLICATION_USER, SUPERUSER, Upstream, replication_password, superuser_password, user,
+};
+use simdb_planner::observed::{NodeFacts, Observation, Observed, ServerFacts};
+use simdb_planner::plan::{Action, Impact, Server, Step};
+use simdb_providers::effects::{Effects, Limits, ProviderEffects, StepError};
+use simdb_providers::executor::chain;
+use simdb_providers::observe::observe;
+use simdb_providers::password;
+use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::delta::{Delta, Outputs};
+use simdb_state::instance::{InstanceSpec, LOOPBACK, ServiceEntry};
+use simdb_state::object::{Data, Listen, Slot, State, User};
+use simdb_state::sensitive::{Secrets, Sensitive};
+use tokio_postgres::{Client, NoTls};
+
+use crate::platform::Processes;
+
+pub(crate) struct Cluster {
+    pub(crate) platform: Arc<Processes>,
+    pub(crate) effects: ProviderEffects,
+    pub(crate) secrets: Secrets,
+    pub(crate) primary: NodeAddress,
+    pub(crate) standby: NodeAddress,
+    pub(crate) parameters: BTreeMap<String, String>,
+    listen: BTreeMap<NodeAddress, Listen>,
+}
+
+impl Cluster {
+    /// Makes a cluster of which nothing runs yet.
+    pub(crate) fn new() -> Self {
+        let platform = Arc::new(Processes::new());
+        let primary: NodeAddress = "cluster.orders.node.a".parse().unwrap();
+        let standby: NodeAddress = "cluster.orders.node.r[0]".parse().unwrap();
+        let names = [
+            superuser_password(&primary.cluster),
+            replication_password(&primary.cluster),
+        ];
+        // Held until all are known, so that none is given out twice.
+        let ports = [primary.clone(), standby.clone()].map(|node| (node, TcpListener::bind((LOOPBACK, 0)).unwrap()));
+        let listen = ports.iter().map(|(node, socket)| {
+            let port = socket.local_addr().unwrap().port();
+            (node.clone(), Listen { host: LOOPBACK, port })
+        });
+        Self {
+            effects: ProviderEffects {
+                platform: platform.clone(),
+                directory: platform.clone(),
+                limits: Limits {
+                    verification: Duration::from_secs(3),
+                    ..Limits::default()
+                },
+            },
+            platform,
+            secrets: names.map(|name| (name, password::generate().unwrap())).into(),
+            parameters: BTreeMap::from([("fsync".to_owned(), "off".to_owned())]),
+            listen: listen.collect(),
+            primary,
+            standby,
+        }
+    }
+
+    /// Makes a cluster that replicates.
+    pub(crate) async fn replicating() -> Self {
+        let cluster = Self::new();
+        for action in cluster.creation() {
+            cluster.run(action).await.unwrap();
+        }
+        cluster
+    }
+
+    /// Returns the steps of its creation.
+    pub(crate) fn creation(&self) -> [Action; 6] {
+        [
+            self.make_primary(),
+            self.replication_user(),
+            self.slot(),
+            self.basebackup(),
+            self.make_standby(),
+            self.verify_sync(),
+        ]
+    }
+
+    pub(crate) fn make_primary(&self) -> Action {
+        let context = self.context(&self.primary, None);
+        Action::Primary {
+            initdb: instance::initdb(&context),
+            instance: instance::server(&context),
+            server: self.server(&self.primary),
+        }
+    }
+
+    pub(crate) fn replication_user(&self) -> Action {
+        Action::ReplicationUser {
+            user: user(&self.primary.cluster, REPLICATION_USER),
+            attributes: User {
+                login: true,
+                replication: true,
+                password_version: 1,
+            },
+            password: replication_password(&self.primary.cluster),
+            server: self.server(&self.primary),
+        }
+    }
+
+    pub(crate) fn slot(&self) -> Action {
+        Action::Slot {
+            node: self.standby.clone(),
+            slot: self.standby_slot(),
+            server: self.server(&self.primary),
+        }
+    }
+
+    pub(crate) fn drop_slot(&self) -> Action {
+        Action::DropSlot {
+            node: self.standby.clone(),
+            slot: self.standby_slot(),
+            server: self.server(&self.primary),
+        }
+    }
+
+    pub(crate) fn basebackup(&self) -> Action {
+        let upstream = self.upstream();
+        Action::Basebackup {
+            node: self.standby.clone(),
+            task: instance::basebackup(&self.context(&self.standby, Some(upstream.clone())), &upstream),
+            data: Data::directory(1),
+        }
+    }
+
+    pub(crate) fn make_standby(&self) -> Action {
+        Action::Standby {
+            instance: self.instance(&self.standby),
+            server: self.server(&self.standby),
+            upstream: self.server(&self.primary),
+            application_name: self.standby.node.identifier(),
+        }
+    }
+
+    pub(crate) fn start(&self, node: &NodeAddress, in_recovery: bool) -> Action {
+        Action::Start {
+            instance: self.instance(node),
+            server: self.server(node),
+            in_recovery,
+        }
+    }
+
+    pub(crate) fn configure(&self, node: &NodeAddress, restart: bool) -> Action {
+        Action::Configure {
+            instance: self.instance(node),
+            server: self.server(node),
+            restart,
+            in_recovery: *node == self.standby,
+        }
+    }
+
+    pub(crate) fn verify_sync(&self) -> Action {
+        let standby = (self.standby.node.identifier(), self.server(&self.standby));
+        Action::VerifySync {
+            cluster: self.primary.cluster.clone(),
+            primary: self.server(&self.primary),
+            standbys: BTreeMap::from([standby]),
+        }
+    }
+
+    pub(crate) fn endpoint(&self) -> Action {
+        let endpoint: EndpointAddress = "cluster.orders.endpoint.rw".parse().unwrap();
+        let entry = ServiceEntry {
+            endpoint: endpoint.clone(),
+            name: endpoint.service(),
+            hosts: vec![self.listen[&self.primary]],
+            database: "postgres".to_owned(),
+            session: "read-write".to_owned(),
+        };
+        Action::Endpoint { endpoint, entry }
+    }
+
+    pub(crate) async fn run(&self, action: Action) -> Result<Outputs, StepError> {
+        let step = Step {
+            address: self.primary.clone().into(),
+            action,
+            after: BTreeSet::new(),
+            impact: Impact::None,
+            reason: String::new(),
+            delta: Delta::default(),
+            generates: BTreeSet::new(),
+        };
+        self.effects.run(&step, &self.secrets).await
+    }
+
+    /// Runs an action that must fail, and returns its error with all causes.
+    pub(crate) async fn fails(&self, action: Action) -> String {
+        chain(&self.run(action).await.unwrap_err())
+    }
+
+    pub(crate) async fn observe(&self) -> Observed {
+        self.observe_with(&self.secrets).await
+    }
+
+    pub(crate) async fn observe_with(&self, secrets: &Secrets) -> Observed {
+        let nodes = BTreeSet::from([self.primary.clone(), self.standby.clone()]);
+        let endpoints = BTreeSet::from(["cluster.orders.endpoint.rw".parse().unwrap()]);
+        observe(
+            &*self.platform,
+            &*self.platform,
+            &nodes,
+            &endpoints,
+            &State::default(),
+            secrets,
+        )
+        .await
+    }
+
+    /// Connects as the superuser.
+    pub(crate) async fn client(&self, node: &NodeAddress) -> Client {
+        let password = &self.secrets[&superuser_password(&node.cluster)];
+        self.client_of(node, SUPERUSER, password).await.unwrap()
+    }
+
+    pub(crate) async fn client_of(
+        &self,
+        node: &NodeAddress,
+        user: &str,
+        password: &Sensitive<String>,
+    ) -> Result<Client, tokio_postgres::Error> {
+        let listen = self.listen[node];
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host(listen.host.to_string())
+            .port(listen.port)
+            .dbname("postgres");
+        let (client, connection) = config.user(user).password(password.expose()).connect(NoTls).await?;
+        // Ends with the client.
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    fn instance(&self, node: &NodeAddress) -> InstanceSpec {
+        let upstream = (*node == self.standby).then(|| self.upstream());
+        instance::server(&self.context(node, upstream))
+    }
+
+    fn context<'a>(&'a self, node: &'a NodeAddress, upstream: Option<Upstream>) -> NodeContext<'a> {
+        NodeContext {
+            address: node,
+            version: Processes::version(),
+            listen: self.listen[node],
+            parameters: &self.parameters,
+            generation: 1,
+            upstream,
+        }
+    }
+
+    fn upstream(&self) -> Upstream {
+        Upstream {
+            address: self.primary.clone(),
+            listen: self.listen[&self.primary],
+            slot: self.standby.node.identifier(),
+        }
+    }
+
+    fn standby_slot(&self) -> Slot {
+        Slot {
+            upstream: self.primary.node.clone(),
+            name: self.standby.node.identifier(),
+        }
+    }
+
+    fn server(&self, node: &NodeAddress) -> Server {
+        Server {
+            node: node.clone(),
+            listen: self.listen[node],
+            password: superuser_password(&node.cluster),
+        }
+    }
+}
+
+/// Returns the facts of a node that must have been seen.
+pub(crate) fn node<'a>(observed: &'a Observed, address: &NodeAddress) -> &'a NodeFacts {
+    observed.nodes[address].seen().unwrap()
+}
+
+/// Returns the facts of a server that must have answered.
+pub(crate) fn server<'a>(observed: &'a Observed, address: &NodeAddress) -> &'a ServerFacts {
+    let server = node(observed, address).server.as_ref();
+    match server.unwrap() {
+        Observation::Seen(facts) => facts,
+        other => panic!("{other:?}"),
+    }
+}
