@@ -57,6 +57,8 @@ pub struct ClusterSpec {
     pub first: NodeName,
     /// The `primary` attribute.
     pub primary: Option<NodeName>,
+    /// Whether it may not be destroyed: `lifecycle { prevent_destroy = true }`.
+    pub prevent_destroy: bool,
     /// The endpoints by name.
     pub endpoints: BTreeMap<EndpointName, EndpointSpec>,
     /// Where it is declared.

@@ -53,14 +53,14 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
             .chain(standbys.values())
             .try_for_each(|server| serving(state, &server.node)),
         Action::DropNode { node } => nobody_follows(state, node),
-        Action::DropSlot { node, .. } => gone(state.nodes.contains_key(node), node),
+        Action::DropSlot { node, .. } => gone(node_of(state, node).is_some_and(|node| node.listen.is_some()), node),
         Action::DropUser { user } => no_nodes(state, &user.cluster),
         Action::DropCluster { cluster } => no_nodes(state, cluster),
         Action::DropNetwork { network } => {
             let user = state.clusters.iter().find(|(_, cluster)| cluster.network == *network);
             user.map_or(Ok(()), |(name, _)| Err(Refusal::StillThere(format!("cluster.{name}"))))
         }
-        Action::Network { .. } | Action::Endpoint { .. } | Action::DropEndpoint { .. } => Ok(()),
+        Action::Network { .. } | Action::Stop { .. } | Action::Endpoint { .. } | Action::DropEndpoint { .. } => Ok(()),
     }
 }
 

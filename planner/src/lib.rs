@@ -21,12 +21,13 @@
 //! | `slot` | node: slot on its upstream | catalog | none | a slot of that name is kept | again |
 //! | `basebackup` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | an unfinished copy is removed; a complete one of the same cluster whose slot is there is taken over, any other is replaced |
 //! | `standby` | node: instance, role, power | SQL | none | a server that runs is left alone | again: it waits until the standby streams |
-//! | `start` | node: power | home | none | a server that runs is left alone | again, or nothing where it runs |
-//! | `configure` | node: parameters | – | reload, restart, downtime (primary) | files are compared before they are written | again |
+//! | `start` | node: power, held | home | none | a server that runs is left alone, one halted by a signal goes on | again, or nothing where it runs |
+//! | `stop` | node: power, held | home | restart, downtime (primary) | a server that is down is fine | again |
+//! | `configure` | node: parameters | files, settings | reload, restart, downtime (primary) | files are compared before they are written | again |
 //! | `verify-sync` | cluster: verified | – (any change of topology or term, and any start, clears it) | none | it only looks, and writes a marker to the log | again |
 //! | `endpoint` | endpoint: nodes, hosts | its entry | none | the entry is rewritten whole | again |
-//! | `drop-node` | node absent | home | data-loss with its cluster, else none | what is gone stays gone | again; a home that nobody recorded is removed |
-//! | `drop-slot` | – (follows its node) | catalog | none | a slot that is gone is fine | again, as long as the catalog shows it |
+//! | `drop-node` | node absent; all but its slot where its upstream stays | home | data-loss with its cluster, else none | what is gone stays gone | again; a home that nobody recorded is removed |
+//! | `drop-slot` | node absent | catalog | none | a slot that is gone is fine | again |
 //! | `drop-endpoint` | endpoint absent | its entry | none | an entry that is gone is fine | again |
 //! | `drop-user`, `drop-cluster`, `drop-network` | absent | – (they go with the data) | none | only the record changes | again |
 //!

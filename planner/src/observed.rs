@@ -67,10 +67,22 @@ pub struct NodeFacts {
     pub generations: BTreeSet<u32>,
     /// Whether an unfinished data directory was found.
     pub partial: bool,
+    /// The files that were last written for its server, by path below the home.
+    #[serde(default)]
+    pub files: BTreeMap<String, FileFacts>,
     /// The control data of the newest complete data directory.
     pub control: Option<ControlData>,
     /// What the running server says of itself; unknown where it does not answer.
     pub server: Option<Observation<ServerFacts>>,
+}
+
+/// A file that was written for a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFacts {
+    /// The digest of the text it was written from (`FileText::digest`).
+    pub digest: String,
+    /// Whether it no longer holds what was written: somebody edited or removed it.
+    pub edited: bool,
 }
 
 /// A node's server process.
@@ -85,6 +97,23 @@ pub enum ProcessFacts {
         /// Its process number.
         pid: u32,
     },
+    /// It was halted by a signal (SIGSTOP), and answers nobody until it is continued.
+    Frozen {
+        /// Its process number.
+        pid: u32,
+    },
+    /// A server runs on the node's data that was not started by simdb: it may have other settings.
+    Foreign {
+        /// Its process number.
+        pid: u32,
+    },
+}
+
+impl ProcessFacts {
+    /// Returns whether a process uses the node's data.
+    pub fn is_alive(&self) -> bool {
+        *self != ProcessFacts::Down
+    }
 }
 
 /// The part of `pg_controldata` that matters: what a data directory is, without its server.
@@ -123,6 +152,12 @@ pub struct ServerFacts {
     pub slots: BTreeMap<String, SlotFacts>,
     /// What it streams from.
     pub receiver: Option<ReceiverFacts>,
+    /// The oldest position of the log it still has.
+    #[serde(default)]
+    pub oldest: Option<Lsn>,
+    /// The settings it took from files, by name, as it shows them. Settings that nobody set are not among them.
+    #[serde(default)]
+    pub configured: BTreeMap<String, String>,
     /// The attributes of its logins by name.
     pub users: BTreeMap<String, UserFacts>,
 }

@@ -221,7 +221,7 @@ pub enum Action {
         /// The name under which the upstream sees it.
         application_name: String,
     },
-    /// Starts a server that is down, as it was.
+    /// Starts a server that is down, and continues one that was halted by a signal.
     Start {
         /// The server.
         instance: InstanceSpec,
@@ -229,6 +229,11 @@ pub enum Action {
         server: Server,
         /// Whether it must come up replaying (a standby) or writing (the primary).
         in_recovery: bool,
+    },
+    /// Stops a server.
+    Stop {
+        /// The node.
+        node: NodeAddress,
     },
     /// Gives a server other parameters, and restarts it where that takes a restart.
     Configure {
@@ -306,6 +311,7 @@ impl Action {
             Action::Basebackup { .. } => "basebackup",
             Action::Standby { .. } => "standby",
             Action::Start { .. } => "start",
+            Action::Stop { .. } => "stop",
             Action::Configure { .. } => "configure",
             Action::VerifySync { .. } => "verify-sync",
             Action::Endpoint { .. } => "endpoint",

@@ -8,15 +8,20 @@
 
 mod before;
 mod check;
+mod contradiction;
 mod diff;
+mod drift;
 mod intend;
 mod lower;
 mod order;
 mod ports;
 mod versions;
 
+use std::collections::BTreeSet;
+
+use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
-use simdb_state::object::State;
+use simdb_state::object::{Power, State};
 
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
@@ -24,6 +29,8 @@ use crate::observed::Observed;
 use crate::plan::{FORMAT, Plan};
 
 pub use ports::DEFAULT_RANGE;
+
+use intend::Intended;
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +41,20 @@ pub struct Inputs<'a> {
     pub recorded: &'a State,
     /// What was seen.
     pub observed: &'a Observed,
+    /// What a command asks for beside the configuration.
+    pub proposal: Option<&'a Proposal>,
+}
+
+/// What a command asks for beside the configuration. It becomes part of the plan, and of the record once that has run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proposal {
+    /// Stop these nodes until they are started again, or start them.
+    Power {
+        /// The nodes.
+        nodes: BTreeSet<NodeAddress>,
+        /// What they are to be.
+        power: Power,
+    },
 }
 
 /// A plan, and everything that is wrong with making it. With an error among the diagnostics the plan must not run.
@@ -53,6 +74,8 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
     let mut notes = Vec::new();
     let before = before::before(inputs.recorded, inputs.observed, &mut notes);
     let intended = intend::intend(inputs, &before, &mut diagnostics);
+    diagnostics.extend(protected(&before, inputs.desired));
+    notes.extend(held(&intended, &before));
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Planned {
             diagnostics,
@@ -96,6 +119,41 @@ fn unusable(inputs: Inputs<'_>) -> Vec<Diagnostic> {
     problems
         .map(|problem| Diagnostic::error("Platform cannot be used", problem))
         .collect()
+}
+
+/// Clusters that may not be destroyed, and would be. The record holds the protection, so that deleting the block does not
+/// lift it.
+fn protected(before: &State, desired: &Desired) -> Vec<Diagnostic> {
+    let going = before
+        .clusters
+        .iter()
+        .filter(|(name, cluster)| cluster.prevent_destroy && !desired.clusters.contains_key(*name));
+    let refusal = |(name, _)| {
+        Diagnostic::error(
+            "Cluster is protected",
+            format!(
+                "cluster.{name} has lifecycle.prevent_destroy set, and the plan would destroy it. To destroy it, set \
+                 prevent_destroy = false in its lifecycle block, apply, and then remove it."
+            ),
+        )
+    };
+    going.map(refusal).collect()
+}
+
+fn held(intended: &Intended, before: &State) -> Vec<String> {
+    let held = |address: &&NodeAddress| before.nodes.get(*address).is_some_and(|node| node.held);
+    let stopped = intended
+        .nodes
+        .iter()
+        .filter(|(_, node)| node.power == Power::Stopped)
+        .map(|(address, _)| address);
+    let note = |address: &NodeAddress| {
+        format!(
+            "{address} is stopped on request. To start it, run: simdb start {}.{}",
+            address.cluster, address.node
+        )
+    };
+    stopped.filter(held).map(note).collect()
 }
 
 /// Returns the record after all steps. What only a step can find out stays out of it.

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::delta::{Edit, Outputs};
-use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::instance::{FilePart, FileText, InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::object::{EngineKind, Listen, Power, State};
 
 use crate::guard;
 use crate::observed::{
-    ControlData, NodeFacts, Observation, Observed, PlatformFacts, ProcessFacts, ReceiverFacts, SenderFacts,
+    ControlData, FileFacts, NodeFacts, Observation, Observed, PlatformFacts, ProcessFacts, ReceiverFacts, SenderFacts,
     ServerFacts, SlotFacts, UserFacts,
 };
 use crate::plan::{Action, Plan, Server, Step};
@@ -57,8 +57,14 @@ pub struct Home {
     pub server: Option<Running>,
     /// Where the last server listened.
     pub listen: Option<Listen>,
+    /// The settings the server was last given.
+    pub configured: BTreeMap<String, String>,
+    /// The files last written for it, and whether somebody edited them.
+    pub files: BTreeMap<String, FileFacts>,
     /// Slots by name. They live in the data, and so outlive the server.
     pub slots: BTreeSet<String>,
+    /// Slots whose log is gone: they were kept back too long.
+    pub lost: BTreeSet<String>,
     /// Logins by name.
     pub users: BTreeMap<String, UserFacts>,
 }
@@ -70,6 +76,8 @@ pub struct Running {
     pub generation: u32,
     /// Where it streams from; a server that streams from nowhere writes.
     pub upstream: Option<String>,
+    /// Whether it was halted by a signal.
+    pub frozen: bool,
 }
 
 impl World {
@@ -145,10 +153,17 @@ impl World {
 
     fn facts(&self, address: &NodeAddress, home: &Home) -> NodeFacts {
         let newest = home.data.last_key_value();
-        let process = home
-            .server
-            .as_ref()
-            .map_or(ProcessFacts::Down, |_| ProcessFacts::Running { pid: 4711 });
+        let process = match &home.server {
+            None => ProcessFacts::Down,
+            Some(server) if server.frozen => ProcessFacts::Frozen { pid: 4711 },
+            Some(_) => ProcessFacts::Running { pid: 4711 },
+        };
+        let server = home.server.as_ref().map(|server| {
+            if server.frozen || !home.data.contains_key(&server.generation) {
+                return Observation::Unknown("did not answer within 2s".to_owned());
+            }
+            Observation::Seen(self.server_facts(address, home, server))
+        });
         NodeFacts {
             process,
             listen: home.listen,
@@ -165,10 +180,8 @@ impl World {
                 timeline: 1,
                 checkpoint: Lsn(0),
             }),
-            server: home
-                .server
-                .as_ref()
-                .map(|server| Observation::Seen(self.server_facts(address, home, server))),
+            files: home.files.clone(),
+            server,
         }
     }
 
@@ -198,25 +211,15 @@ impl World {
             senders: senders
                 .map(|(other, _)| (other.node.identifier(), sender.clone()))
                 .collect(),
-            slots: home
-                .slots
-                .iter()
-                .map(|name| {
-                    (
-                        name.clone(),
-                        SlotFacts {
-                            active: true,
-                            wal_status: Some("reserved".to_owned()),
-                        },
-                    )
-                })
-                .collect(),
+            slots: home.slots.iter().map(|name| (name.clone(), slot(home, name))).collect(),
             receiver: upstream.map(|_| ReceiverFacts {
                 status: "streaming".to_owned(),
                 host: "127.0.0.1".to_owned(),
                 port: 0,
                 slot: Some(address.node.identifier()),
             }),
+            oldest: Some(Lsn(0)),
+            configured: home.configured.clone(),
             users: home.users.clone(),
         }
     }
@@ -257,7 +260,11 @@ impl World {
                 };
                 self.serving(server).users.insert(user.user.to_string(), facts);
             }
-            Action::Slot { slot, server, .. } => drop(self.serving(server).slots.insert(slot.name.clone())),
+            Action::Slot { slot, server, .. } => {
+                let home = self.serving(server);
+                home.lost.remove(&slot.name);
+                home.slots.insert(slot.name.clone());
+            }
             Action::Basebackup { node, task, .. } => return Ok(self.basebackup(node, task)),
             Action::Standby {
                 instance,
@@ -278,7 +285,12 @@ impl World {
                 let follows = self.follows(&server.node).filter(|_| *in_recovery);
                 self.ensure(&server.node, instance, follows.as_ref());
             }
-            Action::Configure { server, .. } => drop(self.serving(server)),
+            Action::Stop { node } => self.home(node).server = None,
+            Action::Configure { instance, server, .. } => {
+                let home = self.serving(server);
+                write_files(home, instance);
+                home.configured = read_settings(instance);
+            }
             Action::VerifySync { primary, standbys, .. } => return self.verify(primary, standbys),
             Action::Endpoint { entry, .. } => drop(self.entries.insert(entry.endpoint.clone(), entry.clone())),
             Action::DropNode { node } => drop(self.homes.remove(node)),
@@ -324,7 +336,13 @@ impl World {
         let source = source.unwrap_or_else(|| panic!("{node} is cloned from {upstream}, which does not serve"));
         let generation = generation_of(task.product.as_deref());
         let home = self.home(node);
+        assert!(
+            home.server.is_none() || home.data.contains_key(&generation),
+            "{node} is cloned while it runs"
+        );
         home.partial = false;
+        home.data
+            .retain(|old, _| !task.replaces.contains(&format!("data-{old}")));
         Outputs {
             system_identifier: Some(*home.data.entry(generation).or_insert(source)),
             marker: None,
@@ -336,8 +354,15 @@ impl World {
         let home = self.home(node);
         assert!(home.data.contains_key(&generation), "{node} is started without data");
         home.listen = Some(instance.listen);
+        write_files(home, instance);
         let upstream = upstream.map(|upstream| upstream.node.to_string());
-        home.server.get_or_insert(Running { generation, upstream });
+        let server = home.server.get_or_insert_with(|| Running {
+            generation,
+            upstream,
+            frozen: false,
+        });
+        server.frozen = false;
+        home.configured = read_settings(instance);
     }
 
     fn verify(&mut self, primary: &Server, standbys: &BTreeMap<String, Server>) -> Result<Outputs, String> {
@@ -398,6 +423,50 @@ impl World {
             }
         }
     }
+}
+
+fn slot(home: &Home, name: &String) -> SlotFacts {
+    let status = if home.lost.contains(name) { "lost" } else { "reserved" };
+    SlotFacts {
+        active: status == "reserved",
+        wal_status: Some(status.to_owned()),
+    }
+}
+
+/// Notes what a platform notes of the files it writes.
+fn write_files(home: &mut Home, instance: &InstanceSpec) {
+    let facts = |text: &FileText| FileFacts {
+        digest: text.digest(),
+        edited: false,
+    };
+    home.files = instance
+        .files
+        .iter()
+        .map(|(path, text)| (path.clone(), facts(text)))
+        .collect();
+}
+
+/// Reads the settings that a server would take from its `postgresql.conf`.
+fn read_settings(instance: &InstanceSpec) -> BTreeMap<String, String> {
+    let parts = instance
+        .files
+        .get("postgresql.conf")
+        .into_iter()
+        .flat_map(|file| &file.0);
+    let text: String = parts
+        .filter_map(|part| {
+            if let FilePart::Text(text) = part {
+                Some(text.as_str())
+            } else {
+                None
+            }
+        })
+        .collect();
+    let unquoted = |value: &str| value.trim_matches('\'').replace("''", "'").replace("\\\\", "\\");
+    text.lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, value)| (name.to_owned(), unquoted(value)))
+        .collect()
 }
 
 fn generation_of(directory: Option<&str>) -> u32 {

@@ -48,6 +48,10 @@ pub enum Edit {
     Slot(NodeAddress, Option<Slot>),
     /// The node's server runs, or does not.
     Power(NodeAddress, Power),
+    /// The node was stopped on request, or is no longer.
+    Held(NodeAddress, bool),
+    /// Nothing is left of the node but its slot on another one.
+    Emptied(NodeAddress, Slot),
     /// The login exists, and is this.
     User(UserAddress, User),
     /// The endpoint leads there.
@@ -92,6 +96,8 @@ impl Edit {
             | Edit::Instance { node, .. }
             | Edit::Role(node, _)
             | Edit::Slot(node, _)
+            | Edit::Held(node, _)
+            | Edit::Emptied(node, _)
             | Edit::Power(node, _) => node.clone().into(),
             Edit::User(user, _) => user.clone().into(),
             Edit::Endpoint(endpoint, _) => endpoint.clone().into(),
@@ -146,6 +152,14 @@ impl State {
             Edit::Role(node, role) => self.node(node).role = Some(role.clone()),
             Edit::Slot(node, slot) => self.node(node).slot.clone_from(slot),
             Edit::Power(node, power) => self.node(node).power = *power,
+            Edit::Held(node, held) => self.node(node).held = *held,
+            Edit::Emptied(node, slot) => {
+                let left = Node {
+                    slot: Some(slot.clone()),
+                    ..Node::default()
+                };
+                self.nodes.insert(node.clone(), left);
+            }
             Edit::User(address, user) => {
                 self.users.insert(address.clone(), user.clone());
             }

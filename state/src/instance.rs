@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::address::EndpointAddress;
 use crate::object::{EngineKind, Listen};
@@ -78,6 +79,16 @@ impl FileText {
         Self(vec![FilePart::Text(text.into())])
     }
 
+    /// Returns a digest of the text, secrets by name: it tells two texts apart without telling a secret.
+    pub fn digest(&self) -> String {
+        let parts = serde_json::to_vec(self).expect("parts of a file are plain data");
+        Sha256::digest(parts)
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
     /// Returns the names of the secrets that the file holds.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretName> {
         self.0.iter().filter_map(|part| match part {
@@ -128,6 +139,9 @@ pub struct TaskSpec {
     /// renames it when all of them have succeeded. A product that exists is complete, and its task is not run again; a
     /// partial one is somebody's unfinished work and is removed first.
     pub product: Option<String>,
+    /// Directories below the home that the product replaces; they are removed once it is complete.
+    #[serde(default)]
+    pub replaces: Vec<String>,
 }
 
 impl TaskSpec {

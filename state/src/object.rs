@@ -83,6 +83,9 @@ pub struct Cluster {
     /// The last proof that replication works; cleared by every change of topology or term.
     #[serde(default)]
     pub verified: Option<Verified>,
+    /// Whether it may not be destroyed. Held here, so that deleting its block does not lift it.
+    #[serde(default)]
+    pub prevent_destroy: bool,
 }
 
 /// Proof that every standby of a topology received and replayed a marker.
@@ -235,6 +238,9 @@ pub struct Node {
     /// Whether its server runs.
     #[serde(default)]
     pub power: Power,
+    /// Whether it was stopped on request: then a server that is down is no drift.
+    #[serde(default)]
+    pub held: bool,
 }
 
 /// A login: `cluster.NAME.user.USER`.

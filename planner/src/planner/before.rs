@@ -42,13 +42,16 @@ fn correct(node: &mut Node, facts: &NodeFacts) {
         node.role = None;
     }
     node.power = match facts.process {
-        ProcessFacts::Down => Power::Stopped,
-        ProcessFacts::Running { .. } => Power::Running,
+        ProcessFacts::Down | ProcessFacts::Frozen { .. } => Power::Stopped,
+        ProcessFacts::Running { .. } | ProcessFacts::Foreign { .. } => Power::Running,
     };
 }
 
 /// A recorded slot that its upstream does not have is not there. One whose upstream is down is believed; where it is
 /// gone, the standby says so when it is started, and the next plan sees it.
+///
+/// A standby that needs log which its upstream no longer has can never stream again, even while its server runs and
+/// answers: its data is worth nothing, and is cloned anew.
 fn correct_slots(state: &mut State, observed: &Observed) {
     for (address, node) in &mut state.nodes {
         let Some(slot) = &node.slot else { continue };
@@ -56,7 +59,19 @@ fn correct_slots(state: &mut State, observed: &Observed) {
             cluster: address.cluster.clone(),
             node: slot.upstream.clone(),
         };
-        if server(observed, &upstream).is_some_and(|server| !server.slots.contains_key(&slot.name)) {
+        let Some(upstream) = server(observed, &upstream) else {
+            continue;
+        };
+        let found = upstream.slots.get(&slot.name);
+        let behind = server(observed, address)
+            .zip(upstream.oldest)
+            .is_some_and(|(standby, oldest)| standby.position < oldest);
+        let lost = found.is_some_and(|slot| slot.wal_status.as_deref() == Some("lost"));
+        if lost || (found.is_none() && behind) {
+            node.data = None;
+            node.role = None;
+        }
+        if lost || found.is_none() {
             node.slot = None;
         }
     }

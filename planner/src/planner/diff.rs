@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use simdb_state::address::Address;
-use simdb_state::object::{Cluster, Data, Election, Endpoint, Network, Node, Origin, Power, Role, State, User};
+use simdb_state::object::{Cluster, Data, Election, Endpoint, Network, Node, Origin, Role, State, User};
 
 use super::intend::{DataGoal, Intended, IntendedCluster, IntendedNode};
 use crate::plan::{Action, AttributeChange, Change, ChangeAction, Shown, Step};
@@ -108,6 +108,7 @@ fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
         replication,
         synchronous_standby_names: names,
         verified: _,
+        prevent_destroy,
     } = cluster;
     let mut attributes = vec![
         value("engine", engine.to_string()),
@@ -115,6 +116,9 @@ fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
         value("network", format!("network.{network}")),
         value("replication", replication.to_string()),
     ];
+    if *prevent_destroy {
+        attributes.push(value("prevent_destroy", true));
+    }
     if !names.is_empty() {
         attributes.push(value("synchronous_standby_names", names.clone()));
     }
@@ -182,6 +186,7 @@ fn node_before(node: &Node) -> Attributes {
         slot,
         role: has,
         power,
+        held: _,
     } = node;
     let mut attributes = has.as_ref().map(role).unwrap_or_default();
     if let Some(listen) = listen {
@@ -210,6 +215,7 @@ fn node_after(node: &IntendedNode) -> Attributes {
         data,
         role: becomes,
         slot,
+        power,
     } = node;
     let mut attributes = role(becomes);
     attributes.push(value("host", listen.host.to_string()));
@@ -229,7 +235,7 @@ fn node_after(node: &IntendedNode) -> Attributes {
         }
     }
     attributes.extend(slot.as_ref().map(|slot| value("slot", slot.name.clone())));
-    attributes.push(value("power", Power::Running.to_string()));
+    attributes.push(value("power", power.to_string()));
     attributes.extend(parameters(declared));
     attributes
 }

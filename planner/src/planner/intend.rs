@@ -6,17 +6,19 @@ use sha2::{Digest, Sha256};
 use simdb_state::address::{EndpointAddress, NodeAddress, UserAddress};
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::{
-    Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, Listen, Network, Origin, Role, Slot, State,
-    Term, User,
+    Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, Listen, Network, Node, Origin, Power, Role,
+    Slot, State, Term, User,
 };
 
 use super::before::{self, next_generation, unrecorded_generation};
+use super::contradiction::contradiction;
+use super::drift::{self, Drift};
 use super::ports::Ports;
-use super::{Inputs, versions};
+use super::{Inputs, Proposal, versions};
 use crate::desired::{ClusterSpec, NodeSpec};
 use crate::diagnostic::Diagnostic;
-use crate::engine::postgresql::instance::{REPLICATION_USER, user};
-use crate::observed::NodeFacts;
+use crate::engine::postgresql::instance::{NodeContext, REPLICATION_USER, Upstream, user};
+use crate::observed::{NodeFacts, Observation};
 
 /// What every object should be.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,8 @@ pub(super) struct Intended {
     pub(super) nodes: BTreeMap<NodeAddress, IntendedNode>,
     pub(super) users: BTreeMap<UserAddress, User>,
     pub(super) endpoints: BTreeMap<EndpointAddress, Endpoint>,
+    /// What the running servers' configurations differ in, where they do.
+    pub(super) drift: BTreeMap<NodeAddress, Drift>,
 }
 
 /// What a cluster should be.
@@ -37,7 +41,7 @@ pub(super) struct IntendedCluster {
     pub(super) topology: String,
 }
 
-/// What a node should be. It should also run.
+/// What a node should be.
 #[derive(Clone, Debug)]
 pub(super) struct IntendedNode {
     pub(super) listen: Listen,
@@ -45,6 +49,7 @@ pub(super) struct IntendedNode {
     pub(super) data: DataGoal,
     pub(super) role: Role,
     pub(super) slot: Option<Slot>,
+    pub(super) power: Power,
 }
 
 /// What should become of a node's data.
@@ -73,6 +78,45 @@ impl Intended {
             cluster: cluster.clone(),
             node: election.primary.clone(),
         })
+    }
+
+    /// Returns the node that leads a cluster, where it is meant to run.
+    pub(super) fn running_primary(&self, cluster: &ClusterName) -> Option<(NodeAddress, &IntendedNode)> {
+        let primary = self.primary(cluster)?;
+        let node = self.nodes.get(&primary).filter(|node| node.power == Power::Running)?;
+        Some((primary, node))
+    }
+
+    /// Returns what the server of a node depends on.
+    pub(super) fn context<'a>(
+        &self,
+        address: &'a NodeAddress,
+        node: &'a IntendedNode,
+        cluster: &IntendedCluster,
+    ) -> NodeContext<'a> {
+        let upstream = match (&node.role, &node.slot) {
+            (Role::Standby { follows }, Some(slot)) => {
+                let address = NodeAddress {
+                    cluster: address.cluster.clone(),
+                    node: follows.clone(),
+                };
+                let listen = self.nodes.get(&address).map(|upstream| upstream.listen);
+                listen.map(|listen| Upstream {
+                    address,
+                    listen,
+                    slot: slot.name.clone(),
+                })
+            }
+            _ => None,
+        };
+        NodeContext {
+            address,
+            version: cluster.cluster.version,
+            listen: node.listen,
+            parameters: &node.parameters,
+            generation: node.data.generation(),
+            upstream,
+        }
     }
 
     /// Returns the nodes of one cluster.
@@ -112,7 +156,26 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State, diagnostics: &mut Vec<D
         .cluster(&mut ports, &mut intended);
         diagnostics.extend(found);
     }
+    intended.drift = drifts(inputs, &intended);
     intended
+}
+
+/// Looks for drift on every node that stays what it is and runs.
+fn drifts(inputs: Inputs<'_>, intended: &Intended) -> BTreeMap<NodeAddress, Drift> {
+    let mut drifts = BTreeMap::new();
+    for (address, observation) in &inputs.observed.nodes {
+        let (Some(facts), Some(node)) = (observation.seen(), intended.nodes.get(address)) else {
+            continue;
+        };
+        let Some(cluster) = intended.clusters.get(&address.cluster) else {
+            continue;
+        };
+        if matches!(node.data, DataGoal::Keep(_)) {
+            let found = drift::drift(&intended.context(address, node, cluster), facts);
+            drifts.extend(found.map(|drift| (address.clone(), drift)));
+        }
+    }
+    drifts
 }
 
 /// One cluster on its way from declaration to intention.
@@ -222,6 +285,14 @@ impl Draft<'_> {
         election: &Election,
     ) -> Result<IntendedNode, Diagnostic> {
         self.same_port(address, spec, listen)?;
+        let old = self.before.nodes.get(address);
+        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
+        if let Some(diagnostic) = old
+            .zip(facts)
+            .and_then(|(old, facts)| contradiction(address, old, facts))
+        {
+            return Err(diagnostic.at(spec.span.clone()));
+        }
         let leads = address.node == election.primary;
         let role = if leads {
             Role::Primary { term: election.term }
@@ -234,7 +305,7 @@ impl Draft<'_> {
             upstream: election.primary.clone(),
             name: address.node.identifier(),
         });
-        let recorded = self.before.nodes.get(address).and_then(|node| node.data.clone());
+        let recorded = old.and_then(|node| node.data.clone());
         let data = match recorded {
             Some(data) => DataGoal::Keep(data),
             None if leads => self.new_data(address)?,
@@ -246,7 +317,17 @@ impl Draft<'_> {
             data,
             role,
             slot,
+            power: self.power(address, old),
         })
+    }
+
+    /// A node runs unless it was stopped on request; a request of now counts more than one of the past.
+    fn power(&self, address: &NodeAddress, old: Option<&Node>) -> Power {
+        match self.inputs.proposal {
+            Some(Proposal::Power { nodes, power }) if nodes.contains(address) => *power,
+            _ if old.is_some_and(|old| old.held) => Power::Stopped,
+            _ => Power::Running,
+        }
     }
 
     fn same_port(&self, address: &NodeAddress, spec: &NodeSpec, listen: Listen) -> Result<(), Diagnostic> {
@@ -337,6 +418,7 @@ impl Draft<'_> {
             replication: self.spec.replication,
             synchronous_standby_names: String::new(),
             verified,
+            prevent_destroy: self.spec.prevent_destroy,
         };
         intended.clusters.insert(
             self.name.clone(),

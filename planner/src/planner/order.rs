@@ -25,6 +25,7 @@ struct Index {
     serves: BTreeMap<NodeAddress, usize>,
     slot: BTreeMap<NodeAddress, usize>,
     data: BTreeMap<NodeAddress, usize>,
+    stop: BTreeMap<NodeAddress, usize>,
     user: BTreeMap<ClusterName, usize>,
     /// Everything in a cluster that makes or changes something.
     builds: BTreeMap<ClusterName, Vec<usize>>,
@@ -56,6 +57,7 @@ impl Index {
             Action::Basebackup { node, .. } => drop(self.data.insert(node.clone(), at)),
             Action::ReplicationUser { user, .. } => drop(self.user.insert(user.cluster.clone(), at)),
             Action::DropNode { node } => drop(self.drop_node.insert(node.clone(), at)),
+            Action::Stop { node } => drop(self.stop.insert(node.clone(), at)),
             Action::DropCluster { .. } => self.drop_clusters.push(at),
             Action::DropEndpoint { endpoint, .. } => {
                 self.drop_endpoints
@@ -100,7 +102,14 @@ impl Rules<'_> {
             Action::ReplicationUser { server, .. } | Action::Slot { server, .. } => {
                 serves(&server.node).into_iter().collect()
             }
+            // Standbys of a cluster that stops receive the primary's last words before they stop too.
+            Action::Stop { node } => self
+                .upstream(node)
+                .and_then(|upstream| index.stop.get(&upstream).copied())
+                .into_iter()
+                .collect(),
             Action::Basebackup { node, .. } => [
+                index.stop.get(node).copied(),
                 index.slot.get(node).copied(),
                 index.user.get(&node.cluster).copied(),
                 self.upstream(node).and_then(|upstream| serves(&upstream)),

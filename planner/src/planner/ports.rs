@@ -8,7 +8,7 @@ use simdb_state::object::{Listen, State};
 
 use crate::desired::{Desired, NodeSpec};
 use crate::diagnostic::Diagnostic;
-use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts};
+use crate::observed::{NodeFacts, Observation, Observed};
 
 /// The range used unless the configuration names one: above the ports of well-known services, below those the kernel
 /// gives to clients (from 32768 on Linux), which could take a node's port while its server is down.
@@ -56,22 +56,20 @@ impl<'a> Ports<'a> {
         spec: &NodeSpec,
         before: &State,
     ) -> Result<Listen, Diagnostic> {
-        let own = self
-            .observed
-            .nodes
-            .get(address)
-            .and_then(Observation::seen)
-            .and_then(own_port);
-        let had = before
+        let seen = self.observed.nodes.get(address).and_then(Observation::seen);
+        let own = seen.and_then(own_port);
+        let recorded = before
             .nodes
             .get(address)
             .and_then(|node| node.listen)
-            .map(|listen| listen.port)
-            .or(own);
+            .map(|listen| listen.port);
+        let had = recorded.or(own);
+        // Whether a node that could not be looked at is the one that listens on its port is not known, either.
+        let unseen = seen.is_none() && before.nodes.get(address).is_some_and(|node| node.role.is_some());
         let at = |port| Listen { host: LOOPBACK, port };
         let wanted = spec.port.or(had);
         match wanted {
-            Some(port) if own == Some(port) => Ok(at(port)),
+            Some(port) if own == Some(port) || (unseen && recorded == Some(port)) => Ok(at(port)),
             Some(port) => match self.observed.platform.busy_ports.get(&port) {
                 None => Ok(at(port)),
                 Some(owner) => Err(taken(address, spec, port, owner)),
@@ -97,10 +95,11 @@ impl<'a> Ports<'a> {
 
 /// The port that a node's running server was started on.
 fn own_port(facts: &NodeFacts) -> Option<u16> {
-    match facts.process {
-        ProcessFacts::Down => None,
-        ProcessFacts::Running { .. } => facts.listen.map(|listen| listen.port),
-    }
+    facts
+        .process
+        .is_alive()
+        .then(|| facts.listen.map(|listen| listen.port))
+        .flatten()
 }
 
 fn taken(address: &NodeAddress, spec: &NodeSpec, port: u16, owner: &str) -> Diagnostic {

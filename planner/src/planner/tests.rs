@@ -42,6 +42,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
         nodes: nodes.iter().map(|name| (name.parse().unwrap(), node())).collect(),
         first: nodes[0].parse().unwrap(),
         primary: None,
+        prevent_destroy: false,
         endpoints: BTreeMap::from([
             ("ro".parse().unwrap(), endpoint(EndpointTarget::Standby)),
             ("rw".parse().unwrap(), endpoint(EndpointTarget::Primary)),
@@ -74,6 +75,7 @@ pub(super) fn plan_for(world: &World, desired: &Desired) -> Planned {
         desired,
         recorded: &world.state,
         observed: &world.observe(),
+        proposal: None,
     })
 }
 
@@ -418,9 +420,14 @@ fn what_could_not_be_looked_at_is_noted_and_changes_nothing() {
         desired: &orders(&["a", "r[0]"]),
         recorded: &world.state,
         observed: &observed,
+        proposal: None,
     });
+    assert_eq!(diagnostics(&planned), "");
     assert!(planned.plan.is_empty());
-    expect![[r#""#]].assert_eq(&planned.plan.notes.join("\n"));
+    expect![[r#"
+        cluster.orders.node.a could not be looked at: did not answer within 2 s.
+        cluster.orders.node.r[0] could not be looked at: did not answer within 2 s."#]]
+    .assert_eq(&planned.plan.notes.join("\n"));
 }
 
 #[test]
@@ -437,4 +444,255 @@ fn a_plan_reads_back_as_it_was_written() {
         serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(),
         plan
     );
+}
+
+fn propose(world: &World, desired: &Desired, nodes: &[&str], power: Power) -> Planned {
+    let nodes = nodes
+        .iter()
+        .map(|node| address(&format!("cluster.orders.node.{node}")))
+        .collect();
+    let proposal = Proposal::Power { nodes, power };
+    plan(Inputs {
+        desired,
+        recorded: &world.state,
+        observed: &world.observe(),
+        proposal: Some(&proposal),
+    })
+}
+
+#[test]
+fn what_is_stopped_on_request_stays_stopped_and_comes_back_in_sync() {
+    let desired = orders(&["a", "r[0]"]);
+    let mut world = created(&["a", "r[0]"]);
+    let stop = propose(&world, &desired, &["a", "r[0]"], Power::Stopped);
+    assert_eq!(diagnostics(&stop), "");
+    expect![[r#"
+        0 stop cluster.orders.node.a after [] downtime
+        1 stop cluster.orders.node.r[0] after [0] restart
+    "#]]
+    .assert_eq(&steps(&stop.plan));
+    world.run(&stop.plan, Cut::Never).unwrap();
+    assert!(world.homes.values().all(|home| home.server.is_none()));
+    assert_second_plan_is_empty(&world, &desired);
+    expect![[r#"
+        cluster.orders.node.a is stopped on request. To start it, run: simdb start orders.a
+        cluster.orders.node.r[0] is stopped on request. To start it, run: simdb start orders.r[0]"#]]
+    .assert_eq(&plan_for(&world, &desired).plan.notes.join("\n"));
+    let start = propose(&world, &desired, &["a", "r[0]"], Power::Running);
+    expect![[r#"
+        0 start cluster.orders.node.a after [] none
+        1 start cluster.orders.node.r[0] after [0] none
+        2 verify-sync cluster.orders after [1] none
+    "#]]
+    .assert_eq(&steps(&start.plan));
+    world.run(&start.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn a_standby_stopped_on_request_is_left_out_of_everything_until_it_is_started() {
+    let mut world = created(&["a", "r[0]", "r[1]"]);
+    let desired = orders(&["a", "r[0]", "r[1]"]);
+    world
+        .run(&propose(&world, &desired, &["r[0]"], Power::Stopped).plan, Cut::Never)
+        .unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+    world.kill(&address("cluster.orders.node.r[1]"));
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 start cluster.orders.node.r[1] after [] none
+        1 verify-sync cluster.orders after [0] none
+    "#]],
+    );
+    // A node that is stopped can be removed like any other.
+    check(
+        &mut world,
+        &orders(&["a", "r[1]"]),
+        &expect![[r#"
+        0 endpoint cluster.orders.endpoint.ro after [] none
+        1 endpoint cluster.orders.endpoint.rw after [] none
+        2 verify-sync cluster.orders after [0 1] none
+        3 drop-node cluster.orders.node.r[0] after [2] none
+        4 drop-slot cluster.orders.node.r[0] after [3] none
+    "#]],
+    );
+}
+
+/// Lets something happen to a created cluster of `a`, `r[0]` and `r[1]`, and expects these steps.
+fn after(happen: impl FnOnce(&mut World), expected: &Expect) {
+    let mut world = created(&["a", "r[0]", "r[1]"]);
+    happen(&mut world);
+    check(&mut world, &orders(&["a", "r[0]", "r[1]"]), expected);
+    let slots: Vec<&String> = world.homes[&address("cluster.orders.node.a")].slots.iter().collect();
+    assert_eq!(slots, ["r_0", "r_1"]);
+}
+
+fn home<'a>(world: &'a mut World, node: &str) -> &'a mut crate::simulate::Home {
+    world
+        .homes
+        .get_mut(&address(&format!("cluster.orders.node.{node}")))
+        .unwrap()
+}
+
+#[test]
+fn a_server_halted_by_a_signal_goes_on() {
+    after(
+        |world| home(world, "r[0]").server.as_mut().unwrap().frozen = true,
+        &expect![[r#"
+            0 start cluster.orders.node.r[0] after [] none
+            1 verify-sync cluster.orders after [0] none
+        "#]],
+    );
+}
+
+#[test]
+fn a_dropped_slot_is_made_again_and_proven() {
+    after(
+        |world| assert!(home(world, "a").slots.remove("r_0")),
+        &expect![[r#"
+        0 slot cluster.orders.node.r[0] after [] none
+        1 verify-sync cluster.orders after [0] none
+    "#]],
+    );
+}
+
+#[test]
+fn a_standby_whose_data_was_removed_is_stopped_and_cloned_again() {
+    after(|world| home(world, "r[0]").data.clear(), &expect![[r#"
+        0 stop cluster.orders.node.r[0] after [] restart
+        1 basebackup cluster.orders.node.r[0] after [0] none
+        2 standby cluster.orders.node.r[0] after [1] none
+        3 verify-sync cluster.orders after [2] none
+    "#]]);
+}
+
+#[test]
+fn an_edited_file_is_written_again_and_read() {
+    let edit = |world: &mut World| home(world, "r[0]").files.get_mut("pg_hba.conf").unwrap().edited = true;
+    after(
+        edit,
+        &expect![[r#"
+        0 configure cluster.orders.node.r[0] after [] reload
+    "#]],
+    );
+}
+
+#[test]
+fn a_setting_that_was_changed_behind_our_back_is_put_back() {
+    let set = |name: &'static str, value: &'static str| {
+        move |world: &mut World| {
+            home(world, "a").configured.insert(name.to_owned(), value.to_owned());
+        }
+    };
+    after(
+        set("work_mem", "64kB"),
+        &expect![[r#"
+        0 configure cluster.orders.node.a after [] downtime
+        1 verify-sync cluster.orders after [0] none
+    "#]],
+    );
+    after(
+        set("max_wal_senders", "5"),
+        &expect![[r#"
+        0 configure cluster.orders.node.a after [] downtime
+        1 verify-sync cluster.orders after [0] none
+    "#]],
+    );
+}
+
+#[test]
+fn foreign_data_and_changed_roles_are_refused_with_an_explanation() {
+    let desired = orders(&["a", "r[0]"]);
+    let mut world = created(&["a", "r[0]"]);
+    home(&mut world, "r[0]")
+        .data
+        .insert(1, simdb_state::lsn::SystemIdentifier(99));
+    refuses(
+        &world,
+        &desired,
+        &expect![[r#"
+        Foreign data: cluster.orders.node.r[0] holds the data of another cluster: its system identifier is 99, and the one on record is 1. simdb neither starts nor removes data that it did not make. Put the node's own data directory back; or, for a standby, move the foreign one away, and the next apply clones it again.
+    "#]],
+    );
+    let mut world = created(&["a", "r[0]"]);
+    home(&mut world, "r[0]").server.as_mut().unwrap().upstream = None;
+    refuses(
+        &world,
+        &desired,
+        &expect![[r#"
+        Role was changed by somebody else: cluster.orders.node.r[0] is a standby on record, and its server takes writes. Somebody promoted it or changed how it starts, and two nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], stop its server and move its data directory away; the next apply clones a standby again.
+    "#]],
+    );
+}
+
+#[test]
+fn a_protected_cluster_is_not_destroyed_even_where_its_block_is_gone() {
+    let mut desired = orders(&["a"]);
+    cluster(&mut desired).prevent_destroy = true;
+    let mut world = World::default();
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 network network.lan after [] none
+        1 primary cluster.orders.node.a after [0] none
+        2 replication-user cluster.orders.user.replicator after [1] none
+        3 endpoint cluster.orders.endpoint.ro after [1] none
+        4 endpoint cluster.orders.endpoint.rw after [1] none
+        5 verify-sync cluster.orders after [2 3 4] none
+    "#]],
+    );
+    refuses(
+        &world,
+        &Desired::default(),
+        &expect![[r#"
+        Cluster is protected: cluster.orders has lifecycle.prevent_destroy set, and the plan would destroy it. To destroy it, set prevent_destroy = false in its lifecycle block, apply, and then remove it.
+    "#]],
+    );
+    check(
+        &mut world,
+        &orders(&["a"]),
+        &expect![[r#"
+        0 verify-sync cluster.orders after [] none
+    "#]],
+    );
+    world
+        .run(&plan_for(&world, &Desired::default()).plan, Cut::Never)
+        .unwrap();
+    assert!(world.homes.is_empty());
+}
+
+#[test]
+fn parameters_are_changed_one_server_after_the_other() {
+    let mut world = created(&["a", "r[0]", "r[1]"]);
+    let mut desired = orders(&["a", "r[0]", "r[1]"]);
+    for node in cluster(&mut desired).nodes.values_mut() {
+        node.parameters.insert("max_connections".to_owned(), "50".to_owned());
+    }
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 configure cluster.orders.node.r[0] after [] restart
+        1 configure cluster.orders.node.r[1] after [0] restart
+        2 configure cluster.orders.node.a after [1] downtime
+        3 verify-sync cluster.orders after [2] none
+    "#]],
+    );
+}
+
+#[test]
+fn a_standby_whose_log_is_gone_is_cloned_again_beside_its_old_data() {
+    let lose = |world: &mut World| {
+        home(world, "a").lost.insert("r_0".to_owned());
+    };
+    after(lose, &expect![[r#"
+        0 slot cluster.orders.node.r[0] after [] none
+        1 stop cluster.orders.node.r[0] after [] restart
+        2 basebackup cluster.orders.node.r[0] after [0 1] none
+        3 standby cluster.orders.node.r[0] after [2] none
+        4 verify-sync cluster.orders after [3] none
+    "#]]);
 }

@@ -70,6 +70,7 @@ fn orders(nodes: &[&str]) -> Desired {
         nodes: nodes.iter().map(|name| (name.parse().unwrap(), node())).collect(),
         first: nodes[0].parse().unwrap(),
         primary: None,
+        prevent_destroy: false,
         endpoints: BTreeMap::new(),
         spans: ClusterSpans {
             cluster: span(),
@@ -95,6 +96,7 @@ fn plan_for(world: &World, desired: &Desired) -> Plan {
         desired,
         recorded: &world.state,
         observed: &world.observe(),
+        proposal: None,
     });
     assert_eq!(planned.diagnostics, []);
     planned.plan

@@ -35,6 +35,7 @@ pub(crate) fn task(version: u16, data: &str) -> TaskSpec {
         files: std::collections::BTreeMap::new(),
         temporary: Vec::new(),
         product: None,
+        replaces: Vec::new(),
     }
 }
 

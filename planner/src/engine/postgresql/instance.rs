@@ -86,6 +86,8 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
     if node.upstream.is_some() {
         files.insert(format!("{data}/standby.signal"), FileText::default());
     }
+    // `ALTER SYSTEM` writes here, and would outrank every setting above; simdb never uses it.
+    files.insert(format!("{data}/postgresql.auto.conf"), FileText::default());
     let arguments = vec![
         Argument::text("-D"),
         Argument::below_home("", &data),
@@ -128,6 +130,7 @@ pub fn initdb(node: &NodeContext<'_>) -> TaskSpec {
         files: BTreeMap::from([("initdb.password".to_owned(), verifier)]),
         temporary: vec!["initdb.password".to_owned()],
         product: Some(product),
+        replaces: Vec::new(),
     }
 }
 
@@ -135,7 +138,7 @@ pub fn initdb(node: &NodeContext<'_>) -> TaskSpec {
 ///
 /// The slot exists already, so that no log is missing between the end of the copy and the standby's first start; the
 /// checkpoint is fast, because a spread one takes minutes on an idle server.
-pub fn basebackup(node: &NodeContext<'_>, upstream: &Upstream) -> TaskSpec {
+pub fn basebackup(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<String>) -> TaskSpec {
     let product = Data::directory(node.generation);
     let partial = TaskSpec::partial(&product);
     let connection = Argument(vec![
@@ -169,5 +172,6 @@ pub fn basebackup(node: &NodeContext<'_>, upstream: &Upstream) -> TaskSpec {
         )]),
         temporary: Vec::new(),
         product: Some(product),
+        replaces,
     }
 }

@@ -1,0 +1,99 @@
+//! What a running server's configuration differs in from what it should be.
+//!
+//! Two things are compared: the files, with what was last written (edited by hand, or written by another version of
+//! simdb), and the settings that the server took from files, with those it should have. The second catches what the
+//! first cannot: a file that was edited, read and put back, `ALTER SYSTEM`, and a restart that is still due.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use simdb_state::name::NodeName;
+
+use crate::engine::postgresql::conf;
+use crate::engine::postgresql::instance::{self, NodeContext};
+use crate::engine::postgresql::settings;
+use crate::observed::{NodeFacts, Observation, ProcessFacts};
+use crate::plan::Impact;
+
+/// What differs. It is not empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Drift {
+    /// Settings by name: what the server has, and what it should have.
+    pub(super) settings: BTreeMap<String, (Option<String>, Option<String>)>,
+    /// Files that do not hold what they should.
+    pub(super) files: BTreeSet<String>,
+    /// Whether the server was started by somebody else.
+    pub(super) foreign: bool,
+    /// Whether it takes a restart to mend it.
+    pub(super) restart: bool,
+}
+
+impl Drift {
+    /// Says what differs, as a fragment that follows "because".
+    pub(super) fn reason(&self, node: &NodeName) -> String {
+        if self.foreign {
+            return format!("somebody started {node}'s server without simdb, with settings of its own");
+        }
+        let settings: Vec<&str> = self.settings.keys().map(String::as_str).collect();
+        let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
+        match (settings.is_empty(), files.is_empty()) {
+            (false, _) => format!("{node} runs with another {}", settings.join(", ")),
+            (true, _) => format!("{} of {node} does not hold what simdb wrote", files.join(", ")),
+        }
+    }
+}
+
+/// Returns what differs on a node that runs; nothing where that is not known.
+pub(super) fn drift(node: &NodeContext<'_>, facts: &NodeFacts) -> Option<Drift> {
+    let mut drift = match facts.process {
+        ProcessFacts::Running { .. } => Drift::default(),
+        ProcessFacts::Foreign { .. } => Drift {
+            foreign: true,
+            restart: true,
+            ..Drift::default()
+        },
+        ProcessFacts::Down | ProcessFacts::Frozen { .. } => return None,
+    };
+    if let (Some(Observation::Seen(server)), false) = (&facts.server, drift.foreign) {
+        drift.settings = different_settings(node.version, &conf::settings(node), &server.configured);
+        drift.restart = drift
+            .settings
+            .keys()
+            .any(|name| settings::impact(node.version, name) == Impact::Restart);
+    }
+    if !drift.foreign {
+        drift.files = different_files(node, facts);
+    }
+    (drift != Drift::default()).then_some(drift)
+}
+
+fn different_settings(
+    version: u16,
+    wanted: &BTreeMap<String, String>,
+    has: &BTreeMap<String, String>,
+) -> BTreeMap<String, (Option<String>, Option<String>)> {
+    let names: BTreeSet<&String> = wanted.keys().chain(has.keys()).collect();
+    let differ = |name: &&String| match (has.get(*name), wanted.get(*name)) {
+        (Some(has), Some(wanted)) => !settings::equal(version, name, has, wanted),
+        // A file may set a value that the server does not count as set, such as an empty one that is the default.
+        (None, Some(wanted)) => !wanted.is_empty(),
+        (Some(_), None) => true,
+        (None, None) => false,
+    };
+    let pair = |name: &String| (name.clone(), (has.get(name).cloned(), wanted.get(name).cloned()));
+    names.into_iter().filter(differ).map(pair).collect()
+}
+
+fn different_files(node: &NodeContext<'_>, facts: &NodeFacts) -> BTreeSet<String> {
+    let instance = instance::server(node);
+    let differs = |name: &String, digest: &str| {
+        facts
+            .files
+            .get(name)
+            .is_none_or(|file| file.edited || file.digest != digest)
+    };
+    let files = instance
+        .files
+        .iter()
+        .filter(|(name, text)| differs(name, &text.digest()));
+    files.map(|(name, _)| name.clone()).collect()
+}

@@ -1,0 +1,336 @@
+//! What becomes of a node: it is made, started, stopped, configured, replaced or dropped.
+
+use std::collections::BTreeMap;
+
+use simdb_state::address::NodeAddress;
+use simdb_state::delta::Edit;
+use simdb_state::object::{Cluster, Data, Node, Power, Role, Slot};
+
+use super::{Draft, Lowering, cleared_by_start, server};
+use crate::engine::postgresql::instance::{self, NodeContext, Upstream, replication_password, superuser_password};
+use crate::engine::postgresql::settings;
+use crate::observed::{NodeFacts, Observation, ProcessFacts};
+use crate::plan::{Action, Impact, Server};
+use crate::planner::diff::pairs;
+use crate::planner::intend::{DataGoal, IntendedCluster, IntendedNode};
+
+impl Lowering<'_> {
+    pub(super) fn node(&mut self, address: &NodeAddress, old: Option<&Node>, new: &IntendedNode) {
+        let Some(cluster) = self.intended.clusters.get(&address.cluster) else {
+            return;
+        };
+        if new.power == Power::Stopped {
+            return self.stop(address, old, new);
+        }
+        let context = self.intended.context(address, new, cluster);
+        match (&new.role, &new.data) {
+            (Role::Primary { .. }, DataGoal::Make { generation, .. }) => {
+                self.primary(address, new, cluster, &context, *generation);
+            }
+            (Role::Primary { .. }, DataGoal::Keep(_)) => self.kept(address, old, new, &context),
+            (Role::Standby { .. }, _) => self.standby(address, old, new, &context),
+        }
+    }
+
+    fn facts(&self, address: &NodeAddress) -> Option<&NodeFacts> {
+        self.observed.nodes.get(address).and_then(Observation::seen)
+    }
+
+    fn primary(
+        &mut self,
+        address: &NodeAddress,
+        new: &IntendedNode,
+        cluster: &IntendedCluster,
+        context: &NodeContext<'_>,
+        generation: u32,
+    ) {
+        let name = &address.cluster;
+        let delta = vec![
+            Edit::Cluster(
+                name.clone(),
+                Cluster {
+                    verified: None,
+                    ..cluster.cluster.clone()
+                },
+            ),
+            Edit::Election(name.clone(), cluster.election.clone()),
+            Edit::Data {
+                node: address.clone(),
+                generation,
+                origin: simdb_state::object::Origin::Initialized,
+            },
+            instance_edit(address, new),
+            Edit::Role(address.clone(), new.role.clone()),
+            Edit::Power(address.clone(), Power::Running),
+        ];
+        let action = Action::Primary {
+            initdb: instance::initdb(context),
+            instance: instance::server(context),
+            server: server(address, new),
+        };
+        let reason = format!("cluster {name} is new, and {} leads it", address.node);
+        // Every node's passfile holds the replication password, so it is made up before the first server starts.
+        let draft = Draft::new(address.clone(), action, reason, delta)
+            .generating(superuser_password(name))
+            .generating(replication_password(name));
+        self.push(draft);
+    }
+
+    fn standby(&mut self, address: &NodeAddress, old: Option<&Node>, new: &IntendedNode, context: &NodeContext<'_>) {
+        let Some(upstream) = &context.upstream else { return };
+        let Some(upstream_node) = self.intended.nodes.get(&upstream.address) else {
+            return;
+        };
+        let upstream_server = server(&upstream.address, upstream_node);
+        let settled = old.is_some_and(|old| old.role.is_some()) && matches!(new.data, DataGoal::Keep(_));
+        if upstream_node.power == Power::Stopped {
+            // Nothing can be copied or streamed from a node that is stopped on request; what runs goes on.
+            if settled {
+                self.kept(address, old, new, context);
+            }
+            return;
+        }
+        if let Some(slot) = new
+            .slot
+            .as_ref()
+            .filter(|slot| old.and_then(|old| old.slot.as_ref()) != Some(*slot))
+        {
+            self.slot(address, slot, settled, &upstream_server);
+        }
+        if settled {
+            return self.kept(address, old, new, context);
+        }
+        if let DataGoal::Make { generation, .. } = &new.data {
+            self.clone_data(address, *generation, context, upstream);
+        }
+        self.start_standby(address, new, context, upstream_server);
+    }
+
+    fn slot(&mut self, address: &NodeAddress, slot: &Slot, settled: bool, upstream: &Server) {
+        let mut delta = vec![Edit::Slot(address.clone(), Some(slot.clone()))];
+        if settled {
+            // It streamed through a slot that is gone: whether it still can is to be proven.
+            delta.push(Edit::Unverified(address.cluster.clone()));
+        }
+        let action = Action::Slot {
+            node: address.clone(),
+            slot: slot.clone(),
+            server: upstream.clone(),
+        };
+        let reason = format!(
+            "{} keeps the log that {} has yet to receive",
+            slot.upstream, address.node
+        );
+        self.push(Draft::new(address.clone(), action, reason, delta));
+    }
+
+    /// Copies the upstream's data. Whatever runs on older data is stopped first, and older data goes once the copy is
+    /// complete and verified.
+    fn clone_data(&mut self, address: &NodeAddress, generation: u32, context: &NodeContext<'_>, upstream: &Upstream) {
+        let facts = self.facts(address);
+        let runs_on_other =
+            facts.is_some_and(|facts| facts.process.is_alive() && !facts.generations.contains(&generation));
+        let older = facts
+            .into_iter()
+            .flat_map(|facts| &facts.generations)
+            .filter(|older| **older != generation);
+        let replaces = older.map(|older| Data::directory(*older)).collect();
+        if runs_on_other {
+            let delta = vec![Edit::Power(address.clone(), Power::Stopped)];
+            let action = Action::Stop { node: address.clone() };
+            let reason = format!("the data {} runs on is replaced", address.node);
+            self.push(Draft::new(address.clone(), action, reason, delta).costing(Impact::Restart));
+        }
+        let task = instance::basebackup(context, upstream, replaces);
+        let origin = simdb_state::object::Origin::Cloned {
+            from: upstream.address.node.clone(),
+        };
+        let delta = vec![Edit::Data {
+            node: address.clone(),
+            generation,
+            origin,
+        }];
+        let action = Action::Basebackup {
+            node: address.clone(),
+            task,
+            data: Data::directory(generation),
+        };
+        let reason = format!(
+            "{} has no copy of {}'s data that it can stream on",
+            address.node, upstream.address.node
+        );
+        self.push(Draft::new(address.clone(), action, reason, delta));
+    }
+
+    fn start_standby(
+        &mut self,
+        address: &NodeAddress,
+        new: &IntendedNode,
+        context: &NodeContext<'_>,
+        upstream: Server,
+    ) {
+        let delta = vec![
+            instance_edit(address, new),
+            Edit::Role(address.clone(), new.role.clone()),
+            Edit::Power(address.clone(), Power::Running),
+            Edit::Held(address.clone(), false),
+            Edit::Unverified(address.cluster.clone()),
+        ];
+        let reason = format!("{} is to stream from {}", address.node, upstream.node.node);
+        let action = Action::Standby {
+            instance: instance::server(context),
+            server: server(address, new),
+            upstream,
+            application_name: address.node.identifier(),
+        };
+        self.push(Draft::new(address.clone(), action, reason, delta));
+    }
+
+    /// A node that keeps its data and role: it may be down, or have other settings than it should.
+    fn kept(&mut self, address: &NodeAddress, old: Option<&Node>, new: &IntendedNode, context: &NodeContext<'_>) {
+        let Some(old) = old else { return };
+        let in_recovery = matches!(new.role, Role::Standby { .. });
+        let (instance, server) = (instance::server(context), server(address, new));
+        let mut delta = vec![
+            instance_edit(address, new),
+            Edit::Power(address.clone(), Power::Running),
+        ];
+        if old.power == Power::Stopped || old.held {
+            delta.push(Edit::Held(address.clone(), false));
+            delta.push(cleared_by_start(address));
+            let reason = start_reason(old, self.facts(address));
+            let action = Action::Start {
+                instance,
+                server,
+                in_recovery,
+            };
+            // It is down already: starting it ends the downtime, it causes none.
+            return self.push(Draft::new(address.clone(), action, reason, delta));
+        }
+        let Some((reason, restart)) = self.configuration(address, old, new, context.version) else {
+            return;
+        };
+        if restart {
+            delta.push(cleared_by_start(address));
+        }
+        let impact = match (restart, in_recovery) {
+            (false, _) => Impact::Reload,
+            (true, true) => Impact::Restart,
+            (true, false) => Impact::Downtime,
+        };
+        let action = Action::Configure {
+            instance,
+            server,
+            restart,
+            in_recovery,
+        };
+        self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
+    }
+
+    /// Returns why a running server is to be configured, and whether that takes a restart.
+    fn configuration(
+        &self,
+        address: &NodeAddress,
+        old: &Node,
+        new: &IntendedNode,
+        version: u16,
+    ) -> Option<(String, bool)> {
+        if let Some(drift) = self.intended.drift.get(address) {
+            return Some((drift.reason(&address.node), drift.restart));
+        }
+        if old.parameters == new.parameters {
+            return None;
+        }
+        let changed: Vec<&String> = changed(&old.parameters, &new.parameters).collect();
+        let restart = changed
+            .iter()
+            .any(|name| settings::impact(version, name) == Impact::Restart);
+        let names: Vec<&str> = changed.iter().map(|name| name.as_str()).collect();
+        Some((format!("the configuration changes {}", names.join(", ")), restart))
+    }
+
+    /// Stops a node that was asked to be stopped.
+    fn stop(&mut self, address: &NodeAddress, old: Option<&Node>, new: &IntendedNode) {
+        let Some(old) = old.filter(|old| old.role.is_some()) else {
+            return;
+        };
+        if old.held && old.power == Power::Stopped {
+            return;
+        }
+        let delta = vec![
+            Edit::Power(address.clone(), Power::Stopped),
+            Edit::Held(address.clone(), true),
+        ];
+        let impact = match (&new.role, old.power) {
+            (_, Power::Stopped) => Impact::None,
+            (Role::Primary { .. }, _) => Impact::Downtime,
+            (Role::Standby { .. }, _) => Impact::Restart,
+        };
+        let action = Action::Stop { node: address.clone() };
+        self.push(Draft::new(address.clone(), action, "it was asked to be stopped", delta).costing(impact));
+    }
+
+    /// A standby's slot outlives it on the node it followed, so the record keeps the slot until that is dropped too.
+    pub(super) fn drop_node(&mut self, address: &NodeAddress, old: Option<&Node>) {
+        let Some(old) = old else { return };
+        let cluster_stays = self.intended.clusters.contains_key(&address.cluster);
+        let upstream = old.slot.as_ref().filter(|_| cluster_stays).and_then(|slot| {
+            let upstream = NodeAddress {
+                cluster: address.cluster.clone(),
+                node: slot.upstream.clone(),
+            };
+            self.intended.nodes.get(&upstream).map(|node| (slot, upstream, node))
+        });
+        let reason = "the configuration no longer declares it";
+        let drop = Edit::Drop(address.clone().into());
+        let emptied = upstream
+            .as_ref()
+            .map(|(slot, ..)| Edit::Emptied(address.clone(), (*slot).clone()));
+        if old.listen.is_some() || self.facts(address).is_some() || emptied.is_none() {
+            // A standby's data is a copy; with the whole cluster, the last one goes.
+            let impact = if old.data.is_some() && !cluster_stays {
+                Impact::DataLoss
+            } else {
+                Impact::None
+            };
+            let delta = vec![emptied.unwrap_or_else(|| drop.clone())];
+            let action = Action::DropNode { node: address.clone() };
+            self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
+        }
+        let Some((slot, upstream, node)) = upstream.filter(|(.., node)| node.power == Power::Running) else {
+            return;
+        };
+        let action = Action::DropSlot {
+            node: address.clone(),
+            slot: slot.clone(),
+            server: server(&upstream, node),
+        };
+        let reason = format!("nobody will read it once {} is gone", address.node);
+        self.push(Draft::new(address.clone(), action, reason, vec![drop]));
+    }
+}
+
+fn start_reason(old: &Node, facts: Option<&NodeFacts>) -> &'static str {
+    match facts.map(|facts| &facts.process) {
+        _ if old.held => "it was asked to be started",
+        Some(ProcessFacts::Frozen { .. }) => "its server was halted by a signal, and is to go on",
+        _ => "its server is down, and starts on the data it has",
+    }
+}
+
+fn instance_edit(address: &NodeAddress, node: &IntendedNode) -> Edit {
+    Edit::Instance {
+        node: address.clone(),
+        listen: node.listen,
+        parameters: node.parameters.clone(),
+    }
+}
+
+fn changed<'a>(
+    old: &'a BTreeMap<String, String>,
+    new: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = &'a String> {
+    pairs(old, new)
+        .filter(|(_, old, new)| old != new)
+        .map(|(name, _, _)| name)
+}
