@@ -346,6 +346,30 @@ async fn a_lock_that_is_held_says_by_whom_since_when_and_for_what() {
 }
 
 #[tokio::test]
+async fn a_writer_takes_its_heartbeat_along() {
+    let mut store = Store::in_memory().await.unwrap();
+    // So long that no beat comes while this waits: a heartbeat would notice by itself that the lock is gone.
+    store.lease = Duration::from_hours(1);
+    let users = || Arc::strong_count(&store.record.backend);
+    for orderly in [true, false] {
+        let writer = lock(&store).await;
+        let id = writer.owner().id.clone();
+        assert_eq!(users(), 2, "the record and the heartbeat");
+        if orderly {
+            writer.unlock().await.unwrap();
+        } else {
+            drop(writer);
+            store.force_unlock(&id).await.expect("a dropped writer leaves its lock");
+        }
+        let deadline = std::time::Instant::now() + Duration::from_mins(2);
+        while users() > 1 {
+            assert!(std::time::Instant::now() < deadline, "the heartbeat goes on");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn secrets_are_read_back_and_never_lie_in_clear() {
     let place = Place::new();
     let store = place.create().await;
@@ -579,7 +603,10 @@ async fn a_killed_process_leaves_a_lock_that_is_taken_over_at_once() {
     assert_eq!(store.snapshot().await.unwrap().unfinished, None, "it goes on");
     child.kill().unwrap();
     child.wait().unwrap();
+    let unfinished = store.snapshot().await.unwrap().unfinished;
+    assert!(unfinished.is_some(), "it is seen before anybody takes the lock");
     let writer = lock(&store).await;
+    assert_eq!(writer.snapshot().unfinished, unfinished);
     let unfinished = writer.snapshot().unfinished.clone().unwrap();
     assert_eq!((unfinished.plan, unfinished.in_doubt), (json!({"left": true}), vec![0]));
 }
