@@ -1,6 +1,7 @@
 //! Where rows are kept: bytes by key, and one lock.
 //!
-//! A backend knows nothing of what it stores. It promises this, and [`crate::conformance`] holds it to it:
+//! A backend knows nothing of what it stores. It promises this, and the module `conformance` (feature `testing`) holds it
+//! to it:
 //!
 //! - **Rows.** [`Backend::list`] shows all its rows as they were at one moment. A [`Version`] says which commit wrote a
 //!   row; versions only grow, also across deletion, so a version seen twice is the same bytes.
@@ -191,6 +192,9 @@ pub enum BackendError {
     /// There is no space left; nothing was written.
     #[error("there is no space left")]
     Full,
+    /// Another process is in the middle of a commit and does not come to its end; nothing was written.
+    #[error("another process is writing it")]
+    Busy,
     /// Something else went wrong.
     #[error("failed to {doing}")]
     Failed {
@@ -223,7 +227,7 @@ impl BackendError {
             }
             BackendError::Newer { .. } => "The file was left as it is. Use the newer simdb that wrote it.",
             BackendError::Truncated { .. } | BackendError::Corrupt(_) => {
-                "The file was left as it is. Put a backup of it in its place, together with no -wal file."
+                "The file was left as it is. Put a backup in its place, and move the -wal and -shm files beside it away."
             }
             BackendError::ReadOnly => {
                 "Reading works, changing does not. Give your user write permission on the file and its directory."
@@ -232,6 +236,9 @@ impl BackendError {
                 "Two machines could write it at once and damage it. Give `path` in the `state` block a place on a local disk."
             }
             BackendError::Full => "The record is as it was. Free some space and run the command again.",
+            BackendError::Busy => {
+                "Run the command again. If it stays so, look for a simdb that was stopped halfway (kill -CONT)."
+            }
             BackendError::Failed { .. } => return None,
         })
     }

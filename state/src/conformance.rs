@@ -27,7 +27,7 @@ pub async fn check_locks(a: Arc<dyn Backend>, b: Arc<dyn Backend>) {
 
 /// Describes an owner for tests: this process.
 pub fn owner(operation: &str) -> Owner {
-    Owner::this_process(operation, Duration::from_secs(60))
+    Owner::this_process(operation, Duration::from_mins(1))
 }
 
 /// Takes a lock that is known to be free.

@@ -105,8 +105,7 @@ impl Place {
             return false;
         }
         match Process::look(self.pid) {
-            None => true,
-            Some(Process { zombie: true, .. }) => true,
+            None | Some(Process { zombie: true, .. }) => true,
             Some(Process { started, .. }) => match (started, self.started) {
                 (Some(found), Some(recorded)) => found != recorded,
                 _ => false,

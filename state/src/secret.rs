@@ -5,6 +5,7 @@
 //! (`~/.config/simdb/keys/<lineage>`), or comes from a passphrase by Argon2id. `meta/key` says which, and holds a sealed
 //! constant that tells a wrong key from damaged data.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -44,16 +45,20 @@ pub struct KeySource {
 impl KeySource {
     /// Takes key files below `$XDG_CONFIG_HOME` or `~/.config`, and the passphrase from `SIMDB_STATE_PASSPHRASE`.
     pub fn from_environment() -> Result<Self, SecretError> {
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let config = match variable("XDG_CONFIG_HOME").map(PathBuf::from) {
+        Self::from_variables(|name| std::env::var_os(name))
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, SecretError> {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let config = match set("XDG_CONFIG_HOME").map(PathBuf::from) {
             // The specification says that a relative path there is to be ignored.
             Some(path) if path.is_absolute() => path,
-            _ => home(variable("HOME").map(PathBuf::from))?.join(".config"),
+            _ => home(set("HOME").map(PathBuf::from))?.join(".config"),
         };
-        let passphrase = std::env::var(PASSPHRASE_VARIABLE).ok();
+        let passphrase = set(PASSPHRASE_VARIABLE).map(|text| text.to_string_lossy().into_owned());
         Ok(Self {
             directory: config.join("simdb/keys"),
-            passphrase: passphrase.filter(|text| !text.is_empty()).map(Sensitive::new),
+            passphrase: passphrase.map(Sensitive::new),
         })
     }
 

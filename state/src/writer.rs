@@ -244,7 +244,7 @@ impl Writer {
         for entry in entries {
             match entry {
                 Entry::Started { step, secrets } => {
-                    self.draft_step(&mut draft, *step, StepRow::Started, Vec::new())?;
+                    self.draft_step(&mut draft, *step, &StepRow::Started, Vec::new())?;
                     for (name, value) in secrets {
                         draft.writes.push(self.record.key().await?.seal_row(name, value));
                     }
@@ -255,12 +255,12 @@ impl Writer {
                     let row = StepRow::Done {
                         outputs: outputs.clone(),
                     };
-                    self.draft_step(&mut draft, *step, row, addresses.into_iter().collect())?;
+                    self.draft_step(&mut draft, *step, &row, addresses.into_iter().collect())?;
                     draft.writes.extend(self.drop_secrets(&delta.0).await?);
                 }
                 Entry::Failed { step, cause } => {
                     let row = StepRow::Failed { cause: cause.clone() };
-                    self.draft_step(&mut draft, *step, row, Vec::new())?;
+                    self.draft_step(&mut draft, *step, &row, Vec::new())?;
                 }
                 Entry::Outputs(values) => self.draft_outputs(&mut draft, values).await?,
             }
@@ -273,7 +273,7 @@ impl Writer {
         &self,
         draft: &mut Draft,
         step: u32,
-        row: StepRow,
+        row: &StepRow,
         addresses: Vec<Address>,
     ) -> Result<(), JournalError> {
         let run = &self.run.as_ref().ok_or(JournalError::NoRun)?.id;
@@ -282,7 +282,7 @@ impl Writer {
             StepRow::Done { .. } => (EventKind::StepDone, Progress::Done),
             StepRow::Failed { .. } => (EventKind::StepFailed, Progress::Failed),
         };
-        draft.writes.push(Write::put(step_key(run, step), encode(&row)));
+        draft.writes.push(Write::put(step_key(run, step), encode(row)));
         draft.moves.push((step, progress));
         draft.events.push(Event {
             addresses,

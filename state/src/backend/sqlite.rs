@@ -119,6 +119,7 @@ async fn blocking<T: Send + 'static>(
 fn failed(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> BackendError {
     move |error| match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => BackendError::Full,
+        Some(ErrorCode::DatabaseBusy) => BackendError::Busy,
         Some(ErrorCode::ReadOnly) => BackendError::ReadOnly,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => BackendError::Corrupt(error.to_string()),
         _ => BackendError::failed(doing)(error),

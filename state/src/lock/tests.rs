@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::backend::memory::MemoryBackend;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn sleeper() -> Child {
     let sleep = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn();
@@ -131,15 +131,15 @@ async fn a_dead_owner_is_taken_over_at_once() {
     let mut child = sleeper();
     let token = hold(&backend, &owner_of(child.id())).await;
     let contender = Owner::this_process("plan", MINUTE);
-    let held = acquire(&backend, &contender, Duration::ZERO)
+    let refused = acquire(&backend, &contender, Duration::ZERO)
         .await
         .unwrap()
         .unwrap_err();
-    assert_eq!(held.owner.operation, "apply");
+    assert_eq!(refused.owner.operation, "apply");
     child.kill().unwrap();
     child.wait().unwrap();
-    let taken = acquire(&backend, &contender, Duration::ZERO).await.unwrap().unwrap();
-    assert!(taken > token);
+    let taken_over = acquire(&backend, &contender, Duration::ZERO).await.unwrap().unwrap();
+    assert!(taken_over > token);
 }
 
 #[tokio::test]

@@ -119,3 +119,29 @@ fn keys_and_passphrases_hide_from_debug() {
     let shown = format!("{:?} {:?}", Key(Zeroizing::new([7; 32])), passphrase("hunter2"));
     assert!(!shown.contains("hunter2") && !shown.contains('7'), "{shown}");
 }
+
+#[test]
+fn keys_are_kept_where_the_environment_says() {
+    let source = |variables: &[(&str, &str)]| {
+        let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
+        KeySource::from_variables(|name| find(name).map(|(_, value)| OsString::from(value))).unwrap()
+    };
+    let directory = |variables: &[(&str, &str)]| source(variables).directory.to_str().unwrap().to_owned();
+    let home = ("HOME", "/home/ana");
+    assert_eq!(directory(&[home]), "/home/ana/.config/simdb/keys");
+    assert_eq!(
+        directory(&[home, ("XDG_CONFIG_HOME", "/etc/ana")]),
+        "/etc/ana/simdb/keys"
+    );
+    assert_eq!(
+        directory(&[home, ("XDG_CONFIG_HOME", "etc")]),
+        "/home/ana/.config/simdb/keys"
+    );
+    assert!(
+        directory(&[]).ends_with("/.config/simdb/keys"),
+        "the user database knows a home"
+    );
+    assert!(source(&[home, (PASSPHRASE_VARIABLE, "")]).passphrase.is_none());
+    let given = source(&[home, (PASSPHRASE_VARIABLE, "x")]).passphrase;
+    assert_eq!(given.unwrap().expose(), "x");
+}

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::address::{NodeAddress, UserAddress};
 use crate::delta::Edit;
+use crate::journal::EventKind::{RunBegan, RunFailed, StepDone, StepFailed, StepStarted};
 use crate::lsn::SystemIdentifier;
 use crate::object::{Cluster, Election, ElectionReason, EngineKind, Network, Origin, ReplicationMode, Term, User};
 
@@ -229,7 +230,6 @@ async fn every_event_is_kept_in_order() {
     writer.finish(RunEnd::Failed).await.unwrap();
     let events = store.events().await.unwrap();
     assert!(events.iter().all(|event| event.run == run && event.at.ends_with('Z')));
-    use crate::journal::EventKind::{RunBegan, RunFailed, StepDone, StepFailed, StepStarted};
     let told: Vec<_> = events.iter().map(|event| (event.kind, event.step)).collect();
     assert_eq!(
         told,
@@ -346,6 +346,30 @@ async fn a_lock_that_is_held_says_by_whom_since_when_and_for_what() {
 }
 
 #[tokio::test]
+async fn a_writer_takes_its_heartbeat_along() {
+    let mut store = Store::in_memory().await.unwrap();
+    // So long that no beat comes while this waits: a heartbeat would notice by itself that the lock is gone.
+    store.lease = Duration::from_hours(1);
+    let users = || Arc::strong_count(&store.record.backend);
+    for orderly in [true, false] {
+        let writer = lock(&store).await;
+        let id = writer.owner().id.clone();
+        assert_eq!(users(), 2, "the record and the heartbeat");
+        if orderly {
+            writer.unlock().await.unwrap();
+        } else {
+            drop(writer);
+            store.force_unlock(&id).await.expect("a dropped writer leaves its lock");
+        }
+        let deadline = std::time::Instant::now() + Duration::from_mins(2);
+        while users() > 1 {
+            assert!(std::time::Instant::now() < deadline, "the heartbeat goes on");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn secrets_are_read_back_and_never_lie_in_clear() {
     let place = Place::new();
     let store = place.create().await;
@@ -451,6 +475,8 @@ async fn what_is_dropped_takes_its_secrets_and_its_election_along() {
     assert_eq!(*writer.state(), store.snapshot().await.unwrap().state);
 }
 
+type Value = (Output, Option<Sensitive<String>>);
+
 #[tokio::test]
 async fn outputs_replace_each_other_and_their_secrets() {
     let store = Store::in_memory().await.unwrap();
@@ -458,7 +484,7 @@ async fn outputs_replace_each_other_and_their_secrets() {
     let plain = |value: u32| (Output::Value(json!(value)), None);
     let sealed = |text: Option<&str>| (Output::Sensitive, text.map(|text| Sensitive::new(text.to_owned())));
     let url = SecretName::output("url");
-    let entry = |values: Vec<(&str, (Output, Option<Sensitive<String>>))>| {
+    let entry = |values: Vec<(&str, Value)>| {
         let named = values.into_iter().map(|(name, value)| (name.to_owned(), value));
         [Entry::Outputs(named.collect())]
     };
@@ -519,7 +545,7 @@ fn place_of_parent() -> Option<(PathBuf, KeySource)> {
 
 /// Adds one network, named for how many there are.
 async fn add_network(store: &Store) {
-    let mut writer = store.lock("apply", Duration::from_secs(120)).await.unwrap();
+    let mut writer = store.lock("apply", Duration::from_mins(2)).await.unwrap();
     let name = format!("n-{}", writer.state().networks.len()).parse().unwrap();
     writer.begin("apply", &json!({}), 1).await.unwrap();
     let made = Edit::Network(name, Network::default());
@@ -564,7 +590,7 @@ async fn a_killed_process_leaves_a_lock_that_is_taken_over_at_once() {
     }
     let place = Place::new();
     let mut child = child(TEST, &place);
-    let deadline = std::time::Instant::now() + Duration::from_secs(120);
+    let deadline = std::time::Instant::now() + Duration::from_mins(2);
     while !place.path().with_extension("ready").exists() {
         assert!(std::time::Instant::now() < deadline && child.try_wait().unwrap().is_none());
         tokio::task::yield_now().await;
@@ -577,7 +603,10 @@ async fn a_killed_process_leaves_a_lock_that_is_taken_over_at_once() {
     assert_eq!(store.snapshot().await.unwrap().unfinished, None, "it goes on");
     child.kill().unwrap();
     child.wait().unwrap();
+    let unfinished = store.snapshot().await.unwrap().unfinished;
+    assert!(unfinished.is_some(), "it is seen before anybody takes the lock");
     let writer = lock(&store).await;
+    assert_eq!(writer.snapshot().unfinished, unfinished);
     let unfinished = writer.snapshot().unfinished.clone().unwrap();
     assert_eq!((unfinished.plan, unfinished.in_doubt), (json!({"left": true}), vec![0]));
 }

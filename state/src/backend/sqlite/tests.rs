@@ -31,6 +31,14 @@ fn patch(path: &Path, at: usize, bytes: &[u8]) {
     fs::write(path, content).unwrap();
 }
 
+/// Copies file and log, which is what a killed process leaves: nothing was closed.
+fn copy_as_killed(path: &Path, directory: &TempDir) -> PathBuf {
+    let copy = directory.path().join("copy.db");
+    fs::copy(path, &copy).unwrap();
+    fs::copy(path.with_extension("db-wal"), copy.with_extension("db-wal")).unwrap();
+    copy
+}
+
 /// Checks that the file is refused, with a way out, and that neither it nor its neighbours change by that.
 async fn refused(path: &Path) -> String {
     let directory = path.parent().unwrap();
@@ -139,7 +147,7 @@ async fn a_file_that_is_cut_off_is_refused() {
         fs::write(&path, &whole[..length]).unwrap();
         let message = refused(&path).await;
         assert!(message.starts_with("it is cut off"), "{length}: {message}");
-        assert!(message.ends_with("Put a backup of it in its place, together with no -wal file."));
+        assert!(message.contains("Put a backup in its place"));
     }
 }
 
@@ -176,6 +184,45 @@ async fn a_read_only_file_is_read_and_not_written() {
     drop(backend);
     assert!(fs::read(&path).unwrap() == before, "the file was touched");
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_read_only_file_is_read_with_what_its_log_holds() {
+    let (directory, path) = new_file().await;
+    let backend = open(&path).await;
+    let token = granted(&backend, None).await;
+    let write = Write::put(Key::new("a"), b"x".to_vec());
+    backend.commit(token, vec![write]).await.unwrap();
+    let copy = copy_as_killed(&path, &directory);
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o400)).unwrap();
+    let row = open(&copy).await.get(&Key::new("a")).await.unwrap();
+    assert_eq!(row.unwrap().bytes, b"x");
+}
+
+#[tokio::test]
+async fn a_newer_format_is_seen_even_if_it_is_still_in_the_log() {
+    let (_directory, path) = new_file().await;
+    let newer = Connection::open(&path).unwrap();
+    newer.pragma_update(None, "user_version", 7).unwrap();
+    let header = fs::read(&path).unwrap();
+    assert_eq!(header[60..64], 1u32.to_be_bytes(), "the file itself is as it was");
+    let error = SqliteBackend::open(&path).await.unwrap_err();
+    assert!(matches!(error, BackendError::Newer { found: 7, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_process_that_stands_still_in_a_commit_is_told_from_damage() {
+    let (_directory, path) = new_file().await;
+    let stopped = Connection::open(&path).unwrap();
+    stopped.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let backend = open(&path).await;
+    backend.connection.lock().unwrap().busy_timeout(Duration::ZERO).unwrap();
+    let error = backend
+        .lock(&crate::conformance::owner("test"), None)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, BackendError::Busy), "{error:?}");
+    assert_eq!(backend.list(&["meta/"]).await.unwrap().len(), 1, "reading goes on");
 }
 
 #[tokio::test]
@@ -219,10 +266,7 @@ async fn what_was_committed_is_there_after_the_process_died() {
         .commit(token, vec![Write::put(Key::new("a"), b"x".to_vec())])
         .await
         .unwrap();
-    // A copy of file and log is what a killed process leaves: nothing was closed.
-    let copy = directory.path().join("copy.db");
-    fs::copy(&path, &copy).unwrap();
-    fs::copy(path.with_extension("db-wal"), copy.with_extension("db-wal")).unwrap();
+    let copy = copy_as_killed(&path, &directory);
     let row = open(&copy).await.get(&Key::new("a")).await.unwrap();
     assert_eq!(row.unwrap().bytes, b"x");
 }
