@@ -560,12 +560,15 @@ fn a_dropped_slot_is_made_again_and_proven() {
 
 #[test]
 fn a_standby_whose_data_was_removed_is_stopped_and_cloned_again() {
-    after(|world| home(world, "r[0]").data.clear(), &expect![[r#"
+    after(
+        |world| home(world, "r[0]").data.clear(),
+        &expect![[r#"
         0 stop cluster.orders.node.r[0] after [] restart
         1 basebackup cluster.orders.node.r[0] after [0] none
         2 standby cluster.orders.node.r[0] after [1] none
         3 verify-sync cluster.orders after [2] none
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -688,11 +691,14 @@ fn a_standby_whose_log_is_gone_is_cloned_again_beside_its_old_data() {
     let lose = |world: &mut World| {
         home(world, "a").lost.insert("r_0".to_owned());
     };
-    after(lose, &expect![[r#"
+    after(
+        lose,
+        &expect![[r#"
         0 slot cluster.orders.node.r[0] after [] none
         1 stop cluster.orders.node.r[0] after [] restart
         2 basebackup cluster.orders.node.r[0] after [0 1] none
         3 standby cluster.orders.node.r[0] after [2] none
         4 verify-sync cluster.orders after [3] none
-    "#]]);
+    "#]],
+    );
 }

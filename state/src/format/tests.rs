@@ -41,6 +41,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
         slot: None,
         role: Some(Role::Primary { term: Term(1) }),
         power: Power::Running,
+        held: false,
     };
     let standby = Node {
         listen: Some(listen(5433)),
@@ -60,6 +61,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
             follows: "a".parse().unwrap(),
         }),
         power: Power::Stopped,
+        held: true,
     };
     let address = |text: &str| text.parse().unwrap();
     BTreeMap::from([
@@ -82,6 +84,7 @@ fn state() -> State {
             term: Term(1),
             marker: Lsn(0x0000_0001_0300_0028),
         }),
+        prevent_destroy: true,
     };
     let election = Election {
         term: Term(1),

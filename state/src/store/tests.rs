@@ -86,6 +86,7 @@ fn cluster() -> Vec<Edit> {
         replication: ReplicationMode::Async,
         synchronous_standby_names: String::new(),
         verified: None,
+        prevent_destroy: false,
     };
     let election = Election {
         term: Term(1),
