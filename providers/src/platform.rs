@@ -136,8 +136,8 @@ pub enum PlatformError {
     /// A command of a task failed.
     #[error("run task \"{task}\" of node \"{node}\": {program} ended with {status}:\n{stderr}")]
     TaskFailed {
-        /// The node.
-        node: NodeAddress,
+        /// The node; boxed, or every result would be as large as this variant.
+        node: Box<NodeAddress>,
         /// The task.
         task: String,
         /// The command that failed.

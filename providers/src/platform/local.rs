@@ -33,11 +33,10 @@ use nix::unistd::{AccessFlags, access};
 use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
 use simdb_state::address::NodeAddress;
 use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec};
-use simdb_state::object::EngineKind;
 use simdb_state::sensitive::Secrets;
 use tokio::sync::Mutex;
 
-use self::binaries::{Found, Versions};
+use self::binaries::{Directories, Found, Versions};
 use self::command::{Program, SETSID, SYSTEM_PATH};
 use self::files::At;
 use self::home::{Home, Presence};
@@ -46,7 +45,7 @@ use self::user::RunAs;
 use super::{Directory, HomeFacts, Platform, PlatformError, StopMode};
 
 /// How long a server may take to stop: with a full cache and a slow disk its last checkpoint takes its time.
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long a server whose data is about to be removed may take to clean up outside of its home.
 const DROP_LIMIT: Duration = Duration::from_secs(5);
@@ -82,7 +81,7 @@ pub struct LocalPlatform {
 
 #[derive(Debug, Default)]
 struct Engines {
-    found: BTreeMap<EngineKind, BTreeMap<u16, PathBuf>>,
+    found: Directories,
     versions: Versions,
 }
 
@@ -126,35 +125,31 @@ impl LocalPlatform {
         found
     }
 
-    /// Finds the program of a command; looks again where it was not found before, as it may have been installed since.
+    /// Finds the program of a command.
     async fn program(&self, home: &Home, command: &Command) -> Result<Program, PlatformError> {
-        let directory = |found: &BTreeMap<EngineKind, BTreeMap<u16, PathBuf>>| {
-            found
-                .get(&command.engine)
-                .and_then(|versions| versions.get(&command.version))
-                .cloned()
-        };
-        let known = directory(&self.engines.lock().await.found);
-        let directory = match known {
-            Some(known) => known,
-            None => {
-                let found = self.search(&home.user).await;
-                directory(&found.engines).ok_or_else(|| PlatformError::EngineMissing {
-                    engine: command.engine,
-                    version: command.version,
-                    searched: found.searched.join(", "),
-                })?
-            }
-        };
         let path = home.path.to_string_lossy();
         Ok(Program {
-            directory,
+            directory: self.programs(home, command).await?,
             name: command.program.clone(),
             arguments: command
                 .arguments
                 .iter()
                 .map(|argument| argument.render(&path))
                 .collect(),
+        })
+    }
+
+    /// Returns where the programs of a command's engine are. What was not found before may have been installed since.
+    async fn programs(&self, home: &Home, command: &Command) -> Result<PathBuf, PlatformError> {
+        let directory = |found: &Directories| found.get(&command.engine)?.get(&command.version).cloned();
+        if let Some(known) = directory(&self.engines.lock().await.found) {
+            return Ok(known);
+        }
+        let found = self.search(&home.user).await;
+        directory(&found.engines).ok_or_else(|| PlatformError::EngineMissing {
+            engine: command.engine,
+            version: command.version,
+            searched: found.searched.join(", "),
         })
     }
 

@@ -53,10 +53,13 @@ pub(super) fn files_of(kind: EngineKind) -> &'static EngineFiles {
         .expect("every kind of engine has a row in ENGINES")
 }
 
+/// The directories of programs, by engine and major version.
+pub(super) type Directories = BTreeMap<EngineKind, BTreeMap<u16, PathBuf>>;
+
 /// What was found, and what stands in the way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Found {
-    pub(super) engines: BTreeMap<EngineKind, BTreeMap<u16, PathBuf>>,
+    pub(super) engines: Directories,
     pub(super) searched: Vec<String>,
     pub(super) problems: Vec<String>,
 }

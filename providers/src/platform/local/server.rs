@@ -214,7 +214,9 @@ pub(super) async fn stop(home: &Home, mode: StopMode, limit: Duration) -> Result
             freeze(home).await;
             let started = Instant::now();
             while let Some(processes) = remaining(home, started, KILL_LIMIT.min(limit))? {
-                processes.iter().for_each(|process| process.signal(Signal::SIGKILL));
+                for process in processes {
+                    process.signal(Signal::SIGKILL);
+                }
                 sleep(POLL).await;
             }
         }
@@ -225,7 +227,9 @@ pub(super) async fn stop(home: &Home, mode: StopMode, limit: Duration) -> Result
 /// Stops the leaders in their tracks, so that nobody is born while the others are counted and killed.
 async fn freeze(home: &Home) {
     let (leaders, _) = everyone(home);
-    leaders.iter().for_each(|leader| leader.signal(Signal::SIGSTOP));
+    for leader in &leaders {
+        leader.signal(Signal::SIGSTOP);
+    }
     let started = Instant::now();
     let moves = |leader: &Process| Process::read(leader.pid).is_some_and(|now| !now.stopped);
     while leaders.iter().any(moves) && started.elapsed() < LEFTOVER_LIMIT {

@@ -31,7 +31,7 @@ const RECORD: &str = "task.json";
 const POLL: Duration = Duration::from_millis(20);
 
 /// How long the lock of a home is waited for.
-const LOCK_LIMIT: Duration = Duration::from_secs(60);
+const LOCK_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long an orphan may go on whose work is not lost: it changes data in place, and half of that is worth nothing.
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(50);
@@ -180,7 +180,7 @@ async fn run_command(home: &Home, task: &TaskSpec, program: &Program, lock: &Fil
     }
     let lines: Vec<&str> = stderr.lines().collect();
     Err(PlatformError::TaskFailed {
-        node: home.node.clone(),
+        node: Box::new(home.node.clone()),
         task: task.name.clone(),
         program: program.name.clone(),
         status: output.status.to_string(),
