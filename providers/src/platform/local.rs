@@ -185,6 +185,38 @@ impl LocalPlatform {
     }
 }
 
+/// Looks for what every machine that can run servers has.
+fn machine_problems() -> Vec<String> {
+    let mut problems = Vec::new();
+    if process::Process::read(std::process::id()).is_none() {
+        problems.push(
+            "Processes are looked for in /proc, and it shows none. Run simdb on Linux with /proc mounted.".into(),
+        );
+    }
+    if !SYSTEM_PATH
+        .split(':')
+        .any(|directory| Path::new(directory).join(SETSID).exists())
+    {
+        problems.push(format!(
+            "The program {SETSID} was not found in {SYSTEM_PATH}. Install util-linux."
+        ));
+    }
+    problems
+}
+
+/// The path of a home is put into configuration files and connection strings as it stands.
+fn path_problem(root: &Path) -> Option<String> {
+    let awkward = |c: char| c.is_control() || matches!(c, '\'' | '"' | '\\');
+    let plain = root.to_str().is_some_and(|path| !path.contains(awkward));
+    (!plain).then(|| {
+        format!(
+            "The path {} has a quote, a backslash, a control character or no valid encoding, which configuration files \
+             of servers cannot hold. Set data_root to another place.",
+            root.display()
+        )
+    })
+}
+
 fn closed_problem(user: &RunAs, root: &Path, directory: &Path) -> String {
     format!(
         "User \"{}\", as whom servers run, cannot enter {}, and data should be kept in {}. Run `chmod o+x {}`, or set \
@@ -203,13 +235,8 @@ impl Platform for LocalPlatform {
             busy_ports: blocking(ports::busy).await,
             ..PlatformFacts::default()
         };
-        if !SYSTEM_PATH
-            .split(':')
-            .any(|directory| Path::new(directory).join(SETSID).exists())
-        {
-            let problem = format!("The program {SETSID} was not found in {SYSTEM_PATH}. Install util-linux.");
-            facts.problems.insert(problem);
-        }
+        facts.problems.extend(machine_problems());
+        facts.problems.extend(path_problem(&self.config.root));
         match &self.user {
             Err(problem) => {
                 facts.problems.insert(problem.clone());
