@@ -59,6 +59,8 @@ pub struct ClusterSpec {
     pub primary: Option<NodeName>,
     /// The endpoints by name.
     pub endpoints: BTreeMap<EndpointName, EndpointSpec>,
+    /// Whether a plan that destroys it is refused.
+    pub prevent_destroy: bool,
     /// Where it is declared.
     pub spans: ClusterSpans,
 }
@@ -81,6 +83,8 @@ pub struct NodeSpec {
     pub port: Option<u16>,
     /// The engine's parameters, the node's over the cluster's. Values are written as a user would write them.
     pub parameters: BTreeMap<String, String>,
+    /// Where each of the parameters is declared.
+    pub parameter_spans: BTreeMap<String, Span>,
     /// Where it is declared.
     pub span: Span,
     /// The `port` attribute.
