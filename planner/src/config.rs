@@ -1,50 +1,58 @@
 //! The configuration language: text in, [`Desired`] and diagnostics out.
+//!
+//! ```text
+//! text ─ parse ─► trees ─ schema ─► variables ─► locals ─► provider, networks, clusters ─► outputs
+//!          └ scan: what people get wrong, where there is no tree
+//! ```
+//!
+//! [`load`] shows the stages in their order. Each takes what the one before made out and adds its diagnostics; what is
+//! said once is not said again by a later stage. Semantics follow HCL2: see `eval`.
+
+mod clusters;
+mod convert;
+mod eval;
+mod format;
+mod functions;
+mod heredoc;
+mod locals;
+mod nodes;
+mod number;
+mod outputs;
+mod parameters;
+mod parse;
+mod provider;
+mod read;
+mod reference;
+mod scan;
+mod schema;
+mod settings;
+mod source;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod token;
+mod value;
+mod variables;
 
 use std::collections::BTreeMap;
 
+use hcl_edit::structure::Block;
+use simdb_state::address::NodeAddress;
 use simdb_state::object::State;
 
 use crate::desired::Desired;
 use crate::diagnostic::{Diagnostic, Span};
 
-/// The files of a configuration, by name.
-#[derive(Clone, Debug, Default)]
-pub struct Source {
-    files: BTreeMap<String, String>,
-}
+use self::outputs::Outputs;
+use self::parse::Piece;
+use self::read::Reader;
+use self::reference::{Names, Table};
 
-/// A place in a file as people count it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in characters, from 1.
-    pub column: usize,
-    /// The byte, from 0.
-    pub byte: usize,
-}
-
-impl Source {
-    /// Adds a file under the name that diagnostics call it by.
-    pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) {
-        self.files.insert(name.into(), text.into());
-    }
-
-    /// Returns the files by name.
-    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files.iter().map(|(name, text)| (name.as_str(), text.as_str()))
-    }
-
-    /// Returns where a span starts and ends; nothing where the file is not one of these.
-    pub fn positions(&self, _span: &Span) -> Option<(Position, Position)> {
-        todo!()
-    }
-
-    /// Returns the text of one line, counted from 1, without its end.
-    pub fn line(&self, _file: &str, _line: usize) -> Option<&str> {
-        todo!()
-    }
-}
+pub use self::format::format;
+pub use self::outputs::OutputValue;
+pub use self::settings::{Settings, check_version, settings};
+pub use self::source::{Position, Source};
+pub use self::variables::{ENVIRONMENT, variable_file};
 
 /// A value for a variable, as it came; the last one given for a name counts.
 #[derive(Clone, Debug)]
@@ -53,19 +61,10 @@ pub struct VariableInput {
     pub name: String,
     /// The value: an expression for a variable that is not a string, else the string itself.
     pub text: String,
-    /// Where it came from, for messages: `environment variable SIMDB_VAR_x`, `the command line`.
+    /// Where it came from, for messages: `environment variable SIMDB_VAR_x` (see [`ENVIRONMENT`]), `the command line`.
     pub origin: String,
     /// Where it stands, for values from files, whose `text` is always an expression.
     pub span: Option<Span>,
-}
-
-/// The `simdb` block: literals only, read even when the rest is broken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Which versions of simdb may use the configuration, as written.
-    pub required_version: Option<(String, Span)>,
-    /// The path of `state "sqlite"`, relative to the configuration's directory; absent, the default.
-    pub state_path: Option<String>,
 }
 
 /// A configuration that was read without an error.
@@ -75,42 +74,162 @@ pub struct Config {
     pub settings: Settings,
     /// What is declared.
     pub desired: Desired,
-}
-
-/// The value of an `output` block.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OutputValue {
-    /// The value; absent where only an apply can tell.
-    pub value: Option<serde_json::Value>,
-    /// Whether it may be shown.
-    pub sensitive: bool,
-    /// The `description` attribute.
-    pub description: Option<String>,
+    outputs: Outputs,
 }
 
 impl Config {
     /// Evaluates the `output` blocks against a record.
-    pub fn outputs(&self, _state: &State) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
-        todo!()
+    pub fn outputs(&self, state: &State) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
+        self.outputs.values(&self.desired, state)
     }
 }
 
-/// Reads the `simdb` block alone, so that `state` and `force-unlock` work on a broken configuration.
-pub fn settings(_source: &Source) -> (Settings, Vec<Diagnostic>) {
-    todo!()
-}
-
-/// Parses a file of variable values (`*.simdbvars.hcl`).
-pub fn variable_file(_name: &str, _text: &str) -> (Vec<VariableInput>, Vec<Diagnostic>) {
-    todo!()
-}
-
 /// Reads a configuration. There is a [`Config`] exactly where no diagnostic is an error.
-pub fn load(_source: &Source, _variables: &[VariableInput]) -> (Option<Config>, Vec<Diagnostic>) {
-    todo!()
+pub fn load(source: &Source, variables: &[VariableInput]) -> (Option<Config>, Vec<Diagnostic>) {
+    let mut pieces = Vec::new();
+    let mut diagnostics = Vec::new();
+    for (name, text) in source.files() {
+        let (parsed, problems) = parse::parse(name, text);
+        pieces.extend(parsed);
+        diagnostics.extend(problems);
+    }
+    // Where a block cannot be read, every reference to it would look wrong.
+    if !diagnostics.is_empty() {
+        return (None, diagnostics);
+    }
+    diagnostics.extend(schema::check(&pieces, source));
+    let blocks = Blocks::new(&pieces);
+    let settings = settings::read(&pieces, &mut diagnostics);
+    let variables = variables::values(&blocks.of("variable"), variables, &mut diagnostics);
+    let locals = blocks
+        .of("locals")
+        .into_iter()
+        .map(|(_, reader)| reader)
+        .collect::<Vec<_>>();
+    let locals = locals::values(&locals, &variables, source, &mut diagnostics);
+    let (desired, outputs) = resolve(&blocks, variables, locals, source, &mut diagnostics);
+    diagnostics.sort_by(|a, b| a.span.cmp(&b.span));
+    let config = Config {
+        settings,
+        desired,
+        outputs,
+    };
+    let is_wrong = diagnostics.iter().any(Diagnostic::is_error);
+    ((!is_wrong).then_some(config), diagnostics)
 }
 
-/// Returns a file in canonical style, or what keeps it from being read.
-pub fn format(_name: &str, _text: &str) -> Result<String, Vec<Diagnostic>> {
-    todo!()
+/// Makes what is desired out of the blocks, and checks the outputs against it.
+fn resolve(
+    blocks: &Blocks<'_>,
+    variables: Table,
+    locals: Table,
+    source: &Source,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> (Desired, Outputs) {
+    let names = Names {
+        variables: Some(&variables),
+        locals: Some(&locals),
+        ..Names::default()
+    };
+    let mut desired = Desired {
+        local: provider::read(&blocks.of("provider"), &names, diagnostics),
+        networks: clusters::networks(&blocks.of("network"), diagnostics),
+        clusters: BTreeMap::new(),
+    };
+    let mut counted = BTreeMap::new();
+    let context = clusters::Context {
+        source,
+        names: &names,
+        networks: &desired.networks,
+    };
+    for (block, reader) in blocks.of("cluster") {
+        if let Some(cluster) = clusters::read(block, reader, &context, diagnostics) {
+            counted.insert(cluster.name.clone(), cluster.counted);
+            desired.clusters.insert(cluster.name, cluster.spec);
+        }
+    }
+    check_ports(&desired, source, diagnostics);
+    let read = |(block, reader)| outputs::read(block, reader, &names, diagnostics);
+    let outputs = blocks.of("output").into_iter().filter_map(read).collect();
+    let outputs = Outputs {
+        blocks: outputs,
+        variables,
+        locals,
+        counted,
+    };
+    // What an output refers to may be missing only because it is wrong.
+    if !diagnostics.iter().any(Diagnostic::is_error) {
+        diagnostics.extend(outputs.values(&desired, &State::default()).1);
+    }
+    (desired, outputs)
+}
+
+/// No two nodes may have the same port.
+fn check_ports(desired: &Desired, source: &Source, diagnostics: &mut Vec<Diagnostic>) {
+    let mut taken: BTreeMap<u16, (NodeAddress, &Span)> = BTreeMap::new();
+    for (cluster, spec) in &desired.clusters {
+        for (node, node_spec) in &spec.nodes {
+            let (Some(port), Some(span)) = (node_spec.port, &node_spec.port_span) else {
+                continue;
+            };
+            let address = NodeAddress {
+                cluster: cluster.clone(),
+                node: node.clone(),
+            };
+            let Some((other, at)) = taken.get(&port) else {
+                taken.insert(port, (address, span));
+                continue;
+            };
+            let detail = if *at == span {
+                format!(
+                    "{other} and {address} would both have port {port}. With a count each node needs its own: port = {port} + \
+                     count.index. Or leave the port out, and a free one is chosen."
+                )
+            } else {
+                format!(
+                    "{address} has port {port}, which {other} has already ({}). Leave the port out, and a free one is chosen.",
+                    source.place(at)
+                )
+            };
+            let diagnostic = Diagnostic::error("Port used twice", detail);
+            let diagnostic = diagnostic.at(span.clone()).within(format!("cluster \"{cluster}\""));
+            // One message for a block with a count, not one for each of its nodes.
+            if diagnostics.last().and_then(|last| last.span.as_ref()) != Some(span) {
+                diagnostics.push(diagnostic);
+            }
+        }
+    }
+}
+
+/// The blocks at the top of all files, by kind.
+struct Blocks<'a> {
+    all: Vec<(&'a Block, &'a source::Place, String)>,
+}
+
+impl<'a> Blocks<'a> {
+    fn new(pieces: &'a [Piece]) -> Self {
+        let of = |piece: &'a Piece| {
+            piece
+                .body
+                .blocks()
+                .map(|block| (block, &piece.place, schema::title(block)))
+        };
+        Self {
+            all: pieces.iter().flat_map(of).collect(),
+        }
+    }
+
+    fn of(&self, kind: &str) -> Vec<(&'a Block, Reader<'_>)> {
+        let of_kind = self.all.iter().filter(|(block, ..)| block.ident.as_str() == kind);
+        of_kind
+            .map(|(block, place, context)| {
+                let reader = Reader {
+                    body: &block.body,
+                    place,
+                    context,
+                };
+                (*block, reader)
+            })
+            .collect()
+    }
 }

@@ -61,6 +61,8 @@ pub struct ClusterSpec {
     pub prevent_destroy: bool,
     /// The endpoints by name.
     pub endpoints: BTreeMap<EndpointName, EndpointSpec>,
+    /// Whether a plan that destroys it is refused.
+    pub prevent_destroy: bool,
     /// Where it is declared.
     pub spans: ClusterSpans,
 }
@@ -83,6 +85,8 @@ pub struct NodeSpec {
     pub port: Option<u16>,
     /// The engine's parameters, the node's over the cluster's. Values are written as a user would write them.
     pub parameters: BTreeMap<String, String>,
+    /// Where each of the parameters is declared.
+    pub parameter_spans: BTreeMap<String, Span>,
     /// Where it is declared.
     pub span: Span,
     /// The `port` attribute.

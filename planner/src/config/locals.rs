@@ -1,0 +1,144 @@
+//! Local values, each evaluated after those it refers to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hcl_edit::expr::TraversalOperator;
+use hcl_edit::structure::Attribute;
+
+use crate::diagnostic::Diagnostic;
+
+use super::read::Reader;
+use super::reference::{self, Names, Table};
+use super::source::Source;
+
+struct Local<'a> {
+    attribute: &'a Attribute,
+    reader: Reader<'a>,
+    refers_to: BTreeSet<String>,
+}
+
+/// Evaluates all local values.
+pub(super) fn values(
+    blocks: &[Reader<'_>],
+    variables: &Table,
+    source: &Source,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Table {
+    let locals = declared(blocks, source, diagnostics);
+    // A name that is not evaluated yet is declared all the same.
+    let mut table: Table = locals.keys().map(|name| ((*name).to_owned(), None)).collect();
+    let (order, cyclic) = order(&locals);
+    for name in order {
+        let local = &locals[name];
+        let names = Names {
+            variables: Some(variables),
+            locals: Some(&table),
+            ..Names::default()
+        };
+        let value = local.reader.evaluate(&local.attribute.value, &names, diagnostics);
+        table.insert(name.to_owned(), value);
+    }
+    if let Some(first) = cyclic.first() {
+        diagnostics.push(cycle(first, &cyclic, &locals));
+    }
+    table
+}
+
+fn declared<'a>(
+    blocks: &[Reader<'a>],
+    source: &Source,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> BTreeMap<&'a str, Local<'a>> {
+    let mut locals: BTreeMap<&str, Local<'_>> = BTreeMap::new();
+    for reader in blocks {
+        for attribute in reader.body.attributes() {
+            let name = attribute.key.as_str();
+            if let Some(first) = locals.get(name) {
+                let first = source.place(&first.reader.span(&first.attribute.key));
+                let detail = format!("local.{name} was already defined at {first}. Keep one of the two.");
+                diagnostics.push(reader.error(reader.span(&attribute.key), "Duplicate local value", detail));
+                continue;
+            }
+            let mut refers_to = BTreeSet::new();
+            reference::for_each(&attribute.value, |root, operators| {
+                if let ("local", Some(TraversalOperator::GetAttr(name))) =
+                    (root.as_str(), operators.first().map(|o| o.value()))
+                {
+                    refers_to.insert(name.to_string());
+                }
+            });
+            let local = Local {
+                attribute,
+                reader: *reader,
+                refers_to,
+            };
+            locals.insert(name, local);
+        }
+    }
+    locals
+}
+
+/// Returns the names so that each comes after those it refers to, and the names that are in or behind a cycle.
+fn order<'a>(locals: &BTreeMap<&'a str, Local<'a>>) -> (Vec<&'a str>, Vec<&'a str>) {
+    let mut waits_for: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut wanted_by: BTreeMap<&str, Vec<&'a str>> = BTreeMap::new();
+    for (name, local) in locals {
+        let known = local
+            .refers_to
+            .iter()
+            .filter(|other| locals.contains_key(other.as_str()));
+        waits_for.insert(name, known.clone().count());
+        for other in known {
+            wanted_by.entry(other).or_default().push(name);
+        }
+    }
+    let mut ready: Vec<&'a str> = locals
+        .keys()
+        .copied()
+        .filter(|name| waits_for[name] == 0)
+        .rev()
+        .collect();
+    let mut order = Vec::new();
+    while let Some(name) = ready.pop() {
+        order.push(name);
+        for waiting in wanted_by.get(name).into_iter().flatten() {
+            let left = waits_for.get_mut(waiting).expect("every name is counted");
+            *left -= 1;
+            if *left == 0 {
+                ready.push(waiting);
+            }
+        }
+    }
+    let cyclic = locals.keys().copied().filter(|name| waits_for[name] > 0).collect();
+    (order, cyclic)
+}
+
+/// Describes the cycle that is reached from a name.
+fn cycle(start: &str, cyclic: &[&str], locals: &BTreeMap<&str, Local<'_>>) -> Diagnostic {
+    let mut path: Vec<&str> = vec![start];
+    let members = loop {
+        let last = path[path.len() - 1];
+        let next = locals[last]
+            .refers_to
+            .iter()
+            .find(|other| cyclic.contains(&other.as_str()));
+        let next = next.expect("what is left over refers to something left over").as_str();
+        if let Some(at) = path.iter().position(|name| *name == next) {
+            break path.split_off(at);
+        }
+        path.push(next);
+    };
+    let shown: Vec<String> = members
+        .iter()
+        .chain([&members[0]])
+        .map(|name| format!("local.{name}"))
+        .collect();
+    let detail = format!(
+        "These local values refer to each other in a circle: {}.",
+        shown.join(" -> ")
+    );
+    let local = &locals[members[0]];
+    local
+        .reader
+        .error(local.reader.span(&local.attribute.key), "Cycle of local values", detail)
+}

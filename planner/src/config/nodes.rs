@@ -1,0 +1,135 @@
+//! `node` blocks, `count` expanded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hcl_edit::structure::Block;
+use simdb_state::name::{NodeBlock, NodeName};
+
+use crate::desired::NodeSpec;
+use crate::diagnostic::{Diagnostic, Span};
+
+use super::clusters::{self, Context};
+use super::parameters::{self, Parameters};
+use super::read::Reader;
+use super::reference::Names;
+
+/// How many nodes one block may make.
+const MAX_COUNT: u32 = 10_000;
+
+/// The nodes of a cluster.
+#[derive(Default)]
+pub(super) struct Nodes {
+    pub(super) specs: BTreeMap<NodeName, NodeSpec>,
+    /// The one declared first.
+    pub(super) first: Option<NodeName>,
+    /// The blocks that have a `count`.
+    pub(super) counted: BTreeSet<String>,
+    /// Whether every block could be read.
+    pub(super) whole: bool,
+}
+
+/// Reads the `node` blocks of a cluster.
+pub(super) fn read(
+    reader: Reader<'_>,
+    header: &Span,
+    shared: &Parameters,
+    context: &Context<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Nodes {
+    let before = diagnostics.len();
+    let mut nodes = Nodes::default();
+    for (block, node) in reader.blocks("node") {
+        if let Some(name) = clusters::name(block, node, diagnostics) {
+            nodes.block(block, &name, node, shared, context, diagnostics);
+        }
+    }
+    nodes.whole = diagnostics.len() == before;
+    if nodes.whole && nodes.specs.is_empty() {
+        let detail = "A cluster needs at least one node. Declare one within it: node \"a\" {}";
+        diagnostics.push(reader.error(header.clone(), "Cluster without nodes", detail));
+    }
+    nodes.collisions(reader, context, diagnostics);
+    nodes
+}
+
+impl Nodes {
+    fn block(
+        &mut self,
+        block: &Block,
+        name: &NodeBlock,
+        node: Reader<'_>,
+        shared: &Parameters,
+        context: &Context<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let names: Vec<(NodeName, Option<usize>)> = if node.attribute("count").is_some() {
+            self.counted.insert(name.to_string());
+            let Some(count) = node.whole("count", (0, MAX_COUNT), context.names, diagnostics) else {
+                return;
+            };
+            let indexed = |index: u32| (NodeName::indexed(name.clone(), index), usize::try_from(index).ok());
+            (0..count.value).map(indexed).collect()
+        } else {
+            vec![(NodeName::single(name.clone()), None)]
+        };
+        let span = node.header(block);
+        let before = diagnostics.len();
+        for (name, index) in names {
+            let names = Names {
+                variables: context.names.variables,
+                locals: context.names.locals,
+                index,
+                ..Names::default()
+            };
+            let spec = spec(node, span.clone(), shared, &names, diagnostics);
+            // What is wrong with one is wrong with all.
+            if diagnostics.len() > before {
+                return;
+            }
+            self.first.get_or_insert_with(|| name.clone());
+            self.specs.insert(name, spec);
+        }
+    }
+
+    /// `r[0]` and `r-0` would be one host, one slot and one directory.
+    fn collisions(&self, reader: Reader<'_>, context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
+        let mut hosts: BTreeMap<String, &NodeName> = BTreeMap::new();
+        for (name, spec) in &self.specs {
+            if let Some(other) = hosts.insert(name.host(), name) {
+                let place = context.source.place(&self.specs[other].span);
+                let detail = format!(
+                    "The nodes {name} and {other} (declared at {place}) would both be called \"{}\" as a host, and \"{}\" as a \
+                     replication slot. Rename one of the blocks.",
+                    name.host(),
+                    name.identifier()
+                );
+                diagnostics.push(reader.error(spec.span.clone(), "Colliding node names", detail));
+            }
+        }
+    }
+}
+
+fn spec(
+    node: Reader<'_>,
+    span: Span,
+    shared: &Parameters,
+    names: &Names<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> NodeSpec {
+    let port = node.whole("port", (1, u16::MAX), names, diagnostics);
+    let own = parameters::read(node, names, diagnostics);
+    let mut spec = NodeSpec {
+        port: port.as_ref().map(|port| port.value),
+        parameters: BTreeMap::new(),
+        parameter_spans: BTreeMap::new(),
+        span,
+        port_span: port.map(|port| port.span),
+    };
+    for (name, (value, span)) in shared.iter().filter(|(name, _)| !own.contains_key(*name)).chain(&own) {
+        if let Some(value) = value {
+            spec.parameters.insert(name.clone(), value.clone());
+            spec.parameter_spans.insert(name.clone(), span.clone());
+        }
+    }
+    spec
+}

@@ -1,0 +1,249 @@
+//! `output` blocks: checked when a configuration is read, evaluated against a record.
+//!
+//! The check is an evaluation too, against clusters whose every attribute is unknown: a name that leads nowhere is
+//! wrong before there is a record.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hcl_edit::expr::Expression;
+use hcl_edit::structure::Block;
+use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::name::{ClusterName, NodeName};
+use simdb_state::object::{Endpoint, EndpointTarget, Role, State};
+
+use crate::desired::{ClusterSpec, Desired};
+use crate::diagnostic::{Diagnostic, Span};
+
+use super::eval;
+use super::number::Number;
+use super::read::Reader;
+use super::reference::{Names, Objects, Table};
+use super::source::Place;
+use super::value::Value;
+
+/// The value of an `output` block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputValue {
+    /// The value; absent where only an apply can tell.
+    pub value: Option<serde_json::Value>,
+    /// Whether it may be shown.
+    pub sensitive: bool,
+    /// The `description` attribute.
+    pub description: Option<String>,
+}
+
+/// The `output` blocks, and what they are evaluated with.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outputs {
+    pub(super) blocks: Vec<Output>,
+    pub(super) variables: Table,
+    pub(super) locals: Table,
+    /// Which node blocks of each cluster have a `count`, and so are lists.
+    pub(super) counted: BTreeMap<ClusterName, BTreeSet<String>>,
+}
+
+/// An `output` block.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    name: String,
+    value: Expression,
+    place: Place,
+    span: Span,
+    sensitive: bool,
+    description: Option<String>,
+}
+
+/// Reads an `output` block.
+pub(super) fn read(
+    block: &Block,
+    reader: Reader<'_>,
+    names: &Names<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Output> {
+    let name = block.labels.first()?;
+    if hcl_edit::Ident::try_new(name.as_str()).is_err() {
+        let detail = "The name of an output starts with a letter and holds letters, digits, \"_\" and \"-\".";
+        diagnostics.push(reader.error(reader.span(name), "Invalid output name", detail));
+    }
+    let value = reader.attribute("value")?;
+    Some(Output {
+        name: name.as_str().to_owned(),
+        value: value.value.clone(),
+        place: reader.place.clone(),
+        span: reader.span(&value.value),
+        sensitive: reader.flag("sensitive", names, diagnostics).unwrap_or(false),
+        description: reader.text("description", names, diagnostics).map(|read| read.value),
+    })
+}
+
+impl Outputs {
+    /// Evaluates the blocks against a record.
+    pub(super) fn values(&self, desired: &Desired, state: &State) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
+        let objects = self.objects(desired, state);
+        let names = Names {
+            variables: Some(&self.variables),
+            locals: Some(&self.locals),
+            objects: Some(&objects),
+            ..Names::default()
+        };
+        let mut values = BTreeMap::new();
+        let mut diagnostics = Vec::new();
+        for output in &self.blocks {
+            let before = diagnostics.len();
+            let value = eval::evaluate(&output.value, &names, &output.place, &mut diagnostics);
+            if let Some(value) = value {
+                if value.has_sensitive() && !output.sensitive {
+                    let detail = "The value depends on a sensitive one, so the output must say so: sensitive = true. Where it is no \
+                                  secret, use nonsensitive().";
+                    let mut diagnostic =
+                        Diagnostic::error("Output refers to sensitive values", detail).at(output.span.clone());
+                    diagnostic.values = eval::values(&output.value, &names, &output.place);
+                    diagnostics.push(diagnostic);
+                }
+                let value = OutputValue {
+                    value: value.to_json(),
+                    sensitive: output.sensitive,
+                    description: output.description.clone(),
+                };
+                values.insert(output.name.clone(), value);
+            }
+            for diagnostic in &mut diagnostics[before..] {
+                diagnostic.context = Some(format!("output \"{}\"", output.name));
+            }
+        }
+        (values, diagnostics)
+    }
+
+    /// Makes what `cluster` and `network` refer to: as far as it is recorded, else unknown.
+    fn objects(&self, desired: &Desired, state: &State) -> Objects {
+        let clusters = desired.clusters.iter().map(|(name, spec)| {
+            let counted = self.counted.get(name);
+            (name.to_string(), cluster(name, spec, counted, state))
+        });
+        let networks = desired.networks.keys().map(|name| {
+            let subnet = state
+                .networks
+                .get(name)
+                .map(|network| optional(network.subnet.as_deref().map(Value::from)));
+            (
+                name.to_string(),
+                object([("name", name.as_str().into()), ("subnet", known(subnet))]),
+            )
+        });
+        Objects {
+            clusters: Value::object(clusters.collect()),
+            networks: Value::object(networks.collect()),
+        }
+    }
+}
+
+fn known(value: Option<Value>) -> Value {
+    value.unwrap_or_else(Value::unknown)
+}
+
+fn optional(value: Option<Value>) -> Value {
+    value.unwrap_or_else(Value::null)
+}
+
+fn object<const N: usize>(attributes: [(&str, Value); N]) -> Value {
+    Value::object(
+        attributes
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    )
+}
+
+fn cluster(name: &ClusterName, spec: &ClusterSpec, counted: Option<&BTreeSet<String>>, state: &State) -> Value {
+    let version = state.clusters.get(name).map(|cluster| cluster.version).or(spec.version);
+    let primary = state
+        .elections
+        .get(name)
+        .map(|election| election.primary.to_string().into());
+    let endpoints = spec.endpoints.iter().map(|(endpoint, declared)| {
+        let address = EndpointAddress {
+            cluster: name.clone(),
+            endpoint: endpoint.clone(),
+        };
+        (
+            endpoint.to_string(),
+            endpoint_value(&address, declared.target, state.endpoints.get(&address)),
+        )
+    });
+    object([
+        ("name", name.as_str().into()),
+        (
+            "version",
+            known(version.map(|version| Number::from(usize::from(version)).into())),
+        ),
+        ("primary", known(primary)),
+        ("network", spec.network.as_str().into()),
+        ("node", nodes(name, spec, counted, state)),
+        ("endpoint", Value::object(endpoints.collect())),
+    ])
+}
+
+fn nodes(cluster: &ClusterName, spec: &ClusterSpec, counted: Option<&BTreeSet<String>>, state: &State) -> Value {
+    let mut lists: BTreeMap<String, Vec<Value>> = counted
+        .into_iter()
+        .flatten()
+        .map(|block| (block.clone(), Vec::new()))
+        .collect();
+    let mut nodes = BTreeMap::new();
+    for node in spec.nodes.keys() {
+        let value = node_value(cluster, node, state);
+        match lists.get_mut(node.block().as_str()) {
+            Some(list) => list.push(value),
+            None => {
+                nodes.insert(node.block().to_string(), value);
+            }
+        }
+    }
+    nodes.extend(lists.into_iter().map(|(block, list)| (block, Value::list(list))));
+    Value::object(nodes)
+}
+
+fn node_value(cluster: &ClusterName, name: &NodeName, state: &State) -> Value {
+    let address = NodeAddress {
+        cluster: cluster.clone(),
+        node: name.clone(),
+    };
+    let node = state.nodes.get(&address);
+    let listen = node.and_then(|node| node.listen);
+    let role = node.and_then(|node| node.role.as_ref()).map(Role::to_string);
+    object([
+        ("name", name.to_string().into()),
+        ("host", known(listen.map(|listen| listen.host.to_string().into()))),
+        (
+            "port",
+            known(listen.map(|listen| Number::from(usize::from(listen.port)).into())),
+        ),
+        ("role", known(role.map(Value::from))),
+    ])
+}
+
+fn endpoint_value(address: &EndpointAddress, target: EndpointTarget, recorded: Option<&Endpoint>) -> Value {
+    let first = recorded.and_then(|endpoint| endpoint.hosts.first());
+    let url = recorded.filter(|endpoint| !endpoint.hosts.is_empty()).map(|endpoint| {
+        let hosts: Vec<String> = endpoint.hosts.iter().map(ToString::to_string).collect();
+        let session = match target {
+            EndpointTarget::Primary => "read-write",
+            EndpointTarget::Standby => "prefer-standby",
+        };
+        format!(
+            "postgresql://{}/postgres?target_session_attrs={session}",
+            hosts.join(",")
+        )
+        .into()
+    });
+    object([
+        ("url", known(url)),
+        ("host", known(first.map(|listen| listen.host.to_string().into()))),
+        (
+            "port",
+            known(first.map(|listen| Number::from(usize::from(listen.port)).into())),
+        ),
+        ("service", format!("{}-{}", address.cluster, address.endpoint).into()),
+        ("target", target.to_string().into()),
+    ])
+}

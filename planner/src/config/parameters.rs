@@ -1,0 +1,163 @@
+//! The `parameters` of an engine: written as PostgreSQL takes them, without those that simdb sets itself.
+
+use std::collections::BTreeMap;
+
+use hcl_edit::expr::{Expression, ObjectKey};
+
+use crate::diagnostic::{Diagnostic, Span};
+
+use super::convert::{self, Type};
+use super::read::Reader;
+use super::reference::Names;
+use super::value::{Kind, Value};
+
+/// Parameters by name; one without a value takes the cluster's away.
+pub(super) type Parameters = BTreeMap<String, (Option<String>, Span)>;
+
+/// Why a group of parameters belongs to simdb.
+struct Reserved {
+    names: &'static [&'static str],
+    reason: &'static str,
+}
+
+static RESERVED: [Reserved; 8] = [
+    Reserved {
+        names: &["port"],
+        reason: "Set the \"port\" of the node instead.",
+    },
+    Reserved {
+        names: &[
+            "listen_addresses",
+            "unix_socket_directories",
+            "unix_socket_group",
+            "unix_socket_permissions",
+        ],
+        reason: "The network of the cluster decides where its servers listen.",
+    },
+    Reserved {
+        names: &[
+            "data_directory",
+            "config_file",
+            "hba_file",
+            "ident_file",
+            "external_pid_file",
+        ],
+        reason: "simdb decides where the files of a node are.",
+    },
+    Reserved {
+        names: &[
+            "synchronous_standby_names",
+            "primary_conninfo",
+            "primary_slot_name",
+            "promote_trigger_file",
+            "recovery_min_apply_delay",
+            "restore_command",
+            "archive_cleanup_command",
+            "recovery_end_command",
+        ],
+        reason: "It follows from the role of each node and from the \"replication\" block, and changes with them.",
+    },
+    Reserved {
+        names: &[
+            "recovery_target",
+            "recovery_target_action",
+            "recovery_target_inclusive",
+            "recovery_target_lsn",
+            "recovery_target_name",
+            "recovery_target_time",
+            "recovery_target_timeline",
+            "recovery_target_xid",
+        ],
+        reason: "A standby always follows its primary to the end; anything else would break the cluster.",
+    },
+    Reserved {
+        names: &[
+            "hot_standby",
+            "wal_level",
+            "max_wal_senders",
+            "max_replication_slots",
+            "wal_log_hints",
+        ],
+        reason: "Replication needs it as simdb sets it, with room for standbys to come, so that adding one restarts nothing.",
+    },
+    Reserved {
+        names: &["wal_retrieve_retry_interval", "cluster_name"],
+        reason: "simdb sets it so that standbys are recognised, and reconnect at once after a role change.",
+    },
+    Reserved {
+        names: &["password_encryption"],
+        reason: "simdb makes SCRAM verifiers, and the servers accept nothing else.",
+    },
+];
+
+fn reserved(name: &str) -> Option<&'static str> {
+    RESERVED
+        .iter()
+        .find(|group| group.names.contains(&name))
+        .map(|group| group.reason)
+}
+
+/// Reads the `parameters` attribute of a block.
+pub(super) fn read(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Parameters {
+    let of = Type::Map(Box::new(Type::Any));
+    let Some(read) = reader.setting("parameters", &of, names, diagnostics) else {
+        return Parameters::new();
+    };
+    let Kind::Object(parts) = &read.value.kind else {
+        return Parameters::new();
+    };
+    let spans = spans(reader);
+    let mut parameters = Parameters::new();
+    for (name, value) in &parts.items {
+        let span = spans.get(name.as_str()).unwrap_or(&read.span).clone();
+        match check_name(name).and_then(|()| text(name, value)) {
+            Ok(text) => {
+                parameters.insert(name.clone(), (text, span));
+            }
+            Err((summary, detail)) => diagnostics.push(reader.error(span, summary, detail)),
+        }
+    }
+    parameters
+}
+
+type Problem = (&'static str, String);
+
+fn check_name(name: &str) -> Result<(), Problem> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.';
+    if name.is_empty() || !name.chars().all(legal) {
+        let detail =
+            format!("The name of a parameter holds lower-case letters, digits, \"_\" and \".\"; {name:?} does not.");
+        return Err(("Invalid parameter name", detail));
+    }
+    match reserved(name) {
+        Some(reason) => Err(("Reserved parameter", format!("simdb sets \"{name}\" itself. {reason}"))),
+        None => Ok(()),
+    }
+}
+
+/// Returns a value as PostgreSQL takes it.
+fn text(name: &str, value: &Value) -> Result<Option<String>, Problem> {
+    let text = match &value.kind {
+        Kind::Null => return Ok(None),
+        Kind::Bool(flag) => if *flag { "on" } else { "off" }.to_owned(),
+        _ => convert::to_text(value).map_err(|why| ("Invalid parameter value", format!("For \"{name}\" {why}.")))?,
+    };
+    if text.contains(char::is_control) {
+        let detail = format!("The value of \"{name}\" holds a line end or another control character.");
+        return Err(("Invalid parameter value", detail));
+    }
+    Ok(Some(text))
+}
+
+/// Returns where each parameter stands, as far as the map is written out.
+fn spans(reader: Reader<'_>) -> BTreeMap<&str, Span> {
+    let Some(Expression::Object(object)) = reader.attribute("parameters").map(|attribute| &attribute.value) else {
+        return BTreeMap::new();
+    };
+    let name = |key| match key {
+        &ObjectKey::Ident(ref name) => Some((name.as_str(), reader.span(name))),
+        ObjectKey::Expression(Expression::String(name)) => Some((name.as_str(), reader.span(name))),
+        ObjectKey::Expression(_) => None,
+    };
+    object.iter().filter_map(|(key, _)| name(key)).collect()
+}

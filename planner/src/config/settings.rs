@@ -1,0 +1,148 @@
+//! The `simdb` block, and which versions of simdb may use a configuration.
+
+use std::cmp::Ordering;
+
+use crate::diagnostic::{Diagnostic, Span};
+
+use super::parse::{Piece, parse};
+use super::read::Reader;
+use super::reference::Names;
+use super::schema;
+use super::source::Source;
+use super::suggest::did_you_mean;
+
+/// The `simdb` block: literals only, read even when the rest is broken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Which versions of simdb may use the configuration, as written.
+    pub required_version: Option<(String, Span)>,
+    /// The path of `state "sqlite"`, relative to the configuration's directory; absent, the default.
+    pub state_path: Option<String>,
+}
+
+/// Reads the `simdb` block alone, so that `state` and `force-unlock` work on a broken configuration.
+pub fn settings(source: &Source) -> (Settings, Vec<Diagnostic>) {
+    let mut pieces = Vec::new();
+    for (name, text) in source.files() {
+        for mut piece in parse(name, text).0 {
+            let kept = piece.body.remove_blocks("simdb");
+            piece.body = kept.into_iter().collect();
+            pieces.push(piece);
+        }
+    }
+    let mut diagnostics = schema::check(&pieces, source);
+    let settings = read(&pieces, &mut diagnostics);
+    (settings, diagnostics)
+}
+
+/// Reads the `simdb` blocks of files that fit the schema.
+pub(super) fn read(pieces: &[Piece], diagnostics: &mut Vec<Diagnostic>) -> Settings {
+    let none = Names::default();
+    let mut settings = Settings::default();
+    for piece in pieces {
+        for block in piece.body.get_blocks("simdb") {
+            let reader = Reader {
+                body: &block.body,
+                place: &piece.place,
+                context: "simdb",
+            };
+            let version = reader.text("required_version", &none, diagnostics);
+            settings.required_version = version.map(|read| (read.value, read.span));
+            for (state, inner) in reader.blocks("state") {
+                let Some(label) = state.labels.first() else { continue };
+                if label.as_str() != "sqlite" {
+                    let hint = did_you_mean(label.as_str(), ["sqlite"]);
+                    let detail = format!(
+                        "State can be kept in \"sqlite\" only, not in \"{}\".{hint}",
+                        label.as_str()
+                    );
+                    diagnostics.push(reader.error(reader.span(label), "Unsupported state backend", detail));
+                }
+                let path = inner.text("path", &none, diagnostics);
+                if let Some(read) = path.as_ref().filter(|read| read.value.is_empty()) {
+                    let detail = "\"path\" must not be empty. Leave it out for the default, .simdb/state.db.";
+                    diagnostics.push(reader.error(read.span.clone(), "Empty value", detail));
+                }
+                settings.state_path = path.map(|read| read.value).filter(|path| !path.is_empty());
+            }
+        }
+    }
+    settings
+}
+
+/// Checks whether a version of simdb may use the configuration; it is an error where it may not.
+pub fn check_version(settings: &Settings, version: &str) -> Option<Diagnostic> {
+    let (required, span) = settings.required_version.as_ref()?;
+    let problem = |summary: &str, detail: String| Diagnostic::error(summary, detail).at(span.clone()).within("simdb");
+    let Some(this) = Version::parse(version) else {
+        return Some(problem(
+            "Unsupported simdb version",
+            format!("{version:?} is not a version."),
+        ));
+    };
+    for constraint in required.split(',') {
+        match holds(constraint.trim(), &this) {
+            Some(true) => {}
+            Some(false) => {
+                let detail = format!(
+                    "This configuration requires simdb {required}, and this is simdb {version}. Use another version of simdb, or \
+                     change \"required_version\" where the configuration works with this one too."
+                );
+                return Some(problem("Unsupported simdb version", detail));
+            }
+            None => {
+                let detail = format!(
+                    "A version constraint is one of =, !=, >, >=, <, <= and ~> followed by a version such as 0.1 or 0.1.2; \
+                     several are separated by commas. {:?} is none.",
+                    constraint.trim()
+                );
+                return Some(problem("Invalid version constraint", detail));
+            }
+        }
+    }
+    None
+}
+
+/// The numbers of a version; missing ones are zero.
+struct Version {
+    numbers: [u64; 3],
+    given: usize,
+}
+
+impl Version {
+    fn parse(text: &str) -> Option<Self> {
+        let release = text.split(['-', '+']).next()?;
+        let mut version = Self {
+            numbers: [0; 3],
+            given: 0,
+        };
+        for part in release.split('.') {
+            *version.numbers.get_mut(version.given)? = part.parse().ok()?;
+            version.given += 1;
+        }
+        Some(version)
+    }
+}
+
+fn holds(constraint: &str, this: &Version) -> Option<bool> {
+    let operator = constraint
+        .find(|c: char| !"=!<>~".contains(c))
+        .unwrap_or(constraint.len());
+    let (operator, version) = constraint.split_at(operator);
+    let version = Version::parse(version.trim())?;
+    let order = this.numbers.cmp(&version.numbers);
+    Some(match operator {
+        "" | "=" => order == Ordering::Equal,
+        "!=" => order != Ordering::Equal,
+        ">" => order == Ordering::Greater,
+        ">=" => order != Ordering::Less,
+        "<" => order == Ordering::Less,
+        "<=" => order != Ordering::Greater,
+        // Only the last number that is given may grow.
+        "~>" => {
+            let fixed = version.given.saturating_sub(1).max(1);
+            order != Ordering::Less && this.numbers[..fixed] == version.numbers[..fixed]
+        }
+        _ => return None,
+    })
+}

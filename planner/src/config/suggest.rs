@@ -1,0 +1,30 @@
+//! "Did you mean".
+
+/// Returns a sentence with the candidate most like a word, to be put after another sentence; empty where none is.
+pub(super) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    closest(word, candidates).map_or_else(String::new, |found| format!(" Did you mean \"{found}\"?"))
+}
+
+fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // A third of the letters may differ: "nmae" is "name", "port" is not "host".
+    let limit = word.chars().count().div_ceil(3);
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Lists the words of a choice: `"a", "b" or "c"`.
+pub(super) fn choice<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let mut quoted: Vec<String> = words.into_iter().map(|word| format!("\"{word}\"")).collect();
+    let Some(last) = quoted.pop() else {
+        return "nothing".to_owned();
+    };
+    if quoted.is_empty() {
+        last
+    } else {
+        format!("{} or {last}", quoted.join(", "))
+    }
+}

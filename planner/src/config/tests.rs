@@ -1,0 +1,163 @@
+//! The language from outside: texts in, what is desired and said out.
+
+mod blocks;
+mod conformance;
+mod evaluation;
+mod formatting;
+mod properties;
+mod syntax;
+
+use expect_test::Expect;
+use simdb_state::object::State;
+
+use super::*;
+
+/// One cluster that is right in every way, to be put around what a test is about.
+const CLUSTER: &str = "network \"lan\" {}\ncluster \"c\" {\n  engine \"postgresql\" {}\n  node \"a\" {}\n}\n";
+
+fn source(text: &str) -> Source {
+    let mut source = Source::default();
+    source.add("main", text);
+    source
+}
+
+fn input(name: &str, text: &str) -> VariableInput {
+    VariableInput {
+        name: name.to_owned(),
+        text: text.to_owned(),
+        origin: "the command line".to_owned(),
+        span: None,
+    }
+}
+
+/// Writes diagnostics one by one: `file:line:column severity summary (in context) | detail | value; value`.
+fn render(source: &Source, diagnostics: &[Diagnostic]) -> String {
+    let mut out = String::new();
+    for diagnostic in diagnostics {
+        let place = diagnostic.span.as_ref().map_or_else(
+            || "-".to_owned(),
+            |span| {
+                let (start, end) = source.positions(span).expect("the span is in a file of the source");
+                let end = if start.line == end.line {
+                    end.column.to_string()
+                } else {
+                    format!("{}:{}", end.line, end.column)
+                };
+                format!("{}:{}:{}-{end}", span.file, start.line, start.column)
+            },
+        );
+        let severity = if diagnostic.is_error() { "error" } else { "warning" };
+        out += &format!("{place} {severity} {}", diagnostic.summary);
+        if let Some(context) = &diagnostic.context {
+            out += &format!(" (in {context})");
+        }
+        out += &format!("\n  {}\n", diagnostic.detail);
+        for value in &diagnostic.values {
+            out += &format!("  - {value}\n");
+        }
+    }
+    out
+}
+
+/// Compares what is said about a text.
+fn check(text: &str, expected: Expect) {
+    check_with(text, &[], expected);
+}
+
+fn check_with(text: &str, inputs: &[VariableInput], expected: Expect) {
+    let source = source(text);
+    let (config, diagnostics) = load(&source, inputs);
+    let wrong = diagnostics.iter().any(Diagnostic::is_error);
+    assert_eq!(
+        config.is_none(),
+        wrong,
+        "there is a configuration exactly where there is no error"
+    );
+    expected.assert_eq(&render(&source, &diagnostics));
+}
+
+fn loaded(text: &str, inputs: &[VariableInput]) -> Config {
+    let source = source(text);
+    let (config, diagnostics) = load(&source, inputs);
+    config.unwrap_or_else(|| panic!("{}", render(&source, &diagnostics)))
+}
+
+/// Compares what a text desires.
+fn check_desired(text: &str, expected: Expect) {
+    expected.assert_eq(&show(&loaded(text, &[]).desired));
+}
+
+fn show(desired: &Desired) -> String {
+    let mut out = String::new();
+    if desired.local != Default::default() {
+        out += &format!("{:?}\n", desired.local);
+    }
+    for name in desired.networks.keys() {
+        out += &format!("network {name}\n");
+    }
+    for (name, cluster) in &desired.clusters {
+        let version = cluster
+            .version
+            .map_or_else(|| "newest".to_owned(), |version| version.to_string());
+        out += &format!(
+            "cluster {name}: {} {version}, {}, in {}",
+            cluster.engine, cluster.replication, cluster.network
+        );
+        out += &format!(", first {}", cluster.first);
+        out += &cluster
+            .primary
+            .as_ref()
+            .map_or_else(String::new, |primary| format!(", primary {primary}"));
+        out += if cluster.prevent_destroy { ", kept\n" } else { "\n" };
+        for (node, spec) in &cluster.nodes {
+            let port = spec.port.map_or_else(String::new, |port| format!(" port {port}"));
+            let parameters: Vec<String> = spec
+                .parameters
+                .iter()
+                .map(|(name, value)| format!(" {name}={value}"))
+                .collect();
+            assert!(
+                spec.parameters.keys().eq(spec.parameter_spans.keys()),
+                "every parameter has its place"
+            );
+            out += &format!("  node {node}{port}{}\n", parameters.concat());
+        }
+        for (endpoint, spec) in &cluster.endpoints {
+            out += &format!("  endpoint {endpoint} -> {}\n", spec.target);
+        }
+    }
+    out
+}
+
+/// Evaluates an expression as the value of an output.
+fn evaluated(expression: &str) -> Result<String, String> {
+    let text = format!("output \"it\" {{\n  sensitive = true\n  value = {expression}\n}}\n");
+    let source = source(&text);
+    let (config, diagnostics) = load(&source, &[]);
+    let Some(config) = config else {
+        return Err(render(&source, &diagnostics));
+    };
+    let (values, _) = config.outputs(&State::default());
+    Ok(values["it"]
+        .value
+        .as_ref()
+        .map_or_else(|| "unknown".to_owned(), ToString::to_string))
+}
+
+/// Compares the values of expressions, one per line; of a problem the summary and detail count.
+fn check_values(expressions: &[&str], expected: Expect) {
+    let mut out = String::new();
+    for expression in expressions {
+        let shown = evaluated(expression).unwrap_or_else(|problem| {
+            let mut lines = problem.lines();
+            let summary = lines
+                .next()
+                .and_then(|line| line.split_once(" error "))
+                .map_or("", |(_, summary)| summary);
+            let summary = summary.replace(" (in output \"it\")", "");
+            format!("! {summary}: {}", lines.next().unwrap_or_default().trim())
+        });
+        out += &format!("{expression} -> {shown}\n");
+    }
+    expected.assert_eq(&out);
+}

@@ -1,0 +1,113 @@
+//! Terraform's answers beside ours, where they are at hand. What differs is listed, so that a regression fails the test
+//! and so does an improvement.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+
+use super::*;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the answers are files; the planner itself reads none"
+)]
+fn read(path: &Path) -> Option<String> {
+    std::fs::read_to_string(path).ok()
+}
+
+fn answers() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate is in a workspace");
+    let shared = |root: &Path| root.parent().map(|parent| parent.join("shared/conformance"));
+    shared(workspace).expect("the workspace is in a directory")
+}
+
+/// Compares the expressions of a file; the known gaps are those that must differ.
+fn compare(file: &str, quoted: bool, gaps: &[&str]) {
+    let Some(lines) = read(&answers().join(file)) else {
+        println!("skipped: {file} is not beside the workspace");
+        return;
+    };
+    let (mut agree, mut unexpected) = (0, Vec::new());
+    for line in lines.lines() {
+        let [expression, kind, answer] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{line:?} has three columns");
+        };
+        let expression = if quoted {
+            serde_json::from_str(expression).unwrap()
+        } else {
+            expression.to_owned()
+        };
+        if kind.starts_with("skip") {
+            continue;
+        }
+        let ours = evaluated(&expression);
+        let same = match (&ours, kind) {
+            (Ok(ours), "ok") if answer.starts_with('[') => {
+                let wanted: Json = serde_json::from_str(answer).unwrap();
+                let ours: Json = serde_json::from_str(ours).unwrap_or(Json::Null);
+                equal(&ours, &wanted[0])
+            }
+            // The answer is hidden, as it is sensitive.
+            (Ok(_), "ok") => true,
+            (Err(_), "err") => true,
+            _ => false,
+        };
+        agree += usize::from(same);
+        if same == gaps.contains(&expression.as_str()) {
+            unexpected.push(format!("{expression} -> {ours:?}, Terraform: {answer}"));
+        }
+    }
+    println!("{file}: {agree} agree, {} known gaps", gaps.len());
+    assert!(unexpected.is_empty(), "{}", unexpected.join("\n"));
+    assert!(agree > 50, "{agree} agree");
+}
+
+fn equal(a: &Json, b: &Json) -> bool {
+    match (a, b) {
+        (Json::Number(a), Json::Number(b)) => a.as_f64() == b.as_f64(),
+        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
+        (Json::Object(a), Json::Object(b)) => {
+            a.len() == b.len()
+                && a.iter()
+                    .all(|(key, value)| b.get(key).is_some_and(|other| equal(value, other)))
+        }
+        _ => a == b,
+    }
+}
+
+#[test]
+fn expressions_have_the_values_that_terraform_gives_them() {
+    compare("expressions.tsv", true, &[]);
+}
+
+#[test]
+fn functions_have_the_results_that_terraform_gives_them() {
+    compare("functions.tsv", false, &[]);
+}
+
+#[test]
+fn files_are_formatted_as_terraform_does() {
+    let directory = answers().join("fmt");
+    let gaps: [&str; 0] = [];
+    let (mut agree, mut unexpected) = (0, Vec::new());
+    for number in 0..100 {
+        let name = format!("{number:03}");
+        let path = |kind| directory.join(format!("{name}.{kind}.hcl"));
+        let (Some(input), Some(want)) = (read(&path("in")), read(&path("want"))) else {
+            continue;
+        };
+        let ours = format("main", &input);
+        let same = ours.as_ref() == Ok(&want);
+        agree += usize::from(same);
+        if same == gaps.contains(&name.as_str()) {
+            unexpected.push(format!("{name}: {ours:?}\n{want:?}"));
+        }
+    }
+    if agree == 0 {
+        println!("skipped: {} is not beside the workspace", directory.display());
+    }
+    println!("fmt: {agree} agree");
+    assert!(unexpected.is_empty(), "{}", unexpected.join("\n"));
+}

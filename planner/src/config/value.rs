@@ -1,0 +1,272 @@
+//! Values of expressions.
+//!
+//! A value is shared, not copied: cloning one costs the same whatever is in it. Any value, at any depth, may be
+//! unknown (only an apply can tell) or sensitive (it must not be shown); what is made from such a value is so too.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use simdb_state::sensitive::REDACTED;
+
+use super::number::Number;
+
+/// How deep values nest at most: they are compared, printed and dropped by recursion.
+pub(super) const MAX_DEPTH: u16 = 100;
+
+/// A value, and whether it must not be shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Value {
+    /// What it is.
+    pub(super) kind: Kind,
+    /// Whether it must not be shown; parts of it may be sensitive all the same.
+    pub(super) sensitive: bool,
+}
+
+/// What a value is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Kind {
+    /// Nothing.
+    Null,
+    /// Only an apply can tell.
+    Unknown,
+    /// True or false.
+    Bool(bool),
+    /// A number.
+    Number(Number),
+    /// A text.
+    String(Arc<str>),
+    /// Lists and tuples.
+    List(Arc<Parts<Vec<Value>>>),
+    /// Distinct values in order.
+    Set(Arc<Parts<Vec<Value>>>),
+    /// Maps and objects.
+    Object(Arc<Parts<BTreeMap<String, Value>>>),
+}
+
+/// The parts of a value, with what would else take a walk through them.
+#[derive(Debug, PartialEq)]
+pub(super) struct Parts<T> {
+    /// The parts.
+    pub(super) items: T,
+    /// Whether any is sensitive, at any depth.
+    sensitive: bool,
+    /// Whether any is unknown, at any depth.
+    unknown: bool,
+    /// How many levels of parts there are.
+    depth: u16,
+}
+
+/// What a collection tells of its parts.
+#[derive(Clone, Copy, Default)]
+struct Inside {
+    sensitive: bool,
+    unknown: bool,
+    depth: u16,
+}
+
+impl Inside {
+    fn of<'a>(values: impl Iterator<Item = &'a Value>) -> Self {
+        values.fold(Self::default(), |inside, value| {
+            let (sensitive, unknown, depth) = match &value.kind {
+                Kind::Unknown => (false, true, 0),
+                Kind::List(parts) | Kind::Set(parts) => (parts.sensitive, parts.unknown, parts.depth),
+                Kind::Object(parts) => (parts.sensitive, parts.unknown, parts.depth),
+                Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => (false, false, 0),
+            };
+            Self {
+                sensitive: inside.sensitive || value.sensitive || sensitive,
+                unknown: inside.unknown || unknown,
+                depth: inside.depth.max(depth.saturating_add(1)),
+            }
+        })
+    }
+
+    fn around<T>(self, items: T) -> Arc<Parts<T>> {
+        Arc::new(Parts {
+            items,
+            sensitive: self.sensitive,
+            unknown: self.unknown,
+            depth: self.depth,
+        })
+    }
+}
+
+impl From<Kind> for Value {
+    fn from(kind: Kind) -> Self {
+        Self { kind, sensitive: false }
+    }
+}
+
+impl From<Number> for Value {
+    fn from(number: Number) -> Self {
+        Kind::Number(number).into()
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Kind::Bool(value).into()
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Kind::String(text.into()).into()
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Kind::String(text.into()).into()
+    }
+}
+
+impl Value {
+    pub(super) fn null() -> Self {
+        Kind::Null.into()
+    }
+
+    pub(super) fn unknown() -> Self {
+        Kind::Unknown.into()
+    }
+
+    pub(super) fn list(items: Vec<Value>) -> Self {
+        Kind::List(Inside::of(items.iter()).around(items)).into()
+    }
+
+    /// Makes a set: the items in order, each once.
+    pub(super) fn set(mut items: Vec<Value>) -> Self {
+        items.sort_by_cached_key(Value::sort_key);
+        items.dedup();
+        Kind::Set(Inside::of(items.iter()).around(items)).into()
+    }
+
+    pub(super) fn object(items: BTreeMap<String, Value>) -> Self {
+        Kind::Object(Inside::of(items.values()).around(items)).into()
+    }
+
+    /// Makes the value sensitive where the flag says so.
+    #[must_use]
+    pub(super) fn marked(mut self, sensitive: bool) -> Self {
+        self.sensitive |= sensitive;
+        self
+    }
+
+    /// Returns whether the value, or any part of it, is sensitive.
+    pub(super) fn has_sensitive(&self) -> bool {
+        self.sensitive
+            || match &self.kind {
+                Kind::List(parts) | Kind::Set(parts) => parts.sensitive,
+                Kind::Object(parts) => parts.sensitive,
+                Kind::Null | Kind::Unknown | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => false,
+            }
+    }
+
+    /// Returns whether the value, or any part of it, is unknown.
+    pub(super) fn has_unknown(&self) -> bool {
+        match &self.kind {
+            Kind::Unknown => true,
+            Kind::List(parts) | Kind::Set(parts) => parts.unknown,
+            Kind::Object(parts) => parts.unknown,
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => false,
+        }
+    }
+
+    /// Returns how many levels of parts the value has.
+    pub(super) fn depth(&self) -> u16 {
+        match &self.kind {
+            Kind::List(parts) | Kind::Set(parts) => parts.depth,
+            Kind::Object(parts) => parts.depth,
+            Kind::Null | Kind::Unknown | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => 0,
+        }
+    }
+
+    pub(super) fn is_unknown(&self) -> bool {
+        self.kind == Kind::Unknown
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        self.kind == Kind::Null
+    }
+
+    /// Returns the value without any sensitive mark in it.
+    pub(super) fn revealed(&self) -> Value {
+        if !self.has_sensitive() {
+            return self.clone();
+        }
+        match &self.kind {
+            Kind::List(parts) => Value::list(parts.items.iter().map(Value::revealed).collect()),
+            Kind::Set(parts) => Value::set(parts.items.iter().map(Value::revealed).collect()),
+            Kind::Object(parts) => Value::object(
+                parts
+                    .items
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.revealed()))
+                    .collect(),
+            ),
+            kind => kind.clone().into(),
+        }
+    }
+
+    /// Names the kind of value for a sentence: `a number`.
+    pub(super) fn kind_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Null => "null",
+            Kind::Unknown => "a value known only after apply",
+            Kind::Bool(_) => "a bool",
+            Kind::Number(_) => "a number",
+            Kind::String(_) => "a string",
+            Kind::List(_) => "a list",
+            Kind::Set(_) => "a set",
+            Kind::Object(_) => "an object",
+        }
+    }
+
+    /// Shows the value in a sentence: what it is where that is short, else its kind and size. A secret stays one.
+    pub(super) fn describe(&self) -> String {
+        let count = |length: usize, what: &str| format!("with {length} {what}{}", if length == 1 { "" } else { "s" });
+        if self.sensitive {
+            return REDACTED.to_owned();
+        }
+        match &self.kind {
+            Kind::Unknown => "known only after apply".to_owned(),
+            Kind::String(text) if text.chars().count() > 60 => "a long string".to_owned(),
+            Kind::List(parts) => format!("a list {}", count(parts.items.len(), "element")),
+            Kind::Set(parts) => format!("a set {}", count(parts.items.len(), "element")),
+            Kind::Object(parts) => format!("an object {}", count(parts.items.len(), "attribute")),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => self.sort_key(),
+        }
+    }
+
+    /// Returns the value as JSON; nothing where any part is unknown.
+    pub(super) fn to_json(&self) -> Option<serde_json::Value> {
+        use serde_json::Value as Json;
+        Some(match &self.kind {
+            Kind::Null => Json::Null,
+            Kind::Unknown => return None,
+            Kind::Bool(value) => Json::Bool(*value),
+            Kind::Number(number) => serde_json::from_str(&number.to_string()).expect("a decimal number is JSON"),
+            Kind::String(text) => Json::String(text.to_string()),
+            Kind::List(parts) | Kind::Set(parts) => {
+                Json::Array(parts.items.iter().map(Value::to_json).collect::<Option<_>>()?)
+            }
+            Kind::Object(parts) => Json::Object(
+                parts
+                    .items
+                    .iter()
+                    .map(|(key, value)| Some((key.clone(), value.to_json()?)))
+                    .collect::<Option<_>>()?,
+            ),
+        })
+    }
+
+    /// Writes the value so that equal values are equal texts and texts sort as people expect: primitives as JSON.
+    pub(super) fn sort_key(&self) -> String {
+        match &self.kind {
+            Kind::Number(number) => number.to_string(),
+            _ => self
+                .to_json()
+                .map_or_else(|| "unknown".to_owned(), |json| json.to_string()),
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! Input variables: their types, where their values come from, and the rules that check them.
+
+use std::collections::BTreeMap;
+
+use hcl_edit::expr::{Expression, ObjectKey};
+use hcl_edit::parser::parse_expr;
+use hcl_edit::structure::Block;
+
+use crate::diagnostic::{Diagnostic, Span};
+
+use super::VariableInput;
+use super::convert::{self, Attribute, Type};
+use super::eval;
+use super::heredoc;
+use super::parse::{parse, syntax_error};
+use super::read::Reader;
+use super::reference::{Names, Table};
+use super::source::Place;
+use super::suggest::did_you_mean;
+use super::value::Value;
+
+/// How the origin of a value from the environment starts. Such a value may be meant for another configuration, so it is
+/// no mistake where no variable of its name is declared.
+pub const ENVIRONMENT: &str = "environment variable";
+
+/// A declared variable.
+struct Variable<'a> {
+    name: &'a str,
+    block: Reader<'a>,
+    header: Span,
+    of: Option<Type>,
+    default: Option<Value>,
+    sensitive: bool,
+    nullable: bool,
+}
+
+/// Parses a file of variable values (`*.simdbvars.hcl`).
+pub fn variable_file(name: &str, text: &str) -> (Vec<VariableInput>, Vec<Diagnostic>) {
+    let (pieces, mut diagnostics) = parse(name, text);
+    let mut inputs = Vec::new();
+    for piece in &pieces {
+        for block in piece.body.blocks() {
+            let detail = "A file of variable values holds only attributes, NAME = VALUE.";
+            let mut diagnostic = Diagnostic::error("Unexpected block", detail);
+            diagnostic.span = piece.place.of(&block.ident);
+            diagnostics.push(diagnostic);
+        }
+        for attribute in piece.body.attributes() {
+            let span = piece.place.of(&attribute.value);
+            inputs.extend(span.map(|span| VariableInput {
+                name: attribute.key.to_string(),
+                text: text[span.start..span.end].to_owned(),
+                origin: name.to_owned(),
+                span: Some(span),
+            }));
+        }
+    }
+    (inputs, diagnostics)
+}
+
+/// Gives every declared variable its value.
+pub(super) fn values(
+    blocks: &[(&Block, Reader<'_>)],
+    inputs: &[VariableInput],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Table {
+    let declared: Vec<Variable<'_>> = blocks
+        .iter()
+        .filter_map(|(block, reader)| declare(block, *reader, diagnostics))
+        .collect();
+    let mut given: BTreeMap<&str, &VariableInput> = BTreeMap::new();
+    for input in inputs {
+        // Where a name is given again, the later value counts.
+        given.insert(&input.name, input);
+    }
+    let mut table = Table::new();
+    for variable in &declared {
+        let input = given.remove(variable.name);
+        table.insert(variable.name.to_owned(), variable.value(input, diagnostics));
+    }
+    for input in given.values() {
+        diagnostics.extend(undeclared(input, &declared));
+    }
+    for variable in &declared {
+        let input = inputs.iter().rfind(|input| input.name == variable.name);
+        if !variable.validate(&table, input, diagnostics) {
+            table.insert(variable.name.to_owned(), None);
+        }
+    }
+    table
+}
+
+fn undeclared(input: &VariableInput, declared: &[Variable<'_>]) -> Option<Diagnostic> {
+    if input.origin.starts_with(ENVIRONMENT) {
+        return None;
+    }
+    let name = &input.name;
+    let hint = did_you_mean(name, declared.iter().map(|variable| variable.name));
+    let detail = format!(
+        "A variable named \"{name}\" is given by {}, but the configuration does not declare it. Declare it with a block: \
+         variable \"{name}\" {{}}.{hint}",
+        input.origin
+    );
+    // A file may be shared between configurations; an argument is meant for this one.
+    Some(match &input.span {
+        Some(span) => Diagnostic::warning("Value for undeclared variable", detail).at(span.clone()),
+        None => Diagnostic::error("Value for undeclared variable", detail),
+    })
+}
+
+fn declare<'a>(block: &'a Block, reader: Reader<'a>, diagnostics: &mut Vec<Diagnostic>) -> Option<Variable<'a>> {
+    let name = block.labels.first()?.as_str();
+    let header = reader.header(block);
+    if hcl_edit::Ident::try_new(name).is_err() {
+        let detail = "The name of a variable starts with a letter and holds letters, digits, \"_\" and \"-\".";
+        diagnostics.push(reader.error(header.clone(), "Invalid variable name", detail));
+        return None;
+    }
+    let none = Names::default();
+    let of = match reader
+        .attribute("type")
+        .map(|attribute| read_type(&attribute.value, reader.place))
+    {
+        None => None,
+        Some(Ok(of)) => Some(of),
+        Some(Err(diagnostic)) => {
+            diagnostics.push(diagnostic.within(reader.context));
+            Some(Type::Any)
+        }
+    };
+    let default = reader.attribute("default").and_then(|attribute| {
+        let value = reader.evaluate(&attribute.value, &none, diagnostics)?;
+        let converted = convert::convert(&value, of.as_ref().unwrap_or(&Type::Any));
+        converted
+            .map_err(|why| {
+                let detail = format!("The default does not fit the type of the variable: {why}.");
+                let span = reader.span(&attribute.value);
+                diagnostics.push(reader.error(span, "Invalid default value for variable", detail));
+            })
+            .ok()
+            // A wrong default is not a missing one.
+            .or(Some(Value::unknown()))
+    });
+    reader.text("description", &none, diagnostics);
+    Some(Variable {
+        name,
+        block: reader,
+        header,
+        of,
+        default,
+        sensitive: reader.flag("sensitive", &none, diagnostics).unwrap_or(false),
+        nullable: reader.flag("nullable", &none, diagnostics).unwrap_or(true),
+    })
+}
+
+impl Variable<'_> {
+    fn value(&self, input: Option<&VariableInput>, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
+        let value = match input {
+            Some(input) => self.given(input, diagnostics)?,
+            None => self.default.clone().or_else(|| {
+                let name = self.name;
+                let detail = format!(
+                    "The variable \"{name}\" has no default, so it needs a value: -var '{name}=...', the environment \
+                     variable SIMDB_VAR_{name}, or a line in simdb.simdbvars.hcl."
+                );
+                diagnostics.push(
+                    self.block
+                        .error(self.header.clone(), "No value for required variable", detail),
+                );
+                None
+            })?,
+        };
+        // The default was wrong, which has been said.
+        if value.is_unknown() {
+            return None;
+        }
+        if value.is_null() && !self.nullable {
+            if let Some(default) = self.default.as_ref().filter(|default| !default.is_null()) {
+                return Some(default.clone().marked(self.sensitive));
+            }
+            let detail = format!(
+                "The variable \"{}\" must not be null: it says nullable = false.",
+                self.name
+            );
+            diagnostics.push(
+                self.block
+                    .error(self.header.clone(), "Required variable not set", detail),
+            );
+            return None;
+        }
+        Some(value.marked(self.sensitive))
+    }
+
+    /// Reads the value that an argument, the environment or a file gives.
+    fn given(&self, input: &VariableInput, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
+        let literal = input.span.is_none() && matches!(self.of, None | Some(Type::String));
+        let value = if literal {
+            Value::from(input.text.as_str())
+        } else {
+            let before = diagnostics.len();
+            let value = expression(input, diagnostics);
+            for diagnostic in &mut diagnostics[before..] {
+                diagnostic
+                    .values
+                    .push(format!("var.{} is given by {}", self.name, input.origin));
+            }
+            value?
+        };
+        let converted = convert::convert(&value, self.of.as_ref().unwrap_or(&Type::Any));
+        converted
+            .map_err(|why| {
+                let detail = format!(
+                    "The value for \"{}\" from {} is not suitable: {why}.",
+                    self.name, input.origin
+                );
+                let span = input.span.clone().unwrap_or_else(|| self.header.clone());
+                diagnostics.push(self.block.error(span, "Invalid value for variable", detail));
+            })
+            .ok()
+    }
+
+    /// Checks the value against the variable's rules. Returns whether it keeps them.
+    fn validate(&self, table: &Table, input: Option<&VariableInput>, diagnostics: &mut Vec<Diagnostic>) -> bool {
+        let Some(Some(value)) = table.get(self.name) else {
+            return true;
+        };
+        let names = Names {
+            variables: Some(table),
+            ..Names::default()
+        };
+        let mut keeps = true;
+        for (_, rule) in self.block.blocks("validation") {
+            let (Some(condition), Some(message)) = (rule.attribute("condition"), rule.attribute("error_message"))
+            else {
+                continue;
+            };
+            let Some(result) = rule.evaluate(&condition.value, &names, diagnostics) else {
+                continue;
+            };
+            let holds = convert::to_bool(&result);
+            if holds == Ok(true) {
+                continue;
+            }
+            let text = match holds {
+                Err(why) => format!("The condition of the rule has no answer: {why}."),
+                Ok(_) => rule
+                    .evaluate(&message.value, &names, diagnostics)
+                    .filter(|message| !message.has_sensitive())
+                    .and_then(|message| convert::to_text(&message).ok())
+                    .unwrap_or_else(|| "The value breaks a rule of the variable.".to_owned()),
+            };
+            keeps = false;
+            let span = input
+                .and_then(|input| input.span.clone())
+                .unwrap_or_else(|| rule.span(&condition.value));
+            let mut diagnostic = self.block.error(span, "Invalid value for variable", text);
+            diagnostic.values = eval::values(&condition.value, &names, rule.place);
+            let own = format!("var.{} is {}", self.name, value.describe());
+            if diagnostic.values.is_empty() {
+                diagnostic.values.push(own);
+            }
+            diagnostics.push(diagnostic);
+        }
+        keeps
+    }
+}
+
+/// Evaluates a value that is written as an expression.
+fn expression(input: &VariableInput, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
+    let place = match &input.span {
+        Some(span) => Place::new(&span.file, span.start),
+        None => Place::nowhere(),
+    };
+    match parse_expr(&input.text) {
+        Ok(mut expression) => {
+            heredoc::mend_expression(&mut expression, &input.text);
+            eval::evaluate(&expression, &Names::default(), &place, diagnostics)
+        }
+        Err(error) => {
+            let mut diagnostic = syntax_error(&error, &input.text, &place);
+            diagnostic.summary = "Invalid value for variable".to_owned();
+            diagnostic
+                .detail
+                .push_str(" Inside a list or an object, text stands in double quotes.");
+            diagnostics.push(diagnostic);
+            None
+        }
+    }
+}
+
+/// Reads a type constraint.
+fn read_type(expression: &Expression, place: &Place) -> Result<Type, Diagnostic> {
+    let wrong = |at: &Expression, detail: String| {
+        let mut diagnostic = Diagnostic::error("Invalid type specification", detail);
+        diagnostic.span = place.of(at);
+        diagnostic
+    };
+    match expression {
+        Expression::Variable(name) => match name.as_str() {
+            "any" => Ok(Type::Any),
+            "string" => Ok(Type::String),
+            "number" => Ok(Type::Number),
+            "bool" => Ok(Type::Bool),
+            "list" | "set" => Ok(Type::List(Box::new(Type::Any))),
+            "map" => Ok(Type::Map(Box::new(Type::Any))),
+            other => {
+                let hint = did_you_mean(
+                    other,
+                    [
+                        "any", "string", "number", "bool", "list", "set", "map", "object", "tuple",
+                    ],
+                );
+                let detail = format!(
+                    "\"{other}\" is no type. The types are string, number, bool, any, list(...), set(...), map(...), \
+                     tuple([...]) and object({{...}}).{hint}"
+                );
+                Err(wrong(expression, detail))
+            }
+        },
+        Expression::String(name) => Err(wrong(
+            expression,
+            format!("A type is written without quotes: type = {}.", name.value()),
+        )),
+        Expression::FuncCall(call) if !call.name.is_namespaced() && call.args.len() == 1 => {
+            let argument = call.args.get(0).unwrap_or(expression);
+            let inner = || read_type(argument, place).map(Box::new);
+            match (call.name.name.as_str(), argument) {
+                ("list", _) => Ok(Type::List(inner()?)),
+                ("set", _) => Ok(Type::Set(inner()?)),
+                ("map", _) => Ok(Type::Map(inner()?)),
+                ("tuple", Expression::Array(items)) => Ok(Type::Tuple(
+                    items
+                        .iter()
+                        .map(|item| read_type(item, place))
+                        .collect::<Result<_, _>>()?,
+                )),
+                ("object", Expression::Object(attributes)) => read_object(attributes, place),
+                (other, _) => Err(wrong(
+                    expression,
+                    format!("\"{other}(...)\" is no type with such an argument."),
+                )),
+            }
+        }
+        _ => Err(wrong(
+            expression,
+            "A type is a name such as string, or a call such as list(string).".to_owned(),
+        )),
+    }
+}
+
+fn read_object(attributes: &hcl_edit::expr::Object, place: &Place) -> Result<Type, Diagnostic> {
+    let mut read = BTreeMap::new();
+    for (key, value) in attributes {
+        let name = match key {
+            ObjectKey::Ident(name) => name.to_string(),
+            ObjectKey::Expression(Expression::String(name)) => name.value().clone(),
+            ObjectKey::Expression(other) => {
+                let mut diagnostic =
+                    Diagnostic::error("Invalid type specification", "An attribute's name is a plain word.");
+                diagnostic.span = place.of(other);
+                return Err(diagnostic);
+            }
+        };
+        read.insert(name, read_attribute(value.expr(), place)?);
+    }
+    Ok(Type::Object(read))
+}
+
+/// Reads the type of an object's attribute, which may be `optional(type, default)`.
+fn read_attribute(expression: &Expression, place: &Place) -> Result<Attribute, Diagnostic> {
+    let Expression::FuncCall(call) = expression else {
+        return Ok(Attribute {
+            of: read_type(expression, place)?,
+            default: None,
+        });
+    };
+    if call.name.name.as_str() != "optional" || call.args.is_empty() || call.args.len() > 2 {
+        return Ok(Attribute {
+            of: read_type(expression, place)?,
+            default: None,
+        });
+    }
+    let of = read_type(call.args.get(0).unwrap_or(expression), place)?;
+    let Some(default) = call.args.get(1) else {
+        return Ok(Attribute {
+            of,
+            default: Some(Value::null()),
+        });
+    };
+    let mut diagnostics = Vec::new();
+    let value = eval::evaluate(default, &Names::default(), place, &mut diagnostics);
+    if let Some(problem) = diagnostics.into_iter().next() {
+        return Err(problem);
+    }
+    let value = convert::convert(&value.unwrap_or_else(Value::null), &of).map_err(|why| {
+        let mut diagnostic = Diagnostic::error(
+            "Invalid default value",
+            format!("The default does not fit its type: {why}."),
+        );
+        diagnostic.span = place.of(default);
+        diagnostic
+    })?;
+    Ok(Attribute {
+        of,
+        default: Some(value),
+    })
+}
