@@ -1,0 +1,37 @@
+# `make demo` and `make test` install what is missing (tests/support/setup.sh) and do the rest.
+
+SHELL := /bin/sh
+# Where the toolchain is after a first `make setup`.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+# cargo-nextest bounds how many real servers run at once; without it the same tests run under cargo test.
+NEXTEST := $(shell PATH="$(PATH)" cargo nextest --version >/dev/null 2>&1 && echo yes)
+
+.PHONY: demo test lint fmt clean setup
+
+demo: setup  ## A primary and two standbys: made, written, read, removed.
+	cargo build --locked -p simdb
+	PATH="$(TARGET)/debug:$$PATH" examples/local-postgres/demo.sh
+
+test: setup  ## All tests, those on real servers included.
+	cargo build --locked -p simdb
+ifeq ($(NEXTEST),yes)
+	cargo nextest run --locked --workspace --all-features
+	cargo test --locked --workspace --all-features --doc
+else
+	RUST_TEST_THREADS=2 cargo test --locked --workspace --all-features
+endif
+
+lint: setup  ## Format, lints, and what is in the tree twice.
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	cargo tree --locked --workspace --duplicates --depth 0
+
+fmt: setup
+	cargo fmt --all
+
+clean:
+	cargo clean
+
+setup:
+	@tests/support/setup.sh

@@ -1,0 +1,91 @@
+#!/bin/sh
+# Installs what building and testing need and this machine lacks. Does nothing, quickly, where nothing is missing.
+#
+# That is a C compiler, PostgreSQL's programs (no running server) and the Rust toolchain. A toolchain that it installs is
+# in ${CARGO_HOME:-~/.cargo}/bin, which the Makefile puts on the PATH.
+set -eu
+
+say() { echo "setup: $*" >&2; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# Any version will do, in Debian's place or on the PATH.
+has_postgresql() {
+    for directory in /usr/lib/postgresql/*/bin $(echo "$PATH" | tr : ' '); do
+        [ -x "$directory/postgres" ] && [ -x "$directory/pg_basebackup" ] && return
+    done
+    return 1
+}
+
+missing_packages() {
+    # SQLite is compiled from source, and rustup comes over the network.
+    command -v cc >/dev/null || echo build-essential
+    command -v curl >/dev/null || echo curl
+    [ -s /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+    has_postgresql || echo postgresql
+}
+
+install_packages() {
+    command -v apt-get >/dev/null || {
+        say "please install with this system's package manager: $*"
+        exit 1
+    }
+    case " $* " in
+    *" postgresql "*) forbid_debians_cluster ;;
+    esac
+    say "installing $*"
+    as_root apt-get update -q >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null >&2
+}
+
+# Debian's packages would make a cluster of their own and start it; simdb needs the programs alone. A machine that has
+# decided for itself is left as it is.
+forbid_debians_cluster() {
+    grep -qs '^[^#]*create_main_cluster' /etc/postgresql-common/createcluster.conf \
+        /etc/postgresql-common/createcluster.d/*.conf && return
+    say "no cluster of Debian's own: /etc/postgresql-common/createcluster.d/simdb.conf"
+    as_root mkdir -p /etc/postgresql-common/createcluster.d
+    echo 'create_main_cluster = false' |
+        as_root tee /etc/postgresql-common/createcluster.d/simdb.conf >/dev/null
+}
+
+# The oldest Rust that builds this workspace, as Cargo.toml says.
+wanted_rust() {
+    sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$(dirname "$0")/../../Cargo.toml"
+}
+
+rust_is_new_enough() {
+    command -v cargo >/dev/null || return 1
+    found=$(cargo --version 2>/dev/null | cut -d' ' -f2) && [ -n "$found" ] &&
+        [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n1)" = "$wanted" ]
+}
+
+install_rust() {
+    # Debian's cargo may be older than what is needed; rustup has every version.
+    if ! command -v rustup >/dev/null; then
+        if apt-cache show rustup >/dev/null 2>&1; then
+            install_packages rustup
+        else
+            say "installing rustup into ${CARGO_HOME:-$HOME/.cargo}"
+            curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+                sh -s -- -y --no-modify-path --default-toolchain none >&2
+        fi
+    fi
+    say "installing the stable Rust toolchain"
+    rustup toolchain install stable --profile minimal --component rustfmt --component clippy >&2
+    rustup default stable >&2
+}
+
+packages=$(missing_packages)
+# shellcheck disable=SC2086 # one word per package
+[ -z "$packages" ] || install_packages $packages
+
+wanted=$(wanted_rust)
+PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+rust_is_new_enough || install_rust
+rust_is_new_enough || {
+    say "cargo $wanted or newer is needed and could not be installed"
+    exit 1
+}
