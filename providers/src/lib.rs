@@ -1,5 +1,7 @@
 //! Effects: what the planner wrote down is done here, and what is there is looked at.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod effects;
 pub mod event;
 pub mod executor;

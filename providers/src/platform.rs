@@ -3,14 +3,16 @@
 pub mod local;
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{fmt, io};
 
 use async_trait::async_trait;
 use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
 use simdb_state::address::NodeAddress;
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
-use simdb_state::object::Listen;
-use simdb_state::sensitive::Secrets;
+use simdb_state::object::{EngineKind, Listen};
+use simdb_state::sensitive::{SecretName, Secrets};
 use thiserror::Error;
 
 /// What is in a node's home.
@@ -35,7 +37,135 @@ pub enum StopMode {
 
 /// Why a platform could not do what it was asked.
 #[derive(Debug, Error)]
-pub enum PlatformError {}
+pub enum PlatformError {
+    /// The platform cannot be used as it is; the sentence says what to do.
+    #[error("use the platform: {0}")]
+    Unusable(String),
+    /// The operating system refused.
+    #[error("{doing} {path:?}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// With which file, directory or program.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// Something stands where a node's home belongs, and it was not made by this project.
+    #[error("use {path:?} as the home of node \"{node}\": {reason}; move it away, or set another data_root")]
+    ForeignHome {
+        /// The node.
+        node: NodeAddress,
+        /// Where its home belongs.
+        path: PathBuf,
+        /// What tells that it is not ours.
+        reason: String,
+    },
+    /// No installation of an engine's version was found.
+    #[error("find the programs of {engine} {version}: looked in {searched}; install them, or name their directory")]
+    EngineMissing {
+        /// The engine.
+        engine: EngineKind,
+        /// Its major version.
+        version: u16,
+        /// Where programs were looked for.
+        searched: String,
+    },
+    /// A file needs a secret that was not handed over.
+    #[error("write file \"{file}\" of node \"{node}\": secret \"{secret}\" is not at hand")]
+    SecretMissing {
+        /// The node.
+        node: NodeAddress,
+        /// The file.
+        file: String,
+        /// The secret.
+        secret: SecretName,
+    },
+    /// A server cannot start without its data.
+    #[error("start the server of node \"{node}\": its data directory {path:?} does not exist")]
+    DataMissing {
+        /// The node.
+        node: NodeAddress,
+        /// Where the data should be.
+        path: PathBuf,
+    },
+    /// A server ended as soon as it was started.
+    #[error("start the server of node \"{node}\": it ended with {status}; the end of its log:\n{log}")]
+    ServerEnded {
+        /// The node.
+        node: NodeAddress,
+        /// How it ended.
+        status: String,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// A server did not stop in time.
+    #[error(
+        "stop the server of node \"{node}\": processes {pids:?} still run after {} s; the end of its log:\n{log}",
+        limit.as_secs()
+    )]
+    StillRunning {
+        /// The node.
+        node: NodeAddress,
+        /// The processes that are left.
+        pids: Vec<u32>,
+        /// How long it was waited for.
+        limit: Duration,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// A task needs the data for itself.
+    #[error("run task \"{task}\" of node \"{node}\": process {pid} uses the node's data; stop the node first")]
+    InUse {
+        /// The node.
+        node: NodeAddress,
+        /// The task.
+        task: String,
+        /// The process that uses the data.
+        pid: u32,
+    },
+    /// Another task runs on the home of the node and does not end.
+    #[error("lock the home of node \"{node}\": another task has been running there for more than {} s", limit.as_secs())]
+    Busy {
+        /// The node.
+        node: NodeAddress,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// A command of a task failed.
+    #[error("run task \"{task}\" of node \"{node}\": {program} ended with {status}:\n{stderr}")]
+    TaskFailed {
+        /// The node.
+        node: NodeAddress,
+        /// The task.
+        task: String,
+        /// The command that failed.
+        program: String,
+        /// How it ended.
+        status: String,
+        /// The last lines of what it wrote to its standard error.
+        stderr: String,
+    },
+    /// A task ended well, but did not make what it was to make.
+    #[error("run task \"{task}\" of node \"{node}\": it succeeded and did not make {path:?}")]
+    ProductMissing {
+        /// The node.
+        node: NodeAddress,
+        /// The task.
+        task: String,
+        /// What it was to make.
+        path: PathBuf,
+    },
+    /// An entry of the service file belongs to somebody else.
+    #[error("publish service \"{name}\": {path:?} has an entry of that name that was not written by simdb; rename it")]
+    ForeignEntry {
+        /// The entry.
+        name: String,
+        /// The file it stands in.
+        path: PathBuf,
+    },
+}
 
 /// Runs servers and tasks, each on the home of a node.
 ///

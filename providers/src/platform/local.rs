@@ -1,1 +1,368 @@
-//! Servers as processes of this machine.
+//! Servers as processes of this machine, on Linux: processes are found in `/proc`.
+//!
+//! ```text
+//!   LocalPlatform ─► home      directories and files of a node, and whose they are
+//!                 ─► server    start, find, stop            ─┐
+//!                 ─► task      run to the end, settle orphans ├─► process   /proc and signals
+//!                 ─► binaries, ports   facts                ─┘
+//!                 ─► service   the entries that names lead to
+//! ```
+//!
+//! Development and test: a server is fenced by killing its processes, which no other machine can have.
+
+mod binaries;
+mod command;
+mod files;
+mod home;
+mod ports;
+mod process;
+mod server;
+mod service;
+mod task;
+#[cfg(test)]
+mod tests;
+mod user;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex as Guard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nix::unistd::{AccessFlags, access};
+use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
+use simdb_state::address::NodeAddress;
+use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::object::EngineKind;
+use simdb_state::sensitive::Secrets;
+use tokio::sync::Mutex;
+
+use self::binaries::{Found, Versions};
+use self::command::{Program, SETSID, SYSTEM_PATH};
+use self::files::At;
+use self::home::{Home, Presence};
+use self::task::Orphans;
+use self::user::RunAs;
+use super::{Directory, HomeFacts, Platform, PlatformError, StopMode};
+
+/// How long a server may take to stop: with a full cache and a slow disk its last checkpoint takes its time.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a server whose data is about to be removed may take to clean up outside of its home.
+const DROP_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the platform is told from outside.
+#[derive(Clone, Debug)]
+pub struct LocalConfig {
+    /// The directory that all homes live under.
+    pub root: PathBuf,
+    /// The user that servers run as; absent, `postgres` when simdb runs as root, and simdb's own user otherwise.
+    pub run_as: Option<String>,
+    /// Where engines are looked for first.
+    pub binaries: Vec<PathBuf>,
+    /// Where engines are looked for next: the directories of `PATH`.
+    pub path: Vec<PathBuf>,
+    /// What tells this project's homes from those of others.
+    pub lineage: String,
+    /// The connection service file that endpoints are entries of.
+    pub service_file: PathBuf,
+}
+
+/// Runs servers and tasks as processes of this machine.
+#[derive(Debug)]
+pub struct LocalPlatform {
+    config: LocalConfig,
+    user: Result<RunAs, String>,
+    engines: Mutex<Engines>,
+    /// Held while directories above homes come and go: a home must not lose its parent while it is being made.
+    tree: Arc<Guard<()>>,
+    /// Held while the service file is read and written.
+    services: Arc<Guard<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Engines {
+    found: BTreeMap<EngineKind, BTreeMap<u16, PathBuf>>,
+    versions: Versions,
+}
+
+impl LocalPlatform {
+    /// Makes the platform, and nothing on disk. What is wrong with the configuration is a problem in its facts.
+    pub fn new(config: LocalConfig) -> Self {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let config = LocalConfig {
+            root: absolute(&config.root),
+            service_file: absolute(&config.service_file),
+            ..config
+        };
+        Self {
+            user: RunAs::resolve(config.run_as.as_deref()),
+            engines: Mutex::default(),
+            tree: Arc::default(),
+            services: Arc::default(),
+            config,
+        }
+    }
+
+    fn home(&self, node: &NodeAddress) -> Result<Home, PlatformError> {
+        let user = self.user.clone().map_err(PlatformError::Unusable)?;
+        Ok(Home::new(&self.config.root, &self.config.lineage, user, node))
+    }
+
+    /// Makes the home of a node unless it is there.
+    async fn claim(&self, node: &NodeAddress) -> Result<Home, PlatformError> {
+        let (home, tree) = (self.home(node)?, Arc::clone(&self.tree));
+        blocking(move || {
+            let _tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
+            home.claim().map(|()| home)
+        })
+        .await
+    }
+
+    async fn search(&self, user: &RunAs) -> Found {
+        let engines = &mut *self.engines.lock().await;
+        let found = binaries::find(&self.config.binaries, &self.config.path, user, &mut engines.versions).await;
+        engines.found.clone_from(&found.engines);
+        found
+    }
+
+    /// Finds the program of a command; looks again where it was not found before, as it may have been installed since.
+    async fn program(&self, home: &Home, command: &Command) -> Result<Program, PlatformError> {
+        let directory = |found: &BTreeMap<EngineKind, BTreeMap<u16, PathBuf>>| {
+            found
+                .get(&command.engine)
+                .and_then(|versions| versions.get(&command.version))
+                .cloned()
+        };
+        let known = directory(&self.engines.lock().await.found);
+        let directory = match known {
+            Some(known) => known,
+            None => {
+                let found = self.search(&home.user).await;
+                directory(&found.engines).ok_or_else(|| PlatformError::EngineMissing {
+                    engine: command.engine,
+                    version: command.version,
+                    searched: found.searched.join(", "),
+                })?
+            }
+        };
+        let path = home.path.to_string_lossy();
+        Ok(Program {
+            directory,
+            name: command.program.clone(),
+            arguments: command
+                .arguments
+                .iter()
+                .map(|argument| argument.render(&path))
+                .collect(),
+        })
+    }
+
+    /// Looks for what keeps homes from being made, and their user from entering them.
+    async fn root_problems(&self, user: &RunAs) -> Vec<String> {
+        let root = &self.config.root;
+        let existing: Vec<PathBuf> = root
+            .ancestors()
+            .filter(|above| above.exists())
+            .map(Path::to_path_buf)
+            .collect();
+        let mut problems = Vec::new();
+        let nearest = existing.first().map_or(Path::new("/"), PathBuf::as_path);
+        if !nearest.is_dir() {
+            problems.push(format!(
+                "{} is not a directory, and data should be kept in {}. Set data_root to another place.",
+                nearest.display(),
+                root.display()
+            ));
+        } else if let Err(error) = access(nearest, AccessFlags::W_OK | AccessFlags::X_OK) {
+            problems.push(format!(
+                "Nothing can be written to {} ({error}), and data should be kept in {}. Change its permissions, or set \
+                 data_root to another place.",
+                nearest.display(),
+                root.display()
+            ));
+        }
+        match user.closed(&existing).await {
+            Ok(closed) => problems.extend(closed.last().map(|directory| closed_problem(user, root, directory))),
+            Err(error) => problems.push(format!("/bin/sh cannot be run as user \"{}\" ({error}).", user.name)),
+        }
+        problems
+    }
+}
+
+fn closed_problem(user: &RunAs, root: &Path, directory: &Path) -> String {
+    format!(
+        "User \"{}\", as whom servers run, cannot enter {}, and data should be kept in {}. Run `chmod o+x {}`, or set \
+         data_root to another place.",
+        user.name,
+        directory.display(),
+        root.display(),
+        directory.display()
+    )
+}
+
+#[async_trait]
+impl Platform for LocalPlatform {
+    async fn facts(&self) -> PlatformFacts {
+        let mut facts = PlatformFacts {
+            busy_ports: blocking(ports::busy).await,
+            ..PlatformFacts::default()
+        };
+        if !SYSTEM_PATH
+            .split(':')
+            .any(|directory| Path::new(directory).join(SETSID).exists())
+        {
+            let problem = format!("The program {SETSID} was not found in {SYSTEM_PATH}. Install util-linux.");
+            facts.problems.insert(problem);
+        }
+        match &self.user {
+            Err(problem) => {
+                facts.problems.insert(problem.clone());
+            }
+            Ok(user) => {
+                let found = self.search(user).await;
+                let shown = |versions: BTreeMap<u16, PathBuf>| {
+                    versions
+                        .into_iter()
+                        .map(|(version, path)| (version, path.display().to_string()))
+                        .collect()
+                };
+                facts.engines = found
+                    .engines
+                    .into_iter()
+                    .map(|(kind, versions)| (kind, shown(versions)))
+                    .collect();
+                facts.searched = found.searched;
+                facts.problems.extend(found.problems);
+                facts.problems.extend(self.root_problems(user).await);
+            }
+        }
+        facts
+    }
+
+    async fn list(&self) -> Result<BTreeSet<NodeAddress>, PlatformError> {
+        let (root, lineage) = (self.config.root.clone(), self.config.lineage.clone());
+        blocking(move || home::list(&root, &lineage)).await
+    }
+
+    async fn inspect(&self, node: &NodeAddress) -> Result<Observation<HomeFacts>, PlatformError> {
+        let home = self.home(node)?;
+        match blocking(move || inspect(&home)).await {
+            Err(PlatformError::Io { doing, path, source }) => Ok(Observation::Unknown(format!(
+                "failed to {doing} {}: {source}",
+                path.display()
+            ))),
+            other => other,
+        }
+    }
+
+    async fn ensure(&self, node: &NodeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError> {
+        let home = self.claim(node).await?;
+        let program = self.program(&home, &spec.command).await?;
+        let _lock = task::lock(&home, Orphans::Finish).await?;
+        let (files, secrets) = (spec.files.clone(), secrets.clone());
+        let writer = home.clone();
+        blocking(move || {
+            files
+                .iter()
+                .try_for_each(|(name, text)| writer.write_file(name, text, &secrets))
+        })
+        .await?;
+        server::start(&home, spec, &program).await
+    }
+
+    async fn stop(&self, node: &NodeAddress, mode: StopMode) -> Result<(), PlatformError> {
+        let home = self.home(node)?;
+        home.look()?;
+        server::stop(&home, mode, STOP_LIMIT).await
+    }
+
+    async fn run_task(&self, node: &NodeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError> {
+        let home = self.claim(node).await?;
+        let mut programs = Vec::new();
+        for command in &task.commands {
+            programs.push(self.program(&home, command).await?);
+        }
+        let lock = task::lock(&home, Orphans::Finish).await?;
+        task::run(&home, task, secrets, &programs, &lock).await
+    }
+
+    async fn drop(&self, node: &NodeAddress) -> Result<(), PlatformError> {
+        let home = self.home(node)?;
+        let lock = match home.look()? {
+            Presence::Ours => Some(task::lock(&home, Orphans::End).await?),
+            Presence::Absent => None,
+        };
+        // Also where the home is gone: somebody may have removed it under a running server.
+        if server::stop(&home, StopMode::Fast, DROP_LIMIT).await.is_err() {
+            server::stop(&home, StopMode::Immediate, STOP_LIMIT).await?;
+        }
+        let tree = Arc::clone(&self.tree);
+        blocking(move || {
+            let _tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
+            if lock.is_some() {
+                home.remove()?;
+            }
+            home.remove_empty_parents();
+            Ok(())
+        })
+        .await
+    }
+
+    async fn log(&self, node: &NodeAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
+        let path = self.home(node)?.log();
+        blocking(move || files::tail(&path, lines).at("read log", &path)).await
+    }
+}
+
+fn inspect(home: &Home) -> Result<Observation<HomeFacts>, PlatformError> {
+    if home.look()? == Presence::Absent {
+        return Ok(Observation::Absent);
+    }
+    Ok(Observation::Seen(HomeFacts {
+        process: match server::leader(home) {
+            Some(process) => ProcessFacts::Running { pid: process.pid },
+            None => ProcessFacts::Down,
+        },
+        listen: server::listen(home),
+        directories: home.directories()?,
+    }))
+}
+
+#[async_trait]
+impl Directory for LocalPlatform {
+    async fn lookup(&self, name: &str) -> Result<Observation<ServiceEntry>, PlatformError> {
+        let name = name.to_owned();
+        self.services(move |path| service::lookup(path, &name)).await
+    }
+
+    async fn publish(&self, entry: &ServiceEntry) -> Result<(), PlatformError> {
+        let entry = entry.clone();
+        self.services(move |path| service::publish(path, &entry)).await
+    }
+
+    async fn withdraw(&self, name: &str) -> Result<(), PlatformError> {
+        let name = name.to_owned();
+        self.services(move |path| service::withdraw(path, &name)).await
+    }
+}
+
+impl LocalPlatform {
+    /// Works on the service file, one at a time.
+    async fn services<T: Send + 'static>(&self, work: impl FnOnce(&Path) -> T + Send + 'static) -> T {
+        let (path, services) = (self.config.service_file.clone(), Arc::clone(&self.services));
+        blocking(move || {
+            let _services = services.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&path)
+        })
+        .await
+    }
+}
+
+/// Does what waits for a disk where nobody else has to wait for it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,264 @@
+//! What every platform must do alike, as tests that a platform runs on itself.
+//!
+//! The contract is in the documentation of [`Platform`] and of the specifications it is given; each check names its rule.
+
+use std::time::Duration;
+
+use simdb_planner::observed::{Observation, ProcessFacts};
+use simdb_state::address::NodeAddress;
+use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::sensitive::Secrets;
+use tokio::time::{sleep, timeout};
+
+use crate::platform::{Directory, HomeFacts, Platform, PlatformError, StopMode};
+
+/// How long a server may take until it is where a check needs it.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What the checks run: a platform's own tests know which programs it has.
+#[derive(Clone, Debug)]
+pub struct Fixture {
+    /// A node without a home.
+    pub node: NodeAddress,
+    /// Makes the instance's data, and prints something.
+    pub task: TaskSpec,
+    /// Makes half of a product, then fails.
+    pub failing: TaskSpec,
+    /// Runs on the data, and logs something.
+    pub instance: InstanceSpec,
+    /// What the two need.
+    pub secrets: Secrets,
+}
+
+/// Checks a platform, from a node that is not there to a node that is gone again.
+pub async fn check_platform(platform: &dyn Platform, fixture: &Fixture) {
+    let checks = Checks { platform, fixture };
+    checks
+        .what_is_not_there_is_absent_and_can_be_stopped_and_dropped()
+        .await;
+    checks.a_server_without_data_is_not_started().await;
+    checks.a_failed_task_leaves_no_product().await;
+    checks.a_task_makes_its_product_once().await;
+    checks.a_server_is_started_once().await;
+    checks.a_task_is_refused_while_the_server_runs().await;
+    checks
+        .a_stopped_server_is_down_and_can_be_started_again(StopMode::Fast)
+        .await;
+    checks
+        .a_stopped_server_is_down_and_can_be_started_again(StopMode::Immediate)
+        .await;
+    checks.a_dropped_node_is_gone().await;
+}
+
+/// Checks a directory with two entries of different names.
+pub async fn check_directory(directory: &dyn Directory, first: &ServiceEntry, second: &ServiceEntry) {
+    let seen = |name: String| async move { directory.lookup(&name).await.expect("an entry can be looked up") };
+    directory
+        .withdraw(&first.name)
+        .await
+        .expect("what is not there can be withdrawn");
+    assert_eq!(seen(first.name.clone()).await, Observation::Absent);
+    for entry in [first, second, first] {
+        directory
+            .publish(entry)
+            .await
+            .expect("an entry can be published, and again");
+        assert_eq!(seen(entry.name.clone()).await, Observation::Seen(entry.clone()));
+    }
+    let mut moved = first.clone();
+    moved.hosts.reverse();
+    directory.publish(&moved).await.expect("an entry can be moved");
+    assert_eq!(seen(first.name.clone()).await, Observation::Seen(moved));
+    assert_eq!(seen(second.name.clone()).await, Observation::Seen(second.clone()));
+    for entry in [first, second, first] {
+        directory
+            .withdraw(&entry.name)
+            .await
+            .expect("an entry can be withdrawn, and again");
+        assert_eq!(seen(entry.name.clone()).await, Observation::Absent);
+    }
+}
+
+struct Checks<'a> {
+    platform: &'a dyn Platform,
+    fixture: &'a Fixture,
+}
+
+impl Checks<'_> {
+    async fn look(&self) -> Observation<HomeFacts> {
+        self.platform
+            .inspect(&self.fixture.node)
+            .await
+            .expect("a node can be looked at")
+    }
+
+    async fn home(&self) -> HomeFacts {
+        match self.look().await {
+            Observation::Seen(home) => home,
+            other => panic!("the home is there, and was seen as {other:?}"),
+        }
+    }
+
+    async fn pid(&self) -> u32 {
+        match self.home().await.process {
+            ProcessFacts::Running { pid } => pid,
+            ProcessFacts::Down => panic!("the server is down: {:?}", self.log().await),
+        }
+    }
+
+    async fn log(&self) -> Vec<String> {
+        self.platform
+            .log(&self.fixture.node, 20)
+            .await
+            .expect("a log can be read")
+    }
+
+    async fn ensure(&self) -> Result<(), PlatformError> {
+        let Fixture {
+            node,
+            instance,
+            secrets,
+            ..
+        } = self.fixture;
+        self.platform.ensure(node, instance, secrets).await
+    }
+
+    async fn stop(&self, mode: StopMode) {
+        self.platform
+            .stop(&self.fixture.node, mode)
+            .await
+            .expect("a server can be stopped");
+    }
+
+    async fn run(&self, task: &TaskSpec) -> Result<String, PlatformError> {
+        self.platform
+            .run_task(&self.fixture.node, task, &self.fixture.secrets)
+            .await
+    }
+
+    /// Waits until the server has done something: what is stopped before that proves little.
+    async fn wait_until_it_logs(&self, more_than: usize) {
+        let log = async {
+            while self
+                .platform
+                .log(&self.fixture.node, usize::MAX)
+                .await
+                .expect("a log can be read")
+                .len()
+                <= more_than
+            {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(LIMIT, log).await.expect("a server that runs writes to its log");
+    }
+
+    async fn what_is_not_there_is_absent_and_can_be_stopped_and_dropped(&self) {
+        assert_eq!(self.look().await, Observation::Absent);
+        assert_eq!(self.log().await, Vec::<String>::new());
+        self.stop(StopMode::Fast).await;
+        self.stop(StopMode::Immediate).await;
+        self.platform
+            .drop(&self.fixture.node)
+            .await
+            .expect("what is not there can be dropped");
+        assert!(
+            !self
+                .platform
+                .list()
+                .await
+                .expect("homes can be listed")
+                .contains(&self.fixture.node)
+        );
+    }
+
+    async fn a_server_without_data_is_not_started(&self) {
+        let error = self.ensure().await.expect_err("there is no data");
+        assert!(matches!(error, PlatformError::DataMissing { .. }), "{error:?}");
+        assert_eq!(self.home().await.process, ProcessFacts::Down);
+    }
+
+    async fn a_failed_task_leaves_no_product(&self) {
+        for _ in 0..2 {
+            let error = self.run(&self.fixture.failing).await.expect_err("the task fails");
+            assert!(matches!(error, PlatformError::TaskFailed { .. }), "{error:?}");
+            let product = self
+                .fixture
+                .failing
+                .product
+                .as_ref()
+                .expect("the failing task has a product");
+            assert!(!self.home().await.directories.contains(product));
+        }
+    }
+
+    async fn a_task_makes_its_product_once(&self) {
+        let product = self.fixture.task.product.as_ref().expect("the task has a product");
+        let printed = self.run(&self.fixture.task).await.expect("the task succeeds");
+        assert_ne!(printed, "", "a task returns what it printed");
+        let directories = self.home().await.directories;
+        assert!(
+            directories.contains(product) && !directories.contains(&TaskSpec::partial(product)),
+            "{directories:?}"
+        );
+        let printed = self.run(&self.fixture.task).await.expect("the task is done");
+        assert_eq!(printed, "", "a task that is done is not run again");
+    }
+
+    async fn a_server_is_started_once(&self) {
+        self.ensure().await.expect("the server starts");
+        let home = self.home().await;
+        let first = self.pid().await;
+        assert_eq!(home.listen, Some(self.fixture.instance.listen));
+        self.wait_until_it_logs(0).await;
+        self.ensure().await.expect("the server runs");
+        assert_eq!(self.pid().await, first, "what runs is not restarted");
+        assert!(
+            self.platform
+                .list()
+                .await
+                .expect("homes can be listed")
+                .contains(&self.fixture.node)
+        );
+    }
+
+    async fn a_task_is_refused_while_the_server_runs(&self) {
+        let error = self.run(&self.fixture.failing).await.expect_err("the server runs");
+        assert!(matches!(error, PlatformError::InUse { .. }), "{error:?}");
+    }
+
+    async fn a_stopped_server_is_down_and_can_be_started_again(&self, mode: StopMode) {
+        let first = self.pid().await;
+        self.stop(mode).await;
+        assert_eq!(self.home().await.process, ProcessFacts::Down);
+        self.stop(mode).await;
+        let before = self
+            .platform
+            .log(&self.fixture.node, usize::MAX)
+            .await
+            .expect("a log can be read")
+            .len();
+        self.ensure().await.expect("the server starts again");
+        assert_ne!(self.pid().await, first);
+        self.wait_until_it_logs(before).await;
+        self.pid().await;
+    }
+
+    async fn a_dropped_node_is_gone(&self) {
+        for _ in 0..2 {
+            self.platform
+                .drop(&self.fixture.node)
+                .await
+                .expect("a node can be dropped, and again");
+            assert_eq!(self.look().await, Observation::Absent);
+            assert!(
+                !self
+                    .platform
+                    .list()
+                    .await
+                    .expect("homes can be listed")
+                    .contains(&self.fixture.node)
+            );
+        }
+    }
+}

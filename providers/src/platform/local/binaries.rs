@@ -1,0 +1,185 @@
+//! Where the programs of an engine are found on this machine.
+//!
+//! This is the one place of the platform that knows what an engine's files are called.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use simdb_state::object::EngineKind;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::user::RunAs;
+
+/// A program that does not say its version within this time is not one of ours.
+const VERSION_LIMIT: Duration = Duration::from_secs(5);
+
+/// What an engine's files are called.
+#[derive(Debug)]
+pub(super) struct EngineFiles {
+    pub(super) kind: EngineKind,
+    /// The server's program, which also is the name of its processes.
+    pub(super) server: &'static str,
+    /// The file in the data directory that keeps a second server out, and starts with the number of the first.
+    pub(super) pid_file: &'static str,
+    /// What else must be there.
+    programs: &'static [&'static str],
+    /// Well-known directories, as what stands before and after the part that varies.
+    known: &'static [(&'static str, &'static str)],
+}
+
+/// The engines that run here.
+pub(super) const ENGINES: &[EngineFiles] = &[EngineFiles {
+    kind: EngineKind::Postgresql,
+    server: "postgres",
+    pid_file: "postmaster.pid",
+    programs: &["initdb", "pg_basebackup", "pg_verifybackup", "pg_controldata"],
+    known: &[
+        ("/usr/lib/postgresql/", "/bin"),
+        ("/usr/pgsql-", "/bin"),
+        ("/usr/local/pgsql", "/bin"),
+        ("/home/linuxbrew/.linuxbrew/opt/postgresql@", "/bin"),
+    ],
+}];
+
+/// Returns what the files of an engine are called.
+pub(super) fn files_of(kind: EngineKind) -> &'static EngineFiles {
+    ENGINES
+        .iter()
+        .find(|engine| engine.kind == kind)
+        .expect("every kind of engine has a row in ENGINES")
+}
+
+/// What was found, and what stands in the way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    pub(super) engines: BTreeMap<EngineKind, BTreeMap<u16, PathBuf>>,
+    pub(super) searched: Vec<String>,
+    pub(super) problems: Vec<String>,
+}
+
+/// The versions of servers that were asked before: a server program does not change its major version.
+pub(super) type Versions = BTreeMap<PathBuf, u16>;
+
+/// Searches the configured directories, then `PATH`, then the well-known ones; the first of a version counts.
+pub(super) async fn find(configured: &[PathBuf], path: &[PathBuf], user: &RunAs, versions: &mut Versions) -> Found {
+    let mut found = Found::default();
+    found
+        .searched
+        .extend(configured.iter().map(|directory| directory.display().to_string()));
+    found.searched.push("PATH".to_owned());
+    for engine in ENGINES {
+        for directory in configured {
+            match inspect(engine, directory, user, versions).await {
+                Ok((version, directory)) => add(&mut found, engine.kind, version, directory),
+                Err(reason) => found.problems.push(format!(
+                    "{reason}. Name another directory in binaries, or remove it to search the usual places."
+                )),
+            }
+        }
+        found
+            .searched
+            .extend(engine.known.iter().map(|(before, after)| format!("{before}*{after}")));
+        let known = engine.known.iter().flat_map(|(before, after)| matching(before, after));
+        for directory in path.iter().cloned().chain(known) {
+            if let Ok((version, directory)) = inspect(engine, &directory, user, versions).await {
+                add(&mut found, engine.kind, version, directory);
+            }
+        }
+    }
+    found
+}
+
+fn add(found: &mut Found, kind: EngineKind, version: u16, directory: PathBuf) {
+    found
+        .engines
+        .entry(kind)
+        .or_default()
+        .entry(version)
+        .or_insert(directory);
+}
+
+/// Returns the directories whose path is `before`, anything without a slash, then `after`, in order.
+fn matching(before: &str, after: &str) -> Vec<PathBuf> {
+    let (parent, prefix) = before.rsplit_once('/').expect("well-known directories are absolute");
+    let parent = Path::new(if parent.is_empty() { "/" } else { parent });
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let names = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+    let mut found: Vec<PathBuf> = names
+        .map(|entry| entry.path().join(after.trim_start_matches('/')))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Returns the version of the engine in a directory, and where its programs really are: a link to the server elsewhere
+/// counts, as long as the other programs stand beside the server.
+async fn inspect(
+    engine: &EngineFiles,
+    directory: &Path,
+    user: &RunAs,
+    versions: &mut Versions,
+) -> Result<(u16, PathBuf), String> {
+    let server = fs::canonicalize(directory.join(engine.server))
+        .map_err(|error| format!("{} has no program \"{}\" ({error})", directory.display(), engine.server))?;
+    let real = server.parent().map(Path::to_path_buf).unwrap_or_default();
+    if let Some(missing) = engine.programs.iter().find(|program| !real.join(program).exists()) {
+        return Err(format!("{} has no program \"{missing}\"", real.display()));
+    }
+    if let Some(version) = versions.get(&server) {
+        return Ok((*version, real));
+    }
+    let version = ask_version(&server, user).await?;
+    versions.insert(server, version);
+    Ok((version, real))
+}
+
+async fn ask_version(server: &Path, user: &RunAs) -> Result<u16, String> {
+    let mut command = Command::new(server);
+    command.arg("--version").env_clear().env("LC_ALL", "C").current_dir("/");
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    user.apply(&mut command);
+    let (server, name) = (server.display(), &user.name);
+    match timeout(VERSION_LIMIT, command.output()).await {
+        Ok(Ok(Output { status, stdout, .. })) if status.success() => {
+            let printed = String::from_utf8_lossy(&stdout);
+            major(&printed).ok_or_else(|| format!("{server} says it is {:?}, which has no version", printed.trim()))
+        }
+        Ok(Ok(Output { status, .. })) => Err(format!("{server} --version ended with {status}")),
+        Ok(Err(error)) => Err(format!("User \"{name}\" cannot run {server} ({error})")),
+        Err(_) => Err(format!(
+            "{server} --version gave no answer within {} s",
+            VERSION_LIMIT.as_secs()
+        )),
+    }
+}
+
+/// Reads the major version from a line such as `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+fn major(printed: &str) -> Option<u16> {
+    let word = printed
+        .split_ascii_whitespace()
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let digits = word.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_the_first_number() {
+        for (printed, version) in [
+            ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n", Some(15)),
+            ("postgres (PostgreSQL) 18beta1", Some(18)),
+            ("postgres (PostgreSQL) 9.6.24", Some(9)),
+            ("postgres (PostgreSQL) devel", None),
+            ("", None),
+        ] {
+            assert_eq!(major(printed), version, "{printed:?}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Prepares a program to run in a home: its user, its session, its environment.
+
+use std::path::PathBuf;
+
+use tokio::process::Command;
+
+use super::home::Home;
+
+/// Where programs look for other programs, after the directory of their engine.
+pub(super) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Puts a program into a session of its own: no terminal's Ctrl-C or end reaches it, and the end of simdb neither.
+pub(super) const SETSID: &str = "setsid";
+
+/// A program that was found, with its arguments.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    pub(super) directory: PathBuf,
+    pub(super) name: String,
+    pub(super) arguments: Vec<String>,
+}
+
+impl Program {
+    /// Prepares the program to run in a home. `setsid` becomes the program, so that its process number is the program's,
+    /// and that of its session and group.
+    pub(super) fn command(&self, home: &Home) -> Command {
+        let mut command = Command::new(SETSID);
+        command.arg(self.directory.join(&self.name)).args(&self.arguments);
+        command.env_clear();
+        command.env("PATH", format!("{}:{SYSTEM_PATH}", self.directory.display()));
+        // Messages are read by people who search for them, and a language pack must not change what a server does.
+        command.env("LANG", "C").env("LC_ALL", "C");
+        command.current_dir(&home.path);
+        home.user.apply(&mut command);
+        command
+    }
+}

@@ -1,0 +1,139 @@
+//! Reads `/proc`: who runs, since when, and in which directory.
+//!
+//! A process may end between any two reads, so whatever cannot be read is as good as gone. A zombie is dead: where
+//! nobody reaps, `kill(pid, 0)` calls it alive for ever. A process is known by number *and* start time, because numbers
+//! are used again, within one boot, because start times are counted from it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+/// One process, as it was a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    /// The name of its program, 15 bytes at most.
+    pub(super) name: String,
+    pub(super) parent: u32,
+    pub(super) stopped: bool,
+    start: u64,
+}
+
+impl Process {
+    /// Reads a process that is alive.
+    pub(super) fn read(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name is in parentheses and may hold anything, parentheses too: `812 (a) b) S 1 …`.
+        let (before, after) = stat.rsplit_once(')')?;
+        let (_, name) = before.split_once('(')?;
+        let fields: Vec<&str> = after.split_ascii_whitespace().collect();
+        let state = *fields.first()?;
+        if matches!(state, "Z" | "X" | "x") {
+            return None;
+        }
+        Some(Self {
+            pid,
+            name: name.to_owned(),
+            parent: fields.get(1)?.parse().ok()?,
+            stopped: matches!(state, "T" | "t"),
+            start: fields.get(19)?.parse().ok()?,
+        })
+    }
+
+    /// Returns its working directory, where we may know it.
+    pub(super) fn directory(&self) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()
+    }
+
+    /// Whether its standard input is the given file.
+    pub(super) fn reads_from(&self, file: &fs::Metadata) -> bool {
+        fs::metadata(format!("/proc/{}/fd/0", self.pid))
+            .is_ok_and(|input| (input.dev(), input.ino()) == (file.dev(), file.ino()))
+    }
+
+    /// Sorts processes by when they started.
+    pub(super) fn age_order(&self) -> (u64, u32) {
+        (self.start, self.pid)
+    }
+
+    /// Sends a signal, unless the process is gone and its number another's.
+    pub(super) fn signal(&self, signal: Signal) {
+        if Self::read(self.pid).is_some_and(|now| now.start == self.start) {
+            // That it ended between the two calls is what most signals are for.
+            let _ = kill(pid(self.pid), signal);
+        }
+    }
+}
+
+/// What tells a process from every other, on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    pid: u32,
+    start_time: u64,
+    boot_id: String,
+}
+
+impl Identity {
+    /// Identifies a process that is alive.
+    pub(super) fn of(pid: u32) -> Option<Self> {
+        Some(Self {
+            pid,
+            start_time: Process::read(pid)?.start,
+            boot_id: boot_id(),
+        })
+    }
+
+    /// Returns the process if it is still alive.
+    pub(super) fn alive(&self) -> Option<Process> {
+        let process = Process::read(self.pid)?;
+        (process.start == self.start_time && boot_id() == self.boot_id).then_some(process)
+    }
+}
+
+fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+/// Returns a number as the system calls take it. No process has a number above 2²².
+pub(super) fn pid(number: u32) -> Pid {
+    Pid::from_raw(i32::try_from(number).unwrap_or(i32::MAX))
+}
+
+/// Returns all processes that are alive.
+pub(super) fn all() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    entries.flatten().filter_map(number).filter_map(Process::read).collect()
+}
+
+/// Returns those of the processes that the seed names, and whoever descends from them.
+pub(super) fn families(all: &[Process], seed: impl Fn(&Process) -> bool) -> Vec<Process> {
+    let mut found: Vec<Process> = all.iter().filter(|process| seed(process)).cloned().collect();
+    let mut next = 0;
+    while let Some(parent) = found.get(next).map(|process| process.pid) {
+        for child in all.iter().filter(|process| process.parent == parent) {
+            if !found.contains(child) {
+                found.push(child.clone());
+            }
+        }
+        next += 1;
+    }
+    found
+}
+
+/// Returns the processes that were started with the given file as standard input, and whoever descends from them.
+pub(super) fn started_with(file: &Path) -> Vec<Process> {
+    let Ok(file) = fs::metadata(file) else {
+        return Vec::new();
+    };
+    families(&all(), |process| process.reads_from(&file))
+}

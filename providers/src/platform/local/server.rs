@@ -1,0 +1,271 @@
+//! Starts a server, finds out whether it runs, and stops it.
+//!
+//! A server is known by what was noted when it was started (`server.json`), and by place: whoever has a data directory
+//! of the home as working directory uses the data, whoever started it, and even when the server's first process is dead
+//! and others go on without it. Development and test only across hosts: processes of another machine are not seen.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+use simdb_state::instance::InstanceSpec;
+use simdb_state::object::Listen;
+use tokio::time::{sleep, timeout};
+
+use super::binaries::{ENGINES, EngineFiles, files_of};
+use super::command::Program;
+use super::files::{self, At};
+use super::home::{FORMAT, Home};
+use super::process::{self, Identity, Process};
+use crate::platform::{PlatformError, StopMode};
+
+const RECORD: &str = "server.json";
+
+/// How often processes that should end are looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+/// A server that does not even live this long was started wrongly; one that lives takes longer to be ready anyway.
+const FIRST_LOOK: Duration = Duration::from_millis(30);
+
+/// How long processes that lost their server may take to notice.
+const LEFTOVER_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a killed process may take to be gone: one that waits for a disk dies only when the disk answers.
+const KILL_LIMIT: Duration = Duration::from_secs(20);
+
+/// How many lines of the log an error carries.
+const LOG_LINES: usize = 20;
+
+/// The server that was last started.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    format: u32,
+    listen: Listen,
+    /// Absent between the moment before the start and the one after.
+    process: Option<Identity>,
+}
+
+/// Returns where the server that was last started listens.
+pub(super) fn listen(home: &Home) -> Option<Listen> {
+    home.read_record::<Record>(RECORD).map(|record| record.listen)
+}
+
+/// Returns the first process of whatever uses the node's data.
+pub(super) fn leader(home: &Home) -> Option<Process> {
+    recorded(home).or_else(|| {
+        let users = users(home);
+        let leads = |process: &&Process| users.iter().any(|other| other.parent == process.pid);
+        let roots = roots(&users);
+        roots.iter().find(leads).or(roots.first()).cloned()
+    })
+}
+
+fn recorded(home: &Home) -> Option<Process> {
+    home.read_record::<Record>(RECORD)?.process?.alive()
+}
+
+/// Returns the processes of servers whose working directory is a data directory of the home, and their children there.
+/// A shell that somebody left in it is none, and neither is a server program that a task runs.
+fn users(home: &Home) -> Vec<Process> {
+    let path = canonical(&home.path);
+    let uses_data = |process: &Process| process.directory().is_some_and(|directory| is_data(&path, &directory));
+    let inside: Vec<Process> = process::all().into_iter().filter(uses_data).collect();
+    if inside.is_empty() {
+        return inside;
+    }
+    let tasks: Vec<u32> = process::started_with(&home.lock())
+        .iter()
+        .map(|process| process.pid)
+        .collect();
+    let is_server = |process: &Process| ENGINES.iter().any(|engine| engine.server == process.name);
+    let mut users = process::families(&inside, is_server);
+    users.retain(|process| !tasks.contains(&process.pid));
+    users.sort_by_key(Process::age_order);
+    users
+}
+
+/// Returns a path as the kernel writes it, even where its end is gone.
+fn canonical(path: &Path) -> PathBuf {
+    let known = path
+        .ancestors()
+        .find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
+    match known {
+        Some((above, real)) => real.join(path.strip_prefix(above).expect("an ancestor is a prefix")),
+        None => path.to_owned(),
+    }
+}
+
+fn is_data(home: &Path, directory: &Path) -> bool {
+    let Some(name) = directory.strip_prefix(home).ok().and_then(Path::to_str) else {
+        return false;
+    };
+    // The kernel marks a directory that was removed while a process was in it.
+    let name = name.strip_suffix(" (deleted)").unwrap_or(name);
+    !name.is_empty() && !name.contains('/') && !name.ends_with(".partial")
+}
+
+fn roots(users: &[Process]) -> Vec<Process> {
+    let is_root = |process: &&Process| users.iter().all(|other| other.pid != process.parent);
+    users.iter().filter(is_root).cloned().collect()
+}
+
+/// Starts a server unless one runs. The caller holds the home's lock.
+pub(super) async fn start(home: &Home, spec: &InstanceSpec, program: &Program) -> Result<(), PlatformError> {
+    if occupied(home).await {
+        return Ok(());
+    }
+    let data = home.path.join(&spec.data);
+    if !data.is_dir() {
+        let node = home.node.clone();
+        return Err(PlatformError::DataMissing { node, path: data });
+    }
+    remove_stale_pid_file(&data, files_of(spec.command.engine))?;
+    let mut record = Record {
+        format: FORMAT,
+        listen: spec.listen,
+        process: None,
+    };
+    home.write_record(RECORD, &record)?;
+    let log = files::append(&home.log(), &home.user).at("open log", &home.log())?;
+    let mut command = program.command(home);
+    command.stdin(Stdio::null());
+    command.stdout(log.try_clone().at("open log", &home.log())?).stderr(log);
+    let mut server = command
+        .spawn()
+        .at("start program", &program.directory.join(&program.name))?;
+    record.process = server.id().and_then(Identity::of);
+    home.write_record(RECORD, &record)?;
+    // Dropping the handle leaves the server alone: it outlives us, and as long as we live tokio reaps it.
+    match timeout(FIRST_LOOK, server.wait()).await {
+        Err(_) => Ok(()),
+        Ok(ended) => Err(PlatformError::ServerEnded {
+            node: home.node.clone(),
+            status: ended
+                .at("wait for program", &program.directory.join(&program.name))?
+                .to_string(),
+            log: log_end(home),
+        }),
+    }
+}
+
+/// Whether something uses the node's data; what only outlived its server is given time to notice.
+async fn occupied(home: &Home) -> bool {
+    let started = Instant::now();
+    loop {
+        if recorded(home).is_some() {
+            return true;
+        }
+        let users = users(home);
+        if users.is_empty() {
+            return false;
+        }
+        // Whoever has children is a server, and not what is left of one.
+        if roots(&users).len() < users.len() || started.elapsed() > LEFTOVER_LIMIT {
+            return true;
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Removes the lock of a server that is gone. The server itself only asks whether its number is in use, and takes a
+/// zombie, or whoever got the number since, for the server.
+fn remove_stale_pid_file(data: &Path, engine: &EngineFiles) -> Result<(), PlatformError> {
+    let path = data.join(engine.pid_file);
+    let Some(text) = files::optional(fs::read_to_string(&path)).at("read file", &path)? else {
+        return Ok(());
+    };
+    let holder = text
+        .lines()
+        .next()
+        .and_then(|line| line.trim().parse().ok())
+        .and_then(Process::read);
+    let holds = |process: Process| {
+        let elsewhere = process
+            .directory()
+            .is_some_and(|directory| directory != canonical(data));
+        process.name == engine.server && !elsewhere
+    };
+    if holder.is_some_and(holds) {
+        return Ok(());
+    }
+    files::optional(fs::remove_file(&path)).at("remove file", &path)?;
+    Ok(())
+}
+
+/// Stops the server and waits until no process of it is left.
+pub(super) async fn stop(home: &Home, mode: StopMode, limit: Duration) -> Result<(), PlatformError> {
+    match mode {
+        StopMode::Fast => {
+            let (leaders, _) = everyone(home);
+            for leader in &leaders {
+                leader.signal(Signal::SIGINT);
+                // A frozen process would hear of it only when it thaws.
+                leader.signal(Signal::SIGCONT);
+            }
+            let started = Instant::now();
+            while remaining(home, started, limit)?.is_some() {
+                sleep(POLL).await;
+            }
+        }
+        StopMode::Immediate => {
+            freeze(home).await;
+            let started = Instant::now();
+            while let Some(processes) = remaining(home, started, KILL_LIMIT.min(limit))? {
+                processes.iter().for_each(|process| process.signal(Signal::SIGKILL));
+                sleep(POLL).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Stops the leaders in their tracks, so that nobody is born while the others are counted and killed.
+async fn freeze(home: &Home) {
+    let (leaders, _) = everyone(home);
+    leaders.iter().for_each(|leader| leader.signal(Signal::SIGSTOP));
+    let started = Instant::now();
+    let moves = |leader: &Process| Process::read(leader.pid).is_some_and(|now| !now.stopped);
+    while leaders.iter().any(moves) && started.elapsed() < LEFTOVER_LIMIT {
+        sleep(POLL).await;
+    }
+}
+
+/// Returns the first processes of whatever uses the data, and all of them.
+fn everyone(home: &Home) -> (Vec<Process>, Vec<Process>) {
+    let mut processes = users(home);
+    if let Some(server) = recorded(home)
+        && !processes.iter().any(|process| process.pid == server.pid)
+    {
+        // It has not entered its data directory yet.
+        processes.push(server);
+    }
+    (roots(&processes), processes)
+}
+
+/// Returns the processes that are left, `None` when there are none, and an error when the time is over.
+fn remaining(home: &Home, started: Instant, limit: Duration) -> Result<Option<Vec<Process>>, PlatformError> {
+    // Reading one process is cheap, and as long as that one lives nothing else matters.
+    let processes = match recorded(home) {
+        Some(server) if started.elapsed() < limit && !server.stopped => vec![server],
+        _ => everyone(home).1,
+    };
+    if processes.is_empty() {
+        return Ok(None);
+    }
+    if started.elapsed() < limit {
+        return Ok(Some(processes));
+    }
+    Err(PlatformError::StillRunning {
+        node: home.node.clone(),
+        pids: processes.iter().map(|process| process.pid).collect(),
+        limit,
+        log: log_end(home),
+    })
+}
+
+fn log_end(home: &Home) -> String {
+    files::tail(&home.log(), LOG_LINES).unwrap_or_default().join("\n")
+}
