@@ -110,9 +110,17 @@ pub enum ProcessFacts {
 }
 
 impl ProcessFacts {
+    /// Returns the number of the process that uses the node's data.
+    pub fn pid(&self) -> Option<u32> {
+        match self {
+            ProcessFacts::Down => None,
+            ProcessFacts::Running { pid } | ProcessFacts::Frozen { pid } | ProcessFacts::Foreign { pid } => Some(*pid),
+        }
+    }
+
     /// Returns whether a process uses the node's data.
     pub fn is_alive(&self) -> bool {
-        *self != ProcessFacts::Down
+        self.pid().is_some()
     }
 }
 

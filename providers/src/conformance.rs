@@ -102,7 +102,10 @@ impl Checks<'_> {
     async fn pid(&self) -> u32 {
         match self.home().await.process {
             ProcessFacts::Running { pid } => pid,
-            ProcessFacts::Down => panic!("the server is down: {:?}", self.log().await),
+            other => panic!(
+                "the server does not run, and was seen as {other:?}: {:?}",
+                self.log().await
+            ),
         }
     }
 

@@ -141,6 +141,7 @@ impl Effects for ProviderEffects {
                 server,
                 in_recovery,
             } => drop(self.start(instance, server, (*in_recovery).into(), secrets).await?),
+            Action::Stop { node } => self.platform.stop(node, StopMode::Fast).await?,
             Action::Configure {
                 instance,
                 server,

@@ -26,7 +26,8 @@ use crate::postgresql::{PostgresqlError, control, observe as postgresql};
 /// How long one node may take to answer; one that hangs is unknown.
 pub const NODE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Looks at the given nodes and endpoints, and at every node that has a home on the platform.
+/// Looks at the given nodes and endpoints, at every node that has a home on the platform, and at every endpoint that has
+/// an entry.
 pub async fn observe(
     platform: &dyn Platform,
     directory: &dyn Directory,
@@ -35,8 +36,10 @@ pub async fn observe(
     recorded: &State,
     secrets: &Secrets,
 ) -> Observed {
-    let (mut facts, listed) = tokio::join!(platform.facts(), platform.list());
-    let mut nodes = nodes.clone();
+    let (mut facts, listed, entries) = tokio::join!(platform.facts(), platform.list(), directory.entries());
+    let (mut nodes, mut endpoints) = (nodes.clone(), endpoints.clone());
+    // An endpoint whose entry cannot be read is unknown when it is looked up.
+    endpoints.extend(entries.unwrap_or_default());
     match listed {
         Ok(homes) => nodes.extend(homes),
         Err(error) => drop(
@@ -90,7 +93,9 @@ impl Look<'_> {
         };
         let mut facts = inventory(&home);
         match home.process {
-            ProcessFacts::Running { .. } => facts.server = Some(self.server(node, home.listen, deadline).await),
+            ProcessFacts::Running { .. } | ProcessFacts::Frozen { .. } | ProcessFacts::Foreign { .. } => {
+                facts.server = Some(self.server(node, home.listen, deadline).await)
+            }
             ProcessFacts::Down => match self.control(node, &facts.generations, deadline).await {
                 Ok(control) => facts.control = control,
                 Err(reason) => return Observation::Unknown(reason),
@@ -163,6 +168,7 @@ fn inventory(home: &HomeFacts) -> NodeFacts {
         listen: home.listen,
         generations: home.directories.iter().filter_map(|name| generation(name)).collect(),
         partial: home.directories.iter().any(partial),
+        files: home.files.clone(),
         control: None,
         server: None,
     }

@@ -2,14 +2,14 @@
 
 pub mod local;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, io};
 
 use async_trait::async_trait;
-use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
-use simdb_state::address::NodeAddress;
+use simdb_planner::observed::{FileFacts, Observation, PlatformFacts, ProcessFacts};
+use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::object::{EngineKind, Listen};
 use simdb_state::sensitive::{SecretName, Secrets};
@@ -24,6 +24,8 @@ pub struct HomeFacts {
     pub listen: Option<Listen>,
     /// Directories in it, such as `data-1` and `data-2.partial`.
     pub directories: BTreeSet<String>,
+    /// The files last written for its server, by path below the home.
+    pub files: BTreeMap<String, FileFacts>,
 }
 
 /// How a server is told to stop.
@@ -202,6 +204,9 @@ pub trait Platform: fmt::Debug + Send + Sync {
 pub trait Directory: fmt::Debug + Send + Sync {
     /// Looks an entry up.
     async fn lookup(&self, name: &str) -> Result<Observation<ServiceEntry>, PlatformError>;
+
+    /// Returns the endpoints that have an entry here.
+    async fn entries(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError>;
 
     /// Lets a name lead to the entry's servers, atomically.
     async fn publish(&self, entry: &ServiceEntry) -> Result<(), PlatformError>;

@@ -59,6 +59,7 @@ fn orders(nodes: &[&str]) -> Desired {
     let node = || NodeSpec {
         port: None,
         parameters: BTreeMap::new(),
+        parameter_spans: BTreeMap::new(),
         span: span(),
         port_span: None,
     };

@@ -30,8 +30,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nix::unistd::{AccessFlags, access};
-use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
-use simdb_state::address::NodeAddress;
+use simdb_planner::observed::{Observation, PlatformFacts};
+use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::sensitive::Secrets;
 use tokio::sync::Mutex;
@@ -284,12 +284,7 @@ impl Platform for LocalPlatform {
         let _lock = task::lock(&home, Orphans::Finish).await?;
         let (files, secrets) = (spec.files.clone(), secrets.clone());
         let writer = home.clone();
-        blocking(move || {
-            files
-                .iter()
-                .try_for_each(|(name, text)| writer.write_file(name, text, &secrets))
-        })
-        .await?;
+        blocking(move || writer.write_files(&files, &secrets)).await?;
         server::start(&home, spec, &program).await
     }
 
@@ -342,12 +337,10 @@ fn inspect(home: &Home) -> Result<Observation<HomeFacts>, PlatformError> {
         return Ok(Observation::Absent);
     }
     Ok(Observation::Seen(HomeFacts {
-        process: match server::leader(home) {
-            Some(process) => ProcessFacts::Running { pid: process.pid },
-            None => ProcessFacts::Down,
-        },
+        process: server::facts(home),
         listen: server::listen(home),
         directories: home.directories()?,
+        files: home.files(),
     }))
 }
 
@@ -356,6 +349,10 @@ impl Directory for LocalPlatform {
     async fn lookup(&self, name: &str) -> Result<Observation<ServiceEntry>, PlatformError> {
         let name = name.to_owned();
         self.services(move |path| service::lookup(path, &name)).await
+    }
+
+    async fn entries(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
+        self.services(service::entries).await
     }
 
     async fn publish(&self, entry: &ServiceEntry) -> Result<(), PlatformError> {

@@ -44,6 +44,12 @@ SELECT json_build_object(
     'receiver', (SELECT json_build_object(
         'status', status, 'host', coalesce(sender_host, ''), 'port', coalesce(sender_port, 0), 'slot', slot_name)
       FROM pg_stat_wal_receiver),
+    'oldest', (SELECT ('0/0'::pg_lsn
+        + ('x' || substr(min(name), 9, 8))::bit(32)::bigint * 4294967296
+        + ('x' || substr(min(name), 17, 8))::bit(32)::bigint * pg_size_bytes(current_setting('wal_segment_size')))
+      FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'),
+    'configured', (SELECT coalesce(json_object_agg(name, setting), '{}')
+      FROM pg_settings WHERE source = 'configuration file'),
     'users', (SELECT coalesce(json_object_agg(rolname, json_build_object(
         'login', rolcanlogin, 'replication', rolreplication)), '{}')
       FROM pg_roles WHERE rolname !~ '^pg_')),

@@ -3,6 +3,7 @@
 //! ```text
 //!   <root>/<cluster>/<node>/home.json      whose home it is; written before anything else, removed after everything else
 //!                           server.json    the server that was last started
+//!                           files.json     what the instance's files held when they were written
 //!                           task.json      who runs the task that was last started
 //!                           task.lock      held by whoever changes the home, and by the commands of a task
 //!                           log, task.log  what servers and tasks wrote
@@ -11,7 +12,7 @@
 //!
 //! A directory without the marker, or with another project's, is never touched. An empty one is nobody's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ use std::path::{Path, PathBuf};
 use postgres_protocol::password::scram_sha_256;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use simdb_planner::observed::FileFacts;
 use simdb_state::address::NodeAddress;
 use simdb_state::instance::{FilePart, FileText};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
@@ -31,6 +34,26 @@ use crate::platform::PlatformError;
 pub(super) const FORMAT: u32 = 1;
 
 const MARKER: &str = "home.json";
+
+const FILES: &str = "files.json";
+
+/// The files that were last written for an instance.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Files {
+    format: u32,
+    files: BTreeMap<String, Written>,
+}
+
+/// What a file was written from, and what it held then.
+#[derive(Debug, Serialize, Deserialize)]
+struct Written {
+    text: String,
+    bytes: String,
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// Says whose home a directory is.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,8 +222,47 @@ impl Home {
         serde_json::from_slice(&fs::read(self.path.join(name)).ok()?).ok()
     }
 
-    /// Writes a file of an instance or task, unless it is already as it should be.
-    pub(super) fn write_file(&self, name: &str, text: &FileText, secrets: &Secrets) -> Result<(), PlatformError> {
+    /// Writes the files of an instance, and notes what they hold.
+    pub(super) fn write_files(
+        &self,
+        files: &BTreeMap<String, FileText>,
+        secrets: &Secrets,
+    ) -> Result<(), PlatformError> {
+        let mut record = Files {
+            format: FORMAT,
+            files: BTreeMap::new(),
+        };
+        for (name, text) in files {
+            let bytes = self.write_file(name, text, secrets)?;
+            record.files.insert(
+                name.clone(),
+                Written {
+                    text: text.digest(),
+                    bytes,
+                },
+            );
+        }
+        self.write_record(FILES, &record)
+    }
+
+    /// Returns the files last written for an instance, and whether they still hold that.
+    pub(super) fn files(&self) -> BTreeMap<String, FileFacts> {
+        let record = self.read_record::<Files>(FILES).unwrap_or_default();
+        let facts = |(name, written): (String, Written)| {
+            let holds = fs::read(self.path.join(&name)).is_ok_and(|bytes| digest(&bytes) == written.bytes);
+            (
+                name,
+                FileFacts {
+                    digest: written.text,
+                    edited: !holds,
+                },
+            )
+        };
+        record.files.into_iter().map(facts).collect()
+    }
+
+    /// Writes a file of an instance or task, unless it is already as it should be, and returns the digest of its bytes.
+    pub(super) fn write_file(&self, name: &str, text: &FileText, secrets: &Secrets) -> Result<String, PlatformError> {
         let path = self.path.join(name);
         let above: Vec<&Path> = path
             .ancestors()
@@ -211,7 +273,8 @@ impl Home {
             files::ensure_directory(directory, 0o700, Some(&self.user)).at("make directory", directory)?;
         }
         let text = self.render(name, text, secrets)?;
-        files::ensure_private(&path, text.expose().as_bytes(), &self.user).at("write file", &path)
+        files::ensure_private(&path, text.expose().as_bytes(), &self.user).at("write file", &path)?;
+        Ok(digest(text.expose().as_bytes()))
     }
 
     fn render(&self, file: &str, text: &FileText, secrets: &Secrets) -> Result<Sensitive<String>, PlatformError> {

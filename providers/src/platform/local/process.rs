@@ -49,6 +49,13 @@ impl Process {
         fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()
     }
 
+    /// Returns what it was started with, after the program's name.
+    pub(super) fn arguments(&self) -> Option<Vec<String>> {
+        let text = fs::read(format!("/proc/{}/cmdline", self.pid)).ok()?;
+        let text = String::from_utf8_lossy(text.strip_suffix(b"\0").unwrap_or(&text)).into_owned();
+        Some(text.split('\0').skip(1).map(str::to_owned).collect())
+    }
+
     /// Whether its standard input is the given file.
     pub(super) fn reads_from(&self, file: &fs::Metadata) -> bool {
         fs::metadata(format!("/proc/{}/fd/0", self.pid))

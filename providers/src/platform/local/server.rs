@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
+use simdb_planner::observed::ProcessFacts;
 use simdb_state::instance::InstanceSpec;
 use simdb_state::object::Listen;
 use tokio::time::{sleep, timeout};
@@ -46,11 +47,37 @@ struct Record {
     listen: Listen,
     /// Absent between the moment before the start and the one after.
     process: Option<Identity>,
+    /// What it was started with: a server that somebody started otherwise may have other settings.
+    arguments: Vec<String>,
 }
 
 /// Returns where the server that was last started listens.
 pub(super) fn listen(home: &Home) -> Option<Listen> {
     home.read_record::<Record>(RECORD).map(|record| record.listen)
+}
+
+/// Returns what is known of the node's server process.
+pub(super) fn facts(home: &Home) -> ProcessFacts {
+    let Some(process) = leader(home) else {
+        return ProcessFacts::Down;
+    };
+    let pid = process.pid;
+    let ours = home.read_record::<Record>(RECORD).is_some_and(|record| {
+        record.process.is_some_and(|started| started.alive().is_some()) || process.arguments() == Some(record.arguments)
+    });
+    match (ours, process.stopped) {
+        (false, _) => ProcessFacts::Foreign { pid },
+        (true, true) => ProcessFacts::Frozen { pid },
+        (true, false) => ProcessFacts::Running { pid },
+    }
+}
+
+/// Lets a server that was halted by a signal go on.
+fn thaw(home: &Home) {
+    let (leaders, _) = everyone(home);
+    for leader in leaders.iter().filter(|leader| leader.stopped) {
+        leader.signal(Signal::SIGCONT);
+    }
 }
 
 /// Returns the first process of whatever uses the node's data.
@@ -112,9 +139,10 @@ fn roots(users: &[Process]) -> Vec<Process> {
     users.iter().filter(is_root).cloned().collect()
 }
 
-/// Starts a server unless one runs. The caller holds the home's lock.
+/// Starts a server unless one runs; one that was halted by a signal goes on. The caller holds the home's lock.
 pub(super) async fn start(home: &Home, spec: &InstanceSpec, program: &Program) -> Result<(), PlatformError> {
     if occupied(home).await {
+        thaw(home);
         return Ok(());
     }
     let data = home.path.join(&spec.data);
@@ -127,6 +155,7 @@ pub(super) async fn start(home: &Home, spec: &InstanceSpec, program: &Program) -
         format: FORMAT,
         listen: spec.listen,
         process: None,
+        arguments: program.arguments.clone(),
     };
     home.write_record(RECORD, &record)?;
     let log = files::append(&home.log(), &home.user).at("open log", &home.log())?;

@@ -12,11 +12,13 @@
 //! An entry is ours when the comment stands under its name; it ends at the first line that is no `key=value`. Everything
 //! else is somebody else's and stays as it is.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use simdb_planner::observed::Observation;
+use simdb_state::address::EndpointAddress;
 use simdb_state::instance::ServiceEntry;
 use simdb_state::object::Listen;
 
@@ -40,6 +42,13 @@ pub(super) fn lookup(path: &Path, name: &str) -> Result<Observation<ServiceEntry
     }
     // Ours, but no longer as we write it: it leads nowhere, and publishing it again mends it.
     Ok(parse(name, &text[section.start..section.end]).map_or(Observation::Absent, Observation::Seen))
+}
+
+/// Returns the endpoints that entries of ours are for.
+pub(super) fn entries(path: &Path) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
+    let text = read(path)?;
+    let endpoints = text.lines().filter_map(|line| line.trim().strip_prefix(MANAGED));
+    Ok(endpoints.filter_map(|endpoint| endpoint.parse().ok()).collect())
 }
 
 /// Writes an entry in place of the one of the same name.

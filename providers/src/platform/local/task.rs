@@ -128,6 +128,7 @@ pub(super) async fn run(
     if let Some(product) = &task.product
         && home.path.join(product).exists()
     {
+        replace(home, task)?;
         return Ok(String::new());
     }
     prepare(home, task, secrets)?;
@@ -138,6 +139,7 @@ pub(super) async fn run(
     if let Some(product) = &task.product {
         commit(home, task, product)?;
     }
+    replace(home, task)?;
     Ok(printed)
 }
 
@@ -213,6 +215,13 @@ fn commit(home: &Home, task: &TaskSpec, product: &str) -> Result<(), PlatformErr
     files::sync(&partial).at("sync directory", &partial)?;
     std::fs::rename(&partial, home.path.join(product)).at("rename directory", &partial)?;
     files::sync(&home.path).at("sync directory", &home.path)
+}
+
+/// Removes what the product replaces.
+fn replace(home: &Home, task: &TaskSpec) -> Result<(), PlatformError> {
+    task.replaces
+        .iter()
+        .try_for_each(|name| remove_whatever(&home.path.join(name)))
 }
 
 /// The process group of a command; killed when dropped, with whatever the command started.
