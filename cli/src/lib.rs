@@ -1,1 +1,50 @@
-//! Placeholder.
+//! The command line: arguments, the operations every caller shares, and how they are shown.
+//!
+//! ```text
+//!   argv ─► args ─► commands ─► session (files, state, platform) ─► ops (refresh, plan, apply)
+//!                      │                                                 │
+//!                      └──── views: documents ─► human | JSON ◄──────────┘ ─► ui ─► terminal
+//! ```
+//!
+//! The answer to what was asked goes to standard output: a plan, a document, a table, outputs. Everything else
+//! (diagnostics, prompts, progress, closing remarks) goes to standard error. Nothing outside `ui` writes to either.
+
+mod approval;
+pub mod args;
+mod commands;
+mod error;
+pub mod exit;
+mod interrupt;
+mod ops;
+mod session;
+mod target;
+mod ui;
+pub mod views;
+
+use std::ffi::OsString;
+
+use crate::exit::Exit;
+use crate::ui::Ui;
+
+/// Runs the program with a command line, program name included.
+pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments = match args::parse(argv) {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
+    let ui = Ui::of_process(arguments.global.no_color);
+    let exit = commands::run(arguments, &ui);
+    ui.close(exit)
+}
+
+/// Shows help where it was asked for, and otherwise what is wrong with the command line.
+fn refuse(error: &clap::Error) -> Exit {
+    let ui = Ui::of_process(false);
+    let text = error.render().ansi().to_string();
+    if error.use_stderr() {
+        ui.tell(&text);
+        return ui.close(Exit::Failed);
+    }
+    ui.answer(&text);
+    ui.close(Exit::Done)
+}

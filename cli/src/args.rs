@@ -1,0 +1,311 @@
+//! Arguments: what can be typed, and nothing about what it does.
+//!
+//! Long options take one dash or two, values follow after `=` or a space: see [`rewrite`].
+
+mod rewrite;
+mod variables;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use simdb_planner::plan::Impact;
+use simdb_state::address::Address;
+
+pub use variables::{VariableArgument, Variables};
+
+/// Parses a command line, program name included.
+pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let command = Arguments::command();
+    let argv = rewrite::long_options(&command, argv.into_iter().collect());
+    Arguments::from_arg_matches(&command.try_get_matches_from(argv)?)
+}
+
+/// Plan and apply for database topologies.
+///
+/// Declare clusters in *.simdb.hcl, look at the plan, apply it. Long options take one dash or two.
+#[derive(Debug, Parser)]
+#[command(
+    name = "simdb",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Arguments {
+    /// What every command understands.
+    #[command(flatten)]
+    pub global: Global,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command understands.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Work in another directory.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub chdir: Option<PathBuf>,
+    /// Write no colours.
+    #[arg(long, global = true)]
+    pub no_color: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented starter configuration
+    Init,
+    /// Check the configuration without looking at what runs
+    Validate(Validate),
+    /// Rewrite configuration files in canonical style
+    Fmt(Fmt),
+    /// Show what an apply would do
+    Plan(Plan),
+    /// Make what runs match the configuration
+    Apply(Apply),
+    /// Stop and remove everything that is recorded, data included
+    Destroy(Apply),
+    /// Show everything that is recorded
+    Show(Show),
+    /// Show outputs of the last apply
+    Output(Output),
+    /// Show the health of clusters (exit code 5: not healthy)
+    Status(Status),
+    /// Look into the state
+    #[command(subcommand)]
+    State(State),
+    /// Show the log of a node's server
+    Logs(Logs),
+    /// Run psql on the primary of a cluster, or on a node
+    Psql(Psql),
+    /// Break the lock of a simdb that cannot give it back
+    ForceUnlock(ForceUnlock),
+    /// Show the version
+    Version(Version),
+    /// Write a completion script for a shell
+    Completions(Completions),
+}
+
+/// Arguments of `validate`.
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: Variables,
+    /// Write a JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `fmt`.
+#[derive(Debug, Args)]
+pub struct Fmt {
+    /// Files or directories; - is standard input [default: the working directory]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Change nothing; exit with 3 where a file is not in canonical style.
+    #[arg(long)]
+    pub check: bool,
+    /// Show what changes.
+    #[arg(long)]
+    pub diff: bool,
+}
+
+/// Where the configuration's values come from and how the world is looked at.
+#[derive(Debug, Args)]
+pub struct Planning {
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: Variables,
+    /// Look at what runs before planning; without it the record is believed.
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub refresh: bool,
+    /// Write JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// How to plan.
+    #[command(flatten)]
+    pub planning: Planning,
+    /// Plan to destroy everything.
+    #[arg(long)]
+    pub destroy: bool,
+    /// Exit with 2 where there is a difference.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// Arguments of `apply` and `destroy`.
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// How to plan.
+    #[command(flatten)]
+    pub planning: Planning,
+    /// Do not ask; never covers data loss, see -allow.
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Refuse a plan whose worst impact is above this one [default with -auto-approve: downtime]
+    #[arg(long, value_name = "IMPACT", value_parser = impact())]
+    pub allow: Option<Impact>,
+    /// How many steps run at once.
+    #[arg(long, value_name = "N", default_value_t = simdb_providers::executor::PARALLELISM, value_parser = parallelism)]
+    pub parallelism: usize,
+    /// How long to wait for the lock of the state, such as 30s or 5m.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub lock_timeout: Duration,
+    /// Ask where approval is needed; without it that is an error.
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub input: bool,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Write a JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `output`.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// One output [default: all]
+    pub name: Option<String>,
+    /// Write JSON, sensitive values included.
+    #[arg(long, conflicts_with = "raw")]
+    pub json: bool,
+    /// Write the value of one output as it is, for scripts.
+    #[arg(long, requires = "name")]
+    pub raw: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: Variables,
+    /// One cluster [default: all]
+    pub cluster: Option<String>,
+    /// Write a JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Commands of `state`.
+#[derive(Debug, Subcommand)]
+pub enum State {
+    /// List what is recorded
+    List,
+    /// Show one recorded object
+    Show(StateShow),
+}
+
+/// Arguments of `state show`.
+#[derive(Debug, Args)]
+pub struct StateShow {
+    /// Its address, such as cluster.orders.node.a
+    pub address: Address,
+    /// Write a JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `logs`.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: Variables,
+    /// The node: cluster.orders.node.a, orders.a, or a where one cluster has it
+    pub node: String,
+    /// How many lines.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
+    pub lines: usize,
+    /// Go on as lines are written.
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// Arguments of `psql`.
+#[derive(Debug, Args)]
+pub struct Psql {
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: Variables,
+    /// A cluster (its primary) or a node [default: the only cluster]
+    pub target: Option<String>,
+    /// What psql is called with.
+    #[arg(last = true, value_name = "PSQL ARGUMENTS")]
+    pub arguments: Vec<OsString>,
+}
+
+/// Arguments of `force-unlock`.
+#[derive(Debug, Args)]
+pub struct ForceUnlock {
+    /// The lock's ID, as the message about it says
+    pub id: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `version`.
+#[derive(Debug, Args)]
+pub struct Version {
+    /// Write a JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// All impacts as they are typed, the worst last.
+const IMPACTS: [(&str, Impact); 6] = [
+    ("none", Impact::None),
+    ("reload", Impact::Reload),
+    ("restart", Impact::Restart),
+    ("write-pause", Impact::WritePause),
+    ("downtime", Impact::Downtime),
+    ("data-loss", Impact::DataLoss),
+];
+
+fn impact() -> impl TypedValueParser<Value = Impact> {
+    PossibleValuesParser::new(IMPACTS.map(|(name, _)| name)).map(|text| {
+        let found = IMPACTS.into_iter().find(|(name, _)| *name == text);
+        found.expect("the parser lets only these through").1
+    })
+}
+
+fn parallelism(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|&number| number > 0)
+        .ok_or_else(|| "it must be a whole number above 0".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok();
+    parsed
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| "it must be a number with a unit, such as 30s or 5m".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

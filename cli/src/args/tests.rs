@@ -1,0 +1,116 @@
+use super::*;
+
+fn rewritten(line: &str) -> String {
+    let argv = line.split(' ').map(OsString::from).collect();
+    let all = rewrite::long_options(&Arguments::command(), argv);
+    all.iter()
+        .map(|argument| argument.to_str().unwrap())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn parsed(line: &str) -> Result<Arguments, clap::Error> {
+    parse(line.split(' ').map(OsString::from))
+}
+
+#[test]
+fn the_arguments_are_consistent() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn long_options_take_one_dash_or_two() {
+    for (typed, meant) in [
+        ("simdb apply -auto-approve", "simdb apply --auto-approve"),
+        ("simdb apply --auto-approve", "simdb apply --auto-approve"),
+        ("simdb -chdir=x plan", "simdb --chdir=x plan"),
+        ("simdb -chdir -x plan", "simdb --chdir -x plan"),
+        ("simdb plan -out=f", "simdb plan --out=f"),
+        ("simdb plan -var a=b", "simdb plan --var a=b"),
+        ("simdb plan -var -auto-approve", "simdb plan --var -auto-approve"),
+        ("simdb plan --var -json", "simdb plan --var -json"),
+        ("simdb plan -var=a=-b", "simdb plan --var=a=-b"),
+        ("simdb plan -refresh -json", "simdb plan --refresh --json"),
+        ("simdb apply -auto-aprove", "simdb apply --auto-aprove"),
+        ("simdb -help", "simdb --help"),
+        ("simdb -version", "simdb --version"),
+        // Short options and what belongs to them.
+        ("simdb -h", "simdb -h"),
+        ("simdb logs a -n 5", "simdb logs a -n 5"),
+        ("simdb logs a -n5", "simdb logs a -n5"),
+        ("simdb logs a -fn 5", "simdb logs a -fn 5"),
+        ("simdb logs a -n -json", "simdb logs a -n -json"),
+        ("simdb logs a -follow", "simdb logs a --follow"),
+        // Not options at all.
+        ("simdb fmt -", "simdb fmt -"),
+        (
+            "simdb psql orders -- -auto-approve -c x",
+            "simdb psql orders -- -auto-approve -c x",
+        ),
+    ] {
+        assert_eq!(rewritten(typed), meant, "{typed}");
+    }
+}
+
+#[test]
+fn variables_keep_the_order_in_which_they_were_typed() {
+    let arguments = parsed("simdb plan -var a=1 -var-file f -var=a=2=3").unwrap();
+    let Command::Plan(plan) = arguments.command else {
+        panic!("not a plan")
+    };
+    let value = |name: &str, text: &str| VariableArgument::Value {
+        name: name.into(),
+        text: text.into(),
+    };
+    assert_eq!(
+        plan.planning.variables.0,
+        [value("a", "1"), VariableArgument::File("f".into()), value("a", "2=3")]
+    );
+}
+
+#[test]
+fn refresh_takes_no_value_or_one_after_an_equals_sign() {
+    for (line, refresh) in [
+        ("simdb plan", true),
+        ("simdb plan -refresh", true),
+        ("simdb plan -refresh=true", true),
+        ("simdb plan -refresh=false", false),
+    ] {
+        let Command::Plan(plan) = parsed(line).unwrap().command else {
+            panic!("not a plan")
+        };
+        assert_eq!(plan.planning.refresh, refresh, "{line}");
+    }
+}
+
+#[test]
+fn wrong_options_are_answered_with_the_nearest_right_one() {
+    for (line, nearest) in [
+        ("simdb apply -auto-aprove", "'--auto-approve'"),
+        ("simdb aply", "'apply'"),
+        ("simdb apply -allow=restar", "'restart'"),
+    ] {
+        let error = parsed(line).unwrap_err().to_string();
+        assert!(error.contains(nearest), "{error}");
+    }
+    for line in [
+        "simdb apply -parallelism=0",
+        "simdb apply -lock-timeout=soon",
+        "simdb plan -var a",
+        "simdb output -raw",
+        "simdb state show cluster",
+    ] {
+        assert!(parsed(line).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn limits_are_parsed() {
+    let Command::Apply(apply) = parsed("simdb apply -allow=data-loss -lock-timeout=5m").unwrap().command else {
+        panic!("not an apply")
+    };
+    assert_eq!(
+        (apply.allow, apply.lock_timeout),
+        (Some(Impact::DataLoss), Duration::from_secs(300))
+    );
+}

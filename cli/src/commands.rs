@@ -1,0 +1,64 @@
+//! The commands, one file each.
+
+mod apply;
+mod completions;
+mod fmt;
+mod force_unlock;
+mod init;
+mod logs;
+mod output;
+mod plan;
+mod psql;
+mod show;
+mod state;
+mod status;
+mod validate;
+mod version;
+
+use std::sync::Arc;
+
+use crate::args::{Arguments, Command};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::ui::Ui;
+use crate::views::doc::Operation;
+use crate::views::human::diagnostic;
+
+/// Runs a command, and says why it failed if it does.
+pub(crate) fn run(arguments: Arguments, ui: &Arc<Ui>) -> Exit {
+    let Arguments { global, command } = arguments;
+    let result = enter(global.chdir.as_deref()).and_then(|()| dispatch(command, ui));
+    result.unwrap_or_else(|error| {
+        let exit = error.exit();
+        ui.tell(&diagnostic::render_all(&error.into_documents(), ui.terminal.width));
+        exit
+    })
+}
+
+fn enter(directory: Option<&std::path::Path>) -> Result<(), CliError> {
+    let Some(path) = directory else { return Ok(()) };
+    std::env::set_current_dir(path).map_err(|source| CliError::Directory {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    match command {
+        Command::Init => init::run(ui),
+        Command::Validate(arguments) => validate::run(&arguments, ui),
+        Command::Fmt(arguments) => fmt::run(&arguments, ui),
+        Command::Plan(arguments) => plan::run(&arguments, ui),
+        Command::Apply(arguments) => apply::run(Operation::Apply, &arguments, ui),
+        Command::Destroy(arguments) => apply::run(Operation::Destroy, &arguments, ui),
+        Command::Show(arguments) => show::run(&arguments, ui),
+        Command::Output(arguments) => output::run(&arguments, ui),
+        Command::Status(arguments) => status::run(&arguments, ui),
+        Command::State(command) => state::run(&command, ui),
+        Command::Logs(arguments) => logs::run(&arguments, ui),
+        Command::Psql(arguments) => psql::run(&arguments),
+        Command::ForceUnlock(arguments) => force_unlock::run(&arguments, ui),
+        Command::Version(arguments) => Ok(version::run(&arguments, ui)),
+        Command::Completions(arguments) => Ok(completions::run(&arguments, ui)),
+    }
+}

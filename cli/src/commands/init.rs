@@ -1,0 +1,56 @@
+//! `simdb init`.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::session::Project;
+use crate::ui::Ui;
+use crate::views::human::diagnostic;
+use crate::views::human::style::{BOLD, GOOD, paint};
+
+/// What a starter configuration is called.
+const NAME: &str = "main.simdb.hcl";
+/// A starter configuration.
+const STARTER: &str = include_str!("init/main.simdb.hcl");
+/// What to do with a configuration.
+const NEXT: &str = "
+Next:
+    simdb plan      show what would be done
+    simdb apply     do it
+    simdb status    see how the clusters are
+";
+
+/// Writes a starter configuration where there is none, and checks what is there.
+pub(super) fn run(ui: &Ui) -> Result<Exit, CliError> {
+    let project = Project::open()?;
+    if project.source.files().next().is_none() {
+        write(Path::new(NAME))?;
+        ui.tell(&format!(
+            "{} It declares a primary with two standbys, and its comments say what else there is.\n{NEXT}",
+            paint(GOOD.bold(), format!("Wrote {NAME}."))
+        ));
+        return Ok(Exit::Done);
+    }
+    let (_, warnings) = project.load(&[])?;
+    ui.tell(&diagnostic::render_all(&warnings, ui.terminal.width));
+    let names: Vec<&str> = project.source.files().map(|(name, _)| name).collect();
+    ui.tell(&format!(
+        "There is a configuration already ({}), and it is {}. Nothing was written.\n{NEXT}",
+        names.join(", "),
+        paint(BOLD, "valid")
+    ));
+    Ok(Exit::Done)
+}
+
+/// Writes the starter; never over a file that somebody else wrote a moment ago.
+fn write(path: &Path) -> Result<(), CliError> {
+    let opened = OpenOptions::new().write(true).create_new(true).open(path);
+    let written = opened.and_then(|mut file| file.write_all(STARTER.as_bytes()));
+    written.map_err(|source| CliError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,87 @@
+//! `simdb logs`.
+
+use std::time::Duration;
+
+use simdb_providers::platform::Platform;
+use simdb_state::address::NodeAddress;
+use simdb_state::object::State;
+
+use crate::args::Logs;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::session::{Project, block_on};
+use crate::target;
+use crate::ui::Ui;
+
+/// How often a log that is followed is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// How many lines are looked at then: more than a server writes between two looks.
+const WINDOW: usize = 2000;
+
+/// Shows the end of a node's log, and goes on with it where that is asked for.
+pub(super) fn run(arguments: &Logs, ui: &Ui) -> Result<Exit, CliError> {
+    block_on(async {
+        let project = Project::open()?;
+        let Some(store) = project.store().await? else {
+            target::node(&State::default(), &arguments.node)?;
+            return Ok(Exit::Failed);
+        };
+        let node = target::node(&store.snapshot().await?.state, &arguments.node)?;
+        let (config, _) = project.load(&arguments.variables.0)?;
+        let world = project.world(Some(store.lineage()), &config.desired.local);
+        write(ui, &world.platform.log(&node, arguments.lines).await?);
+        if arguments.follow {
+            follow(&*world.platform, &node, ui).await?;
+        }
+        Ok(Exit::Done)
+    })
+}
+
+async fn follow(platform: &dyn Platform, node: &NodeAddress, ui: &Ui) -> Result<(), CliError> {
+    let mut seen = platform.log(node, WINDOW).await?;
+    while !ui.is_gone() {
+        tokio::time::sleep(LOOK).await;
+        let now = platform.log(node, WINDOW).await?;
+        write(ui, appended(&seen, &now));
+        seen = now;
+    }
+    Ok(())
+}
+
+fn write(ui: &Ui, lines: &[String]) {
+    ui.answer(&lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+}
+
+/// Returns the lines that were added between two looks at the end of a log: what follows the longest end of the first
+/// that the second begins with.
+fn appended<'a>(before: &[String], now: &'a [String]) -> &'a [String] {
+    let longest = before.len().min(now.len());
+    let overlap = (0..=longest)
+        .rev()
+        .find(|&length| before[before.len() - length..] == now[..length]);
+    &now[overlap.unwrap_or_default()..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_new_lines_of_a_followed_log_are_written() {
+        let check = |before: &str, now: &str, expected: &str| {
+            let lines = |text: &str| text.chars().map(String::from).collect::<Vec<_>>();
+            assert_eq!(
+                appended(&lines(before), &lines(now)).concat(),
+                expected,
+                "{before} {now}"
+            );
+        };
+        check("", "abc", "abc");
+        check("abc", "abc", "");
+        check("abc", "abcde", "de");
+        check("abc", "cde", "de");
+        check("aab", "abx", "x");
+        check("abc", "xyz", "xyz");
+        check("abc", "", "");
+    }
+}

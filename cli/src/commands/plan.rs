@@ -1,0 +1,63 @@
+//! `simdb plan`: looks, plans, shows; writes nothing and takes no lock.
+
+use std::sync::Arc;
+
+use simdb_state::object::State;
+use simdb_state::sensitive::Secrets;
+
+use crate::args::{Plan, Planning};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::ops::{self, Known, Planned};
+use crate::session::{Project, block_on};
+use crate::ui::Ui;
+use crate::views::doc::Operation;
+use crate::views::operation::View;
+
+/// Shows what an apply, or a destroy, would do.
+pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    let view = View::of_plan(ui, arguments.planning.json);
+    let operation = if arguments.destroy {
+        Operation::Destroy
+    } else {
+        Operation::Apply
+    };
+    let result = block_on(async {
+        let planned = make(operation, &arguments.planning, &view).await?;
+        view.plan(&planned.document);
+        view.diagnostics(&planned.document.diagnostics);
+        Ok(match () {
+            () if planned.is_broken() => Exit::Failed,
+            () if arguments.detailed_exitcode && !planned.document.is_empty() => Exit::Difference,
+            () => Exit::Done,
+        })
+    });
+    view.closing(result)
+}
+
+async fn make(operation: Operation, arguments: &Planning, view: &View) -> Result<Planned, CliError> {
+    let project = Project::open()?;
+    let (config, warnings) = project.load(&arguments.variables.0)?;
+    view.diagnostics(&warnings);
+    let store = project.store().await?;
+    let (snapshot, secrets) = match &store {
+        Some(store) => (Some(store.snapshot().await?), store.secrets().await?),
+        None => (None, Secrets::new()),
+    };
+    let nothing = State::default();
+    let known = Known {
+        config: &config,
+        recorded: snapshot.as_ref().map_or(&nothing, |snapshot| &snapshot.state),
+        unfinished: snapshot.as_ref().and_then(|snapshot| snapshot.unfinished.as_ref()),
+        secrets: &secrets,
+    };
+    let world = project.world(
+        store.as_ref().map(simdb_state::store::Store::lineage),
+        &config.desired.local,
+    );
+    let observed = match arguments.refresh {
+        true => ops::refresh(&world, &config.desired, known.recorded, &secrets).await,
+        false => ops::believe(&world).await,
+    };
+    Ok(ops::plan(operation, &known, &observed, &project.source))
+}

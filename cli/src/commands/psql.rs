@@ -1,0 +1,75 @@
+//! `simdb psql`.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use simdb_planner::engine::postgresql::instance::{SUPERUSER, superuser_password};
+use simdb_state::address::NodeAddress;
+use simdb_state::object::{EngineKind, State};
+use simdb_state::store::Store;
+
+use crate::args::Psql;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::ops::World;
+use crate::session::{Project, block_on};
+use crate::target;
+
+/// Becomes psql, on the server that is meant. The password goes with the environment, which only the user can read.
+pub(super) fn run(arguments: &Psql) -> Result<Exit, CliError> {
+    block_on(async {
+        let mut command = prepare(arguments).await?;
+        let source = command.args(&arguments.arguments).exec();
+        let program = PathBuf::from(command.get_program());
+        Err(CliError::Program { program, source })
+    })
+}
+
+async fn prepare(arguments: &Psql) -> Result<Command, CliError> {
+    let project = Project::open()?;
+    let Some(store) = project.store().await? else {
+        target::server(&State::default(), arguments.target.as_deref())?;
+        return Err(CliError::refused(
+            "No state",
+            "Nothing is recorded. Make a cluster first: simdb apply",
+        ));
+    };
+    let state = store.snapshot().await?.state;
+    let node = target::server(&state, arguments.target.as_deref())?;
+    let (config, _) = project.load(&arguments.variables.0)?;
+    let world = project.world(Some(store.lineage()), &config.desired.local);
+    let mut command = Command::new(program(&state, &node, &world).await);
+    connect(&mut command, &store, &state, &node).await?;
+    Ok(command)
+}
+
+async fn connect(command: &mut Command, store: &Store, state: &State, node: &NodeAddress) -> Result<(), CliError> {
+    let listen = state.nodes.get(node).and_then(|node| node.listen);
+    let listen = listen.ok_or_else(|| {
+        let detail = format!("Node {node} has no server yet. Go on with what was begun: simdb apply");
+        CliError::refused("No server", detail)
+    })?;
+    let password = store.secret(&superuser_password(&node.cluster)).await?;
+    command
+        .env("PGHOST", listen.host.to_string())
+        .env("PGPORT", listen.port.to_string())
+        .env("PGUSER", SUPERUSER)
+        .env("PGDATABASE", SUPERUSER);
+    if let Some(password) = password {
+        command.env("PGPASSWORD", password.expose());
+    }
+    Ok(())
+}
+
+/// Finds psql among the programs of the cluster's version, else leaves it to the search path.
+async fn program(state: &State, node: &NodeAddress, world: &World) -> PathBuf {
+    let facts = world.platform.facts().await;
+    let version = state.clusters.get(&node.cluster).map(|cluster| cluster.version);
+    let directories = facts.engines.get(&EngineKind::Postgresql);
+    let directory = version.and_then(|version| directories?.get(&version));
+    let found = directory
+        .map(|directory| PathBuf::from(directory).join("psql"))
+        .filter(|path| path.is_file());
+    found.unwrap_or_else(|| PathBuf::from("psql"))
+}

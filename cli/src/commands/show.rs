@@ -1,0 +1,33 @@
+//! `simdb show`.
+
+use simdb_state::object::State;
+
+use crate::args::Show;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::session::{Project, block_on};
+use crate::ui::Ui;
+use crate::views::doc::StateDoc;
+use crate::views::human;
+use crate::views::json::document;
+
+/// Shows everything that is recorded.
+pub(super) fn run(arguments: &Show, ui: &Ui) -> Result<Exit, CliError> {
+    block_on(async {
+        let state = recorded().await?;
+        ui.answer(&match arguments.json {
+            true => document(&state),
+            false => human::state::render(&state),
+        });
+        Ok(Exit::Done)
+    })
+}
+
+/// Reads what is recorded; without a state that is nothing.
+pub(super) async fn recorded() -> Result<StateDoc, CliError> {
+    let Some(store) = Project::open()?.store().await? else {
+        return Ok(StateDoc::new(&State::default(), 0));
+    };
+    let snapshot = store.snapshot().await?;
+    Ok(StateDoc::new(&snapshot.state, snapshot.serial))
+}

@@ -1,0 +1,32 @@
+//! `simdb validate`.
+
+use crate::args::Validate;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::session::Project;
+use crate::ui::Ui;
+use crate::views::doc::ValidationDoc;
+use crate::views::human::diagnostic;
+use crate::views::human::style::{GOOD, paint};
+use crate::views::json::document;
+
+/// Reads the configuration and says all that is wrong with it.
+pub(super) fn run(arguments: &Validate, ui: &Ui) -> Result<Exit, CliError> {
+    let checked = Project::open().and_then(|project| project.check(&arguments.variables.0));
+    let validation = match checked {
+        Ok((_, diagnostics)) => ValidationDoc::new(diagnostics),
+        Err(error) => ValidationDoc::new(error.into_documents()),
+    };
+    if arguments.json {
+        ui.answer(&document(&validation));
+    } else {
+        ui.tell(&diagnostic::render_all(&validation.diagnostics, ui.terminal.width));
+        if validation.valid {
+            ui.answer(&format!(
+                "{} The configuration is valid.\n",
+                paint(GOOD.bold(), "Success!")
+            ));
+        }
+    }
+    Ok(if validation.valid { Exit::Done } else { Exit::Failed })
+}

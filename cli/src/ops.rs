@@ -1,0 +1,232 @@
+//! The operations that every caller shares: look, plan, apply.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use simdb_planner::config::{Config, OutputValue};
+use simdb_planner::desired::Desired;
+use simdb_planner::diagnostic::Diagnostic;
+use simdb_planner::observed::Observed;
+use simdb_planner::plan::{AttributeChange, ChangeAction, Plan, Shown};
+use simdb_planner::planner::{self, Inputs};
+use simdb_providers::effects::Effects;
+use simdb_providers::event::EventSink;
+use simdb_providers::executor::{Outcome, execute};
+use simdb_providers::observe::observe;
+use simdb_providers::platform::{Directory, Platform};
+use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::name::{EndpointName, NodeName};
+use simdb_state::object::{Output, State};
+use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
+use simdb_state::store::{Entry, RunEnd, StoreError, UnfinishedRun, Writer};
+use tokio_util::sync::CancellationToken;
+
+use crate::views::doc::{DiagnosticDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc};
+
+/// Where things run.
+pub(crate) struct World {
+    /// Runs servers.
+    pub(crate) platform: Arc<dyn Platform>,
+    /// Lets names lead to servers.
+    pub(crate) directory: Arc<dyn Directory>,
+    /// Does steps.
+    pub(crate) effects: Arc<dyn Effects>,
+}
+
+/// What is known before planning.
+pub(crate) struct Known<'a> {
+    /// The configuration.
+    pub(crate) config: &'a Config,
+    /// What is recorded.
+    pub(crate) recorded: &'a State,
+    /// A run that was cut off.
+    pub(crate) unfinished: Option<&'a UnfinishedRun>,
+    /// The secrets of the record.
+    pub(crate) secrets: &'a Secrets,
+}
+
+/// A plan that can be shown and run.
+pub(crate) struct Planned {
+    /// What is run.
+    pub(crate) plan: Plan,
+    /// What is shown.
+    pub(crate) document: PlanDoc,
+}
+
+impl Planned {
+    /// Returns whether something is wrong with it, so that it must not run.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.document.diagnostics.iter().any(DiagnosticDoc::is_error)
+    }
+}
+
+/// Looks at everything that is recorded or declared.
+pub(crate) async fn refresh(world: &World, desired: &Desired, recorded: &State, secrets: &Secrets) -> Observed {
+    let mut nodes: BTreeSet<NodeAddress> = recorded.nodes.keys().cloned().collect();
+    let mut endpoints: BTreeSet<EndpointAddress> = recorded.endpoints.keys().cloned().collect();
+    for (cluster, spec) in &desired.clusters {
+        let node = |node: &NodeName| NodeAddress {
+            cluster: cluster.clone(),
+            node: node.clone(),
+        };
+        let endpoint = |endpoint: &EndpointName| EndpointAddress {
+            cluster: cluster.clone(),
+            endpoint: endpoint.clone(),
+        };
+        nodes.extend(spec.nodes.keys().map(node));
+        endpoints.extend(spec.endpoints.keys().map(endpoint));
+    }
+    observe(
+        &*world.platform,
+        &*world.directory,
+        &nodes,
+        &endpoints,
+        recorded,
+        secrets,
+    )
+    .await
+}
+
+/// Looks at the platform alone, and believes the record for everything else.
+pub(crate) async fn believe(world: &World) -> Observed {
+    Observed {
+        platform: world.platform.facts().await,
+        ..Observed::default()
+    }
+}
+
+/// Makes the plan of an operation from what is known and what was seen.
+pub(crate) fn plan(
+    operation: Operation,
+    known: &Known<'_>,
+    observed: &Observed,
+    source: &simdb_planner::config::Source,
+) -> Planned {
+    let nothing = Desired {
+        local: known.config.desired.local.clone(),
+        ..Desired::default()
+    };
+    let desired = match operation {
+        Operation::Apply => &known.config.desired,
+        Operation::Destroy => &nothing,
+    };
+    let planner::Planned {
+        plan,
+        after,
+        mut diagnostics,
+    } = planner::plan(Inputs {
+        desired,
+        recorded: known.recorded,
+        observed,
+    });
+    let broken = diagnostics.iter().any(Diagnostic::is_error);
+    let mut document = PlanDoc::new(operation, &plan);
+    if !broken {
+        let (outputs, problems) = outputs(operation, known.config, &after);
+        document.output_changes = output_changes(known, &outputs);
+        diagnostics.extend(problems);
+    }
+    document.interrupted = known.unfinished.map(InterruptedDoc::new);
+    document.diagnostics = DiagnosticDoc::all(&diagnostics, source);
+    Planned { plan, document }
+}
+
+/// Runs a plan that was approved, journalled from its beginning to its end.
+pub(crate) async fn apply(
+    planned: &Planned,
+    world: &World,
+    writer: &mut Writer,
+    events: &dyn EventSink,
+    parallelism: usize,
+    cancel: &CancellationToken,
+) -> Result<Outcome, StoreError> {
+    let plan = &planned.plan;
+    let document = serde_json::to_value(plan).expect("a plan has string keys and no other way to fail");
+    let steps = u32::try_from(plan.steps.len()).expect("a plan has fewer steps than memory has bytes");
+    writer
+        .begin(planned.document.operation.name(), &document, steps)
+        .await?;
+    let outcome = execute(plan, writer, Arc::clone(&world.effects), events, parallelism, cancel).await?;
+    let end = match (outcome.failed.is_empty(), outcome.not_attempted.is_empty()) {
+        (false, _) => RunEnd::Failed,
+        (true, false) => RunEnd::Cancelled,
+        (true, true) => RunEnd::Done,
+    };
+    writer.finish(end).await?;
+    Ok(outcome)
+}
+
+/// Evaluates the outputs against what is recorded now and records those that changed; returns what is wrong with them.
+pub(crate) async fn record_outputs(
+    operation: Operation,
+    known: &Known<'_>,
+    writer: &mut Writer,
+) -> Result<Vec<Diagnostic>, StoreError> {
+    let (values, diagnostics) = outputs(operation, known.config, writer.state());
+    if output_changes(known, &values).is_empty() {
+        return Ok(diagnostics);
+    }
+    let entry = |(name, output): (String, OutputValue)| {
+        let value = output.value?;
+        let recorded = match output.sensitive {
+            true => (Output::Sensitive, Some(Sensitive::new(value.to_string()))),
+            false => (Output::Value(value), None),
+        };
+        Some((name, recorded))
+    };
+    writer
+        .commit(&[Entry::Outputs(values.into_iter().filter_map(entry).collect())])
+        .await?;
+    Ok(diagnostics)
+}
+
+fn outputs(operation: Operation, config: &Config, state: &State) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
+    match operation {
+        Operation::Apply => config.outputs(state),
+        Operation::Destroy => (BTreeMap::new(), Vec::new()),
+    }
+}
+
+/// Compares the recorded outputs with their values after the plan.
+fn output_changes(known: &Known<'_>, after: &BTreeMap<String, OutputValue>) -> Vec<OutputChangeDoc> {
+    let names: BTreeSet<&String> = known.recorded.outputs.keys().chain(after.keys()).collect();
+    names
+        .into_iter()
+        .filter_map(|name| output_change(known, name, after.get(name)))
+        .collect()
+}
+
+fn output_change(known: &Known<'_>, name: &str, after: Option<&OutputValue>) -> Option<OutputChangeDoc> {
+    let before = known.recorded.outputs.get(name);
+    let action = match (before, after) {
+        (None, None) => return None,
+        (None, Some(_)) => ChangeAction::Create,
+        (Some(_), None) => ChangeAction::Delete,
+        (Some(before), Some(after)) if is_recorded(known.secrets, name, before, after) => return None,
+        (Some(_), Some(_)) => ChangeAction::Update,
+    };
+    let change = AttributeChange {
+        name: name.to_owned(),
+        before: before.map(|output| match output {
+            Output::Value(value) => Shown::Value(value.clone()),
+            Output::Sensitive => Shown::Sensitive,
+        }),
+        after: after.map(|output| match &output.value {
+            _ if output.sensitive => Shown::Sensitive,
+            Some(value) => Shown::Value(value.clone()),
+            None => Shown::KnownAfterApply,
+        }),
+    };
+    Some(OutputChangeDoc { change, action })
+}
+
+fn is_recorded(secrets: &Secrets, name: &str, before: &Output, after: &OutputValue) -> bool {
+    match (before, &after.value) {
+        (Output::Value(before), Some(value)) => !after.sensitive && before == value,
+        (Output::Sensitive, Some(value)) => {
+            let recorded = secrets.get(&SecretName::output(name));
+            after.sensitive && recorded.is_some_and(|text| *text.expose() == value.to_string())
+        }
+        (_, None) => false,
+    }
+}

@@ -1,0 +1,163 @@
+//! Where a command works: the only place that knows which files, backend and platform there are.
+
+mod files;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use simdb_planner::config::{self, Config, Settings, Source};
+use simdb_planner::desired::LocalSettings;
+use simdb_providers::effects::{Limits, ProviderEffects};
+use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
+use simdb_state::secret::KeySource;
+use simdb_state::store::{Lineage, Store};
+use tokio::runtime::Builder;
+
+use crate::args::VariableArgument;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::ops::World;
+use crate::views::doc::DiagnosticDoc;
+
+pub(crate) use files::is_configuration;
+
+/// What simdb keeps beside a configuration.
+const OWN_DIRECTORY: &str = ".simdb";
+/// The state, where the configuration does not say otherwise.
+const STATE_PATH: &str = ".simdb/state.db";
+/// The project's connection service file: `PGSERVICEFILE=.simdb/pg_service.conf psql service=orders-rw`.
+const SERVICE_FILE: &str = ".simdb/pg_service.conf";
+/// Where root keeps the data of all projects: under a home directory, servers' own users could not reach it.
+const DATA_ROOT_OF_ROOT: &str = "/var/lib/simdb";
+
+/// The configuration in the working directory.
+pub(crate) struct Project {
+    /// Its absolute path.
+    pub(crate) directory: PathBuf,
+    /// Its files.
+    pub(crate) source: Source,
+    settings: Settings,
+}
+
+impl Project {
+    /// Reads the files of the working directory; their `simdb` block is all that must make sense.
+    pub(crate) fn open() -> Result<Project, CliError> {
+        let directory = std::env::current_dir().map_err(|source| CliError::Directory {
+            path: ".".into(),
+            source,
+        })?;
+        let source = files::configuration(&directory)?;
+        let (settings, diagnostics) = config::settings(&source);
+        if diagnostics.iter().any(simdb_planner::diagnostic::Diagnostic::is_error) {
+            return Err(CliError::Diagnosed(DiagnosticDoc::all(&diagnostics, &source)));
+        }
+        Ok(Project {
+            directory,
+            source,
+            settings,
+        })
+    }
+
+    /// Reads the whole configuration; returns it with all warnings.
+    pub(crate) fn load(&self, variables: &[VariableArgument]) -> Result<(Config, Vec<DiagnosticDoc>), CliError> {
+        let (config, diagnostics) = self.check(variables)?;
+        config
+            .map(|config| (config, diagnostics.clone()))
+            .ok_or(CliError::Diagnosed(diagnostics))
+    }
+
+    /// Reads the whole configuration; returns what could be made of it and all that is wrong with it.
+    pub(crate) fn check(
+        &self,
+        variables: &[VariableArgument],
+    ) -> Result<(Option<Config>, Vec<DiagnosticDoc>), CliError> {
+        if self.source.files().next().is_none() {
+            return Err(CliError::refused(
+                "No configuration",
+                format!(
+                    "There is no file *.simdb.hcl in {}. Write one, or let simdb write a commented one: simdb init",
+                    self.directory.display()
+                ),
+            ));
+        }
+        let values = files::variables(&self.directory, variables)?;
+        let (config, diagnostics) = config::load(&self.source, &values.inputs);
+        let all = values.diagnostics.iter().chain(&diagnostics);
+        let broken = values
+            .diagnostics
+            .iter()
+            .any(simdb_planner::diagnostic::Diagnostic::is_error);
+        // Values of variables come from files, too, and diagnostics point into those.
+        let mut everything = self.source.clone();
+        values
+            .source
+            .files()
+            .for_each(|(name, text)| everything.add(name, text));
+        Ok((config.filter(|_| !broken), DiagnosticDoc::all(all, &everything)))
+    }
+
+    /// Returns where the state is.
+    pub(crate) fn state_path(&self) -> PathBuf {
+        self.directory
+            .join(self.settings.state_path.as_deref().unwrap_or(STATE_PATH))
+    }
+
+    /// Opens the state, where there is one.
+    pub(crate) async fn store(&self) -> Result<Option<Store>, CliError> {
+        Ok(Store::open(&self.state_path(), &keys()?).await?)
+    }
+
+    /// Opens the state, and makes an empty one where there is none.
+    pub(crate) async fn create_store(&self) -> Result<Store, CliError> {
+        let path = self.state_path();
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        std::fs::create_dir_all(parent).map_err(|source| CliError::Write {
+            path: parent.to_owned(),
+            source,
+        })?;
+        Ok(Store::create(&path, &keys()?).await?)
+    }
+
+    /// Returns the platform that a record's nodes run on. Without a record there is none of its nodes yet.
+    pub(crate) fn world(&self, lineage: Option<&Lineage>, local: &LocalSettings) -> World {
+        let lineage = lineage.map_or("unborn", |lineage| lineage.0.as_str());
+        let root = match &local.data_root {
+            Some(root) => self.directory.join(root),
+            None if nix::unistd::geteuid().is_root() => Path::new(DATA_ROOT_OF_ROOT).join(lineage),
+            None => self.directory.join(OWN_DIRECTORY),
+        };
+        let platform = Arc::new(LocalPlatform::new(LocalConfig {
+            root,
+            run_as: local.run_as.clone(),
+            binaries: local.binaries.iter().map(PathBuf::from).collect(),
+            path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
+            lineage: lineage.to_owned(),
+            service_file: self.directory.join(SERVICE_FILE),
+        }));
+        World {
+            platform: platform.clone(),
+            directory: platform.clone(),
+            effects: Arc::new(ProviderEffects {
+                platform: platform.clone(),
+                directory: platform,
+                limits: Limits::default(),
+            }),
+        }
+    }
+}
+
+fn keys() -> Result<KeySource, CliError> {
+    KeySource::from_environment().map_err(CliError::Keys)
+}
+
+/// Runs work that takes time to its end. What it leaves running (a question nobody answered) ends with the program.
+pub(crate) fn block_on(work: impl Future<Output = Result<Exit, CliError>>) -> Result<Exit, CliError> {
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,153 @@
+//! The files of a configuration, and where the values of its variables come from.
+
+use std::path::{Path, PathBuf};
+
+use simdb_planner::config::{self, Source, VariableInput};
+use simdb_planner::diagnostic::Diagnostic;
+
+use crate::args::VariableArgument;
+use crate::error::CliError;
+
+/// The end of the names of configuration files.
+const CONFIGURATION: &str = ".simdb.hcl";
+/// The file of values that is always read.
+const VALUES: &str = "simdb.simdbvars.hcl";
+/// The end of the names of further files of values that are always read.
+const AUTOMATIC_VALUES: &str = ".auto.simdbvars.hcl";
+/// The start of the names of environment variables that hold values.
+const ENVIRONMENT: &str = "SIMDB_VAR_";
+
+/// Returns whether a file is part of a configuration, or holds values for one.
+pub(crate) fn is_configuration(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    !name.starts_with('.') && (name.ends_with(CONFIGURATION) || name.ends_with(".simdbvars.hcl"))
+}
+
+/// Reads the configuration of a directory.
+pub(super) fn configuration(directory: &Path) -> Result<Source, CliError> {
+    let mut source = Source::default();
+    for name in names_ending(directory, CONFIGURATION)? {
+        source.add(&name, read(&directory.join(&name))?);
+    }
+    Ok(source)
+}
+
+/// Values of variables, the later counting more.
+#[derive(Default)]
+pub(super) struct Values {
+    pub(super) inputs: Vec<VariableInput>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// The files they came from.
+    pub(super) source: Source,
+}
+
+impl Values {
+    fn add_file(&mut self, directory: &Path, name: &str) -> Result<(), CliError> {
+        let text = read(&directory.join(name))?;
+        let (inputs, diagnostics) = config::variable_file(name, &text);
+        self.inputs.extend(inputs);
+        self.diagnostics.extend(diagnostics);
+        self.source.add(name, text);
+        Ok(())
+    }
+}
+
+/// Collects the values of variables: environment, then files that are always read, then the command line.
+pub(super) fn variables(directory: &Path, typed: &[VariableArgument]) -> Result<Values, CliError> {
+    let mut values = Values::default();
+    values.inputs.extend(environment());
+    if directory.join(VALUES).is_file() {
+        values.add_file(directory, VALUES)?;
+    }
+    for name in names_ending(directory, AUTOMATIC_VALUES)? {
+        values.add_file(directory, &name)?;
+    }
+    for argument in typed {
+        match argument {
+            VariableArgument::File(name) => values.add_file(directory, name)?,
+            VariableArgument::Value { name, text } => values.inputs.push(VariableInput {
+                name: name.clone(),
+                text: text.clone(),
+                origin: "the command line".to_owned(),
+                span: None,
+            }),
+        }
+    }
+    Ok(values)
+}
+
+fn environment() -> Vec<VariableInput> {
+    let input = |(key, text): (std::ffi::OsString, std::ffi::OsString)| {
+        let (key, text) = (key.into_string().ok()?, text.into_string().ok()?);
+        let name = key.strip_prefix(ENVIRONMENT)?.to_owned();
+        Some(VariableInput {
+            name,
+            text,
+            origin: format!("environment variable {key}"),
+            span: None,
+        })
+    };
+    let mut inputs: Vec<VariableInput> = std::env::vars_os().filter_map(input).collect();
+    inputs.sort_by(|a, b| a.name.cmp(&b.name));
+    inputs
+}
+
+/// Returns the names of the files of a directory that end so, in order. Hidden ones are editors' and not meant.
+fn names_ending(directory: &Path, end: &str) -> Result<Vec<String>, CliError> {
+    let failed = |source| CliError::Read {
+        path: directory.to_owned(),
+        source,
+    };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        names.extend(
+            name.to_str()
+                .filter(|name| name.ends_with(end) && !name.starts_with('.'))
+                .map(str::to_owned),
+        );
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn read(path: &PathBuf) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|source| CliError::Read {
+        path: path.clone(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration_and_values_are_told_from_other_files() {
+        for (name, expected) in [
+            ("main.simdb.hcl", true),
+            ("simdb.simdbvars.hcl", true),
+            ("x.auto.simdbvars.hcl", true),
+            (".main.simdb.hcl", false),
+            ("main.simdb.hcl~", false),
+            ("main.hcl", false),
+        ] {
+            assert_eq!(is_configuration(Path::new(name)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn files_are_found_in_the_order_of_their_names() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in [
+            "b.auto.simdbvars.hcl",
+            "a.auto.simdbvars.hcl",
+            ".c.auto.simdbvars.hcl",
+            "x.simdb.hcl",
+        ] {
+            std::fs::write(directory.path().join(name), "").unwrap();
+        }
+        let names = names_ending(directory.path(), AUTOMATIC_VALUES).unwrap();
+        assert_eq!(names, ["a.auto.simdbvars.hcl", "b.auto.simdbvars.hcl"]);
+    }
+}

@@ -1,0 +1,93 @@
+//! What came of a run.
+
+use serde::Serialize;
+use simdb_planner::plan::{Action, Plan, StepId};
+use simdb_providers::executor::Outcome;
+use simdb_state::lsn::Lsn;
+use simdb_state::name::ClusterName;
+use simdb_state::object::{State, Term};
+
+use super::{Operation, StepDoc, Summary};
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutcomeDoc {
+    /// What it was for.
+    pub operation: Operation,
+    /// What it changed; absent where it did not come to its end.
+    pub changes: Option<Summary>,
+    /// Steps that are done.
+    pub done: Vec<StepEnd>,
+    /// Steps that failed.
+    pub failed: Vec<StepEnd>,
+    /// Steps that were never started.
+    pub not_attempted: Vec<StepEnd>,
+    /// Whether somebody asked to stop.
+    pub cancelled: bool,
+    /// What was proven.
+    pub proofs: Vec<ProofDoc>,
+}
+
+/// A step, and why it failed if it did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepEnd {
+    /// The step.
+    pub step: StepDoc,
+    /// Why it failed, with all causes.
+    pub cause: Option<String>,
+}
+
+/// Proof that every standby of a cluster received and replayed a marker that its primary committed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ProofDoc {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// How many standbys there are.
+    pub standbys: usize,
+    /// The term it was seen in.
+    pub term: Term,
+    /// Where the marker stands in the log.
+    pub marker: Lsn,
+}
+
+impl OutcomeDoc {
+    /// Tells what came of a plan, and what is recorded since.
+    pub fn new(operation: Operation, plan: &Plan, outcome: &Outcome, recorded: &State) -> Self {
+        let end = |&StepId(index): &StepId, cause: Option<&String>| StepEnd {
+            step: StepDoc::new(index + 1, &plan.steps[index as usize]),
+            cause: cause.cloned(),
+        };
+        let complete = outcome.failed.is_empty() && outcome.not_attempted.is_empty();
+        Self {
+            operation,
+            changes: complete.then(|| Summary::of(plan)),
+            done: outcome.done.iter().map(|id| end(id, None)).collect(),
+            failed: outcome.failed.iter().map(|(id, cause)| end(id, Some(cause))).collect(),
+            not_attempted: outcome.not_attempted.iter().map(|id| end(id, None)).collect(),
+            cancelled: outcome.cancelled,
+            proofs: proofs(plan, outcome, recorded),
+        }
+    }
+
+    /// Returns whether every step is done.
+    pub fn is_complete(&self) -> bool {
+        self.changes.is_some()
+    }
+}
+
+fn proofs(plan: &Plan, outcome: &Outcome, recorded: &State) -> Vec<ProofDoc> {
+    let done = outcome.done.iter().map(|id| &plan.steps[id.index()].action);
+    done.filter_map(|action| {
+        let Action::VerifySync { cluster, standbys, .. } = action else {
+            return None;
+        };
+        let verified = recorded.clusters.get(cluster)?.verified.as_ref()?;
+        Some(ProofDoc {
+            cluster: cluster.clone(),
+            standbys: standbys.len(),
+            term: verified.term,
+            marker: verified.marker,
+        })
+    })
+    .collect()
+}

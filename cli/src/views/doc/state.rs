@@ -1,0 +1,206 @@
+//! What is recorded, as `show` and `state show` tell it. Never a secret: a sensitive output has no value here.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use simdb_state::address::{Address, NodeAddress};
+use simdb_state::name::ClusterName;
+use simdb_state::object::{Cluster, Data, Election, Endpoint, Network, Node, Origin, Output, Role, State, User};
+
+use super::FORMAT_VERSION;
+
+/// Everything that is recorded.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StateDoc {
+    /// The document's version.
+    pub format_version: &'static str,
+    /// How often the record was written.
+    pub serial: u64,
+    /// What is recorded, by address.
+    pub objects: Vec<ObjectDoc>,
+    /// The outputs of the last apply.
+    pub outputs: Vec<OutputDoc>,
+}
+
+/// One recorded object.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ObjectDoc {
+    /// Its address.
+    pub address: Address,
+    /// The kind of thing: `node`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Its own name: `r[0]`.
+    pub name: String,
+    /// Its attributes; absent ones were not recorded yet.
+    pub values: Map<String, Value>,
+}
+
+/// One output.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutputDoc {
+    /// Its name.
+    pub name: String,
+    /// Whether it may be shown.
+    pub sensitive: bool,
+    /// Its value, unless it is sensitive.
+    pub value: Option<Value>,
+}
+
+impl StateDoc {
+    /// Makes the document of a record.
+    pub fn new(state: &State, serial: u64) -> Self {
+        let outputs = state.outputs.iter().map(|(name, output)| match output {
+            Output::Value(value) => (name, Some(value.clone())),
+            Output::Sensitive => (name, None),
+        });
+        let outputs = outputs.map(|(name, value)| OutputDoc {
+            name: name.clone(),
+            sensitive: value.is_none(),
+            value,
+        });
+        Self {
+            format_version: FORMAT_VERSION,
+            serial,
+            objects: objects(state),
+            outputs: outputs.collect(),
+        }
+    }
+}
+
+impl ObjectDoc {
+    fn new(address: impl Into<Address>, values: Value) -> Self {
+        let address = address.into();
+        let values = match values {
+            Value::Object(values) => values.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+            _ => Map::new(),
+        };
+        Self {
+            kind: address.kind(),
+            name: address.name(),
+            address,
+            values,
+        }
+    }
+}
+
+fn objects(state: &State) -> Vec<ObjectDoc> {
+    let State {
+        networks,
+        clusters,
+        elections,
+        nodes,
+        users,
+        endpoints,
+        outputs: _,
+    } = state;
+    let cluster = |(name, cluster): (&ClusterName, &Cluster)| {
+        ObjectDoc::new(
+            Address::Cluster(name.clone()),
+            cluster_values(cluster, elections.get(name)),
+        )
+    };
+    let mut all: Vec<ObjectDoc> = Vec::new();
+    all.extend(
+        networks.iter().map(|(name, Network { subnet })| {
+            ObjectDoc::new(Address::Network(name.clone()), json!({ "subnet": subnet }))
+        }),
+    );
+    all.extend(clusters.iter().map(cluster));
+    all.extend(
+        nodes
+            .iter()
+            .map(|(address, node): (&NodeAddress, _)| ObjectDoc::new(address.clone(), node_values(node))),
+    );
+    all.extend(
+        users
+            .iter()
+            .map(|(address, user)| ObjectDoc::new(address.clone(), user_values(user))),
+    );
+    all.extend(
+        endpoints
+            .iter()
+            .map(|(address, endpoint)| ObjectDoc::new(address.clone(), endpoint_values(endpoint))),
+    );
+    all.sort_by(|a, b| a.address.cmp(&b.address));
+    all
+}
+
+fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
+    let Cluster {
+        network,
+        engine,
+        version,
+        replication,
+        synchronous_standby_names,
+        verified,
+    } = cluster;
+    json!({
+        "network": network,
+        "engine": engine,
+        "version": version,
+        "replication": replication,
+        "synchronous_standby_names": (!synchronous_standby_names.is_empty()).then_some(synchronous_standby_names),
+        "verified": verified.as_ref().map(|verified| json!({ "term": verified.term, "marker": verified.marker })),
+        "election": election.map(|Election { term, primary, pin, reason }| json!({
+            "term": term, "primary": primary, "pin": pin, "reason": reason,
+        })),
+    })
+}
+
+fn node_values(node: &Node) -> Value {
+    let Node {
+        listen,
+        parameters,
+        data,
+        slot,
+        role,
+        power,
+    } = node;
+    let (term, follows) = match role {
+        Some(Role::Primary { term }) => (Some(term), None),
+        Some(Role::Standby { follows }) => (None, Some(follows)),
+        None => (None, None),
+    };
+    json!({
+        "role": role.as_ref().map(ToString::to_string),
+        "term": term,
+        "follows": follows,
+        "power": power,
+        "listen": listen.map(|listen| listen.to_string()),
+        "data": data.as_ref().map(data_values),
+        "slot": slot.as_ref().map(|slot| json!({ "name": slot.name, "upstream": slot.upstream })),
+        "parameters": (!parameters.is_empty()).then_some(parameters),
+    })
+}
+
+fn data_values(data: &Data) -> Value {
+    let Data {
+        generation,
+        system_identifier,
+        origin,
+    } = data;
+    let from = match origin {
+        Origin::Initialized => None,
+        Origin::Cloned { from } => Some(from),
+    };
+    json!({
+        "directory": Data::directory(*generation),
+        "system_identifier": system_identifier,
+        "cloned_from": from,
+    })
+}
+
+fn user_values(user: &User) -> Value {
+    let User {
+        login,
+        replication,
+        password_version,
+    } = user;
+    json!({ "login": login, "replication": replication, "password_version": password_version })
+}
+
+fn endpoint_values(endpoint: &Endpoint) -> Value {
+    let Endpoint { target, nodes, hosts } = endpoint;
+    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    json!({ "target": target, "nodes": nodes, "hosts": hosts })
+}

@@ -1,0 +1,116 @@
+//! What came of a run, for people: one line after success, and after a failure all that is needed to go on.
+
+use super::style::{BAD, BOLD, CHANGED, GOOD, PLAIN, paint};
+use super::text::{count, wrap};
+use super::value::inline;
+use crate::views::doc::{Operation, OutcomeDoc, OutputDoc, ProofDoc, StepEnd, Summary};
+
+/// Renders what came of a run, outputs excluded.
+pub fn render(outcome: &OutcomeDoc, width: usize) -> String {
+    let mut text = String::from("\n");
+    for proof in &outcome.proofs {
+        text.extend(wrap(&proven(proof), width).iter().map(|line| paint(GOOD, line) + "\n"));
+    }
+    if !outcome.proofs.is_empty() {
+        text.push('\n');
+    }
+    text += &match outcome.changes {
+        Some(changes) => paint(GOOD.bold(), complete(outcome.operation, changes)) + "\n",
+        None => incomplete(outcome, width),
+    };
+    text
+}
+
+/// Says what was proven.
+pub fn proven(proof: &ProofDoc) -> String {
+    let ProofDoc {
+        cluster,
+        standbys,
+        term,
+        marker,
+    } = proof;
+    let standbys = match standbys {
+        1 => "its standby".to_owned(),
+        standbys => format!("all {standbys} standbys"),
+    };
+    format!("Proven: {standbys} of cluster {cluster} received and replayed the marker at {marker} (term {term}).")
+}
+
+/// Says that everything is done.
+pub fn complete(operation: Operation, changes: Summary) -> String {
+    let Summary { add, change, remove } = changes;
+    match operation {
+        Operation::Apply => format!("Apply complete! {add} added, {change} changed, {remove} destroyed."),
+        Operation::Destroy => format!("Destroy complete! {remove} destroyed."),
+    }
+}
+
+/// Says in one line that not everything is done.
+pub fn incomplete_line(outcome: &OutcomeDoc) -> String {
+    let operation = match outcome.operation {
+        Operation::Apply => "Apply",
+        Operation::Destroy => "Destroy",
+    };
+    let end = match (outcome.failed.is_empty(), outcome.cancelled) {
+        (true, true) => "stopped",
+        _ => "failed",
+    };
+    let total = outcome.done.len() + outcome.failed.len() + outcome.not_attempted.len();
+    format!(
+        "{operation} {end}: {} of {} done, {} failed, {} not attempted.",
+        outcome.done.len(),
+        count(total, "step"),
+        outcome.failed.len(),
+        outcome.not_attempted.len()
+    )
+}
+
+fn incomplete(outcome: &OutcomeDoc, width: usize) -> String {
+    let line = incomplete_line(outcome);
+    let style = if outcome.failed.is_empty() { CHANGED } else { BAD };
+    let mut text = paint(style.bold(), line) + "\n";
+    text += &list("Done", PLAIN, &outcome.done, width);
+    text += &list("Failed", BAD, &outcome.failed, width);
+    text += &list("Not attempted", PLAIN, &outcome.not_attempted, width);
+    let condition = if outcome.failed.is_empty() {
+        ""
+    } else {
+        " once the cause is gone"
+    };
+    let command = outcome.operation.name();
+    text + &format!("\nWhat is done is recorded. To go on{condition}:\n    simdb {command}\n")
+}
+
+fn list(title: &str, style: anstyle::Style, steps: &[StepEnd], width: usize) -> String {
+    if steps.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{}\n", paint(style.bold(), format!("{title}:")));
+    for end in steps {
+        text += &format!(
+            "  {:>2}  {}  {}\n",
+            end.step.id,
+            paint(BOLD, end.step.name),
+            end.step.address
+        );
+        let cause = end
+            .cause
+            .as_deref()
+            .map(|cause| wrap(cause, width.saturating_sub(6)))
+            .unwrap_or_default();
+        text.extend(cause.iter().map(|line| format!("      {line}\n")));
+    }
+    text
+}
+
+/// Renders outputs as the configuration language would write them.
+pub fn outputs(outputs: &[OutputDoc]) -> String {
+    let line = |output: &OutputDoc| match (&output.value, output.sensitive) {
+        (Some(value), false) => format!("{} = {}\n", output.name, inline(value)),
+        _ => format!("{} = <sensitive>\n", output.name),
+    };
+    outputs.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! A plan for people: the changes as Terraform lays them out, then the steps, what they cost and why they are there.
+
+mod change;
+
+use std::fmt::Write;
+
+use simdb_planner::plan::{ChangeAction, Impact};
+
+use super::style::{BOLD, CHANGED, DIM, GOOD, of_impact, paint, symbol};
+use super::table::{Cell, Table};
+use super::text::wrap;
+use crate::views::doc::{InterruptedDoc, Operation, PlanDoc, StepDoc};
+
+/// Renders a plan.
+pub fn render(plan: &PlanDoc, width: usize) -> String {
+    let mut text = String::new();
+    if let Some(interrupted) = &plan.interrupted {
+        text += &paragraph("Interrupted: ", &sentence(interrupted), width);
+        text.push('\n');
+    }
+    if plan.is_empty() {
+        text += &nothing(plan.operation);
+    } else {
+        text += &legend(plan);
+        text += &changes(plan);
+        text += &steps(&plan.steps, width);
+        text += &summary(plan);
+    }
+    for note in &plan.notes {
+        text.push('\n');
+        text += &paragraph("Note: ", note, width);
+    }
+    text
+}
+
+/// Writes the line that sums a plan up.
+pub fn summary_line(plan: &PlanDoc) -> String {
+    let summary = plan.summary;
+    format!(
+        "Plan: {} to add, {} to change, {} to destroy. Worst impact: {}.",
+        summary.add, summary.change, summary.remove, plan.impact
+    )
+}
+
+fn summary(plan: &PlanDoc) -> String {
+    let line = summary_line(plan).replacen("Plan:", &paint(BOLD, "Plan:"), 1);
+    let (rest, impact) = line.rsplit_once(": ").expect("the line ends with the impact");
+    let style = if plan.impact == Impact::None {
+        BOLD
+    } else {
+        of_impact(plan.impact)
+    };
+    format!("{rest}: {}.\n", paint(style, impact.trim_end_matches('.')))
+}
+
+fn nothing(operation: Operation) -> String {
+    let rest = match operation {
+        Operation::Apply => "Your clusters match the configuration.",
+        Operation::Destroy => "Nothing is recorded, so nothing needs to be destroyed.",
+    };
+    format!("{} {rest}\n", paint(GOOD.bold(), "No changes."))
+}
+
+fn sentence(interrupted: &InterruptedDoc) -> String {
+    let during = match &interrupted.during[..] {
+        [] => "between two steps".to_owned(),
+        steps => format!("during {}", steps.join(", ")),
+    };
+    format!(
+        "the last {} was cut off {during}. What it left was looked at, and this plan goes on from there.",
+        interrupted.operation
+    )
+}
+
+fn paragraph(title: &str, text: &str, width: usize) -> String {
+    let lines = wrap(&format!("{title}{text}"), width);
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    text.replacen(title, &paint(CHANGED.bold(), title), 1)
+}
+
+/// Explains the symbols that occur.
+fn legend(plan: &PlanDoc) -> String {
+    let mut actions: Vec<ChangeAction> = plan
+        .resource_changes
+        .iter()
+        .map(|change| change.change.action)
+        .collect();
+    actions.extend(plan.output_changes.iter().map(|output| output.action));
+    actions.sort();
+    actions.dedup();
+    if actions.is_empty() {
+        return String::new();
+    }
+    let mut text = "Changes are indicated with the following symbols:\n".to_owned();
+    for action in actions {
+        let meaning = match action {
+            ChangeAction::Create => "create",
+            ChangeAction::Update => "update in-place",
+            ChangeAction::Delete => "destroy",
+        };
+        writeln!(text, "  {} {meaning}", symbol(action)).expect("a string takes everything");
+    }
+    text + "\n"
+}
+
+fn changes(plan: &PlanDoc) -> String {
+    let mut text = String::new();
+    if !plan.resource_changes.is_empty() {
+        text += "simdb will make the following changes:\n\n";
+        text += &plan
+            .resource_changes
+            .iter()
+            .map(change::block)
+            .collect::<Vec<_>>()
+            .join("\n");
+        text.push('\n');
+    }
+    if !plan.output_changes.is_empty() {
+        text += "Changes to Outputs:\n";
+        text += &change::outputs(&plan.output_changes);
+        text.push('\n');
+    }
+    text
+}
+
+fn steps(steps: &[StepDoc], width: usize) -> String {
+    if steps.is_empty() {
+        return String::new();
+    }
+    let row = |step: &StepDoc| {
+        [
+            Cell::styled(format!("{:>2}", step.id), DIM),
+            Cell::styled(step.name, BOLD),
+            Cell::plain(&step.address),
+            Cell::plain(ranges(&step.after)),
+            Cell::styled(step.impact, of_impact(step.impact)),
+            Cell::styled(&step.reason, DIM),
+        ]
+    };
+    let header = [" #", "Step", "Address", "After", "Impact", "Because"];
+    let table = Table::new(header, steps.iter().map(row).collect());
+    format!("Steps:\n\n{}\n", table.render("  ", width))
+}
+
+/// Writes numbers in order, those in a row as a range: `1-3,5`.
+fn ranges(numbers: &[u32]) -> String {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for &number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    let text = ranges.iter().map(|&(first, last)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first},{last}"),
+        _ => format!("{first}-{last}"),
+    });
+    text.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,228 @@
+use std::collections::BTreeMap;
+
+use anstream::adapter::strip_str;
+use expect_test::expect;
+use simdb_planner::observed::{NodeFacts, Observation, Observed, ProcessFacts, SenderFacts, ServerFacts, SlotFacts};
+use simdb_state::address::NodeAddress;
+use simdb_state::instance::ServiceEntry;
+use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::object::{
+    Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Listen, Node, Origin, Power,
+    ReplicationMode, Role, Slot, State, Term,
+};
+
+use super::*;
+
+fn listen(port: u16) -> Listen {
+    Listen {
+        host: simdb_state::instance::LOOPBACK,
+        port,
+    }
+}
+
+fn address(node: &str) -> NodeAddress {
+    format!("cluster.orders.node.{node}").parse().unwrap()
+}
+
+fn node(role: Role, port: u16, slot: Option<&str>) -> Node {
+    Node {
+        listen: Some(listen(port)),
+        data: Some(Data {
+            generation: 1,
+            system_identifier: SystemIdentifier(7),
+            origin: Origin::Initialized,
+        }),
+        slot: slot.map(|name| Slot {
+            upstream: "a".parse().unwrap(),
+            name: name.to_owned(),
+        }),
+        role: Some(role),
+        power: Power::Running,
+        ..Node::default()
+    }
+}
+
+fn state() -> State {
+    let mut state = State::default();
+    let name: simdb_state::name::ClusterName = "orders".parse().unwrap();
+    let cluster = Cluster {
+        network: "lan".parse().unwrap(),
+        engine: EngineKind::Postgresql,
+        version: 15,
+        replication: ReplicationMode::Async,
+        synchronous_standby_names: String::new(),
+        verified: None,
+    };
+    let election = Election {
+        term: Term(1),
+        primary: "a".parse().unwrap(),
+        pin: None,
+        reason: ElectionReason::Birth,
+    };
+    state.clusters.insert(name.clone(), cluster);
+    state.elections.insert(name, election);
+    let standby = Role::Standby {
+        follows: "a".parse().unwrap(),
+    };
+    state
+        .nodes
+        .insert(address("a"), node(Role::Primary { term: Term(1) }, 5433, None));
+    state.nodes.insert(address("r[0]"), node(standby, 5434, Some("r_0")));
+    let endpoint = Endpoint {
+        target: EndpointTarget::Primary,
+        nodes: vec!["a".parse().unwrap()],
+        hosts: vec![listen(5433)],
+    };
+    state
+        .endpoints
+        .insert("cluster.orders.endpoint.rw".parse().unwrap(), endpoint);
+    state
+}
+
+fn server(in_recovery: bool, position: u64) -> ServerFacts {
+    ServerFacts {
+        in_recovery,
+        system_identifier: SystemIdentifier(7),
+        timeline: 1,
+        position: Lsn(position),
+        replayed: Lsn(position),
+        replay_paused: false,
+        replay_lag_seconds: None,
+        senders: BTreeMap::new(),
+        slots: BTreeMap::new(),
+        receiver: None,
+        users: BTreeMap::new(),
+    }
+}
+
+fn seen(server: ServerFacts) -> Observation<NodeFacts> {
+    Observation::Seen(NodeFacts {
+        process: ProcessFacts::Running { pid: 4711 },
+        server: Some(Observation::Seen(server)),
+        ..NodeFacts::default()
+    })
+}
+
+/// A primary that its standby streams from.
+fn primary() -> ServerFacts {
+    let mut primary = server(false, 0x0300_0148);
+    let sender = SenderFacts {
+        state: "streaming".to_owned(),
+        sync_state: "async".to_owned(),
+        flushed: None,
+        replayed: None,
+    };
+    let slot = SlotFacts {
+        active: true,
+        wal_status: Some("reserved".to_owned()),
+    };
+    primary.senders.insert("r_0".to_owned(), sender);
+    primary.slots.insert("r_0".to_owned(), slot);
+    primary
+}
+
+fn observed(primary: Observation<NodeFacts>, standby: Observation<NodeFacts>) -> Observed {
+    let entry = ServiceEntry {
+        endpoint: "cluster.orders.endpoint.rw".parse().unwrap(),
+        name: "orders-rw".to_owned(),
+        hosts: vec![listen(5433)],
+        database: "postgres".to_owned(),
+        session: "read-write".to_owned(),
+    };
+    Observed {
+        nodes: BTreeMap::from([(address("a"), primary), (address("r[0]"), standby)]),
+        endpoints: BTreeMap::from([("cluster.orders.endpoint.rw".parse().unwrap(), Observation::Seen(entry))]),
+        ..Observed::default()
+    }
+}
+
+fn status(observed: &Observed) -> StatusDoc {
+    let state = state();
+    StatusDoc::new(state.clusters.keys(), &state, observed)
+}
+
+#[test]
+fn a_cluster_whose_standbys_stream_is_healthy() {
+    let healthy = status(&observed(seen(primary()), seen(server(true, 0x0300_0060))));
+    assert!(healthy.healthy);
+    expect![[r#"
+        cluster orders: healthy (postgresql 15, async, term 1)
+
+          Node  Role     State      TL  LSN        Lag    Slot  Address
+          a     primary  running    1   0/3000148  -      -     127.0.0.1:5433
+          r[0]  standby  streaming  1   0/3000060  232 B  r_0   127.0.0.1:5434
+
+          Endpoint  Target   Connection         Leads to
+          rw        primary  service=orders-rw  127.0.0.1:5433
+    "#]]
+    .assert_eq(&strip_str(&render(&healthy, 80)).to_string());
+}
+
+#[test]
+fn every_problem_is_named() {
+    let mut lagging = server(true, 0x0100_0000);
+    lagging.timeline = 2;
+    lagging.replay_paused = true;
+    lagging.replay_lag_seconds = Some(12.34);
+    let mut lonely = primary();
+    lonely.senders.clear();
+    lonely.slots.get_mut("r_0").unwrap().wal_status = Some("lost".to_owned());
+    let mut facts = observed(seen(lonely), seen(lagging));
+    facts
+        .endpoints
+        .insert("cluster.orders.endpoint.rw".parse().unwrap(), Observation::Absent);
+    let sick = status(&facts);
+    assert!(!sick.healthy);
+    expect![[r#"
+        cluster orders: not healthy (postgresql 15, async, term 1)
+
+          Node  Role     State    TL  LSN        Lag             Slot  Address
+          a     primary  running  1   0/3000148  -               -     127.0.0.1:5433
+          r[0]  standby  running  2   0/1000000  32.0 MB, 12.3s  r_0   127.0.0.1:5434
+
+          Endpoint  Target   Connection         Leads to
+          rw        primary  service=orders-rw
+
+          Problems:
+            - r[0] has its replay paused
+            - r[0] is on timeline 2, a on 1
+            - r[0] can no longer catch up: a has thrown away the log that slot r_0 kept
+            - r[0] does not stream from a
+            - endpoint rw is gone
+    "#]]
+    .assert_eq(&strip_str(&render(&sick, 80)).to_string());
+}
+
+#[test]
+fn what_cannot_be_reached_is_down_absent_or_unknown() {
+    let problems = |primary, standby| status(&observed(primary, standby)).clusters.remove(0).problems;
+    let down = Observation::Seen(NodeFacts::default());
+    expect![[r#"
+        [
+            "a is down",
+            "r[0] is gone: nothing is where its data was",
+        ]
+    "#]]
+    .assert_debug_eq(&problems(down, Observation::Absent));
+    let unknown = Observation::Unknown("it did not answer within 2 s".to_owned());
+    expect![[r#"
+        [
+            "a is unknown: it did not answer within 2 s",
+            "r[0] writes, though it is a standby",
+        ]
+    "#]]
+    .assert_debug_eq(&problems(unknown, seen(server(false, 1))));
+}
+
+#[test]
+fn lag_is_written_in_the_unit_that_fits() {
+    for (number, expected) in [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 kB"),
+        (5 << 20, "5.0 MB"),
+        (3 << 30, "3.0 GB"),
+    ] {
+        assert_eq!(bytes(number), expected);
+    }
+}

@@ -1,0 +1,184 @@
+//! JSON lines in Terraform's envelope, so that what reads its `-json` reads this, and whole documents.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use simdb_planner::diagnostic::Severity;
+use simdb_planner::plan::ChangeAction;
+use simdb_providers::event::{Event, EventSink};
+
+use crate::ui::Ui;
+use crate::views::doc::{DiagnosticDoc, FORMAT_VERSION, OutcomeDoc, OutputDoc, PlanDoc, StepDoc, StepEnd, Summary};
+use crate::views::human::{outcome as human_outcome, plan as human_plan, progress};
+
+/// Writes a document over several lines, its end included.
+pub fn document(document: &(impl Serialize + ?Sized)) -> String {
+    let text = serde_json::to_string_pretty(document);
+    text.expect("a document has string keys and no other way to fail") + "\n"
+}
+
+/// Writes events as JSON lines to standard output.
+pub(crate) struct Lines {
+    ui: Arc<Ui>,
+    steps: Vec<StepDoc>,
+}
+
+impl Lines {
+    /// Starts a stream with the line that says who writes it.
+    pub(crate) fn start(ui: Arc<Ui>) -> Self {
+        let lines = Self { ui, steps: Vec::new() };
+        let version = env!("CARGO_PKG_VERSION");
+        let members = json!({ "simdb": version, "ui": FORMAT_VERSION });
+        lines.write("info", "version", &format!("simdb {version}"), members);
+        lines
+    }
+
+    /// Returns a stream that goes on with the events of steps.
+    pub(crate) fn with_steps(&self, steps: Vec<StepDoc>) -> Self {
+        let ui = Arc::clone(&self.ui);
+        Self { ui, steps }
+    }
+
+    fn write(&self, level: &str, kind: &str, message: &str, members: Value) {
+        let timestamp = jiff::Timestamp::now().to_string();
+        self.ui.answer(&line(level, kind, message, &timestamp, members));
+    }
+
+    pub(crate) fn diagnostic(&self, diagnostic: &DiagnosticDoc) {
+        let level = match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warn",
+        };
+        self.write(
+            level,
+            "diagnostic",
+            &diagnostic.summary,
+            json!({ "diagnostic": diagnostic }),
+        );
+    }
+
+    pub(crate) fn plan(&self, plan: &PlanDoc) {
+        for change in &plan.resource_changes {
+            let message = format!("{}: Plan to {}", change.address, verb(change.change.action));
+            let members = json!({ "change": {
+                "resource": { "addr": change.address, "resource_type": change.kind, "resource_name": change.name },
+                "action": change.change.action,
+                "reason": change.action_reason,
+            }});
+            self.write("info", "planned_change", &message, members);
+        }
+        let summary = human_plan::summary_line(plan);
+        let mut changes = changes(plan.summary, "plan");
+        changes["impact"] = json!(plan.impact);
+        self.write("info", "change_summary", &summary, json!({ "changes": changes }));
+        self.write("info", "plan", "The whole plan", json!({ "plan": plan }));
+    }
+
+    pub(crate) fn outcome(&self, outcome: &OutcomeDoc) {
+        for proof in &outcome.proofs {
+            self.write(
+                "info",
+                "proof",
+                &human_outcome::proven(proof),
+                json!({ "proof": proof }),
+            );
+        }
+        let operation = outcome.operation.name();
+        match outcome.changes {
+            Some(summary) => {
+                let message = human_outcome::complete(outcome.operation, summary);
+                self.write(
+                    "info",
+                    "change_summary",
+                    &message,
+                    json!({ "changes": changes(summary, operation) }),
+                );
+            }
+            None => {
+                let ids = |ends: &[StepEnd]| ends.iter().map(|end| end.step.id).collect::<Vec<_>>();
+                let members = json!({ "operation": operation, "cancelled": outcome.cancelled,
+                    "done": ids(&outcome.done), "failed": ids(&outcome.failed),
+                    "not_attempted": ids(&outcome.not_attempted) });
+                self.write("error", "incomplete", &human_outcome::incomplete_line(outcome), members);
+            }
+        }
+    }
+
+    pub(crate) fn outputs(&self, outputs: &[OutputDoc]) {
+        let members = outputs.iter().map(|output| {
+            let value = json!({ "sensitive": output.sensitive, "value": output.value });
+            (output.name.clone(), value)
+        });
+        let message = format!("Outputs: {}", outputs.len());
+        self.write(
+            "info",
+            "outputs",
+            &message,
+            json!({ "outputs": members.collect::<Map<_, _>>() }),
+        );
+    }
+}
+
+fn verb(action: ChangeAction) -> &'static str {
+    match action {
+        ChangeAction::Create => "create",
+        ChangeAction::Update => "update",
+        ChangeAction::Delete => "delete",
+    }
+}
+
+fn changes(summary: Summary, operation: &str) -> Value {
+    let Summary { add, change, remove } = summary;
+    json!({ "add": add, "change": change, "import": 0, "remove": remove, "operation": operation })
+}
+
+/// Writes one line of the stream.
+fn line(level: &str, kind: &str, message: &str, timestamp: &str, members: Value) -> String {
+    let mut all = json!({
+        "@level": level,
+        "@message": message,
+        "@module": "simdb.ui",
+        "@timestamp": timestamp,
+        "type": kind,
+    });
+    if let (Value::Object(all), Value::Object(members)) = (&mut all, members) {
+        all.extend(members);
+    }
+    format!("{all}\n")
+}
+
+impl EventSink for Lines {
+    fn on_event(&self, event: &Event) {
+        let Some(step) = progress::step_of(event).and_then(|id| self.steps.get(id.index())) else {
+            return;
+        };
+        let message = anstream::adapter::strip_str(&progress::line(step, event)).to_string();
+        let subject = json!({ "id": step.id, "name": step.name, "addr": step.address });
+        let (level, kind, members) = match event {
+            Event::Started(_) => ("info", "step_started", json!({ "step": subject })),
+            Event::Running(_, elapsed) => {
+                let seconds = elapsed.as_secs_f64();
+                (
+                    "info",
+                    "step_progress",
+                    json!({ "step": subject, "elapsed_seconds": seconds }),
+                )
+            }
+            Event::Done(_, elapsed) => {
+                let seconds = elapsed.as_secs_f64();
+                (
+                    "info",
+                    "step_done",
+                    json!({ "step": subject, "elapsed_seconds": seconds }),
+                )
+            }
+            Event::Failed(_, cause) => ("error", "step_failed", json!({ "step": subject, "cause": cause })),
+            Event::Stopping => return,
+        };
+        self.write(level, kind, &message, members);
+    }
+}
+
+#[cfg(test)]
+mod tests;

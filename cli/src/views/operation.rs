@@ -1,0 +1,112 @@
+//! How `plan`, `apply` and `destroy` are shown: to people, or as JSON lines.
+
+use std::sync::Arc;
+
+use simdb_providers::event::EventSink;
+
+use super::doc::{DiagnosticDoc, OutcomeDoc, OutputDoc, PlanDoc, StepDoc};
+use super::human;
+use super::human::progress::HumanProgress;
+use super::json::Lines;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::ui::Ui;
+
+/// Shows an operation as it goes on.
+pub(crate) enum View {
+    /// To people.
+    Human {
+        /// The terminal.
+        ui: Arc<Ui>,
+        /// Whether the plan is the answer that was asked for, or what leads up to a question.
+        answer: bool,
+    },
+    /// As JSON lines.
+    Json(Lines),
+}
+
+impl View {
+    /// Makes the view of `plan`, whose answer is the plan.
+    pub(crate) fn of_plan(ui: &Arc<Ui>, json: bool) -> Self {
+        Self::new(ui, json, true)
+    }
+
+    /// Makes the view of `apply`, whose answer is the outputs.
+    pub(crate) fn of_apply(ui: &Arc<Ui>, json: bool) -> Self {
+        Self::new(ui, json, false)
+    }
+
+    fn new(ui: &Arc<Ui>, json: bool, answer: bool) -> Self {
+        let ui = Arc::clone(ui);
+        if json {
+            View::Json(Lines::start(ui))
+        } else {
+            View::Human { ui, answer }
+        }
+    }
+
+    /// Shows what is wrong.
+    pub(crate) fn diagnostics(&self, diagnostics: &[DiagnosticDoc]) {
+        match self {
+            View::Human { ui, .. } => ui.tell(&human::diagnostic::render_all(diagnostics, ui.terminal.width)),
+            View::Json(lines) => diagnostics.iter().for_each(|diagnostic| lines.diagnostic(diagnostic)),
+        }
+    }
+
+    /// Shows a failure among what it interrupts where that is JSON; people are shown it by who called.
+    pub(crate) fn closing(&self, result: Result<Exit, CliError>) -> Result<Exit, CliError> {
+        match (self, result) {
+            (View::Json(lines), Err(error)) => {
+                let exit = error.exit();
+                error
+                    .into_documents()
+                    .iter()
+                    .for_each(|diagnostic| lines.diagnostic(diagnostic));
+                Ok(exit)
+            }
+            (_, result) => result,
+        }
+    }
+
+    /// Shows a plan.
+    pub(crate) fn plan(&self, plan: &PlanDoc) {
+        match self {
+            View::Human { ui, answer } => {
+                let text = human::plan::render(plan, ui.terminal.width);
+                if *answer { ui.answer(&text) } else { ui.tell(&text) }
+            }
+            View::Json(lines) => lines.plan(plan),
+        }
+    }
+
+    /// Returns what shows the events of a run.
+    pub(crate) fn progress(&self, steps: &[StepDoc]) -> Box<dyn EventSink> {
+        match self {
+            View::Human { ui, .. } => {
+                ui.tell("\n");
+                Box::new(HumanProgress::new(Arc::clone(ui), steps.to_vec()))
+            }
+            View::Json(lines) => Box::new(lines.with_steps(steps.to_vec())),
+        }
+    }
+
+    /// Shows what came of a run.
+    pub(crate) fn outcome(&self, outcome: &OutcomeDoc) {
+        match self {
+            View::Human { ui, .. } => ui.tell(&human::outcome::render(outcome, ui.terminal.width)),
+            View::Json(lines) => lines.outcome(outcome),
+        }
+    }
+
+    /// Shows the outputs of a run.
+    pub(crate) fn outputs(&self, outputs: &[OutputDoc]) {
+        match self {
+            View::Human { .. } if outputs.is_empty() => {}
+            View::Human { ui, .. } => {
+                ui.tell("\nOutputs:\n\n");
+                ui.answer(&human::outcome::outputs(outputs));
+            }
+            View::Json(lines) => lines.outputs(outputs),
+        }
+    }
+}
