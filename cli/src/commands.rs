@@ -46,7 +46,7 @@ fn enter(directory: Option<&std::path::Path>) -> Result<(), CliError> {
 fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     match command {
         Command::Init => init::run(ui),
-        Command::Validate(arguments) => validate::run(&arguments, ui),
+        Command::Validate(arguments) => Ok(validate::run(&arguments, ui)),
         Command::Fmt(arguments) => fmt::run(&arguments, ui),
         Command::Plan(arguments) => plan::run(&arguments, ui),
         Command::Apply(arguments) => apply::run(Operation::Apply, &arguments, ui),

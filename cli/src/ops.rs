@@ -168,9 +168,10 @@ pub(crate) async fn record_outputs(
     }
     let entry = |(name, output): (String, OutputValue)| {
         let value = output.value?;
-        let recorded = match output.sensitive {
-            true => (Output::Sensitive, Some(Sensitive::new(value.to_string()))),
-            false => (Output::Value(value), None),
+        let recorded = if output.sensitive {
+            (Output::Sensitive, Some(Sensitive::new(value.to_string())))
+        } else {
+            (Output::Value(value), None)
         };
         Some((name, recorded))
     };
@@ -224,8 +225,8 @@ fn is_recorded(secrets: &Secrets, name: &str, before: &Output, after: &OutputVal
     match (before, &after.value) {
         (Output::Value(before), Some(value)) => !after.sensitive && before == value,
         (Output::Sensitive, Some(value)) => {
-            let recorded = secrets.get(&SecretName::output(name));
-            after.sensitive && recorded.is_some_and(|text| *text.expose() == value.to_string())
+            let (recorded, value) = (secrets.get(&SecretName::output(name)), value.to_string());
+            after.sensitive && recorded.is_some_and(|text| *text.expose() == value)
         }
         (_, None) => false,
     }

@@ -70,14 +70,11 @@ impl Run<'_> {
         let lock = store.lock(self.operation.name(), self.arguments.lock_timeout);
         tokio::pin!(lock);
         let patient = tokio::time::timeout(PATIENCE, &mut lock).await;
-        let locked = match patient {
-            Ok(locked) => locked,
-            Err(_) => {
-                self.ui.tell("Waiting for the lock of the state...\n");
-                lock.await
-            }
-        };
-        Ok(locked?)
+        if let Ok(locked) = patient {
+            return Ok(locked?);
+        }
+        self.ui.tell("Waiting for the lock of the state...\n");
+        Ok(lock.await?)
     }
 
     /// Plans, shows, asks and runs; nobody else can change the record meanwhile.
@@ -114,9 +111,10 @@ impl Run<'_> {
     }
 
     async fn plan(&self, project: &Project, world: &World, known: &Known<'_>) -> Planned {
-        let observed = match self.arguments.planning.refresh {
-            true => ops::refresh(world, &known.config.desired, known.recorded, known.secrets).await,
-            false => ops::believe(world).await,
+        let observed = if self.arguments.planning.refresh {
+            ops::refresh(world, &known.config.desired, known.recorded, known.secrets).await
+        } else {
+            ops::believe(world).await
         };
         ops::plan(self.operation, known, &observed, &project.source)
     }
@@ -152,9 +150,10 @@ impl Run<'_> {
         drop(progress);
         let outcome = OutcomeDoc::new(self.operation, &planned.plan, &outcome, writer.state());
         self.view.outcome(&outcome);
-        match outcome.is_complete() {
-            true => self.outputs(project, known, writer).await,
-            false => Ok(Exit::Failed),
+        if outcome.is_complete() {
+            self.outputs(project, known, writer).await
+        } else {
+            Ok(Exit::Failed)
         }
     }
 

@@ -49,7 +49,9 @@ async fn follow(platform: &dyn Platform, node: &NodeAddress, ui: &Ui) -> Result<
 }
 
 fn write(ui: &Ui, lines: &[String]) {
-    ui.answer(&lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+    for line in lines {
+        ui.answer(&format!("{line}\n"));
+    }
 }
 
 /// Returns the lines that were added between two looks at the end of a log: what follows the longest end of the first

@@ -190,7 +190,7 @@ impl Look<'_> {
         }
         match &node.role {
             Some(Role::Primary { .. }) if server.in_recovery => {
-                problem("only replays, though it is the primary".to_owned())
+                problem("only replays, though it is the primary".to_owned());
             }
             Some(Role::Standby { .. }) if !server.in_recovery => problem("writes, though it is a standby".to_owned()),
             Some(Role::Standby { follows }) => return self.standby(address, follows, server, status, problem),

@@ -27,9 +27,10 @@ pub(super) fn block(change: &ChangeDoc) -> String {
     }
     let head = format!("  {} {} \"{}\" {{", symbol(action), change.kind, change.name);
     let inner = entries(&grouped(&change.change.attributes), action, 6);
-    match inner.is_empty() {
-        true => text + &head + "}\n",
-        false => text + &head + "\n" + &inner + "    }\n",
+    if inner.is_empty() {
+        text + &head + "}\n"
+    } else {
+        text + &head + "\n" + &inner + "    }\n"
     }
 }
 

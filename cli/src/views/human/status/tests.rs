@@ -145,7 +145,7 @@ fn status(observed: &Observed) -> StatusDoc {
 fn a_cluster_whose_standbys_stream_is_healthy() {
     let healthy = status(&observed(seen(primary()), seen(server(true, 0x0300_0060))));
     assert!(healthy.healthy);
-    expect![[r#"
+    expect![[r"
         cluster orders: healthy (postgresql 15, async, term 1)
 
           Node  Role     State      TL  LSN        Lag    Slot  Address
@@ -154,7 +154,7 @@ fn a_cluster_whose_standbys_stream_is_healthy() {
 
           Endpoint  Target   Connection         Leads to
           rw        primary  service=orders-rw  127.0.0.1:5433
-    "#]]
+    "]]
     .assert_eq(&strip_str(&render(&healthy, 80)).to_string());
 }
 
@@ -173,7 +173,7 @@ fn every_problem_is_named() {
         .insert("cluster.orders.endpoint.rw".parse().unwrap(), Observation::Absent);
     let sick = status(&facts);
     assert!(!sick.healthy);
-    expect![[r#"
+    expect![[r"
         cluster orders: not healthy (postgresql 15, async, term 1)
 
           Node  Role     State    TL  LSN        Lag             Slot  Address
@@ -189,7 +189,7 @@ fn every_problem_is_named() {
             - r[0] can no longer catch up: a has thrown away the log that slot r_0 kept
             - r[0] does not stream from a
             - endpoint rw is gone
-    "#]]
+    "]]
     .assert_eq(&strip_str(&render(&sick, 80)).to_string());
 }
 
