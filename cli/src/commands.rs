@@ -56,7 +56,7 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Status(arguments) => status::run(&arguments, ui),
         Command::State(command) => state::run(&command, ui),
         Command::Logs(arguments) => logs::run(&arguments, ui),
-        Command::Psql(arguments) => psql::run(&arguments),
+        Command::Psql(arguments) => psql::run(&arguments, ui),
         Command::ForceUnlock(arguments) => force_unlock::run(&arguments, ui),
         Command::Version(arguments) => Ok(version::run(&arguments, ui)),
         Command::Completions(arguments) => Ok(completions::run(&arguments, ui)),

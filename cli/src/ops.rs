@@ -118,6 +118,7 @@ pub(crate) fn plan(
         desired,
         recorded: known.recorded,
         observed,
+        proposal: None,
     });
     let broken = diagnostics.iter().any(Diagnostic::is_error);
     let mut document = PlanDoc::new(operation, &plan);

@@ -27,8 +27,8 @@ pub(super) fn run(arguments: &Logs, ui: &Ui) -> Result<Exit, CliError> {
             return Ok(Exit::Failed);
         };
         let node = target::node(&store.snapshot().await?.state, &arguments.node)?;
-        let (config, _) = project.load(&arguments.variables.0)?;
-        let world = project.world(Some(store.lineage()), &config.desired.local);
+        let local = project.local_settings(&arguments.variables.0, ui);
+        let world = project.world(Some(store.lineage()), &local);
         write(ui, &world.platform.log(&node, arguments.lines).await?);
         if arguments.follow {
             follow(&*world.platform, &node, ui).await?;

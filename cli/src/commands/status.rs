@@ -50,8 +50,8 @@ async fn look(arguments: &Status, ui: &Ui) -> Result<StatusDoc, CliError> {
         .as_ref()
         .map(|name| target::cluster(&state, name))
         .transpose()?;
-    let (config, _) = project.load(&arguments.variables.0)?;
-    let world = project.world(Some(store.lineage()), &config.desired.local);
+    let local = project.local_settings(&arguments.variables.0, ui);
+    let world = project.world(Some(store.lineage()), &local);
     let secrets = secrets(&store, ui).await;
     let observed = ops::refresh(&world, &Desired::default(), &state, &secrets).await;
     Ok(match &chosen {

@@ -93,8 +93,8 @@ fn endpoints(cluster: &ClusterStatus, width: usize) -> String {
 fn of_state(state: &str) -> Style {
     match state {
         "running" | "streaming" => GOOD,
-        "down" | "absent" => BAD,
-        "unknown" => DIM,
+        "down" | "frozen" | "absent" => BAD,
+        "unknown" | "stopped" => DIM,
         "" => PLAIN,
         _ => CHANGED,
     }

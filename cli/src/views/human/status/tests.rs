@@ -52,6 +52,7 @@ fn state() -> State {
         replication: ReplicationMode::Async,
         synchronous_standby_names: String::new(),
         verified: None,
+        prevent_destroy: false,
     };
     let election = Election {
         term: Term(1),
