@@ -76,8 +76,7 @@ fn nobody(plan: &PlanDoc) -> CliError {
     CliError::refused(
         "Nobody to ask for approval",
         format!(
-            "Standard input is not a terminal, or -json or -input=false forbids to ask. To run this plan unattended: simdb {} {flags}",
-            plan.operation.name()
+            "Standard input is no terminal or at its end, or -json or -input=false forbids to ask. To run this plan unattended, add {flags}."
         ),
     )
 }
@@ -110,7 +109,7 @@ fn losing(plan: &PlanDoc) -> BTreeSet<&ClusterName> {
 
 fn question(operation: Operation, loses_data: bool) -> String {
     let question = match operation {
-        Operation::Apply => "Do you want to perform these actions?",
+        Operation::Apply | Operation::Stop | Operation::Start => "Do you want to perform these actions?",
         Operation::Destroy => "Do you really want to destroy everything that is recorded?",
     };
     let rest = if loses_data {

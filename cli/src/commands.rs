@@ -51,6 +51,8 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Plan(arguments) => plan::run(&arguments, ui),
         Command::Apply(arguments) => apply::run(Operation::Apply, &arguments, ui),
         Command::Destroy(arguments) => apply::run(Operation::Destroy, &arguments, ui),
+        Command::Stop(arguments) => apply::power(Operation::Stop, &arguments, ui),
+        Command::Start(arguments) => apply::power(Operation::Start, &arguments, ui),
         Command::Show(arguments) => show::run(&arguments, ui),
         Command::Output(arguments) => output::run(&arguments, ui),
         Command::Status(arguments) => status::run(&arguments, ui),

@@ -105,18 +105,16 @@ impl Project {
     /// Returns how the local platform is set up, for commands that must work on a broken configuration, too. Those
     /// see the defaults then, and are told so.
     pub(crate) fn local_settings(&self, variables: &[VariableArgument], ui: &Ui) -> LocalSettings {
-        match self.load(variables) {
-            Ok((config, _)) => config.desired.local,
-            Err(_) => {
-                let warning = Diagnostic::warning(
-                    "The configuration cannot be read",
-                    "So provider \"local\" is taken to have its defaults. To see what is wrong: simdb validate",
-                );
-                let document = DiagnosticDoc::unplaced(&warning);
-                ui.tell(&diagnostic::render(&document, ui.terminal.width));
-                LocalSettings::default()
-            }
+        if let Ok((config, _)) = self.load(variables) {
+            return config.desired.local;
         }
+        let warning = Diagnostic::warning(
+            "The configuration cannot be read",
+            "So provider \"local\" is taken to have its defaults. To see what is wrong: simdb validate",
+        );
+        let document = DiagnosticDoc::unplaced(&warning);
+        ui.tell(&diagnostic::render(&document, ui.terminal.width));
+        LocalSettings::default()
     }
 
     /// Returns where the state is.

@@ -82,14 +82,14 @@ fn without_a_terminal_the_flags_are_named() {
         can_ask: false,
         ..INTERACTIVE
     };
-    expect![[r"
+    expect![[r#"
         Nobody to ask for approval
-        Standard input is not a terminal, or -json or -input=false forbids to ask. To run this plan unattended: simdb apply -auto-approve
-    "]].assert_eq(&refusal(nobody, &creation()));
-    expect![[r"
+        Standard input is no terminal or at its end, or -json or -input=false forbids to ask. To run this plan unattended, add -auto-approve.
+    "#]].assert_eq(&refusal(nobody, &creation()));
+    expect![[r#"
         Nobody to ask for approval
-        Standard input is not a terminal, or -json or -input=false forbids to ask. To run this plan unattended: simdb destroy -auto-approve -allow=data-loss
-    "]].assert_eq(&refusal(nobody, &destruction()));
+        Standard input is no terminal or at its end, or -json or -input=false forbids to ask. To run this plan unattended, add -auto-approve -allow=data-loss.
+    "#]].assert_eq(&refusal(nobody, &destruction()));
 }
 
 fn asked(plan: &PlanDoc, typed: &str) -> (Result<bool, CliError>, String) {
@@ -156,5 +156,5 @@ fn only_the_names_of_the_clusters_approve_what_loses_data() {
 #[test]
 fn the_end_of_the_input_names_the_flags() {
     let error = asked(&creation(), "").0.unwrap_err();
-    assert!(error.into_documents()[0].detail.ends_with("simdb apply -auto-approve"));
+    assert!(error.into_documents()[0].detail.ends_with("add -auto-approve."));
 }

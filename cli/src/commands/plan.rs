@@ -60,5 +60,5 @@ async fn make(operation: Operation, arguments: &Planning, view: &View) -> Result
     } else {
         ops::believe(&world).await
     };
-    Ok(ops::plan(operation, &known, &observed, &project.source))
+    Ok(ops::plan(operation, &known, &observed, None, &project.source))
 }

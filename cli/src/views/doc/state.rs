@@ -70,8 +70,8 @@ impl StateDoc {
 impl ObjectDoc {
     fn new(address: impl Into<Address>, values: Value) -> Self {
         let address = address.into();
-        let values = match values {
-            Value::Object(values) => values.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        let values = match known(values) {
+            Value::Object(values) => values,
             _ => Map::new(),
         };
         Self {
@@ -80,6 +80,20 @@ impl ObjectDoc {
             address,
             values,
         }
+    }
+}
+
+/// Leaves out what has no value.
+fn known(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members = members.into_iter().filter(|(_, value)| !value.is_null());
+            members
+                .map(|(name, value)| (name, known(value)))
+                .collect::<Map<_, _>>()
+                .into()
+        }
+        other => other,
     }
 }
 

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use anstream::adapter::strip_str;
 use expect_test::expect;
+use serde_json::json;
 use simdb_planner::observed::{NodeFacts, Observation, Observed, ProcessFacts, SenderFacts, ServerFacts, SlotFacts};
 use simdb_state::address::NodeAddress;
 use simdb_state::instance::ServiceEntry;
@@ -81,19 +82,20 @@ fn state() -> State {
 }
 
 fn server(in_recovery: bool, position: u64) -> ServerFacts {
-    ServerFacts {
-        in_recovery,
-        system_identifier: SystemIdentifier(7),
-        timeline: 1,
-        position: Lsn(position),
-        replayed: Lsn(position),
-        replay_paused: false,
-        replay_lag_seconds: None,
-        senders: BTreeMap::new(),
-        slots: BTreeMap::new(),
-        receiver: None,
-        users: BTreeMap::new(),
-    }
+    let facts = json!({
+        "in_recovery": in_recovery,
+        "system_identifier": "7",
+        "timeline": 1,
+        "position": Lsn(position),
+        "replayed": Lsn(position),
+        "replay_paused": false,
+        "replay_lag_seconds": null,
+        "senders": {},
+        "slots": {},
+        "receiver": null,
+        "users": {},
+    });
+    serde_json::from_value(facts).unwrap()
 }
 
 fn seen(server: ServerFacts) -> Observation<NodeFacts> {
