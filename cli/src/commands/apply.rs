@@ -181,7 +181,9 @@ impl Run<'_> {
     /// Records and shows the outputs.
     async fn outputs(&self, project: &Project, known: &Known<'_>, writer: &mut Writer) -> Result<Exit, CliError> {
         let diagnostics = ops::record_outputs(self.operation, known, writer).await?;
-        self.view.outputs(&StateDoc::new(writer.state(), 0).outputs);
+        if self.operation == Operation::Apply {
+            self.view.outputs(&StateDoc::new(writer.state(), 0).outputs);
+        }
         let diagnostics = DiagnosticDoc::all(&diagnostics, &project.source);
         self.view.diagnostics(&diagnostics);
         Ok(if diagnostics.iter().any(DiagnosticDoc::is_error) {

@@ -218,6 +218,29 @@ fn what_cannot_be_reached_is_down_absent_or_unknown() {
 }
 
 #[test]
+fn what_was_stopped_on_request_is_no_problem() {
+    let mut state = state();
+    state.nodes.values_mut().for_each(|node| node.held = true);
+    let down = || Observation::Seen(NodeFacts::default());
+    let stopped = StatusDoc::new(state.clusters.keys(), &state, &observed(down(), down()));
+    let text = strip_str(&render(&stopped, 80)).to_string();
+    assert!(stopped.healthy && text.starts_with("cluster orders: stopped"), "{text}");
+}
+
+#[test]
+fn a_frozen_server_is_a_problem() {
+    let frozen = Observation::Seen(NodeFacts {
+        process: ProcessFacts::Frozen { pid: 4711 },
+        ..NodeFacts::default()
+    });
+    let status = status(&observed(seen(primary()), frozen));
+    assert_eq!(
+        status.clusters[0].problems,
+        ["r[0] is frozen: somebody halted it with SIGSTOP"]
+    );
+}
+
+#[test]
 fn lag_is_written_in_the_unit_that_fits() {
     for (number, expected) in [
         (0, "0 B"),
