@@ -76,8 +76,7 @@ fn nobody(plan: &PlanDoc) -> CliError {
     CliError::refused(
         "Nobody to ask for approval",
         format!(
-            "Standard input is not a terminal, or -json or -input=false forbids to ask. To run this plan unattended: simdb {} {flags}",
-            plan.operation.name()
+            "Standard input is no terminal or at its end, or -json or -input=false forbids to ask. To run this plan unattended, add {flags}."
         ),
     )
 }
@@ -110,15 +109,16 @@ fn losing(plan: &PlanDoc) -> BTreeSet<&ClusterName> {
 
 fn question(operation: Operation, loses_data: bool) -> String {
     let question = match operation {
-        Operation::Apply => "Do you want to perform these actions?",
+        Operation::Apply | Operation::Stop | Operation::Start => "Do you want to perform these actions?",
         Operation::Destroy => "Do you really want to destroy everything that is recorded?",
     };
-    let rest = match loses_data {
-        false => "Only 'yes' will be accepted to approve.".to_owned(),
-        true => format!(
+    let rest = if loses_data {
+        format!(
             "{}\n  Only the name of each cluster that loses data will be accepted to approve.",
             paint(BAD.bold(), "Data is lost, and there is no undo.")
-        ),
+        )
+    } else {
+        "Only 'yes' will be accepted to approve.".to_owned()
     };
     format!(
         "\n{}\n  simdb will perform the steps described above.\n  {rest}\n\n",
@@ -130,13 +130,11 @@ fn answer(ui: &Ui, plan: &PlanDoc, prompt: &str, expected: &str) -> Result<bool,
     let typed = ui
         .ask(&format!("  {}: ", paint(BOLD, prompt)))
         .map_err(CliError::Input)?;
-    match typed {
-        Some(typed) => Ok(typed.trim() == expected),
-        None => {
-            ui.tell("\n");
-            Err(nobody(plan))
-        }
-    }
+    let Some(typed) = typed else {
+        ui.tell("\n");
+        return Err(nobody(plan));
+    };
+    Ok(typed.trim() == expected)
 }
 
 #[cfg(test)]

@@ -70,6 +70,10 @@ pub enum Command {
     Apply(Apply),
     /// Stop and remove everything that is recorded, data included
     Destroy(Apply),
+    /// Stop the servers of a cluster, or one node, until they are started again
+    Stop(Power),
+    /// Start servers that were stopped
+    Start(Power),
     /// Show everything that is recorded
     Show(Show),
     /// Show outputs of the last apply
@@ -167,6 +171,16 @@ pub struct Apply {
     #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub input: bool,
+}
+
+/// Arguments of `stop` and `start`.
+#[derive(Debug, Args)]
+pub struct Power {
+    /// A cluster, or a node: orders, cluster.orders.node.a, orders.a, or a where one cluster has it
+    pub target: String,
+    /// The rest is as with `apply`, of which this is one.
+    #[command(flatten)]
+    pub apply: Apply,
 }
 
 /// Arguments of `show`.

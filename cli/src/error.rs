@@ -67,22 +67,41 @@ pub(crate) enum CliError {
     },
     /// The record cannot be used.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(Box<StoreError>),
     /// The lock was not obtained.
     #[error(transparent)]
-    Lock(#[from] LockError),
+    Lock(Box<LockError>),
     /// The place where keys are kept cannot be found.
     #[error("failed to find the keys of states")]
     Keys(#[source] SecretError),
     /// The platform did not do its part.
     #[error("failed to use the local platform")]
-    Platform(#[from] PlatformError),
+    Platform(#[source] Box<PlatformError>),
     /// Somebody asked to stop before anything was begun.
     #[error("interrupted before anything was changed")]
     Interrupted,
     /// Somebody asked to stop at once.
     #[error("stopped in the middle of a run")]
     Stopped,
+}
+
+// Boxed, for they are large, and every function here returns one of them or a small value.
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        CliError::Store(Box::new(error))
+    }
+}
+
+impl From<LockError> for CliError {
+    fn from(error: LockError) -> Self {
+        CliError::Lock(Box::new(error))
+    }
+}
+
+impl From<PlatformError> for CliError {
+    fn from(error: PlatformError) -> Self {
+        CliError::Platform(Box::new(error))
+    }
 }
 
 impl CliError {
@@ -94,7 +113,7 @@ impl CliError {
     /// Returns the exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            CliError::Lock(LockError::Held { .. }) => Exit::Locked,
+            CliError::Lock(error) if matches!(**error, LockError::Held { .. }) => Exit::Locked,
             _ => Exit::Failed,
         }
     }
@@ -127,9 +146,10 @@ impl CliError {
     }
 
     fn facts(&self) -> Option<String> {
-        match self {
-            CliError::Lock(LockError::Held { path, owner }) => Some(lock_info(path, owner)),
-            _ => None,
+        let CliError::Lock(error) = self else { return None };
+        match &**error {
+            LockError::Held { path, owner } => Some(lock_info(path, owner)),
+            LockError::NotHeld { .. } | LockError::Store(_) => None,
         }
     }
 

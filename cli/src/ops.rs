@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use simdb_planner::config::{Config, OutputValue};
+use simdb_planner::config::{Config, OutputValue, Source};
 use simdb_planner::desired::Desired;
 use simdb_planner::diagnostic::Diagnostic;
 use simdb_planner::observed::Observed;
 use simdb_planner::plan::{AttributeChange, ChangeAction, Plan, Shown};
-use simdb_planner::planner::{self, Inputs};
+use simdb_planner::planner::{self, Inputs, Proposal};
 use simdb_providers::effects::Effects;
 use simdb_providers::event::EventSink;
 use simdb_providers::executor::{Outcome, execute};
@@ -16,7 +16,7 @@ use simdb_providers::observe::observe;
 use simdb_providers::platform::{Directory, Platform};
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::name::{EndpointName, NodeName};
-use simdb_state::object::{Output, State};
+use simdb_state::object::{Output, Power, State};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use simdb_state::store::{Entry, RunEnd, StoreError, UnfinishedRun, Writer};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,18 @@ pub(crate) struct World {
     pub(crate) directory: Arc<dyn Directory>,
     /// Does steps.
     pub(crate) effects: Arc<dyn Effects>,
+}
+
+impl Operation {
+    /// Returns what it asks of nodes beside the configuration.
+    pub(crate) fn proposal(self, nodes: BTreeSet<NodeAddress>) -> Option<Proposal> {
+        let power = match self {
+            Operation::Stop => Power::Stopped,
+            Operation::Start => Power::Running,
+            Operation::Apply | Operation::Destroy => return None,
+        };
+        Some(Proposal::Power { nodes, power })
+    }
 }
 
 /// What is known before planning.
@@ -100,15 +112,16 @@ pub(crate) fn plan(
     operation: Operation,
     known: &Known<'_>,
     observed: &Observed,
-    source: &simdb_planner::config::Source,
+    proposal: Option<&Proposal>,
+    source: &Source,
 ) -> Planned {
     let nothing = Desired {
         local: known.config.desired.local.clone(),
         ..Desired::default()
     };
     let desired = match operation {
-        Operation::Apply => &known.config.desired,
         Operation::Destroy => &nothing,
+        Operation::Apply | Operation::Stop | Operation::Start => &known.config.desired,
     };
     let planner::Planned {
         plan,
@@ -118,6 +131,7 @@ pub(crate) fn plan(
         desired,
         recorded: known.recorded,
         observed,
+        proposal,
     });
     let broken = diagnostics.iter().any(Diagnostic::is_error);
     let mut document = PlanDoc::new(operation, &plan);
@@ -168,9 +182,10 @@ pub(crate) async fn record_outputs(
     }
     let entry = |(name, output): (String, OutputValue)| {
         let value = output.value?;
-        let recorded = match output.sensitive {
-            true => (Output::Sensitive, Some(Sensitive::new(value.to_string()))),
-            false => (Output::Value(value), None),
+        let recorded = if output.sensitive {
+            (Output::Sensitive, Some(Sensitive::new(value.to_string())))
+        } else {
+            (Output::Value(value), None)
         };
         Some((name, recorded))
     };
@@ -182,8 +197,8 @@ pub(crate) async fn record_outputs(
 
 fn outputs(operation: Operation, config: &Config, state: &State) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
     match operation {
-        Operation::Apply => config.outputs(state),
         Operation::Destroy => (BTreeMap::new(), Vec::new()),
+        Operation::Apply | Operation::Stop | Operation::Start => config.outputs(state),
     }
 }
 
@@ -224,8 +239,8 @@ fn is_recorded(secrets: &Secrets, name: &str, before: &Output, after: &OutputVal
     match (before, &after.value) {
         (Output::Value(before), Some(value)) => !after.sensitive && before == value,
         (Output::Sensitive, Some(value)) => {
-            let recorded = secrets.get(&SecretName::output(name));
-            after.sensitive && recorded.is_some_and(|text| *text.expose() == value.to_string())
+            let (recorded, value) = (secrets.get(&SecretName::output(name)), value.to_string());
+            after.sensitive && recorded.is_some_and(|text| *text.expose() == value)
         }
         (_, None) => false,
     }

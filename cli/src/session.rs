@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use simdb_planner::config::{self, Config, Settings, Source};
 use simdb_planner::desired::LocalSettings;
+use simdb_planner::diagnostic::Diagnostic;
 use simdb_providers::effects::{Limits, ProviderEffects};
 use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
 use simdb_state::secret::KeySource;
@@ -18,7 +19,9 @@ use crate::args::VariableArgument;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ops::World;
+use crate::ui::Ui;
 use crate::views::doc::DiagnosticDoc;
+use crate::views::human::diagnostic;
 
 pub(crate) use files::is_configuration;
 
@@ -49,7 +52,7 @@ impl Project {
         })?;
         let source = files::configuration(&directory)?;
         let (settings, diagnostics) = config::settings(&source);
-        if diagnostics.iter().any(simdb_planner::diagnostic::Diagnostic::is_error) {
+        if diagnostics.iter().any(Diagnostic::is_error) {
             return Err(CliError::Diagnosed(DiagnosticDoc::all(&diagnostics, &source)));
         }
         Ok(Project {
@@ -83,18 +86,35 @@ impl Project {
         }
         let values = files::variables(&self.directory, variables)?;
         let (config, diagnostics) = config::load(&self.source, &values.inputs);
-        let all = values.diagnostics.iter().chain(&diagnostics);
-        let broken = values
-            .diagnostics
-            .iter()
-            .any(simdb_planner::diagnostic::Diagnostic::is_error);
+        let version = config::check_version(&self.settings, env!("CARGO_PKG_VERSION"));
+        let all: Vec<Diagnostic> = version
+            .into_iter()
+            .chain(values.diagnostics)
+            .chain(diagnostics)
+            .collect();
+        let config = config.filter(|_| !all.iter().any(Diagnostic::is_error));
         // Values of variables come from files, too, and diagnostics point into those.
         let mut everything = self.source.clone();
         values
             .source
             .files()
             .for_each(|(name, text)| everything.add(name, text));
-        Ok((config.filter(|_| !broken), DiagnosticDoc::all(all, &everything)))
+        Ok((config, DiagnosticDoc::all(&all, &everything)))
+    }
+
+    /// Returns how the local platform is set up, for commands that must work on a broken configuration, too. Those
+    /// see the defaults then, and are told so.
+    pub(crate) fn local_settings(&self, variables: &[VariableArgument], ui: &Ui) -> LocalSettings {
+        if let Ok((config, _)) = self.load(variables) {
+            return config.desired.local;
+        }
+        let warning = Diagnostic::warning(
+            "The configuration cannot be read",
+            "So provider \"local\" is taken to have its defaults. To see what is wrong: simdb validate",
+        );
+        let document = DiagnosticDoc::unplaced(&warning);
+        ui.tell(&diagnostic::render(&document, ui.terminal.width));
+        LocalSettings::default()
     }
 
     /// Returns where the state is.

@@ -1,5 +1,7 @@
 //! Which node or cluster is meant: full addresses, and the short forms people type.
 
+use std::collections::BTreeSet;
+
 use simdb_state::address::NodeAddress;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Role, State};
@@ -40,6 +42,14 @@ pub(crate) fn cluster(state: &State, text: &str) -> Result<ClusterName, CliError
     found
         .cloned()
         .ok_or_else(|| unknown("cluster", text, state.clusters.keys().map(ToString::to_string)))
+}
+
+/// Finds the nodes meant: all of a cluster, or one.
+pub(crate) fn nodes(state: &State, text: &str) -> Result<BTreeSet<NodeAddress>, CliError> {
+    match cluster(state, text) {
+        Ok(cluster) => Ok(state.nodes_of(&cluster).map(|(address, _)| address.clone()).collect()),
+        Err(_) => Ok(BTreeSet::from([node(state, text)?])),
+    }
 }
 
 /// Finds the server meant: a node, a cluster's primary, or without a text the primary of the only cluster.

@@ -1,5 +1,11 @@
 //! How things are shown: documents are the public JSON, and what people read is rendered from the same documents.
 
+#![expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "a view is a small text put together of pieces; write! would add a Result to each that cannot fail"
+)]
+
 pub mod doc;
 pub mod human;
 pub mod json;

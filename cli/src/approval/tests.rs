@@ -39,13 +39,13 @@ fn auto_approve_covers_everything_below_data_loss() {
         UNATTENDED_RUN.judge(&with_impact(Impact::Downtime)).unwrap(),
         Approval::Given
     );
-    expect![[r#"
+    expect![[r"
         Impact above the limit
         The worst impact allowed is downtime, and one step is above it:
            1  drop-node  cluster.orders.node.a  data-loss
 
         To allow it, add -allow=data-loss.
-    "#]]
+    "]]
     .assert_eq(&refusal(UNATTENDED_RUN, &destruction()));
     let allowing = Policy {
         allow: Some(Impact::DataLoss),
@@ -84,11 +84,11 @@ fn without_a_terminal_the_flags_are_named() {
     };
     expect![[r#"
         Nobody to ask for approval
-        Standard input is not a terminal, or -json or -input=false forbids to ask. To run this plan unattended: simdb apply -auto-approve
+        Standard input is no terminal or at its end, or -json or -input=false forbids to ask. To run this plan unattended, add -auto-approve.
     "#]].assert_eq(&refusal(nobody, &creation()));
     expect![[r#"
         Nobody to ask for approval
-        Standard input is not a terminal, or -json or -input=false forbids to ask. To run this plan unattended: simdb destroy -auto-approve -allow=data-loss
+        Standard input is no terminal or at its end, or -json or -input=false forbids to ask. To run this plan unattended, add -auto-approve -allow=data-loss.
     "#]].assert_eq(&refusal(nobody, &destruction()));
 }
 
@@ -97,7 +97,7 @@ fn asked(plan: &PlanDoc, typed: &str) -> (Result<bool, CliError>, String) {
     (ask(&ui, plan), error.text())
 }
 
-fn question_is(plan: &PlanDoc, typed: &str, expected: Expect) {
+fn question_is(plan: &PlanDoc, typed: &str, expected: &Expect) {
     expected.assert_eq(&asked(plan, typed).1);
 }
 
@@ -106,13 +106,13 @@ fn only_yes_approves_what_loses_nothing() {
     question_is(
         &creation(),
         "yes\n",
-        expect![[r#"
+        &expect![[r"
 
         Do you want to perform these actions?
           simdb will perform the steps described above.
           Only 'yes' will be accepted to approve.
 
-          Enter a value: "#]],
+          Enter a value: "]],
     );
     for (typed, approved) in [
         ("yes\n", true),
@@ -134,7 +134,7 @@ fn only_the_names_of_the_clusters_approve_what_loses_data() {
     question_is(
         &plan,
         "billing\norders\n",
-        expect![[r#"
+        &expect![[r#"
 
             Do you really want to destroy everything that is recorded?
               simdb will perform the steps described above.
@@ -156,5 +156,5 @@ fn only_the_names_of_the_clusters_approve_what_loses_data() {
 #[test]
 fn the_end_of_the_input_names_the_flags() {
     let error = asked(&creation(), "").0.unwrap_err();
-    assert!(error.into_documents()[0].detail.ends_with("simdb apply -auto-approve"));
+    assert!(error.into_documents()[0].detail.ends_with("add -auto-approve."));
 }

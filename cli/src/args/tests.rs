@@ -111,6 +111,6 @@ fn limits_are_parsed() {
     };
     assert_eq!(
         (apply.allow, apply.lock_timeout),
-        (Some(Impact::DataLoss), Duration::from_secs(300))
+        (Some(Impact::DataLoss), Duration::from_mins(5))
     );
 }

@@ -1,5 +1,6 @@
 //! `-var` and `-var-file`, in the order in which they were typed: the last one counts.
 
+use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 /// One `-var` or `-var-file`.
@@ -27,7 +28,7 @@ struct Typed {
     #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
     var: Vec<VariableArgument>,
     /// Read values of variables from a file.
-    #[arg(long, value_name = "FILE", value_parser = file)]
+    #[arg(long, value_name = "FILE", value_parser = file())]
     var_file: Vec<VariableArgument>,
 }
 
@@ -40,8 +41,8 @@ fn assignment(text: &str) -> Result<VariableArgument, String> {
     })
 }
 
-fn file(text: &str) -> Result<VariableArgument, std::convert::Infallible> {
-    Ok(VariableArgument::File(text.to_owned()))
+fn file() -> impl TypedValueParser<Value = VariableArgument> {
+    StringValueParser::new().map(VariableArgument::File)
 }
 
 impl FromArgMatches for Variables {

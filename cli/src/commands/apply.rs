@@ -1,19 +1,21 @@
-//! `simdb apply` and `simdb destroy`: one plan, made, shown, approved and run under one lock.
+//! `simdb apply`, `destroy`, `stop` and `start`: one plan, made, shown, approved and run under one lock.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use simdb_planner::config::Config;
+use simdb_planner::planner::Proposal;
 use simdb_state::store::{Store, Writer};
 
 use crate::approval::{self, Approval, Policy};
-use crate::args::Apply;
+use crate::args::{Apply, Power};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::interrupt::{self, Interrupt};
 use crate::ops::{self, Known, Planned, World};
 use crate::session::{Project, block_on};
+use crate::target;
 use crate::ui::Ui;
 use crate::views::doc::{DiagnosticDoc, Operation, OutcomeDoc, StateDoc};
 use crate::views::operation::View;
@@ -23,12 +25,22 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Makes what runs match the configuration, or removes everything.
 pub(super) fn run(operation: Operation, arguments: &Apply, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    begin(operation, arguments, None, ui)
+}
+
+/// Makes what runs match the configuration, with servers stopped or started.
+pub(super) fn power(operation: Operation, arguments: &Power, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    begin(operation, &arguments.apply, Some(&arguments.target), ui)
+}
+
+fn begin(operation: Operation, arguments: &Apply, target: Option<&str>, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     let view = View::of_apply(ui, arguments.planning.json);
     let result = block_on(async {
         let interrupt = interrupt::watch(ui)?;
         let run = Run {
             operation,
             arguments,
+            target,
             ui,
             view: &view,
             interrupt: &interrupt,
@@ -45,6 +57,8 @@ pub(super) fn run(operation: Operation, arguments: &Apply, ui: &Arc<Ui>) -> Resu
 struct Run<'a> {
     operation: Operation,
     arguments: &'a Apply,
+    /// The cluster or node that is stopped or started.
+    target: Option<&'a str>,
     ui: &'a Arc<Ui>,
     view: &'a View,
     interrupt: &'a Interrupt,
@@ -70,14 +84,11 @@ impl Run<'_> {
         let lock = store.lock(self.operation.name(), self.arguments.lock_timeout);
         tokio::pin!(lock);
         let patient = tokio::time::timeout(PATIENCE, &mut lock).await;
-        let locked = match patient {
-            Ok(locked) => locked,
-            Err(_) => {
-                self.ui.tell("Waiting for the lock of the state...\n");
-                lock.await
-            }
-        };
-        Ok(locked?)
+        if let Ok(locked) = patient {
+            return Ok(locked?);
+        }
+        self.ui.tell("Waiting for the lock of the state...\n");
+        Ok(lock.await?)
     }
 
     /// Plans, shows, asks and runs; nobody else can change the record meanwhile.
@@ -97,7 +108,14 @@ impl Run<'_> {
             unfinished: snapshot.unfinished.as_ref(),
             secrets: &secrets,
         };
-        let planned = self.unless_interrupted(self.plan(project, world, &known)).await?;
+        let targets = self
+            .target
+            .map(|text| target::nodes(known.recorded, text))
+            .transpose()?;
+        let proposal = targets.and_then(|nodes| self.operation.proposal(nodes));
+        let planned = self
+            .unless_interrupted(self.plan(project, world, &known, proposal.as_ref()))
+            .await?;
         self.view.plan(&planned.document);
         self.view.diagnostics(&planned.document.diagnostics);
         if planned.is_broken() {
@@ -107,18 +125,19 @@ impl Run<'_> {
             return self.outputs(project, &known, writer).await;
         }
         if !self.approved(&planned).await? {
-            self.ui.tell(&format!("\n{} cancelled.\n", capitalized(self.operation)));
+            self.ui.tell(&format!("\n{} cancelled.\n", self.operation.title()));
             return Ok(Exit::Failed);
         }
         self.execute(&planned, project, world, &known, writer).await
     }
 
-    async fn plan(&self, project: &Project, world: &World, known: &Known<'_>) -> Planned {
-        let observed = match self.arguments.planning.refresh {
-            true => ops::refresh(world, &known.config.desired, known.recorded, known.secrets).await,
-            false => ops::believe(world).await,
+    async fn plan(&self, project: &Project, world: &World, known: &Known<'_>, proposal: Option<&Proposal>) -> Planned {
+        let observed = if self.arguments.planning.refresh {
+            ops::refresh(world, &known.config.desired, known.recorded, known.secrets).await
+        } else {
+            ops::believe(world).await
         };
-        ops::plan(self.operation, known, &observed, &project.source)
+        ops::plan(self.operation, known, &observed, proposal, &project.source)
     }
 
     async fn approved(&self, planned: &Planned) -> Result<bool, CliError> {
@@ -152,16 +171,19 @@ impl Run<'_> {
         drop(progress);
         let outcome = OutcomeDoc::new(self.operation, &planned.plan, &outcome, writer.state());
         self.view.outcome(&outcome);
-        match outcome.is_complete() {
-            true => self.outputs(project, known, writer).await,
-            false => Ok(Exit::Failed),
+        if outcome.is_complete() {
+            self.outputs(project, known, writer).await
+        } else {
+            Ok(Exit::Failed)
         }
     }
 
     /// Records and shows the outputs.
     async fn outputs(&self, project: &Project, known: &Known<'_>, writer: &mut Writer) -> Result<Exit, CliError> {
         let diagnostics = ops::record_outputs(self.operation, known, writer).await?;
-        self.view.outputs(&StateDoc::new(writer.state(), 0).outputs);
+        if self.operation == Operation::Apply {
+            self.view.outputs(&StateDoc::new(writer.state(), 0).outputs);
+        }
         let diagnostics = DiagnosticDoc::all(&diagnostics, &project.source);
         self.view.diagnostics(&diagnostics);
         Ok(if diagnostics.iter().any(DiagnosticDoc::is_error) {
@@ -177,12 +199,5 @@ impl Run<'_> {
             done = work => Ok(done),
             () = self.interrupt.finish.cancelled() => Err(CliError::Interrupted),
         }
-    }
-}
-
-fn capitalized(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Apply => "Apply",
-        Operation::Destroy => "Destroy",
     }
 }

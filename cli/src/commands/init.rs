@@ -54,3 +54,19 @@ fn write(path: &Path) -> Result<(), CliError> {
         source,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use simdb_planner::config::{self, Source};
+
+    use super::*;
+
+    #[test]
+    fn the_starter_is_valid_and_in_canonical_style() {
+        let mut source = Source::default();
+        source.add(NAME, STARTER);
+        let (configuration, diagnostics) = config::load(&source, &[]);
+        assert!(configuration.is_some() && diagnostics.is_empty(), "{diagnostics:?}");
+        assert_eq!(config::format(NAME, STARTER).unwrap(), STARTER);
+    }
+}

@@ -27,8 +27,8 @@ pub(super) fn run(arguments: &Logs, ui: &Ui) -> Result<Exit, CliError> {
             return Ok(Exit::Failed);
         };
         let node = target::node(&store.snapshot().await?.state, &arguments.node)?;
-        let (config, _) = project.load(&arguments.variables.0)?;
-        let world = project.world(Some(store.lineage()), &config.desired.local);
+        let local = project.local_settings(&arguments.variables.0, ui);
+        let world = project.world(Some(store.lineage()), &local);
         write(ui, &world.platform.log(&node, arguments.lines).await?);
         if arguments.follow {
             follow(&*world.platform, &node, ui).await?;
@@ -49,7 +49,9 @@ async fn follow(platform: &dyn Platform, node: &NodeAddress, ui: &Ui) -> Result<
 }
 
 fn write(ui: &Ui, lines: &[String]) {
-    ui.answer(&lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+    for line in lines {
+        ui.answer(&format!("{line}\n"));
+    }
 }
 
 /// Returns the lines that were added between two looks at the end of a log: what follows the longest end of the first

@@ -55,9 +55,10 @@ async fn make(operation: Operation, arguments: &Planning, view: &View) -> Result
         store.as_ref().map(simdb_state::store::Store::lineage),
         &config.desired.local,
     );
-    let observed = match arguments.refresh {
-        true => ops::refresh(&world, &config.desired, known.recorded, &secrets).await,
-        false => ops::believe(&world).await,
+    let observed = if arguments.refresh {
+        ops::refresh(&world, &config.desired, known.recorded, &secrets).await
+    } else {
+        ops::believe(&world).await
     };
-    Ok(ops::plan(operation, &known, &observed, &project.source))
+    Ok(ops::plan(operation, &known, &observed, None, &project.source))
 }

@@ -15,18 +15,19 @@ use crate::exit::Exit;
 use crate::ops::World;
 use crate::session::{Project, block_on};
 use crate::target;
+use crate::ui::Ui;
 
 /// Becomes psql, on the server that is meant. The password goes with the environment, which only the user can read.
-pub(super) fn run(arguments: &Psql) -> Result<Exit, CliError> {
+pub(super) fn run(arguments: &Psql, ui: &Ui) -> Result<Exit, CliError> {
     block_on(async {
-        let mut command = prepare(arguments).await?;
+        let mut command = prepare(arguments, ui).await?;
         let source = command.args(&arguments.arguments).exec();
         let program = PathBuf::from(command.get_program());
         Err(CliError::Program { program, source })
     })
 }
 
-async fn prepare(arguments: &Psql) -> Result<Command, CliError> {
+async fn prepare(arguments: &Psql, ui: &Ui) -> Result<Command, CliError> {
     let project = Project::open()?;
     let Some(store) = project.store().await? else {
         target::server(&State::default(), arguments.target.as_deref())?;
@@ -37,8 +38,8 @@ async fn prepare(arguments: &Psql) -> Result<Command, CliError> {
     };
     let state = store.snapshot().await?.state;
     let node = target::server(&state, arguments.target.as_deref())?;
-    let (config, _) = project.load(&arguments.variables.0)?;
-    let world = project.world(Some(store.lineage()), &config.desired.local);
+    let local = project.local_settings(&arguments.variables.0, ui);
+    let world = project.world(Some(store.lineage()), &local);
     let mut command = Command::new(program(&state, &node, &world).await);
     connect(&mut command, &store, &state, &node).await?;
     Ok(command)

@@ -15,9 +15,10 @@ use crate::views::json::document;
 pub(super) fn run(arguments: &Show, ui: &Ui) -> Result<Exit, CliError> {
     block_on(async {
         let state = recorded().await?;
-        ui.answer(&match arguments.json {
-            true => document(&state),
-            false => human::state::render(&state),
+        ui.answer(&if arguments.json {
+            document(&state)
+        } else {
+            human::state::render(&state)
         });
         Ok(Exit::Done)
     })

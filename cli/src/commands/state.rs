@@ -30,9 +30,10 @@ pub(super) fn run(command: &State, ui: &Ui) -> Result<Exit, CliError> {
                         .map(|object: &crate::views::doc::ObjectDoc| &object.address);
                     unknown("recorded object", &address.to_string(), all.map(Address::to_string))
                 })?;
-                ui.answer(&match json {
-                    true => document(object),
-                    false => human::state::object(object),
+                ui.answer(&if *json {
+                    document(object)
+                } else {
+                    human::state::object(object)
                 });
             }
         }

@@ -20,9 +20,10 @@ use crate::views::json::document;
 pub(super) fn run(arguments: &Status, ui: &Ui) -> Result<Exit, CliError> {
     block_on(async {
         let status = look(arguments, ui).await?;
-        ui.answer(&match arguments.json {
-            true => document(&status),
-            false => human::status::render(&status, ui.terminal.width),
+        ui.answer(&if arguments.json {
+            document(&status)
+        } else {
+            human::status::render(&status, ui.terminal.width)
         });
         Ok(if status.healthy { Exit::Done } else { Exit::Unhealthy })
     })
@@ -49,8 +50,8 @@ async fn look(arguments: &Status, ui: &Ui) -> Result<StatusDoc, CliError> {
         .as_ref()
         .map(|name| target::cluster(&state, name))
         .transpose()?;
-    let (config, _) = project.load(&arguments.variables.0)?;
-    let world = project.world(Some(store.lineage()), &config.desired.local);
+    let local = project.local_settings(&arguments.variables.0, ui);
+    let world = project.world(Some(store.lineage()), &local);
     let secrets = secrets(&store, ui).await;
     let observed = ops::refresh(&world, &Desired::default(), &state, &secrets).await;
     Ok(match &chosen {
@@ -62,7 +63,7 @@ async fn look(arguments: &Status, ui: &Ui) -> Result<StatusDoc, CliError> {
 /// Reads the secrets. Without their key there is still something to see: processes, files, addresses.
 async fn secrets(store: &Store, ui: &Ui) -> Secrets {
     store.secrets().await.unwrap_or_else(|error| {
-        let mut documents = CliError::Store(error).into_documents();
+        let mut documents = CliError::from(error).into_documents();
         for document in &mut documents {
             document.severity = simdb_planner::diagnostic::Severity::Warning;
         }

@@ -1,7 +1,6 @@
 //! `simdb validate`.
 
 use crate::args::Validate;
-use crate::error::CliError;
 use crate::exit::Exit;
 use crate::session::Project;
 use crate::ui::Ui;
@@ -11,7 +10,7 @@ use crate::views::human::style::{GOOD, paint};
 use crate::views::json::document;
 
 /// Reads the configuration and says all that is wrong with it.
-pub(super) fn run(arguments: &Validate, ui: &Ui) -> Result<Exit, CliError> {
+pub(super) fn run(arguments: &Validate, ui: &Ui) -> Exit {
     let checked = Project::open().and_then(|project| project.check(&arguments.variables.0));
     let validation = match checked {
         Ok((_, diagnostics)) => ValidationDoc::new(diagnostics),
@@ -28,5 +27,5 @@ pub(super) fn run(arguments: &Validate, ui: &Ui) -> Result<Exit, CliError> {
             ));
         }
     }
-    Ok(if validation.valid { Exit::Done } else { Exit::Failed })
+    if validation.valid { Exit::Done } else { Exit::Failed }
 }

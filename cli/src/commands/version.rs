@@ -13,9 +13,10 @@ use crate::views::json::document;
 /// Shows which simdb this is.
 pub(super) fn run(arguments: &Version, ui: &Ui) -> Exit {
     let (version, platform) = (env!("CARGO_PKG_VERSION"), format!("{OS}_{ARCH}"));
-    ui.answer(&match arguments.json {
-        true => document(&json!({ "format_version": FORMAT_VERSION, "simdb_version": version, "platform": platform })),
-        false => format!("simdb {version}\non {platform}\n"),
+    ui.answer(&if arguments.json {
+        document(&json!({ "format_version": FORMAT_VERSION, "simdb_version": version, "platform": platform }))
+    } else {
+        format!("simdb {version}\non {platform}\n")
     });
     Exit::Done
 }

@@ -137,6 +137,27 @@ mod tests {
     }
 
     #[test]
+    fn later_sources_of_values_come_after_earlier_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, value) in [
+            ("z.hcl", 4),
+            ("simdb.simdbvars.hcl", 1),
+            ("b.auto.simdbvars.hcl", 3),
+            ("a.auto.simdbvars.hcl", 2),
+        ] {
+            std::fs::write(directory.path().join(name), format!("x = {value}\n")).unwrap();
+        }
+        let typed = VariableArgument::Value {
+            name: "x".to_owned(),
+            text: "5".to_owned(),
+        };
+        let values = variables(directory.path(), &[VariableArgument::File("z.hcl".to_owned()), typed]).unwrap();
+        let inputs = values.inputs.iter().filter(|input| input.name == "x");
+        let texts: Vec<&str> = inputs.map(|input| input.text.as_str()).collect();
+        assert_eq!(texts, ["1", "2", "3", "4", "5"]);
+    }
+
+    #[test]
     fn files_are_found_in_the_order_of_their_names() {
         let directory = tempfile::tempdir().unwrap();
         for name in [

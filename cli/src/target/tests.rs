@@ -12,6 +12,7 @@ fn state(clusters: &[&str]) -> State {
             replication: ReplicationMode::Async,
             synchronous_standby_names: String::new(),
             verified: None,
+            prevent_destroy: false,
         };
         state.clusters.insert(name.parse().unwrap(), cluster);
         let primary = Node {

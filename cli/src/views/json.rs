@@ -85,24 +85,20 @@ impl Lines {
             );
         }
         let operation = outcome.operation.name();
-        match outcome.changes {
-            Some(summary) => {
-                let message = human_outcome::complete(outcome.operation, summary);
-                self.write(
-                    "info",
-                    "change_summary",
-                    &message,
-                    json!({ "changes": changes(summary, operation) }),
-                );
-            }
-            None => {
-                let ids = |ends: &[StepEnd]| ends.iter().map(|end| end.step.id).collect::<Vec<_>>();
-                let members = json!({ "operation": operation, "cancelled": outcome.cancelled,
-                    "done": ids(&outcome.done), "failed": ids(&outcome.failed),
-                    "not_attempted": ids(&outcome.not_attempted) });
-                self.write("error", "incomplete", &human_outcome::incomplete_line(outcome), members);
-            }
+        if let Some(summary) = outcome.changes {
+            let message = human_outcome::complete(outcome.operation, summary);
+            let members = json!({ "changes": changes(summary, operation) });
+            return self.write("info", "change_summary", &message, members);
         }
+        let ids = |ends: &[StepEnd]| ends.iter().map(|end| end.step.id).collect::<Vec<_>>();
+        let members = json!({
+            "operation": operation,
+            "cancelled": outcome.cancelled,
+            "done": ids(&outcome.done),
+            "failed": ids(&outcome.failed),
+            "not_attempted": ids(&outcome.not_attempted),
+        });
+        self.write("error", "incomplete", &human_outcome::incomplete_line(outcome), members);
     }
 
     pub(crate) fn outputs(&self, outputs: &[OutputDoc]) {

@@ -12,8 +12,8 @@ pub(crate) fn address(text: &str) -> Address {
     text.parse().unwrap()
 }
 
-pub(crate) fn value(value: serde_json::Value) -> Option<Shown> {
-    Some(Shown::Value(value))
+pub(crate) fn value(value: impl Into<Option<serde_json::Value>>) -> Option<Shown> {
+    value.into().map(Shown::Value)
 }
 
 pub(crate) fn attribute(name: &str, before: Option<Shown>, after: Option<Shown>) -> AttributeChange {
@@ -48,9 +48,9 @@ pub(crate) fn step(id: u32, name: &'static str, address_text: &str, after: &[u32
 
 pub(crate) fn document(operation: Operation, changes: Vec<ChangeDoc>, steps: Vec<StepDoc>) -> PlanDoc {
     let mut counts = BTreeMap::new();
-    changes
-        .iter()
-        .for_each(|change| *counts.entry(change.change.action).or_default() += 1);
+    for change in &changes {
+        *counts.entry(change.change.action).or_default() += 1;
+    }
     let count = |action| counts.get(&action).copied().unwrap_or_default();
     PlanDoc {
         format_version: FORMAT_VERSION,

@@ -18,14 +18,30 @@ pub enum Operation {
     Apply,
     /// Everything is to go.
     Destroy,
+    /// Servers are to be down until they are started again.
+    Stop,
+    /// Servers that were stopped are to run again.
+    Start,
 }
 
 impl Operation {
+    /// Returns the word that starts a sentence about it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Operation::Apply => "Apply",
+            Operation::Destroy => "Destroy",
+            Operation::Stop => "Stop",
+            Operation::Start => "Start",
+        }
+    }
+
     /// Returns the command that does it.
     pub fn name(self) -> &'static str {
         match self {
             Operation::Apply => "apply",
             Operation::Destroy => "destroy",
+            Operation::Stop => "stop",
+            Operation::Start => "start",
         }
     }
 }

@@ -70,8 +70,8 @@ impl StateDoc {
 impl ObjectDoc {
     fn new(address: impl Into<Address>, values: Value) -> Self {
         let address = address.into();
-        let values = match values {
-            Value::Object(values) => values.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        let values = match known(values) {
+            Value::Object(values) => values,
             _ => Map::new(),
         };
         Self {
@@ -80,6 +80,20 @@ impl ObjectDoc {
             address,
             values,
         }
+    }
+}
+
+/// Leaves out what has no value.
+fn known(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members = members.into_iter().filter(|(_, value)| !value.is_null());
+            members
+                .map(|(name, value)| (name, known(value)))
+                .collect::<Map<_, _>>()
+                .into()
+        }
+        other => other,
     }
 }
 
@@ -133,6 +147,7 @@ fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
         replication,
         synchronous_standby_names,
         verified,
+        prevent_destroy,
     } = cluster;
     json!({
         "network": network,
@@ -140,6 +155,7 @@ fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
         "version": version,
         "replication": replication,
         "synchronous_standby_names": (!synchronous_standby_names.is_empty()).then_some(synchronous_standby_names),
+        "prevent_destroy": prevent_destroy.then_some(true),
         "verified": verified.as_ref().map(|verified| json!({ "term": verified.term, "marker": verified.marker })),
         "election": election.map(|Election { term, primary, pin, reason }| json!({
             "term": term, "primary": primary, "pin": pin, "reason": reason,
@@ -155,6 +171,7 @@ fn node_values(node: &Node) -> Value {
         slot,
         role,
         power,
+        held,
     } = node;
     let (term, follows) = match role {
         Some(Role::Primary { term }) => (Some(term), None),
@@ -166,6 +183,7 @@ fn node_values(node: &Node) -> Value {
         "term": term,
         "follows": follows,
         "power": power,
+        "held": held.then_some(true),
         "listen": listen.map(|listen| listen.to_string()),
         "data": data.as_ref().map(data_values),
         "slot": slot.as_ref().map(|slot| json!({ "name": slot.name, "upstream": slot.upstream })),

@@ -52,7 +52,8 @@ pub struct NodeStatus {
     pub node: String,
     /// What it is to its cluster: seen where that is known, else recorded.
     pub role: Option<String>,
-    /// `running`, `streaming` (a standby that receives the log), `starting`, `down`, `absent` or `unknown`.
+    /// `running`, `streaming` (a standby that receives the log), `starting`, `stopped` (on purpose), `down`, `frozen`,
+    /// `absent` or `unknown`.
     pub state: String,
     /// The timeline it writes or replays.
     pub timeline: Option<u32>,
@@ -162,9 +163,22 @@ impl Look<'_> {
         status: &mut NodeStatus,
         problem: &mut dyn FnMut(String),
     ) -> String {
-        let ProcessFacts::Running { pid } = facts.process else {
-            problem("is down".to_owned());
-            return "down".to_owned();
+        let pid = match facts.process {
+            ProcessFacts::Down if node.held => return "stopped".to_owned(),
+            ProcessFacts::Down => {
+                problem("is down".to_owned());
+                return "down".to_owned();
+            }
+            ProcessFacts::Frozen { pid } => {
+                status.pid = Some(pid);
+                problem("is frozen: somebody halted it with SIGSTOP".to_owned());
+                return "frozen".to_owned();
+            }
+            ProcessFacts::Foreign { pid } => {
+                problem("was not started by simdb, and may run with other settings".to_owned());
+                pid
+            }
+            ProcessFacts::Running { pid } => pid,
         };
         status.pid = Some(pid);
         let server = match &facts.server {
@@ -190,7 +204,7 @@ impl Look<'_> {
         }
         match &node.role {
             Some(Role::Primary { .. }) if server.in_recovery => {
-                problem("only replays, though it is the primary".to_owned())
+                problem("only replays, though it is the primary".to_owned());
             }
             Some(Role::Standby { .. }) if !server.in_recovery => problem("writes, though it is a standby".to_owned()),
             Some(Role::Standby { follows }) => return self.standby(address, follows, server, status, problem),

@@ -39,18 +39,16 @@ pub fn proven(proof: &ProofDoc) -> String {
 /// Says that everything is done.
 pub fn complete(operation: Operation, changes: Summary) -> String {
     let Summary { add, change, remove } = changes;
+    let title = operation.title();
     match operation {
-        Operation::Apply => format!("Apply complete! {add} added, {change} changed, {remove} destroyed."),
-        Operation::Destroy => format!("Destroy complete! {remove} destroyed."),
+        Operation::Destroy => format!("{title} complete! {remove} destroyed."),
+        _ => format!("{title} complete! {add} added, {change} changed, {remove} destroyed."),
     }
 }
 
 /// Says in one line that not everything is done.
 pub fn incomplete_line(outcome: &OutcomeDoc) -> String {
-    let operation = match outcome.operation {
-        Operation::Apply => "Apply",
-        Operation::Destroy => "Destroy",
-    };
+    let operation = outcome.operation.title();
     let end = match (outcome.failed.is_empty(), outcome.cancelled) {
         (true, true) => "stopped",
         _ => "failed",
@@ -77,8 +75,12 @@ fn incomplete(outcome: &OutcomeDoc, width: usize) -> String {
     } else {
         " once the cause is gone"
     };
-    let command = outcome.operation.name();
-    text + &format!("\nWhat is done is recorded. To go on{condition}:\n    simdb {command}\n")
+    let again = match outcome.operation {
+        Operation::Apply | Operation::Destroy => format!(":\n    simdb {}", outcome.operation.name()),
+        // Theirs has an argument that is not known here.
+        Operation::Stop | Operation::Start => ", run the same command again.".to_owned(),
+    };
+    text + &format!("\nWhat is done is recorded. To go on{condition}{again}\n")
 }
 
 fn list(title: &str, style: anstyle::Style, steps: &[StepEnd], width: usize) -> String {

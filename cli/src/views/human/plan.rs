@@ -22,7 +22,7 @@ pub fn render(plan: &PlanDoc, width: usize) -> String {
         text += &nothing(plan.operation);
     } else {
         text += &legend(plan);
-        text += &changes(plan);
+        text += &changes(plan, width);
         text += &steps(&plan.steps, width);
         text += &summary(plan);
     }
@@ -56,6 +56,8 @@ fn summary(plan: &PlanDoc) -> String {
 fn nothing(operation: Operation) -> String {
     let rest = match operation {
         Operation::Apply => "Your clusters match the configuration.",
+        Operation::Stop => "The servers are stopped already.",
+        Operation::Start => "The servers run already.",
         Operation::Destroy => "Nothing is recorded, so nothing needs to be destroyed.",
     };
     format!("{} {rest}\n", paint(GOOD.bold(), "No changes."))
@@ -103,16 +105,12 @@ fn legend(plan: &PlanDoc) -> String {
     text + "\n"
 }
 
-fn changes(plan: &PlanDoc) -> String {
+fn changes(plan: &PlanDoc, width: usize) -> String {
     let mut text = String::new();
     if !plan.resource_changes.is_empty() {
         text += "simdb will make the following changes:\n\n";
-        text += &plan
-            .resource_changes
-            .iter()
-            .map(change::block)
-            .collect::<Vec<_>>()
-            .join("\n");
+        let blocks = plan.resource_changes.iter().map(|one| change::block(one, width));
+        text += &blocks.collect::<Vec<_>>().join("\n");
         text.push('\n');
     }
     if !plan.output_changes.is_empty() {

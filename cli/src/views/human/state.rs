@@ -26,8 +26,9 @@ pub fn object(object: &ObjectDoc) -> String {
         values,
     } = object;
     let title = paint(BOLD, format!("# {address}"));
-    match values.is_empty() {
-        true => format!("{title}\n{kind} \"{name}\" {{}}\n"),
-        false => format!("{title}\n{kind} \"{name}\" {{\n{}}}\n", body(values, 4)),
+    if values.is_empty() {
+        format!("{title}\n{kind} \"{name}\" {{}}\n")
+    } else {
+        format!("{title}\n{kind} \"{name}\" {{\n{}}}\n", body(values, 4))
     }
 }

@@ -21,10 +21,10 @@ pub fn render(status: &StatusDoc, width: usize) -> String {
 }
 
 fn cluster(cluster: &ClusterStatus, width: usize) -> String {
-    let (style, verdict) = if cluster.healthy {
-        (GOOD, "healthy")
-    } else {
-        (BAD, "not healthy")
+    let (style, verdict) = match cluster.healthy {
+        false => (BAD, "not healthy"),
+        true if cluster.nodes.iter().all(|node| node.state == "stopped") => (DIM, "stopped"),
+        true => (GOOD, "healthy"),
     };
     let title = paint(BOLD, format!("cluster {}", cluster.name));
     let term = cluster.term.map(|term| format!(", term {term}")).unwrap_or_default();
@@ -93,8 +93,8 @@ fn endpoints(cluster: &ClusterStatus, width: usize) -> String {
 fn of_state(state: &str) -> Style {
     match state {
         "running" | "streaming" => GOOD,
-        "down" | "absent" => BAD,
-        "unknown" => DIM,
+        "down" | "frozen" | "absent" => BAD,
+        "unknown" | "stopped" => DIM,
         "" => PLAIN,
         _ => CHANGED,
     }

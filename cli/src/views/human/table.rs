@@ -1,5 +1,7 @@
 //! Tables without lines. The last column takes what is left of the width, or the lines below where that is too little.
 
+use std::fmt::Display;
+
 use anstyle::Style;
 
 use super::style::{DIM, PLAIN, paint};
@@ -19,20 +21,20 @@ pub(crate) struct Cell {
 
 impl Cell {
     /// Makes a cell with a style.
-    pub(crate) fn styled(text: impl ToString, style: Style) -> Self {
+    pub(crate) fn styled(text: impl Display, style: Style) -> Self {
         Self {
-            text: text.to_string(),
+            text: format!("{text}"),
             style,
         }
     }
 
     /// Makes a plain cell.
-    pub(crate) fn plain(text: impl ToString) -> Self {
+    pub(crate) fn plain(text: impl Display) -> Self {
         Self::styled(text, PLAIN)
     }
 
     /// Makes a cell of something that may not be there.
-    pub(crate) fn optional(value: Option<impl ToString>) -> Self {
+    pub(crate) fn optional(value: Option<impl Display>) -> Self {
         value.map_or_else(|| Self::styled("-", DIM), Self::plain)
     }
 }

@@ -57,11 +57,11 @@ fn a_diagnostic_is_framed_in_the_colour_of_its_severity() {
         snippet: None,
         ..sample()
     };
-    expect![[r#"
+    expect![[r"
         ^[33m╷^[0m
         ^[33m│^[0m ^[1m^[33mWarning: ^[0m^[1mUnsupported argument^[0m
         ^[33m╵^[0m
-    "#]]
+    "]]
     .assert_eq(&render(&warning, 80).replace('\u{1b}', "^"));
 }
 

@@ -28,7 +28,7 @@ fn outcome(done: usize, cause: Option<&str>) -> OutcomeDoc {
     }
 }
 
-fn check(outcome: &OutcomeDoc, expected: Expect) {
+fn check(outcome: &OutcomeDoc, expected: &Expect) {
     expected.assert_eq(&strip_str(&render(outcome, 80)).to_string());
 }
 
@@ -43,13 +43,13 @@ fn a_success_ends_with_its_proof_and_one_line() {
     });
     check(
         &complete,
-        expect![[r#"
+        &expect![[r"
 
             Proven: all 2 standbys of cluster orders received and replayed the marker at
             0/3000148 (term 1).
 
             Apply complete! 3 added, 0 changed, 0 destroyed.
-        "#]],
+        "]],
     );
 }
 
@@ -58,7 +58,7 @@ fn a_failure_says_what_is_done_what_failed_what_is_left_and_how_to_go_on() {
     let cause = "start the server: it ended with exit status 1; the end of its log:\n  FATAL:  could not create any TCP/IP sockets";
     check(
         &outcome(1, Some(cause)),
-        expect![[r#"
+        &expect![[r"
 
             Apply failed: 1 of 4 steps done, 1 failed, 2 not attempted.
 
@@ -76,7 +76,7 @@ fn a_failure_says_what_is_done_what_failed_what_is_left_and_how_to_go_on() {
 
             What is done is recorded. To go on once the cause is gone:
                 simdb apply
-        "#]],
+        "]],
     );
 }
 
@@ -84,7 +84,7 @@ fn a_failure_says_what_is_done_what_failed_what_is_left_and_how_to_go_on() {
 fn an_interrupted_run_says_what_is_left() {
     check(
         &outcome(2, None),
-        expect![[r#"
+        &expect![[r"
 
             Apply stopped: 2 of 4 steps done, 0 failed, 2 not attempted.
 
@@ -98,7 +98,7 @@ fn an_interrupted_run_says_what_is_left() {
 
             What is done is recorded. To go on:
                 simdb apply
-        "#]],
+        "]],
     );
 }
 

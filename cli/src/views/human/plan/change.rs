@@ -4,7 +4,7 @@ use simdb_planner::plan::{AttributeChange, ChangeAction, Shown};
 
 use crate::views::doc::{ChangeDoc, OutputChangeDoc};
 use crate::views::human::style::{BAD, BOLD, CHANGED, DIM, paint, symbol};
-use crate::views::human::text::{count, length};
+use crate::views::human::text::{count, length, wrap};
 use crate::views::human::value::shown;
 
 /// What is written in a block: an attribute, or several under one name.
@@ -14,7 +14,7 @@ enum Entry<'a> {
 }
 
 /// Writes the block of a change.
-pub(super) fn block(change: &ChangeDoc) -> String {
+pub(super) fn block(change: &ChangeDoc, width: usize) -> String {
     let action = change.change.action;
     let outcome = match action {
         ChangeAction::Create => "will be created".to_owned(),
@@ -23,13 +23,15 @@ pub(super) fn block(change: &ChangeDoc) -> String {
     };
     let mut text = format!("  {} {outcome}\n", paint(BOLD, format!("# {}", change.address)));
     if let Some(reason) = &change.action_reason {
-        text += &format!("  # (because {reason})\n");
+        let lines = wrap(&format!("(because {reason})"), width.saturating_sub(4));
+        text.extend(lines.iter().map(|line| format!("  # {line}\n")));
     }
     let head = format!("  {} {} \"{}\" {{", symbol(action), change.kind, change.name);
     let inner = entries(&grouped(&change.change.attributes), action, 6);
-    match inner.is_empty() {
-        true => text + &head + "}\n",
-        false => text + &head + "\n" + &inner + "    }\n",
+    if inner.is_empty() {
+        text + &head + "}\n"
+    } else {
+        text + &head + "\n" + &inner + "    }\n"
     }
 }
 
@@ -102,11 +104,19 @@ fn single(name: &str, attribute: &AttributeChange, width: usize, indent: usize) 
     };
     let arrow = paint(CHANGED, "->");
     let value = match (&attribute.before, &attribute.after) {
-        (Some(before), Some(after)) => format!("{} {arrow} {}", shown(before), shown(after)),
-        (Some(before), None) => format!("{} {arrow} null", shown(before)),
+        (Some(before), Some(after)) => format!("{} {arrow} {}", recorded(before), shown(after)),
+        (Some(before), None) => format!("{} {arrow} null", recorded(before)),
         (None, after) => after.as_ref().map(shown).unwrap_or_default(),
     };
     format!("{:indent$}{} {name:width$} = {value}\n", "", symbol(action))
+}
+
+/// Writes what is there already: what an apply made up is a secret from then on.
+fn recorded(before: &Shown) -> String {
+    match before {
+        Shown::GeneratedAtApply => shown(&Shown::Sensitive),
+        Shown::Value(_) | Shown::KnownAfterApply | Shown::Sensitive => shown(before),
+    }
 }
 
 /// Returns what happens to an entry; nothing where nothing does.

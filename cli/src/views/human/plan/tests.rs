@@ -7,7 +7,7 @@ use super::*;
 use crate::views::doc::OutputChangeDoc;
 use crate::views::sample::{attribute, change, creation, destruction, document, step, value};
 
-fn check(plan: &PlanDoc, width: usize, expected: Expect) {
+fn check(plan: &PlanDoc, width: usize, expected: &Expect) {
     expected.assert_eq(&strip_str(&render(plan, width)).to_string());
 }
 
@@ -16,7 +16,7 @@ fn a_creation_at_80_columns() {
     check(
         &creation(),
         80,
-        expect![[r#"
+        &expect![[r#"
         Changes are indicated with the following symbols:
           + create
 
@@ -64,7 +64,7 @@ fn a_creation_at_120_columns() {
     check(
         &creation(),
         120,
-        expect![[r#"
+        &expect![[r#"
         Changes are indicated with the following symbols:
           + create
 
@@ -166,7 +166,7 @@ fn an_update_hides_what_stays_and_nests() {
     check(
         &plan,
         80,
-        expect![[r#"
+        &expect![[r#"
             Interrupted: the last apply was cut off during basebackup of
             cluster.orders.node.r[0]. What it left was looked at, and this plan goes on from
             there.
@@ -218,7 +218,7 @@ fn changed_outputs_alone_are_shown() {
     check(
         &plan,
         80,
-        expect![[r#"
+        &expect![[r"
         Changes are indicated with the following symbols:
           + create
           ~ update in-place
@@ -228,7 +228,7 @@ fn changed_outputs_alone_are_shown() {
           + url  = (sensitive value)
 
         Plan: 0 to add, 0 to change, 0 to destroy. Worst impact: none.
-    "#]],
+    "]],
     );
 }
 
@@ -238,16 +238,16 @@ fn an_empty_plan_says_so() {
     check(
         &empty(Operation::Apply),
         80,
-        expect![[r#"
+        &expect![[r"
         No changes. Your clusters match the configuration.
-    "#]],
+    "]],
     );
     check(
         &empty(Operation::Destroy),
         80,
-        expect![[r#"
+        &expect![[r"
         No changes. Nothing is recorded, so nothing needs to be destroyed.
-    "#]],
+    "]],
     );
 }
 

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use anstream::adapter::strip_str;
 use expect_test::expect;
+use serde_json::json;
 use simdb_planner::observed::{NodeFacts, Observation, Observed, ProcessFacts, SenderFacts, ServerFacts, SlotFacts};
 use simdb_state::address::NodeAddress;
 use simdb_state::instance::ServiceEntry;
@@ -52,6 +53,7 @@ fn state() -> State {
         replication: ReplicationMode::Async,
         synchronous_standby_names: String::new(),
         verified: None,
+        prevent_destroy: false,
     };
     let election = Election {
         term: Term(1),
@@ -80,19 +82,20 @@ fn state() -> State {
 }
 
 fn server(in_recovery: bool, position: u64) -> ServerFacts {
-    ServerFacts {
-        in_recovery,
-        system_identifier: SystemIdentifier(7),
-        timeline: 1,
-        position: Lsn(position),
-        replayed: Lsn(position),
-        replay_paused: false,
-        replay_lag_seconds: None,
-        senders: BTreeMap::new(),
-        slots: BTreeMap::new(),
-        receiver: None,
-        users: BTreeMap::new(),
-    }
+    let facts = json!({
+        "in_recovery": in_recovery,
+        "system_identifier": "7",
+        "timeline": 1,
+        "position": Lsn(position),
+        "replayed": Lsn(position),
+        "replay_paused": false,
+        "replay_lag_seconds": null,
+        "senders": {},
+        "slots": {},
+        "receiver": null,
+        "users": {},
+    });
+    serde_json::from_value(facts).unwrap()
 }
 
 fn seen(server: ServerFacts) -> Observation<NodeFacts> {
@@ -145,7 +148,7 @@ fn status(observed: &Observed) -> StatusDoc {
 fn a_cluster_whose_standbys_stream_is_healthy() {
     let healthy = status(&observed(seen(primary()), seen(server(true, 0x0300_0060))));
     assert!(healthy.healthy);
-    expect![[r#"
+    expect![[r"
         cluster orders: healthy (postgresql 15, async, term 1)
 
           Node  Role     State      TL  LSN        Lag    Slot  Address
@@ -154,7 +157,7 @@ fn a_cluster_whose_standbys_stream_is_healthy() {
 
           Endpoint  Target   Connection         Leads to
           rw        primary  service=orders-rw  127.0.0.1:5433
-    "#]]
+    "]]
     .assert_eq(&strip_str(&render(&healthy, 80)).to_string());
 }
 
@@ -173,7 +176,7 @@ fn every_problem_is_named() {
         .insert("cluster.orders.endpoint.rw".parse().unwrap(), Observation::Absent);
     let sick = status(&facts);
     assert!(!sick.healthy);
-    expect![[r#"
+    expect![[r"
         cluster orders: not healthy (postgresql 15, async, term 1)
 
           Node  Role     State    TL  LSN        Lag             Slot  Address
@@ -189,7 +192,7 @@ fn every_problem_is_named() {
             - r[0] can no longer catch up: a has thrown away the log that slot r_0 kept
             - r[0] does not stream from a
             - endpoint rw is gone
-    "#]]
+    "]]
     .assert_eq(&strip_str(&render(&sick, 80)).to_string());
 }
 
@@ -212,6 +215,29 @@ fn what_cannot_be_reached_is_down_absent_or_unknown() {
         ]
     "#]]
     .assert_debug_eq(&problems(unknown, seen(server(false, 1))));
+}
+
+#[test]
+fn what_was_stopped_on_request_is_no_problem() {
+    let mut state = state();
+    state.nodes.values_mut().for_each(|node| node.held = true);
+    let down = || Observation::Seen(NodeFacts::default());
+    let stopped = StatusDoc::new(state.clusters.keys(), &state, &observed(down(), down()));
+    let text = strip_str(&render(&stopped, 80)).to_string();
+    assert!(stopped.healthy && text.starts_with("cluster orders: stopped"), "{text}");
+}
+
+#[test]
+fn a_frozen_server_is_a_problem() {
+    let frozen = Observation::Seen(NodeFacts {
+        process: ProcessFacts::Frozen { pid: 4711 },
+        ..NodeFacts::default()
+    });
+    let status = status(&observed(seen(primary()), frozen));
+    assert_eq!(
+        status.clusters[0].problems,
+        ["r[0] is frozen: somebody halted it with SIGSTOP"]
+    );
 }
 
 #[test]
