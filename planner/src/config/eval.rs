@@ -219,6 +219,8 @@ impl Scope<'_> {
         for (key, item) in object {
             let key = match key {
                 ObjectKey::Ident(name) => name.to_string(),
+                // As a key `null` is a name like any other.
+                ObjectKey::Expression(Expression::Null(_)) => "null".to_owned(),
                 ObjectKey::Expression(expression) => {
                     let key = self.eval(expression)?;
                     sensitive |= key.sensitive;
@@ -373,6 +375,16 @@ impl Scope<'_> {
                 _ => None,
             };
             if let Some(taken) = taken {
+                if let Some(next) = rest.get(taken)
+                    && matches!(next.value(), TraversalOperator::AttrSplat(_))
+                {
+                    let mut diagnostic = Diagnostic::error(
+                        "Nested splat expression not allowed",
+                        "A .* cannot follow another one. Use [*] to go through several levels.",
+                    );
+                    diagnostic.span = self.place.of(next);
+                    return Err(diagnostic.into());
+                }
                 value = self.splat(value, &rest[..taken])?;
                 operators = &rest[taken..];
             } else {

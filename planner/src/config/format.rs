@@ -3,7 +3,11 @@
 //! The style is that of `terraform fmt`: two spaces per open bracket, one between operands and operators, and the `=` and
 //! the trailing comments of neighbouring lines one below the other.
 
+use hcl_edit::expr::{Array, FuncArgs, Object};
 use hcl_edit::parser::parse_body;
+use hcl_edit::structure::Body;
+use hcl_edit::template::{ForDirective, IfDirective};
+use hcl_edit::visit_mut::{self, VisitMut};
 
 use crate::diagnostic::Diagnostic;
 
@@ -17,18 +21,67 @@ pub fn format(name: &str, text: &str) -> Result<String, Vec<Diagnostic>> {
         Some(body) => (&text[..BYTE_ORDER_MARK.len_utf8()], body),
         None => ("", text),
     };
-    let Ok(tree) = parse_body(body) else {
+    let Some(meaning) = meaning(body) else {
         return Err(parse(name, text).1);
     };
-    let formatted = formatted(body);
+    let mut formatted = formatted(body);
+    if !formatted.is_empty() && !formatted.ends_with('\n') {
+        formatted.push('\n');
+    }
     // The parser reads some texts that the tokenizer does not, such as quotes within a `%{ if }` within quotes. They stay
     // as they are.
-    let kept = if parse_body(&formatted).is_ok_and(|after| after == tree) {
+    let kept = if self::meaning(&formatted) == Some(meaning) {
         &formatted
     } else {
         body
     };
     Ok(format!("{mark}{kept}"))
+}
+
+/// Returns the syntax tree of a text, bare of what stands between its tokens.
+pub(super) fn meaning(text: &str) -> Option<Body> {
+    let mut body = parse_body(text).ok()?;
+    Bare.visit_body_mut(&mut body);
+    Some(body)
+}
+
+/// Takes the spaces and comments away that the parser counts as part of a tree.
+struct Bare;
+
+impl VisitMut for Bare {
+    fn visit_array_mut(&mut self, node: &mut Array) {
+        node.set_trailing("");
+        visit_mut::visit_array_mut(self, node);
+    }
+
+    fn visit_object_mut(&mut self, node: &mut Object) {
+        node.set_trailing("");
+        visit_mut::visit_object_mut(self, node);
+    }
+
+    fn visit_func_args_mut(&mut self, node: &mut FuncArgs) {
+        node.set_trailing("");
+        visit_mut::visit_func_args_mut(self, node);
+    }
+
+    fn visit_if_directive_mut(&mut self, node: &mut IfDirective) {
+        node.if_expr.set_preamble("");
+        if let Some(other) = &mut node.else_expr {
+            other.set_preamble("");
+            other.set_trailing("");
+        }
+        node.endif_expr.set_preamble("");
+        node.endif_expr.set_trailing("");
+        visit_mut::visit_if_directive_mut(self, node);
+    }
+
+    fn visit_for_directive_mut(&mut self, node: &mut ForDirective) {
+        node.for_expr.set_preamble("");
+        node.endfor_expr.set_preamble("");
+        node.endfor_expr.set_trailing("");
+        self.visit_expr_mut(&mut node.for_expr.collection_expr);
+        visit_mut::visit_for_directive_mut(self, node);
+    }
 }
 
 fn formatted(text: &str) -> String {
