@@ -305,7 +305,8 @@ impl Scope<'_> {
         }
         function.call(&arguments).map_err(|error| {
             let place = error.argument.and_then(|index| call.args.get(index)).unwrap_or(at);
-            let detail = format!("Call to function \"{name}\" failed: {}.", error.message);
+            let stop = if error.message.ends_with('?') { "" } else { "." };
+            let detail = format!("Call to function \"{name}\" failed: {}{stop}", error.message);
             let mut failure = self.problem(place, "Error in function call", detail);
             if let Failure::Problem(diagnostic) = &mut failure {
                 diagnostic
@@ -418,9 +419,7 @@ impl Scope<'_> {
         };
         let (index, sensitive) = match operator.value() {
             TraversalOperator::GetAttr(name) => {
-                return self
-                    .get_attribute(value, name.as_str())
-                    .map_err(|why| wrong("Unsupported attribute", why));
+                return get_attribute(value, name.as_str()).map_err(|why| wrong("Unsupported attribute", why));
             }
             TraversalOperator::LegacyIndex(index) => (Value::from(Number::from(i128::from(*index.value()))), false),
             TraversalOperator::Index(expression) => {
@@ -430,31 +429,18 @@ impl Scope<'_> {
             }
             TraversalOperator::AttrSplat(_) | TraversalOperator::FullSplat(_) => return Ok(value),
         };
-        let found = element(&value, &index).map_err(|why| wrong("Invalid index", why))?;
+        let found = element(&value, &index).map_err(|why| {
+            let secret = value.sensitive || index.sensitive;
+            wrong(
+                "Invalid index",
+                if secret {
+                    "A sensitive value has no such element.".to_owned()
+                } else {
+                    why
+                },
+            )
+        })?;
         Ok(found.marked(sensitive || value.sensitive))
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as the other steps do")]
-    fn get_attribute(&self, value: Value, name: &str) -> Result<Value, String> {
-        if value.is_unknown() {
-            return Ok(value);
-        }
-        if let Some(found) = attribute(&value, name) {
-            return Ok(found);
-        }
-        Err(match &value.kind {
-            Kind::Object(parts) => {
-                let hint = did_you_mean(name, parts.items.keys().map(String::as_str));
-                format!("This object has no attribute named \"{name}\".{hint}")
-            }
-            Kind::List(_) => format!(
-                "A list has no attribute \"{name}\". Select an element first, as in [0], or all of them, as in [*]."
-            ),
-            _ => format!(
-                "There is no attribute \"{name}\" here: the value is {}.",
-                value.kind_name()
-            ),
-        })
     }
 
     fn for_expression(&self, each: &ForExpr) -> Evaluated {
@@ -600,6 +586,30 @@ impl<'e> Collected<'e> {
         };
         value.marked(self.sensitive)
     }
+}
+
+/// Returns what `.name` selects.
+fn get_attribute(value: Value, name: &str) -> Result<Value, String> {
+    if value.is_unknown() {
+        return Ok(value);
+    }
+    if let Some(found) = attribute(&value, name) {
+        return Ok(found);
+    }
+    Err(match &value.kind {
+        Kind::Object(_) if value.sensitive => format!("This object has no attribute named \"{name}\"."),
+        Kind::Object(parts) => {
+            let hint = did_you_mean(name, parts.items.keys().map(String::as_str));
+            format!("This object has no attribute named \"{name}\".{hint}")
+        }
+        Kind::List(_) => format!(
+            "A list has no attribute \"{name}\". Select an element first, as in [0], or all of them, as in [*]."
+        ),
+        _ => format!(
+            "There is no attribute \"{name}\" here: the value is {}.",
+            value.kind_name()
+        ),
+    })
 }
 
 /// Returns an attribute of an object.

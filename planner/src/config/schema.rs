@@ -30,12 +30,25 @@ struct Nested {
     count: Count,
 }
 
-/// How many blocks of a kind, with the same label where they have one, there may be.
+/// How many blocks of a kind there may be.
 #[derive(PartialEq)]
 enum Count {
+    /// One with the same label.
     AtMostOne,
+    /// One, whatever its label, and it is required.
     One,
     Many,
+}
+
+impl Nested {
+    /// Returns what may be there only once.
+    fn identity(&self, block: &Block) -> String {
+        if self.count == Count::One {
+            self.name.to_owned()
+        } else {
+            title(block)
+        }
+    }
 }
 
 const fn body(attributes: &'static [(&'static str, bool)], blocks: &'static [Nested]) -> Schema {
@@ -227,12 +240,12 @@ impl Checker<'_> {
             return self.report(header, "Wrong number of labels", detail);
         }
         if kind.count != Count::Many
-            && let Some(first) = seen.insert(title(block), header.clone())
+            && let Some(first) = seen.insert(kind.identity(block), header.clone())
         {
             let first = first.map_or_else(String::new, |span| self.source.place(&span));
-            let title = title(block);
-            let detail = format!("{title} was already declared at {first}. There can be only one.");
-            self.report(header.clone(), format!("Duplicate {title}"), detail);
+            let what = kind.identity(block);
+            let detail = format!("{what} was already declared at {first}. There can be only one.");
+            self.report(header.clone(), format!("Duplicate {what}"), detail);
         }
         for label in &block.labels {
             if label.as_str().contains("${") || label.as_str().contains("%{") {
@@ -252,16 +265,10 @@ impl Checker<'_> {
             }
         }
         for kind in schema.blocks {
-            if kind.count == Count::One {
-                let given = block.body.get_blocks(kind.name).count();
+            if kind.count == Count::One && !block.body.has_blocks(kind.name) {
                 let what = kind.name;
-                if given == 0 {
-                    let detail = format!("A block of type \"{what}\" is required here.");
-                    self.report(header.clone(), format!("Missing {what} block"), detail);
-                } else if given > 1 {
-                    let detail = format!("Only one block of type \"{what}\" is allowed here.");
-                    self.report(header.clone(), format!("Several {what} blocks"), detail);
-                }
+                let detail = format!("A block of type \"{what}\" is required here.");
+                self.report(header.clone(), format!("Missing {what} block"), detail);
             }
         }
     }

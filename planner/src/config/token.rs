@@ -321,8 +321,29 @@ impl<'t> Lexer<'t> {
         if self.rest().starts_with('"') {
             self.push(Kind::CloseQuote, 1);
         } else {
-            self.out.unclosed.push(Unclosed::String(start));
+            self.unterminated(start);
         }
+    }
+
+    /// Ends a string with its line, together with the strings it is within.
+    fn unterminated(&mut self, start: usize) {
+        let heredoc = self
+            .modes
+            .iter()
+            .rposition(|mode| matches!(mode, Mode::Heredoc { .. }))
+            .unwrap_or(0);
+        let outermost = self
+            .modes
+            .iter()
+            .enumerate()
+            .skip(heredoc)
+            .find_map(|(index, mode)| match mode {
+                Mode::Quoted { start } => Some((index, *start)),
+                _ => None,
+            });
+        let (index, start) = outermost.unwrap_or((self.modes.len(), start));
+        self.modes.truncate(index);
+        self.out.unclosed.push(Unclosed::String(start));
     }
 
     fn heredoc(&mut self, marker: &str) {

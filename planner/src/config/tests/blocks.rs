@@ -22,11 +22,14 @@ fn a_configuration_becomes_what_is_desired() {
               endpoint rw -> primary
         "#]],
     );
-    check_desired(CLUSTER, expect![[r#"
+    check_desired(
+        CLUSTER,
+        expect![[r#"
         network lan
         cluster c: postgresql newest, async, in lan, first a
           node a
-    "#]]);
+    "#]],
+    );
     check_desired("", expect![[""]]);
 }
 
@@ -34,10 +37,13 @@ fn a_configuration_becomes_what_is_desired() {
 fn a_cluster_names_its_network_where_there_are_several_or_none() {
     let cluster =
         |network: &str| format!("cluster \"c\" {{\n{network}  engine \"postgresql\" {{}}\n  node \"a\" {{}}\n}}\n");
-    check(&cluster(""), expect![[r#"
+    check(
+        &cluster(""),
+        expect![[r#"
         main:1:1-12 error Missing network (in cluster "c")
           A cluster needs a network. Declare one with this line: network "lan" {}
-    "#]]);
+    "#]],
+    );
     check(
         &format!("network \"a\" {{}}\nnetwork \"b\" {{}}\n{}", cluster("")),
         expect![[r#"
@@ -71,10 +77,13 @@ fn check_cluster(body: &str, expected: Expect) {
 
 #[test]
 fn nodes_are_counted_and_named_apart() {
-    check_cluster("  node \"a\" { count = 0 }\n", expect![[r#"
+    check_cluster(
+        "  node \"a\" { count = 0 }\n",
+        expect![[r#"
         main:2:1-12 error Cluster without nodes (in cluster "c")
           A cluster needs at least one node. Declare one within it: node "a" {}
-    "#]]);
+    "#]],
+    );
     check_cluster(
         "  node \"a\" { count = 10001 }\n  node \"b\" { count = 1.5 }\n  node \"c\" { count = -1 }\n",
         expect![[r#"
@@ -86,20 +95,29 @@ fn nodes_are_counted_and_named_apart() {
               "count" must be a whole number from 0 to 10000, not -1.
         "#]],
     );
-    check_cluster("  node \"r\" { count = 2 }\n  node \"r-1\" {}\n", expect![[r#"
+    check_cluster(
+        "  node \"r\" { count = 2 }\n  node \"r-1\" {}\n",
+        expect![[r#"
         main:5:3-13 error Colliding node names (in cluster "c")
           The nodes r-1 and r[1] (declared at main:4,3) would both be called "r-1" as a host, and "r_1" as a replication slot. Rename one of the blocks.
-    "#]]);
-    check_cluster("  node \"R\" {}\n  node \"a\" { port = 0 }\n", expect![[r#"
+    "#]],
+    );
+    check_cluster(
+        "  node \"R\" {}\n  node \"a\" { port = 0 }\n",
+        expect![[r#"
         main:4:8-11 error Invalid name (in cluster "c")
           The node name "R" must start with a lower-case letter and hold at most 30 lower-case letters, digits and hyphens.
         main:5:21-22 error Value out of range (in cluster "c")
           "port" must be a whole number from 1 to 65535, not 0.
-    "#]]);
-    check_cluster("  node \"a\" {}\n  node \"b\" { port = count.index }\n", expect![[r#"
+    "#]],
+    );
+    check_cluster(
+        "  node \"a\" {}\n  node \"b\" { port = count.index }\n",
+        expect![[r#"
         main:5:21-26 error Reference to "count" in a block without it (in cluster "c")
           "count.index" is available only inside a node block that has a "count".
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -111,26 +129,38 @@ fn ports_are_used_once() {
               cluster.c.node.b has port 5432, which cluster.c.node.a has already (main:4,21). Leave the port out, and a free one is chosen.
         "#]],
     );
-    check_cluster("  node \"a\" {\n    count = 3\n    port  = 5432\n  }\n", expect![[r#"
+    check_cluster(
+        "  node \"a\" {\n    count = 3\n    port  = 5432\n  }\n",
+        expect![[r#"
         main:6:13-17 error Port used twice (in cluster "c")
           cluster.c.node.a[0] and cluster.c.node.a[1] would both have port 5432. With a count each node needs its own: port = 5432 + count.index. Or leave the port out, and a free one is chosen.
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn the_primary_is_a_node_of_the_cluster() {
-    check_cluster("  node \"r\" { count = 2 }\n  primary = \"r\"\n", expect![[r#"
+    check_cluster(
+        "  node \"r\" { count = 2 }\n  primary = \"r\"\n",
+        expect![[r#"
         main:5:13-16 error Unknown node (in cluster "c")
           The node block "r" has a count, so name one of its nodes, such as "r[0]".
-    "#]]);
-    check_cluster("  node \"r\" { count = 2 }\n  primary = \"r[2]\"\n", expect![[r#"
+    "#]],
+    );
+    check_cluster(
+        "  node \"r\" { count = 2 }\n  primary = \"r[2]\"\n",
+        expect![[r#"
         main:5:13-19 error Unknown node (in cluster "c")
           "primary" must name a node of this cluster, and there is no node "r[2]". Did you mean "r[0]"?
-    "#]]);
-    check_cluster("  node \"first\" {}\n  primary = \"frist\"\n", expect![[r#"
+    "#]],
+    );
+    check_cluster(
+        "  node \"first\" {}\n  primary = \"frist\"\n",
+        expect![[r#"
         main:5:13-20 error Unknown node (in cluster "c")
           "primary" must name a node of this cluster, and there is no node "frist". Did you mean "first"?
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -144,10 +174,13 @@ fn words_that_are_not_supported_are_refused() {
               "target" must be "primary" or "standby", not "primry". Did you mean "primary"?
         "#]],
     );
-    check_cluster("  node \"a\" {}\n  replication { mode = \"asinc\" }\n", expect![[r#"
+    check_cluster(
+        "  node \"a\" {}\n  replication { mode = \"asinc\" }\n",
+        expect![[r#"
         main:5:24-31 error Unsupported replication mode (in cluster "c")
           "asinc" is no replication mode. Use mode = "async". Did you mean "async"?
-    "#]]);
+    "#]],
+    );
     check(
         "provider \"docker\" {}\nprovider \"local\" {\n  port_range = \"20-10\"\n  run_as = \"\"\n}\nnetwork \"lan\" {}\ncluster \"c\" {\n  engine \"postgres\" { version = \"15.2\" }\n  node \"a\" {}\n}\n",
         expect![[r#"
@@ -194,10 +227,10 @@ fn outputs_are_checked_before_there_is_a_record() {
         ),
         expect![[r#"
             main:6:29-31 error Unsupported attribute (in output "a")
-              This object has no attribute named "d". Did you mean "c"?
+              This object has no attribute named "d".
               - cluster is an object with 1 attribute
             main:7:36-38 error Unsupported attribute (in output "b")
-              This object has no attribute named "b". Did you mean "a"?
+              This object has no attribute named "b".
               - cluster.c.node is an object with 1 attribute
             main:8:38-42 error Unsupported attribute (in output "e")
               This object has no attribute named "prt". Did you mean "port"?
@@ -233,7 +266,8 @@ fn outputs_are_unknown_until_they_are_recorded() {
         roles = unknown
         text = unknown
         url = unknown
-    "#]].assert_eq(&shown(&config, &State::default()));
+    "#]]
+    .assert_eq(&shown(&config, &State::default()));
     let mut state = State::default();
     let listen = |port| Listen {
         host: IpAddr::V4(Ipv4Addr::LOCALHOST),
