@@ -61,8 +61,6 @@ pub struct ClusterSpec {
     pub prevent_destroy: bool,
     /// The endpoints by name.
     pub endpoints: BTreeMap<EndpointName, EndpointSpec>,
-    /// Whether a plan that destroys it is refused.
-    pub prevent_destroy: bool,
     /// Where it is declared.
     pub spans: ClusterSpans,
 }

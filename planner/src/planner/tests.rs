@@ -22,6 +22,7 @@ fn node() -> NodeSpec {
     NodeSpec {
         port: None,
         parameters: BTreeMap::new(),
+        parameter_spans: BTreeMap::new(),
         span: span(),
         port_span: None,
     }

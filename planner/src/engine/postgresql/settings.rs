@@ -585,8 +585,3 @@ impl Context {
         })
     }
 }
-
-/// x
-pub fn equal(_v: u16, _n: &str, a: &str, b: &str) -> bool {
-    a == b
-}
