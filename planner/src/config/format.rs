@@ -243,31 +243,35 @@ fn space(cells: &mut [Cell<'_>]) {
 }
 
 /// Returns whether a space stands between two tokens; nothing where it stays as it is.
+#[expect(clippy::unnested_or_patterns, reason = "a line is a rule")]
 fn is_spaced(before: Option<Kind>, subject: &Cell<'_>, after: Kind) -> Option<bool> {
     use Kind as K;
     Some(match (subject.token.kind, after) {
         // `1 .0` is an index, `1.0` a number.
         (K::Number, K::Dot | K::Number) => return None,
-        // A call, a namespace, an attribute, the end of an argument.
-        (K::Ident, K::OpenParenthesis | K::DoubleColon)
-        | (K::DoubleColon, K::Ident)
-        | (K::Dot, _)
-        | (_, K::Dot | K::Comma | K::Ellipsis) => false,
+        (K::Comma, K::Dot | K::Comma | K::Ellipsis) => false,
         (K::Comma, _) => true,
-        // Within quotes and heredocs every space counts.
-        (K::Literal | K::OpenQuote | K::OpenHeredoc, _) | (_, K::Literal | K::CloseQuote | K::CloseHeredoc) => false,
         // In `for x in [...]` the word is no list with an index.
-        (K::Ident, _) if subject.text == "in" && before == Some(K::Ident) => true,
-        (
-            K::Ident | K::Number | K::CloseBrace | K::CloseBracket | K::CloseParenthesis | K::CloseTemplate,
+        (K::Ident, K::OpenBracket) if subject.text == "in" && before == Some(K::Ident) => true,
+        // A call, a namespace, an attribute, the end of an argument, an index.
+        (K::Ident, K::OpenParenthesis | K::DoubleColon | K::OpenBracket)
+        | (K::DoubleColon, K::Ident)
+        | (K::Dot | K::Bang, _)
+        | (_, K::Dot | K::Comma | K::Ellipsis)
+        | (
+            K::Number | K::CloseBrace | K::CloseBracket | K::CloseParenthesis | K::CloseTemplate,
             K::OpenBracket,
         )
-        | (K::Bang, _) => false,
+        // Within quotes and heredocs every space counts.
+        | (K::Literal | K::OpenQuote | K::OpenHeredoc, _)
+        | (_, K::Literal | K::CloseQuote | K::CloseHeredoc)
+        | (K::CloseTemplate, K::Interpolation | K::Control)
+        | (K::OpenBrace, K::CloseBrace) => false,
         (K::Minus, _) => !is_sign(before),
-        (K::OpenBrace, K::CloseBrace) => false,
-        (K::OpenBrace, _) | (_, K::CloseBrace) => true,
-        (K::Interpolation | K::Control, K::OpenBrace) | (K::CloseBrace, K::CloseTemplate) => true,
-        (K::CloseTemplate, K::Interpolation | K::Control) => false,
+        (K::Interpolation | K::Control, K::OpenBrace)
+        | (K::OpenBrace, _)
+        | (_, K::CloseBrace)
+        | (K::CloseBrace, K::CloseTemplate) => true,
         _ => subject.token.nesting() <= 0 && !is_closing(after),
     })
 }

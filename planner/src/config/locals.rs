@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hcl_edit::Decorated;
 use hcl_edit::expr::TraversalOperator;
 use hcl_edit::structure::Attribute;
 
@@ -60,7 +61,7 @@ fn declared<'a>(
             let mut refers_to = BTreeSet::new();
             reference::for_each(&attribute.value, |root, operators| {
                 if let ("local", Some(TraversalOperator::GetAttr(name))) =
-                    (root.as_str(), operators.first().map(|o| o.value()))
+                    (root.as_str(), operators.first().map(Decorated::value))
                 {
                     refers_to.insert(name.to_string());
                 }

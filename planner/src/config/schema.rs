@@ -253,22 +253,22 @@ impl Checker<'_> {
                 self.report(place.of(label), "Template in a label", detail);
             }
         }
-        self.required(block, &header, kind.schema);
+        self.required(block, header.as_ref(), kind.schema);
         self.body(block.body.iter().map(|structure| (structure, place)), kind.schema);
     }
 
-    fn required(&mut self, block: &Block, header: &Option<Span>, schema: &Schema) {
+    fn required(&mut self, block: &Block, header: Option<&Span>, schema: &Schema) {
         for (name, required) in schema.attributes {
             if *required && !block.body.has_attribute(name) {
                 let detail = format!("The argument \"{name}\" is required, but no value is given for it.");
-                self.report(header.clone(), "Missing required argument", detail);
+                self.report(header.cloned(), "Missing required argument", detail);
             }
         }
         for kind in schema.blocks {
             if kind.count == Count::One && !block.body.has_blocks(kind.name) {
                 let what = kind.name;
                 let detail = format!("A block of type \"{what}\" is required here.");
-                self.report(header.clone(), format!("Missing {what} block"), detail);
+                self.report(header.cloned(), format!("Missing {what} block"), detail);
             }
         }
     }

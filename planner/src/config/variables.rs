@@ -278,7 +278,7 @@ fn expression(input: &VariableInput, diagnostics: &mut Vec<Diagnostic>) -> Optio
         }
         Err(error) => {
             let mut diagnostic = syntax_error(&error, &input.text, &place);
-            diagnostic.summary = "Invalid value for variable".to_owned();
+            diagnostic.summary = String::from("Invalid value for variable");
             diagnostic
                 .detail
                 .push_str(" Inside a list or an object, text stands in double quotes.");
@@ -289,11 +289,11 @@ fn expression(input: &VariableInput, diagnostics: &mut Vec<Diagnostic>) -> Optio
 }
 
 /// Reads a type constraint.
-fn read_type(expression: &Expression, place: &Place) -> Result<Type, Diagnostic> {
+fn read_type(expression: &Expression, place: &Place) -> Result<Type, Box<Diagnostic>> {
     let wrong = |at: &Expression, detail: String| {
         let mut diagnostic = Diagnostic::error("Invalid type specification", detail);
         diagnostic.span = place.of(at);
-        diagnostic
+        Box::new(diagnostic)
     };
     match expression {
         Expression::Variable(name) => match name.as_str() {
@@ -348,7 +348,7 @@ fn read_type(expression: &Expression, place: &Place) -> Result<Type, Diagnostic>
     }
 }
 
-fn read_object(attributes: &hcl_edit::expr::Object, place: &Place) -> Result<Type, Diagnostic> {
+fn read_object(attributes: &hcl_edit::expr::Object, place: &Place) -> Result<Type, Box<Diagnostic>> {
     let mut read = BTreeMap::new();
     for (key, value) in attributes {
         let name = match key {
@@ -358,7 +358,7 @@ fn read_object(attributes: &hcl_edit::expr::Object, place: &Place) -> Result<Typ
                 let mut diagnostic =
                     Diagnostic::error("Invalid type specification", "An attribute's name is a plain word.");
                 diagnostic.span = place.of(other);
-                return Err(diagnostic);
+                return Err(Box::new(diagnostic));
             }
         };
         read.insert(name, read_attribute(value.expr(), place)?);
@@ -367,7 +367,7 @@ fn read_object(attributes: &hcl_edit::expr::Object, place: &Place) -> Result<Typ
 }
 
 /// Reads the type of an object's attribute, which may be `optional(type, default)`.
-fn read_attribute(expression: &Expression, place: &Place) -> Result<Attribute, Diagnostic> {
+fn read_attribute(expression: &Expression, place: &Place) -> Result<Attribute, Box<Diagnostic>> {
     let Expression::FuncCall(call) = expression else {
         return Ok(Attribute {
             of: read_type(expression, place)?,
@@ -390,7 +390,7 @@ fn read_attribute(expression: &Expression, place: &Place) -> Result<Attribute, D
     let mut diagnostics = Vec::new();
     let value = eval::evaluate(default, &Names::default(), place, &mut diagnostics);
     if let Some(problem) = diagnostics.into_iter().next() {
-        return Err(problem);
+        return Err(Box::new(problem));
     }
     let value = convert::convert(&value.unwrap_or_else(Value::null), &of).map_err(|why| {
         let mut diagnostic = Diagnostic::error(
@@ -398,7 +398,7 @@ fn read_attribute(expression: &Expression, place: &Place) -> Result<Attribute, D
             format!("The default does not fit its type: {why}."),
         );
         diagnostic.span = place.of(default);
-        diagnostic
+        Box::new(diagnostic)
     })?;
     Ok(Attribute {
         of,

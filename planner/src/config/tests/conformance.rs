@@ -86,9 +86,8 @@ fn compare(file: &str, quoted: bool, gaps: &[&str]) {
                 let ours: Json = serde_json::from_str(ours).unwrap_or(Json::Null);
                 equal(&ours, &wanted[0])
             }
-            // The answer is hidden, as it is sensitive.
-            (Ok(_), "ok") => true,
-            (Err(_), "err") => true,
+            // An answer that is no list is hidden, as it is sensitive.
+            (Ok(_), "ok") | (Err(_), "err") => true,
             _ => false,
         };
         agree += usize::from(same);

@@ -58,11 +58,8 @@ fn texts_that_only_look_like_tokens_stay_as_they_are() {
     for text in ["a = \"%{ if x }\"  q  \"%{ endif }\"\n", "a = x[1 .0]\n"] {
         assert_eq!(format("main", text).unwrap(), text);
     }
-    check_format(
-        "\u{feff}a=1\r\nb = 2",
-        expect![[r#"
-            ﻿a = 1
-            b = 2
-        "#]],
+    assert_eq!(
+        format("main", "\u{feff}a=1\r\nb = 2").unwrap(),
+        "\u{feff}a = 1\r\nb = 2\n"
     );
 }
