@@ -31,6 +31,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod token;
+mod types;
 mod value;
 mod variables;
 
