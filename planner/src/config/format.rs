@@ -24,10 +24,7 @@ pub fn format(name: &str, text: &str) -> Result<String, Vec<Diagnostic>> {
     let Some(meaning) = meaning(body) else {
         return Err(parse(name, text).1);
     };
-    let mut formatted = formatted(body);
-    if !formatted.is_empty() && !formatted.ends_with('\n') {
-        formatted.push('\n');
-    }
+    let formatted = formatted(body);
     // The parser reads some texts that the tokenizer does not, such as quotes within a `%{ if }` within quotes. They stay
     // as they are.
     let kept = if self::meaning(&formatted) == Some(meaning) {
@@ -84,7 +81,8 @@ impl VisitMut for Bare {
     }
 }
 
-fn formatted(text: &str) -> String {
+/// Returns a text in canonical style, whether or not it means the same.
+pub(super) fn formatted(text: &str) -> String {
     let tokens = tokenize(text);
     let mut lines: Vec<Line<'_>> = Vec::new();
     for tokens in tokens.tokens.split_inclusive(|token| token.kind == Kind::Newline) {
@@ -111,6 +109,9 @@ fn formatted(text: &str) -> String {
             out.push_str(cell.text);
         }
         out.push_str(line.end);
+    }
+    if !out.is_empty() && !out.ends_with('\n') {
+        out.push('\n');
     }
     out
 }

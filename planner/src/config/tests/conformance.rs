@@ -157,3 +157,14 @@ fn files_are_formatted_as_terraform_does() {
     println!("fmt: {agree} agree");
     assert!(unexpected.is_empty(), "{}", unexpected.join("\n"));
 }
+
+#[test]
+fn the_example_is_right_and_in_canonical_style() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = read(&workspace.join("examples/local-postgres/main.simdb.hcl")).expect("the example is there");
+    let (source, inputs) = (source(&text), [input("standbys", "3")]);
+    let (config, diagnostics) = load(&source, &inputs);
+    assert_eq!(render(&source, &diagnostics), "");
+    assert_eq!(config.unwrap().desired.clusters.values().next().unwrap().nodes.len(), 4);
+    assert_eq!(format("main", &text), Ok(text));
+}
