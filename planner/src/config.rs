@@ -31,14 +31,17 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod token;
+mod types;
 mod value;
 mod variables;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use hcl_edit::structure::Block;
 use simdb_state::address::NodeAddress;
 use simdb_state::object::State;
+use simdb_state::sensitive::REDACTED;
 
 use crate::desired::Desired;
 use crate::diagnostic::{Diagnostic, Span};
@@ -55,7 +58,7 @@ pub use self::source::{Position, Source};
 pub use self::variables::{ENVIRONMENT, variable_file};
 
 /// A value for a variable, as it came; the last one given for a name counts.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct VariableInput {
     /// The variable.
     pub name: String,
@@ -65,6 +68,18 @@ pub struct VariableInput {
     pub origin: String,
     /// Where it stands, for values from files, whose `text` is always an expression.
     pub span: Option<Span>,
+}
+
+impl fmt::Debug for VariableInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whether it is a secret is known only once its variable is.
+        f.debug_struct("VariableInput")
+            .field("name", &self.name)
+            .field("text", &REDACTED)
+            .field("origin", &self.origin)
+            .field("span", &self.span)
+            .finish()
+    }
 }
 
 /// A configuration that was read without an error.

@@ -233,12 +233,7 @@ fn primary(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<(NodeName, Span)> {
     let read = reader.text("primary", names, diagnostics)?;
-    if let Some((name, _)) = nodes
-        .specs
-        .keys()
-        .find(|name| name.to_string() == read.value)
-        .zip(Some(()))
-    {
+    if let Some(name) = nodes.specs.keys().find(|name| name.to_string() == read.value) {
         return Some((name.clone(), read.span));
     }
     // Where a node block is wrong, the name may well be right.

@@ -152,11 +152,13 @@ fn to_object(value: &Value, of: &BTreeMap<String, Attribute>) -> Result<Value, M
 /// Brings the two results of a conditional to one kind: where one is a string, a number or bool becomes one too.
 pub(super) fn unify(chosen: Value, other: &Value) -> Result<Value, Mismatch> {
     let kind = match (&chosen.kind, &other.kind) {
-        (Kind::Null | Kind::Unknown, _) | (_, Kind::Null | Kind::Unknown) => return Ok(chosen),
         (Kind::Number(_) | Kind::Bool(_), Kind::String(_)) => Kind::String(to_text(&chosen)?.into()),
+        (Kind::Null | Kind::Unknown, _)
+        | (_, Kind::Null | Kind::Unknown)
+        | (Kind::String(_), Kind::Number(_) | Kind::Bool(_))
+        | (Kind::List(_), Kind::Set(_))
+        | (Kind::Set(_), Kind::List(_)) => return Ok(chosen),
         (a, b) if std::mem::discriminant(a) == std::mem::discriminant(b) => return Ok(chosen),
-        (Kind::String(_), Kind::Number(_) | Kind::Bool(_)) => return Ok(chosen),
-        (Kind::List(_), Kind::Set(_)) | (Kind::Set(_), Kind::List(_)) => return Ok(chosen),
         _ => {
             return Err(format!(
                 "one is {}, the other {}",

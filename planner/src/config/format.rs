@@ -3,7 +3,11 @@
 //! The style is that of `terraform fmt`: two spaces per open bracket, one between operands and operators, and the `=` and
 //! the trailing comments of neighbouring lines one below the other.
 
+use hcl_edit::expr::{Array, FuncArgs, Object};
 use hcl_edit::parser::parse_body;
+use hcl_edit::structure::Body;
+use hcl_edit::template::{ForDirective, IfDirective};
+use hcl_edit::visit_mut::{self, VisitMut};
 
 use crate::diagnostic::Diagnostic;
 
@@ -17,13 +21,13 @@ pub fn format(name: &str, text: &str) -> Result<String, Vec<Diagnostic>> {
         Some(body) => (&text[..BYTE_ORDER_MARK.len_utf8()], body),
         None => ("", text),
     };
-    let Ok(tree) = parse_body(body) else {
+    let Some(meaning) = meaning(body) else {
         return Err(parse(name, text).1);
     };
     let formatted = formatted(body);
     // The parser reads some texts that the tokenizer does not, such as quotes within a `%{ if }` within quotes. They stay
     // as they are.
-    let kept = if parse_body(&formatted).is_ok_and(|after| after == tree) {
+    let kept = if self::meaning(&formatted) == Some(meaning) {
         &formatted
     } else {
         body
@@ -31,7 +35,54 @@ pub fn format(name: &str, text: &str) -> Result<String, Vec<Diagnostic>> {
     Ok(format!("{mark}{kept}"))
 }
 
-fn formatted(text: &str) -> String {
+/// Returns the syntax tree of a text, bare of what stands between its tokens.
+pub(super) fn meaning(text: &str) -> Option<Body> {
+    let mut body = parse_body(text).ok()?;
+    Bare.visit_body_mut(&mut body);
+    Some(body)
+}
+
+/// Takes the spaces and comments away that the parser counts as part of a tree.
+struct Bare;
+
+impl VisitMut for Bare {
+    fn visit_array_mut(&mut self, node: &mut Array) {
+        node.set_trailing("");
+        visit_mut::visit_array_mut(self, node);
+    }
+
+    fn visit_object_mut(&mut self, node: &mut Object) {
+        node.set_trailing("");
+        visit_mut::visit_object_mut(self, node);
+    }
+
+    fn visit_func_args_mut(&mut self, node: &mut FuncArgs) {
+        node.set_trailing("");
+        visit_mut::visit_func_args_mut(self, node);
+    }
+
+    fn visit_if_directive_mut(&mut self, node: &mut IfDirective) {
+        node.if_expr.set_preamble("");
+        if let Some(other) = &mut node.else_expr {
+            other.set_preamble("");
+            other.set_trailing("");
+        }
+        node.endif_expr.set_preamble("");
+        node.endif_expr.set_trailing("");
+        visit_mut::visit_if_directive_mut(self, node);
+    }
+
+    fn visit_for_directive_mut(&mut self, node: &mut ForDirective) {
+        node.for_expr.set_preamble("");
+        node.endfor_expr.set_preamble("");
+        node.endfor_expr.set_trailing("");
+        self.visit_expr_mut(&mut node.for_expr.collection_expr);
+        visit_mut::visit_for_directive_mut(self, node);
+    }
+}
+
+/// Returns a text in canonical style, whether or not it means the same.
+pub(super) fn formatted(text: &str) -> String {
     let tokens = tokenize(text);
     let mut lines: Vec<Line<'_>> = Vec::new();
     for tokens in tokens.tokens.split_inclusive(|token| token.kind == Kind::Newline) {
@@ -58,6 +109,9 @@ fn formatted(text: &str) -> String {
             out.push_str(cell.text);
         }
         out.push_str(line.end);
+    }
+    if !out.is_empty() && !out.ends_with('\n') {
+        out.push('\n');
     }
     out
 }
@@ -190,31 +244,35 @@ fn space(cells: &mut [Cell<'_>]) {
 }
 
 /// Returns whether a space stands between two tokens; nothing where it stays as it is.
+#[expect(clippy::unnested_or_patterns, reason = "a line is a rule")]
 fn is_spaced(before: Option<Kind>, subject: &Cell<'_>, after: Kind) -> Option<bool> {
     use Kind as K;
     Some(match (subject.token.kind, after) {
         // `1 .0` is an index, `1.0` a number.
         (K::Number, K::Dot | K::Number) => return None,
-        // A call, a namespace, an attribute, the end of an argument.
-        (K::Ident, K::OpenParenthesis | K::DoubleColon)
-        | (K::DoubleColon, K::Ident)
-        | (K::Dot, _)
-        | (_, K::Dot | K::Comma | K::Ellipsis) => false,
+        (K::Comma, K::Dot | K::Comma | K::Ellipsis) => false,
         (K::Comma, _) => true,
-        // Within quotes and heredocs every space counts.
-        (K::Literal | K::OpenQuote | K::OpenHeredoc, _) | (_, K::Literal | K::CloseQuote | K::CloseHeredoc) => false,
         // In `for x in [...]` the word is no list with an index.
-        (K::Ident, _) if subject.text == "in" && before == Some(K::Ident) => true,
-        (
-            K::Ident | K::Number | K::CloseBrace | K::CloseBracket | K::CloseParenthesis | K::CloseTemplate,
+        (K::Ident, K::OpenBracket) if subject.text == "in" && before == Some(K::Ident) => true,
+        // A call, a namespace, an attribute, the end of an argument, an index.
+        (K::Ident, K::OpenParenthesis | K::DoubleColon | K::OpenBracket)
+        | (K::DoubleColon, K::Ident)
+        | (K::Dot | K::Bang, _)
+        | (_, K::Dot | K::Comma | K::Ellipsis)
+        | (
+            K::Number | K::CloseBrace | K::CloseBracket | K::CloseParenthesis | K::CloseTemplate,
             K::OpenBracket,
         )
-        | (K::Bang, _) => false,
+        // Within quotes and heredocs every space counts.
+        | (K::Literal | K::OpenQuote | K::OpenHeredoc, _)
+        | (_, K::Literal | K::CloseQuote | K::CloseHeredoc)
+        | (K::CloseTemplate, K::Interpolation | K::Control)
+        | (K::OpenBrace, K::CloseBrace) => false,
         (K::Minus, _) => !is_sign(before),
-        (K::OpenBrace, K::CloseBrace) => false,
-        (K::OpenBrace, _) | (_, K::CloseBrace) => true,
-        (K::Interpolation | K::Control, K::OpenBrace) | (K::CloseBrace, K::CloseTemplate) => true,
-        (K::CloseTemplate, K::Interpolation | K::Control) => false,
+        (K::Interpolation | K::Control, K::OpenBrace)
+        | (K::OpenBrace, _)
+        | (_, K::CloseBrace)
+        | (K::CloseBrace, K::CloseTemplate) => true,
         _ => subject.token.nesting() <= 0 && !is_closing(after),
     })
 }

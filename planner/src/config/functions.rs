@@ -189,7 +189,10 @@ impl Function {
         } else {
             values.to_vec()
         };
-        let arguments = Arguments { values: &revealed };
+        let arguments = Arguments {
+            values: &revealed,
+            sensitive,
+        };
         match (self.body)(&arguments) {
             Ok(value) => Ok(value.marked(sensitive)),
             Err(Stop::Unknown) => Ok(Value::unknown().marked(sensitive)),
@@ -230,6 +233,8 @@ impl Function {
 /// The arguments of a call: known at the top, without marks.
 struct Arguments<'a> {
     values: &'a [Value],
+    /// Whether there were marks, so that no message may show an argument.
+    sensitive: bool,
 }
 
 impl Arguments<'_> {

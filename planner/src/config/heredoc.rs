@@ -118,15 +118,15 @@ fn indent(template: &Template, text: &str) -> Option<usize> {
             note(0);
         }
         if let Element::Directive(directive) = element {
-            for inner in templates(directive) {
-                indent(inner, text).into_iter().for_each(&mut note);
+            for template in templates(directive) {
+                indent(template, text).into_iter().for_each(&mut note);
                 // What closes the directive stands at the start of a line.
-                let last = inner
+                let end = template
                     .len()
                     .checked_sub(1)
-                    .and_then(|last| inner.get(last))
+                    .and_then(|last| template.get(last))
                     .and_then(Element::as_literal);
-                if last.is_some_and(|literal| literal.value().ends_with('\n')) {
+                if end.is_some_and(|literal| literal.value().ends_with('\n')) {
                     note(0);
                 }
             }

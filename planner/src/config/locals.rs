@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hcl_edit::Decorated;
 use hcl_edit::expr::TraversalOperator;
 use hcl_edit::structure::Attribute;
 
@@ -38,9 +39,7 @@ pub(super) fn values(
         let value = local.reader.evaluate(&local.attribute.value, &names, diagnostics);
         table.insert(name.to_owned(), value);
     }
-    if let Some(first) = cyclic.first() {
-        diagnostics.push(cycle(first, &cyclic, &locals));
-    }
+    diagnostics.extend(cycles(&cyclic, &locals));
     table
 }
 
@@ -62,7 +61,7 @@ fn declared<'a>(
             let mut refers_to = BTreeSet::new();
             reference::for_each(&attribute.value, |root, operators| {
                 if let ("local", Some(TraversalOperator::GetAttr(name))) =
-                    (root.as_str(), operators.first().map(|o| o.value()))
+                    (root.as_str(), operators.first().map(Decorated::value))
                 {
                     refers_to.insert(name.to_string());
                 }
@@ -113,21 +112,33 @@ fn order<'a>(locals: &BTreeMap<&'a str, Local<'a>>) -> (Vec<&'a str>, Vec<&'a st
     (order, cyclic)
 }
 
-/// Describes the cycle that is reached from a name.
-fn cycle(start: &str, cyclic: &[&str], locals: &BTreeMap<&str, Local<'_>>) -> Diagnostic {
-    let mut path: Vec<&str> = vec![start];
-    let members = loop {
-        let last = path[path.len() - 1];
-        let next = locals[last]
-            .refers_to
-            .iter()
-            .find(|other| cyclic.contains(&other.as_str()));
-        let next = next.expect("what is left over refers to something left over").as_str();
-        if let Some(at) = path.iter().position(|name| *name == next) {
-            break path.split_off(at);
+/// Describes the cycles among the names that are left over.
+fn cycles(cyclic: &[&str], locals: &BTreeMap<&str, Local<'_>>) -> Vec<Diagnostic> {
+    let left_over: BTreeSet<&str> = cyclic.iter().copied().collect();
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut found = Vec::new();
+    for start in cyclic {
+        let mut path: Vec<&str> = Vec::new();
+        let first = seen.len();
+        let mut name = *start;
+        while !seen.contains_key(name) {
+            seen.insert(name, seen.len());
+            path.push(name);
+            let next = locals[name]
+                .refers_to
+                .iter()
+                .find(|other| left_over.contains(other.as_str()));
+            name = next.expect("what is left over refers to something left over");
         }
-        path.push(next);
-    };
+        // A walk that ends where an earlier one went has found nothing new.
+        if let Some(at) = seen[name].checked_sub(first) {
+            found.push(cycle(&path[at..], locals));
+        }
+    }
+    found
+}
+
+fn cycle(members: &[&str], locals: &BTreeMap<&str, Local<'_>>) -> Diagnostic {
     let shown: Vec<String> = members
         .iter()
         .chain([&members[0]])

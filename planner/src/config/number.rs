@@ -156,6 +156,22 @@ impl Number {
         Self::new(floor.units + i128::from(self.scale > 0), 0)
     }
 
+    /// Returns the number as JSON has it: exact where it is a whole number of 64 bits, else the nearest float.
+    pub(super) fn to_json(self) -> serde_json::Value {
+        let whole = self.whole();
+        if let Some(number) = whole.and_then(|whole| u64::try_from(whole).ok()) {
+            return number.into();
+        }
+        match whole.and_then(|whole| i64::try_from(whole).ok()) {
+            Some(number) => number.into(),
+            None => self
+                .to_string()
+                .parse::<f64>()
+                .expect("a decimal number is a float")
+                .into(),
+        }
+    }
+
     pub(super) fn is_zero(self) -> bool {
         self.units == 0
     }

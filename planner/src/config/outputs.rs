@@ -4,12 +4,14 @@
 //! wrong before there is a record.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::Block;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Endpoint, EndpointTarget, Role, State};
+use simdb_state::sensitive::REDACTED;
 
 use crate::desired::{ClusterSpec, Desired};
 use crate::diagnostic::{Diagnostic, Span};
@@ -22,7 +24,7 @@ use super::source::Place;
 use super::value::Value;
 
 /// The value of an `output` block.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct OutputValue {
     /// The value; absent where only an apply can tell.
     pub value: Option<serde_json::Value>,
@@ -30,6 +32,20 @@ pub struct OutputValue {
     pub sensitive: bool,
     /// The `description` attribute.
     pub description: Option<String>,
+}
+
+impl fmt::Debug for OutputValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = self.sensitive.then_some(REDACTED);
+        f.debug_struct("OutputValue")
+            .field(
+                "value",
+                hidden.as_ref().map_or(&self.value as &dyn fmt::Debug, |hidden| hidden),
+            )
+            .field("sensitive", &self.sensitive)
+            .field("description", &self.description)
+            .finish()
+    }
 }
 
 /// The `output` blocks, and what they are evaluated with.

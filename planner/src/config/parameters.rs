@@ -154,10 +154,13 @@ fn spans(reader: Reader<'_>) -> BTreeMap<&str, Span> {
     let Some(Expression::Object(object)) = reader.attribute("parameters").map(|attribute| &attribute.value) else {
         return BTreeMap::new();
     };
-    let name = |key| match key {
-        &ObjectKey::Ident(ref name) => Some((name.as_str(), reader.span(name))),
-        ObjectKey::Expression(Expression::String(name)) => Some((name.as_str(), reader.span(name))),
-        ObjectKey::Expression(_) => None,
-    };
-    object.iter().filter_map(|(key, _)| name(key)).collect()
+    let mut spans = BTreeMap::new();
+    for (key, _) in object {
+        match key {
+            ObjectKey::Ident(name) => spans.insert(name.as_str(), reader.span(name)),
+            ObjectKey::Expression(Expression::String(name)) => spans.insert(name.as_str(), reader.span(name)),
+            ObjectKey::Expression(_) => None,
+        };
+    }
+    spans
 }

@@ -75,8 +75,7 @@ impl Names<'_> {
         place: &Place,
     ) -> Result<(Value, usize), Failure> {
         let found = match root.as_str() {
-            "var" => return Ok((self.entry(root, operators, place)?, 1)),
-            "local" => return Ok((self.entry(root, operators, place)?, 1)),
+            "var" | "local" => return Ok((self.entry(root, operators, place)?, 1)),
             "count" => match (self.index, selected(operators).map(Ident::as_str)) {
                 (Some(index), Some("index")) => return Ok((Value::from(super::number::Number::from(index)), 1)),
                 (None, _) => Err((
@@ -194,7 +193,7 @@ impl<F: FnMut(&Decorated<Ident>, &[Decorated<TraversalOperator>])> Walk<F> {
     fn binding(&mut self, key: Option<&Decorated<Ident>>, value: &Decorated<Ident>, inner: impl FnOnce(&mut Self)) {
         let outside = self.bound.len();
         self.bound
-            .extend(key.into_iter().chain([value]).map(|name| name.to_string()));
+            .extend(key.into_iter().chain([value]).map(ToString::to_string));
         inner(self);
         self.bound.truncate(outside);
     }
@@ -234,7 +233,7 @@ impl<F: FnMut(&Decorated<Ident>, &[Decorated<TraversalOperator>])> Visit for Wal
         let intro = &node.for_expr;
         self.visit_expr(&intro.collection_expr);
         self.binding(intro.key_var.as_ref(), &intro.value_var, |walk| {
-            walk.visit_template(&intro.template)
+            walk.visit_template(&intro.template);
         });
     }
 }

@@ -21,14 +21,20 @@ const TOP_LEVEL: [&str; 7] = [
 pub(super) fn top_level(text: &str, tokens: &Tokens) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let mut start = None;
-    let mut depth = 0;
+    // Braces, brackets and parentheses each for themselves, so that one too many does not close another.
+    let mut open = [0_i32; 3];
     for (index, token) in tokens.tokens.iter().enumerate() {
         if is_header(text, &tokens.tokens[index..]) {
             ranges.extend(start.take().map(|start| start..token.start));
-            depth = 0;
+            open = [0; 3];
         }
-        depth = (depth + token.nesting()).max(0);
-        if token.kind == Kind::Newline && depth == 0 {
+        let of = match token.kind {
+            Kind::OpenBracket | Kind::CloseBracket => &mut open[1],
+            Kind::OpenParenthesis | Kind::CloseParenthesis => &mut open[2],
+            _ => &mut open[0],
+        };
+        *of = (*of + token.nesting()).max(0);
+        if token.kind == Kind::Newline && open == [0; 3] {
             ranges.extend(start.take().map(|start| start..token.end));
         } else if token.kind != Kind::Newline {
             start.get_or_insert(token.start);
@@ -143,9 +149,14 @@ impl Scanner<'_> {
             Unclosed::String(start) => (
                 start,
                 "Unterminated string",
-                "The string that starts here is not closed on its line. Close it with a double quote; for text of several \
-                 lines write a heredoc: <<EOT."
-                    .to_owned(),
+                if self.text[start..self.line_end(start)].contains("${") {
+                    "The string that starts here is not closed on its line, or a ${ in it is not. Close it with a double \
+                     quote, and each ${ with a }."
+                } else {
+                    "The string that starts here is not closed on its line. Close it with a double quote; for text of \
+                     several lines write a heredoc: <<EOT."
+                }
+                .to_owned(),
             ),
             Unclosed::Heredoc(start) => {
                 let marker = self.text[start..self.line_end(start)].trim_start_matches(['<', '-']).to_owned();
@@ -309,13 +320,12 @@ impl Scanner<'_> {
 
     fn attribute(&mut self, token: Token) {
         let name = token.text(self.text);
-        let line = self.line(token.start);
-        let before = self
-            .frames
-            .last_mut()
-            .and_then(|frame| frame.attributes.insert(name.to_owned(), line));
-        if let Some(before) = before {
-            let detail = format!("The attribute \"{name}\" was already set on line {before}. Keep one of the two.");
+        let Some(frame) = self.frames.last_mut() else {
+            return;
+        };
+        if let Some(before) = frame.attributes.insert(name.to_owned(), token.start) {
+            let line = self.line(before);
+            let detail = format!("The attribute \"{name}\" was already set on line {line}. Keep one of the two.");
             self.report(token.range(), "Attribute redefined", detail);
         }
     }

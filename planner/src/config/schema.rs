@@ -30,12 +30,25 @@ struct Nested {
     count: Count,
 }
 
-/// How many blocks of a kind, with the same label where they have one, there may be.
+/// How many blocks of a kind there may be.
 #[derive(PartialEq)]
 enum Count {
+    /// One with the same label.
     AtMostOne,
+    /// One, whatever its label, and it is required.
     One,
     Many,
+}
+
+impl Nested {
+    /// Returns what may be there only once.
+    fn identity(&self, block: &Block) -> String {
+        if self.count == Count::One {
+            self.name.to_owned()
+        } else {
+            title(block)
+        }
+    }
 }
 
 const fn body(attributes: &'static [(&'static str, bool)], blocks: &'static [Nested]) -> Schema {
@@ -227,12 +240,12 @@ impl Checker<'_> {
             return self.report(header, "Wrong number of labels", detail);
         }
         if kind.count != Count::Many
-            && let Some(first) = seen.insert(title(block), header.clone())
+            && let Some(first) = seen.insert(kind.identity(block), header.clone())
         {
             let first = first.map_or_else(String::new, |span| self.source.place(&span));
-            let title = title(block);
-            let detail = format!("{title} was already declared at {first}. There can be only one.");
-            self.report(header.clone(), format!("Duplicate {title}"), detail);
+            let what = kind.identity(block);
+            let detail = format!("{what} was already declared at {first}. There can be only one.");
+            self.report(header.clone(), format!("Duplicate {what}"), detail);
         }
         for label in &block.labels {
             if label.as_str().contains("${") || label.as_str().contains("%{") {
@@ -240,28 +253,22 @@ impl Checker<'_> {
                 self.report(place.of(label), "Template in a label", detail);
             }
         }
-        self.required(block, &header, kind.schema);
+        self.required(block, header.as_ref(), kind.schema);
         self.body(block.body.iter().map(|structure| (structure, place)), kind.schema);
     }
 
-    fn required(&mut self, block: &Block, header: &Option<Span>, schema: &Schema) {
+    fn required(&mut self, block: &Block, header: Option<&Span>, schema: &Schema) {
         for (name, required) in schema.attributes {
             if *required && !block.body.has_attribute(name) {
                 let detail = format!("The argument \"{name}\" is required, but no value is given for it.");
-                self.report(header.clone(), "Missing required argument", detail);
+                self.report(header.cloned(), "Missing required argument", detail);
             }
         }
         for kind in schema.blocks {
-            if kind.count == Count::One {
-                let given = block.body.get_blocks(kind.name).count();
+            if kind.count == Count::One && !block.body.has_blocks(kind.name) {
                 let what = kind.name;
-                if given == 0 {
-                    let detail = format!("A block of type \"{what}\" is required here.");
-                    self.report(header.clone(), format!("Missing {what} block"), detail);
-                } else if given > 1 {
-                    let detail = format!("Only one block of type \"{what}\" is allowed here.");
-                    self.report(header.clone(), format!("Several {what} blocks"), detail);
-                }
+                let detail = format!("A block of type \"{what}\" is required here.");
+                self.report(header.cloned(), format!("Missing {what} block"), detail);
             }
         }
     }

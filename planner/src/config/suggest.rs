@@ -6,10 +6,12 @@ pub(super) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = 
 }
 
 fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // A third of the letters may differ: "nmae" is "name", "port" is not "host".
-    let limit = word.chars().count().div_ceil(3);
+    let length = word.chars().count();
+    // A third of the letters may differ: "nmae" is "name", "port" is not "host", and nothing is like a single letter.
+    let limit = if length < 2 { 0 } else { (length / 3).max(1) };
     candidates
         .into_iter()
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit)
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min()

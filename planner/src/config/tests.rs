@@ -1,4 +1,11 @@
 //! The language from outside: texts in, what is desired and said out.
+#![expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::needless_pass_by_value,
+    clippy::needless_raw_string_hashes,
+    reason = "tests are tables; what is expected is written by expect-test, and passed as it is written"
+)]
 
 mod blocks;
 mod conformance;
@@ -89,7 +96,7 @@ fn check_desired(text: &str, expected: Expect) {
 
 fn show(desired: &Desired) -> String {
     let mut out = String::new();
-    if desired.local != Default::default() {
+    if desired.local != crate::desired::LocalSettings::default() {
         out += &format!("{:?}\n", desired.local);
     }
     for name in desired.networks.keys() {

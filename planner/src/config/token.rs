@@ -195,12 +195,11 @@ impl<'t> Lexer<'t> {
 
     fn block_comment(&mut self) {
         let rest = self.rest();
-        match rest[2..].find("*/") {
-            Some(end) => self.push(Kind::BlockComment, end + 4),
-            None => {
-                self.out.unclosed.push(Unclosed::Comment(self.at));
-                self.push(Kind::BlockComment, rest.len());
-            }
+        if let Some(end) = rest[2..].find("*/") {
+            self.push(Kind::BlockComment, end + 4);
+        } else {
+            self.out.unclosed.push(Unclosed::Comment(self.at));
+            self.push(Kind::BlockComment, rest.len());
         }
     }
 
@@ -321,8 +320,29 @@ impl<'t> Lexer<'t> {
         if self.rest().starts_with('"') {
             self.push(Kind::CloseQuote, 1);
         } else {
-            self.out.unclosed.push(Unclosed::String(start));
+            self.unterminated(start);
         }
+    }
+
+    /// Ends a string with its line, together with the strings it is within.
+    fn unterminated(&mut self, start: usize) {
+        let heredoc = self
+            .modes
+            .iter()
+            .rposition(|mode| matches!(mode, Mode::Heredoc { .. }))
+            .unwrap_or(0);
+        let outermost = self
+            .modes
+            .iter()
+            .enumerate()
+            .skip(heredoc)
+            .find_map(|(index, mode)| match mode {
+                Mode::Quoted { start } => Some((index, *start)),
+                _ => None,
+            });
+        let (index, start) = outermost.unwrap_or((self.modes.len(), start));
+        self.modes.truncate(index);
+        self.out.unclosed.push(Unclosed::String(start));
     }
 
     fn heredoc(&mut self, marker: &str) {
@@ -380,8 +400,7 @@ fn template_start(line: &str) -> Option<usize> {
 
 /// Returns the length of the closing marker with the spaces before it, where a line starts with one.
 fn closing_marker(line: &str, marker: &str) -> Option<usize> {
-    let marked = line.trim_start_matches([' ', '\t']);
-    let after = marked.strip_prefix(marker)?;
+    let after = line.trim_start_matches([' ', '\t']).strip_prefix(marker)?;
     (!after.starts_with(continues_name)).then_some(line.len() - after.len())
 }
 

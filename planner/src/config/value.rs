@@ -4,6 +4,7 @@
 //! unknown (only an apply can tell) or sensitive (it must not be shown); what is made from such a value is so too.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use simdb_state::sensitive::REDACTED;
@@ -14,7 +15,7 @@ use super::number::Number;
 pub(super) const MAX_DEPTH: u16 = 100;
 
 /// A value, and whether it must not be shown.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Value {
     /// What it is.
     pub(super) kind: Kind,
@@ -88,6 +89,16 @@ impl Inside {
             unknown: self.unknown,
             depth: self.depth,
         })
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.sensitive {
+            f.write_str(REDACTED)
+        } else {
+            self.kind.fmt(f)
+        }
     }
 }
 
@@ -245,7 +256,7 @@ impl Value {
             Kind::Null => Json::Null,
             Kind::Unknown => return None,
             Kind::Bool(value) => Json::Bool(*value),
-            Kind::Number(number) => serde_json::from_str(&number.to_string()).expect("a decimal number is JSON"),
+            Kind::Number(number) => number.to_json(),
             Kind::String(text) => Json::String(text.to_string()),
             Kind::List(parts) | Kind::Set(parts) => {
                 Json::Array(parts.items.iter().map(Value::to_json).collect::<Option<_>>()?)

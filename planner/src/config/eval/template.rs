@@ -14,7 +14,7 @@ const MAX_LENGTH: usize = 16 << 20;
 
 /// A text in the making.
 struct Text {
-    text: String,
+    written: String,
     unknown: bool,
     sensitive: bool,
     /// Whether it is a heredoc, where `~` reaches to the end of its line; in quotes it reaches over line ends.
@@ -61,14 +61,14 @@ impl Text {
             };
             kept = &kept[..line + kept[line..].trim_end().len()];
         }
-        self.text.push_str(kept);
+        self.written.push_str(kept);
     }
 
     fn finish(self) -> Value {
         if self.unknown {
             Value::unknown()
         } else {
-            Value::from(self.text)
+            Value::from(self.written)
         }
         .marked(self.sensitive)
     }
@@ -89,7 +89,7 @@ impl Scope<'_> {
 
     fn text(&self, template: &Template, lines: bool) -> Evaluated {
         let mut out = Text {
-            text: String::new(),
+            written: String::new(),
             unknown: false,
             sensitive: false,
             lines,
@@ -138,11 +138,11 @@ impl Scope<'_> {
     }
 
     fn push(&self, at: &Expression, text: &str, out: &mut Text) -> Result<(), Failure> {
-        if out.text.len() + text.len() > MAX_LENGTH {
+        if out.written.len() + text.len() > MAX_LENGTH {
             let detail = format!("A text may be {} MB long.", MAX_LENGTH >> 20);
             return Err(self.problem(at, "Text too long", detail));
         }
-        out.text.push_str(text);
+        out.written.push_str(text);
         Ok(())
     }
 

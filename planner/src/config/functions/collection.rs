@@ -139,7 +139,12 @@ pub(super) fn lookup(a: &Arguments<'_>) -> Result {
     let (map, key) = (a.object(0)?, a.text(1)?);
     let found = map.get(&key).or(a.values.get(2)).cloned();
     found.ok_or_else(|| {
-        let why = eval::element(&a.values[0], &a.values[1]).err().unwrap_or_default();
+        let why = if a.sensitive {
+            None
+        } else {
+            eval::element(&a.values[0], &a.values[1]).err()
+        };
+        let why = why.unwrap_or_else(|| "The map has no such key".to_owned());
         Stop::Argument(1, why.trim_end_matches('.').to_owned())
     })
 }

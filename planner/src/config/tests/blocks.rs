@@ -1,1 +1,328 @@
-//! To come.
+//! Blocks to what is desired, and outputs of it.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use expect_test::expect;
+use simdb_state::object::{Election, ElectionReason, Endpoint, EndpointTarget, Listen, Node, Role, Term};
+
+use super::*;
+
+#[test]
+fn a_configuration_becomes_what_is_desired() {
+    check_desired(
+        "provider \"local\" {\n  run_as     = \"pg\"\n  data_root  = \"/srv\"\n  port_range = \"20000-20010\"\n  binaries   = [\"/opt/pg/bin\"]\n}\nvariable \"standbys\" { default = 2 }\nnetwork \"lan\" {}\ncluster \"orders\" {\n  network = network.lan\n  engine \"postgresql\" {\n    version    = \"15\"\n    parameters = { max_connections = 50, shared_buffers = \"64MB\", fsync = false, work_mem = \"1MB\" }\n  }\n  replication { mode = \"async\" }\n  node \"a\" {\n    port       = 5432\n    parameters = { max_connections = 60, work_mem = null }\n  }\n  node \"r\" {\n    count = var.standbys\n    port  = 6000 + count.index\n  }\n  node \"none\" { count = 0 }\n  primary = \"r[1]\"\n  endpoint \"rw\" { target = \"primary\" }\n  endpoint \"ro\" { target = \"standby\" }\n  lifecycle { prevent_destroy = true }\n}\n",
+        expect![[r#"
+            LocalSettings { run_as: Some("pg"), data_root: Some("/srv"), ports: Some((20000, 20010)), binaries: ["/opt/pg/bin"] }
+            network lan
+            cluster orders: postgresql 15, async, in lan, first a, primary r[1], kept
+              node a port 5432 fsync=off max_connections=60 shared_buffers=64MB
+              node r[0] port 6000 fsync=off max_connections=50 shared_buffers=64MB work_mem=1MB
+              node r[1] port 6001 fsync=off max_connections=50 shared_buffers=64MB work_mem=1MB
+              endpoint ro -> standby
+              endpoint rw -> primary
+        "#]],
+    );
+    check_desired(
+        CLUSTER,
+        expect![[r#"
+        network lan
+        cluster c: postgresql newest, async, in lan, first a
+          node a
+    "#]],
+    );
+    check_desired("", expect![[""]]);
+}
+
+#[test]
+fn a_cluster_names_its_network_where_there_are_several_or_none() {
+    let cluster =
+        |network: &str| format!("cluster \"c\" {{\n{network}  engine \"postgresql\" {{}}\n  node \"a\" {{}}\n}}\n");
+    check(
+        &cluster(""),
+        expect![[r#"
+        main:1:1-12 error Missing network (in cluster "c")
+          A cluster needs a network. Declare one with this line: network "lan" {}
+    "#]],
+    );
+    check(
+        &format!("network \"a\" {{}}\nnetwork \"b\" {{}}\n{}", cluster("")),
+        expect![[r#"
+            main:3:1-12 error Missing network (in cluster "c")
+              Several networks are declared, so the cluster must name its own: network = network.a or network = network.b.
+        "#]],
+    );
+    check(
+        &format!("network \"lan\" {{}}\n{}", cluster("  network = network.lna\n")),
+        expect![[r#"
+            main:3:13-24 error Reference to undeclared network (in cluster "c")
+              No network "lna" is declared. Declare it with a line: network "lna" {}. Did you mean "lan"?
+        "#]],
+    );
+    check(
+        &format!("network \"lan\" {{}}\n{}", cluster("  network = \"lan\"\n")),
+        expect![[r#"
+            main:3:13-18 error Invalid network reference (in cluster "c")
+              The network of a cluster is a reference such as network.lan, without quotes.
+        "#]],
+    );
+}
+
+/// Checks a cluster with something in its body.
+fn check_cluster(body: &str, expected: Expect) {
+    check(
+        &format!("network \"lan\" {{}}\ncluster \"c\" {{\n  engine \"postgresql\" {{}}\n{body}}}\n"),
+        expected,
+    );
+}
+
+#[test]
+fn nodes_are_counted_and_named_apart() {
+    check_cluster(
+        "  node \"a\" { count = 0 }\n",
+        expect![[r#"
+        main:2:1-12 error Cluster without nodes (in cluster "c")
+          A cluster needs at least one node. Declare one within it: node "a" {}
+    "#]],
+    );
+    check_cluster(
+        "  node \"a\" { count = 10001 }\n  node \"b\" { count = 1.5 }\n  node \"c\" { count = -1 }\n",
+        expect![[r#"
+            main:4:22-27 error Value out of range (in cluster "c")
+              "count" must be a whole number from 0 to 10000, not 10001.
+            main:5:22-25 error Value out of range (in cluster "c")
+              "count" must be a whole number from 0 to 10000, not 1.5.
+            main:6:22-24 error Value out of range (in cluster "c")
+              "count" must be a whole number from 0 to 10000, not -1.
+        "#]],
+    );
+    check_cluster(
+        "  node \"r\" { count = 2 }\n  node \"r-1\" {}\n",
+        expect![[r#"
+        main:5:3-13 error Colliding node names (in cluster "c")
+          The nodes r-1 and r[1] (declared at main:4,3) would both be called "r-1" as a host, and "r_1" as a replication slot. Rename one of the blocks.
+    "#]],
+    );
+    check_cluster(
+        "  node \"R\" {}\n  node \"a\" { port = 0 }\n",
+        expect![[r#"
+        main:4:8-11 error Invalid name (in cluster "c")
+          The node name "R" must start with a lower-case letter and hold at most 30 lower-case letters, digits and hyphens.
+        main:5:21-22 error Value out of range (in cluster "c")
+          "port" must be a whole number from 1 to 65535, not 0.
+    "#]],
+    );
+    check_cluster(
+        "  node \"a\" {}\n  node \"b\" { port = count.index }\n",
+        expect![[r#"
+        main:5:21-26 error Reference to "count" in a block without it (in cluster "c")
+          "count.index" is available only inside a node block that has a "count".
+    "#]],
+    );
+}
+
+#[test]
+fn ports_are_used_once() {
+    check_cluster(
+        "  node \"a\" { port = 5432 }\n  node \"b\" { port = 5432 }\n",
+        expect![[r#"
+            main:5:21-25 error Port used twice (in cluster "c")
+              cluster.c.node.b has port 5432, which cluster.c.node.a has already (main:4,21). Leave the port out, and a free one is chosen.
+        "#]],
+    );
+    check_cluster(
+        "  node \"a\" {\n    count = 3\n    port  = 5432\n  }\n",
+        expect![[r#"
+        main:6:13-17 error Port used twice (in cluster "c")
+          cluster.c.node.a[0] and cluster.c.node.a[1] would both have port 5432. With a count each node needs its own: port = 5432 + count.index. Or leave the port out, and a free one is chosen.
+    "#]],
+    );
+}
+
+#[test]
+fn the_primary_is_a_node_of_the_cluster() {
+    check_cluster(
+        "  node \"r\" { count = 2 }\n  primary = \"r\"\n",
+        expect![[r#"
+        main:5:13-16 error Unknown node (in cluster "c")
+          The node block "r" has a count, so name one of its nodes, such as "r[0]".
+    "#]],
+    );
+    check_cluster(
+        "  node \"r\" { count = 2 }\n  primary = \"r[2]\"\n",
+        expect![[r#"
+        main:5:13-19 error Unknown node (in cluster "c")
+          "primary" must name a node of this cluster, and there is no node "r[2]". Did you mean "r[0]"?
+    "#]],
+    );
+    check_cluster(
+        "  node \"first\" {}\n  primary = \"frist\"\n",
+        expect![[r#"
+        main:5:13-20 error Unknown node (in cluster "c")
+          "primary" must name a node of this cluster, and there is no node "frist". Did you mean "first"?
+    "#]],
+    );
+}
+
+#[test]
+fn words_that_are_not_supported_are_refused() {
+    check_cluster(
+        "  node \"a\" {}\n  replication { mode = \"sync\" }\n  endpoint \"rw\" { target = \"primry\" }\n",
+        expect![[r#"
+            main:5:24-30 error Unsupported replication mode (in cluster "c")
+              The replication mode "sync" is not supported by this version. Use mode = "async".
+            main:6:28-36 error Unknown target (in cluster "c")
+              "target" must be "primary" or "standby", not "primry". Did you mean "primary"?
+        "#]],
+    );
+    check_cluster(
+        "  node \"a\" {}\n  replication { mode = \"asinc\" }\n",
+        expect![[r#"
+        main:5:24-31 error Unsupported replication mode (in cluster "c")
+          "asinc" is no replication mode. Use mode = "async". Did you mean "async"?
+    "#]],
+    );
+    check(
+        "provider \"docker\" {}\nprovider \"local\" {\n  port_range = \"20-10\"\n  run_as = \"\"\n}\nnetwork \"lan\" {}\ncluster \"c\" {\n  engine \"postgres\" { version = \"15.2\" }\n  node \"a\" {}\n}\n",
+        expect![[r#"
+            main:1:10-18 error Unsupported provider (in provider "docker")
+              The provider "docker" is not supported by this version; "local" is.
+            main:3:16-23 error Invalid port range (in provider "local")
+              "port_range" is the first and the last port, as in "15432-15532", each from 1 to 65535; "20-10" is not.
+            main:4:12-14 error Empty value (in provider "local")
+              "run_as" must not be empty. Leave it out for the default.
+            main:8:10-20 error Unsupported engine (in cluster "c")
+              The engine "postgres" is not supported by this version; "postgresql" is. Did you mean "postgresql"?
+            main:8:33-39 error Invalid version (in cluster "c")
+              "version" is a major version, a whole number such as "15"; "15.2" is not.
+        "#]],
+    );
+}
+
+#[test]
+fn reserved_parameters_say_who_sets_them() {
+    check(
+        "network \"lan\" {}\ncluster \"c\" {\n  engine \"postgresql\" {\n    parameters = {\n      port = 1\n      wal_level = \"minimal\"\n      \"Work_Mem\" = 1\n      log_line_prefix = \"a\\nb\"\n      search_path = [1]\n    }\n  }\n  node \"a\" { parameters = { primary_conninfo = \"x\" } }\n}\n",
+        expect![[r#"
+            main:5:7-11 error Reserved parameter (in cluster "c")
+              simdb sets "port" itself. Set the "port" of the node instead.
+            main:6:7-16 error Reserved parameter (in cluster "c")
+              simdb sets "wal_level" itself. Replication needs it as simdb sets it, with room for standbys to come, so that adding one restarts nothing.
+            main:7:7-17 error Invalid parameter name (in cluster "c")
+              The name of a parameter holds lower-case letters, digits, "_" and "."; "Work_Mem" does not.
+            main:8:7-22 error Invalid parameter value (in cluster "c")
+              The value of "log_line_prefix" holds a line end or another control character.
+            main:9:7-18 error Invalid parameter value (in cluster "c")
+              For "search_path" a string is required, not a list.
+            main:12:29-45 error Reserved parameter (in cluster "c")
+              simdb sets "primary_conninfo" itself. It follows from the role of each node and from the "replication" block, and changes with them.
+        "#]],
+    );
+}
+
+#[test]
+fn outputs_are_checked_before_there_is_a_record() {
+    check(
+        &format!(
+            "{CLUSTER}output \"a\" {{ value = cluster.d.name }}\noutput \"b\" {{ value = cluster.c.node.b.port }}\noutput \"e\" {{ value = cluster.c.node.a.prt }}\noutput \"f\" {{ value = network.lan.name }}\noutput \"g\" {{ value = nothing.x }}\n"
+        ),
+        expect![[r#"
+            main:6:29-31 error Unsupported attribute (in output "a")
+              This object has no attribute named "d".
+              - cluster is an object with 1 attribute
+            main:7:36-38 error Unsupported attribute (in output "b")
+              This object has no attribute named "b".
+              - cluster.c.node is an object with 1 attribute
+            main:8:38-42 error Unsupported attribute (in output "e")
+              This object has no attribute named "prt". Did you mean "port"?
+              - cluster.c.node.a is an object with 4 attributes
+            main:10:22-29 error Unknown reference (in output "g")
+              There is nothing called "nothing". A reference starts with "var", "local", "count", "cluster" or "network"; text stands in double quotes.
+        "#]],
+    );
+}
+
+const OUTPUTS: &str = "network \"lan\" {}\ncluster \"c\" {\n  engine \"postgresql\" { version = 15 }\n  node \"a\" {}\n  node \"r\" { count = 1 }\n  endpoint \"rw\" { target = \"primary\" }\n  endpoint \"ro\" { target = \"standby\" }\n}\noutput \"url\" {\n  value       = cluster.c.endpoint.rw.url\n  description = \"where to write\"\n}\noutput \"all\" { value = cluster.c }\noutput \"port\" { value = cluster.c.node.r[0].port + 1 }\noutput \"roles\" { value = [for n in cluster.c.node.r : n.role] }\noutput \"fixed\" { value = cluster.c.endpoint.rw.service }\noutput \"text\" { value = \"at ${cluster.c.primary}\" }\n";
+
+fn shown(config: &Config, state: &State) -> String {
+    let (values, diagnostics) = config.outputs(state);
+    assert_eq!(diagnostics, []);
+    let mut out = String::new();
+    for (name, output) in values {
+        let value = output
+            .value
+            .map_or_else(|| "unknown".to_owned(), |value| value.to_string());
+        out += &format!("{name} = {value}\n");
+    }
+    out
+}
+
+#[test]
+fn outputs_are_unknown_until_they_are_recorded() {
+    let config = loaded(OUTPUTS, &[]);
+    expect![[r#"
+        all = unknown
+        fixed = "c-rw"
+        port = unknown
+        roles = unknown
+        text = unknown
+        url = unknown
+    "#]]
+    .assert_eq(&shown(&config, &State::default()));
+    let mut state = State::default();
+    let listen = |port| Listen {
+        host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        port,
+    };
+    let node = |port, role| Node {
+        listen: Some(listen(port)),
+        role: Some(role),
+        ..Node::default()
+    };
+    let a: simdb_state::name::NodeName = "a".parse().unwrap();
+    state.nodes.insert(
+        "cluster.c.node.a".parse().unwrap(),
+        node(15432, Role::Primary { term: Term(1) }),
+    );
+    state.nodes.insert(
+        "cluster.c.node.r[0]".parse().unwrap(),
+        node(15433, Role::Standby { follows: a.clone() }),
+    );
+    for (name, target) in [("rw", EndpointTarget::Primary), ("ro", EndpointTarget::Standby)] {
+        let endpoint = Endpoint {
+            target,
+            nodes: vec![a.clone(), "r[0]".parse().unwrap()],
+            hosts: vec![listen(15432), listen(15433)],
+        };
+        state
+            .endpoints
+            .insert(format!("cluster.c.endpoint.{name}").parse().unwrap(), endpoint);
+    }
+    let election = Election {
+        term: Term(1),
+        primary: a,
+        pin: None,
+        reason: ElectionReason::Birth,
+    };
+    state.elections.insert("c".parse().unwrap(), election);
+    expect![[r#"
+        all = {"endpoint":{"ro":{"host":"127.0.0.1","port":15432,"service":"c-ro","target":"standby","url":"postgresql://127.0.0.1:15432,127.0.0.1:15433/postgres?target_session_attrs=prefer-standby"},"rw":{"host":"127.0.0.1","port":15432,"service":"c-rw","target":"primary","url":"postgresql://127.0.0.1:15432,127.0.0.1:15433/postgres?target_session_attrs=read-write"}},"name":"c","network":"lan","node":{"a":{"host":"127.0.0.1","name":"a","port":15432,"role":"primary"},"r":[{"host":"127.0.0.1","name":"r[0]","port":15433,"role":"standby"}]},"primary":"a","version":15}
+        fixed = "c-rw"
+        port = 15434
+        roles = ["standby"]
+        text = "at a"
+        url = "postgresql://127.0.0.1:15432,127.0.0.1:15433/postgres?target_session_attrs=read-write"
+    "#]].assert_eq(&shown(&config, &state));
+}
+
+#[test]
+fn ten_thousand_nodes_are_read_from_one_block() {
+    let config = loaded(
+        "network \"lan\" {}\ncluster \"c\" {\n  engine \"postgresql\" { parameters = { work_mem = \"4MB\" } }\n  node \"r\" {\n    count = 10000\n    port  = 20000 + count.index\n  }\n}\n",
+        &[],
+    );
+    let nodes = &config.desired.clusters.values().next().unwrap().nodes;
+    assert_eq!(
+        (nodes.len(), nodes.values().next_back().unwrap().port),
+        (10_000, Some(29_999))
+    );
+}

@@ -1,1 +1,270 @@
-//! To come.
+//! Texts without a syntax tree, or with the wrong blocks and attributes: what is said, and where.
+
+use expect_test::expect;
+
+use super::*;
+
+#[test]
+fn a_string_that_is_not_closed_is_named_where_it_starts() {
+    check(
+        "locals {\n  a = \"abc\n  b = 1\n}\n",
+        expect![[r#"
+        main:2:7-11 error Unterminated string
+          The string that starts here is not closed on its line. Close it with a double quote; for text of several lines write a heredoc: <<EOT.
+    "#]],
+    );
+    check(
+        "locals {\n  a = <<EOT\n  text\n}\n",
+        expect![[r#"
+        main:2:7-12 error Unterminated heredoc
+          No line after it holds EOT alone, which would close it.
+    "#]],
+    );
+    check(
+        "/* note\nlocals {}\n",
+        expect![[r#"
+        main:1:1-8 error Unterminated comment
+          The comment that starts here is not closed. Close it with */.
+    "#]],
+    );
+}
+
+#[test]
+fn a_bracket_that_is_not_closed_is_named_where_it_opens() {
+    check(
+        "cluster \"c\" {\n  node \"a\" {\n}\n",
+        expect![[r#"
+        main:1:13-14 error Unclosed bracket
+          The { here is never closed. Close it with }.
+    "#]],
+    );
+    check(
+        "cluster \"c\" {\n  node \"a\" {}\n\nnetwork \"lan\" {}\n\nlocals {\n  a = [1, 2\n}\n",
+        expect![[r#"
+            main:1:13-14 error Unclosed bracket
+              The { here is never closed. Close it with }.
+            main:6:8-9 error Unclosed bracket
+              The { here is never closed. Close it with }.
+            main:8:1-2 error Wrong closing bracket
+              The [ of line 7 is open here and must be closed with ] first.
+        "#]],
+    );
+    check(
+        "locals {\n  a = (1 + 2]\n}\n}\n",
+        expect![[r#"
+        main:2:13-14 error Wrong closing bracket
+          The ( of line 2 is open here and must be closed with ) first.
+        main:4:1-2 error Unexpected closing bracket
+          Nothing is open that this } could close. Remove it.
+    "#]],
+    );
+    check(
+        "locals {\n  a = \"${var.x\"\n}\n",
+        expect![[r#"
+            main:2:7-16 error Unterminated string
+              The string that starts here is not closed on its line, or a ${ in it is not. Close it with a double quote, and each ${ with a }.
+        "#]],
+    );
+}
+
+#[test]
+fn habits_from_other_languages_are_recognised() {
+    check(
+        "locals {\n  a: 1\n  b = 'x y'\n  c = 1;\n  d = 1,\n  e = 1 & 2\n  f = “x”\n}\n",
+        expect![[r#"
+            main:2:4-5 error Colon instead of an equals sign
+              An attribute is set with an equals sign: a = ...
+            main:3:7-12 error Single quotes
+              Strings stand in double quotes.
+            main:4:8-9 error Unexpected semicolon
+              Attributes and blocks end with a new line, not with a semicolon.
+            main:6:9-10 error Unsupported operator
+              The logical operators are && and ||.
+            main:7:7-10 error Typographic quotes
+              Strings stand in plain double quotes.
+        "#]],
+    );
+    check(
+        "node \"a\" { port = 1, count = 2 }\nlocals { a = 1\n}\nlocals {\n  a = 1 b = 2\n}\n",
+        expect![[r#"
+            main:1:20-21 error Unexpected comma
+              A block on one line holds one attribute. Give each attribute a line of its own.
+            main:2:8-9 error Block on one line does not end there
+              A block that has something on the line of its { must end on that line. Begin a new line after the {.
+            main:5:9-10 error Missing newline after attribute
+              The value before it is complete, so a new line must follow. Is an operator missing, or are quotes?
+        "#]],
+    );
+}
+
+#[test]
+fn an_attribute_that_is_set_twice_names_both_places() {
+    check(
+        "locals {\n  a = 1\n  b = 2\n  a = 3\n}\n",
+        expect![[r#"
+        main:4:3-4 error Attribute redefined
+          The attribute "a" was already set on line 2. Keep one of the two.
+    "#]],
+    );
+}
+
+#[test]
+fn every_block_with_a_mistake_is_reported() {
+    check(
+        "locals {\n  a = )\n}\nlocals {\n  b = 1 +\n}\nlocals {\n  c = \"x\n}\nlocals {\n  d = 1\n}\n",
+        expect![[r#"
+            main:2:7-8 error Syntax error
+              The text cannot be read here: invalid expression; expected `"`, `[`, `{`, `-`, `!`, `(`, `_`, `<`, letter or digit.
+            main:5:10-6:1 error Syntax error
+              The text cannot be read here: invalid expression; expected `"`, `[`, `{`, `-`, `!`, `(`, `_`, `<`, letter or digit.
+            main:8:7-9 error Unterminated string
+              The string that starts here is not closed on its line. Close it with a double quote; for text of several lines write a heredoc: <<EOT.
+        "#]],
+    );
+}
+
+#[test]
+fn a_byte_order_mark_shifts_no_position() {
+    check(
+        "\u{feff}locals {\n  é = var.x\n}\n",
+        expect![[r#"
+        main:2:10-12 error Reference to undeclared input variable (in locals)
+          No variable "x" is declared. Declare it with a block: variable "x" {}.
+    "#]],
+    );
+    check(
+        "\u{feff}a = 1\n",
+        expect![[r#"
+        main:1:1-2 error Unsupported argument
+          An argument named "a" is not expected here.
+    "#]],
+    );
+    let source = source("\u{feff}a = 1\r\n");
+    assert_eq!(source.line("main", 1), Some("a = 1"));
+    assert_eq!((source.line("main", 2), source.line("main", 3)), (Some(""), None));
+    assert_eq!((source.line("main", 0), source.line("other", 1)), (None, None));
+}
+
+#[test]
+fn unknown_blocks_and_attributes_come_with_a_suggestion() {
+    check(
+        "clustr \"c\" {}\ncluster \"c\" {\n  nod \"a\" {}\n  node \"b\" { prot = 1 }\n  netwrok = 1\n  engine = 1\n  primary {}\n}\nx = 1\n",
+        expect![[r#"
+            main:1:1-7 error Unsupported block type (in clustr "c")
+              Blocks of type "clustr" are not expected here. Did you mean "cluster"?
+            main:2:1-12 error Missing engine block (in cluster "c")
+              A block of type "engine" is required here.
+            main:2:1-12 error Missing network (in cluster "c")
+              A cluster needs a network. Declare one with this line: network "lan" {}
+            main:3:3-6 error Unsupported block type (in cluster "c")
+              Blocks of type "nod" are not expected here. Did you mean "node"?
+            main:4:14-18 error Unsupported argument (in cluster "c")
+              An argument named "prot" is not expected here. Did you mean "port"?
+            main:5:3-10 error Unsupported argument (in cluster "c")
+              An argument named "netwrok" is not expected here. Did you mean "network"?
+            main:6:3-9 error Unsupported argument (in cluster "c")
+              "engine" is a block, not an attribute. Write it without the equals sign: engine { ... }.
+            main:7:3-10 error Unsupported block type (in cluster "c")
+              "primary" is an attribute, not a block. Write it with an equals sign: primary = ...
+            main:9:1-2 error Unsupported argument
+              An argument named "x" is not expected here.
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_required_is_asked_for() {
+    check(
+        "cluster \"c\" {\n  endpoint \"rw\" {}\n}\noutput \"x\" {}\nvariable {}\nlocals \"x\" {}\n",
+        expect![[r#"
+            main:1:1-12 error Missing engine block (in cluster "c")
+              A block of type "engine" is required here.
+            main:1:1-12 error Missing network (in cluster "c")
+              A cluster needs a network. Declare one with this line: network "lan" {}
+            main:1:1-12 error Cluster without nodes (in cluster "c")
+              A cluster needs at least one node. Declare one within it: node "a" {}
+            main:2:3-16 error Missing required argument (in cluster "c")
+              The argument "target" is required, but no value is given for it.
+            main:4:1-11 error Missing required argument (in output "x")
+              The argument "value" is required, but no value is given for it.
+            main:5:1-9 error Wrong number of labels (in variable)
+              A variable block has one label, its name: variable "NAME" { ... }.
+            main:6:1-11 error Wrong number of labels (in locals "x")
+              A locals block has no label: locals { ... }.
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_declared_twice_names_the_first_place() {
+    check(
+        "network \"lan\" {}\nsimdb {}\nnetwork \"lan\" {}\nsimdb {}\ncluster \"c\" {\n  engine \"postgresql\" {}\n  engine \"postgresql\" {}\n  node \"a\" {}\n  node \"a\" {}\n}\n",
+        expect![[r#"
+            main:3:1-14 error Duplicate network "lan" (in network "lan")
+              network "lan" was already declared at main:1,1. There can be only one.
+            main:4:1-6 error Duplicate simdb (in simdb)
+              simdb was already declared at main:2,1. There can be only one.
+            main:7:3-22 error Duplicate engine (in cluster "c")
+              engine was already declared at main:6,3. There can be only one.
+            main:9:3-11 error Duplicate node "a" (in cluster "c")
+              node "a" was already declared at main:8,3. There can be only one.
+        "#]],
+    );
+}
+
+#[test]
+fn the_settings_are_read_from_a_broken_configuration() {
+    let source = source(
+        "simdb {\n  required_version = \">= 0.1\"\n  state \"sqlite\" { path = \"x.db\" }\n}\ncluster \"c\" {\n  a = \"\n",
+    );
+    let (settings, diagnostics) = settings(&source);
+    assert_eq!(render(&source, &diagnostics), "");
+    assert_eq!(settings.state_path.as_deref(), Some("x.db"));
+    assert_eq!(
+        settings.required_version.map(|(version, _)| version).as_deref(),
+        Some(">= 0.1")
+    );
+}
+
+#[test]
+fn the_settings_are_literals() {
+    check(
+        "variable \"v\" { default = 1 }\nsimdb {\n  required_version = var.v\n  state \"postgres\" { pth = 1 }\n}\n",
+        expect![[r#"
+            main:3:22-25 error Reference not allowed here (in simdb)
+              This value must be known before variables and locals are, so "var.*" cannot be used.
+            main:4:9-19 error Unsupported state backend (in simdb)
+              State can be kept in "sqlite" only, not in "postgres".
+            main:4:22-25 error Unsupported argument (in simdb)
+              An argument named "pth" is not expected here. Did you mean "path"?
+        "#]],
+    );
+}
+
+#[test]
+fn a_version_constraint_is_checked() {
+    let says = |constraint: &str, version: &str| {
+        let source = source(&format!("simdb {{\n  required_version = \"{constraint}\"\n}}\n"));
+        let problem = check_version(&settings(&source).0, version);
+        problem.map_or_else(|| "fits".to_owned(), |problem| render(&source, &[problem]))
+    };
+    for (constraint, fits, differs) in [
+        ("0.1", "0.1.0", "0.1.1"),
+        (">= 0.1, < 0.3", "0.2.9", "0.3.0"),
+        ("!= 0.2.0", "0.2.1", "0.2.0"),
+        ("~> 0.1", "0.9.0", "1.0.0"),
+        ("~> 0.1.2", "0.1.9", "0.2.0"),
+        ("> 0.1", "0.1.1-dev", "0.1.0"),
+        ("<= 1", "1.0.0", "1.0.1"),
+    ] {
+        assert_eq!(says(constraint, fits), "fits", "{constraint} {fits}");
+        assert_ne!(says(constraint, differs), "fits", "{constraint} {differs}");
+    }
+    let said = [says(">= 2", "0.1.0"), says("newest", "0.1.0")].concat();
+    expect![[r#"
+        main:2:22-28 error Unsupported simdb version (in simdb)
+          This configuration requires simdb >= 2, and this is simdb 0.1.0. Use another version of simdb, or change "required_version" where the configuration works with this one too.
+        main:2:22-30 error Invalid version constraint (in simdb)
+          A version constraint is one of =, !=, >, >=, <, <= and ~> followed by a version such as 0.1 or 0.1.2; several are separated by commas. "newest" is none.
+    "#]].assert_eq(&said);
+}
