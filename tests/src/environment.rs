@@ -100,7 +100,7 @@ impl TestEnvironment {
         let (first, last) = (self.ports.start(), self.ports.end());
         let data = self.data();
         format!(
-            "provider \"local\" {{\n  data_root = \"{}\"\n  ports     = [{first}, {last}]\n}}\n",
+            "provider \"local\" {{\n  data_root  = \"{}\"\n  port_range = \"{first}-{last}\"\n}}\n",
             data.display()
         )
     }

@@ -63,7 +63,9 @@ fn is_word(c: char) -> bool {
 fn is_duration(word: &str) -> bool {
     let mut rest = word;
     while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let unit = ["ms", "us", "s", "m", "h"].into_iter().find(|unit| {
             rest[number..]
                 .strip_prefix(unit)
@@ -103,8 +105,14 @@ mod tests {
             ("at 0/3000148, role a/b c", "at [LSN], role [LSN] c"),
             ("system 7425012345678901234", "system [SYSTEM]"),
             ("lock 0123456789abcdef0123456789abcdef", "lock [ID]"),
-            ("/tmp/x/project/.simdb in /tmp/x/home", "[PROJECT]/.simdb in [ROOT]/home"),
-            ("still creating… [10s elapsed]...", "still creating… [[TIME] elapsed]..."),
+            (
+                "/tmp/x/project/.simdb in /tmp/x/home",
+                "[PROJECT]/.simdb in [ROOT]/home",
+            ),
+            (
+                "still creating… [10s elapsed]...",
+                "still creating… [[TIME] elapsed]...",
+            ),
         ] {
             assert_eq!(redactions.apply(text), expected);
         }
