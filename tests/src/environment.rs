@@ -22,6 +22,8 @@ const FIRST_PORT: u16 = 21_000;
 const PORTS: u16 = 20;
 /// How many ranges there are.
 const RANGES: u16 = 500;
+/// How long a condition that does not hold is left alone before it is looked at again.
+const PAUSE: Duration = Duration::from_millis(10);
 /// How long a condition may take to come true.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -211,11 +213,11 @@ impl TestEnvironment {
 
 /// Waits for a condition; what is waited for stands in the message of the failure.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
-        thread::yield_now();
+        thread::sleep(PAUSE);
     }
 }
 

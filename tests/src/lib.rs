@@ -15,6 +15,6 @@ mod environment;
 mod leftovers;
 mod redact;
 
-pub use environment::{Output, TestEnvironment};
+pub use environment::{Output, TestEnvironment, wait_until};
 pub use leftovers::{files_below, listening_ports, processes_below};
 pub use redact::Redactions;
