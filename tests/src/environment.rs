@@ -48,9 +48,9 @@ pub struct Output {
 }
 
 impl Output {
-    /// Returns the output of a command that must have ended with this exit code.
+    /// Asserts that the command ended with this exit code.
     #[track_caller]
-    pub fn expect_code(self, code: i32) -> Self {
+    pub fn expect_code(&self, code: i32) {
         assert_eq!(
             self.code,
             Some(code),
@@ -58,7 +58,6 @@ impl Output {
             self.stdout,
             self.stderr
         );
-        self
     }
 }
 
