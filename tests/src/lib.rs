@@ -1,1 +1,20 @@
-//! Placeholder.
+//! What end-to-end tests share: a project of their own in a world of their own, the `simdb` binary, and proof that
+//! nothing is left of it.
+//!
+//! ```text
+//!   TestEnvironment   one temporary directory, which user postgres can enter
+//!     project/        the configuration and .simdb/: where simdb runs
+//!     home/           HOME and the keys of the state's secrets
+//!     data/           the servers' data (`data_root`), so that tests as root stay out of /var/lib
+//! ```
+//!
+//! Every environment holds a range of ports that no other one has, on this machine, at this time. When it goes, every
+//! process below it is killed, whatever the test did.
+
+mod environment;
+mod leftovers;
+mod redact;
+
+pub use environment::{Output, TestEnvironment, wait_until};
+pub use leftovers::{files_below, listening_ports, processes_below};
+pub use redact::Redactions;

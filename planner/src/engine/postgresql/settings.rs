@@ -527,9 +527,9 @@ struct Row {
 
 impl Row {
     fn parse(line: &'static str) -> Option<Self> {
-        let [first, last, name, kind, unit, context, least, greatest, choices] =
+        let [first, last, name, kind, unit, context, minimum, maximum, choices] =
             line.split('\t').collect::<Vec<_>>().try_into().ok()?;
-        let bounds = || Some((least.parse().ok()?, greatest.parse().ok()?));
+        let bounds = || Some((minimum.parse().ok()?, maximum.parse().ok()?));
         let kind = match kind {
             "bool" => Kind::Bool,
             "integer" => bounds().map(|(least, greatest)| Kind::Integer { least, greatest })?,

@@ -1,0 +1,316 @@
+//! A project in a world of its own, and the binary that works in it.
+
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::leftovers::{files_below, listening_ports, processes_below};
+use crate::redact::Redactions;
+
+/// The first port of the first range: above those that services have, below those that systems give to clients.
+const FIRST_PORT: u16 = 21_000;
+/// How many ports one environment has.
+const PORTS: u16 = 20;
+/// How many ranges there are.
+const RANGES: u16 = 500;
+/// How long a condition that does not hold is left alone before it is looked at again.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How long a condition may take to come true.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A project in a world of its own.
+#[derive(Debug)]
+pub struct TestEnvironment {
+    root: TempDir,
+    ports: RangeInclusive<u16>,
+    /// Locked for as long as the ports are ours.
+    _claim: File,
+}
+
+/// What a command left: its output as it was written, and its exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+    /// Its exit code; absent where a signal ended it.
+    pub code: Option<i32>,
+}
+
+impl Output {
+    /// Asserts that the command ended with this exit code.
+    #[track_caller]
+    pub fn expect_code(&self, code: i32) {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
+    }
+}
+
+impl Default for TestEnvironment {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TestEnvironment {
+    /// Makes an empty project.
+    pub fn new() -> Self {
+        let root = tempfile::Builder::new()
+            .prefix("simdb-test-")
+            .tempdir()
+            .expect("temporary directories can be made");
+        // Servers run as another user where the test runs as root.
+        fs::set_permissions(root.path(), Permissions::from_mode(0o755)).expect("the directory is ours");
+        let (ports, claim) = claim_ports();
+        let environment = Self {
+            root,
+            ports,
+            _claim: claim,
+        };
+        for directory in [environment.project(), environment.home()] {
+            fs::create_dir(directory).expect("the directory is ours");
+        }
+        environment
+    }
+
+    /// Makes a project of one file, `main.simdb.hcl`, after the `provider` block that keeps it to this environment.
+    pub fn with_configuration(text: &str) -> Self {
+        let environment = Self::new();
+        environment.write("main.simdb.hcl", text);
+        environment.write("provider.simdb.hcl", &environment.provider());
+        environment
+    }
+
+    /// Returns the `provider` block that keeps data and ports to this environment.
+    pub fn provider(&self) -> String {
+        let (first, last) = (self.ports.start(), self.ports.end());
+        let data = self.data();
+        format!(
+            "provider \"local\" {{\n  data_root  = \"{}\"\n  port_range = \"{first}-{last}\"\n}}\n",
+            data.display()
+        )
+    }
+
+    /// Returns the directory that simdb works in.
+    pub fn project(&self) -> PathBuf {
+        self.root.path().join("project")
+    }
+
+    /// Returns the home directory that simdb sees.
+    pub fn home(&self) -> PathBuf {
+        self.root.path().join("home")
+    }
+
+    /// Returns the directory that servers' data is kept in.
+    pub fn data(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    /// Returns the ports that nodes may have.
+    pub fn ports(&self) -> RangeInclusive<u16> {
+        self.ports.clone()
+    }
+
+    /// Writes a file of the project.
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.project().join(name), text).expect("the project is ours");
+    }
+
+    /// Returns simdb with these arguments, to be run in the project: no terminal, no colour, nobody else's settings.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(simdb());
+        command.args(arguments).current_dir(self.project()).env_clear();
+        for name in ["PATH", "LD_LIBRARY_PATH", "TMPDIR"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+            .env("HOME", self.home())
+            .env("XDG_CONFIG_HOME", self.home().join(".config"))
+            .env("LC_ALL", "C.UTF-8")
+            .env("TZ", "UTC")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs simdb to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output().expect("simdb can be started");
+        Output {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
+    }
+
+    /// Runs simdb with something on its standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command(arguments);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("simdb can be started");
+        // A command that ends without reading closes the pipe; that is its right.
+        let _ = child
+            .stdin
+            .take()
+            .expect("standard input is a pipe")
+            .write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("simdb can be waited for");
+        Output {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
+    }
+
+    /// Returns a text without what differs from run to run: directories, ports, times, positions, identifiers.
+    pub fn redact(&self, text: &str) -> String {
+        Redactions {
+            directories: vec![
+                (self.project(), "[PROJECT]"),
+                (self.home(), "[HOME]"),
+                (self.data(), "[DATA]"),
+                (self.root.path().to_owned(), "[ROOT]"),
+            ],
+            ports: self.ports(),
+        }
+        .apply(text)
+    }
+
+    /// Asserts that no server of this environment is left: no process, no listening port, no file of data.
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        let processes = processes_below(self.root.path());
+        assert!(processes.is_empty(), "processes are left: {processes:?}");
+        let ports: Vec<_> = listening_ports()
+            .into_iter()
+            .filter(|port| self.ports.contains(port))
+            .collect();
+        assert!(ports.is_empty(), "ports are left: {ports:?}");
+        let files = files_below(&self.data());
+        assert!(files.is_empty(), "files are left: {files:?}");
+    }
+}
+
+/// Waits for a condition; what is waited for stands in the message of the failure.
+#[track_caller]
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
+        thread::sleep(PAUSE);
+    }
+}
+
+impl Drop for TestEnvironment {
+    fn drop(&mut self) {
+        let root = self.root.path().to_owned();
+        // A postmaster that dies takes its time to be noticed by its children, and may start more until then.
+        let end = Instant::now() + LIMIT;
+        loop {
+            let left = processes_below(&root);
+            if left.is_empty() || Instant::now() > end {
+                break;
+            }
+            for process in left {
+                let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
+            }
+        }
+    }
+}
+
+/// Takes the first range of ports that nobody has: not another test (it holds the range's file locked), and not a
+/// server that was there before.
+fn claim_ports() -> (RangeInclusive<u16>, File) {
+    // A directory for each user: one could not lock the files of another.
+    let directory = std::env::temp_dir().join(format!("simdb-test-ports-{}", nix::unistd::geteuid()));
+    fs::create_dir_all(&directory).expect("temporary directories can be made");
+    let busy = listening_ports();
+    (0..RANGES)
+        .map(|range| FIRST_PORT + range * PORTS)
+        .map(|first| first..=first + PORTS - 1)
+        .filter(|ports| !busy.iter().any(|port| ports.contains(port)))
+        .find_map(|ports| {
+            let file = File::create(directory.join(ports.start().to_string())).ok()?;
+            file.try_lock().is_ok().then_some((ports, file))
+        })
+        .expect("some range of ports is free")
+}
+
+/// Returns the path of simdb: beside the directory of the test's own binary, where cargo puts it.
+#[track_caller]
+fn simdb() -> PathBuf {
+    let own = std::env::current_exe().expect("the test knows its own path");
+    let path = own
+        .ancestors()
+        .skip(1)
+        .map(|directory| directory.join("simdb"))
+        .find(|path| is_program(path));
+    path.unwrap_or_else(|| {
+        panic!(
+            "simdb is not built beside {}: run `make test`, or `cargo build -p simdb` first",
+            own.display()
+        )
+    })
+}
+
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_environments_share_no_port() {
+        let (one, other) = (TestEnvironment::new(), TestEnvironment::new());
+        assert!(one.ports().all(|port| !other.ports().contains(&port)));
+    }
+
+    #[test]
+    fn a_range_in_which_a_server_listens_is_not_taken() {
+        let first = TestEnvironment::new();
+        let port = *first.ports().start();
+        drop(first);
+        // Whoever took the range meanwhile listens there, or this test does.
+        let _listener = std::net::TcpListener::bind(("127.0.0.1", port));
+        let next = TestEnvironment::new();
+        assert!(!next.ports().contains(&port));
+    }
+
+    #[test]
+    fn an_environment_that_goes_takes_its_processes_along() {
+        let environment = TestEnvironment::new();
+        let root = environment.root.path().to_owned();
+        let mut child = Command::new("sleep")
+            .arg("600")
+            .current_dir(environment.project())
+            .spawn()
+            .unwrap();
+        wait_until("the child is there", || !processes_below(&root).is_empty());
+        let found = std::panic::catch_unwind(|| environment.assert_nothing_left());
+        assert!(found.is_err(), "a process that is left must be found");
+        drop(environment);
+        assert!(!child.wait().unwrap().success());
+        assert!(processes_below(&root).is_empty());
+    }
+}
