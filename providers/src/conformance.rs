@@ -24,7 +24,7 @@ pub struct Fixture {
     pub task: TaskSpec,
     /// Makes half of a product, then fails.
     pub failing: TaskSpec,
-    /// Runs on the data, and logs something.
+    /// Runs on the data, and logs something. One of its files is in the data.
     pub instance: InstanceSpec,
     /// What the two need.
     pub secrets: Secrets,
@@ -178,7 +178,12 @@ impl Checks<'_> {
     async fn a_server_without_data_is_not_started(&self) {
         let error = self.ensure().await.expect_err("there is no data");
         assert!(matches!(error, PlatformError::DataMissing { .. }), "{error:?}");
-        assert_eq!(self.home().await.process, ProcessFacts::Down);
+        let home = self.home().await;
+        assert_eq!(home.process, ProcessFacts::Down);
+        assert!(
+            !home.directories.contains(&self.fixture.instance.data),
+            "what is not there must not look complete"
+        );
     }
 
     async fn a_failed_task_leaves_no_product(&self) {

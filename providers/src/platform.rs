@@ -92,16 +92,6 @@ pub enum PlatformError {
         /// Where the data should be.
         path: PathBuf,
     },
-    /// A server ended as soon as it was started.
-    #[error("start the server of node \"{node}\": it ended with {status}; the end of its log:\n{log}")]
-    ServerEnded {
-        /// The node.
-        node: NodeAddress,
-        /// How it ended.
-        status: String,
-        /// The last lines of its log.
-        log: String,
-    },
     /// A server did not stop in time.
     #[error(
         "stop the server of node \"{node}\": processes {pids:?} still run after {} s; the end of its log:\n{log}",
@@ -183,7 +173,8 @@ pub trait Platform: fmt::Debug + Send + Sync {
     /// Looks at a node's home.
     async fn inspect(&self, node: &NodeAddress) -> Result<Observation<HomeFacts>, PlatformError>;
 
-    /// Writes the files of an instance and starts its server if it is down. Never restarts a server that runs.
+    /// Writes the files of an instance and starts its server if it is down. Never restarts a server that runs. Whether it
+    /// gets ready, or ends instead, is for the engine to find out.
     async fn ensure(&self, node: &NodeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError>;
 
     /// Stops a node's server and returns when no process of it is left.

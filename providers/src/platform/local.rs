@@ -282,10 +282,10 @@ impl Platform for LocalPlatform {
         let home = self.claim(node).await?;
         let program = self.program(&home, &spec.command).await?;
         let _lock = task::lock(&home, Orphans::Finish).await?;
-        let (files, secrets) = (spec.files.clone(), secrets.clone());
-        let writer = home.clone();
+        let (writer, files, secrets) = (home.clone(), spec.files.clone(), secrets.clone());
+        let data = server::data(&home, spec)?;
         blocking(move || writer.write_files(&files, &secrets)).await?;
-        server::start(&home, spec, &program).await
+        server::start(&home, spec, &data, &program).await
     }
 
     async fn stop(&self, node: &NodeAddress, mode: StopMode) -> Result<(), PlatformError> {

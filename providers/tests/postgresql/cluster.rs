@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::time::Duration;
 
 use simdb_planner::engine::postgresql::instance::{
@@ -21,10 +20,11 @@ use simdb_state::object::{Data, Listen, Slot, State, User};
 use simdb_state::sensitive::{Secrets, Sensitive};
 use tokio_postgres::{Client, NoTls};
 
-use crate::platform::Processes;
+use crate::platform::Machine;
 
 pub(crate) struct Cluster {
-    pub(crate) platform: Arc<Processes>,
+    pub(crate) machine: Machine,
+    version: u16,
     pub(crate) effects: ProviderEffects,
     pub(crate) secrets: Secrets,
     pub(crate) primary: NodeAddress,
@@ -35,8 +35,8 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Makes a cluster of which nothing runs yet.
-    pub(crate) fn new() -> Self {
-        let platform = Arc::new(Processes::new());
+    pub(crate) async fn new() -> Self {
+        let machine = Machine::new();
         let primary: NodeAddress = "cluster.orders.node.a".parse().unwrap();
         let standby: NodeAddress = "cluster.orders.node.r[0]".parse().unwrap();
         let names = [
@@ -51,14 +51,15 @@ impl Cluster {
         });
         Self {
             effects: ProviderEffects {
-                platform: platform.clone(),
-                directory: platform.clone(),
+                platform: machine.platform.clone(),
+                directory: machine.platform.clone(),
                 limits: Limits {
                     verification: Duration::from_secs(3),
                     ..Limits::default()
                 },
             },
-            platform,
+            version: machine.version().await,
+            machine,
             secrets: names.map(|name| (name, password::generate().unwrap())).into(),
             parameters: BTreeMap::from([("fsync".to_owned(), "off".to_owned())]),
             listen: listen.collect(),
@@ -69,7 +70,7 @@ impl Cluster {
 
     /// Makes a cluster that replicates.
     pub(crate) async fn replicating() -> Self {
-        let cluster = Self::new();
+        let cluster = Self::new().await;
         for action in cluster.creation() {
             cluster.run(action).await.unwrap();
         }
@@ -130,7 +131,11 @@ impl Cluster {
         let upstream = self.upstream();
         Action::Basebackup {
             node: self.standby.clone(),
-            task: instance::basebackup(&self.context(&self.standby, Some(upstream.clone())), &upstream),
+            task: instance::basebackup(
+                &self.context(&self.standby, Some(upstream.clone())),
+                &upstream,
+                Vec::new(),
+            ),
             data: Data::directory(1),
         }
     }
@@ -208,8 +213,8 @@ impl Cluster {
         let nodes = BTreeSet::from([self.primary.clone(), self.standby.clone()]);
         let endpoints = BTreeSet::from(["cluster.orders.endpoint.rw".parse().unwrap()]);
         observe(
-            &*self.platform,
-            &*self.platform,
+            &*self.machine.platform,
+            &*self.machine.platform,
             &nodes,
             &endpoints,
             &State::default(),
@@ -250,7 +255,7 @@ impl Cluster {
     fn context<'a>(&'a self, node: &'a NodeAddress, upstream: Option<Upstream>) -> NodeContext<'a> {
         NodeContext {
             address: node,
-            version: Processes::version(),
+            version: self.version,
             listen: self.listen[node],
             parameters: &self.parameters,
             generation: 1,

@@ -18,7 +18,7 @@ use cluster::{Cluster, node, server};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_step_may_run_twice_with_the_same_result() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::new().await;
     let mut outputs = Vec::new();
     for action in cluster.creation() {
         let first = cluster.run(action.clone()).await.unwrap();
@@ -93,6 +93,7 @@ async fn verification_tells_that_replay_is_paused() {
 async fn verification_tells_that_a_standby_is_dead() {
     let cluster = Cluster::replicating().await;
     cluster
+        .machine
         .platform
         .stop(&cluster.standby, StopMode::Immediate)
         .await
@@ -110,7 +111,12 @@ async fn verification_tells_that_a_standby_is_dead() {
 #[tokio::test(flavor = "multi_thread")]
 async fn verification_tells_that_a_slot_is_missing() {
     let cluster = Cluster::replicating().await;
-    cluster.platform.stop(&cluster.standby, StopMode::Fast).await.unwrap();
+    cluster
+        .machine
+        .platform
+        .stop(&cluster.standby, StopMode::Fast)
+        .await
+        .unwrap();
     cluster.run(cluster.drop_slot()).await.unwrap();
     cluster.run(cluster.start(&cluster.standby, true)).await.unwrap();
     let error = cluster.fails(cluster.verify_sync()).await;
@@ -132,7 +138,12 @@ async fn verification_tells_that_a_standby_writes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_without_its_slot_fails_with_the_ends_of_both_logs() {
     let mut cluster = Cluster::replicating().await;
-    cluster.platform.stop(&cluster.standby, StopMode::Fast).await.unwrap();
+    cluster
+        .machine
+        .platform
+        .stop(&cluster.standby, StopMode::Fast)
+        .await
+        .unwrap();
     cluster.run(cluster.drop_slot()).await.unwrap();
     cluster.effects.limits.streaming = Duration::from_secs(1);
     let error = cluster.fails(cluster.make_standby()).await;
@@ -148,7 +159,7 @@ async fn a_standby_without_its_slot_fails_with_the_ends_of_both_logs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_ends_while_it_starts_fails_at_once_with_the_end_of_its_log() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     cluster
         .parameters
         .insert("shared_buffers".to_owned(), "lots".to_owned());
@@ -165,7 +176,7 @@ async fn a_server_that_ends_while_it_starts_fails_at_once_with_the_end_of_its_lo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_the_wrong_role_is_an_error_at_once() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::new().await;
     cluster.run(cluster.make_primary()).await.unwrap();
     let error = cluster.fails(cluster.start(&cluster.primary, true)).await;
     assert_eq!(
@@ -176,17 +187,17 @@ async fn a_server_of_the_wrong_role_is_an_error_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn configuring_reloads_or_restarts_as_the_step_says() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     cluster.run(cluster.make_primary()).await.unwrap();
-    let pid = cluster.platform.pid(&cluster.primary);
+    let pid = cluster.machine.pid(&cluster.primary).await;
     cluster.parameters.insert("work_mem".to_owned(), "7MB".to_owned());
     cluster.run(cluster.configure(&cluster.primary, false)).await.unwrap();
     assert_eq!(shown(&cluster, "work_mem").await, "7MB");
-    assert_eq!(cluster.platform.pid(&cluster.primary), pid);
+    assert_eq!(cluster.machine.pid(&cluster.primary).await, pid);
     cluster.parameters.insert("max_connections".to_owned(), "37".to_owned());
     cluster.run(cluster.configure(&cluster.primary, true)).await.unwrap();
     assert_eq!(shown(&cluster, "max_connections").await, "37");
-    assert_ne!(cluster.platform.pid(&cluster.primary), pid);
+    assert_ne!(cluster.machine.pid(&cluster.primary).await, pid);
     cluster.parameters.insert("work_mem".to_owned(), "much".to_owned());
     let error = cluster.fails(cluster.configure(&cluster.primary, false)).await;
     assert!(
@@ -199,7 +210,7 @@ async fn configuring_reloads_or_restarts_as_the_step_says() {
 async fn what_cannot_be_seen_is_unknown_and_the_rest_is_seen() {
     let cluster = Cluster::replicating().await;
     // A stopped process accepts connections and says nothing.
-    let pid = cluster.platform.pid(&cluster.standby);
+    let pid = cluster.machine.pid(&cluster.standby).await;
     kill(pid, Signal::SIGSTOP).unwrap();
     let observed = cluster.observe().await;
     kill(pid, Signal::SIGCONT).unwrap();
@@ -229,9 +240,14 @@ async fn what_cannot_be_seen_is_unknown_and_the_rest_is_seen() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_down_is_known_by_its_control_data() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::new().await;
     let made = cluster.run(cluster.make_primary()).await.unwrap();
-    cluster.platform.stop(&cluster.primary, StopMode::Fast).await.unwrap();
+    cluster
+        .machine
+        .platform
+        .stop(&cluster.primary, StopMode::Fast)
+        .await
+        .unwrap();
     let observed = cluster.observe().await;
     assert_eq!(observed.nodes[&cluster.standby], Observation::Absent);
     let facts = node(&observed, &cluster.primary);
@@ -244,7 +260,7 @@ async fn a_node_that_is_down_is_known_by_its_control_data() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_slot_is_made_again() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     cluster
         .parameters
         .insert("max_slot_wal_keep_size".to_owned(), "0".to_owned());
@@ -270,7 +286,7 @@ async fn a_lost_slot_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_gets_the_password_and_attributes_of_the_last_step() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::new().await;
     cluster.parameters.insert("log_statement".to_owned(), "all".to_owned());
     cluster.run(cluster.make_primary()).await.unwrap();
     cluster.run(cluster.replication_user()).await.unwrap();
@@ -283,7 +299,13 @@ async fn a_login_gets_the_password_and_attributes_of_the_last_step() {
     cluster.client_of(&cluster.primary, "replicator", &new).await.unwrap();
     let refused = cluster.client_of(&cluster.primary, "replicator", &old).await;
     assert_eq!(refused.unwrap_err().code().unwrap().code(), "28P01");
-    let log = cluster.platform.log(&cluster.primary, 1000).await.unwrap().join("\n");
+    let log = cluster
+        .machine
+        .platform
+        .log(&cluster.primary, 1000)
+        .await
+        .unwrap()
+        .join("\n");
     assert!(log.contains("ALTER ROLE \"replicator\""), "{log}");
     assert!(!log.contains(old.expose()) && !log.contains(new.expose()), "{log}");
 }

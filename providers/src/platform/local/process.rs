@@ -56,6 +56,14 @@ impl Process {
         Some(text.split('\0').skip(1).map(str::to_owned).collect())
     }
 
+    /// Whether it is still called as it was started. The processes that a server starts for its own needs take titles.
+    pub(super) fn has_its_own_name(&self) -> bool {
+        let text = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        // A script's first argument is its shell, and its second itself.
+        let mut arguments = text.split(|byte| *byte == 0).take(2);
+        arguments.any(|argument| argument.rsplit(|byte| *byte == b'/').next() == Some(self.name.as_bytes()))
+    }
+
     /// Whether its standard input is the given file.
     pub(super) fn reads_from(&self, file: &fs::Metadata) -> bool {
         fs::metadata(format!("/proc/{}/fd/0", self.pid))

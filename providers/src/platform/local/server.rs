@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use simdb_planner::observed::ProcessFacts;
 use simdb_state::instance::InstanceSpec;
 use simdb_state::object::Listen;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::binaries::{ENGINES, EngineFiles, files_of};
 use super::command::Program;
@@ -27,9 +27,6 @@ const RECORD: &str = "server.json";
 
 /// How often processes that should end are looked at.
 const POLL: Duration = Duration::from_millis(10);
-
-/// A server that does not even live this long was started wrongly; one that lives takes longer to be ready anyway.
-const FIRST_LOOK: Duration = Duration::from_millis(30);
 
 /// How long processes that lost their server may take to notice.
 const LEFTOVER_LIMIT: Duration = Duration::from_secs(2);
@@ -80,13 +77,12 @@ fn thaw(home: &Home) {
     }
 }
 
-/// Returns the first process of whatever uses the node's data.
+/// Returns the first process of the node's server. What is left of a server whose first process is gone is none, and
+/// goes by itself.
 pub(super) fn leader(home: &Home) -> Option<Process> {
     recorded(home).or_else(|| {
-        let users = users(home);
-        let leads = |process: &&Process| users.iter().any(|other| other.parent == process.pid);
-        let roots = roots(&users);
-        roots.iter().find(leads).or(roots.first()).cloned()
+        let roots = roots(&users(home));
+        roots.into_iter().find(Process::has_its_own_name)
     })
 }
 
@@ -139,18 +135,29 @@ fn roots(users: &[Process]) -> Vec<Process> {
     users.iter().filter(is_root).cloned().collect()
 }
 
+/// Returns the directory that holds the data of an instance. Files of the instance may belong in it, so it is asked for
+/// before they are written: a directory that holds nothing else would look like data.
+pub(super) fn data(home: &Home, spec: &InstanceSpec) -> Result<PathBuf, PlatformError> {
+    let path = home.path.join(&spec.data);
+    if path.is_dir() {
+        return Ok(path);
+    }
+    let node = home.node.clone();
+    Err(PlatformError::DataMissing { node, path })
+}
+
 /// Starts a server unless one runs; one that was halted by a signal goes on. The caller holds the home's lock.
-pub(super) async fn start(home: &Home, spec: &InstanceSpec, program: &Program) -> Result<(), PlatformError> {
-    if occupied(home).await {
+pub(super) async fn start(
+    home: &Home,
+    spec: &InstanceSpec,
+    data: &Path,
+    program: &Program,
+) -> Result<(), PlatformError> {
+    if occupant(home).await.is_some() {
         thaw(home);
         return Ok(());
     }
-    let data = home.path.join(&spec.data);
-    if !data.is_dir() {
-        let node = home.node.clone();
-        return Err(PlatformError::DataMissing { node, path: data });
-    }
-    remove_stale_pid_file(&data, files_of(spec.command.engine))?;
+    remove_stale_pid_file(data, files_of(spec.command.engine))?;
     let mut record = Record {
         format: FORMAT,
         listen: spec.listen,
@@ -162,38 +169,25 @@ pub(super) async fn start(home: &Home, spec: &InstanceSpec, program: &Program) -
     let mut command = program.command(home);
     command.stdin(Stdio::null());
     command.stdout(log.try_clone().at("open log", &home.log())?).stderr(log);
-    let mut server = command
+    let server = command
         .spawn()
         .at("start program", &program.directory.join(&program.name))?;
     record.process = server.id().and_then(Identity::of);
-    home.write_record(RECORD, &record)?;
     // Dropping the handle leaves the server alone: it outlives us, and as long as we live tokio reaps it.
-    match timeout(FIRST_LOOK, server.wait()).await {
-        Err(_) => Ok(()),
-        Ok(ended) => Err(PlatformError::ServerEnded {
-            node: home.node.clone(),
-            status: ended
-                .at("wait for program", &program.directory.join(&program.name))?
-                .to_string(),
-            log: log_end(home),
-        }),
-    }
+    drop(server);
+    home.write_record(RECORD, &record)
 }
 
-/// Whether something uses the node's data; what only outlived its server is given time to notice.
-async fn occupied(home: &Home) -> bool {
+/// Returns a process that uses the node's data; what is left of a server is given time to notice.
+pub(super) async fn occupant(home: &Home) -> Option<Process> {
     let started = Instant::now();
     loop {
-        if recorded(home).is_some() {
-            return true;
+        if let Some(leader) = leader(home) {
+            return Some(leader);
         }
-        let users = users(home);
-        if users.is_empty() {
-            return false;
-        }
-        // Whoever has children is a server, and not what is left of one.
-        if roots(&users).len() < users.len() || started.elapsed() > LEFTOVER_LIMIT {
-            return true;
+        let leftover = users(home).into_iter().next()?;
+        if started.elapsed() > LEFTOVER_LIMIT {
+            return Some(leftover);
         }
         sleep(POLL).await;
     }

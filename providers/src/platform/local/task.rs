@@ -131,6 +131,13 @@ pub(super) async fn run(
         replace(home, task)?;
         return Ok(String::new());
     }
+    if let Some(process) = server::occupant(home).await {
+        return Err(PlatformError::InUse {
+            node: home.node.clone(),
+            task: task.name.clone(),
+            pid: process.pid,
+        });
+    }
     prepare(home, task, secrets)?;
     let mut printed = String::new();
     for program in programs {
@@ -144,13 +151,6 @@ pub(super) async fn run(
 }
 
 fn prepare(home: &Home, task: &TaskSpec, secrets: &Secrets) -> Result<(), PlatformError> {
-    if let Some(process) = server::leader(home) {
-        return Err(PlatformError::InUse {
-            node: home.node.clone(),
-            task: task.name.clone(),
-            pid: process.pid,
-        });
-    }
     if let Some(product) = &task.product {
         remove_whatever(&home.path.join(TaskSpec::partial(product)))?;
     }
