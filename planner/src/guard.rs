@@ -37,8 +37,7 @@ pub enum Refusal {
 pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
     match &step.action {
         Action::Primary { server, .. } => no_other_primary(state, &server.node),
-        Action::ReplicationUser { server, .. } => serving(state, &server.node),
-        Action::Slot { server, .. } => serving(state, &server.node),
+        Action::ReplicationUser { server, .. } | Action::Slot { server, .. } => serving(state, &server.node),
         Action::Basebackup { node, .. } => {
             let slot = node_of(state, node).and_then(|node| node.slot.as_ref());
             let slot = slot.ok_or_else(|| Refusal::NoSlot(node.clone()))?;

@@ -356,7 +356,7 @@ impl World {
         home.listen = Some(instance.listen);
         write_files(home, instance);
         let upstream = upstream.map(|upstream| upstream.node.to_string());
-        let server = home.server.get_or_insert_with(|| Running {
+        let server = home.server.get_or_insert(Running {
             generation,
             upstream,
             frozen: false,
@@ -390,8 +390,8 @@ impl World {
     /// At no time do two servers of a cluster write.
     fn one_writer(&self) {
         let mut writers = BTreeSet::new();
-        let writes = |home: &Home| home.server.as_ref().is_some_and(|server| server.upstream.is_none());
-        for (address, _) in self.homes.iter().filter(|(_, home)| writes(home)) {
+        let takes_writes = |home: &Home| home.server.as_ref().is_some_and(|server| server.upstream.is_none());
+        for (address, _) in self.homes.iter().filter(|(_, home)| takes_writes(home)) {
             assert!(
                 writers.insert(&address.cluster),
                 "{address} is a second writer of its cluster"

@@ -94,7 +94,7 @@ impl Look<'_> {
         let mut facts = inventory(&home);
         match home.process {
             ProcessFacts::Running { .. } | ProcessFacts::Frozen { .. } | ProcessFacts::Foreign { .. } => {
-                facts.server = Some(self.server(node, home.listen, deadline).await)
+                facts.server = Some(self.server(node, home.listen, deadline).await);
             }
             ProcessFacts::Down => match self.control(node, &facts.generations, deadline).await {
                 Ok(control) => facts.control = control,

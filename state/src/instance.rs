@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::address::EndpointAddress;
+use crate::digest::sha256;
 use crate::object::{EngineKind, Listen};
 use crate::sensitive::SecretName;
 
@@ -82,11 +82,7 @@ impl FileText {
     /// Returns a digest of the text, secrets by name: it tells two texts apart without telling a secret.
     pub fn digest(&self) -> String {
         let parts = serde_json::to_vec(self).expect("parts of a file are plain data");
-        Sha256::digest(parts)
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        sha256(parts)
     }
 
     /// Returns the names of the secrets that the file holds.

@@ -14,6 +14,7 @@ pub mod backend;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod delta;
+pub mod digest;
 mod format;
 pub mod instance;
 pub mod journal;

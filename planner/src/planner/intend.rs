@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
 use simdb_state::address::{EndpointAddress, NodeAddress, UserAddress};
+use simdb_state::digest::sha256;
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::{
     Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, Listen, Network, Node, Origin, Power, Role,
@@ -446,21 +446,15 @@ fn endpoint(cluster: &ClusterName, target: EndpointTarget, intended: &Intended) 
 
 /// Returns a short digest of who is in a cluster, where, and what they are to each other.
 fn topology(cluster: &ClusterName, intended: &Intended) -> String {
-    let mut hash = Sha256::new();
+    let mut text = String::new();
     for (address, IntendedNode { listen, role, data, .. }) in intended.nodes_of(cluster) {
         let follows = match role {
             Role::Primary { .. } => "",
             Role::Standby { follows } => &follows.to_string(),
         };
-        hash.update(format!(
-            "{} {listen} {role} {follows} {}\n",
-            address.node,
-            data.generation()
-        ));
+        let line = format!("{} {listen} {role} {follows} {}\n", address.node, data.generation());
+        text.push_str(&line);
     }
-    hash.finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    // Half of it is enough to tell topologies apart, and fits a line of a plan.
+    sha256(text)[..16].to_owned()
 }

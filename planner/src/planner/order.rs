@@ -97,7 +97,7 @@ impl Rules<'_> {
         let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
         let index = &self.index;
         match &draft.action {
-            Action::Network { .. } => Vec::new(),
+            Action::Network { .. } | Action::DropEndpoint { .. } => Vec::new(),
             Action::Primary { server, .. } => self.network_of(&server.node.cluster).into_iter().collect(),
             Action::ReplicationUser { server, .. } | Action::Slot { server, .. } => {
                 serves(&server.node).into_iter().collect()
@@ -149,7 +149,6 @@ impl Rules<'_> {
             Action::VerifySync { cluster, .. } => index.builds.get(cluster).cloned().unwrap_or_default(),
             Action::DropNode { node } => self.drop_node(node),
             Action::DropSlot { node, .. } => index.drop_node.get(node).copied().into_iter().collect(),
-            Action::DropEndpoint { .. } => Vec::new(),
             Action::DropUser { user } => self.node_drops(&user.cluster).collect(),
             Action::DropCluster { cluster } => index.drops.get(cluster).cloned().unwrap_or_default(),
             Action::DropNetwork { .. } => index.drop_clusters.clone(),

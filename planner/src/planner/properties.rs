@@ -56,7 +56,7 @@ fn with_primary(standbys: &[&str]) -> Desired {
     orders(&nodes)
 }
 
-fn pick<'a, T>(index: Index, from: &'a [T]) -> Option<&'a T> {
+fn pick<T>(index: Index, from: &[T]) -> Option<&T> {
     (!from.is_empty()).then(|| index.get(from))
 }
 

@@ -93,15 +93,17 @@ fn steps(plan: &Plan) -> String {
             step.impact
         )
     };
-    (0..).map(StepId).zip(&plan.steps).map(line).collect()
+    (0..)
+        .map(StepId)
+        .zip(&plan.steps)
+        .map(line)
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 pub(super) fn diagnostics(planned: &Planned) -> String {
-    planned
-        .diagnostics
-        .iter()
-        .map(|diagnostic| format!("{}: {}\n", diagnostic.summary, diagnostic.detail))
-        .collect()
+    let line = |diagnostic: &Diagnostic| format!("{}: {}\n", diagnostic.summary, diagnostic.detail);
+    planned.diagnostics.iter().map(line).collect::<Vec<_>>().concat()
 }
 
 /// Plans, expects those steps, runs them, and expects nothing to be left to do.
@@ -593,9 +595,8 @@ fn a_setting_that_was_changed_behind_our_back_is_put_back() {
     after(
         set("work_mem", "64kB"),
         &expect![[r#"
-        0 configure cluster.orders.node.a after [] downtime
-        1 verify-sync cluster.orders after [0] none
-    "#]],
+            0 configure cluster.orders.node.a after [] reload
+        "#]],
     );
     after(
         set("max_wal_senders", "5"),
@@ -679,11 +680,11 @@ fn parameters_are_changed_one_server_after_the_other() {
         &mut world,
         &desired,
         &expect![[r#"
-        0 configure cluster.orders.node.r[0] after [] restart
-        1 configure cluster.orders.node.r[1] after [0] restart
-        2 configure cluster.orders.node.a after [1] downtime
-        3 verify-sync cluster.orders after [2] none
-    "#]],
+            0 configure cluster.orders.node.a after [] downtime
+            1 configure cluster.orders.node.r[0] after [0] restart
+            2 configure cluster.orders.node.r[1] after [1] restart
+            3 verify-sync cluster.orders after [2] none
+        "#]],
     );
 }
 

@@ -219,7 +219,7 @@ async fn what_cannot_be_seen_is_unknown_and_the_rest_is_seen() {
         facts.server,
         Some(Observation::Unknown("did not answer within 2s".to_owned()))
     );
-    assert!(matches!(facts.process, ProcessFacts::Running { .. }));
+    assert!(matches!(facts.process, ProcessFacts::Frozen { .. }));
     assert!(!server(&observed, &cluster.primary).in_recovery);
 
     let mut secrets = cluster.secrets.clone();
@@ -319,7 +319,8 @@ async fn a_commit_that_waits_for_nobody_holds_up_the_proof_and_nothing_else() {
         .batch_execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         .await
         .unwrap();
-    cluster.run(cluster.configure(&cluster.primary, false)).await.unwrap();
+    primary.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    while shown(&cluster, "synchronous_standby_names").await != "nobody" {}
     cluster.run(cluster.replication_user()).await.unwrap();
     let error = cluster.fails(cluster.verify_sync()).await;
     assert_eq!(error, "commit a marker on cluster.orders.node.a: no answer within 3s");

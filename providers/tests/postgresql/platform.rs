@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use simdb_planner::observed::ProcessFacts;
 use simdb_providers::platform::Platform;
 use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
 use simdb_state::address::NodeAddress;

@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 use postgres_protocol::password::scram_sha_256;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use simdb_planner::observed::FileFacts;
 use simdb_state::address::NodeAddress;
+use simdb_state::digest::sha256;
 use simdb_state::instance::{FilePart, FileText};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 
@@ -49,10 +49,6 @@ struct Files {
 struct Written {
     text: String,
     bytes: String,
-}
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Says whose home a directory is.
@@ -249,7 +245,7 @@ impl Home {
     pub(super) fn files(&self) -> BTreeMap<String, FileFacts> {
         let record = self.read_record::<Files>(FILES).unwrap_or_default();
         let facts = |(name, written): (String, Written)| {
-            let holds = fs::read(self.path.join(&name)).is_ok_and(|bytes| digest(&bytes) == written.bytes);
+            let holds = fs::read(self.path.join(&name)).is_ok_and(|bytes| sha256(&bytes) == written.bytes);
             (
                 name,
                 FileFacts {
@@ -274,7 +270,7 @@ impl Home {
         }
         let text = self.render(name, text, secrets)?;
         files::ensure_private(&path, text.expose().as_bytes(), &self.user).at("write file", &path)?;
-        Ok(digest(text.expose().as_bytes()))
+        Ok(sha256(text.expose()))
     }
 
     fn render(&self, file: &str, text: &FileText, secrets: &Secrets) -> Result<Sensitive<String>, PlatformError> {
