@@ -1,0 +1,350 @@
+//! A cluster's whole life on real servers: made, proven, looked at, disturbed, mended, removed without a trace.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::chown;
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
+use simdb_tests::{TestEnvironment, files_below, processes_below, wait_until};
+
+/// A primary and two standbys, and a value that nobody may see.
+const ORDERS: &str = r#"network "lan" {}
+
+cluster "orders" {
+  network = network.lan
+  engine "postgresql" {
+    parameters = { work_mem = "8MB" }
+  }
+  node "a" {}
+  node "r" { count = 2 }
+  endpoint "rw" { target = "primary" }
+  endpoint "ro" { target = "standby" }
+}
+
+variable "token" {
+  default   = "hush-hush-4711"
+  sensitive = true
+}
+
+output "url" { value = cluster.orders.endpoint.rw.url }
+output "token" {
+  value     = var.token
+  sensitive = true
+}
+"#;
+
+const APPLY: [&str; 2] = ["apply", "-auto-approve"];
+const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-allow=data-loss"];
+
+fn created() -> TestEnvironment {
+    let environment = TestEnvironment::with_configuration(ORDERS);
+    environment.run(&APPLY).expect_code(0);
+    environment
+}
+
+fn assert_second_plan_is_empty(environment: &TestEnvironment) {
+    let plan = environment.run(&["plan", "-detailed-exitcode"]);
+    plan.expect_code(0);
+    assert!(plan.stdout.contains("No changes."), "{}", plan.stdout);
+}
+
+fn destroy(environment: &TestEnvironment) {
+    environment.run(&DESTROY).expect_code(0);
+    environment.assert_nothing_left();
+}
+
+fn ask(environment: &TestEnvironment, node: &str, query: &str) -> String {
+    let answer = environment.run(&["psql", node, "--", "-X", "-At", "-v", "ON_ERROR_STOP=1", "-c", query]);
+    answer.expect_code(0);
+    answer.stdout.trim().to_owned()
+}
+
+/// Returns the process that leads a node's server.
+fn server(environment: &TestEnvironment, node: &str) -> Pid {
+    let home = environment.data().join("orders").join(node);
+    let pid = fs::read_to_string(home.join("data-1/postmaster.pid")).unwrap();
+    Pid::from_raw(pid.lines().next().unwrap().parse().unwrap())
+}
+
+#[test]
+fn a_cluster_is_made_proven_and_removed_without_a_trace() {
+    let environment = created();
+    assert_second_plan_is_empty(&environment);
+    environment.run(&["status"]).expect_code(0);
+    ask(&environment, "orders", "CREATE TABLE t AS SELECT 42 AS n");
+    wait_until("the standby has the row", || {
+        let found = "SELECT count(*) FROM pg_class WHERE relname = 't'";
+        ask(&environment, "orders.r[1]", found) == "1"
+    });
+    assert_eq!(ask(&environment, "orders.r[1]", "SELECT n FROM t"), "42");
+    assert_eq!(ask(&environment, "orders", "SHOW work_mem"), "8MB");
+    destroy(&environment);
+}
+
+#[test]
+fn no_password_is_seen_anywhere_but_in_the_passfiles() {
+    let environment = TestEnvironment::with_configuration(ORDERS);
+    let mut command = environment.command(&["apply", "-auto-approve", "-json"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id();
+    let watcher = std::thread::spawn(move || {
+        let mut lines = BTreeSet::new();
+        while fs::metadata(format!("/proc/{pid}/stat")).is_ok() && !is_zombie(pid) {
+            lines.extend(command_lines());
+        }
+        lines
+    });
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let mut seen: Vec<String> = watcher.join().unwrap().into_iter().collect();
+    seen.push(String::from_utf8(output.stdout).unwrap());
+    seen.push(String::from_utf8(output.stderr).unwrap());
+    let commands: &[&[&str]] = &[
+        &["plan"],
+        &["plan", "-json"],
+        &["show"],
+        &["show", "-json"],
+        &["status", "-json"],
+        &["state", "list"],
+        &["state", "show", "cluster.orders.user.replicator"],
+        &["logs", "orders.a"],
+        &["output"],
+    ];
+    for command in commands {
+        let output = environment.run(command);
+        seen.extend([output.stdout, output.stderr]);
+    }
+    let passfile = fs::read_to_string(environment.data().join("orders/a/passfile")).unwrap();
+    let password = passfile.trim().rsplit(':').next().unwrap().to_owned();
+    assert_eq!(password.len(), 32);
+    for secret in [password.as_str(), "hush-hush-4711"] {
+        for text in &seen {
+            assert!(!text.contains(secret), "{secret} is seen in {text}");
+        }
+        let holds = |path: &std::path::Path| {
+            let bytes = fs::read(path).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).contains(secret)
+        };
+        for root in [environment.project(), environment.home(), environment.data()] {
+            let allowed = |path: &std::path::Path| path.ends_with("passfile") || path.ends_with("main.simdb.hcl");
+            let found: Vec<_> = files_below(&root)
+                .into_iter()
+                .filter(|path| holds(path) && !allowed(path))
+                .collect();
+            assert!(found.is_empty(), "{found:?}");
+        }
+    }
+    assert_eq!(
+        environment.run(&["output", "-raw", "token"]).stdout.trim(),
+        "hush-hush-4711"
+    );
+    destroy(&environment);
+}
+
+fn is_zombie(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+}
+
+/// What every process of the machine was started with.
+fn command_lines() -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).into_owned()).collect()
+}
+
+#[test]
+fn what_happens_behind_our_back_is_seen_and_mended() {
+    let environment = created();
+    let all = ["a", "r-0", "r-1"];
+    let cases: &[(&str, &dyn Fn(), &str)] = &[
+        ("a standby is killed", &|| killed(&environment, &["r-0"]), "start"),
+        ("the primary is killed", &|| killed(&environment, &["a"]), "start"),
+        ("everything is killed", &|| killed(&environment, &all), "start"),
+        (
+            "a standby is halted",
+            &|| kill(server(&environment, "r-1"), Signal::SIGSTOP).unwrap(),
+            "start",
+        ),
+        (
+            "a slot is dropped",
+            &|| {
+                killed(&environment, &["r-0"]);
+                wait_until("the slot is free", || {
+                    ask(
+                        &environment,
+                        "orders",
+                        "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'r_0' AND NOT active",
+                    ) == "1"
+                });
+                ask(&environment, "orders", "SELECT pg_drop_replication_slot('r_0')");
+            },
+            "slot",
+        ),
+        (
+            "a file is edited",
+            &|| {
+                fs::write(
+                    environment.data().join("orders/r-0/pg_hba.conf"),
+                    "local all all trust\n",
+                )
+                .unwrap()
+            },
+            "configure",
+        ),
+        (
+            "a setting is changed by ALTER SYSTEM",
+            &|| {
+                ask(&environment, "orders", "ALTER SYSTEM SET work_mem = '64kB'");
+                ask(&environment, "orders", "SELECT pg_reload_conf()");
+            },
+            "configure",
+        ),
+        (
+            "the replication user is gone",
+            &|| drop(ask(&environment, "orders", "DROP ROLE replicator")),
+            "replication-user",
+        ),
+        (
+            "the service file is gone",
+            &|| fs::remove_file(environment.project().join(".simdb/pg_service.conf")).unwrap(),
+            "endpoint",
+        ),
+        (
+            "a standby's data is gone",
+            &|| {
+                killed(&environment, &["r-1"]);
+                fs::remove_dir_all(environment.data().join("orders/r-1/data-1")).unwrap();
+            },
+            "basebackup",
+        ),
+    ];
+    for (what, happen, step) in cases {
+        happen();
+        let plan = environment.run(&["plan", "-detailed-exitcode"]);
+        assert_eq!(plan.code, Some(2), "{what}: {}{}", plan.stdout, plan.stderr);
+        assert!(plan.stdout.contains(step), "{what}: {}", plan.stdout);
+        let apply = environment.run(&APPLY);
+        assert_eq!(apply.code, Some(0), "{what}: {}{}", apply.stdout, apply.stderr);
+        assert_second_plan_is_empty(&environment);
+        environment.run(&["status"]).expect_code(0);
+    }
+    destroy(&environment);
+}
+
+fn killed(environment: &TestEnvironment, nodes: &[&str]) {
+    for node in nodes {
+        kill(server(environment, node), Signal::SIGKILL).unwrap();
+    }
+    // What the killed servers leave notices and goes by itself.
+    for node in nodes {
+        let home = environment.data().join("orders").join(node);
+        wait_until("the server and what it leaves are gone", || {
+            processes_below(&home).is_empty()
+        });
+    }
+}
+
+#[test]
+fn fifty_quiet_plans_are_empty_and_stop_and_start_come_back_in_sync() {
+    let environment = created();
+    for _ in 0..50 {
+        assert_second_plan_is_empty(&environment);
+    }
+    environment.run(&["stop", "orders", "-auto-approve"]).expect_code(0);
+    assert!(processes_below(&environment.data()).is_empty());
+    assert_second_plan_is_empty(&environment);
+    environment.run(&["start", "orders", "-auto-approve"]).expect_code(0);
+    environment.run(&["status"]).expect_code(0);
+    assert_second_plan_is_empty(&environment);
+    destroy(&environment);
+}
+
+#[test]
+fn simdb_killed_at_any_step_is_followed_by_an_apply_that_finishes() {
+    let environment = TestEnvironment::with_configuration(ORDERS);
+    let mut step = 0;
+    // The steps come from the plan itself: the run that is not cut off any more has none left.
+    while cut_off(&environment, &["apply", "-auto-approve", "-json"], step) {
+        environment.run(&APPLY).expect_code(0);
+        assert_second_plan_is_empty(&environment);
+        destroy(&environment);
+        step += 1;
+    }
+    assert!(step > 10, "{step}");
+    let mut step = 0;
+    while cut_off(
+        &environment,
+        &["destroy", "-auto-approve", "-allow=data-loss", "-json"],
+        step,
+    ) {
+        destroy(&environment);
+        environment.run(&APPLY).expect_code(0);
+        step += 1;
+    }
+    assert!(step > 5, "{step}");
+    environment.assert_nothing_left();
+}
+
+/// Runs simdb and kills it when the given number of steps has been started. Returns whether it was.
+fn cut_off(environment: &TestEnvironment, arguments: &[&str], step: usize) -> bool {
+    let mut command = environment.command(arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let started = lines
+        .map_while(Result::ok)
+        .filter(|line| line.contains("\"step_started\""));
+    let cut = started.into_iter().nth(step).is_some();
+    if cut {
+        child.kill().unwrap();
+    }
+    child.wait().unwrap();
+    cut
+}
+
+#[test]
+fn a_user_who_is_not_root_needs_nobody() {
+    if !geteuid().is_root() {
+        println!("skipped: every other test is run as this user already, who is not root");
+        return;
+    }
+    let environment = TestEnvironment::with_configuration(ORDERS);
+    let nobody = 65534;
+    let binary = environment.home().join("simdb");
+    fs::copy(environment.command(&[]).get_program(), &binary).unwrap();
+    for path in [
+        environment.project(),
+        environment.home(),
+        environment.project().join("main.simdb.hcl"),
+    ] {
+        chown(path, Some(nobody), Some(nobody)).unwrap();
+    }
+    // Data beside the configuration, where a user's own data goes.
+    let ports = environment.ports();
+    let provider = format!(
+        "provider \"local\" {{ port_range = \"{}-{}\" }}\n",
+        ports.start(),
+        ports.end()
+    );
+    environment.write("provider.simdb.hcl", &provider);
+    let run = |arguments: &[&str]| {
+        let as_root = environment.command(arguments);
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+            .arg(&binary)
+            .args(arguments);
+        command.current_dir(environment.project()).env_clear();
+        command.envs(as_root.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}");
+        text
+    };
+    run(&APPLY);
+    assert!(run(&["plan"]).contains("No changes."));
+    run(&DESTROY);
+    assert!(processes_below(&environment.project()).is_empty());
+}
