@@ -1,5 +1,7 @@
 //! A cluster's whole life on real servers: made, proven, looked at, disturbed, mended, removed without a trace.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -190,7 +192,7 @@ fn what_happens_behind_our_back_is_seen_and_mended() {
                     environment.data().join("orders/r-0/pg_hba.conf"),
                     "local all all trust\n",
                 )
-                .unwrap()
+                .unwrap();
             },
             "configure",
         ),

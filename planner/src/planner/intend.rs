@@ -18,6 +18,7 @@ use super::{Inputs, Proposal, versions};
 use crate::desired::{ClusterSpec, NodeSpec};
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::instance::{NodeContext, REPLICATION_USER, Upstream, user};
+use crate::engine::postgresql::settings;
 use crate::observed::{NodeFacts, Observation};
 
 /// What every object should be.
@@ -203,6 +204,9 @@ impl Draft<'_> {
                 Err(diagnostic) => diagnostics.push(diagnostic),
             }
         }
+        if let Ok(version) = version {
+            diagnostics.extend(self.parameters(version));
+        }
         if let (Ok(version), Ok(election)) = (version, election) {
             for (address, spec, listen) in nodes.into_values() {
                 let node = self.node(&address, spec, listen, &election);
@@ -214,6 +218,26 @@ impl Draft<'_> {
             self.finish(version, election, intended);
         }
         diagnostics
+    }
+
+    /// Checks the declared parameters against those that the version has; one that several nodes share is told once.
+    fn parameters(&self, version: u16) -> Vec<Diagnostic> {
+        let mut problems = BTreeMap::new();
+        for node in self.spec.nodes.values() {
+            for (name, value) in &node.parameters {
+                let Err(problem) = settings::check(version, name, value) else {
+                    continue;
+                };
+                let hint = problem.hint().map(|hint| format!(" {hint}")).unwrap_or_default();
+                let detail = format!("The {problem}.{hint}");
+                let span = node.parameter_spans.get(name).unwrap_or(&node.span).clone();
+                problems.insert(
+                    (span.clone(), name),
+                    Diagnostic::error("Parameter is not accepted", detail).at(span),
+                );
+            }
+        }
+        problems.into_values().collect()
     }
 
     fn address(&self, node: &NodeName) -> NodeAddress {
