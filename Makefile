@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # cargo-nextest bounds how many real servers run at once; without it the same tests run under cargo test.
 NEXTEST := $(shell PATH="$(PATH)" cargo nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: demo test lint fmt clean setup
+.PHONY: demo test bench lint fmt clean setup
 
 demo: setup  ## A primary and two standbys: made, written, read, removed.
 	cargo build --locked -p simdb
@@ -21,6 +21,10 @@ ifeq ($(NEXTEST),yes)
 else
 	RUST_TEST_THREADS=2 cargo test --locked --workspace --all-features
 endif
+
+bench: setup  ## What simdb takes, against the same work typed by hand.
+	cargo build --release --locked -p simdb
+	PATH="$(TARGET)/release:$$PATH" tests/support/bench.sh
 
 lint: setup  ## Format, lints, and what is in the tree twice.
 	cargo fmt --all --check
