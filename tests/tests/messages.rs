@@ -55,6 +55,7 @@ fn without_machine(text: &str) -> String {
         ("locked by ", " for"),
         ("Who:       ", " ("),
         ("Since:     ", "\n"),
+        ("Version:   ", "\n"),
         ("Found: ", ". Looked"),
         ("+ version     = ", "\n"),
         ("- version     = ", " "),
@@ -662,7 +663,7 @@ fn whoever_finds_the_state_locked_learns_by_whom() {
             │   Path:      [PROJECT]/.simdb/state.db
             │   Operation: apply
             │   Who:       […] (process […])
-            │   Version:   0.1.0
+            │   Version:   […]
             │   Since:     […]
             │
             │ Wait with -lock-timeout=[TIME]. A simdb that was killed is found out and its lock taken over. Only if you know that nothing works on it any more: simdb force-unlock [ID]
