@@ -164,12 +164,13 @@ impl LocalPlatform {
         let mut problems = Vec::new();
         let nearest = existing.first().map_or(Path::new("/"), PathBuf::as_path);
         if !nearest.is_dir() {
-            problems.push(format!(
+            return vec![format!(
                 "{} is not a directory, and data should be kept in {}. Set data_root to another place.",
                 nearest.display(),
                 root.display()
-            ));
-        } else if let Err(error) = access(nearest, AccessFlags::W_OK | AccessFlags::X_OK) {
+            )];
+        }
+        if let Err(error) = access(nearest, AccessFlags::W_OK | AccessFlags::X_OK) {
             problems.push(format!(
                 "Nothing can be written to {} ({error}), and data should be kept in {}. Change its permissions, or set \
                  data_root to another place.",

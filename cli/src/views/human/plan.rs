@@ -9,7 +9,7 @@ use simdb_planner::plan::{ChangeAction, Impact};
 use super::style::{BOLD, CHANGED, DIM, GOOD, of_impact, paint, symbol};
 use super::table::{Cell, Table};
 use super::text::wrap;
-use crate::views::doc::{InterruptedDoc, Operation, PlanDoc, StepDoc};
+use crate::views::doc::{DiagnosticDoc, InterruptedDoc, Operation, PlanDoc, StepDoc};
 
 /// Renders a plan.
 pub fn render(plan: &PlanDoc, width: usize) -> String {
@@ -18,13 +18,14 @@ pub fn render(plan: &PlanDoc, width: usize) -> String {
         text += &paragraph("Interrupted: ", &sentence(interrupted), width);
         text.push('\n');
     }
-    if plan.is_empty() {
-        text += &nothing(plan.operation);
-    } else {
+    if !plan.is_empty() {
         text += &legend(plan);
         text += &changes(plan, width);
         text += &steps(&plan.steps, width);
         text += &summary(plan);
+    } else if !plan.diagnostics.iter().any(DiagnosticDoc::is_error) {
+        // A plan that could not be made says nothing about what runs.
+        text += &nothing(plan.operation);
     }
     for note in &plan.notes {
         text.push('\n');

@@ -329,6 +329,8 @@ fn subdirectories(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match files::optional(fs::read_dir(directory)) {
         Ok(Some(entries)) => entries,
         Ok(None) => return Ok(Vec::new()),
+        // What keeps homes from being made there is a problem of the platform, and told as one.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let directories = entries
