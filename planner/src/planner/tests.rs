@@ -712,8 +712,12 @@ fn parameters_that_the_version_does_not_take_are_refused_once_each() {
         node.parameters.insert("work_men".to_owned(), "8MB".to_owned());
         node.parameters.insert("max_connections".to_owned(), "many".to_owned());
     }
-    refuses(&World::default(), &desired, &expect![[r#"
+    refuses(
+        &World::default(),
+        &desired,
+        &expect![[r#"
         Parameter is not accepted: The parameter "max_connections" must be a whole number from 1 to 262143, not "many".
         Parameter is not accepted: The parameter "work_men" is none of PostgreSQL 15. Did you mean "work_mem"?
-    "#]]);
+    "#]],
+    );
 }
