@@ -87,15 +87,19 @@ pub(super) fn append(path: &Path, owner: &RunAs) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a directory unless it is there; an existing one is left as it is.
+/// Makes a directory unless it is there; an existing one is left as it is. A crash leaves none or one that has its mode
+/// and its owner.
 pub(super) fn ensure_directory(path: &Path, mode: u32, owner: Option<&RunAs>) -> io::Result<()> {
-    match DirBuilder::new().mode(mode).create(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        Err(error) => return Err(error),
+    if path.is_dir() {
+        return Ok(());
     }
-    fs::set_permissions(path, Permissions::from_mode(mode))?;
-    owner.map_or(Ok(()), |owner| owner.own(path))?;
+    let temporary = temporary(path);
+    // Left by a crash, and empty: nothing is put into a directory before it has its name.
+    optional(fs::remove_dir(&temporary))?;
+    DirBuilder::new().mode(mode).create(&temporary)?;
+    fs::set_permissions(&temporary, Permissions::from_mode(mode))?;
+    owner.map_or(Ok(()), |owner| owner.own(&temporary))?;
+    fs::rename(&temporary, path)?;
     sync_parent(path)
 }
 
