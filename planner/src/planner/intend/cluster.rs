@@ -1,0 +1,169 @@
+//! One cluster, from declaration to intention.
+
+use std::collections::BTreeMap;
+
+use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::digest::sha256;
+use simdb_state::name::{ClusterName, NodeName};
+use simdb_state::object::{Cluster, Election, Endpoint, EndpointTarget, Role, State, User};
+
+use super::{Intended, IntendedCluster, IntendedNode};
+use crate::desired::ClusterSpec;
+use crate::diagnostic::Diagnostic;
+use crate::engine::postgresql::instance::{REPLICATION_USER, user};
+use crate::engine::postgresql::settings;
+use crate::planner::ports::Ports;
+use crate::planner::{Inputs, versions};
+
+/// One cluster on its way from declaration to intention.
+pub(super) struct Draft<'a> {
+    pub(super) inputs: Inputs<'a>,
+    pub(super) before: &'a State,
+    pub(super) name: &'a ClusterName,
+    pub(super) spec: &'a ClusterSpec,
+}
+
+impl Draft<'_> {
+    pub(super) fn cluster(&self, ports: &mut Ports<'_>, intended: &mut Intended) -> Vec<Diagnostic> {
+        let mut diagnostics = Vec::new();
+        let mut keep = |result: Result<(), Diagnostic>| diagnostics.extend(result.err());
+        let version = versions::choose(self.name, self.spec, self.before, &self.inputs.observed.platform);
+        let election = self.election();
+        keep(self.same_network());
+        keep(version.as_ref().map(|_| ()).map_err(Clone::clone));
+        keep(election.as_ref().map(|_| ()).map_err(Clone::clone));
+        let mut nodes = BTreeMap::new();
+        for (node, spec) in &self.spec.nodes {
+            let address = self.address(node);
+            match ports.listen(&address, spec, self.before) {
+                Ok(listen) => drop(nodes.insert(node.clone(), (address, spec, listen))),
+                Err(diagnostic) => diagnostics.push(diagnostic),
+            }
+        }
+        if let Ok(version) = version {
+            diagnostics.extend(self.parameters(version));
+        }
+        if let (Ok(version), Ok(election)) = (version, election) {
+            for (address, spec, listen) in nodes.into_values() {
+                let node = self.node(&address, spec, listen, &election);
+                match node {
+                    Ok(node) => drop(intended.nodes.insert(address, node)),
+                    Err(diagnostic) => diagnostics.push(diagnostic),
+                }
+            }
+            self.finish(version, election, intended);
+        }
+        diagnostics
+    }
+
+    /// Checks the declared parameters against those that the version has; one that several nodes share is told once.
+    fn parameters(&self, version: u16) -> Vec<Diagnostic> {
+        let mut problems = BTreeMap::new();
+        for node in self.spec.nodes.values() {
+            for (name, value) in &node.parameters {
+                let Err(problem) = settings::check(version, name, value) else {
+                    continue;
+                };
+                let hint = problem.hint().map(|hint| format!(" {hint}")).unwrap_or_default();
+                let detail = format!("The {problem}.{hint}");
+                let span = node.parameter_spans.get(name).unwrap_or(&node.span).clone();
+                problems.insert(
+                    (span.clone(), name),
+                    Diagnostic::error("Parameter is not accepted", detail).at(span),
+                );
+            }
+        }
+        problems.into_values().collect()
+    }
+
+    pub(super) fn address(&self, node: &NodeName) -> NodeAddress {
+        NodeAddress {
+            cluster: self.name.clone(),
+            node: node.clone(),
+        }
+    }
+
+    fn same_network(&self) -> Result<(), Diagnostic> {
+        match self.before.clusters.get(self.name) {
+            Some(cluster) if cluster.network != self.spec.network => Err(Diagnostic::error(
+                "Network cannot be changed",
+                format!(
+                    "Cluster {} is in network.{}. Moving it to another network is not supported by this version; set \
+                     network = network.{}.",
+                    self.name, cluster.network, cluster.network
+                ),
+            )
+            .at(self.spec.spans.cluster.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&self, version: u16, election: Election, intended: &mut Intended) {
+        // Also where nobody streams yet: adding a standby then changes nothing but its own.
+        let attributes = User {
+            login: true,
+            replication: true,
+            password_version: 1,
+        };
+        intended.users.insert(user(self.name, REPLICATION_USER), attributes);
+        for (name, spec) in &self.spec.endpoints {
+            let endpoint = endpoint(self.name, spec.target, intended);
+            let address = EndpointAddress {
+                cluster: self.name.clone(),
+                endpoint: name.clone(),
+            };
+            intended.endpoints.insert(address, endpoint);
+        }
+        let topology = topology(self.name, intended);
+        let verified = self
+            .before
+            .clusters
+            .get(self.name)
+            .and_then(|cluster| cluster.verified.clone());
+        let cluster = Cluster {
+            network: self.spec.network.clone(),
+            engine: self.spec.engine,
+            version,
+            replication: self.spec.replication,
+            synchronous_standby_names: String::new(),
+            verified,
+            prevent_destroy: self.spec.prevent_destroy,
+        };
+        intended.clusters.insert(
+            self.name.clone(),
+            IntendedCluster {
+                cluster,
+                election,
+                topology,
+            },
+        );
+    }
+}
+
+/// An endpoint leads to the nodes of its role, then to the others, so that it stays of use when roles change before the
+/// next apply: clients skip those that do not fit.
+fn endpoint(cluster: &ClusterName, target: EndpointTarget, intended: &Intended) -> Endpoint {
+    let fits = |node: &IntendedNode| matches!(node.role, Role::Primary { .. }) == (target == EndpointTarget::Primary);
+    let (mut first, rest): (Vec<_>, Vec<_>) = intended.nodes_of(cluster).partition(|(_, node)| fits(node));
+    first.extend(rest);
+    Endpoint {
+        target,
+        nodes: first.iter().map(|(address, _)| address.node.clone()).collect(),
+        hosts: first.iter().map(|(_, node)| node.listen).collect(),
+    }
+}
+
+/// Returns a short digest of who is in a cluster, where, and what they are to each other.
+fn topology(cluster: &ClusterName, intended: &Intended) -> String {
+    let mut text = String::new();
+    for (address, IntendedNode { listen, role, data, .. }) in intended.nodes_of(cluster) {
+        let follows = match role {
+            Role::Primary { .. } => "",
+            Role::Standby { follows } => &follows.to_string(),
+        };
+        let line = format!("{} {listen} {role} {follows} {}\n", address.node, data.generation());
+        text.push_str(&line);
+    }
+    // Half of it is enough to tell topologies apart, and fits a line of a plan.
+    sha256(text)[..16].to_owned()
+}

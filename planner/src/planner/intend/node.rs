@@ -1,0 +1,127 @@
+//! One node: where it listens, what it holds, what it is, whether it runs.
+
+use simdb_state::address::NodeAddress;
+use simdb_state::object::{Election, Listen, Node, Origin, Power, Role, Slot};
+
+use super::cluster::Draft;
+use super::{DataGoal, IntendedNode};
+use crate::desired::NodeSpec;
+use crate::diagnostic::Diagnostic;
+use crate::observed::{NodeFacts, Observation};
+use crate::planner::Proposal;
+use crate::planner::before::{self, next_generation, unrecorded_generation};
+use crate::planner::contradiction::contradiction;
+
+impl Draft<'_> {
+    pub(super) fn node(
+        &self,
+        address: &NodeAddress,
+        spec: &NodeSpec,
+        listen: Listen,
+        election: &Election,
+    ) -> Result<IntendedNode, Diagnostic> {
+        self.same_port(address, spec, listen)?;
+        let old = self.before.nodes.get(address);
+        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
+        if let Some(diagnostic) = old
+            .zip(facts)
+            .and_then(|(old, facts)| contradiction(address, old, facts))
+        {
+            return Err(diagnostic.at(spec.span.clone()));
+        }
+        let leads = address.node == election.primary;
+        let role = if leads {
+            Role::Primary { term: election.term }
+        } else {
+            Role::Standby {
+                follows: election.primary.clone(),
+            }
+        };
+        let slot = (!leads).then(|| Slot {
+            upstream: election.primary.clone(),
+            name: address.node.identifier(),
+        });
+        let recorded = old.and_then(|node| node.data.clone());
+        let data = match recorded {
+            Some(data) => DataGoal::Keep(data),
+            None if leads => self.new_data(address)?,
+            None => self.clone_of(address, election),
+        };
+        Ok(IntendedNode {
+            listen,
+            parameters: spec.parameters.clone(),
+            data,
+            role,
+            slot,
+            power: self.power(address, old),
+        })
+    }
+
+    /// A node runs unless it was stopped on request; a request of now counts more than one of the past.
+    fn power(&self, address: &NodeAddress, old: Option<&Node>) -> Power {
+        match self.inputs.proposal {
+            Some(Proposal::Power { nodes, power }) if nodes.contains(address) => *power,
+            _ if old.is_some_and(|old| old.held) => Power::Stopped,
+            _ => Power::Running,
+        }
+    }
+
+    fn same_port(&self, address: &NodeAddress, spec: &NodeSpec, listen: Listen) -> Result<(), Diagnostic> {
+        let serving = self.before.nodes.get(address).filter(|node| node.role.is_some());
+        match serving.and_then(|node| node.listen) {
+            Some(has) if has != listen => Err(Diagnostic::error(
+                "Port cannot be changed",
+                format!(
+                    "{address} listens on port {}. Changing the port of a node that is there is not supported by this \
+                     version; set port = {}.",
+                    has.port, has.port
+                ),
+            )
+            .at(spec.port_span.clone().unwrap_or_else(|| spec.span.clone()))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Data is made empty only for a cluster that nobody has recorded: empty data for one that was there would be the
+    /// loss of everything in it.
+    fn new_data(&self, address: &NodeAddress) -> Result<DataGoal, Diagnostic> {
+        if self.before.clusters.contains_key(self.name) {
+            let detail = format!(
+                "{address} leads the cluster, and its data directory is gone. simdb makes no empty one in its place. \
+                 Put the directory back, or destroy the cluster and create it anew."
+            );
+            return Err(Diagnostic::error("Primary has lost its data", detail).at(self.spec.spans.cluster.clone()));
+        }
+        let generation = unrecorded_generation(self.inputs.observed, address, |_| true).unwrap_or(1);
+        Ok(DataGoal::Make {
+            generation,
+            origin: Origin::Initialized,
+        })
+    }
+
+    /// A complete copy that nobody recorded is taken over where it is this cluster's data and its slot kept the log
+    /// since; else a new one is made.
+    fn clone_of(&self, address: &NodeAddress, election: &Election) -> DataGoal {
+        let observed = self.inputs.observed;
+        let primary = self.address(&election.primary);
+        let identifier = self
+            .before
+            .nodes
+            .get(&primary)
+            .and_then(|node| Some(node.data.as_ref()?.system_identifier));
+        let has_slot = self.before.nodes.get(address).is_some_and(|node| node.slot.is_some());
+        let same = |facts: &NodeFacts| {
+            let control = facts.control.as_ref().map(|control| control.system_identifier);
+            let served = before::server(observed, address).map(|server| server.system_identifier);
+            has_slot && identifier.is_some() && control.or(served) == identifier
+        };
+        let generation =
+            unrecorded_generation(observed, address, same).unwrap_or_else(|| next_generation(observed, address));
+        DataGoal::Make {
+            generation,
+            origin: Origin::Cloned {
+                from: election.primary.clone(),
+            },
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What becomes of a cluster as a whole: it is proven, or forgotten.
+
+use std::collections::BTreeMap;
+
+use simdb_state::address::Address;
+use simdb_state::delta::Edit;
+use simdb_state::name::ClusterName;
+use simdb_state::object::{Cluster, Power, Role};
+
+use super::{Draft, Lowering, server};
+use crate::plan::{Action, Server};
+use crate::planner::intend::IntendedCluster;
+
+impl Lowering<'_> {
+    /// A cluster is proven anew whenever its topology is another, or a step cleared the last proof.
+    pub(super) fn cluster(&mut self, name: &ClusterName, new: Option<&IntendedCluster>, cleared: bool) {
+        let address = Address::Cluster(name.clone());
+        let Some(IntendedCluster {
+            cluster,
+            election,
+            topology,
+        }) = new
+        else {
+            let delta = vec![Edit::Drop(address.clone())];
+            let action = Action::DropCluster { cluster: name.clone() };
+            return self.push(Draft::new(
+                address,
+                action,
+                "the configuration no longer declares it",
+                delta,
+            ));
+        };
+        let recorded = self.before.clusters.get(name);
+        let proven = cluster
+            .verified
+            .as_ref()
+            .is_some_and(|verified| verified.topology == *topology && verified.term == election.term);
+        let differs = recorded.is_some_and(|recorded| recorded != cluster);
+        let due = cleared || !proven || differs;
+        let Some(primary) = self.primary_server(name).filter(|_| due) else {
+            return;
+        };
+        let unproven = Cluster {
+            verified: None,
+            ..cluster.clone()
+        };
+        let proof = Edit::Verified {
+            cluster: name.clone(),
+            topology: topology.clone(),
+            term: election.term,
+        };
+        let delta = if differs {
+            vec![Edit::Cluster(name.clone(), unproven), proof]
+        } else {
+            vec![proof]
+        };
+        let standbys: BTreeMap<String, Server> = self
+            .intended
+            .nodes_of(name)
+            .filter(|(_, node)| matches!(node.role, Role::Standby { .. }) && node.power == Power::Running)
+            .map(|(address, node)| (address.node.identifier(), server(address, node)))
+            .collect();
+        let reason = match standbys.len() {
+            0 => "the primary must take writes before it is called ready".to_owned(),
+            _ => "every standby must be seen to replay what the primary commits".to_owned(),
+        };
+        let action = Action::VerifySync {
+            cluster: name.clone(),
+            primary,
+            standbys,
+        };
+        self.push(Draft::new(address, action, reason, delta));
+    }
+}

@@ -1,0 +1,44 @@
+//! What an interrupted run left behind, and neither the record nor the configuration knows.
+
+use simdb_state::delta::Edit;
+
+use super::{Draft, Lowering};
+use crate::plan::{Action, Impact};
+
+const ORPHAN: &str = "an interrupted run left it, and the configuration does not declare it";
+
+impl Lowering<'_> {
+    /// Homes that neither the record nor the configuration knows: a run was killed before it could record them.
+    pub(super) fn orphans(&mut self) {
+        for (address, observation) in &self.observed.nodes {
+            let known = self.before.nodes.contains_key(address) || self.intended.nodes.contains_key(address);
+            let Some(facts) = observation.seen().filter(|_| !known) else {
+                continue;
+            };
+            let impact = if facts.generations.is_empty() {
+                Impact::None
+            } else {
+                Impact::DataLoss
+            };
+            let action = Action::DropNode { node: address.clone() };
+            let delta = vec![Edit::Drop(address.clone().into())];
+            self.push(Draft::new(address.clone(), action, ORPHAN, delta).costing(impact));
+        }
+    }
+
+    /// Entries that neither the record nor the configuration knows.
+    pub(super) fn orphaned_entries(&mut self) {
+        for (address, observation) in &self.observed.endpoints {
+            let known = self.before.endpoints.contains_key(address) || self.intended.endpoints.contains_key(address);
+            let Some(entry) = observation.seen().filter(|_| !known) else {
+                continue;
+            };
+            let action = Action::DropEndpoint {
+                endpoint: address.clone(),
+                name: entry.name.clone(),
+            };
+            let delta = vec![Edit::Drop(address.clone().into())];
+            self.push(Draft::new(address.clone(), action, ORPHAN, delta));
+        }
+    }
+}

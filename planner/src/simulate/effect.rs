@@ -1,0 +1,220 @@
+//! What steps do to the world.
+
+use std::collections::BTreeMap;
+
+use simdb_state::address::NodeAddress;
+use simdb_state::delta::Outputs;
+use simdb_state::instance::{FilePart, FileText, InstanceSpec, TaskSpec};
+use simdb_state::lsn::{Lsn, SystemIdentifier};
+
+use super::{Home, Running, World};
+use crate::observed::{FileFacts, UserFacts};
+use crate::plan::{Action, Server, Step};
+
+impl World {
+    pub(super) fn begin(&mut self, step: &Step) {
+        match &step.action {
+            Action::Primary { server, .. } => self.home(&server.node).partial = true,
+            Action::Basebackup { node, .. } => self.home(node).partial = true,
+            _ => {}
+        }
+    }
+
+    fn home(&mut self, node: &NodeAddress) -> &mut Home {
+        self.homes.entry(node.clone()).or_default()
+    }
+
+    /// Lets a step happen, and returns what it found out. The record is not touched.
+    pub fn effect(&mut self, step: &Step) -> Result<Outputs, String> {
+        match &step.action {
+            Action::Network { .. }
+            | Action::DropNetwork { .. }
+            | Action::DropUser { .. }
+            | Action::DropCluster { .. } => {}
+            Action::Primary {
+                initdb,
+                instance,
+                server,
+            } => return Ok(self.primary(initdb, instance, server)),
+            Action::ReplicationUser {
+                user,
+                attributes,
+                server,
+                ..
+            } => {
+                let facts = UserFacts {
+                    login: attributes.login,
+                    replication: attributes.replication,
+                };
+                self.serving(server).users.insert(user.user.to_string(), facts);
+            }
+            Action::Slot { slot, server, .. } => {
+                let home = self.serving(server);
+                home.lost.remove(&slot.name);
+                home.slots.insert(slot.name.clone());
+            }
+            Action::Basebackup { node, task, .. } => return Ok(self.basebackup(node, task)),
+            Action::Standby {
+                instance,
+                server,
+                upstream,
+                application_name,
+            } => {
+                if !self.serving(upstream).slots.contains(application_name) {
+                    return Err(format!("{} does not stream: its slot is gone", server.node));
+                }
+                self.ensure(&server.node, instance, Some(&upstream.node));
+            }
+            Action::Start {
+                instance,
+                server,
+                in_recovery,
+            } => {
+                let follows = self.follows(&server.node).filter(|_| *in_recovery);
+                self.ensure(&server.node, instance, follows.as_ref());
+            }
+            Action::Stop { node } => self.home(node).server = None,
+            Action::Configure { instance, server, .. } => {
+                let home = self.serving(server);
+                write_files(home, instance);
+                home.configured = read_settings(instance);
+            }
+            Action::VerifySync { primary, standbys, .. } => return self.verify(primary, standbys),
+            Action::Endpoint { entry, .. } => drop(self.entries.insert(entry.endpoint.clone(), entry.clone())),
+            Action::DropNode { node } => drop(self.homes.remove(node)),
+            Action::DropSlot { slot, server, .. } => drop(self.serving(server).slots.remove(&slot.name)),
+            Action::DropEndpoint { endpoint, .. } => drop(self.entries.remove(endpoint)),
+        }
+        Ok(Outputs::default())
+    }
+
+    fn serving(&mut self, server: &Server) -> &mut Home {
+        let home = self.homes.get_mut(&server.node).filter(|home| home.server.is_some());
+        home.unwrap_or_else(|| panic!("{} does not serve", server.node))
+    }
+
+    fn follows(&self, node: &NodeAddress) -> Option<NodeAddress> {
+        let slot = self.state.nodes.get(node)?.slot.as_ref()?;
+        Some(NodeAddress {
+            cluster: node.cluster.clone(),
+            node: slot.upstream.clone(),
+        })
+    }
+
+    fn primary(&mut self, initdb: &TaskSpec, instance: &InstanceSpec, server: &Server) -> Outputs {
+        let generation = generation_of(initdb.product.as_deref());
+        self.made += 1;
+        let made = SystemIdentifier(self.made);
+        let home = self.home(&server.node);
+        home.partial = false;
+        let system_identifier = Some(*home.data.entry(generation).or_insert(made));
+        self.ensure(&server.node, instance, None);
+        Outputs {
+            system_identifier,
+            marker: None,
+        }
+    }
+
+    fn basebackup(&mut self, node: &NodeAddress, task: &TaskSpec) -> Outputs {
+        let upstream = self.follows(node).expect("a node that is cloned has a slot");
+        let source = self
+            .homes
+            .get(&upstream)
+            .and_then(|home| Some(home.data[&home.server.as_ref()?.generation]));
+        let source = source.unwrap_or_else(|| panic!("{node} is cloned from {upstream}, which does not serve"));
+        let generation = generation_of(task.product.as_deref());
+        let home = self.home(node);
+        assert!(
+            home.server.is_none() || home.data.contains_key(&generation),
+            "{node} is cloned while it runs"
+        );
+        home.partial = false;
+        home.data
+            .retain(|old, _| !task.replaces.contains(&format!("data-{old}")));
+        Outputs {
+            system_identifier: Some(*home.data.entry(generation).or_insert(source)),
+            marker: None,
+        }
+    }
+
+    fn ensure(&mut self, node: &NodeAddress, instance: &InstanceSpec, upstream: Option<&NodeAddress>) {
+        let generation = generation_of(Some(&instance.data));
+        let home = self.home(node);
+        assert!(home.data.contains_key(&generation), "{node} is started without data");
+        home.listen = Some(instance.listen);
+        write_files(home, instance);
+        let upstream = upstream.map(|upstream| upstream.node.to_string());
+        let server = home.server.get_or_insert(Running {
+            generation,
+            upstream,
+            frozen: false,
+        });
+        server.frozen = false;
+        home.configured = read_settings(instance);
+    }
+
+    fn verify(&mut self, primary: &Server, standbys: &BTreeMap<String, Server>) -> Result<Outputs, String> {
+        let data = |home: &Home| home.server.as_ref().map(|server| home.data[&server.generation]);
+        let source = self.serving(primary);
+        let (identifier, slots) = (data(source), source.slots.clone());
+        for (name, standby) in standbys {
+            let home = self.serving(standby);
+            assert_eq!(
+                data(home),
+                identifier,
+                "{} has other data than its primary",
+                standby.node
+            );
+            if !slots.contains(name) {
+                return Err(format!("{} does not stream: its slot is gone", standby.node));
+            }
+        }
+        Ok(Outputs {
+            system_identifier: None,
+            marker: Some(Lsn(0x0300_0060)),
+        })
+    }
+}
+
+/// Notes what a platform notes of the files it writes.
+fn write_files(home: &mut Home, instance: &InstanceSpec) {
+    let facts = |text: &FileText| FileFacts {
+        digest: text.digest(),
+        edited: false,
+    };
+    home.files = instance
+        .files
+        .iter()
+        .map(|(path, text)| (path.clone(), facts(text)))
+        .collect();
+}
+
+/// Reads the settings that a server would take from its `postgresql.conf`.
+fn read_settings(instance: &InstanceSpec) -> BTreeMap<String, String> {
+    let parts = instance
+        .files
+        .get("postgresql.conf")
+        .into_iter()
+        .flat_map(|file| &file.0);
+    let text: String = parts
+        .filter_map(|part| {
+            if let FilePart::Text(text) = part {
+                Some(text.as_str())
+            } else {
+                None
+            }
+        })
+        .collect();
+    let unquoted = |value: &str| value.trim_matches('\'').replace("''", "'").replace("\\\\", "\\");
+    text.lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, value)| (name.to_owned(), unquoted(value)))
+        .collect()
+}
+
+fn generation_of(directory: Option<&str>) -> u32 {
+    let number = directory
+        .and_then(|directory| directory.strip_prefix("data-"))
+        .and_then(|number| number.parse().ok());
+    number.expect("data directories are called data-N")
+}

@@ -1,0 +1,132 @@
+//! What an observer would see of the world.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use simdb_state::address::NodeAddress;
+use simdb_state::lsn::Lsn;
+use simdb_state::object::EngineKind;
+
+use super::{Home, Running, World};
+use crate::observed::{
+    ControlData, NodeFacts, Observation, Observed, PlatformFacts, ProcessFacts, ReceiverFacts, SenderFacts,
+    ServerFacts, SlotFacts,
+};
+
+impl World {
+    /// Looks at everything.
+    pub fn observe(&self) -> Observed {
+        let engines = BTreeMap::from([(15, "/usr/lib/postgresql/15/bin".to_owned())]);
+        let mut busy_ports = self.busy_ports.clone();
+        let running = self.homes.values().filter(|home| home.server.is_some());
+        busy_ports.extend(running.filter_map(|home| Some((home.listen?.port, "postgres (pid 4711)".to_owned()))));
+        let platform = PlatformFacts {
+            engines: BTreeMap::from([(EngineKind::Postgresql, engines)]),
+            searched: vec!["/usr/lib/postgresql".to_owned()],
+            busy_ports,
+            problems: BTreeSet::new(),
+        };
+        let seen =
+            |(address, home): (&NodeAddress, &Home)| (address.clone(), Observation::Seen(self.facts(address, home)));
+        let absent = self
+            .state
+            .nodes
+            .keys()
+            .map(|address| (address.clone(), Observation::Absent));
+        let nodes = absent.chain(self.homes.iter().map(seen)).collect();
+        let missing = self
+            .state
+            .endpoints
+            .keys()
+            .map(|address| (address.clone(), Observation::Absent));
+        let entries = self
+            .entries
+            .iter()
+            .map(|(address, entry)| (address.clone(), Observation::Seen(entry.clone())));
+        Observed {
+            platform,
+            nodes,
+            endpoints: missing.chain(entries).collect(),
+        }
+    }
+
+    fn facts(&self, address: &NodeAddress, home: &Home) -> NodeFacts {
+        let newest = home.data.last_key_value();
+        let process = match &home.server {
+            None => ProcessFacts::Down,
+            Some(server) if server.frozen => ProcessFacts::Frozen { pid: 4711 },
+            Some(_) => ProcessFacts::Running { pid: 4711 },
+        };
+        let server = home.server.as_ref().map(|server| {
+            if server.frozen || !home.data.contains_key(&server.generation) {
+                return Observation::Unknown("did not answer within 2s".to_owned());
+            }
+            Observation::Seen(self.server_facts(address, home, server))
+        });
+        NodeFacts {
+            process,
+            listen: home.listen,
+            generations: home.data.keys().copied().collect(),
+            partial: home.partial,
+            control: newest.map(|(_, system_identifier)| ControlData {
+                system_identifier: *system_identifier,
+                state: if home.server.is_some() {
+                    "in production"
+                } else {
+                    "shut down"
+                }
+                .to_owned(),
+                timeline: 1,
+                checkpoint: Lsn(0),
+            }),
+            files: home.files.clone(),
+            server,
+        }
+    }
+
+    fn server_facts(&self, address: &NodeAddress, home: &Home, server: &Running) -> ServerFacts {
+        let upstream = server.upstream.as_ref();
+        let streaming = |other: &Home| {
+            other.server.as_ref().and_then(|other| other.upstream.as_ref()) == Some(&address.node.to_string())
+        };
+        let senders = self
+            .homes
+            .iter()
+            .filter(|(other, home)| other.cluster == address.cluster && streaming(home));
+        let sender = SenderFacts {
+            state: "streaming".to_owned(),
+            sync_state: "async".to_owned(),
+            flushed: Some(Lsn(0)),
+            replayed: Some(Lsn(0)),
+        };
+        ServerFacts {
+            in_recovery: upstream.is_some(),
+            system_identifier: home.data[&server.generation],
+            timeline: 1,
+            position: Lsn(0),
+            replayed: Lsn(0),
+            replay_paused: false,
+            replay_lag_seconds: None,
+            senders: senders
+                .map(|(other, _)| (other.node.identifier(), sender.clone()))
+                .collect(),
+            slots: home.slots.iter().map(|name| (name.clone(), slot(home, name))).collect(),
+            receiver: upstream.map(|_| ReceiverFacts {
+                status: "streaming".to_owned(),
+                host: "127.0.0.1".to_owned(),
+                port: 0,
+                slot: Some(address.node.identifier()),
+            }),
+            oldest: Some(Lsn(0)),
+            configured: home.configured.clone(),
+            users: home.users.clone(),
+        }
+    }
+}
+
+fn slot(home: &Home, name: &String) -> SlotFacts {
+    let status = if home.lost.contains(name) { "lost" } else { "reserved" };
+    SlotFacts {
+        active: status == "reserved",
+        wal_status: Some(status.to_owned()),
+    }
+}
