@@ -29,9 +29,10 @@ cluster "orders" {
     }
   }
 
-  # A commit does not wait for the standbys.
+  # A commit is acknowledged when one standby has it, too: mode = "sync", the default where there is a standby. Others
+  # are "quorum" (any of several standbys) and "async" (none).
   replication {
-    mode = "async"
+    max_lag = "16MB"
   }
 
   # The first node becomes the primary, the others follow it. Their addresses:

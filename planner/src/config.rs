@@ -23,6 +23,7 @@ mod parse;
 mod provider;
 mod read;
 mod reference;
+mod replication;
 mod scan;
 mod schema;
 mod settings;

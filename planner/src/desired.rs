@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName};
-use simdb_state::object::{EndpointTarget, EngineKind, ReplicationMode};
+use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, MAX_LAG, OnStandbyLoss, ReplicationMode};
 
 use crate::diagnostic::Span;
 
@@ -49,8 +49,8 @@ pub struct ClusterSpec {
     pub engine: EngineKind,
     /// The engine's major version; absent, the newest found, then kept.
     pub version: Option<u16>,
-    /// When a commit is acknowledged.
-    pub replication: ReplicationMode,
+    /// How it replicates.
+    pub replication: ReplicationSpec,
     /// The nodes, `count` expanded, in the order of their names.
     pub nodes: BTreeMap<NodeName, NodeSpec>,
     /// The node declared first: the primary of a new cluster without a pin.
@@ -63,6 +63,40 @@ pub struct ClusterSpec {
     pub endpoints: BTreeMap<EndpointName, EndpointSpec>,
     /// Where it is declared.
     pub spans: ClusterSpans,
+}
+
+/// The `replication` block of a cluster; every value has a default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicationSpec {
+    /// When a commit is acknowledged.
+    pub mode: ReplicationMode,
+    /// How many standbys a commit waits for: 0 in mode async, else from 1 to all other nodes of the cluster.
+    pub synchronous_standbys: u32,
+    /// How far they must have come with it.
+    pub synchronous_commit: CommitLevel,
+    /// What becomes of commits while fewer are there.
+    pub on_standby_loss: OnStandbyLoss,
+    /// How many bytes of log a standby may be behind and still be called healthy.
+    pub max_lag: u64,
+}
+
+impl ReplicationSpec {
+    /// Returns what a cluster of so many nodes has without a `replication` block: a commit waits for one standby where
+    /// there is one.
+    pub fn of(nodes: usize) -> Self {
+        let (mode, synchronous_standbys) = if nodes > 1 {
+            (ReplicationMode::Sync, 1)
+        } else {
+            (ReplicationMode::Async, 0)
+        };
+        Self {
+            mode,
+            synchronous_standbys,
+            synchronous_commit: CommitLevel::default(),
+            on_standby_loss: OnStandbyLoss::default(),
+            max_lag: MAX_LAG,
+        }
+    }
 }
 
 /// Where the parts of a cluster are declared, for the planner's diagnostics.

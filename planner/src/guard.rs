@@ -5,7 +5,7 @@
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Node, Role, State};
+use simdb_state::object::{Node, Role, Slot, State};
 use thiserror::Error;
 
 use crate::plan::{Action, Step};
@@ -47,19 +47,29 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
             has_data(state, &server.node)?;
             serving(state, &upstream.node)
         }
+        Action::SyncNames { server, .. } => serving(state, &server.node),
+        Action::Follow { server, upstream, .. } => {
+            has_data(state, &server.node)?;
+            has_slot_on(state, &server.node, &upstream.node)?;
+            serving(state, &upstream.node)
+        }
         Action::Start { server, .. } | Action::Configure { server, .. } => has_data(state, &server.node),
         Action::VerifySync { primary, standbys, .. } => std::iter::once(primary)
             .chain(standbys.values())
             .try_for_each(|server| serving(state, &server.node)),
         Action::DropNode { node } => nobody_follows(state, node),
-        Action::DropSlot { node, .. } => gone(node_of(state, node).is_some_and(|node| node.listen.is_some()), node),
+        Action::DropSlot { node, slot, .. } => gone(node_of(state, node).is_some_and(|node| streams(node, slot)), node),
         Action::DropUser { user } => no_nodes(state, &user.cluster),
         Action::DropCluster { cluster } => no_nodes(state, cluster),
         Action::DropNetwork { network } => {
             let user = state.clusters.iter().find(|(_, cluster)| cluster.network == *network);
             user.map_or(Ok(()), |(name, _)| Err(Refusal::StillThere(format!("cluster.{name}"))))
         }
-        Action::Network { .. } | Action::Stop { .. } | Action::Endpoint { .. } | Action::DropEndpoint { .. } => Ok(()),
+        Action::Network { .. }
+        | Action::Cluster { .. }
+        | Action::Stop { .. }
+        | Action::Endpoint { .. }
+        | Action::DropEndpoint { .. } => Ok(()),
     }
 }
 
@@ -81,6 +91,21 @@ fn serving(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
     } else {
         Err(Refusal::NotServing(address.clone()))
     }
+}
+
+fn has_slot_on(state: &State, address: &NodeAddress, upstream: &NodeAddress) -> Result<(), Refusal> {
+    let slot = node_of(state, address).and_then(|node| node.slot.as_ref());
+    if slot.is_some_and(|slot| slot.upstream == upstream.node) {
+        Ok(())
+    } else {
+        Err(Refusal::NoSlot(address.clone()))
+    }
+}
+
+/// Whether a node is there that streams through a slot, or is meant to.
+fn streams(node: &Node, slot: &Slot) -> bool {
+    let follows = matches!(&node.role, Some(Role::Standby { follows }) if *follows == slot.upstream);
+    node.listen.is_some() && (follows || node.slot.as_ref() == Some(slot))
 }
 
 fn has_data(state: &State, address: &NodeAddress) -> Result<(), Refusal> {

@@ -18,16 +18,19 @@
 //! | `network` | network: subnet | – (a name on the local platform) | none | it is a name | again |
 //! | `primary` | cluster; election; node: data, instance, role, power | home, control data, SQL | none | complete data is kept, a server that runs is left alone | an unfinished data directory is removed, complete data is taken over |
 //! | `replication-user` | user: attributes, `password_version` | catalog | none | `CREATE` or `ALTER`, whichever fits | again, with the password that was recorded before it started |
-//! | `slot` | node: slot on its upstream | catalog | none | a slot of that name is kept | again |
+//! | `slot` | node: slot on its upstream, and the one it leaves | catalog | none | a slot of that name is kept | again |
 //! | `basebackup` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | an unfinished copy is removed; a complete one of the same cluster whose slot is there is taken over, any other is replaced |
 //! | `standby` | node: instance, role, power | SQL | none | a server that runs is left alone | again: it waits until the standby streams |
 //! | `start` | node: power, held | home | none | a server that runs is left alone, one halted by a signal goes on | again, or nothing where it runs |
 //! | `stop` | node: power, held | home | restart, downtime (primary) | a server that is down is fine | again |
 //! | `configure` | node: parameters | files, settings | reload, restart, downtime (primary) | files are compared before they are written | again |
+//! | `follow` | node: role (follows), instance | SQL | reload | files are compared before they are written | again: its settings differ from what they should be |
+//! | `cluster` | cluster: what is declared of it, but for its names and its proof | – | none | only the record changes | again |
+//! | `sync-names` | cluster: `synchronous_standby_names` (tightened when the standbys stream, loosened before one leaves) | settings of the primary | none, reload | files are compared before they are written | again, also where the server has the names already |
 //! | `verify-sync` | cluster: verified | – (any change of topology or term, and any start, clears it) | none | it only looks, and writes a marker to the log | again |
 //! | `endpoint` | endpoint: nodes, hosts | its entry | none | the entry is rewritten whole | again |
 //! | `drop-node` | node absent; all but its slot where its upstream stays | home | data-loss with its cluster, else none | what is gone stays gone | again; a home that nobody recorded is removed |
-//! | `drop-slot` | node absent | catalog | none | a slot that is gone is fine | again |
+//! | `drop-slot` | node absent, or a slot it left | catalog | none | a slot that is gone is fine | again |
 //! | `drop-endpoint` | endpoint absent | its entry | none | an entry that is gone is fine | again |
 //! | `drop-user`, `drop-cluster`, `drop-network` | absent | – (they go with the data) | none | only the record changes | again |
 //!

@@ -246,6 +246,37 @@ pub enum Action {
         /// Whether it must come up replaying (a standby) or writing (the primary).
         in_recovery: bool,
     },
+    /// Records what concerns a cluster as a whole.
+    Cluster {
+        /// The cluster.
+        cluster: ClusterName,
+    },
+    /// Lets the commits on a server wait for other standbys than before, or for none.
+    SyncNames {
+        /// The cluster.
+        cluster: ClusterName,
+        /// `synchronous_standby_names`, as the server is to show it.
+        names: String,
+        /// The server, with these names among its settings.
+        instance: InstanceSpec,
+        /// How it is reached.
+        server: Server,
+        /// Whether it replays (it is about to be promoted) or writes. Only one that writes has standbys to wait for.
+        in_recovery: bool,
+        /// How many of the standbys must be seen to count before the step is done, on a server that writes.
+        awaited: u32,
+    },
+    /// Lets a standby that runs stream from another node, or from one that listens elsewhere than before.
+    Follow {
+        /// The server, with its new upstream among its settings.
+        instance: InstanceSpec,
+        /// How it is reached.
+        server: Server,
+        /// The server it is to stream from.
+        upstream: Server,
+        /// The name under which the upstream sees it, and of its slot there.
+        application_name: String,
+    },
     /// Proves that every standby receives and replays what the primary commits.
     VerifySync {
         /// The cluster.
@@ -313,6 +344,9 @@ impl Action {
             Action::Start { .. } => "start",
             Action::Stop { .. } => "stop",
             Action::Configure { .. } => "configure",
+            Action::Cluster { .. } => "cluster",
+            Action::SyncNames { .. } => "sync-names",
+            Action::Follow { .. } => "follow",
             Action::VerifySync { .. } => "verify-sync",
             Action::Endpoint { .. } => "endpoint",
             Action::DropNode { .. } => "drop-node",

@@ -76,6 +76,7 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
     let intended = intend::intend(inputs, &before, &mut diagnostics);
     diagnostics.extend(protected(&before, inputs.desired));
     notes.extend(held(&intended, &before));
+    notes.extend(intend::replication::notes(&intended));
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Planned {
             diagnostics,

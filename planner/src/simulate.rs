@@ -99,6 +99,7 @@ impl World {
                 }
                 _ => {}
             }
+            self.waited_for(step, plan);
             let outputs = self.effect(step)?;
             self.one_writer();
             if cut == Cut::After(at) {

@@ -19,7 +19,8 @@ use thiserror::Error;
 use crate::platform::{Directory, Platform, PlatformError, StopMode};
 use crate::postgresql::connection::Connection;
 use crate::postgresql::control::ControlError;
-use crate::postgresql::{Activity, PostgresqlError, control, observe, ready, replication, settings, verify};
+use crate::postgresql::replication::Stream;
+use crate::postgresql::{Activity, PostgresqlError, control, observe, ready, replication, settings, sync, verify};
 
 /// Why a step failed.
 #[derive(Debug, Error)]
@@ -132,9 +133,8 @@ impl Effects for ProviderEffects {
                 application_name,
             } => {
                 let standby = self.start(instance, server, Activity::Replays, secrets).await?;
-                let upstream = Connection::open(upstream, secrets).await?;
-                let limit = self.limits.streaming;
-                replication::wait_streaming(&*self.platform, &upstream, &standby, application_name, limit).await?;
+                self.wait_streaming(upstream, &standby, application_name, secrets)
+                    .await?;
             }
             Action::Start {
                 instance,
@@ -154,11 +154,38 @@ impl Effects for ProviderEffects {
                 let connection = self.start(instance, server, (*in_recovery).into(), secrets).await?;
                 settings::reload(&connection).await?;
             }
+            Action::SyncNames {
+                cluster: _,
+                names,
+                instance,
+                server,
+                in_recovery,
+                awaited,
+            } => {
+                let connection = self.start(instance, server, (*in_recovery).into(), secrets).await?;
+                settings::reload(&connection).await?;
+                sync::wait_shown(&connection, names).await?;
+                if !in_recovery {
+                    sync::wait_for_standbys(&connection, *awaited, self.limits.streaming).await?;
+                }
+            }
+            Action::Follow {
+                instance,
+                server,
+                upstream,
+                application_name,
+            } => {
+                let standby = self.start(instance, server, Activity::Replays, secrets).await?;
+                settings::reload(&standby).await?;
+                self.wait_streaming(upstream, &standby, application_name, secrets)
+                    .await?;
+            }
             Action::DropNode { node } => Platform::drop(&*self.platform, node).await?,
             Action::Endpoint { endpoint: _, entry } => self.directory.publish(entry).await?,
             Action::DropEndpoint { endpoint: _, name } => self.directory.withdraw(name).await?,
             // These are in the record alone: a login goes with its server, and processes of one machine need no network.
             Action::Network { .. }
+            | Action::Cluster { .. }
             | Action::DropUser { .. }
             | Action::DropCluster { .. }
             | Action::DropNetwork { .. } => {}
@@ -225,6 +252,23 @@ impl ProviderEffects {
             marker: Some(marker),
             ..Outputs::default()
         })
+    }
+
+    async fn wait_streaming(
+        &self,
+        upstream: &Server,
+        standby: &Connection,
+        application_name: &str,
+        secrets: &Secrets,
+    ) -> Result<(), PostgresqlError> {
+        let connection = Connection::open(upstream, secrets).await?;
+        let stream = Stream {
+            upstream: &connection,
+            listen: upstream.listen,
+            standby,
+            application_name,
+        };
+        replication::wait_streaming(&*self.platform, stream, self.limits.streaming).await
     }
 
     /// Starts a server where it is down, and waits until it lets somebody in.

@@ -1,7 +1,7 @@
 //! Speaks to PostgreSQL servers, 15 and later, over TCP and as their superuser.
 //!
 //! `connection` is a session, `observe` reads what a server says of itself in one round trip, `condition` says what keeps
-//! a standby from being in sync, and `ready`, `replication`, `settings` and `verify` are what steps do with them. Every
+//! a standby from being in sync, and `ready`, `replication`, `settings`, `sync` and `verify` are what steps do with them. Every
 //! wait has a limit, and what was last seen is in the error.
 
 pub(crate) mod condition;
@@ -12,6 +12,7 @@ pub(crate) mod observe;
 pub(crate) mod ready;
 pub(crate) mod replication;
 pub(crate) mod settings;
+pub(crate) mod sync;
 pub(crate) mod verify;
 
 use std::time::Duration;

@@ -20,8 +20,11 @@ use crate::object::{
 pub enum Edit {
     /// The network exists.
     Network(NetworkName, Network),
-    /// The cluster exists, and is this.
+    /// The cluster exists, and is this. Its `synchronous_standby_names` and its proof have edits of their own: those of a
+    /// cluster that exists already stay as they are.
     Cluster(ClusterName, Cluster),
+    /// The commits of the cluster wait for these standbys.
+    SynchronousStandbyNames(ClusterName, String),
     /// The cluster is led by this election's winner.
     Election(ClusterName, Election),
     /// The node holds new data; its system identifier comes from [`Outputs::system_identifier`].
@@ -46,6 +49,10 @@ pub enum Edit {
     Role(NodeAddress, Role),
     /// The node has this slot on its upstream, or none.
     Slot(NodeAddress, Option<Slot>),
+    /// The node has, or is about to, come to stream through another slot; this one is yet to be dropped.
+    SlotLeft(NodeAddress, Slot),
+    /// A slot that the node left is dropped.
+    SlotGone(NodeAddress, Slot),
     /// The node's server runs, or does not.
     Power(NodeAddress, Power),
     /// The node was stopped on request, or is no longer.
@@ -90,12 +97,17 @@ impl Edit {
     pub fn address(&self) -> Address {
         match self {
             Edit::Network(name, _) => Address::Network(name.clone()),
-            Edit::Cluster(name, _) | Edit::Election(name, _) | Edit::Unverified(name) => Address::Cluster(name.clone()),
+            Edit::Cluster(name, _)
+            | Edit::SynchronousStandbyNames(name, _)
+            | Edit::Election(name, _)
+            | Edit::Unverified(name) => Address::Cluster(name.clone()),
             Edit::Verified { cluster, .. } => Address::Cluster(cluster.clone()),
             Edit::Data { node, .. }
             | Edit::Instance { node, .. }
             | Edit::Role(node, _)
             | Edit::Slot(node, _)
+            | Edit::SlotLeft(node, _)
+            | Edit::SlotGone(node, _)
             | Edit::Held(node, _)
             | Edit::Emptied(node, _)
             | Edit::Power(node, _) => node.clone().into(),
@@ -120,7 +132,17 @@ impl State {
                 self.networks.insert(name.clone(), network.clone());
             }
             Edit::Cluster(name, cluster) => {
-                self.clusters.insert(name.clone(), cluster.clone());
+                let mut cluster = cluster.clone();
+                if let Some(old) = self.clusters.remove(name) {
+                    cluster.synchronous_standby_names = old.synchronous_standby_names;
+                    cluster.verified = old.verified;
+                }
+                self.clusters.insert(name.clone(), cluster);
+            }
+            Edit::SynchronousStandbyNames(name, names) => {
+                if let Some(cluster) = self.clusters.get_mut(name) {
+                    cluster.synchronous_standby_names.clone_from(names);
+                }
             }
             Edit::Election(name, election) => {
                 self.elections.insert(name.clone(), election.clone());
@@ -150,15 +172,31 @@ impl State {
                 node.parameters.clone_from(parameters);
             }
             Edit::Role(node, role) => self.node(node).role = Some(role.clone()),
-            Edit::Slot(node, slot) => self.node(node).slot.clone_from(slot),
+            Edit::Slot(node, slot) => {
+                let node = self.node(node);
+                node.left_slots.retain(|left| Some(left) != slot.as_ref());
+                node.slot.clone_from(slot);
+            }
+            Edit::SlotLeft(node, slot) => {
+                let node = self.node(node);
+                if !node.left_slots.contains(slot) {
+                    node.left_slots.push(slot.clone());
+                }
+            }
+            Edit::SlotGone(node, slot) => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.left_slots.retain(|left| left != slot);
+                }
+            }
             Edit::Power(node, power) => self.node(node).power = *power,
             Edit::Held(node, held) => self.node(node).held = *held,
             Edit::Emptied(node, slot) => {
-                let left = Node {
+                let node = self.node(node);
+                *node = Node {
                     slot: Some(slot.clone()),
+                    left_slots: std::mem::take(&mut node.left_slots),
                     ..Node::default()
                 };
-                self.nodes.insert(node.clone(), left);
             }
             Edit::User(address, user) => {
                 self.users.insert(address.clone(), user.clone());

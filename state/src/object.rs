@@ -56,14 +56,73 @@ pub struct Network {
 pub enum ReplicationMode {
     /// When the primary has it.
     Async,
+    /// When the primary and the first n of its standbys have it.
+    Sync,
+    /// When the primary and any n of its standbys have it.
+    Quorum,
 }
 
 impl fmt::Display for ReplicationMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             ReplicationMode::Async => "async",
+            ReplicationMode::Sync => "sync",
+            ReplicationMode::Quorum => "quorum",
         })
     }
+}
+
+/// How far a standby must have come with a commit that waits for it: PostgreSQL's `synchronous_commit`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommitLevel {
+    /// It has flushed it to disk.
+    #[default]
+    On,
+    /// Its operating system has it.
+    RemoteWrite,
+    /// Its readers see it.
+    RemoteApply,
+    /// Nowhere: the primary's disk is enough, whatever the mode. Sessions may ask for more.
+    Local,
+}
+
+impl fmt::Display for CommitLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CommitLevel::On => "on",
+            CommitLevel::RemoteWrite => "remote_write",
+            CommitLevel::RemoteApply => "remote_apply",
+            CommitLevel::Local => "local",
+        })
+    }
+}
+
+/// What becomes of commits while fewer standbys are there than they wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStandbyLoss {
+    /// They wait.
+    #[default]
+    Block,
+    /// They wait for those that are left.
+    Degrade,
+}
+
+impl fmt::Display for OnStandbyLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OnStandbyLoss::Block => "block",
+            OnStandbyLoss::Degrade => "degrade",
+        })
+    }
+}
+
+/// How many bytes of log a standby may be behind and still be called healthy, unless the configuration says.
+pub const MAX_LAG: u64 = 16 * 1024 * 1024;
+
+fn max_lag() -> u64 {
+    MAX_LAG
 }
 
 /// A cluster: `cluster.NAME`.
@@ -77,6 +136,18 @@ pub struct Cluster {
     pub version: u16,
     /// When a commit is acknowledged.
     pub replication: ReplicationMode,
+    /// How many standbys a commit waits for; 0 where it waits for none.
+    #[serde(default)]
+    pub synchronous_standbys: u32,
+    /// How far they must have come with it.
+    #[serde(default)]
+    pub synchronous_commit: CommitLevel,
+    /// What becomes of commits while fewer are there.
+    #[serde(default)]
+    pub on_standby_loss: OnStandbyLoss,
+    /// How many bytes of log a standby may be behind and still be called healthy.
+    #[serde(default = "max_lag")]
+    pub max_lag: u64,
     /// PostgreSQL's `synchronous_standby_names`, empty where no commit waits.
     #[serde(default)]
     pub synchronous_standby_names: String,
@@ -86,6 +157,25 @@ pub struct Cluster {
     /// Whether it may not be destroyed. Held here, so that deleting its block does not lift it.
     #[serde(default)]
     pub prevent_destroy: bool,
+}
+
+impl Cluster {
+    /// Makes a cluster whose commits wait for nobody, and whose other settings are the defaults.
+    pub fn new(network: NetworkName, engine: EngineKind, version: u16) -> Self {
+        Self {
+            network,
+            engine,
+            version,
+            replication: ReplicationMode::Async,
+            synchronous_standbys: 0,
+            synchronous_commit: CommitLevel::default(),
+            on_standby_loss: OnStandbyLoss::default(),
+            max_lag: MAX_LAG,
+            synchronous_standby_names: String::new(),
+            verified: None,
+            prevent_destroy: false,
+        }
+    }
 }
 
 /// Proof that every standby of a topology received and replayed a marker.
@@ -233,6 +323,9 @@ pub struct Node {
     pub data: Option<Data>,
     /// Its slot on the node it follows.
     pub slot: Option<Slot>,
+    /// Slots on nodes it followed before, which are yet to be dropped there.
+    #[serde(default)]
+    pub left_slots: Vec<Slot>,
     /// What it is to its cluster.
     pub role: Option<Role>,
     /// Whether its server runs.

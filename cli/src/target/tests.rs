@@ -1,19 +1,11 @@
-use simdb_state::object::{Cluster, EngineKind, Node, ReplicationMode, Term};
+use simdb_state::object::{Cluster, EngineKind, Node, Term};
 
 use super::*;
 
 fn state(clusters: &[&str]) -> State {
     let mut state = State::default();
     for name in clusters {
-        let cluster = Cluster {
-            network: "lan".parse().unwrap(),
-            engine: EngineKind::Postgresql,
-            version: 15,
-            replication: ReplicationMode::Async,
-            synchronous_standby_names: String::new(),
-            verified: None,
-            prevent_destroy: false,
-        };
+        let cluster = Cluster::new("lan".parse().unwrap(), EngineKind::Postgresql, 15);
         state.clusters.insert(name.parse().unwrap(), cluster);
         let primary = Node {
             role: Some(Role::Primary { term: Term(1) }),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hcl_edit::expr::{Expression, TraversalOperator};
 use hcl_edit::structure::Block;
 use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName};
-use simdb_state::object::{EndpointTarget, EngineKind, ReplicationMode};
+use simdb_state::object::{EndpointTarget, EngineKind};
 
 use crate::desired::{ClusterSpans, ClusterSpec, EndpointSpec, NetworkSpec};
 use crate::diagnostic::{Diagnostic, Span};
@@ -15,6 +15,7 @@ use super::nodes;
 use super::parameters;
 use super::read::Reader;
 use super::reference::Names;
+use super::replication;
 use super::source::Source;
 use super::suggest::{choice, did_you_mean};
 
@@ -73,8 +74,8 @@ pub(super) fn read(
     let header = reader.header(block);
     let network = network(&header, reader, context, diagnostics);
     let (version, shared) = engine(reader, context.names, diagnostics);
-    let replication = replication(reader, context.names, diagnostics);
     let nodes = nodes::read(reader, &header, &shared, context, diagnostics);
+    let replication = replication::read(reader, &nodes, context.names, diagnostics);
     let primary = primary(reader, context.names, &nodes, diagnostics);
     let endpoints = endpoints(reader, context.names, diagnostics);
     let mut prevent_destroy = false;
@@ -91,7 +92,7 @@ pub(super) fn read(
             network: network?,
             engine: EngineKind::Postgresql,
             version,
-            replication: replication?,
+            replication,
             first: nodes.first?,
             nodes: nodes.specs,
             primary,
@@ -197,33 +198,6 @@ fn engine(
             }
         });
     (version, parameters::read(engine, names, diagnostics))
-}
-
-fn replication(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<ReplicationMode> {
-    let Some(mode) = reader
-        .blocks("replication")
-        .next()
-        .and_then(|(_, block)| block.text("mode", names, diagnostics))
-    else {
-        return Some(ReplicationMode::Async);
-    };
-    if mode.value == "async" {
-        return Some(ReplicationMode::Async);
-    }
-    let detail = if matches!(mode.value.as_str(), "sync" | "quorum") {
-        format!(
-            "The replication mode \"{}\" is not supported by this version. Use mode = \"async\".",
-            mode.value
-        )
-    } else {
-        format!(
-            "\"{}\" is no replication mode. Use mode = \"async\".{}",
-            mode.value,
-            did_you_mean(&mode.value, ["async"])
-        )
-    };
-    diagnostics.push(reader.error(mode.span, "Unsupported replication mode", detail));
-    None
 }
 
 fn primary(

@@ -47,6 +47,7 @@ static RESERVED: [Reserved; 8] = [
     Reserved {
         names: &[
             "synchronous_standby_names",
+            "synchronous_commit",
             "primary_conninfo",
             "primary_slot_name",
             "promote_trigger_file",

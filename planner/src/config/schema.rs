@@ -123,7 +123,16 @@ static CLUSTER: Schema = body(
     ],
 );
 static ENGINE: Schema = body(&[("version", false), ("parameters", false)], &[]);
-static REPLICATION: Schema = body(&[("mode", false)], &[]);
+static REPLICATION: Schema = body(
+    &[
+        ("mode", false),
+        ("synchronous_standbys", false),
+        ("synchronous_commit", false),
+        ("on_standby_loss", false),
+        ("max_lag", false),
+    ],
+    &[],
+);
 static NODE: Schema = body(&[("count", false), ("port", false), ("parameters", false)], &[]);
 static ENDPOINT: Schema = body(&[("target", true)], &[]);
 static LIFECYCLE: Schema = body(&[("prevent_destroy", false)], &[]);

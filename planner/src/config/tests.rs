@@ -108,7 +108,7 @@ fn show(desired: &Desired) -> String {
             .map_or_else(|| "newest".to_owned(), |version| version.to_string());
         out += &format!(
             "cluster {name}: {} {version}, {}, in {}",
-            cluster.engine, cluster.replication, cluster.network
+            cluster.engine, cluster.replication.mode, cluster.network
         );
         out += &format!(", first {}", cluster.first);
         out += &cluster

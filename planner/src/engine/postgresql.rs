@@ -3,3 +3,4 @@
 pub mod conf;
 pub mod instance;
 pub mod settings;
+pub mod sync;

@@ -22,6 +22,7 @@ pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<Stri
         }
     }
     correct_slots(&mut state, observed);
+    correct_names(&mut state, observed);
     correct_users(&mut state, observed);
     correct_endpoints(&mut state, observed);
     state
@@ -74,6 +75,25 @@ fn correct_slots(state: &mut State, observed: &Observed) {
         if lost || found.is_none() {
             node.slot = None;
         }
+    }
+}
+
+/// Commits wait for those that the primary says they wait for.
+fn correct_names(state: &mut State, observed: &Observed) {
+    let State {
+        clusters, elections, ..
+    } = state;
+    for (name, cluster) in clusters {
+        let Some(election) = elections.get(name) else { continue };
+        let primary = NodeAddress {
+            cluster: name.clone(),
+            node: election.primary.clone(),
+        };
+        let Some(server) = server(observed, &primary).filter(|server| !server.in_recovery) else {
+            continue;
+        };
+        let names = server.configured.get("synchronous_standby_names");
+        cluster.synchronous_standby_names = names.cloned().unwrap_or_default();
     }
 }
 

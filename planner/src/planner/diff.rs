@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use simdb_state::address::Address;
-use simdb_state::object::{Cluster, Data, Election, Endpoint, Network, Node, Origin, Role, State, User};
+use simdb_state::object::{
+    Cluster, Data, Election, Endpoint, Network, Node, Origin, ReplicationMode, Role, State, User,
+};
 
 use super::intend::{DataGoal, Intended, IntendedCluster, IntendedNode};
+use crate::engine::postgresql::settings;
 use crate::plan::{Action, AttributeChange, Change, ChangeAction, Shown, Step};
 
 /// One side of a change: the attributes by name, in the order they are shown.
@@ -106,6 +109,10 @@ fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
         engine,
         version,
         replication,
+        synchronous_standbys,
+        synchronous_commit,
+        on_standby_loss,
+        max_lag,
         synchronous_standby_names: names,
         verified: _,
         prevent_destroy,
@@ -116,6 +123,12 @@ fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
         value("network", format!("network.{network}")),
         value("replication", replication.to_string()),
     ];
+    if *replication != ReplicationMode::Async {
+        attributes.push(value("synchronous_standbys", *synchronous_standbys));
+        attributes.push(value("synchronous_commit", synchronous_commit.to_string()));
+        attributes.push(value("on_standby_loss", on_standby_loss.to_string()));
+    }
+    attributes.push(value("max_lag", settings::show_bytes(*max_lag)));
     if *prevent_destroy {
         attributes.push(value("prevent_destroy", true));
     }
@@ -149,6 +162,7 @@ fn cluster_after(
     IntendedCluster {
         cluster: new,
         election,
+        names: _,
         topology,
     }: &IntendedCluster,
 ) -> Attributes {
@@ -184,6 +198,7 @@ fn node_before(node: &Node) -> Attributes {
         parameters: declared,
         data,
         slot,
+        left_slots: _,
         role: has,
         power,
         held: _,

@@ -3,6 +3,7 @@
 mod cluster;
 mod election;
 mod node;
+pub(super) mod replication;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use super::drift::{self, Drift};
 use super::ports::Ports;
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::instance::{NodeContext, Upstream};
+use replication::SyncNames;
 
 /// What every object should be.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +35,7 @@ pub(super) struct Intended {
 pub(super) struct IntendedCluster {
     pub(super) cluster: Cluster,
     pub(super) election: Election,
+    pub(super) names: SyncNames,
     /// The digest of who is in it, where, and what they are to each other: what a verification proves.
     pub(super) topology: String,
 }
@@ -83,6 +86,11 @@ impl Intended {
         Some((primary, node))
     }
 
+    /// Returns a node that is meant to run.
+    pub(super) fn serving(&self, node: &NodeAddress) -> Option<&IntendedNode> {
+        self.nodes.get(node).filter(|node| node.power == Power::Running)
+    }
+
     /// Returns what the server of a node depends on.
     pub(super) fn context<'a>(
         &self,
@@ -112,6 +120,11 @@ impl Intended {
             parameters: &node.parameters,
             generation: node.data.generation(),
             upstream,
+            // What is in force when the server is started or configured; changing it is a step of its own.
+            synchronous_standby_names: match node.role {
+                Role::Primary { .. } => cluster.names.before.clone(),
+                Role::Standby { .. } => String::new(),
+            },
         }
     }
 

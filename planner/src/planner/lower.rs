@@ -4,6 +4,7 @@ mod cluster;
 mod endpoint;
 mod node;
 mod orphan;
+mod replication;
 mod user;
 
 use std::collections::BTreeSet;
@@ -88,6 +89,10 @@ impl Lowering<'_> {
         }
         for (address, old, new) in pairs(&self.before.endpoints, &self.intended.endpoints) {
             self.endpoint(address, old, new);
+        }
+        for (name, new) in &self.intended.clusters {
+            self.settings(name, new);
+            self.sync_names(name, new);
         }
         let cleared: BTreeSet<ClusterName> = self
             .drafts

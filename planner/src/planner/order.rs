@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use simdb_state::address::NodeAddress;
+use simdb_state::delta::Edit;
 use simdb_state::name::{ClusterName, NetworkName};
 use simdb_state::object::{Role, State};
 
 use super::intend::Intended;
 use super::lower::Draft;
 use crate::diagnostic::Diagnostic;
-use crate::engine::postgresql::settings;
+use crate::engine::postgresql::{settings, sync};
 use crate::plan::{Action, Step, StepId};
 
 /// Where the steps are that others wait for.
@@ -26,6 +27,11 @@ struct Index {
     slot: BTreeMap<NodeAddress, usize>,
     data: BTreeMap<NodeAddress, usize>,
     stop: BTreeMap<NodeAddress, usize>,
+    /// The step that starts, restarts or configures a server that is then to follow another one.
+    starts: BTreeMap<NodeAddress, usize>,
+    settings: BTreeMap<ClusterName, usize>,
+    sync_names: BTreeMap<ClusterName, usize>,
+    drop_slots: BTreeMap<NodeAddress, Vec<usize>>,
     user: BTreeMap<ClusterName, usize>,
     /// Everything in a cluster that makes or changes something.
     builds: BTreeMap<ClusterName, Vec<usize>>,
@@ -52,7 +58,15 @@ impl Index {
             Action::Primary { server, .. }
             | Action::Standby { server, .. }
             | Action::Start { server, .. }
-            | Action::Configure { server, .. } => drop(self.serves.insert(server.node.clone(), at)),
+            | Action::Configure { server, .. } => {
+                self.starts.insert(server.node.clone(), at);
+                // A node that is to follow serves when it does.
+                self.serves.entry(server.node.clone()).or_insert(at);
+            }
+            Action::Follow { server, .. } => drop(self.serves.insert(server.node.clone(), at)),
+            Action::Cluster { cluster } => drop(self.settings.insert(cluster.clone(), at)),
+            Action::SyncNames { cluster, .. } => drop(self.sync_names.insert(cluster.clone(), at)),
+            Action::DropSlot { node, .. } => self.drop_slots.entry(node.clone()).or_default().push(at),
             Action::Slot { node, .. } => drop(self.slot.insert(node.clone(), at)),
             Action::Basebackup { node, .. } => drop(self.data.insert(node.clone(), at)),
             Action::ReplicationUser { user, .. } => drop(self.user.insert(user.cluster.clone(), at)),
@@ -67,7 +81,6 @@ impl Index {
             }
             Action::VerifySync { .. }
             | Action::Endpoint { .. }
-            | Action::DropSlot { .. }
             | Action::DropUser { .. }
             | Action::DropNetwork { .. } => {}
         }
@@ -87,6 +100,8 @@ struct Rules<'a> {
     before: &'a State,
     intended: &'a Intended,
     verify: BTreeMap<ClusterName, usize>,
+    /// The steps that drop a slot and keep the record of its node.
+    left: BTreeSet<usize>,
     /// The node that is given other parameters just before another one.
     rolling: BTreeMap<NodeAddress, usize>,
 }
@@ -97,7 +112,7 @@ impl Rules<'_> {
         let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
         let index = &self.index;
         match &draft.action {
-            Action::Network { .. } | Action::DropEndpoint { .. } => Vec::new(),
+            Action::Network { .. } | Action::Cluster { .. } | Action::DropEndpoint { .. } => Vec::new(),
             Action::Primary { server, .. } => self.network_of(&server.node.cluster).into_iter().collect(),
             Action::ReplicationUser { server, .. } | Action::Slot { server, .. } => {
                 serves(&server.node).into_iter().collect()
@@ -107,7 +122,19 @@ impl Rules<'_> {
                 .upstream(node)
                 .and_then(|upstream| index.stop.get(&upstream).copied())
                 .into_iter()
+                .chain(self.loosened(node))
                 .collect(),
+            Action::SyncNames { cluster, server, .. } => self.sync_names(cluster, &server.node),
+            Action::Follow { server, upstream, .. } => [
+                index.slot.get(&server.node).copied(),
+                index.user.get(&server.node.cluster).copied(),
+                index.starts.get(&server.node).copied(),
+                self.loosened(&server.node),
+                serves(&upstream.node),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             Action::Basebackup { node, .. } => [
                 index.stop.get(node).copied(),
                 index.slot.get(node).copied(),
@@ -148,11 +175,46 @@ impl Rules<'_> {
                 .collect(),
             Action::VerifySync { cluster, .. } => index.builds.get(cluster).cloned().unwrap_or_default(),
             Action::DropNode { node } => self.drop_node(node),
-            Action::DropSlot { node, .. } => index.drop_node.get(node).copied().into_iter().collect(),
+            Action::DropSlot { node, .. } => self.drop_slot(node, draft),
             Action::DropUser { user } => self.node_drops(&user.cluster).collect(),
             Action::DropCluster { cluster } => index.drops.get(cluster).cloned().unwrap_or_default(),
             Action::DropNetwork { .. } => index.drop_clusters.clone(),
         }
+    }
+
+    /// Whoever newly counts, or counts among more, streams before commits wait for it. Who was waited for already is not
+    /// waited for here: a change that lets commits wait for fewer must not wait for one that is down.
+    fn sync_names(&self, cluster: &ClusterName, primary: &NodeAddress) -> Vec<usize> {
+        let names = &self.intended.clusters[cluster].names;
+        let (awaited, listed) = sync::read(&names.before);
+        let standbys = self
+            .intended
+            .nodes_of(cluster)
+            .map(|(address, _)| address)
+            .filter(|address| names.standbys.contains(&address.node.identifier()))
+            .filter(|address| names.awaited > awaited || !listed.contains(&address.node.identifier()));
+        std::iter::once(primary)
+            .chain(standbys)
+            .filter_map(|node| self.index.serves.get(node).copied())
+            .chain(self.index.settings.get(cluster).copied())
+            .collect()
+    }
+
+    /// The step after which no commit waits for a node any more, where it is to leave those that commits wait for.
+    fn loosened(&self, node: &NodeAddress) -> Option<usize> {
+        let names = &self.intended.clusters.get(&node.cluster)?.names;
+        let stays = names.standbys.contains(&node.node.identifier());
+        self.index.sync_names.get(&node.cluster).copied().filter(|_| !stays)
+    }
+
+    /// A slot goes when its node streams through another one, or is gone; the last one takes the node's record along.
+    fn drop_slot(&self, node: &NodeAddress, draft: &Draft) -> Vec<usize> {
+        let index = &self.index;
+        let last = draft.delta.0.iter().any(|edit| matches!(edit, Edit::Drop(_)));
+        let others = index.drop_slots.get(node).into_iter().flatten();
+        let others = others.copied().filter(|at| last && self.left.contains(at));
+        let moved = [index.drop_node.get(node), index.serves.get(node)];
+        moved.into_iter().flatten().copied().chain(others).collect()
     }
 
     fn network_of(&self, cluster: &ClusterName) -> Option<usize> {
@@ -248,11 +310,16 @@ pub(super) fn order(drafts: Vec<Draft>, before: &State, intended: &Intended) -> 
         Action::VerifySync { cluster, .. } => Some((cluster.clone(), at)),
         _ => None,
     });
+    let left = drafts.iter().enumerate().filter_map(|(at, draft)| {
+        let keeps = !draft.delta.0.iter().any(|edit| matches!(edit, Edit::Drop(_)));
+        (keeps && matches!(draft.action, Action::DropSlot { .. })).then_some(at)
+    });
     let rules = Rules {
         index: Index::of(&drafts),
         before,
         intended,
         verify: verify.collect(),
+        left: left.collect(),
         rolling: rolling(&drafts, before, intended),
     };
     let waits: Vec<BTreeSet<usize>> = drafts

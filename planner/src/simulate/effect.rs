@@ -28,6 +28,7 @@ impl World {
     pub fn effect(&mut self, step: &Step) -> Result<Outputs, String> {
         match &step.action {
             Action::Network { .. }
+            | Action::Cluster { .. }
             | Action::DropNetwork { .. }
             | Action::DropUser { .. }
             | Action::DropCluster { .. } => {}
@@ -75,9 +76,31 @@ impl World {
             }
             Action::Stop { node } => self.home(node).server = None,
             Action::Configure { instance, server, .. } => {
-                let home = self.serving(server);
-                write_files(home, instance);
-                home.configured = read_settings(instance);
+                self.ensure_running(server, instance);
+            }
+            Action::SyncNames {
+                names,
+                server,
+                instance,
+                ..
+            } => {
+                self.sync_names(&server.node, names);
+                self.ensure_running(server, instance);
+            }
+            Action::Follow {
+                instance,
+                server,
+                upstream,
+                application_name,
+            } => {
+                if !self.serving(upstream).slots.contains(application_name) {
+                    return Err(format!("{} does not stream: its slot is gone", server.node));
+                }
+                let follows = upstream.node.node.to_string();
+                let home = self.ensure_running(server, instance);
+                if let Some(running) = &mut home.server {
+                    running.upstream = Some(follows);
+                }
             }
             Action::VerifySync { primary, standbys, .. } => return self.verify(primary, standbys),
             Action::Endpoint { entry, .. } => drop(self.entries.insert(entry.endpoint.clone(), entry.clone())),
@@ -91,6 +114,15 @@ impl World {
     fn serving(&mut self, server: &Server) -> &mut Home {
         let home = self.homes.get_mut(&server.node).filter(|home| home.server.is_some());
         home.unwrap_or_else(|| panic!("{} does not serve", server.node))
+    }
+
+    /// Gives a server that runs other files.
+    fn ensure_running(&mut self, server: &Server, instance: &InstanceSpec) -> &mut Home {
+        let home = self.serving(server);
+        write_files(home, instance);
+        home.listen = Some(instance.listen);
+        home.configured = read_settings(instance);
+        home
     }
 
     fn follows(&self, node: &NodeAddress) -> Option<NodeAddress> {

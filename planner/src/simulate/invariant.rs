@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use simdb_state::address::Address;
+use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::Edit;
 use simdb_state::object::Power;
 
 use super::{Home, World};
-use crate::plan::Step;
+use crate::engine::postgresql::sync;
+use crate::plan::{Action, Plan, Step};
 
 impl World {
     /// At no time do two servers of a cluster write.
@@ -18,6 +19,63 @@ impl World {
             assert!(
                 writers.insert(&address.cluster),
                 "{address} is a second writer of its cluster"
+            );
+        }
+    }
+
+    /// Commits never come to wait for a standby that is not there.
+    pub(super) fn sync_names(&self, primary: &NodeAddress, names: &str) {
+        let listed = self.listed(primary);
+        for name in sync::read(names).1.difference(&listed) {
+            let streams = self.homes.iter().any(|(address, home)| {
+                let server = home.server.as_ref();
+                address.cluster == primary.cluster
+                    && address.node.identifier() == *name
+                    && server.is_some_and(|server| server.upstream == Some(primary.node.to_string()))
+            });
+            assert!(
+                streams,
+                "commits on {primary} are to wait for {name}, which does not stream from it"
+            );
+        }
+    }
+
+    /// Those that the commits on a server wait for.
+    fn listed(&self, primary: &NodeAddress) -> BTreeSet<String> {
+        let names = self
+            .homes
+            .get(primary)
+            .and_then(|home| home.configured.get("synchronous_standby_names"));
+        names.map(|names| sync::read(names).1).unwrap_or_default()
+    }
+
+    /// Nobody that commits wait for is stopped for good, dropped or sent elsewhere, unless its whole cluster goes.
+    pub(super) fn waited_for(&self, step: &Step, plan: &Plan) {
+        let node = match &step.action {
+            Action::DropNode { node } => node,
+            Action::Stop { node } if step.delta.0.contains(&Edit::Held(node.clone(), true)) => node,
+            Action::Follow { server, upstream, .. } => {
+                let runs = self.homes[&server.node].server.as_ref();
+                if runs.is_none_or(|runs| runs.upstream == Some(upstream.node.node.to_string())) {
+                    return;
+                }
+                &server.node
+            }
+            _ => return,
+        };
+        let cluster = &node.cluster;
+        let goes = plan.steps.iter().any(|step| match &step.action {
+            Action::DropCluster { cluster: going } => going == cluster,
+            _ => false,
+        });
+        let writers = self.homes.iter().filter(|(address, home)| {
+            address.cluster == *cluster && home.server.as_ref().is_some_and(|server| server.upstream.is_none())
+        });
+        for (primary, _) in writers.filter(|_| !goes) {
+            assert!(
+                !self.listed(primary).contains(&node.node.identifier()),
+                "commits on {primary} wait for {node}, which {} takes away",
+                step.action.name()
             );
         }
     }

@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use simdb_planner::desired::{ClusterSpans, ClusterSpec, Desired, NetworkSpec, NodeSpec};
+use simdb_planner::desired::{ClusterSpans, ClusterSpec, Desired, NetworkSpec, NodeSpec, ReplicationSpec};
 use simdb_planner::diagnostic::Span;
 use simdb_planner::planner::{Inputs, plan};
 use simdb_planner::simulate::{Cut, World};
-use simdb_state::object::{EngineKind, ReplicationMode};
+use simdb_state::object::EngineKind;
 use simdb_state::store::{RunEnd, Store};
 
 use super::*;
@@ -67,7 +67,7 @@ fn orders(nodes: &[&str]) -> Desired {
         network: "lan".parse().unwrap(),
         engine: EngineKind::Postgresql,
         version: None,
-        replication: ReplicationMode::Async,
+        replication: ReplicationSpec::of(1),
         nodes: nodes.iter().map(|name| (name.parse().unwrap(), node())).collect(),
         first: nodes[0].parse().unwrap(),
         primary: None,

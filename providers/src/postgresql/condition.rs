@@ -4,6 +4,7 @@
 //! counts as `streaming` on its upstream, and one whose slot is lost still accepts connections.
 
 use simdb_state::lsn::Lsn;
+use simdb_state::object::Listen;
 
 use super::observe::Snapshot;
 
@@ -34,6 +35,26 @@ pub(crate) fn streaming(name: &str, upstream: &Snapshot, standby: &Snapshot) -> 
         }
     }
     unmet.extend(slot(name, upstream));
+    unmet
+}
+
+/// Returns how a standby streams from another server than the one that listens there, or from its past.
+pub(crate) fn elsewhere(listen: Listen, upstream: &Snapshot, standby: &Snapshot) -> Vec<String> {
+    let mut unmet = Vec::new();
+    if let Some(receiver) = &standby.facts.receiver
+        && (receiver.host != listen.host.to_string() || receiver.port != listen.port)
+    {
+        unmet.push(format!(
+            "it streams from {}:{}, and must from {listen}",
+            receiver.host, receiver.port
+        ));
+    }
+    if standby.facts.timeline != upstream.facts.timeline {
+        unmet.push(format!(
+            "it is on timeline {}, and its upstream on {}",
+            standby.facts.timeline, upstream.facts.timeline
+        ));
+    }
     unmet
 }
 

@@ -94,6 +94,18 @@ pub enum PostgresqlError {
         /// How long it was waited for.
         limit: Duration,
     },
+    /// Too few standbys count for commits to be acknowledged.
+    #[error("wait for {awaited} standbys on {node}: after {limit:?} {counted} of those listed are synchronous")]
+    NotSynchronous {
+        /// The node whose commits wait.
+        node: NodeAddress,
+        /// How many must count.
+        awaited: u32,
+        /// How many do.
+        counted: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
     /// A standby does not stream.
     #[error(
         "stream to {node} from {upstream} within {limit:?}: {unmet}\n{node}: {log}\n{upstream}: {upstream_log}",

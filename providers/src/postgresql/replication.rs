@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use postgres_protocol::escape::escape_identifier;
 use postgres_protocol::password::scram_sha_256;
 use simdb_state::name::UserName;
-use simdb_state::object::User;
+use simdb_state::object::{Listen, User};
 use simdb_state::sensitive::Sensitive;
 use tokio::time::sleep;
 
@@ -101,19 +101,41 @@ pub(crate) async fn drop_slot(connection: &Connection, name: &str) -> Result<(),
     Ok(())
 }
 
-/// Waits until a standby streams from its upstream under its own name and through its own slot.
+/// Two servers, one of which is to stream from the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream<'a> {
+    /// The server that is streamed from.
+    pub upstream: &'a Connection,
+    /// Where it listens.
+    pub listen: Listen,
+    /// The server that streams.
+    pub standby: &'a Connection,
+    /// The name under which its upstream sees it, and of its slot there.
+    pub application_name: &'a str,
+}
+
+/// Waits until a standby streams from its upstream, from where that listens, on its timeline, under its own name and
+/// through its own slot.
 pub(crate) async fn wait_streaming(
     platform: &dyn Platform,
-    upstream: &Connection,
-    standby: &Connection,
-    application_name: &str,
+    stream: Stream<'_>,
     limit: Duration,
 ) -> Result<(), PostgresqlError> {
+    let Stream {
+        upstream,
+        listen,
+        standby,
+        application_name,
+    } = stream;
     let deadline = Instant::now() + limit;
     loop {
         let seen = tokio::try_join!(snapshot(upstream), snapshot(standby));
         let unmet = match seen {
-            Ok((there, here)) => condition::streaming(application_name, &there, &here),
+            Ok((there, here)) => {
+                let mut unmet = condition::streaming(application_name, &there, &here);
+                unmet.extend(condition::elsewhere(listen, &there, &here));
+                unmet
+            }
             Err(error) if !ready::has_ended(platform, standby.node()).await? => return Err(error),
             Err(_) => return Err(ready::ended(platform, standby.node()).await),
         };

@@ -12,8 +12,8 @@ use crate::journal::{Event, EventKind, RunRow, RunStatus, StepRow};
 use crate::lock::Owner;
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::object::{
-    Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Listen, Network, Node, Origin,
-    Output, Power, ReplicationMode, Role, Slot, Term, User, Verified,
+    Cluster, CommitLevel, Data, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Listen, MAX_LAG,
+    Network, Node, OnStandbyLoss, Origin, Output, Power, ReplicationMode, Role, Slot, Term, User, Verified,
 };
 
 const TESTDATA: &str = include_str!("../../testdata/format-1.json");
@@ -39,6 +39,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
             origin: Origin::Initialized,
         }),
         slot: None,
+        left_slots: Vec::new(),
         role: Some(Role::Primary { term: Term(1) }),
         power: Power::Running,
         held: false,
@@ -57,6 +58,10 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
             upstream: "a".parse().unwrap(),
             name: "r_0".to_owned(),
         }),
+        left_slots: vec![Slot {
+            upstream: "r[1]".parse().unwrap(),
+            name: "r_0".to_owned(),
+        }],
         role: Some(Role::Standby {
             follows: "a".parse().unwrap(),
         }),
@@ -77,8 +82,12 @@ fn state() -> State {
         network: "lan".parse().unwrap(),
         engine: EngineKind::Postgresql,
         version: 15,
-        replication: ReplicationMode::Async,
-        synchronous_standby_names: String::new(),
+        replication: ReplicationMode::Quorum,
+        synchronous_standbys: 1,
+        synchronous_commit: CommitLevel::RemoteApply,
+        on_standby_loss: OnStandbyLoss::Degrade,
+        max_lag: MAX_LAG,
+        synchronous_standby_names: "ANY 1 (r_0)".to_owned(),
         verified: Some(Verified {
             topology: "ab12".to_owned(),
             term: Term(1),
@@ -148,6 +157,31 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(key: &st
 #[test]
 fn the_record_is_read_as_format_1_wrote_it() {
     assert_eq!(read_state(&stored(&RECORD)).unwrap(), state());
+}
+
+/// What versions before synchronous replication and cascading wrote.
+#[test]
+fn a_cluster_and_a_node_without_later_attributes_have_their_defaults() {
+    let old = |key: &str, later: &[&str]| {
+        let mut row = testdata()[key].clone();
+        let object = row.as_object_mut().unwrap();
+        later.iter().for_each(|name| drop(object.remove(*name).unwrap()));
+        row
+    };
+    let later = [
+        "synchronous_standbys",
+        "synchronous_commit",
+        "on_standby_loss",
+        "max_lag",
+        "synchronous_standby_names",
+    ];
+    let cluster: Cluster = serde_json::from_value(old("object/cluster.orders", &later)).unwrap();
+    assert_eq!((cluster.synchronous_standbys, cluster.max_lag), (0, MAX_LAG));
+    assert_eq!(cluster.synchronous_commit, CommitLevel::On);
+    assert_eq!(cluster.on_standby_loss, OnStandbyLoss::Block);
+    assert_eq!(cluster.synchronous_standby_names, "");
+    let node: Node = serde_json::from_value(old("object/cluster.orders.node.r[0]", &["left_slots"])).unwrap();
+    assert_eq!(node.left_slots, []);
 }
 
 #[test]

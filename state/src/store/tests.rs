@@ -11,7 +11,7 @@ use crate::address::{NodeAddress, UserAddress};
 use crate::delta::Edit;
 use crate::journal::EventKind::{RunBegan, RunFailed, StepDone, StepFailed, StepStarted};
 use crate::lsn::SystemIdentifier;
-use crate::object::{Cluster, Election, ElectionReason, EngineKind, Network, Origin, ReplicationMode, Term, User};
+use crate::object::{Cluster, Election, ElectionReason, EngineKind, Network, Origin, Term, User};
 
 /// A directory with a place for a record and one for its key.
 struct Place(TempDir);
@@ -79,15 +79,7 @@ fn done(step: u32, edits: Vec<Edit>) -> Entry {
 }
 
 fn cluster() -> Vec<Edit> {
-    let cluster = Cluster {
-        network: "lan".parse().unwrap(),
-        engine: EngineKind::Postgresql,
-        version: 15,
-        replication: ReplicationMode::Async,
-        synchronous_standby_names: String::new(),
-        verified: None,
-        prevent_destroy: false,
-    };
+    let cluster = Cluster::new("lan".parse().unwrap(), EngineKind::Postgresql, 15);
     let election = Election {
         term: Term(1),
         primary: "a".parse().unwrap(),

@@ -4,7 +4,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::ClusterName;
-use simdb_state::object::{Cluster, Data, Election, Endpoint, Network, Node, Origin, Output, Role, State, User};
+use simdb_state::object::{
+    Cluster, Data, Election, Endpoint, Network, Node, Origin, Output, ReplicationMode, Role, Slot, State, User,
+};
 
 use super::FORMAT_VERSION;
 
@@ -145,15 +147,24 @@ fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
         engine,
         version,
         replication,
+        synchronous_standbys,
+        synchronous_commit,
+        on_standby_loss,
+        max_lag,
         synchronous_standby_names,
         verified,
         prevent_destroy,
     } = cluster;
+    let waits = *replication != ReplicationMode::Async;
     json!({
         "network": network,
         "engine": engine,
         "version": version,
         "replication": replication,
+        "synchronous_standbys": waits.then_some(synchronous_standbys),
+        "synchronous_commit": waits.then_some(synchronous_commit),
+        "on_standby_loss": waits.then_some(on_standby_loss),
+        "max_lag": max_lag,
         "synchronous_standby_names": (!synchronous_standby_names.is_empty()).then_some(synchronous_standby_names),
         "prevent_destroy": prevent_destroy.then_some(true),
         "verified": verified.as_ref().map(|verified| json!({ "term": verified.term, "marker": verified.marker })),
@@ -169,10 +180,12 @@ fn node_values(node: &Node) -> Value {
         parameters,
         data,
         slot,
+        left_slots,
         role,
         power,
         held,
     } = node;
+    let slot_values = |slot: &Slot| json!({ "name": slot.name, "upstream": slot.upstream });
     let (term, follows) = match role {
         Some(Role::Primary { term }) => (Some(term), None),
         Some(Role::Standby { follows }) => (None, Some(follows)),
@@ -186,7 +199,8 @@ fn node_values(node: &Node) -> Value {
         "held": held.then_some(true),
         "listen": listen.map(|listen| listen.to_string()),
         "data": data.as_ref().map(data_values),
-        "slot": slot.as_ref().map(|slot| json!({ "name": slot.name, "upstream": slot.upstream })),
+        "slot": slot.as_ref().map(slot_values),
+        "left_slots": (!left_slots.is_empty()).then(|| left_slots.iter().map(slot_values).collect::<Vec<_>>()),
         "parameters": (!parameters.is_empty()).then_some(parameters),
     })
 }

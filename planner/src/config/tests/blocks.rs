@@ -168,8 +168,8 @@ fn words_that_are_not_supported_are_refused() {
     check_cluster(
         "  node \"a\" {}\n  replication { mode = \"sync\" }\n  endpoint \"rw\" { target = \"primry\" }\n",
         expect![[r#"
-            main:5:24-30 error Unsupported replication mode (in cluster "c")
-              The replication mode "sync" is not supported by this version. Use mode = "async".
+            main:5:24-30 error No standby to wait for (in cluster "c")
+              Mode "sync" needs a standby to wait for, and the cluster has one node. Declare another one, or set mode = "async".
             main:6:28-36 error Unknown target (in cluster "c")
               "target" must be "primary" or "standby", not "primry". Did you mean "primary"?
         "#]],
@@ -177,9 +177,9 @@ fn words_that_are_not_supported_are_refused() {
     check_cluster(
         "  node \"a\" {}\n  replication { mode = \"asinc\" }\n",
         expect![[r#"
-        main:5:24-31 error Unsupported replication mode (in cluster "c")
-          "asinc" is no replication mode. Use mode = "async". Did you mean "async"?
-    "#]],
+            main:5:24-31 error Unknown mode (in cluster "c")
+              "mode" must be "async", "sync" or "quorum", not "asinc". Did you mean "async"?
+        "#]],
     );
     check(
         "provider \"docker\" {}\nprovider \"local\" {\n  port_range = \"20-10\"\n  run_as = \"\"\n}\nnetwork \"lan\" {}\ncluster \"c\" {\n  engine \"postgres\" { version = \"15.2\" }\n  node \"a\" {}\n}\n",

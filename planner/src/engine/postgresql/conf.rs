@@ -40,7 +40,6 @@ const OWNED: &[(&str, &str)] = &[
     ("password_encryption", "scram-sha-256"),
     // Standbys come back this soon after their upstream; the default of 5 s is what commits wait after a role change.
     ("wal_retrieve_retry_interval", "100ms"),
-    ("synchronous_standby_names", ""),
 ];
 
 /// Returns a setting's value as `postgresql.conf` reads it.
@@ -62,6 +61,7 @@ pub fn settings(node: &NodeContext<'_>) -> BTreeMap<String, String> {
     settings.extend(node.parameters.clone());
     settings.extend(OWNED.iter().map(pair));
     let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
+    set("synchronous_standby_names", node.synchronous_standby_names.clone());
     set("listen_addresses", node.listen.host.to_string());
     set("port", node.listen.port.to_string());
     set(

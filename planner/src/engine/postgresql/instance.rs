@@ -31,6 +31,8 @@ pub struct NodeContext<'a> {
     pub generation: u32,
     /// What it streams from; absent for the primary.
     pub upstream: Option<Upstream>,
+    /// The standbys that commits on it wait for; empty on a standby, unless it is about to be promoted.
+    pub synchronous_standby_names: String,
 }
 
 /// What a standby streams from.

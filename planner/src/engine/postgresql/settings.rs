@@ -384,6 +384,28 @@ fn read_number(value: &str, split: fn(&str) -> Option<(f64, &str)>, unit: Option
     unit?.convert(number, word)
 }
 
+/// Returns how many bytes a size is, written as a server reads one: a bare number counts bytes.
+pub fn read_bytes(text: &str) -> Option<u64> {
+    let bytes = read_number(text, split_integer, Some(Unit::Memory(1)))?;
+    let whole = bytes.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&bytes);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole and within bounds"
+    )]
+    whole.then_some(bytes as u64)
+}
+
+/// Returns a size as people write it, in the greatest unit that leaves no rest.
+pub fn show_bytes(bytes: u64) -> String {
+    let units = [(40, "TB"), (30, "GB"), (20, "MB"), (10, "kB")];
+    let fits = |(shift, _): &&(u32, &str)| bytes > 0 && bytes.trailing_zeros() >= *shift;
+    match units.iter().find(fits) {
+        Some((shift, unit)) => format!("{}{unit}", bytes >> shift),
+        None => format!("{bytes}B"),
+    }
+}
+
 /// C's `isspace`.
 fn is_space(c: char) -> bool {
     c.is_ascii_whitespace() || c == '\x0b'

@@ -8,7 +8,7 @@ use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Cluster, Election, Endpoint, EndpointTarget, Role, State, User};
 
 use super::{Intended, IntendedCluster, IntendedNode};
-use crate::desired::ClusterSpec;
+use crate::desired::{ClusterSpec, ReplicationSpec};
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::instance::{REPLICATION_USER, user};
 use crate::engine::postgresql::settings;
@@ -120,12 +120,24 @@ impl Draft<'_> {
             .clusters
             .get(self.name)
             .and_then(|cluster| cluster.verified.clone());
+        let ReplicationSpec {
+            mode,
+            synchronous_standbys,
+            synchronous_commit,
+            on_standby_loss,
+            max_lag,
+        } = self.spec.replication;
+        let names = self.sync_names(&election.primary, intended);
         let cluster = Cluster {
             network: self.spec.network.clone(),
             engine: self.spec.engine,
             version,
-            replication: self.spec.replication,
-            synchronous_standby_names: String::new(),
+            replication: mode,
+            synchronous_standbys,
+            synchronous_commit,
+            on_standby_loss,
+            max_lag,
+            synchronous_standby_names: names.after.clone(),
             verified,
             prevent_destroy: self.spec.prevent_destroy,
         };
@@ -134,6 +146,7 @@ impl Draft<'_> {
             IntendedCluster {
                 cluster,
                 election,
+                names,
                 topology,
             },
         );

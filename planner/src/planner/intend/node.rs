@@ -1,7 +1,9 @@
 //! One node: where it listens, what it holds, what it is, whether it runs.
 
+use std::collections::BTreeMap;
+
 use simdb_state::address::NodeAddress;
-use simdb_state::object::{Election, Listen, Node, Origin, Power, Role, Slot};
+use simdb_state::object::{CommitLevel, Election, Listen, Node, Origin, Power, Role, Slot};
 
 use super::cluster::Draft;
 use super::{DataGoal, IntendedNode};
@@ -49,7 +51,7 @@ impl Draft<'_> {
         };
         Ok(IntendedNode {
             listen,
-            parameters: spec.parameters.clone(),
+            parameters: self.parameters_of(spec),
             data,
             role,
             slot,
@@ -64,6 +66,17 @@ impl Draft<'_> {
             _ if old.is_some_and(|old| old.held) => Power::Stopped,
             _ => Power::Running,
         }
+    }
+
+    /// The level at which commits wait is a setting like any other, the same on every node, so that it is right whoever
+    /// leads.
+    fn parameters_of(&self, spec: &NodeSpec) -> BTreeMap<String, String> {
+        let mut parameters = spec.parameters.clone();
+        let level = self.spec.replication.synchronous_commit;
+        if level != CommitLevel::default() {
+            parameters.insert("synchronous_commit".to_owned(), level.to_string());
+        }
+        parameters
     }
 
     fn same_port(&self, address: &NodeAddress, spec: &NodeSpec, listen: Listen) -> Result<(), Diagnostic> {

@@ -12,12 +12,32 @@ use crate::plan::{Action, Server};
 use crate::planner::intend::IntendedCluster;
 
 impl Lowering<'_> {
+    /// Records what is declared of a cluster that is there and shows on none of its servers.
+    pub(super) fn settings(&mut self, name: &ClusterName, new: &IntendedCluster) {
+        let Some(recorded) = self.before.clusters.get(name) else {
+            return;
+        };
+        // Whom commits wait for is the difference of another step.
+        let declared = Cluster {
+            synchronous_standby_names: recorded.synchronous_standby_names.clone(),
+            ..new.cluster.clone()
+        };
+        if *recorded == declared {
+            return;
+        }
+        let action = Action::Cluster { cluster: name.clone() };
+        let delta = vec![Edit::Cluster(name.clone(), declared)];
+        let reason = "the configuration changes its settings";
+        self.push(Draft::new(Address::Cluster(name.clone()), action, reason, delta));
+    }
+
     /// A cluster is proven anew whenever its topology is another, or a step cleared the last proof.
     pub(super) fn cluster(&mut self, name: &ClusterName, new: Option<&IntendedCluster>, cleared: bool) {
         let address = Address::Cluster(name.clone());
         let Some(IntendedCluster {
             cluster,
             election,
+            names: _,
             topology,
         }) = new
         else {
@@ -30,29 +50,18 @@ impl Lowering<'_> {
                 delta,
             ));
         };
-        let recorded = self.before.clusters.get(name);
         let proven = cluster
             .verified
             .as_ref()
             .is_some_and(|verified| verified.topology == *topology && verified.term == election.term);
-        let differs = recorded.is_some_and(|recorded| recorded != cluster);
-        let due = cleared || !proven || differs;
+        let due = cleared || !proven;
         let Some(primary) = self.primary_server(name).filter(|_| due) else {
             return;
-        };
-        let unproven = Cluster {
-            verified: None,
-            ..cluster.clone()
         };
         let proof = Edit::Verified {
             cluster: name.clone(),
             topology: topology.clone(),
             term: election.term,
-        };
-        let delta = if differs {
-            vec![Edit::Cluster(name.clone(), unproven), proof]
-        } else {
-            vec![proof]
         };
         let standbys: BTreeMap<String, Server> = self
             .intended
@@ -69,6 +78,6 @@ impl Lowering<'_> {
             primary,
             standbys,
         };
-        self.push(Draft::new(address, action, reason, delta));
+        self.push(Draft::new(address, action, reason, vec![proof]));
     }
 }

@@ -8,7 +8,7 @@ use simdb_state::object::{Cluster, Data, Node, Power, Role, Slot};
 
 use super::{Draft, Lowering, cleared_by_start, server};
 use crate::engine::postgresql::instance::{self, NodeContext, Upstream, replication_password, superuser_password};
-use crate::engine::postgresql::settings;
+use crate::engine::postgresql::{settings, sync};
 use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::{Action, Impact, Server};
 use crate::planner::diff::pairs;
@@ -50,6 +50,7 @@ impl Lowering<'_> {
                 name.clone(),
                 Cluster {
                     verified: None,
+                    synchronous_standby_names: String::new(),
                     ..cluster.cluster.clone()
                 },
             ),
@@ -95,7 +96,7 @@ impl Lowering<'_> {
             .as_ref()
             .filter(|slot| old.and_then(|old| old.slot.as_ref()) != Some(*slot))
         {
-            self.slot(address, slot, settled, &upstream_server);
+            self.slot(address, slot, old, settled, &upstream_server);
         }
         if settled {
             return self.kept(address, old, new, context);
@@ -106,8 +107,11 @@ impl Lowering<'_> {
         self.start_standby(address, new, context, upstream_server);
     }
 
-    fn slot(&mut self, address: &NodeAddress, slot: &Slot, settled: bool, upstream: &Server) {
-        let mut delta = vec![Edit::Slot(address.clone(), Some(slot.clone()))];
+    fn slot(&mut self, address: &NodeAddress, slot: &Slot, old: Option<&Node>, settled: bool, upstream: &Server) {
+        let left = old.and_then(|old| old.slot.clone());
+        let left = left.map(|left| Edit::SlotLeft(address.clone(), left));
+        let mut delta: Vec<Edit> = left.into_iter().collect();
+        delta.push(Edit::Slot(address.clone(), Some(slot.clone())));
         if settled {
             // It streamed through a slot that is gone: whether it still can is to be proven.
             delta.push(Edit::Unverified(address.cluster.clone()));
@@ -139,7 +143,7 @@ impl Lowering<'_> {
             let delta = vec![Edit::Power(address.clone(), Power::Stopped)];
             let action = Action::Stop { node: address.clone() };
             let reason = format!("the data {} runs on is replaced", address.node);
-            self.push(Draft::new(address.clone(), action, reason, delta).costing(Impact::Restart));
+            self.push(Draft::new(address.clone(), action, reason, delta).costing(self.restart_impact(address)));
         }
         let task = instance::basebackup(context, upstream, replaces);
         let origin = simdb_state::object::Origin::Cloned {
@@ -191,6 +195,8 @@ impl Lowering<'_> {
         let Some(old) = old else { return };
         let in_recovery = matches!(new.role, Role::Standby { .. });
         let (instance, server) = (instance::server(context), server(address, new));
+        let follow = self.follow_reason(address, old, new);
+        let configured = self.configuration(address, old, new, context.version);
         let mut delta = vec![
             instance_edit(address, new),
             Edit::Power(address.clone(), Power::Running),
@@ -205,26 +211,59 @@ impl Lowering<'_> {
                 in_recovery,
             };
             // It is down already: starting it ends the downtime, it causes none.
-            return self.push(Draft::new(address.clone(), action, reason, delta));
+            self.push(Draft::new(address.clone(), action, reason, delta));
+        } else if let Some((reason, restart)) = configured
+            // Whoever is to follow reads all its files again.
+            && (restart || follow.is_none())
+        {
+            self.configure(address, new, context, delta, reason, restart);
         }
-        let Some((reason, restart)) = self.configuration(address, old, new, context.version) else {
-            return;
-        };
+        if let Some(reason) = follow {
+            self.follow(address, new, context, reason);
+        }
+        self.left_slots(address, old, Some(new));
+    }
+
+    fn configure(
+        &mut self,
+        address: &NodeAddress,
+        new: &IntendedNode,
+        context: &NodeContext<'_>,
+        mut delta: Vec<Edit>,
+        reason: String,
+        restart: bool,
+    ) {
+        let in_recovery = matches!(new.role, Role::Standby { .. });
         if restart {
             delta.push(cleared_by_start(address));
         }
         let impact = match (restart, in_recovery) {
             (false, _) => Impact::Reload,
-            (true, true) => Impact::Restart,
+            (true, true) => self.restart_impact(address),
             (true, false) => Impact::Downtime,
         };
         let action = Action::Configure {
-            instance,
-            server,
+            instance: instance::server(context),
+            server: server(address, new),
             restart,
             in_recovery,
         };
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
+    }
+
+    /// What it costs that a standby is away for a while: writes wait where too few of those they wait for are left.
+    fn restart_impact(&self, address: &NodeAddress) -> Impact {
+        let names = self
+            .intended
+            .clusters
+            .get(&address.cluster)
+            .map(|cluster| &cluster.names);
+        let (awaited, listed) = names.map(|names| sync::read(&names.before)).unwrap_or_default();
+        if listed.contains(&address.node.identifier()) && listed.len() <= awaited as usize {
+            Impact::WritePause
+        } else {
+            Impact::Restart
+        }
     }
 
     /// Returns why a running server is to be configured, and whether that takes a restart.
@@ -293,10 +332,17 @@ impl Lowering<'_> {
             } else {
                 Impact::None
             };
-            let delta = vec![emptied.unwrap_or_else(|| drop.clone())];
+            let mut delta = vec![emptied.unwrap_or_else(|| drop.clone())];
+            // Slots on it that others left go with it.
+            let left = self.before.nodes_of(&address.cluster).flat_map(|(other, node)| {
+                let on_it = node.left_slots.iter().filter(|slot| slot.upstream == address.node);
+                on_it.map(|slot| Edit::SlotGone(other.clone(), slot.clone()))
+            });
+            delta.extend(left);
             let action = Action::DropNode { node: address.clone() };
             self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
         }
+        self.left_slots(address, old, None);
         let Some((slot, upstream, node)) = upstream.filter(|(.., node)| node.power == Power::Running) else {
             return;
         };
@@ -318,7 +364,7 @@ fn start_reason(old: &Node, facts: Option<&NodeFacts>) -> &'static str {
     }
 }
 
-fn instance_edit(address: &NodeAddress, node: &IntendedNode) -> Edit {
+pub(super) fn instance_edit(address: &NodeAddress, node: &IntendedNode) -> Edit {
     Edit::Instance {
         node: address.clone(),
         listen: node.listen,

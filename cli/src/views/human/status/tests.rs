@@ -8,8 +8,8 @@ use simdb_state::address::NodeAddress;
 use simdb_state::instance::ServiceEntry;
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::object::{
-    Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Listen, Node, Origin, Power,
-    ReplicationMode, Role, Slot, State, Term,
+    Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Listen, Node, Origin, Power, Role,
+    Slot, State, Term,
 };
 
 use super::*;
@@ -46,15 +46,7 @@ fn node(role: Role, port: u16, slot: Option<&str>) -> Node {
 fn state() -> State {
     let mut state = State::default();
     let name: simdb_state::name::ClusterName = "orders".parse().unwrap();
-    let cluster = Cluster {
-        network: "lan".parse().unwrap(),
-        engine: EngineKind::Postgresql,
-        version: 15,
-        replication: ReplicationMode::Async,
-        synchronous_standby_names: String::new(),
-        verified: None,
-        prevent_destroy: false,
-    };
+    let cluster = Cluster::new("lan".parse().unwrap(), EngineKind::Postgresql, 15);
     let election = Election {
         term: Term(1),
         primary: "a".parse().unwrap(),

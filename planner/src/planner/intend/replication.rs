@@ -1,0 +1,100 @@
+//! Whom the commits of a cluster wait for.
+
+use std::collections::BTreeSet;
+
+use simdb_state::address::NodeAddress;
+use simdb_state::name::NodeName;
+use simdb_state::object::{CommitLevel, Power, ReplicationMode, Role};
+
+use super::cluster::Draft;
+use super::{Intended, IntendedNode};
+use crate::desired::ReplicationSpec;
+use crate::engine::postgresql::sync::{awaited, synchronous_standby_names};
+
+/// The setting that a delayed standby has.
+pub(super) const APPLY_DELAY: &str = "recovery_min_apply_delay";
+
+/// Whom commits wait for now, and whom they are to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::planner) struct SyncNames {
+    /// `synchronous_standby_names` until the plan changes it.
+    pub(in crate::planner) before: String,
+    /// What it is to be.
+    pub(in crate::planner) after: String,
+    /// Whether it is to be set: also where it has been set already and nobody recorded that.
+    pub(in crate::planner) due: bool,
+    /// The standbys that are listed afterwards, by identifier.
+    pub(in crate::planner) standbys: BTreeSet<String>,
+    /// How many of them commits wait for.
+    pub(in crate::planner) awaited: u32,
+}
+
+impl Draft<'_> {
+    /// Commits wait for standbys that stream from the primary itself and are meant to run. Where the primary is stopped
+    /// nobody commits, and the names stay: they are what it starts with.
+    pub(super) fn sync_names(&self, primary: &NodeName, intended: &Intended) -> SyncNames {
+        let ReplicationSpec {
+            mode,
+            synchronous_standbys: number,
+            synchronous_commit: level,
+            ..
+        } = self.spec.replication;
+        let names = |state: &simdb_state::object::State| {
+            let cluster = state.clusters.get(self.name);
+            cluster.map_or_else(String::new, |cluster| cluster.synchronous_standby_names.clone())
+        };
+        let (recorded, before) = (names(self.inputs.recorded), names(self.before));
+        let standbys: BTreeSet<String> = intended
+            .nodes_of(self.name)
+            .filter(|(_, node)| mode != ReplicationMode::Async && counts(node, primary, level))
+            .map(|(address, _)| address.node.identifier())
+            .collect();
+        let runs = intended.nodes.get(&self.address(primary)).map(|node| node.power) == Some(Power::Running);
+        let after = if runs {
+            synchronous_standby_names(mode, number, &standbys)
+        } else {
+            before.clone()
+        };
+        SyncNames {
+            due: runs && (before != after || recorded != after),
+            awaited: awaited(number, &standbys),
+            before,
+            after,
+            standbys,
+        }
+    }
+}
+
+/// A delayed standby has every commit at once, and shows it late: who waits for it to be shown waits for the delay.
+fn counts(node: &IntendedNode, primary: &NodeName, level: CommitLevel) -> bool {
+    let follows = matches!(&node.role, Role::Standby { follows } if follows == primary);
+    let delayed = node.parameters.contains_key(APPLY_DELAY);
+    follows && node.power == Power::Running && !(delayed && level == CommitLevel::RemoteApply)
+}
+
+/// Says where commits wait for fewer standbys than declared, because others were stopped on request.
+pub(in crate::planner) fn notes(intended: &Intended) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (name, cluster) in &intended.clusters {
+        let declared = cluster.cluster.synchronous_standbys;
+        let names = &cluster.names;
+        let primary_runs = intended.running_primary(name).is_some();
+        if names.awaited >= declared || !primary_runs {
+            continue;
+        }
+        let held: Vec<String> = intended
+            .nodes_of(name)
+            .filter(|(_, node)| node.power == Power::Stopped)
+            .map(|(NodeAddress { node, .. }, _)| node.to_string())
+            .collect();
+        let wait = match names.awaited {
+            0 => "wait for no standby".to_owned(),
+            awaited => format!("wait for {awaited} of {declared} standbys"),
+        };
+        notes.push(format!(
+            "Commits of cluster.{name} {wait} while {} is stopped on request.",
+            held.join(", ")
+        ));
+    }
+    notes
+}

@@ -1,0 +1,135 @@
+//! What becomes of replication: whom commits wait for, and whom a standby streams from.
+
+use simdb_state::address::{Address, NodeAddress};
+use simdb_state::delta::Edit;
+use simdb_state::name::ClusterName;
+use simdb_state::object::{Node, Role, Slot};
+
+use super::{Draft, Lowering, node, server};
+use crate::engine::postgresql::instance::{self, NodeContext};
+use crate::plan::{Action, Impact};
+use crate::planner::intend::{IntendedCluster, IntendedNode};
+
+impl Lowering<'_> {
+    /// Lets commits wait for other standbys. One step is enough: what is newly listed streams by then, and what is no
+    /// longer listed goes, stops or moves only afterwards.
+    pub(super) fn sync_names(&mut self, name: &ClusterName, new: &IntendedCluster) {
+        let Some((primary, node)) = self.intended.running_primary(name).filter(|_| new.names.due) else {
+            return;
+        };
+        let context = NodeContext {
+            synchronous_standby_names: new.names.after.clone(),
+            ..self.intended.context(&primary, node, new)
+        };
+        let action = Action::SyncNames {
+            cluster: name.clone(),
+            names: new.names.after.clone(),
+            instance: instance::server(&context),
+            server: server(&primary, node),
+            in_recovery: false,
+            awaited: new.names.awaited,
+        };
+        let reason = if new.names.after.is_empty() {
+            format!("commits are to be acknowledged by {} alone", primary.node)
+        } else {
+            let listed: Vec<&str> = new.names.standbys.iter().map(String::as_str).collect();
+            format!("commits are to wait for {} of {}", new.names.awaited, listed.join(", "))
+        };
+        let delta = vec![
+            Edit::SynchronousStandbyNames(name.clone(), new.names.after.clone()),
+            Edit::Unverified(name.clone()),
+        ];
+        let born = !self.before.clusters.contains_key(name);
+        let impact = if born { Impact::None } else { Impact::Reload };
+        self.push(Draft::new(Address::Cluster(name.clone()), action, reason, delta).costing(impact));
+    }
+
+    /// Returns why a standby that is there is to follow: its upstream is another one, or listens elsewhere.
+    pub(super) fn follow_reason(&self, address: &NodeAddress, old: &Node, new: &IntendedNode) -> Option<String> {
+        let (Some(Role::Standby { follows: followed }), Role::Standby { follows }) = (&old.role, &new.role) else {
+            return None;
+        };
+        if followed != follows {
+            return Some(format!(
+                "{} is to stream from {follows} instead of {followed}",
+                address.node
+            ));
+        }
+        let upstream = NodeAddress {
+            cluster: address.cluster.clone(),
+            node: follows.clone(),
+        };
+        let moved = self.intended.nodes.get(&upstream).filter(|upstream_node| {
+            let had = self.before.nodes.get(&upstream).and_then(|node| node.listen);
+            had.is_some_and(|had| had != upstream_node.listen)
+        });
+        if let Some(moved) = moved {
+            return Some(format!(
+                "{} streams from {follows}, and {follows} moves to {}",
+                address.node, moved.listen
+            ));
+        }
+        let drift = self.intended.drift.get(address)?;
+        ["primary_conninfo", "primary_slot_name"]
+            .iter()
+            .any(|name| drift.settings.contains_key(*name))
+            .then(|| drift.reason(&address.node))
+    }
+
+    /// Lets a standby that runs stream from where it should.
+    pub(super) fn follow(
+        &mut self,
+        address: &NodeAddress,
+        new: &IntendedNode,
+        context: &NodeContext<'_>,
+        reason: String,
+    ) {
+        let Some(upstream) = &context.upstream else { return };
+        let Some(upstream_node) = self.intended.nodes.get(&upstream.address) else {
+            return;
+        };
+        let action = Action::Follow {
+            instance: instance::server(context),
+            server: server(address, new),
+            upstream: server(&upstream.address, upstream_node),
+            application_name: address.node.identifier(),
+        };
+        let delta = vec![
+            node::instance_edit(address, new),
+            Edit::Role(address.clone(), new.role.clone()),
+            Edit::Unverified(address.cluster.clone()),
+        ];
+        self.push(Draft::new(address.clone(), action, reason, delta).costing(Impact::Reload));
+    }
+
+    /// Drops the slots that a node left on nodes it followed before, where those serve.
+    pub(super) fn left_slots(&mut self, address: &NodeAddress, old: &Node, new: Option<&IntendedNode>) {
+        let replaced = replaced_slot(old, new);
+        for slot in old.left_slots.iter().chain(replaced) {
+            if new.and_then(|new| new.slot.as_ref()) == Some(slot) {
+                continue;
+            }
+            let upstream = NodeAddress {
+                cluster: address.cluster.clone(),
+                node: slot.upstream.clone(),
+            };
+            let Some(keeper) = self.intended.serving(&upstream) else {
+                continue;
+            };
+            let action = Action::DropSlot {
+                node: address.clone(),
+                slot: slot.clone(),
+                server: server(&upstream, keeper),
+            };
+            let reason = format!("{} no longer streams from {}", address.node, slot.upstream);
+            let delta = vec![Edit::SlotGone(address.clone(), slot.clone())];
+            self.push(Draft::new(address.clone(), action, reason, delta));
+        }
+    }
+}
+
+/// Returns the slot that a node leaves for another one, or for none.
+pub(super) fn replaced_slot<'a>(old: &'a Node, new: Option<&IntendedNode>) -> Option<&'a Slot> {
+    let new = new?;
+    old.slot.as_ref().filter(|old| new.slot.as_ref() != Some(*old))
+}

@@ -1,0 +1,61 @@
+//! Whom commits on a server wait for.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::connection::{ANSWER_LIMIT, Connection};
+use super::{Cause, POLL, PostgresqlError};
+
+/// How long sessions that waited before may take to be released.
+const RELEASE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Waits until a server shows these names.
+pub(crate) async fn wait_shown(connection: &Connection, names: &str) -> Result<(), PostgresqlError> {
+    const DOING: &str = "read synchronous_standby_names";
+    let deadline = Instant::now() + ANSWER_LIMIT;
+    while connection.required(DOING, "SHOW synchronous_standby_names").await? != names {
+        if Instant::now() >= deadline {
+            return Err(connection.failure(DOING, Cause::Silence(ANSWER_LIMIT)));
+        }
+        sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// Waits until enough standbys count, and whoever waited for others is released.
+///
+/// Commits that wait are released when a standby next answers, which on an idle server takes until its next status
+/// report (10 s). A record in the log that is flushed here and waits for nobody makes all of them answer at once. It is
+/// written again with every look: an answer that a sender got before it read its configuration counts by the old rules.
+pub(crate) async fn wait_for_standbys(
+    connection: &Connection,
+    awaited: u32,
+    limit: Duration,
+) -> Result<(), PostgresqlError> {
+    const DOING: &str = "wait for standbys";
+    const NUDGE: &str = "SELECT pg_logical_emit_message(true, 'simdb', 'nudge')";
+    const COUNT: &str = "SELECT count(*) FROM pg_stat_replication
+        WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')";
+    const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+        WHERE wait_event = 'SyncRep' AND state_change < pg_conf_load_time()";
+    let start = Instant::now();
+    loop {
+        connection.required(DOING, NUDGE).await?;
+        let counted = connection.required(DOING, COUNT).await?;
+        let enough = counted.parse().is_ok_and(|counted: u32| counted >= awaited);
+        // Whoever waits for a standby that is still listed and away goes on waiting.
+        if enough && (start.elapsed() >= RELEASE_LIMIT || connection.required(DOING, WAITING).await? == "0") {
+            return Ok(());
+        }
+        if start.elapsed() >= limit {
+            return Err(PostgresqlError::NotSynchronous {
+                node: connection.node().clone(),
+                awaited,
+                counted,
+                limit,
+            });
+        }
+        sleep(POLL).await;
+    }
+}
