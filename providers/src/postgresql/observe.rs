@@ -17,7 +17,8 @@ pub(crate) struct Snapshot {
 }
 
 /// The columns are those that 15 to 18 have in common. `pg_control_checkpoint` knows only the timeline of the last
-/// restart point, so the writer's comes from the name of the file it writes, and a reader's from its receiver.
+/// restart point, so the writer's comes from the name of the file it writes, and a reader's from its receiver. This
+/// session has a `synchronous_commit` of its own, so that of the others comes from the files.
 const SNAPSHOT: &str = "
 SELECT json_build_object(
   'facts', json_build_object(
@@ -49,7 +50,8 @@ SELECT json_build_object(
         + ('x' || substr(min(name), 17, 8))::bit(32)::bigint * pg_size_bytes(current_setting('wal_segment_size')))
       FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'),
     'configured', (SELECT coalesce(json_object_agg(name, setting), '{}')
-      FROM pg_settings WHERE source = 'configuration file'),
+      FROM (SELECT name, setting FROM pg_settings WHERE source = 'configuration file'
+        UNION ALL SELECT name, setting FROM pg_file_settings WHERE name = 'synchronous_commit' AND applied) AS settings),
     'users', (SELECT coalesce(json_object_agg(rolname, json_build_object(
         'login', rolcanlogin, 'replication', rolreplication)), '{}')
       FROM pg_roles WHERE rolname !~ '^pg_')),
