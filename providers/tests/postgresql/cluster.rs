@@ -260,6 +260,7 @@ impl Cluster {
             parameters: &self.parameters,
             generation: 1,
             upstream,
+            synchronous_standby_names: String::new(),
         }
     }
 
