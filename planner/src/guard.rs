@@ -25,6 +25,15 @@ pub enum Refusal {
     /// A node has no data.
     #[error("no data is recorded for {0}")]
     NoData(NodeAddress),
+    /// Another election was held since the plan was made.
+    #[error("the last election has term {0}")]
+    OtherElection(u64),
+    /// The node that is to stop writing is the one that was elected.
+    #[error("{0} is the one that was elected")]
+    Elected(NodeAddress),
+    /// The node that is to write was not elected.
+    #[error("{0} was not elected")]
+    NotElected(NodeAddress),
     /// Another node streams from the one that is to go.
     #[error("{0} still streams from it")]
     Followed(NodeAddress),
@@ -54,6 +63,30 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
             serving(state, &upstream.node)
         }
         Action::Start { server, .. } | Action::Configure { server, .. } => has_data(state, &server.node),
+        Action::Elect { cluster, election } => {
+            let last = state.elections.get(cluster).map_or(0, |last| last.term.0);
+            if last + 1 == election.term.0 {
+                Ok(())
+            } else {
+                Err(Refusal::OtherElection(last))
+            }
+        }
+        Action::Fence { server, .. } => {
+            let elected = state.elections.get(&server.node.cluster);
+            if elected.is_some_and(|election| election.primary != server.node.node) {
+                Ok(())
+            } else {
+                Err(Refusal::Elected(server.node.clone()))
+            }
+        }
+        Action::Promote { server, .. } => {
+            let elected = state.elections.get(&server.node.cluster);
+            if elected.is_none_or(|election| election.primary != server.node.node) {
+                return Err(Refusal::NotElected(server.node.clone()));
+            }
+            no_other_primary(state, &server.node)
+        }
+        Action::Rewind { source, .. } => serving(state, &source.node),
         Action::VerifySync { primary, standbys, .. } => std::iter::once(primary)
             .chain(standbys.values())
             .try_for_each(|server| serving(state, &server.node)),
@@ -85,7 +118,8 @@ fn sibling(address: &NodeAddress, node: &NodeName) -> NodeAddress {
 }
 
 fn serving(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
-    let serves = node_of(state, address).is_some_and(|node| node.role.is_some() && node.listen.is_some());
+    let has_role = |node: &Node| matches!(node.role, Some(Role::Primary { .. } | Role::Standby { .. }));
+    let serves = node_of(state, address).is_some_and(|node| has_role(node) && node.listen.is_some());
     if serves {
         Ok(())
     } else {

@@ -100,6 +100,7 @@ fn state() -> State {
         primary: "a".parse().unwrap(),
         pin: Some("a".parse().unwrap()),
         reason: ElectionReason::Birth,
+        switch: None,
     };
     let user = User {
         login: true,
@@ -225,6 +226,7 @@ fn head_journal_and_events_keep_their_format() {
     let outputs = Outputs {
         system_identifier: Some(SystemIdentifier(7)),
         marker: Some(Lsn(40)),
+        ..Outputs::default()
     };
     check("run/00000001/step/000000", &StepRow::Done { outputs });
     check("run/00000001/step/000001", &StepRow::Started);
