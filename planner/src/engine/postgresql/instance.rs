@@ -160,8 +160,9 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32) -> TaskSpe
         temporary: vec![REWIND_PASSFILE.to_owned()],
         product: Some(product),
         origin: Some(Data::directory(from)),
-        // A server that recovers for a moment must not take itself for a standby.
-        removes: vec![standby_signal(&partial)],
+        // A server that recovers for a moment must not take itself for a standby, and must not find the lock of the one
+        // that was killed: a task only runs where none is left.
+        removes: vec![standby_signal(&partial), format!("{partial}/postmaster.pid")],
         replaces: Vec::new(),
     }
 }
