@@ -178,6 +178,7 @@ impl World {
         if made {
             let log = self.log(&upstream).cloned().unwrap_or_default();
             self.logs.insert((node.clone(), generation), log);
+            self.copy_catalog(&upstream, node);
         }
         Outputs {
             system_identifier: Some(identifier),

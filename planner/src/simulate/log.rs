@@ -84,7 +84,16 @@ impl World {
                 );
                 theirs.clone_from(&log);
             }
+            self.copy_catalog(node, &other);
             self.send(&other);
+        }
+    }
+
+    /// Gives a node the logins that another one has: they are in the data.
+    pub(super) fn copy_catalog(&mut self, from: &NodeAddress, to: &NodeAddress) {
+        let users = self.homes.get(from).map(|home| home.users.clone());
+        if let (Some(users), Some(home)) = (users, self.homes.get_mut(to)) {
+            home.users = users;
         }
     }
 

@@ -106,6 +106,7 @@ impl World {
         home.data.insert(generation, identifier);
         home.slots.clear();
         self.logs.insert((node.clone(), generation), log);
+        self.copy_catalog(&source.node, node);
         Ok(Outputs {
             system_identifier: Some(identifier),
             ..Outputs::default()

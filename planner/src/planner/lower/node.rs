@@ -29,7 +29,7 @@ impl Lowering<'_> {
             }
             (Role::Primary { .. }, DataGoal::Keep(_)) => match old.and_then(|old| old.role.as_ref()) {
                 Some(Role::Standby { .. }) => self.promote(address, old, new, cluster, &context),
-                Some(Role::Fenced { .. }) => self.restore(address, new, &context),
+                Some(Role::Fenced { .. }) => self.restore(address, old, new, &context),
                 Some(Role::Primary { .. }) | None => self.kept(address, old, new, &context),
             },
             (Role::Standby { .. } | Role::Fenced { .. }, _) => self.standby(address, old, new, &context),

@@ -42,10 +42,11 @@ impl Lowering<'_> {
             cluster: cluster.clone(),
             node: election.primary.clone(),
         };
-        let leads = self.before.nodes.get(&winner).and_then(|node| node.role.as_ref());
-        if matches!(leads, Some(Role::Primary { .. })) {
+        let node = self.before.nodes.get(&winner);
+        if let Some(node) = node.filter(|node| matches!(node.role, Some(Role::Primary { .. }))) {
             let role = Role::Primary { term: election.term };
-            delta.push(Edit::Role(winner, role));
+            delta.push(Edit::Role(winner.clone(), role));
+            delta.extend(leave_slot(&winner, node));
         }
         let reason = match election.reason {
             ElectionReason::Failover => format!("{} is lost, and {} is to lead", last.primary, election.primary),
@@ -173,9 +174,7 @@ impl Lowering<'_> {
             instance_edit(address, new),
             Edit::Role(address.clone(), new.role.clone()),
         ];
-        let left = old.and_then(|old| old.slot.clone());
-        delta.extend(left.map(|left| Edit::SlotLeft(address.clone(), left)));
-        delta.push(Edit::Slot(address.clone(), None));
+        delta.extend(old.into_iter().flat_map(|old| leave_slot(address, old)));
         delta.push(Edit::Unverified(address.cluster.clone()));
         let reason = format!("{} was elected, and nobody else writes", address.node);
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
@@ -251,20 +250,30 @@ impl Lowering<'_> {
     }
 
     /// A node that was fenced and elected again before anybody else was promoted: it goes on where it stopped.
-    pub(super) fn restore(&mut self, address: &NodeAddress, new: &IntendedNode, context: &NodeContext<'_>) {
+    pub(super) fn restore(
+        &mut self,
+        address: &NodeAddress,
+        old: Option<&Node>,
+        new: &IntendedNode,
+        context: &NodeContext<'_>,
+    ) {
         let action = Action::Start {
             instance: instance::server(context),
             server: server(address, new),
             in_recovery: false,
         };
-        let delta = vec![
+        let mut delta = vec![
             instance_edit(address, new),
             Edit::Role(address.clone(), new.role.clone()),
             Edit::Power(address.clone(), Power::Running),
             cleared_by_start(address),
         ];
+        delta.extend(old.into_iter().flat_map(|old| leave_slot(address, old)));
         let reason = "it leads again: nobody was promoted in its place";
         self.push(Draft::new(address.clone(), action, reason, delta));
+        if let Some(old) = old {
+            self.left_slots(address, old, Some(new));
+        }
     }
 
     pub(super) fn rewind(
@@ -321,6 +330,12 @@ impl Lowering<'_> {
         let reason = "its data is brought in line with the primary's";
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
     }
+}
+
+/// A node that leads streams through no slot; the one it had is yet to be dropped.
+fn leave_slot(address: &NodeAddress, old: &Node) -> Vec<Edit> {
+    let left = old.slot.clone().map(|left| Edit::SlotLeft(address.clone(), left));
+    left.into_iter().chain([Edit::Slot(address.clone(), None)]).collect()
 }
 
 fn method(election: &Election) -> FenceMethod {
