@@ -105,13 +105,13 @@ impl Continuation {
 
 /// Returns how a plan that failed goes on, where it changed a role.
 pub(crate) fn continuation(plan: &Plan, state: &State) -> Option<Continuation> {
-    let clusters = plan.steps.iter().filter_map(|step| match &step.action {
+    let mut clusters = plan.steps.iter().filter_map(|step| match &step.action {
         Action::Elect { cluster, .. } => Some(cluster),
         Action::Fence { server, .. } | Action::Promote { server, .. } => Some(&server.node.cluster),
         Action::Rewind { node, .. } => Some(&node.cluster),
         _ => None,
     });
-    clusters.filter_map(|cluster| of_cluster(cluster, state)).next()
+    clusters.find_map(|cluster| of_cluster(cluster, state))
 }
 
 fn of_cluster(cluster: &ClusterName, state: &State) -> Option<Continuation> {

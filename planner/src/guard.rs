@@ -5,7 +5,7 @@
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Node, Role, Slot, State};
+use simdb_state::object::{Election, Node, Role, Slot, State};
 use thiserror::Error;
 
 use crate::plan::{Action, Step};
@@ -46,7 +46,9 @@ pub enum Refusal {
 pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
     match &step.action {
         Action::Primary { server, .. } => no_other_primary(state, &server.node),
-        Action::ReplicationUser { server, .. } | Action::Slot { server, .. } => serving(state, &server.node),
+        Action::ReplicationUser { server, .. } | Action::Slot { server, .. } | Action::SyncNames { server, .. } => {
+            serving(state, &server.node)
+        }
         Action::Basebackup { node, .. } => {
             let slot = node_of(state, node).and_then(|node| node.slot.as_ref());
             let slot = slot.ok_or_else(|| Refusal::NoSlot(node.clone()))?;
@@ -56,36 +58,21 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
             has_data(state, &server.node)?;
             serving(state, &upstream.node)
         }
-        Action::SyncNames { server, .. } => serving(state, &server.node),
         Action::Follow { server, upstream, .. } => {
             has_data(state, &server.node)?;
             has_slot_on(state, &server.node, &upstream.node)?;
             serving(state, &upstream.node)
         }
         Action::Start { server, .. } | Action::Configure { server, .. } => has_data(state, &server.node),
-        Action::Elect { cluster, election } => {
-            let last = state.elections.get(cluster).map_or(0, |last| last.term.0);
-            if last + 1 == election.term.0 {
-                Ok(())
-            } else {
-                Err(Refusal::OtherElection(last))
-            }
-        }
-        Action::Fence { server, .. } => {
-            let elected = state.elections.get(&server.node.cluster);
-            if elected.is_some_and(|election| election.primary != server.node.node) {
-                Ok(())
-            } else {
-                Err(Refusal::Elected(server.node.clone()))
-            }
-        }
-        Action::Promote { server, .. } => {
-            let elected = state.elections.get(&server.node.cluster);
-            if elected.is_none_or(|election| election.primary != server.node.node) {
-                return Err(Refusal::NotElected(server.node.clone()));
-            }
-            no_other_primary(state, &server.node)
-        }
+        Action::Elect { cluster, election } => next_term(state, cluster, election),
+        Action::Fence { server, .. } => match elected(state, &server.node) {
+            Some(true) | None => Err(Refusal::Elected(server.node.clone())),
+            Some(false) => Ok(()),
+        },
+        Action::Promote { server, .. } => match elected(state, &server.node) {
+            Some(true) => no_other_primary(state, &server.node),
+            Some(false) | None => Err(Refusal::NotElected(server.node.clone())),
+        },
         Action::Rewind { source, .. } => serving(state, &source.node),
         Action::VerifySync { primary, standbys, .. } => std::iter::once(primary)
             .chain(standbys.values())
@@ -104,6 +91,21 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
         | Action::Endpoint { .. }
         | Action::DropEndpoint { .. } => Ok(()),
     }
+}
+
+fn next_term(state: &State, cluster: &ClusterName, election: &Election) -> Result<(), Refusal> {
+    let last = state.elections.get(cluster).map_or(0, |last| last.term.0);
+    if last + 1 == election.term.0 {
+        Ok(())
+    } else {
+        Err(Refusal::OtherElection(last))
+    }
+}
+
+/// Returns whether a node won the last election of its cluster, where one was held.
+fn elected(state: &State, address: &NodeAddress) -> Option<bool> {
+    let election = state.elections.get(&address.cluster)?;
+    Some(election.primary == address.node)
 }
 
 fn node_of<'a>(state: &'a State, address: &NodeAddress) -> Option<&'a Node> {

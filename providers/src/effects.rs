@@ -118,6 +118,7 @@ pub struct ProviderEffects {
 
 #[async_trait]
 impl Effects for ProviderEffects {
+    #[expect(clippy::too_many_lines, reason = "one short arm for each kind of step")]
     async fn run(&self, step: &Step, secrets: &Secrets) -> Result<Outputs, StepError> {
         match &step.action {
             Action::Primary {

@@ -164,17 +164,7 @@ impl State {
                 node,
                 generation,
                 origin,
-            } => {
-                // A step that makes data always says whose; without it the record would name data nobody has seen.
-                let Some(system_identifier) = outputs.system_identifier else {
-                    return;
-                };
-                self.node(node).data = Some(Data {
-                    generation: *generation,
-                    system_identifier,
-                    origin: origin.clone(),
-                });
-            }
+            } => self.apply_data(node, *generation, origin, outputs),
             Edit::Instance {
                 node,
                 listen,
@@ -232,21 +222,34 @@ impl State {
                 cluster,
                 topology,
                 term,
-            } => {
-                if let (Some(cluster), Some(marker)) = (self.clusters.get_mut(cluster), outputs.marker) {
-                    cluster.verified = Some(Verified {
-                        topology: topology.clone(),
-                        term: *term,
-                        marker,
-                    });
-                }
-            }
+            } => self.apply_verified(cluster, topology, *term, outputs),
             Edit::Unverified(cluster) => {
                 if let Some(cluster) = self.clusters.get_mut(cluster) {
                     cluster.verified = None;
                 }
             }
             Edit::Drop(address) => self.remove(address),
+        }
+    }
+
+    fn apply_data(&mut self, node: &NodeAddress, generation: u32, origin: &Origin, outputs: &Outputs) {
+        // A step that makes data always says whose; without it the record would name data nobody has seen.
+        if let Some(system_identifier) = outputs.system_identifier {
+            self.node(node).data = Some(Data {
+                generation,
+                system_identifier,
+                origin: origin.clone(),
+            });
+        }
+    }
+
+    fn apply_verified(&mut self, cluster: &ClusterName, topology: &str, term: Term, outputs: &Outputs) {
+        if let (Some(cluster), Some(marker)) = (self.clusters.get_mut(cluster), outputs.marker) {
+            cluster.verified = Some(Verified {
+                topology: topology.to_owned(),
+                term,
+                marker,
+            });
         }
     }
 

@@ -133,16 +133,17 @@ impl Field<'_> {
             let reasons: Vec<String> = others()
                 .filter_map(|node| Some(format!("{node}: {}", unfit(node)?)))
                 .collect();
-            Refusal(match reasons.is_empty() {
-                true => format!(
+            Refusal(if reasons.is_empty() {
+                format!(
                     "Cluster {} has no other node that could take over from {leader}. Declare a standby first.",
                     self.cluster
-                ),
-                false => format!(
+                )
+            } else {
+                format!(
                     "No node of cluster {} can take over from {leader} ({}). Run `simdb apply` to mend them.",
                     self.cluster,
                     reasons.join("; ")
-                ),
+                )
             })
         })
     }

@@ -140,9 +140,10 @@ impl Rules<'_> {
         let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
         let index = &self.index;
         match &draft.action {
-            Action::Network { .. } | Action::Cluster { .. } | Action::DropEndpoint { .. } => Vec::new(),
+            Action::Network { .. } | Action::Cluster { .. } | Action::Elect { .. } | Action::DropEndpoint { .. } => {
+                Vec::new()
+            }
             Action::Primary { server, .. } => self.network_of(&server.node.cluster).into_iter().collect(),
-            Action::Elect { .. } => Vec::new(),
             Action::Fence { server, .. } => self.before_the_pause(&server.node),
             Action::Promote { server, .. } => [
                 index.elect.get(&server.node.cluster),

@@ -29,6 +29,7 @@ impl World {
         match &step.action {
             Action::Network { .. }
             | Action::Cluster { .. }
+            | Action::Elect { .. }
             | Action::DropNetwork { .. }
             | Action::DropUser { .. }
             | Action::DropCluster { .. } => {}
@@ -37,7 +38,6 @@ impl World {
                 instance,
                 server,
             } => return Ok(self.primary(initdb, instance, server)),
-            Action::Elect { .. } => {}
             Action::Fence { server, method, .. } => return self.fence(&server.node, *method),
             Action::Promote {
                 instance,
@@ -45,7 +45,7 @@ impl World {
                 survivors,
                 evidence,
             } => return self.promote(instance, server, survivors, evidence),
-            Action::Rewind { node, task, source, .. } => return self.rewind(node, task, source),
+            Action::Rewind { node, task, source, .. } => return Ok(self.rewind(node, task, source)),
             Action::ReplicationUser {
                 user,
                 attributes,

@@ -100,7 +100,7 @@ impl World {
     /// Writes on every server of a cluster that takes writes; only these nodes receive it now. It is acknowledged where
     /// enough of those that commits wait for are among them.
     pub fn write(&mut self, cluster: &ClusterName, receivers: &BTreeSet<NodeAddress>) {
-        let writes = |home: &super::Home| {
+        let takes_writes = |home: &super::Home| {
             home.server
                 .as_ref()
                 .is_some_and(|server| server.upstream.is_none() && !server.frozen)
@@ -108,7 +108,7 @@ impl World {
         let writers: Vec<NodeAddress> = self
             .homes
             .iter()
-            .filter(|(node, home)| node.cluster == *cluster && writes(home))
+            .filter(|(node, home)| node.cluster == *cluster && takes_writes(home))
             .map(|(node, _)| node.clone())
             .collect();
         for writer in writers {

@@ -166,7 +166,9 @@ fn a_cluster_and_a_node_without_later_attributes_have_their_defaults() {
     let old = |key: &str, later: &[&str]| {
         let mut row = testdata()[key].clone();
         let object = row.as_object_mut().unwrap();
-        later.iter().for_each(|name| drop(object.remove(*name).unwrap()));
+        for name in later {
+            object.remove(*name).unwrap();
+        }
         row
     };
     let later = [

@@ -187,9 +187,8 @@ fn node_values(node: &Node) -> Value {
     } = node;
     let slot_values = |slot: &Slot| json!({ "name": slot.name, "upstream": slot.upstream });
     let (term, follows) = match role {
-        Some(Role::Primary { term }) => (Some(term), None),
+        Some(Role::Primary { term } | Role::Fenced { term, .. }) => (Some(term), None),
         Some(Role::Standby { follows }) => (None, Some(follows)),
-        Some(Role::Fenced { term, .. }) => (Some(term), None),
         None => (None, None),
     };
     json!({

@@ -149,9 +149,9 @@ impl Draft<'_> {
                 cluster,
                 election,
                 names,
-                topology,
                 deposed,
                 verdict,
+                topology,
             },
         );
     }

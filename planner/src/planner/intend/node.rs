@@ -47,7 +47,7 @@ impl Draft<'_> {
         });
         let recorded = old.and_then(|node| node.data.clone());
         let data = match recorded {
-            Some(_) if !leads && (resync || self.left_uncleanly(address, old, election)) => DataGoal::Make {
+            Some(_) if !leads && (resync || left_uncleanly(address, old, election)) => DataGoal::Make {
                 generation: next_generation(self.inputs.observed, address),
                 origin: Origin::Rewound {
                     from: election.primary.clone(),
@@ -69,17 +69,6 @@ impl Draft<'_> {
 
     fn resyncs(&self, address: &NodeAddress) -> bool {
         matches!(self.inputs.proposal, Some(Proposal::Resync(node)) if node == address)
-    }
-
-    /// A node that led and was not shut down in order may have written what nobody else has.
-    fn left_uncleanly(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
-        match old.and_then(|old| old.role.as_ref()) {
-            Some(Role::Primary { .. }) => {
-                election.reason == ElectionReason::Failover && address.node != election.primary
-            }
-            Some(Role::Fenced { proof, .. }) => *proof == FenceProof::Killed,
-            Some(Role::Standby { .. }) | None => false,
-        }
     }
 
     /// A node runs unless it was stopped on request; a request of now counts more than one of the past.
@@ -159,5 +148,14 @@ impl Draft<'_> {
                 from: election.primary.clone(),
             },
         }
+    }
+}
+
+/// A node that led and was not shut down in order may have written what nobody else has.
+fn left_uncleanly(address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
+    match old.and_then(|old| old.role.as_ref()) {
+        Some(Role::Primary { .. }) => election.reason == ElectionReason::Failover && address.node != election.primary,
+        Some(Role::Fenced { proof, .. }) => *proof == FenceProof::Killed,
+        Some(Role::Standby { .. }) | None => false,
     }
 }
