@@ -109,7 +109,10 @@ fn losing(plan: &PlanDoc) -> BTreeSet<&ClusterName> {
 
 fn question(operation: Operation, loses_data: bool) -> String {
     let question = match operation {
-        Operation::Apply | Operation::Stop | Operation::Start => "Do you want to perform these actions?",
+        Operation::Apply | Operation::Stop | Operation::Start | Operation::Resync => {
+            "Do you want to perform these actions?"
+        }
+        Operation::Switchover | Operation::Failover => "Do you want another node to lead?",
         Operation::Destroy => "Do you really want to destroy everything that is recorded?",
     };
     let rest = if loses_data {

@@ -74,6 +74,12 @@ pub enum Command {
     Stop(Power),
     /// Start servers that were stopped
     Start(Power),
+    /// Let another node lead, without loss: the primary hands over in order
+    Switchover(Switchover),
+    /// Let another node lead because the primary is lost
+    Failover(Failover),
+    /// Bring a node's data in line with the primary's: rewound, else cloned again
+    Resync(Resync),
     /// Show everything that is recorded
     Show(Show),
     /// Show outputs of the last apply
@@ -178,6 +184,56 @@ pub struct Apply {
 pub struct Power {
     /// A cluster, or a node: orders, cluster.orders.node.a, orders.a, or a where one cluster has it
     pub target: String,
+    /// The rest is as with `apply`, of which this is one.
+    #[command(flatten)]
+    pub apply: Apply,
+}
+
+/// Arguments of `switchover`.
+#[derive(Debug, Args)]
+pub struct Switchover {
+    /// The cluster
+    pub cluster: String,
+    /// The node that is to lead [default: the standby best suited]
+    #[arg(long, value_name = "NODE")]
+    pub to: Option<String>,
+    /// Show the plan, and leave it at that.
+    #[arg(long)]
+    pub plan: bool,
+    /// The rest is as with `apply`, of which this is one.
+    #[command(flatten)]
+    pub apply: Apply,
+}
+
+/// Arguments of `failover`.
+#[derive(Debug, Args)]
+pub struct Failover {
+    /// The cluster
+    pub cluster: String,
+    /// The node that is to lead [default: the most advanced standby]
+    #[arg(long, value_name = "NODE")]
+    pub promote: Option<String>,
+    /// Set `primary` to the new primary in the configuration file that has it.
+    #[arg(long)]
+    pub write: bool,
+    /// Show the plan, and leave it at that.
+    #[arg(long)]
+    pub plan: bool,
+    /// The rest is as with `apply`, of which this is one.
+    #[command(flatten)]
+    pub apply: Apply,
+}
+
+/// Arguments of `resync`.
+#[derive(Debug, Args)]
+pub struct Resync {
+    /// The cluster
+    pub cluster: String,
+    /// The node
+    pub node: String,
+    /// Show the plan, and leave it at that.
+    #[arg(long)]
+    pub plan: bool,
     /// The rest is as with `apply`, of which this is one.
     #[command(flatten)]
     pub apply: Apply,

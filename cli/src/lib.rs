@@ -16,6 +16,7 @@ mod error;
 pub mod exit;
 mod interrupt;
 mod ops;
+mod request;
 mod session;
 mod target;
 mod ui;

@@ -16,7 +16,7 @@ use simdb_providers::observe::observe;
 use simdb_providers::platform::{Directory, Platform};
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::name::{EndpointName, NodeName};
-use simdb_state::object::{Output, Power, State};
+use simdb_state::object::{Output, State};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use simdb_state::store::{Entry, RunEnd, StoreError, UnfinishedRun, Writer};
 use tokio_util::sync::CancellationToken;
@@ -31,18 +31,6 @@ pub(crate) struct World {
     pub(crate) directory: Arc<dyn Directory>,
     /// Does steps.
     pub(crate) effects: Arc<dyn Effects>,
-}
-
-impl Operation {
-    /// Returns what it asks of nodes beside the configuration.
-    pub(crate) fn proposal(self, nodes: BTreeSet<NodeAddress>) -> Option<Proposal> {
-        let power = match self {
-            Operation::Stop => Power::Stopped,
-            Operation::Start => Power::Running,
-            Operation::Apply | Operation::Destroy => return None,
-        };
-        Some(Proposal::Power { nodes, power })
-    }
 }
 
 /// What is known before planning.
@@ -121,7 +109,7 @@ pub(crate) fn plan(
     };
     let desired = match operation {
         Operation::Destroy => &nothing,
-        Operation::Apply | Operation::Stop | Operation::Start => &known.config.desired,
+        _ => &known.config.desired,
     };
     let planner::Planned {
         plan,
@@ -198,7 +186,7 @@ pub(crate) async fn record_outputs(
 fn outputs(operation: Operation, config: &Config, state: &State) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
     match operation {
         Operation::Destroy => (BTreeMap::new(), Vec::new()),
-        Operation::Apply | Operation::Stop | Operation::Start => config.outputs(state),
+        _ => config.outputs(state),
     }
 }
 

@@ -35,6 +35,15 @@ pub(crate) fn node(state: &State, text: &str) -> Result<NodeAddress, CliError> {
     }
 }
 
+/// Finds a node of a cluster: `r[0]`, or any spelling of its address.
+pub(crate) fn member(state: &State, cluster: &ClusterName, text: &str) -> Result<NodeAddress, CliError> {
+    let members = || state.nodes_of(cluster).map(|(address, _)| address);
+    let found = members().find(|address| spellings(address).iter().any(|spelling| spelling == text));
+    found
+        .cloned()
+        .ok_or_else(|| unknown("node", text, members().map(|address| address.node.to_string())))
+}
+
 /// Finds a cluster: `orders`, `cluster.orders`.
 pub(crate) fn cluster(state: &State, text: &str) -> Result<ClusterName, CliError> {
     let name = text.strip_prefix("cluster.").unwrap_or(text);

@@ -5,7 +5,7 @@
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Node, Role, Slot, State};
+use simdb_state::object::{Election, Node, Role, Slot, State};
 use thiserror::Error;
 
 use crate::plan::{Action, Step};
@@ -25,6 +25,15 @@ pub enum Refusal {
     /// A node has no data.
     #[error("no data is recorded for {0}")]
     NoData(NodeAddress),
+    /// Another election was held since the plan was made.
+    #[error("the last election has term {0}")]
+    OtherElection(u64),
+    /// The node that is to stop writing is the one that was elected.
+    #[error("{0} is the one that was elected")]
+    Elected(NodeAddress),
+    /// The node that is to write was not elected.
+    #[error("{0} was not elected")]
+    NotElected(NodeAddress),
     /// Another node streams from the one that is to go.
     #[error("{0} still streams from it")]
     Followed(NodeAddress),
@@ -37,7 +46,9 @@ pub enum Refusal {
 pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
     match &step.action {
         Action::Primary { server, .. } => no_other_primary(state, &server.node),
-        Action::ReplicationUser { server, .. } | Action::Slot { server, .. } => serving(state, &server.node),
+        Action::ReplicationUser { server, .. } | Action::Slot { server, .. } | Action::SyncNames { server, .. } => {
+            serving(state, &server.node)
+        }
         Action::Basebackup { node, .. } => {
             let slot = node_of(state, node).and_then(|node| node.slot.as_ref());
             let slot = slot.ok_or_else(|| Refusal::NoSlot(node.clone()))?;
@@ -47,13 +58,22 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
             has_data(state, &server.node)?;
             serving(state, &upstream.node)
         }
-        Action::SyncNames { server, .. } => serving(state, &server.node),
         Action::Follow { server, upstream, .. } => {
             has_data(state, &server.node)?;
             has_slot_on(state, &server.node, &upstream.node)?;
             serving(state, &upstream.node)
         }
         Action::Start { server, .. } | Action::Configure { server, .. } => has_data(state, &server.node),
+        Action::Elect { cluster, election } => next_term(state, cluster, election),
+        Action::Fence { server, .. } => match elected(state, &server.node) {
+            Some(true) | None => Err(Refusal::Elected(server.node.clone())),
+            Some(false) => Ok(()),
+        },
+        Action::Promote { server, .. } => match elected(state, &server.node) {
+            Some(true) => no_other_primary(state, &server.node),
+            Some(false) | None => Err(Refusal::NotElected(server.node.clone())),
+        },
+        Action::Rewind { source, .. } => serving(state, &source.node),
         Action::VerifySync { primary, standbys, .. } => std::iter::once(primary)
             .chain(standbys.values())
             .try_for_each(|server| serving(state, &server.node)),
@@ -73,6 +93,21 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
     }
 }
 
+fn next_term(state: &State, cluster: &ClusterName, election: &Election) -> Result<(), Refusal> {
+    let last = state.elections.get(cluster).map_or(0, |last| last.term.0);
+    if last + 1 == election.term.0 {
+        Ok(())
+    } else {
+        Err(Refusal::OtherElection(last))
+    }
+}
+
+/// Returns whether a node won the last election of its cluster, where one was held.
+fn elected(state: &State, address: &NodeAddress) -> Option<bool> {
+    let election = state.elections.get(&address.cluster)?;
+    Some(election.primary == address.node)
+}
+
 fn node_of<'a>(state: &'a State, address: &NodeAddress) -> Option<&'a Node> {
     state.nodes.get(address)
 }
@@ -85,7 +120,8 @@ fn sibling(address: &NodeAddress, node: &NodeName) -> NodeAddress {
 }
 
 fn serving(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
-    let serves = node_of(state, address).is_some_and(|node| node.role.is_some() && node.listen.is_some());
+    let has_role = |node: &Node| matches!(node.role, Some(Role::Primary { .. } | Role::Standby { .. }));
+    let serves = node_of(state, address).is_some_and(|node| has_role(node) && node.listen.is_some());
     if serves {
         Ok(())
     } else {

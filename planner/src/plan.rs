@@ -8,7 +8,7 @@ use simdb_state::address::{Address, EndpointAddress, NodeAddress, UserAddress};
 use simdb_state::delta::Delta;
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::name::{ClusterName, NetworkName};
-use simdb_state::object::{Slot, User};
+use simdb_state::object::{Election, Slot, User, Verdict};
 use simdb_state::sensitive::SecretName;
 
 /// The format of a plan document.
@@ -181,6 +181,48 @@ pub enum Action {
         /// How it is reached.
         server: Server,
     },
+    /// Records who is to lead, by compare-and-set: nothing else happens, and a plan that was declined leaves nothing.
+    Elect {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The election.
+        election: Election,
+    },
+    /// Makes sure that a node takes no writes any more, and that whoever starts it starts it read-only.
+    Fence {
+        /// The node, and how its server is reached.
+        server: Server,
+        /// The engine's major version, for its control data.
+        version: u16,
+        /// The directory below the home that holds its data; absent where it has none.
+        data: Option<String>,
+        /// Seals the data.
+        seal: Option<TaskSpec>,
+        /// How it is brought down.
+        method: FenceMethod,
+    },
+    /// Lets a standby write.
+    Promote {
+        /// The server, with the files of one that writes.
+        instance: InstanceSpec,
+        /// How it is reached.
+        server: Server,
+        /// The other standbys that can be asked: none of them may have more of the log.
+        survivors: Vec<Server>,
+        /// What shows that nothing is lost.
+        evidence: Evidence,
+    },
+    /// Takes a former primary's data back to where the log of the new one branches off.
+    Rewind {
+        /// The node that gets the data.
+        node: NodeAddress,
+        /// Rewinds it.
+        task: TaskSpec,
+        /// The directory below the home that the data ends up in.
+        data: String,
+        /// The server whose log it follows then.
+        source: Server,
+    },
     /// Makes or changes the login that standbys stream with.
     ReplicationUser {
         /// The login.
@@ -331,12 +373,43 @@ pub enum Action {
     },
 }
 
+/// How a node is brought down to be fenced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FenceMethod {
+    /// In order: everything is written and sent, and the control data must say so.
+    ShutDown,
+    /// By killing every process that uses its data.
+    Kill,
+}
+
+/// What a promotion is judged by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// The former primary was shut down in order, and its last record must be on the standby.
+    ShutDown {
+        /// The former primary.
+        node: NodeAddress,
+        /// The engine's major version, for its control data.
+        version: u16,
+        /// The directory below its home that holds its data.
+        data: String,
+    },
+    /// Nobody can be asked what was written last.
+    Verdict(Verdict),
+}
+
 impl Action {
     /// Returns the step's name, as the step table and every view spell it.
     pub fn name(&self) -> &'static str {
         match self {
             Action::Network { .. } => "network",
             Action::Primary { .. } => "primary",
+            Action::Elect { .. } => "elect",
+            Action::Fence { .. } => "fence",
+            Action::Promote { .. } => "promote",
+            Action::Rewind { .. } => "rewind",
             Action::ReplicationUser { .. } => "replication-user",
             Action::Slot { .. } => "slot",
             Action::Basebackup { .. } => "basebackup",

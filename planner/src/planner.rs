@@ -7,6 +7,7 @@
 //! ```
 
 mod before;
+mod candidate;
 mod check;
 mod contradiction;
 mod diff;
@@ -21,6 +22,7 @@ use std::collections::BTreeSet;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
+use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Power, State};
 
 use crate::desired::Desired;
@@ -55,6 +57,32 @@ pub enum Proposal {
         /// What they are to be.
         power: Power,
     },
+    /// Let another node lead.
+    Election(ElectionRequest),
+    /// Bring a node's data in line with the primary's again, whatever it holds.
+    Resync(NodeAddress),
+}
+
+/// What a command asks of an election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElectionRequest {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// Whether the node that leads serves, or is lost.
+    pub kind: ElectionKind,
+    /// Who is to lead; absent, whoever is best suited.
+    pub to: Option<NodeName>,
+    /// Whether acknowledged writes may be lost.
+    pub lossy: bool,
+}
+
+/// Whether the node that leads serves, or is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElectionKind {
+    /// It serves, and is shut down in order.
+    Switchover,
+    /// It is lost, and is killed to be sure.
+    Failover,
 }
 
 /// A plan, and everything that is wrong with making it. With an error among the diagnostics the plan must not run.

@@ -6,7 +6,9 @@
 
 mod effect;
 mod invariant;
+mod log;
 mod observe;
+mod role;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +20,8 @@ use simdb_state::object::{Listen, State};
 use crate::guard;
 use crate::observed::{FileFacts, UserFacts};
 use crate::plan::Plan;
+
+pub use log::Log;
 
 /// Where a run is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,10 @@ pub struct World {
     pub entries: BTreeMap<EndpointAddress, ServiceEntry>,
     /// Ports that others listen on.
     pub busy_ports: BTreeMap<u16, String>,
+    /// What the data of each node holds, by generation.
+    pub logs: BTreeMap<(NodeAddress, u32), Log>,
+    /// The writes that somebody was told are safe.
+    pub acknowledged: BTreeSet<u64>,
     made: u64,
 }
 
@@ -55,6 +63,8 @@ pub struct Home {
     pub partial: bool,
     /// The server, where it runs.
     pub server: Option<Running>,
+    /// Whether its data was sealed: a server that is started on it only replays.
+    pub sealed: bool,
     /// Where the last server listened.
     pub listen: Option<Listen>,
     /// The settings the server was last given.

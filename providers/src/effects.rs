@@ -2,6 +2,8 @@
 //!
 //! Every function here may run again after a crash in its middle, and then ends in the same state.
 
+mod role;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use crate::platform::{Directory, Platform, PlatformError, StopMode};
 use crate::postgresql::connection::Connection;
 use crate::postgresql::control::ControlError;
 use crate::postgresql::replication::Stream;
-use crate::postgresql::{Activity, PostgresqlError, control, observe, ready, replication, settings, sync, verify};
+use crate::postgresql::{Activity, PostgresqlError, observe, ready, replication, settings, sync, verify};
 
 /// Why a step failed.
 #[derive(Debug, Error)]
@@ -31,6 +33,24 @@ pub enum StepError {
     /// The step says too little to be done.
     #[error("copy data to {0}: the task runs no command, so its engine's version is not known")]
     EmptyTask(NodeAddress),
+    /// A server did not shut down; it was killed, and nothing was promoted.
+    #[error("shut down {node}: it was not down after {limit:?} and was killed; nobody was promoted in its place")]
+    Hung {
+        /// The node.
+        node: NodeAddress,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// A server ended without having written and sent everything.
+    #[error(
+        "shut down {node}: its data says {state:?}, so it may not have sent all it wrote; nobody was promoted in its place"
+    )]
+    NotShutDown {
+        /// The node.
+        node: NodeAddress,
+        /// `pg_controldata`'s word for its state.
+        state: String,
+    },
     /// The platform could not do its part.
     #[error(transparent)]
     Platform(#[from] PlatformError),
@@ -70,6 +90,8 @@ pub struct Limits {
     pub streaming: Duration,
     /// Until every standby has replayed a marker.
     pub verification: Duration,
+    /// Until a primary that hands over is down. Writes wait, so one that hangs is better taken back.
+    pub shutdown: Duration,
 }
 
 impl Default for Limits {
@@ -78,6 +100,7 @@ impl Default for Limits {
             ready: Duration::from_mins(1),
             streaming: Duration::from_secs(30),
             verification: Duration::from_secs(30),
+            shutdown: Duration::from_secs(30),
         }
     }
 }
@@ -95,6 +118,7 @@ pub struct ProviderEffects {
 
 #[async_trait]
 impl Effects for ProviderEffects {
+    #[expect(clippy::too_many_lines, reason = "one short arm for each kind of step")]
     async fn run(&self, step: &Step, secrets: &Secrets) -> Result<Outputs, StepError> {
         match &step.action {
             Action::Primary {
@@ -103,6 +127,33 @@ impl Effects for ProviderEffects {
                 server,
             } => return self.primary(initdb, instance, server, secrets).await,
             Action::Basebackup { node, task, data } => return self.basebackup(node, task, data, secrets).await,
+            Action::Fence {
+                server,
+                version,
+                data,
+                seal,
+                method,
+            } => {
+                let fence = role::Fence {
+                    server,
+                    version: *version,
+                    data: data.as_deref(),
+                    seal: seal.as_ref(),
+                };
+                return self.fence(&fence, *method, secrets).await;
+            }
+            Action::Promote {
+                instance,
+                server,
+                survivors,
+                evidence,
+            } => return self.promote(instance, server, survivors, evidence, secrets).await,
+            Action::Rewind {
+                node,
+                task,
+                data,
+                source,
+            } => return self.rewind(node, task, data, source, secrets).await,
             Action::VerifySync {
                 cluster: _,
                 primary,
@@ -184,7 +235,8 @@ impl Effects for ProviderEffects {
             Action::Endpoint { endpoint: _, entry } => self.directory.publish(entry).await?,
             Action::DropEndpoint { endpoint: _, name } => self.directory.withdraw(name).await?,
             // These are in the record alone: a login goes with its server, and processes of one machine need no network.
-            Action::Network { .. }
+            Action::Elect { .. }
+            | Action::Network { .. }
             | Action::Cluster { .. }
             | Action::DropUser { .. }
             | Action::DropCluster { .. }
@@ -224,19 +276,9 @@ impl ProviderEffects {
         data: &str,
         secrets: &Secrets,
     ) -> Result<Outputs, StepError> {
-        let command = task
-            .commands
-            .first()
-            .ok_or_else(|| StepError::EmptyTask(node.clone()))?;
+        let version = role::version_of(node, task)?;
         self.platform.run_task(node, task, secrets).await?;
-        let printed = self
-            .platform
-            .run_task(node, &control::task(command.version, data), secrets)
-            .await?;
-        let control = control::parse(&printed).map_err(|source| StepError::Control {
-            node: node.clone(),
-            source,
-        })?;
+        let control = self.control_data(node, version, data, secrets).await?;
         Ok(identified(control.system_identifier))
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod connection;
 pub(crate) mod control;
 pub mod error;
 pub(crate) mod observe;
+pub(crate) mod promotion;
 pub(crate) mod ready;
 pub(crate) mod replication;
 pub(crate) mod settings;

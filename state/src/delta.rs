@@ -11,7 +11,8 @@ use crate::address::{Address, EndpointAddress, NodeAddress, UserAddress};
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::name::{ClusterName, NetworkName};
 use crate::object::{
-    Cluster, Data, Election, Endpoint, Listen, Network, Node, Origin, Power, Role, Slot, State, Term, User, Verified,
+    Cluster, Data, Election, Endpoint, FenceProof, Listen, Network, Node, Origin, Power, Role, Slot, State, Switch,
+    Term, User, Verified,
 };
 
 /// The new value of one recorded attribute.
@@ -47,6 +48,10 @@ pub enum Edit {
     },
     /// The node has this role.
     Role(NodeAddress, Role),
+    /// The node led, and no longer takes writes; the proof comes from [`Outputs::proof`].
+    Fenced(NodeAddress, Term),
+    /// The lead of the cluster has passed to whom it was to; how it did comes from [`Outputs::switch`].
+    Switched(ClusterName),
     /// The node has this slot on its upstream, or none.
     Slot(NodeAddress, Option<Slot>),
     /// The node has, or is about to, come to stream through another slot; this one is yet to be dropped.
@@ -90,6 +95,12 @@ pub struct Outputs {
     pub system_identifier: Option<SystemIdentifier>,
     /// Where the marker of a verification stands.
     pub marker: Option<Lsn>,
+    /// What shows that a node takes no writes any more.
+    #[serde(default)]
+    pub proof: Option<FenceProof>,
+    /// How the lead passed to a node.
+    #[serde(default)]
+    pub switch: Option<Switch>,
 }
 
 impl Edit {
@@ -100,11 +111,13 @@ impl Edit {
             Edit::Cluster(name, _)
             | Edit::SynchronousStandbyNames(name, _)
             | Edit::Election(name, _)
+            | Edit::Switched(name)
             | Edit::Unverified(name) => Address::Cluster(name.clone()),
             Edit::Verified { cluster, .. } => Address::Cluster(cluster.clone()),
             Edit::Data { node, .. }
             | Edit::Instance { node, .. }
             | Edit::Role(node, _)
+            | Edit::Fenced(node, _)
             | Edit::Slot(node, _)
             | Edit::SlotLeft(node, _)
             | Edit::SlotGone(node, _)
@@ -151,17 +164,7 @@ impl State {
                 node,
                 generation,
                 origin,
-            } => {
-                // A step that makes data always says whose; without it the record would name data nobody has seen.
-                let Some(system_identifier) = outputs.system_identifier else {
-                    return;
-                };
-                self.node(node).data = Some(Data {
-                    generation: *generation,
-                    system_identifier,
-                    origin: origin.clone(),
-                });
-            }
+            } => self.apply_data(node, *generation, origin, outputs),
             Edit::Instance {
                 node,
                 listen,
@@ -188,6 +191,17 @@ impl State {
                     node.left_slots.retain(|left| left != slot);
                 }
             }
+            Edit::Fenced(node, term) => {
+                // Without a proof nothing is fenced, whatever was done to it.
+                if let Some(proof) = outputs.proof {
+                    self.node(node).role = Some(Role::Fenced { term: *term, proof });
+                }
+            }
+            Edit::Switched(cluster) => {
+                if let Some(election) = self.elections.get_mut(cluster) {
+                    election.switch.clone_from(&outputs.switch);
+                }
+            }
             Edit::Power(node, power) => self.node(node).power = *power,
             Edit::Held(node, held) => self.node(node).held = *held,
             Edit::Emptied(node, slot) => {
@@ -208,21 +222,34 @@ impl State {
                 cluster,
                 topology,
                 term,
-            } => {
-                if let (Some(cluster), Some(marker)) = (self.clusters.get_mut(cluster), outputs.marker) {
-                    cluster.verified = Some(Verified {
-                        topology: topology.clone(),
-                        term: *term,
-                        marker,
-                    });
-                }
-            }
+            } => self.apply_verified(cluster, topology, *term, outputs),
             Edit::Unverified(cluster) => {
                 if let Some(cluster) = self.clusters.get_mut(cluster) {
                     cluster.verified = None;
                 }
             }
             Edit::Drop(address) => self.remove(address),
+        }
+    }
+
+    fn apply_data(&mut self, node: &NodeAddress, generation: u32, origin: &Origin, outputs: &Outputs) {
+        // A step that makes data always says whose; without it the record would name data nobody has seen.
+        if let Some(system_identifier) = outputs.system_identifier {
+            self.node(node).data = Some(Data {
+                generation,
+                system_identifier,
+                origin: origin.clone(),
+            });
+        }
+    }
+
+    fn apply_verified(&mut self, cluster: &ClusterName, topology: &str, term: Term, outputs: &Outputs) {
+        if let (Some(cluster), Some(marker)) = (self.clusters.get_mut(cluster), outputs.marker) {
+            cluster.verified = Some(Verified {
+                topology: topology.to_owned(),
+                term,
+                marker,
+            });
         }
     }
 

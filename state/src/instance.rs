@@ -4,7 +4,7 @@
 //! parts, so that the planner can write them without knowing that place and without ever holding a secret. An argument
 //! has no part for secrets: what is on a command line can be read by every process of the machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -118,10 +118,13 @@ pub struct InstanceSpec {
     pub data: String,
     /// Where the server listens.
     pub listen: Listen,
+    /// Files below the home that must not be there when the server starts: with them it would be another kind of server.
+    #[serde(default)]
+    pub absent: BTreeSet<String>,
 }
 
 /// A task that runs to its end on the home of a node whose server is down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
     /// What the task is called in messages and logs: `initdb`, `basebackup`.
     pub name: String,
@@ -135,6 +138,13 @@ pub struct TaskSpec {
     /// renames it when all of them have succeeded. A product that exists is complete, and its task is not run again; a
     /// partial one is somebody's unfinished work and is removed first.
     pub product: Option<String>,
+    /// The directory below the home that becomes `<product>.partial` before the first command, for commands that change
+    /// data in place: once they have begun, half of it is worth nothing.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// Files below the home that are removed before the first command.
+    #[serde(default)]
+    pub removes: Vec<String>,
     /// Directories below the home that the product replaces; they are removed once it is complete.
     #[serde(default)]
     pub replaces: Vec<String>,

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use simdb_planner::config::Config;
-use simdb_planner::planner::Proposal;
+use simdb_planner::plan::Impact;
+use simdb_planner::planner::{ElectionKind, Proposal};
+use simdb_state::object::Power;
 use simdb_state::store::{Store, Writer};
 
 use crate::approval::{self, Approval, Policy};
-use crate::args::{Apply, Power};
+use crate::args::{self, Apply, Failover, Resync, Switchover};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::interrupt::{self, Interrupt};
 use crate::ops::{self, Known, Planned, World};
+use crate::request::{self, Request};
 use crate::session::{Project, block_on};
-use crate::target;
 use crate::ui::Ui;
 use crate::views::doc::{DiagnosticDoc, Operation, OutcomeDoc, StateDoc};
 use crate::views::operation::View;
@@ -23,24 +25,74 @@ use crate::views::operation::View;
 /// After how long somebody who waits for a lock is told so.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often a role change that does not come to its end is planned anew inside one approval.
+const ROUNDS: usize = 3;
+
 /// Makes what runs match the configuration, or removes everything.
 pub(super) fn run(operation: Operation, arguments: &Apply, ui: &Arc<Ui>) -> Result<Exit, CliError> {
-    begin(operation, arguments, None, ui)
+    begin(operation, arguments, Request::Configuration, ui)
 }
 
 /// Makes what runs match the configuration, with servers stopped or started.
-pub(super) fn power(operation: Operation, arguments: &Power, ui: &Arc<Ui>) -> Result<Exit, CliError> {
-    begin(operation, &arguments.apply, Some(&arguments.target), ui)
+pub(super) fn power(operation: Operation, arguments: &args::Power, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    let power = match operation {
+        Operation::Stop => Power::Stopped,
+        _ => Power::Running,
+    };
+    let target = &arguments.target;
+    begin(operation, &arguments.apply, Request::Power { target, power }, ui)
 }
 
-fn begin(operation: Operation, arguments: &Apply, target: Option<&str>, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+/// Lets another node lead, while the one that does hands over.
+pub(super) fn switchover(arguments: &Switchover, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    let request = Request::Election {
+        cluster: &arguments.cluster,
+        to: arguments.to.as_deref(),
+        kind: ElectionKind::Switchover,
+        allow: None,
+    };
+    perform(Operation::Switchover, &arguments.apply, request, arguments.plan, ui)
+}
+
+/// Lets another node lead because the one that did is lost.
+pub(super) fn failover(arguments: &Failover, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    let request = Request::Election {
+        cluster: &arguments.cluster,
+        to: arguments.promote.as_deref(),
+        kind: ElectionKind::Failover,
+        allow: arguments.apply.allow,
+    };
+    perform(Operation::Failover, &arguments.apply, request, arguments.plan, ui)
+}
+
+/// Brings a node's data in line with the primary's.
+pub(super) fn resync(arguments: &Resync, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    let request = Request::Resync {
+        cluster: &arguments.cluster,
+        node: &arguments.node,
+    };
+    perform(Operation::Resync, &arguments.apply, request, arguments.plan, ui)
+}
+
+fn begin(operation: Operation, arguments: &Apply, request: Request<'_>, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    perform(operation, arguments, request, false, ui)
+}
+
+fn perform(
+    operation: Operation,
+    arguments: &Apply,
+    request: Request<'_>,
+    only_plan: bool,
+    ui: &Arc<Ui>,
+) -> Result<Exit, CliError> {
     let view = View::of_apply(ui, arguments.planning.json);
     let result = block_on(async {
         let interrupt = interrupt::watch(ui)?;
         let run = Run {
             operation,
             arguments,
-            target,
+            request,
+            only_plan,
             ui,
             view: &view,
             interrupt: &interrupt,
@@ -57,8 +109,10 @@ fn begin(operation: Operation, arguments: &Apply, target: Option<&str>, ui: &Arc
 struct Run<'a> {
     operation: Operation,
     arguments: &'a Apply,
-    /// The cluster or node that is stopped or started.
-    target: Option<&'a str>,
+    /// What is asked for beside the configuration.
+    request: Request<'a>,
+    /// Whether the plan is shown and not run.
+    only_plan: bool,
     ui: &'a Arc<Ui>,
     view: &'a View,
     interrupt: &'a Interrupt,
@@ -100,35 +154,44 @@ impl Run<'_> {
         world: &World,
         writer: &mut Writer,
     ) -> Result<Exit, CliError> {
-        let snapshot = store.snapshot().await?;
-        let secrets = store.secrets().await?;
-        let known = Known {
-            config,
-            recorded: &snapshot.state,
-            unfinished: snapshot.unfinished.as_ref(),
-            secrets: &secrets,
-        };
-        let targets = self
-            .target
-            .map(|text| target::nodes(known.recorded, text))
-            .transpose()?;
-        let proposal = targets.and_then(|nodes| self.operation.proposal(nodes));
-        let planned = self
-            .unless_interrupted(self.plan(project, world, &known, proposal.as_ref()))
-            .await?;
-        self.view.plan(&planned.document);
-        self.view.diagnostics(&planned.document.diagnostics);
-        if planned.is_broken() {
-            return Ok(Exit::Failed);
+        let mut proposal = self.request.proposal(&store.snapshot().await?.state)?;
+        let mut approved: Option<Impact> = None;
+        for round in 0..ROUNDS {
+            let snapshot = store.snapshot().await?;
+            let secrets = store.secrets().await?;
+            let known = Known {
+                config,
+                recorded: &snapshot.state,
+                unfinished: snapshot.unfinished.as_ref(),
+                secrets: &secrets,
+            };
+            let planned = self
+                .unless_interrupted(self.plan(project, world, &known, proposal.as_ref()))
+                .await?;
+            self.view.plan(&planned.document);
+            self.view.diagnostics(&planned.document.diagnostics);
+            if planned.is_broken() {
+                return Ok(Exit::Failed);
+            }
+            if planned.plan.is_empty() || self.only_plan {
+                return self.finish(project, &known, writer).await;
+            }
+            if approved.is_none_or(|impact| planned.plan.impact() > impact) && !self.approved(&planned).await? {
+                self.ui.tell(&format!("\n{} cancelled.\n", self.operation.title()));
+                return Ok(Exit::Failed);
+            }
+            approved = Some(planned.plan.impact());
+            if self.execute(&planned, world, writer).await? {
+                return self.finish(project, &known, writer).await;
+            }
+            let next = request::continuation(&planned.plan, writer.state());
+            let Some(next) = next.filter(|_| round + 1 < ROUNDS && !self.interrupt.finish.is_cancelled()) else {
+                break;
+            };
+            self.ui.tell(&format!("\n{}\n", next.sentence()));
+            proposal = next.proposal().cloned();
         }
-        if planned.plan.is_empty() {
-            return self.outputs(project, &known, writer).await;
-        }
-        if !self.approved(&planned).await? {
-            self.ui.tell(&format!("\n{} cancelled.\n", self.operation.title()));
-            return Ok(Exit::Failed);
-        }
-        self.execute(&planned, project, world, &known, writer).await
+        Ok(Exit::Failed)
     }
 
     async fn plan(&self, project: &Project, world: &World, known: &Known<'_>, proposal: Option<&Proposal>) -> Planned {
@@ -157,25 +220,22 @@ impl Run<'_> {
             .expect("asking neither panics nor is aborted")
     }
 
-    async fn execute(
-        &self,
-        planned: &Planned,
-        project: &Project,
-        world: &World,
-        known: &Known<'_>,
-        writer: &mut Writer,
-    ) -> Result<Exit, CliError> {
+    /// Runs a plan, and returns whether all of it is done.
+    async fn execute(&self, planned: &Planned, world: &World, writer: &mut Writer) -> Result<bool, CliError> {
         let progress = self.view.progress(&planned.document.steps);
         let cancel = &self.interrupt.finish;
         let outcome = ops::apply(planned, world, writer, &*progress, self.arguments.parallelism, cancel).await?;
         drop(progress);
         let outcome = OutcomeDoc::new(self.operation, &planned.plan, &outcome, writer.state());
         self.view.outcome(&outcome);
-        if outcome.is_complete() {
-            self.outputs(project, known, writer).await
-        } else {
-            Ok(Exit::Failed)
+        Ok(outcome.is_complete())
+    }
+
+    async fn finish(&self, project: &Project, known: &Known<'_>, writer: &mut Writer) -> Result<Exit, CliError> {
+        if self.only_plan {
+            return Ok(Exit::Done);
         }
+        self.outputs(project, known, writer).await
     }
 
     /// Records and shows the outputs.

@@ -49,12 +49,11 @@ pub(super) fn read(
         }
     }
     if let Some(read) = block.text("max_lag", names, diagnostics) {
-        match settings::read_bytes(&read.value) {
-            Some(bytes) => spec.max_lag = bytes,
-            None => {
-                let detail = format!("\"max_lag\" is a size such as \"16MB\", not {:?}.", read.value);
-                diagnostics.push(block.error(read.span, "Invalid size", detail));
-            }
+        if let Some(bytes) = settings::read_bytes(&read.value) {
+            spec.max_lag = bytes;
+        } else {
+            let detail = format!("\"max_lag\" is a size such as \"16MB\", not {:?}.", read.value);
+            diagnostics.push(block.error(read.span, "Invalid size", detail));
         }
     }
     if spec.mode == ReplicationMode::Async {

@@ -8,9 +8,15 @@ use simdb_state::object::{Node, Role};
 use crate::diagnostic::Diagnostic;
 use crate::observed::{NodeFacts, Observation};
 
-/// Returns how what was seen on a node contradicts what is recorded of it.
-pub(super) fn contradiction(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Option<Diagnostic> {
-    foreign_data(address, recorded, facts).or_else(|| other_role(address, recorded, facts))
+/// Returns how what was seen on a node contradicts what is recorded of it. A standby that was elected may have been
+/// promoted by a run that was cut off before it could record it.
+pub(super) fn contradiction(
+    address: &NodeAddress,
+    recorded: &Node,
+    facts: &NodeFacts,
+    elected: bool,
+) -> Option<Diagnostic> {
+    foreign_data(address, recorded, facts).or_else(|| other_role(address, recorded, facts, elected))
 }
 
 fn foreign_data(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Option<Diagnostic> {
@@ -38,11 +44,12 @@ fn foreign_data(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Op
     ))
 }
 
-fn other_role(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Option<Diagnostic> {
+fn other_role(address: &NodeAddress, recorded: &Node, facts: &NodeFacts, elected: bool) -> Option<Diagnostic> {
     let server = facts.server.as_ref().and_then(Observation::seen)?;
     let (is, was) = match (recorded.role.as_ref()?, server.in_recovery) {
         (Role::Primary { .. }, true) => ("only replays", "the primary"),
-        (Role::Standby { .. }, false) => ("takes writes", "a standby"),
+        (Role::Standby { .. }, false) if !elected => ("takes writes", "a standby"),
+        (Role::Fenced { .. }, false) => ("takes writes", "fenced"),
         _ => return None,
     };
     Some(Diagnostic::error(
@@ -50,8 +57,8 @@ fn other_role(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Opti
         format!(
             "{address} is {was} on record, and its server {is}. Somebody promoted it or changed how it starts, and two \
              nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node \
-             has the writes worth keeping. To give up those of {address}, stop its server and move its data directory \
-             away; the next apply clones a standby again."
+             has the writes worth keeping. To give up those of {address}, run: simdb resync {} {}",
+            address.cluster, address.node
         ),
     ))
 }

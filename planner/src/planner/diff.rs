@@ -140,6 +140,7 @@ fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
         primary,
         pin: _,
         reason: _,
+        switch: _,
     }) = election
     {
         attributes.push(value("primary", primary.to_string()));
@@ -164,6 +165,7 @@ fn cluster_after(
         election,
         names: _,
         topology,
+        ..
     }: &IntendedCluster,
 ) -> Attributes {
     let mut attributes = cluster(new, Some(election));
@@ -173,7 +175,7 @@ fn cluster_after(
 
 fn role(role: &Role) -> Attributes {
     let mut attributes = vec![value("role", role.to_string())];
-    if let Role::Standby { follows } = role {
+    if let Some(follows) = role.follows() {
         attributes.push(value("follows", follows.to_string()));
     }
     attributes
@@ -183,6 +185,7 @@ fn origin(origin: &Origin) -> (String, Shown) {
     match origin {
         Origin::Initialized => value("data", "initialized"),
         Origin::Cloned { from } => value("data", format!("cloned from {from}")),
+        Origin::Rewound { from } => value("data", format!("rewound to {from}")),
     }
 }
 

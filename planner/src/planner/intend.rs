@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 
 use simdb_state::address::{EndpointAddress, NodeAddress, UserAddress};
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
-use simdb_state::object::{Cluster, Data, Election, Endpoint, Listen, Network, Origin, Power, Role, Slot, State, User};
+use simdb_state::object::{
+    Cluster, Data, Election, Endpoint, Listen, Network, Origin, Power, Role, Slot, State, User, Verdict,
+};
 
 use super::Inputs;
 use super::drift::{self, Drift};
@@ -36,6 +38,10 @@ pub(super) struct IntendedCluster {
     pub(super) cluster: Cluster,
     pub(super) election: Election,
     pub(super) names: SyncNames,
+    /// The node that led until now, and is to be fenced.
+    pub(super) deposed: Option<NodeAddress>,
+    /// What is known of the acknowledged writes if the node that led cannot be asked.
+    pub(super) verdict: Verdict,
     /// The digest of who is in it, where, and what they are to each other: what a verification proves.
     pub(super) topology: String,
 }
@@ -123,7 +129,7 @@ impl Intended {
             // What is in force when the server is started or configured; changing it is a step of its own.
             synchronous_standby_names: match node.role {
                 Role::Primary { .. } => cluster.names.before.clone(),
-                Role::Standby { .. } => String::new(),
+                Role::Standby { .. } | Role::Fenced { .. } => String::new(),
             },
         }
     }

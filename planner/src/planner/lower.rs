@@ -5,6 +5,7 @@ mod endpoint;
 mod node;
 mod orphan;
 mod replication;
+mod role;
 mod user;
 
 use std::collections::BTreeSet;
@@ -76,6 +77,7 @@ struct Lowering<'a> {
 impl Lowering<'_> {
     fn all(mut self) -> Vec<Draft> {
         self.networks();
+        self.elections();
         for (address, old, new) in pairs(&self.before.nodes, &self.intended.nodes) {
             match new {
                 Some(new) => self.node(address, old, new),

@@ -10,7 +10,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
 use simdb_state::name::{ClusterName, NetworkName};
-use simdb_state::object::{Role, State};
+use simdb_state::object::State;
 
 use super::intend::Intended;
 use super::lower::Draft;
@@ -25,6 +25,8 @@ struct Index {
     /// The step after which a node serves with the data, role and parameters it should have.
     serves: BTreeMap<NodeAddress, usize>,
     slot: BTreeMap<NodeAddress, usize>,
+    /// The slots that a node is to keep.
+    slot_on: BTreeMap<NodeAddress, Vec<usize>>,
     data: BTreeMap<NodeAddress, usize>,
     stop: BTreeMap<NodeAddress, usize>,
     /// The step that starts, restarts or configures a server that is then to follow another one.
@@ -32,6 +34,11 @@ struct Index {
     settings: BTreeMap<ClusterName, usize>,
     sync_names: BTreeMap<ClusterName, usize>,
     drop_slots: BTreeMap<NodeAddress, Vec<usize>>,
+    /// The step that starts a server whose role changes next.
+    start: BTreeMap<NodeAddress, usize>,
+    elect: BTreeMap<ClusterName, usize>,
+    fence: BTreeMap<ClusterName, usize>,
+    promote: BTreeMap<ClusterName, (NodeAddress, usize)>,
     user: BTreeMap<ClusterName, usize>,
     /// Everything in a cluster that makes or changes something.
     builds: BTreeMap<ClusterName, Vec<usize>>,
@@ -55,20 +62,41 @@ impl Index {
         let cluster = draft.address.cluster();
         match &draft.action {
             Action::Network { network } => drop(self.network.insert(network.clone(), at)),
-            Action::Primary { server, .. }
-            | Action::Standby { server, .. }
-            | Action::Start { server, .. }
-            | Action::Configure { server, .. } => {
+            Action::Primary { server, .. } | Action::Configure { server, .. } => {
                 self.starts.insert(server.node.clone(), at);
                 // A node that is to follow serves when it does.
                 self.serves.entry(server.node.clone()).or_insert(at);
+            }
+            Action::Start { server, .. } => {
+                self.start.insert(server.node.clone(), at);
+                self.starts.insert(server.node.clone(), at);
+                self.serves.entry(server.node.clone()).or_insert(at);
+            }
+            Action::Standby { server, .. } => {
+                self.starts.insert(server.node.clone(), at);
+                self.serves.insert(server.node.clone(), at);
             }
             Action::Follow { server, .. } => drop(self.serves.insert(server.node.clone(), at)),
             Action::Cluster { cluster } => drop(self.settings.insert(cluster.clone(), at)),
             Action::SyncNames { cluster, .. } => drop(self.sync_names.insert(cluster.clone(), at)),
             Action::DropSlot { node, .. } => self.drop_slots.entry(node.clone()).or_default().push(at),
-            Action::Slot { node, .. } => drop(self.slot.insert(node.clone(), at)),
-            Action::Basebackup { node, .. } => drop(self.data.insert(node.clone(), at)),
+            Action::Elect { cluster, .. } => drop(self.elect.insert(cluster.clone(), at)),
+            Action::Fence { server, .. } => {
+                self.fence.insert(server.node.cluster.clone(), at);
+                self.stop.insert(server.node.clone(), at);
+            }
+            Action::Promote { server, .. } => {
+                self.serves.insert(server.node.clone(), at);
+                let cluster = server.node.cluster.clone();
+                self.promote.insert(cluster, (server.node.clone(), at));
+            }
+            Action::Slot { node, server, .. } => {
+                self.slot.insert(node.clone(), at);
+                self.slot_on.entry(server.node.clone()).or_default().push(at);
+            }
+            Action::Basebackup { node, .. } | Action::Rewind { node, .. } => {
+                self.data.insert(node.clone(), at);
+            }
             Action::ReplicationUser { user, .. } => drop(self.user.insert(user.cluster.clone(), at)),
             Action::DropNode { node } => drop(self.drop_node.insert(node.clone(), at)),
             Action::Stop { node } => drop(self.stop.insert(node.clone(), at)),
@@ -112,8 +140,22 @@ impl Rules<'_> {
         let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
         let index = &self.index;
         match &draft.action {
-            Action::Network { .. } | Action::Cluster { .. } | Action::DropEndpoint { .. } => Vec::new(),
+            Action::Network { .. } | Action::Cluster { .. } | Action::Elect { .. } | Action::DropEndpoint { .. } => {
+                Vec::new()
+            }
             Action::Primary { server, .. } => self.network_of(&server.node.cluster).into_iter().collect(),
+            Action::Fence { server, .. } => self.before_the_pause(&server.node),
+            Action::Promote { server, .. } => [
+                index.elect.get(&server.node.cluster),
+                index.start.get(&server.node),
+                index.fence.get(&server.node.cluster),
+            ]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect(),
+            // A slot can be made before its server writes, and then nobody waits for it while nobody writes.
+            Action::Slot { server, .. } if self.is_promoted(&server.node) => self.elected(&server.node),
             Action::ReplicationUser { server, .. } | Action::Slot { server, .. } => {
                 serves(&server.node).into_iter().collect()
             }
@@ -135,7 +177,7 @@ impl Rules<'_> {
             .into_iter()
             .flatten()
             .collect(),
-            Action::Basebackup { node, .. } => [
+            Action::Basebackup { node, .. } | Action::Rewind { node, .. } => [
                 index.stop.get(node).copied(),
                 index.slot.get(node).copied(),
                 index.user.get(&node.cluster).copied(),
@@ -153,6 +195,12 @@ impl Rules<'_> {
             .into_iter()
             .flatten()
             .collect(),
+            // It is started to be shut down in order, or to lead.
+            Action::Start {
+                server,
+                in_recovery: false,
+                ..
+            } => index.elect.get(&server.node.cluster).copied().into_iter().collect(),
             Action::Start { server, .. } => self
                 .upstream(&server.node)
                 .and_then(|upstream| serves(&upstream))
@@ -160,6 +208,10 @@ impl Rules<'_> {
                 .chain(index.slot.get(&server.node).copied())
                 .collect(),
             Action::Configure { server, .. } => self.rolling.get(&server.node).copied().into_iter().collect(),
+            // Clients are to find the new primary as soon as there is one; those that are to replay come back later.
+            Action::Endpoint { endpoint, .. } if index.promote.contains_key(&endpoint.cluster) => {
+                vec![index.promote[&endpoint.cluster].1]
+            }
             Action::Endpoint { endpoint, .. } => self
                 .intended
                 .endpoints
@@ -175,7 +227,11 @@ impl Rules<'_> {
                 .collect(),
             Action::VerifySync { cluster, .. } => index.builds.get(cluster).cloned().unwrap_or_default(),
             Action::DropNode { node } => self.drop_node(node),
-            Action::DropSlot { node, .. } => self.drop_slot(node, draft),
+            Action::DropSlot { node, server, .. } => self
+                .drop_slot(node, draft)
+                .into_iter()
+                .chain(serves(&server.node))
+                .collect(),
             Action::DropUser { user } => self.node_drops(&user.cluster).collect(),
             Action::DropCluster { cluster } => index.drops.get(cluster).cloned().unwrap_or_default(),
             Action::DropNetwork { .. } => index.drop_clusters.clone(),
@@ -217,19 +273,40 @@ impl Rules<'_> {
         moved.into_iter().flatten().copied().chain(others).collect()
     }
 
+    fn is_promoted(&self, node: &NodeAddress) -> bool {
+        let promoted = self.index.promote.get(&node.cluster);
+        promoted.is_some_and(|(promoted, _)| promoted == node)
+    }
+
+    /// Returns what is recorded of an election, and the start of a server that was elected while it was down.
+    fn elected(&self, node: &NodeAddress) -> Vec<usize> {
+        let elect = self.index.elect.get(&node.cluster);
+        elect.into_iter().chain(self.index.start.get(node)).copied().collect()
+    }
+
+    /// Returns all that can be done while the former primary still writes: from when it is fenced, writes wait.
+    fn before_the_pause(&self, node: &NodeAddress) -> Vec<usize> {
+        let slots = self
+            .index
+            .slot_on
+            .iter()
+            .filter(|(server, _)| self.is_promoted(server) && server.cluster == node.cluster);
+        let mut earlier = self.elected(node);
+        earlier.extend(slots.flat_map(|(_, slots)| slots.iter().copied()));
+        earlier
+    }
+
     fn network_of(&self, cluster: &ClusterName) -> Option<usize> {
         let cluster = &self.intended.clusters.get(cluster)?.cluster;
         self.index.network.get(&cluster.network).copied()
     }
 
     fn upstream(&self, node: &NodeAddress) -> Option<NodeAddress> {
-        match &self.intended.nodes.get(node)?.role {
-            Role::Primary { .. } => None,
-            Role::Standby { follows } => Some(NodeAddress {
-                cluster: node.cluster.clone(),
-                node: follows.clone(),
-            }),
-        }
+        let follows = self.intended.nodes.get(node)?.role.follows()?;
+        Some(NodeAddress {
+            cluster: node.cluster.clone(),
+            node: follows.clone(),
+        })
     }
 
     fn node_drops<'a>(&'a self, cluster: &'a ClusterName) -> impl Iterator<Item = usize> + 'a {

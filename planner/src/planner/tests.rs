@@ -1,3 +1,5 @@
+mod role;
+
 use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
@@ -373,22 +375,6 @@ fn a_port_range_that_is_used_up_is_refused() {
 fn what_cannot_be_changed_yet_is_refused_with_the_line_to_write() {
     let world = created(&["a", "r[0]"]);
     let mut desired = orders(&["a", "r[0]"]);
-    cluster(&mut desired).primary = Some("r[0]".parse().unwrap());
-    refuses(
-        &world,
-        &desired,
-        &expect![[r#"
-        Primary cannot be moved: Node a leads cluster orders. Moving the primary to r[0] is not supported by this version; set primary = "a".
-    "#]],
-    );
-    refuses(
-        &world,
-        &orders(&["b", "r[0]"]),
-        &expect![[r#"
-        Primary cannot be moved: Node a leads cluster orders, so it cannot be removed. Moving the primary to another node is not supported by this version; declare the node again.
-    "#]],
-    );
-    let mut desired = orders(&["a", "r[0]"]);
     cluster(&mut desired).version = Some(18);
     refuses(
         &world,
@@ -627,8 +613,8 @@ fn foreign_data_and_changed_roles_are_refused_with_an_explanation() {
         &world,
         &desired,
         &expect![[r#"
-        Role was changed by somebody else: cluster.orders.node.r[0] is a standby on record, and its server takes writes. Somebody promoted it or changed how it starts, and two nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], stop its server and move its data directory away; the next apply clones a standby again.
-    "#]],
+            Role was changed by somebody else: cluster.orders.node.r[0] is a standby on record, and its server takes writes. Somebody promoted it or changed how it starts, and two nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run: simdb resync orders r[0]
+        "#]],
     );
 }
 

@@ -20,7 +20,7 @@ impl World {
         }
     }
 
-    fn home(&mut self, node: &NodeAddress) -> &mut Home {
+    pub(super) fn home(&mut self, node: &NodeAddress) -> &mut Home {
         self.homes.entry(node.clone()).or_default()
     }
 
@@ -29,6 +29,7 @@ impl World {
         match &step.action {
             Action::Network { .. }
             | Action::Cluster { .. }
+            | Action::Elect { .. }
             | Action::DropNetwork { .. }
             | Action::DropUser { .. }
             | Action::DropCluster { .. } => {}
@@ -37,6 +38,14 @@ impl World {
                 instance,
                 server,
             } => return Ok(self.primary(initdb, instance, server)),
+            Action::Fence { server, method, .. } => return self.fence(&server.node, *method),
+            Action::Promote {
+                instance,
+                server,
+                survivors,
+                evidence,
+            } => return self.promote(instance, server, survivors, evidence),
+            Action::Rewind { node, task, source, .. } => return Ok(self.rewind(node, task, source)),
             Action::ReplicationUser {
                 user,
                 attributes,
@@ -143,7 +152,7 @@ impl World {
         self.ensure(&server.node, instance, None);
         Outputs {
             system_identifier,
-            marker: None,
+            ..Outputs::default()
         }
     }
 
@@ -163,9 +172,17 @@ impl World {
         home.partial = false;
         home.data
             .retain(|old, _| !task.replaces.contains(&format!("data-{old}")));
+        home.slots.clear();
+        let made = !home.data.contains_key(&generation);
+        let identifier = *home.data.entry(generation).or_insert(source);
+        if made {
+            let log = self.log(&upstream).cloned().unwrap_or_default();
+            self.logs.insert((node.clone(), generation), log);
+            self.copy_catalog(&upstream, node);
+        }
         Outputs {
-            system_identifier: Some(*home.data.entry(generation).or_insert(source)),
-            marker: None,
+            system_identifier: Some(identifier),
+            ..Outputs::default()
         }
     }
 
@@ -173,6 +190,11 @@ impl World {
         let generation = generation_of(Some(&instance.data));
         let home = self.home(node);
         assert!(home.data.contains_key(&generation), "{node} is started without data");
+        assert!(
+            upstream.is_some() || !home.sealed || !instance.absent.is_empty(),
+            "{node} is fenced, and started to write"
+        );
+        home.sealed &= upstream.is_some();
         home.listen = Some(instance.listen);
         write_files(home, instance);
         let upstream = upstream.map(|upstream| upstream.node.to_string());
@@ -183,12 +205,25 @@ impl World {
         });
         server.frozen = false;
         home.configured = read_settings(instance);
+        self.logs.entry((node.clone(), generation)).or_default();
+        if let Some(upstream) = self.upstream_of(node) {
+            self.send(&upstream);
+        }
+    }
+
+    fn upstream_of(&self, node: &NodeAddress) -> Option<NodeAddress> {
+        let name = self.homes.get(node)?.server.as_ref()?.upstream.as_ref()?;
+        Some(NodeAddress {
+            cluster: node.cluster.clone(),
+            node: name.parse().expect("upstreams are nodes"),
+        })
     }
 
     fn verify(&mut self, primary: &Server, standbys: &BTreeMap<String, Server>) -> Result<Outputs, String> {
         let data = |home: &Home| home.server.as_ref().map(|server| home.data[&server.generation]);
         let source = self.serving(primary);
         let (identifier, slots) = (data(source), source.slots.clone());
+        self.send(&primary.node);
         for (name, standby) in standbys {
             let home = self.serving(standby);
             assert_eq!(
@@ -202,14 +237,14 @@ impl World {
             }
         }
         Ok(Outputs {
-            system_identifier: None,
             marker: Some(Lsn(0x0300_0060)),
+            ..Outputs::default()
         })
     }
 }
 
 /// Notes what a platform notes of the files it writes.
-fn write_files(home: &mut Home, instance: &InstanceSpec) {
+pub(super) fn write_files(home: &mut Home, instance: &InstanceSpec) {
     let facts = |text: &FileText| FileFacts {
         digest: text.digest(),
         edited: false,
@@ -222,7 +257,7 @@ fn write_files(home: &mut Home, instance: &InstanceSpec) {
 }
 
 /// Reads the settings that a server would take from its `postgresql.conf`.
-fn read_settings(instance: &InstanceSpec) -> BTreeMap<String, String> {
+pub(super) fn read_settings(instance: &InstanceSpec) -> BTreeMap<String, String> {
     let parts = instance
         .files
         .get("postgresql.conf")
@@ -244,7 +279,7 @@ fn read_settings(instance: &InstanceSpec) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn generation_of(directory: Option<&str>) -> u32 {
+pub(super) fn generation_of(directory: Option<&str>) -> u32 {
     let number = directory
         .and_then(|directory| directory.strip_prefix("data-"))
         .and_then(|number| number.parse().ok());

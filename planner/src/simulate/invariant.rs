@@ -51,6 +51,7 @@ impl World {
 
     /// Nobody that commits wait for is stopped for good, dropped or sent elsewhere, unless its whole cluster goes.
     pub(super) fn waited_for(&self, step: &Step, plan: &Plan) {
+        let mut to = None;
         let node = match &step.action {
             Action::DropNode { node } => node,
             Action::Stop { node } if step.delta.0.contains(&Edit::Held(node.clone(), true)) => node,
@@ -59,6 +60,7 @@ impl World {
                 if runs.is_none_or(|runs| runs.upstream == Some(upstream.node.node.to_string())) {
                     return;
                 }
+                to = Some(&upstream.node);
                 &server.node
             }
             _ => return,
@@ -71,7 +73,7 @@ impl World {
         let writers = self.homes.iter().filter(|(address, home)| {
             address.cluster == *cluster && home.server.as_ref().is_some_and(|server| server.upstream.is_none())
         });
-        for (primary, _) in writers.filter(|_| !goes) {
+        for (primary, _) in writers.filter(|(primary, _)| !goes && to != Some(*primary)) {
             assert!(
                 !self.listed(primary).contains(&node.node.identifier()),
                 "commits on {primary} wait for {node}, which {} takes away",

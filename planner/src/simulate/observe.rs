@@ -51,6 +51,8 @@ impl World {
 
     fn facts(&self, address: &NodeAddress, home: &Home) -> NodeFacts {
         let newest = home.data.last_key_value();
+        let log = newest.and_then(|(generation, _)| self.logs.get(&(address.clone(), *generation)));
+        let log = log.cloned().unwrap_or_default();
         let process = match &home.server {
             None => ProcessFacts::Down,
             Some(server) if server.frozen => ProcessFacts::Frozen { pid: 4711 },
@@ -69,14 +71,9 @@ impl World {
             partial: home.partial,
             control: newest.map(|(_, system_identifier)| ControlData {
                 system_identifier: *system_identifier,
-                state: if home.server.is_some() {
-                    "in production"
-                } else {
-                    "shut down"
-                }
-                .to_owned(),
-                timeline: 1,
-                checkpoint: Lsn(0),
+                state: if log.shut_down { "shut down" } else { "in production" }.to_owned(),
+                timeline: log.timeline(),
+                checkpoint: log.position(),
             }),
             files: home.files.clone(),
             server,
@@ -98,12 +95,13 @@ impl World {
             flushed: Some(Lsn(0)),
             replayed: Some(Lsn(0)),
         };
+        let log = self.log(address).cloned().unwrap_or_default();
         ServerFacts {
             in_recovery: upstream.is_some(),
             system_identifier: home.data[&server.generation],
-            timeline: 1,
-            position: Lsn(0),
-            replayed: Lsn(0),
+            timeline: log.timeline(),
+            position: log.position(),
+            replayed: log.position(),
             replay_paused: false,
             replay_lag_seconds: None,
             senders: senders

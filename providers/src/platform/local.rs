@@ -39,7 +39,7 @@ use tokio::sync::Mutex;
 use self::binaries::{Directories, Found, Versions};
 use self::command::{Program, SETSID, SYSTEM_PATH};
 use self::files::At;
-use self::home::{Home, Presence};
+use self::home::{Home, Presence, remove_whatever};
 use self::task::Orphans;
 use self::user::RunAs;
 use super::{Directory, HomeFacts, Platform, PlatformError, StopMode};
@@ -283,9 +283,16 @@ impl Platform for LocalPlatform {
         let home = self.claim(node).await?;
         let program = self.program(&home, &spec.command).await?;
         let _lock = task::lock(&home, Orphans::Finish).await?;
-        let (writer, files, secrets) = (home.clone(), spec.files.clone(), secrets.clone());
+        let (writer, spec_of, secrets) = (home.clone(), spec.clone(), secrets.clone());
         let data = server::data(&home, spec)?;
-        blocking(move || writer.write_files(&files, &secrets)).await?;
+        blocking(move || {
+            spec_of
+                .absent
+                .iter()
+                .try_for_each(|name| remove_whatever(&writer.path.join(name)))?;
+            writer.write_files(&spec_of.files, &secrets)
+        })
+        .await?;
         server::start(&home, spec, &data, &program).await
     }
 

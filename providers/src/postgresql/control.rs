@@ -32,10 +32,7 @@ pub(crate) fn task(version: u16, data: &str) -> TaskSpec {
             program: "pg_controldata".to_owned(),
             arguments: vec![Argument::text("-D"), Argument::below_home("", data)],
         }],
-        files: std::collections::BTreeMap::new(),
-        temporary: Vec::new(),
-        product: None,
-        replaces: Vec::new(),
+        ..TaskSpec::default()
     }
 }
 

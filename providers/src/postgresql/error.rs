@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::lsn::LsnError;
+use simdb_state::lsn::{Lsn, LsnError};
 use simdb_state::object::Listen;
 use simdb_state::sensitive::SecretName;
 use thiserror::Error;
@@ -124,6 +124,44 @@ pub enum PostgresqlError {
         log: Log,
         /// The end of the other node's log.
         upstream_log: Log,
+    },
+    /// A standby that is to lead lacks what the former primary wrote last.
+    #[error("promote {node}: it has replayed up to {replayed} after {limit:?}, and the last record is at {record}")]
+    Lacks {
+        /// The standby.
+        node: NodeAddress,
+        /// How far it has replayed.
+        replayed: Lsn,
+        /// The last record of the former primary.
+        record: Lsn,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// Another standby has more than the one that is to lead.
+    #[error("promote {node}: {other} has {bytes} bytes more")]
+    Behind {
+        /// The standby that is to lead.
+        node: NodeAddress,
+        /// The one that has more.
+        other: NodeAddress,
+        /// How much more.
+        bytes: u64,
+    },
+    /// A standby receives from somebody although the primary is fenced.
+    #[error("promote: {node} still receives the log of somebody after {limit:?}")]
+    StillReceives {
+        /// The standby.
+        node: NodeAddress,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// A standby was told to write and does not.
+    #[error("promote {node}: it still replays after {limit:?}")]
+    NotPromoted {
+        /// The standby.
+        node: NodeAddress,
+        /// How long it was waited for.
+        limit: Duration,
     },
     /// Standbys are not in sync.
     #[error("verify replication from {primary} within {limit:?}{}", Listing(.unmet))]

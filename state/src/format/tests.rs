@@ -100,6 +100,7 @@ fn state() -> State {
         primary: "a".parse().unwrap(),
         pin: Some("a".parse().unwrap()),
         reason: ElectionReason::Birth,
+        switch: None,
     };
     let user = User {
         login: true,
@@ -165,7 +166,9 @@ fn a_cluster_and_a_node_without_later_attributes_have_their_defaults() {
     let old = |key: &str, later: &[&str]| {
         let mut row = testdata()[key].clone();
         let object = row.as_object_mut().unwrap();
-        later.iter().for_each(|name| drop(object.remove(*name).unwrap()));
+        for name in later {
+            object.remove(*name).unwrap();
+        }
         row
     };
     let later = [
@@ -225,6 +228,7 @@ fn head_journal_and_events_keep_their_format() {
     let outputs = Outputs {
         system_identifier: Some(SystemIdentifier(7)),
         marker: Some(Lsn(40)),
+        ..Outputs::default()
     };
     check("run/00000001/step/000000", &StepRow::Done { outputs });
     check("run/00000001/step/000001", &StepRow::Started);

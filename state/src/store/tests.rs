@@ -73,7 +73,7 @@ fn done(step: u32, edits: Vec<Edit>) -> Entry {
         delta: Delta(edits),
         outputs: Outputs {
             system_identifier: Some(SystemIdentifier(7)),
-            marker: None,
+            ..Outputs::default()
         },
     }
 }
@@ -85,6 +85,7 @@ fn cluster() -> Vec<Edit> {
         primary: "a".parse().unwrap(),
         pin: None,
         reason: ElectionReason::Birth,
+        switch: None,
     };
     let user = User {
         login: true,

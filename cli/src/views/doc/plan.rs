@@ -22,6 +22,12 @@ pub enum Operation {
     Stop,
     /// Servers that were stopped are to run again.
     Start,
+    /// Another node is to lead, and the one that does hands over.
+    Switchover,
+    /// Another node is to lead, because the one that did is lost.
+    Failover,
+    /// A node's data is to be brought in line.
+    Resync,
 }
 
 impl Operation {
@@ -32,6 +38,9 @@ impl Operation {
             Operation::Destroy => "Destroy",
             Operation::Stop => "Stop",
             Operation::Start => "Start",
+            Operation::Switchover => "Switchover",
+            Operation::Failover => "Failover",
+            Operation::Resync => "Resync",
         }
     }
 
@@ -42,6 +51,9 @@ impl Operation {
             Operation::Destroy => "destroy",
             Operation::Stop => "stop",
             Operation::Start => "start",
+            Operation::Switchover => "switchover",
+            Operation::Failover => "failover",
+            Operation::Resync => "resync",
         }
     }
 }

@@ -168,8 +168,8 @@ fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
         "synchronous_standby_names": (!synchronous_standby_names.is_empty()).then_some(synchronous_standby_names),
         "prevent_destroy": prevent_destroy.then_some(true),
         "verified": verified.as_ref().map(|verified| json!({ "term": verified.term, "marker": verified.marker })),
-        "election": election.map(|Election { term, primary, pin, reason }| json!({
-            "term": term, "primary": primary, "pin": pin, "reason": reason,
+        "election": election.map(|Election { term, primary, pin, reason, switch }| json!({
+            "term": term, "primary": primary, "pin": pin, "reason": reason, "switch": switch,
         })),
     })
 }
@@ -187,7 +187,7 @@ fn node_values(node: &Node) -> Value {
     } = node;
     let slot_values = |slot: &Slot| json!({ "name": slot.name, "upstream": slot.upstream });
     let (term, follows) = match role {
-        Some(Role::Primary { term }) => (Some(term), None),
+        Some(Role::Primary { term } | Role::Fenced { term, .. }) => (Some(term), None),
         Some(Role::Standby { follows }) => (None, Some(follows)),
         None => (None, None),
     };
@@ -212,13 +212,16 @@ fn data_values(data: &Data) -> Value {
         origin,
     } = data;
     let from = match origin {
-        Origin::Initialized => None,
-        Origin::Cloned { from } => Some(from),
+        Origin::Initialized => (None, None),
+        Origin::Cloned { from } => (Some(from), None),
+        Origin::Rewound { from } => (None, Some(from)),
     };
+    let (cloned, rewound) = from;
     json!({
         "directory": Data::directory(*generation),
         "system_identifier": system_identifier,
-        "cloned_from": from,
+        "cloned_from": cloned,
+        "rewound_to": rewound,
     })
 }
 

@@ -208,6 +208,7 @@ impl Look<'_> {
             }
             Some(Role::Standby { .. }) if !server.in_recovery => problem("writes, though it is a standby".to_owned()),
             Some(Role::Standby { follows }) => return self.standby(address, follows, server, status, problem),
+            Some(Role::Fenced { .. }) => problem("runs, though it was fenced".to_owned()),
             Some(Role::Primary { .. }) => {}
             None => problem("has no role yet".to_owned()),
         }

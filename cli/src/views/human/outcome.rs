@@ -78,7 +78,9 @@ fn incomplete(outcome: &OutcomeDoc, width: usize) -> String {
     let again = match outcome.operation {
         Operation::Apply | Operation::Destroy => format!(":\n    simdb {}", outcome.operation.name()),
         // Theirs has an argument that is not known here.
-        Operation::Stop | Operation::Start => ", run the same command again.".to_owned(),
+        Operation::Stop | Operation::Start | Operation::Switchover | Operation::Failover | Operation::Resync => {
+            ", run the same command again.".to_owned()
+        }
     };
     text + &format!("\nWhat is done is recorded. To go on{condition}{again}\n")
 }

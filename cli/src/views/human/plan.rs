@@ -59,6 +59,8 @@ fn nothing(operation: Operation) -> String {
         Operation::Apply => "Your clusters match the configuration.",
         Operation::Stop => "The servers are stopped already.",
         Operation::Start => "The servers run already.",
+        Operation::Switchover | Operation::Failover => "That node leads already.",
+        Operation::Resync => "The node's data is in line already.",
         Operation::Destroy => "Nothing is recorded, so nothing needs to be destroyed.",
     };
     format!("{} {rest}\n", paint(GOOD.bold(), "No changes."))

@@ -98,10 +98,10 @@ pub(super) fn pg_hba_conf(node: &NodeContext<'_>) -> FileText {
     ))
 }
 
-/// Returns the passfile that a node streams and clones with. It has the password of the replication user alone.
-pub(super) fn passfile(password: SecretName) -> FileText {
+/// Returns a passfile with the password of one user.
+pub(super) fn passfile(user: &str, password: SecretName) -> FileText {
     FileText(vec![
-        FilePart::Text(format!("*:*:*:{REPLICATION_USER}:")),
+        FilePart::Text(format!("*:*:*:{user}:")),
         FilePart::Secret(password),
         FilePart::Text("\n".to_owned()),
     ])

@@ -1,6 +1,6 @@
 //! What is run for a node: its server, and the tasks that make its data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{NodeAddress, UserAddress};
 use simdb_state::instance::{Argument, ArgumentPart, Command, FilePart, FileText, InstanceSpec, TaskSpec};
@@ -15,6 +15,9 @@ pub const REPLICATION_USER: &str = "replicator";
 
 /// The login that simdb works with.
 pub const SUPERUSER: &str = "postgres";
+
+/// The passfile of a rewind, which needs more rights than a stream; it is there only as long as that runs.
+const REWIND_PASSFILE: &str = "rewind.passfile";
 
 /// Everything about a node that its server depends on.
 #[derive(Clone, Debug)]
@@ -82,11 +85,15 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         ("pg_hba.conf".to_owned(), conf::pg_hba_conf(node)),
         (
             "passfile".to_owned(),
-            conf::passfile(replication_password(&node.address.cluster)),
+            conf::passfile(REPLICATION_USER, replication_password(&node.address.cluster)),
         ),
     ]);
+    let signal = standby_signal(&data);
+    let mut absent = BTreeSet::new();
     if node.upstream.is_some() {
-        files.insert(format!("{data}/standby.signal"), FileText::default());
+        files.insert(signal, FileText::default());
+    } else {
+        absent.insert(signal);
     }
     // `ALTER SYSTEM` writes here, and would outrank every setting above; simdb never uses it.
     files.insert(format!("{data}/postgresql.auto.conf"), FileText::default());
@@ -103,6 +110,60 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         files,
         data,
         listen: node.listen,
+        absent,
+    }
+}
+
+/// Returns the file that makes a server replay, and keeps it from ever writing.
+fn standby_signal(data: &str) -> String {
+    format!("{data}/standby.signal")
+}
+
+/// Returns the task that seals data whose server is down: whoever starts it now starts it read-only.
+pub fn seal(data: &str) -> TaskSpec {
+    TaskSpec {
+        name: "seal".to_owned(),
+        files: BTreeMap::from([(standby_signal(data), FileText::default())]),
+        ..TaskSpec::default()
+    }
+}
+
+/// Returns the task that takes a node's data back to where its upstream's log branches off, and brings it up to that:
+/// `postgres-ha.md` 2(c).
+///
+/// It changes the data in place, so the directory is a partial one from the first moment: cut off, it is worth nothing,
+/// and the node is cloned. The upstream has made a checkpoint since it was promoted (up to 15, `pg_rewind` takes both for
+/// the same timeline otherwise, and says so with exit code 0).
+pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32) -> TaskSpec {
+    let product = Data::directory(node.generation);
+    let partial = TaskSpec::partial(&product);
+    let source = Argument(vec![
+        ArgumentPart::Text(format!(
+            "--source-server=host={} port={} user={SUPERUSER} dbname=postgres application_name=simdb passfile='",
+            upstream.listen.host, upstream.listen.port
+        )),
+        ArgumentPart::Home,
+        ArgumentPart::Text(format!("/{REWIND_PASSFILE}'")),
+    ]);
+    let arguments = vec![
+        Argument::text("-D"),
+        Argument::below_home("", &partial),
+        source,
+        // It starts the server for a moment where that was not shut down in order, with the settings it ran with.
+        Argument::below_home("--config-file=", "postgresql.conf"),
+    ];
+    let password = superuser_password(&node.address.cluster);
+    TaskSpec {
+        name: "rewind".to_owned(),
+        commands: vec![command(node.version, "pg_rewind", arguments)],
+        files: BTreeMap::from([(REWIND_PASSFILE.to_owned(), conf::passfile(SUPERUSER, password))]),
+        temporary: vec![REWIND_PASSFILE.to_owned()],
+        product: Some(product),
+        origin: Some(Data::directory(from)),
+        // A server that recovers for a moment must not take itself for a standby, and must not find the lock of the one
+        // that was killed: a task only runs where none is left.
+        removes: vec![standby_signal(&partial), format!("{partial}/postmaster.pid")],
+        replaces: Vec::new(),
     }
 }
 
@@ -132,7 +193,7 @@ pub fn initdb(node: &NodeContext<'_>) -> TaskSpec {
         files: BTreeMap::from([("initdb.password".to_owned(), verifier)]),
         temporary: vec!["initdb.password".to_owned()],
         product: Some(product),
-        replaces: Vec::new(),
+        ..TaskSpec::default()
     }
 }
 
@@ -170,10 +231,10 @@ pub fn basebackup(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<Str
         ],
         files: BTreeMap::from([(
             "passfile".to_owned(),
-            conf::passfile(replication_password(&node.address.cluster)),
+            conf::passfile(REPLICATION_USER, replication_password(&node.address.cluster)),
         )]),
-        temporary: Vec::new(),
         product: Some(product),
         replaces,
+        ..TaskSpec::default()
     }
 }

@@ -141,12 +141,16 @@ impl Draft<'_> {
             verified,
             prevent_destroy: self.spec.prevent_destroy,
         };
+        let deposed = self.deposed(&election);
+        let verdict = self.verdict(&election);
         intended.clusters.insert(
             self.name.clone(),
             IntendedCluster {
                 cluster,
                 election,
                 names,
+                deposed,
+                verdict,
                 topology,
             },
         );
@@ -170,10 +174,7 @@ fn endpoint(cluster: &ClusterName, target: EndpointTarget, intended: &Intended) 
 fn topology(cluster: &ClusterName, intended: &Intended) -> String {
     let mut text = String::new();
     for (address, IntendedNode { listen, role, data, .. }) in intended.nodes_of(cluster) {
-        let follows = match role {
-            Role::Primary { .. } => "",
-            Role::Standby { follows } => &follows.to_string(),
-        };
+        let follows = role.follows().map(ToString::to_string).unwrap_or_default();
         let line = format!("{} {listen} {role} {follows} {}\n", address.node, data.generation());
         text.push_str(&line);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::{CommitLevel, Election, Listen, Node, Origin, Power, Role, Slot};
+use simdb_state::object::{CommitLevel, Election, ElectionReason, FenceProof, Listen, Node, Origin, Power, Role, Slot};
 
 use super::cluster::Draft;
 use super::{DataGoal, IntendedNode};
@@ -25,13 +25,15 @@ impl Draft<'_> {
         self.same_port(address, spec, listen)?;
         let old = self.before.nodes.get(address);
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
+        let leads = address.node == election.primary;
+        let resync = self.resyncs(address) && !leads;
         if let Some(diagnostic) = old
             .zip(facts)
-            .and_then(|(old, facts)| contradiction(address, old, facts))
+            .filter(|_| !resync)
+            .and_then(|(old, facts)| contradiction(address, old, facts, leads && self.leader().is_none()))
         {
             return Err(diagnostic.at(spec.span.clone()));
         }
-        let leads = address.node == election.primary;
         let role = if leads {
             Role::Primary { term: election.term }
         } else {
@@ -45,6 +47,12 @@ impl Draft<'_> {
         });
         let recorded = old.and_then(|node| node.data.clone());
         let data = match recorded {
+            Some(_) if !leads && (resync || left_uncleanly(address, old, election)) => DataGoal::Make {
+                generation: next_generation(self.inputs.observed, address),
+                origin: Origin::Rewound {
+                    from: election.primary.clone(),
+                },
+            },
             Some(data) => DataGoal::Keep(data),
             None if leads => self.new_data(address)?,
             None => self.clone_of(address, election),
@@ -57,6 +65,10 @@ impl Draft<'_> {
             slot,
             power: self.power(address, old),
         })
+    }
+
+    fn resyncs(&self, address: &NodeAddress) -> bool {
+        matches!(self.inputs.proposal, Some(Proposal::Resync(node)) if node == address)
     }
 
     /// A node runs unless it was stopped on request; a request of now counts more than one of the past.
@@ -136,5 +148,14 @@ impl Draft<'_> {
                 from: election.primary.clone(),
             },
         }
+    }
+}
+
+/// A node that led and was not shut down in order may have written what nobody else has.
+fn left_uncleanly(address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
+    match old.and_then(|old| old.role.as_ref()) {
+        Some(Role::Primary { .. }) => election.reason == ElectionReason::Failover && address.node != election.primary,
+        Some(Role::Fenced { proof, .. }) => *proof == FenceProof::Killed,
+        Some(Role::Standby { .. }) | None => false,
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
-use simdb_state::object::{CommitLevel, Power, ReplicationMode, Role};
+use simdb_state::object::{CommitLevel, OnStandbyLoss, Power, ReplicationMode, Role};
 
 use super::cluster::Draft;
 use super::{Intended, IntendedNode};
 use crate::desired::ReplicationSpec;
 use crate::engine::postgresql::sync::{awaited, synchronous_standby_names};
+use crate::planner::before;
 
 /// The setting that a delayed standby has.
 pub(super) const APPLY_DELAY: &str = "recovery_min_apply_delay";
@@ -43,25 +44,58 @@ impl Draft<'_> {
             let cluster = state.clusters.get(self.name);
             cluster.map_or_else(String::new, |cluster| cluster.synchronous_standby_names.clone())
         };
-        let (recorded, before) = (names(self.inputs.recorded), names(self.before));
+        let recorded = names(self.inputs.recorded);
         let standbys: BTreeSet<String> = intended
             .nodes_of(self.name)
             .filter(|(_, node)| mode != ReplicationMode::Async && counts(node, primary, level))
             .map(|(address, _)| address.node.identifier())
             .collect();
         let runs = intended.nodes.get(&self.address(primary)).map(|node| node.power) == Some(Power::Running);
+        let before = names(self.before);
         let after = if runs {
             synchronous_standby_names(mode, number, &standbys)
         } else {
             before.clone()
         };
+        let moves = self
+            .before
+            .nodes
+            .get(&self.address(primary))
+            .is_some_and(|node| matches!(node.role, Some(Role::Standby { .. })));
+        let before = if moves {
+            self.names_at_promotion(&after, &standbys)
+        } else {
+            before
+        };
         SyncNames {
-            due: runs && (before != after || recorded != after),
+            due: runs && (before != after || (recorded != after && !moves)),
             awaited: awaited(number, &standbys),
             before,
             after,
             standbys,
         }
+    }
+}
+
+impl Draft<'_> {
+    /// Returns whom commits wait for from the first one that a new primary takes. Where they are to wait rather than be
+    /// unprotected that is everybody who is meant to replay from it, also those who have yet to come back.
+    fn names_at_promotion(&self, after: &str, standbys: &BTreeSet<String>) -> String {
+        let replication = &self.spec.replication;
+        if replication.on_standby_loss == OnStandbyLoss::Block {
+            return after.to_owned();
+        }
+        let replays = |node: &NodeName| {
+            before::server(self.inputs.observed, &self.address(node)).is_some_and(|server| server.in_recovery)
+        };
+        let there: BTreeSet<String> = self
+            .spec
+            .nodes
+            .keys()
+            .filter(|node| standbys.contains(&node.identifier()) && replays(node))
+            .map(NodeName::identifier)
+            .collect();
+        synchronous_standby_names(replication.mode, replication.synchronous_standbys, &there)
     }
 }
 

@@ -39,6 +39,7 @@ impl Lowering<'_> {
             election,
             names: _,
             topology,
+            ..
         }) = new
         else {
             let delta = vec![Edit::Drop(address.clone())];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
-use simdb_state::object::{Cluster, Data, Node, Power, Role, Slot};
+use simdb_state::object::{Cluster, Data, Node, Origin, Power, Role, Slot};
 
 use super::{Draft, Lowering, cleared_by_start, server};
 use crate::engine::postgresql::instance::{self, NodeContext, Upstream, replication_password, superuser_password};
@@ -27,12 +27,16 @@ impl Lowering<'_> {
             (Role::Primary { .. }, DataGoal::Make { generation, .. }) => {
                 self.primary(address, new, cluster, &context, *generation);
             }
-            (Role::Primary { .. }, DataGoal::Keep(_)) => self.kept(address, old, new, &context),
-            (Role::Standby { .. }, _) => self.standby(address, old, new, &context),
+            (Role::Primary { .. }, DataGoal::Keep(_)) => match old.and_then(|old| old.role.as_ref()) {
+                Some(Role::Standby { .. }) => self.promote(address, old, new, cluster, &context),
+                Some(Role::Fenced { .. }) => self.restore(address, old, new, &context),
+                Some(Role::Primary { .. }) | None => self.kept(address, old, new, &context),
+            },
+            (Role::Standby { .. } | Role::Fenced { .. }, _) => self.standby(address, old, new, &context),
         }
     }
 
-    fn facts(&self, address: &NodeAddress) -> Option<&NodeFacts> {
+    pub(super) fn facts(&self, address: &NodeAddress) -> Option<&NodeFacts> {
         self.observed.nodes.get(address).and_then(Observation::seen)
     }
 
@@ -58,7 +62,7 @@ impl Lowering<'_> {
             Edit::Data {
                 node: address.clone(),
                 generation,
-                origin: simdb_state::object::Origin::Initialized,
+                origin: Origin::Initialized,
             },
             instance_edit(address, new),
             Edit::Role(address.clone(), new.role.clone()),
@@ -83,7 +87,8 @@ impl Lowering<'_> {
             return;
         };
         let upstream_server = server(&upstream.address, upstream_node);
-        let settled = old.is_some_and(|old| old.role.is_some()) && matches!(new.data, DataGoal::Keep(_));
+        let replays = |old: &Node| matches!(old.role, Some(Role::Standby { .. }));
+        let settled = old.is_some_and(replays) && matches!(new.data, DataGoal::Keep(_));
         if upstream_node.power == Power::Stopped {
             // Nothing can be copied or streamed from a node that is stopped on request; what runs goes on.
             if settled {
@@ -101,8 +106,13 @@ impl Lowering<'_> {
         if settled {
             return self.kept(address, old, new, context);
         }
-        if let DataGoal::Make { generation, .. } = &new.data {
-            self.clone_data(address, *generation, context, upstream);
+        match &new.data {
+            DataGoal::Make {
+                generation,
+                origin: Origin::Rewound { .. },
+            } => self.rewind(address, *generation, old, context, upstream, &upstream_server),
+            DataGoal::Make { generation, .. } => self.clone_data(address, *generation, context, upstream),
+            DataGoal::Keep(_) => self.halt_fenced(address, old),
         }
         self.start_standby(address, new, context, upstream_server);
     }
@@ -146,7 +156,7 @@ impl Lowering<'_> {
             self.push(Draft::new(address.clone(), action, reason, delta).costing(self.restart_impact(address)));
         }
         let task = instance::basebackup(context, upstream, replaces);
-        let origin = simdb_state::object::Origin::Cloned {
+        let origin = Origin::Cloned {
             from: upstream.address.node.clone(),
         };
         let delta = vec![Edit::Data {
@@ -303,7 +313,7 @@ impl Lowering<'_> {
         let impact = match (&new.role, old.power) {
             (_, Power::Stopped) => Impact::None,
             (Role::Primary { .. }, _) => Impact::Downtime,
-            (Role::Standby { .. }, _) => Impact::Restart,
+            (Role::Standby { .. } | Role::Fenced { .. }, _) => Impact::Restart,
         };
         let action = Action::Stop { node: address.clone() };
         self.push(Draft::new(address.clone(), action, "it was asked to be stopped", delta).costing(impact));

@@ -152,7 +152,15 @@ pub(super) async fn run(
 
 fn prepare(home: &Home, task: &TaskSpec, secrets: &Secrets) -> Result<(), PlatformError> {
     if let Some(product) = &task.product {
-        remove_whatever(&home.path.join(TaskSpec::partial(product)))?;
+        let partial = home.path.join(TaskSpec::partial(product));
+        remove_whatever(&partial)?;
+        if let Some(origin) = &task.origin {
+            let origin = home.path.join(origin);
+            std::fs::rename(&origin, &partial).at("rename directory", &origin)?;
+        }
+    }
+    for name in &task.removes {
+        remove_whatever(&home.path.join(name))?;
     }
     for (name, text) in &task.files {
         home.write_file(name, text, secrets)?;

@@ -52,6 +52,7 @@ fn state() -> State {
         primary: "a".parse().unwrap(),
         pin: None,
         reason: ElectionReason::Birth,
+        switch: None,
     };
     state.clusters.insert(name.clone(), cluster);
     state.elections.insert(name, election);

@@ -1,0 +1,158 @@
+//! What a command asks for beside the configuration, and what is asked next where a role change did not come to its end.
+
+use simdb_planner::plan::{Action, Impact, Plan};
+use simdb_planner::planner::{ElectionKind, ElectionRequest, Proposal};
+use simdb_state::address::NodeAddress;
+use simdb_state::name::{ClusterName, NodeName};
+use simdb_state::object::{Election, ElectionReason, Power, Role, State};
+
+use crate::error::CliError;
+use crate::target;
+
+/// What a command asks for, as it was typed.
+#[derive(Clone, Debug)]
+pub(crate) enum Request<'a> {
+    /// Nothing but the configuration.
+    Configuration,
+    /// Servers of a cluster, or of one node, are to run or not.
+    Power {
+        /// The cluster or node.
+        target: &'a str,
+        /// What they are to be.
+        power: Power,
+    },
+    /// Another node is to lead.
+    Election {
+        /// The cluster.
+        cluster: &'a str,
+        /// The node; absent, whoever is best suited.
+        to: Option<&'a str>,
+        /// Whether the node that leads serves, or is lost.
+        kind: ElectionKind,
+        /// The worst impact that is allowed.
+        allow: Option<Impact>,
+    },
+    /// A node's data is to be brought in line.
+    Resync {
+        /// The cluster.
+        cluster: &'a str,
+        /// The node.
+        node: &'a str,
+    },
+}
+
+impl Request<'_> {
+    /// Returns what is asked of the planner.
+    pub(crate) fn proposal(&self, state: &State) -> Result<Option<Proposal>, CliError> {
+        Ok(match self {
+            Request::Configuration => None,
+            Request::Power { target, power } => Some(Proposal::Power {
+                nodes: target::nodes(state, target)?,
+                power: *power,
+            }),
+            Request::Election {
+                cluster,
+                to,
+                kind,
+                allow,
+            } => {
+                let cluster = target::cluster(state, cluster)?;
+                let to = to.map(|node| target::member(state, &cluster, node)).transpose()?;
+                Some(Proposal::Election(ElectionRequest {
+                    cluster,
+                    kind: *kind,
+                    to: to.map(|node| node.node),
+                    lossy: *allow == Some(Impact::DataLoss),
+                }))
+            }
+            Request::Resync { cluster, node } => {
+                let cluster = target::cluster(state, cluster)?;
+                Some(Proposal::Resync(target::member(state, &cluster, node)?))
+            }
+        })
+    }
+}
+
+/// How a role change goes on that did not come to its end, inside the same approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Continuation {
+    /// The new primary leads; what is left is to bring the former one back.
+    Rejoin,
+    /// The former primary could not hand over, so it goes on.
+    GoBack(Proposal),
+    /// Another node turned out to have more, so another election is held.
+    ElectAgain(Proposal),
+}
+
+impl Continuation {
+    /// Returns what is asked of the planner.
+    pub(crate) fn proposal(&self) -> Option<&Proposal> {
+        match self {
+            Continuation::Rejoin => None,
+            Continuation::GoBack(proposal) | Continuation::ElectAgain(proposal) => Some(proposal),
+        }
+    }
+
+    /// Says what happens next, and why.
+    pub(crate) fn sentence(&self) -> &'static str {
+        match self {
+            Continuation::Rejoin => "The new primary leads. What is left to do is planned anew.",
+            Continuation::GoBack(_) => "The primary could not hand over, and nobody was promoted. It goes on leading.",
+            Continuation::ElectAgain(_) => "The node that was elected could not be promoted. Another election is held.",
+        }
+    }
+}
+
+/// Returns how a plan that failed goes on, where it changed a role.
+pub(crate) fn continuation(plan: &Plan, state: &State) -> Option<Continuation> {
+    let mut clusters = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Elect { cluster, .. } => Some(cluster),
+        Action::Fence { server, .. } | Action::Promote { server, .. } => Some(&server.node.cluster),
+        Action::Rewind { node, .. } => Some(&node.cluster),
+        _ => None,
+    });
+    clusters.find_map(|cluster| of_cluster(cluster, state))
+}
+
+fn of_cluster(cluster: &ClusterName, state: &State) -> Option<Continuation> {
+    let election = state.elections.get(cluster)?;
+    let role = |node: &NodeName| {
+        let address = NodeAddress {
+            cluster: cluster.clone(),
+            node: node.clone(),
+        };
+        state.nodes.get(&address)?.role.as_ref()
+    };
+    if matches!(role(&election.primary), Some(Role::Primary { .. })) {
+        return Some(Continuation::Rejoin);
+    }
+    let request = |kind, to| {
+        Proposal::Election(ElectionRequest {
+            cluster: cluster.clone(),
+            kind,
+            to,
+            lossy: false,
+        })
+    };
+    match election.reason {
+        ElectionReason::Birth => None,
+        ElectionReason::Failover => Some(Continuation::ElectAgain(request(ElectionKind::Failover, None))),
+        ElectionReason::Switchover => {
+            let former = former_leader(cluster, election, state)?;
+            let back = request(ElectionKind::Switchover, Some(former));
+            Some(Continuation::GoBack(back))
+        }
+    }
+}
+
+fn former_leader(cluster: &ClusterName, election: &Election, state: &State) -> Option<NodeName> {
+    let led = |role: &Option<Role>| match role {
+        Some(Role::Primary { .. }) => true,
+        Some(Role::Fenced { term, .. }) => *term == election.term,
+        _ => false,
+    };
+    let mut nodes = state.nodes_of(cluster);
+    nodes
+        .find(|(_, node)| led(&node.role))
+        .map(|(address, _)| address.node.clone())
+}

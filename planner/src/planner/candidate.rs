@@ -1,0 +1,327 @@
+//! Who may lead: every node of a cluster is looked at, and told why it may not.
+//!
+//! The rules are those of `postgres-ha.md` 2(a) and 2(b): a switchover goes to a standby that streams and keeps up; a
+//! failover goes to the most advanced survivor, and loses nothing where so many of those that commits waited for answer
+//! that one of them must have every acknowledged write (R + W > N).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use simdb_state::address::NodeAddress;
+use simdb_state::lsn::Lsn;
+use simdb_state::name::{ClusterName, NodeName};
+use simdb_state::object::{State, Verdict};
+
+use super::before;
+use crate::desired::NodeSpec;
+use crate::engine::postgresql::sync;
+use crate::observed::{Observed, ServerFacts};
+
+/// How far behind a standby may be that is to lead without a pause to catch up, in bytes of the log.
+const MAX_LAG: u64 = 16 << 20;
+
+/// The nodes of one cluster, as they stand for election.
+pub(super) struct Field<'a> {
+    pub(super) cluster: &'a ClusterName,
+    pub(super) recorded: &'a State,
+    pub(super) observed: &'a Observed,
+    pub(super) declared: &'a BTreeMap<NodeName, NodeSpec>,
+    /// Who was elected last.
+    pub(super) elected: &'a NodeName,
+    /// Who writes, as far as is recorded: not the one elected last where that election was cut off.
+    pub(super) leader: Option<&'a NodeName>,
+}
+
+/// Why nobody, or not the one who was named, may lead. Sentences, the last one a way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal(String);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a node may not lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unfit {
+    NotSeen,
+    Silent,
+    OtherData,
+    Writes,
+    Paused,
+    NotStreaming,
+    Behind(u64),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unfit::NotSeen => f.write_str("it was not looked at"),
+            Unfit::Silent => f.write_str("its server does not answer"),
+            Unfit::OtherData => f.write_str("it does not hold this cluster's data"),
+            Unfit::Writes => f.write_str("it is no standby"),
+            Unfit::Paused => f.write_str("its replay is paused"),
+            Unfit::NotStreaming => f.write_str("it does not stream from the primary"),
+            Unfit::Behind(bytes) => write!(f, "it is {bytes} bytes behind"),
+        }
+    }
+}
+
+/// How far a survivor is, in the order in which survivors are compared.
+type Position = (u32, Lsn);
+
+impl Field<'_> {
+    /// Returns whether the last election was recorded and its winner does not lead yet.
+    pub(super) fn is_pending(&self) -> bool {
+        self.leader != Some(self.elected)
+    }
+
+    /// Returns whether the node that leads answers, and writes.
+    pub(super) fn leader_serves(&self) -> bool {
+        self.leader
+            .and_then(|leader| self.server(leader))
+            .is_some_and(|facts| !facts.in_recovery)
+    }
+
+    /// Returns who takes over from a node that serves: the one who is named, else the one best suited.
+    pub(super) fn switchover(&self, to: Option<&NodeName>) -> Result<NodeName, Refusal> {
+        if let Some(to) = to {
+            self.declares(to)?;
+            // Going back to the node that still leads, or led and was fenced before anybody else was promoted.
+            if Some(to) == self.leader || (self.leader.is_none() && *to != *self.elected) {
+                return Ok(to.clone());
+            }
+        }
+        let leader = self.leader.and_then(|leader| Some((leader, self.server(leader)?)));
+        let Some((leader, primary)) = leader.filter(|(_, facts)| !facts.in_recovery) else {
+            let name = self.leader.unwrap_or(self.elected);
+            return Err(Refusal(format!(
+                "{}.{name} leads and does not answer, so that nobody can take over without loss. Start it again with \
+                 `simdb apply`; if it is lost, run `simdb failover {}`.",
+                self.cluster, self.cluster
+            )));
+        };
+        let unfit = |node: &NodeName| self.unfit_to_take_over(node, primary);
+        match to {
+            Some(to) => match unfit(to) {
+                None => Ok(to.clone()),
+                Some(reason) => Err(Refusal(format!(
+                    "{}.{to} cannot take over from {leader}: {reason}. Mend that first, or choose another node.",
+                    self.cluster
+                ))),
+            },
+            None => self.best(leader, primary, unfit),
+        }
+    }
+
+    fn best(
+        &self,
+        leader: &NodeName,
+        primary: &ServerFacts,
+        unfit: impl Fn(&NodeName) -> Option<Unfit>,
+    ) -> Result<NodeName, Refusal> {
+        let others = || self.declared.keys().filter(|node| *node != leader);
+        let confirms = |node: &NodeName| {
+            let sender = primary.senders.get(&node.identifier());
+            sender.is_some_and(|sender| matches!(sender.sync_state.as_str(), "sync" | "quorum"))
+        };
+        let fit = others().filter(|node| unfit(node).is_none());
+        let rank = |node: &&NodeName| (confirms(node), self.server(node).map(|facts| facts.position));
+        // Of equals the first by name: `max_by_key` keeps the last one it sees.
+        fit.rev().max_by_key(rank).cloned().ok_or_else(|| {
+            let reasons: Vec<String> = others()
+                .filter_map(|node| Some(format!("{node}: {}", unfit(node)?)))
+                .collect();
+            Refusal(if reasons.is_empty() {
+                format!(
+                    "Cluster {} has no other node that could take over from {leader}. Declare a standby first.",
+                    self.cluster
+                )
+            } else {
+                format!(
+                    "No node of cluster {} can take over from {leader} ({}). Run `simdb apply` to mend them.",
+                    self.cluster,
+                    reasons.join("; ")
+                )
+            })
+        })
+    }
+
+    fn unfit_to_take_over(&self, node: &NodeName, primary: &ServerFacts) -> Option<Unfit> {
+        if let Some(reason) = self.unfit(node) {
+            return Some(reason);
+        }
+        let facts = self.server(node)?;
+        let streams = primary
+            .senders
+            .get(&node.identifier())
+            .is_some_and(|sender| sender.state == "streaming");
+        if !streams {
+            return Some(Unfit::NotStreaming);
+        }
+        let lag = primary.position.ahead_of(facts.replayed);
+        (lag > MAX_LAG).then_some(Unfit::Behind(lag))
+    }
+
+    /// Returns why a node cannot lead, whatever the others are.
+    fn unfit(&self, node: &NodeName) -> Option<Unfit> {
+        let address = self.address(node);
+        let Some(facts) = self.server(node) else {
+            let looked_at = self.observed.nodes.contains_key(&address);
+            return Some(if looked_at { Unfit::Silent } else { Unfit::NotSeen });
+        };
+        let recorded = self.recorded.nodes.get(&address).and_then(|node| node.data.as_ref());
+        if recorded.is_none_or(|data| data.system_identifier != facts.system_identifier) {
+            return Some(Unfit::OtherData);
+        }
+        if !facts.in_recovery {
+            return Some(Unfit::Writes);
+        }
+        facts.replay_paused.then_some(Unfit::Paused)
+    }
+
+    /// Returns who takes over from a node that is lost. With `lossy` the one who is named may have less than others.
+    pub(super) fn failover(&self, to: Option<&NodeName>, lossy: bool) -> Result<NodeName, Refusal> {
+        if let Some(to) = to {
+            self.declares(to)?;
+        }
+        self.leader_is_known()?;
+        let survivors = self.survivors();
+        let Some((best, furthest)) = survivors.iter().rev().max_by_key(|(_, position)| **position) else {
+            return Err(Refusal(format!(
+                "No standby of cluster {} answers, so there is nobody to promote. Start what is left with `simdb apply`.",
+                self.cluster
+            )));
+        };
+        let winner = to.unwrap_or(best);
+        if let Some(reason) = self.unfit(winner) {
+            return Err(Refusal(format!(
+                "{}.{winner} cannot lead: {reason}. Mend that first, or promote another node.",
+                self.cluster
+            )));
+        }
+        let has = survivors.get(winner).copied().unwrap_or_default();
+        if has < *furthest && !lossy {
+            return Err(Refusal(format!(
+                "{}.{winner} is at {}, and {best} at {}: {} bytes of acknowledged writes are at stake. Promote {best}, or \
+                 add -allow=data-loss.",
+                self.cluster,
+                has.1,
+                furthest.1,
+                furthest.1.ahead_of(has.1)
+            )));
+        }
+        match self.verdict(winner) {
+            Verdict::Unknown { bytes } if !lossy => Err(self.at_stake(winner, bytes)),
+            _ => Ok(winner.clone()),
+        }
+    }
+
+    /// A node that was not looked at may be alive: nobody can be promoted beside it.
+    fn leader_is_known(&self) -> Result<(), Refusal> {
+        let Some(leader) = self.leader else { return Ok(()) };
+        match self.observed.nodes.get(&self.address(leader)) {
+            Some(crate::observed::Observation::Unknown(reason)) => Err(Refusal(format!(
+                "{}.{leader} leads and could not be looked at ({reason}), so it cannot be proven that it takes no writes. \
+                 Mend that first.",
+                self.cluster
+            ))),
+            None => Err(Refusal(format!(
+                "{}.{leader} leads and was not looked at. A failover needs -refresh.",
+                self.cluster
+            ))),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn at_stake(&self, winner: &NodeName, bytes: Option<u64>) -> Refusal {
+        let (waited, listed, responders) = self.votes();
+        let bytes = match bytes {
+            Some(bytes) => format!("up to {bytes} bytes of acknowledged writes are at stake"),
+            None => "an unknown number of acknowledged writes is at stake".to_owned(),
+        };
+        let why = match listed {
+            0 => "commits do not wait for standbys".to_owned(),
+            _ => format!("commits waited for {waited} of {listed} standbys, and only {responders} answer"),
+        };
+        Refusal(format!(
+            "Promoting {}.{winner} may lose writes: {why}, and {bytes}. Bring the primary back with `simdb apply`; or, to \
+             promote it all the same, add -allow=data-loss.",
+            self.cluster
+        ))
+    }
+
+    /// Returns what is known of the acknowledged writes if this node is promoted while the one that led cannot be asked.
+    pub(super) fn verdict(&self, winner: &NodeName) -> Verdict {
+        let (waited, listed, responders) = self.votes();
+        let survivors = self.survivors();
+        let has = survivors.get(winner).copied().unwrap_or_default();
+        let furthest = survivors.values().max().copied().unwrap_or_default();
+        if listed > 0 && responders + waited > listed && has >= furthest {
+            return Verdict::Argued {
+                responders,
+                waited,
+                listed,
+            };
+        }
+        let behind = furthest.1.ahead_of(has.1);
+        Verdict::Unknown {
+            bytes: (behind > 0).then_some(behind),
+        }
+    }
+
+    /// Returns how many standbys a commit waited for (W), how many are listed (N), and how many of those answer (R).
+    fn votes(&self) -> (u32, u32, u32) {
+        let names = self
+            .recorded
+            .clusters
+            .get(self.cluster)
+            .map_or("", |cluster| cluster.synchronous_standby_names.as_str());
+        let (waited, listed) = sync::read(names);
+        let survivors = self.survivors();
+        let answers = |name: &&String| survivors.keys().any(|node| node.identifier() == **name);
+        let count = |number: usize| u32::try_from(number).expect("a cluster has few nodes");
+        (
+            waited,
+            count(listed.len()),
+            count(listed.iter().filter(answers).count()),
+        )
+    }
+
+    /// Returns how far the standbys are that answer and hold this cluster's data.
+    fn survivors(&self) -> BTreeMap<&NodeName, Position> {
+        let others = self.recorded.nodes_of(self.cluster).map(|(address, _)| &address.node);
+        others
+            .filter(|node| Some(*node) != self.leader)
+            .filter(|node| matches!(self.unfit(node), None | Some(Unfit::Paused)))
+            .filter_map(|node| {
+                let facts = self.server(node)?;
+                Some((node, (facts.timeline, facts.position)))
+            })
+            .collect()
+    }
+
+    fn declares(&self, node: &NodeName) -> Result<(), Refusal> {
+        if self.declared.contains_key(node) {
+            return Ok(());
+        }
+        let names: Vec<String> = self.declared.keys().map(ToString::to_string).collect();
+        Err(Refusal(format!(
+            "Cluster {} declares no node {node}. It has: {}.",
+            self.cluster,
+            names.join(", ")
+        )))
+    }
+
+    fn address(&self, node: &NodeName) -> NodeAddress {
+        NodeAddress {
+            cluster: self.cluster.clone(),
+            node: node.clone(),
+        }
+    }
+
+    fn server(&self, node: &NodeName) -> Option<&ServerFacts> {
+        before::server(self.observed, &self.address(node))
+    }
+}

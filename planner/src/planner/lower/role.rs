@@ -1,0 +1,351 @@
+//! A role change: elect, fence, promote, and what becomes of the node that led. Planned and unplanned ones are the same
+//! steps; only how a node is fenced differs, and what the promotion is judged by.
+
+use simdb_state::address::{Address, NodeAddress};
+use simdb_state::delta::Edit;
+use simdb_state::object::{Data, Election, ElectionReason, Node, Origin, Power, Role, Verdict};
+
+use super::node::instance_edit;
+use super::{Draft, Lowering, cleared_by_start, server};
+use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser_password};
+use crate::observed::NodeFacts;
+use crate::plan::{Action, Evidence, FenceMethod, Impact, Server};
+use crate::planner::before;
+use crate::planner::intend::{IntendedCluster, IntendedNode};
+
+/// `pg_controldata`'s word for a server that was shut down in order.
+const SHUT_DOWN: [&str; 2] = ["shut down", "shut down in recovery"];
+
+impl Lowering<'_> {
+    /// Every election that is to be held now, and every node that led and leads no more.
+    pub(super) fn elections(&mut self) {
+        let intended = self.intended;
+        for (name, cluster) in &intended.clusters {
+            let Some(last) = self.before.elections.get(name) else {
+                continue;
+            };
+            if last.term < cluster.election.term {
+                self.elect(last, &cluster.election, name);
+            }
+            if let Some(deposed) = &cluster.deposed {
+                self.fence(deposed, cluster);
+            }
+        }
+    }
+
+    fn elect(&mut self, last: &Election, election: &Election, cluster: &simdb_state::name::ClusterName) {
+        let mut delta = vec![
+            Edit::Election(cluster.clone(), election.clone()),
+            Edit::Unverified(cluster.clone()),
+        ];
+        let winner = NodeAddress {
+            cluster: cluster.clone(),
+            node: election.primary.clone(),
+        };
+        let node = self.before.nodes.get(&winner);
+        if let Some(node) = node.filter(|node| matches!(node.role, Some(Role::Primary { .. }))) {
+            let role = Role::Primary { term: election.term };
+            delta.push(Edit::Role(winner.clone(), role));
+            delta.extend(leave_slot(&winner, node));
+        }
+        let reason = match election.reason {
+            ElectionReason::Failover => format!("{} is lost, and {} is to lead", last.primary, election.primary),
+            ElectionReason::Switchover | ElectionReason::Birth => {
+                format!("{} is to lead instead of {}", election.primary, last.primary)
+            }
+        };
+        let action = Action::Elect {
+            cluster: cluster.clone(),
+            election: election.clone(),
+        };
+        self.push(Draft::new(Address::Cluster(cluster.clone()), action, reason, delta));
+    }
+
+    fn fence(&mut self, address: &NodeAddress, cluster: &IntendedCluster) {
+        let Some(listen) = self.before.nodes.get(address).and_then(|node| node.listen) else {
+            return;
+        };
+        let server = Server {
+            node: address.clone(),
+            listen,
+            password: superuser_password(&address.cluster),
+        };
+        let alive = self.facts(address).is_none_or(|facts| facts.process.is_alive());
+        let method = method(&cluster.election);
+        if method == FenceMethod::ShutDown && !alive && !self.facts(address).is_some_and(was_shut_down) {
+            self.start_to_stop(address, cluster);
+        }
+        let data = self.generation(address).map(Data::directory);
+        let winner = &cluster.election.primary;
+        let (impact, reason) = match method {
+            FenceMethod::ShutDown => (
+                Impact::WritePause,
+                format!("{} must have written its last before {winner} writes", address.node),
+            ),
+            FenceMethod::Kill => (
+                if alive { Impact::Downtime } else { Impact::None },
+                format!(
+                    "it must be certain that {} writes no more before {winner} does",
+                    address.node
+                ),
+            ),
+        };
+        let action = Action::Fence {
+            server,
+            version: cluster.cluster.version,
+            seal: data.as_deref().map(instance::seal),
+            data,
+            method,
+        };
+        let delta = vec![
+            Edit::Fenced(address.clone(), cluster.election.term),
+            Edit::Power(address.clone(), Power::Stopped),
+            Edit::Unverified(address.cluster.clone()),
+        ];
+        self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
+    }
+
+    /// A server that crashed has not sent its last words: it is started, so that it can be shut down in order.
+    fn start_to_stop(&mut self, address: &NodeAddress, cluster: &IntendedCluster) {
+        let Some(old) = self.before.nodes.get(address) else {
+            return;
+        };
+        let (Some(listen), Some(data)) = (old.listen, old.data.as_ref()) else {
+            return;
+        };
+        let context = NodeContext {
+            address,
+            version: cluster.cluster.version,
+            listen,
+            parameters: &old.parameters,
+            generation: data.generation,
+            upstream: None,
+            synchronous_standby_names: cluster.names.before.clone(),
+        };
+        let action = Action::Start {
+            instance: instance::server(&context),
+            server: Server {
+                node: address.clone(),
+                listen,
+                password: superuser_password(&address.cluster),
+            },
+            in_recovery: false,
+        };
+        let delta = vec![Edit::Power(address.clone(), Power::Running), cleared_by_start(address)];
+        let reason = "it crashed, and must be shut down in order to have sent all it wrote";
+        self.push(Draft::new(address.clone(), action, reason, delta));
+    }
+
+    /// The data a node has: as recorded, or, where the record lost sight of it, the newest that was seen.
+    fn generation(&self, address: &NodeAddress) -> Option<u32> {
+        let recorded = self.before.nodes.get(address).and_then(|node| node.data.as_ref());
+        let seen = || self.facts(address).and_then(|facts| facts.generations.last().copied());
+        recorded.map(|data| data.generation).or_else(seen)
+    }
+
+    pub(super) fn promote(
+        &mut self,
+        address: &NodeAddress,
+        old: Option<&Node>,
+        new: &IntendedNode,
+        cluster: &IntendedCluster,
+        context: &NodeContext<'_>,
+    ) {
+        if old.is_some_and(|old| old.power == Power::Stopped) {
+            self.start_candidate(address, old, new, cluster);
+        }
+        let evidence = self.evidence(address, cluster);
+        let impact = match &evidence {
+            Evidence::Verdict(Verdict::Unknown { .. }) => Impact::DataLoss,
+            _ => Impact::WritePause,
+        };
+        let survivors = self.intended.nodes_of(&address.cluster).filter(|(other, _)| {
+            *other != address && before::server(self.observed, other).is_some_and(|facts| facts.in_recovery)
+        });
+        let action = Action::Promote {
+            instance: instance::server(context),
+            server: server(address, new),
+            survivors: survivors.map(|(other, node)| server(other, node)).collect(),
+            evidence,
+        };
+        let mut delta = vec![
+            Edit::Switched(address.cluster.clone()),
+            Edit::SynchronousStandbyNames(address.cluster.clone(), cluster.names.before.clone()),
+            instance_edit(address, new),
+            Edit::Role(address.clone(), new.role.clone()),
+        ];
+        delta.extend(old.into_iter().flat_map(|old| leave_slot(address, old)));
+        delta.push(Edit::Unverified(address.cluster.clone()));
+        let reason = format!("{} was elected, and nobody else writes", address.node);
+        self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
+        if let Some(old) = old {
+            self.left_slots(address, old, Some(new));
+        }
+    }
+
+    /// What shows that nothing is lost: the former primary's last record where it is shut down in order, else the count
+    /// of those who answer.
+    fn evidence(&self, address: &NodeAddress, cluster: &IntendedCluster) -> Evidence {
+        let fenced = self
+            .before
+            .nodes_of(&address.cluster)
+            .find(|(_, node)| matches!(node.role, Some(Role::Fenced { term, .. }) if term == cluster.election.term))
+            .map(|(address, _)| address);
+        let former = cluster.deposed.as_ref().or(fenced);
+        match (method(&cluster.election), former) {
+            (FenceMethod::ShutDown, Some(former)) => match self.generation(former) {
+                Some(generation) => Evidence::ShutDown {
+                    node: former.clone(),
+                    version: cluster.cluster.version,
+                    data: Data::directory(generation),
+                },
+                None => Evidence::Verdict(cluster.verdict),
+            },
+            _ => Evidence::Verdict(cluster.verdict),
+        }
+    }
+
+    fn start_candidate(
+        &mut self,
+        address: &NodeAddress,
+        old: Option<&Node>,
+        new: &IntendedNode,
+        cluster: &IntendedCluster,
+    ) {
+        let Some(old) = old else { return };
+        let Some(slot) = &old.slot else { return };
+        let upstream = NodeAddress {
+            cluster: address.cluster.clone(),
+            node: slot.upstream.clone(),
+        };
+        let Some(listen) = self.before.nodes.get(&upstream).and_then(|node| node.listen) else {
+            return;
+        };
+        let context = NodeContext {
+            address,
+            version: cluster.cluster.version,
+            listen: new.listen,
+            parameters: &new.parameters,
+            generation: new.data.generation(),
+            upstream: Some(Upstream {
+                address: upstream,
+                listen,
+                slot: slot.name.clone(),
+            }),
+            synchronous_standby_names: String::new(),
+        };
+        let action = Action::Start {
+            instance: instance::server(&context),
+            server: server(address, new),
+            in_recovery: true,
+        };
+        let delta = vec![
+            instance_edit(address, new),
+            Edit::Power(address.clone(), Power::Running),
+            Edit::Held(address.clone(), false),
+            cleared_by_start(address),
+        ];
+        let reason = "it was elected, and its server is down";
+        self.push(Draft::new(address.clone(), action, reason, delta));
+    }
+
+    /// A node that was fenced and elected again before anybody else was promoted: it goes on where it stopped.
+    pub(super) fn restore(
+        &mut self,
+        address: &NodeAddress,
+        old: Option<&Node>,
+        new: &IntendedNode,
+        context: &NodeContext<'_>,
+    ) {
+        let action = Action::Start {
+            instance: instance::server(context),
+            server: server(address, new),
+            in_recovery: false,
+        };
+        let mut delta = vec![
+            instance_edit(address, new),
+            Edit::Role(address.clone(), new.role.clone()),
+            Edit::Power(address.clone(), Power::Running),
+            cleared_by_start(address),
+        ];
+        delta.extend(old.into_iter().flat_map(|old| leave_slot(address, old)));
+        let reason = "it leads again: nobody was promoted in its place";
+        self.push(Draft::new(address.clone(), action, reason, delta));
+        if let Some(old) = old {
+            self.left_slots(address, old, Some(new));
+        }
+    }
+
+    pub(super) fn rewind(
+        &mut self,
+        address: &NodeAddress,
+        generation: u32,
+        old: Option<&Node>,
+        context: &NodeContext<'_>,
+        upstream: &Upstream,
+        source: &Server,
+    ) {
+        let Some(from) = old.and_then(|old| old.data.as_ref()) else {
+            return;
+        };
+        self.halt(address);
+        let action = Action::Rewind {
+            node: address.clone(),
+            task: instance::rewind(context, upstream, from.generation),
+            data: Data::directory(generation),
+            source: source.clone(),
+        };
+        let delta = vec![Edit::Data {
+            node: address.clone(),
+            generation,
+            origin: Origin::Rewound {
+                from: upstream.address.node.clone(),
+            },
+        }];
+        let reason = format!(
+            "it may hold writes that {} does not have; if it cannot be rewound, it is cloned",
+            upstream.address.node
+        );
+        self.push(Draft::new(address.clone(), action, reason, delta));
+    }
+
+    /// Somebody started a server that was fenced; it runs with the settings of the primary it was.
+    pub(super) fn halt_fenced(&mut self, address: &NodeAddress, old: Option<&Node>) {
+        if old.is_some_and(|old| matches!(old.role, Some(Role::Fenced { .. }))) {
+            self.halt(address);
+        }
+    }
+
+    /// Stops a server whose data is worked on next. One that is fenced in this plan is down by then.
+    fn halt(&mut self, address: &NodeAddress) {
+        let cluster = self.intended.clusters.get(&address.cluster);
+        let fenced = cluster.is_some_and(|cluster| cluster.deposed.as_ref() == Some(address));
+        if fenced || !self.facts(address).is_some_and(|facts| facts.process.is_alive()) {
+            return;
+        }
+        let writes = before::server(self.observed, address).is_some_and(|facts| !facts.in_recovery);
+        let impact = if writes { Impact::DataLoss } else { Impact::Restart };
+        let delta = vec![Edit::Power(address.clone(), Power::Stopped)];
+        let action = Action::Stop { node: address.clone() };
+        let reason = "its data is brought in line with the primary's";
+        self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
+    }
+}
+
+/// A node that leads streams through no slot; the one it had is yet to be dropped.
+fn leave_slot(address: &NodeAddress, old: &Node) -> Vec<Edit> {
+    let left = old.slot.clone().map(|left| Edit::SlotLeft(address.clone(), left));
+    left.into_iter().chain([Edit::Slot(address.clone(), None)]).collect()
+}
+
+fn method(election: &Election) -> FenceMethod {
+    match election.reason {
+        ElectionReason::Failover => FenceMethod::Kill,
+        ElectionReason::Switchover | ElectionReason::Birth => FenceMethod::ShutDown,
+    }
+}
+
+fn was_shut_down(facts: &NodeFacts) -> bool {
+    let control = facts.control.as_ref();
+    control.is_some_and(|control| SHUT_DOWN.contains(&control.state.as_str()))
+}

@@ -1,0 +1,368 @@
+//! Role changes: who leads, why, and what is done in which order.
+
+use std::collections::BTreeSet;
+
+use expect_test::expect;
+use simdb_state::object::{FenceProof, Role, Verdict};
+
+use super::*;
+use crate::planner::{ElectionKind, ElectionRequest, Proposal};
+
+/// A cluster whose commits wait for one of its standbys.
+pub(super) fn quorum(nodes: &[&str]) -> Desired {
+    let mut desired = orders(nodes);
+    let replication = &mut cluster(&mut desired).replication;
+    replication.mode = ReplicationMode::Quorum;
+    replication.synchronous_standbys = 1;
+    desired
+}
+
+pub(super) fn election(kind: ElectionKind, to: Option<&str>) -> Proposal {
+    Proposal::Election(ElectionRequest {
+        cluster: "orders".parse().unwrap(),
+        kind,
+        to: to.map(|node| node.parse().unwrap()),
+        lossy: false,
+    })
+}
+
+pub(super) fn proposed(world: &World, desired: &Desired, proposal: &Proposal) -> Planned {
+    plan(Inputs {
+        desired,
+        recorded: &world.state,
+        observed: &world.observe(),
+        proposal: Some(proposal),
+    })
+}
+
+fn applied(desired: &Desired) -> World {
+    let mut world = World::default();
+    world.run(&plan_for(&world, desired).plan, Cut::Never).unwrap();
+    world
+}
+
+fn check_proposal(world: &mut World, desired: &Desired, proposal: &Proposal, expected: &Expect) {
+    let planned = proposed(world, desired, proposal);
+    assert_eq!(diagnostics(&planned), "");
+    expected.assert_eq(&steps(&planned.plan));
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(world, desired);
+}
+
+fn refuses_proposal(world: &World, desired: &Desired, proposal: &Proposal, expected: &Expect) {
+    let planned = proposed(world, desired, proposal);
+    assert!(planned.plan.is_empty());
+    expected.assert_eq(&diagnostics(&planned));
+}
+
+fn verdict(world: &World) -> Verdict {
+    let election = world.state.elections.values().next().unwrap();
+    election.switch.as_ref().unwrap().verdict
+}
+
+#[test]
+fn a_changed_pin_is_a_switchover() {
+    let mut world = applied(&quorum(&["a", "r[0]", "r[1]"]));
+    let mut desired = quorum(&["a", "r[0]", "r[1]"]);
+    cluster(&mut desired).primary = Some("r[0]".parse().unwrap());
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 elect cluster.orders after [] none
+        1 slot cluster.orders.node.a after [0] none
+        2 slot cluster.orders.node.r[1] after [0] none
+        3 fence cluster.orders.node.a after [1 2] write-pause
+        4 promote cluster.orders.node.r[0] after [3] write-pause
+        5 standby cluster.orders.node.a after [1 4] none
+        6 drop-slot cluster.orders.node.r[0] after [5] none
+        7 follow cluster.orders.node.r[1] after [2 4] reload
+        8 drop-slot cluster.orders.node.r[1] after [5 7] none
+        9 endpoint cluster.orders.endpoint.ro after [4] none
+        10 endpoint cluster.orders.endpoint.rw after [4] none
+        11 verify-sync cluster.orders after [5 7 9 10] none
+    "#]],
+    );
+    assert!(matches!(verdict(&world), Verdict::Proven { .. }));
+}
+
+#[test]
+fn a_pin_that_an_election_saw_moves_nothing_back() {
+    let mut desired = quorum(&["a", "r[0]", "r[1]"]);
+    cluster(&mut desired).primary = Some("a".parse().unwrap());
+    let mut world = applied(&desired);
+    world.kill(&address("cluster.orders.node.a"));
+    let planned = proposed(&world, &desired, &election(ElectionKind::Failover, None));
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+    assert_ne!(world.state.elections.values().next().unwrap().primary.to_string(), "a");
+}
+
+#[test]
+fn removing_the_primary_moves_the_lead_and_fences_it_first() {
+    let mut world = applied(&quorum(&["a", "r[0]", "r[1]"]));
+    check(
+        &mut world,
+        &quorum(&["r[0]", "r[1]"]),
+        &expect![[r#"
+        0 elect cluster.orders after [] none
+        1 slot cluster.orders.node.r[1] after [0] none
+        2 fence cluster.orders.node.a after [1] write-pause
+        3 promote cluster.orders.node.r[0] after [2] write-pause
+        4 follow cluster.orders.node.r[1] after [1 3] reload
+        5 endpoint cluster.orders.endpoint.ro after [3] none
+        6 endpoint cluster.orders.endpoint.rw after [3] none
+        7 verify-sync cluster.orders after [4 5 6] none
+        8 drop-node cluster.orders.node.a after [7] none
+    "#]],
+    );
+    assert_eq!(world.homes.len(), 2);
+}
+
+#[test]
+fn a_node_is_added_another_removed_and_the_lead_moved_in_one_plan() {
+    let mut world = applied(&quorum(&["a", "r[0]", "r[1]"]));
+    let mut desired = quorum(&["r[0]", "r[1]", "r[2]"]);
+    cluster(&mut desired).primary = Some("r[1]".parse().unwrap());
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 elect cluster.orders after [] none
+        1 slot cluster.orders.node.r[0] after [0] none
+        2 slot cluster.orders.node.r[2] after [0] none
+        3 fence cluster.orders.node.a after [1 2] write-pause
+        4 promote cluster.orders.node.r[1] after [3] write-pause
+        5 follow cluster.orders.node.r[0] after [1 4] reload
+        6 basebackup cluster.orders.node.r[2] after [2 4] none
+        7 standby cluster.orders.node.r[2] after [6] none
+        8 endpoint cluster.orders.endpoint.ro after [4] none
+        9 endpoint cluster.orders.endpoint.rw after [4] none
+        10 verify-sync cluster.orders after [5 7 8 9] none
+        11 drop-node cluster.orders.node.a after [10] none
+    "#]],
+    );
+}
+
+#[test]
+fn a_lost_primary_is_killed_for_certain_before_a_standby_is_promoted() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let mut world = applied(&desired);
+    world.kill(&address("cluster.orders.node.a"));
+    check_proposal(
+        &mut world,
+        &desired,
+        &election(ElectionKind::Failover, None),
+        &expect![[r#"
+            0 elect cluster.orders after [] none
+            1 slot cluster.orders.node.a after [0] none
+            2 slot cluster.orders.node.r[1] after [0] none
+            3 fence cluster.orders.node.a after [1 2] none
+            4 promote cluster.orders.node.r[0] after [3] write-pause
+            5 rewind cluster.orders.node.a after [4] none
+            6 standby cluster.orders.node.a after [5] none
+            7 drop-slot cluster.orders.node.r[0] after [6] none
+            8 follow cluster.orders.node.r[1] after [2 4] reload
+            9 drop-slot cluster.orders.node.r[1] after [6 8] none
+            10 endpoint cluster.orders.endpoint.ro after [4] none
+            11 endpoint cluster.orders.endpoint.rw after [4] none
+            12 verify-sync cluster.orders after [6 8 10 11] none
+        "#]],
+    );
+    assert_eq!(
+        verdict(&world),
+        Verdict::Argued {
+            responders: 2,
+            waited: 1,
+            listed: 2
+        }
+    );
+}
+
+#[test]
+fn a_failover_of_a_primary_that_serves_is_a_switchover() {
+    let desired = quorum(&["a", "r[0]"]);
+    let mut world = applied(&desired);
+    let planned = proposed(&world, &desired, &election(ElectionKind::Failover, Some("r[0]")));
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert!(matches!(verdict(&world), Verdict::Proven { .. }));
+}
+
+#[test]
+fn the_most_advanced_survivor_is_promoted_and_no_other() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let mut world = applied(&desired);
+    let name = "orders".parse().unwrap();
+    world.write(&name, &BTreeSet::from([address("cluster.orders.node.r[1]")]));
+    world.kill(&address("cluster.orders.node.a"));
+    refuses_proposal(
+        &world,
+        &desired,
+        &election(ElectionKind::Failover, Some("r[0]")),
+        &expect![[r#"
+            Failover is refused: orders.r[0] is at 0/3000000, and r[1] at 0/3000100: 256 bytes of acknowledged writes are at stake. Promote r[1], or add -allow=data-loss.
+        "#]],
+    );
+    let planned = proposed(&world, &desired, &election(ElectionKind::Failover, None));
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+    assert_eq!(world.state.elections[&name].primary.to_string(), "r[1]");
+}
+
+#[test]
+fn a_failover_that_may_lose_writes_is_refused() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let mut world = applied(&desired);
+    world.kill(&address("cluster.orders.node.a"));
+    world.kill(&address("cluster.orders.node.r[1]"));
+    refuses_proposal(
+        &world,
+        &desired,
+        &election(ElectionKind::Failover, None),
+        &expect![[r#"
+            Failover is refused: Promoting orders.r[0] may lose writes: commits waited for 1 of 2 standbys, and only 1 answer, and an unknown number of acknowledged writes is at stake. Bring the primary back with `simdb apply`; or, to promote it all the same, add -allow=data-loss.
+        "#]],
+    );
+    let mut world = applied(&orders(&["a", "r[0]"]));
+    world.kill(&address("cluster.orders.node.a"));
+    refuses_proposal(
+        &world,
+        &orders(&["a", "r[0]"]),
+        &election(ElectionKind::Failover, None),
+        &expect![[r#"
+            Failover is refused: Promoting orders.r[0] may lose writes: commits do not wait for standbys, and an unknown number of acknowledged writes is at stake. Bring the primary back with `simdb apply`; or, to promote it all the same, add -allow=data-loss.
+        "#]],
+    );
+}
+
+#[test]
+fn a_switchover_away_from_a_primary_that_is_down_is_refused() {
+    let desired = quorum(&["a", "r[0]"]);
+    let mut world = applied(&desired);
+    world.kill(&address("cluster.orders.node.a"));
+    refuses_proposal(
+        &world,
+        &desired,
+        &election(ElectionKind::Switchover, None),
+        &expect![[r#"
+            Switchover is refused: orders.a leads and does not answer, so that nobody can take over without loss. Start it again with `simdb apply`; if it is lost, run `simdb failover orders`.
+        "#]],
+    );
+}
+
+#[test]
+fn a_switchover_to_a_node_that_cannot_take_over_says_why() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let mut world = applied(&desired);
+    world.kill(&address("cluster.orders.node.r[0]"));
+    refuses_proposal(
+        &world,
+        &desired,
+        &election(ElectionKind::Switchover, Some("r[0]")),
+        &expect![[r#"
+            Switchover is refused: orders.r[0] cannot take over from a: its server does not answer. Mend that first, or choose another node.
+        "#]],
+    );
+    let planned = proposed(&world, &desired, &election(ElectionKind::Switchover, None));
+    assert_eq!(diagnostics(&planned), "");
+    let name = "orders".parse().unwrap();
+    assert_eq!(planned.after.elections[&name].primary.to_string(), "r[1]");
+}
+
+#[test]
+fn a_switchover_that_was_cut_off_goes_back_on_request() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let switchover = election(ElectionKind::Switchover, Some("r[0]"));
+    let planned = plan_of(&applied(&desired), &desired, &switchover);
+    let promote = planned
+        .steps
+        .iter()
+        .position(|step| step.action.name() == "promote")
+        .unwrap();
+    for cut in 0..=promote {
+        let mut world = applied(&desired);
+        world
+            .run(&plan_of(&world, &desired, &switchover), Cut::Before(cut))
+            .unwrap();
+        let back = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("a")));
+        world.run(&back, Cut::Never).unwrap();
+        assert_second_plan_is_empty(&world, &desired);
+        let election = world.state.elections.values().next().unwrap();
+        assert_eq!(election.primary.to_string(), "a");
+    }
+}
+
+fn plan_of(world: &World, desired: &Desired, proposal: &Proposal) -> Plan {
+    let planned = proposed(world, desired, proposal);
+    assert_eq!(diagnostics(&planned), "");
+    planned.plan
+}
+
+#[test]
+fn a_role_change_that_was_cut_off_anywhere_is_carried_through() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    for kind in [ElectionKind::Switchover, ElectionKind::Failover] {
+        let fresh = || {
+            let mut world = applied(&desired);
+            if kind == ElectionKind::Failover {
+                world.kill(&address("cluster.orders.node.a"));
+            }
+            world
+        };
+        let count = plan_of(&fresh(), &desired, &election(kind, None)).steps.len();
+        let cuts = (0..count).flat_map(|at| [Cut::Before(at), Cut::Within(at), Cut::After(at)]);
+        for cut in cuts {
+            let mut world = fresh();
+            world
+                .run(&plan_of(&world, &desired, &election(kind, None)), cut)
+                .unwrap();
+            let next = plan_for(&world, &desired);
+            assert_eq!(diagnostics(&next), "", "after {cut:?}");
+            world.run(&next.plan, Cut::Never).unwrap();
+            assert_second_plan_is_empty(&world, &desired);
+        }
+    }
+}
+
+#[test]
+fn a_former_primary_is_recorded_as_fenced_with_its_proof() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let mut world = applied(&desired);
+    let planned = plan_of(&world, &desired, &election(ElectionKind::Switchover, None));
+    let promote = planned
+        .steps
+        .iter()
+        .position(|step| step.action.name() == "promote")
+        .unwrap();
+    world.run(&planned, Cut::Before(promote)).unwrap();
+    let role = world.state.nodes[&address("cluster.orders.node.a")].role.clone();
+    assert!(
+        matches!(
+            role,
+            Some(Role::Fenced {
+                proof: FenceProof::ShutDown { .. },
+                ..
+            })
+        ),
+        "{role:?}"
+    );
+}
+
+#[test]
+fn a_node_with_writes_of_its_own_is_brought_in_line_on_request_alone() {
+    let desired = quorum(&["a", "r[0]"]);
+    let mut world = applied(&desired);
+    home(&mut world, "r[0]").server.as_mut().unwrap().upstream = None;
+    let resync = Proposal::Resync(address("cluster.orders.node.r[0]"));
+    check_proposal(
+        &mut world,
+        &desired,
+        &resync,
+        &expect![[r#"
+        0 stop cluster.orders.node.r[0] after [] data-loss
+        1 rewind cluster.orders.node.r[0] after [0] none
+        2 standby cluster.orders.node.r[0] after [1] none
+        3 verify-sync cluster.orders after [2] none
+    "#]],
+    );
+}

@@ -1,0 +1,175 @@
+//! The steps of a role change: `postgres-ha.md` 2(a) to 2(c) and 2(i).
+
+use simdb_planner::observed::ControlData;
+use simdb_planner::plan::{Evidence, FenceMethod, Server};
+use simdb_state::address::NodeAddress;
+use simdb_state::delta::Outputs;
+use simdb_state::instance::{InstanceSpec, TaskSpec};
+use simdb_state::object::{FenceProof, Switch, Verdict};
+use simdb_state::sensitive::Secrets;
+use tokio::time::timeout;
+
+use super::{ProviderEffects, StepError, identified};
+use crate::platform::StopMode;
+use crate::postgresql::connection::Connection;
+use crate::postgresql::{control, promotion, settings};
+
+/// What a step that fences needs to know.
+pub(super) struct Fence<'a> {
+    pub(super) server: &'a Server,
+    pub(super) version: u16,
+    pub(super) data: Option<&'a str>,
+    pub(super) seal: Option<&'a TaskSpec>,
+}
+
+impl ProviderEffects {
+    pub(super) async fn fence(
+        &self,
+        fence: &Fence<'_>,
+        method: FenceMethod,
+        secrets: &Secrets,
+    ) -> Result<Outputs, StepError> {
+        let node = &fence.server.node;
+        match method {
+            FenceMethod::ShutDown => self.shut_down(fence.server, secrets).await?,
+            FenceMethod::Kill => self.platform.stop(node, StopMode::Immediate).await?,
+        }
+        if let Some(seal) = fence.seal {
+            self.platform.run_task(node, seal, secrets).await?;
+        }
+        let proof = match (method, fence.data) {
+            (FenceMethod::Kill, _) | (FenceMethod::ShutDown, None) => FenceProof::Killed,
+            (FenceMethod::ShutDown, Some(data)) => {
+                let control = self.shut_down_data(node, fence.version, data, secrets).await?;
+                FenceProof::ShutDown {
+                    checkpoint: control.checkpoint,
+                }
+            }
+        };
+        Ok(Outputs {
+            proof: Some(proof),
+            ..Outputs::default()
+        })
+    }
+
+    /// Shuts a server down in order. One that hangs is killed, so that it can be started again at once: its sessions are
+    /// gone anyway, and a server that was told to shut down cannot be told otherwise.
+    async fn shut_down(&self, server: &Server, secrets: &Secrets) -> Result<(), StepError> {
+        // The checkpoint of the shutdown, for which writes wait, has little left to do then. A server that is down
+        // already needs none.
+        if let Ok(connection) = Connection::open(server, secrets).await {
+            promotion::checkpoint(&connection).await?;
+        }
+        let limit = self.limits.shutdown;
+        if let Ok(stopped) = timeout(limit, self.platform.stop(&server.node, StopMode::Fast)).await {
+            return Ok(stopped?);
+        }
+        self.platform.stop(&server.node, StopMode::Immediate).await?;
+        Err(StepError::Hung {
+            node: server.node.clone(),
+            limit,
+        })
+    }
+
+    async fn shut_down_data(
+        &self,
+        node: &NodeAddress,
+        version: u16,
+        data: &str,
+        secrets: &Secrets,
+    ) -> Result<ControlData, StepError> {
+        let control = self.control_data(node, version, data, secrets).await?;
+        if control.state == "shut down" {
+            return Ok(control);
+        }
+        Err(StepError::NotShutDown {
+            node: node.clone(),
+            state: control.state,
+        })
+    }
+
+    pub(super) async fn promote(
+        &self,
+        instance: &InstanceSpec,
+        server: &Server,
+        survivors: &[Server],
+        evidence: &Evidence,
+        secrets: &Secrets,
+    ) -> Result<Outputs, StepError> {
+        let connection = Connection::open(server, secrets).await?;
+        let verdict = match evidence {
+            Evidence::ShutDown { node, version, data } => {
+                let control = self.shut_down_data(node, *version, data, secrets).await?;
+                Verdict::Proven {
+                    checkpoint: control.checkpoint,
+                }
+            }
+            Evidence::Verdict(verdict) => *verdict,
+        };
+        if promotion::replays(&connection).await? {
+            match verdict {
+                Verdict::Proven { checkpoint } => {
+                    promotion::wait_replayed(&connection, checkpoint, self.limits.streaming).await?;
+                }
+                Verdict::Argued { .. } | Verdict::Unknown { bytes: None } => {
+                    promotion::most_advanced(&connection, survivors, secrets, self.limits.streaming).await?;
+                }
+                // Others are known to have more, and this one was chosen all the same.
+                Verdict::Unknown { bytes: Some(_) } => {}
+            }
+            promotion::promote(&connection, self.limits.ready).await?;
+        }
+        let (timeline, point) = promotion::switch_point(&connection).await?;
+        self.platform.ensure(&server.node, instance, secrets).await?;
+        settings::reload(&connection).await?;
+        Ok(Outputs {
+            switch: Some(Switch {
+                timeline,
+                point,
+                verdict,
+            }),
+            ..Outputs::default()
+        })
+    }
+
+    pub(super) async fn rewind(
+        &self,
+        node: &NodeAddress,
+        task: &TaskSpec,
+        data: &str,
+        source: &Server,
+        secrets: &Secrets,
+    ) -> Result<Outputs, StepError> {
+        let version = version_of(node, task)?;
+        let connection = Connection::open(source, secrets).await?;
+        promotion::checkpoint(&connection).await?;
+        self.platform.run_task(node, task, secrets).await?;
+        let control = self.control_data(node, version, data, secrets).await?;
+        Ok(identified(control.system_identifier))
+    }
+
+    pub(super) async fn control_data(
+        &self,
+        node: &NodeAddress,
+        version: u16,
+        data: &str,
+        secrets: &Secrets,
+    ) -> Result<ControlData, StepError> {
+        let printed = self
+            .platform
+            .run_task(node, &control::task(version, data), secrets)
+            .await?;
+        control::parse(&printed).map_err(|source| StepError::Control {
+            node: node.clone(),
+            source,
+        })
+    }
+}
+
+/// Returns the version of the engine whose programs a task runs.
+pub(super) fn version_of(node: &NodeAddress, task: &TaskSpec) -> Result<u16, StepError> {
+    let command = task.commands.first();
+    command
+        .map(|command| command.version)
+        .ok_or_else(|| StepError::EmptyTask(node.clone()))
+}

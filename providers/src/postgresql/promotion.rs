@@ -1,0 +1,139 @@
+//! Lets a standby write, and finds out where its log branches off: `postgres-ha.md` 2(b) and 2(i).
+
+use std::time::{Duration, Instant};
+
+use simdb_planner::plan::Server;
+use simdb_state::lsn::Lsn;
+use simdb_state::sensitive::Secrets;
+use tokio::time::sleep;
+
+use super::connection::Connection;
+use super::observe::snapshot;
+use super::{Cause, PostgresqlError};
+
+/// How often a standby that is about to write is asked: writes wait for the answer.
+const POLL: Duration = Duration::from_millis(3);
+
+/// Writes everything to the data files. What comes next then has little to do: a shutdown, or a rewind, which takes two
+/// timelines for one as long as the new one has no checkpoint (up to 15).
+pub(crate) async fn checkpoint(connection: &Connection) -> Result<(), PostgresqlError> {
+    connection.execute("make a checkpoint", "CHECKPOINT").await
+}
+
+/// Returns whether a server only replays.
+pub(crate) async fn replays(connection: &Connection) -> Result<bool, PostgresqlError> {
+    let answer = connection
+        .required("read the role", "SELECT pg_is_in_recovery()")
+        .await?;
+    Ok(answer == "t")
+}
+
+/// Waits until a standby has replayed the record at a position: then it has all that was written before it.
+pub(crate) async fn wait_replayed(
+    connection: &Connection,
+    record: Lsn,
+    limit: Duration,
+) -> Result<(), PostgresqlError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let replayed = replayed(connection).await?;
+        // The position is where the next record begins.
+        if replayed > record {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(PostgresqlError::Lacks {
+                node: connection.node().clone(),
+                replayed,
+                record,
+                limit,
+            });
+        }
+        sleep(POLL).await;
+    }
+}
+
+async fn replayed(connection: &Connection) -> Result<Lsn, PostgresqlError> {
+    const DOING: &str = "read the replay position";
+    let answer = connection
+        .required(DOING, "SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')")
+        .await?;
+    answer
+        .parse()
+        .map_err(|error| connection.failure(DOING, Cause::Position(error)))
+}
+
+/// Waits until nobody receives anything any more, and checks that no other standby has more than this one.
+pub(crate) async fn most_advanced(
+    connection: &Connection,
+    others: &[Server],
+    secrets: &Secrets,
+    limit: Duration,
+) -> Result<(), PostgresqlError> {
+    let own = settled(connection, limit).await?;
+    for other in others {
+        let other = Connection::open(other, secrets).await?;
+        let theirs = settled(&other, limit).await?;
+        if theirs > own {
+            return Err(PostgresqlError::Behind {
+                node: connection.node().clone(),
+                other: other.node().clone(),
+                bytes: theirs.1.ahead_of(own.1),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Returns the timeline and position of a standby once it receives nothing any more.
+async fn settled(connection: &Connection, limit: Duration) -> Result<(u32, Lsn), PostgresqlError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let facts = snapshot(connection).await?.facts;
+        if facts.receiver.is_none_or(|receiver| receiver.status != "streaming") {
+            return Ok((facts.timeline, facts.position));
+        }
+        if Instant::now() >= deadline {
+            return Err(PostgresqlError::StillReceives {
+                node: connection.node().clone(),
+                limit,
+            });
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Lets a standby write, and returns once it does. `pg_promote` would wait in steps of a tenth of a second.
+pub(crate) async fn promote(connection: &Connection, limit: Duration) -> Result<(), PostgresqlError> {
+    let deadline = Instant::now() + limit;
+    connection
+        .required("promote", "SELECT pg_promote(wait => false)")
+        .await?;
+    while replays(connection).await? {
+        if Instant::now() >= deadline {
+            return Err(PostgresqlError::NotPromoted {
+                node: connection.node().clone(),
+                limit,
+            });
+        }
+        sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// Returns the timeline a server writes, and where it branches off, as its history file says.
+pub(crate) async fn switch_point(connection: &Connection) -> Result<(u32, Lsn), PostgresqlError> {
+    const DOING: &str = "read the timeline history";
+    const TIMELINE: &str = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int";
+    let timeline = connection.required(DOING, TIMELINE).await?;
+    let timeline: u32 = timeline.parse().map_err(|_| connection.failure(DOING, Cause::Empty))?;
+    let history = format!("SELECT pg_read_file('pg_wal/{timeline:08X}.history')");
+    let history = connection.required(DOING, &history).await?;
+    let last = history.lines().rev().find(|line| !line.trim().is_empty());
+    let point = last.and_then(|line| line.split_whitespace().nth(1));
+    let point = point.ok_or_else(|| connection.failure(DOING, Cause::Empty))?;
+    let point = point
+        .parse()
+        .map_err(|error| connection.failure(DOING, Cause::Position(error)))?;
+    Ok((timeline, point))
+}
