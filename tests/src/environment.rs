@@ -221,18 +221,22 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
 }
 
 impl Drop for TestEnvironment {
+    /// Ends every process of the environment. A server that is killed leaves shared memory behind, so each is asked to
+    /// end at once first.
     fn drop(&mut self) {
-        let root = self.root.path().to_owned();
-        // A postmaster that dies takes its time to be noticed by its children, and may start more until then.
-        let end = Instant::now() + LIMIT;
-        loop {
-            let left = processes_below(&root);
-            if left.is_empty() || Instant::now() > end {
-                break;
+        let start = Instant::now();
+        while start.elapsed() < LIMIT {
+            let left = processes_below(self.root.path());
+            if left.is_empty() {
+                return;
             }
-            for process in left {
-                let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
+            let patient = start.elapsed() < LIMIT / 4;
+            for process in left.into_iter().map(Pid::from_raw) {
+                // It may have ended by itself since.
+                let _ = kill(process, if patient { Signal::SIGQUIT } else { Signal::SIGKILL });
+                let _ = kill(process, Signal::SIGCONT);
             }
+            thread::sleep(PAUSE);
         }
     }
 }

@@ -62,7 +62,9 @@ fn without_machine(text: &str) -> String {
     ]
     .into_iter()
     .fold(text, |text, (start, end)| without_between(&text, start, end));
-    let lines = text.lines().map(|line| match line.split_once("] ") {
+    // How far a step is after ten seconds is said only where it takes so long.
+    let lines = text.lines().filter(|line| !line.contains(" still running... ["));
+    let lines = lines.map(|line| match line.split_once("] ") {
         // 2026-01-02 03:04:05.678 GMT [123] FATAL:  …
         Some((stamp, message)) if stamp.trim_start().starts_with("20") => {
             let indentation = stamp.len() - stamp.trim_start().len();
