@@ -1,9 +1,11 @@
 //! A project in a world of its own, and the binary that works in it.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io::Write;
 use std::ops::RangeInclusive;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -32,8 +34,8 @@ const LIMIT: Duration = Duration::from_mins(2);
 pub struct TestEnvironment {
     root: TempDir,
     ports: RangeInclusive<u16>,
-    /// Locked for as long as the ports are ours.
-    _claim: File,
+    /// Has the range's name for as long as the ports are ours.
+    _claim: UnixListener,
 }
 
 /// What a command left: its output as it was written, and its exit code.
@@ -241,20 +243,17 @@ impl Drop for TestEnvironment {
     }
 }
 
-/// Takes the first range of ports that nobody has: not another test (it holds the range's file locked), and not a
-/// server that was there before.
-fn claim_ports() -> (RangeInclusive<u16>, File) {
-    // A directory for each user: one could not lock the files of another.
-    let directory = std::env::temp_dir().join(format!("simdb-test-ports-{}", nix::unistd::geteuid()));
-    fs::create_dir_all(&directory).expect("temporary directories can be made");
+/// Takes the first range of ports that nobody has: not another test (it has the range's name), and not a server that was
+/// there before. Names of this kind belong to a network, as ports do, and leave no file.
+fn claim_ports() -> (RangeInclusive<u16>, UnixListener) {
     let busy = listening_ports();
     (0..RANGES)
         .map(|range| FIRST_PORT + range * PORTS)
         .map(|first| first..=first + PORTS - 1)
         .filter(|ports| !busy.iter().any(|port| ports.contains(port)))
         .find_map(|ports| {
-            let file = File::create(directory.join(ports.start().to_string())).ok()?;
-            file.try_lock().is_ok().then_some((ports, file))
+            let name = SocketAddr::from_abstract_name(format!("simdb-test-ports-{}", ports.start())).ok()?;
+            Some((ports, UnixListener::bind_addr(&name).ok()?))
         })
         .expect("some range of ports is free")
 }

@@ -1,9 +1,9 @@
 //! A port of 127.0.0.1 that is one test's alone, for as long as the test needs it.
 
-use std::fs::{self, File};
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 
-use nix::unistd::geteuid;
 use simdb_state::instance::LOOPBACK;
 use simdb_state::object::Listen;
 
@@ -13,20 +13,18 @@ const PORTS: std::ops::Range<u16> = 19_000..21_000;
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) listen: Listen,
-    /// Locked for as long as the port is ours.
-    _claim: File,
+    /// Has the port's name for as long as the port is ours. Names of this kind belong to a network, as ports do, and
+    /// leave no file.
+    _claim: UnixListener,
 }
 
 impl Port {
-    /// Takes the first port that nobody has: not another test (it holds the port's file locked), and not a server that
+    /// Takes the first port that nobody has: not another test (it has the port's name), and not a server that
     /// was there before.
     pub(crate) fn claim() -> Self {
-        // A directory for each user: one could not lock the files of another.
-        let directory = std::env::temp_dir().join(format!("simdb-test-server-ports-{}", geteuid()));
-        fs::create_dir_all(&directory).unwrap();
         let claim = |port: u16| {
-            let claim = File::create(directory.join(port.to_string())).ok()?;
-            claim.try_lock().ok()?;
+            let name = SocketAddr::from_abstract_name(format!("simdb-test-port-{port}")).ok()?;
+            let claim = UnixListener::bind_addr(&name).ok()?;
             TcpListener::bind((LOOPBACK, port)).ok()?;
             Some(Self {
                 listen: Listen { host: LOOPBACK, port },
