@@ -19,7 +19,7 @@ ifeq ($(NEXTEST),yes)
 	cargo nextest run --locked --workspace --all-features
 	cargo test --locked --workspace --all-features --doc
 else
-	RUST_TEST_THREADS=2 cargo test --locked --workspace --all-features
+	RUST_TEST_THREADS=2 cargo test --locked --workspace --all-features --no-fail-fast
 endif
 
 bench: setup  ## What simdb takes, against the same work typed by hand.

@@ -3,6 +3,7 @@
 //! Long options take one dash or two, values follow after `=` or a space: see [`rewrite`].
 
 mod rewrite;
+pub(crate) mod usage;
 mod variables;
 
 use std::ffi::OsString;

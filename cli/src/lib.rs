@@ -24,8 +24,12 @@ pub mod views;
 
 use std::ffi::OsString;
 
+use clap::error::ErrorKind;
+
 use crate::exit::Exit;
 use crate::ui::Ui;
+use crate::views::doc::DiagnosticDoc;
+use crate::views::human::diagnostic;
 
 /// Runs the program with a command line, program name included.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
@@ -38,14 +42,20 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
     ui.close(exit)
 }
 
-/// Shows help where it was asked for, and otherwise what is wrong with the command line.
+/// Shows help where it was asked for, or where nothing was said, and otherwise what is wrong with the command line.
 fn refuse(error: &clap::Error) -> Exit {
     let ui = Ui::of_process(false);
-    let text = error.render().ansi().to_string();
-    if error.use_stderr() {
-        ui.tell(&text);
-        return ui.close(Exit::Failed);
+    let text = || error.render().ansi().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            ui.answer(&text());
+            return ui.close(Exit::Done);
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => ui.tell(&text()),
+        _ => {
+            let document = DiagnosticDoc::unplaced(&args::usage::diagnostic(error));
+            ui.tell(&diagnostic::render(&document, ui.terminal.width));
+        }
     }
-    ui.answer(&text);
-    ui.close(Exit::Done)
+    ui.close(Exit::Failed)
 }

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use crate::platform::{Directory, HomeFacts, Platform, PlatformError, StopMode};
 
 /// How long a server may take until it is where a check needs it.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// What the checks run: a platform's own tests know which programs it has.
 #[derive(Clone, Debug)]

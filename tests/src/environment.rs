@@ -1,9 +1,11 @@
 //! A project in a world of its own, and the binary that works in it.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io::Write;
 use std::ops::RangeInclusive;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -25,15 +27,15 @@ const RANGES: u16 = 500;
 /// How long a condition that does not hold is left alone before it is looked at again.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long a condition may take to come true.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// A project in a world of its own.
 #[derive(Debug)]
 pub struct TestEnvironment {
     root: TempDir,
     ports: RangeInclusive<u16>,
-    /// Locked for as long as the ports are ours.
-    _claim: File,
+    /// Has the range's name for as long as the ports are ours.
+    _claim: UnixListener,
 }
 
 /// What a command left: its output as it was written, and its exit code.
@@ -221,36 +223,37 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
 }
 
 impl Drop for TestEnvironment {
+    /// Ends every process of the environment. A server that is killed leaves shared memory behind, so each is asked to
+    /// end at once first.
     fn drop(&mut self) {
-        let root = self.root.path().to_owned();
-        // A postmaster that dies takes its time to be noticed by its children, and may start more until then.
-        let end = Instant::now() + LIMIT;
-        loop {
-            let left = processes_below(&root);
-            if left.is_empty() || Instant::now() > end {
-                break;
+        let start = Instant::now();
+        while start.elapsed() < LIMIT {
+            let left = processes_below(self.root.path());
+            if left.is_empty() {
+                return;
             }
-            for process in left {
-                let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
+            let patient = start.elapsed() < LIMIT / 4;
+            for process in left.into_iter().map(Pid::from_raw) {
+                // It may have ended by itself since.
+                let _ = kill(process, if patient { Signal::SIGQUIT } else { Signal::SIGKILL });
+                let _ = kill(process, Signal::SIGCONT);
             }
+            thread::sleep(PAUSE);
         }
     }
 }
 
-/// Takes the first range of ports that nobody has: not another test (it holds the range's file locked), and not a
-/// server that was there before.
-fn claim_ports() -> (RangeInclusive<u16>, File) {
-    // A directory for each user: one could not lock the files of another.
-    let directory = std::env::temp_dir().join(format!("simdb-test-ports-{}", nix::unistd::geteuid()));
-    fs::create_dir_all(&directory).expect("temporary directories can be made");
+/// Takes the first range of ports that nobody has: not another test (it has the range's name), and not a server that was
+/// there before. Names of this kind belong to a network, as ports do, and leave no file.
+fn claim_ports() -> (RangeInclusive<u16>, UnixListener) {
     let busy = listening_ports();
     (0..RANGES)
         .map(|range| FIRST_PORT + range * PORTS)
         .map(|first| first..=first + PORTS - 1)
         .filter(|ports| !busy.iter().any(|port| ports.contains(port)))
         .find_map(|ports| {
-            let file = File::create(directory.join(ports.start().to_string())).ok()?;
-            file.try_lock().is_ok().then_some((ports, file))
+            let name = SocketAddr::from_abstract_name(format!("simdb-test-ports-{}", ports.start())).ok()?;
+            Some((ports, UnixListener::bind_addr(&name).ok()?))
         })
         .expect("some range of ports is free")
 }
@@ -290,9 +293,9 @@ mod tests {
     fn a_range_in_which_a_server_listens_is_not_taken() {
         let first = TestEnvironment::new();
         let port = *first.ports().start();
+        // Before the range is given back, so that nobody else can have taken it.
+        let _listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
         drop(first);
-        // Whoever took the range meanwhile listens there, or this test does.
-        let _listener = std::net::TcpListener::bind(("127.0.0.1", port));
         let next = TestEnvironment::new();
         assert!(!next.ports().contains(&port));
     }

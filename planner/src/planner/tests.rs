@@ -353,8 +353,8 @@ fn an_unknown_version_is_refused_and_says_what_there_is() {
         &World::default(),
         &desired,
         &expect![[r#"
-        Database programs not found: The programs of postgresql 99 are not on this machine. Found: 15 in /usr/lib/postgresql/15/bin. Looked in /usr/lib/postgresql. Install it (on Debian: apt-get install postgresql), or name its directory in provider "local": binaries = ["/path/to/bin"].
-    "#]],
+            Database programs not found: The programs of postgresql 99 are not on this machine. Found: 15 in /usr/lib/postgresql/15/bin. Looked in /usr/lib/postgresql. Install it (on Debian: apt-get install postgresql; versions that Debian does not have are at apt.postgresql.org), or name its directory in provider "local": binaries = ["/path/to/bin"].
+        "#]],
     );
 }
 

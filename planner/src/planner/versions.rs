@@ -51,7 +51,8 @@ fn missing(spec: &ClusterSpec, wanted: &str, found: &BTreeMap<u16, String>, plat
         "Database programs not found",
         format!(
             "The programs of {wanted} are not on this machine. {has} Looked in {}. Install it (on Debian: apt-get \
-             install postgresql), or name its directory in provider \"local\": binaries = [\"/path/to/bin\"].",
+             install postgresql; versions that Debian does not have are at apt.postgresql.org), or name its directory in \
+             provider \"local\": binaries = [\"/path/to/bin\"].",
             platform.searched.join(", ")
         ),
     )

@@ -1,8 +1,7 @@
 //! A cluster of a primary `a` and a standby `r[0]`, made step by step as a plan would.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use simdb_planner::engine::postgresql::instance::{
     self, NodeContext, REPLICATION_USER, SUPERUSER, Upstream, replication_password, superuser_password, user,
@@ -15,12 +14,19 @@ use simdb_providers::observe::observe;
 use simdb_providers::password;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::delta::{Delta, Outputs};
-use simdb_state::instance::{InstanceSpec, LOOPBACK, ServiceEntry};
-use simdb_state::object::{Data, Listen, Slot, State, User};
+use simdb_state::instance::{InstanceSpec, ServiceEntry};
+use simdb_state::object::{Data, Slot, State, User};
 use simdb_state::sensitive::{Secrets, Sensitive};
 use tokio_postgres::{Client, NoTls};
 
 use crate::platform::Machine;
+use crate::port::Port;
+
+/// How long what must come about may take, on the slowest of machines.
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
+
+/// How long a step that is to fail waits for what will not come about.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Cluster {
     pub(crate) machine: Machine,
@@ -30,7 +36,7 @@ pub(crate) struct Cluster {
     pub(crate) primary: NodeAddress,
     pub(crate) standby: NodeAddress,
     pub(crate) parameters: BTreeMap<String, String>,
-    listen: BTreeMap<NodeAddress, Listen>,
+    ports: BTreeMap<NodeAddress, Port>,
 }
 
 impl Cluster {
@@ -43,26 +49,21 @@ impl Cluster {
             superuser_password(&primary.cluster),
             replication_password(&primary.cluster),
         ];
-        // Held until all are known, so that none is given out twice.
-        let ports = [primary.clone(), standby.clone()].map(|node| (node, TcpListener::bind((LOOPBACK, 0)).unwrap()));
-        let listen = ports.iter().map(|(node, socket)| {
-            let port = socket.local_addr().unwrap().port();
-            (node.clone(), Listen { host: LOOPBACK, port })
-        });
         Self {
             effects: ProviderEffects {
                 platform: machine.platform.clone(),
                 directory: machine.platform.clone(),
                 limits: Limits {
-                    verification: Duration::from_secs(3),
-                    ..Limits::default()
+                    ready: LIMIT,
+                    streaming: LIMIT,
+                    verification: LIMIT,
                 },
             },
             version: machine.version().await,
             machine,
             secrets: names.map(|name| (name, password::generate().unwrap())).into(),
             parameters: BTreeMap::from([("fsync".to_owned(), "off".to_owned())]),
-            listen: listen.collect(),
+            ports: [&primary, &standby].map(|node| (node.clone(), Port::claim())).into(),
             primary,
             standby,
         }
@@ -180,7 +181,7 @@ impl Cluster {
         let entry = ServiceEntry {
             endpoint: endpoint.clone(),
             name: endpoint.service(),
-            hosts: vec![self.listen[&self.primary]],
+            hosts: vec![self.ports[&self.primary].listen],
             database: "postgres".to_owned(),
             session: "read-write".to_owned(),
         };
@@ -188,7 +189,11 @@ impl Cluster {
     }
 
     pub(crate) async fn run(&self, action: Action) -> Result<Outputs, StepError> {
-        let step = Step {
+        self.effects.run(&self.step(action), &self.secrets).await
+    }
+
+    fn step(&self, action: Action) -> Step {
+        Step {
             address: self.primary.clone().into(),
             action,
             after: BTreeSet::new(),
@@ -196,8 +201,7 @@ impl Cluster {
             reason: String::new(),
             delta: Delta::default(),
             generates: BTreeSet::new(),
-        };
-        self.effects.run(&step, &self.secrets).await
+        }
     }
 
     /// Runs an action that must fail, and returns its error with all causes.
@@ -205,11 +209,56 @@ impl Cluster {
         chain(&self.run(action).await.unwrap_err())
     }
 
-    pub(crate) async fn observe(&self) -> Observed {
-        self.observe_with(&self.secrets).await
+    /// Runs an action that must fail for want of patience until its error tells what it should, and returns the error.
+    /// What it is about may not have come about yet when a run gives up; every action may run again.
+    pub(crate) async fn fails_in_time(&self, action: Action, tells: impl Fn(&str) -> bool) -> String {
+        let impatient = ProviderEffects {
+            limits: Limits {
+                streaming: PATIENCE,
+                verification: PATIENCE,
+                ..self.effects.limits
+            },
+            ..self.effects.clone()
+        };
+        let start = Instant::now();
+        loop {
+            let error = chain(
+                &impatient
+                    .run(&self.step(action.clone()), &self.secrets)
+                    .await
+                    .unwrap_err(),
+            );
+            if tells(&error) {
+                return error;
+            }
+            assert!(start.elapsed() < LIMIT, "{error}");
+        }
     }
 
-    pub(crate) async fn observe_with(&self, secrets: &Secrets) -> Observed {
+    /// Looks until nothing is unknown.
+    pub(crate) async fn observe(&self) -> Observed {
+        let unknown = |node: &Observation<NodeFacts>| match node {
+            Observation::Seen(facts) => matches!(facts.server, Some(Observation::Unknown(_))),
+            Observation::Unknown(_) => true,
+            Observation::Absent => false,
+        };
+        self.observe_until(&self.secrets, |observed| !observed.nodes.values().any(unknown))
+            .await
+    }
+
+    /// Looks until something is seen: one look waits for a server no longer than a user would.
+    pub(crate) async fn observe_until(&self, secrets: &Secrets, seen: impl Fn(&Observed) -> bool) -> Observed {
+        let start = Instant::now();
+        loop {
+            let observed = self.observe_once(secrets).await;
+            if seen(&observed) {
+                return observed;
+            }
+            assert!(start.elapsed() < LIMIT, "{observed:?}");
+        }
+    }
+
+    async fn observe_once(&self, secrets: &Secrets) -> Observed {
         let nodes = BTreeSet::from([self.primary.clone(), self.standby.clone()]);
         let endpoints = BTreeSet::from(["cluster.orders.endpoint.rw".parse().unwrap()]);
         observe(
@@ -235,7 +284,7 @@ impl Cluster {
         user: &str,
         password: &Sensitive<String>,
     ) -> Result<Client, tokio_postgres::Error> {
-        let listen = self.listen[node];
+        let listen = self.ports[node].listen;
         let mut config = tokio_postgres::Config::new();
         config
             .host(listen.host.to_string())
@@ -256,7 +305,7 @@ impl Cluster {
         NodeContext {
             address: node,
             version: self.version,
-            listen: self.listen[node],
+            listen: self.ports[node].listen,
             parameters: &self.parameters,
             generation: 1,
             upstream,
@@ -267,7 +316,7 @@ impl Cluster {
     fn upstream(&self) -> Upstream {
         Upstream {
             address: self.primary.clone(),
-            listen: self.listen[&self.primary],
+            listen: self.ports[&self.primary].listen,
             slot: self.standby.node.identifier(),
         }
     }
@@ -282,7 +331,7 @@ impl Cluster {
     fn server(&self, node: &NodeAddress) -> Server {
         Server {
             node: node.clone(),
-            listen: self.listen[node],
+            listen: self.ports[node].listen,
             password: superuser_password(&node.cluster),
         }
     }

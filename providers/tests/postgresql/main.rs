@@ -4,17 +4,16 @@
 
 mod cluster;
 mod platform;
-
-use std::time::Duration;
+mod port;
 
 use nix::sys::signal::{Signal, kill};
 use simdb_planner::engine::postgresql::instance::{replication_password, superuser_password};
-use simdb_planner::observed::{Observation, ProcessFacts};
+use simdb_planner::observed::{Observation, Observed, ProcessFacts};
 use simdb_providers::password;
 use simdb_providers::platform::{Platform, StopMode};
 use tokio::time::timeout;
 
-use cluster::{Cluster, node, server};
+use cluster::{Cluster, LIMIT, node, server};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_step_may_run_twice_with_the_same_result() {
@@ -76,13 +75,12 @@ async fn verification_tells_that_replay_is_paused() {
     let cluster = Cluster::replicating().await;
     let standby = cluster.client(&cluster.standby).await;
     standby.simple_query("SELECT pg_wal_replay_pause()").await.unwrap();
-    let error = cluster.fails(cluster.verify_sync()).await;
+    let told = "cluster.orders.node.r[0]: its replay is paused, it has replayed up to";
+    let error = cluster
+        .fails_in_time(cluster.verify_sync(), |error| error.contains(told))
+        .await;
     assert!(
-        error.starts_with("verify replication from cluster.orders.node.a within 3s"),
-        "{error}"
-    );
-    assert!(
-        error.contains("cluster.orders.node.r[0]: its replay is paused, it has replayed up to"),
+        error.starts_with("verify replication from cluster.orders.node.a within 1s"),
         "{error}"
     );
     standby.simple_query("SELECT pg_wal_replay_resume()").await.unwrap();
@@ -98,12 +96,15 @@ async fn verification_tells_that_a_standby_is_dead() {
         .stop(&cluster.standby, StopMode::Immediate)
         .await
         .unwrap();
-    let error = cluster.fails(cluster.verify_sync()).await;
-    assert!(
-        error.contains("cluster.orders.node.r[0]: connect to cluster.orders.node.r[0] at"),
-        "{error}"
-    );
-    assert!(error.contains("Connection refused"), "{error}");
+    let told = [
+        "cluster.orders.node.r[0]: connect to cluster.orders.node.r[0] at",
+        "Connection refused",
+    ];
+    cluster
+        .fails_in_time(cluster.verify_sync(), |error| {
+            told.iter().all(|part| error.contains(part))
+        })
+        .await;
     cluster.run(cluster.start(&cluster.standby, true)).await.unwrap();
     cluster.run(cluster.verify_sync()).await.unwrap();
 }
@@ -119,8 +120,10 @@ async fn verification_tells_that_a_slot_is_missing() {
         .unwrap();
     cluster.run(cluster.drop_slot()).await.unwrap();
     cluster.run(cluster.start(&cluster.standby, true)).await.unwrap();
-    let error = cluster.fails(cluster.verify_sync()).await;
-    assert!(error.contains("slot \"r_0\" is missing on its upstream"), "{error}");
+    let told = "slot \"r_0\" is missing on its upstream";
+    cluster
+        .fails_in_time(cluster.verify_sync(), |error| error.contains(told))
+        .await;
     cluster.run(cluster.slot()).await.unwrap();
     cluster.run(cluster.verify_sync()).await.unwrap();
 }
@@ -130,14 +133,20 @@ async fn verification_tells_that_a_standby_writes() {
     let cluster = Cluster::replicating().await;
     let standby = cluster.client(&cluster.standby).await;
     standby.simple_query("SELECT pg_promote()").await.unwrap();
-    let error = cluster.fails(cluster.verify_sync()).await;
-    assert!(error.contains("it writes, and must only replay"), "{error}");
-    assert!(error.contains("it is on timeline 2, and the primary on 1"), "{error}");
+    let told = [
+        "it writes, and must only replay",
+        "it is on timeline 2, and the primary on 1",
+    ];
+    cluster
+        .fails_in_time(cluster.verify_sync(), |error| {
+            told.iter().all(|part| error.contains(part))
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_without_its_slot_fails_with_the_ends_of_both_logs() {
-    let mut cluster = Cluster::replicating().await;
+    let cluster = Cluster::replicating().await;
     cluster
         .machine
         .platform
@@ -145,16 +154,13 @@ async fn a_standby_without_its_slot_fails_with_the_ends_of_both_logs() {
         .await
         .unwrap();
     cluster.run(cluster.drop_slot()).await.unwrap();
-    cluster.effects.limits.streaming = Duration::from_secs(1);
-    let error = cluster.fails(cluster.make_standby()).await;
-    assert!(
-        error.contains("nobody streams as \"r_0\", it receives nothing, slot \"r_0\" is missing on its upstream"),
-        "{error}"
-    );
-    let logs: Vec<&str> = error.split("its log ends:").skip(1).collect();
-    assert_eq!(logs.len(), 2, "{error}");
-    let tells = |log: &&str| log.contains("replication slot \"r_0\" does not exist");
-    assert!(logs.iter().all(tells), "{error}");
+    let unmet = "nobody streams as \"r_0\", it receives nothing, slot \"r_0\" is missing on its upstream";
+    let tells = |log: &str| log.contains("replication slot \"r_0\" does not exist");
+    let told = |error: &str| {
+        let logs: Vec<&str> = error.split("its log ends:").skip(1).collect();
+        error.contains(unmet) && logs.len() == 2 && logs.into_iter().all(tells)
+    };
+    cluster.fails_in_time(cluster.make_standby(), told).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,7 +218,13 @@ async fn what_cannot_be_seen_is_unknown_and_the_rest_is_seen() {
     // A stopped process accepts connections and says nothing.
     let pid = cluster.machine.pid(&cluster.standby).await;
     kill(pid, Signal::SIGSTOP).unwrap();
-    let observed = cluster.observe().await;
+    let look = |observed: &Observed, address| observed.nodes[address].seen().and_then(|facts| facts.server.clone());
+    let observed = cluster
+        .observe_until(&cluster.secrets, |observed| {
+            let primary = look(observed, &cluster.primary);
+            look(observed, &cluster.standby).is_some() && matches!(primary, Some(Observation::Seen(_)))
+        })
+        .await;
     kill(pid, Signal::SIGCONT).unwrap();
     let facts = node(&observed, &cluster.standby);
     assert_eq!(
@@ -227,14 +239,11 @@ async fn what_cannot_be_seen_is_unknown_and_the_rest_is_seen() {
         superuser_password(&cluster.primary.cluster),
         password::generate().unwrap(),
     );
-    let observed = cluster.observe_with(&secrets).await;
-    let Some(Observation::Unknown(reason)) = &node(&observed, &cluster.primary).server else {
-        panic!("{observed:?}");
-    };
-    assert!(
-        reason.ends_with("password authentication failed for user \"postgres\" (SQLSTATE 28P01)"),
-        "{reason}"
-    );
+    let refused = "password authentication failed for user \"postgres\" (SQLSTATE 28P01)";
+    let observed = cluster.observe_until(&secrets, |observed| {
+        matches!(look(observed, &cluster.primary), Some(Observation::Unknown(reason)) if reason.ends_with(refused))
+    }).await;
+    let reason = format!("{:?}", look(&observed, &cluster.primary));
     assert!(!reason.contains(secrets[&superuser_password(&cluster.primary.cluster)].expose()));
 }
 
@@ -320,17 +329,18 @@ async fn a_commit_that_waits_for_nobody_holds_up_the_proof_and_nothing_else() {
         .await
         .unwrap();
     primary.batch_execute("SELECT pg_reload_conf()").await.unwrap();
-    while shown(&cluster, "synchronous_standby_names").await != "nobody" {}
+    let changed = async { while shown(&cluster, "synchronous_standby_names").await != "nobody" {} };
+    timeout(LIMIT, changed).await.expect("the setting is read");
     cluster.run(cluster.replication_user()).await.unwrap();
-    let error = cluster.fails(cluster.verify_sync()).await;
-    assert_eq!(error, "commit a marker on cluster.orders.node.a: no answer within 3s");
+    let told = "commit a marker on cluster.orders.node.a: no answer within 1s";
+    cluster
+        .fails_in_time(cluster.verify_sync(), |error| error == told)
+        .await;
     let released = async {
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
         while primary.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0 {}
     };
-    timeout(Duration::from_secs(10), released)
-        .await
-        .expect("the commit is given up");
+    timeout(LIMIT, released).await.expect("the commit is given up");
 }
 
 async fn shown(cluster: &Cluster, setting: &str) -> String {

@@ -3,6 +3,8 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,6 +13,11 @@ use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
 use simdb_state::address::NodeAddress;
 use simdb_state::object::EngineKind;
 use tempfile::TempDir;
+
+use crate::cluster::LIMIT;
+
+/// How long processes that should end are left alone before they are looked at again.
+const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -55,22 +62,35 @@ impl Machine {
         let pid = home.seen().unwrap().process.pid().expect("a server runs");
         Pid::from_raw(pid.try_into().unwrap())
     }
+
+    fn processes(&self) -> Vec<Pid> {
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let inside = entries.filter(|entry| {
+            fs::read_link(entry.path().join("cwd")).is_ok_and(|path| path.starts_with(self.root.path()))
+        });
+        inside
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw))
+            .collect()
+    }
 }
 
 impl Drop for Machine {
-    /// Kills every process that has something of the directory as its working directory.
+    /// Ends every process that has something of the directory as its working directory. A server that is killed leaves
+    /// shared memory behind, so each is asked to end at once first.
     fn drop(&mut self) {
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
-            let inside = fs::read_link(entry.path().join("cwd")).is_ok_and(|path| path.starts_with(self.root.path()));
-            if let Some(pid) = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-                .filter(|_| inside)
-            {
-                // It may have ended by itself since.
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        let start = Instant::now();
+        while start.elapsed() < LIMIT {
+            let left = self.processes();
+            if left.is_empty() {
+                return;
             }
+            let patient = start.elapsed() < LIMIT / 4;
+            for process in left {
+                // It may have ended by itself since.
+                let _ = kill(process, if patient { Signal::SIGQUIT } else { Signal::SIGKILL });
+                let _ = kill(process, Signal::SIGCONT);
+            }
+            sleep(PAUSE);
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::user::RunAs;
 
 /// A program that does not say its version within this time is not one of ours.
-const VERSION_LIMIT: Duration = Duration::from_secs(5);
+const VERSION_LIMIT: Duration = Duration::from_secs(15);
 
 /// What an engine's files are called.
 #[derive(Debug)]

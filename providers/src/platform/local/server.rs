@@ -28,8 +28,8 @@ const RECORD: &str = "server.json";
 /// How often processes that should end are looked at.
 const POLL: Duration = Duration::from_millis(10);
 
-/// How long processes that lost their server may take to notice.
-const LEFTOVER_LIMIT: Duration = Duration::from_secs(2);
+/// How long processes that lost their server may take to notice. They do at once, on a machine that is not busy.
+const LEFTOVER_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a killed process may take to be gone: one that waits for a disk dies only when the disk answers.
 const KILL_LIMIT: Duration = Duration::from_secs(20);
