@@ -1,13 +1,16 @@
 //! Speaks to PostgreSQL servers, 15 and later, over TCP and as their superuser.
 //!
 //! `connection` is a session, `observe` reads what a server says of itself in one round trip, `condition` says what keeps
-//! a standby from being in sync, and `ready`, `replication`, `settings`, `sync` and `verify` are what steps do with them. Every
-//! wait has a limit, and what was last seen is in the error.
+//! a standby from being in sync, and `ready`, `replication`, `settings`, `sync` and `verify` are what steps do with them.
+//! `ledger` writes under load and keeps account, and `converge` waits until all servers hold the same. Every wait has a
+//! limit, and what was last seen is in the error.
 
 pub(crate) mod condition;
 pub(crate) mod connection;
 pub(crate) mod control;
+pub mod converge;
 pub mod error;
+pub mod ledger;
 pub(crate) mod observe;
 pub(crate) mod ready;
 pub(crate) mod replication;

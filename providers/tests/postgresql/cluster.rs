@@ -279,7 +279,7 @@ impl Cluster {
         }
     }
 
-    fn server(&self, node: &NodeAddress) -> Server {
+    pub(crate) fn server(&self, node: &NodeAddress) -> Server {
         Server {
             node: node.clone(),
             listen: self.listen[node],
