@@ -2,9 +2,10 @@
 //!
 //! `connection` is a session, `observe` reads what a server says of itself in one round trip, `condition` says what keeps
 //! a standby from being in sync, and `ready`, `replication`, `settings`, `sync` and `verify` are what steps do with them.
-//! `ledger` writes under load and keeps account, and `converge` waits until all servers hold the same. Every wait has a
-//! limit, and what was last seen is in the error.
+//! `ledger` writes under load and keeps account, `converge` waits until all servers hold the same, and `compare` looks
+//! whether they do. Every wait has a limit, and what was last seen is in the error.
 
+pub mod compare;
 pub(crate) mod condition;
 pub(crate) mod connection;
 pub(crate) mod control;
@@ -16,7 +17,7 @@ pub(crate) mod ready;
 pub(crate) mod replication;
 pub(crate) mod settings;
 pub(crate) mod sync;
-pub(crate) mod verify;
+pub mod verify;
 
 use std::time::Duration;
 

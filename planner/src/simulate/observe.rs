@@ -128,5 +128,6 @@ fn slot(home: &Home, name: &String) -> SlotFacts {
     SlotFacts {
         active: status == "reserved",
         wal_status: Some(status.to_owned()),
+        restart: None,
     }
 }

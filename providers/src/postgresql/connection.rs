@@ -97,7 +97,18 @@ impl Connection {
 
     /// Asks, and returns all rows.
     pub(crate) async fn rows(&self, doing: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>, PostgresqlError> {
-        let answer = within(ANSWER_LIMIT, self.client.simple_query(sql)).await;
+        self.rows_within(doing, sql, ANSWER_LIMIT).await
+    }
+
+    /// Asks what may take longer than other questions, and returns all rows. The server has a limit of its own, which
+    /// such a session is to raise.
+    pub(crate) async fn rows_within(
+        &self,
+        doing: &str,
+        sql: &str,
+        limit: Duration,
+    ) -> Result<Vec<Vec<Option<String>>>, PostgresqlError> {
+        let answer = within(limit, self.client.simple_query(sql)).await;
         let messages = answer.map_err(|cause| self.failure(doing, cause))?;
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(

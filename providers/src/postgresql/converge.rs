@@ -62,28 +62,39 @@ pub(crate) async fn converge(
     limit: Duration,
 ) -> Result<Converged, ConvergeError> {
     let deadline = Instant::now() + limit;
-    let servers: Vec<Door<'_>> = servers
-        .iter()
-        .map(|server| Door {
-            server,
-            database,
-            secrets,
-        })
-        .collect();
+    let servers = doors(servers, database, secrets);
     let primary = find_writer(&servers, limit).await?;
     let marker = mark(&primary).await?;
-    let arrivals = servers
-        .iter()
-        .map(|door| async move { (door.server.node.clone(), door.arrive(marker, deadline).await) });
     Ok(Converged {
         primary: primary.node().clone(),
         marker,
-        servers: join_all(arrivals).await.into_iter().collect(),
+        servers: arrivals(&servers, marker, deadline).await,
     })
 }
 
+/// Makes the ways into one database of each server.
+pub(super) fn doors<'a>(servers: &'a [Server], database: &'a str, secrets: &'a Secrets) -> Vec<Door<'a>> {
+    let door = |server| Door {
+        server,
+        database,
+        secrets,
+    };
+    servers.iter().map(door).collect()
+}
+
+/// Waits for every server that replays to have replayed a marker.
+pub(super) async fn arrivals(
+    servers: &[Door<'_>],
+    marker: Lsn,
+    deadline: Instant,
+) -> BTreeMap<NodeAddress, Result<Connection, String>> {
+    let arrived = join_all(servers.iter().map(|door| door.arrive(marker, deadline))).await;
+    let nodes = servers.iter().map(|door| door.server.node.clone());
+    nodes.zip(arrived).collect()
+}
+
 /// Finds the server that writes. One that is just being promoted, or restarts, is waited for.
-async fn find_writer(servers: &[Door<'_>], limit: Duration) -> Result<Connection, ConvergeError> {
+pub(super) async fn find_writer(servers: &[Door<'_>], limit: Duration) -> Result<Connection, ConvergeError> {
     let deadline = Instant::now() + limit;
     loop {
         let mut writers = Vec::new();
@@ -111,7 +122,8 @@ async fn find_writer(servers: &[Door<'_>], limit: Duration) -> Result<Connection
     }
 }
 
-async fn mark(primary: &Connection) -> Result<Lsn, PostgresqlError> {
+/// Commits a marker, and returns where it stands.
+pub(super) async fn mark(primary: &Connection) -> Result<Lsn, PostgresqlError> {
     const DOING: &str = "commit a marker";
     let answer = primary.required(DOING, MARKER).await?;
     answer
@@ -120,7 +132,7 @@ async fn mark(primary: &Connection) -> Result<Lsn, PostgresqlError> {
 }
 
 /// One server, and what it takes to be let in.
-struct Door<'a> {
+pub(super) struct Door<'a> {
     server: &'a Server,
     database: &'a str,
     secrets: &'a Secrets,
