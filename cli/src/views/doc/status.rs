@@ -11,9 +11,6 @@ use simdb_state::object::{EngineKind, ReplicationMode, State, Term};
 
 use super::FORMAT_VERSION;
 
-/// How many bytes of its upstream's log a standby may have yet to replay before its cluster lags.
-const MAX_LAG: u64 = 16 << 20;
-
 /// The health of clusters.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StatusDoc {
@@ -152,7 +149,7 @@ impl StatusDoc {
 impl ClusterStatus {
     fn new(name: &ClusterName, state: &State, observed: &Observed) -> Option<Self> {
         let cluster = state.clusters.get(name)?;
-        let judgement = judge::judge(name, state, observed, MAX_LAG);
+        let judgement = judge::judge(name, state, observed, cluster.max_lag);
         Some(Self {
             name: name.clone(),
             state: judgement.state,

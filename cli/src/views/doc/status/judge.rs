@@ -3,10 +3,10 @@
 use simdb_planner::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts, SlotFacts};
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Endpoint, Node, Role, State};
+use simdb_state::object::{Endpoint, Node, OnStandbyLoss, Role, State};
 
 use super::{ClusterState, EndpointStatus, NodeStatus};
-use crate::views::human::text::bytes;
+use crate::views::human::text::{bytes, count};
 
 /// What the facts say about a cluster.
 pub(super) struct Judgement {
@@ -31,7 +31,7 @@ pub(super) struct Problem {
 ///   cluster's data.
 /// - *degraded*: the primary takes writes, and a standby will not come along by itself: it is down, frozen, absent or
 ///   unknown, streams from nobody, is on another timeline, or has no slot or a lost one; or a server was not started by
-///   simdb; or commits wait for a standby and none is there; or an endpoint does not lead where it should.
+///   simdb; or commits wait for more standbys than are there; or an endpoint does not lead where it should.
 /// - *syncing*: a standby is on its way: it starts, or its upstream sends it what it missed (`startup`, `catchup`,
 ///   `backup`), or it has no role yet because a run was cut off.
 /// - *lagging*: every standby streams, and one has more than `max_lag` to replay, or its replay is paused.
@@ -113,26 +113,32 @@ impl<'a> Look<'a> {
         self.problem(ClusterState::Broken, text);
     }
 
-    /// Says that commits wait for standbys of which none is there.
+    /// Says that commits wait for more standbys than confirm them.
     fn waiting_commits(&mut self, name: &ClusterName) {
-        let names = self
-            .state
-            .clusters
-            .get(name)
-            .map(|cluster| &cluster.synchronous_standby_names);
-        if names.is_none_or(String::is_empty) {
-            return;
-        }
-        let mut nodes = self.state.nodes_of(name);
-        let Some((primary, _)) = nodes.find(|(_, node)| is_primary(node)) else {
+        let Some(cluster) = self.state.clusters.get(name) else {
             return;
         };
-        if let Some(server) = self.server(primary) {
-            let counts = |state: &str| matches!(state, "sync" | "quorum");
-            if !server.in_recovery && !server.senders.values().any(|sender| counts(&sender.sync_state)) {
-                let text = format!("{} waits with every commit: no standby confirms any", primary.node);
-                self.problem(ClusterState::Degraded, text);
-            }
+        let needed = match cluster.on_standby_loss {
+            OnStandbyLoss::Block => cluster.synchronous_standbys.max(1) as usize,
+            OnStandbyLoss::Degrade => 1,
+        };
+        let mut nodes = self.state.nodes_of(name);
+        let primary = nodes.find(|(_, node)| is_primary(node)).map(|(address, _)| address);
+        let server = primary.and_then(|address| self.server(address));
+        let (Some(primary), Some(server), false) = (primary, server, cluster.synchronous_standby_names.is_empty())
+        else {
+            return;
+        };
+        let counts = |state: &str| matches!(state, "sync" | "quorum");
+        let senders = server.senders.values();
+        let confirm = senders.filter(|sender| counts(&sender.sync_state)).count();
+        if !server.in_recovery && confirm < needed {
+            let text = format!(
+                "{} waits with every commit for {}, and {confirm} can confirm it",
+                primary.node,
+                count(needed, "standby")
+            );
+            self.problem(ClusterState::Degraded, text);
         }
     }
 
