@@ -87,6 +87,10 @@ pub enum Command {
     Output(Output),
     /// Show the health of clusters (exit code 5: not healthy)
     Status(Status),
+    /// Check that the nodes of a cluster hold the same, and under load that no write is lost (exit code 5: not so)
+    Verify(Verify),
+    /// Show what happened to clusters
+    Events(Events),
     /// Look into the state
     #[command(subcommand)]
     State(State),
@@ -94,6 +98,14 @@ pub enum Command {
     Logs(Logs),
     /// Run psql on the primary of a cluster, or on a node
     Psql(Psql),
+    /// Write the variables that lead programs to a cluster: eval "$(simdb env orders)"
+    Env(Env),
+    /// Other spellings of commands on clusters
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Other spellings of commands on replication
+    #[command(subcommand)]
+    Replication(ReplicationCommand),
     /// Break the lock of a simdb that cannot give it back
     ForceUnlock(ForceUnlock),
     /// Show the version
@@ -269,9 +281,100 @@ pub struct Status {
     pub variables: Variables,
     /// One cluster [default: all]
     pub cluster: Option<String>,
+    /// Go on until interrupted, and show what changes.
+    #[arg(long)]
+    pub watch: bool,
+    /// How often to look.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration, requires = "watch")]
+    pub interval: Duration,
+    /// Write a JSON document; with -watch one a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: Variables,
+    /// The cluster [default: the only one]
+    pub cluster: Option<String>,
+    /// Write for so long, whatever happens to the servers meanwhile, and account for every row.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub load: Option<Duration>,
+    /// How many clients write.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100), requires = "load")]
+    pub clients: u32,
+    /// How long nodes may take to hold the same, and a moment in which nobody writes to come.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub timeout: Duration,
     /// Write a JSON document.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `events`.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// One cluster [default: all]
+    pub cluster: Option<String>,
+    /// Only what happened in the last so long, such as 1h.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub since: Option<Duration>,
+    /// Go on until interrupted, as things happen.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Write a JSON document; with -follow one event a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `env`.
+#[derive(Debug, Args)]
+pub struct Env {
+    /// The cluster [default: the only one]
+    pub cluster: Option<String>,
+    /// The endpoint that PG* lead to [default: the first that leads to the primary]
+    pub endpoint: Option<String>,
+    /// The login.
+    #[arg(long, value_name = "USER", default_value = "postgres")]
+    pub user: String,
+    /// The database.
+    #[arg(long, value_name = "DATABASE", default_value = "postgres")]
+    pub database: String,
+    /// Write a JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Other spellings of commands on clusters.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Like `apply`
+    Create {
+        /// The directory of the configuration, or a file in it [default: the working directory]
+        #[arg(long, value_name = "PATH")]
+        config: Option<PathBuf>,
+        /// The rest is as with `apply`.
+        #[command(flatten)]
+        apply: Apply,
+    },
+    /// Like `start`
+    Start(Power),
+    /// Like `stop`
+    Stop(Power),
+    /// Like `status`
+    Status(Status),
+    /// Like `destroy`
+    Destroy(Apply),
+}
+
+/// Other spellings of commands on replication.
+#[derive(Debug, Subcommand)]
+pub enum ReplicationCommand {
+    /// Like `status`
+    Status(Status),
 }
 
 /// Commands of `state`.

@@ -2,6 +2,8 @@
 
 mod apply;
 mod completions;
+mod env;
+mod events;
 mod fmt;
 mod force_unlock;
 mod init;
@@ -13,11 +15,13 @@ mod show;
 mod state;
 mod status;
 mod validate;
+mod verify;
 mod version;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, ClusterCommand, Command, ReplicationCommand};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ui::Ui;
@@ -35,7 +39,7 @@ pub(crate) fn run(arguments: Arguments, ui: &Arc<Ui>) -> Exit {
     })
 }
 
-fn enter(directory: Option<&std::path::Path>) -> Result<(), CliError> {
+fn enter(directory: Option<&Path>) -> Result<(), CliError> {
     let Some(path) = directory else { return Ok(()) };
     std::env::set_current_dir(path).map_err(|source| CliError::Directory {
         path: path.to_owned(),
@@ -58,12 +62,46 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Resync(arguments) => apply::resync(&arguments, ui),
         Command::Show(arguments) => show::run(&arguments, ui),
         Command::Output(arguments) => output::run(&arguments, ui),
-        Command::Status(arguments) => status::run(&arguments, ui),
+        Command::Status(arguments) | Command::Replication(ReplicationCommand::Status(arguments)) => {
+            status::run(&arguments, ui)
+        }
+        Command::Verify(arguments) => verify::run(&arguments, ui),
+        Command::Events(arguments) => events::run(&arguments, ui),
+        Command::Env(arguments) => env::run(&arguments, ui),
+        Command::Cluster(command) => cluster(command, ui),
         Command::State(command) => state::run(&command, ui),
         Command::Logs(arguments) => logs::run(&arguments, ui),
         Command::Psql(arguments) => psql::run(&arguments, ui),
         Command::ForceUnlock(arguments) => force_unlock::run(&arguments, ui),
         Command::Version(arguments) => Ok(version::run(&arguments, ui)),
         Command::Completions(arguments) => Ok(completions::run(&arguments, ui)),
+    }
+}
+
+/// Runs a command under its other spelling.
+fn cluster(command: ClusterCommand, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    match command {
+        ClusterCommand::Create { config, apply } => {
+            enter(config.as_deref().map(configuration_directory))?;
+            dispatch(Command::Apply(apply), ui)
+        }
+        ClusterCommand::Start(arguments) => dispatch(Command::Start(arguments), ui),
+        ClusterCommand::Stop(arguments) => dispatch(Command::Stop(arguments), ui),
+        ClusterCommand::Status(arguments) => dispatch(Command::Status(arguments), ui),
+        ClusterCommand::Destroy(arguments) => dispatch(Command::Destroy(arguments), ui),
+    }
+}
+
+/// Returns the directory that a path of a configuration means: a configuration is all files of a directory.
+fn configuration_directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if path.is_file() => {
+            if parent.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                parent
+            }
+        }
+        _ => path,
     }
 }

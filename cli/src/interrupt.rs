@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: the first asks to finish what runs and start nothing more, the second stops at once.
+//! Ctrl-C and SIGTERM: the first asks to finish what runs and start nothing more, the second stops at once. What only
+//! looks ends with the first.
 
 use std::sync::Arc;
 
@@ -31,6 +32,12 @@ pub(crate) fn watch(ui: &Arc<Ui>) -> Result<Interrupt, CliError> {
         noticed.stop.cancel();
     });
     Ok(asked)
+}
+
+/// Returns what ends when somebody interrupts: for commands that only look, and go on until then.
+pub(crate) fn once() -> Result<impl Future<Output = ()>, CliError> {
+    let (mut interrupt, mut terminate) = signals().map_err(CliError::Signals)?;
+    Ok(async move { next(&mut interrupt, &mut terminate).await })
 }
 
 fn signals() -> std::io::Result<(Signal, Signal)> {

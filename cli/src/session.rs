@@ -123,6 +123,11 @@ impl Project {
             .join(self.settings.state_path.as_deref().unwrap_or(STATE_PATH))
     }
 
+    /// Returns where the entries of the project's endpoints are.
+    pub(crate) fn service_file(&self) -> PathBuf {
+        self.directory.join(SERVICE_FILE)
+    }
+
     /// Opens the state, where there is one.
     pub(crate) async fn store(&self) -> Result<Option<Store>, CliError> {
         Ok(Store::open(&self.state_path(), &keys()?).await?)
@@ -153,7 +158,7 @@ impl Project {
             binaries: local.binaries.iter().map(PathBuf::from).collect(),
             path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
             lineage: lineage.to_owned(),
-            service_file: self.directory.join(SERVICE_FILE),
+            service_file: self.service_file(),
         }));
         World {
             platform: platform.clone(),

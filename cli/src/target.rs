@@ -72,6 +72,11 @@ pub(crate) fn server(state: &State, text: Option<&str>) -> Result<NodeAddress, C
     }
 }
 
+/// Finds the cluster meant: the one that is named, or without a name the only one.
+pub(crate) fn cluster_or_only(state: &State, text: Option<&str>) -> Result<ClusterName, CliError> {
+    text.map_or_else(|| only_cluster(state), |text| cluster(state, text))
+}
+
 fn only_cluster(state: &State) -> Result<ClusterName, CliError> {
     let names: Vec<&ClusterName> = state.clusters.keys().collect();
     match names[..] {

@@ -18,6 +18,9 @@ const DEFAULT_WIDTH: usize = 80;
 /// Below this nothing can be laid out; lines wrap by themselves then.
 const MINIMAL_WIDTH: usize = 40;
 
+/// Clears the terminal and puts the cursor into its corner.
+const HOME: &str = "\u{1b}[2J\u{1b}[H";
+
 /// Whether the streams are terminals somebody looks at and types into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Terminal {
@@ -25,6 +28,8 @@ pub(crate) struct Terminal {
     pub(crate) interactive: bool,
     /// Lines of standard error can be drawn over.
     pub(crate) animated: bool,
+    /// Standard output is a terminal that can be drawn over.
+    pub(crate) redrawn: bool,
     /// How many columns there are.
     pub(crate) width: usize,
 }
@@ -46,15 +51,18 @@ struct Stream {
 
 impl Stream {
     fn write(&mut self, text: &str) {
-        if self.failure.is_some() {
-            return;
-        }
-        let written = if self.colored {
-            self.to.write_all(text.as_bytes())
+        if self.colored {
+            self.write_as_is(text);
         } else {
-            write!(self.to, "{}", strip_str(text))
-        };
-        self.failure = written.and_then(|()| self.to.flush()).err();
+            self.write_as_is(&strip_str(text).to_string());
+        }
+    }
+
+    fn write_as_is(&mut self, text: &str) {
+        if self.failure.is_none() {
+            let written = self.to.write_all(text.as_bytes());
+            self.failure = written.and_then(|()| self.to.flush()).err();
+        }
     }
 }
 
@@ -66,6 +74,7 @@ impl Ui {
         let terminal = Terminal {
             interactive: io::stdin().is_terminal(),
             animated: io::stderr().is_terminal() && !dumb,
+            redrawn: io::stdout().is_terminal() && !dumb,
             width: width(),
         };
         Arc::new(Ui {
@@ -87,6 +96,18 @@ impl Ui {
     /// Writes (part of) the answer to what was asked to standard output.
     pub(crate) fn answer(&self, text: &str) {
         lock(&self.output).write(text);
+    }
+
+    /// Writes the answer in place of the one before, on a terminal that can be drawn over.
+    pub(crate) fn redraw(&self, text: &str) {
+        let mut output = lock(&self.output);
+        let text = if output.colored {
+            text.to_owned()
+        } else {
+            strip_str(text).to_string()
+        };
+        // What moves the cursor is no colour, and must not be taken out as one.
+        output.write_as_is(&format!("{HOME}{text}"));
     }
 
     /// Writes anything else to standard error.
@@ -191,6 +212,7 @@ pub(crate) mod testing {
             terminal: Terminal {
                 interactive,
                 animated: false,
+                redrawn: false,
                 width: DEFAULT_WIDTH,
             },
         };

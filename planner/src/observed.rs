@@ -190,6 +190,9 @@ pub struct SlotFacts {
     pub active: bool,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub wal_status: Option<String>,
+    /// The oldest position of the log that it keeps.
+    #[serde(default)]
+    pub restart: Option<Lsn>,
 }
 
 /// The row of `pg_stat_wal_receiver`.

@@ -17,6 +17,8 @@ use thiserror::Error;
 use crate::address::Address;
 use crate::backend::{Key, Token};
 use crate::delta::Outputs;
+use crate::lsn::Lsn;
+use crate::object::Term;
 use crate::store::{RunEnd, RunId};
 
 /// How many runs are kept. Older ones go when a new one begins.
@@ -79,9 +81,15 @@ pub struct Event {
     /// The step, where it is about one.
     #[serde(default)]
     pub step: Option<u32>,
-    /// What changed in the record.
+    /// What changed in the record; for what happened to a cluster, whom it happened to.
     #[serde(default)]
     pub addresses: Vec<Address>,
+    /// The position of the log that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Lsn>,
+    /// The election that it follows from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<Term>,
 }
 
 /// What happened.
@@ -102,6 +110,70 @@ pub enum EventKind {
     RunFailed,
     /// A run ended because it was asked to.
     RunCancelled,
+    /// A node became a standby that was none before.
+    StandbyCreated,
+    /// Every standby of a cluster was seen to replay a marker.
+    SyncEstablished,
+    /// A standby had more to replay than it may.
+    LagDetected,
+    /// A cluster's lead passed to another node as planned.
+    Switchover,
+    /// A cluster's lead passed to another node because the one that had it was lost.
+    Failover,
+    /// A standby began to take writes.
+    Promoted,
+    /// A cluster goes on with fewer standbys than commits are to wait for.
+    Degraded,
+    /// A node that led before follows now.
+    Rejoined,
+    /// More than one node of a cluster took writes.
+    SplitBrain,
+}
+
+impl EventKind {
+    /// Returns its name, as it stands in documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::RunBegan => "run_began",
+            EventKind::StepStarted => "step_started",
+            EventKind::StepDone => "step_done",
+            EventKind::StepFailed => "step_failed",
+            EventKind::RunDone => "run_done",
+            EventKind::RunFailed => "run_failed",
+            EventKind::RunCancelled => "run_cancelled",
+            EventKind::StandbyCreated => "standby_created",
+            EventKind::SyncEstablished => "sync_established",
+            EventKind::LagDetected => "lag_detected",
+            EventKind::Switchover => "switchover",
+            EventKind::Failover => "failover",
+            EventKind::Promoted => "promoted",
+            EventKind::Degraded => "degraded",
+            EventKind::Rejoined => "rejoined",
+            EventKind::SplitBrain => "split_brain",
+        }
+    }
+
+    /// Returns whether it is about a cluster, and not about a run of simdb.
+    pub fn is_of_cluster(self) -> bool {
+        match self {
+            EventKind::RunBegan
+            | EventKind::StepStarted
+            | EventKind::StepDone
+            | EventKind::StepFailed
+            | EventKind::RunDone
+            | EventKind::RunFailed
+            | EventKind::RunCancelled => false,
+            EventKind::StandbyCreated
+            | EventKind::SyncEstablished
+            | EventKind::LagDetected
+            | EventKind::Switchover
+            | EventKind::Failover
+            | EventKind::Promoted
+            | EventKind::Degraded
+            | EventKind::Rejoined
+            | EventKind::SplitBrain => true,
+        }
+    }
 }
 
 impl From<RunEnd> for EventKind {

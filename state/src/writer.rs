@@ -10,6 +10,7 @@ use crate::address::Address;
 use crate::backend::{Expect, Key, Token, Version, Write};
 use crate::delta::Edit;
 use crate::format::{Head, encode, excerpt, now, object_rows, run_id};
+use crate::happening::{Happening, happenings};
 use crate::journal::{
     Event, EventKind, JournalError, KEPT_RUNS, Progress, Run, RunRow, RunStatus, StepRow, event_key, plan_key, run_key,
     step_key,
@@ -250,12 +251,14 @@ impl Writer {
                     }
                 }
                 Entry::Done { step, delta, outputs } => {
+                    let happened = happenings(&part, delta, outputs);
                     part.apply(delta, outputs);
                     let addresses: BTreeSet<Address> = delta.0.iter().map(Edit::address).collect();
                     let row = StepRow::Done {
                         outputs: outputs.clone(),
                     };
                     self.draft_step(&mut draft, *step, &row, addresses.into_iter().collect())?;
+                    self.draft_happenings(&mut draft, *step, happened)?;
                     draft.writes.extend(self.drop_secrets(&delta.0).await?);
                 }
                 Entry::Failed { step, cause } => {
@@ -288,6 +291,17 @@ impl Writer {
             addresses,
             ..event(run, kind, Some(step))
         });
+        Ok(())
+    }
+
+    fn draft_happenings(&self, draft: &mut Draft, step: u32, happened: Vec<Happening>) -> Result<(), JournalError> {
+        let run = &self.run.as_ref().ok_or(JournalError::NoRun)?.id;
+        draft.events.extend(happened.into_iter().map(|happening| Event {
+            addresses: vec![happening.subject],
+            position: happening.position,
+            term: happening.term,
+            ..event(run, happening.kind, Some(step))
+        }));
         Ok(())
     }
 
@@ -354,5 +368,7 @@ fn event(run: &RunId, kind: EventKind, step: Option<u32>) -> Event {
         kind,
         step,
         addresses: Vec::new(),
+        position: None,
+        term: None,
     }
 }

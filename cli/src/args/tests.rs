@@ -114,3 +114,37 @@ fn limits_are_parsed() {
         (Some(Impact::DataLoss), Duration::from_mins(5))
     );
 }
+
+#[test]
+fn older_spellings_are_aliases() {
+    let command = |line: &str| parsed(line).unwrap().command;
+    let Command::Cluster(ClusterCommand::Create { config, apply }) =
+        command("simdb cluster create --config f.simdb.hcl -auto-approve")
+    else {
+        panic!("not a creation")
+    };
+    assert_eq!((config, apply.auto_approve), (Some("f.simdb.hcl".into()), true));
+    assert!(matches!(
+        command("simdb cluster start orders"),
+        Command::Cluster(ClusterCommand::Start(Power { target, .. })) if target == "orders"
+    ));
+    assert!(matches!(
+        command("simdb cluster stop orders"),
+        Command::Cluster(ClusterCommand::Stop(_))
+    ));
+    assert!(matches!(
+        command("simdb cluster destroy"),
+        Command::Cluster(ClusterCommand::Destroy(_))
+    ));
+    for line in [
+        "simdb cluster status orders -json",
+        "simdb replication status orders -json",
+    ] {
+        let (Command::Cluster(ClusterCommand::Status(status))
+        | Command::Replication(ReplicationCommand::Status(status))) = command(line)
+        else {
+            panic!("not a status")
+        };
+        assert!(status.json && status.cluster.as_deref() == Some("orders"), "{line}");
+    }
+}

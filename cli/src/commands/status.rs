@@ -1,6 +1,8 @@
 //! `simdb status`.
 
 use simdb_planner::desired::Desired;
+use simdb_planner::observed::Observed;
+use simdb_state::name::ClusterName;
 use simdb_state::object::State;
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::Store;
@@ -8,18 +10,23 @@ use simdb_state::store::Store;
 use crate::args::Status;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::ops;
+use crate::interrupt;
+use crate::ops::{self, World};
 use crate::session::{Project, block_on};
 use crate::target;
 use crate::ui::Ui;
 use crate::views::doc::StatusDoc;
 use crate::views::human::{self, diagnostic};
-use crate::views::json::document;
+use crate::views::json::{document, line};
 
 /// Shows the health of clusters: what is recorded against what is seen.
 pub(super) fn run(arguments: &Status, ui: &Ui) -> Result<Exit, CliError> {
     block_on(async {
-        let status = look(arguments, ui).await?;
+        let watched = Watched::open(arguments, ui).await?;
+        if arguments.watch {
+            return watch(&watched, arguments, ui).await;
+        }
+        let status = watched.look().await?;
         ui.answer(&if arguments.json {
             document(&status)
         } else {
@@ -29,35 +36,83 @@ pub(super) fn run(arguments: &Status, ui: &Ui) -> Result<Exit, CliError> {
     })
 }
 
-async fn look(arguments: &Status, ui: &Ui) -> Result<StatusDoc, CliError> {
-    let project = Project::open()?;
-    let Some(store) = project.store().await? else {
-        let nothing = State::default();
-        arguments
-            .cluster
-            .as_ref()
-            .map(|name| target::cluster(&nothing, name))
-            .transpose()?;
-        return Ok(StatusDoc::new(
-            [],
-            &nothing,
-            &simdb_planner::observed::Observed::default(),
-        ));
-    };
-    let state = store.snapshot().await?.state;
-    let chosen = arguments
-        .cluster
-        .as_ref()
-        .map(|name| target::cluster(&state, name))
-        .transpose()?;
-    let local = project.local_settings(&arguments.variables.0, ui);
-    let world = project.world(Some(store.lineage()), &local);
-    let secrets = secrets(&store, ui).await;
-    let observed = ops::refresh(&world, &Desired::default(), &state, &secrets).await;
-    Ok(match &chosen {
-        Some(cluster) => StatusDoc::new([cluster], &state, &observed),
-        None => StatusDoc::new(state.clusters.keys(), &state, &observed),
-    })
+/// Shows the status again and again: drawn over on a terminal, elsewhere whenever it has changed. Being interrupted is
+/// how it ends.
+async fn watch(watched: &Watched, arguments: &Status, ui: &Ui) -> Result<Exit, CliError> {
+    let interrupted = interrupt::once()?;
+    tokio::pin!(interrupted);
+    let mut shown = None;
+    while !ui.is_gone() {
+        let status = tokio::select! {
+            () = &mut interrupted => break,
+            status = watched.look() => status?,
+        };
+        if arguments.json {
+            if shown.as_ref() != Some(&status) {
+                ui.answer(&line(&status));
+            }
+        } else if ui.terminal.redrawn {
+            ui.redraw(&human::status::render(&status, ui.terminal.width));
+        } else if shown.as_ref() != Some(&status) {
+            let gap = if shown.is_some() { "\n" } else { "" };
+            ui.answer(&format!("{gap}{}", human::status::render(&status, ui.terminal.width)));
+        }
+        shown = Some(status);
+        tokio::select! {
+            () = &mut interrupted => break,
+            () = tokio::time::sleep(arguments.interval) => {}
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// What is looked at.
+struct Watched {
+    /// Absent where nothing is recorded.
+    store: Option<(Store, World)>,
+    cluster: Option<ClusterName>,
+    secrets: Secrets,
+}
+
+impl Watched {
+    async fn open(arguments: &Status, ui: &Ui) -> Result<Self, CliError> {
+        let project = Project::open()?;
+        let store = project.store().await?;
+        let state = match &store {
+            Some(store) => store.snapshot().await?.state,
+            None => State::default(),
+        };
+        let cluster = arguments.cluster.as_ref();
+        let cluster = cluster.map(|name| target::cluster(&state, name)).transpose()?;
+        let Some(store) = store else {
+            return Ok(Self {
+                store: None,
+                cluster,
+                secrets: Secrets::new(),
+            });
+        };
+        let local = project.local_settings(&arguments.variables.0, ui);
+        let world = project.world(Some(store.lineage()), &local);
+        let secrets = secrets(&store, ui).await;
+        Ok(Self {
+            store: Some((store, world)),
+            cluster,
+            secrets,
+        })
+    }
+
+    async fn look(&self) -> Result<StatusDoc, CliError> {
+        let Some((store, world)) = &self.store else {
+            return Ok(StatusDoc::new([], &State::default(), &Observed::default()));
+        };
+        let state = store.snapshot().await?.state;
+        let observed = ops::refresh(world, &Desired::default(), &state, &self.secrets).await;
+        let status = match &self.cluster {
+            Some(cluster) => StatusDoc::new([cluster], &state, &observed),
+            None => StatusDoc::new(state.clusters.keys(), &state, &observed),
+        };
+        Ok(status.with_times(&store.events().await?))
+    }
 }
 
 /// Reads the secrets. Without their key there is still something to see: processes, files, addresses.

@@ -1,19 +1,25 @@
 //! The documents: what machines read, and what the human views are rendered from.
 //!
 //! Each carries [`FORMAT_VERSION`]. Within one major version fields are added, never renamed, removed or given another
-//! meaning. No document holds a secret.
+//! meaning. No document holds a secret, but the one of `env`, which is asked for it.
 
 mod diagnostic;
+mod env;
+mod events;
 mod outcome;
 mod plan;
 mod state;
 mod status;
+mod verify;
 
 pub use diagnostic::{DiagnosticDoc, PositionDoc, RangeDoc, SnippetDoc, ValidationDoc, ValueDoc};
+pub use env::{EnvDoc, Login};
+pub use events::{EventDoc, EventsDoc};
 pub use outcome::{OutcomeDoc, ProofDoc, StepEnd};
 pub use plan::{ChangeDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, Sides, StepDoc, Summary};
 pub use state::{ObjectDoc, OutputDoc, StateDoc};
-pub use status::{ClusterStatus, EndpointStatus, NodeStatus, StatusDoc};
+pub use status::{ClusterState, ClusterStatus, EndpointStatus, NodeStatus, StatusDoc};
+pub use verify::{DatabaseDoc, DifferenceDoc, LoadDoc, LoadNodeDoc, TableDoc, VerifyDoc};
 
 /// The version of every document.
 pub const FORMAT_VERSION: &str = "1.0";

@@ -1,6 +1,8 @@
 //! What people read. Everything is rendered with colours; `ui` takes them out where nobody can see them.
 
 pub mod diagnostic;
+pub mod env;
+pub mod events;
 pub mod outcome;
 pub mod plan;
 pub(crate) mod progress;
@@ -10,3 +12,4 @@ pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod value;
+pub mod verify;

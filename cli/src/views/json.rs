@@ -18,6 +18,12 @@ pub fn document(document: &(impl Serialize + ?Sized)) -> String {
     text.expect("a document has string keys and no other way to fail") + "\n"
 }
 
+/// Writes a document on one line, its end included.
+pub fn line(document: &(impl Serialize + ?Sized)) -> String {
+    let text = serde_json::to_string(document);
+    text.expect("a document has string keys and no other way to fail") + "\n"
+}
+
 /// Writes events as JSON lines to standard output.
 pub(crate) struct Lines {
     ui: Arc<Ui>,
@@ -42,7 +48,7 @@ impl Lines {
 
     fn write(&self, level: &str, kind: &str, message: &str, members: Value) {
         let timestamp = jiff::Timestamp::now().to_string();
-        self.ui.answer(&line(level, kind, message, &timestamp, members));
+        self.ui.answer(&envelope(level, kind, message, &timestamp, members));
     }
 
     pub(crate) fn diagnostic(&self, diagnostic: &DiagnosticDoc) {
@@ -130,7 +136,7 @@ fn changes(summary: Summary, operation: &str) -> Value {
 }
 
 /// Writes one line of the stream.
-fn line(level: &str, kind: &str, message: &str, timestamp: &str, members: Value) -> String {
+fn envelope(level: &str, kind: &str, message: &str, timestamp: &str, members: Value) -> String {
     let mut all = json!({
         "@level": level,
         "@message": message,

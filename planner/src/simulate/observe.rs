@@ -126,5 +126,6 @@ fn slot(home: &Home, name: &String) -> SlotFacts {
     SlotFacts {
         active: status == "reserved",
         wal_status: Some(status.to_owned()),
+        restart: None,
     }
 }

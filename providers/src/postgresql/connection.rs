@@ -24,6 +24,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How long a server may take to answer, set on the server as well so that it gives up too.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
+/// The database that every server has.
+pub(crate) const MAINTENANCE_DATABASE: &str = "postgres";
+
 /// A session. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -41,6 +44,11 @@ impl Drop for Connection {
 impl Connection {
     /// Connects to a server.
     pub(crate) async fn open(server: &Server, secrets: &Secrets) -> Result<Self, PostgresqlError> {
+        Self::open_in(server, MAINTENANCE_DATABASE, secrets).await
+    }
+
+    /// Connects to one database of a server.
+    pub(crate) async fn open_in(server: &Server, database: &str, secrets: &Secrets) -> Result<Self, PostgresqlError> {
         let Some(password) = secrets.get(&server.password) else {
             return Err(PostgresqlError::MissingSecret(server.password.clone()));
         };
@@ -50,7 +58,7 @@ impl Connection {
             .port(server.listen.port)
             .user(SUPERUSER)
             .password(password.expose())
-            .dbname("postgres")
+            .dbname(database)
             .application_name("simdb")
             .options(format!(
                 "-c synchronous_commit=local -c statement_timeout={}",
@@ -83,15 +91,34 @@ impl Connection {
 
     /// Asks, and returns the first value of the first row; `None` where that is null or there is no row.
     pub(crate) async fn value(&self, doing: &str, sql: &str) -> Result<Option<String>, PostgresqlError> {
-        let answer = within(ANSWER_LIMIT, self.client.simple_query(sql)).await;
+        let first = self.rows(doing, sql).await?.into_iter().next();
+        Ok(first.and_then(|row| row.into_iter().next()).flatten())
+    }
+
+    /// Asks, and returns all rows.
+    pub(crate) async fn rows(&self, doing: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>, PostgresqlError> {
+        self.rows_within(doing, sql, ANSWER_LIMIT).await
+    }
+
+    /// Asks what may take longer than other questions, and returns all rows. The server has a limit of its own, which
+    /// such a session is to raise.
+    pub(crate) async fn rows_within(
+        &self,
+        doing: &str,
+        sql: &str,
+        limit: Duration,
+    ) -> Result<Vec<Vec<Option<String>>>, PostgresqlError> {
+        let answer = within(limit, self.client.simple_query(sql)).await;
         let messages = answer.map_err(|cause| self.failure(doing, cause))?;
-        Ok(messages
-            .iter()
-            .find_map(|message| match message {
-                SimpleQueryMessage::Row(row) => Some(row.get(0).map(str::to_owned)),
-                _ => None,
-            })
-            .flatten())
+        let rows = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(
+                (0..row.len())
+                    .map(|column| row.get(column).map(str::to_owned))
+                    .collect(),
+            ),
+            _ => None,
+        });
+        Ok(rows.collect())
     }
 
     /// Asks for a value that is always there.

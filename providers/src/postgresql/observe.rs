@@ -40,7 +40,7 @@ SELECT json_build_object(
         'state', state, 'sync_state', sync_state, 'flushed', flush_lsn, 'replayed', replay_lsn)), '{}')
       FROM pg_stat_replication),
     'slots', (SELECT coalesce(json_object_agg(slot_name, json_build_object(
-        'active', active, 'wal_status', wal_status)), '{}')
+        'active', active, 'wal_status', wal_status, 'restart', restart_lsn)), '{}')
       FROM pg_replication_slots),
     'receiver', (SELECT json_build_object(
         'status', status, 'host', coalesce(sender_host, ''), 'port', coalesce(sender_port, 0), 'slot', slot_name)

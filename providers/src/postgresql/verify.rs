@@ -29,7 +29,7 @@ const MARKER: &str = "BEGIN; SET LOCAL synchronous_commit = on; \
 const READ_ONLY: &str = "25006";
 
 /// Proves that every standby is in sync, and returns where the marker stands.
-pub(crate) async fn verify_sync(
+pub async fn verify_sync(
     primary: &Server,
     standbys: &BTreeMap<String, Server>,
     secrets: &Secrets,

@@ -57,6 +57,7 @@ impl Cluster {
                     ready: LIMIT,
                     streaming: LIMIT,
                     verification: LIMIT,
+                    ..Limits::default()
                 },
             },
             version: machine.version().await,
@@ -328,7 +329,7 @@ impl Cluster {
         }
     }
 
-    fn server(&self, node: &NodeAddress) -> Server {
+    pub(crate) fn server(&self, node: &NodeAddress) -> Server {
         Server {
             node: node.clone(),
             listen: self.ports[node].listen,

@@ -240,8 +240,18 @@ fn head_journal_and_events_keep_their_format() {
         kind: EventKind::StepDone,
         step: Some(0),
         addresses: vec!["cluster.orders.node.a".parse().unwrap()],
+        position: None,
+        term: None,
     };
     check("event/000000000003", &event);
+    let proof = Event {
+        kind: EventKind::SyncEstablished,
+        addresses: vec!["cluster.orders".parse().unwrap()],
+        position: Some(Lsn(40)),
+        term: Some(Term(1)),
+        ..event
+    };
+    check("event/000000000004", &proof);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use anstyle::Style;
 
 use super::style::{BAD, BOLD, CHANGED, DIM, GOOD, PLAIN, paint};
 use super::table::{Cell, Table};
-use super::text::wrap;
-use crate::views::doc::{ClusterStatus, NodeStatus, StatusDoc};
+use super::text::{bytes, wrap};
+use crate::views::doc::{ClusterState, ClusterStatus, NodeStatus, StatusDoc};
 
 /// Renders the health of clusters.
 pub fn render(status: &StatusDoc, width: usize) -> String {
@@ -21,20 +21,16 @@ pub fn render(status: &StatusDoc, width: usize) -> String {
 }
 
 fn cluster(cluster: &ClusterStatus, width: usize) -> String {
-    let (style, verdict) = match cluster.healthy {
-        false => (BAD, "not healthy"),
-        true if cluster.nodes.iter().all(|node| node.state == "stopped") => (DIM, "stopped"),
-        true => (GOOD, "healthy"),
-    };
     let title = paint(BOLD, format!("cluster {}", cluster.name));
     let term = cluster.term.map(|term| format!(", term {term}")).unwrap_or_default();
-    let proof = match cluster.verified {
-        Some(marker) => format!(", replication verified at {marker}"),
-        None => String::new(),
+    let proof = match (cluster.verified, &cluster.verified_at) {
+        (Some(marker), Some(at)) => format!(", replication verified at {marker}, {at}"),
+        (Some(marker), None) => format!(", replication verified at {marker}"),
+        (None, _) => String::new(),
     };
     let mut text = format!(
         "{title}: {} ({} {}, {}{term}{proof})\n\n",
-        paint(style.bold(), verdict),
+        state(cluster.state),
         cluster.engine,
         cluster.version,
         cluster.replication
@@ -57,20 +53,33 @@ fn cluster(cluster: &ClusterStatus, width: usize) -> String {
     text
 }
 
+fn state(state: ClusterState) -> String {
+    let (style, word) = match state {
+        ClusterState::Stopped => (DIM, "stopped"),
+        ClusterState::Synchronized => (GOOD, "synchronized"),
+        ClusterState::Lagging => (CHANGED, "lagging"),
+        ClusterState::Syncing => (CHANGED, "syncing"),
+        ClusterState::Degraded => (BAD, "degraded"),
+        ClusterState::Broken => (BAD, "broken"),
+    };
+    paint(style.bold(), word)
+}
+
 fn nodes(nodes: &[NodeStatus], width: usize) -> String {
     let row = |node: &NodeStatus| {
         [
             Cell::styled(&node.node, BOLD),
-            Cell::optional(node.role.as_ref()),
+            Cell::optional(role(node)),
             Cell::styled(&node.state, of_state(&node.state)),
             Cell::optional(node.timeline),
             Cell::optional(node.position),
             Cell::optional(lag(node)),
-            Cell::optional(node.slot.as_ref()),
+            Cell::optional(node.sync_state.as_ref()),
+            Cell::optional(slot(node)),
             Cell::optional(node.address.as_ref()),
         ]
     };
-    let header = ["Node", "Role", "State", "TL", "LSN", "Lag", "Slot", "Address"];
+    let header = ["Node", "Role", "State", "TL", "LSN", "Lag", "Sync", "Slot", "Address"];
     Table::new(header, nodes.iter().map(row).collect()).render("  ", width)
 }
 
@@ -100,6 +109,29 @@ fn of_state(state: &str) -> Style {
     }
 }
 
+/// Writes what a node is, and what it is on record where that is something else.
+fn role(node: &NodeStatus) -> Option<String> {
+    let role = node.role.as_ref()?;
+    Some(match &node.recorded_role {
+        Some(recorded) => format!("{role} (recorded: {recorded})"),
+        None => role.clone(),
+    })
+}
+
+/// Writes what a slot keeps back, and what is unusual about it. Its name is the node's.
+fn slot(node: &NodeStatus) -> Option<String> {
+    let active = node.slot_active?;
+    let mut parts = Vec::new();
+    parts.extend((!active).then(|| "inactive".to_owned()));
+    parts.extend(node.slot_wal_status.clone().filter(|status| status != "reserved"));
+    parts.extend(node.slot_kept_bytes.map(bytes));
+    Some(if parts.is_empty() {
+        "active".to_owned()
+    } else {
+        parts.join(", ")
+    })
+}
+
 /// Writes how far a standby is behind: in bytes, and in seconds where something is behind.
 fn lag(node: &NodeStatus) -> Option<String> {
     let bytes = bytes(node.lag_bytes?);
@@ -112,15 +144,6 @@ fn lag(node: &NodeStatus) -> Option<String> {
             None => bytes,
         },
     )
-}
-
-fn bytes(bytes: u64) -> String {
-    let units = [(1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")];
-    let unit = units.into_iter().find(|&(size, _)| bytes >= size);
-    match unit {
-        Some((size, name)) => format!("{}.{} {name}", bytes / size, bytes % size * 10 / size),
-        None => format!("{bytes} B"),
-    }
 }
 
 #[cfg(test)]

@@ -111,6 +111,7 @@ fn primary() -> ServerFacts {
     let slot = SlotFacts {
         active: true,
         wal_status: Some("reserved".to_owned()),
+        restart: Some(Lsn(0x0300_0060)),
     };
     primary.senders.insert("r_0".to_owned(), sender);
     primary.slots.insert("r_0".to_owned(), slot);
@@ -141,16 +142,18 @@ fn status(observed: &Observed) -> StatusDoc {
 fn a_cluster_whose_standbys_stream_is_healthy() {
     let healthy = status(&observed(seen(primary()), seen(server(true, 0x0300_0060))));
     assert!(healthy.healthy);
-    expect![[r"
-        cluster orders: healthy (postgresql 15, async, term 1)
+    expect![[r#"
+        cluster orders: synchronized (postgresql 15, async, term 1)
 
-          Node  Role     State      TL  LSN        Lag    Slot  Address
-          a     primary  running    1   0/3000148  -      -     127.0.0.1:5433
-          r[0]  standby  streaming  1   0/3000060  232 B  r_0   127.0.0.1:5434
+          Node  Role     State      TL  LSN        Lag    Sync   Slot
+          a     primary  running    1   0/3000148  -      -      -
+                127.0.0.1:5433
+          r[0]  standby  streaming  1   0/3000060  232 B  async  r_0, keeps 232 B
+                127.0.0.1:5434
 
           Endpoint  Target   Connection         Leads to
           rw        primary  service=orders-rw  127.0.0.1:5433
-    "]]
+    "#]]
     .assert_eq(&strip_str(&render(&healthy, 80)).to_string());
 }
 
@@ -169,23 +172,26 @@ fn every_problem_is_named() {
         .insert("cluster.orders.endpoint.rw".parse().unwrap(), Observation::Absent);
     let sick = status(&facts);
     assert!(!sick.healthy);
-    expect![[r"
-        cluster orders: not healthy (postgresql 15, async, term 1)
+    expect![[r#"
+        cluster orders: degraded (postgresql 15, async, term 1)
 
-          Node  Role     State    TL  LSN        Lag             Slot  Address
-          a     primary  running  1   0/3000148  -               -     127.0.0.1:5433
-          r[0]  standby  running  2   0/1000000  32.0 MB, 12.3s  r_0   127.0.0.1:5434
+          Node  Role     State    TL  LSN        Lag             Sync  Slot
+          a     primary  running  1   0/3000148  -               -     -
+                127.0.0.1:5433
+          r[0]  standby  running  2   0/1000000  32.0 MB, 12.3s  -     r_0, lost, keeps 232 B
+                127.0.0.1:5434
 
           Endpoint  Target   Connection         Leads to
           rw        primary  service=orders-rw
 
           Problems:
             - r[0] has its replay paused
+            - r[0] is 32.0 MB behind, and may be 16.0 MB
             - r[0] is on timeline 2, a on 1
             - r[0] can no longer catch up: a has thrown away the log that slot r_0 kept
             - r[0] does not stream from a
             - endpoint rw is gone
-    "]]
+    "#]]
     .assert_eq(&strip_str(&render(&sick, 80)).to_string());
 }
 
@@ -233,15 +239,170 @@ fn a_frozen_server_is_a_problem() {
     );
 }
 
+/// Returns how the cluster is, and what is wrong with it.
+fn judged(primary: Observation<NodeFacts>, standby: Observation<NodeFacts>) -> (ClusterState, Vec<String>) {
+    let cluster = status(&observed(primary, standby)).clusters.remove(0);
+    assert_eq!(cluster.healthy, cluster.problems.is_empty());
+    (cluster.state, cluster.problems)
+}
+
+/// A primary that says this of its standby.
+fn primary_whose_standby(state: &str) -> ServerFacts {
+    let mut primary = primary();
+    state.clone_into(&mut primary.senders.get_mut("r_0").unwrap().state);
+    primary
+}
+
 #[test]
-fn lag_is_written_in_the_unit_that_fits() {
-    for (number, expected) in [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1536, "1.5 kB"),
-        (5 << 20, "5.0 MB"),
-        (3 << 30, "3.0 GB"),
+fn a_cluster_is_the_worst_that_holds() {
+    let position = 0x0300_0148;
+    let streaming = || server(true, position);
+    let down = || Observation::Seen(NodeFacts::default());
+    let starting = || {
+        Observation::Seen(NodeFacts {
+            process: ProcessFacts::Running { pid: 1 },
+            ..NodeFacts::default()
+        })
+    };
+    let unknown = || Observation::Unknown("no answer".to_owned());
+    let mut paused = streaming();
+    paused.replay_paused = true;
+    let mut ahead = primary();
+    ahead.position = Lsn(position + (16 << 20));
+    let mut too_far = ahead.clone();
+    too_far.position = Lsn(position + (16 << 20) + 1);
+    let mut slotless = primary();
+    slotless.slots.clear();
+    let mut inactive = primary();
+    inactive.senders.clear();
+    let mut foreign = streaming();
+    foreign.system_identifier = SystemIdentifier(8);
+    let mut other_timeline = streaming();
+    other_timeline.timeline = 2;
+    for (what, primary, standby, expected) in [
+        (
+            "streams",
+            seen(primary()),
+            seen(streaming()),
+            ClusterState::Synchronized,
+        ),
+        (
+            "as far behind as it may be",
+            seen(ahead),
+            seen(streaming()),
+            ClusterState::Synchronized,
+        ),
+        (
+            "a byte further",
+            seen(too_far),
+            seen(streaming()),
+            ClusterState::Lagging,
+        ),
+        ("paused", seen(primary()), seen(paused), ClusterState::Lagging),
+        (
+            "catches up",
+            seen(primary_whose_standby("catchup")),
+            seen(streaming()),
+            ClusterState::Syncing,
+        ),
+        ("starts", seen(primary()), starting(), ClusterState::Syncing),
+        ("down", seen(primary()), down(), ClusterState::Degraded),
+        ("unknown", seen(primary()), unknown(), ClusterState::Degraded),
+        (
+            "without a slot",
+            seen(slotless),
+            seen(streaming()),
+            ClusterState::Degraded,
+        ),
+        (
+            "streams from nobody",
+            seen(inactive),
+            seen(streaming()),
+            ClusterState::Degraded,
+        ),
+        (
+            "on another timeline",
+            seen(primary()),
+            seen(other_timeline),
+            ClusterState::Degraded,
+        ),
+        ("primary down", down(), seen(streaming()), ClusterState::Broken),
+        ("primary unknown", unknown(), seen(streaming()), ClusterState::Broken),
+        ("primary starts", starting(), seen(streaming()), ClusterState::Broken),
+        (
+            "nobody writes",
+            seen(streaming()),
+            seen(streaming()),
+            ClusterState::Broken,
+        ),
+        ("foreign data", seen(primary()), seen(foreign), ClusterState::Broken),
+        (
+            "two write",
+            seen(primary()),
+            seen(server(false, 1)),
+            ClusterState::Broken,
+        ),
+        ("the other writes", down(), seen(server(false, 1)), ClusterState::Broken),
     ] {
-        assert_eq!(bytes(number), expected);
+        assert_eq!(judged(primary, standby).0, expected, "{what}");
     }
+}
+
+#[test]
+fn two_servers_that_take_writes_are_a_split_brain_with_a_way_out() {
+    let mut promoted = server(false, 0x0300_0200);
+    promoted.timeline = 2;
+    let status = status(&observed(seen(primary()), seen(promoted)));
+    expect![[r#""#]].assert_eq(&strip_str(&render(&status, 80)).to_string());
+}
+
+#[test]
+fn commits_that_wait_for_nobody_are_told() {
+    let mut state = state();
+    let cluster = state.clusters.values_mut().next().unwrap();
+    "ANY 1 (r_0)".clone_into(&mut cluster.synchronous_standby_names);
+    let problems = |primary: ServerFacts| {
+        let observed = observed(seen(primary), seen(server(true, 0x0300_0148)));
+        let mut status = StatusDoc::new(state.clusters.keys(), &state, &observed);
+        status.clusters.remove(0).problems
+    };
+    assert_eq!(
+        problems(primary()),
+        ["a waits with every commit for 1 standby, and 0 can confirm it"]
+    );
+    let mut confirmed = primary();
+    "quorum".clone_into(&mut confirmed.senders.get_mut("r_0").unwrap().sync_state);
+    assert!(problems(confirmed).is_empty());
+}
+
+#[test]
+fn a_proof_is_told_with_its_time_as_long_as_it_holds() {
+    use simdb_state::journal::{Event, EventKind};
+    let proof = |at: &str, cluster: &str| Event {
+        at: at.to_owned(),
+        run: simdb_state::store::RunId("00000001".to_owned()),
+        kind: EventKind::SyncEstablished,
+        step: None,
+        addresses: vec![cluster.parse().unwrap()],
+        position: None,
+        term: None,
+    };
+    let events = [
+        proof("2026-01-01T00:00:00Z", "cluster.orders"),
+        proof("2026-01-02T00:00:00Z", "cluster.orders"),
+        proof("2026-01-03T00:00:00Z", "cluster.other"),
+    ];
+    let mut state = state();
+    let facts = observed(seen(primary()), seen(server(true, 0x0300_0148)));
+    let told = |state: &State| {
+        let status = StatusDoc::new(state.clusters.keys(), state, &facts).with_times(&events);
+        status.clusters[0].verified_at.clone()
+    };
+    assert_eq!(told(&state), None, "nothing is proven");
+    state.clusters.values_mut().next().unwrap().verified = Some(simdb_state::object::Verified {
+        topology: String::new(),
+        term: Term(1),
+        marker: Lsn(7),
+    });
+    assert_eq!(told(&state).as_deref(), Some("2026-01-02T00:00:00Z"));
 }

@@ -1,0 +1,188 @@
+//! `simdb verify`.
+
+use std::collections::BTreeMap;
+
+use simdb_planner::engine::postgresql::instance::{SUPERUSER, superuser_password};
+use simdb_planner::plan::Server;
+use simdb_providers::executor::chain;
+use simdb_providers::postgresql::compare::compare;
+use simdb_providers::postgresql::ledger::{Ledger, LedgerError, Load, Report, Target};
+use simdb_providers::postgresql::verify::verify_sync;
+use simdb_state::name::ClusterName;
+use simdb_state::object::{Role, State};
+use simdb_state::sensitive::Secrets;
+use simdb_state::store::Store;
+
+use crate::args::Verify;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::interrupt;
+use crate::session::{Project, block_on};
+use crate::target;
+use crate::ui::Ui;
+use crate::views::doc::VerifyDoc;
+use crate::views::human;
+use crate::views::json::document;
+
+/// Checks that the nodes of a cluster hold the same. What cannot be checked is not verified.
+pub(super) fn run(arguments: &Verify, ui: &Ui) -> Result<Exit, CliError> {
+    block_on(async {
+        let project = Project::open()?;
+        let store = project.store().await?;
+        let state = match &store {
+            Some(store) => store.snapshot().await?.state,
+            None => State::default(),
+        };
+        let cluster = target::cluster_or_only(&state, arguments.cluster.as_deref())?;
+        let Some(store) = store else {
+            return Ok(Exit::Failed);
+        };
+        let secrets = store.secrets().await?;
+        let verification = Verification {
+            arguments,
+            store: &store,
+            secrets: &secrets,
+            cluster: &cluster,
+            ui,
+        };
+        let found = verification.run().await?;
+        ui.answer(&if arguments.json {
+            document(&found)
+        } else {
+            human::verify::render(&found, ui.terminal.width)
+        });
+        Ok(if found.verified { Exit::Done } else { Exit::Unhealthy })
+    })
+}
+
+struct Verification<'a> {
+    arguments: &'a Verify,
+    store: &'a Store,
+    secrets: &'a Secrets,
+    cluster: &'a ClusterName,
+    ui: &'a Ui,
+}
+
+impl Verification<'_> {
+    /// Proves that replication works, writes under load where that is asked for, and compares all tables.
+    async fn run(&self) -> Result<VerifyDoc, CliError> {
+        let members = self.members().await?;
+        let mut found = VerifyDoc::new(self.cluster.clone(), members.standbys.len());
+        if !self.sync(&members, &mut found).await {
+            return Ok(found);
+        }
+        let mut members = members;
+        if self.arguments.load.is_some() {
+            match self.load(&members).await? {
+                Ok(report) => found.load(self.arguments.clients, &report),
+                Err(error) => {
+                    found.problem(chain(&error));
+                    return Ok(found);
+                }
+            }
+            // The primary may have moved meanwhile.
+            members = self.members().await?;
+        }
+        match compare(&members.all(), self.secrets, self.arguments.timeout).await {
+            Ok(comparison) => found.comparison(&comparison),
+            Err(error) => found.problem(chain(&error)),
+        }
+        Ok(found)
+    }
+
+    async fn members(&self) -> Result<Members, CliError> {
+        let state = self.store.snapshot().await?.state;
+        Members::new(&state, self.cluster).ok_or_else(|| {
+            let cluster = self.cluster;
+            let detail =
+                format!("Cluster \"{cluster}\" has no primary recorded. Look at it with: simdb status {cluster}");
+            CliError::refused("No primary", detail)
+        })
+    }
+
+    async fn sync(&self, members: &Members, found: &mut VerifyDoc) -> bool {
+        let limit = self.arguments.timeout;
+        match verify_sync(&members.primary, &members.standbys, self.secrets, limit).await {
+            Ok(marker) => found.marker = Some(marker),
+            Err(error) => found.problem(chain(&error)),
+        }
+        found.verified
+    }
+
+    /// Writes under load until the time is over or somebody interrupts, and accounts for every row.
+    async fn load(&self, members: &Members) -> Result<Result<Report, LedgerError>, CliError> {
+        let interrupted = interrupt::once()?;
+        let duration = self.arguments.load.unwrap_or_default();
+        let Some(target) = self.target(members) else {
+            let detail = "The state does not hold the superuser's password, so nobody can write.";
+            return Err(CliError::refused("No password", detail));
+        };
+        let load = Load {
+            clients: self.arguments.clients,
+            ..Load::default()
+        };
+        let ledger = match Ledger::start(target, load).await {
+            Ok(ledger) => ledger,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.ui
+            .tell(&format!("Writing for {duration:?}; an interrupt ends it sooner.\n"));
+        tokio::select! {
+            () = tokio::time::sleep(duration) => {}
+            () = interrupted => {}
+        }
+        let written = ledger.stop().await;
+        let members = self.members().await?;
+        let report = written
+            .check(&members.all(), self.secrets, self.arguments.timeout)
+            .await;
+        let removed = written.remove().await;
+        Ok(report.and_then(|report| removed.map(|()| report)))
+    }
+
+    /// Leads to whichever node of the cluster takes writes.
+    fn target(&self, members: &Members) -> Option<Target> {
+        Some(Target {
+            hosts: members.all().iter().map(|server| server.listen).collect(),
+            user: SUPERUSER.to_owned(),
+            password: self.secrets.get(&superuser_password(self.cluster))?.clone(),
+            database: SUPERUSER.to_owned(),
+        })
+    }
+}
+
+/// The servers of a cluster that are to hold the same. A node that was stopped on request is none of them.
+struct Members {
+    primary: Server,
+    /// By the name under which the primary sees them.
+    standbys: BTreeMap<String, Server>,
+}
+
+impl Members {
+    fn new(state: &State, cluster: &ClusterName) -> Option<Self> {
+        let mut primary = None;
+        let mut standbys = BTreeMap::new();
+        for (address, node) in state.nodes_of(cluster).filter(|(_, node)| !node.held) {
+            let Some(listen) = node.listen else { continue };
+            let server = Server {
+                node: address.clone(),
+                listen,
+                password: superuser_password(cluster),
+            };
+            match &node.role {
+                Some(Role::Primary { .. }) => primary = Some(server),
+                Some(Role::Standby { .. }) => drop(standbys.insert(address.node.identifier(), server)),
+                _ => {}
+            }
+        }
+        Some(Self {
+            primary: primary?,
+            standbys,
+        })
+    }
+
+    fn all(&self) -> Vec<Server> {
+        let all = std::iter::once(&self.primary).chain(self.standbys.values());
+        all.cloned().collect()
+    }
+}
