@@ -16,6 +16,7 @@ mod error;
 pub mod exit;
 mod interrupt;
 mod ops;
+mod pin;
 mod request;
 mod session;
 mod target;

@@ -20,6 +20,7 @@ mod number;
 mod outputs;
 mod parameters;
 mod parse;
+mod pin;
 mod provider;
 mod read;
 mod reference;
@@ -54,6 +55,7 @@ use self::reference::{Names, Table};
 
 pub use self::format::format;
 pub use self::outputs::OutputValue;
+pub use self::pin::{PinError, set_primary};
 pub use self::settings::{Settings, check_version, settings};
 pub use self::source::{Position, Source};
 pub use self::variables::{ENVIRONMENT, variable_file};

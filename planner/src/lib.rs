@@ -28,6 +28,10 @@
 //! | `cluster` | cluster: what is declared of it, but for its names and its proof | – | none | only the record changes | again |
 //! | `sync-names` | cluster: `synchronous_standby_names` (tightened when the standbys stream, loosened before one leaves) | settings of the primary | none, reload | files are compared before they are written | again, also where the server has the names already |
 //! | `verify-sync` | cluster: verified | – (any change of topology or term, and any start, clears it) | none | it only looks, and writes a marker to the log | again |
+//! | `elect` | cluster: election (term, primary, pin seen, reason) | – | none | it is compare-and-set: a term is held once | the election is carried through, or back on request |
+//! | `fence` | node: role fenced with its proof, power | home, control data | write-pause, downtime (killed while it serves) | a server that is down stays down, a seal stays a seal | again; one that crashed meanwhile is started, and shut down in order |
+//! | `promote` | cluster: switch point and verdict, `synchronous_standby_names`; node: role, instance, slot | SQL, history file | write-pause, data-loss (nothing shows that nothing is lost) | a server that writes already is not promoted again | again: it finds the promotion done, and records it |
+//! | `rewind` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | the data has become a partial directory, and the node is cloned |
 //! | `endpoint` | endpoint: nodes, hosts | its entry | none | the entry is rewritten whole | again |
 //! | `drop-node` | node absent; all but its slot where its upstream stays | home | data-loss with its cluster, else none | what is gone stays gone | again; a home that nobody recorded is removed |
 //! | `drop-slot` | node absent, or a slot it left | catalog | none | a slot that is gone is fine | again |
@@ -37,7 +41,8 @@
 //! # Order
 //!
 //! What clones, follows or publishes waits for a source that serves; what goes, goes last; at no point of any plan are
-//! two nodes of a cluster writers. `simulate` (feature `testing`) enforces it on plans by the thousands.
+//! two nodes of a cluster writers: whoever led is fenced, with proof, before anybody is promoted. While nobody writes,
+//! nothing is done that could have been done before or can be done after. `simulate` (feature `testing`) enforces it on plans by the thousands.
 
 pub mod config;
 pub mod desired;

@@ -105,6 +105,7 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
     diagnostics.extend(protected(&before, inputs.desired));
     notes.extend(held(&intended, &before));
     notes.extend(intend::replication::notes(&intended));
+    notes.extend(pins(inputs.desired, &intended));
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Planned {
             diagnostics,
@@ -167,6 +168,25 @@ fn protected(before: &State, desired: &Desired) -> Vec<Diagnostic> {
         )
     };
     going.map(refusal).collect()
+}
+
+/// Clusters that another node leads than the one their configuration names: only an edit or a command moves the lead.
+fn pins(desired: &Desired, intended: &Intended) -> Vec<String> {
+    let pinned = desired
+        .clusters
+        .iter()
+        .filter_map(|(name, spec)| Some((name, spec.primary.as_ref()?)));
+    let note = |(name, pin): (&ClusterName, &NodeName)| {
+        let leads = &intended.clusters.get(name)?.election.primary;
+        (leads != pin).then(|| {
+            format!(
+                "cluster.{name} is led by {leads}, since the lead was moved there, and its configuration says primary = \
+                 \"{pin}\". To keep it so, set primary = \"{leads}\"; to move it back, run: simdb switchover {name} -to \
+                 {pin}"
+            )
+        })
+    };
+    pinned.filter_map(note).collect()
 }
 
 fn held(intended: &Intended, before: &State) -> Vec<String> {

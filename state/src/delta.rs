@@ -96,10 +96,10 @@ pub struct Outputs {
     /// Where the marker of a verification stands.
     pub marker: Option<Lsn>,
     /// What shows that a node takes no writes any more.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<FenceProof>,
     /// How the lead passed to a node.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,
 }
 

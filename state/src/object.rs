@@ -201,7 +201,7 @@ pub struct Election {
     /// Why it was held.
     pub reason: ElectionReason,
     /// How the lead passed to the winner; absent until it has, and at birth.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,
 }
 

@@ -305,6 +305,7 @@ fn an_apply_that_cannot_ask_does_nothing() {
                   + version     = […]
                   + network     = "network.lan"
                   + replication = "async"
+                  + max_lag     = "16MB"
                   + primary     = "a"
                   + term        = 1
                   + verified    = "[ID]"
@@ -377,6 +378,7 @@ fn approval_in_advance_does_not_cover_data_loss() {
                   - version     = […] -> null
                   - network     = "network.lan" -> null
                   - replication = "async" -> null
+                  - max_lag     = "16MB" -> null
                   - primary     = "a" -> null
                   - term        = 1 -> null
                   - verified    = "[ID]" -> null
@@ -654,6 +656,7 @@ fn a_server_that_does_not_start_is_reported_with_its_log_and_the_next_apply_goes
                   + version     = […]
                   + network     = "network.lan"
                   + replication = "async"
+                  + max_lag     = "16MB"
                   + primary     = "a"
                   + term        = 1
                   + verified    = "[ID]"

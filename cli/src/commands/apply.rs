@@ -21,6 +21,7 @@ use crate::session::{Project, block_on};
 use crate::ui::Ui;
 use crate::views::doc::{DiagnosticDoc, Operation, OutcomeDoc, StateDoc};
 use crate::views::operation::View;
+use crate::{pin, target};
 
 /// After how long somebody who waits for a lock is told so.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -51,7 +52,13 @@ pub(super) fn switchover(arguments: &Switchover, ui: &Arc<Ui>) -> Result<Exit, C
         kind: ElectionKind::Switchover,
         allow: None,
     };
-    perform(Operation::Switchover, &arguments.apply, request, arguments.plan, ui)
+    perform(
+        Operation::Switchover,
+        &arguments.apply,
+        request,
+        Mode::of(arguments.plan),
+        ui,
+    )
 }
 
 /// Lets another node lead because the one that did is lost.
@@ -62,7 +69,12 @@ pub(super) fn failover(arguments: &Failover, ui: &Arc<Ui>) -> Result<Exit, CliEr
         kind: ElectionKind::Failover,
         allow: arguments.apply.allow,
     };
-    perform(Operation::Failover, &arguments.apply, request, arguments.plan, ui)
+    let mode = if arguments.plan {
+        Mode::Show
+    } else {
+        Mode::Run { pin: arguments.write }
+    };
+    perform(Operation::Failover, &arguments.apply, request, mode, ui)
 }
 
 /// Brings a node's data in line with the primary's.
@@ -71,18 +83,42 @@ pub(super) fn resync(arguments: &Resync, ui: &Arc<Ui>) -> Result<Exit, CliError>
         cluster: &arguments.cluster,
         node: &arguments.node,
     };
-    perform(Operation::Resync, &arguments.apply, request, arguments.plan, ui)
+    perform(
+        Operation::Resync,
+        &arguments.apply,
+        request,
+        Mode::of(arguments.plan),
+        ui,
+    )
 }
 
 fn begin(operation: Operation, arguments: &Apply, request: Request<'_>, ui: &Arc<Ui>) -> Result<Exit, CliError> {
-    perform(operation, arguments, request, false, ui)
+    perform(operation, arguments, request, Mode::Run { pin: false }, ui)
+}
+
+/// What is done with a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// It is shown, and leaves nothing behind.
+    Show,
+    /// It is run.
+    Run {
+        /// Whether the configuration is to say who leads then.
+        pin: bool,
+    },
+}
+
+impl Mode {
+    fn of(show: bool) -> Self {
+        if show { Mode::Show } else { Mode::Run { pin: false } }
+    }
 }
 
 fn perform(
     operation: Operation,
     arguments: &Apply,
     request: Request<'_>,
-    only_plan: bool,
+    mode: Mode,
     ui: &Arc<Ui>,
 ) -> Result<Exit, CliError> {
     let view = View::of_apply(ui, arguments.planning.json);
@@ -92,7 +128,7 @@ fn perform(
             operation,
             arguments,
             request,
-            only_plan,
+            mode,
             ui,
             view: &view,
             interrupt: &interrupt,
@@ -111,8 +147,7 @@ struct Run<'a> {
     arguments: &'a Apply,
     /// What is asked for beside the configuration.
     request: Request<'a>,
-    /// Whether the plan is shown and not run.
-    only_plan: bool,
+    mode: Mode,
     ui: &'a Arc<Ui>,
     view: &'a View,
     interrupt: &'a Interrupt,
@@ -173,7 +208,7 @@ impl Run<'_> {
             if planned.is_broken() {
                 return Ok(Exit::Failed);
             }
-            if planned.plan.is_empty() || self.only_plan {
+            if planned.plan.is_empty() || self.mode == Mode::Show {
                 return self.finish(project, &known, writer).await;
             }
             if approved.is_none_or(|impact| planned.plan.impact() > impact) && !self.approved(&planned).await? {
@@ -232,10 +267,29 @@ impl Run<'_> {
     }
 
     async fn finish(&self, project: &Project, known: &Known<'_>, writer: &mut Writer) -> Result<Exit, CliError> {
-        if self.only_plan {
-            return Ok(Exit::Done);
+        match self.mode {
+            Mode::Show => return Ok(Exit::Done),
+            Mode::Run { pin: false } => {}
+            Mode::Run { pin: true } => self.pin(project, known.config, writer)?,
         }
         self.outputs(project, known, writer).await
+    }
+
+    /// Lets the configuration say who leads.
+    fn pin(&self, project: &Project, config: &Config, writer: &Writer) -> Result<(), CliError> {
+        let Request::Election { cluster, .. } = &self.request else {
+            return Ok(());
+        };
+        let cluster = target::cluster(writer.state(), cluster)?;
+        let Some(election) = writer.state().elections.get(&cluster) else {
+            return Ok(());
+        };
+        let leader = &election.primary;
+        self.ui.tell(&match pin::write(project, config, &cluster, leader)? {
+            Some(file) => format!("\n{file}: primary = \"{leader}\"\n"),
+            None => format!("\nThe configuration does not say who leads cluster {cluster}; nothing was written.\n"),
+        });
+        Ok(())
     }
 
     /// Records and shows the outputs.

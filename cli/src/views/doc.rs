@@ -15,7 +15,7 @@ mod verify;
 pub use diagnostic::{DiagnosticDoc, PositionDoc, RangeDoc, SnippetDoc, ValidationDoc, ValueDoc};
 pub use env::{EnvDoc, Login};
 pub use events::{EventDoc, EventsDoc};
-pub use outcome::{OutcomeDoc, ProofDoc, StepEnd};
+pub use outcome::{OutcomeDoc, ProofDoc, StepEnd, SwitchDoc};
 pub use plan::{ChangeDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, Sides, StepDoc, Summary};
 pub use state::{ObjectDoc, OutputDoc, StateDoc};
 pub use status::{ClusterState, ClusterStatus, EndpointStatus, NodeStatus, StatusDoc};

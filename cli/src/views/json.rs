@@ -82,6 +82,14 @@ impl Lines {
     }
 
     pub(crate) fn outcome(&self, outcome: &OutcomeDoc) {
+        for switch in &outcome.switches {
+            self.write(
+                "info",
+                "switch",
+                &human_outcome::switched(switch),
+                json!({ "switch": switch }),
+            );
+        }
         for proof in &outcome.proofs {
             self.write(
                 "info",

@@ -4,8 +4,8 @@ use serde::Serialize;
 use simdb_planner::plan::{Action, Plan, StepId};
 use simdb_providers::executor::Outcome;
 use simdb_state::lsn::Lsn;
-use simdb_state::name::ClusterName;
-use simdb_state::object::{State, Term};
+use simdb_state::name::{ClusterName, NodeName};
+use simdb_state::object::{State, Term, Verdict};
 
 use super::{Operation, StepDoc, Summary};
 
@@ -26,6 +26,25 @@ pub struct OutcomeDoc {
     pub cancelled: bool,
     /// What was proven.
     pub proofs: Vec<ProofDoc>,
+    /// Who leads since.
+    pub switches: Vec<SwitchDoc>,
+}
+
+/// A role change, and what became of the writes that were acknowledged before.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SwitchDoc {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// Who leads.
+    pub primary: NodeName,
+    /// The term it was elected for.
+    pub term: Term,
+    /// The timeline it writes.
+    pub timeline: u32,
+    /// Where that begins.
+    pub point: Lsn,
+    /// What became of the writes that were acknowledged before.
+    pub verdict: Verdict,
 }
 
 /// A step, and why it failed if it did.
@@ -66,6 +85,7 @@ impl OutcomeDoc {
             not_attempted: outcome.not_attempted.iter().map(|id| end(id, None)).collect(),
             cancelled: outcome.cancelled,
             proofs: proofs(plan, outcome, recorded),
+            switches: switches(plan, outcome, recorded),
         }
     }
 
@@ -73,6 +93,27 @@ impl OutcomeDoc {
     pub fn is_complete(&self) -> bool {
         self.changes.is_some()
     }
+}
+
+fn switches(plan: &Plan, outcome: &Outcome, recorded: &State) -> Vec<SwitchDoc> {
+    let done = outcome.done.iter().map(|id| &plan.steps[id.index()].action);
+    let promoted = done.filter_map(|action| match action {
+        Action::Promote { server, .. } => Some(&server.node.cluster),
+        _ => None,
+    });
+    let switch = |cluster: &ClusterName| {
+        let election = recorded.elections.get(cluster)?;
+        let switch = election.switch.as_ref()?;
+        Some(SwitchDoc {
+            cluster: cluster.clone(),
+            primary: election.primary.clone(),
+            term: election.term,
+            timeline: switch.timeline,
+            point: switch.point,
+            verdict: switch.verdict,
+        })
+    };
+    promoted.filter_map(switch).collect()
 }
 
 fn proofs(plan: &Plan, outcome: &Outcome, recorded: &State) -> Vec<ProofDoc> {

@@ -3,15 +3,22 @@
 use super::style::{BAD, BOLD, CHANGED, GOOD, PLAIN, paint};
 use super::text::{count, wrap};
 use super::value::inline;
-use crate::views::doc::{Operation, OutcomeDoc, OutputDoc, ProofDoc, StepEnd, Summary};
+use crate::views::doc::{Operation, OutcomeDoc, OutputDoc, ProofDoc, StepEnd, Summary, SwitchDoc};
 
 /// Renders what came of a run, outputs excluded.
 pub fn render(outcome: &OutcomeDoc, width: usize) -> String {
     let mut text = String::from("\n");
+    for switch in &outcome.switches {
+        text.extend(
+            wrap(&switched(switch), width)
+                .iter()
+                .map(|line| paint(BOLD, line) + "\n"),
+        );
+    }
     for proof in &outcome.proofs {
         text.extend(wrap(&proven(proof), width).iter().map(|line| paint(GOOD, line) + "\n"));
     }
-    if !outcome.proofs.is_empty() {
+    if !outcome.proofs.is_empty() || !outcome.switches.is_empty() {
         text.push('\n');
     }
     text += &match outcome.changes {
@@ -19,6 +26,21 @@ pub fn render(outcome: &OutcomeDoc, width: usize) -> String {
         None => incomplete(outcome, width),
     };
     text
+}
+
+/// Says who leads since, and what became of the writes acknowledged before.
+pub fn switched(switch: &SwitchDoc) -> String {
+    let SwitchDoc {
+        cluster,
+        primary,
+        term,
+        timeline,
+        point,
+        verdict,
+    } = switch;
+    format!(
+        "{primary} leads cluster {cluster} since {point} (term {term}, timeline {timeline}). Acknowledged writes: {verdict}."
+    )
 }
 
 /// Says what was proven.

@@ -25,6 +25,7 @@ fn outcome(done: usize, cause: Option<&str>) -> OutcomeDoc {
         cancelled: cause.is_none(),
         not_attempted,
         proofs: Vec::new(),
+        switches: Vec::new(),
     }
 }
 
