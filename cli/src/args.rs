@@ -366,6 +366,10 @@ pub enum ClusterCommand {
     Stop(Power),
     /// Like `status`
     Status(Status),
+    /// Like `switchover`
+    Switchover(Switchover),
+    /// Like `failover`
+    Failover(Failover),
     /// Like `destroy`
     Destroy(Apply),
 }
@@ -375,6 +379,10 @@ pub enum ClusterCommand {
 pub enum ReplicationCommand {
     /// Like `status`
     Status(Status),
+    /// Like `failover`
+    Failover(Failover),
+    /// Like `resync`
+    Resync(Resync),
 }
 
 /// Commands of `state`.

@@ -62,13 +62,16 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Resync(arguments) => apply::resync(&arguments, ui),
         Command::Show(arguments) => show::run(&arguments, ui),
         Command::Output(arguments) => output::run(&arguments, ui),
-        Command::Status(arguments) | Command::Replication(ReplicationCommand::Status(arguments)) => {
-            status::run(&arguments, ui)
-        }
+        Command::Status(arguments) => status::run(&arguments, ui),
         Command::Verify(arguments) => verify::run(&arguments, ui),
         Command::Events(arguments) => events::run(&arguments, ui),
         Command::Env(arguments) => env::run(&arguments, ui),
         Command::Cluster(command) => cluster(command, ui),
+        Command::Replication(command) => match command {
+            ReplicationCommand::Status(arguments) => status::run(&arguments, ui),
+            ReplicationCommand::Failover(arguments) => apply::failover(&arguments, ui),
+            ReplicationCommand::Resync(arguments) => apply::resync(&arguments, ui),
+        },
         Command::State(command) => state::run(&command, ui),
         Command::Logs(arguments) => logs::run(&arguments, ui),
         Command::Psql(arguments) => psql::run(&arguments, ui),
@@ -88,6 +91,8 @@ fn cluster(command: ClusterCommand, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         ClusterCommand::Start(arguments) => dispatch(Command::Start(arguments), ui),
         ClusterCommand::Stop(arguments) => dispatch(Command::Stop(arguments), ui),
         ClusterCommand::Status(arguments) => dispatch(Command::Status(arguments), ui),
+        ClusterCommand::Switchover(arguments) => dispatch(Command::Switchover(arguments), ui),
+        ClusterCommand::Failover(arguments) => dispatch(Command::Failover(arguments), ui),
         ClusterCommand::Destroy(arguments) => dispatch(Command::Destroy(arguments), ui),
     }
 }

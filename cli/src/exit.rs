@@ -16,7 +16,7 @@ pub enum Exit {
     Unformatted = 3,
     /// 4: somebody else holds the lock of the state.
     Locked = 4,
-    /// 5: a cluster is not healthy (`status`).
+    /// 5: a cluster is not healthy (`status`), or something is lost, differs or cannot be compared (`verify`).
     Unhealthy = 5,
 }
 

@@ -15,13 +15,14 @@ use simdb_providers::executor::{Outcome, execute};
 use simdb_providers::observe::observe;
 use simdb_providers::platform::{Directory, Platform};
 use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::happening::Happening;
 use simdb_state::name::{EndpointName, NodeName};
 use simdb_state::object::{Output, State};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use simdb_state::store::{Entry, RunEnd, StoreError, UnfinishedRun, Writer};
 use tokio_util::sync::CancellationToken;
 
-use crate::views::doc::{DiagnosticDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc};
+use crate::views::doc::{DiagnosticDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, StatusDoc};
 
 /// Where things run.
 pub(crate) struct World {
@@ -51,6 +52,8 @@ pub(crate) struct Planned {
     pub(crate) plan: Plan,
     /// What is shown.
     pub(crate) document: PlanDoc,
+    /// What was seen to have happened to clusters by itself.
+    pub(crate) noticed: Vec<Happening>,
 }
 
 impl Planned {
@@ -130,7 +133,21 @@ pub(crate) fn plan(
     }
     document.interrupted = known.unfinished.map(InterruptedDoc::new);
     document.diagnostics = DiagnosticDoc::all(&diagnostics, source);
-    Planned { plan, document }
+    let status = StatusDoc::new(known.recorded.clusters.keys(), known.recorded, observed);
+    let noticed = status.clusters.into_iter().flat_map(|cluster| cluster.noticed);
+    Planned {
+        plan,
+        document,
+        noticed: noticed.collect(),
+    }
+}
+
+/// Keeps what was seen while planning, whatever becomes of the plan.
+pub(crate) async fn record_noticed(planned: &Planned, writer: &mut Writer) -> Result<(), StoreError> {
+    if planned.noticed.is_empty() {
+        return Ok(());
+    }
+    writer.commit(&[Entry::Noticed(planned.noticed.clone())]).await
 }
 
 /// Runs a plan that was approved, journalled from its beginning to its end.

@@ -55,6 +55,7 @@ fn happening(before: &State, edit: &Edit, outputs: &Outputs) -> Option<Happening
                 _ => None,
             }
         }
+        // Told when the lead has passed, not when it is to: an election may come to nothing.
         Edit::Switched(cluster) => {
             let election = before.elections.get(cluster)?;
             of_election(election.reason).map(|kind| Happening {
@@ -89,7 +90,7 @@ fn is_standby(role: &Role) -> bool {
 mod tests {
     use super::*;
     use crate::address::NodeAddress;
-    use crate::object::Node;
+    use crate::object::{Election, Node, Switch, Verdict};
 
     fn node() -> NodeAddress {
         "cluster.orders.node.a".parse().unwrap()
@@ -150,6 +151,43 @@ mod tests {
             after(None, edit, &outputs),
             [("sync_established", Some(Term(1)), Some(Lsn(7)))]
         );
+    }
+
+    #[test]
+    fn a_lead_that_has_passed_is_told_by_why_it_did_and_where() {
+        let outputs = Outputs {
+            switch: Some(Switch {
+                timeline: 2,
+                point: Lsn(9),
+                verdict: Verdict::Unknown { bytes: None },
+            }),
+            ..Outputs::default()
+        };
+        for (reason, expected) in [
+            (ElectionReason::Switchover, Some("switchover")),
+            (ElectionReason::Failover, Some("failover")),
+            (ElectionReason::Birth, None),
+        ] {
+            let election = Election {
+                term: Term(2),
+                primary: "a".parse().unwrap(),
+                pin: None,
+                reason,
+                switch: None,
+            };
+            let mut before = State::default();
+            let cluster: crate::name::ClusterName = "orders".parse().unwrap();
+            let elected = Delta(vec![Edit::Election(cluster.clone(), election.clone())]);
+            assert!(
+                happenings(&before, &elected, &outputs).is_empty(),
+                "it may come to nothing"
+            );
+            before.elections.insert(cluster.clone(), election);
+            let switched = Delta(vec![Edit::Switched(cluster)]);
+            let happened = happenings(&before, &switched, &outputs);
+            let told = happened.first().map(|one| (one.kind.name(), one.term, one.position));
+            assert_eq!(told, expected.map(|kind| (kind, Some(Term(2)), Some(Lsn(9)))));
+        }
     }
 
     #[test]

@@ -74,8 +74,9 @@ pub(crate) enum StepRow {
 pub struct Event {
     /// When, by the wall clock, for people.
     pub at: String,
-    /// In which run.
-    pub run: RunId,
+    /// In which run; absent for what was seen outside of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
     /// What.
     pub kind: EventKind,
     /// The step, where it is about one.

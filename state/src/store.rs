@@ -19,6 +19,7 @@ use crate::backend::{BackendError, Key, Lease};
 use crate::delta::{Delta, Outputs};
 pub use crate::format::FORMAT;
 use crate::format::{FormatError, Head, encode, random_hex};
+use crate::happening::Happening;
 use crate::journal::{EVENTS, Event, JournalError};
 use crate::lock::{self, Owner};
 use crate::object::{Output, State};
@@ -92,6 +93,8 @@ pub enum Entry {
         /// Why, with all causes, for people.
         cause: String,
     },
+    /// Something was seen to have happened by itself; it belongs to no step and needs no run.
+    Noticed(Vec<Happening>),
     /// The values of the `output` blocks; the sensitive ones with their JSON text. They replace all that were recorded;
     /// a sensitive one without text keeps the text it has.
     Outputs(BTreeMap<String, (Output, Option<Sensitive<String>>)>),

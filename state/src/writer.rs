@@ -140,7 +140,7 @@ impl Writer {
         draft.writes.extend(self.close_older_runs(number).await?);
         draft.writes.push(Write::put(run_key(&id), encode(&row)));
         draft.writes.push(Write::put(plan_key(&id), encode(plan)));
-        draft.events.push(event(&id, EventKind::RunBegan, None));
+        draft.events.push(event(Some(&id), EventKind::RunBegan, None));
         self.write(draft, number).await?;
         self.run = Some(Run::new(id.clone(), row));
         self.snapshot.unfinished = None;
@@ -179,7 +179,7 @@ impl Writer {
                     let values = values.iter().map(|(name, (value, _))| (name.clone(), value.clone()));
                     self.snapshot.state.outputs = values.collect();
                 }
-                Entry::Started { .. } | Entry::Failed { .. } => {}
+                Entry::Started { .. } | Entry::Failed { .. } | Entry::Noticed(_) => {}
             }
         }
         Ok(())
@@ -194,7 +194,7 @@ impl Writer {
         row.ended = Some(now());
         let draft = Draft {
             writes: vec![Write::put(run_key(&run.id), encode(&row))],
-            events: vec![event(&run.id, end.into(), None)],
+            events: vec![event(Some(&run.id), end.into(), None)],
             moves: Vec::new(),
         };
         self.write(draft, self.head.runs).await?;
@@ -258,13 +258,15 @@ impl Writer {
                         outputs: outputs.clone(),
                     };
                     self.draft_step(&mut draft, *step, &row, addresses.into_iter().collect())?;
-                    self.draft_happenings(&mut draft, *step, happened)?;
+                    let run = self.run.as_ref().map(|run| &run.id);
+                    draft.events.extend(told(run, Some(*step), &happened));
                     draft.writes.extend(self.drop_secrets(&delta.0).await?);
                 }
                 Entry::Failed { step, cause } => {
                     let row = StepRow::Failed { cause: cause.clone() };
                     self.draft_step(&mut draft, *step, &row, Vec::new())?;
                 }
+                Entry::Noticed(happened) => draft.events.extend(told(None, None, happened)),
                 Entry::Outputs(values) => self.draft_outputs(&mut draft, values).await?,
             }
         }
@@ -289,19 +291,8 @@ impl Writer {
         draft.moves.push((step, progress));
         draft.events.push(Event {
             addresses,
-            ..event(run, kind, Some(step))
+            ..event(Some(run), kind, Some(step))
         });
-        Ok(())
-    }
-
-    fn draft_happenings(&self, draft: &mut Draft, step: u32, happened: Vec<Happening>) -> Result<(), JournalError> {
-        let run = &self.run.as_ref().ok_or(JournalError::NoRun)?.id;
-        draft.events.extend(happened.into_iter().map(|happening| Event {
-            addresses: vec![happening.subject],
-            position: happening.position,
-            term: happening.term,
-            ..event(run, happening.kind, Some(step))
-        }));
         Ok(())
     }
 
@@ -361,14 +352,24 @@ fn touched(entries: &[Entry]) -> BTreeSet<Address> {
     edits.map(Edit::address).collect()
 }
 
-fn event(run: &RunId, kind: EventKind, step: Option<u32>) -> Event {
+fn event(run: Option<&RunId>, kind: EventKind, step: Option<u32>) -> Event {
     Event {
         at: now(),
-        run: run.clone(),
+        run: run.cloned(),
         kind,
         step,
         addresses: Vec::new(),
         position: None,
         term: None,
     }
+}
+
+/// Returns happenings as they are kept.
+fn told(run: Option<&RunId>, step: Option<u32>, happened: &[Happening]) -> impl Iterator<Item = Event> {
+    happened.iter().map(move |happening| Event {
+        addresses: vec![happening.subject.clone()],
+        position: happening.position,
+        term: happening.term,
+        ..event(run, happening.kind, step)
+    })
 }

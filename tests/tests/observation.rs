@@ -113,6 +113,10 @@ fn status_says_how_a_cluster_is_and_exits_with_5_where_it_is_not_healthy() {
     let problem = cluster["problems"][0].as_str().unwrap();
     assert!(problem.starts_with("split brain: a (timeline 1, at "), "{problem}");
 
+    environment.run(&["apply", "-auto-approve"]).expect_code(1);
+    let events = environment.run(&["events", "orders"]).stdout;
+    assert!(events.contains("split_brain"), "{events}");
+
     kill(server(&environment, "a"), Signal::SIGKILL).unwrap();
     wait_until("the primary is seen to be down", || {
         environment.run(&["status"]).stdout.contains("a is down")
@@ -262,6 +266,46 @@ fn verify_compares_every_table_on_every_node_and_accounts_for_every_row_written_
     assert!(paused.stdout.contains("its replay is paused"), "{}", paused.stdout);
     ask(&environment, "orders.r[1]", "SELECT pg_wal_replay_resume()");
     environment.run(&["verify"]).expect_code(0);
+    destroy(&environment);
+}
+
+#[test]
+fn a_switchover_under_load_loses_nothing_and_is_told() {
+    let environment = created();
+    let mut command = environment.command(&["verify", "orders", "-load=1h", "-clients=2", "-json"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let table = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('simdb_ledger') AND relkind = 'r'";
+    wait_until("the table is made", || !ask(&environment, "orders", table).is_empty());
+    let rows = format!(
+        "SELECT count(*) FROM simdb_ledger.{}",
+        ask(&environment, "orders", table)
+    );
+    let grow = || {
+        let before: u64 = ask(&environment, "orders", &rows).parse().unwrap();
+        wait_until("rows are written", || {
+            ask(&environment, "orders", &rows).parse::<u64>().unwrap() > before
+        });
+    };
+    grow();
+    environment
+        .run(&["switchover", "orders", "-auto-approve"])
+        .expect_code(0);
+    grow();
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let found: Value = serde_json::from_str(&text).unwrap();
+    assert!(
+        found["verified"] == true && found["load"]["acknowledged"].as_u64() > Some(0),
+        "{text}"
+    );
+    assert_eq!(found["load"]["nodes"].as_array().unwrap().len(), 3);
+    assert_state(&environment, "synchronized", 0);
+    let events = environment.run(&["events", "orders"]).stdout;
+    for event in ["switchover", "promoted", "rejoined"] {
+        assert!(events.contains(&format!("  {event} ")), "{events}");
+    }
     destroy(&environment);
 }
 

@@ -133,6 +133,10 @@ fn older_spellings_are_aliases() {
         Command::Cluster(ClusterCommand::Stop(_))
     ));
     assert!(matches!(
+        command("simdb cluster failover orders --promote r[0]"),
+        Command::Cluster(ClusterCommand::Failover(Failover { promote: Some(node), .. })) if node == "r[0]"
+    ));
+    assert!(matches!(
         command("simdb cluster destroy"),
         Command::Cluster(ClusterCommand::Destroy(_))
     ));

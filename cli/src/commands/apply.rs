@@ -203,6 +203,9 @@ impl Run<'_> {
             let planned = self
                 .unless_interrupted(self.plan(project, world, &known, proposal.as_ref()))
                 .await?;
+            if !self.only_plan {
+                ops::record_noticed(&planned, writer).await?;
+            }
             self.view.plan(&planned.document);
             self.view.diagnostics(&planned.document.diagnostics);
             if planned.is_broken() {

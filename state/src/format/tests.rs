@@ -236,7 +236,7 @@ fn head_journal_and_events_keep_their_format() {
     check("run/00000001/step/000002", &StepRow::Failed { cause });
     let event = Event {
         at: time(),
-        run,
+        run: Some(run),
         kind: EventKind::StepDone,
         step: Some(0),
         addresses: vec!["cluster.orders.node.a".parse().unwrap()],

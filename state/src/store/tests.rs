@@ -223,7 +223,11 @@ async fn every_event_is_kept_in_order() {
     writer.commit(&[done(0, cluster()), failed]).await.unwrap();
     writer.finish(RunEnd::Failed).await.unwrap();
     let events = store.events().await.unwrap();
-    assert!(events.iter().all(|event| event.run == run && event.at.ends_with('Z')));
+    assert!(
+        events
+            .iter()
+            .all(|event| event.run.as_ref() == Some(&run) && event.at.ends_with('Z'))
+    );
     let told: Vec<_> = events.iter().map(|event| (event.kind, event.step)).collect();
     assert_eq!(
         told,
@@ -237,6 +241,22 @@ async fn every_event_is_kept_in_order() {
         ]
     );
     assert_eq!(events[3].addresses.len(), 4, "the election is the cluster's");
+}
+
+#[tokio::test]
+async fn what_is_noticed_outside_of_a_run_is_kept_and_changes_nothing_else() {
+    let store = Store::in_memory().await.unwrap();
+    let mut writer = lock(&store).await;
+    let before = writer.state().clone();
+    let cluster = crate::address::Address::Cluster("orders".parse().unwrap());
+    let noticed = Happening::new(crate::journal::EventKind::SplitBrain, cluster.clone());
+    writer.commit(&[Entry::Noticed(vec![noticed])]).await.unwrap();
+    assert_eq!(writer.state(), &before);
+    let event = store.events().await.unwrap().remove(0);
+    assert_eq!(
+        (event.kind.name(), event.run, event.addresses),
+        ("split_brain", None, vec![cluster])
+    );
 }
 
 #[tokio::test]

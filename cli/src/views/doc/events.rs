@@ -35,8 +35,8 @@ pub struct EventDoc {
     pub position: Option<Lsn>,
     /// The election that it follows from.
     pub term: Option<Term>,
-    /// The run that did it.
-    pub run: String,
+    /// The run that did it; absent for what was seen to have happened by itself.
+    pub run: Option<String>,
     /// The step of that run.
     pub step: Option<u32>,
 }
@@ -70,7 +70,7 @@ impl EventDoc {
             address: address.clone(),
             position: event.position,
             term: event.term,
-            run: event.run.0.clone(),
+            run: event.run.as_ref().map(|run| run.0.clone()),
             // As plans count them.
             step: event.step.map(|step| step + 1),
         })

@@ -4,6 +4,7 @@ mod judge;
 
 use serde::Serialize;
 use simdb_planner::observed::Observed;
+use simdb_state::happening::Happening;
 use simdb_state::journal::{Event, EventKind};
 use simdb_state::lsn::Lsn;
 use simdb_state::name::ClusterName;
@@ -67,6 +68,9 @@ pub struct ClusterStatus {
     pub endpoints: Vec<EndpointStatus>,
     /// What is wrong with it, each a fragment that starts with its subject.
     pub problems: Vec<String>,
+    /// What has happened to it by itself, and is worth keeping.
+    #[serde(skip)]
+    pub noticed: Vec<Happening>,
 }
 
 /// The health of one node.
@@ -162,6 +166,11 @@ impl ClusterStatus {
             verified_at: None,
             nodes: judgement.nodes,
             endpoints: judgement.endpoints,
+            noticed: judgement
+                .problems
+                .iter()
+                .filter_map(|problem| problem.noticed.clone())
+                .collect(),
             problems: judgement.problems.into_iter().map(|problem| problem.text).collect(),
         })
     }

@@ -65,7 +65,7 @@ mod tests {
     fn event(at: &str, kind: EventKind, address: &str) -> Event {
         Event {
             at: at.to_owned(),
-            run: RunId("00000001".to_owned()),
+            run: Some(RunId("00000001".to_owned())),
             kind,
             step: Some(6),
             addresses: vec![address.parse::<Address>().unwrap()],

@@ -44,8 +44,8 @@ fn render_load(load: &LoadDoc, width: usize) -> String {
         Some(gap) => format!("; the longest time without one was {gap:.3} s"),
         None => String::new(),
     };
-    let mut text = format!(
-        "\n  Load: {} wrote for {:.1} s. {} were tried: {} acknowledged, {} unknown, {} failed{gap}.\n\n",
+    let told = format!(
+        "Load: {} wrote for {:.1} s. {} were tried: {} acknowledged, {} unknown, {} failed{gap}.",
         count(load.clients as usize, "client"),
         load.seconds,
         count(usize::try_from(load.attempts).unwrap_or(usize::MAX), "row"),
@@ -53,6 +53,9 @@ fn render_load(load: &LoadDoc, width: usize) -> String {
         load.unknown,
         load.failed,
     );
+    let lines = wrap(&told, width.saturating_sub(2));
+    let mut text: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+    text = format!("\n{text}\n");
     let rows = load.nodes.iter().map(|node| {
         let lost = node.missing.len();
         [

@@ -1,7 +1,9 @@
 //! What the facts say about a cluster: pure judgement.
 
 use simdb_planner::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts, SlotFacts};
-use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::address::{Address, EndpointAddress, NodeAddress};
+use simdb_state::happening::Happening;
+use simdb_state::journal::EventKind;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Endpoint, Node, OnStandbyLoss, Role, State};
 
@@ -21,6 +23,8 @@ pub(super) struct Problem {
     pub(super) state: ClusterState,
     /// A fragment that starts with its subject.
     pub(super) text: String,
+    /// What has happened, where that is worth keeping.
+    pub(super) noticed: Option<Happening>,
 }
 
 /// Judges a cluster by what is recorded of it and what was seen of it; `max_lag` is how many bytes of log a standby may
@@ -30,8 +34,9 @@ pub(super) struct Problem {
 ///   starting, or only replays); or another node takes writes, alone or as well (split brain); or a node serves another
 ///   cluster's data.
 /// - *degraded*: the primary takes writes, and a standby will not come along by itself: it is down, frozen, absent or
-///   unknown, streams from nobody, is on another timeline, or has no slot or a lost one; or a server was not started by
-///   simdb; or commits wait for more standbys than are there; or an endpoint does not lead where it should.
+///   unknown, streams from nobody, is on another timeline, or has no slot or a lost one; or a node that was fenced has yet
+///   to rejoin; or a server was not started by simdb; or commits wait for more standbys than are there; or an endpoint
+///   does not lead where it should.
 /// - *syncing*: a standby is on its way: it starts, or its upstream sends it what it missed (`startup`, `catchup`,
 ///   `backup`), or it has no role yet because a run was cut off.
 /// - *lagging*: every standby streams, and one has more than `max_lag` to replay, or its replay is paused.
@@ -79,7 +84,19 @@ struct Look<'a> {
 
 impl<'a> Look<'a> {
     fn problem(&mut self, state: ClusterState, text: String) {
-        self.problems.push(Problem { state, text });
+        self.problems.push(Problem {
+            state,
+            text,
+            noticed: None,
+        });
+    }
+
+    fn noticed(&mut self, state: ClusterState, text: String, happening: Happening) {
+        self.problems.push(Problem {
+            state,
+            text,
+            noticed: Some(happening),
+        });
     }
 
     fn server(&self, address: &NodeAddress) -> Option<&'a ServerFacts> {
@@ -110,7 +127,8 @@ impl<'a> Look<'a> {
             each.collect::<Vec<_>>().join(" and "),
             look.collect::<Vec<_>>().join(", "),
         );
-        self.problem(ClusterState::Broken, text);
+        let happening = Happening::new(EventKind::SplitBrain, Address::Cluster(name.clone()));
+        self.noticed(ClusterState::Broken, text, happening);
     }
 
     /// Says that commits wait for more standbys than confirm them.
@@ -235,7 +253,7 @@ impl<'a> Look<'a> {
                 self.problem(ClusterState::Broken, format!("{name} writes, though it is a {role}"));
             }
             Some(role) => self.problem(
-                ClusterState::Syncing,
+                ClusterState::Degraded,
                 format!("{name} is {role}, and has yet to rejoin"),
             ),
             None => self.problem(ClusterState::Syncing, format!("{name} has no role yet")),
@@ -267,7 +285,11 @@ impl<'a> Look<'a> {
         status.lag_bytes = Some(lag);
         if lag > self.max_lag {
             let text = format!("{name} is {} behind, and may be {}", bytes(lag), bytes(self.max_lag));
-            self.problem(ClusterState::Lagging, text);
+            let happening = Happening {
+                position: Some(server.replayed),
+                ..Happening::new(EventKind::LagDetected, address.clone())
+            };
+            self.noticed(ClusterState::Lagging, text, happening);
         }
         if upstream.timeline != server.timeline {
             let (own, other) = (server.timeline, upstream.timeline);

@@ -145,11 +145,9 @@ fn a_cluster_whose_standbys_stream_is_healthy() {
     expect![[r#"
         cluster orders: synchronized (postgresql 15, async, term 1)
 
-          Node  Role     State      TL  LSN        Lag    Sync   Slot
-          a     primary  running    1   0/3000148  -      -      -
-                127.0.0.1:5433
-          r[0]  standby  streaming  1   0/3000060  232 B  async  r_0, keeps 232 B
-                127.0.0.1:5434
+          Node  Role     State      TL  LSN        Lag    Sync   Slot   Address
+          a     primary  running    1   0/3000148  -      -      -      127.0.0.1:5433
+          r[0]  standby  streaming  1   0/3000060  232 B  async  232 B  127.0.0.1:5434
 
           Endpoint  Target   Connection         Leads to
           rw        primary  service=orders-rw  127.0.0.1:5433
@@ -178,7 +176,7 @@ fn every_problem_is_named() {
           Node  Role     State    TL  LSN        Lag             Sync  Slot
           a     primary  running  1   0/3000148  -               -     -
                 127.0.0.1:5433
-          r[0]  standby  running  2   0/1000000  32.0 MB, 12.3s  -     r_0, lost, keeps 232 B
+          r[0]  standby  running  2   0/1000000  32.0 MB, 12.3s  -     lost, 232 B
                 127.0.0.1:5434
 
           Endpoint  Target   Connection         Leads to
@@ -353,7 +351,28 @@ fn two_servers_that_take_writes_are_a_split_brain_with_a_way_out() {
     let mut promoted = server(false, 0x0300_0200);
     promoted.timeline = 2;
     let status = status(&observed(seen(primary()), seen(promoted)));
-    expect![[r#""#]].assert_eq(&strip_str(&render(&status, 80)).to_string());
+    expect![[r#"
+        cluster orders: broken (postgresql 15, async, term 1)
+
+          Node  Role                         State    TL  LSN        Lag  Sync  Slot
+          a     primary                      running  1   0/3000148  -    -     -
+                127.0.0.1:5433
+          r[0]  primary (recorded: standby)  running  2   0/3000200  -    -     -
+                127.0.0.1:5434
+
+          Endpoint  Target   Connection         Leads to
+          rw        primary  service=orders-rw  127.0.0.1:5433
+
+          Problems:
+            - split brain: a (timeline 1, at 0/3000148) and r[0] (timeline 2, at
+              0/3000200) take writes, and none has what the others commit. Let no client
+              write any more. Find out which node has the writes worth keeping (simdb
+              psql orders.a, simdb psql orders.r[0]), stop the servers of the others,
+              and save from them what you need before you move their data directories
+              away: the next apply clones standbys again.
+            - r[0] writes, though it is a standby
+    "#]]
+    .assert_eq(&strip_str(&render(&status, 80)).to_string());
 }
 
 #[test]
@@ -380,7 +399,7 @@ fn a_proof_is_told_with_its_time_as_long_as_it_holds() {
     use simdb_state::journal::{Event, EventKind};
     let proof = |at: &str, cluster: &str| Event {
         at: at.to_owned(),
-        run: simdb_state::store::RunId("00000001".to_owned()),
+        run: None,
         kind: EventKind::SyncEstablished,
         step: None,
         addresses: vec![cluster.parse().unwrap()],
@@ -405,4 +424,24 @@ fn a_proof_is_told_with_its_time_as_long_as_it_holds() {
         marker: Lsn(7),
     });
     assert_eq!(told(&state).as_deref(), Some("2026-01-02T00:00:00Z"));
+}
+
+#[test]
+fn lag_and_split_brain_are_worth_keeping() {
+    let kept = |primary, standby| {
+        let cluster = status(&observed(primary, standby)).clusters.remove(0);
+        let kept = cluster.noticed.iter();
+        kept.map(|happening| format!("{} {}", happening.kind.name(), happening.subject))
+            .collect::<Vec<_>>()
+    };
+    let behind = server(true, 0x0100_0000);
+    assert_eq!(
+        kept(seen(primary()), seen(behind)),
+        ["lag_detected cluster.orders.node.r[0]"]
+    );
+    assert_eq!(
+        kept(seen(primary()), seen(server(false, 1))),
+        ["split_brain cluster.orders"]
+    );
+    assert!(kept(seen(primary()), seen(server(true, 0x0300_0148))).is_empty());
 }
