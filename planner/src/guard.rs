@@ -87,6 +87,7 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
         }
         Action::Network { .. }
         | Action::Cluster { .. }
+        | Action::Degrade { .. }
         | Action::Stop { .. }
         | Action::Endpoint { .. }
         | Action::DropEndpoint { .. } => Ok(()),

@@ -28,6 +28,7 @@
 //! | `cluster` | cluster: what is declared of it, but for its names and its proof | – | none | only the record changes | again |
 //! | `sync-names` | cluster: `synchronous_standby_names` (tightened when the standbys stream, loosened before one leaves) | settings of the primary | none, reload | files are compared before they are written | again, also where the server has the names already |
 //! | `verify-sync` | cluster: verified | – (any change of topology or term, and any start, clears it) | none | it only looks, and writes a marker to the log | again |
+//! | `degrade` | cluster: `synchronous_standby_names`, degraded since | – | none | only the record changes | again: who is lost is looked at anew |
 //! | `elect` | cluster: election (term, primary, pin seen, reason) | – | none | it is compare-and-set: a term is held once | the election is carried through, or back on request |
 //! | `fence` | node: role fenced with its proof, power | home, control data | write-pause, downtime (killed while it serves) | a server that is down stays down, a seal stays a seal | again; one that crashed meanwhile is started, and shut down in order |
 //! | `promote` | cluster: switch point and verdict, `synchronous_standby_names`; node: role, instance, slot | SQL, history file | write-pause, data-loss (nothing shows that nothing is lost) | a server that writes already is not promoted again | again: it finds the promotion done, and records it |

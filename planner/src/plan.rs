@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use simdb_state::address::{Address, EndpointAddress, NodeAddress, UserAddress};
 use simdb_state::delta::Delta;
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, NetworkName};
 use simdb_state::object::{Election, Slot, User, Verdict};
 use simdb_state::sensitive::SecretName;
@@ -187,6 +188,14 @@ pub enum Action {
         cluster: ClusterName,
         /// The election.
         election: Election,
+    },
+    /// Records that commits are no longer to wait for standbys that were lost, before they stop to: a node that lacks what
+    /// comes after this position is never taken for one that has everything.
+    Degrade {
+        /// The cluster.
+        cluster: ClusterName,
+        /// How far the primary had written.
+        since: Lsn,
     },
     /// Makes sure that a node takes no writes any more, and that whoever starts it starts it read-only.
     Fence {
@@ -407,6 +416,7 @@ impl Action {
             Action::Network { .. } => "network",
             Action::Primary { .. } => "primary",
             Action::Elect { .. } => "elect",
+            Action::Degrade { .. } => "degrade",
             Action::Fence { .. } => "fence",
             Action::Promote { .. } => "promote",
             Action::Rewind { .. } => "rewind",

@@ -236,6 +236,7 @@ impl Effects for ProviderEffects {
             Action::DropEndpoint { endpoint: _, name } => self.directory.withdraw(name).await?,
             // These are in the record alone: a login goes with its server, and processes of one machine need no network.
             Action::Elect { .. }
+            | Action::Degrade { .. }
             | Action::Network { .. }
             | Action::Cluster { .. }
             | Action::DropUser { .. }

@@ -46,6 +46,8 @@ pub enum Edit {
         /// The declared parameters.
         parameters: BTreeMap<String, String>,
     },
+    /// Commits wait for fewer standbys than they are to from this position on, or for all again.
+    Degraded(ClusterName, Option<Lsn>),
     /// The node has this role.
     Role(NodeAddress, Role),
     /// The node led, and no longer takes writes; the proof comes from [`Outputs::proof`].
@@ -110,6 +112,7 @@ impl Edit {
             Edit::Network(name, _) => Address::Network(name.clone()),
             Edit::Cluster(name, _)
             | Edit::SynchronousStandbyNames(name, _)
+            | Edit::Degraded(name, _)
             | Edit::Election(name, _)
             | Edit::Switched(name)
             | Edit::Unverified(name) => Address::Cluster(name.clone()),
@@ -173,6 +176,11 @@ impl State {
                 let node = self.node(node);
                 node.listen = Some(*listen);
                 node.parameters.clone_from(parameters);
+            }
+            Edit::Degraded(cluster, since) => {
+                if let Some(cluster) = self.clusters.get_mut(cluster) {
+                    cluster.degraded = *since;
+                }
             }
             Edit::Role(node, role) => self.node(node).role = Some(role.clone()),
             Edit::Slot(node, slot) => {

@@ -64,6 +64,10 @@ fn happening(before: &State, edit: &Edit, outputs: &Outputs) -> Option<Happening
                 ..Happening::new(kind, Address::Cluster(cluster.clone()))
             })
         }
+        Edit::Degraded(cluster, Some(since)) => Some(Happening {
+            position: Some(*since),
+            ..Happening::new(EventKind::Degraded, Address::Cluster(cluster.clone()))
+        }),
         Edit::Verified { cluster, term, .. } => Some(Happening {
             kind: EventKind::SyncEstablished,
             subject: Address::Cluster(cluster.clone()),

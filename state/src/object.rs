@@ -151,6 +151,10 @@ pub struct Cluster {
     /// PostgreSQL's `synchronous_standby_names`, empty where no commit waits.
     #[serde(default)]
     pub synchronous_standby_names: String,
+    /// From which position on commits did not wait for all that they were to, because standbys were lost: who lacks what
+    /// comes after it must not lead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<Lsn>,
     /// The last proof that replication works; cleared by every change of topology or term.
     #[serde(default)]
     pub verified: Option<Verified>,
@@ -172,6 +176,7 @@ impl Cluster {
             on_standby_loss: OnStandbyLoss::default(),
             max_lag: MAX_LAG,
             synchronous_standby_names: String::new(),
+            degraded: None,
             verified: None,
             prevent_destroy: false,
         }

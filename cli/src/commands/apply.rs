@@ -203,7 +203,7 @@ impl Run<'_> {
             let planned = self
                 .unless_interrupted(self.plan(project, world, &known, proposal.as_ref()))
                 .await?;
-            if !self.only_plan {
+            if self.mode != Mode::Show {
                 ops::record_noticed(&planned, writer).await?;
             }
             self.view.plan(&planned.document);

@@ -115,6 +115,7 @@ fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
         max_lag,
         synchronous_standby_names: names,
         verified: _,
+        degraded,
         prevent_destroy,
     } = cluster;
     let mut attributes = vec![
@@ -135,6 +136,7 @@ fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
     if !names.is_empty() {
         attributes.push(value("synchronous_standby_names", names.clone()));
     }
+    attributes.extend(degraded.map(|since| value("degraded_since", since.to_string())));
     if let Some(Election {
         term,
         primary,

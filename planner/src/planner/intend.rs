@@ -18,6 +18,7 @@ use super::drift::{self, Drift};
 use super::ports::Ports;
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::instance::{NodeContext, Upstream};
+pub(super) use replication::Lost;
 use replication::SyncNames;
 
 /// What every object should be.
@@ -186,7 +187,11 @@ fn drifts(inputs: Inputs<'_>, intended: &Intended) -> BTreeMap<NodeAddress, Drif
             continue;
         };
         if matches!(node.data, DataGoal::Keep(_)) {
-            let found = drift::drift(&intended.context(address, node, cluster), facts);
+            let mut context = intended.context(address, node, cluster);
+            if matches!(node.role, Role::Primary { .. }) {
+                context.synchronous_standby_names.clone_from(&cluster.names.present);
+            }
+            let found = drift::drift(&context, facts);
             drifts.extend(found.map(|drift| (address.clone(), drift)));
         }
     }

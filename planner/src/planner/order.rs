@@ -33,6 +33,9 @@ struct Index {
     starts: BTreeMap<NodeAddress, usize>,
     settings: BTreeMap<ClusterName, usize>,
     sync_names: BTreeMap<ClusterName, usize>,
+    degrade: BTreeMap<ClusterName, usize>,
+    /// The step after which commits no longer wait for who was lost.
+    degraded: BTreeMap<ClusterName, usize>,
     drop_slots: BTreeMap<NodeAddress, Vec<usize>>,
     /// The step that starts a server whose role changes next.
     start: BTreeMap<NodeAddress, usize>,
@@ -78,7 +81,12 @@ impl Index {
             }
             Action::Follow { server, .. } => drop(self.serves.insert(server.node.clone(), at)),
             Action::Cluster { cluster } => drop(self.settings.insert(cluster.clone(), at)),
-            Action::SyncNames { cluster, .. } => drop(self.sync_names.insert(cluster.clone(), at)),
+            Action::SyncNames { cluster, .. } => {
+                // Where commits stop waiting for who was lost first, that comes first.
+                let last = self.sync_names.insert(cluster.clone(), at);
+                self.degraded.extend(last.map(|first| (cluster.clone(), first)));
+            }
+            Action::Degrade { cluster, .. } => drop(self.degrade.insert(cluster.clone(), at)),
             Action::DropSlot { node, .. } => self.drop_slots.entry(node.clone()).or_default().push(at),
             Action::Elect { cluster, .. } => drop(self.elect.insert(cluster.clone(), at)),
             Action::Fence { server, .. } => {
@@ -140,9 +148,11 @@ impl Rules<'_> {
         let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
         let index = &self.index;
         match &draft.action {
-            Action::Network { .. } | Action::Cluster { .. } | Action::Elect { .. } | Action::DropEndpoint { .. } => {
-                Vec::new()
-            }
+            Action::Network { .. }
+            | Action::Cluster { .. }
+            | Action::Elect { .. }
+            | Action::Degrade { .. }
+            | Action::DropEndpoint { .. } => Vec::new(),
             Action::Primary { server, .. } => self.network_of(&server.node.cluster).into_iter().collect(),
             Action::Fence { server, .. } => self.before_the_pause(&server.node),
             Action::Promote { server, .. } => [
@@ -166,6 +176,9 @@ impl Rules<'_> {
                 .into_iter()
                 .chain(self.loosened(node))
                 .collect(),
+            Action::SyncNames { cluster, names, .. } if self.loses(cluster, names) => {
+                index.degrade.get(cluster).copied().into_iter().collect()
+            }
             Action::SyncNames { cluster, server, .. } => self.sync_names(cluster, &server.node),
             Action::Follow { server, upstream, .. } => [
                 index.slot.get(&server.node).copied(),
@@ -207,7 +220,12 @@ impl Rules<'_> {
                 .into_iter()
                 .chain(index.slot.get(&server.node).copied())
                 .collect(),
-            Action::Configure { server, .. } => self.rolling.get(&server.node).copied().into_iter().collect(),
+            Action::Configure { server, .. } => {
+                let turn = self.rolling.get(&server.node).copied();
+                turn.into_iter()
+                    .chain(self.without_lost(&server.node.cluster))
+                    .collect()
+            }
             // Clients are to find the new primary as soon as there is one; those that are to replay come back later.
             Action::Endpoint { endpoint, .. } if index.promote.contains_key(&endpoint.cluster) => {
                 vec![index.promote[&endpoint.cluster].1]
@@ -238,6 +256,19 @@ impl Rules<'_> {
         }
     }
 
+    /// The step after which commits no longer wait for who was lost: files written later leave them out, too.
+    fn without_lost(&self, cluster: &ClusterName) -> Option<usize> {
+        self.index.degrade.get(cluster)?;
+        let first = self.index.degraded.get(cluster).or(self.index.sync_names.get(cluster));
+        first.copied()
+    }
+
+    /// Returns whether names are those that commits wait for while others are lost.
+    fn loses(&self, cluster: &ClusterName, names: &str) -> bool {
+        let intended = &self.intended.clusters[cluster].names;
+        intended.lost.is_some() && intended.before == names
+    }
+
     /// Whoever newly counts, or counts among more, streams before commits wait for it. Who was waited for already is not
     /// waited for here: a change that lets commits wait for fewer must not wait for one that is down.
     fn sync_names(&self, cluster: &ClusterName, primary: &NodeAddress) -> Vec<usize> {
@@ -253,6 +284,7 @@ impl Rules<'_> {
             .chain(standbys)
             .filter_map(|node| self.index.serves.get(node).copied())
             .chain(self.index.settings.get(cluster).copied())
+            .chain(self.index.degraded.get(cluster).copied())
             .collect()
     }
 

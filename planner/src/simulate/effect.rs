@@ -30,6 +30,7 @@ impl World {
             Action::Network { .. }
             | Action::Cluster { .. }
             | Action::Elect { .. }
+            | Action::Degrade { .. }
             | Action::DropNetwork { .. }
             | Action::DropUser { .. }
             | Action::DropCluster { .. } => {}

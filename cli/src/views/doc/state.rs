@@ -152,6 +152,7 @@ fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
         on_standby_loss,
         max_lag,
         synchronous_standby_names,
+        degraded,
         verified,
         prevent_destroy,
     } = cluster;
@@ -166,6 +167,7 @@ fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
         "on_standby_loss": waits.then_some(on_standby_loss),
         "max_lag": max_lag,
         "synchronous_standby_names": (!synchronous_standby_names.is_empty()).then_some(synchronous_standby_names),
+        "degraded_since": degraded,
         "prevent_destroy": prevent_destroy.then_some(true),
         "verified": verified.as_ref().map(|verified| json!({ "term": verified.term, "marker": verified.marker })),
         "election": election.map(|Election { term, primary, pin, reason, switch }| json!({

@@ -138,6 +138,7 @@ impl Draft<'_> {
             on_standby_loss,
             max_lag,
             synchronous_standby_names: names.after.clone(),
+            degraded: None,
             verified,
             prevent_destroy: self.spec.prevent_destroy,
         };

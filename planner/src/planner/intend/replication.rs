@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use simdb_state::address::NodeAddress;
+use simdb_state::lsn::Lsn;
 use simdb_state::name::NodeName;
 use simdb_state::object::{CommitLevel, OnStandbyLoss, Power, ReplicationMode, Role};
 
 use super::cluster::Draft;
 use super::{Intended, IntendedNode};
 use crate::desired::ReplicationSpec;
-use crate::engine::postgresql::sync::{awaited, synchronous_standby_names};
+use crate::engine::postgresql::sync::{self, awaited, synchronous_standby_names};
 use crate::planner::before;
 
 /// The setting that a delayed standby has.
@@ -18,7 +19,9 @@ pub(super) const APPLY_DELAY: &str = "recovery_min_apply_delay";
 /// Whom commits wait for now, and whom they are to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::planner) struct SyncNames {
-    /// `synchronous_standby_names` until the plan changes it.
+    /// `synchronous_standby_names` as the primary has it now.
+    pub(in crate::planner) present: String,
+    /// What it is until the plan changes it, those who are lost left out.
     pub(in crate::planner) before: String,
     /// What it is to be.
     pub(in crate::planner) after: String,
@@ -28,6 +31,19 @@ pub(in crate::planner) struct SyncNames {
     pub(in crate::planner) standbys: BTreeSet<String>,
     /// How many of them commits wait for.
     pub(in crate::planner) awaited: u32,
+    /// Whom commits have to stop waiting for first, because they are lost.
+    pub(in crate::planner) lost: Option<Lost>,
+}
+
+/// Standbys that commits wait for and that do not stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::planner) struct Lost {
+    /// Their identifiers.
+    pub(in crate::planner) standbys: BTreeSet<String>,
+    /// How many of the others commits wait for meanwhile.
+    pub(in crate::planner) awaited: u32,
+    /// How far the primary had written when that was seen.
+    pub(in crate::planner) since: Lsn,
 }
 
 impl Draft<'_> {
@@ -67,7 +83,15 @@ impl Draft<'_> {
         } else {
             before
         };
+        let present = before.clone();
+        let lost = self.lost(primary, &before).filter(|_| runs && !moves);
+        let before = match &lost {
+            Some((_, names)) => names.clone(),
+            None => before,
+        };
         SyncNames {
+            present,
+            lost: lost.map(|(lost, _)| lost),
             due: runs && (before != after || (recorded != after && !moves)),
             awaited: awaited(number, &standbys),
             before,
@@ -78,6 +102,32 @@ impl Draft<'_> {
 }
 
 impl Draft<'_> {
+    /// Returns the standbys that commits are not to wait for any longer, and whom they wait for meanwhile.
+    fn lost(&self, primary: &NodeName, names: &str) -> Option<(Lost, String)> {
+        let replication = &self.spec.replication;
+        if replication.on_standby_loss == OnStandbyLoss::Block {
+            return None;
+        }
+        let server =
+            before::server(self.inputs.observed, &self.address(primary)).filter(|server| !server.in_recovery)?;
+        let streams = |name: &String| {
+            server
+                .senders
+                .get(name)
+                .is_some_and(|sender| sender.state == "streaming")
+        };
+        let (_, listed) = sync::read(names);
+        let (there, lost): (BTreeSet<String>, BTreeSet<String>) = listed.into_iter().partition(streams);
+        let number = replication.synchronous_standbys;
+        let meanwhile = synchronous_standby_names(replication.mode, number, &there);
+        let lost = Lost {
+            standbys: lost,
+            awaited: awaited(number, &there),
+            since: server.position,
+        };
+        (!lost.standbys.is_empty()).then_some((lost, meanwhile))
+    }
+
     /// Returns whom commits wait for from the first one that a new primary takes. Where they are to wait rather than be
     /// unprotected that is everybody who is meant to replay from it, also those who have yet to come back.
     fn names_at_promotion(&self, after: &str, standbys: &BTreeSet<String>) -> String {

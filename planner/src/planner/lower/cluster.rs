@@ -20,6 +20,7 @@ impl Lowering<'_> {
         // Whom commits wait for is the difference of another step.
         let declared = Cluster {
             synchronous_standby_names: recorded.synchronous_standby_names.clone(),
+            degraded: recorded.degraded.filter(|_| new.names.due || new.names.lost.is_some()),
             ..new.cluster.clone()
         };
         if *recorded == declared {

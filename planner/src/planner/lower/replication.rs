@@ -8,12 +8,15 @@ use simdb_state::object::{Node, Role, Slot};
 use super::{Draft, Lowering, node, server};
 use crate::engine::postgresql::instance::{self, NodeContext};
 use crate::plan::{Action, Impact};
-use crate::planner::intend::{IntendedCluster, IntendedNode};
+use crate::planner::intend::{IntendedCluster, IntendedNode, Lost};
 
 impl Lowering<'_> {
     /// Lets commits wait for other standbys. One step is enough: what is newly listed streams by then, and what is no
     /// longer listed goes, stops or moves only afterwards.
     pub(super) fn sync_names(&mut self, name: &ClusterName, new: &IntendedCluster) {
+        if let Some(lost) = &new.names.lost {
+            self.degrade(name, new, lost);
+        }
         let Some((primary, node)) = self.intended.running_primary(name).filter(|_| new.names.due) else {
             return;
         };
@@ -35,13 +38,59 @@ impl Lowering<'_> {
             let listed: Vec<&str> = new.names.standbys.iter().map(String::as_str).collect();
             format!("commits are to wait for {} of {}", new.names.awaited, listed.join(", "))
         };
-        let delta = vec![
+        let mut delta = vec![
             Edit::SynchronousStandbyNames(name.clone(), new.names.after.clone()),
             Edit::Unverified(name.clone()),
         ];
+        let degraded = self
+            .before
+            .clusters
+            .get(name)
+            .is_some_and(|cluster| cluster.degraded.is_some());
+        if degraded || new.names.lost.is_some() {
+            delta.push(Edit::Degraded(name.clone(), None));
+        }
         let born = !self.before.clusters.contains_key(name);
         let impact = if born { Impact::None } else { Impact::Reload };
         self.push(Draft::new(Address::Cluster(name.clone()), action, reason, delta).costing(impact));
+    }
+
+    /// Lets commits no longer wait for standbys that were lost. That is recorded first: a node that lacks what is
+    /// acknowledged from now on must never be taken for one that has everything.
+    fn degrade(&mut self, name: &ClusterName, new: &IntendedCluster, lost: &Lost) {
+        let Some((primary, node)) = self.intended.running_primary(name) else {
+            return;
+        };
+        let address = Address::Cluster(name.clone());
+        let standbys: Vec<&str> = lost.standbys.iter().map(String::as_str).collect();
+        let standbys = standbys.join(", ");
+        let names = &new.names.before;
+        let action = Action::Degrade {
+            cluster: name.clone(),
+            since: lost.since,
+        };
+        let delta = vec![
+            Edit::SynchronousStandbyNames(name.clone(), names.clone()),
+            Edit::Degraded(name.clone(), Some(lost.since)),
+            Edit::Unverified(name.clone()),
+        ];
+        let reason = format!("whoever lacks what is written after {} must not lead", lost.since);
+        self.push(Draft::new(address.clone(), action, reason, delta));
+        let context = NodeContext {
+            synchronous_standby_names: names.clone(),
+            ..self.intended.context(&primary, node, new)
+        };
+        let action = Action::SyncNames {
+            cluster: name.clone(),
+            names: names.clone(),
+            instance: instance::server(&context),
+            server: server(&primary, node),
+            in_recovery: false,
+            awaited: lost.awaited,
+        };
+        let delta = vec![Edit::SynchronousStandbyNames(name.clone(), names.clone())];
+        let reason = format!("commits wait for {standbys}, and nothing streams there");
+        self.push(Draft::new(address, action, reason, delta).costing(Impact::Reload));
     }
 
     /// Returns why a standby that is there is to follow: its upstream is another one, or listens elsewhere.

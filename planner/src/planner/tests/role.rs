@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect;
-use simdb_state::object::{FenceProof, Role, Verdict};
+use simdb_state::object::{FenceProof, OnStandbyLoss, Role, Verdict};
 
 use super::*;
 use crate::planner::{ElectionKind, ElectionRequest, Proposal};
@@ -364,5 +364,77 @@ fn a_node_with_writes_of_its_own_is_brought_in_line_on_request_alone() {
         2 standby cluster.orders.node.r[0] after [1] none
         3 verify-sync cluster.orders after [2] none
     "#]],
+    );
+}
+
+#[test]
+fn commits_stop_waiting_for_a_lost_standby_and_wait_again_once_it_is_back() {
+    let mut desired = quorum(&["a", "r[0]"]);
+    cluster(&mut desired).replication.on_standby_loss = OnStandbyLoss::Degrade;
+    let mut world = applied(&desired);
+    world.kill(&address("cluster.orders.node.r[0]"));
+    degrade(&mut world, &desired);
+    let recorded = &world.state.clusters.values().next().unwrap();
+    assert_eq!(recorded.synchronous_standby_names, "");
+    assert!(recorded.degraded.is_some());
+    world.kill(&address("cluster.orders.node.a"));
+    check_degraded(&mut world, &desired);
+}
+
+/// Runs a plan until commits wait for nobody who was lost any more.
+fn degrade(world: &mut World, desired: &Desired) {
+    let plan = plan_for(world, desired).plan;
+    let loosened = plan
+        .steps
+        .iter()
+        .position(|step| step.action.name() == "sync-names")
+        .unwrap();
+    world.run(&plan, Cut::Before(loosened + 1)).unwrap();
+}
+
+fn check_degraded(world: &mut World, desired: &Desired) {
+    world.run(&plan_for(world, desired).plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(world, desired);
+    let recorded = &world.state.clusters.values().next().unwrap();
+    assert_eq!(
+        (recorded.synchronous_standby_names.as_str(), recorded.degraded),
+        ("ANY 1 (r_0)", None)
+    );
+}
+
+#[test]
+fn a_standby_that_was_lost_must_not_lead() {
+    let mut desired = quorum(&["a", "r[0]"]);
+    cluster(&mut desired).replication.on_standby_loss = OnStandbyLoss::Degrade;
+    let mut world = applied(&desired);
+    world.kill(&address("cluster.orders.node.r[0]"));
+    degrade(&mut world, &desired);
+    world.kill(&address("cluster.orders.node.a"));
+    refuses_proposal(
+        &world,
+        &desired,
+        &election(ElectionKind::Failover, None),
+        &expect![[r#"
+            Failover is refused: Promoting orders.r[0] may lose writes: commits do not wait for standbys, and an unknown number of acknowledged writes is at stake. Bring the primary back with `simdb apply`; or, to promote it all the same, add -allow=data-loss.
+        "#]],
+    );
+}
+
+#[test]
+fn a_lost_standby_is_left_out_before_it_is_started_and_listed_after_it_streams() {
+    let mut desired = quorum(&["a", "r[0]", "r[1]"]);
+    cluster(&mut desired).replication.on_standby_loss = OnStandbyLoss::Degrade;
+    let mut world = applied(&desired);
+    world.kill(&address("cluster.orders.node.r[0]"));
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+            0 start cluster.orders.node.r[0] after [] none
+            1 degrade cluster.orders after [] none
+            2 sync-names cluster.orders after [1] reload
+            3 sync-names cluster.orders after [0 2] reload
+            4 verify-sync cluster.orders after [3] none
+        "#]],
     );
 }

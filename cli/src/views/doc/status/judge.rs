@@ -136,6 +136,10 @@ impl<'a> Look<'a> {
         let Some(cluster) = self.state.clusters.get(name) else {
             return;
         };
+        if let Some(since) = cluster.degraded {
+            let text = format!("commits wait for fewer standbys than they are to since {since}");
+            self.problem(ClusterState::Degraded, text);
+        }
         let needed = match cluster.on_standby_loss {
             OnStandbyLoss::Block => cluster.synchronous_standbys.max(1) as usize,
             OnStandbyLoss::Degrade => 1,
