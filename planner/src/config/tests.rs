@@ -16,6 +16,7 @@ mod syntax;
 
 use expect_test::Expect;
 use simdb_state::object::State;
+use simdb_state::sensitive::Secrets;
 
 use super::*;
 
@@ -144,7 +145,7 @@ fn evaluated(expression: &str) -> Result<String, String> {
     let Some(config) = config else {
         return Err(render(&source, &diagnostics));
     };
-    let (values, _) = config.outputs(&State::default());
+    let (values, _) = config.outputs(&State::default(), &Secrets::new());
     Ok(values["it"]
         .value
         .as_ref()

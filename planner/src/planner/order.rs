@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
-use simdb_state::address::NodeAddress;
+use simdb_state::address::{DatabaseAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::delta::Edit;
 use simdb_state::name::{ClusterName, NetworkName};
 use simdb_state::object::State;
 
 use super::intend::Intended;
 use super::lower::Draft;
+use crate::desired::access::{database_address, user_address};
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::{settings, sync};
 use crate::plan::{Action, Step, StepId};
@@ -22,6 +23,8 @@ use crate::plan::{Action, Step, StepId};
 #[derive(Default)]
 struct Index {
     network: BTreeMap<NetworkName, usize>,
+    /// The step that lets a node that is down serve.
+    up: BTreeMap<NodeAddress, usize>,
     /// The step after which a node serves with the data, role and parameters it should have.
     serves: BTreeMap<NodeAddress, usize>,
     slot: BTreeMap<NodeAddress, usize>,
@@ -39,7 +42,15 @@ struct Index {
     elect: BTreeMap<ClusterName, usize>,
     fence: BTreeMap<ClusterName, usize>,
     promote: BTreeMap<ClusterName, (NodeAddress, usize)>,
-    user: BTreeMap<ClusterName, usize>,
+    /// The step that makes or changes the login that standbys stream with.
+    replication_user: BTreeMap<ClusterName, usize>,
+    /// The same step where it gives that login another password, and so writes files of all nodes.
+    rotation: BTreeMap<ClusterName, usize>,
+    user: BTreeMap<UserAddress, usize>,
+    database: BTreeMap<DatabaseAddress, usize>,
+    /// The seeds of a database in the order in which they run.
+    seeds: BTreeMap<DatabaseAddress, Vec<(SeedAddress, usize)>>,
+    drop_databases: BTreeMap<ClusterName, Vec<usize>>,
     /// Everything in a cluster that makes or changes something.
     builds: BTreeMap<ClusterName, Vec<usize>>,
     drop_endpoints: BTreeMap<ClusterName, Vec<usize>>,
@@ -60,6 +71,9 @@ impl Index {
 
     fn add(&mut self, at: usize, draft: &Draft) {
         let cluster = draft.address.cluster();
+        if let Action::Primary { server, .. } | Action::Start { server, .. } = &draft.action {
+            self.up.entry(server.node.clone()).or_insert(at);
+        }
         match &draft.action {
             Action::Network { network } => drop(self.network.insert(network.clone(), at)),
             Action::Primary { server, .. } | Action::Configure { server, .. } => {
@@ -87,6 +101,7 @@ impl Index {
             }
             Action::Promote { server, .. } => {
                 self.serves.insert(server.node.clone(), at);
+                self.up.insert(server.node.clone(), at);
                 let cluster = server.node.cluster.clone();
                 self.promote.insert(cluster, (server.node.clone(), at));
             }
@@ -97,7 +112,22 @@ impl Index {
             Action::Basebackup { node, .. } | Action::Rewind { node, .. } => {
                 self.data.insert(node.clone(), at);
             }
-            Action::ReplicationUser { user, .. } => drop(self.user.insert(user.cluster.clone(), at)),
+            Action::ReplicationUser { user, streams, .. } => {
+                self.replication_user.insert(user.cluster.clone(), at);
+                if !streams.is_empty() {
+                    self.rotation.insert(user.cluster.clone(), at);
+                }
+            }
+            Action::User { user, .. } => drop(self.user.insert(user.clone(), at)),
+            Action::Database { database, .. } => drop(self.database.insert(database.clone(), at)),
+            Action::Seed { seed, database, .. } => {
+                let database = database_address(&seed.cluster, database);
+                self.seeds.entry(database).or_default().push((seed.clone(), at));
+            }
+            Action::DropDatabase { database, .. } => {
+                let drops = self.drop_databases.entry(database.cluster.clone());
+                drops.or_default().push(at);
+            }
             Action::DropNode { node } => drop(self.drop_node.insert(node.clone(), at)),
             Action::Stop { node } => drop(self.stop.insert(node.clone(), at)),
             Action::DropCluster { .. } => self.drop_clusters.push(at),
@@ -110,6 +140,7 @@ impl Index {
             Action::VerifySync { .. }
             | Action::Endpoint { .. }
             | Action::DropUser { .. }
+            | Action::DropSeed { .. }
             | Action::DropNetwork { .. } => {}
         }
         let Some(cluster) = cluster else { return };
@@ -156,9 +187,9 @@ impl Rules<'_> {
             .collect(),
             // A slot can be made before its server writes, and then nobody waits for it while nobody writes.
             Action::Slot { server, .. } if self.is_promoted(&server.node) => self.elected(&server.node),
-            Action::ReplicationUser { server, .. } | Action::Slot { server, .. } => {
-                serves(&server.node).into_iter().collect()
-            }
+            Action::Slot { server, .. } => serves(&server.node).into_iter().collect(),
+            Action::ReplicationUser { server, .. } => index.up.get(&server.node).copied().into_iter().collect(),
+            Action::User { .. } | Action::Database { .. } | Action::Seed { .. } => self.access(&draft.action),
             // Standbys of a cluster that stops receive the primary's last words before they stop too.
             Action::Stop { node } => self
                 .upstream(node)
@@ -166,10 +197,14 @@ impl Rules<'_> {
                 .into_iter()
                 .chain(self.loosened(node))
                 .collect(),
-            Action::SyncNames { cluster, server, .. } => self.sync_names(cluster, &server.node),
+            Action::SyncNames { cluster, server, .. } => {
+                let mut waits = self.sync_names(cluster, &server.node);
+                waits.extend(index.rotation.get(cluster));
+                waits
+            }
             Action::Follow { server, upstream, .. } => [
                 index.slot.get(&server.node).copied(),
-                index.user.get(&server.node.cluster).copied(),
+                index.replication_user.get(&server.node.cluster).copied(),
                 index.starts.get(&server.node).copied(),
                 self.loosened(&server.node),
                 serves(&upstream.node),
@@ -180,7 +215,7 @@ impl Rules<'_> {
             Action::Basebackup { node, .. } | Action::Rewind { node, .. } => [
                 index.stop.get(node).copied(),
                 index.slot.get(node).copied(),
-                index.user.get(&node.cluster).copied(),
+                index.replication_user.get(&node.cluster).copied(),
                 self.upstream(node).and_then(|upstream| serves(&upstream)),
             ]
             .into_iter()
@@ -189,7 +224,7 @@ impl Rules<'_> {
             Action::Standby { server, upstream, .. } => [
                 index.data.get(&server.node).copied(),
                 index.slot.get(&server.node).copied(),
-                index.user.get(&server.node.cluster).copied(),
+                index.replication_user.get(&server.node.cluster).copied(),
                 serves(&upstream.node),
             ]
             .into_iter()
@@ -206,8 +241,15 @@ impl Rules<'_> {
                 .and_then(|upstream| serves(&upstream))
                 .into_iter()
                 .chain(index.slot.get(&server.node).copied())
+                .chain(self.password_of(&server.node))
                 .collect(),
-            Action::Configure { server, .. } => self.rolling.get(&server.node).copied().into_iter().collect(),
+            Action::Configure { server, .. } => [
+                self.rolling.get(&server.node).copied(),
+                index.rotation.get(&server.node.cluster).copied(),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             // Clients are to find the new primary as soon as there is one; those that are to replay come back later.
             Action::Endpoint { endpoint, .. } if index.promote.contains_key(&endpoint.cluster) => {
                 vec![index.promote[&endpoint.cluster].1]
@@ -232,7 +274,17 @@ impl Rules<'_> {
                 .into_iter()
                 .chain(serves(&server.node))
                 .collect(),
-            Action::DropUser { user } => self.node_drops(&user.cluster).collect(),
+            Action::DropUser { user, server: None } => self.node_drops(&user.cluster).collect(),
+            Action::DropDatabase { database, server: None } => self.node_drops(&database.cluster).collect(),
+            Action::DropUser { user, server: Some(_) } => {
+                let databases = index.drop_databases.get(&user.cluster).cloned().unwrap_or_default();
+                self.built(&user.cluster).into_iter().chain(databases).collect()
+            }
+            Action::DropDatabase {
+                database,
+                server: Some(_),
+            } => self.built(&database.cluster),
+            Action::DropSeed { .. } => Vec::new(),
             Action::DropCluster { cluster } => index.drops.get(cluster).cloned().unwrap_or_default(),
             Action::DropNetwork { .. } => index.drop_clusters.clone(),
         }
@@ -318,6 +370,67 @@ impl Rules<'_> {
             .map(|(_, at)| *at)
     }
 
+    /// Returns what makes sure that everything is built: the proof of it where there is one.
+    fn built(&self, cluster: &ClusterName) -> Vec<usize> {
+        match self.verify.get(cluster) {
+            Some(verify) => vec![*verify],
+            None => self.index.builds.get(cluster).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// A standby that starts is to find the password it streams with.
+    fn password_of(&self, node: &NodeAddress) -> Option<usize> {
+        self.upstream(node)?;
+        self.index.rotation.get(&node.cluster).copied()
+    }
+
+    /// Roles come before those who are members of them and before what they own, and a database before what runs in it.
+    fn access(&self, action: &Action) -> Vec<usize> {
+        let index = &self.index;
+        let user = |cluster: &ClusterName, name: &str| {
+            let address = user_address(cluster, &name.parse().ok()?);
+            index.user.get(&address).copied()
+        };
+        let (server, more): (_, Vec<usize>) = match action {
+            Action::User {
+                user: address,
+                attributes,
+                server,
+                ..
+            } => {
+                let roles = attributes.member_of.iter();
+                (server, roles.filter_map(|role| user(&address.cluster, role)).collect())
+            }
+            Action::Database {
+                database,
+                attributes,
+                server,
+            } => (server, user(&database.cluster, &attributes.owner).into_iter().collect()),
+            Action::Seed {
+                seed,
+                database,
+                owner,
+                server,
+                ..
+            } => {
+                let database = database_address(&seed.cluster, database);
+                let earlier = index.seeds.get(&database).into_iter().flatten();
+                let earlier = earlier.take_while(|(other, _)| other != seed).map(|(_, at)| *at);
+                let made = index.database.get(&database).copied();
+                let owner = user(&seed.cluster, owner);
+                (server, earlier.last().into_iter().chain(made).chain(owner).collect())
+            }
+            _ => return Vec::new(),
+        };
+        index
+            .serves
+            .get(&server.node)
+            .copied()
+            .into_iter()
+            .chain(more)
+            .collect()
+    }
+
     /// A node goes after everything that is built, after the proof that the rest does without it, after the endpoints
     /// that led to it, and after the nodes that stream from it.
     fn drop_node(&self, node: &NodeAddress) -> Vec<usize> {
@@ -333,12 +446,8 @@ impl Rules<'_> {
             .iter()
             .filter(|(other, _)| leads && other.cluster == *cluster && *other != node);
         let followers = others.map(|(_, at)| *at);
-        let builds = match self.verify.get(cluster) {
-            Some(verify) => vec![*verify],
-            None => index.builds.get(cluster).cloned().unwrap_or_default(),
-        };
         let endpoints = index.drop_endpoints.get(cluster).cloned().unwrap_or_default();
-        followers.chain(builds).chain(endpoints).collect()
+        followers.chain(self.built(cluster)).chain(endpoints).collect()
     }
 }
 

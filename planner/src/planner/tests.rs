@@ -7,6 +7,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, ReplicationMode};
 
 use super::*;
+use crate::desired::access::AccessSpec;
 use crate::desired::{ClusterSpans, ClusterSpec, EndpointSpec, LocalSettings, NetworkSpec, NodeSpec, ReplicationSpec};
 use crate::diagnostic::Span;
 use crate::plan::StepId;
@@ -46,6 +47,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
         first: nodes[0].parse().unwrap(),
         primary: None,
         prevent_destroy: false,
+        access: AccessSpec::default(),
         endpoints: BTreeMap::from([
             ("ro".parse().unwrap(), endpoint(EndpointTarget::Standby)),
             ("rw".parse().unwrap(), endpoint(EndpointTarget::Primary)),

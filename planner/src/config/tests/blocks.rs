@@ -244,7 +244,7 @@ fn outputs_are_checked_before_there_is_a_record() {
 const OUTPUTS: &str = "network \"lan\" {}\ncluster \"c\" {\n  engine \"postgresql\" { version = 15 }\n  node \"a\" {}\n  node \"r\" { count = 1 }\n  endpoint \"rw\" { target = \"primary\" }\n  endpoint \"ro\" { target = \"standby\" }\n}\noutput \"url\" {\n  value       = cluster.c.endpoint.rw.url\n  description = \"where to write\"\n}\noutput \"all\" { value = cluster.c }\noutput \"port\" { value = cluster.c.node.r[0].port + 1 }\noutput \"roles\" { value = [for n in cluster.c.node.r : n.role] }\noutput \"fixed\" { value = cluster.c.endpoint.rw.service }\noutput \"text\" { value = \"at ${cluster.c.primary}\" }\n";
 
 fn shown(config: &Config, state: &State) -> String {
-    let (values, diagnostics) = config.outputs(state);
+    let (values, diagnostics) = config.outputs(state, &Secrets::new());
     assert_eq!(diagnostics, []);
     let mut out = String::new();
     for (name, output) in values {
