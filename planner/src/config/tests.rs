@@ -7,6 +7,7 @@
     reason = "tests are tables; what is expected is written by expect-test, and passed as it is written"
 )]
 
+mod access;
 mod blocks;
 mod conformance;
 mod evaluation;

@@ -171,9 +171,11 @@ impl Rules<'_> {
         let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
         let index = &self.index;
         match &draft.action {
-            Action::Network { .. } | Action::Cluster { .. } | Action::Elect { .. } | Action::DropEndpoint { .. } => {
-                Vec::new()
-            }
+            Action::Network { .. }
+            | Action::Cluster { .. }
+            | Action::Elect { .. }
+            | Action::DropEndpoint { .. }
+            | Action::DropSeed { .. } => Vec::new(),
             Action::Primary { server, .. } => self.network_of(&server.node.cluster).into_iter().collect(),
             Action::Fence { server, .. } => self.before_the_pause(&server.node),
             Action::Promote { server, .. } => [
@@ -284,7 +286,6 @@ impl Rules<'_> {
                 database,
                 server: Some(_),
             } => self.built(&database.cluster),
-            Action::DropSeed { .. } => Vec::new(),
             Action::DropCluster { cluster } => index.drops.get(cluster).cloned().unwrap_or_default(),
             Action::DropNetwork { .. } => index.drop_clusters.clone(),
         }

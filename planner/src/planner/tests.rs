@@ -1,3 +1,4 @@
+mod access;
 mod role;
 
 use std::collections::BTreeMap;

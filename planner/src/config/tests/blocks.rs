@@ -306,7 +306,7 @@ fn outputs_are_unknown_until_they_are_recorded() {
     };
     state.elections.insert("c".parse().unwrap(), election);
     expect![[r#"
-        all = {"endpoint":{"ro":{"host":"127.0.0.1","port":15432,"service":"c-ro","target":"standby","url":"postgresql://127.0.0.1:15432,127.0.0.1:15433/postgres?target_session_attrs=prefer-standby"},"rw":{"host":"127.0.0.1","port":15432,"service":"c-rw","target":"primary","url":"postgresql://127.0.0.1:15432,127.0.0.1:15433/postgres?target_session_attrs=read-write"}},"name":"c","network":"lan","node":{"a":{"host":"127.0.0.1","name":"a","port":15432,"role":"primary"},"r":[{"host":"127.0.0.1","name":"r[0]","port":15433,"role":"standby"}]},"primary":"a","version":15}
+        all = {"database":{},"endpoint":{"ro":{"host":"127.0.0.1","port":15432,"service":"c-ro","target":"standby","url":"postgresql://127.0.0.1:15432,127.0.0.1:15433/postgres?target_session_attrs=prefer-standby"},"rw":{"host":"127.0.0.1","port":15432,"service":"c-rw","target":"primary","url":"postgresql://127.0.0.1:15432,127.0.0.1:15433/postgres?target_session_attrs=read-write"}},"name":"c","network":"lan","node":{"a":{"host":"127.0.0.1","name":"a","port":15432,"role":"primary"},"r":[{"host":"127.0.0.1","name":"r[0]","port":15433,"role":"standby"}]},"primary":"a","user":{},"version":15}
         fixed = "c-rw"
         port = 15434
         roles = ["standby"]

@@ -1,5 +1,7 @@
 //! What becomes of a login: it is made or changed, given another password, or dropped.
 
+use std::collections::BTreeSet;
+
 use simdb_state::address::{NodeAddress, UserAddress};
 use simdb_state::delta::Edit;
 use simdb_state::name::ClusterName;
@@ -7,6 +9,7 @@ use simdb_state::object::{Power, Role, User};
 
 use super::{Draft, Lowering, server};
 use crate::engine::postgresql::instance::{self, REPLICATION_USER};
+use crate::observed::UserFacts;
 use crate::plan::{Action, Impact, Stream};
 use crate::planner::before;
 use crate::planner::intend::IntendedNode;
@@ -36,22 +39,7 @@ impl Lowering<'_> {
             None if role.is_some() => "a role of that name is there already, and is adopted",
             None => "the configuration declares it",
         };
-        let is_declared = |role: &str| {
-            let users = self.intended.users.keys();
-            users
-                .clone()
-                .any(|user| user.cluster == address.cluster && user.user.as_str() == role)
-        };
-        let has = match old {
-            Some(old) => old.member_of.clone(),
-            // Memberships in roles that nobody declared are left alone.
-            None => {
-                let has = role.into_iter().flat_map(|role| &role.member_of);
-                has.filter(|role| role.starts_with("pg_") || is_declared(role))
-                    .cloned()
-                    .collect()
-            }
-        };
+        let has = old.map_or_else(|| self.memberships(address, role), |old| old.member_of.clone());
         let action = Action::User {
             user: address.clone(),
             attributes: new.clone(),
@@ -63,6 +51,18 @@ impl Lowering<'_> {
         let mut draft = Draft::new(address.clone(), action, reason, delta);
         draft.generates.extend(password);
         self.push(draft);
+    }
+
+    /// Returns the memberships of a role that is adopted. Those in roles that nobody declared are left alone.
+    fn memberships(&self, address: &UserAddress, role: Option<&UserFacts>) -> BTreeSet<String> {
+        let is_declared = |role: &str| {
+            let mut users = self.intended.users.keys();
+            users.any(|user| user.cluster == address.cluster && user.user.as_str() == role)
+        };
+        let has = role.into_iter().flat_map(|role| &role.member_of);
+        has.filter(|role| role.starts_with("pg_") || is_declared(role))
+            .cloned()
+            .collect()
     }
 
     /// A role has one password, so the one that standbys stream with is changed in one step: on the primary, in the files
