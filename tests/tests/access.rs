@@ -416,7 +416,9 @@ fn a_seed_that_fails_leaves_nothing_and_names_the_line() {
 #[test]
 fn no_password_of_a_user_is_seen_anywhere() {
     let engine = "    parameters = { log_statement = \"all\", log_min_messages = \"debug1\" }\n";
-    let environment = environment(&(shop(engine, ACCESS) + OUTPUTS));
+    // No other test's, whose commands may be seen meanwhile.
+    let configuration = (shop(engine, ACCESS) + OUTPUTS).replace("hush-4711/x", "still-1147/y");
+    let environment = environment(&configuration);
     let mut seen = Vec::new();
     let mut secrets = BTreeSet::new();
     for (from, to) in [
@@ -428,7 +430,7 @@ fn no_password_of_a_user_is_seen_anywhere() {
     ] {
         edit(&environment, from, to);
         if !from.is_empty() {
-            edit(&environment, "hush-4711/x", "hush-4712/x");
+            edit(&environment, "still-1147/y", "still-1148/y");
         }
         let mut command = environment.command(&["apply", "-auto-approve", "-json"]);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
