@@ -119,13 +119,8 @@ fn whatever_is_altered_by_hand_is_put_back() {
         ),
         (
             &|home| {
-                drop(
-                    home.users
-                        .get_mut("app")
-                        .unwrap()
-                        .member_of
-                        .insert("readers_of_others".to_owned()),
-                )
+                let app = home.users.get_mut("app").unwrap();
+                app.member_of.insert("readers_of_others".to_owned());
             },
             "",
         ),
