@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
-use simdb_state::address::{DatabaseAddress, NodeAddress, SeedAddress, UserAddress};
+use simdb_state::address::{DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::delta::Edit;
-use simdb_state::name::{ClusterName, NetworkName};
+use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::State;
 
 use super::intend::Intended;
@@ -17,7 +17,7 @@ use super::lower::Draft;
 use crate::desired::access::{database_address, user_address};
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::{settings, sync};
-use crate::plan::{Action, Step, StepId};
+use crate::plan::{Action, Server, Step, StepId};
 
 /// Where the steps are that others wait for.
 #[derive(Default)]
@@ -252,23 +252,7 @@ impl Rules<'_> {
             .into_iter()
             .flatten()
             .collect(),
-            // Clients are to find the new primary as soon as there is one; those that are to replay come back later.
-            Action::Endpoint { endpoint, .. } if index.promote.contains_key(&endpoint.cluster) => {
-                vec![index.promote[&endpoint.cluster].1]
-            }
-            Action::Endpoint { endpoint, .. } => self
-                .intended
-                .endpoints
-                .get(endpoint)
-                .into_iter()
-                .flat_map(|entry| &entry.nodes)
-                .filter_map(|node| {
-                    serves(&NodeAddress {
-                        cluster: endpoint.cluster.clone(),
-                        node: node.clone(),
-                    })
-                })
-                .collect(),
+            Action::Endpoint { endpoint, .. } => self.endpoint(endpoint),
             Action::VerifySync { cluster, .. } => index.builds.get(cluster).cloned().unwrap_or_default(),
             Action::DropNode { node } => self.drop_node(node),
             Action::DropSlot { node, server, .. } => self
@@ -276,19 +260,28 @@ impl Rules<'_> {
                 .into_iter()
                 .chain(serves(&server.node))
                 .collect(),
-            Action::DropUser { user, server: None } => self.node_drops(&user.cluster).collect(),
-            Action::DropDatabase { database, server: None } => self.node_drops(&database.cluster).collect(),
-            Action::DropUser { user, server: Some(_) } => {
-                let databases = index.drop_databases.get(&user.cluster).cloned().unwrap_or_default();
-                self.built(&user.cluster).into_iter().chain(databases).collect()
-            }
-            Action::DropDatabase {
-                database,
-                server: Some(_),
-            } => self.built(&database.cluster),
+            Action::DropUser { user, server } => self.drop_user(user, server.as_ref()),
+            Action::DropDatabase { database, server } => self.drop_database(database, server.as_ref()),
             Action::DropCluster { cluster } => index.drops.get(cluster).cloned().unwrap_or_default(),
             Action::DropNetwork { .. } => index.drop_clusters.clone(),
         }
+    }
+
+    /// Clients are to find a new primary as soon as there is one; those that are to replay come back later.
+    fn endpoint(&self, endpoint: &EndpointAddress) -> Vec<usize> {
+        if let Some((_, promote)) = self.index.promote.get(&endpoint.cluster) {
+            return vec![*promote];
+        }
+        let serves = |node: &NodeName| {
+            let address = NodeAddress {
+                cluster: endpoint.cluster.clone(),
+                node: node.clone(),
+            };
+            self.index.serves.get(&address).copied()
+        };
+        let entry = self.intended.endpoints.get(endpoint);
+        let nodes = entry.into_iter().flat_map(|entry| &entry.nodes);
+        nodes.filter_map(serves).collect()
     }
 
     /// Whoever newly counts, or counts among more, streams before commits wait for it. Who was waited for already is not
@@ -324,6 +317,25 @@ impl Rules<'_> {
         let others = others.copied().filter(|at| last && self.left.contains(at));
         let moved = [index.drop_node.get(node), index.serves.get(node)];
         moved.into_iter().flatten().copied().chain(others).collect()
+    }
+
+    /// A login goes with the servers, or last of all that is dropped on them: a database it owns would keep it.
+    fn drop_user(&self, user: &UserAddress, server: Option<&Server>) -> Vec<usize> {
+        if server.is_none() {
+            return self.node_drops(&user.cluster).collect();
+        }
+        let databases = self.index.drop_databases.get(&user.cluster).into_iter().flatten();
+        self.built(&user.cluster)
+            .into_iter()
+            .chain(databases.copied())
+            .collect()
+    }
+
+    fn drop_database(&self, database: &DatabaseAddress, server: Option<&Server>) -> Vec<usize> {
+        match server {
+            Some(_) => self.built(&database.cluster),
+            None => self.node_drops(&database.cluster).collect(),
+        }
     }
 
     fn is_promoted(&self, node: &NodeAddress) -> bool {

@@ -103,8 +103,9 @@ fn roles_come_before_members_and_owners_and_seeds_run_as_declared() {
 
 #[test]
 fn whatever_is_altered_by_hand_is_put_back() {
+    type Alter<'a> = &'a dyn Fn(&mut Home);
     let desired = shop(&["a"]);
-    let cases: &[(&dyn Fn(&mut Home), &str)] = &[
+    let cases: &[(Alter<'_>, &str)] = &[
         (
             &|home| home.users.get_mut("app").unwrap().superuser = true,
             "user app: the role has other attributes\n",
