@@ -19,7 +19,7 @@ use simdb_state::happening::Happening;
 use simdb_state::name::{EndpointName, NodeName};
 use simdb_state::object::{Output, State};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
-use simdb_state::store::{Entry, RunEnd, StoreError, UnfinishedRun, Writer};
+use simdb_state::store::{Entry, RunEnd, Store, StoreError, UnfinishedRun, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::views::doc::{DiagnosticDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, StatusDoc};
@@ -54,6 +54,8 @@ pub(crate) struct Planned {
     pub(crate) document: PlanDoc,
     /// What was seen to have happened to clusters by itself.
     pub(crate) noticed: Vec<Happening>,
+    /// The passwords that the configuration gives and that steps set.
+    pub(crate) given: Secrets,
 }
 
 impl Planned {
@@ -61,6 +63,20 @@ impl Planned {
     pub(crate) fn is_broken(&self) -> bool {
         self.document.diagnostics.iter().any(DiagnosticDoc::is_error)
     }
+}
+
+/// Notes by what the record would know the passwords that the configuration gives. Without a record there is none yet.
+pub(crate) async fn digest_passwords(desired: &mut Desired, store: Option<&Store>) -> Result<(), StoreError> {
+    let mut digests = BTreeMap::new();
+    for (user, password) in desired.passwords() {
+        let digest = match store {
+            Some(store) => store.digest(password).await?,
+            None => String::new(),
+        };
+        digests.insert(user, digest);
+    }
+    desired.digest_passwords(&digests);
+    Ok(())
 }
 
 /// Looks at everything that is recorded or declared.
@@ -127,7 +143,9 @@ pub(crate) fn plan(
     let broken = diagnostics.iter().any(Diagnostic::is_error);
     let mut document = PlanDoc::new(operation, &plan);
     if !broken {
-        let (outputs, problems) = outputs(operation, known.config, &after);
+        let mut secrets = known.config.desired.given_secrets();
+        secrets.extend(known.secrets.clone());
+        let (outputs, problems) = outputs(operation, known.config, &after, &secrets);
         document.output_changes = output_changes(known, &outputs);
         diagnostics.extend(problems);
     }
@@ -135,10 +153,13 @@ pub(crate) fn plan(
     document.diagnostics = DiagnosticDoc::all(&diagnostics, source);
     let status = StatusDoc::new(known.recorded.clusters.keys(), known.recorded, observed);
     let noticed = status.clusters.into_iter().flat_map(|cluster| cluster.noticed);
+    let mut given = known.config.desired.given_secrets();
+    given.retain(|name, _| plan.steps.iter().any(|step| step.generates.contains(name)));
     Planned {
         plan,
         document,
         noticed: noticed.collect(),
+        given,
     }
 }
 
@@ -150,7 +171,8 @@ pub(crate) async fn record_noticed(planned: &Planned, writer: &mut Writer) -> Re
     writer.commit(&[Entry::Noticed(planned.noticed.clone())]).await
 }
 
-/// Runs a plan that was approved, journalled from its beginning to its end.
+/// Runs a plan that was approved, journalled from its beginning to its end. The passwords that
+/// the configuration gives are stored before any step uses them.
 pub(crate) async fn apply(
     planned: &Planned,
     world: &World,
@@ -165,6 +187,9 @@ pub(crate) async fn apply(
     writer
         .begin(planned.document.operation.name(), &document, steps)
         .await?;
+    if !planned.given.is_empty() {
+        writer.keep(&planned.given).await?;
+    }
     let outcome = execute(plan, writer, Arc::clone(&world.effects), events, parallelism, cancel).await?;
     let end = match (outcome.failed.is_empty(), outcome.not_attempted.is_empty()) {
         (false, _) => RunEnd::Failed,
@@ -181,7 +206,8 @@ pub(crate) async fn record_outputs(
     known: &Known<'_>,
     writer: &mut Writer,
 ) -> Result<Vec<Diagnostic>, StoreError> {
-    let (values, diagnostics) = outputs(operation, known.config, writer.state());
+    let secrets = writer.secrets().await?;
+    let (values, diagnostics) = outputs(operation, known.config, writer.state(), &secrets);
     if output_changes(known, &values).is_empty() {
         return Ok(diagnostics);
     }
@@ -200,10 +226,15 @@ pub(crate) async fn record_outputs(
     Ok(diagnostics)
 }
 
-fn outputs(operation: Operation, config: &Config, state: &State) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
+fn outputs(
+    operation: Operation,
+    config: &Config,
+    state: &State,
+    secrets: &Secrets,
+) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
     match operation {
         Operation::Destroy => (BTreeMap::new(), Vec::new()),
-        _ => config.outputs(state),
+        _ => config.outputs(state, secrets),
     }
 }
 

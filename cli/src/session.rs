@@ -85,7 +85,12 @@ impl Project {
             ));
         }
         let values = files::variables(&self.directory, variables)?;
-        let (config, diagnostics) = config::load(&self.source, &values.inputs);
+        let (mut config, mut diagnostics) = config::load(&self.source, &values.inputs);
+        // Values of variables come from files, too, and diagnostics point into those, and into seeds.
+        let mut everything = self.source.clone();
+        if let Some(config) = &mut config {
+            diagnostics.extend(files::seeds(&self.directory, &mut config.desired, &mut everything));
+        }
         let version = config::check_version(&self.settings, env!("CARGO_PKG_VERSION"));
         let all: Vec<Diagnostic> = version
             .into_iter()
@@ -93,8 +98,6 @@ impl Project {
             .chain(diagnostics)
             .collect();
         let config = config.filter(|_| !all.iter().any(Diagnostic::is_error));
-        // Values of variables come from files, too, and diagnostics point into those.
-        let mut everything = self.source.clone();
         values
             .source
             .files()
@@ -166,6 +169,7 @@ impl Project {
             effects: Arc::new(ProviderEffects {
                 platform: platform.clone(),
                 directory: platform,
+                files: self.directory.clone(),
                 limits: Limits::default(),
             }),
         }

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes a primary and two standbys, writes through the primary, reads it back from a standby, shows that a second plan is
-# empty, removes everything, and checks that nothing is left. Every command is shown before it runs.
+# Makes a primary and two standbys with a user and a seeded database, writes through the primary, reads it back from a
+# standby, shows that a second plan is empty, removes everything, and checks that nothing is left. Every command is shown
+# before it runs.
 #
 #   make demo        or, with simdb on the PATH: examples/local-postgres/demo.sh
 set -eu
@@ -46,13 +47,13 @@ ask() { simdb psql "$1" -- -X -At -v ON_ERROR_STOP=1 -c "$2"; }
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-say "A primary and two standbys, made and proven."
+say "A primary and two standbys, made and proven, with a user, a database and a table."
 run simdb apply -auto-approve
 run simdb status
 
-say "Written through the primary."
+say "Written through the primary, into the table of the seed."
 run simdb psql orders -- -X -v ON_ERROR_STOP=1 \
-    -c "CREATE TABLE greeting (text text)" -c "INSERT INTO greeting VALUES ('hello from the primary')"
+    -d app -c "INSERT INTO greeting VALUES ('hello from the primary')"
 written=$(ask orders "SELECT pg_current_wal_lsn()")
 
 say "Read back from a standby, once it has replayed $written."
@@ -62,8 +63,9 @@ until [ "$(ask 'r[1]' "SELECT pg_last_wal_replay_lsn() >= '$written'")" = t ]; d
     [ "$tries" -lt 100 ] || fail "the standby did not replay $written"
     sleep 0.1
 done
-run simdb psql 'r[1]' -- -X -c "SELECT text, pg_is_in_recovery() FROM greeting"
-[ "$(ask 'r[1]' "SELECT text FROM greeting")" = "hello from the primary" ] || fail "the standby has something else"
+run simdb psql 'r[1]' -- -X -d app -c "SELECT text, pg_is_in_recovery() FROM greeting"
+[ "$(simdb psql 'r[1]' -- -X -At -d app -c "SELECT text FROM greeting")" = "hello from the primary" ] ||
+    fail "the standby has something else"
 
 say "A second plan is empty: exit code 0, not 2."
 run simdb plan -detailed-exitcode

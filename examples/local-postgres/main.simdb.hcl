@@ -43,6 +43,19 @@ cluster "orders" {
     count = var.standbys
   }
 
+  # Who connects, to what, and what is in it from the start.
+  user "app" {}
+
+  database "app" {
+    owner = "app"
+  }
+
+  # Runs once, as the owner of the database, in one transaction.
+  seed "schema" {
+    database = "app"
+    file     = "schema.sql"
+  }
+
   # Names that follow a role, whichever node has it:
   # PGSERVICEFILE=.simdb/pg_service.conf psql service=orders-rw
   endpoint "rw" {
@@ -52,6 +65,12 @@ cluster "orders" {
   endpoint "ro" {
     target = "standby"
   }
+}
+
+# Where the application connects, its generated password included: simdb output -raw url
+output "url" {
+  value     = cluster.orders.user.app.url
+  sensitive = true
 }
 
 # Shown after an apply, and by: simdb output

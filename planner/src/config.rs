@@ -8,6 +8,7 @@
 //! [`load`] shows the stages in their order. Each takes what the one before made out and adds its diagnostics; what is
 //! said once is not said again by a later stage. Semantics follow HCL2: see `eval`.
 
+mod access;
 mod clusters;
 mod convert;
 mod eval;
@@ -43,7 +44,7 @@ use std::fmt;
 use hcl_edit::structure::Block;
 use simdb_state::address::NodeAddress;
 use simdb_state::object::State;
-use simdb_state::sensitive::REDACTED;
+use simdb_state::sensitive::{REDACTED, Secrets};
 
 use crate::desired::Desired;
 use crate::diagnostic::{Diagnostic, Span};
@@ -96,9 +97,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// Evaluates the `output` blocks against a record.
-    pub fn outputs(&self, state: &State) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
-        self.outputs.values(&self.desired, state)
+    /// Evaluates the `output` blocks against a record and its secrets.
+    pub fn outputs(&self, state: &State, secrets: &Secrets) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
+        self.outputs.values(&self.desired, state, secrets)
     }
 }
 
@@ -177,7 +178,7 @@ fn resolve(
     };
     // What an output refers to may be missing only because it is wrong.
     if !diagnostics.iter().any(Diagnostic::is_error) {
-        diagnostics.extend(outputs.values(&desired, &State::default()).1);
+        diagnostics.extend(outputs.values(&desired, &State::default(), &Secrets::new()).1);
     }
     (desired, outputs)
 }

@@ -1,11 +1,15 @@
 //! What the configuration declares, valid by construction: the output of `config::load`, the input of the planner.
 
+pub mod access;
+
 use std::collections::BTreeMap;
 
 use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName};
 use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, MAX_LAG, OnStandbyLoss, ReplicationMode};
 
 use crate::diagnostic::Span;
+
+use self::access::AccessSpec;
 
 /// Everything one configuration declares.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,6 +63,8 @@ pub struct ClusterSpec {
     pub primary: Option<NodeName>,
     /// Whether it may not be destroyed: `lifecycle { prevent_destroy = true }`.
     pub prevent_destroy: bool,
+    /// The logins, databases and seeds.
+    pub access: AccessSpec,
     /// The endpoints by name.
     pub endpoints: BTreeMap<EndpointName, EndpointSpec>,
     /// Where it is declared.

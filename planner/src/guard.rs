@@ -3,12 +3,13 @@
 //! A plan in order satisfies every guard; a guard that refuses has found a defect, or a record that somebody else
 //! changed. It refuses before anything is touched.
 
-use simdb_state::address::NodeAddress;
+use simdb_state::address::{DatabaseAddress, NodeAddress};
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Election, Node, Role, Slot, State};
 use thiserror::Error;
 
-use crate::plan::{Action, Step};
+use crate::desired::access::database_address;
+use crate::plan::{Action, Server, Step};
 
 /// Why a step may not run.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -34,6 +35,9 @@ pub enum Refusal {
     /// The node that is to write was not elected.
     #[error("{0} was not elected")]
     NotElected(NodeAddress),
+    /// A database is not there.
+    #[error("{0} is not recorded")]
+    NoDatabase(DatabaseAddress),
     /// Another node streams from the one that is to go.
     #[error("{0} still streams from it")]
     Followed(NodeAddress),
@@ -46,8 +50,16 @@ pub enum Refusal {
 pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
     match &step.action {
         Action::Primary { server, .. } => no_other_primary(state, &server.node),
-        Action::ReplicationUser { server, .. } | Action::Slot { server, .. } | Action::SyncNames { server, .. } => {
-            serving(state, &server.node)
+        Action::ReplicationUser { server, .. }
+        | Action::User { server, .. }
+        | Action::Database { server, .. }
+        | Action::Slot { server, .. }
+        | Action::SyncNames { server, .. } => serving(state, &server.node),
+        Action::Seed {
+            seed, database, server, ..
+        } => {
+            serving(state, &server.node)?;
+            has_database(state, &database_address(&seed.cluster, database))
         }
         Action::Basebackup { node, .. } => {
             let slot = node_of(state, node).and_then(|node| node.slot.as_ref());
@@ -79,7 +91,8 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
             .try_for_each(|server| serving(state, &server.node)),
         Action::DropNode { node } => nobody_follows(state, node),
         Action::DropSlot { node, slot, .. } => gone(node_of(state, node).is_some_and(|node| streams(node, slot)), node),
-        Action::DropUser { user } => no_nodes(state, &user.cluster),
+        Action::DropUser { user, server } => removable(state, server.as_ref(), &user.cluster),
+        Action::DropDatabase { database, server } => removable(state, server.as_ref(), &database.cluster),
         Action::DropCluster { cluster } => no_nodes(state, cluster),
         Action::DropNetwork { network } => {
             let user = state.clusters.iter().find(|(_, cluster)| cluster.network == *network);
@@ -90,7 +103,8 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
         | Action::Degrade { .. }
         | Action::Stop { .. }
         | Action::Endpoint { .. }
-        | Action::DropEndpoint { .. } => Ok(()),
+        | Action::DropEndpoint { .. }
+        | Action::DropSeed { .. } => Ok(()),
     }
 }
 
@@ -143,6 +157,22 @@ fn has_slot_on(state: &State, address: &NodeAddress, upstream: &NodeAddress) -> 
 fn streams(node: &Node, slot: &Slot) -> bool {
     let follows = matches!(&node.role, Some(Role::Standby { follows }) if *follows == slot.upstream);
     node.listen.is_some() && (follows || node.slot.as_ref() == Some(slot))
+}
+
+/// What a server holds is removed there, or goes with all servers of its cluster.
+fn removable(state: &State, server: Option<&Server>, cluster: &ClusterName) -> Result<(), Refusal> {
+    match server {
+        Some(server) => serving(state, &server.node),
+        None => no_nodes(state, cluster),
+    }
+}
+
+fn has_database(state: &State, database: &DatabaseAddress) -> Result<(), Refusal> {
+    if state.databases.contains_key(database) {
+        Ok(())
+    } else {
+        Err(Refusal::NoDatabase(database.clone()))
+    }
 }
 
 fn has_data(state: &State, address: &NodeAddress) -> Result<(), Refusal> {

@@ -17,7 +17,10 @@
 //! |---|---|---|---|---|---|
 //! | `network` | network: subnet | – (a name on the local platform) | none | it is a name | again |
 //! | `primary` | cluster; election; node: data, instance, role, power | home, control data, SQL | none | complete data is kept, a server that runs is left alone | an unfinished data directory is removed, complete data is taken over |
-//! | `replication-user` | user: attributes, `password_version` | catalog | none | `CREATE` or `ALTER`, whichever fits | again, with the password that was recorded before it started |
+//! | `replication-user` | user: attributes, `password_version` | catalog | none, write-pause (another password, where commits wait) | `CREATE` or `ALTER`, whichever fits; files are compared before they are written | again, passfiles and streams included, with the password that was stored before it started |
+//! | `user` | user: attributes, keyed digest of a given password, `password_version` | catalog | none | `CREATE` or `ALTER`, whichever fits | again, with the password that was stored before it started |
+//! | `database` | database: owner | catalog | none | `CREATE` or `ALTER`, whichever fits | again |
+//! | `seed` | seed: database, digest | its mark: a setting of the database, made in the seed's own transaction | none | one whose mark is there does not run | again: it runs if it did not commit, else it is only recorded |
 //! | `slot` | node: slot on its upstream, and the one it leaves | catalog | none | a slot of that name is kept | again |
 //! | `basebackup` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | an unfinished copy is removed; a complete one of the same cluster whose slot is there is taken over, any other is replaced |
 //! | `standby` | node: instance, role, power | SQL | none | a server that runs is left alone | again: it waits until the standby streams |
@@ -37,7 +40,9 @@
 //! | `drop-node` | node absent; all but its slot where its upstream stays | home | data-loss with its cluster, else none | what is gone stays gone | again; a home that nobody recorded is removed |
 //! | `drop-slot` | node absent, or a slot it left | catalog | none | a slot that is gone is fine | again |
 //! | `drop-endpoint` | endpoint absent | its entry | none | an entry that is gone is fine | again |
-//! | `drop-user`, `drop-cluster`, `drop-network` | absent | – (they go with the data) | none | only the record changes | again |
+//! | `drop-user` | user absent | catalog (what it owns, too) | none | a role that is gone is fine; with its cluster only the record changes | again |
+//! | `drop-database` | database absent | catalog | data-loss; none with its cluster | a database that is gone is fine; with its cluster only the record changes | again |
+//! | `drop-seed`, `drop-cluster`, `drop-network` | absent | – (what a seed did stays, the others go with the data) | none | only the record changes | again |
 //!
 //! # Order
 //!

@@ -168,6 +168,9 @@ pub struct ServerFacts {
     pub configured: BTreeMap<String, String>,
     /// The attributes of its logins by name.
     pub users: BTreeMap<String, UserFacts>,
+    /// Its databases by name.
+    #[serde(default)]
+    pub databases: BTreeMap<String, DatabaseFacts>,
 }
 
 /// One row of `pg_stat_replication`.
@@ -209,10 +212,39 @@ pub struct ReceiverFacts {
 }
 
 /// A row of `pg_roles`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are PostgreSQL's own attributes of a role"
+)]
 pub struct UserFacts {
     /// Whether it may connect.
     pub login: bool,
     /// Whether it may stream the log.
     pub replication: bool,
+    /// Whether it may do anything.
+    pub superuser: bool,
+    /// Whether it may make databases.
+    pub createdb: bool,
+    /// Whether it may make roles.
+    pub createrole: bool,
+    /// Whether it has the privileges of the roles it is a member of.
+    pub inherit: bool,
+    /// How many sessions it may have at once; -1 for any number.
+    pub connection_limit: i64,
+    /// The roles it is a member of.
+    pub member_of: BTreeSet<String>,
+    /// What could not be without it, by database; the empty name is for what is in none: databases themselves.
+    pub holds: BTreeMap<String, u64>,
+}
+
+/// A row of `pg_database`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseFacts {
+    /// The role that owns it.
+    pub owner: String,
+    /// The seeds that have run in it, each with the digest of its file: settings of the database that are made in the
+    /// transaction of the seed.
+    pub seeds: BTreeMap<String, String>,
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use simdb_state::address::{Address, EndpointAddress, NodeAddress, UserAddress};
+use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::delta::Delta;
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::lsn::Lsn;
-use simdb_state::name::{ClusterName, NetworkName};
-use simdb_state::object::{Election, Slot, User, Verdict};
+use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
+use simdb_state::object::{Database, Election, Slot, User, Verdict};
 use simdb_state::sensitive::SecretName;
 
 /// The format of a plan document.
@@ -164,6 +164,19 @@ pub struct Server {
     pub password: SecretName,
 }
 
+/// A server that is given another password to stream with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stream {
+    /// The server, with the new password in its files.
+    pub instance: InstanceSpec,
+    /// How it is reached.
+    pub server: Server,
+    /// The server it streams from; absent for the primary.
+    pub upstream: Option<Server>,
+    /// The name under which the upstream sees it.
+    pub application_name: String,
+}
+
 /// What a step does. Rows of the step table in the crate documentation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -241,6 +254,46 @@ pub enum Action {
         /// Its password.
         password: SecretName,
         /// The server it is made on.
+        server: Server,
+        /// The servers that are given another password to stream with, one after the other.
+        streams: Vec<Stream>,
+    },
+    /// Makes or changes a login.
+    User {
+        /// The login.
+        user: UserAddress,
+        /// Its attributes.
+        attributes: User,
+        /// The roles it is no longer a member of.
+        leaves: BTreeSet<String>,
+        /// Its password; absent where it may not connect.
+        password: Option<SecretName>,
+        /// The server it is made on.
+        server: Server,
+    },
+    /// Makes a database, or gives it another owner.
+    Database {
+        /// The database.
+        database: DatabaseAddress,
+        /// Its attributes.
+        attributes: Database,
+        /// The server it is made on.
+        server: Server,
+    },
+    /// Runs a file in a database, once, in one transaction. The text is not part of the plan: it is read again, and must
+    /// be what it was.
+    Seed {
+        /// The seed.
+        seed: SeedAddress,
+        /// The file, relative to the configuration's directory.
+        file: String,
+        /// The digest of its text.
+        digest: String,
+        /// The database it runs in.
+        database: DatabaseName,
+        /// The role it runs as.
+        owner: String,
+        /// The server it runs on.
         server: Server,
     },
     /// Makes a replication slot that keeps the log from now on.
@@ -365,10 +418,24 @@ pub enum Action {
         /// The name of its entry.
         name: String,
     },
-    /// Forgets a login whose server goes with it.
+    /// Removes a login.
     DropUser {
         /// The login.
         user: UserAddress,
+        /// The server it is on; absent where that goes too, and the login is only forgotten.
+        server: Option<Server>,
+    },
+    /// Removes a database with all that is in it.
+    DropDatabase {
+        /// The database.
+        database: DatabaseAddress,
+        /// The server it is on; absent where that goes too, and the database is only forgotten.
+        server: Option<Server>,
+    },
+    /// Forgets a seed; what it did stays.
+    DropSeed {
+        /// The seed.
+        seed: SeedAddress,
     },
     /// Forgets a cluster whose nodes are gone, with its secrets.
     DropCluster {
@@ -421,6 +488,9 @@ impl Action {
             Action::Promote { .. } => "promote",
             Action::Rewind { .. } => "rewind",
             Action::ReplicationUser { .. } => "replication-user",
+            Action::User { .. } => "user",
+            Action::Database { .. } => "database",
+            Action::Seed { .. } => "seed",
             Action::Slot { .. } => "slot",
             Action::Basebackup { .. } => "basebackup",
             Action::Standby { .. } => "standby",
@@ -436,6 +506,8 @@ impl Action {
             Action::DropSlot { .. } => "drop-slot",
             Action::DropEndpoint { .. } => "drop-endpoint",
             Action::DropUser { .. } => "drop-user",
+            Action::DropDatabase { .. } => "drop-database",
+            Action::DropSeed { .. } => "drop-seed",
             Action::DropCluster { .. } => "drop-cluster",
             Action::DropNetwork { .. } => "drop-network",
         }

@@ -106,6 +106,7 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
     notes.extend(held(&intended, &before));
     notes.extend(intend::replication::notes(&intended));
     notes.extend(pins(inputs.desired, &intended));
+    notes.extend(intend::adopted(&before, &intended, inputs.observed));
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Planned {
             diagnostics,

@@ -4,6 +4,7 @@
 //! homes, servers, slots and endpoints, with the rules of real servers where they matter to a plan (a server needs its
 //! data, a standby needs a slot and an upstream that serves, a clone comes from a server that runs).
 
+mod access;
 mod effect;
 mod invariant;
 mod log;
@@ -12,13 +13,14 @@ mod role;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::address::{EndpointAddress, NodeAddress, SeedAddress};
 use simdb_state::instance::ServiceEntry;
 use simdb_state::lsn::SystemIdentifier;
 use simdb_state::object::{Listen, State};
+use simdb_state::sensitive::SecretName;
 
 use crate::guard;
-use crate::observed::{FileFacts, UserFacts};
+use crate::observed::{DatabaseFacts, FileFacts, UserFacts};
 use crate::plan::Plan;
 
 pub use log::Log;
@@ -77,6 +79,12 @@ pub struct Home {
     pub lost: BTreeSet<String>,
     /// Logins by name.
     pub users: BTreeMap<String, UserFacts>,
+    /// The passwords of the logins by name.
+    pub passwords: BTreeMap<String, SecretName>,
+    /// Databases by name.
+    pub databases: BTreeMap<String, DatabaseFacts>,
+    /// Seeds in the order in which they ran.
+    pub ran: Vec<SeedAddress>,
 }
 
 /// A server that runs.

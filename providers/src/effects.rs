@@ -4,13 +4,14 @@
 
 mod role;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use simdb_planner::plan::{Action, Server, Step};
+use simdb_planner::plan::{self, Action, Server, Step};
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
 use simdb_state::instance::{InstanceSpec, TaskSpec};
@@ -22,7 +23,10 @@ use crate::platform::{Directory, Platform, PlatformError, StopMode};
 use crate::postgresql::connection::Connection;
 use crate::postgresql::control::ControlError;
 use crate::postgresql::replication::Stream;
-use crate::postgresql::{Activity, PostgresqlError, observe, ready, replication, settings, sync, verify};
+use crate::postgresql::seed::{self, Seed, SeedError};
+use crate::postgresql::{
+    Activity, PostgresqlError, database, observe, ready, replication, settings, sync, user, verify,
+};
 
 /// Why a step failed.
 #[derive(Debug, Error)]
@@ -57,6 +61,9 @@ pub enum StepError {
     /// A server did not do its part.
     #[error(transparent)]
     Postgresql(Box<PostgresqlError>),
+    /// A seed did not run.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
     /// A copy's control data makes no sense.
     #[error("look at the data copied to {node}")]
     Control {
@@ -112,6 +119,8 @@ pub struct ProviderEffects {
     pub platform: Arc<dyn Platform>,
     /// Where endpoints are entered.
     pub directory: Arc<dyn Directory>,
+    /// Where the files are that steps name.
+    pub files: PathBuf,
     /// How long to wait for servers.
     pub limits: Limits,
 }
@@ -164,10 +173,63 @@ impl Effects for ProviderEffects {
                 attributes,
                 password,
                 server,
+                streams,
             } => {
                 let connection = Connection::open(server, secrets).await?;
                 let password = secret(secrets, password)?;
-                replication::ensure_user(&connection, &user.user, attributes, password).await?;
+                user::ensure(&connection, &user.user, attributes, &BTreeSet::new(), Some(password)).await?;
+                self.stream_anew(streams, secrets).await?;
+            }
+            Action::User {
+                user,
+                attributes,
+                leaves,
+                password,
+                server,
+            } => {
+                let connection = Connection::open(server, secrets).await?;
+                let password = password.as_ref().map(|name| secret(secrets, name)).transpose()?;
+                user::ensure(&connection, &user.user, attributes, leaves, password).await?;
+            }
+            Action::Database {
+                database,
+                attributes,
+                server,
+            } => {
+                let connection = Connection::open(server, secrets).await?;
+                database::ensure(&connection, &database.database, attributes).await?;
+            }
+            Action::Seed {
+                seed,
+                file,
+                digest,
+                database,
+                owner,
+                server,
+            } => {
+                let connection = Connection::open_in(server, database.as_str(), secrets).await?;
+                let seed = Seed {
+                    name: &seed.seed,
+                    file,
+                    digest,
+                    database,
+                    owner,
+                };
+                seed::run(&connection, seed, &self.files).await?;
+            }
+            Action::DropUser {
+                user,
+                server: Some(server),
+            } => {
+                let connection = Connection::open(server, secrets).await?;
+                user::drop(&connection, &user.user).await?;
+            }
+            Action::DropDatabase {
+                database,
+                server: Some(server),
+            } => {
+                let connection = Connection::open(server, secrets).await?;
+                database::drop(&connection, &database.database).await?;
             }
             Action::Slot { node: _, slot, server } => {
                 let connection = Connection::open(server, secrets).await?;
@@ -234,12 +296,15 @@ impl Effects for ProviderEffects {
             Action::DropNode { node } => Platform::drop(&*self.platform, node).await?,
             Action::Endpoint { endpoint: _, entry } => self.directory.publish(entry).await?,
             Action::DropEndpoint { endpoint: _, name } => self.directory.withdraw(name).await?,
-            // These are in the record alone: a login goes with its server, and processes of one machine need no network.
+            // These are in the record alone: logins and databases go with their server, and processes of one machine need
+            // no network.
             Action::Elect { .. }
             | Action::Degrade { .. }
             | Action::Network { .. }
             | Action::Cluster { .. }
-            | Action::DropUser { .. }
+            | Action::DropUser { server: None, .. }
+            | Action::DropDatabase { server: None, .. }
+            | Action::DropSeed { .. }
             | Action::DropCluster { .. }
             | Action::DropNetwork { .. } => {}
         }
@@ -249,10 +314,11 @@ impl Effects for ProviderEffects {
 
 impl ProviderEffects {
     /// Does steps on a platform, with the usual limits.
-    pub fn new(platform: Arc<dyn Platform>, directory: Arc<dyn Directory>) -> Self {
+    pub fn new(platform: Arc<dyn Platform>, directory: Arc<dyn Directory>, files: PathBuf) -> Self {
         Self {
             platform,
             directory,
+            files,
             limits: Limits::default(),
         }
     }
@@ -312,6 +378,24 @@ impl ProviderEffects {
             application_name,
         };
         replication::wait_streaming(&*self.platform, stream, self.limits.streaming).await
+    }
+
+    /// Writes the new password into the files of all servers, then lets each stream begin anew with it, one after the
+    /// other, so that commits that wait for standbys never wait for all of them.
+    async fn stream_anew(&self, streams: &[plan::Stream], secrets: &Secrets) -> Result<(), StepError> {
+        for stream in streams {
+            self.platform
+                .ensure(&stream.server.node, &stream.instance, secrets)
+                .await?;
+        }
+        for stream in streams {
+            let Some(upstream) = &stream.upstream else { continue };
+            let name = &stream.application_name;
+            replication::end_stream(&Connection::open(upstream, secrets).await?, name).await?;
+            let standby = Connection::open(&stream.server, secrets).await?;
+            self.wait_streaming(upstream, &standby, name, secrets).await?;
+        }
+        Ok(())
     }
 
     /// Starts a server where it is down, and waits until it lets somebody in.

@@ -1,23 +1,26 @@
 //! Speaks to PostgreSQL servers, 15 and later, over TCP and as their superuser.
 //!
 //! `connection` is a session, `observe` reads what a server says of itself in one round trip, `condition` says what keeps
-//! a standby from being in sync, and `ready`, `replication`, `settings`, `sync` and `verify` are what steps do with them.
-//! `ledger` writes under load and keeps account, `converge` waits until all servers hold the same, and `compare` looks
-//! whether they do. Every wait has a limit, and what was last seen is in the error.
+//! a standby from being in sync, and `ready`, `replication`, `settings`, `sync`, `verify`, `user`, `database` and `seed` are
+//! what steps do with them. `ledger` writes under load and keeps account, `converge` waits until all servers hold the same,
+//! and `compare` looks whether they do. Every wait has a limit, and what was last seen is in the error.
 
 pub mod compare;
 pub(crate) mod condition;
 pub(crate) mod connection;
 pub(crate) mod control;
 pub mod converge;
+pub(crate) mod database;
 pub mod error;
 pub mod ledger;
 pub(crate) mod observe;
 pub(crate) mod promotion;
 pub(crate) mod ready;
 pub(crate) mod replication;
+pub mod seed;
 pub(crate) mod settings;
 pub(crate) mod sync;
+pub(crate) mod user;
 pub mod verify;
 
 use std::time::Duration;

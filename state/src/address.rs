@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::name::{ClusterName, EndpointName, NetworkName, NodeName, UserName};
+use crate::name::{ClusterName, DatabaseName, EndpointName, NetworkName, NodeName, SeedName, UserName};
 
 /// One node of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +25,24 @@ pub struct UserAddress {
     pub cluster: ClusterName,
     /// The login in it.
     pub user: UserName,
+}
+
+/// One database of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DatabaseAddress {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The database in it.
+    pub database: DatabaseName,
+}
+
+/// One seed of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeedAddress {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The seed in it.
+    pub seed: SeedName,
 }
 
 /// One endpoint of one cluster.
@@ -56,6 +74,10 @@ pub enum Address {
     Node(NodeAddress),
     /// `cluster.NAME.user.USER`
     User(UserAddress),
+    /// `cluster.NAME.database.DATABASE`
+    Database(DatabaseAddress),
+    /// `cluster.NAME.seed.SEED`
+    Seed(SeedAddress),
     /// `cluster.NAME.endpoint.ENDPOINT`
     Endpoint(EndpointAddress),
 }
@@ -68,17 +90,21 @@ impl Address {
             Address::Cluster(cluster) => Some(cluster),
             Address::Node(address) => Some(&address.cluster),
             Address::User(address) => Some(&address.cluster),
+            Address::Database(address) => Some(&address.cluster),
+            Address::Seed(address) => Some(&address.cluster),
             Address::Endpoint(address) => Some(&address.cluster),
         }
     }
 
-    /// Returns the kind of thing at the address: `network`, `cluster`, `node`, `user` or `endpoint`.
+    /// Returns the kind of thing at the address, as the configuration spells it: `network`, `cluster`, `node`, …
     pub fn kind(&self) -> &'static str {
         match self {
             Address::Network(_) => "network",
             Address::Cluster(_) => "cluster",
             Address::Node(_) => "node",
             Address::User(_) => "user",
+            Address::Database(_) => "database",
+            Address::Seed(_) => "seed",
             Address::Endpoint(_) => "endpoint",
         }
     }
@@ -90,6 +116,8 @@ impl Address {
             Address::Cluster(name) => name.to_string(),
             Address::Node(address) => address.node.to_string(),
             Address::User(address) => address.user.to_string(),
+            Address::Database(address) => address.database.to_string(),
+            Address::Seed(address) => address.seed.to_string(),
             Address::Endpoint(address) => address.endpoint.to_string(),
         }
     }
@@ -100,7 +128,9 @@ impl Address {
             Address::Cluster(_) => 1,
             Address::Node(_) => 2,
             Address::User(_) => 3,
-            Address::Endpoint(_) => 4,
+            Address::Database(_) => 4,
+            Address::Seed(_) => 5,
+            Address::Endpoint(_) => 6,
         }
     }
 }
@@ -111,6 +141,8 @@ impl Ord for Address {
             (Address::Network(a), Address::Network(b)) => a.cmp(b),
             (Address::Node(a), Address::Node(b)) => a.cmp(b),
             (Address::User(a), Address::User(b)) => a.cmp(b),
+            (Address::Database(a), Address::Database(b)) => a.cmp(b),
+            (Address::Seed(a), Address::Seed(b)) => a.cmp(b),
             (Address::Endpoint(a), Address::Endpoint(b)) => a.cmp(b),
             _ => self.rank().cmp(&other.rank()),
         };
@@ -151,6 +183,14 @@ impl FromStr for Address {
                 cluster: cluster.parse()?,
                 user: user.parse()?,
             }),
+            ["cluster", cluster, "database", database] => Address::Database(DatabaseAddress {
+                cluster: cluster.parse()?,
+                database: database.parse()?,
+            }),
+            ["cluster", cluster, "seed", seed] => Address::Seed(SeedAddress {
+                cluster: cluster.parse()?,
+                seed: seed.parse()?,
+            }),
             ["cluster", cluster, "endpoint", endpoint] => Address::Endpoint(EndpointAddress {
                 cluster: cluster.parse()?,
                 endpoint: endpoint.parse()?,
@@ -167,6 +207,8 @@ impl fmt::Display for Address {
             Address::Cluster(name) => write!(f, "cluster.{name}"),
             Address::Node(address) => address.fmt(f),
             Address::User(address) => address.fmt(f),
+            Address::Database(address) => address.fmt(f),
+            Address::Seed(address) => address.fmt(f),
             Address::Endpoint(address) => address.fmt(f),
         }
     }
@@ -201,6 +243,8 @@ macro_rules! part_of_cluster {
 
 part_of_cluster!(NodeAddress, "node", node, Node);
 part_of_cluster!(UserAddress, "user", user, User);
+part_of_cluster!(DatabaseAddress, "database", database, Database);
+part_of_cluster!(SeedAddress, "seed", seed, Seed);
 part_of_cluster!(EndpointAddress, "endpoint", endpoint, Endpoint);
 
 macro_rules! serde_as_text {
@@ -219,7 +263,7 @@ macro_rules! serde_as_text {
     )*};
 }
 
-serde_as_text!(Address NodeAddress UserAddress EndpointAddress);
+serde_as_text!(Address NodeAddress UserAddress DatabaseAddress SeedAddress EndpointAddress);
 
 #[cfg(test)]
 mod tests {
@@ -233,6 +277,9 @@ mod tests {
             "cluster.orders.node.a",
             "cluster.orders.node.r[0]",
             "cluster.orders.user.app",
+            "cluster.orders.user.app_rw",
+            "cluster.orders.database.app",
+            "cluster.orders.seed.schema",
             "cluster.orders.endpoint.rw",
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);

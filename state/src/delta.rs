@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::{Address, EndpointAddress, NodeAddress, UserAddress};
+use crate::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::name::{ClusterName, NetworkName};
 use crate::object::{
-    Cluster, Data, Election, Endpoint, FenceProof, Listen, Network, Node, Origin, Power, Role, Slot, State, Switch,
-    Term, User, Verified,
+    Cluster, Data, Database, Election, Endpoint, FenceProof, Listen, Network, Node, Origin, Power, Role, Seed, Slot,
+    State, Switch, Term, User, Verified,
 };
 
 /// The new value of one recorded attribute.
@@ -68,6 +68,10 @@ pub enum Edit {
     Emptied(NodeAddress, Slot),
     /// The login exists, and is this.
     User(UserAddress, User),
+    /// The database exists, and is this.
+    Database(DatabaseAddress, Database),
+    /// The seed has run.
+    Seed(SeedAddress, Seed),
     /// The endpoint leads there.
     Endpoint(EndpointAddress, Endpoint),
     /// Replication was proven on this topology; the marker comes from [`Outputs::marker`].
@@ -128,6 +132,8 @@ impl Edit {
             | Edit::Emptied(node, _)
             | Edit::Power(node, _) => node.clone().into(),
             Edit::User(user, _) => user.clone().into(),
+            Edit::Database(database, _) => database.clone().into(),
+            Edit::Seed(seed, _) => seed.clone().into(),
             Edit::Endpoint(endpoint, _) => endpoint.clone().into(),
             Edit::Drop(address) => address.clone(),
         }
@@ -220,12 +226,10 @@ impl State {
                     ..Node::default()
                 };
             }
-            Edit::User(address, user) => {
-                self.users.insert(address.clone(), user.clone());
-            }
-            Edit::Endpoint(address, endpoint) => {
-                self.endpoints.insert(address.clone(), endpoint.clone());
-            }
+            Edit::User(address, user) => drop(self.users.insert(address.clone(), user.clone())),
+            Edit::Database(address, database) => drop(self.databases.insert(address.clone(), database.clone())),
+            Edit::Seed(address, seed) => drop(self.seeds.insert(address.clone(), seed.clone())),
+            Edit::Endpoint(address, endpoint) => drop(self.endpoints.insert(address.clone(), endpoint.clone())),
             Edit::Verified {
                 cluster,
                 topology,
@@ -274,6 +278,8 @@ impl State {
             }
             Address::Node(address) => drop(self.nodes.remove(address)),
             Address::User(address) => drop(self.users.remove(address)),
+            Address::Database(address) => drop(self.databases.remove(address)),
+            Address::Seed(address) => drop(self.seeds.remove(address)),
             Address::Endpoint(address) => drop(self.endpoints.remove(address)),
         }
     }

@@ -141,6 +141,8 @@ fn read_row(state: &mut State, row: &Row) -> Result<(), FormatError> {
             Address::Cluster(name) => drop(state.clusters.insert(name, decode(row)?)),
             Address::Node(address) => drop(state.nodes.insert(address, decode(row)?)),
             Address::User(address) => drop(state.users.insert(address, decode(row)?)),
+            Address::Database(address) => drop(state.databases.insert(address, decode(row)?)),
+            Address::Seed(address) => drop(state.seeds.insert(address, decode(row)?)),
             Address::Endpoint(address) => drop(state.endpoints.insert(address, decode(row)?)),
         },
         Some(("election", cluster)) => {
@@ -166,6 +168,8 @@ pub(crate) fn object_rows(state: &State, addresses: &BTreeSet<Address>) -> Vec<W
             }
             Address::Node(address) => state.nodes.get(address).map(encode),
             Address::User(address) => state.users.get(address).map(encode),
+            Address::Database(address) => state.databases.get(address).map(encode),
+            Address::Seed(address) => state.seeds.get(address).map(encode),
             Address::Endpoint(address) => state.endpoints.get(address).map(encode),
         };
         writes.push(write(Key::new(format!("object/{address}")), value));
@@ -192,6 +196,8 @@ pub(crate) fn excerpt(state: &State, addresses: &BTreeSet<Address>) -> State {
             }
             Address::Node(address) => copy(&state.nodes, &mut part.nodes, address),
             Address::User(address) => copy(&state.users, &mut part.users, address),
+            Address::Database(address) => copy(&state.databases, &mut part.databases, address),
+            Address::Seed(address) => copy(&state.seeds, &mut part.seeds, address),
             Address::Endpoint(address) => copy(&state.endpoints, &mut part.endpoints, address),
         }
     }

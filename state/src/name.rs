@@ -2,6 +2,7 @@
 //!
 //! A name starts with a lower-case letter and holds up to 30 lower-case letters, digits and hyphens, so that it is
 //! legal as a container, host and file name as it stands, and as a slot and `application_name` once `-` becomes `_`.
+//! Users and databases may also have underscores, as most of them do: nothing outside a server is called after them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,19 +16,24 @@ pub const MAX_LENGTH: usize = 30;
 /// Why a text is not a name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "{kind} name {text:?} must start with a lower-case letter and hold at most {MAX_LENGTH} lower-case letters, digits and hyphens"
+    "{kind} name {text:?} must start with a lower-case letter and hold at most {MAX_LENGTH} lower-case letters, digits{} and hyphens",
+    if allows_underscores(.kind) { ", underscores" } else { "" }
 )]
 pub struct NameError {
     kind: &'static str,
     text: String,
 }
 
-fn is_name(text: &str) -> bool {
+fn allows_underscores(kind: &str) -> bool {
+    matches!(kind, "user" | "database")
+}
+
+fn is_name(kind: &str, text: &str) -> bool {
     text.len() <= MAX_LENGTH
         && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && text.bytes().all(|b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || (b == b'_' && allows_underscores(kind))
+        })
 }
 
 macro_rules! names {
@@ -48,7 +54,7 @@ macro_rules! names {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                if is_name(text) { Ok(Self(text.to_owned())) } else { Err(NameError { kind: $kind, text: text.to_owned() }) }
+                if is_name($kind, text) { Ok(Self(text.to_owned())) } else { Err(NameError { kind: $kind, text: text.to_owned() }) }
             }
         }
 
@@ -83,6 +89,10 @@ names! {
     NodeBlock = "node";
     /// The name of a login in the database.
     UserName = "user";
+    /// The name of a database.
+    DatabaseName = "database";
+    /// The name of a seed.
+    SeedName = "seed";
     /// The name of an endpoint.
     EndpointName = "endpoint";
 }
@@ -198,6 +208,7 @@ mod tests {
         ] {
             assert!(bad.parse::<ClusterName>().is_err(), "{bad}");
         }
+        assert!("app_rw".parse::<UserName>().is_ok() && "_a".parse::<UserName>().is_err());
     }
 
     #[test]

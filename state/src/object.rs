@@ -6,15 +6,16 @@
 //! Rows are these types as JSON with a format number (`store::FORMAT`). A field is never renamed or given another
 //! meaning; what a newer version adds has a default.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::{EndpointAddress, NodeAddress, UserAddress};
+use crate::address::{DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use crate::lsn::{Lsn, SystemIdentifier};
-use crate::name::{ClusterName, NetworkName, NodeName};
+use crate::name::{ClusterName, DatabaseName, NetworkName, NodeName};
+use crate::sensitive::SecretName;
 
 /// What runs on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -447,6 +448,10 @@ pub struct Node {
 
 /// A login: `cluster.NAME.user.USER`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are PostgreSQL's own attributes of a role"
+)]
 pub struct User {
     /// Whether it may connect.
     pub login: bool,
@@ -454,6 +459,78 @@ pub struct User {
     pub replication: bool,
     /// Counts its passwords.
     pub password_version: u32,
+    /// A keyed digest of the password that the configuration gives it, so that another one is seen; absent where the
+    /// password was made up.
+    #[serde(default)]
+    pub password_digest: Option<String>,
+    /// Whether it may do anything.
+    #[serde(default)]
+    pub superuser: bool,
+    /// Whether it may make databases.
+    #[serde(default)]
+    pub createdb: bool,
+    /// Whether it may make roles.
+    #[serde(default)]
+    pub createrole: bool,
+    /// Whether it has the privileges of the roles it is a member of.
+    #[serde(default = "yes")]
+    pub inherit: bool,
+    /// How many sessions it may have at once; absent, any number.
+    #[serde(default)]
+    pub connection_limit: Option<u32>,
+    /// The roles it is a member of.
+    #[serde(default)]
+    pub member_of: BTreeSet<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for User {
+    /// Returns a login that may connect and nothing else.
+    fn default() -> Self {
+        Self {
+            login: true,
+            replication: false,
+            password_version: 1,
+            password_digest: None,
+            superuser: false,
+            createdb: false,
+            createrole: false,
+            inherit: true,
+            connection_limit: None,
+            member_of: BTreeSet::new(),
+        }
+    }
+}
+
+impl User {
+    /// Returns the name of its password. Each version has a name of its own, so that a new one is stored before the
+    /// server is told of it, and the old one is still there if it never is.
+    pub fn password(&self, address: &UserAddress) -> SecretName {
+        SecretName::password_version(address, self.password_version, self.password_digest.as_deref())
+    }
+}
+
+/// A database: `cluster.NAME.database.DATABASE`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// The role that owns it.
+    pub owner: String,
+    /// Its encoding; absent, the cluster's.
+    pub encoding: Option<String>,
+    /// Its locale; absent, the cluster's.
+    pub locale: Option<String>,
+}
+
+/// A file of SQL that has run once: `cluster.NAME.seed.SEED`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seed {
+    /// The database it ran in.
+    pub database: DatabaseName,
+    /// The digest of the file as it was then.
+    pub digest: String,
 }
 
 /// What an endpoint leads to.
@@ -510,6 +587,10 @@ pub struct State {
     pub nodes: BTreeMap<NodeAddress, Node>,
     /// `cluster.*.user.*`
     pub users: BTreeMap<UserAddress, User>,
+    /// `cluster.*.database.*`
+    pub databases: BTreeMap<DatabaseAddress, Database>,
+    /// `cluster.*.seed.*`
+    pub seeds: BTreeMap<SeedAddress, Seed>,
     /// `cluster.*.endpoint.*`
     pub endpoints: BTreeMap<EndpointAddress, Endpoint>,
     /// The values of the `output` blocks by name.

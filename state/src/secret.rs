@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use argon2::{Algorithm, Argon2, Params};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -209,6 +211,16 @@ impl Key {
     fn fits(&self, check: &Sealed) -> bool {
         let clear = self.open(key_row().as_str(), check);
         clear.is_some_and(|clear| clear.expose() == CHECK)
+    }
+
+    /// Returns a digest that tells two texts apart only to who has the key: whoever has but the digest cannot try out
+    /// texts against it.
+    pub(crate) fn digest(&self, text: &str) -> String {
+        let mut code = Hmac::<Sha256>::new_from_slice(&*self.0).expect("a key of any length is fine");
+        code.update(b"simdb digest\0");
+        code.update(text.as_bytes());
+        // Half of it is enough to tell passwords apart.
+        to_hex(&code.finalize().into_bytes()[..16])
     }
 
     /// Returns the row of a secret.

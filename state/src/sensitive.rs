@@ -56,9 +56,24 @@ pub type Secrets = std::collections::BTreeMap<SecretName, Sensitive<String>>;
 pub struct SecretName(String);
 
 impl SecretName {
-    /// Names the password of a login.
+    /// Names the first password of a login.
     pub fn password(user: &crate::address::UserAddress) -> Self {
         Self(user.to_string())
+    }
+
+    /// Names one version of a password, and which one where the configuration gives it.
+    pub fn password_version(user: &crate::address::UserAddress, version: u32, digest: Option<&str>) -> Self {
+        match (version, digest) {
+            (1, None) => Self::password(user),
+            (version, None) => Self(format!("{user}#{version}")),
+            (version, Some(digest)) => Self(format!("{user}#{version}.{digest}")),
+        }
+    }
+
+    /// Returns whether this is a password of a login, of any version.
+    pub(crate) fn is_password_of(&self, user: &crate::address::UserAddress) -> bool {
+        let rest = self.0.strip_prefix(&user.to_string());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('#'))
     }
 
     /// Names the value of a sensitive output.

@@ -291,6 +291,11 @@ impl Store {
         self.record.secrets().await
     }
 
+    /// Returns a digest of a secret that is worth nothing without the key of this record.
+    pub async fn digest(&self, secret: &Sensitive<String>) -> Result<String, StoreError> {
+        Ok(self.record.key().await?.digest(secret.expose()))
+    }
+
     /// Reads what happened, the oldest first.
     pub async fn events(&self) -> Result<Vec<Event>, StoreError> {
         let rows = self.record.list(&[EVENTS]).await?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::address::Address;
-use crate::backend::{Expect, Key, Token, Version, Write};
+use crate::address::{Address, UserAddress};
+use crate::backend::{Expect, Key, Row, Token, Version, Write};
 use crate::delta::Edit;
 use crate::format::{Head, encode, excerpt, now, object_rows, run_id};
 use crate::happening::{Happening, happenings};
@@ -164,6 +164,15 @@ impl Writer {
         Ok(writes)
     }
 
+    /// Stores secrets before anything uses them.
+    pub async fn keep(&mut self, secrets: &Secrets) -> Result<(), StoreError> {
+        let mut draft = Draft::default();
+        for (name, value) in secrets {
+            draft.writes.push(self.record.key().await?.seal_row(name, value));
+        }
+        self.write(draft, self.head.runs).await
+    }
+
     /// Commits entries, all or none, under the lock's fencing token.
     pub async fn commit(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         let draft = self.draft(entries).await?;
@@ -296,14 +305,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Deletes the passwords of logins that are gone, and all of a cluster that is gone.
+    /// Deletes the passwords that a login no longer has, those of logins that are gone, and all of a cluster that is gone.
     async fn drop_secrets(&self, edits: &[Edit]) -> Result<Vec<Write>, StoreError> {
         let mut writes = Vec::new();
         for edit in edits {
             match edit {
-                Edit::Drop(Address::User(user)) => {
-                    writes.push(Write::delete(secret::secret_key(&SecretName::password(user))));
+                Edit::User(address, user) => {
+                    let current = user.password(address);
+                    writes.extend(self.drop_passwords(address, Some(&current)).await?);
                 }
+                Edit::Drop(Address::User(address)) => writes.extend(self.drop_passwords(address, None).await?),
                 Edit::Drop(Address::Cluster(name)) => {
                     let users = format!("{}cluster.{name}.user.", secret::PREFIX);
                     let rows = self.record.list(&[&users]).await?;
@@ -313,6 +324,21 @@ impl Writer {
             }
         }
         Ok(writes)
+    }
+
+    /// Deletes all passwords of a login but one.
+    async fn drop_passwords(&self, user: &UserAddress, but: Option<&SecretName>) -> Result<Vec<Write>, StoreError> {
+        let prefix = format!("{}{user}", secret::PREFIX);
+        let rows = self.record.list(&[&prefix]).await?;
+        let goes = |row: &Row| {
+            let name = SecretName::from_stored(&row.key.as_str()[secret::PREFIX.len()..]);
+            name.is_password_of(user) && Some(&name) != but
+        };
+        Ok(rows
+            .into_iter()
+            .filter(goes)
+            .map(|row| Write::delete(row.key))
+            .collect())
     }
 
     async fn draft_outputs(

@@ -156,9 +156,10 @@ struct Run<'a> {
 impl Run<'_> {
     async fn start(&self) -> Result<Exit, CliError> {
         let project = Project::open()?;
-        let (config, warnings) = project.load(&self.arguments.planning.variables.0)?;
+        let (mut config, warnings) = project.load(&self.arguments.planning.variables.0)?;
         self.view.diagnostics(&warnings);
         let store = project.create_store().await?;
+        ops::digest_passwords(&mut config.desired, Some(&store)).await?;
         let world = project.world(Some(store.lineage()), &config.desired.local);
         let mut writer = self.unless_interrupted(self.lock(&store)).await??;
         let result = self.locked(&project, &config, &store, &world, &mut writer).await;

@@ -37,9 +37,10 @@ pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
 
 async fn make(operation: Operation, arguments: &Planning, view: &View) -> Result<Planned, CliError> {
     let project = Project::open()?;
-    let (config, warnings) = project.load(&arguments.variables.0)?;
+    let (mut config, warnings) = project.load(&arguments.variables.0)?;
     view.diagnostics(&warnings);
     let store = project.store().await?;
+    ops::digest_passwords(&mut config.desired, store.as_ref()).await?;
     let (snapshot, secrets) = match &store {
         Some(store) => (Some(store.snapshot().await?), store.secrets().await?),
         None => (None, Secrets::new()),

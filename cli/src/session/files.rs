@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use simdb_planner::config::{self, Source, VariableInput};
+use simdb_planner::desired::Desired;
 use simdb_planner::diagnostic::Diagnostic;
 
 use crate::args::VariableArgument;
@@ -50,6 +51,29 @@ impl Values {
         self.source.add(name, text);
         Ok(())
     }
+}
+
+/// Reads the files that seeds run, and returns what is wrong with them.
+pub(super) fn seeds(directory: &Path, desired: &mut Desired, source: &mut Source) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    for (file, named_at) in desired.seed_files() {
+        match std::fs::read_to_string(directory.join(&file)) {
+            Ok(text) => {
+                if let Some(problem) = desired.read_seed(&file, &text) {
+                    source.add(&file, text);
+                    diagnostics.push(problem);
+                }
+            }
+            Err(error) => {
+                let detail = format!(
+                    "The file {file:?} cannot be read: {error}. It is looked for in the directory of the configuration, and must \
+                     be text in UTF-8."
+                );
+                diagnostics.push(Diagnostic::error("Seed cannot be read", detail).at(named_at));
+            }
+        }
+    }
+    diagnostics
 }
 
 /// Collects the values of variables: environment, then files that are always read, then the command line.

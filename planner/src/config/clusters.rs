@@ -77,6 +77,7 @@ pub(super) fn read(
     let nodes = nodes::read(reader, &header, &shared, context, diagnostics);
     let replication = replication::read(reader, &nodes, context.names, diagnostics);
     let primary = primary(reader, context.names, &nodes, diagnostics);
+    let access = super::access::read(reader, context.names, diagnostics);
     let endpoints = endpoints(reader, context.names, diagnostics);
     let mut prevent_destroy = false;
     for (_, lifecycle) in reader.blocks("lifecycle") {
@@ -96,6 +97,7 @@ pub(super) fn read(
             first: nodes.first?,
             nodes: nodes.specs,
             primary,
+            access,
             endpoints,
             prevent_destroy,
             spans: ClusterSpans {

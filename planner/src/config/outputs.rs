@@ -4,18 +4,20 @@
 //! wrong before there is a record.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::Block;
 use simdb_state::address::{EndpointAddress, NodeAddress};
-use simdb_state::name::{ClusterName, NodeName};
+use simdb_state::name::{ClusterName, DatabaseName, NodeName, UserName};
 use simdb_state::object::{Endpoint, EndpointTarget, Role, State};
-use simdb_state::sensitive::REDACTED;
+use simdb_state::sensitive::{REDACTED, Secrets};
 
+use crate::desired::access::{DatabaseSpec, UserSpec, user_address};
 use crate::desired::{ClusterSpec, Desired};
 use crate::diagnostic::{Diagnostic, Span};
 
+use super::access;
 use super::eval;
 use super::number::Number;
 use super::read::Reader;
@@ -94,8 +96,13 @@ pub(super) fn read(
 
 impl Outputs {
     /// Evaluates the blocks against a record.
-    pub(super) fn values(&self, desired: &Desired, state: &State) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
-        let objects = self.objects(desired, state);
+    pub(super) fn values(
+        &self,
+        desired: &Desired,
+        state: &State,
+        secrets: &Secrets,
+    ) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
+        let objects = self.objects(desired, state, secrets);
         let names = Names {
             variables: Some(&self.variables),
             locals: Some(&self.locals),
@@ -131,10 +138,10 @@ impl Outputs {
     }
 
     /// Makes what `cluster` and `network` refer to: as far as it is recorded, else unknown.
-    fn objects(&self, desired: &Desired, state: &State) -> Objects {
+    fn objects(&self, desired: &Desired, state: &State, secrets: &Secrets) -> Objects {
         let clusters = desired.clusters.iter().map(|(name, spec)| {
             let counted = self.counted.get(name);
-            (name.to_string(), cluster(name, spec, counted, state))
+            (name.to_string(), cluster(name, spec, counted, state, secrets))
         });
         let networks = desired.networks.keys().map(|name| {
             let subnet = state
@@ -170,7 +177,13 @@ fn object<const N: usize>(attributes: [(&str, Value); N]) -> Value {
     )
 }
 
-fn cluster(name: &ClusterName, spec: &ClusterSpec, counted: Option<&BTreeSet<String>>, state: &State) -> Value {
+fn cluster(
+    name: &ClusterName,
+    spec: &ClusterSpec,
+    counted: Option<&BTreeSet<String>>,
+    state: &State,
+    secrets: &Secrets,
+) -> Value {
     let version = state.clusters.get(name).map(|cluster| cluster.version).or(spec.version);
     let primary = state
         .elections
@@ -195,8 +208,80 @@ fn cluster(name: &ClusterName, spec: &ClusterSpec, counted: Option<&BTreeSet<Str
         ("primary", known(primary)),
         ("network", spec.network.as_str().into()),
         ("node", nodes(name, spec, counted, state)),
+        ("user", users(name, spec, state, secrets)),
+        ("database", databases(spec)),
         ("endpoint", Value::object(endpoints.collect())),
     ])
+}
+
+/// Makes what `cluster.*.user` leads to. What only the login may know is sensitive, also before it is known.
+fn users(cluster: &ClusterName, spec: &ClusterSpec, state: &State, secrets: &Secrets) -> Value {
+    let user = |(name, declared): (&UserName, &UserSpec)| {
+        let address = user_address(cluster, name);
+        let recorded = state.users.get(&address);
+        let password = recorded.and_then(|user| secrets.get(&user.password(&address)));
+        let hosts = hosts(cluster, spec, state);
+        let url = password.filter(|_| !hosts.is_empty()).map(|password| {
+            let database = access::home_of(name, &spec.access.databases).unwrap_or("postgres");
+            let (password, hosts) = (percent_encode(password.expose()), hosts.join(","));
+            format!("postgresql://{name}:{password}@{hosts}/{database}?target_session_attrs=read-write").into()
+        });
+        let secret = |value: Option<Value>| {
+            let value = if declared.attributes.login {
+                known(value)
+            } else {
+                Value::null()
+            };
+            value.marked(true)
+        };
+        let value = object([
+            ("name", name.as_str().into()),
+            (
+                "password",
+                secret(password.map(|password| password.expose().as_str().into())),
+            ),
+            ("url", secret(url)),
+        ]);
+        (name.to_string(), value)
+    };
+    Value::object(spec.access.users.iter().map(user).collect())
+}
+
+/// Returns where a cluster's nodes listen, the primary first.
+fn hosts(cluster: &ClusterName, spec: &ClusterSpec, state: &State) -> Vec<String> {
+    let leads = |node: &NodeName| {
+        let election = state.elections.get(cluster);
+        election.is_some_and(|election| election.primary == *node)
+    };
+    let nodes = state.nodes_of(cluster).map(|(address, node)| (&address.node, node));
+    let mut nodes: Vec<_> = nodes.filter(|(name, _)| spec.nodes.contains_key(*name)).collect();
+    nodes.sort_by_key(|(name, _)| !leads(name));
+    let listen = nodes.iter().filter_map(|(_, node)| node.listen);
+    listen.map(|listen| listen.to_string()).collect()
+}
+
+fn databases(spec: &ClusterSpec) -> Value {
+    let database = |(name, declared): (&DatabaseName, &DatabaseSpec)| {
+        let value = object([
+            ("name", name.as_str().into()),
+            ("owner", declared.attributes.owner.as_str().into()),
+        ]);
+        (name.to_string(), value)
+    };
+    Value::object(spec.access.databases.iter().map(database).collect())
+}
+
+/// Writes a text so that it can be part of a URL (RFC 3986).
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("writing to a String cannot fail");
+        }
+    }
+    encoded
 }
 
 fn nodes(cluster: &ClusterName, spec: &ClusterSpec, counted: Option<&BTreeSet<String>>, state: &State) -> Value {

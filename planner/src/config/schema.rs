@@ -118,6 +118,9 @@ static CLUSTER: Schema = body(
         nested("engine", Some("engine"), Count::One, &ENGINE),
         nested("replication", None, Count::AtMostOne, &REPLICATION),
         nested("node", Some("name"), Count::AtMostOne, &NODE),
+        nested("user", Some("name"), Count::AtMostOne, &USER),
+        nested("database", Some("name"), Count::AtMostOne, &DATABASE),
+        nested("seed", Some("name"), Count::AtMostOne, &SEED),
         nested("endpoint", Some("name"), Count::AtMostOne, &ENDPOINT),
         nested("lifecycle", None, Count::AtMostOne, &LIFECYCLE),
     ],
@@ -130,10 +133,28 @@ static REPLICATION: Schema = body(
         ("synchronous_commit", false),
         ("on_standby_loss", false),
         ("max_lag", false),
+        ("password_version", false),
     ],
     &[],
 );
 static NODE: Schema = body(&[("count", false), ("port", false), ("parameters", false)], &[]);
+static USER: Schema = body(
+    &[
+        ("login", false),
+        ("replication", false),
+        ("superuser", false),
+        ("createdb", false),
+        ("createrole", false),
+        ("inherit", false),
+        ("connection_limit", false),
+        ("member_of", false),
+        ("password", false),
+        ("password_version", false),
+    ],
+    &[],
+);
+static DATABASE: Schema = body(&[("owner", true), ("encoding", false), ("locale", false)], &[]);
+static SEED: Schema = body(&[("database", true), ("file", true)], &[]);
 static ENDPOINT: Schema = body(&[("target", true)], &[]);
 static LIFECYCLE: Schema = body(&[("prevent_destroy", false)], &[]);
 

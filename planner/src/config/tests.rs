@@ -7,6 +7,7 @@
     reason = "tests are tables; what is expected is written by expect-test, and passed as it is written"
 )]
 
+mod access;
 mod blocks;
 mod conformance;
 mod evaluation;
@@ -16,6 +17,7 @@ mod syntax;
 
 use expect_test::Expect;
 use simdb_state::object::State;
+use simdb_state::sensitive::Secrets;
 
 use super::*;
 
@@ -144,7 +146,7 @@ fn evaluated(expression: &str) -> Result<String, String> {
     let Some(config) = config else {
         return Err(render(&source, &diagnostics));
     };
-    let (values, _) = config.outputs(&State::default());
+    let (values, _) = config.outputs(&State::default(), &Secrets::new());
     Ok(values["it"]
         .value
         .as_ref()

@@ -2,5 +2,6 @@
 
 pub mod conf;
 pub mod instance;
+pub mod script;
 pub mod settings;
 pub mod sync;

@@ -1,9 +1,13 @@
 //! What is there, as far as anybody can tell: observed where it could be looked at, else recorded.
 
+mod access;
+
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{Node, Power, State};
 
 use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts};
+
+pub(super) use access::primary_server;
 
 /// Returns the record, corrected by what was seen. What could not be looked at stays as recorded, and is noted.
 pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<String>) -> State {
@@ -23,7 +27,7 @@ pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<Stri
     }
     correct_slots(&mut state, observed);
     correct_names(&mut state, observed);
-    correct_users(&mut state, observed);
+    access::correct(&mut state, observed, notes);
     correct_endpoints(&mut state, observed);
     state
 }
@@ -95,29 +99,6 @@ fn correct_names(state: &mut State, observed: &Observed) {
         let names = server.configured.get("synchronous_standby_names");
         cluster.synchronous_standby_names = names.cloned().unwrap_or_default();
     }
-}
-
-/// A recorded login that the primary does not have is not there.
-fn correct_users(state: &mut State, observed: &Observed) {
-    let State { users, elections, .. } = state;
-    users.retain(|address, user| {
-        let Some(election) = elections.get(&address.cluster) else {
-            return true;
-        };
-        let primary = NodeAddress {
-            cluster: address.cluster.clone(),
-            node: election.primary.clone(),
-        };
-        let Some(server) = server(observed, &primary) else {
-            return true;
-        };
-        let Some(facts) = server.users.get(address.user.as_str()) else {
-            return false;
-        };
-        user.login = facts.login;
-        user.replication = facts.replication;
-        true
-    });
 }
 
 /// A recorded endpoint whose entry is gone is not there; one whose entry leads elsewhere leads nowhere we know of.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use simdb_state::address::Address;
 use simdb_state::object::{
-    Cluster, Data, Election, Endpoint, Network, Node, Origin, ReplicationMode, Role, State, User,
+    Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, ReplicationMode, Role, Seed, State, User,
 };
 
-use super::intend::{DataGoal, Intended, IntendedCluster, IntendedNode};
+use super::intend::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
 use crate::engine::postgresql::settings;
 use crate::plan::{Action, AttributeChange, Change, ChangeAction, Shown, Step};
 
@@ -39,6 +39,13 @@ pub(super) fn diff(before: &State, intended: &Intended) -> Vec<Change> {
     }
     for (address, old, new) in pairs(&before.users, &intended.users) {
         add(address.clone().into(), old.map(user), new.map(user));
+    }
+    for (address, old, new) in pairs(&before.databases, &intended.databases) {
+        add(address.clone().into(), old.map(database), new.map(database));
+    }
+    for (address, old, new) in pairs(&before.seeds, &intended.seeds) {
+        let after = |new: &IntendedSeed| seed(&new.seed);
+        add(address.clone().into(), old.map(seed), new.map(after));
     }
     for (address, old, new) in pairs(&before.endpoints, &intended.endpoints) {
         add(address.clone().into(), old.map(endpoint), new.map(endpoint));
@@ -265,14 +272,56 @@ fn user(
         login,
         replication,
         password_version,
+        password_digest,
+        superuser,
+        createdb,
+        createrole,
+        inherit,
+        connection_limit,
+        member_of,
     }: &User,
 ) -> Attributes {
-    vec![
-        value("login", *login),
-        value("replication", *replication),
-        ("password".to_owned(), Shown::GeneratedAtApply),
-        value("password_version", *password_version),
-    ]
+    let mut attributes = vec![value("login", *login), value("replication", *replication)];
+    let unusual = [
+        ("superuser", *superuser, false),
+        ("createdb", *createdb, false),
+        ("createrole", *createrole, false),
+        ("inherit", *inherit, true),
+    ];
+    let unusual = unusual.into_iter().filter(|(_, is, usual)| is != usual);
+    attributes.extend(unusual.map(|(name, is, _)| value(name, is)));
+    attributes.extend(connection_limit.map(|limit| value("connection_limit", limit)));
+    if !member_of.is_empty() {
+        attributes.push(value("member_of", json!(member_of)));
+    }
+    if *login {
+        let shown = match password_digest {
+            Some(_) => Shown::Sensitive,
+            None => Shown::GeneratedAtApply,
+        };
+        attributes.push(("password".to_owned(), shown));
+        attributes.push(value("password_version", *password_version));
+    }
+    attributes
+}
+
+fn database(
+    Database {
+        owner,
+        encoding,
+        locale,
+    }: &Database,
+) -> Attributes {
+    let mut attributes = vec![value("owner", owner.clone())];
+    attributes.extend(encoding.iter().map(|encoding| value("encoding", encoding.clone())));
+    attributes.extend(locale.iter().map(|locale| value("locale", locale.clone())));
+    attributes
+}
+
+fn seed(Seed { database, digest }: &Seed) -> Attributes {
+    // Half of it is enough to tell files apart, and fits a line.
+    let digest = digest.get(..16).unwrap_or(digest);
+    vec![value("database", database.to_string()), value("digest", digest)]
 }
 
 fn endpoint(Endpoint { target, nodes, hosts }: &Endpoint) -> Attributes {

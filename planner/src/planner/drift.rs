@@ -42,8 +42,9 @@ impl Drift {
     }
 }
 
-/// Returns what differs on a node that runs; nothing where that is not known.
-pub(super) fn drift(node: &NodeContext<'_>, facts: &NodeFacts) -> Option<Drift> {
+/// Returns what differs on a node that runs; nothing where that is not known. While the password changes that nodes
+/// stream with, their passfiles do not count.
+pub(super) fn drift(node: &NodeContext<'_>, facts: &NodeFacts, rotated: bool) -> Option<Drift> {
     let mut drift = match facts.process {
         ProcessFacts::Running { .. } => Drift::default(),
         ProcessFacts::Foreign { .. } => Drift {
@@ -62,6 +63,9 @@ pub(super) fn drift(node: &NodeContext<'_>, facts: &NodeFacts) -> Option<Drift> 
     }
     if !drift.foreign {
         drift.files = different_files(node, facts);
+        if rotated {
+            drift.files.remove(instance::PASSFILE);
+        }
     }
     (drift != Drift::default()).then_some(drift)
 }

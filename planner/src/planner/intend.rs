@@ -1,5 +1,6 @@
 //! Configuration, election and facts in; what every object should be, out. Who leads is decided in `election` alone.
 
+mod access;
 mod cluster;
 mod election;
 mod node;
@@ -7,19 +8,22 @@ pub(super) mod replication;
 
 use std::collections::BTreeMap;
 
-use simdb_state::address::{EndpointAddress, NodeAddress, UserAddress};
+use simdb_state::address::{DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::{
-    Cluster, Data, Election, Endpoint, Listen, Network, Origin, Power, Role, Slot, State, User, Verdict,
+    Cluster, Data, Database, Election, Endpoint, Listen, Network, Origin, Power, Role, Slot, State, User, Verdict,
 };
+use simdb_state::sensitive::SecretName;
 
 use super::Inputs;
 use super::drift::{self, Drift};
 use super::ports::Ports;
 use crate::diagnostic::Diagnostic;
-use crate::engine::postgresql::instance::{NodeContext, Upstream};
+use crate::engine::postgresql::instance::{self, NodeContext, REPLICATION_USER, Upstream};
 pub(super) use replication::Lost;
 use replication::SyncNames;
+
+pub(super) use access::{IntendedSeed, adopted};
 
 /// What every object should be.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +32,8 @@ pub(super) struct Intended {
     pub(super) clusters: BTreeMap<ClusterName, IntendedCluster>,
     pub(super) nodes: BTreeMap<NodeAddress, IntendedNode>,
     pub(super) users: BTreeMap<UserAddress, User>,
+    pub(super) databases: BTreeMap<DatabaseAddress, Database>,
+    pub(super) seeds: BTreeMap<SeedAddress, IntendedSeed>,
     pub(super) endpoints: BTreeMap<EndpointAddress, Endpoint>,
     /// What the running servers' configurations differ in, where they do.
     pub(super) drift: BTreeMap<NodeAddress, Drift>,
@@ -132,7 +138,13 @@ impl Intended {
                 Role::Primary { .. } => cluster.names.before.clone(),
                 Role::Standby { .. } | Role::Fenced { .. } => String::new(),
             },
+            replication_password: self.replication_password(&address.cluster),
         }
+    }
+
+    /// Returns the name of the password that the standbys of a cluster stream with.
+    pub(super) fn replication_password(&self, cluster: &ClusterName) -> SecretName {
+        replication_password(&self.users, cluster)
     }
 
     /// Returns the nodes of one cluster.
@@ -172,12 +184,12 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State, diagnostics: &mut Vec<D
         .cluster(&mut ports, &mut intended);
         diagnostics.extend(found);
     }
-    intended.drift = drifts(inputs, &intended);
+    intended.drift = drifts(inputs, before, &intended);
     intended
 }
 
 /// Looks for drift on every node that stays what it is and runs.
-fn drifts(inputs: Inputs<'_>, intended: &Intended) -> BTreeMap<NodeAddress, Drift> {
+fn drifts(inputs: Inputs<'_>, before: &State, intended: &Intended) -> BTreeMap<NodeAddress, Drift> {
     let mut drifts = BTreeMap::new();
     for (address, observation) in &inputs.observed.nodes {
         let (Some(facts), Some(node)) = (observation.seen(), intended.nodes.get(address)) else {
@@ -187,13 +199,29 @@ fn drifts(inputs: Inputs<'_>, intended: &Intended) -> BTreeMap<NodeAddress, Drif
             continue;
         };
         if matches!(node.data, DataGoal::Keep(_)) {
+            // A password that changes is written by the step that changes it, wherever that was interrupted.
+            let old = before.users.get(&instance::user(&address.cluster, REPLICATION_USER));
+            let rotated = old.is_some() && {
+                let old = replication_password(&before.users, &address.cluster);
+                old != intended.replication_password(&address.cluster)
+            };
             let mut context = intended.context(address, node, cluster);
             if matches!(node.role, Role::Primary { .. }) {
                 context.synchronous_standby_names.clone_from(&cluster.names.present);
             }
-            let found = drift::drift(&context, facts);
+            let found = drift::drift(&context, facts, rotated);
             drifts.extend(found.map(|drift| (address.clone(), drift)));
         }
     }
     drifts
+}
+
+/// Returns the name of the password of the login that streams, as it stands among those logins.
+fn replication_password(users: &BTreeMap<UserAddress, User>, cluster: &ClusterName) -> SecretName {
+    let address = instance::user(cluster, REPLICATION_USER);
+    let user = users.get(&address);
+    user.map_or_else(
+        || instance::replication_password(cluster),
+        |user| user.password(&address),
+    )
 }

@@ -1,6 +1,7 @@
 //! Changes to steps: what each difference takes, with its delta, its impact and its reason. Order comes later.
 
 mod cluster;
+mod database;
 mod endpoint;
 mod node;
 mod orphan;
@@ -89,6 +90,10 @@ impl Lowering<'_> {
         for (address, old, new) in pairs(&self.before.users, &self.intended.users) {
             self.user(address, old, new);
         }
+        for (address, old, new) in pairs(&self.before.databases, &self.intended.databases) {
+            self.database(address, old, new);
+        }
+        self.seeds();
         for (address, old, new) in pairs(&self.before.endpoints, &self.intended.endpoints) {
             self.endpoint(address, old, new);
         }

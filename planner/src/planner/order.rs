@@ -7,21 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
-use simdb_state::address::NodeAddress;
+use simdb_state::address::{DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::delta::Edit;
-use simdb_state::name::{ClusterName, NetworkName};
+use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::State;
 
 use super::intend::Intended;
 use super::lower::Draft;
+use crate::desired::access::{database_address, user_address};
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::{settings, sync};
-use crate::plan::{Action, Step, StepId};
+use crate::plan::{Action, Server, Step, StepId};
 
 /// Where the steps are that others wait for.
 #[derive(Default)]
 struct Index {
     network: BTreeMap<NetworkName, usize>,
+    /// The step that lets a node that is down serve.
+    up: BTreeMap<NodeAddress, usize>,
     /// The step after which a node serves with the data, role and parameters it should have.
     serves: BTreeMap<NodeAddress, usize>,
     slot: BTreeMap<NodeAddress, usize>,
@@ -42,7 +45,15 @@ struct Index {
     elect: BTreeMap<ClusterName, usize>,
     fence: BTreeMap<ClusterName, usize>,
     promote: BTreeMap<ClusterName, (NodeAddress, usize)>,
-    user: BTreeMap<ClusterName, usize>,
+    /// The step that makes or changes the login that standbys stream with.
+    replication_user: BTreeMap<ClusterName, usize>,
+    /// The same step where it gives that login another password, and so writes files of all nodes.
+    rotation: BTreeMap<ClusterName, usize>,
+    user: BTreeMap<UserAddress, usize>,
+    database: BTreeMap<DatabaseAddress, usize>,
+    /// The seeds of a database in the order in which they run.
+    seeds: BTreeMap<DatabaseAddress, Vec<(SeedAddress, usize)>>,
+    drop_databases: BTreeMap<ClusterName, Vec<usize>>,
     /// Everything in a cluster that makes or changes something.
     builds: BTreeMap<ClusterName, Vec<usize>>,
     drop_endpoints: BTreeMap<ClusterName, Vec<usize>>,
@@ -63,6 +74,9 @@ impl Index {
 
     fn add(&mut self, at: usize, draft: &Draft) {
         let cluster = draft.address.cluster();
+        if let Action::Primary { server, .. } | Action::Start { server, .. } = &draft.action {
+            self.up.entry(server.node.clone()).or_insert(at);
+        }
         match &draft.action {
             Action::Network { network } => drop(self.network.insert(network.clone(), at)),
             Action::Primary { server, .. } | Action::Configure { server, .. } => {
@@ -95,6 +109,7 @@ impl Index {
             }
             Action::Promote { server, .. } => {
                 self.serves.insert(server.node.clone(), at);
+                self.up.insert(server.node.clone(), at);
                 let cluster = server.node.cluster.clone();
                 self.promote.insert(cluster, (server.node.clone(), at));
             }
@@ -105,7 +120,22 @@ impl Index {
             Action::Basebackup { node, .. } | Action::Rewind { node, .. } => {
                 self.data.insert(node.clone(), at);
             }
-            Action::ReplicationUser { user, .. } => drop(self.user.insert(user.cluster.clone(), at)),
+            Action::ReplicationUser { user, streams, .. } => {
+                self.replication_user.insert(user.cluster.clone(), at);
+                if !streams.is_empty() {
+                    self.rotation.insert(user.cluster.clone(), at);
+                }
+            }
+            Action::User { user, .. } => drop(self.user.insert(user.clone(), at)),
+            Action::Database { database, .. } => drop(self.database.insert(database.clone(), at)),
+            Action::Seed { seed, database, .. } => {
+                let database = database_address(&seed.cluster, database);
+                self.seeds.entry(database).or_default().push((seed.clone(), at));
+            }
+            Action::DropDatabase { database, .. } => {
+                let drops = self.drop_databases.entry(database.cluster.clone());
+                drops.or_default().push(at);
+            }
             Action::DropNode { node } => drop(self.drop_node.insert(node.clone(), at)),
             Action::Stop { node } => drop(self.stop.insert(node.clone(), at)),
             Action::DropCluster { .. } => self.drop_clusters.push(at),
@@ -118,6 +148,7 @@ impl Index {
             Action::VerifySync { .. }
             | Action::Endpoint { .. }
             | Action::DropUser { .. }
+            | Action::DropSeed { .. }
             | Action::DropNetwork { .. } => {}
         }
         let Some(cluster) = cluster else { return };
@@ -152,7 +183,8 @@ impl Rules<'_> {
             | Action::Cluster { .. }
             | Action::Elect { .. }
             | Action::Degrade { .. }
-            | Action::DropEndpoint { .. } => Vec::new(),
+            | Action::DropEndpoint { .. }
+            | Action::DropSeed { .. } => Vec::new(),
             Action::Primary { server, .. } => self.network_of(&server.node.cluster).into_iter().collect(),
             Action::Fence { server, .. } => self.before_the_pause(&server.node),
             Action::Promote { server, .. } => [
@@ -166,9 +198,9 @@ impl Rules<'_> {
             .collect(),
             // A slot can be made before its server writes, and then nobody waits for it while nobody writes.
             Action::Slot { server, .. } if self.is_promoted(&server.node) => self.elected(&server.node),
-            Action::ReplicationUser { server, .. } | Action::Slot { server, .. } => {
-                serves(&server.node).into_iter().collect()
-            }
+            Action::Slot { server, .. } => serves(&server.node).into_iter().collect(),
+            Action::ReplicationUser { server, .. } => index.up.get(&server.node).copied().into_iter().collect(),
+            Action::User { .. } | Action::Database { .. } | Action::Seed { .. } => self.access(&draft.action),
             // Standbys of a cluster that stops receive the primary's last words before they stop too.
             Action::Stop { node } => self
                 .upstream(node)
@@ -179,10 +211,14 @@ impl Rules<'_> {
             Action::SyncNames { cluster, names, .. } if self.loses(cluster, names) => {
                 index.degrade.get(cluster).copied().into_iter().collect()
             }
-            Action::SyncNames { cluster, server, .. } => self.sync_names(cluster, &server.node),
+            Action::SyncNames { cluster, server, .. } => {
+                let mut waits = self.sync_names(cluster, &server.node);
+                waits.extend(index.rotation.get(cluster));
+                waits
+            }
             Action::Follow { server, upstream, .. } => [
                 index.slot.get(&server.node).copied(),
-                index.user.get(&server.node.cluster).copied(),
+                index.replication_user.get(&server.node.cluster).copied(),
                 index.starts.get(&server.node).copied(),
                 self.loosened(&server.node),
                 serves(&upstream.node),
@@ -193,7 +229,7 @@ impl Rules<'_> {
             Action::Basebackup { node, .. } | Action::Rewind { node, .. } => [
                 index.stop.get(node).copied(),
                 index.slot.get(node).copied(),
-                index.user.get(&node.cluster).copied(),
+                index.replication_user.get(&node.cluster).copied(),
                 self.upstream(node).and_then(|upstream| serves(&upstream)),
             ]
             .into_iter()
@@ -202,7 +238,7 @@ impl Rules<'_> {
             Action::Standby { server, upstream, .. } => [
                 index.data.get(&server.node).copied(),
                 index.slot.get(&server.node).copied(),
-                index.user.get(&server.node.cluster).copied(),
+                index.replication_user.get(&server.node.cluster).copied(),
                 serves(&upstream.node),
             ]
             .into_iter()
@@ -219,30 +255,17 @@ impl Rules<'_> {
                 .and_then(|upstream| serves(&upstream))
                 .into_iter()
                 .chain(index.slot.get(&server.node).copied())
+                .chain(self.password_of(&server.node))
                 .collect(),
-            Action::Configure { server, .. } => {
-                let turn = self.rolling.get(&server.node).copied();
-                turn.into_iter()
-                    .chain(self.without_lost(&server.node.cluster))
-                    .collect()
-            }
-            // Clients are to find the new primary as soon as there is one; those that are to replay come back later.
-            Action::Endpoint { endpoint, .. } if index.promote.contains_key(&endpoint.cluster) => {
-                vec![index.promote[&endpoint.cluster].1]
-            }
-            Action::Endpoint { endpoint, .. } => self
-                .intended
-                .endpoints
-                .get(endpoint)
-                .into_iter()
-                .flat_map(|entry| &entry.nodes)
-                .filter_map(|node| {
-                    serves(&NodeAddress {
-                        cluster: endpoint.cluster.clone(),
-                        node: node.clone(),
-                    })
-                })
-                .collect(),
+            Action::Configure { server, .. } => [
+                self.without_lost(&server.node.cluster),
+                self.rolling.get(&server.node).copied(),
+                index.rotation.get(&server.node.cluster).copied(),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            Action::Endpoint { endpoint, .. } => self.endpoint(endpoint),
             Action::VerifySync { cluster, .. } => index.builds.get(cluster).cloned().unwrap_or_default(),
             Action::DropNode { node } => self.drop_node(node),
             Action::DropSlot { node, server, .. } => self
@@ -250,7 +273,8 @@ impl Rules<'_> {
                 .into_iter()
                 .chain(serves(&server.node))
                 .collect(),
-            Action::DropUser { user } => self.node_drops(&user.cluster).collect(),
+            Action::DropUser { user, server } => self.drop_user(user, server.as_ref()),
+            Action::DropDatabase { database, server } => self.drop_database(database, server.as_ref()),
             Action::DropCluster { cluster } => index.drops.get(cluster).cloned().unwrap_or_default(),
             Action::DropNetwork { .. } => index.drop_clusters.clone(),
         }
@@ -267,6 +291,23 @@ impl Rules<'_> {
     fn loses(&self, cluster: &ClusterName, names: &str) -> bool {
         let intended = &self.intended.clusters[cluster].names;
         intended.lost.is_some() && intended.before == names
+    }
+
+    /// Clients are to find a new primary as soon as there is one; those that are to replay come back later.
+    fn endpoint(&self, endpoint: &EndpointAddress) -> Vec<usize> {
+        if let Some((_, promote)) = self.index.promote.get(&endpoint.cluster) {
+            return vec![*promote];
+        }
+        let serves = |node: &NodeName| {
+            let address = NodeAddress {
+                cluster: endpoint.cluster.clone(),
+                node: node.clone(),
+            };
+            self.index.serves.get(&address).copied()
+        };
+        let entry = self.intended.endpoints.get(endpoint);
+        let nodes = entry.into_iter().flat_map(|entry| &entry.nodes);
+        nodes.filter_map(serves).collect()
     }
 
     /// Whoever newly counts, or counts among more, streams before commits wait for it. Who was waited for already is not
@@ -303,6 +344,25 @@ impl Rules<'_> {
         let others = others.copied().filter(|at| last && self.left.contains(at));
         let moved = [index.drop_node.get(node), index.serves.get(node)];
         moved.into_iter().flatten().copied().chain(others).collect()
+    }
+
+    /// A login goes with the servers, or last of all that is dropped on them: a database it owns would keep it.
+    fn drop_user(&self, user: &UserAddress, server: Option<&Server>) -> Vec<usize> {
+        if server.is_none() {
+            return self.node_drops(&user.cluster).collect();
+        }
+        let databases = self.index.drop_databases.get(&user.cluster).into_iter().flatten();
+        self.built(&user.cluster)
+            .into_iter()
+            .chain(databases.copied())
+            .collect()
+    }
+
+    fn drop_database(&self, database: &DatabaseAddress, server: Option<&Server>) -> Vec<usize> {
+        match server {
+            Some(_) => self.built(&database.cluster),
+            None => self.node_drops(&database.cluster).collect(),
+        }
     }
 
     fn is_promoted(&self, node: &NodeAddress) -> bool {
@@ -350,6 +410,67 @@ impl Rules<'_> {
             .map(|(_, at)| *at)
     }
 
+    /// Returns what makes sure that everything is built: the proof of it where there is one.
+    fn built(&self, cluster: &ClusterName) -> Vec<usize> {
+        match self.verify.get(cluster) {
+            Some(verify) => vec![*verify],
+            None => self.index.builds.get(cluster).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// A standby that starts is to find the password it streams with.
+    fn password_of(&self, node: &NodeAddress) -> Option<usize> {
+        self.upstream(node)?;
+        self.index.rotation.get(&node.cluster).copied()
+    }
+
+    /// Roles come before those who are members of them and before what they own, and a database before what runs in it.
+    fn access(&self, action: &Action) -> Vec<usize> {
+        let index = &self.index;
+        let user = |cluster: &ClusterName, name: &str| {
+            let address = user_address(cluster, &name.parse().ok()?);
+            index.user.get(&address).copied()
+        };
+        let (server, more): (_, Vec<usize>) = match action {
+            Action::User {
+                user: address,
+                attributes,
+                server,
+                ..
+            } => {
+                let roles = attributes.member_of.iter();
+                (server, roles.filter_map(|role| user(&address.cluster, role)).collect())
+            }
+            Action::Database {
+                database,
+                attributes,
+                server,
+            } => (server, user(&database.cluster, &attributes.owner).into_iter().collect()),
+            Action::Seed {
+                seed,
+                database,
+                owner,
+                server,
+                ..
+            } => {
+                let database = database_address(&seed.cluster, database);
+                let earlier = index.seeds.get(&database).into_iter().flatten();
+                let earlier = earlier.take_while(|(other, _)| other != seed).map(|(_, at)| *at);
+                let made = index.database.get(&database).copied();
+                let owner = user(&seed.cluster, owner);
+                (server, earlier.last().into_iter().chain(made).chain(owner).collect())
+            }
+            _ => return Vec::new(),
+        };
+        index
+            .serves
+            .get(&server.node)
+            .copied()
+            .into_iter()
+            .chain(more)
+            .collect()
+    }
+
     /// A node goes after everything that is built, after the proof that the rest does without it, after the endpoints
     /// that led to it, and after the nodes that stream from it.
     fn drop_node(&self, node: &NodeAddress) -> Vec<usize> {
@@ -365,12 +486,8 @@ impl Rules<'_> {
             .iter()
             .filter(|(other, _)| leads && other.cluster == *cluster && *other != node);
         let followers = others.map(|(_, at)| *at);
-        let builds = match self.verify.get(cluster) {
-            Some(verify) => vec![*verify],
-            None => index.builds.get(cluster).cloned().unwrap_or_default(),
-        };
         let endpoints = index.drop_endpoints.get(cluster).cloned().unwrap_or_default();
-        followers.chain(builds).chain(endpoints).collect()
+        followers.chain(self.built(cluster)).chain(endpoints).collect()
     }
 }
 

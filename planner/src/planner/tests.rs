@@ -1,3 +1,4 @@
+mod access;
 mod role;
 
 use std::collections::BTreeMap;
@@ -7,6 +8,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, ReplicationMode};
 
 use super::*;
+use crate::desired::access::AccessSpec;
 use crate::desired::{ClusterSpans, ClusterSpec, EndpointSpec, LocalSettings, NetworkSpec, NodeSpec, ReplicationSpec};
 use crate::diagnostic::Span;
 use crate::plan::StepId;
@@ -46,6 +48,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
         first: nodes[0].parse().unwrap(),
         primary: None,
         prevent_destroy: false,
+        access: AccessSpec::default(),
         endpoints: BTreeMap::from([
             ("ro".parse().unwrap(), endpoint(EndpointTarget::Standby)),
             ("rw".parse().unwrap(), endpoint(EndpointTarget::Primary)),

@@ -8,7 +8,7 @@ use simdb_state::instance::{FilePart, FileText, InstanceSpec, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 
 use super::{Home, Running, World};
-use crate::observed::{FileFacts, UserFacts};
+use crate::observed::FileFacts;
 use crate::plan::{Action, Server, Step};
 
 impl World {
@@ -32,7 +32,6 @@ impl World {
             | Action::Elect { .. }
             | Action::Degrade { .. }
             | Action::DropNetwork { .. }
-            | Action::DropUser { .. }
             | Action::DropCluster { .. } => {}
             Action::Primary {
                 initdb,
@@ -47,18 +46,13 @@ impl World {
                 evidence,
             } => return self.promote(instance, server, survivors, evidence),
             Action::Rewind { node, task, source, .. } => return Ok(self.rewind(node, task, source)),
-            Action::ReplicationUser {
-                user,
-                attributes,
-                server,
-                ..
-            } => {
-                let facts = UserFacts {
-                    login: attributes.login,
-                    replication: attributes.replication,
-                };
-                self.serving(server).users.insert(user.user.to_string(), facts);
-            }
+            Action::ReplicationUser { .. }
+            | Action::User { .. }
+            | Action::Database { .. }
+            | Action::Seed { .. }
+            | Action::DropUser { .. }
+            | Action::DropDatabase { .. }
+            | Action::DropSeed { .. } => self.access(&step.action),
             Action::Slot { slot, server, .. } => {
                 let home = self.serving(server);
                 home.lost.remove(&slot.name);
@@ -121,7 +115,7 @@ impl World {
         Ok(Outputs::default())
     }
 
-    fn serving(&mut self, server: &Server) -> &mut Home {
+    pub(super) fn serving(&mut self, server: &Server) -> &mut Home {
         let home = self.homes.get_mut(&server.node).filter(|home| home.server.is_some());
         home.unwrap_or_else(|| panic!("{} does not serve", server.node))
     }

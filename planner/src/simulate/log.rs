@@ -89,11 +89,16 @@ impl World {
         }
     }
 
-    /// Gives a node the logins that another one has: they are in the data.
+    /// Gives a node the logins and databases that another one has: they are in the data.
     pub(super) fn copy_catalog(&mut self, from: &NodeAddress, to: &NodeAddress) {
-        let users = self.homes.get(from).map(|home| home.users.clone());
-        if let (Some(users), Some(home)) = (users, self.homes.get_mut(to)) {
+        let Some(theirs) = self.homes.get(from) else { return };
+        let (users, passwords) = (theirs.users.clone(), theirs.passwords.clone());
+        let (databases, ran) = (theirs.databases.clone(), theirs.ran.clone());
+        if let Some(home) = self.homes.get_mut(to) {
             home.users = users;
+            home.passwords = passwords;
+            home.databases = databases;
+            home.ran = ran;
         }
     }
 

@@ -117,6 +117,7 @@ impl World {
             oldest: Some(Lsn(0)),
             configured: home.configured.clone(),
             users: home.users.clone(),
+            databases: home.databases.clone(),
         }
     }
 }

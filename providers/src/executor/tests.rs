@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use simdb_planner::desired::access::AccessSpec;
 use simdb_planner::desired::{ClusterSpans, ClusterSpec, Desired, NetworkSpec, NodeSpec, ReplicationSpec};
 use simdb_planner::diagnostic::Span;
 use simdb_planner::planner::{Inputs, plan};
@@ -72,6 +73,7 @@ fn orders(nodes: &[&str]) -> Desired {
         first: nodes[0].parse().unwrap(),
         primary: None,
         prevent_destroy: false,
+        access: AccessSpec::default(),
         endpoints: BTreeMap::new(),
         spans: ClusterSpans {
             cluster: span(),

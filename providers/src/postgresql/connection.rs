@@ -13,6 +13,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::sensitive::Secrets;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_postgres::error::{DbError, ErrorPosition};
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use super::{Cause, PostgresqlError};
@@ -132,6 +133,21 @@ impl Connection {
     pub(crate) async fn execute(&self, doing: &str, sql: &str) -> Result<(), PostgresqlError> {
         let done = within(ANSWER_LIMIT, self.client.batch_execute(sql)).await;
         done.map_err(|cause| self.failure(doing, cause))
+    }
+
+    /// Lets the server run one statement of somebody else's; where it fails, it may say at which character.
+    pub(crate) async fn statement(&self, sql: &str, limit: Duration) -> Result<(), (Cause, Option<usize>)> {
+        let Ok(answer) = timeout(limit, self.client.simple_query(sql)).await else {
+            self.cancel().await;
+            return Err((Cause::Silence(limit), None));
+        };
+        answer.map(drop).map_err(|error| {
+            let position = match error.as_db_error().and_then(DbError::position) {
+                Some(ErrorPosition::Original(position)) => usize::try_from(*position).ok(),
+                _ => None,
+            };
+            (Cause::from(error), position)
+        })
     }
 
     /// Asks the server to give up what it is doing for this session.

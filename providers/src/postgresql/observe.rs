@@ -53,8 +53,25 @@ SELECT json_build_object(
       FROM (SELECT name, setting FROM pg_settings WHERE source = 'configuration file'
         UNION ALL SELECT name, setting FROM pg_file_settings WHERE name = 'synchronous_commit' AND applied) AS settings),
     'users', (SELECT coalesce(json_object_agg(rolname, json_build_object(
-        'login', rolcanlogin, 'replication', rolreplication)), '{}')
-      FROM pg_roles WHERE rolname !~ '^pg_')),
+        'login', rolcanlogin, 'replication', rolreplication, 'superuser', rolsuper, 'createdb', rolcreatedb,
+        'createrole', rolcreaterole, 'inherit', rolinherit, 'connection_limit', rolconnlimit,
+        'member_of', (SELECT coalesce(json_agg(DISTINCT granted.rolname), '[]')
+          FROM pg_auth_members JOIN pg_roles AS granted ON granted.oid = roleid WHERE member = role.oid),
+        'holds', (SELECT coalesce(json_object_agg(place, objects), '{}') FROM (
+          SELECT coalesce(datname, '') AS place, count(*) AS objects
+          FROM pg_shdepend LEFT JOIN pg_database AS database ON database.oid = dbid
+          WHERE refclassid = 'pg_authid'::regclass AND refobjid = role.oid
+            AND NOT (dbid = 0 AND classid = 'pg_database'::regclass AND deptype = 'o')
+          GROUP BY place) AS held))), '{}')
+      FROM pg_roles AS role WHERE rolname !~ '^pg_'),
+    'databases', (SELECT coalesce(json_object_agg(datname, json_build_object(
+        'owner', pg_get_userbyid(datdba),
+        'seeds', (SELECT coalesce(json_object_agg(
+            replace(substr(split_part(setting, '=', 1), length('simdb.seed_') + 1), '_', '-'),
+            split_part(setting, '=', 2)), '{}')
+          FROM pg_db_role_setting, unnest(setconfig) AS setting
+          WHERE setdatabase = database.oid AND setrole = 0 AND starts_with(setting, 'simdb.seed_')))), '{}')
+      FROM pg_database AS database WHERE NOT datistemplate)),
   'connected', (SELECT coalesce(json_agg(application_name), '[]') FROM pg_stat_replication))
 FROM (SELECT pg_is_in_recovery() AS standby) AS role";
 

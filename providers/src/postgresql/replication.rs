@@ -1,12 +1,8 @@
-//! Logins, slots and streams: what replication stands on.
+//! Slots and streams: what replication stands on.
 
 use std::time::{Duration, Instant};
 
-use postgres_protocol::escape::escape_identifier;
-use postgres_protocol::password::scram_sha_256;
-use simdb_state::name::UserName;
-use simdb_state::object::{Listen, User};
-use simdb_state::sensitive::Sensitive;
+use simdb_state::object::Listen;
 use tokio::time::sleep;
 
 use super::connection::{Connection, literal};
@@ -20,35 +16,14 @@ const SLOT_GRACE: Duration = Duration::from_secs(2);
 /// How long dropping a slot may take in all.
 const SLOT_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a sender may take to end.
+const STREAM_END: Duration = Duration::from_secs(10);
+
 /// SQLSTATE of a slot that somebody took between the look and the drop.
 const OBJECT_IN_USE: &str = "55006";
 
 /// SQLSTATE of a slot that somebody dropped between the look and the drop.
 const UNDEFINED_OBJECT: &str = "42704";
-
-/// Makes a login, or makes it what it should be. The server is sent a verifier, so that no log can hold the password.
-pub(crate) async fn ensure_user(
-    connection: &Connection,
-    name: &UserName,
-    attributes: &User,
-    password: &Sensitive<String>,
-) -> Result<(), PostgresqlError> {
-    let doing = format!("set up user {:?}", name.as_str());
-    let exists = format!("SELECT 1 FROM pg_roles WHERE rolname = {}", literal(name.as_str()));
-    let verb = if connection.value(&doing, &exists).await?.is_some() {
-        "ALTER"
-    } else {
-        "CREATE"
-    };
-    let sql = format!(
-        "{verb} ROLE {} WITH {}LOGIN {}REPLICATION PASSWORD {}",
-        escape_identifier(name.as_str()),
-        if attributes.login { "" } else { "NO" },
-        if attributes.replication { "" } else { "NO" },
-        literal(&scram_sha_256(password.expose().as_bytes())),
-    );
-    connection.execute(&doing, &sql).await
-}
 
 /// Makes a slot that keeps the log from now on. One that keeps none (any more) is made again.
 pub(crate) async fn ensure_slot(connection: &Connection, name: &str) -> Result<(), PostgresqlError> {
@@ -112,6 +87,17 @@ pub(crate) struct Stream<'a> {
     pub standby: &'a Connection,
     /// The name under which its upstream sees it, and of its slot there.
     pub application_name: &'a str,
+}
+
+/// Ends the stream of a standby, which then comes back by itself, with the password that its files hold now.
+pub(crate) async fn end_stream(upstream: &Connection, application_name: &str) -> Result<(), PostgresqlError> {
+    let doing = format!("let {application_name:?} stream anew");
+    let sql = format!(
+        "SELECT pg_terminate_backend(pid, {}) FROM pg_stat_replication WHERE application_name = {}",
+        STREAM_END.as_millis(),
+        literal(application_name)
+    );
+    upstream.value(&doing, &sql).await.map(drop)
 }
 
 /// Waits until a standby streams from its upstream, from where that listens, on its timeline, under its own name and

@@ -53,6 +53,7 @@ impl Cluster {
             effects: ProviderEffects {
                 platform: machine.platform.clone(),
                 directory: machine.platform.clone(),
+                files: std::env::temp_dir(),
                 limits: Limits {
                     ready: LIMIT,
                     streaming: LIMIT,
@@ -104,12 +105,12 @@ impl Cluster {
         Action::ReplicationUser {
             user: user(&self.primary.cluster, REPLICATION_USER),
             attributes: User {
-                login: true,
                 replication: true,
-                password_version: 1,
+                ..User::default()
             },
             password: replication_password(&self.primary.cluster),
             server: self.server(&self.primary),
+            streams: Vec::new(),
         }
     }
 
@@ -311,6 +312,7 @@ impl Cluster {
             generation: 1,
             upstream,
             synchronous_standby_names: String::new(),
+            replication_password: replication_password(&node.cluster),
         }
     }
 

@@ -12,8 +12,9 @@ use crate::journal::{Event, EventKind, RunRow, RunStatus, StepRow};
 use crate::lock::Owner;
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::object::{
-    Cluster, CommitLevel, Data, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Listen, MAX_LAG,
-    Network, Node, OnStandbyLoss, Origin, Output, Power, ReplicationMode, Role, Slot, Term, User, Verified,
+    Cluster, CommitLevel, Data, Database, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Listen,
+    MAX_LAG, Network, Node, OnStandbyLoss, Origin, Output, Power, ReplicationMode, Role, Seed, Slot, Term, User,
+    Verified,
 };
 
 const TESTDATA: &str = include_str!("../../testdata/format-1.json");
@@ -88,6 +89,7 @@ fn state() -> State {
         on_standby_loss: OnStandbyLoss::Degrade,
         max_lag: MAX_LAG,
         synchronous_standby_names: "ANY 1 (r_0)".to_owned(),
+        degraded: None,
         verified: Some(Verified {
             topology: "ab12".to_owned(),
             term: Term(1),
@@ -105,7 +107,23 @@ fn state() -> State {
     let user = User {
         login: true,
         replication: false,
-        password_version: 1,
+        password_version: 2,
+        password_digest: Some("77aa".to_owned()),
+        superuser: false,
+        createdb: true,
+        createrole: false,
+        inherit: true,
+        connection_limit: Some(20),
+        member_of: BTreeSet::from(["pg_read_all_data".to_owned()]),
+    };
+    let database = Database {
+        owner: "app".to_owned(),
+        encoding: None,
+        locale: Some("C.UTF-8".to_owned()),
+    };
+    let seed = Seed {
+        database: "app".parse().unwrap(),
+        digest: "e3b0".to_owned(),
     };
     let endpoint = Endpoint {
         target: EndpointTarget::Standby,
@@ -119,6 +137,8 @@ fn state() -> State {
         elections: BTreeMap::from([(orders, election)]),
         nodes: nodes(),
         users: BTreeMap::from([("cluster.orders.user.app".parse().unwrap(), user)]),
+        databases: BTreeMap::from([("cluster.orders.database.app".parse().unwrap(), database)]),
+        seeds: BTreeMap::from([("cluster.orders.seed.schema".parse().unwrap(), seed)]),
         endpoints: BTreeMap::from([("cluster.orders.endpoint.ro".parse().unwrap(), endpoint)]),
         outputs: BTreeMap::from([
             ("port".to_owned(), Output::Value(json!(5432))),
@@ -133,6 +153,8 @@ fn addresses(state: &State) -> BTreeSet<Address> {
     addresses.extend(state.clusters.keys().cloned().map(Address::Cluster));
     addresses.extend(state.nodes.keys().cloned().map(Address::Node));
     addresses.extend(state.users.keys().cloned().map(Address::User));
+    addresses.extend(state.databases.keys().cloned().map(Address::Database));
+    addresses.extend(state.seeds.keys().cloned().map(Address::Seed));
     addresses.extend(state.endpoints.keys().cloned().map(Address::Endpoint));
     addresses
 }

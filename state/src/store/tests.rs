@@ -87,11 +87,7 @@ fn cluster() -> Vec<Edit> {
         reason: ElectionReason::Birth,
         switch: None,
     };
-    let user = User {
-        login: true,
-        replication: false,
-        password_version: 1,
-    };
+    let user = User::default();
     vec![
         Edit::Network("lan".parse().unwrap(), Network::default()),
         Edit::Cluster("orders".parse().unwrap(), cluster),
@@ -457,6 +453,42 @@ async fn a_passphrase_takes_the_place_of_the_key_file() {
         let error = store.secrets().await.unwrap_err();
         assert!(message(&error).contains(expected), "{}", message(&error));
     }
+}
+
+#[tokio::test]
+async fn a_new_password_is_kept_before_it_is_used_and_the_old_one_goes_once_it_is_recorded() {
+    let store = Store::in_memory().await.unwrap();
+    let mut writer = lock(&store).await;
+    let address: UserAddress = "cluster.orders.user.app".parse().unwrap();
+    let version = |version| User {
+        password_version: version,
+        ..User::default()
+    };
+    let name = |user: &User| user.password(&address);
+    let clear = || Sensitive::new("x".to_owned());
+    let other = SecretName::password(&"cluster.orders.user.app2".parse().unwrap());
+    let first = Secrets::from([(name(&version(1)), clear()), (other.clone(), clear())]);
+    writer.keep(&first).await.unwrap();
+    writer.begin("apply", &json!({}), 2).await.unwrap();
+    writer
+        .keep(&Secrets::from([(name(&version(2)), clear())]))
+        .await
+        .unwrap();
+    assert_eq!(store.secrets().await.unwrap().len(), 3, "a crash here loses neither");
+    let rotated = Edit::User(address.clone(), version(2));
+    writer.commit(&[started(0), done(0, vec![rotated])]).await.unwrap();
+    let left: Vec<SecretName> = store.secrets().await.unwrap().into_keys().collect();
+    assert_eq!(left, [name(&version(2)), other]);
+}
+
+#[tokio::test]
+async fn a_digest_of_a_password_is_another_one_in_another_record() {
+    let password = Sensitive::new("hunter2".to_owned());
+    let (one, two) = (Store::in_memory().await.unwrap(), Store::in_memory().await.unwrap());
+    let digest = one.digest(&password).await.unwrap();
+    assert_eq!(one.digest(&password).await.unwrap(), digest);
+    assert_ne!(one.digest(&Sensitive::new("hunter3".to_owned())).await.unwrap(), digest);
+    assert_ne!(two.digest(&password).await.unwrap(), digest);
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{
-    Cluster, Data, Election, Endpoint, Network, Node, Origin, Output, ReplicationMode, Role, Slot, State, User,
+    Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Output, ReplicationMode, Role, Seed, Slot,
+    State, User,
 };
 
 use super::FORMAT_VERSION;
@@ -106,6 +107,8 @@ fn objects(state: &State) -> Vec<ObjectDoc> {
         elections,
         nodes,
         users,
+        databases,
+        seeds,
         endpoints,
         outputs: _,
     } = state;
@@ -132,6 +135,14 @@ fn objects(state: &State) -> Vec<ObjectDoc> {
             .iter()
             .map(|(address, user)| ObjectDoc::new(address.clone(), user_values(user))),
     );
+    all.extend(
+        databases
+            .iter()
+            .map(|(address, database)| ObjectDoc::new(address.clone(), database_values(database))),
+    );
+    all.extend(seeds.iter().map(|(address, Seed { database, digest })| {
+        ObjectDoc::new(address.clone(), json!({ "database": database, "digest": digest }))
+    }));
     all.extend(
         endpoints
             .iter()
@@ -232,8 +243,34 @@ fn user_values(user: &User) -> Value {
         login,
         replication,
         password_version,
+        password_digest: _,
+        superuser,
+        createdb,
+        createrole,
+        inherit,
+        connection_limit,
+        member_of,
     } = user;
-    json!({ "login": login, "replication": replication, "password_version": password_version })
+    json!({
+        "login": login,
+        "replication": replication,
+        "superuser": superuser.then_some(true),
+        "createdb": createdb.then_some(true),
+        "createrole": createrole.then_some(true),
+        "inherit": (!inherit).then_some(false),
+        "connection_limit": connection_limit,
+        "member_of": (!member_of.is_empty()).then_some(member_of),
+        "password_version": password_version,
+    })
+}
+
+fn database_values(database: &Database) -> Value {
+    let Database {
+        owner,
+        encoding,
+        locale,
+    } = database;
+    json!({ "owner": owner, "encoding": encoding, "locale": locale })
 }
 
 fn endpoint_values(endpoint: &Endpoint) -> Value {

@@ -244,7 +244,7 @@ fn outputs_are_checked_before_there_is_a_record() {
 const OUTPUTS: &str = "network \"lan\" {}\ncluster \"c\" {\n  engine \"postgresql\" { version = 15 }\n  node \"a\" {}\n  node \"r\" { count = 1 }\n  endpoint \"rw\" { target = \"primary\" }\n  endpoint \"ro\" { target = \"standby\" }\n}\noutput \"url\" {\n  value       = cluster.c.endpoint.rw.url\n  description = \"where to write\"\n}\noutput \"all\" { value = cluster.c }\noutput \"port\" { value = cluster.c.node.r[0].port + 1 }\noutput \"roles\" { value = [for n in cluster.c.node.r : n.role] }\noutput \"fixed\" { value = cluster.c.endpoint.rw.service }\noutput \"text\" { value = \"at ${cluster.c.primary}\" }\n";
 
 fn shown(config: &Config, state: &State) -> String {
-    let (values, diagnostics) = config.outputs(state);
+    let (values, diagnostics) = config.outputs(state, &Secrets::new());
     assert_eq!(diagnostics, []);
     let mut out = String::new();
     for (name, output) in values {
@@ -306,7 +306,7 @@ fn outputs_are_unknown_until_they_are_recorded() {
     };
     state.elections.insert("c".parse().unwrap(), election);
     expect![[r#"
-        all = {"endpoint":{"ro":{"host":"127.0.0.1","port":15432,"service":"c-ro","target":"standby","url":"postgresql://127.0.0.1:15432,127.0.0.1:15433/postgres?target_session_attrs=prefer-standby"},"rw":{"host":"127.0.0.1","port":15432,"service":"c-rw","target":"primary","url":"postgresql://127.0.0.1:15432,127.0.0.1:15433/postgres?target_session_attrs=read-write"}},"name":"c","network":"lan","node":{"a":{"host":"127.0.0.1","name":"a","port":15432,"role":"primary"},"r":[{"host":"127.0.0.1","name":"r[0]","port":15433,"role":"standby"}]},"primary":"a","version":15}
+        all = {"database":{},"endpoint":{"ro":{"host":"127.0.0.1","port":15432,"service":"c-ro","target":"standby","url":"postgresql://127.0.0.1:15432,127.0.0.1:15433/postgres?target_session_attrs=prefer-standby"},"rw":{"host":"127.0.0.1","port":15432,"service":"c-rw","target":"primary","url":"postgresql://127.0.0.1:15432,127.0.0.1:15433/postgres?target_session_attrs=read-write"}},"name":"c","network":"lan","node":{"a":{"host":"127.0.0.1","name":"a","port":15432,"role":"primary"},"r":[{"host":"127.0.0.1","name":"r[0]","port":15433,"role":"standby"}]},"primary":"a","user":{},"version":15}
         fixed = "c-rw"
         port = 15434
         roles = ["standby"]

@@ -238,7 +238,7 @@ fn functions_check_their_arguments() {
 fn templates_strip_and_dedent() {
     let heredoc = |body: &str| {
         let config = loaded(&format!("output \"it\" {{\n  value = {body}\n}}\n"), &[]);
-        config.outputs(&State::default()).0["it"]
+        config.outputs(&State::default(), &Secrets::new()).0["it"]
             .value
             .as_ref()
             .map(ToString::to_string)
@@ -369,7 +369,7 @@ fn variables_take_the_last_value_and_convert_it() {
         input("l", "[1, \"b\"]"),
         input("s", "[not, an expression"),
     ];
-    let (values, _) = loaded(text, &inputs).outputs(&State::default());
+    let (values, _) = loaded(text, &inputs).outputs(&State::default(), &Secrets::new());
     expect![[r#"[4,["1","b"],{"a":"1","b":3,"c":null},"[not, an expression"]"#]]
         .assert_eq(&values["it"].value.as_ref().unwrap().to_string());
 }
@@ -451,7 +451,7 @@ fn variable_files_hold_attributes() {
     assert_eq!(texts, [("a", "1"), ("b", "[\n  \"x\",\n]"), ("c", "<<EOT\nhi\nEOT")]);
     assert_eq!(diagnostics.len(), 1);
     let text = "variable \"a\" { type = number }\nvariable \"b\" { type = list(string) }\nvariable \"c\" {}\noutput \"it\" { value = [var.a, var.b, var.c] }\n";
-    let (values, _) = loaded(text, &inputs).outputs(&State::default());
+    let (values, _) = loaded(text, &inputs).outputs(&State::default(), &Secrets::new());
     assert_eq!(
         values["it"].value.as_ref().unwrap().to_string(),
         "[1,[\"x\"],\"hi\\n\"]"
@@ -545,7 +545,7 @@ fn no_message_shows_a_secret() {
         "variable \"p\" { sensitive = true }\noutput \"o\" {\n  value = \"x${var.p}\"\n  sensitive = true\n}\n",
         &[input("p", "hunter2")],
     );
-    let outputs = config.outputs(&State::default());
+    let outputs = config.outputs(&State::default(), &Secrets::new());
     assert_eq!(outputs.0["o"].value, Some("xhunter2".into()));
     let shown = format!("{diagnostics:?} {inputs:?} {config:?} {outputs:?}");
     assert!(!shown.contains("hunter2"), "{shown}");

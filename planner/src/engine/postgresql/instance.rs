@@ -13,6 +13,9 @@ use super::conf;
 /// The login that standbys stream with.
 pub const REPLICATION_USER: &str = "replicator";
 
+/// The file that a node streams and clones with, below its home.
+pub const PASSFILE: &str = "passfile";
+
 /// The login that simdb works with.
 pub const SUPERUSER: &str = "postgres";
 
@@ -36,6 +39,8 @@ pub struct NodeContext<'a> {
     pub upstream: Option<Upstream>,
     /// The standbys that commits on it wait for; empty on a standby, unless it is about to be promoted.
     pub synchronous_standby_names: String,
+    /// The password it streams with.
+    pub replication_password: SecretName,
 }
 
 /// What a standby streams from.
@@ -63,7 +68,7 @@ pub fn superuser_password(cluster: &ClusterName) -> SecretName {
     SecretName::password(&user(cluster, SUPERUSER))
 }
 
-/// Returns the name of the replication user's password.
+/// Returns the name of the replication user's first password.
 pub fn replication_password(cluster: &ClusterName) -> SecretName {
     SecretName::password(&user(cluster, REPLICATION_USER))
 }
@@ -84,8 +89,8 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         ("postgresql.conf".to_owned(), conf::postgresql_conf(node)),
         ("pg_hba.conf".to_owned(), conf::pg_hba_conf(node)),
         (
-            "passfile".to_owned(),
-            conf::passfile(REPLICATION_USER, replication_password(&node.address.cluster)),
+            PASSFILE.to_owned(),
+            conf::passfile(REPLICATION_USER, node.replication_password.clone()),
         ),
     ]);
     let signal = standby_signal(&data);
@@ -230,8 +235,8 @@ pub fn basebackup(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<Str
             command(node.version, "pg_verifybackup", verify),
         ],
         files: BTreeMap::from([(
-            "passfile".to_owned(),
-            conf::passfile(REPLICATION_USER, replication_password(&node.address.cluster)),
+            PASSFILE.to_owned(),
+            conf::passfile(REPLICATION_USER, node.replication_password.clone()),
         )]),
         product: Some(product),
         replaces,

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::digest::sha256;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Cluster, Election, Endpoint, EndpointTarget, Role, State, User};
+use simdb_state::object::{Cluster, Election, Endpoint, EndpointTarget, Role, State};
 
 use super::{Intended, IntendedCluster, IntendedNode};
 use crate::desired::{ClusterSpec, ReplicationSpec};
 use crate::diagnostic::Diagnostic;
-use crate::engine::postgresql::instance::{REPLICATION_USER, user};
 use crate::engine::postgresql::settings;
 use crate::planner::ports::Ports;
 use crate::planner::{Inputs, versions};
@@ -51,6 +50,7 @@ impl Draft<'_> {
                     Err(diagnostic) => diagnostics.push(diagnostic),
                 }
             }
+            diagnostics.extend(self.access(&election, intended));
             self.finish(version, election, intended);
         }
         diagnostics
@@ -99,13 +99,6 @@ impl Draft<'_> {
     }
 
     fn finish(&self, version: u16, election: Election, intended: &mut Intended) {
-        // Also where nobody streams yet: adding a standby then changes nothing but its own.
-        let attributes = User {
-            login: true,
-            replication: true,
-            password_version: 1,
-        };
-        intended.users.insert(user(self.name, REPLICATION_USER), attributes);
         for (name, spec) in &self.spec.endpoints {
             let endpoint = endpoint(self.name, spec.target, intended);
             let address = EndpointAddress {

@@ -7,7 +7,7 @@ use simdb_state::delta::Edit;
 use simdb_state::object::{Cluster, Data, Node, Origin, Power, Role, Slot};
 
 use super::{Draft, Lowering, cleared_by_start, server};
-use crate::engine::postgresql::instance::{self, NodeContext, Upstream, replication_password, superuser_password};
+use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser_password};
 use crate::engine::postgresql::{settings, sync};
 use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::{Action, Impact, Server};
@@ -77,7 +77,7 @@ impl Lowering<'_> {
         // Every node's passfile holds the replication password, so it is made up before the first server starts.
         let draft = Draft::new(address.clone(), action, reason, delta)
             .generating(superuser_password(name))
-            .generating(replication_password(name));
+            .generating(self.intended.replication_password(name));
         self.push(draft);
     }
 
@@ -221,7 +221,8 @@ impl Lowering<'_> {
                 in_recovery,
             };
             // It is down already: starting it ends the downtime, it causes none.
-            self.push(Draft::new(address.clone(), action, reason, delta));
+            let draft = Draft::new(address.clone(), action, reason, delta);
+            self.push(draft.generating(context.replication_password.clone()));
         } else if let Some((reason, restart)) = configured
             // Whoever is to follow reads all its files again.
             && (restart || follow.is_none())

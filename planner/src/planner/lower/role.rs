@@ -121,6 +121,7 @@ impl Lowering<'_> {
             generation: data.generation,
             upstream: None,
             synchronous_standby_names: cluster.names.before.clone(),
+            replication_password: self.intended.replication_password(&address.cluster),
         };
         let action = Action::Start {
             instance: instance::server(&context),
@@ -233,6 +234,7 @@ impl Lowering<'_> {
                 slot: slot.name.clone(),
             }),
             synchronous_standby_names: String::new(),
+            replication_password: self.intended.replication_password(&address.cluster),
         };
         let action = Action::Start {
             instance: instance::server(&context),

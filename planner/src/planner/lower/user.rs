@@ -1,37 +1,153 @@
-//! What becomes of a login.
+//! What becomes of a login: it is made or changed, given another password, or dropped.
 
-use simdb_state::address::UserAddress;
+use std::collections::BTreeSet;
+
+use simdb_state::address::{NodeAddress, UserAddress};
 use simdb_state::delta::Edit;
-use simdb_state::object::User;
-use simdb_state::sensitive::SecretName;
+use simdb_state::name::ClusterName;
+use simdb_state::object::{Power, Role, User};
 
-use super::{Draft, Lowering};
-use crate::plan::Action;
+use super::{Draft, Lowering, server};
+use crate::engine::postgresql::instance::{self, REPLICATION_USER};
+use crate::observed::UserFacts;
+use crate::plan::{Action, Impact, Stream};
+use crate::planner::before;
+use crate::planner::intend::IntendedNode;
 
 impl Lowering<'_> {
     pub(super) fn user(&mut self, address: &UserAddress, old: Option<&User>, new: Option<&User>) {
         match (old, new) {
-            (old, Some(new)) if old != Some(new) => {
-                let Some(server) = self.primary_server(&address.cluster) else {
-                    return;
-                };
-                let password = SecretName::password(address);
-                let action = Action::ReplicationUser {
-                    user: address.clone(),
-                    attributes: new.clone(),
-                    password: password.clone(),
-                    server,
-                };
-                let delta = vec![Edit::User(address.clone(), new.clone())];
-                let reason = "standbys stream with it, and with it alone";
-                self.push(Draft::new(address.clone(), action, reason, delta).generating(password));
+            (old, Some(new)) if old != Some(new) && address.user.as_str() == REPLICATION_USER => {
+                self.replication_user(address, old, new);
             }
-            (Some(_), None) => {
-                let delta = vec![Edit::Drop(address.clone().into())];
-                let action = Action::DropUser { user: address.clone() };
-                self.push(Draft::new(address.clone(), action, "it goes with its cluster", delta));
-            }
+            (old, Some(new)) if old != Some(new) => self.make_user(address, old, new),
+            (Some(_), None) => self.drop_user(address),
             _ => {}
         }
+    }
+
+    fn make_user(&mut self, address: &UserAddress, old: Option<&User>, new: &User) {
+        let Some(server) = self.primary_server(&address.cluster) else {
+            return;
+        };
+        let password = new.login.then(|| new.password(address));
+        let role = before::primary_server(self.before, self.observed, &address.cluster)
+            .and_then(|server| server.users.get(address.user.as_str()));
+        let reason = match old {
+            Some(old) if old.password(address) != new.password(address) => "it is given another password",
+            Some(_) => "the role has other attributes",
+            None if role.is_some() => "a role of that name is there already, and is adopted",
+            None => "the configuration declares it",
+        };
+        let has = old.map_or_else(|| self.memberships(address, role), |old| old.member_of.clone());
+        let action = Action::User {
+            user: address.clone(),
+            attributes: new.clone(),
+            leaves: has.difference(&new.member_of).cloned().collect(),
+            password: password.clone(),
+            server,
+        };
+        let delta = vec![Edit::User(address.clone(), new.clone())];
+        let mut draft = Draft::new(address.clone(), action, reason, delta);
+        draft.generates.extend(password);
+        self.push(draft);
+    }
+
+    /// Returns the memberships of a role that is adopted. Those in roles that nobody declared are left alone.
+    fn memberships(&self, address: &UserAddress, role: Option<&UserFacts>) -> BTreeSet<String> {
+        let is_declared = |role: &str| {
+            let mut users = self.intended.users.keys();
+            users.any(|user| user.cluster == address.cluster && user.user.as_str() == role)
+        };
+        let has = role.into_iter().flat_map(|role| &role.member_of);
+        has.filter(|role| role.starts_with("pg_") || is_declared(role))
+            .cloned()
+            .collect()
+    }
+
+    /// A role has one password, so the one that standbys stream with is changed in one step: on the primary, in the files
+    /// of all nodes, and by letting each stream begin anew, one after the other.
+    fn replication_user(&mut self, address: &UserAddress, old: Option<&User>, new: &User) {
+        let Some(server) = self.primary_server(&address.cluster) else {
+            return;
+        };
+        let password = new.password(address);
+        let rotated = old.is_some_and(|old| old.password(address) != password);
+        let streams = if rotated {
+            self.streams(&address.cluster)
+        } else {
+            Vec::new()
+        };
+        let waits = self
+            .intended
+            .clusters
+            .get(&address.cluster)
+            .is_some_and(|cluster| !streams.is_empty() && !cluster.cluster.synchronous_standby_names.is_empty());
+        let mut delta = vec![Edit::User(address.clone(), new.clone())];
+        if !streams.is_empty() {
+            delta.push(Edit::Unverified(address.cluster.clone()));
+        }
+        let reason = if rotated {
+            "standbys are to stream with another password"
+        } else {
+            "standbys stream with it, and with it alone"
+        };
+        let action = Action::ReplicationUser {
+            user: address.clone(),
+            attributes: new.clone(),
+            password: password.clone(),
+            server,
+            streams,
+        };
+        let impact = if waits { Impact::WritePause } else { Impact::None };
+        let draft = Draft::new(address.clone(), action, reason, delta).generating(password);
+        self.push(draft.costing(impact));
+    }
+
+    /// Returns the servers that run and go on: they have the old password in their files.
+    fn streams(&self, cluster: &ClusterName) -> Vec<Stream> {
+        let Some(intended) = self.intended.clusters.get(cluster) else {
+            return Vec::new();
+        };
+        // Who is to follow another node reads all its files again when it does.
+        let stays = |address: &NodeAddress, node: &IntendedNode| {
+            let before = self.before.nodes.get(address);
+            before.is_some_and(|before| before.role.as_ref() == Some(&node.role) && before.power == Power::Running)
+        };
+        let nodes = self.intended.nodes_of(cluster);
+        let nodes = nodes.filter(|(address, node)| stays(address, node) && node.power == Power::Running);
+        let stream = |(address, node): (&_, &_)| {
+            let context = self.intended.context(address, node, intended);
+            let upstream = context.upstream.as_ref().and_then(|upstream| {
+                let node = self.intended.nodes.get(&upstream.address)?;
+                Some(server(&upstream.address, node))
+            });
+            Stream {
+                instance: instance::server(&context),
+                server: server(address, node),
+                upstream: upstream.filter(|_| matches!(node.role, Role::Standby { .. })),
+                application_name: address.node.identifier(),
+            }
+        };
+        nodes.map(stream).collect()
+    }
+
+    fn drop_user(&mut self, address: &UserAddress) {
+        let stays = self.intended.clusters.contains_key(&address.cluster);
+        let server = self.primary_server(&address.cluster);
+        if stays && server.is_none() {
+            return;
+        }
+        let reason = if stays {
+            "the configuration no longer declares it"
+        } else {
+            "it goes with its cluster"
+        };
+        let delta = vec![Edit::Drop(address.clone().into())];
+        let action = Action::DropUser {
+            user: address.clone(),
+            server,
+        };
+        self.push(Draft::new(address.clone(), action, reason, delta));
     }
 }

@@ -44,7 +44,18 @@ pub(super) fn outputs(changes: &[OutputChangeDoc]) -> String {
         .unwrap_or_default();
     changes
         .iter()
-        .map(|output| single(&output.change.name, &output.change, width, 2))
+        .map(|output| match (&output.change.before, &output.change.after) {
+            // It changes, and neither value may be shown.
+            (Some(before), Some(after)) if before == after => {
+                format!(
+                    "  {} {:width$} = {}\n",
+                    symbol(output.action),
+                    output.change.name,
+                    shown(after)
+                )
+            }
+            _ => single(&output.change.name, &output.change, width, 2),
+        })
         .collect()
 }
 

@@ -1,0 +1,284 @@
+//! `user`, `database` and `seed` blocks of a cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hcl_edit::structure::Block;
+use simdb_state::name::{DatabaseName, NameError, UserName};
+use simdb_state::object::{Database, User};
+use simdb_state::sensitive::Sensitive;
+
+use crate::desired::access::{AccessSpec, DatabaseSpec, SeedSpec, UserSpec};
+use crate::diagnostic::Diagnostic;
+use crate::engine::postgresql::instance::{REPLICATION_USER, SUPERUSER};
+
+use super::clusters;
+use super::convert;
+use super::read::{Read, Reader};
+use super::reference::Names;
+use super::suggest::did_you_mean;
+
+/// The most that PostgreSQL counts sessions to.
+const MAX_CONNECTIONS: u32 = 2_147_483_647;
+
+/// Roles that every server has, to be members of.
+const PREDEFINED_ROLES: &[&str] = &[
+    "pg_checkpoint",
+    "pg_create_subscription",
+    "pg_execute_server_program",
+    "pg_maintain",
+    "pg_monitor",
+    "pg_read_all_data",
+    "pg_read_all_settings",
+    "pg_read_all_stats",
+    "pg_read_server_files",
+    "pg_signal_autovacuum_worker",
+    "pg_signal_backend",
+    "pg_stat_scan_tables",
+    "pg_use_reserved_connections",
+    "pg_write_all_data",
+    "pg_write_server_files",
+];
+
+/// Names that mean something else to a server.
+const RESERVED_USERS: &[&str] = &["public", "none", "user", "current_role", "current_user", "session_user"];
+
+/// Databases that every server has.
+const RESERVED_DATABASES: &[&str] = &["postgres", "template0", "template1"];
+
+/// Reads what a cluster declares of logins, databases and seeds.
+pub(super) fn read(cluster: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> AccessSpec {
+    let declared = |kind| -> BTreeSet<&str> {
+        let labels = cluster.blocks(kind).filter_map(|(block, _)| block.labels.first());
+        labels.map(hcl_edit::structure::BlockLabel::as_str).collect()
+    };
+    let mut access = Access {
+        names,
+        users: declared("user"),
+        databases: declared("database"),
+        diagnostics,
+    };
+    let mut spec = AccessSpec::default();
+    for (block, user) in cluster.blocks("user") {
+        spec.users.extend(access.user(block, user));
+    }
+    for (block, database) in cluster.blocks("database") {
+        spec.databases.extend(access.database(block, database));
+    }
+    for (block, seed) in cluster.blocks("seed") {
+        spec.seeds.extend(access.seed(block, seed));
+    }
+    for (_, replication) in cluster.blocks("replication") {
+        spec.replication_password_version = access.password_version(replication);
+    }
+    spec
+}
+
+struct Access<'a, 'n> {
+    names: &'a Names<'n>,
+    /// The labels of all `user` blocks, also of those that are wrong.
+    users: BTreeSet<&'a str>,
+    databases: BTreeSet<&'a str>,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Access<'_, '_> {
+    /// Reads the name of a block, which may not be one that means something else.
+    fn name<T: std::str::FromStr<Err = NameError>>(
+        &mut self,
+        block: &Block,
+        reader: Reader<'_>,
+        reserved: impl Fn(&str) -> Option<String>,
+    ) -> Option<T> {
+        let label = block.labels.first()?;
+        if let Some(detail) = reserved(label.as_str()) {
+            let diagnostic = reader.error(reader.span(label), "Reserved name", detail);
+            self.diagnostics.push(diagnostic);
+            return None;
+        }
+        clusters::name(block, reader, self.diagnostics)
+    }
+
+    fn password_version(&mut self, reader: Reader<'_>) -> Option<u32> {
+        let read = reader.whole("password_version", (1, u32::MAX), self.names, self.diagnostics);
+        read.map(|read| read.value)
+    }
+
+    fn user(&mut self, block: &Block, user: Reader<'_>) -> Option<(UserName, UserSpec)> {
+        let name: Option<UserName> = self.name(block, user, reserved_user);
+        let usual = User::default();
+        let mut flag = |name: &str, usual: bool| user.flag(name, self.names, self.diagnostics).unwrap_or(usual);
+        let attributes = User {
+            login: flag("login", usual.login),
+            replication: flag("replication", usual.replication),
+            superuser: flag("superuser", usual.superuser),
+            createdb: flag("createdb", usual.createdb),
+            createrole: flag("createrole", usual.createrole),
+            inherit: flag("inherit", usual.inherit),
+            ..usual
+        };
+        let limit = user.whole("connection_limit", (0, MAX_CONNECTIONS), self.names, self.diagnostics);
+        let attributes = User {
+            connection_limit: limit.map(|read| read.value),
+            member_of: self.member_of(block, user),
+            password_version: self.password_version(user).unwrap_or(attributes.password_version),
+            ..attributes
+        };
+        if attributes.superuser {
+            self.diagnostics.push(superuser(block, user));
+        }
+        let password = self.password(user, attributes.login);
+        let span = user.header(block);
+        let spec = UserSpec {
+            attributes,
+            password,
+            span,
+        };
+        Some((name?, spec))
+    }
+
+    /// Reads the roles a login is a member of: declared ones, and those that every server has.
+    fn member_of(&mut self, block: &Block, user: Reader<'_>) -> BTreeSet<String> {
+        let roles: BTreeSet<String> = user
+            .texts("member_of", self.names, self.diagnostics)
+            .into_iter()
+            .collect();
+        let own = block.labels.first().map(hcl_edit::structure::BlockLabel::as_str);
+        let Some(attribute) = user.attribute("member_of") else {
+            return roles;
+        };
+        for role in &roles {
+            let known = self.users.contains(role.as_str()) || PREDEFINED_ROLES.contains(&role.as_str());
+            let detail = if Some(role.as_str()) == own {
+                format!("User \"{role}\" cannot be a member of itself.")
+            } else if !known {
+                let candidates = self.users.iter().chain(PREDEFINED_ROLES).copied();
+                format!(
+                    "\"member_of\" must name users of this cluster or roles that PostgreSQL has by itself, and there is no \
+                     \"{role}\".{}",
+                    did_you_mean(role, candidates.filter(|user| Some(*user) != own))
+                )
+            } else {
+                continue;
+            };
+            let span = user.span(&attribute.value);
+            self.diagnostics.push(user.error(span, "Unknown role", detail));
+        }
+        roles
+    }
+
+    /// Reads the password, which no diagnostic ever shows.
+    fn password(&mut self, user: Reader<'_>, login: bool) -> Option<Sensitive<String>> {
+        let attribute = user.attribute("password")?;
+        let value = user
+            .evaluate(&attribute.value, self.names, self.diagnostics)?
+            .revealed();
+        if value.is_null() {
+            return None;
+        }
+        let problem = match convert::to_text(&value) {
+            Err(why) => format!("Inappropriate value for \"password\": {why}."),
+            Ok(_) if !login => "A user with login = false has no use for a password. Remove one of the two.".to_owned(),
+            Ok(text) if text.is_empty() || text.contains('\0') => {
+                "A password cannot be empty. Leave the attribute out, and one is made up.".to_owned()
+            }
+            Ok(text) => return Some(Sensitive::new(text)),
+        };
+        let span = user.span(&attribute.value);
+        self.diagnostics.push(user.error(span, "Invalid password", problem));
+        None
+    }
+
+    fn database(&mut self, block: &Block, database: Reader<'_>) -> Option<(DatabaseName, DatabaseSpec)> {
+        let name = self.name(block, database, reserved_database);
+        let owner = database.text("owner", self.names, self.diagnostics);
+        let owner = owner.and_then(|owner| self.declared(owner, database, "owner", "user"));
+        let mut text = |name: &str| {
+            let read = database.text(name, self.names, self.diagnostics);
+            read.map(|read| read.value)
+        };
+        let attributes = Database {
+            encoding: text("encoding"),
+            locale: text("locale"),
+            owner: owner?,
+        };
+        let span = database.header(block);
+        Some((name?, DatabaseSpec { attributes, span }))
+    }
+
+    fn seed(&mut self, block: &Block, seed: Reader<'_>) -> Option<SeedSpec> {
+        let name = clusters::name(block, seed, self.diagnostics);
+        let database = seed.text("database", self.names, self.diagnostics);
+        let database = database.and_then(|database| self.declared(database, seed, "database", "database"));
+        let file = seed.text("file", self.names, self.diagnostics)?;
+        Some(SeedSpec {
+            name: name?,
+            // What is declared under a wrong name has been told.
+            database: database?.parse().ok()?,
+            file: file.value,
+            digest: String::new(),
+            span: seed.header(block),
+            file_span: file.span,
+        })
+    }
+
+    /// Checks that a name leads to a block of this cluster.
+    fn declared(&mut self, read: Read<String>, reader: Reader<'_>, attribute: &str, kind: &str) -> Option<String> {
+        let known = if kind == "user" { &self.users } else { &self.databases };
+        if known.contains(read.value.as_str()) {
+            return Some(read.value);
+        }
+        let hint = did_you_mean(&read.value, known.iter().copied());
+        let detail = format!(
+            "\"{attribute}\" must name a {kind} of this cluster, and there is no {kind} \"{0}\". Declare it within the cluster: \
+             {kind} \"{0}\" {1}.{hint}",
+            read.value,
+            if kind == "user" { "{}" } else { "{ owner = ... }" },
+        );
+        let diagnostic = reader.error(read.span, format!("Unknown {kind}"), detail);
+        self.diagnostics.push(diagnostic);
+        None
+    }
+}
+
+fn superuser(block: &Block, user: Reader<'_>) -> Diagnostic {
+    let detail = "A superuser can undo what simdb set up: stop replication, change roles and settings, read every password's \
+                  verifier. Most applications do with the owner of their database.";
+    Diagnostic::warning("User is a superuser", detail)
+        .at(user
+            .attribute("superuser")
+            .map_or_else(|| user.header(block), |attribute| user.span(&attribute.value)))
+        .within(user.context)
+}
+
+fn reserved_user(name: &str) -> Option<String> {
+    if name == SUPERUSER || name == REPLICATION_USER {
+        let use_of_it = if name == SUPERUSER {
+            "works"
+        } else {
+            "lets standbys stream"
+        };
+        return Some(format!(
+            "simdb {use_of_it} with user \"{name}\" itself. Choose another name."
+        ));
+    }
+    if name.starts_with("pg_") {
+        return Some("Names that start with \"pg_\" belong to PostgreSQL. Choose another name.".to_owned());
+    }
+    let reserved = RESERVED_USERS.contains(&name);
+    reserved.then(|| format!("\"{name}\" means something else to PostgreSQL. Choose another name."))
+}
+
+fn reserved_database(name: &str) -> Option<String> {
+    let reserved = RESERVED_DATABASES.contains(&name);
+    reserved.then(|| format!("Every server has a database \"{name}\" of its own. Choose another name."))
+}
+
+/// The database that a login's URL leads to: the one called like it among those it owns, else the first of them.
+pub(super) fn home_of<'a>(user: &UserName, databases: &'a BTreeMap<DatabaseName, DatabaseSpec>) -> Option<&'a str> {
+    let mut owned = databases
+        .iter()
+        .filter(|(_, spec)| spec.attributes.owner == user.as_str())
+        .map(|(name, _)| name.as_str());
+    let first = owned.clone().next();
+    owned.find(|name| *name == user.as_str()).or(first)
+}

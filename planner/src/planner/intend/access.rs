@@ -1,0 +1,214 @@
+//! Logins, databases and seeds: what each should be, and what keeps it from being so.
+
+use simdb_state::address::{SeedAddress, UserAddress};
+use simdb_state::name::UserName;
+use simdb_state::object::{Election, Seed, State, User};
+
+use super::Intended;
+use super::cluster::Draft;
+use crate::desired::access::{DatabaseSpec, SeedSpec, database_address, seed_address, user_address};
+use crate::diagnostic::Diagnostic;
+use crate::engine::postgresql::instance::{REPLICATION_USER, user};
+use crate::observed::{Observed, ServerFacts};
+use crate::planner::before;
+
+/// What should become of a seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::planner) struct IntendedSeed {
+    /// What is recorded once it has run.
+    pub(in crate::planner) seed: Seed,
+    /// The file it runs.
+    pub(in crate::planner) file: String,
+    /// The owner of its database, as whom it runs.
+    pub(in crate::planner) owner: String,
+    /// Its place in the order of declaration.
+    pub(in crate::planner) position: usize,
+}
+
+impl Draft<'_> {
+    /// Says what the logins, databases and seeds of the cluster should be.
+    pub(super) fn access(&self, election: &Election, intended: &mut Intended) -> Vec<Diagnostic> {
+        let access = &self.spec.access;
+        // Also where nobody streams yet: adding a standby then changes nothing but its own.
+        let replication = User {
+            replication: true,
+            password_version: self.replication_password_version(election),
+            ..User::default()
+        };
+        intended.users.insert(user(self.name, REPLICATION_USER), replication);
+        let mut diagnostics = Vec::new();
+        for (name, spec) in &access.users {
+            intended
+                .users
+                .insert(user_address(self.name, name), spec.attributes.clone());
+        }
+        for (name, spec) in &access.databases {
+            let address = database_address(self.name, name);
+            diagnostics.extend(self.fixed(name.as_str(), spec));
+            intended.databases.insert(address, spec.attributes.clone());
+        }
+        for (position, spec) in access.seeds.iter().enumerate() {
+            let address = seed_address(self.name, &spec.name);
+            diagnostics.extend(self.ran_before(&address, spec));
+            let owner = access
+                .databases
+                .get(&spec.database)
+                .map(|database| database.attributes.owner.clone());
+            let seed = IntendedSeed {
+                seed: self.seed(&address, spec),
+                file: spec.file.clone(),
+                owner: owner.unwrap_or_default(),
+                position,
+            };
+            intended.seeds.insert(address, seed);
+        }
+        diagnostics.extend(self.held_users(intended));
+        diagnostics
+    }
+
+    /// The password that standbys stream with stays while another node comes to lead: one thing at a time.
+    fn replication_password_version(&self, election: &Election) -> u32 {
+        let declared = self.spec.access.replication_password_version.unwrap_or(1);
+        let moves = self
+            .before
+            .elections
+            .get(self.name)
+            .is_some_and(|last| last.term != election.term);
+        let recorded = self.before.users.get(&user(self.name, REPLICATION_USER));
+        recorded
+            .filter(|_| moves)
+            .map_or(declared, |recorded| recorded.password_version)
+    }
+
+    /// What a database was made with stays.
+    fn fixed(&self, name: &str, spec: &DatabaseSpec) -> Option<Diagnostic> {
+        let address = database_address(self.name, &name.parse().ok()?);
+        let before = self.before.databases.get(&address)?;
+        let changed = [
+            ("encoding", &before.encoding, &spec.attributes.encoding),
+            ("locale", &before.locale, &spec.attributes.locale),
+        ];
+        let (attribute, was, _) = changed.into_iter().find(|(_, was, is)| was != is)?;
+        let was = match was {
+            Some(was) => format!("{attribute} = \"{was}\""),
+            None => format!("no {attribute}"),
+        };
+        let detail = format!(
+            "{address} was made with {was}, which cannot be changed while its data is there. Put it back as it was; or declare \
+             another database, and move the data there."
+        );
+        Some(Diagnostic::error("Database cannot be changed", detail).at(spec.span.clone()))
+    }
+
+    /// A seed that has run stays as it ran.
+    fn seed(&self, address: &SeedAddress, spec: &SeedSpec) -> Seed {
+        if let Some(ran) = self.before.seeds.get(address) {
+            return ran.clone();
+        }
+        let marked = before::primary_server(self.before, self.inputs.observed, self.name)
+            .and_then(|server| server.databases.get(spec.database.as_str()))
+            .and_then(|database| database.seeds.get(spec.name.as_str()));
+        Seed {
+            database: spec.database.clone(),
+            digest: marked.unwrap_or(&spec.digest).clone(),
+        }
+    }
+
+    fn ran_before(&self, address: &SeedAddress, spec: &SeedSpec) -> Option<Diagnostic> {
+        let ran = self.before.seeds.get(address)?;
+        if ran.database != spec.database {
+            let detail = format!(
+                "{address} has run in database \"{}\", and a seed runs once. To run the file in database \"{}\", give the seed \
+                 another name.",
+                ran.database, spec.database
+            );
+            return Some(Diagnostic::error("Seed has run elsewhere", detail).at(spec.span.clone()));
+        }
+        (ran.digest != spec.digest).then(|| {
+            let detail = format!(
+                "{address} has run, and {:?} is another file since. A seed runs once, so the change has no effect. To run the \
+                 file again, give the seed another name.",
+                spec.file
+            );
+            Diagnostic::warning("Seed was changed after it ran", detail).at(spec.file_span.clone())
+        })
+    }
+
+    /// A login goes only when nothing is left that could not be without it: what it owns is somebody's data.
+    fn held_users(&self, intended: &Intended) -> Vec<Diagnostic> {
+        let Some(server) = before::primary_server(self.before, self.inputs.observed, self.name) else {
+            return Vec::new();
+        };
+        let going = self
+            .before
+            .users
+            .keys()
+            .filter(|address| address.cluster == *self.name && !intended.users.contains_key(*address));
+        let refusal = |address: &UserAddress| {
+            let held = self.held(&address.user, server, intended);
+            let detail = format!(
+                "{address} is no longer declared, and the role cannot be dropped: {}. Give them to another role in each of these \
+                 databases (REASSIGN OWNED BY {} TO ...; DROP OWNED BY {}), or declare the user again.",
+                held.join(", "),
+                address.user,
+                address.user
+            );
+            (!held.is_empty())
+                .then(|| Diagnostic::error("User still owns objects", detail).at(self.spec.spans.cluster.clone()))
+        };
+        going.filter_map(refusal).collect()
+    }
+
+    /// Returns what keeps a role from being dropped once the plan has dropped databases and changed owners.
+    fn held(&self, name: &UserName, server: &ServerFacts, intended: &Intended) -> Vec<String> {
+        let managed = |database: &str| {
+            let database = database.parse().ok()?;
+            let address = database_address(self.name, &database);
+            self.before.databases.contains_key(&address).then_some(address)
+        };
+        let goes = |database: &str| managed(database).is_some_and(|address| !intended.databases.contains_key(&address));
+        let owned = server
+            .databases
+            .iter()
+            .filter(|(database, facts)| facts.owner == name.as_str() && managed(database).is_none());
+        let mut held: Vec<String> = owned
+            .map(|(database, _)| format!("it owns database \"{database}\""))
+            .collect();
+        let objects = server.users.get(name.as_str()).map(|facts| &facts.holds);
+        for (database, count) in objects.into_iter().flatten().filter(|(database, _)| !goes(database)) {
+            let objects = if *count == 1 {
+                "1 object"
+            } else {
+                &format!("{count} objects")
+            };
+            held.push(match database.as_str() {
+                "" => format!("it owns {objects} outside of databases, or has privileges on them"),
+                database => format!("it owns {objects} in database \"{database}\", or has privileges on them"),
+            });
+        }
+        held
+    }
+}
+
+/// Says what is taken over: roles and databases that somebody else made, and are declared now.
+pub(in crate::planner) fn adopted(before: &State, intended: &Intended, observed: &Observed) -> Vec<String> {
+    let server = |cluster| before::primary_server(before, observed, cluster);
+    let users = intended.users.keys().filter(|address| {
+        !before.users.contains_key(*address)
+            && server(&address.cluster).is_some_and(|server| server.users.contains_key(address.user.as_str()))
+    });
+    let databases = intended.databases.keys().filter(|address| {
+        !before.databases.contains_key(*address)
+            && server(&address.cluster).is_some_and(|server| server.databases.contains_key(address.database.as_str()))
+    });
+    users
+        .map(|address| {
+            format!(
+                "{address} is a role already. It is adopted: its attributes and its password become those declared."
+            )
+        })
+        .chain(databases.map(|address| {
+            format!("{address} is a database already. It is adopted: its owner becomes the one declared.")
+        }))
+        .collect()
+}

@@ -1,0 +1,103 @@
+//! What becomes of databases and seeds.
+
+use simdb_state::address::{DatabaseAddress, SeedAddress};
+use simdb_state::delta::Edit;
+use simdb_state::object::{Database, Seed};
+
+use super::{Draft, Lowering};
+use crate::plan::{Action, Impact};
+use crate::planner::before;
+use crate::planner::diff::pairs;
+use crate::planner::intend::IntendedSeed;
+
+impl Lowering<'_> {
+    pub(super) fn database(&mut self, address: &DatabaseAddress, old: Option<&Database>, new: Option<&Database>) {
+        match (old, new) {
+            (old, Some(new)) if old != Some(new) => {
+                let Some(server) = self.primary_server(&address.cluster) else {
+                    return;
+                };
+                let is_there = before::primary_server(self.before, self.observed, &address.cluster)
+                    .is_some_and(|server| server.databases.contains_key(address.database.as_str()));
+                let reason = match old {
+                    Some(_) => "somebody else owns it",
+                    None if is_there => "a database of that name is there already, and is adopted",
+                    None => "the configuration declares it",
+                };
+                let action = Action::Database {
+                    database: address.clone(),
+                    attributes: new.clone(),
+                    server,
+                };
+                let delta = vec![Edit::Database(address.clone(), new.clone())];
+                self.push(Draft::new(address.clone(), action, reason, delta));
+            }
+            (Some(_), None) => self.drop_database(address),
+            _ => {}
+        }
+    }
+
+    /// A database goes with its cluster, or by itself with all that is in it.
+    fn drop_database(&mut self, address: &DatabaseAddress) {
+        let stays = self.intended.clusters.contains_key(&address.cluster);
+        let server = self.primary_server(&address.cluster);
+        if stays && server.is_none() {
+            return;
+        }
+        let (reason, impact) = if stays {
+            ("the configuration no longer declares it", Impact::DataLoss)
+        } else {
+            ("it goes with its cluster", Impact::None)
+        };
+        let delta = vec![Edit::Drop(address.clone().into())];
+        let action = Action::DropDatabase {
+            database: address.clone(),
+            server,
+        };
+        self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
+    }
+
+    /// Seeds run in the order in which they are declared.
+    pub(super) fn seeds(&mut self) {
+        let mut all: Vec<_> = pairs(&self.before.seeds, &self.intended.seeds).collect();
+        all.sort_by_key(|(address, _, new)| (address.cluster.clone(), new.map(|new| new.position)));
+        for (address, old, new) in all {
+            self.seed(address, old, new);
+        }
+    }
+
+    fn seed(&mut self, address: &SeedAddress, old: Option<&Seed>, new: Option<&IntendedSeed>) {
+        match (old, new) {
+            (None, Some(new)) => {
+                let Some(server) = self.primary_server(&address.cluster) else {
+                    return;
+                };
+                let marked = before::primary_server(self.before, self.observed, &address.cluster)
+                    .and_then(|server| server.databases.get(new.seed.database.as_str()))
+                    .is_some_and(|database| database.seeds.contains_key(address.seed.as_str()));
+                let reason = if marked {
+                    "its mark says that it has run, and is to be recorded"
+                } else {
+                    "it has yet to run"
+                };
+                let action = Action::Seed {
+                    seed: address.clone(),
+                    file: new.file.clone(),
+                    digest: new.seed.digest.clone(),
+                    database: new.seed.database.clone(),
+                    owner: new.owner.clone(),
+                    server,
+                };
+                let delta = vec![Edit::Seed(address.clone(), new.seed.clone())];
+                self.push(Draft::new(address.clone(), action, reason, delta));
+            }
+            (Some(_), None) => {
+                let delta = vec![Edit::Drop(address.clone().into())];
+                let action = Action::DropSeed { seed: address.clone() };
+                let reason = "the configuration no longer declares it; what it did stays";
+                self.push(Draft::new(address.clone(), action, reason, delta));
+            }
+            _ => {}
+        }
+    }
+}

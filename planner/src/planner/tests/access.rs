@@ -1,0 +1,379 @@
+//! Logins, databases and seeds as plans.
+
+use std::collections::BTreeSet;
+
+use simdb_state::object::{Database, User};
+
+use super::*;
+use crate::desired::access::{DatabaseSpec, SeedSpec, UserSpec};
+use crate::observed::{DatabaseFacts, UserFacts};
+use crate::simulate::Home;
+
+/// A cluster with a login, its database, and two seeds that are not declared in the order of their names.
+fn shop(nodes: &[&str]) -> Desired {
+    let mut desired = orders(nodes);
+    let access = &mut cluster(&mut desired).access;
+    access
+        .users
+        .insert("readers".parse().unwrap(), user(|user| user.login = false));
+    access.users.insert(
+        "app".parse().unwrap(),
+        user(|user| user.member_of = BTreeSet::from(["readers".to_owned(), "pg_monitor".to_owned()])),
+    );
+    access.databases.insert("app".parse().unwrap(), database("app"));
+    access.seeds = vec![seed("schema", "5eed"), seed("data", "da7a")];
+    desired
+}
+
+fn user(change: impl FnOnce(&mut User)) -> UserSpec {
+    let mut attributes = User::default();
+    change(&mut attributes);
+    UserSpec {
+        attributes,
+        password: None,
+        span: span(),
+    }
+}
+
+fn database(owner: &str) -> DatabaseSpec {
+    let attributes = Database {
+        owner: owner.to_owned(),
+        encoding: None,
+        locale: None,
+    };
+    DatabaseSpec {
+        attributes,
+        span: span(),
+    }
+}
+
+fn seed(name: &str, digest: &str) -> SeedSpec {
+    SeedSpec {
+        name: name.parse().unwrap(),
+        database: "app".parse().unwrap(),
+        file: format!("{name}.sql"),
+        digest: digest.to_owned(),
+        span: span(),
+        file_span: span(),
+    }
+}
+
+fn made(desired: &Desired) -> World {
+    let mut world = World::default();
+    world.run(&plan_for(&world, desired).plan, Cut::Never).unwrap();
+    world
+}
+
+fn primary(world: &mut World) -> &mut Home {
+    world.homes.get_mut(&address("cluster.orders.node.a")).unwrap()
+}
+
+fn access(desired: &mut Desired) -> &mut crate::desired::access::AccessSpec {
+    &mut cluster(desired).access
+}
+
+fn reasons(planned: &Planned) -> String {
+    let line = |step: &crate::plan::Step| format!("{} {}: {}\n", step.action.name(), step.address.name(), step.reason);
+    planned.plan.steps.iter().map(line).collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn roles_come_before_members_and_owners_and_seeds_run_as_declared() {
+    check(
+        &mut World::default(),
+        &shop(&["a", "r[0]"]),
+        &expect![[r#"
+        0 network network.lan after [] none
+        1 primary cluster.orders.node.a after [0] none
+        2 slot cluster.orders.node.r[0] after [1] none
+        3 user cluster.orders.user.readers after [1] none
+        4 user cluster.orders.user.app after [3] none
+        5 replication-user cluster.orders.user.replicator after [1] none
+        6 basebackup cluster.orders.node.r[0] after [2 5] none
+        7 standby cluster.orders.node.r[0] after [6] none
+        8 database cluster.orders.database.app after [4] none
+        9 seed cluster.orders.seed.schema after [8] none
+        10 seed cluster.orders.seed.data after [9] none
+        11 endpoint cluster.orders.endpoint.ro after [7] none
+        12 endpoint cluster.orders.endpoint.rw after [7] none
+        13 verify-sync cluster.orders after [10 11 12] none
+    "#]],
+    );
+}
+
+#[test]
+fn whatever_is_altered_by_hand_is_put_back() {
+    type Alter<'a> = &'a dyn Fn(&mut Home);
+    let desired = shop(&["a"]);
+    let cases: &[(Alter<'_>, &str)] = &[
+        (
+            &|home| home.users.get_mut("app").unwrap().superuser = true,
+            "user app: the role has other attributes\n",
+        ),
+        (
+            &|home| home.users.get_mut("app").unwrap().connection_limit = 3,
+            "user app: the role has other attributes\n",
+        ),
+        (
+            &|home| home.users.get_mut("app").unwrap().member_of.clear(),
+            "user app: the role has other attributes\n",
+        ),
+        (
+            &|home| {
+                let app = home.users.get_mut("app").unwrap();
+                app.member_of.insert("readers_of_others".to_owned());
+            },
+            "",
+        ),
+        (
+            &|home| drop(home.users.remove("app")),
+            "user app: the configuration declares it\n",
+        ),
+        (
+            &|home| home.databases.get_mut("app").unwrap().owner = "Bob".to_owned(),
+            "database app: somebody else owns it\n",
+        ),
+        (
+            &|home| drop(home.databases.remove("app")),
+            "database app: the configuration declares it\nseed schema: it has yet to run\nseed data: it has yet to run\n",
+        ),
+        // What has run has run, also where its mark was reset.
+        (&|home| home.databases.get_mut("app").unwrap().seeds.clear(), ""),
+        // What nobody declares is left alone.
+        (
+            &|home| {
+                home.users.insert("somebody".to_owned(), UserFacts::default());
+                let facts = DatabaseFacts {
+                    owner: "somebody".to_owned(),
+                    seeds: BTreeMap::new(),
+                };
+                home.databases.insert("other".to_owned(), facts);
+            },
+            "",
+        ),
+    ];
+    for (alter, expected) in cases {
+        let mut world = made(&desired);
+        alter(primary(&mut world));
+        let planned = plan_for(&world, &desired);
+        assert_eq!(reasons(&planned), *expected);
+        world.run(&planned.plan, Cut::Never).unwrap();
+        assert_second_plan_is_empty(&world, &desired);
+    }
+}
+
+#[test]
+fn a_seed_runs_once_wherever_the_run_is_cut_off() {
+    let desired = shop(&["a"]);
+    let steps = plan_for(&World::default(), &desired).plan.steps.len();
+    for at in 0..steps {
+        let mut world = World::default();
+        world.run(&plan_for(&world, &desired).plan, Cut::After(at)).unwrap();
+        world.run(&plan_for(&world, &desired).plan, Cut::Never).unwrap();
+        assert_second_plan_is_empty(&world, &desired);
+        let ran: Vec<String> = primary(&mut world)
+            .ran
+            .iter()
+            .map(|seed| seed.seed.to_string())
+            .collect();
+        assert_eq!(ran, ["schema", "data"], "cut off after step {at}");
+    }
+}
+
+#[test]
+fn a_seed_whose_run_was_not_recorded_is_recorded_as_it_ran() {
+    let (mut desired, mut world) = (shop(&["a"]), World::default());
+    let plan = plan_for(&world, &desired).plan;
+    let at = plan.steps.iter().position(|step| step.action.name() == "seed").unwrap();
+    world.run(&plan, Cut::After(at)).unwrap();
+    access(&mut desired).seeds[0].digest = "other".to_owned();
+    let planned = plan_for(&world, &desired);
+    assert!(
+        reasons(&planned).contains("seed schema: its mark says that it has run"),
+        "{}",
+        reasons(&planned)
+    );
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert_eq!(
+        world.state.seeds[&"cluster.orders.seed.schema".parse().unwrap()].digest,
+        "5eed"
+    );
+}
+
+#[test]
+fn a_seed_that_changed_after_it_ran_is_a_warning_and_one_that_moves_an_error() {
+    let mut desired = shop(&["a"]);
+    let world = made(&desired);
+    access(&mut desired).seeds[1].digest = "other".to_owned();
+    let planned = plan_for(&world, &desired);
+    assert!(planned.plan.is_empty());
+    assert!(planned.diagnostics.iter().all(|diagnostic| !diagnostic.is_error()));
+    access(&mut desired)
+        .databases
+        .insert("web".parse().unwrap(), database("app"));
+    access(&mut desired).seeds[0].database = "web".parse().unwrap();
+    access(&mut desired)
+        .databases
+        .get_mut(&"app".parse().unwrap())
+        .unwrap()
+        .attributes
+        .locale = Some("C".to_owned());
+    let planned = plan_for(&world, &desired);
+    expect![[r#"
+        Database cannot be changed: cluster.orders.database.app was made with no locale, which cannot be changed while its data is there. Put it back as it was; or declare another database, and move the data there.
+        Seed has run elsewhere: cluster.orders.seed.schema has run in database "app", and a seed runs once. To run the file in database "web", give the seed another name.
+        Seed was changed after it ran: cluster.orders.seed.data has run, and "data.sql" is another file since. A seed runs once, so the change has no effect. To run the file again, give the seed another name.
+    "#]].assert_eq(&diagnostics(&planned));
+}
+
+#[test]
+fn what_is_no_longer_declared_goes_last_databases_before_their_owners() {
+    let mut desired = shop(&["a"]);
+    let mut world = made(&desired);
+    *access(&mut desired) = AccessSpec::default();
+    access(&mut desired).users.insert("new".parse().unwrap(), user(|_| ()));
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 user cluster.orders.user.new after [] none
+        1 drop-database cluster.orders.database.app after [0] data-loss
+        2 drop-user cluster.orders.user.app after [1] none
+        3 drop-user cluster.orders.user.readers after [1] none
+        4 drop-seed cluster.orders.seed.data after [] none
+        5 drop-seed cluster.orders.seed.schema after [] none
+    "#]],
+    );
+    assert_eq!(primary(&mut world).databases, BTreeMap::new());
+}
+
+#[test]
+fn a_user_who_owns_what_stays_is_not_dropped() {
+    let mut desired = shop(&["a"]);
+    let mut world = made(&desired);
+    primary(&mut world).users.get_mut("app").unwrap().holds = BTreeMap::from([("app".to_owned(), 3)]);
+    access(&mut desired).users.remove(&"app".parse().unwrap());
+    access(&mut desired)
+        .databases
+        .insert("app".parse().unwrap(), database("readers"));
+    expect![[r#"
+        User still owns objects: cluster.orders.user.app is no longer declared, and the role cannot be dropped: it owns 3 objects in database "app", or has privileges on them. Give them to another role in each of these databases (REASSIGN OWNED BY app TO ...; DROP OWNED BY app), or declare the user again.
+    "#]].assert_eq(&diagnostics(&plan_for(&world, &desired)));
+    access(&mut desired).databases.clear();
+    access(&mut desired).seeds.clear();
+    assert_eq!(
+        diagnostics(&plan_for(&world, &desired)),
+        "",
+        "its database goes with all that it owns"
+    );
+}
+
+#[test]
+fn a_role_and_a_database_that_are_there_are_adopted_and_that_is_said() {
+    let mut world = created(&["a"]);
+    let home = primary(&mut world);
+    let facts = UserFacts {
+        superuser: true,
+        member_of: BTreeSet::from(["pg_read_all_data".to_owned(), "theirs".to_owned()]),
+        ..UserFacts::default()
+    };
+    home.users.insert("app".to_owned(), facts);
+    let facts = DatabaseFacts {
+        owner: "postgres".to_owned(),
+        seeds: BTreeMap::new(),
+    };
+    home.databases.insert("app".to_owned(), facts);
+    let desired = shop(&["a"]);
+    let planned = plan_for(&world, &desired);
+    expect![[r#"
+        cluster.orders.user.app is a role already. It is adopted: its attributes and its password become those declared.
+        cluster.orders.database.app is a database already. It is adopted: its owner becomes the one declared.
+        user readers: the configuration declares it
+        user app: a role of that name is there already, and is adopted
+        database app: a database of that name is there already, and is adopted
+        seed schema: it has yet to run
+        seed data: it has yet to run
+    "#]]
+    .assert_eq(&(planned.plan.notes.join("\n") + "\n" + &reasons(&planned)));
+    let leaves = planned.plan.steps.iter().find_map(|step| match &step.action {
+        crate::plan::Action::User { user, leaves, .. } if user.user.as_str() == "app" => Some(leaves.clone()),
+        _ => None,
+    });
+    assert_eq!(leaves, Some(BTreeSet::from(["pg_read_all_data".to_owned()])));
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn members_of_each_other_are_told_who_they_are() {
+    let mut desired = shop(&["a"]);
+    let member = |role: &str| user(|user| user.member_of = BTreeSet::from([role.to_owned()]));
+    access(&mut desired).users.insert("one".parse().unwrap(), member("two"));
+    access(&mut desired).users.insert("two".parse().unwrap(), member("one"));
+    expect![[r#"
+        Steps wait for each other: There is no order for these steps: user of cluster.orders.user.two, user of cluster.orders.user.one.
+    "#]].assert_eq(&diagnostics(&plan_for(&World::default(), &desired)));
+}
+
+#[test]
+fn another_given_password_is_another_secret_and_a_change_that_shows_nothing() {
+    let mut desired = shop(&["a"]);
+    let given = |digest: &str| user(|user| user.password_digest = Some(digest.to_owned()));
+    access(&mut desired).users.insert("web".parse().unwrap(), given("aa"));
+    let world = made(&desired);
+    access(&mut desired).users.insert("web".parse().unwrap(), given("bb"));
+    let planned = plan_for(&world, &desired);
+    assert_eq!(reasons(&planned), "user web: it is given another password\n");
+    let secrets: Vec<String> = planned.plan.steps[0]
+        .generates
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(secrets, ["cluster.orders.user.web#1.bb"]);
+    let change = &planned.plan.changes[0];
+    assert!(change.attributes.is_empty() && change.reason.is_some(), "{change:?}");
+}
+
+#[test]
+fn streams_get_another_password_in_one_step_that_runs_between_starts_and_restarts() {
+    let mut desired = orders(&["a", "r[0]", "r[1]"]);
+    let mut world = created(&["a", "r[0]", "r[1]"]);
+    access(&mut desired).replication_password_version = Some(2);
+    for node in cluster(&mut desired).nodes.values_mut() {
+        node.parameters.insert("max_connections".to_owned(), "50".to_owned());
+    }
+    world.kill(&address("cluster.orders.node.r[1]"));
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 replication-user cluster.orders.user.replicator after [] none
+        1 configure cluster.orders.node.a after [0] downtime
+        2 configure cluster.orders.node.r[0] after [1] restart
+        3 start cluster.orders.node.r[1] after [1] none
+        4 verify-sync cluster.orders after [2 3] none
+    "#]],
+    );
+}
+
+#[test]
+fn a_rotation_that_was_cut_off_is_done_again_and_nothing_but_that() {
+    let mut desired = orders(&["a", "r[0]"]);
+    access(&mut desired).replication_password_version = Some(2);
+    let mut world = created(&["a", "r[0]"]);
+    world.run(&plan_for(&world, &desired).plan, Cut::After(0)).unwrap();
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 replication-user cluster.orders.user.replicator after [] none
+        1 verify-sync cluster.orders after [0] none
+    "#]],
+    );
+    for home in world.homes.values() {
+        assert!(
+            home.files["passfile"].digest
+                != created(&["a"]).homes[&address("cluster.orders.node.a")].files["passfile"].digest
+        );
+    }
+}

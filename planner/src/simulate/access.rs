@@ -1,0 +1,130 @@
+//! What steps do to logins, databases and seeds.
+
+use std::collections::BTreeMap;
+
+use simdb_state::address::{SeedAddress, UserAddress};
+use simdb_state::instance::FilePart;
+use simdb_state::object::User;
+use simdb_state::sensitive::SecretName;
+
+use super::effect::write_files;
+use super::{Home, World};
+use crate::engine::postgresql::instance::PASSFILE;
+use crate::observed::{DatabaseFacts, UserFacts};
+use crate::plan::{Action, Server, Stream};
+
+impl World {
+    pub(super) fn access(&mut self, action: &Action) {
+        match action {
+            Action::ReplicationUser {
+                user,
+                attributes,
+                password,
+                server,
+                streams,
+            } => {
+                self.set_user(user, attributes, Some(password), server);
+                for stream in streams {
+                    self.rotate(stream, password);
+                }
+            }
+            Action::User {
+                user,
+                attributes,
+                leaves: _,
+                password,
+                server,
+            } => self.set_user(user, attributes, password.as_ref(), server),
+            Action::Database {
+                database,
+                attributes,
+                server,
+            } => {
+                let home = self.serving(server);
+                assert!(
+                    home.users.contains_key(&attributes.owner),
+                    "{database} is given to nobody"
+                );
+                let facts = home.databases.entry(database.database.to_string());
+                let facts = facts.or_insert_with(|| DatabaseFacts {
+                    owner: String::new(),
+                    seeds: BTreeMap::new(),
+                });
+                facts.owner.clone_from(&attributes.owner);
+            }
+            Action::Seed {
+                seed,
+                digest,
+                database,
+                server,
+                ..
+            } => run_seed(self.serving(server), seed, database.as_str(), digest),
+            Action::DropUser {
+                user,
+                server: Some(server),
+            } => {
+                let home = self.serving(server);
+                let owned = home
+                    .databases
+                    .iter()
+                    .find(|(_, facts)| facts.owner == user.user.as_str());
+                assert!(owned.is_none(), "{user} goes, and owns {owned:?}");
+                home.users.remove(user.user.as_str());
+            }
+            Action::DropDatabase {
+                database,
+                server: Some(server),
+            } => drop(self.serving(server).databases.remove(database.database.as_str())),
+            // The rest is in the record alone.
+            _ => {}
+        }
+    }
+
+    fn set_user(&mut self, address: &UserAddress, user: &User, password: Option<&SecretName>, server: &Server) {
+        let home = self.serving(server);
+        let name = address.user.to_string();
+        for role in user.member_of.iter().filter(|role| !role.starts_with("pg_")) {
+            assert!(
+                home.users.contains_key(role),
+                "{address} is to be a member of {role}, which is not there"
+            );
+        }
+        home.passwords
+            .extend(password.map(|password| (name.clone(), password.clone())));
+        let facts = UserFacts {
+            login: user.login,
+            replication: user.replication,
+            superuser: user.superuser,
+            createdb: user.createdb,
+            createrole: user.createrole,
+            inherit: user.inherit,
+            connection_limit: user.connection_limit.map_or(-1, i64::from),
+            member_of: user.member_of.clone(),
+            holds: BTreeMap::new(),
+        };
+        home.users.insert(name, facts);
+    }
+
+    /// A stream begins anew only with the password that its role has.
+    fn rotate(&mut self, stream: &Stream, password: &SecretName) {
+        let home = self.serving(&stream.server);
+        write_files(home, &stream.instance);
+        let passfile = &stream.instance.files[PASSFILE];
+        let has = passfile
+            .0
+            .iter()
+            .any(|part| *part == FilePart::Secret(password.clone()));
+        assert!(has, "{} is given another password than its role", stream.server.node);
+    }
+}
+
+fn run_seed(home: &mut Home, seed: &SeedAddress, database: &str, digest: &str) {
+    let facts = home
+        .databases
+        .get_mut(database)
+        .expect("the database of a seed is there");
+    let name = seed.seed.to_string();
+    if facts.seeds.insert(name, digest.to_owned()).is_none() {
+        home.ran.push(seed.clone());
+    }
+}
