@@ -27,10 +27,14 @@ impl Draft<'_> {
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
         let leads = address.node == election.primary;
         let resync = self.resyncs(address) && !leads;
-        if let Some(diagnostic) = old
-            .zip(facts)
-            .filter(|_| !resync)
-            .and_then(|(old, facts)| contradiction(address, old, facts, leads && self.leader().is_none()))
+        let power = self.power(address, old);
+        let leader = self.leader().filter(|leader| **leader == election.primary);
+        let primary = leader.and_then(|leader| before::server(self.inputs.observed, &self.address(leader)));
+        let elected = leads && self.leader().is_none();
+        // One that is to stay down does no harm, whatever its data has become.
+        let judged = old.zip(facts).filter(|_| !resync && power == Power::Running);
+        if let Some((old, facts)) = judged
+            && let Some(diagnostic) = contradiction(address, old, facts, elected, primary)
         {
             return Err(diagnostic.at(spec.span.clone()));
         }
@@ -63,7 +67,7 @@ impl Draft<'_> {
             data,
             role,
             slot,
-            power: self.power(address, old),
+            power,
         })
     }
 
@@ -72,7 +76,7 @@ impl Draft<'_> {
     }
 
     /// A node runs unless it was stopped on request; a request of now counts more than one of the past.
-    fn power(&self, address: &NodeAddress, old: Option<&Node>) -> Power {
+    pub(super) fn power(&self, address: &NodeAddress, old: Option<&Node>) -> Power {
         match self.inputs.proposal {
             Some(Proposal::Power { nodes, power }) if nodes.contains(address) => *power,
             _ if old.is_some_and(|old| old.held) => Power::Stopped,
@@ -94,7 +98,7 @@ impl Draft<'_> {
     fn same_port(&self, address: &NodeAddress, spec: &NodeSpec, listen: Listen) -> Result<(), Diagnostic> {
         let serving = self.before.nodes.get(address).filter(|node| node.role.is_some());
         match serving.and_then(|node| node.listen) {
-            Some(has) if has != listen => Err(Diagnostic::error(
+            Some(has) if has != listen && spec.port.is_some() => Err(Diagnostic::error(
                 "Port cannot be changed",
                 format!(
                     "{address} listens on port {}. Changing the port of a node that is there is not supported by this \
