@@ -154,7 +154,6 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
                 for node in ["a", "r[0]", "r[1]"] {
                     let record = w.home(node).join("server.json");
-                    // Numbers are given out anew, so that some other process has the server's.
                     w.edit(&record, |text| {
                         text.replace(boot.trim(), "00000000-0000-0000-0000-000000000000")
                     });
