@@ -178,6 +178,14 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
         mended(
+            "a program takes the port of a primary that is down",
+            |w| {
+                w.pg_ctl("a", &["stop"]);
+                w.occupy("a");
+            },
+            expect![[r#""#]],
+        ),
+        mended(
             "replay is paused by hand",
             |w| drop(w.ask("r[0]", "SELECT pg_wal_replay_pause()")),
             expect![[r#"

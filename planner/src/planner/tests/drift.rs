@@ -57,7 +57,7 @@ fn replay_that_somebody_paused_is_resumed_and_proven() {
 }
 
 #[test]
-fn a_node_that_nobody_follows_moves_where_its_port_was_taken_while_it_was_down() {
+fn a_node_moves_where_its_port_was_taken_while_it_was_down_and_is_followed_there() {
     let mut world = created(&["a", "r[0]"]);
     let (standby, primary) = (address("cluster.orders.node.r[0]"), address("cluster.orders.node.a"));
     world.kill(&standby);
@@ -81,28 +81,29 @@ fn a_node_that_nobody_follows_moves_where_its_port_was_taken_while_it_was_down()
         "#]],
     );
     assert_eq!(world.state.nodes[&standby].listen.unwrap().port, 15434);
-    // Standbys stream from the primary's port.
     world.kill(&primary);
     world.busy_ports.insert(15432, "nginx (pid 12)".to_owned());
-    refuses(
-        &world,
+    check(
+        &mut world,
         &desired,
         &expect![[r#"
-            Port is taken: Port 15432 of cluster.orders.node.a is in use by nginx (pid 12). Stop that program, or give the node another port; without a "port" argument simdb takes a free one.
-        "#]],
+        0 start cluster.orders.node.a after [] none
+        1 follow cluster.orders.node.r[0] after [0] reload
+        2 endpoint cluster.orders.endpoint.ro after [1] none
+        3 endpoint cluster.orders.endpoint.rw after [1] none
+        4 verify-sync cluster.orders after [2 3] none
+    "#]],
     );
-    let mut alone = created(&["a"]);
-    alone.kill(&primary);
-    alone.busy_ports.insert(15432, "nginx (pid 12)".to_owned());
-    check(
-        &mut alone,
-        &orders(&["a"]),
+    world.kill(&primary);
+    let mut declared = desired.clone();
+    cluster(&mut declared).nodes.get_mut(&primary.node).unwrap().port = Some(15435);
+    world.busy_ports.insert(15435, "nginx (pid 12)".to_owned());
+    refuses(
+        &world,
+        &declared,
         &expect![[r#"
-            0 start cluster.orders.node.a after [] none
-            1 endpoint cluster.orders.endpoint.ro after [0] none
-            2 endpoint cluster.orders.endpoint.rw after [0] none
-            3 verify-sync cluster.orders after [1 2] none
-        "#]],
+        Port is taken: Port 15435 of cluster.orders.node.a is in use by nginx (pid 12). Stop that program, or give the node another port; without a "port" argument simdb takes a free one.
+    "#]],
     );
 }
 
