@@ -121,6 +121,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
             },
             expect![[r#"
                 configure node.a [downtime]: somebody started a's server without simdb, with settings of its own
+                sync-names cluster.orders [reload]: commits are to wait for 1 of r_0, r_1
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
         mended(
@@ -183,7 +184,13 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 w.pg_ctl("a", &["stop"]);
                 w.occupy("a");
             },
-            expect![[r#""#]],
+            expect![[r#"
+                start node.a [none]: [TEST] (pid [PID]) took its port while it was down, and it moves to [PORT]
+                follow node.r[0] [reload]: r[0] streams from a, and a moves to 127.0.0.1:[PORT]
+                follow node.r[1] [reload]: r[1] streams from a, and a moves to 127.0.0.1:[PORT]
+                endpoint endpoint.ro [none]: orders-ro leads elsewhere
+                endpoint endpoint.rw [none]: orders-rw leads elsewhere
+                verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
         mended(
             "replay is paused by hand",
@@ -220,6 +227,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 start node.a [none]: its server is down, and is started in place, on the same timeline
                 endpoint endpoint.ro [none]: orders-ro leads elsewhere
                 endpoint endpoint.rw [none]: orders-rw leads elsewhere
+                sync-names cluster.orders [reload]: commits are to wait for 1 of r_0
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits
                 drop-node node.r[1] [none]: the configuration no longer declares it
                 drop-slot node.r[1] [none]: nobody will read it once r[1] is gone"#]],
@@ -237,6 +245,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 standby node.r[1] [none]: r[1] is to stream from a
                 endpoint endpoint.ro [none]: orders-ro leads elsewhere
                 endpoint endpoint.rw [none]: orders-rw leads elsewhere
+                sync-names cluster.orders [reload]: commits are to wait for 1 of r_0, r_1
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
     ]);
@@ -541,7 +550,9 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
                 let query = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'r_0'";
                 wait_until("it no longer streams from the primary", || w.ask("a", query) == "0");
             },
-            expect!["configure node.r[0] [reload]: r[0] runs with another primary_conninfo"],
+            expect![[r#"
+                follow node.r[0] [reload]: r[0] runs with another primary_conninfo
+                verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
         mended(
             "an endpoint is led elsewhere",
