@@ -5,6 +5,7 @@
 //! its own.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::too_many_lines, reason = "tables are as long as what they list")]
 
 #[path = "drift/world.rs"]
 mod world;
@@ -130,7 +131,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 w.kill(&["r[0]"]);
                 let pid_file = w.data("r[0]").join("postmaster.pid");
                 let own = std::process::id().to_string();
-                w.edit(&pid_file, |text| text.replacen(text.lines().next().unwrap(), &own, 1));
+                World::edit(&pid_file, |text| text.replacen(text.lines().next().unwrap(), &own, 1));
             },
             expect![[r#"
                 start node.r[0] [none]: its server is down, and is started in place, on the same timeline
@@ -142,7 +143,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 w.kill(&["r[0]"]);
                 let pid_file = w.data("r[0]").join("postmaster.pid");
                 let other = w.server("r[1]").to_string();
-                w.edit(&pid_file, |text| text.replacen(text.lines().next().unwrap(), &other, 1));
+                World::edit(&pid_file, |text| text.replacen(text.lines().next().unwrap(), &other, 1));
             },
             expect![[r#"
                 start node.r[0] [none]: its server is down, and is started in place, on the same timeline
@@ -155,7 +156,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
                 for node in ["a", "r[0]", "r[1]"] {
                     let record = w.home(node).join("server.json");
-                    w.edit(&record, |text| {
+                    World::edit(&record, |text| {
                         text.replace(boot.trim(), "00000000-0000-0000-0000-000000000000")
                     });
                 }
@@ -483,14 +484,14 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
         mended(
             "a line is removed from postgresql.conf",
             |w| {
-                w.edit(&w.home("a").join("postgresql.conf"), |text| text.replace("work_mem = '8MB'\n", ""));
+                World::edit(&w.home("a").join("postgresql.conf"), |text| text.replace("work_mem = '8MB'\n", ""));
             },
             expect!["configure node.a [reload]: postgresql.conf of a does not hold what simdb wrote"],
         ),
         mended(
             "a line is removed from postgresql.conf, and the server has read it",
             |w| {
-                w.edit(&w.home("a").join("postgresql.conf"), |text| text.replace("work_mem = '8MB'\n", ""));
+                World::edit(&w.home("a").join("postgresql.conf"), |text| text.replace("work_mem = '8MB'\n", ""));
                 w.reload("a");
                 wait_until("the server has read it", || w.ask("a", "SHOW work_mem") == "4MB");
             },
@@ -543,7 +544,7 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
             "a standby is pointed at another port",
             |w| {
                 let (right, wrong) = (w.port("a"), w.port("r[1]"));
-                w.edit(&w.home("r[0]").join("postgresql.conf"), |text| {
+                World::edit(&w.home("r[0]").join("postgresql.conf"), |text| {
                     text.replace(&format!("port={right} "), &format!("port={wrong} "))
                 });
                 w.reload("r[0]");
@@ -558,7 +559,7 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
             "an endpoint is led elsewhere",
             |w| {
                 let (right, wrong) = (w.port("a"), w.port("r[1]"));
-                w.edit(&w.service_file(), |text| {
+                World::edit(&w.service_file(), |text| {
                     text.replacen(&format!("port={right}"), &format!("port={wrong}"), 1)
                 });
             },
@@ -567,7 +568,7 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
         mended(
             "an endpoint asks for other sessions",
             |w| {
-                w.edit(&w.service_file(), |text| {
+                World::edit(&w.service_file(), |text| {
                     text.replace("target_session_attrs=read-write", "target_session_attrs=any")
                 });
             },
@@ -576,7 +577,7 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
         mended(
             "an endpoint is removed",
             |w| {
-                w.edit(&w.service_file(), |text| {
+                World::edit(&w.service_file(), |text| {
                     let start = text.find("[orders-ro]").unwrap();
                     let end = text.find("[orders-rw]").unwrap();
                     if start < end { text[end..].to_owned() } else { text[..start].to_owned() }
@@ -612,7 +613,7 @@ fn a_port_that_is_taken_between_plan_and_apply_is_a_clean_failure_that_the_next_
     assert!(failures.count() > 0, "{rest:?}");
     environment.run(&["apply", "-auto-approve"]).expect_code(0);
     environment.run(&["plan", "-detailed-exitcode"]).expect_code(0);
-    environment.run(&["status"]).expect_code(0);
+    wait_until("every node is healthy", || environment.run(&["status"]).code == Some(0));
     drop(listener);
     environment
         .run(&["destroy", "-auto-approve", "-allow=data-loss"])

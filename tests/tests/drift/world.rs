@@ -31,17 +31,20 @@ cluster "orders" {
 
 const APPLY: [&str; 2] = ["apply", "-auto-approve"];
 
+/// What somebody does to a cluster.
+type Deed = fn(&World);
+
 /// What happens behind simdb's back, the plan that it must give, and the way out where there is nothing to plan.
 pub(crate) struct Case {
     pub(crate) what: &'static str,
-    pub(crate) happen: fn(&World),
+    pub(crate) happen: Deed,
     pub(crate) plan: Expect,
     /// What a person does where the plan is refused or empty, and the plan that this must give.
-    pub(crate) then: Option<(fn(&World), Expect)>,
+    pub(crate) then: Option<(Deed, Expect)>,
 }
 
 /// A disturbance that a plan mends by itself.
-pub(crate) fn mended(what: &'static str, happen: fn(&World), plan: Expect) -> Case {
+pub(crate) fn mended(what: &'static str, happen: Deed, plan: Expect) -> Case {
     Case {
         what,
         happen,
@@ -51,7 +54,7 @@ pub(crate) fn mended(what: &'static str, happen: fn(&World), plan: Expect) -> Ca
 }
 
 /// A disturbance that takes a person.
-pub(crate) fn settled(what: &'static str, happen: fn(&World), plan: Expect, way_out: fn(&World), next: Expect) -> Case {
+pub(crate) fn settled(what: &'static str, happen: Deed, plan: Expect, way_out: Deed, next: Expect) -> Case {
     Case {
         what,
         happen,
@@ -86,7 +89,7 @@ impl World {
             environment,
         };
         let program = fs::read_link(format!("/proc/{}/exe", world.server("a"))).unwrap();
-        world.programs = program.parent().unwrap().to_owned();
+        program.parent().unwrap().clone_into(&mut world.programs);
         world.ask("a", "CREATE TABLE kept (n int)");
         world
     }
@@ -95,7 +98,6 @@ impl World {
     pub(crate) fn face(&self, cases: &[Case]) {
         for case in cases {
             let what = case.what;
-            println!("{what}");
             (case.happen)(self);
             case.plan.assert_eq(&self.plan());
             if let Some((way_out, next)) = &case.then {
@@ -116,7 +118,9 @@ impl World {
     fn assert_at_rest(&self, what: &str) {
         let plan = self.answered(&["plan", "-detailed-exitcode"]);
         assert_eq!(plan.code, Some(0), "{what}: {}{}", plan.stdout, plan.stderr);
-        self.answered(&["status"]).expect_code(0);
+        wait_until(&format!("{what}: every node is healthy"), || {
+            self.environment.run(&["status"]).code == Some(0)
+        });
         self.rows.set(self.rows.get() + 1);
         let rows = self.rows.get();
         self.ask("a", &format!("INSERT INTO kept VALUES ({rows})"));
@@ -313,7 +317,7 @@ impl World {
     }
 
     /// Changes a file by hand.
-    pub(crate) fn edit(&self, path: &Path, change: impl Fn(&str) -> String) {
+    pub(crate) fn edit(path: &Path, change: impl Fn(&str) -> String) {
         let before = fs::read_to_string(path).unwrap();
         let after = change(&before);
         assert_ne!(before, after, "{} holds what is to be edited", path.display());
