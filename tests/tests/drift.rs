@@ -356,11 +356,9 @@ fn data_that_is_gone_foreign_or_diverged_is_cloned_again_or_refused() {
                 w.pg_ctl("r[0]", &["promote"]);
                 w.ask("r[0]", "INSERT INTO kept VALUES (-1)");
             },
-            expect!["Role was changed by somebody else: cluster.orders.node.r[0] is a standby on record, and its server takes writes. Somebody promoted it or changed how it starts, and two nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run `simdb stop orders.r[0]`, move its data directory away, and run `simdb start orders.r[0]`, which clones it again."],
+            expect!["Role was changed by somebody else: cluster.orders.node.r[0] is a standby on record, and its server takes writes. Somebody promoted it or changed how it starts, and two nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run: simdb resync orders r[0]"],
             |w| {
-                w.simdb(&["stop", "orders.r[0]", "-auto-approve"]);
-                w.give_up("r[0]");
-                w.simdb(&["start", "orders.r[0]", "-auto-approve"]);
+                w.simdb(&["resync", "orders", "r[0]", "-auto-approve", "-allow=data-loss"]);
             },
             expect![[r#""#]],
         ),
@@ -372,7 +370,7 @@ fn data_that_is_gone_foreign_or_diverged_is_cloned_again_or_refused() {
                 fs::write(w.data("r[0]").join("standby.signal"), "").unwrap();
                 w.pg_ctl("r[0]", &["start", "-o", &w.files("r[0]")]);
             },
-            expect!["Standby has diverged: cluster.orders.node.r[0] is on timeline 2, and its primary on 1: somebody promoted it, and two nodes of the cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run `simdb stop orders.r[0]`, move its data directory away, and run `simdb start orders.r[0]`, which clones it again."],
+            expect!["Standby has diverged: cluster.orders.node.r[0] is on timeline 2, and its primary on 1: somebody promoted it, and two nodes of the cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run: simdb resync orders r[0]"],
             |w| {
                 w.pg_ctl("r[0]", &["stop"]);
                 w.give_up("r[0]");
@@ -391,7 +389,7 @@ fn data_that_is_gone_foreign_or_diverged_is_cloned_again_or_refused() {
                 w.ask("r[1]", "INSERT INTO kept VALUES (-1)");
                 w.pg_ctl("r[1]", &["stop"]);
             },
-            expect!["Role was changed by somebody else: cluster.orders.node.r[1] is a standby on record, and the last server on its data was one that takes writes. Somebody promoted it or changed how it starts, and two nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[1], run `simdb stop orders.r[1]`, move its data directory away, and run `simdb start orders.r[1]`, which clones it again."],
+            expect!["Role was changed by somebody else: cluster.orders.node.r[1] is a standby on record, and the last server on its data was one that takes writes. Somebody promoted it or changed how it starts, and two nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[1], run: simdb resync orders r[1]"],
             |w| w.give_up("r[1]"),
             expect![[r#"
                 basebackup node.r[1] [none]: r[1] has no copy of a's data that it can stream on
@@ -406,7 +404,7 @@ fn data_that_is_gone_foreign_or_diverged_is_cloned_again_or_refused() {
                 let port = *w.environment.ports().end();
                 w.pg_ctl("r[1]", &["start", "-o", &format!("-p {port} -c unix_socket_directories=''")]);
             },
-            expect!["Role was changed by somebody else: cluster.orders.node.r[1] is a standby on record, and its server takes writes. Somebody promoted it or changed how it starts, and two nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[1], run `simdb stop orders.r[1]`, move its data directory away, and run `simdb start orders.r[1]`, which clones it again."],
+            expect!["Role was changed by somebody else: cluster.orders.node.r[1] is a standby on record, and its server takes writes. Somebody promoted it or changed how it starts, and two nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[1], run: simdb resync orders r[1]"],
             |w| {
                 w.pg_ctl("r[1]", &["stop", "-m", "immediate"]);
                 w.give_up("r[1]");

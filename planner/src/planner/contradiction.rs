@@ -68,6 +68,11 @@ fn replays(recorded: &Node, facts: &NodeFacts) -> Option<bool> {
     }
 }
 
+/// Whether a node that is a standby on record takes writes, or did when it was last up.
+pub(super) fn wrote(recorded: &Node, facts: &NodeFacts) -> bool {
+    is_standby(recorded) && replays(recorded, facts) == Some(false)
+}
+
 fn other_role(address: &NodeAddress, recorded: &Node, facts: &NodeFacts, elected: bool) -> Option<Diagnostic> {
     let (is, was) = match (recorded.role.as_ref()?, replays(recorded, facts)?) {
         (Role::Primary { .. }, true) => ("only replays", "the primary"),

@@ -12,7 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::observed::{NodeFacts, Observation};
 use crate::planner::Proposal;
 use crate::planner::before::{self, next_generation, unrecorded_generation};
-use crate::planner::contradiction::contradiction;
+use crate::planner::contradiction::{contradiction, wrote};
 
 impl Draft<'_> {
     pub(super) fn node(
@@ -30,7 +30,7 @@ impl Draft<'_> {
         let power = self.power(address, old);
         let leader = self.leader().filter(|leader| **leader == election.primary);
         let primary = leader.and_then(|leader| before::server(self.inputs.observed, &self.address(leader)));
-        let elected = leads && self.leader().is_none();
+        let elected = self.leader().is_none() && (leads || self.was_elected(address));
         // One that is to stay down does no harm, whatever its data has become.
         let judged = old.zip(facts).filter(|_| !resync && power == Power::Running);
         if let Some((old, facts)) = judged
@@ -50,8 +50,10 @@ impl Draft<'_> {
             name: address.node.identifier(),
         });
         let recorded = old.and_then(|node| node.data.clone());
+        // It was elected and promoted, a cut kept that from the record, and now another one is elected.
+        let strayed = elected && old.zip(facts).is_some_and(|(old, facts)| wrote(old, facts));
         let data = match recorded {
-            Some(_) if !leads && (resync || left_uncleanly(address, old, election)) => DataGoal::Make {
+            Some(_) if !leads && (resync || strayed || left_uncleanly(address, old, election)) => DataGoal::Make {
                 generation: next_generation(self.inputs.observed, address),
                 origin: Origin::Rewound {
                     from: election.primary.clone(),
@@ -69,6 +71,11 @@ impl Draft<'_> {
             slot,
             power,
         })
+    }
+
+    fn was_elected(&self, address: &NodeAddress) -> bool {
+        let last = self.inputs.recorded.elections.get(self.name);
+        last.is_some_and(|last| last.primary == address.node)
     }
 
     fn resyncs(&self, address: &NodeAddress) -> bool {

@@ -185,7 +185,7 @@ fn a_standby_ahead_of_its_primary_has_diverged() {
     let world = created(&["a", "r[0]"]);
     let planned = seen(&world, |facts| server(facts).timeline = 2);
     expect![[r#"
-        Standby has diverged: cluster.orders.node.r[0] is on timeline 2, and its primary on 1: somebody promoted it, and two nodes of the cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run `simdb stop orders.r[0]`, move its data directory away, and run `simdb start orders.r[0]`, which clones it again.
+        Standby has diverged: cluster.orders.node.r[0] is on timeline 2, and its primary on 1: somebody promoted it, and two nodes of the cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run: simdb resync orders r[0]
     "#]]
     .assert_eq(&diagnostics(&planned));
 }
