@@ -221,7 +221,9 @@ impl World {
         for node in nodes {
             kill(self.server(node), Signal::SIGKILL).unwrap();
         }
-        nodes.iter().for_each(|node| self.wait_down(node));
+        for node in nodes {
+            self.wait_down(node);
+        }
     }
 
     pub(crate) fn halt(&self, node: &str) {
