@@ -149,9 +149,12 @@ pub(super) fn unrecorded_generation(
     facts.generations.last().copied().filter(|_| same_data(facts))
 }
 
-/// Returns the number of the next data directory of a node: one that is not there yet.
-pub(super) fn next_generation(observed: &Observed, address: &NodeAddress) -> u32 {
+/// Returns the number of the next data directory of a node: one that neither is there nor ever was. Where a recorded one
+/// was removed, a copy of the same number would be taken for it.
+pub(super) fn next_generation(recorded: &State, observed: &Observed, address: &NodeAddress) -> u32 {
     let seen = observed.nodes.get(address).and_then(Observation::seen);
-    seen.and_then(|facts| facts.generations.last())
-        .map_or(1, |newest| newest + 1)
+    let newest = seen.and_then(|facts| facts.generations.last());
+    let recorded = recorded.nodes.get(address).and_then(|node| node.data.as_ref());
+    let recorded = recorded.map(|data| data.generation);
+    newest.copied().max(recorded).map_or(1, |newest| newest + 1)
 }

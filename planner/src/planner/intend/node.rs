@@ -49,12 +49,18 @@ impl Draft<'_> {
             upstream: election.primary.clone(),
             name: address.node.identifier(),
         });
-        let recorded = old.and_then(|node| node.data.clone());
+        // What a node that is to stay down has lost is made when it is started.
+        let known = if power == Power::Stopped {
+            self.inputs.recorded
+        } else {
+            self.before
+        };
+        let recorded = known.nodes.get(address).and_then(|node| node.data.clone());
         // It was elected and promoted, a cut kept that from the record, and now another one is elected.
         let strayed = elected && old.zip(facts).is_some_and(|(old, facts)| wrote(old, facts));
         let data = match recorded {
             Some(_) if !leads && (resync || strayed || left_uncleanly(address, old, election)) => DataGoal::Make {
-                generation: next_generation(self.inputs.observed, address),
+                generation: next_generation(self.inputs.recorded, self.inputs.observed, address),
                 origin: Origin::Rewound {
                     from: election.primary.clone(),
                 },
@@ -151,8 +157,8 @@ impl Draft<'_> {
             let served = before::server(observed, address).map(|server| server.system_identifier);
             has_slot && identifier.is_some() && control.or(served) == identifier
         };
-        let generation =
-            unrecorded_generation(observed, address, same).unwrap_or_else(|| next_generation(observed, address));
+        let generation = unrecorded_generation(observed, address, same)
+            .unwrap_or_else(|| next_generation(self.inputs.recorded, observed, address));
         DataGoal::Make {
             generation,
             origin: Origin::Cloned {
