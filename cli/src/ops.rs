@@ -126,9 +126,9 @@ pub(crate) fn plan(
         local: known.config.desired.local.clone(),
         ..Desired::default()
     };
-    let desired = match operation {
-        Operation::Destroy => &nothing,
-        _ => &known.config.desired,
+    let (desired, proposal) = match operation {
+        Operation::Destroy => (&nothing, Some(&Proposal::Destroy)),
+        _ => (&known.config.desired, proposal),
     };
     let planner::Planned {
         plan,

@@ -75,7 +75,6 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
             has_slot_on(state, &server.node, &upstream.node)?;
             serving(state, &upstream.node)
         }
-        Action::Start { server, .. } | Action::Configure { server, .. } => has_data(state, &server.node),
         Action::Elect { cluster, election } => next_term(state, cluster, election),
         Action::Fence { server, .. } => match elected(state, &server.node) {
             Some(true) | None => Err(Refusal::Elected(server.node.clone())),
@@ -86,6 +85,9 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
             Some(false) | None => Err(Refusal::NotElected(server.node.clone())),
         },
         Action::Rewind { source, .. } => serving(state, &source.node),
+        Action::Start { server, .. } | Action::Configure { server, .. } | Action::Resume { server } => {
+            has_data(state, &server.node)
+        }
         Action::VerifySync { primary, standbys, .. } => std::iter::once(primary)
             .chain(standbys.values())
             .try_for_each(|server| serving(state, &server.node)),

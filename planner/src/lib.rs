@@ -30,6 +30,7 @@
 //! | `follow` | node: role (follows), instance | SQL | reload | files are compared before they are written | again: its settings differ from what they should be |
 //! | `cluster` | cluster: what is declared of it, but for its names and its proof | – | none | only the record changes | again |
 //! | `sync-names` | cluster: `synchronous_standby_names` (tightened when the standbys stream, loosened before one leaves) | settings of the primary | none, reload | files are compared before they are written | again, also where the server has the names already |
+//! | `resume` | cluster: verified | SQL | none | a standby that replays goes on | again |
 //! | `verify-sync` | cluster: verified | – (any change of topology or term, and any start, clears it) | none | it only looks, and writes a marker to the log | again |
 //! | `degrade` | cluster: `synchronous_standby_names`, degraded since | – | none | only the record changes | again: who is lost is looked at anew |
 //! | `elect` | cluster: election (term, primary, pin seen, reason) | – | none | it is compare-and-set: a term is held once | the election is carried through, or back on request |

@@ -350,6 +350,11 @@ pub enum Action {
         /// Whether it must come up replaying (a standby) or writing (the primary).
         in_recovery: bool,
     },
+    /// Lets a standby replay again that somebody paused.
+    Resume {
+        /// The standby.
+        server: Server,
+    },
     /// Records what concerns a cluster as a whole.
     Cluster {
         /// The cluster.
@@ -497,6 +502,7 @@ impl Action {
             Action::Start { .. } => "start",
             Action::Stop { .. } => "stop",
             Action::Configure { .. } => "configure",
+            Action::Resume { .. } => "resume",
             Action::Cluster { .. } => "cluster",
             Action::SyncNames { .. } => "sync-names",
             Action::Follow { .. } => "follow",

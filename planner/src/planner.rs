@@ -61,6 +61,8 @@ pub enum Proposal {
     Election(ElectionRequest),
     /// Bring a node's data in line with the primary's again, whatever it holds.
     Resync(NodeAddress),
+    /// Remove everything, whatever is declared.
+    Destroy,
 }
 
 /// What a command asks of an election.
@@ -115,7 +117,7 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
         };
     }
     let mut changes = diff::diff(&before, &intended);
-    let steps = match order::order(lower::lower(&before, &intended, inputs.observed), &before, &intended) {
+    let steps = match order::order(lower::lower(inputs, &before, &intended), &before, &intended) {
         Ok(steps) => steps,
         Err(diagnostic) => {
             return Planned {

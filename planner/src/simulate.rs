@@ -96,6 +96,8 @@ pub struct Running {
     pub upstream: Option<String>,
     /// Whether it was halted by a signal.
     pub frozen: bool,
+    /// Whether somebody paused its replay.
+    pub paused: bool,
 }
 
 impl World {

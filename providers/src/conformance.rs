@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use simdb_planner::observed::{Observation, ProcessFacts};
 use simdb_state::address::NodeAddress;
-use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::instance::{FileText, InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::sensitive::Secrets;
 use tokio::time::{sleep, timeout};
 
@@ -24,7 +24,7 @@ pub struct Fixture {
     pub task: TaskSpec,
     /// Makes half of a product, then fails.
     pub failing: TaskSpec,
-    /// Runs on the data, and logs something. One of its files is in the data.
+    /// Runs on the data, and logs something, also when it reads its files again. One of its files is in the data.
     pub instance: InstanceSpec,
     /// What the two need.
     pub secrets: Secrets,
@@ -40,6 +40,8 @@ pub async fn check_platform(platform: &dyn Platform, fixture: &Fixture) {
     checks.a_failed_task_leaves_no_product().await;
     checks.a_task_makes_its_product_once().await;
     checks.a_server_is_started_once().await;
+    checks.a_file_that_is_no_longer_listed_goes().await;
+    checks.a_server_reads_its_files_again_without_a_restart().await;
     checks.a_task_is_refused_while_the_server_runs().await;
     checks
         .a_stopped_server_is_down_and_can_be_started_again(StopMode::Fast)
@@ -162,6 +164,10 @@ impl Checks<'_> {
         self.stop(StopMode::Fast).await;
         self.stop(StopMode::Immediate).await;
         self.platform
+            .reload(&self.fixture.node)
+            .await
+            .expect("what is not there needs to read nothing");
+        self.platform
             .drop(&self.fixture.node)
             .await
             .expect("what is not there can be dropped");
@@ -228,6 +234,43 @@ impl Checks<'_> {
                 .expect("homes can be listed")
                 .contains(&self.fixture.node)
         );
+    }
+
+    async fn a_file_that_is_no_longer_listed_goes(&self) {
+        const NAME: &str = "below/extra";
+        let Fixture {
+            node,
+            instance,
+            secrets,
+            ..
+        } = self.fixture;
+        let mut longer = instance.clone();
+        longer.files.insert(NAME.to_owned(), FileText::text("extra"));
+        self.platform
+            .ensure(node, &longer, secrets)
+            .await
+            .expect("files of a server that runs can be written");
+        assert!(self.home().await.files.contains_key(NAME));
+        self.ensure().await.expect("the server runs");
+        let files = self.home().await.files;
+        assert!(files.keys().eq(instance.files.keys()), "{files:?}");
+        assert!(files.values().all(|file| !file.edited), "{files:?}");
+    }
+
+    async fn a_server_reads_its_files_again_without_a_restart(&self) {
+        let first = self.pid().await;
+        let before = self
+            .platform
+            .log(&self.fixture.node, usize::MAX)
+            .await
+            .expect("a log can be read")
+            .len();
+        self.platform
+            .reload(&self.fixture.node)
+            .await
+            .expect("a server can be told to read its files");
+        self.wait_until_it_logs(before).await;
+        assert_eq!(self.pid().await, first);
     }
 
     async fn a_task_is_refused_while_the_server_runs(&self) {

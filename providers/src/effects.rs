@@ -261,11 +261,17 @@ impl Effects for ProviderEffects {
                 restart,
                 in_recovery,
             } => {
+                let expected = (*in_recovery).into();
                 if *restart {
                     self.platform.stop(&server.node, StopMode::Fast).await?;
+                    self.start(instance, server, expected, secrets).await?;
+                } else {
+                    drop(self.reload(instance, server, expected, secrets).await?);
                 }
-                let connection = self.start(instance, server, (*in_recovery).into(), secrets).await?;
-                settings::reload(&connection).await?;
+            }
+            Action::Resume { server } => {
+                let connection = Connection::open(server, secrets).await?;
+                replication::resume(&connection).await?;
             }
             Action::SyncNames {
                 cluster: _,
@@ -275,8 +281,8 @@ impl Effects for ProviderEffects {
                 in_recovery,
                 awaited,
             } => {
-                let connection = self.start(instance, server, (*in_recovery).into(), secrets).await?;
-                settings::reload(&connection).await?;
+                let expected = (*in_recovery).into();
+                let connection = self.reload(instance, server, expected, secrets).await?;
                 sync::wait_shown(&connection, names).await?;
                 if !in_recovery {
                     sync::wait_for_standbys(&connection, *awaited, self.limits.streaming).await?;
@@ -288,8 +294,7 @@ impl Effects for ProviderEffects {
                 upstream,
                 application_name,
             } => {
-                let standby = self.start(instance, server, Activity::Replays, secrets).await?;
-                settings::reload(&standby).await?;
+                let standby = self.reload(instance, server, Activity::Replays, secrets).await?;
                 self.wait_streaming(upstream, &standby, application_name, secrets)
                     .await?;
             }
@@ -409,6 +414,23 @@ impl ProviderEffects {
         self.platform.ensure(&server.node, instance, secrets).await?;
         let limit = self.limits.ready;
         Ok(ready::wait(&*self.platform, server, secrets, expected, limit).await?)
+    }
+
+    /// Lets a server read its files again. It is told so by the platform first, because the files that it has may keep
+    /// simdb out.
+    async fn reload(
+        &self,
+        instance: &InstanceSpec,
+        server: &Server,
+        expected: Activity,
+        secrets: &Secrets,
+    ) -> Result<Connection, StepError> {
+        self.platform.ensure(&server.node, instance, secrets).await?;
+        self.platform.reload(&server.node).await?;
+        let limit = self.limits.ready;
+        let connection = ready::wait_admitted(&*self.platform, server, secrets, expected, limit).await?;
+        settings::reload(&connection).await?;
+        Ok(connection)
     }
 }
 

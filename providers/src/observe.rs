@@ -92,14 +92,14 @@ impl Look<'_> {
             Ok(Ok(Observation::Seen(home))) => home,
         };
         let mut facts = inventory(&home);
-        match home.process {
-            ProcessFacts::Running { .. } | ProcessFacts::Frozen { .. } | ProcessFacts::Foreign { .. } => {
-                facts.server = Some(self.server(node, home.listen, deadline).await);
-            }
-            ProcessFacts::Down => match self.control(node, &facts.generations, deadline).await {
+        if home.process == ProcessFacts::Down {
+            match self.control(node, &facts.generations, deadline).await {
                 Ok(control) => facts.control = control,
                 Err(reason) => return Observation::Unknown(reason),
-            },
+            }
+        } else {
+            let server = self.server(node, home.listen, deadline).await;
+            facts.server = Some(server);
         }
         Observation::Seen(facts)
     }

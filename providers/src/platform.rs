@@ -20,7 +20,7 @@ use thiserror::Error;
 pub struct HomeFacts {
     /// The server started from it.
     pub process: ProcessFacts,
-    /// Where that server listens, as noted when it was last started.
+    /// Where that server listens, as noted when it was last started, or as seen where somebody else started it.
     pub listen: Option<Listen>,
     /// Directories in it, such as `data-1` and `data-2.partial`.
     pub directories: BTreeSet<String>,
@@ -55,7 +55,7 @@ pub enum PlatformError {
         source: io::Error,
     },
     /// Something stands where a node's home belongs, and it was not made by this project.
-    #[error("use {path:?} as the home of node \"{node}\": {reason}; move it away, or set another data_root")]
+    #[error("use {path:?} as the home of {node}: {reason}; move it away, or set another data_root")]
     ForeignHome {
         /// The node.
         node: NodeAddress,
@@ -75,7 +75,7 @@ pub enum PlatformError {
         searched: String,
     },
     /// A file needs a secret that was not handed over.
-    #[error("write file \"{file}\" of node \"{node}\": secret \"{secret}\" is not at hand")]
+    #[error("write file \"{file}\" of {node}: secret \"{secret}\" is not at hand")]
     SecretMissing {
         /// The node.
         node: NodeAddress,
@@ -85,7 +85,7 @@ pub enum PlatformError {
         secret: SecretName,
     },
     /// A server cannot start without its data.
-    #[error("start the server of node \"{node}\": its data directory {path:?} does not exist")]
+    #[error("start the server of {node}: its data directory {path:?} does not exist")]
     DataMissing {
         /// The node.
         node: NodeAddress,
@@ -94,7 +94,7 @@ pub enum PlatformError {
     },
     /// A server did not stop in time.
     #[error(
-        "stop the server of node \"{node}\": processes {pids:?} still run after {} s; the end of its log:\n{log}",
+        "stop the server of {node}: processes {pids:?} still run after {} s; the end of its log:\n{log}",
         limit.as_secs()
     )]
     StillRunning {
@@ -108,7 +108,7 @@ pub enum PlatformError {
         log: String,
     },
     /// A task needs the data for itself.
-    #[error("run task \"{task}\" of node \"{node}\": process {pid} uses the node's data; stop the node first")]
+    #[error("run task \"{task}\" of {node}: process {pid} uses the node's data; stop the node first")]
     InUse {
         /// The node.
         node: NodeAddress,
@@ -118,7 +118,7 @@ pub enum PlatformError {
         pid: u32,
     },
     /// Another task runs on the home of the node and does not end.
-    #[error("lock the home of node \"{node}\": another task has been running there for more than {} s", limit.as_secs())]
+    #[error("lock the home of {node}: another task has been running there for more than {} s", limit.as_secs())]
     Busy {
         /// The node.
         node: NodeAddress,
@@ -126,7 +126,7 @@ pub enum PlatformError {
         limit: Duration,
     },
     /// A command of a task failed.
-    #[error("run task \"{task}\" of node \"{node}\": {program} ended with {status}:\n{stderr}")]
+    #[error("run task \"{task}\" of {node}: {program} ended with {status}:\n{stderr}")]
     TaskFailed {
         /// The node; boxed, or every result would be as large as this variant.
         node: Box<NodeAddress>,
@@ -140,7 +140,7 @@ pub enum PlatformError {
         stderr: String,
     },
     /// A task ended well, but did not make what it was to make.
-    #[error("run task \"{task}\" of node \"{node}\": it succeeded and did not make {path:?}")]
+    #[error("run task \"{task}\" of {node}: it succeeded and did not make {path:?}")]
     ProductMissing {
         /// The node.
         node: NodeAddress,
@@ -176,6 +176,9 @@ pub trait Platform: fmt::Debug + Send + Sync {
     /// Writes the files of an instance and starts its server if it is down. Never restarts a server that runs. Whether it
     /// gets ready, or ends instead, is for the engine to find out.
     async fn ensure(&self, node: &NodeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError>;
+
+    /// Tells a node's server, where it runs, to read its files again.
+    async fn reload(&self, node: &NodeAddress) -> Result<(), PlatformError>;
 
     /// Stops a node's server and returns when no process of it is left.
     async fn stop(&self, node: &NodeAddress, mode: StopMode) -> Result<(), PlatformError>;

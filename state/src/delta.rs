@@ -247,11 +247,14 @@ impl State {
     fn apply_data(&mut self, node: &NodeAddress, generation: u32, origin: &Origin, outputs: &Outputs) {
         // A step that makes data always says whose; without it the record would name data nobody has seen.
         if let Some(system_identifier) = outputs.system_identifier {
-            self.node(node).data = Some(Data {
+            let node = self.node(node);
+            node.data = Some(Data {
                 generation,
                 system_identifier,
                 origin: origin.clone(),
             });
+            // What a server on this data is to its cluster is known when one has been started on it.
+            node.role = None;
         }
     }
 

@@ -406,13 +406,13 @@ fn approval_in_advance_does_not_cover_data_loss() {
 
                #  Step          Address                    After  Impact
                1  drop-node     cluster.c.node.a                  data-loss
-                  the configuration no longer declares it
+                  everything is to be destroyed
                2  drop-user     cluster.c.user.replicator  1      none
                   it goes with its cluster
                3  drop-cluster  cluster.c                  2      none
-                  the configuration no longer declares it
+                  everything is to be destroyed
                4  drop-network  network.lan                3      none
-                  the configuration no longer declares it
+                  everything is to be destroyed
 
             Plan: 0 to add, 0 to change, 4 to destroy. Worst impact: data-loss.
             ╷

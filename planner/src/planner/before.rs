@@ -5,6 +5,7 @@ mod access;
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{Node, Power, State};
 
+use super::lower;
 use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts};
 
 pub(super) use access::primary_server;
@@ -22,7 +23,12 @@ pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<Stri
                     ..Node::default()
                 }
             }
-            Some(Observation::Seen(facts)) => correct(node, facts),
+            Some(Observation::Seen(facts)) => {
+                correct(node, facts);
+                // Without its data it has nothing to say.
+                let silent = silent(facts).filter(|_| node.data.is_some());
+                notes.extend(silent.map(|reason| silence(address, reason)));
+            }
         }
     }
     correct_slots(&mut state, observed);
@@ -35,6 +41,20 @@ pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<Stri
 /// Returns what a node's running server says of itself.
 pub(super) fn server<'a>(observed: &'a Observed, address: &NodeAddress) -> Option<&'a ServerFacts> {
     observed.nodes.get(address)?.seen()?.server.as_ref()?.seen()
+}
+
+/// Returns why a server that runs could not be asked. One that was halted answers nobody, and is let go on.
+fn silent(facts: &NodeFacts) -> Option<&str> {
+    match (&facts.process, facts.server.as_ref()?) {
+        (ProcessFacts::Running { .. } | ProcessFacts::Foreign { .. }, Observation::Unknown(reason)) => Some(reason),
+        _ => None,
+    }
+}
+
+fn silence(address: &NodeAddress, reason: &str) -> String {
+    format!(
+        "{address} runs, and its server could not be asked: {reason}. What it would have said is taken as recorded."
+    )
 }
 
 fn correct(node: &mut Node, facts: &NodeFacts) {
@@ -109,7 +129,7 @@ fn correct_endpoints(state: &mut State, observed: &Observed) {
             None | Some(Observation::Unknown(_)) => true,
             Some(Observation::Absent) => false,
             Some(Observation::Seen(entry)) => {
-                if entry.hosts != endpoint.hosts {
+                if *entry != lower::entry(address, endpoint) {
                     endpoint.hosts.clone_from(&entry.hosts);
                     endpoint.nodes.clear();
                 }
@@ -129,9 +149,12 @@ pub(super) fn unrecorded_generation(
     facts.generations.last().copied().filter(|_| same_data(facts))
 }
 
-/// Returns the number of the next data directory of a node: one that is not there yet.
-pub(super) fn next_generation(observed: &Observed, address: &NodeAddress) -> u32 {
+/// Returns the number of the next data directory of a node: one that neither is there nor ever was. Where a recorded one
+/// was removed, a copy of the same number would be taken for it.
+pub(super) fn next_generation(recorded: &State, observed: &Observed, address: &NodeAddress) -> u32 {
     let seen = observed.nodes.get(address).and_then(Observation::seen);
-    seen.and_then(|facts| facts.generations.last())
-        .map_or(1, |newest| newest + 1)
+    let newest = seen.and_then(|facts| facts.generations.last());
+    let recorded = recorded.nodes.get(address).and_then(|node| node.data.as_ref());
+    let recorded = recorded.map(|data| data.generation);
+    newest.copied().max(recorded).map_or(1, |newest| newest + 1)
 }

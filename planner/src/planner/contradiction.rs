@@ -6,17 +6,29 @@ use simdb_state::address::NodeAddress;
 use simdb_state::object::{Node, Role};
 
 use crate::diagnostic::Diagnostic;
-use crate::observed::{NodeFacts, Observation};
+use crate::observed::{NodeFacts, Observation, ProcessFacts, ServerFacts};
 
-/// Returns how what was seen on a node contradicts what is recorded of it. A standby that was elected may have been
-/// promoted by a run that was cut off before it could record it.
+/// Returns how what was seen on a node contradicts what is recorded of it, or what its primary says. A standby that was
+/// elected may have been promoted by a run that was cut off before it could record it.
 pub(super) fn contradiction(
     address: &NodeAddress,
     recorded: &Node,
     facts: &NodeFacts,
     elected: bool,
+    primary: Option<&ServerFacts>,
 ) -> Option<Diagnostic> {
-    foreign_data(address, recorded, facts).or_else(|| other_role(address, recorded, facts, elected))
+    foreign_data(address, recorded, facts)
+        .or_else(|| other_role(address, recorded, facts, elected))
+        .or_else(|| unasked(address, recorded, facts))
+        .or_else(|| other_timeline(address, recorded, facts, primary?))
+}
+
+fn server(facts: &NodeFacts) -> Option<&ServerFacts> {
+    facts.server.as_ref().and_then(Observation::seen)
+}
+
+fn is_standby(recorded: &Node) -> bool {
+    matches!(recorded.role, Some(Role::Standby { .. }))
 }
 
 fn foreign_data(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Option<Diagnostic> {
@@ -27,11 +39,7 @@ fn foreign_data(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Op
         .as_ref()
         .filter(|_| newest)
         .map(|control| control.system_identifier);
-    let served = facts
-        .server
-        .as_ref()
-        .and_then(Observation::seen)
-        .map(|server| server.system_identifier);
+    let served = server(facts).map(|server| server.system_identifier);
     let found = served.or(on_disk).filter(|found| *found != data.system_identifier)?;
     Some(Diagnostic::error(
         "Foreign data",
@@ -44,21 +52,91 @@ fn foreign_data(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Op
     ))
 }
 
+/// Whether a node only replays, as its server says, or its data where that is down. Data that no server was started on
+/// since it was copied says nothing, and neither does that of a node that was fenced: it is down, and was the primary.
+fn replays(recorded: &Node, facts: &NodeFacts) -> Option<bool> {
+    if let Some(server) = server(facts) {
+        return Some(server.in_recovery);
+    }
+    let newest = facts.generations.last() == Some(&recorded.data.as_ref()?.generation);
+    let fenced = matches!(recorded.role, Some(Role::Fenced { .. }));
+    let control = facts.control.as_ref().filter(|_| newest && !fenced)?;
+    match control.state.as_str() {
+        "in archive recovery" | "shut down in recovery" => Some(true),
+        "in production" | "shut down" | "shutting down" | "in crash recovery" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether a node that is a standby on record takes writes, or did when it was last up.
+pub(super) fn wrote(recorded: &Node, facts: &NodeFacts) -> bool {
+    is_standby(recorded) && replays(recorded, facts) == Some(false)
+}
+
 fn other_role(address: &NodeAddress, recorded: &Node, facts: &NodeFacts, elected: bool) -> Option<Diagnostic> {
-    let server = facts.server.as_ref().and_then(Observation::seen)?;
-    let (is, was) = match (recorded.role.as_ref()?, server.in_recovery) {
+    let (is, was) = match (recorded.role.as_ref()?, replays(recorded, facts)?) {
         (Role::Primary { .. }, true) => ("only replays", "the primary"),
         (Role::Standby { .. }, false) if !elected => ("takes writes", "a standby"),
         (Role::Fenced { .. }, false) => ("takes writes", "fenced"),
         _ => return None,
     };
+    let says = match server(facts) {
+        Some(_) => format!("its server {is}"),
+        None => format!("the last server on its data was one that {is}"),
+    };
     Some(Diagnostic::error(
         "Role was changed by somebody else",
         format!(
-            "{address} is {was} on record, and its server {is}. Somebody promoted it or changed how it starts, and two \
-             nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node \
-             has the writes worth keeping. To give up those of {address}, run: simdb resync {} {}",
-            address.cluster, address.node
+            "{address} is {was} on record, and {says}. Somebody promoted it or changed how it starts, and two nodes of a \
+             cluster may have taken writes since. {}",
+            way_out(address)
         ),
     ))
+}
+
+/// A server that somebody started otherwise may write, and may do so where we do not look.
+fn unasked(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Option<Diagnostic> {
+    let (ProcessFacts::Foreign { pid }, Some(Observation::Unknown(reason))) = (&facts.process, &facts.server) else {
+        return None;
+    };
+    is_standby(recorded).then(|| {
+        Diagnostic::error(
+            "Server cannot be asked",
+            format!(
+                "{address} is a standby on record. Somebody started a server on its data without simdb (pid {pid}), and \
+                 whether that takes writes could not be found out: {reason}. Stop it, and plan again: its data tells."
+            ),
+        )
+    })
+}
+
+/// A standby can go to a later timeline only where its primary went before it.
+fn other_timeline(
+    address: &NodeAddress,
+    recorded: &Node,
+    facts: &NodeFacts,
+    primary: &ServerFacts,
+) -> Option<Diagnostic> {
+    let on_disk = facts.control.as_ref().map(|control| control.timeline);
+    let timeline = server(facts).map(|server| server.timeline).or(on_disk)?;
+    let ahead = is_standby(recorded) && timeline > primary.timeline;
+    ahead.then(|| {
+        Diagnostic::error(
+            "Standby has diverged",
+            format!(
+                "{address} is on timeline {timeline}, and its primary on {}: somebody promoted it, and two nodes of the \
+                 cluster may have taken writes since. {}",
+                primary.timeline,
+                way_out(address)
+            ),
+        )
+    })
+}
+
+fn way_out(address: &NodeAddress) -> String {
+    format!(
+        "Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of \
+         {address}, run: simdb resync {} {}",
+        address.cluster, address.node
+    )
 }

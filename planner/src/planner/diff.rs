@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use simdb_state::address::Address;
 use simdb_state::object::{
-    Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, ReplicationMode, Role, Seed, State, User,
+    Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Power, ReplicationMode, Role, Seed, State, User,
 };
 
 use super::intend::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
@@ -35,6 +35,9 @@ pub(super) fn diff(before: &State, intended: &Intended) -> Vec<Change> {
         );
     }
     for (address, old, new) in pairs(&before.nodes, &intended.nodes) {
+        if old.zip(new).is_some_and(|(old, new)| stays_stopped(old, new)) {
+            continue;
+        }
         add(address.clone().into(), old.map(node_before), new.map(node_after));
     }
     for (address, old, new) in pairs(&before.users, &intended.users) {
@@ -51,6 +54,11 @@ pub(super) fn diff(before: &State, intended: &Intended) -> Vec<Change> {
         add(address.clone().into(), old.map(endpoint), new.map(endpoint));
     }
     changes.into_values().collect()
+}
+
+/// Returns whether a node was stopped on request and is to stay so: what it lacks is made when it is started.
+fn stays_stopped(old: &Node, new: &IntendedNode) -> bool {
+    old.held && old.power == Power::Stopped && new.power == Power::Stopped
 }
 
 /// Returns the keys of both maps in order, each with what either holds for it.

@@ -6,6 +6,7 @@ mod endpoint;
 mod node;
 mod orphan;
 mod replication;
+mod resume;
 mod role;
 mod user;
 
@@ -17,8 +18,11 @@ use simdb_state::name::ClusterName;
 use simdb_state::object::State;
 use simdb_state::sensitive::SecretName;
 
+pub(super) use endpoint::entry;
+
 use super::diff::pairs;
 use super::intend::{Intended, IntendedNode};
+use super::{Inputs, Proposal};
 use crate::engine::postgresql::instance::superuser_password;
 use crate::observed::Observed;
 use crate::plan::{Action, Impact, Server};
@@ -58,11 +62,16 @@ impl Draft {
 }
 
 /// Returns the steps that lead from what is there to what should be.
-pub(super) fn lower(before: &State, intended: &Intended, observed: &Observed) -> Vec<Draft> {
+pub(super) fn lower(inputs: Inputs<'_>, before: &State, intended: &Intended) -> Vec<Draft> {
+    let gone = match inputs.proposal {
+        Some(Proposal::Destroy) => "everything is to be destroyed",
+        _ => "the configuration no longer declares it",
+    };
     let lowering = Lowering {
         before,
         intended,
-        observed,
+        observed: inputs.observed,
+        gone,
         drafts: Vec::new(),
     };
     lowering.all()
@@ -72,6 +81,8 @@ struct Lowering<'a> {
     before: &'a State,
     intended: &'a Intended,
     observed: &'a Observed,
+    /// Why what is recorded and not intended goes.
+    gone: &'static str,
     drafts: Vec<Draft>,
 }
 
@@ -129,12 +140,7 @@ impl Lowering<'_> {
                 (Some(_), None) => {
                     let delta = vec![Edit::Drop(address.clone())];
                     let action = Action::DropNetwork { network: name.clone() };
-                    self.push(Draft::new(
-                        address,
-                        action,
-                        "the configuration no longer declares it",
-                        delta,
-                    ));
+                    self.push(Draft::new(address, action, self.gone, delta));
                 }
                 _ => {}
             }

@@ -147,6 +147,7 @@ impl Index {
             }
             Action::VerifySync { .. }
             | Action::Endpoint { .. }
+            | Action::Resume { .. }
             | Action::DropUser { .. }
             | Action::DropSeed { .. }
             | Action::DropNetwork { .. } => {}
@@ -183,6 +184,7 @@ impl Rules<'_> {
             | Action::Cluster { .. }
             | Action::Elect { .. }
             | Action::Degrade { .. }
+            | Action::Resume { .. }
             | Action::DropEndpoint { .. }
             | Action::DropSeed { .. } => Vec::new(),
             Action::Primary { server, .. } => self.network_of(&server.node.cluster).into_iter().collect(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::instance::LOOPBACK;
-use simdb_state::object::{Listen, State};
+use simdb_state::object::{Listen, Power, State};
 
 use crate::desired::{Desired, NodeSpec};
 use crate::diagnostic::Diagnostic;
@@ -49,20 +49,23 @@ impl<'a> Ports<'a> {
         }
     }
 
-    /// Returns where a node listens, or what keeps it from getting a port.
+    /// Returns where a node listens, or what keeps it from getting a port. A port that simdb chose is no promise: where
+    /// another program took it while the node was down, the node moves.
     pub(super) fn listen(
         &mut self,
         address: &NodeAddress,
         spec: &NodeSpec,
         before: &State,
+        power: Power,
     ) -> Result<Listen, Diagnostic> {
         let seen = self.observed.nodes.get(address).and_then(Observation::seen);
-        let own = seen.and_then(own_port);
         let recorded = before
             .nodes
             .get(address)
             .and_then(|node| node.listen)
             .map(|listen| listen.port);
+        let alive = seen.filter(|facts| facts.process.is_alive());
+        let own = alive.and_then(|facts| own_port(facts).or(recorded));
         let had = recorded.or(own);
         // Whether a node that could not be looked at is the one that listens on its port is not known, either.
         let unseen = seen.is_none() && before.nodes.get(address).is_some_and(|node| node.role.is_some());
@@ -70,15 +73,19 @@ impl<'a> Ports<'a> {
         let wanted = spec.port.or(had);
         match wanted {
             Some(port) if own == Some(port) || (unseen && recorded == Some(port)) => Ok(at(port)),
+            // Nobody needs it as long as the server is not to run.
+            Some(port) if power == Power::Stopped && recorded == Some(port) => Ok(at(port)),
             Some(port) => match self.observed.platform.busy_ports.get(&port) {
                 None => Ok(at(port)),
-                Some(owner) => Err(taken(address, spec, port, owner)),
+                Some(owner) if spec.port.is_some() => Err(taken(address, spec, port, owner)),
+                Some(_) => self.any(address, spec).map(at),
             },
-            None => self
-                .lowest_free()
-                .map(at)
-                .ok_or_else(|| exhausted(address, spec, self.range)),
+            None => self.any(address, spec).map(at),
         }
+    }
+
+    fn any(&mut self, address: &NodeAddress, spec: &NodeSpec) -> Result<u16, Diagnostic> {
+        self.lowest_free().ok_or_else(|| exhausted(address, spec, self.range))
     }
 
     fn lowest_free(&mut self) -> Option<u16> {

@@ -26,6 +26,10 @@ enum Event {
     EntryRemoved(Index),
     /// A standby's data directory is removed by hand, its server being down.
     DataRemoved(Index),
+    /// A server's replay is paused by hand.
+    Paused(Index),
+    /// A server dies, and another program takes its port.
+    PortTaken(Index),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +52,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<Index>().prop_map(Event::SlotDropped),
         1 => any::<Index>().prop_map(Event::EntryRemoved),
         1 => any::<Index>().prop_map(Event::DataRemoved),
+        1 => any::<Index>().prop_map(Event::Paused),
+        1 => any::<Index>().prop_map(Event::PortTaken),
     ]
 }
 
@@ -100,6 +106,23 @@ fn happen(world: &mut World, event: &Event) {
             };
             home.server = None;
             home.data.clear();
+        }
+        Event::Paused(index) => {
+            let standbys = world.homes.values_mut().filter_map(|home| home.server.as_mut());
+            let standbys: Vec<_> = standbys.filter(|server| server.upstream.is_some()).collect();
+            let length = standbys.len();
+            let mut standbys = standbys.into_iter();
+            if let Some(server) = (length > 0).then(|| standbys.nth(index.index(length))).flatten() {
+                server.paused = true;
+            }
+        }
+        Event::PortTaken(index) => {
+            let homes: Vec<_> = world.homes.keys().cloned().collect();
+            let Some(node) = pick(*index, &homes) else { return };
+            world.kill(node);
+            if let Some(listen) = world.homes[node].listen {
+                world.busy_ports.insert(listen.port, "nginx (pid 12)".to_owned());
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
 mod access;
+mod drift;
 mod role;
 
 use std::collections::BTreeMap;

@@ -106,6 +106,10 @@ impl World {
                     running.upstream = Some(follows);
                 }
             }
+            Action::Resume { server } => {
+                let running = self.serving(server).server.as_mut();
+                running.expect("a home that serves has a server").paused = false;
+            }
             Action::VerifySync { primary, standbys, .. } => return self.verify(primary, standbys),
             Action::Endpoint { entry, .. } => drop(self.entries.insert(entry.endpoint.clone(), entry.clone())),
             Action::DropNode { node } => drop(self.homes.remove(node)),
@@ -197,6 +201,7 @@ impl World {
             generation,
             upstream,
             frozen: false,
+            paused: false,
         });
         server.frozen = false;
         home.configured = read_settings(instance);
@@ -229,6 +234,9 @@ impl World {
             );
             if !slots.contains(name) {
                 return Err(format!("{} does not stream: its slot is gone", standby.node));
+            }
+            if home.server.as_ref().is_some_and(|server| server.paused) {
+                return Err(format!("{} does not replay: somebody paused it", standby.node));
             }
         }
         Ok(Outputs {

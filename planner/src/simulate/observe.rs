@@ -71,7 +71,7 @@ impl World {
             partial: home.partial,
             control: newest.map(|(_, system_identifier)| ControlData {
                 system_identifier: *system_identifier,
-                state: if log.shut_down { "shut down" } else { "in production" }.to_owned(),
+                state: control_state(home, log.shut_down).to_owned(),
                 timeline: log.timeline(),
                 checkpoint: log.position(),
             }),
@@ -102,7 +102,7 @@ impl World {
             timeline: log.timeline(),
             position: log.position(),
             replayed: log.position(),
-            replay_paused: false,
+            replay_paused: server.paused,
             replay_lag_seconds: None,
             senders: senders
                 .map(|(other, _)| (other.node.identifier(), sender.clone()))
@@ -119,6 +119,17 @@ impl World {
             users: home.users.clone(),
             databases: home.databases.clone(),
         }
+    }
+}
+
+/// What `pg_controldata` says of the data that a server was last started on.
+fn control_state(home: &Home, shut_down: bool) -> &'static str {
+    let replays = home.files.keys().any(|file| file.ends_with("/standby.signal"));
+    match (replays, shut_down) {
+        (true, true) => "shut down in recovery",
+        (true, false) => "in archive recovery",
+        (false, true) => "shut down",
+        (false, false) => "in production",
     }
 }
 

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nix::unistd::{AccessFlags, access};
-use simdb_planner::observed::{Observation, PlatformFacts};
+use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::sensitive::Secrets;
@@ -296,6 +296,13 @@ impl Platform for LocalPlatform {
         server::start(&home, spec, &data, &program).await
     }
 
+    async fn reload(&self, node: &NodeAddress) -> Result<(), PlatformError> {
+        let home = self.home(node)?;
+        home.look()?;
+        blocking(move || server::reload(&home)).await;
+        Ok(())
+    }
+
     async fn stop(&self, node: &NodeAddress, mode: StopMode) -> Result<(), PlatformError> {
         let home = self.home(node)?;
         home.look()?;
@@ -342,14 +349,27 @@ impl Platform for LocalPlatform {
 
 fn inspect(home: &Home) -> Result<Observation<HomeFacts>, PlatformError> {
     if home.look()? == Presence::Absent {
-        return Ok(Observation::Absent);
+        return Ok(bereft(home));
     }
+    let process = server::facts(home);
     Ok(Observation::Seen(HomeFacts {
-        process: server::facts(home),
-        listen: server::listen(home),
+        listen: server::listen(home, &process),
+        process,
         directories: home.directories()?,
         files: home.files(),
     }))
+}
+
+/// Looks for a server whose home somebody removed under it: it still has its port.
+fn bereft(home: &Home) -> Observation<HomeFacts> {
+    match server::facts(home) {
+        ProcessFacts::Down => Observation::Absent,
+        process => Observation::Seen(HomeFacts {
+            listen: server::listen(home, &process),
+            process,
+            ..HomeFacts::default()
+        }),
+    }
 }
 
 #[async_trait]

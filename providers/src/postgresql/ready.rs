@@ -50,6 +50,26 @@ pub(crate) async fn wait(
     Ok(connection)
 }
 
+/// How long a server that was told to read its files may keep simdb out as the old ones say.
+const ADMISSION_LIMIT: Duration = Duration::from_secs(5);
+
+/// Waits like [`wait`] for a server that was told to read its files again: until it has, it may refuse simdb.
+pub(crate) async fn wait_admitted(
+    platform: &dyn Platform,
+    server: &Server,
+    secrets: &Secrets,
+    expected: Activity,
+    limit: Duration,
+) -> Result<Connection, PostgresqlError> {
+    let deadline = Instant::now() + ADMISSION_LIMIT.min(limit);
+    loop {
+        match wait(platform, server, secrets, expected, limit).await {
+            Err(error) if is_refusal(&error) && Instant::now() < deadline => sleep(POLL).await,
+            result => return result,
+        }
+    }
+}
+
 /// Checks that a server writes, or replays, as it should.
 async fn check(connection: &Connection, expected: Activity) -> Result<(), PostgresqlError> {
     let answer = connection
@@ -83,10 +103,13 @@ pub(crate) async fn ended(platform: &dyn Platform, node: &NodeAddress) -> Postgr
     }
 }
 
-/// Returns whether a refusal stays: class 28 is a wrong password or no matching line in `pg_hba.conf`.
+/// Returns whether waiting does not help.
 fn is_final(error: &PostgresqlError) -> bool {
-    match error {
-        PostgresqlError::MissingSecret(_) => true,
-        error => error.sqlstate().is_some_and(|code| code.starts_with("28")),
-    }
+    matches!(error, PostgresqlError::MissingSecret(_)) || is_refusal(error)
+}
+
+/// Returns whether a server lets simdb in for no longer: class 28 is a wrong password or no matching line in
+/// `pg_hba.conf`.
+fn is_refusal(error: &PostgresqlError) -> bool {
+    error.sqlstate().is_some_and(|code| code.starts_with("28"))
 }

@@ -76,6 +76,13 @@ pub(crate) async fn drop_slot(connection: &Connection, name: &str) -> Result<(),
     Ok(())
 }
 
+/// Lets a standby replay again.
+pub(crate) async fn resume(connection: &Connection) -> Result<(), PostgresqlError> {
+    connection
+        .execute("resume replay", "SELECT pg_wal_replay_resume()")
+        .await
+}
+
 /// Two servers, one of which is to stream from the other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stream<'a> {

@@ -22,6 +22,9 @@ const DEFAULTS: &[(&str, &str)] = &[
     // A slot nobody reads keeps all log from its position on, until the disk is full; a standby that far behind is
     // cheaper to clone again.
     ("max_slot_wal_keep_size", "10GB"),
+    // Elsewhere the segments of a server that is killed and never started again stay until the machine goes down; in the
+    // data directory they go with it.
+    ("dynamic_shared_memory_type", "mmap"),
     ("log_line_prefix", "%m [%p] %q%u@%d %a "),
 ];
 

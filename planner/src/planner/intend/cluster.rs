@@ -34,7 +34,8 @@ impl Draft<'_> {
         let mut nodes = BTreeMap::new();
         for (node, spec) in &self.spec.nodes {
             let address = self.address(node);
-            match ports.listen(&address, spec, self.before) {
+            let power = self.power(&address, self.before.nodes.get(&address));
+            match ports.listen(&address, spec, self.before, power) {
                 Ok(listen) => drop(nodes.insert(node.clone(), (address, spec, listen))),
                 Err(diagnostic) => diagnostics.push(diagnostic),
             }

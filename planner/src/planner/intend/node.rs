@@ -12,7 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::observed::{NodeFacts, Observation};
 use crate::planner::Proposal;
 use crate::planner::before::{self, next_generation, unrecorded_generation};
-use crate::planner::contradiction::contradiction;
+use crate::planner::contradiction::{contradiction, wrote};
 
 impl Draft<'_> {
     pub(super) fn node(
@@ -27,10 +27,14 @@ impl Draft<'_> {
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
         let leads = address.node == election.primary;
         let resync = self.resyncs(address) && !leads;
-        if let Some(diagnostic) = old
-            .zip(facts)
-            .filter(|_| !resync)
-            .and_then(|(old, facts)| contradiction(address, old, facts, leads && self.leader().is_none()))
+        let power = self.power(address, old);
+        let leader = self.leader().filter(|leader| **leader == election.primary);
+        let primary = leader.and_then(|leader| before::server(self.inputs.observed, &self.address(leader)));
+        let elected = self.leader().is_none() && (leads || self.was_elected(address));
+        // One that is to stay down does no harm, whatever its data has become.
+        let judged = old.zip(facts).filter(|_| !resync && power == Power::Running);
+        if let Some((old, facts)) = judged
+            && let Some(diagnostic) = contradiction(address, old, facts, elected, primary)
         {
             return Err(diagnostic.at(spec.span.clone()));
         }
@@ -45,10 +49,18 @@ impl Draft<'_> {
             upstream: election.primary.clone(),
             name: address.node.identifier(),
         });
-        let recorded = old.and_then(|node| node.data.clone());
+        // What a node that is to stay down has lost is made when it is started.
+        let known = if power == Power::Stopped {
+            self.inputs.recorded
+        } else {
+            self.before
+        };
+        let recorded = known.nodes.get(address).and_then(|node| node.data.clone());
+        // It was elected and promoted, a cut kept that from the record, and now another one is elected.
+        let strayed = elected && old.zip(facts).is_some_and(|(old, facts)| wrote(old, facts));
         let data = match recorded {
-            Some(_) if !leads && (resync || left_uncleanly(address, old, election)) => DataGoal::Make {
-                generation: next_generation(self.inputs.observed, address),
+            Some(_) if !leads && (resync || strayed || left_uncleanly(address, old, election)) => DataGoal::Make {
+                generation: next_generation(self.inputs.recorded, self.inputs.observed, address),
                 origin: Origin::Rewound {
                     from: election.primary.clone(),
                 },
@@ -63,8 +75,13 @@ impl Draft<'_> {
             data,
             role,
             slot,
-            power: self.power(address, old),
+            power,
         })
+    }
+
+    fn was_elected(&self, address: &NodeAddress) -> bool {
+        let last = self.inputs.recorded.elections.get(self.name);
+        last.is_some_and(|last| last.primary == address.node)
     }
 
     fn resyncs(&self, address: &NodeAddress) -> bool {
@@ -72,7 +89,7 @@ impl Draft<'_> {
     }
 
     /// A node runs unless it was stopped on request; a request of now counts more than one of the past.
-    fn power(&self, address: &NodeAddress, old: Option<&Node>) -> Power {
+    pub(super) fn power(&self, address: &NodeAddress, old: Option<&Node>) -> Power {
         match self.inputs.proposal {
             Some(Proposal::Power { nodes, power }) if nodes.contains(address) => *power,
             _ if old.is_some_and(|old| old.held) => Power::Stopped,
@@ -94,7 +111,7 @@ impl Draft<'_> {
     fn same_port(&self, address: &NodeAddress, spec: &NodeSpec, listen: Listen) -> Result<(), Diagnostic> {
         let serving = self.before.nodes.get(address).filter(|node| node.role.is_some());
         match serving.and_then(|node| node.listen) {
-            Some(has) if has != listen => Err(Diagnostic::error(
+            Some(has) if has != listen && spec.port.is_some() => Err(Diagnostic::error(
                 "Port cannot be changed",
                 format!(
                     "{address} listens on port {}. Changing the port of a node that is there is not supported by this \
@@ -140,8 +157,8 @@ impl Draft<'_> {
             let served = before::server(observed, address).map(|server| server.system_identifier);
             has_slot && identifier.is_some() && control.or(served) == identifier
         };
-        let generation =
-            unrecorded_generation(observed, address, same).unwrap_or_else(|| next_generation(observed, address));
+        let generation = unrecorded_generation(observed, address, same)
+            .unwrap_or_else(|| next_generation(self.inputs.recorded, observed, address));
         DataGoal::Make {
             generation,
             origin: Origin::Cloned {

@@ -45,12 +45,7 @@ impl Lowering<'_> {
         else {
             let delta = vec![Edit::Drop(address.clone())];
             let action = Action::DropCluster { cluster: name.clone() };
-            return self.push(Draft::new(
-                address,
-                action,
-                "the configuration no longer declares it",
-                delta,
-            ));
+            return self.push(Draft::new(address, action, self.gone, delta));
         };
         let proven = cluster
             .verified

@@ -15,11 +15,12 @@ impl Lowering<'_> {
             (old, Some(new)) if old != Some(new) => {
                 let reason = match old {
                     None => format!("{name} is to lead to the {}", new.target),
+                    Some(old) if old.nodes.is_empty() => format!("somebody edited the entry of {name}"),
                     Some(_) => format!("{name} leads elsewhere"),
                 };
                 let action = Action::Endpoint {
                     endpoint: address.clone(),
-                    entry: entry(address, name, new),
+                    entry: entry(address, new),
                 };
                 let delta = vec![Edit::Endpoint(address.clone(), new.clone())];
                 self.push(Draft::new(address.clone(), action, reason, delta));
@@ -30,26 +31,22 @@ impl Lowering<'_> {
                     endpoint: address.clone(),
                     name,
                 };
-                self.push(Draft::new(
-                    address.clone(),
-                    action,
-                    "the configuration no longer declares it",
-                    delta,
-                ));
+                self.push(Draft::new(address.clone(), action, self.gone, delta));
             }
             _ => {}
         }
     }
 }
 
-fn entry(address: &EndpointAddress, name: String, endpoint: &Endpoint) -> ServiceEntry {
+/// Returns the entry that lets clients find an endpoint.
+pub(in crate::planner) fn entry(address: &EndpointAddress, endpoint: &Endpoint) -> ServiceEntry {
     let session = match endpoint.target {
         EndpointTarget::Primary => "read-write",
         EndpointTarget::Standby => "prefer-standby",
     };
     ServiceEntry {
         endpoint: address.clone(),
-        name,
+        name: address.service(),
         hosts: endpoint.hosts.clone(),
         database: "postgres".to_owned(),
         session: session.to_owned(),

@@ -214,7 +214,7 @@ impl Lowering<'_> {
         if old.power == Power::Stopped || old.held {
             delta.push(Edit::Held(address.clone(), false));
             delta.push(cleared_by_start(address));
-            let reason = start_reason(old, self.facts(address));
+            let reason = self.start_reason(address, old, new);
             let action = Action::Start {
                 instance,
                 server,
@@ -223,11 +223,16 @@ impl Lowering<'_> {
             // It is down already: starting it ends the downtime, it causes none.
             let draft = Draft::new(address.clone(), action, reason, delta);
             self.push(draft.generating(context.replication_password.clone()));
-        } else if let Some((reason, restart)) = configured
+        } else {
+            let restarts = configured.as_ref().is_some_and(|(_, restart)| *restart);
+            // Who starts replays.
+            if !restarts {
+                self.resume(address, new);
+            }
             // Whoever is to follow reads all its files again.
-            && (restart || follow.is_none())
-        {
-            self.configure(address, new, context, delta, reason, restart);
+            if let Some((reason, restart)) = configured.filter(|_| restarts || follow.is_none()) {
+                self.configure(address, new, context, delta, reason, restart);
+            }
         }
         if let Some(reason) = follow {
             self.follow(address, new, context, reason);
@@ -275,6 +280,22 @@ impl Lowering<'_> {
         } else {
             Impact::Restart
         }
+    }
+
+    fn start_reason(&self, address: &NodeAddress, old: &Node, new: &IntendedNode) -> String {
+        let moved = old.listen.filter(|listen| *listen != new.listen);
+        if let Some(owner) = moved.and_then(|listen| self.observed.platform.busy_ports.get(&listen.port)) {
+            return format!(
+                "{owner} took its port while it was down, and it moves to {}",
+                new.listen.port
+            );
+        }
+        let reason = match self.facts(address).map(|facts| &facts.process) {
+            _ if old.held => "it was asked to be started",
+            Some(ProcessFacts::Frozen { .. }) => "its server was halted by a signal, and is to go on",
+            _ => "its server is down, and is started in place, on the same timeline",
+        };
+        reason.to_owned()
     }
 
     /// Returns why a running server is to be configured, and whether that takes a restart.
@@ -331,7 +352,7 @@ impl Lowering<'_> {
             };
             self.intended.nodes.get(&upstream).map(|node| (slot, upstream, node))
         });
-        let reason = "the configuration no longer declares it";
+        let reason = self.gone;
         let drop = Edit::Drop(address.clone().into());
         let emptied = upstream
             .as_ref()
@@ -364,14 +385,6 @@ impl Lowering<'_> {
         };
         let reason = format!("nobody will read it once {} is gone", address.node);
         self.push(Draft::new(address.clone(), action, reason, vec![drop]));
-    }
-}
-
-fn start_reason(old: &Node, facts: Option<&NodeFacts>) -> &'static str {
-    match facts.map(|facts| &facts.process) {
-        _ if old.held => "it was asked to be started",
-        Some(ProcessFacts::Frozen { .. }) => "its server was halted by a signal, and is to go on",
-        _ => "its server is down, and starts on the data it has",
     }
 }
 

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use postgres_protocol::password::scram_sha_256;
 use serde::de::DeserializeOwned;
@@ -118,7 +118,7 @@ impl Home {
             return Err(self.foreign(format!("it belongs to the project with lineage {}", found.lineage)));
         }
         if found.address != self.node {
-            return Err(self.foreign(format!("it belongs to node \"{}\"", found.address)));
+            return Err(self.foreign(format!("it belongs to {}", found.address)));
         }
         Ok(Presence::Ours)
     }
@@ -218,7 +218,8 @@ impl Home {
         serde_json::from_slice(&fs::read(self.path.join(name)).ok()?).ok()
     }
 
-    /// Writes the files of an instance, and notes what they hold.
+    /// Writes the files of an instance, and notes what they hold. What was written before and is no longer among them
+    /// goes: a file's presence alone may tell a server what it is.
     pub(super) fn write_files(
         &self,
         files: &BTreeMap<String, FileText>,
@@ -238,7 +239,21 @@ impl Home {
                 },
             );
         }
+        self.remove_all_but(files)?;
         self.write_record(FILES, &record)
+    }
+
+    /// Removes the files that were written for an instance and are no longer among its files.
+    fn remove_all_but(&self, files: &BTreeMap<String, FileText>) -> Result<(), PlatformError> {
+        let before = self.read_record::<Files>(FILES).unwrap_or_default().files;
+        // The note can be written by the servers' user, and must not lead out of the home.
+        let inside = |name: &str| {
+            Path::new(name)
+                .components()
+                .all(|part| matches!(part, Component::Normal(_)))
+        };
+        let mut stale = before.keys().filter(|name| !files.contains_key(*name) && inside(name));
+        stale.try_for_each(|name| remove_whatever(&self.path.join(name)))
     }
 
     /// Returns the files last written for an instance, and whether they still hold that.

@@ -56,6 +56,16 @@ impl Process {
         Some(text.split('\0').skip(1).map(str::to_owned).collect())
     }
 
+    /// Returns the processes that it started itself and that are alive; none where the kernel does not tell.
+    pub(super) fn children(&self) -> Vec<Self> {
+        let pid = self.pid;
+        let numbers = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let numbers = numbers
+            .split_ascii_whitespace()
+            .filter_map(|number| number.parse().ok());
+        numbers.filter_map(Self::read).collect()
+    }
+
     /// Whether it is still called as it was started. The processes that a server starts for its own needs take titles.
     pub(super) fn has_its_own_name(&self) -> bool {
         let text = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();

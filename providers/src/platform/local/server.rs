@@ -20,6 +20,7 @@ use super::binaries::{ENGINES, EngineFiles, files_of};
 use super::command::Program;
 use super::files::{self, At};
 use super::home::{FORMAT, Home};
+use super::ports;
 use super::process::{self, Identity, Process};
 use crate::platform::{PlatformError, StopMode};
 
@@ -48,9 +49,14 @@ struct Record {
     arguments: Vec<String>,
 }
 
-/// Returns where the server that was last started listens.
-pub(super) fn listen(home: &Home) -> Option<Listen> {
-    home.read_record::<Record>(RECORD).map(|record| record.listen)
+/// Returns where the server listens: where it was started to, unless somebody else started the one that runs.
+pub(super) fn listen(home: &Home, process: &ProcessFacts) -> Option<Listen> {
+    let foreign = match process {
+        ProcessFacts::Foreign { pid } => ports::listen(*pid),
+        _ => None,
+    };
+    let noted = || home.read_record::<Record>(RECORD).map(|record| record.listen);
+    foreign.or_else(noted)
 }
 
 /// Returns what is known of the node's server process.
@@ -62,18 +68,27 @@ pub(super) fn facts(home: &Home) -> ProcessFacts {
     let ours = home.read_record::<Record>(RECORD).is_some_and(|record| {
         record.process.is_some_and(|started| started.alive().is_some()) || process.arguments() == Some(record.arguments)
     });
-    match (ours, process.stopped) {
+    // A server is halted as far as one of its processes is: without its receiver a standby only looks alive.
+    let stopped = process.stopped || process.children().iter().any(|child| child.stopped);
+    match (ours, stopped) {
         (false, _) => ProcessFacts::Foreign { pid },
         (true, true) => ProcessFacts::Frozen { pid },
         (true, false) => ProcessFacts::Running { pid },
     }
 }
 
-/// Lets a server that was halted by a signal go on.
+/// Lets whatever of a server was halted by a signal go on.
 fn thaw(home: &Home) {
-    let (leaders, _) = everyone(home);
-    for leader in leaders.iter().filter(|leader| leader.stopped) {
-        leader.signal(Signal::SIGCONT);
+    let (_, processes) = everyone(home);
+    for process in processes.iter().filter(|process| process.stopped) {
+        process.signal(Signal::SIGCONT);
+    }
+}
+
+/// Tells a server to read its files again.
+pub(super) fn reload(home: &Home) {
+    if let Some(leader) = leader(home) {
+        leader.signal(Signal::SIGHUP);
     }
 }
 

@@ -1,0 +1,25 @@
+//! Lets a standby replay again that somebody paused: it looks alive, and falls behind for ever.
+
+use simdb_state::address::NodeAddress;
+use simdb_state::delta::Edit;
+use simdb_state::object::Role;
+
+use super::{Draft, Lowering, server};
+use crate::plan::Action;
+use crate::planner::before;
+use crate::planner::intend::IntendedNode;
+
+impl Lowering<'_> {
+    pub(super) fn resume(&mut self, address: &NodeAddress, node: &IntendedNode) {
+        let paused = before::server(self.observed, address).is_some_and(|server| server.replay_paused);
+        if !paused || !matches!(node.role, Role::Standby { .. }) {
+            return;
+        }
+        let action = Action::Resume {
+            server: server(address, node),
+        };
+        let reason = format!("somebody paused the replay of {}", address.node);
+        let delta = vec![Edit::Unverified(address.cluster.clone())];
+        self.push(Draft::new(address.clone(), action, reason, delta));
+    }
+}

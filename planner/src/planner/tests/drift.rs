@@ -1,0 +1,285 @@
+//! What was done behind simdb's back, and what the plan makes of it.
+
+use super::*;
+use crate::observed::{Observation, ProcessFacts};
+
+/// Reasons of the steps, a line each.
+fn reasons(plan: &Plan) -> String {
+    let line = |step: &crate::plan::Step| format!("{}: {}\n", step.action.name(), step.reason);
+    plan.steps.iter().map(line).collect()
+}
+
+/// Plans for `a` and `r[0]` after somebody changed what is observed of `r[0]`.
+fn seen(world: &World, change: impl FnOnce(&mut crate::observed::NodeFacts)) -> Planned {
+    let mut observed = world.observe();
+    let node = observed.nodes.get_mut(&address("cluster.orders.node.r[0]"));
+    let Some(Observation::Seen(facts)) = node else {
+        panic!("the node is seen")
+    };
+    change(facts);
+    plan(Inputs {
+        desired: &orders(&["a", "r[0]"]),
+        recorded: &world.state,
+        observed: &observed,
+        proposal: None,
+    })
+}
+
+fn server(facts: &mut crate::observed::NodeFacts) -> &mut crate::observed::ServerFacts {
+    match &mut facts.server {
+        Some(Observation::Seen(server)) => server,
+        other => panic!("the server is seen, not {other:?}"),
+    }
+}
+
+#[test]
+fn replay_that_somebody_paused_is_resumed_and_proven() {
+    after(
+        |world| home(world, "r[0]").server.as_mut().unwrap().paused = true,
+        &expect![[r#"
+            0 resume cluster.orders.node.r[0] after [] none
+            1 verify-sync cluster.orders after [0] none
+        "#]],
+    );
+    let pause_and_edit = |world: &mut World| {
+        let home = home(world, "r[0]");
+        home.server.as_mut().unwrap().paused = true;
+        home.files.get_mut("pg_hba.conf").unwrap().edited = true;
+    };
+    after(
+        pause_and_edit,
+        &expect![[r#"
+            0 resume cluster.orders.node.r[0] after [] none
+            1 configure cluster.orders.node.r[0] after [] reload
+            2 verify-sync cluster.orders after [0 1] none
+        "#]],
+    );
+}
+
+#[test]
+fn a_node_moves_where_its_port_was_taken_while_it_was_down_and_is_followed_there() {
+    let mut world = created(&["a", "r[0]"]);
+    let (standby, primary) = (address("cluster.orders.node.r[0]"), address("cluster.orders.node.a"));
+    world.kill(&standby);
+    world.busy_ports.insert(15433, "nginx (pid 12)".to_owned());
+    let desired = orders(&["a", "r[0]"]);
+    expect![[r#"
+        start: nginx (pid 12) took its port while it was down, and it moves to 15434
+        endpoint: orders-ro leads elsewhere
+        endpoint: orders-rw leads elsewhere
+        verify-sync: every standby must be seen to replay what the primary commits
+    "#]]
+    .assert_eq(&reasons(&plan_for(&world, &desired).plan));
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+            0 start cluster.orders.node.r[0] after [] none
+            1 endpoint cluster.orders.endpoint.ro after [0] none
+            2 endpoint cluster.orders.endpoint.rw after [0] none
+            3 verify-sync cluster.orders after [1 2] none
+        "#]],
+    );
+    assert_eq!(world.state.nodes[&standby].listen.unwrap().port, 15434);
+    world.kill(&primary);
+    world.busy_ports.insert(15432, "nginx (pid 12)".to_owned());
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 start cluster.orders.node.a after [] none
+        1 follow cluster.orders.node.r[0] after [0] reload
+        2 endpoint cluster.orders.endpoint.ro after [1] none
+        3 endpoint cluster.orders.endpoint.rw after [1] none
+        4 verify-sync cluster.orders after [2 3] none
+    "#]],
+    );
+    world.kill(&primary);
+    let mut declared = desired.clone();
+    cluster(&mut declared).nodes.get_mut(&primary.node).unwrap().port = Some(15435);
+    world.busy_ports.insert(15435, "nginx (pid 12)".to_owned());
+    refuses(
+        &world,
+        &declared,
+        &expect![[r#"
+        Port is taken: Port 15435 of cluster.orders.node.a is in use by nginx (pid 12). Stop that program, or give the node another port; without a "port" argument simdb takes a free one.
+    "#]],
+    );
+}
+
+#[test]
+fn a_node_that_is_stopped_on_request_is_left_alone_whatever_becomes_of_it() {
+    let desired = orders(&["a", "r[0]"]);
+    let mut world = created(&["a", "r[0]"]);
+    world
+        .run(&propose(&world, &desired, &["r[0]"], Power::Stopped).plan, Cut::Never)
+        .unwrap();
+    world.busy_ports.insert(15433, "nginx (pid 12)".to_owned());
+    assert_second_plan_is_empty(&world, &desired);
+    let mut promoted = world.clone();
+    home(&mut promoted, "r[0]").files.clear();
+    assert_second_plan_is_empty(&promoted, &desired);
+    let start = propose(&promoted, &desired, &["r[0]"], Power::Running);
+    assert!(diagnostics(&start).starts_with("Role was changed by somebody else"));
+    home(&mut world, "r[0]").data.clear();
+    assert_second_plan_is_empty(&world, &desired);
+    let mut other = desired.clone();
+    for node in cluster(&mut other).nodes.values_mut() {
+        node.parameters.insert("work_mem".to_owned(), "1MB".to_owned());
+    }
+    world.run(&plan_for(&world, &other).plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &other);
+    let start = propose(&world, &other, &["r[0]"], Power::Running);
+    expect![[r#"
+        0 basebackup cluster.orders.node.r[0] after [] none
+        1 standby cluster.orders.node.r[0] after [0] none
+        2 endpoint cluster.orders.endpoint.ro after [1] none
+        3 endpoint cluster.orders.endpoint.rw after [1] none
+        4 verify-sync cluster.orders after [2 3] none
+    "#]]
+    .assert_eq(&steps(&start.plan));
+    world.run(&start.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &other);
+}
+
+#[test]
+fn the_data_of_a_server_that_is_down_tells_whether_it_wrote() {
+    let mut world = created(&["a", "r[0]"]);
+    world.kill(&address("cluster.orders.node.r[0]"));
+    world.kill(&address("cluster.orders.node.a"));
+    let state = |state: &'static str| {
+        let planned = seen(&world, |facts| facts.control.as_mut().unwrap().state = state.to_owned());
+        planned.diagnostics.first().map(|found| found.summary.clone())
+    };
+    let refused = Some("Role was changed by somebody else".to_owned());
+    for writes in ["in production", "shut down", "in crash recovery"] {
+        assert_eq!(state(writes), refused, "{writes}");
+    }
+    for replays in ["in archive recovery", "shut down in recovery", "something new"] {
+        assert_eq!(state(replays), None, "{replays}");
+    }
+}
+
+#[test]
+fn a_copy_that_was_never_started_says_nothing_of_its_node() {
+    let mut world = created(&["a", "r[0]"]);
+    home(&mut world, "a").lost.insert("r_0".to_owned());
+    let desired = orders(&["a", "r[0]"]);
+    let again = plan_for(&world, &desired).plan;
+    let copied = again.steps.iter().position(|step| step.action.name() == "basebackup");
+    world.run(&again, Cut::Before(copied.unwrap() + 1)).unwrap();
+    // The copy has the control data of the server it was copied from.
+    let planned = seen(&world, |facts| {
+        facts.control.as_mut().unwrap().state = "in production".to_owned();
+    });
+    assert_eq!(diagnostics(&planned), "");
+    expect![[r#"
+        0 standby cluster.orders.node.r[0] after [] none
+        1 verify-sync cluster.orders after [0] none
+    "#]]
+    .assert_eq(&steps(&planned.plan));
+}
+
+#[test]
+fn a_standby_ahead_of_its_primary_has_diverged() {
+    let world = created(&["a", "r[0]"]);
+    let planned = seen(&world, |facts| server(facts).timeline = 2);
+    expect![[r#"
+        Standby has diverged: cluster.orders.node.r[0] is on timeline 2, and its primary on 1: somebody promoted it, and two nodes of the cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run: simdb resync orders r[0]
+    "#]]
+    .assert_eq(&diagnostics(&planned));
+}
+
+#[test]
+fn a_server_started_by_hand_that_does_not_answer_is_not_restarted_blindly() {
+    let world = created(&["a", "r[0]"]);
+    let planned = seen(&world, |facts| {
+        facts.process = ProcessFacts::Foreign { pid: 12 };
+        facts.server = Some(Observation::Unknown("did not answer within 2s".to_owned()));
+    });
+    expect![[r#"
+        Server cannot be asked: cluster.orders.node.r[0] is a standby on record. Somebody started a server on its data without simdb (pid 12), and whether that takes writes could not be found out: did not answer within 2s. Stop it, and plan again: its data tells.
+    "#]]
+    .assert_eq(&diagnostics(&planned));
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_noted() {
+    let world = created(&["a", "r[0]"]);
+    let planned = seen(&world, |facts| {
+        facts.server = Some(Observation::Unknown("did not answer within 2s".to_owned()));
+    });
+    assert!(planned.plan.is_empty());
+    expect!["cluster.orders.node.r[0] runs, and its server could not be asked: did not answer within 2s. What it would have said is taken as recorded."]
+        .assert_eq(&planned.plan.notes.join("\n"));
+}
+
+#[test]
+fn a_server_whose_home_was_removed_is_stopped_and_keeps_its_port() {
+    let world = created(&["a", "r[0]"]);
+    let planned = seen(&world, |facts| {
+        *facts = crate::observed::NodeFacts {
+            process: ProcessFacts::Foreign { pid: 12 },
+            server: Some(Observation::Unknown("its files are gone".to_owned())),
+            ..crate::observed::NodeFacts::default()
+        };
+    });
+    assert_eq!(diagnostics(&planned), "");
+    expect![[r#"
+        0 stop cluster.orders.node.r[0] after [] restart
+        1 basebackup cluster.orders.node.r[0] after [0] none
+        2 standby cluster.orders.node.r[0] after [1] none
+        3 verify-sync cluster.orders after [2] none
+    "#]]
+    .assert_eq(&steps(&planned.plan));
+    assert_eq!(
+        planned.after.nodes[&address("cluster.orders.node.r[0]")].listen,
+        world.state.nodes[&address("cluster.orders.node.r[0]")].listen
+    );
+}
+
+#[test]
+fn an_entry_that_was_edited_in_any_part_is_written_again() {
+    let mut world = created(&["a", "r[0]"]);
+    let desired = orders(&["a", "r[0]"]);
+    let edits: [fn(&mut simdb_state::instance::ServiceEntry); 3] = [
+        |entry| entry.session = "any".to_owned(),
+        |entry| entry.database = "other".to_owned(),
+        |entry| entry.hosts.reverse(),
+    ];
+    for edit in edits {
+        edit(
+            world
+                .entries
+                .get_mut(&"cluster.orders.endpoint.rw".parse().unwrap())
+                .unwrap(),
+        );
+        let plan = plan_for(&world, &desired).plan;
+        expect![[r#"
+            endpoint: somebody edited the entry of orders-rw
+        "#]]
+        .assert_eq(&reasons(&plan));
+        world.run(&plan, Cut::Never).unwrap();
+        assert_second_plan_is_empty(&world, &desired);
+    }
+}
+
+#[test]
+fn what_is_destroyed_goes_because_it_was_asked_for() {
+    let world = created(&["a"]);
+    let planned = plan(Inputs {
+        desired: &Desired::default(),
+        recorded: &world.state,
+        observed: &world.observe(),
+        proposal: Some(&Proposal::Destroy),
+    });
+    expect![[r#"
+        drop-endpoint: everything is to be destroyed
+        drop-endpoint: everything is to be destroyed
+        drop-node: everything is to be destroyed
+        drop-user: it goes with its cluster
+        drop-cluster: everything is to be destroyed
+        drop-network: everything is to be destroyed
+    "#]]
+    .assert_eq(&reasons(&planned.plan));
+}
