@@ -19,6 +19,9 @@ pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<Stri
             Some(Observation::Absent) => {
                 *node = Node {
                     listen: node.listen,
+                    // Slots lie on other nodes, and outlive this one.
+                    slot: node.slot.take(),
+                    left_slots: std::mem::take(&mut node.left_slots),
                     ..Node::default()
                 }
             }

@@ -281,6 +281,14 @@ fn a_run_cut_off_anywhere_is_finished_by_the_next_plan() {
                     finished.homes.keys().collect::<Vec<_>>()
                 );
                 assert!(world.homes.values().all(|home| !home.partial && home.data.len() == 1));
+                let slots = |world: &World| {
+                    world
+                        .homes
+                        .values()
+                        .flat_map(|home| home.slots.clone())
+                        .collect::<Vec<_>>()
+                };
+                assert_eq!(slots(&world), slots(&finished), "{cut:?}");
                 cases += 1;
             }
         }
