@@ -5,6 +5,7 @@ mod access;
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{Node, Power, State};
 
+use super::intend::Intended;
 use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts};
 
 pub(super) use access::primary_server;
@@ -33,6 +34,22 @@ pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<Stri
     access::correct(&mut state, observed, notes);
     correct_endpoints(&mut state, observed);
     state
+}
+
+/// Puts back the logins and endpoints that are recorded, not there, and no longer intended: all that is left of them is
+/// the record, and dropping that is a change too.
+pub(super) fn remember(before: &mut State, recorded: &State, intended: &Intended) {
+    for (address, user) in &recorded.users {
+        if !intended.users.contains_key(address) {
+            before.users.entry(address.clone()).or_insert_with(|| user.clone());
+        }
+    }
+    for (address, endpoint) in &recorded.endpoints {
+        if !intended.endpoints.contains_key(address) {
+            let entry = before.endpoints.entry(address.clone());
+            entry.or_insert_with(|| endpoint.clone());
+        }
+    }
 }
 
 /// Returns what a node's running server says of itself.
