@@ -55,6 +55,12 @@ impl Output {
         command.output().expect("the program can be started").into()
     }
 
+    /// Returns the words of both, one space between them: where lines break depends on the lengths of paths.
+    pub fn text(&self) -> String {
+        let words = self.stdout.split_whitespace().chain(self.stderr.split_whitespace());
+        words.filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+    }
+
     /// Asserts that the command ended with this exit code.
     #[track_caller]
     pub fn expect_code(&self, code: i32) {

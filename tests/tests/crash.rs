@@ -6,14 +6,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use nix::libc::SIGKILL;
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
-use simdb_tests::{TestEnvironment, started_with};
+use simdb_tests::{TestEnvironment, processes_below, started_with, wait_until};
 
 /// A cluster that grows, shrinks and changes by its variables.
 const CLUSTER: &str = r#"variable "standbys" {
@@ -191,6 +194,102 @@ fn recover(environment: &TestEnvironment, run: &Rehearsed, step: &Step) {
     }
 }
 
+#[test]
+fn a_step_in_doubt_that_left_nothing_to_do_is_shown_until_an_apply_has_looked_at_it() {
+    let environment = TestEnvironment::with_configuration(CLUSTER);
+    environment.run(LIFE[0]).expect_code(0);
+    let home = environment.data().join("orders/r-0");
+    let pid = fs::read_to_string(home.join("data-1/postmaster.pid")).unwrap();
+    let pid = Pid::from_raw(pid.lines().next().unwrap().parse().unwrap());
+    signal::kill(pid, Signal::SIGKILL).unwrap();
+    wait_until("the standby is gone", || processes_below(&home).is_empty());
+    let output = failing(&environment, LIFE[0])
+        .env("SIMDB_FAILPOINT", "kill after start cluster.orders.node.r[0]")
+        .output();
+    assert_eq!(output.unwrap().status.signal(), Some(SIGKILL));
+    let shown = "Interrupted: the last apply was cut off during start of cluster.orders.node.r[0].";
+    for command in [&["plan"][..], LIFE[0]] {
+        let output = environment.run(command);
+        output.expect_code(0);
+        let text = output.text();
+        assert!(text.contains(shown) && text.contains("No changes."), "{text}");
+    }
+    let settled = environment.run(&["plan"]).stdout;
+    assert!(!settled.contains("Interrupted"), "{settled}");
+    environment.run(LIFE[3]).expect_code(0);
+    environment.assert_nothing_left();
+}
+
+#[test]
+fn a_task_that_outlives_simdb_is_ended_and_never_raced() {
+    let environment = TestEnvironment::with_configuration(CLUSTER);
+    let programs = slow_programs(&environment);
+    for (task, next) in [("initdb", 0), ("pg_basebackup", 0), ("initdb", 3), ("pg_basebackup", 3)] {
+        fs::write(programs.join(format!("{task}.slow")), "").unwrap();
+        let mut command = environment.command(LIFE[0]);
+        let mut simdb = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let working = programs.join(format!("{task}.working"));
+        wait_until("the task works", || working.exists());
+        simdb.kill().unwrap();
+        simdb.wait().unwrap();
+        let orphans = || {
+            homes(&environment)
+                .iter()
+                .flat_map(|home| started_with(&home.join("task.lock")))
+                .count()
+        };
+        assert!(orphans() > 0, "{task} goes on alone");
+        fs::remove_file(programs.join(format!("{task}.slow"))).unwrap();
+        fs::remove_file(&working).unwrap();
+        environment.run(LIFE[next]).expect_code(0);
+        assert_eq!(orphans(), 0, "{task}");
+        assert!(!programs.join("raced").exists(), "two of {task} ran at once");
+        environment.run(LIFE[3]).expect_code(0);
+        environment.assert_nothing_left();
+    }
+}
+
+/// Makes simdb use programs that, while a file says so, do their work and then do not end.
+fn slow_programs(environment: &TestEnvironment) -> PathBuf {
+    environment.run(LIFE[0]).expect_code(0);
+    let server = processes_below(&environment.data())[0];
+    let real = fs::read_link(format!("/proc/{server}/exe")).unwrap();
+    environment.run(LIFE[3]).expect_code(0);
+    let programs = environment.project().join("programs");
+    fs::create_dir(&programs).unwrap();
+    fs::set_permissions(&programs, Permissions::from_mode(0o777)).unwrap();
+    for program in fs::read_dir(real.parent().unwrap()).unwrap() {
+        let program = program.unwrap();
+        let name = program.file_name().into_string().unwrap();
+        let path = programs.join(&name);
+        // Also where it does nothing else: a link would lead back to the real directory.
+        let script = format!(
+            r#"#!/bin/sh
+case {name} in initdb|pg_basebackup) ;; *) exec {real} "$@" ;; esac
+cd {directory}
+for other in $(cat {name}.pids 2>/dev/null); do
+    [ -e /proc/$other/cwd ] && echo $other >> raced
+done
+echo $$ > {name}.pids
+cd "$OLDPWD"
+{real} "$@" || exit
+[ -e {directory}/{name}.slow ] || exit 0
+echo > {directory}/{name}.working
+exec sleep 600
+"#,
+            real = program.path().display(),
+            directory = programs.display(),
+        );
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    }
+    let provider = environment.provider();
+    let provider = provider.trim_end().trim_end_matches('}');
+    let binaries = format!("{provider}\n  binaries = [\"{}\"]\n}}\n", programs.display());
+    environment.write("provider.simdb.hcl", &binaries);
+    programs
+}
+
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -232,7 +331,7 @@ fn slots(environment: &TestEnvironment) -> String {
 }
 
 /// Returns the directories of nodes.
-fn homes(environment: &TestEnvironment) -> Vec<std::path::PathBuf> {
+fn homes(environment: &TestEnvironment) -> Vec<PathBuf> {
     let homes = fs::read_dir(environment.data().join("orders")).into_iter().flatten();
     homes.map(|home| home.unwrap().path()).collect()
 }
