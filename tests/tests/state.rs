@@ -196,6 +196,44 @@ fn without_its_key_the_state_is_shown_and_changes_nothing_until_the_key_is_back(
     environment.assert_nothing_left();
 }
 
+#[test]
+fn rows_that_belong_to_nothing_are_shown_and_removed_when_asked_to() {
+    let (environment, state) = applied(SERVER);
+    environment.run(&["state", "repair"]).expect_code(0);
+    let edit = |statement: &str| {
+        let rows = Connection::open(&state).unwrap();
+        assert!(rows.execute(statement, []).unwrap() > 0, "{statement}");
+    };
+    let copy = "INSERT INTO rows SELECT replace(key, 'cluster.c', 'cluster.lost'), version, bytes FROM rows WHERE key";
+    edit(&format!("{copy} LIKE 'object/cluster.c.%'"));
+    edit("INSERT INTO rows SELECT 'election/lost', version, bytes FROM rows WHERE key = 'election/c'");
+    edit("INSERT INTO rows SELECT 'secret/output.lost', version, bytes FROM rows WHERE key LIKE 'secret/%' LIMIT 1");
+    let recorded = environment.run(&["state", "list"]).stdout;
+    assert!(recorded.contains("cluster.lost.node.a"), "{recorded}");
+
+    let asked = environment.run(&["state", "repair"]);
+    asked.expect_code(1);
+    let dangling = [
+        "cluster.lost.node.a: its cluster is not recorded",
+        "cluster.lost.user.replicator: its cluster is not recorded",
+        "the election of cluster.lost: it is not recorded",
+        "the secret value of output.lost: it is not recorded",
+    ];
+    assert_says(&asked, &dangling);
+    assert_says(&asked, &["Nobody to ask", "add -force"]);
+    assert_eq!(environment.run(&["state", "list"]).stdout, recorded);
+
+    let repaired = environment.run(&["state", "repair", "-force"]);
+    repaired.expect_code(0);
+    assert_says(&repaired, &["Removed 4 rows."]);
+    assert!(!environment.run(&["state", "list"]).stdout.contains("lost"));
+    assert_says(&environment.run(&["state", "repair"]), &["Nothing belongs to"]);
+    environment.run(&["plan", "-detailed-exitcode"]).expect_code(0);
+    environment.run(&["status"]).expect_code(0);
+    environment.run(&DESTROY).expect_code(0);
+    environment.assert_nothing_left();
+}
+
 /// Runs simdb on a disk that has less and less room, in a namespace of its own that takes the disk along.
 const FULL_DISK: &str = r#"
 set -u
