@@ -62,12 +62,15 @@ fn assert_says(output: &Output, phrases: &[&str]) {
     }
 }
 
+/// What happened, how, and what is said about it.
+type Attack<'a> = (&'a str, &'a dyn Fn(), &'a [&'a str]);
+
 #[test]
 fn a_file_that_is_not_what_it_must_be_is_refused_by_every_command_and_left_as_it_is() {
     let (environment, state) = applied(PLAIN);
     let whole = fs::read(&state).unwrap();
     let backup = "Put a backup in its place";
-    let cases: &[(&str, &dyn Fn(), &[&str])] = &[
+    let cases: &[Attack<'_>] = &[
         (
             "it is cut off",
             &|| File::options().write(true).open(&state).unwrap().set_len(5000).unwrap(),

@@ -247,7 +247,7 @@ fn a_killed_server_is_started_where_it_is() {
 }
 
 /// Everything that is recorded, and everything that lies somewhere, without the numbers of data directories.
-fn kept(world: &World) -> (State, Vec<(NodeAddress, Vec<String>)>, Vec<EndpointAddress>) {
+fn kept(world: &World) -> (State, BTreeMap<NodeAddress, Vec<String>>, Vec<EndpointAddress>) {
     let mut state = world.state.clone();
     for data in state.nodes.values_mut().filter_map(|node| node.data.as_mut()) {
         data.generation = 0;
