@@ -115,7 +115,6 @@ fn every_step(moment: Moment) {
         }
         environment.assert_nothing_left();
     }
-    println!("{moment:?}: killed {killed} times");
     assert_eq!(killed, life.iter().map(|run| run.steps.len()).sum::<usize>());
 }
 
