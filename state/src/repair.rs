@@ -15,7 +15,7 @@ use crate::sensitive::SecretName;
 /// A row that belongs to something that is not recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dangling {
-    /// A node, login or endpoint of a cluster that is not recorded.
+    /// A node, login, database, seed or endpoint of a cluster that is not recorded.
     Object(Address),
     /// The election of a cluster that is not recorded.
     Election(ClusterName),
@@ -48,9 +48,11 @@ impl Dangling {
 pub(crate) fn dangling(state: &State, secrets: &[SecretName]) -> Vec<Dangling> {
     let nodes = state.nodes.keys().cloned().map(Address::from);
     let users = state.users.keys().cloned().map(Address::from);
+    let databases = state.databases.keys().cloned().map(Address::from);
+    let seeds = state.seeds.keys().cloned().map(Address::from);
     let endpoints = state.endpoints.keys().cloned().map(Address::from);
     let known = |cluster: &ClusterName| state.clusters.contains_key(cluster);
-    let objects = nodes.chain(users).chain(endpoints);
+    let objects = nodes.chain(users).chain(databases).chain(seeds).chain(endpoints);
     let objects = objects.filter(|address| !address.cluster().is_some_and(known));
     let elections = state.elections.keys().filter(|cluster| !known(cluster));
     let outputs = secrets.iter().filter_map(|name| name.as_str().strip_prefix("output."));

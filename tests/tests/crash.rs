@@ -38,10 +38,19 @@ cluster "orders" {
   }
   node "a" {}
   node "r" { count = var.standbys }
+  user "app" { login = true }
+  database "app" { owner = "app" }
+  seed "schema" {
+    database = "app"
+    file     = "schema.sql"
+  }
   endpoint "rw" { target = "primary" }
   endpoint "ro" { target = "standby" }
 }
 "#;
+
+/// Not to be run twice.
+const SCHEMA: &str = "CREATE TABLE t AS SELECT 42 AS n;\n";
 
 /// A cluster's life, one command after the other.
 const LIFE: [&[&str]; 4] = [
@@ -92,8 +101,14 @@ fn killed_before_an_effect_is_recorded_it_is_taken_over_by_the_next_apply() {
     every_step(Moment::After);
 }
 
-fn every_step(moment: Moment) {
+fn environment() -> TestEnvironment {
     let environment = TestEnvironment::with_configuration(CLUSTER);
+    environment.write("schema.sql", SCHEMA);
+    environment
+}
+
+fn every_step(moment: Moment) {
+    let environment = environment();
     let life: Vec<Rehearsed> = LIFE.map(|arguments| rehearse(&environment, arguments)).into();
     let rounds = life.iter().map(|run| run.steps.len()).max().unwrap();
     let mut killed = 0;
@@ -200,7 +215,7 @@ fn recover(environment: &TestEnvironment, run: &Rehearsed, step: &Step) {
 
 #[test]
 fn a_step_in_doubt_that_left_nothing_to_do_is_shown_until_an_apply_has_looked_at_it() {
-    let environment = TestEnvironment::with_configuration(CLUSTER);
+    let environment = environment();
     environment.run(LIFE[0]).expect_code(0);
     let home = environment.data().join("orders/r-0");
     let pid = fs::read_to_string(home.join("data-1/postmaster.pid")).unwrap();
@@ -226,7 +241,7 @@ fn a_step_in_doubt_that_left_nothing_to_do_is_shown_until_an_apply_has_looked_at
 
 #[test]
 fn a_task_that_outlives_simdb_is_ended_and_never_raced() {
-    let environment = TestEnvironment::with_configuration(CLUSTER);
+    let environment = environment();
     let programs = slow_programs(&environment);
     for (task, next) in [("initdb", 0), ("pg_basebackup", 0), ("pg_basebackup", 3)] {
         fs::write(programs.join(format!("{task}.slow")), "").unwrap();

@@ -2,6 +2,8 @@
 
 mod access;
 
+use std::collections::BTreeMap;
+
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{Node, Power, State};
 
@@ -36,18 +38,23 @@ pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<Stri
     state
 }
 
-/// Puts back the logins and endpoints that are recorded, not there, and no longer intended: all that is left of them is
-/// the record, and dropping that is a change too.
+/// Puts back what is recorded, not there, and no longer intended: all that is left of it is the record, and dropping that
+/// is a change too.
 pub(super) fn remember(before: &mut State, recorded: &State, intended: &Intended) {
-    for (address, user) in &recorded.users {
-        if !intended.users.contains_key(address) {
-            before.users.entry(address.clone()).or_insert_with(|| user.clone());
-        }
-    }
-    for (address, endpoint) in &recorded.endpoints {
-        if !intended.endpoints.contains_key(address) {
-            let entry = before.endpoints.entry(address.clone());
-            entry.or_insert_with(|| endpoint.clone());
+    put_back(&mut before.users, &recorded.users, &intended.users);
+    put_back(&mut before.databases, &recorded.databases, &intended.databases);
+    put_back(&mut before.seeds, &recorded.seeds, &intended.seeds);
+    put_back(&mut before.endpoints, &recorded.endpoints, &intended.endpoints);
+}
+
+fn put_back<K: Ord + Clone, V: Clone, W>(
+    before: &mut BTreeMap<K, V>,
+    recorded: &BTreeMap<K, V>,
+    intended: &BTreeMap<K, W>,
+) {
+    for (key, value) in recorded {
+        if !intended.contains_key(key) {
+            before.entry(key.clone()).or_insert_with(|| value.clone());
         }
     }
 }
