@@ -101,6 +101,27 @@ pub(crate) fn ask(ui: &Ui, plan: &PlanDoc) -> Result<bool, CliError> {
     Ok(true)
 }
 
+/// Asks who sits at the terminal for a plain yes, where `-force` would have spared the question.
+pub(crate) fn confirm(ui: &Ui, question: &str, consequence: &str) -> Result<bool, CliError> {
+    let nobody = || {
+        CliError::refused(
+            "Nobody to ask",
+            "Standard input is not a terminal. To do it without being asked, add -force.",
+        )
+    };
+    if !ui.terminal.interactive {
+        return Err(nobody());
+    }
+    ui.tell(&format!(
+        "{}\n  {consequence}\n  Only 'yes' will be accepted to confirm.\n\n",
+        paint(BOLD, question)
+    ));
+    let typed = ui
+        .ask(&format!("  {}: ", paint(BOLD, "Enter a value")))
+        .map_err(CliError::Input)?;
+    Ok(typed.ok_or_else(nobody)?.trim() == "yes")
+}
+
 /// Returns the clusters whose data goes.
 fn losing(plan: &PlanDoc) -> BTreeSet<&ClusterName> {
     let steps = plan.steps.iter().filter(|step| step.impact == Impact::DataLoss);

@@ -392,6 +392,8 @@ pub enum State {
     List,
     /// Show one recorded object
     Show(StateShow),
+    /// Remove what belongs to something that is not recorded
+    Repair(StateRepair),
 }
 
 /// Arguments of `state show`.
@@ -402,6 +404,14 @@ pub struct StateShow {
     /// Write a JSON document.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `state repair`.
+#[derive(Debug, Args)]
+pub struct StateRepair {
+    /// Do not ask.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Arguments of `logs`.

@@ -20,6 +20,8 @@ mod pin;
 mod request;
 mod session;
 mod target;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod ui;
 pub mod views;
 

@@ -200,6 +200,14 @@ pub(crate) async fn apply(
     Ok(outcome)
 }
 
+/// Takes note that what an interrupted run left was looked at, and that nothing needs to be done about it.
+pub(crate) async fn settle(planned: &Planned, writer: &mut Writer) -> Result<(), StoreError> {
+    let document = serde_json::to_value(&planned.plan).expect("a plan has string keys and no other way to fail");
+    let operation = planned.document.operation.name();
+    writer.begin(operation, &document, 0).await?;
+    writer.finish(RunEnd::Done).await
+}
+
 /// Evaluates the outputs against what is recorded now and records those that changed; returns what is wrong with them.
 pub(crate) async fn record_outputs(
     operation: Operation,

@@ -163,15 +163,18 @@ impl Project {
             lineage: lineage.to_owned(),
             service_file: self.service_file(),
         }));
-        World {
+        let effects = Arc::new(ProviderEffects {
             platform: platform.clone(),
             directory: platform.clone(),
-            effects: Arc::new(ProviderEffects {
-                platform: platform.clone(),
-                directory: platform,
-                files: self.directory.clone(),
-                limits: Limits::default(),
-            }),
+            files: self.directory.clone(),
+            limits: Limits::default(),
+        });
+        #[cfg(feature = "testing")]
+        let effects = crate::testing::wrapped(effects);
+        World {
+            platform: platform.clone(),
+            directory: platform,
+            effects,
         }
     }
 }

@@ -102,8 +102,9 @@ pub struct Planned {
 pub fn plan(inputs: Inputs<'_>) -> Planned {
     let mut diagnostics = unusable(inputs);
     let mut notes = Vec::new();
-    let before = before::before(inputs.recorded, inputs.observed, &mut notes);
+    let mut before = before::before(inputs.recorded, inputs.observed, &mut notes);
     let intended = intend::intend(inputs, &before, &mut diagnostics);
+    before::remember(&mut before, inputs.recorded, &intended);
     diagnostics.extend(protected(&before, inputs.desired));
     notes.extend(held(&intended, &before));
     notes.extend(intend::replication::notes(&intended));

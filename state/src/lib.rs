@@ -24,6 +24,7 @@ pub mod lsn;
 pub mod name;
 pub mod object;
 mod record;
+pub mod repair;
 pub mod secret;
 pub mod sensitive;
 pub mod store;

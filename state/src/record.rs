@@ -187,6 +187,13 @@ impl Record {
         opened.map(Some).map_err(|error| self.secret_failed(error))
     }
 
+    /// Names the secrets, which takes no key.
+    pub(crate) async fn secret_names(&self) -> Result<Vec<SecretName>, StoreError> {
+        let rows = self.list(&[secret::PREFIX]).await?;
+        let name = |row: &Row| SecretName::from_stored(&row.key.as_str()[secret::PREFIX.len()..]);
+        Ok(rows.iter().map(name).collect())
+    }
+
     pub(crate) async fn secrets(&self) -> Result<Secrets, StoreError> {
         let mut secrets = Secrets::new();
         for row in self.list(&[secret::PREFIX]).await? {

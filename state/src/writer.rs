@@ -18,6 +18,7 @@ use crate::journal::{
 use crate::lock::{self, Owner};
 use crate::object::{Output, State};
 use crate::record::Record;
+use crate::repair::{self, Dangling};
 use crate::secret;
 use crate::sensitive::{SecretName, Secrets, Sensitive};
 use crate::store::{Entry, Lineage, RunEnd, RunId, Snapshot, StoreError};
@@ -119,6 +120,22 @@ impl Writer {
     /// Reads all secrets.
     pub async fn secrets(&self) -> Result<Secrets, StoreError> {
         self.record.secrets().await
+    }
+
+    /// Returns the rows that belong to something that is not recorded.
+    pub async fn dangling(&self) -> Result<Vec<Dangling>, StoreError> {
+        Ok(repair::dangling(self.state(), &self.record.secret_names().await?))
+    }
+
+    /// Removes rows that belong to something that is not recorded.
+    pub async fn remove(&mut self, dangling: &[Dangling]) -> Result<(), StoreError> {
+        let draft = Draft {
+            writes: dangling.iter().map(Dangling::removal).collect(),
+            ..Draft::default()
+        };
+        self.write(draft, self.head.runs).await?;
+        self.snapshot = self.record.load().await?.snapshot;
+        Ok(())
     }
 
     /// Begins a run: from here on its steps are journalled.

@@ -50,6 +50,17 @@ pub struct Output {
 }
 
 impl Output {
+    /// Runs a command to its end.
+    pub fn of(command: &mut Command) -> Self {
+        command.output().expect("the program can be started").into()
+    }
+
+    /// Returns the words of both, one space between them: where lines break depends on the lengths of paths.
+    pub fn text(&self) -> String {
+        let words = self.stdout.split_whitespace().chain(self.stderr.split_whitespace());
+        words.filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+    }
+
     /// Asserts that the command ended with this exit code.
     #[track_caller]
     pub fn expect_code(&self, code: i32) {
@@ -60,6 +71,16 @@ impl Output {
             self.stdout,
             self.stderr
         );
+    }
+}
+
+impl From<std::process::Output> for Output {
+    fn from(output: std::process::Output) -> Self {
+        Self {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
     }
 }
 
@@ -135,7 +156,12 @@ impl TestEnvironment {
 
     /// Returns simdb with these arguments, to be run in the project: no terminal, no colour, nobody else's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(simdb());
+        self.command_of(&simdb(), arguments)
+    }
+
+    /// Returns another program, to be run like simdb.
+    pub fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(arguments).current_dir(self.project()).env_clear();
         for name in ["PATH", "LD_LIBRARY_PATH", "TMPDIR"] {
             if let Some(value) = std::env::var_os(name) {
@@ -153,12 +179,7 @@ impl TestEnvironment {
 
     /// Runs simdb to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        let output = self.command(arguments).output().expect("simdb can be started");
-        Output {
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            code: output.status.code(),
-        }
+        Output::of(&mut self.command(arguments))
     }
 
     /// Runs simdb with something on its standard input.
@@ -175,12 +196,7 @@ impl TestEnvironment {
             .take()
             .expect("standard input is a pipe")
             .write_all(input.as_bytes());
-        let output = child.wait_with_output().expect("simdb can be waited for");
-        Output {
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            code: output.status.code(),
-        }
+        child.wait_with_output().expect("simdb can be waited for").into()
     }
 
     /// Returns a text without what differs from run to run: directories, ports, times, positions, identifiers.

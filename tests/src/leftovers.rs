@@ -19,6 +19,18 @@ pub fn processes_below(directory: &Path) -> Vec<i32> {
         .collect()
 }
 
+/// Returns the processes whose standard input is a file.
+pub fn started_with(file: &Path) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let process = entry.file_name().to_str()?.parse().ok()?;
+            let input = fs::read_link(entry.path().join("fd/0")).ok()?;
+            (input == file).then_some(process)
+        })
+        .collect()
+}
+
 /// Returns the TCP ports that something listens on, whatever the address.
 pub fn listening_ports() -> BTreeSet<u16> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());

@@ -16,5 +16,5 @@ mod leftovers;
 mod redact;
 
 pub use environment::{Output, TestEnvironment, wait_until};
-pub use leftovers::{files_below, listening_ports, processes_below};
+pub use leftovers::{files_below, listening_ports, processes_below, started_with};
 pub use redact::Redactions;

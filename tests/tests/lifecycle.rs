@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::chown;
 use std::process::{Command, Stdio};
 
@@ -270,48 +269,6 @@ fn fifty_quiet_plans_are_empty_and_stop_and_start_come_back_in_sync() {
     assert_healthy(&environment);
     assert_second_plan_is_empty(&environment);
     destroy(&environment);
-}
-
-#[test]
-fn simdb_killed_at_any_step_is_followed_by_an_apply_that_finishes() {
-    let environment = TestEnvironment::with_configuration(ORDERS);
-    let mut step = 0;
-    // The steps come from the plan itself: the run that is not cut off any more has none left.
-    while cut_off(&environment, &["apply", "-auto-approve", "-json"], step) {
-        environment.run(&APPLY).expect_code(0);
-        assert_second_plan_is_empty(&environment);
-        destroy(&environment);
-        step += 1;
-    }
-    assert!(step > 10, "{step}");
-    let mut step = 0;
-    while cut_off(
-        &environment,
-        &["destroy", "-auto-approve", "-allow=data-loss", "-json"],
-        step,
-    ) {
-        destroy(&environment);
-        environment.run(&APPLY).expect_code(0);
-        step += 1;
-    }
-    assert!(step > 5, "{step}");
-    environment.assert_nothing_left();
-}
-
-/// Runs simdb and kills it when the given number of steps has been started. Returns whether it was.
-fn cut_off(environment: &TestEnvironment, arguments: &[&str], step: usize) -> bool {
-    let mut command = environment.command(arguments);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let started = lines
-        .map_while(Result::ok)
-        .filter(|line| line.contains("\"step_started\""));
-    let cut = started.into_iter().nth(step).is_some();
-    if cut {
-        child.kill().unwrap();
-    }
-    child.wait().unwrap();
-    cut
 }
 
 #[test]

@@ -212,6 +212,9 @@ impl Run<'_> {
             if planned.is_broken() {
                 return Ok(Exit::Failed);
             }
+            if planned.plan.is_empty() && known.unfinished.is_some() && self.mode != Mode::Show {
+                ops::settle(&planned, writer).await?;
+            }
             if planned.plan.is_empty() || self.mode == Mode::Show {
                 return self.finish(project, &known, writer).await;
             }

@@ -1,42 +1,85 @@
 //! `simdb state`.
 
+use std::time::Duration;
+
 use simdb_state::address::Address;
+use simdb_state::store::Writer;
 
 use super::show::recorded;
-use crate::args::{State, StateShow};
+use crate::approval;
+use crate::args::{State, StateRepair, StateShow};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::session::block_on;
+use crate::session::{Project, block_on};
 use crate::target::unknown;
 use crate::ui::Ui;
 use crate::views::human;
+use crate::views::human::text::count;
 use crate::views::json::document;
 
-/// Looks into the state.
+/// How the lock's holder is shown while a repair goes on.
+const REPAIR: &str = "state repair";
+
+/// Looks into the state, or repairs it.
 pub(super) fn run(command: &State, ui: &Ui) -> Result<Exit, CliError> {
     block_on(async {
-        let state = recorded().await?;
         match command {
             State::List => {
+                let state = recorded().await?;
                 let lines = state.objects.iter().map(|object| format!("{}\n", object.address));
                 ui.answer(&lines.collect::<String>());
+                Ok(Exit::Done)
             }
-            State::Show(StateShow { address, json }) => {
-                let found = state.objects.iter().find(|object| object.address == *address);
-                let object = found.ok_or_else(|| {
-                    let all = state
-                        .objects
-                        .iter()
-                        .map(|object: &crate::views::doc::ObjectDoc| &object.address);
-                    unknown("recorded object", &address.to_string(), all.map(Address::to_string))
-                })?;
-                ui.answer(&if *json {
-                    document(object)
-                } else {
-                    human::state::object(object)
-                });
-            }
+            State::Show(arguments) => show(arguments, ui).await,
+            State::Repair(arguments) => repair(arguments, ui).await,
         }
-        Ok(Exit::Done)
     })
+}
+
+async fn show(arguments: &StateShow, ui: &Ui) -> Result<Exit, CliError> {
+    let StateShow { address, json } = arguments;
+    let state = recorded().await?;
+    let found = state.objects.iter().find(|object| object.address == *address);
+    let object = found.ok_or_else(|| {
+        let all = state.objects.iter().map(|object| &object.address);
+        unknown("recorded object", &address.to_string(), all.map(Address::to_string))
+    })?;
+    ui.answer(&if *json {
+        document(object)
+    } else {
+        human::state::object(object)
+    });
+    Ok(Exit::Done)
+}
+
+async fn repair(arguments: &StateRepair, ui: &Ui) -> Result<Exit, CliError> {
+    let Some(store) = Project::open()?.store().await? else {
+        ui.tell("There is no state, and so nothing to repair.\n");
+        return Ok(Exit::Done);
+    };
+    let mut writer = store.lock(REPAIR, Duration::ZERO).await?;
+    let done = drop_dangling(&mut writer, arguments, ui).await;
+    let unlocked = writer.unlock().await;
+    let exit = done?;
+    unlocked?;
+    Ok(exit)
+}
+
+async fn drop_dangling(writer: &mut Writer, arguments: &StateRepair, ui: &Ui) -> Result<Exit, CliError> {
+    let dangling = writer.dangling().await?;
+    if dangling.is_empty() {
+        ui.tell("Nothing belongs to something that is not recorded.\n");
+        return Ok(Exit::Done);
+    }
+    let lines = dangling.iter().map(|one| format!("  - {one}\n"));
+    ui.answer(&lines.collect::<String>());
+    let question = "Do you want to remove these from the state?";
+    let consequence = "Only the record changes; what still lies on disk is shown by the next plan.";
+    if !arguments.force && !approval::confirm(ui, question, consequence)? {
+        ui.tell("\nRepair cancelled.\n");
+        return Ok(Exit::Failed);
+    }
+    writer.remove(&dangling).await?;
+    ui.tell(&format!("Removed {}.\n", count(dangling.len(), "row")));
+    Ok(Exit::Done)
 }

@@ -2,9 +2,12 @@
 
 mod access;
 
+use std::collections::BTreeMap;
+
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{Node, Power, State};
 
+use super::intend::Intended;
 use super::lower;
 use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts};
 
@@ -20,6 +23,9 @@ pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<Stri
             Some(Observation::Absent) => {
                 *node = Node {
                     listen: node.listen,
+                    // Slots lie on other nodes, and outlive this one.
+                    slot: node.slot.take(),
+                    left_slots: std::mem::take(&mut node.left_slots),
                     ..Node::default()
                 }
             }
@@ -36,6 +42,27 @@ pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<Stri
     access::correct(&mut state, observed, notes);
     correct_endpoints(&mut state, observed);
     state
+}
+
+/// Puts back what is recorded, not there, and no longer intended: all that is left of it is the record, and dropping that
+/// is a change too.
+pub(super) fn remember(before: &mut State, recorded: &State, intended: &Intended) {
+    put_back(&mut before.users, &recorded.users, &intended.users);
+    put_back(&mut before.databases, &recorded.databases, &intended.databases);
+    put_back(&mut before.seeds, &recorded.seeds, &intended.seeds);
+    put_back(&mut before.endpoints, &recorded.endpoints, &intended.endpoints);
+}
+
+fn put_back<K: Ord + Clone, V: Clone, W>(
+    before: &mut BTreeMap<K, V>,
+    recorded: &BTreeMap<K, V>,
+    intended: &BTreeMap<K, W>,
+) {
+    for (key, value) in recorded {
+        if !intended.contains_key(key) {
+            before.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
 }
 
 /// Returns what a node's running server says of itself.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{Backend, BackendError, Expect, Key, Lease, LockOutcome, Row, Token, Version, Write};
@@ -119,6 +120,8 @@ async fn blocking<T: Send + 'static>(
 fn failed(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> BackendError {
     move |error| match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => BackendError::Full,
+        // Not even the index of the log fits, which readers need as well.
+        _ if error.sqlite_extended_error_code() == Some(SQLITE_IOERR_SHMSIZE) => BackendError::Full,
         Some(ErrorCode::DatabaseBusy) => BackendError::Busy,
         Some(ErrorCode::ReadOnly) => BackendError::ReadOnly,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => BackendError::Corrupt(error.to_string()),

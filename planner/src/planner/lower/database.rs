@@ -44,10 +44,12 @@ impl Lowering<'_> {
         if stays && server.is_none() {
             return;
         }
-        let (reason, impact) = if stays {
-            ("the configuration no longer declares it", Impact::DataLoss)
-        } else {
-            ("it goes with its cluster", Impact::None)
+        let is_gone = before::primary_server(self.before, self.observed, &address.cluster)
+            .is_some_and(|server| !server.databases.contains_key(address.database.as_str()));
+        let (reason, impact) = match (stays, is_gone) {
+            (true, true) => ("it is gone, and the configuration no longer declares it", Impact::None),
+            (true, false) => ("the configuration no longer declares it", Impact::DataLoss),
+            (false, _) => ("it goes with its cluster", Impact::None),
         };
         let delta = vec![Edit::Drop(address.clone().into())];
         let action = Action::DropDatabase {

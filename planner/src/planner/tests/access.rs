@@ -377,3 +377,28 @@ fn a_rotation_that_was_cut_off_is_done_again_and_nothing_but_that() {
         );
     }
 }
+
+#[test]
+fn a_removal_cut_off_anywhere_leaves_nothing_of_it_in_the_record() {
+    let start = made(&shop(&["a", "r[0]"]));
+    let desired = orders(&["a", "r[0]"]);
+    let whole = plan_for(&start, &desired).plan;
+    let mut finished = start.clone();
+    finished.run(&whole, Cut::Never).unwrap();
+    assert!(finished.state.databases.is_empty() && finished.state.seeds.is_empty());
+    for at in 0..whole.steps.len() {
+        for cut in [Cut::Before(at), Cut::Within(at), Cut::After(at)] {
+            let mut world = start.clone();
+            world.run(&whole, cut).unwrap();
+            finish_and_compare(&mut world, &desired, &finished, cut);
+        }
+    }
+}
+
+fn finish_and_compare(world: &mut World, desired: &Desired, finished: &World, cut: Cut) {
+    let again = plan_for(world, desired);
+    assert_eq!(diagnostics(&again), "", "{cut:?}");
+    world.run(&again.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(world, desired);
+    assert_eq!(kept(world), kept(finished), "{cut:?}");
+}

@@ -1,0 +1,123 @@
+//! simdb that is killed or halted at one point of one step, given by `SIMDB_FAILPOINT`:
+//!
+//! ```text
+//!   kill before slot cluster.orders.node.r[0]          the start is journalled, nothing was done
+//!   kill 250 basebackup cluster.orders.node.r[0]       250 ms after the effect began, or when it ends before that
+//!   kill after slot cluster.orders.node.r[0]           the effect is there, and not recorded
+//!   halt before slot cluster.orders.node.r[0]          stopped (SIGSTOP) instead, until it is told to go on
+//! ```
+
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nix::sys::signal::{Signal, raise};
+use simdb_planner::plan::Step;
+use simdb_providers::effects::{Effects, StepError};
+use simdb_state::delta::Outputs;
+use simdb_state::sensitive::Secrets;
+
+const VARIABLE: &str = "SIMDB_FAILPOINT";
+
+fn main() -> ExitCode {
+    simdb::testing::run(std::env::args_os(), wrap).into()
+}
+
+fn wrap(effects: Arc<dyn Effects>) -> Arc<dyn Effects> {
+    match std::env::var(VARIABLE) {
+        Ok(text) => Arc::new(Failing {
+            point: text.parse().expect("the test spells the point as this program does"),
+            effects,
+        }),
+        Err(_) => effects,
+    }
+}
+
+/// When, in the life of an effect.
+#[derive(Debug)]
+enum Moment {
+    Before,
+    Within(Duration),
+    After,
+}
+
+#[derive(Debug)]
+struct Point {
+    signal: Signal,
+    moment: Moment,
+    name: String,
+    address: String,
+}
+
+impl FromStr for Point {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let words: Vec<&str> = text.split(' ').collect();
+        let [signal, moment, name, address] = words[..] else {
+            return Err("there must be four words");
+        };
+        Ok(Self {
+            signal: match signal {
+                "kill" => Signal::SIGKILL,
+                "halt" => Signal::SIGSTOP,
+                _ => return Err("only kill and halt can be done"),
+            },
+            moment: match moment {
+                "before" => Moment::Before,
+                "after" => Moment::After,
+                number => {
+                    let number = number.parse().map_err(|_| "a moment in the middle is a number")?;
+                    Moment::Within(Duration::from_millis(number))
+                }
+            },
+            name: name.to_owned(),
+            address: address.to_owned(),
+        })
+    }
+}
+
+/// Effects that end the process at one point of one step.
+#[derive(Debug)]
+struct Failing {
+    point: Point,
+    effects: Arc<dyn Effects>,
+}
+
+impl Failing {
+    fn strike(&self) {
+        raise(self.point.signal).expect("a process may signal itself");
+    }
+}
+
+#[async_trait]
+impl Effects for Failing {
+    async fn run(&self, step: &Step, secrets: &Secrets) -> Result<Outputs, StepError> {
+        if step.action.name() != self.point.name || step.address.to_string() != self.point.address {
+            return self.effects.run(step, secrets).await;
+        }
+        match self.point.moment {
+            Moment::Before => {
+                self.strike();
+                self.effects.run(step, secrets).await
+            }
+            Moment::Within(delay) => {
+                let effect = self.effects.run(step, secrets);
+                tokio::pin!(effect);
+                if let Ok(ended) = tokio::time::timeout(delay, &mut effect).await {
+                    self.strike();
+                    return ended;
+                }
+                self.strike();
+                effect.await
+            }
+            Moment::After => {
+                let ended = self.effects.run(step, secrets).await;
+                self.strike();
+                ended
+            }
+        }
+    }
+}
