@@ -115,7 +115,8 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
         };
     }
     let mut changes = diff::diff(&before, &intended);
-    let steps = match order::order(lower::lower(&before, &intended, inputs.observed), &before, &intended) {
+    let drafts = lower::lower(&before, &intended, inputs.observed);
+    let steps = match order::order(drafts, &before, &intended, inputs.desired) {
         Ok(steps) => steps,
         Err(diagnostic) => {
             return Planned {
@@ -125,6 +126,8 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
             };
         }
     };
+    // The rest needs what came of it alone, and a plan of thousands of nodes is large.
+    drop(intended);
     diff::explain(&mut changes, &steps);
     let plan = Plan {
         format: FORMAT,

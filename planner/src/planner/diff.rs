@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use simdb_state::address::Address;
 use simdb_state::object::{
     Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, ReplicationMode, Role, Seed, State, User,
+    Verified,
 };
 
 use super::intend::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
@@ -160,11 +161,7 @@ fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
 
 fn cluster_before(old: &Cluster, election: Option<&Election>) -> Attributes {
     let mut attributes = cluster(old, election);
-    attributes.extend(
-        old.verified
-            .as_ref()
-            .map(|verified| value("verified", verified.topology.clone())),
-    );
+    attributes.extend(old.verified.as_ref().map(proof));
     attributes
 }
 
@@ -178,8 +175,17 @@ fn cluster_after(
     }: &IntendedCluster,
 ) -> Attributes {
     let mut attributes = cluster(new, Some(election));
-    attributes.push(value("verified", topology.clone()));
+    let proven = |verified: &&Verified| verified.topology == *topology && verified.term == election.term;
+    attributes.push(match new.verified.as_ref().filter(proven) {
+        Some(verified) => proof(verified),
+        None => ("verified".to_owned(), Shown::KnownAfterApply),
+    });
     attributes
+}
+
+/// Says where replication was last proven; the digest of what it was proven for tells nobody anything.
+fn proof(verified: &Verified) -> (String, Shown) {
+    value("verified", format!("at {} in term {}", verified.marker, verified.term))
 }
 
 fn role(role: &Role) -> Attributes {
