@@ -1,6 +1,7 @@
 use expect_test::expect;
 use simdb_state::object::{
-    Cluster, Endpoint, EndpointTarget, EngineKind, Network, Node, ReplicationMode, Role, State, Term,
+    Cluster, CommitLevel, Endpoint, EndpointTarget, EngineKind, Network, Node, OnStandbyLoss, ReplicationMode, Role,
+    State, Term,
 };
 
 use super::*;
@@ -62,6 +63,10 @@ fn what_is_recorded_is_drawn_where_nothing_changes() {
         engine: EngineKind::Postgresql,
         version: 15,
         replication: ReplicationMode::Async,
+        synchronous_standbys: 0,
+        synchronous_commit: CommitLevel::default(),
+        on_standby_loss: OnStandbyLoss::default(),
+        max_lag: 0,
         synchronous_standby_names: String::new(),
         verified: None,
         prevent_destroy: false,
