@@ -526,7 +526,7 @@ fn lowers(cluster: &ClusterName, before: &State, intended: &Intended) -> bool {
 
 /// Returns the steps in order, each with what it waits for last. Of steps that could come next, the one drafted first does.
 pub(super) fn order(
-    drafts: Vec<Draft>,
+    mut drafts: Vec<Draft>,
     before: &State,
     intended: &Intended,
     desired: &Desired,
@@ -554,11 +554,11 @@ pub(super) fn order(
     for (id, at) in (0..).map(StepId).zip(&sorted) {
         places[*at] = id;
     }
-    let place_all = |waits: BTreeSet<usize>| waits.into_iter().map(|earlier| places[earlier]).collect();
-    let drafts = drafts.into_iter().zip(waits.into_rows());
-    let mut steps: Vec<Step> = drafts.map(|(draft, waits)| step(draft, place_all(waits))).collect();
-    arrange(&mut steps, places);
-    Ok(steps)
+    for (step, waits) in drafts.iter_mut().zip(waits.into_rows()) {
+        step.after = waits.into_iter().map(|earlier| places[earlier]).collect();
+    }
+    arrange(&mut drafts, places);
+    Ok(drafts)
 }
 
 /// Moves every step to its place, without a second copy of all of them.
@@ -569,26 +569,6 @@ fn arrange(steps: &mut [Step], mut places: Vec<StepId>) {
             steps.swap(at, to);
             places.swap(at, to);
         }
-    }
-}
-
-fn step(draft: Draft, after: BTreeSet<StepId>) -> Step {
-    let Draft {
-        address,
-        action,
-        impact,
-        reason,
-        delta,
-        generates,
-    } = draft;
-    Step {
-        address,
-        action,
-        after,
-        impact,
-        reason,
-        delta,
-        generates,
     }
 }
 

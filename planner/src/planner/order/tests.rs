@@ -9,6 +9,7 @@ fn draft(address: &str) -> Draft {
     Draft {
         address: node.clone().into(),
         action: Action::Stop { node },
+        after: BTreeSet::new(),
         impact: Impact::None,
         reason: String::new(),
         delta: Delta::default(),
