@@ -110,9 +110,9 @@ fn sibling(cluster: &simdb_state::name::ClusterName, node: &NodeName) -> Address
 }
 
 fn above(address: &NodeAddress, node: &Node) -> Address {
-    match &node.role {
-        Some(Role::Standby { follows }) => sibling(&address.cluster, follows),
-        Some(Role::Primary { .. }) | None => Address::Cluster(address.cluster.clone()),
+    match node.role.as_ref().and_then(Role::follows) {
+        Some(follows) => sibling(&address.cluster, follows),
+        None => Address::Cluster(address.cluster.clone()),
     }
 }
 
