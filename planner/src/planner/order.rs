@@ -531,23 +531,7 @@ pub(super) fn order(
     intended: &Intended,
     desired: &Desired,
 ) -> Result<Vec<Step>, Diagnostic> {
-    let verify = drafts.iter().enumerate().filter_map(|(at, draft)| match &draft.action {
-        Action::VerifySync { cluster, .. } => Some((cluster.clone(), at)),
-        _ => None,
-    });
-    let left = drafts.iter().enumerate().filter_map(|(at, draft)| {
-        let keeps = !draft.delta.0.iter().any(|edit| matches!(edit, Edit::Drop(_)));
-        (keeps && matches!(draft.action, Action::DropSlot { .. })).then_some(at)
-    });
-    let rules = Rules {
-        index: Index::of(&drafts),
-        before,
-        intended,
-        verify: verify.collect(),
-        left: left.collect(),
-        rolling: rolling(&drafts, before, intended),
-    };
-    let mut waits = Waits::new(drafts.iter().map(|draft| rules.waits_for(draft).into_iter().collect()));
+    let mut waits = waits(&drafts, before, intended);
     let sorted = waits.sort().map_err(|members| cycle(&members, &drafts, desired))?;
     waits.reduce(&sorted);
     let mut places = vec![StepId(0); drafts.len()];
@@ -559,6 +543,27 @@ pub(super) fn order(
     }
     arrange(&mut drafts, places);
     Ok(drafts)
+}
+
+/// Asks the rules about every step.
+fn waits(drafts: &[Draft], before: &State, intended: &Intended) -> Waits {
+    let verify = drafts.iter().enumerate().filter_map(|(at, draft)| match &draft.action {
+        Action::VerifySync { cluster, .. } => Some((cluster.clone(), at)),
+        _ => None,
+    });
+    let left = drafts.iter().enumerate().filter_map(|(at, draft)| {
+        let keeps = !draft.delta.0.iter().any(|edit| matches!(edit, Edit::Drop(_)));
+        (keeps && matches!(draft.action, Action::DropSlot { .. })).then_some(at)
+    });
+    let rules = Rules {
+        index: Index::of(drafts),
+        before,
+        intended,
+        verify: verify.collect(),
+        left: left.collect(),
+        rolling: rolling(drafts, before, intended),
+    };
+    Waits::new(drafts.iter().map(|draft| rules.waits_for(draft).into_iter().collect()))
 }
 
 /// Moves every step to its place, without a second copy of all of them.
