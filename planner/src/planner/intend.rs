@@ -9,7 +9,7 @@ pub(super) mod replication;
 use std::collections::BTreeMap;
 
 use simdb_state::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
-use simdb_state::name::{ClusterName, NetworkName, NodeName};
+use simdb_state::name::{ClusterName, NetworkName};
 use simdb_state::object::{
     Cluster, Data, Database, Election, Endpoint, Listen, Network, Origin, Power, Role, Slot, State, User, Verdict,
 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use simdb_planner::plan::Impact;
-use simdb_state::address::{Address, EndpointAddress, NodeAddress};
+use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress};
 use simdb_state::name::NodeName;
 use simdb_state::object::{Endpoint, Node, Role, State};
 
@@ -60,7 +60,7 @@ impl GraphDoc {
     }
 
     /// Makes the graph of what is recorded: a cluster is in its network, a standby follows its upstream, a primary is of
-    /// its cluster, an endpoint leads to the node it prefers.
+    /// its cluster, a seed ran in its database, an endpoint leads to the node it prefers.
     pub fn of_record(state: &State) -> Self {
         let networks = state.networks.keys().map(|name| (Address::Network(name.clone()), None));
         let clusters = state.clusters.iter().map(|(name, cluster)| {
@@ -75,16 +75,28 @@ impl GraphDoc {
             let cluster = Address::Cluster(address.cluster.clone());
             (address.clone().into(), Some(cluster))
         });
+        let databases = state.databases.keys().map(|address| {
+            let cluster = Address::Cluster(address.cluster.clone());
+            (address.clone().into(), Some(cluster))
+        });
+        let seeds = state.seeds.iter().map(|(address, seed)| {
+            let database = DatabaseAddress {
+                cluster: address.cluster.clone(),
+                database: seed.database.clone(),
+            };
+            (address.clone().into(), Some(database.into()))
+        });
         let endpoints = state
             .endpoints
             .iter()
             .map(|(address, endpoint)| (address.clone().into(), leads_to(address, endpoint)));
-        let objects: BTreeMap<Address, Option<Address>> = networks
-            .chain(clusters)
-            .chain(nodes)
-            .chain(users)
-            .chain(endpoints)
-            .collect();
+        let of_cluster = nodes.chain(users).chain(databases).chain(seeds).chain(endpoints);
+        let objects = networks.chain(clusters).chain(of_cluster).collect();
+        Self::of_objects(&objects)
+    }
+
+    /// Draws objects, each with what it depends on.
+    fn of_objects(objects: &BTreeMap<Address, Option<Address>>) -> Self {
         let places: BTreeMap<&Address, usize> = objects.keys().zip(0..).collect();
         let edges = objects
             .values()

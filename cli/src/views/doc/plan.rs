@@ -137,6 +137,8 @@ impl ComparedDoc {
             ("cluster", recorded.clusters.len()),
             ("node", recorded.nodes.len()),
             ("user", recorded.users.len()),
+            ("database", recorded.databases.len()),
+            ("seed", recorded.seeds.len()),
             ("endpoint", recorded.endpoints.len()),
         ];
         let is_known = |node: &&Observation<_>| !matches!(node, Observation::Unknown(_));
