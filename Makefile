@@ -22,8 +22,10 @@ else
 	RUST_TEST_THREADS=2 cargo test --locked --workspace --all-features --no-fail-fast
 endif
 
-bench: setup  ## What simdb takes, against the same work typed by hand.
+bench: setup  ## What simdb takes: planning, recording, and applying against the same work typed by hand.
 	cargo build --release --locked -p simdb
+	cargo build --release --locked -p simdb-providers --example simdb-bench
+	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/bench-plan.sh
 	PATH="$(TARGET)/release:$$PATH" tests/support/bench.sh
 
 lint: setup  ## Format, lints, and what is in the tree twice.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use simdb_planner::plan::Impact;
 use simdb_state::address::Address;
 
@@ -91,6 +91,8 @@ pub enum Command {
     Verify(Verify),
     /// Show what happened to clusters
     Events(Events),
+    /// Draw the steps of a plan, or what is there where nothing changes, as a graph
+    Graph(Graph),
     /// Look into the state
     #[command(subcommand)]
     State(State),
@@ -141,7 +143,7 @@ pub struct Fmt {
 
 /// Where the configuration's values come from and how the world is looked at.
 #[derive(Debug, Args)]
-pub struct Planning {
+pub struct Facts {
     /// Values of variables.
     #[command(flatten)]
     pub variables: Variables,
@@ -149,6 +151,14 @@ pub struct Planning {
     #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub refresh: bool,
+}
+
+/// How a plan is made and shown.
+#[derive(Debug, Args)]
+pub struct Planning {
+    /// What it is made from.
+    #[command(flatten)]
+    pub facts: Facts,
     /// Write JSON lines.
     #[arg(long)]
     pub json: bool,
@@ -166,6 +176,29 @@ pub struct Plan {
     /// Exit with 2 where there is a difference.
     #[arg(long)]
     pub detailed_exitcode: bool,
+}
+
+/// Arguments of `graph`.
+#[derive(Debug, Args)]
+pub struct Graph {
+    /// What the plan is made from.
+    #[command(flatten)]
+    pub facts: Facts,
+    /// Draw the plan that destroys everything.
+    #[arg(long)]
+    pub destroy: bool,
+    /// The language: dot for Graphviz, mermaid for Markdown.
+    #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t = GraphType::Dot)]
+    pub kind: GraphType,
+}
+
+/// What a graph is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphType {
+    /// Graphviz.
+    Dot,
+    /// Mermaid.
+    Mermaid,
 }
 
 /// Arguments of `apply` and `destroy`.

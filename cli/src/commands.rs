@@ -6,6 +6,7 @@ mod env;
 mod events;
 mod fmt;
 mod force_unlock;
+mod graph;
 mod init;
 mod logs;
 mod output;
@@ -72,6 +73,7 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
             ReplicationCommand::Failover(arguments) => apply::failover(&arguments, ui),
             ReplicationCommand::Resync(arguments) => apply::resync(&arguments, ui),
         },
+        Command::Graph(arguments) => graph::run(&arguments, ui),
         Command::State(command) => state::run(&command, ui),
         Command::Logs(arguments) => logs::run(&arguments, ui),
         Command::Psql(arguments) => psql::run(&arguments, ui),

@@ -22,7 +22,7 @@ use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use simdb_state::store::{Entry, RunEnd, Store, StoreError, UnfinishedRun, Writer};
 use tokio_util::sync::CancellationToken;
 
-use crate::views::doc::{DiagnosticDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, StatusDoc};
+use crate::views::doc::{ComparedDoc, DiagnosticDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, StatusDoc};
 
 /// Where things run.
 pub(crate) struct World {
@@ -61,7 +61,7 @@ pub(crate) struct Planned {
 impl Planned {
     /// Returns whether something is wrong with it, so that it must not run.
     pub(crate) fn is_broken(&self) -> bool {
-        self.document.diagnostics.iter().any(DiagnosticDoc::is_error)
+        self.document.is_broken()
     }
 }
 
@@ -149,6 +149,8 @@ pub(crate) fn plan(
         document.output_changes = output_changes(known, &outputs);
         diagnostics.extend(problems);
     }
+    let looked = (!observed.nodes.is_empty()).then_some(observed);
+    document.compared = ComparedDoc::new(known.recorded, looked);
     document.interrupted = known.unfinished.map(InterruptedDoc::new);
     document.diagnostics = DiagnosticDoc::all(&diagnostics, source);
     let status = StatusDoc::new(known.recorded.clusters.keys(), known.recorded, observed);
@@ -182,11 +184,8 @@ pub(crate) async fn apply(
     cancel: &CancellationToken,
 ) -> Result<Outcome, StoreError> {
     let plan = &planned.plan;
-    let document = serde_json::to_value(plan).expect("a plan has string keys and no other way to fail");
     let steps = u32::try_from(plan.steps.len()).expect("a plan has fewer steps than memory has bytes");
-    writer
-        .begin(planned.document.operation.name(), &document, steps)
-        .await?;
+    writer.begin(planned.document.operation.name(), plan, steps).await?;
     if !planned.given.is_empty() {
         writer.keep(&planned.given).await?;
     }

@@ -7,6 +7,7 @@
 )]
 
 pub mod doc;
+pub mod graph;
 pub mod human;
 pub mod json;
 pub(crate) mod operation;

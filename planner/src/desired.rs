@@ -4,6 +4,7 @@ pub mod access;
 
 use std::collections::BTreeMap;
 
+use simdb_state::address::Address;
 use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName};
 use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, MAX_LAG, OnStandbyLoss, ReplicationMode};
 
@@ -20,6 +21,30 @@ pub struct Desired {
     pub networks: BTreeMap<NetworkName, NetworkSpec>,
     /// The clusters by name.
     pub clusters: BTreeMap<ClusterName, ClusterSpec>,
+}
+
+impl Desired {
+    /// Returns where something is declared. What a cluster has without a declaration of its own is declared with it.
+    pub fn declaration(&self, address: &Address) -> Option<&Span> {
+        if let Address::Network(name) = address {
+            return self.networks.get(name).map(|network| &network.span);
+        }
+        let cluster = self.clusters.get(address.cluster()?)?;
+        let access = &cluster.access;
+        let own = match address {
+            Address::Node(node) => cluster.nodes.get(&node.node).map(|node| &node.span),
+            Address::Endpoint(endpoint) => cluster.endpoints.get(&endpoint.endpoint).map(|endpoint| &endpoint.span),
+            Address::User(user) => access.users.get(&user.user).map(|user| &user.span),
+            Address::Database(database) => access.databases.get(&database.database).map(|database| &database.span),
+            Address::Seed(seed) => access
+                .seeds
+                .iter()
+                .find(|other| other.name == seed.seed)
+                .map(|seed| &seed.span),
+            Address::Network(_) | Address::Cluster(_) => None,
+        };
+        Some(own.unwrap_or(&cluster.spans.cluster))
+    }
 }
 
 /// The `provider "local"` block; every value has a default.

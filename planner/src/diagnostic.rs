@@ -40,6 +40,8 @@ pub struct Diagnostic {
     pub context: Option<String>,
     /// The values that led to it, each a fragment: `var.port is 80`.
     pub values: Vec<String>,
+    /// Where else what it is about is declared, by name: `cluster.orders.node.a`.
+    pub also: Vec<(String, Span)>,
 }
 
 impl Diagnostic {
@@ -52,6 +54,7 @@ impl Diagnostic {
             span: None,
             context: None,
             values: Vec::new(),
+            also: Vec::new(),
         }
     }
 
@@ -81,6 +84,13 @@ impl Diagnostic {
     #[must_use]
     pub fn value(mut self, fragment: impl Into<String>) -> Self {
         self.values.push(fragment.into());
+        self
+    }
+
+    /// Adds another thing that it is about, and where that is declared.
+    #[must_use]
+    pub fn also(mut self, name: impl Into<String>, span: Span) -> Self {
+        self.also.push((name.into(), span));
         self
     }
 

@@ -118,7 +118,8 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
         };
     }
     let mut changes = diff::diff(&before, &intended);
-    let steps = match order::order(lower::lower(inputs, &before, &intended), &before, &intended) {
+    let drafts = lower::lower(inputs, &before, &intended);
+    let steps = match order::order(drafts, &before, &intended, inputs.desired) {
         Ok(steps) => steps,
         Err(diagnostic) => {
             return Planned {
@@ -128,6 +129,8 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
             };
         }
     };
+    // The rest needs what came of it alone, and a plan of thousands of nodes is large.
+    drop(intended);
     diff::explain(&mut changes, &steps);
     let plan = Plan {
         format: FORMAT,

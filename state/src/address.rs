@@ -1,6 +1,7 @@
 //! Addresses: the same text in the configuration, the state, `-target` and JSON.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -59,6 +60,20 @@ impl EndpointAddress {
     pub fn service(&self) -> String {
         format!("{}-{}", self.cluster, self.endpoint)
     }
+}
+
+/// Returns what a map holds for the nodes of one cluster, by name.
+pub fn nodes_of<'a, T>(
+    nodes: &'a BTreeMap<NodeAddress, T>,
+    cluster: &'a ClusterName,
+) -> impl Iterator<Item = (&'a NodeAddress, &'a T)> {
+    let first = NodeAddress {
+        cluster: cluster.clone(),
+        node: NodeName::single("a".parse().expect("a is a name")),
+    };
+    nodes
+        .range(first..)
+        .take_while(move |(address, _)| address.cluster == *cluster)
 }
 
 /// Whatever can be recorded, changed and shown: `network.lan`, `cluster.orders.node.r[0]`.

@@ -76,7 +76,10 @@ pub struct FileText(pub Vec<FilePart>);
 impl FileText {
     /// Makes a file of plain text.
     pub fn text(text: impl Into<String>) -> Self {
-        Self(vec![FilePart::Text(text.into())])
+        let mut text = text.into();
+        // A plan holds the files of every node it touches.
+        text.shrink_to_fit();
+        Self(vec![FilePart::Text(text)])
     }
 
     /// Returns a digest of the text, secrets by name: it tells two texts apart without telling a secret.

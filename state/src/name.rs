@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -41,7 +42,8 @@ macro_rules! names {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $type(String);
+        // Shared: a plan names every node dozens of times.
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// Returns the name as text.
@@ -54,7 +56,7 @@ macro_rules! names {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                if is_name($kind, text) { Ok(Self(text.to_owned())) } else { Err(NameError { kind: $kind, text: text.to_owned() }) }
+                if is_name($kind, text) { Ok(Self(text.into())) } else { Err(NameError { kind: $kind, text: text.to_owned() }) }
             }
         }
 
@@ -68,7 +70,7 @@ macro_rules! names {
 
         impl From<$type> for String {
             fn from(name: $type) -> String {
-                name.0
+                name.as_str().to_owned()
             }
         }
 

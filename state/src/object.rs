@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::{DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
+use crate::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::name::{ClusterName, DatabaseName, NetworkName, NodeName};
 use crate::sensitive::SecretName;
@@ -600,12 +600,6 @@ pub struct State {
 impl State {
     /// Returns the nodes of one cluster, by name.
     pub fn nodes_of<'a>(&'a self, cluster: &'a ClusterName) -> impl Iterator<Item = (&'a NodeAddress, &'a Node)> {
-        let first = NodeAddress {
-            cluster: cluster.clone(),
-            node: NodeName::single("a".parse().expect("a is a name")),
-        };
-        self.nodes
-            .range(first..)
-            .take_while(move |(address, _)| address.cluster == *cluster)
+        address::nodes_of(&self.nodes, cluster)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::task::JoinHandle;
 
 use crate::address::{Address, UserAddress};
@@ -139,7 +140,12 @@ impl Writer {
     }
 
     /// Begins a run: from here on its steps are journalled.
-    pub async fn begin(&mut self, operation: &str, plan: &serde_json::Value, steps: u32) -> Result<RunId, StoreError> {
+    pub async fn begin(
+        &mut self,
+        operation: &str,
+        plan: &(impl Serialize + Sync),
+        steps: u32,
+    ) -> Result<RunId, StoreError> {
         if let Some(run) = &self.run {
             return Err(JournalError::Running(run.id.clone()).into());
         }

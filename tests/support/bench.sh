@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures `simdb apply` of a primary and a standby against the same work typed by hand, each in turn so that both see
-# the same machine; then what `simdb version` and a plan of 10 000 nodes take.
+# the same machine; then what `simdb version` takes.
 #
 #   make bench       or, with simdb and PostgreSQL's programs found: tests/support/bench.sh [ROUNDS]
 #
@@ -12,7 +12,6 @@ set -euo pipefail
 rounds=${1:-5}
 goal=1.25
 started=20
-nodes=10000
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || { echo "usage: bench.sh [ROUNDS]" >&2; exit 2; }
 
 fail() {
@@ -219,19 +218,3 @@ for ((start = 1; start <= started; start++)); do
     starts+=("$took")
 done
 echo "simdb version: median $(median "${starts[@]}") s of $started"
-
-# Plans what is configured, and leaves the most memory it held, in MiB, in $peak.
-plan_many() {
-    (cd "$config" && exec simdb plan -refresh=false) >"$work/log" 2>&1 &
-    local process=$! size
-    peak=0
-    while size=$(awk '/^VmHWM/ { print int($2 / 1024) }' "/proc/$process/status" 2>/dev/null) && [[ -n $size ]]; do
-        peak=$size
-        sleep 0.02
-    done
-    wait "$process" || { cat "$work/log" >&2; fail "simdb plan failed"; }
-}
-configure $((nodes - 1)) 20000
-timed plan_many
-rm -rf "$config"
-echo "simdb plan of $nodes nodes: $took s, peak memory $peak MiB"

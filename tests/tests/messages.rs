@@ -308,7 +308,7 @@ fn an_apply_that_cannot_ask_does_nothing() {
                   + max_lag     = "16MB"
                   + primary     = "a"
                   + term        = 1
-                  + verified    = "[ID]"
+                  + verified    = (known after apply)
                 }
 
               # cluster.c.node.a will be created
@@ -381,7 +381,7 @@ fn approval_in_advance_does_not_cover_data_loss() {
                   - max_lag     = "16MB" -> null
                   - primary     = "a" -> null
                   - term        = 1 -> null
-                  - verified    = "[ID]" -> null
+                  - verified    = "at [LSN] in term 1" -> null
                 }
 
               # cluster.c.node.a will be destroyed
@@ -659,7 +659,7 @@ fn a_server_that_does_not_start_is_reported_with_its_log_and_the_next_apply_goes
                   + max_lag     = "16MB"
                   + primary     = "a"
                   + term        = 1
-                  + verified    = "[ID]"
+                  + verified    = (known after apply)
                 }
 
               # cluster.c.node.a will be created

@@ -63,7 +63,7 @@ fn variables_keep_the_order_in_which_they_were_typed() {
         text: text.into(),
     };
     assert_eq!(
-        plan.planning.variables.0,
+        plan.planning.facts.variables.0,
         [value("a", "1"), VariableArgument::File("f".into()), value("a", "2=3")]
     );
 }
@@ -79,7 +79,7 @@ fn refresh_takes_no_value_or_one_after_an_equals_sign() {
         let Command::Plan(plan) = parsed(line).unwrap().command else {
             panic!("not a plan")
         };
-        assert_eq!(plan.planning.refresh, refresh, "{line}");
+        assert_eq!(plan.planning.facts.refresh, refresh, "{line}");
     }
 }
 

@@ -156,7 +156,7 @@ struct Run<'a> {
 impl Run<'_> {
     async fn start(&self) -> Result<Exit, CliError> {
         let project = Project::open()?;
-        let (mut config, warnings) = project.load(&self.arguments.planning.variables.0)?;
+        let (mut config, warnings) = project.load(&self.arguments.planning.facts.variables.0)?;
         self.view.diagnostics(&warnings);
         let store = project.create_store().await?;
         ops::digest_passwords(&mut config.desired, Some(&store)).await?;
@@ -237,7 +237,7 @@ impl Run<'_> {
     }
 
     async fn plan(&self, project: &Project, world: &World, known: &Known<'_>, proposal: Option<&Proposal>) -> Planned {
-        let observed = if self.arguments.planning.refresh {
+        let observed = if self.arguments.planning.facts.refresh {
             ops::refresh(world, &known.config.desired, known.recorded, known.secrets).await
         } else {
             ops::believe(world).await

@@ -5,37 +5,46 @@ use std::sync::Arc;
 use simdb_state::object::State;
 use simdb_state::sensitive::Secrets;
 
-use crate::args::{Plan, Planning};
+use crate::args::{Facts, Plan};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::ops::{self, Known, Planned};
+use crate::ops::{self, Known};
 use crate::session::{Project, block_on};
 use crate::ui::Ui;
-use crate::views::doc::Operation;
+use crate::views::doc::{Operation, PlanDoc};
 use crate::views::operation::View;
 
 /// Shows what an apply, or a destroy, would do.
 pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     let view = View::of_plan(ui, arguments.planning.json);
-    let operation = if arguments.destroy {
-        Operation::Destroy
-    } else {
-        Operation::Apply
-    };
     let result = block_on(async {
-        let planned = make(operation, &arguments.planning, &view).await?;
-        view.plan(&planned.document);
-        view.diagnostics(&planned.document.diagnostics);
+        let document = make(operation(arguments.destroy), &arguments.planning.facts, &view)
+            .await?
+            .document;
+        view.plan(&document);
+        view.diagnostics(&document.diagnostics);
         Ok(match () {
-            () if planned.is_broken() => Exit::Failed,
-            () if arguments.detailed_exitcode && !planned.document.is_empty() => Exit::Difference,
+            () if document.is_broken() => Exit::Failed,
+            () if arguments.detailed_exitcode && !document.is_empty() => Exit::Difference,
             () => Exit::Done,
         })
     });
     view.closing(result)
 }
 
-async fn make(operation: Operation, arguments: &Planning, view: &View) -> Result<Planned, CliError> {
+/// Returns what a plan is for that is only looked at.
+pub(super) fn operation(destroy: bool) -> Operation {
+    if destroy { Operation::Destroy } else { Operation::Apply }
+}
+
+/// A plan to be looked at, and the record it starts from. The steps as they are run are gone: they are what is large.
+pub(super) struct Made {
+    pub(super) document: PlanDoc,
+    pub(super) recorded: State,
+}
+
+/// Looks and plans.
+pub(super) async fn make(operation: Operation, arguments: &Facts, view: &View) -> Result<Made, CliError> {
     let project = Project::open()?;
     let (mut config, warnings) = project.load(&arguments.variables.0)?;
     view.diagnostics(&warnings);
@@ -61,5 +70,9 @@ async fn make(operation: Operation, arguments: &Planning, view: &View) -> Result
     } else {
         ops::believe(&world).await
     };
-    Ok(ops::plan(operation, &known, &observed, None, &project.source))
+    let document = ops::plan(operation, &known, &observed, None, &project.source).document;
+    Ok(Made {
+        document,
+        recorded: snapshot.map(|snapshot| snapshot.state).unwrap_or_default(),
+    })
 }

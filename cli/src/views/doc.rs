@@ -6,6 +6,7 @@
 mod diagnostic;
 mod env;
 mod events;
+mod graph;
 mod outcome;
 mod plan;
 mod state;
@@ -15,8 +16,9 @@ mod verify;
 pub use diagnostic::{DiagnosticDoc, PositionDoc, RangeDoc, SnippetDoc, ValidationDoc, ValueDoc};
 pub use env::{EnvDoc, Login};
 pub use events::{EventDoc, EventsDoc};
+pub use graph::GraphDoc;
 pub use outcome::{OutcomeDoc, ProofDoc, StepEnd, SwitchDoc};
-pub use plan::{ChangeDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, Sides, StepDoc, Summary};
+pub use plan::{ChangeDoc, ComparedDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, Sides, StepDoc, Summary};
 pub use state::{ObjectDoc, OutputDoc, StateDoc};
 pub use status::{ClusterState, ClusterStatus, EndpointStatus, NodeStatus, StatusDoc};
 pub use verify::{DatabaseDoc, DifferenceDoc, LoadDoc, LoadNodeDoc, TableDoc, VerifyDoc};

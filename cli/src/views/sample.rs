@@ -6,7 +6,7 @@ use serde_json::json;
 use simdb_planner::plan::{AttributeChange, ChangeAction, Impact, Shown};
 use simdb_state::address::Address;
 
-use crate::views::doc::{ChangeDoc, FORMAT_VERSION, Operation, PlanDoc, Sides, StepDoc, Summary};
+use crate::views::doc::{ChangeDoc, ComparedDoc, FORMAT_VERSION, Operation, PlanDoc, Sides, StepDoc, Summary};
 
 pub(crate) fn address(text: &str) -> Address {
     text.parse().unwrap()
@@ -64,6 +64,7 @@ pub(crate) fn document(operation: Operation, changes: Vec<ChangeDoc>, steps: Vec
         resource_changes: changes,
         output_changes: Vec::new(),
         steps,
+        compared: ComparedDoc::default(),
         interrupted: None,
         notes: Vec::new(),
         diagnostics: Vec::new(),

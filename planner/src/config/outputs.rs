@@ -102,6 +102,10 @@ impl Outputs {
         state: &State,
         secrets: &Secrets,
     ) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
+        // What the blocks may refer to is made whole, which is not for nothing where there are thousands of nodes.
+        if self.blocks.is_empty() {
+            return (BTreeMap::new(), Vec::new());
+        }
         let objects = self.objects(desired, state, secrets);
         let names = Names {
             variables: Some(&self.variables),

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use simdb_state::address::Address;
 use simdb_state::object::{
-    Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Power, ReplicationMode, Role, Seed, State, User,
+    Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Power, ReplicationMode, Role, Seed, State,
+    User, Verified,
 };
 
 use super::intend::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
@@ -168,11 +169,7 @@ fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
 
 fn cluster_before(old: &Cluster, election: Option<&Election>) -> Attributes {
     let mut attributes = cluster(old, election);
-    attributes.extend(
-        old.verified
-            .as_ref()
-            .map(|verified| value("verified", verified.topology.clone())),
-    );
+    attributes.extend(old.verified.as_ref().map(proof));
     attributes
 }
 
@@ -186,8 +183,17 @@ fn cluster_after(
     }: &IntendedCluster,
 ) -> Attributes {
     let mut attributes = cluster(new, Some(election));
-    attributes.push(value("verified", topology.clone()));
+    let proven = |verified: &&Verified| verified.topology == *topology && verified.term == election.term;
+    attributes.push(match new.verified.as_ref().filter(proven) {
+        Some(verified) => proof(verified),
+        None => ("verified".to_owned(), Shown::KnownAfterApply),
+    });
     attributes
+}
+
+/// Says where replication was last proven; the digest of what it was proven for tells nobody anything.
+fn proof(verified: &Verified) -> (String, Shown) {
+    value("verified", format!("at {} in term {}", verified.marker, verified.term))
 }
 
 fn role(role: &Role) -> Attributes {

@@ -8,8 +8,8 @@ pub(super) mod replication;
 
 use std::collections::BTreeMap;
 
-use simdb_state::address::{DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
-use simdb_state::name::{ClusterName, NetworkName, NodeName};
+use simdb_state::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
+use simdb_state::name::{ClusterName, NetworkName};
 use simdb_state::object::{
     Cluster, Data, Database, Election, Endpoint, Listen, Network, Origin, Power, Role, Slot, State, User, Verdict,
 };
@@ -152,13 +152,7 @@ impl Intended {
         &'a self,
         cluster: &'a ClusterName,
     ) -> impl Iterator<Item = (&'a NodeAddress, &'a IntendedNode)> {
-        let first = NodeAddress {
-            cluster: cluster.clone(),
-            node: NodeName::single("a".parse().expect("a is a name")),
-        };
-        self.nodes
-            .range(first..)
-            .take_while(move |(address, _)| address.cluster == *cluster)
+        address::nodes_of(&self.nodes, cluster)
     }
 }
 

@@ -25,24 +25,17 @@ use super::intend::{Intended, IntendedNode};
 use super::{Inputs, Proposal};
 use crate::engine::postgresql::instance::superuser_password;
 use crate::observed::Observed;
-use crate::plan::{Action, Impact, Server};
+use crate::plan::{Action, Impact, Server, Step};
 
-/// A step before it has a place.
-#[derive(Clone, Debug)]
-pub(super) struct Draft {
-    pub(super) address: Address,
-    pub(super) action: Action,
-    pub(super) impact: Impact,
-    pub(super) reason: String,
-    pub(super) delta: Delta,
-    pub(super) generates: BTreeSet<SecretName>,
-}
+/// A step before it has a place: it does not say yet what it waits for.
+pub(super) type Draft = Step;
 
 impl Draft {
     fn new(address: impl Into<Address>, action: Action, reason: impl Into<String>, delta: Vec<Edit>) -> Self {
         Self {
             address: address.into(),
             action,
+            after: BTreeSet::new(),
             impact: Impact::None,
             reason: reason.into(),
             delta: Delta(delta),

@@ -3,17 +3,19 @@
 //! No rule knows a procedure by name. What clones, follows or publishes waits for a source that serves; a slot comes
 //! before the copy it protects; proof comes after everything that it is to prove; what goes, goes last.
 
+mod graph;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use petgraph::algo::tarjan_scc;
-use petgraph::graph::{DiGraph, NodeIndex};
-use simdb_state::address::{DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
+use simdb_state::address::{self, Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::delta::Edit;
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::State;
 
+use self::graph::Waits;
 use super::intend::Intended;
 use super::lower::Draft;
+use crate::desired::Desired;
 use crate::desired::access::{database_address, user_address};
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::{settings, sync};
@@ -351,7 +353,7 @@ impl Rules<'_> {
     /// A login goes with the servers, or last of all that is dropped on them: a database it owns would keep it.
     fn drop_user(&self, user: &UserAddress, server: Option<&Server>) -> Vec<usize> {
         if server.is_none() {
-            return self.node_drops(&user.cluster).collect();
+            return self.node_drops(&user.cluster).map(|(_, at)| at).collect();
         }
         let databases = self.index.drop_databases.get(&user.cluster).into_iter().flatten();
         self.built(&user.cluster)
@@ -363,7 +365,7 @@ impl Rules<'_> {
     fn drop_database(&self, database: &DatabaseAddress, server: Option<&Server>) -> Vec<usize> {
         match server {
             Some(_) => self.built(&database.cluster),
-            None => self.node_drops(&database.cluster).collect(),
+            None => self.node_drops(&database.cluster).map(|(_, at)| at).collect(),
         }
     }
 
@@ -403,13 +405,8 @@ impl Rules<'_> {
         })
     }
 
-    fn node_drops<'a>(&'a self, cluster: &'a ClusterName) -> impl Iterator<Item = usize> + 'a {
-        let dropped = |node: &NodeAddress| node.cluster == *cluster;
-        self.index
-            .drop_node
-            .iter()
-            .filter(move |(node, _)| dropped(node))
-            .map(|(_, at)| *at)
+    fn node_drops<'a>(&'a self, cluster: &'a ClusterName) -> impl Iterator<Item = (&'a NodeAddress, usize)> {
+        address::nodes_of(&self.index.drop_node, cluster).map(|(node, at)| (node, *at))
     }
 
     /// Returns what makes sure that everything is built: the proof of it where there is one.
@@ -483,11 +480,8 @@ impl Rules<'_> {
             .elections
             .get(cluster)
             .is_some_and(|election| election.primary == node.node);
-        let others = index
-            .drop_node
-            .iter()
-            .filter(|(other, _)| leads && other.cluster == *cluster && *other != node);
-        let followers = others.map(|(_, at)| *at);
+        let others = leads.then(|| self.node_drops(cluster)).into_iter().flatten();
+        let followers = others.filter(|(other, _)| *other != node).map(|(_, at)| at);
         let endpoints = index.drop_endpoints.get(cluster).cloned().unwrap_or_default();
         followers.chain(self.built(cluster)).chain(endpoints).collect()
     }
@@ -532,8 +526,29 @@ fn lowers(cluster: &ClusterName, before: &State, intended: &Intended) -> bool {
     settings::lowers_replay_limit(version, &old.parameters, &new.parameters)
 }
 
-/// Returns the steps in order, each with what it waits for. Of steps that could come next, the one drafted first does.
-pub(super) fn order(drafts: Vec<Draft>, before: &State, intended: &Intended) -> Result<Vec<Step>, Diagnostic> {
+/// Returns the steps in order, each with what it waits for last. Of steps that could come next, the one drafted first does.
+pub(super) fn order(
+    mut drafts: Vec<Draft>,
+    before: &State,
+    intended: &Intended,
+    desired: &Desired,
+) -> Result<Vec<Step>, Diagnostic> {
+    let mut waits = waits(&drafts, before, intended);
+    let sorted = waits.sort().map_err(|members| cycle(&members, &drafts, desired))?;
+    waits.reduce(&sorted);
+    let mut places = vec![StepId(0); drafts.len()];
+    for (id, at) in (0..).map(StepId).zip(&sorted) {
+        places[*at] = id;
+    }
+    for (step, waits) in drafts.iter_mut().zip(waits.into_rows()) {
+        step.after = waits.into_iter().map(|earlier| places[earlier]).collect();
+    }
+    arrange(&mut drafts, places);
+    Ok(drafts)
+}
+
+/// Asks the rules about every step.
+fn waits(drafts: &[Draft], before: &State, intended: &Intended) -> Waits {
     let verify = drafts.iter().enumerate().filter_map(|(at, draft)| match &draft.action {
         Action::VerifySync { cluster, .. } => Some((cluster.clone(), at)),
         _ => None,
@@ -543,109 +558,52 @@ pub(super) fn order(drafts: Vec<Draft>, before: &State, intended: &Intended) -> 
         (keeps && matches!(draft.action, Action::DropSlot { .. })).then_some(at)
     });
     let rules = Rules {
-        index: Index::of(&drafts),
+        index: Index::of(drafts),
         before,
         intended,
         verify: verify.collect(),
         left: left.collect(),
-        rolling: rolling(&drafts, before, intended),
+        rolling: rolling(drafts, before, intended),
     };
-    let waits: Vec<BTreeSet<usize>> = drafts
-        .iter()
-        .map(|draft| rules.waits_for(draft).into_iter().collect())
-        .collect();
-    let waits: Vec<BTreeSet<usize>> = waits.iter().map(|earlier| without_implied(earlier, &waits)).collect();
-    let sorted = sort(&waits).map_err(|graph| cycle(&graph, &drafts))?;
-    let mut place = vec![StepId(0); drafts.len()];
-    for (id, at) in (0..).zip(&sorted) {
-        place[*at] = StepId(id);
-    }
-    let mut steps: Vec<(StepId, Step)> = drafts
-        .into_iter()
-        .zip(waits)
-        .zip(&place)
-        .map(|((draft, waits), id)| {
-            (
-                *id,
-                step(draft, waits.into_iter().map(|earlier| place[earlier]).collect()),
-            )
-        })
-        .collect();
-    steps.sort_by_key(|(id, _)| *id);
-    Ok(steps.into_iter().map(|(_, step)| step).collect())
+    Waits::new(drafts.iter().map(|draft| rules.waits_for(draft).into_iter().collect()))
 }
 
-/// Leaves out what is waited for by something that is itself waited for: a reader wants to know what a step waits for
-/// last. The rules name all that matters to a step, so that one look back is enough.
-fn without_implied(earlier: &BTreeSet<usize>, waits: &[BTreeSet<usize>]) -> BTreeSet<usize> {
-    let implied: BTreeSet<usize> = earlier.iter().flat_map(|at| &waits[*at]).copied().collect();
-    earlier.difference(&implied).copied().collect()
-}
-
-/// Returns the places of the steps in order, or, where there is none, the graph of who waits for whom.
-fn sort(waits: &[BTreeSet<usize>]) -> Result<Vec<usize>, DiGraph<(), ()>> {
-    let mut graph: DiGraph<(), ()> = DiGraph::with_capacity(waits.len(), waits.len() * 2);
-    let places: Vec<NodeIndex> = waits.iter().map(|_| graph.add_node(())).collect();
-    for (at, earlier) in waits
-        .iter()
-        .enumerate()
-        .flat_map(|(at, waits)| waits.iter().map(move |earlier| (at, earlier)))
-    {
-        graph.add_edge(places[*earlier], places[at], ());
-    }
-    let mut open: Vec<usize> = waits.iter().map(BTreeSet::len).collect();
-    let mut ready: BTreeSet<usize> = (0..waits.len()).filter(|at| open[*at] == 0).collect();
-    let mut sorted = Vec::with_capacity(waits.len());
-    while let Some(at) = ready.pop_first() {
-        sorted.push(at);
-        for later in graph.neighbors(places[at]) {
-            open[later.index()] -= 1;
-            if open[later.index()] == 0 {
-                ready.insert(later.index());
-            }
+/// Moves every step to its place, without a second copy of all of them.
+fn arrange(steps: &mut [Step], mut places: Vec<StepId>) {
+    for at in 0..steps.len() {
+        while places[at].index() != at {
+            let to = places[at].index();
+            steps.swap(at, to);
+            places.swap(at, to);
         }
     }
-    if sorted.len() == waits.len() {
-        Ok(sorted)
-    } else {
-        Err(graph)
-    }
 }
 
-fn step(draft: Draft, after: BTreeSet<StepId>) -> Step {
-    let Draft {
-        address,
-        action,
-        impact,
-        reason,
-        delta,
-        generates,
-    } = draft;
-    Step {
-        address,
-        action,
-        after,
-        impact,
-        reason,
-        delta,
-        generates,
-    }
-}
-
-fn cycle(graph: &DiGraph<(), ()>, drafts: &[Draft]) -> Diagnostic {
-    let members = tarjan_scc(graph)
-        .into_iter()
-        .find(|members| members.len() > 1)
-        .unwrap_or_default();
-    let names: Vec<String> = members
+/// Names every step of a cycle, and where what it is about is declared.
+fn cycle(members: &[usize], drafts: &[Draft], desired: &Desired) -> Diagnostic {
+    let name = |at: &usize| format!("{} of {}", drafts[*at].action.name(), drafts[*at].address);
+    let next = members.iter().cycle().skip(1);
+    let waits: Vec<String> = members
         .iter()
-        .map(|node| {
-            let draft = &drafts[node.index()];
-            format!("{} of {}", draft.action.name(), draft.address)
-        })
+        .zip(next)
+        .map(|(at, next)| format!("{} waits for {}", name(at), name(next)))
         .collect();
-    Diagnostic::error(
-        "Steps wait for each other",
-        format!("There is no order for these steps: {}.", names.join(", ")),
-    )
+    let detail = format!("There is no order for these steps: {}.", waits.join(", and "));
+    let mut diagnostic = Diagnostic::error("Steps wait for each other", detail);
+    let mut addresses: Vec<&Address> = members.iter().map(|at| &drafts[*at].address).collect();
+    addresses.sort();
+    addresses.dedup();
+    for address in addresses {
+        let Some(span) = desired.declaration(address) else {
+            continue;
+        };
+        diagnostic = match diagnostic.span {
+            None => diagnostic.at(span.clone()),
+            Some(_) => diagnostic.also(address.to_string(), span.clone()),
+        };
+    }
+    diagnostic
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,10 +109,7 @@ async fn run(plan: &Plan, effects: Arc<Simulated>, seen: &Seen) -> (Outcome, sim
     let store = Store::in_memory().await.unwrap();
     let mut writer = store.lock("apply", Duration::ZERO).await.unwrap();
     let count = u32::try_from(plan.steps.len()).unwrap();
-    writer
-        .begin("apply", &serde_json::to_value(plan).unwrap(), count)
-        .await
-        .unwrap();
+    writer.begin("apply", plan, count).await.unwrap();
     let cancel = seen.1.clone().unwrap_or_default();
     let outcome = execute(plan, &mut writer, effects, seen, 4, &cancel).await.unwrap();
     let end = match &outcome {

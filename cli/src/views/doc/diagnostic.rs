@@ -161,6 +161,13 @@ fn snippet(
             statement: statement.to_owned(),
         }
     };
+    let also = diagnostic.also.iter().filter_map(|(name, span)| {
+        let (start, _) = source.positions(span)?;
+        Some(ValueDoc {
+            traversal: name.clone(),
+            statement: format!("is declared on {} line {}", span.file, start.line),
+        })
+    });
     Some(SnippetDoc {
         context: diagnostic.context.clone(),
         start_line: start.line,
@@ -170,7 +177,7 @@ fn snippet(
         } else {
             code.len()
         },
-        values: diagnostic.values.iter().map(value).collect(),
+        values: diagnostic.values.iter().map(value).chain(also).collect(),
         code,
     })
 }

@@ -5,7 +5,7 @@ use simdb_planner::plan::{Action, Plan, StepId};
 use simdb_providers::executor::Outcome;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{State, Term, Verdict};
+use simdb_state::object::{Node, Power, Role, State, Term, Verdict};
 
 use super::{Operation, StepDoc, Summary};
 
@@ -69,6 +69,20 @@ pub struct ProofDoc {
     pub marker: Lsn,
 }
 
+impl ProofDoc {
+    /// Returns the last proof of a cluster, where there is one.
+    pub fn last(cluster: &ClusterName, recorded: &State) -> Option<Self> {
+        let verified = recorded.clusters.get(cluster)?.verified.as_ref()?;
+        let is_standby = |node: &Node| matches!(node.role, Some(Role::Standby { .. })) && node.power == Power::Running;
+        Some(Self {
+            cluster: cluster.clone(),
+            standbys: recorded.nodes_of(cluster).filter(|(_, node)| is_standby(node)).count(),
+            term: verified.term,
+            marker: verified.marker,
+        })
+    }
+}
+
 impl OutcomeDoc {
     /// Tells what came of a plan, and what is recorded since.
     pub fn new(operation: Operation, plan: &Plan, outcome: &Outcome, recorded: &State) -> Self {
@@ -119,16 +133,10 @@ fn switches(plan: &Plan, outcome: &Outcome, recorded: &State) -> Vec<SwitchDoc> 
 fn proofs(plan: &Plan, outcome: &Outcome, recorded: &State) -> Vec<ProofDoc> {
     let done = outcome.done.iter().map(|id| &plan.steps[id.index()].action);
     done.filter_map(|action| {
-        let Action::VerifySync { cluster, standbys, .. } = action else {
+        let Action::VerifySync { cluster, .. } = action else {
             return None;
         };
-        let verified = recorded.clusters.get(cluster)?.verified.as_ref()?;
-        Some(ProofDoc {
-            cluster: cluster.clone(),
-            standbys: standbys.len(),
-            term: verified.term,
-            marker: verified.marker,
-        })
+        ProofDoc::last(cluster, recorded)
     })
     .collect()
 }

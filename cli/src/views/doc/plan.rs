@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
+use simdb_planner::observed::{Observation, Observed};
 use simdb_planner::plan::{AttributeChange, ChangeAction, Impact, Plan, Shown, Step, StepId};
 use simdb_state::address::Address;
+use simdb_state::object::State;
 use simdb_state::store::UnfinishedRun;
 
-use super::{DiagnosticDoc, FORMAT_VERSION};
+use super::{DiagnosticDoc, FORMAT_VERSION, ProofDoc};
 
 /// What the plan is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -76,6 +78,8 @@ pub struct PlanDoc {
     pub summary: Summary,
     /// The worst impact of all steps.
     pub impact: Impact,
+    /// What it was made from.
+    pub compared: ComparedDoc,
     /// A run that was cut off, which this plan goes on from.
     pub interrupted: Option<InterruptedDoc>,
     /// What was noticed and is not acted on.
@@ -96,15 +100,58 @@ impl PlanDoc {
             steps: steps.collect(),
             summary: Summary::of(plan),
             impact: plan.impact(),
+            compared: ComparedDoc::default(),
             interrupted: None,
             notes: plan.notes.clone(),
             diagnostics: Vec::new(),
         }
     }
 
+    /// Returns whether something is wrong with it, so that it must not run.
+    pub fn is_broken(&self) -> bool {
+        self.diagnostics.iter().any(DiagnosticDoc::is_error)
+    }
+
     /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.resource_changes.is_empty() && self.steps.is_empty() && self.output_changes.is_empty()
+    }
+}
+
+/// What the configuration was compared with, so that a plan without changes can be believed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ComparedDoc {
+    /// How many objects are recorded, by kind.
+    pub recorded: BTreeMap<&'static str, usize>,
+    /// How many nodes could be looked at; absent where the record was believed.
+    pub nodes_looked_at: Option<usize>,
+    /// The last proof of each cluster that has one.
+    pub proofs: Vec<ProofDoc>,
+}
+
+impl ComparedDoc {
+    /// Counts what is recorded and what was seen.
+    pub fn new(recorded: &State, observed: Option<&Observed>) -> Self {
+        let counts = [
+            ("network", recorded.networks.len()),
+            ("cluster", recorded.clusters.len()),
+            ("node", recorded.nodes.len()),
+            ("user", recorded.users.len()),
+            ("database", recorded.databases.len()),
+            ("seed", recorded.seeds.len()),
+            ("endpoint", recorded.endpoints.len()),
+        ];
+        let is_known = |node: &&Observation<_>| !matches!(node, Observation::Unknown(_));
+        let seen = |observed: &Observed| {
+            let nodes = recorded.nodes.keys().filter_map(|node| observed.nodes.get(node));
+            nodes.filter(is_known).count()
+        };
+        let proof = |name| ProofDoc::last(name, recorded);
+        Self {
+            recorded: counts.into_iter().filter(|(_, number)| *number > 0).collect(),
+            nodes_looked_at: observed.map(seen),
+            proofs: recorded.clusters.keys().filter_map(proof).collect(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A plan for people: the changes as Terraform lays them out, then the steps, what they cost and why they are there.
 
 mod change;
+mod difference;
 
 use std::fmt::Write;
 
@@ -8,8 +9,8 @@ use simdb_planner::plan::{ChangeAction, Impact};
 
 use super::style::{BOLD, CHANGED, DIM, GOOD, of_impact, paint, symbol};
 use super::table::{Cell, Table};
-use super::text::wrap;
-use crate::views::doc::{DiagnosticDoc, InterruptedDoc, Operation, PlanDoc, StepDoc};
+use super::text::{count, wrap};
+use crate::views::doc::{ComparedDoc, InterruptedDoc, Operation, PlanDoc, StepDoc};
 
 /// Renders a plan.
 pub fn render(plan: &PlanDoc, width: usize) -> String {
@@ -23,9 +24,12 @@ pub fn render(plan: &PlanDoc, width: usize) -> String {
         text += &changes(plan, width);
         text += &steps(&plan.steps, width);
         text += &summary(plan);
-    } else if !plan.diagnostics.iter().any(DiagnosticDoc::is_error) {
+    } else if !plan.is_broken() {
         // A plan that could not be made says nothing about what runs.
         text += &nothing(plan.operation);
+        if plan.operation == Operation::Apply {
+            text += &compared(&plan.compared, width);
+        }
     }
     for note in &plan.notes {
         text.push('\n');
@@ -64,6 +68,43 @@ fn nothing(operation: Operation) -> String {
         Operation::Destroy => "Nothing is recorded, so nothing needs to be destroyed.",
     };
     format!("{} {rest}\n", paint(GOOD.bold(), "No changes."))
+}
+
+/// How many proofs are told one by one.
+const PROOFS: usize = 5;
+
+/// Says what was compared, so that "no changes" can be believed.
+fn compared(compared: &ComparedDoc, width: usize) -> String {
+    let ComparedDoc {
+        recorded,
+        nodes_looked_at: seen,
+        proofs,
+    } = compared;
+    let objects: Vec<String> = recorded.iter().map(|(kind, number)| count(*number, kind)).collect();
+    let Some(nodes) = recorded.get("node") else {
+        return String::new();
+    };
+    let runs = match seen {
+        None => "; what runs was not looked at (-refresh=false)".to_owned(),
+        Some(seen) => format!(", and with what runs ({seen} of {} looked at)", count(*nodes, "node")),
+    };
+    let mut text = format!(
+        "\nThe configuration was compared with the record ({}){runs}.\n",
+        objects.join(", ")
+    );
+    for proof in proofs.iter().take(PROOFS) {
+        text += &format!(
+            "Replication of cluster {} was last proven at {} (term {}, {}).\n",
+            proof.cluster,
+            proof.marker,
+            proof.term,
+            count(proof.standbys, "standby")
+        );
+    }
+    if let Some(more) = proofs.len().checked_sub(PROOFS + 1) {
+        text += &format!("So was that of {}.\n", count(more + 1, "other cluster"));
+    }
+    wrap(&text, width).iter().map(|line| format!("{line}\n")).collect()
 }
 
 fn sentence(interrupted: &InterruptedDoc) -> String {
@@ -118,7 +159,7 @@ fn changes(plan: &PlanDoc, width: usize) -> String {
     }
     if !plan.output_changes.is_empty() {
         text += "Changes to Outputs:\n";
-        text += &change::outputs(&plan.output_changes);
+        text += &change::outputs(&plan.output_changes, width);
         text.push('\n');
     }
     text
@@ -128,9 +169,10 @@ fn steps(steps: &[StepDoc], width: usize) -> String {
     if steps.is_empty() {
         return String::new();
     }
+    let digits = steps.len().to_string().len().max(2);
     let row = |step: &StepDoc| {
         [
-            Cell::styled(format!("{:>2}", step.id), DIM),
+            Cell::styled(format!("{:>digits$}", step.id), DIM),
             Cell::styled(step.name, BOLD),
             Cell::plain(&step.address),
             Cell::plain(ranges(&step.after)),
@@ -143,7 +185,10 @@ fn steps(steps: &[StepDoc], width: usize) -> String {
     format!("Steps:\n\n{}\n", table.render("  ", width))
 }
 
-/// Writes numbers in order, those in a row as a range: `1-3,5`.
+/// How many ranges of steps are told; a proof waits for every standby, however many there are.
+const RANGES: usize = 3;
+
+/// Writes numbers in order, those in a row as a range: `1-3,5`; what is too much to read is counted: `1,3,5 +2`.
 fn ranges(numbers: &[u32]) -> String {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for &number in numbers {
@@ -152,12 +197,17 @@ fn ranges(numbers: &[u32]) -> String {
             _ => ranges.push((number, number)),
         }
     }
-    let text = ranges.iter().map(|&(first, last)| match last - first {
+    let (told, more) = ranges.split_at(ranges.len().min(RANGES));
+    let told = told.iter().map(|&(first, last)| match last - first {
         0 => first.to_string(),
         1 => format!("{first},{last}"),
         _ => format!("{first}-{last}"),
     });
-    text.collect::<Vec<_>>().join(",")
+    let told = told.collect::<Vec<_>>().join(",");
+    match more.iter().map(|(first, last)| last - first + 1).sum::<u32>() {
+        0 => told,
+        more => format!("{told} +{more}"),
+    }
 }
 
 #[cfg(test)]

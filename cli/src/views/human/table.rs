@@ -60,7 +60,7 @@ impl<const N: usize> Table<N> {
         let beside = left >= widths[N - 1].min(ROOM);
         let header = self.header.map(|text| Cell::styled(text, DIM));
         let shown = if beside { N } else { N - 1 };
-        let mut lines = vec![line(&header, &widths, shown)];
+        let mut text = format!("{indent}{}\n", line(&header, &widths, shown));
         for row in &self.rows {
             let last = &row[N - 1];
             let room = if beside {
@@ -76,10 +76,10 @@ impl<const N: usize> Table<N> {
             } else {
                 String::new()
             };
-            lines.push(line(&first, &widths, shown));
-            lines.extend(pieces.map(|piece| format!("{:margin$}{}", "", paint(last.style, piece))));
+            text += &format!("{indent}{}\n", line(&first, &widths, shown));
+            text.extend(pieces.map(|piece| format!("{indent}{:margin$}{}\n", "", paint(last.style, piece))));
         }
-        lines.iter().map(|line| format!("{indent}{line}\n")).collect()
+        text
     }
 
     fn widths(&self) -> [usize; N] {

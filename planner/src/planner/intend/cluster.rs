@@ -152,12 +152,18 @@ impl Draft<'_> {
     }
 }
 
+/// How many servers an endpoint names at most. A client tries them one after the other, each for as long as it waits for
+/// a connection, and every one of them would be written into every entry and every URL.
+const HOSTS: usize = 8;
+
 /// An endpoint leads to the nodes of its role, then to the others, so that it stays of use when roles change before the
-/// next apply: clients skip those that do not fit.
+/// next apply: clients skip those that do not fit. Where there are more than [`HOSTS`], the others keep one place.
 fn endpoint(cluster: &ClusterName, target: EndpointTarget, intended: &Intended) -> Endpoint {
     let fits = |node: &IntendedNode| matches!(node.role, Role::Primary { .. }) == (target == EndpointTarget::Primary);
     let (mut first, rest): (Vec<_>, Vec<_>) = intended.nodes_of(cluster).partition(|(_, node)| fits(node));
+    first.truncate(HOSTS - rest.len().min(1));
     first.extend(rest);
+    first.truncate(HOSTS);
     Endpoint {
         target,
         nodes: first.iter().map(|(address, _)| address.node.clone()).collect(),

@@ -15,8 +15,7 @@ impl Lowering<'_> {
             (old, Some(new)) if old != Some(new) => {
                 let reason = match old {
                     None => format!("{name} is to lead to the {}", new.target),
-                    Some(old) if old.nodes.is_empty() => format!("somebody edited the entry of {name}"),
-                    Some(_) => format!("{name} leads elsewhere"),
+                    Some(old) => elsewhere(&name, old, new),
                 };
                 let action = Action::Endpoint {
                     endpoint: address.clone(),
@@ -35,6 +34,18 @@ impl Lowering<'_> {
             }
             _ => {}
         }
+    }
+}
+
+/// Says what an entry has that it should not have.
+fn elsewhere(name: &str, old: &Endpoint, new: &Endpoint) -> String {
+    match (old.nodes.first(), new.nodes.first()) {
+        (Some(leads), Some(should)) if leads != should => {
+            format!("{name} leads to {leads} first, and is to lead to {should}")
+        }
+        _ if old.nodes.is_empty() => format!("the entry of {name} is not the one that simdb wrote"),
+        _ if old.nodes == new.nodes => format!("a node that {name} leads to listens elsewhere"),
+        _ => format!("{name} leads to other nodes than it should"),
     }
 }
 

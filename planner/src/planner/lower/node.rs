@@ -204,7 +204,6 @@ impl Lowering<'_> {
     fn kept(&mut self, address: &NodeAddress, old: Option<&Node>, new: &IntendedNode, context: &NodeContext<'_>) {
         let Some(old) = old else { return };
         let in_recovery = matches!(new.role, Role::Standby { .. });
-        let (instance, server) = (instance::server(context), server(address, new));
         let follow = self.follow_reason(address, old, new);
         let configured = self.configuration(address, old, new, context.version);
         let mut delta = vec![
@@ -216,8 +215,8 @@ impl Lowering<'_> {
             delta.push(cleared_by_start(address));
             let reason = self.start_reason(address, old, new);
             let action = Action::Start {
-                instance,
-                server,
+                instance: instance::server(context),
+                server: server(address, new),
                 in_recovery,
             };
             // It is down already: starting it ends the downtime, it causes none.

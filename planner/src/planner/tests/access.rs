@@ -311,7 +311,7 @@ fn members_of_each_other_are_told_who_they_are() {
     access(&mut desired).users.insert("one".parse().unwrap(), member("two"));
     access(&mut desired).users.insert("two".parse().unwrap(), member("one"));
     expect![[r#"
-        Steps wait for each other: There is no order for these steps: user of cluster.orders.user.two, user of cluster.orders.user.one.
+        Steps wait for each other: There is no order for these steps: user of cluster.orders.user.one waits for user of cluster.orders.user.two, and user of cluster.orders.user.two waits for user of cluster.orders.user.one.
     "#]].assert_eq(&diagnostics(&plan_for(&World::default(), &desired)));
 }
 

@@ -69,19 +69,19 @@ fn a_changed_pin_is_a_switchover() {
         &mut world,
         &desired,
         &expect![[r#"
-        0 elect cluster.orders after [] none
-        1 slot cluster.orders.node.a after [0] none
-        2 slot cluster.orders.node.r[1] after [0] none
-        3 fence cluster.orders.node.a after [1 2] write-pause
-        4 promote cluster.orders.node.r[0] after [3] write-pause
-        5 standby cluster.orders.node.a after [1 4] none
-        6 drop-slot cluster.orders.node.r[0] after [5] none
-        7 follow cluster.orders.node.r[1] after [2 4] reload
-        8 drop-slot cluster.orders.node.r[1] after [5 7] none
-        9 endpoint cluster.orders.endpoint.ro after [4] none
-        10 endpoint cluster.orders.endpoint.rw after [4] none
-        11 verify-sync cluster.orders after [5 7 9 10] none
-    "#]],
+            0 elect cluster.orders after [] none
+            1 slot cluster.orders.node.a after [0] none
+            2 slot cluster.orders.node.r[1] after [0] none
+            3 fence cluster.orders.node.a after [1 2] write-pause
+            4 promote cluster.orders.node.r[0] after [3] write-pause
+            5 standby cluster.orders.node.a after [4] none
+            6 drop-slot cluster.orders.node.r[0] after [5] none
+            7 follow cluster.orders.node.r[1] after [4] reload
+            8 drop-slot cluster.orders.node.r[1] after [5 7] none
+            9 endpoint cluster.orders.endpoint.ro after [4] none
+            10 endpoint cluster.orders.endpoint.rw after [4] none
+            11 verify-sync cluster.orders after [5 7 9 10] none
+        "#]],
     );
     assert!(matches!(verdict(&world), Verdict::Proven { .. }));
 }
@@ -105,16 +105,16 @@ fn removing_the_primary_moves_the_lead_and_fences_it_first() {
         &mut world,
         &quorum(&["r[0]", "r[1]"]),
         &expect![[r#"
-        0 elect cluster.orders after [] none
-        1 slot cluster.orders.node.r[1] after [0] none
-        2 fence cluster.orders.node.a after [1] write-pause
-        3 promote cluster.orders.node.r[0] after [2] write-pause
-        4 follow cluster.orders.node.r[1] after [1 3] reload
-        5 endpoint cluster.orders.endpoint.ro after [3] none
-        6 endpoint cluster.orders.endpoint.rw after [3] none
-        7 verify-sync cluster.orders after [4 5 6] none
-        8 drop-node cluster.orders.node.a after [7] none
-    "#]],
+            0 elect cluster.orders after [] none
+            1 slot cluster.orders.node.r[1] after [0] none
+            2 fence cluster.orders.node.a after [1] write-pause
+            3 promote cluster.orders.node.r[0] after [2] write-pause
+            4 follow cluster.orders.node.r[1] after [3] reload
+            5 endpoint cluster.orders.endpoint.ro after [3] none
+            6 endpoint cluster.orders.endpoint.rw after [3] none
+            7 verify-sync cluster.orders after [4 5 6] none
+            8 drop-node cluster.orders.node.a after [7] none
+        "#]],
     );
     assert_eq!(world.homes.len(), 2);
 }
@@ -128,19 +128,19 @@ fn a_node_is_added_another_removed_and_the_lead_moved_in_one_plan() {
         &mut world,
         &desired,
         &expect![[r#"
-        0 elect cluster.orders after [] none
-        1 slot cluster.orders.node.r[0] after [0] none
-        2 slot cluster.orders.node.r[2] after [0] none
-        3 fence cluster.orders.node.a after [1 2] write-pause
-        4 promote cluster.orders.node.r[1] after [3] write-pause
-        5 follow cluster.orders.node.r[0] after [1 4] reload
-        6 basebackup cluster.orders.node.r[2] after [2 4] none
-        7 standby cluster.orders.node.r[2] after [6] none
-        8 endpoint cluster.orders.endpoint.ro after [4] none
-        9 endpoint cluster.orders.endpoint.rw after [4] none
-        10 verify-sync cluster.orders after [5 7 8 9] none
-        11 drop-node cluster.orders.node.a after [10] none
-    "#]],
+            0 elect cluster.orders after [] none
+            1 slot cluster.orders.node.r[0] after [0] none
+            2 slot cluster.orders.node.r[2] after [0] none
+            3 fence cluster.orders.node.a after [1 2] write-pause
+            4 promote cluster.orders.node.r[1] after [3] write-pause
+            5 follow cluster.orders.node.r[0] after [4] reload
+            6 basebackup cluster.orders.node.r[2] after [4] none
+            7 standby cluster.orders.node.r[2] after [6] none
+            8 endpoint cluster.orders.endpoint.ro after [4] none
+            9 endpoint cluster.orders.endpoint.rw after [4] none
+            10 verify-sync cluster.orders after [5 7 8 9] none
+            11 drop-node cluster.orders.node.a after [10] none
+        "#]],
     );
 }
 
@@ -162,7 +162,7 @@ fn a_lost_primary_is_killed_for_certain_before_a_standby_is_promoted() {
             5 rewind cluster.orders.node.a after [4] none
             6 standby cluster.orders.node.a after [5] none
             7 drop-slot cluster.orders.node.r[0] after [6] none
-            8 follow cluster.orders.node.r[1] after [2 4] reload
+            8 follow cluster.orders.node.r[1] after [4] reload
             9 drop-slot cluster.orders.node.r[1] after [6 8] none
             10 endpoint cluster.orders.endpoint.ro after [4] none
             11 endpoint cluster.orders.endpoint.rw after [4] none

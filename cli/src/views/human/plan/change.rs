@@ -2,13 +2,14 @@
 
 use simdb_planner::plan::{AttributeChange, ChangeAction, Shown};
 
+use super::difference::{Place, difference};
 use crate::views::doc::{ChangeDoc, OutputChangeDoc};
-use crate::views::human::style::{BAD, BOLD, CHANGED, DIM, paint, symbol};
+use crate::views::human::style::{BAD, BOLD, DIM, paint, symbol};
 use crate::views::human::text::{count, length, wrap};
 use crate::views::human::value::shown;
 
 /// What is written in a block: an attribute, or several under one name.
-enum Entry<'a> {
+pub(super) enum Entry<'a> {
     Single(&'a str, &'a AttributeChange),
     Nested(&'a str, Vec<Entry<'a>>),
 }
@@ -27,7 +28,7 @@ pub(super) fn block(change: &ChangeDoc, width: usize) -> String {
         text.extend(lines.iter().map(|line| format!("  # {line}\n")));
     }
     let head = format!("  {} {} \"{}\" {{", symbol(action), change.kind, change.name);
-    let inner = entries(&grouped(&change.change.attributes), action, 6);
+    let inner = entries(&grouped(&change.change.attributes), action, Place { indent: 6, width });
     if inner.is_empty() {
         text + &head + "}\n"
     } else {
@@ -36,8 +37,8 @@ pub(super) fn block(change: &ChangeDoc, width: usize) -> String {
 }
 
 /// Writes the changes of outputs.
-pub(super) fn outputs(changes: &[OutputChangeDoc]) -> String {
-    let width = changes
+pub(super) fn outputs(changes: &[OutputChangeDoc], width: usize) -> String {
+    let column = changes
         .iter()
         .map(|output| length(&output.change.name))
         .max()
@@ -48,13 +49,13 @@ pub(super) fn outputs(changes: &[OutputChangeDoc]) -> String {
             // It changes, and neither value may be shown.
             (Some(before), Some(after)) if before == after => {
                 format!(
-                    "  {} {:width$} = {}\n",
+                    "  {} {:column$} = {}\n",
                     symbol(output.action),
                     output.change.name,
                     shown(after)
                 )
             }
-            _ => single(&output.change.name, &output.change, width, 2),
+            _ => single(&output.change.name, &output.change, column, Place { indent: 2, width }),
         })
         .collect()
 }
@@ -80,54 +81,47 @@ fn grouped(attributes: &[AttributeChange]) -> Vec<Entry<'_>> {
 }
 
 /// Writes entries that change, and how many do not.
-fn entries(all: &[Entry<'_>], block: ChangeAction, indent: usize) -> String {
+pub(super) fn entries(all: &[Entry<'_>], block: ChangeAction, place: Place) -> String {
     let changed: Vec<&Entry<'_>> = all.iter().filter(|entry| action(entry).is_some()).collect();
     let name = |entry: &&Entry<'_>| match entry {
         Entry::Single(name, _) | Entry::Nested(name, _) => length(name),
     };
-    let width = changed.iter().map(name).max().unwrap_or_default();
-    let mut text: String = changed.iter().map(|entry| write(entry, width, block, indent)).collect();
+    let column = changed.iter().map(name).max().unwrap_or_default();
+    let mut text: String = changed.iter().map(|entry| write(entry, column, block, place)).collect();
     let hidden = all.len() - changed.len();
     if hidden > 0 && block == ChangeAction::Update {
         let hidden = paint(DIM, format!("# ({} hidden)", count(hidden, "unchanged attribute")));
-        text += &format!("{:indent$}  {hidden}\n", "");
+        text += &format!("{:indent$}  {hidden}\n", "", indent = place.indent);
     }
     text
 }
 
-fn write(entry: &Entry<'_>, width: usize, block: ChangeAction, indent: usize) -> String {
+fn write(entry: &Entry<'_>, column: usize, block: ChangeAction, place: Place) -> String {
     match entry {
-        Entry::Single(name, attribute) => single(name, attribute, width, indent),
+        Entry::Single(name, attribute) => single(name, attribute, column, place),
         Entry::Nested(name, within) => {
             let symbol = action(entry).map(symbol).unwrap_or_default();
-            let within = entries(within, block, indent + 4);
+            let within = entries(within, block, place.within());
+            let indent = place.indent;
             format!(
-                "{:indent$}{symbol} {name:width$} = {{\n{within}{:indent$}  }}\n",
+                "{:indent$}{symbol} {name:column$} = {{\n{within}{:indent$}  }}\n",
                 "", ""
             )
         }
     }
 }
 
-fn single(name: &str, attribute: &AttributeChange, width: usize, indent: usize) -> String {
+fn single(name: &str, attribute: &AttributeChange, column: usize, place: Place) -> String {
     let Some(action) = side(attribute) else {
         return String::new();
     };
-    let arrow = paint(CHANGED, "->");
-    let value = match (&attribute.before, &attribute.after) {
-        (Some(before), Some(after)) => format!("{} {arrow} {}", recorded(before), shown(after)),
-        (Some(before), None) => format!("{} {arrow} null", recorded(before)),
-        (None, after) => after.as_ref().map(shown).unwrap_or_default(),
-    };
-    format!("{:indent$}{} {name:width$} = {value}\n", "", symbol(action))
-}
-
-/// Writes what is there already: what an apply made up is a secret from then on.
-fn recorded(before: &Shown) -> String {
-    match before {
-        Shown::GeneratedAtApply => shown(&Shown::Sensitive),
-        Shown::Value(_) | Shown::KnownAfterApply | Shown::Sensitive => shown(before),
-    }
+    let value = difference(attribute, column + " = ".len(), place);
+    format!(
+        "{:indent$}{} {name:column$} = {value}\n",
+        "",
+        symbol(action),
+        indent = place.indent
+    )
 }
 
 /// Returns what happens to an entry; nothing where nothing does.

@@ -4,7 +4,7 @@ use serde_json::json;
 use simdb_planner::plan::Shown;
 
 use super::*;
-use crate::views::doc::OutputChangeDoc;
+use crate::views::doc::{OutputChangeDoc, ProofDoc};
 use crate::views::sample::{attribute, change, creation, destruction, document, step, value};
 
 fn check(plan: &PlanDoc, width: usize, expected: &Expect) {
@@ -106,9 +106,11 @@ fn a_creation_at_120_columns() {
 #[test]
 fn no_line_is_longer_than_the_terminal_is_wide() {
     for width in [80, 120] {
-        let text = strip_str(&render(&creation(), width)).to_string();
-        let longest = text.lines().map(|line| line.chars().count()).max();
-        assert!(longest <= Some(width), "{longest:?}\n{text}");
+        for plan in [creation(), collections()] {
+            let text = strip_str(&render(&plan, width)).to_string();
+            let longest = text.lines().map(|line| line.chars().count()).max();
+            assert!(longest <= Some(width), "{longest:?}\n{text}");
+        }
     }
 }
 
@@ -258,7 +260,239 @@ fn numbers_in_a_row_are_a_range() {
         (&[4], "4"),
         (&[1, 2], "1,2"),
         (&[1, 2, 3, 5, 7, 8, 9], "1-3,5,7-9"),
+        (&[1, 3, 5, 7, 9, 10, 12], "1,3,5 +4"),
     ] {
         assert_eq!(ranges(numbers), expected);
     }
+}
+
+/// A plan whose values take more than a line.
+fn collections() -> PlanDoc {
+    let file = |level: &str| {
+        let lines: Vec<String> = (1..=12)
+            .map(|number| match number {
+                6 => format!("wal_level = {level}"),
+                _ => format!("setting_{number} = on"),
+            })
+            .collect();
+        lines.join("\n") + "\n"
+    };
+    let hosts = |ports: &[u16]| {
+        let hosts: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        value(json!(hosts))
+    };
+    let change = change(
+        "cluster.orders.endpoint.rw",
+        ChangeAction::Update,
+        vec![
+            attribute("target", value(json!("primary")), value(json!("primary"))),
+            attribute("hosts", hosts(&[5432, 5433, 5434]), hosts(&[5432, 5435, 5434, 5436])),
+            attribute("file", value(json!(file("replica"))), value(json!(file("logical")))),
+            attribute(
+                "options",
+                value(json!({ "a": 1, "b": { "c": "x", "d": [1] }, "e": null })),
+                value(json!({ "a": 1, "b": { "c": "y", "d": [1] }, "f": true })),
+            ),
+            attribute("script", None, value(json!("SELECT 1;\n\nSELECT 2;\n"))),
+            attribute("others", None, hosts(&[5440, 5441, 5442, 5443, 5444])),
+            attribute("former", hosts(&[5440, 5441, 5442, 5443, 5444]), None),
+            attribute("old", value(json!("one\ntwo")), None),
+        ],
+    );
+    document(Operation::Apply, vec![change], vec![])
+}
+
+#[test]
+fn texts_lists_and_maps_show_what_differs_at_80_columns() {
+    check(
+        &collections(),
+        80,
+        &expect![[r#"
+        Changes are indicated with the following symbols:
+          ~ update in-place
+
+        simdb will make the following changes:
+
+          # cluster.orders.endpoint.rw will be updated in-place
+          ~ endpoint "rw" {
+              ~ hosts   = [
+                    # (1 unchanged element hidden)
+                  - "127.0.0.1:5433",
+                  + "127.0.0.1:5435",
+                    # (1 unchanged element hidden)
+                  + "127.0.0.1:5436",
+                ]
+              ~ file    = <<-EOT
+                    # (2 unchanged lines hidden)
+                    setting_3 = on
+                    setting_4 = on
+                    setting_5 = on
+                  - wal_level = replica
+                  + wal_level = logical
+                    setting_7 = on
+                    setting_8 = on
+                    setting_9 = on
+                    # (3 unchanged lines hidden)
+                EOT
+              ~ options = {
+                  ~ b = {
+                      ~ c = "x" -> "y"
+                        # (1 unchanged attribute hidden)
+                    }
+                  - e = null -> null
+                  + f = true
+                    # (1 unchanged attribute hidden)
+                }
+              + script  = <<-EOT
+                    SELECT 1;
+
+                    SELECT 2;
+                EOT
+              + others  = [
+                  + "127.0.0.1:5440",
+                  + "127.0.0.1:5441",
+                  + "127.0.0.1:5442",
+                  + "127.0.0.1:5443",
+                  + "127.0.0.1:5444",
+                ]
+              - former  = [
+                  - "127.0.0.1:5440",
+                  - "127.0.0.1:5441",
+                  - "127.0.0.1:5442",
+                  - "127.0.0.1:5443",
+                  - "127.0.0.1:5444",
+                ] -> null
+              - old     = <<-EOT
+                    one
+                    two
+                EOT -> null
+                # (1 unchanged attribute hidden)
+            }
+
+        Plan: 0 to add, 1 to change, 0 to destroy. Worst impact: none.
+    "#]],
+    );
+}
+
+#[test]
+fn lists_that_fit_stay_on_one_line_at_120_columns() {
+    check(
+        &collections(),
+        120,
+        &expect![[r#"
+        Changes are indicated with the following symbols:
+          ~ update in-place
+
+        simdb will make the following changes:
+
+          # cluster.orders.endpoint.rw will be updated in-place
+          ~ endpoint "rw" {
+              ~ hosts   = [
+                    # (1 unchanged element hidden)
+                  - "127.0.0.1:5433",
+                  + "127.0.0.1:5435",
+                    # (1 unchanged element hidden)
+                  + "127.0.0.1:5436",
+                ]
+              ~ file    = <<-EOT
+                    # (2 unchanged lines hidden)
+                    setting_3 = on
+                    setting_4 = on
+                    setting_5 = on
+                  - wal_level = replica
+                  + wal_level = logical
+                    setting_7 = on
+                    setting_8 = on
+                    setting_9 = on
+                    # (3 unchanged lines hidden)
+                EOT
+              ~ options = {
+                  ~ b = {
+                      ~ c = "x" -> "y"
+                        # (1 unchanged attribute hidden)
+                    }
+                  - e = null -> null
+                  + f = true
+                    # (1 unchanged attribute hidden)
+                }
+              + script  = <<-EOT
+                    SELECT 1;
+
+                    SELECT 2;
+                EOT
+              + others  = ["127.0.0.1:5440", "127.0.0.1:5441", "127.0.0.1:5442", "127.0.0.1:5443", "127.0.0.1:5444"]
+              - former  = ["127.0.0.1:5440", "127.0.0.1:5441", "127.0.0.1:5442", "127.0.0.1:5443", "127.0.0.1:5444"] -> null
+              - old     = <<-EOT
+                    one
+                    two
+                EOT -> null
+                # (1 unchanged attribute hidden)
+            }
+
+        Plan: 0 to add, 1 to change, 0 to destroy. Worst impact: none.
+    "#]],
+    );
+}
+
+#[test]
+fn a_plan_without_changes_says_what_was_compared() {
+    let mut plan = document(Operation::Apply, vec![], vec![]);
+    let proof = |number: u64| ProofDoc {
+        cluster: format!("c{number}").parse().unwrap(),
+        standbys: 2,
+        term: simdb_state::object::Term(1),
+        marker: simdb_state::lsn::Lsn(0x0300_0000 + number),
+    };
+    plan.compared = ComparedDoc {
+        recorded: [("network", 1), ("cluster", 7), ("node", 21)].into(),
+        nodes_looked_at: Some(20),
+        proofs: (1..=7).map(proof).collect(),
+    };
+    check(
+        &plan,
+        80,
+        &expect![[r#"
+        No changes. Your clusters match the configuration.
+
+        The configuration was compared with the record (7 clusters, 1 network, 21
+        nodes), and with what runs (20 of 21 nodes looked at).
+        Replication of cluster c1 was last proven at 0/3000001 (term 1, 2 standbys).
+        Replication of cluster c2 was last proven at 0/3000002 (term 1, 2 standbys).
+        Replication of cluster c3 was last proven at 0/3000003 (term 1, 2 standbys).
+        Replication of cluster c4 was last proven at 0/3000004 (term 1, 2 standbys).
+        Replication of cluster c5 was last proven at 0/3000005 (term 1, 2 standbys).
+        So was that of 2 other clusters.
+    "#]],
+    );
+    plan.compared.nodes_looked_at = None;
+    plan.compared.proofs.truncate(1);
+    check(
+        &plan,
+        80,
+        &expect![[r#"
+        No changes. Your clusters match the configuration.
+
+        The configuration was compared with the record (7 clusters, 1 network, 21
+        nodes); what runs was not looked at (-refresh=false).
+        Replication of cluster c1 was last proven at 0/3000001 (term 1, 2 standbys).
+    "#]],
+    );
+}
+
+#[test]
+fn a_step_that_waits_for_thousands_takes_no_more_room_than_others() {
+    let waits: Vec<u32> = (1..5000).map(|number| number * 2).collect();
+    let mut plan = document(Operation::Apply, vec![], vec![]);
+    for id in 1..10_000 {
+        plan.steps
+            .push(step(id, "slot", "cluster.orders.node.a", &[], "of a reason"));
+    }
+    plan.steps
+        .push(step(10_000, "verify-sync", "cluster.orders", &waits, "of a reason"));
+    let text = strip_str(&render(&plan, 120)).to_string();
+    let last = text.lines().find(|line| line.contains("verify-sync")).unwrap();
+    assert_eq!(
+        last,
+        "  10000  verify-sync  cluster.orders         2,4,6 +4996  none    of a reason"
+    );
 }

@@ -1,0 +1,35 @@
+//! `simdb graph`: who waits for whom in a plan; where nothing changes, who depends on whom in what is recorded.
+
+use std::sync::Arc;
+
+use super::plan;
+use crate::args::{Graph, GraphType};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::session::block_on;
+use crate::ui::Ui;
+use crate::views::doc::GraphDoc;
+use crate::views::graph;
+use crate::views::operation::View;
+
+/// Writes the graph.
+pub(super) fn run(arguments: &Graph, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    let view = View::of_plan(ui, false);
+    block_on(async {
+        let made = plan::make(plan::operation(arguments.destroy), &arguments.facts, &view).await?;
+        view.diagnostics(&made.document.diagnostics);
+        if made.document.is_broken() {
+            return Ok(Exit::Failed);
+        }
+        let graph = if made.document.steps.is_empty() {
+            GraphDoc::of_record(&made.recorded)
+        } else {
+            GraphDoc::of_steps(&made.document)
+        };
+        ui.answer(&match arguments.kind {
+            GraphType::Dot => graph::dot(&graph),
+            GraphType::Mermaid => graph::mermaid(&graph),
+        });
+        Ok(Exit::Done)
+    })
+}

@@ -1,0 +1,164 @@
+//! A value before and after: on one line, or, where that tells more, line by line and element by element.
+
+use serde_json::{Map, Value};
+use simdb_planner::plan::{AttributeChange, ChangeAction, Shown};
+use similar::{ChangeTag, TextDiff};
+
+use super::change::{Entry, entries};
+use crate::views::human::style::{CHANGED, DIM, paint, symbol};
+use crate::views::human::text::{count, length};
+use crate::views::human::value::{inline, shown};
+
+/// How many lines of a text are shown around each that changes.
+const CONTEXT: usize = 3;
+
+/// Where an attribute is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The column of its symbol.
+    pub(super) indent: usize,
+    /// How many columns there are.
+    pub(super) width: usize,
+}
+
+impl Place {
+    /// Returns the place of what is written within an attribute, on lines of its own.
+    pub(super) fn within(self) -> Self {
+        Self {
+            indent: self.indent + 4,
+            ..self
+        }
+    }
+}
+
+/// Writes both sides of an attribute whose first `taken` columns, symbol aside, are written already. What goes on over
+/// several lines is indented for `place`; the end of the last line is left out.
+pub(super) fn difference(attribute: &AttributeChange, taken: usize, place: Place) -> String {
+    let arrow = paint(CHANGED, "->");
+    let room = place.width.saturating_sub(place.indent + 2 + taken);
+    match (&attribute.before, &attribute.after) {
+        (Some(Shown::Value(before)), Some(Shown::Value(after))) => both(before, after, place),
+        (Some(before), Some(after)) => format!("{} {arrow} {}", recorded(before), shown(after)),
+        (Some(Shown::Value(before)), None) => {
+            let room = room.saturating_sub(" -> null".len());
+            format!("{} {arrow} null", whole(before, ChangeAction::Delete, room, place))
+        }
+        (Some(before), None) => format!("{} {arrow} null", recorded(before)),
+        (None, Some(Shown::Value(after))) => whole(after, ChangeAction::Create, room, place),
+        (None, after) => after.as_ref().map(shown).unwrap_or_default(),
+    }
+}
+
+/// Writes what is there already: what an apply made up is a secret from then on.
+fn recorded(before: &Shown) -> String {
+    match before {
+        Shown::GeneratedAtApply => shown(&Shown::Sensitive),
+        Shown::Value(_) | Shown::KnownAfterApply | Shown::Sensitive => shown(before),
+    }
+}
+
+fn both(before: &Value, after: &Value, place: Place) -> String {
+    match (before, after) {
+        (Value::String(before), Value::String(after)) if before.contains('\n') || after.contains('\n') => {
+            let diff = TextDiff::from_lines(before.as_str(), after.as_str());
+            let lines = diff.iter_all_changes();
+            let lines = lines.map(|change| (change.tag(), change.value().trim_end_matches(['\r', '\n']).to_owned()));
+            let rows = rows(&lines.collect::<Vec<_>>(), CONTEXT, "unchanged line", place.within());
+            enclosed("<<-EOT", &rows, "EOT", place)
+        }
+        (Value::Array(before), Value::Array(after)) => {
+            let (before, after) = (elements(before), elements(after));
+            let (old, new): (Vec<&str>, Vec<&str>) = (
+                before.iter().map(String::as_str).collect(),
+                after.iter().map(String::as_str).collect(),
+            );
+            let diff = TextDiff::from_slices(&old, &new);
+            let elements = diff.iter_all_changes();
+            let elements = elements.map(|change| (change.tag(), format!("{},", change.value())));
+            let rows = rows(&elements.collect::<Vec<_>>(), 0, "unchanged element", place.within());
+            enclosed("[", &rows, "]", place)
+        }
+        (Value::Object(before), Value::Object(after)) => {
+            enclosed("{", &members(before, after, place.within()), "}", place)
+        }
+        _ => format!("{} {} {}", inline(before), paint(CHANGED, "->"), inline(after)),
+    }
+}
+
+fn elements(items: &[Value]) -> Vec<String> {
+    items.iter().map(inline).collect()
+}
+
+/// Writes the members of an object that change, and how many do not.
+fn members(before: &Map<String, Value>, after: &Map<String, Value>, place: Place) -> String {
+    let side = |side: &Map<String, Value>, name: &str| side.get(name).cloned().map(Shown::Value);
+    let added = after.keys().filter(|name| !before.contains_key(*name));
+    let members: Vec<AttributeChange> = before
+        .keys()
+        .chain(added)
+        .map(|name| AttributeChange {
+            name: name.clone(),
+            before: side(before, name),
+            after: side(after, name),
+        })
+        .collect();
+    let all: Vec<Entry<'_>> = members
+        .iter()
+        .map(|member| Entry::Single(&member.name, member))
+        .collect();
+    entries(&all, ChangeAction::Update, place)
+}
+
+/// Writes lines or elements with a mark for those that come and go. Of the others those near them are shown, the rest
+/// is counted.
+fn rows(all: &[(ChangeTag, String)], context: usize, noun: &str, place: Place) -> String {
+    let is_near = |at: usize| {
+        let around = &all[at.saturating_sub(context)..all.len().min(at + context + 1)];
+        around.iter().any(|(tag, _)| *tag != ChangeTag::Equal)
+    };
+    let indent = place.indent;
+    let hide = |hidden: usize| match hidden {
+        0 => String::new(),
+        _ => format!(
+            "{:indent$}  {}\n",
+            "",
+            paint(DIM, format!("# ({} hidden)", count(hidden, noun)))
+        ),
+    };
+    let (mut text, mut hidden) = (String::new(), 0);
+    for (at, (tag, row)) in all.iter().enumerate() {
+        if !is_near(at) {
+            hidden += 1;
+            continue;
+        }
+        text += &hide(std::mem::take(&mut hidden));
+        let mark = match tag {
+            ChangeTag::Equal => " ".to_owned(),
+            ChangeTag::Delete => symbol(ChangeAction::Delete),
+            ChangeTag::Insert => symbol(ChangeAction::Create),
+        };
+        text += format!("{:indent$}{mark} {row}", "").trim_end_matches(' ');
+        text.push('\n');
+    }
+    text + &hide(hidden)
+}
+
+/// Writes a value that is there on one side only: on one line where it has one and fits, else over several.
+fn whole(value: &Value, action: ChangeAction, room: usize, place: Place) -> String {
+    let Place { indent, .. } = place.within();
+    match value {
+        Value::String(text) if text.contains('\n') => {
+            let line = |line: &str| format!("{:indent$}  {line}", "").trim_end_matches(' ').to_owned() + "\n";
+            enclosed("<<-EOT", &text.lines().map(line).collect::<String>(), "EOT", place)
+        }
+        Value::Array(items) if length(&inline(value)) > room => {
+            let element = |item: &Value| format!("{:indent$}{} {},\n", "", symbol(action), inline(item));
+            enclosed("[", &items.iter().map(element).collect::<String>(), "]", place)
+        }
+        _ => inline(value),
+    }
+}
+
+fn enclosed(open: &str, rows: &str, close: &str, place: Place) -> String {
+    format!("{open}\n{rows}{:indent$}  {close}", "", indent = place.indent)
+}

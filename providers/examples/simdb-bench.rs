@@ -1,0 +1,144 @@
+//! What `make bench` needs beside simdb itself:
+//!
+//! ```text
+//!   simdb-bench record DIR PARALLELISM    applies the configuration in DIR on simulated effects; prints steps and seconds
+//!   simdb-bench measure PROGRAM ARGS...   runs a program; prints seconds, and the most memory it held in MB
+//! ```
+//!
+//! `record` leaves the state that an apply of as many real nodes would leave, written by the same executor, store and
+//! journal; only what happens to servers is made up.
+
+use std::error::Error;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use nix::sys::resource::{UsageWho, getrusage};
+use simdb_planner::config::{self, Source};
+use simdb_planner::desired::Desired;
+use simdb_planner::observed::{Observed, PlatformFacts};
+use simdb_planner::plan::{Plan, Step};
+use simdb_planner::planner::{Inputs, plan};
+use simdb_planner::simulate::World;
+use simdb_providers::effects::{Effects, StepError};
+use simdb_providers::event::{Event, EventSink};
+use simdb_providers::executor::execute;
+use simdb_state::delta::Outputs;
+use simdb_state::object::{EngineKind, State};
+use simdb_state::secret::KeySource;
+use simdb_state::sensitive::Secrets;
+use simdb_state::store::{RunEnd, Store};
+use tokio_util::sync::CancellationToken;
+
+type Failure = Box<dyn Error>;
+
+fn main() -> Result<(), Failure> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let answer = match &words[..] {
+        ["record", directory, parallelism] => record(Path::new(directory), parallelism.parse()?)?,
+        ["measure", program, arguments @ ..] => measure(program, arguments)?,
+        _ => return Err("usage: simdb-bench record DIR PARALLELISM | simdb-bench measure PROGRAM ARGS...".into()),
+    };
+    writeln!(io::stdout(), "{answer}")?;
+    Ok(())
+}
+
+/// Runs a program without its output, and returns what it took.
+fn measure(program: &str, arguments: &[&str]) -> Result<String, Failure> {
+    let began = Instant::now();
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status()?;
+    let took = began.elapsed();
+    if !status.success() {
+        return Err(format!("{program} {}: {status}", arguments.join(" ")).into());
+    }
+    // In KiB on Linux.
+    let peak = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss() * 1024 / 1_000_000;
+    Ok(format!("{:.3} {peak}", took.as_secs_f64()))
+}
+
+/// Makes the record of a configuration, and returns how many steps it took, and how long they did.
+fn record(directory: &Path, parallelism: usize) -> Result<String, Failure> {
+    let desired = read(directory)?;
+    let plan = first_plan(&desired)?;
+    let path = directory.join(".simdb/state.db");
+    fs::create_dir_all(directory.join(".simdb"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let took = runtime.block_on(run(&plan, &path, parallelism))?;
+    Ok(format!("{} {:.3}", plan.steps.len(), took.as_secs_f64()))
+}
+
+fn read(directory: &Path) -> Result<Desired, Failure> {
+    let mut source = Source::default();
+    let name = "main.simdb.hcl";
+    source.add(name, fs::read_to_string(directory.join(name))?);
+    let (config, diagnostics) = config::load(&source, &[]);
+    Ok(config.ok_or_else(|| format!("{diagnostics:?}"))?.desired)
+}
+
+/// Plans on a machine that has every version that is declared, and nothing else.
+fn first_plan(desired: &Desired) -> Result<Plan, Failure> {
+    let versions = desired.clusters.values().filter_map(|cluster| cluster.version);
+    let engines = versions.map(|version| (version, "/simulated".to_owned())).collect();
+    let observed = Observed {
+        platform: PlatformFacts {
+            engines: [(EngineKind::Postgresql, engines)].into(),
+            ..PlatformFacts::default()
+        },
+        ..Observed::default()
+    };
+    let planned = plan(Inputs {
+        desired,
+        recorded: &State::default(),
+        observed: &observed,
+        proposal: None,
+    });
+    if planned.diagnostics.is_empty() {
+        Ok(planned.plan)
+    } else {
+        Err(format!("{:?}", planned.diagnostics).into())
+    }
+}
+
+async fn run(plan: &Plan, path: &Path, parallelism: usize) -> Result<Duration, Failure> {
+    let store = Store::create(path, &KeySource::from_environment()?).await?;
+    let mut writer = store.lock("apply", Duration::ZERO).await?;
+    let effects = Arc::new(Simulated::default());
+    let began = Instant::now();
+    writer.begin("apply", plan, u32::try_from(plan.steps.len())?).await?;
+    let cancel = CancellationToken::new();
+    let outcome = execute(plan, &mut writer, effects, &Silent, parallelism, &cancel).await?;
+    writer.finish(RunEnd::Done).await?;
+    let took = began.elapsed();
+    writer.unlock().await?;
+    match outcome.failed.first() {
+        None => Ok(took),
+        Some((_, cause)) => Err(cause.clone().into()),
+    }
+}
+
+/// Steps happen to a world of values.
+#[derive(Debug, Default)]
+struct Simulated(Mutex<World>);
+
+#[async_trait]
+impl Effects for Simulated {
+    async fn run(&self, step: &Step, _: &Secrets) -> Result<Outputs, StepError> {
+        let mut world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let outputs = world
+            .effect(step)
+            .expect("nothing happens to the world but what the plan says");
+        world.state.apply(&step.delta, &outputs);
+        Ok(outputs)
+    }
+}
+
+struct Silent;
+
+impl EventSink for Silent {
+    fn on_event(&self, _: &Event) {}
+}
