@@ -38,6 +38,11 @@ fn applied(configuration: &str) -> (TestEnvironment, PathBuf) {
     let environment = TestEnvironment::with_configuration(configuration);
     environment.run(&APPLY).expect_code(0);
     let state = environment.project().join(".simdb/state.db");
+    // What a process leaves in the log when it ends in a hurry goes into the file that is attacked.
+    let rows = Connection::open(&state).unwrap();
+    rows.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+    rows.close().unwrap();
     (environment, state)
 }
 

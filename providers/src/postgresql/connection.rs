@@ -90,6 +90,16 @@ impl Connection {
         self.client.is_closed()
     }
 
+    /// Waits until no other session of simdb makes the same thing, and keeps others from it until this one ends. The server
+    /// goes on with what a simdb that was killed told it last.
+    pub(crate) async fn alone(&self, doing: &str, name: &str) -> Result<(), PostgresqlError> {
+        let lock = format!(
+            "SELECT pg_advisory_lock(hashtext('simdb'), hashtext({}))",
+            literal(name)
+        );
+        self.value(doing, &lock).await.map(drop)
+    }
+
     /// Asks, and returns the first value of the first row; `None` where that is null or there is no row.
     pub(crate) async fn value(&self, doing: &str, sql: &str) -> Result<Option<String>, PostgresqlError> {
         let first = self.rows(doing, sql).await?.into_iter().next();

@@ -16,6 +16,7 @@ pub(crate) async fn ensure(
     attributes: &Database,
 ) -> Result<(), PostgresqlError> {
     let doing = format!("set up database {:?}", name.as_str());
+    connection.alone(&doing, &format!("database {name}")).await?;
     let exists = format!("SELECT 1 FROM pg_database WHERE datname = {}", literal(name.as_str()));
     let (database, owner) = (escape_identifier(name.as_str()), escape_identifier(&attributes.owner));
     let sql = match connection.value(&doing, &exists).await? {

@@ -28,6 +28,7 @@ const UNDEFINED_OBJECT: &str = "42704";
 /// Makes a slot that keeps the log from now on. One that keeps none (any more) is made again.
 pub(crate) async fn ensure_slot(connection: &Connection, name: &str) -> Result<(), PostgresqlError> {
     let doing = format!("make slot {name:?}");
+    connection.alone(&doing, &format!("slot {name}")).await?;
     let useless = format!(
         "SELECT restart_lsn IS NULL OR wal_status = 'lost' FROM pg_replication_slots
          WHERE slot_name = {} AND slot_type = 'physical'",

@@ -24,6 +24,7 @@ pub(crate) async fn ensure(
     password: Option<&Sensitive<String>>,
 ) -> Result<(), PostgresqlError> {
     let doing = format!("set up user {:?}", name.as_str());
+    connection.alone(&doing, &format!("user {name}")).await?;
     let exists = format!("SELECT 1 FROM pg_roles WHERE rolname = {}", literal(name.as_str()));
     let verb = match connection.value(&doing, &exists).await? {
         Some(_) => "ALTER",
