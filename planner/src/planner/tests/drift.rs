@@ -65,8 +65,8 @@ fn a_node_moves_where_its_port_was_taken_while_it_was_down_and_is_followed_there
     let desired = orders(&["a", "r[0]"]);
     expect![[r#"
         start: nginx (pid 12) took its port while it was down, and it moves to 15434
-        endpoint: orders-ro leads elsewhere
-        endpoint: orders-rw leads elsewhere
+        endpoint: a node that orders-ro leads to listens elsewhere
+        endpoint: a node that orders-rw leads to listens elsewhere
         verify-sync: every standby must be seen to replay what the primary commits
     "#]]
     .assert_eq(&reasons(&plan_for(&world, &desired).plan));
@@ -256,7 +256,7 @@ fn an_entry_that_was_edited_in_any_part_is_written_again() {
         );
         let plan = plan_for(&world, &desired).plan;
         expect![[r#"
-            endpoint: somebody edited the entry of orders-rw
+            endpoint: the entry of orders-rw is not the one that simdb wrote
         "#]]
         .assert_eq(&reasons(&plan));
         world.run(&plan, Cut::Never).unwrap();
