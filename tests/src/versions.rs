@@ -4,6 +4,7 @@ use std::process::Command;
 
 /// Returns the major versions, each with the directory of its programs where that is none of the usual places. The newer
 /// one is fetched; where that fails the test goes without it, and says so.
+#[expect(clippy::print_stderr, reason = "a test says what it leaves out")]
 pub fn versions() -> Vec<(&'static str, Option<String>)> {
     let wheel = concat!(env!("CARGO_MANIFEST_DIR"), "/support/postgres-wheel.sh");
     let fetched = Command::new(wheel).arg("18").output().expect("the script is there");

@@ -55,10 +55,18 @@ cluster \"orders\" {{
     version    = \"{version}\"
     parameters = {{ fsync = \"off\" }}
   }}
-  replication {{ {replication} }}
-  node \"a\" {{ {a} }}
-  node \"b\" {{ {b} }}
-  node \"c\" {{ {c} }}
+  replication {{
+    {replication}
+  }}
+  node \"a\" {{
+    {a}
+  }}
+  node \"b\" {{
+    {b}
+  }}
+  node \"c\" {{
+    {c}
+  }}
   endpoint \"rw\" {{ target = \"primary\" }}
 }}
 "

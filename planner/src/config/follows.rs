@@ -11,15 +11,12 @@ use super::nodes::Nodes;
 use super::read::Reader;
 use super::suggest::did_you_mean;
 
-/// Names that are written as `follows`, before it is known whether they are nodes.
-pub(super) type Written = BTreeMap<NodeName, String>;
-
 impl Nodes {
     /// Gives every node the one it follows.
-    pub(super) fn resolve(&mut self, written: &Written, reader: Reader<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    pub(super) fn resolve(&mut self, reader: Reader<'_>, diagnostics: &mut Vec<Diagnostic>) {
         let known: BTreeMap<String, NodeName> =
             self.specs.keys().map(|name| (name.to_string(), name.clone())).collect();
-        for (name, given) in written {
+        for (name, given) in &self.follows {
             let problem = match known.get(given) {
                 Some(upstream) if upstream == name => Some(format!("Node {name} cannot follow itself.")),
                 Some(upstream) => {

@@ -10,7 +10,6 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::postgresql::settings;
 
 use super::clusters::{self, Context};
-use super::follows::Written;
 use super::parameters::{self, Parameters};
 use super::read::Reader;
 use super::reference::Names;
@@ -26,6 +25,8 @@ pub(super) struct Nodes {
     pub(super) first: Option<NodeName>,
     /// The blocks that have a `count`.
     pub(super) counted: BTreeSet<String>,
+    /// The `follows` attributes, before it is known whether they name nodes.
+    pub(super) follows: BTreeMap<NodeName, String>,
     /// Whether every block could be read.
     pub(super) whole: bool,
 }
@@ -40,15 +41,14 @@ pub(super) fn read(
 ) -> Nodes {
     let before = diagnostics.len();
     let mut nodes = Nodes::default();
-    let mut follows = Written::new();
     for (block, node) in reader.blocks("node") {
         if let Some(name) = clusters::name(block, node, diagnostics) {
-            nodes.block(block, &name, node, shared, context, &mut follows, diagnostics);
+            nodes.block(block, &name, node, shared, context, diagnostics);
         }
     }
     nodes.whole = diagnostics.len() == before;
     if nodes.whole {
-        nodes.resolve(&follows, reader, diagnostics);
+        nodes.resolve(reader, diagnostics);
     }
     if nodes.whole && nodes.specs.is_empty() {
         let detail = "A cluster needs at least one node. Declare one within it: node \"a\" {}";
@@ -66,7 +66,6 @@ impl Nodes {
         node: Reader<'_>,
         shared: &Parameters,
         context: &Context<'_>,
-        follows: &mut Written,
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         let names: Vec<(NodeName, Option<usize>)> = if node.attribute("count").is_some() {
@@ -93,7 +92,7 @@ impl Nodes {
             if diagnostics.len() > before {
                 return;
             }
-            follows.extend(upstream.map(|upstream| (name.clone(), upstream)));
+            self.follows.extend(upstream.map(|upstream| (name.clone(), upstream)));
             self.first.get_or_insert_with(|| name.clone());
             self.specs.insert(name, spec);
         }

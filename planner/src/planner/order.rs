@@ -195,15 +195,7 @@ impl Rules<'_> {
                 .chain(index.stop.get(&server.node).copied())
                 .collect(),
             Action::Fence { server, .. } => self.before_the_pause(&server.node),
-            Action::Promote { server, .. } => [
-                index.elect.get(&server.node.cluster),
-                index.start.get(&server.node),
-                index.fence.get(&server.node.cluster),
-            ]
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect(),
+            Action::Promote { server, .. } => self.promote(&server.node),
             // A slot can be made before its server writes, and then nobody waits for it while nobody writes.
             Action::Slot { server, .. } if self.is_promoted(&server.node) => self.elected(&server.node),
             Action::Slot { server, .. } => serves(&server.node).into_iter().collect(),
@@ -395,6 +387,16 @@ impl Rules<'_> {
             Some(_) => self.built(&database.cluster),
             None => self.node_drops(&database.cluster).map(|(_, at)| at).collect(),
         }
+    }
+
+    fn promote(&self, node: &NodeAddress) -> Vec<usize> {
+        let index = &self.index;
+        let earlier = [
+            index.elect.get(&node.cluster),
+            index.start.get(node),
+            index.fence.get(&node.cluster),
+        ];
+        earlier.into_iter().flatten().copied().collect()
     }
 
     fn is_promoted(&self, node: &NodeAddress) -> bool {
