@@ -12,6 +12,7 @@ mod access;
 mod clusters;
 mod convert;
 mod eval;
+mod follows;
 mod format;
 mod functions;
 mod heredoc;

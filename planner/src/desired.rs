@@ -139,6 +139,8 @@ pub struct ClusterSpans {
     pub version: Option<Span>,
     /// The `primary` attribute.
     pub primary: Option<Span>,
+    /// The `synchronous_standbys` attribute.
+    pub synchronous_standbys: Option<Span>,
 }
 
 /// One node of a cluster, with the cluster's settings merged in.
@@ -146,6 +148,11 @@ pub struct ClusterSpans {
 pub struct NodeSpec {
     /// The TCP port; absent, the planner takes the lowest free one.
     pub port: Option<u16>,
+    /// The node it streams from; absent, the primary. Other nodes that follow it never lead back to it. Of no meaning
+    /// while the node is the primary.
+    pub follows: Option<NodeName>,
+    /// How long it waits before it replays what it has received: a value of PostgreSQL's `recovery_min_apply_delay`.
+    pub apply_delay: Option<String>,
     /// The engine's parameters, the node's over the cluster's. Values are written as a user would write them.
     pub parameters: BTreeMap<String, String>,
     /// Where each of the parameters is declared.
@@ -154,6 +161,8 @@ pub struct NodeSpec {
     pub span: Span,
     /// The `port` attribute.
     pub port_span: Option<Span>,
+    /// The `follows` attribute.
+    pub follows_span: Option<Span>,
 }
 
 /// An `endpoint` block.

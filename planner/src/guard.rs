@@ -89,7 +89,7 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
             has_data(state, &server.node)
         }
         Action::VerifySync { primary, standbys, .. } => std::iter::once(primary)
-            .chain(standbys.values())
+            .chain(standbys.values().map(|standby| &standby.server))
             .try_for_each(|server| serving(state, &server.node)),
         Action::DropNode { node } => nobody_follows(state, node),
         Action::DropSlot { node, slot, .. } => gone(node_of(state, node).is_some_and(|node| streams(node, slot)), node),
@@ -129,7 +129,7 @@ fn node_of<'a>(state: &'a State, address: &NodeAddress) -> Option<&'a Node> {
     state.nodes.get(address)
 }
 
-fn sibling(address: &NodeAddress, node: &NodeName) -> NodeAddress {
+pub(crate) fn sibling(address: &NodeAddress, node: &NodeName) -> NodeAddress {
     NodeAddress {
         cluster: address.cluster.clone(),
         node: node.clone(),

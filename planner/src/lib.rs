@@ -23,7 +23,7 @@
 //! | `seed` | seed: database, digest | its mark: a setting of the database, made in the seed's own transaction | none | one whose mark is there does not run | again: it runs if it did not commit, else it is only recorded |
 //! | `slot` | node: slot on its upstream, and the one it leaves | catalog | none | a slot of that name is kept | again |
 //! | `basebackup` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | an unfinished copy is removed; a complete one of the same cluster whose slot is there is taken over, any other is replaced |
-//! | `standby` | node: instance, role, power | SQL | none | a server that runs is left alone | again: it waits until the standby streams |
+//! | `standby` | node: instance, role, power | SQL | none | a server that runs is left alone | again: it waits until the standby streams; a server that was started with other settings is stopped first |
 //! | `start` | node: power, held | home | none | a server that runs is left alone, one halted by a signal goes on | again, or nothing where it runs |
 //! | `stop` | node: power, held | home | restart, downtime (primary) | a server that is down is fine | again |
 //! | `configure` | node: parameters | files, settings | reload, restart, downtime (primary) | files are compared before they are written | again |

@@ -9,7 +9,7 @@ use simdb_state::delta::Delta;
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
-use simdb_state::object::{Database, Election, Slot, User, Verdict};
+use simdb_state::object::{CommitLevel, Database, Election, Slot, User, Verdict};
 use simdb_state::sensitive::SecretName;
 
 /// The format of a plan document.
@@ -175,6 +175,17 @@ pub struct Stream {
     pub upstream: Option<Server>,
     /// The name under which the upstream sees it.
     pub application_name: String,
+}
+
+/// A standby that is to be proven in sync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// How it is reached.
+    pub server: Server,
+    /// The `application_name` of the standby it streams from; absent where that is the primary.
+    pub upstream: Option<String>,
+    /// Whether it replays late on purpose: then it must have received the marker, and need not have replayed it.
+    pub delayed: bool,
 }
 
 /// What a step does. Rows of the step table in the crate documentation.
@@ -392,8 +403,14 @@ pub enum Action {
         cluster: ClusterName,
         /// The primary.
         primary: Server,
-        /// The standbys by `application_name`, each with the slot it streams through.
-        standbys: BTreeMap<String, Server>,
+        /// The standbys by `application_name`, which is the name of the slot that each streams through, too.
+        standbys: BTreeMap<String, Checked>,
+        /// The standbys that commits wait for; of those, `awaited` must count.
+        synchronous: BTreeSet<String>,
+        /// How many standbys a commit waits for.
+        awaited: u32,
+        /// How far the marker's commit waits for them.
+        commit: CommitLevel,
     },
     /// Lets an endpoint lead to its target.
     Endpoint {

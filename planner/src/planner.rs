@@ -110,6 +110,7 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
     notes.extend(intend::replication::notes(&intended));
     notes.extend(pins(inputs.desired, &intended));
     notes.extend(intend::adopted(&before, &intended, inputs.observed));
+    notes.extend(intend::replication::ignored(inputs.desired, &intended));
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Planned {
             diagnostics,

@@ -4,7 +4,7 @@
 
 mod role;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::postgresql::connection::Connection;
 use crate::postgresql::control::ControlError;
 use crate::postgresql::replication::Stream;
 use crate::postgresql::seed::{self, Seed, SeedError};
+use crate::postgresql::verify::Expected;
 use crate::postgresql::{
     Activity, PostgresqlError, database, observe, ready, replication, settings, sync, user, verify,
 };
@@ -167,7 +168,23 @@ impl Effects for ProviderEffects {
                 cluster: _,
                 primary,
                 standbys,
-            } => return self.verify_sync(primary, standbys, secrets).await,
+                synchronous,
+                awaited,
+                commit,
+            } => {
+                let expected = Expected {
+                    standbys,
+                    synchronous,
+                    awaited: *awaited,
+                    commit: *commit,
+                };
+                let limit = self.limits.verification;
+                let marker = verify::verify_sync(primary, expected, secrets, limit).await?;
+                return Ok(Outputs {
+                    marker: Some(marker),
+                    ..Outputs::default()
+                });
+            }
             Action::ReplicationUser {
                 user,
                 attributes,
@@ -352,20 +369,6 @@ impl ProviderEffects {
         self.platform.run_task(node, task, secrets).await?;
         let control = self.control_data(node, version, data, secrets).await?;
         Ok(identified(control.system_identifier))
-    }
-
-    async fn verify_sync(
-        &self,
-        primary: &Server,
-        standbys: &BTreeMap<String, Server>,
-        secrets: &Secrets,
-    ) -> Result<Outputs, StepError> {
-        let limit = self.limits.verification;
-        let marker = verify::verify_sync(primary, standbys, secrets, limit).await?;
-        Ok(Outputs {
-            marker: Some(marker),
-            ..Outputs::default()
-        })
     }
 
     async fn wait_streaming(

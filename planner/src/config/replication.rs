@@ -25,16 +25,16 @@ const LOSSES: [OnStandbyLoss; 2] = [OnStandbyLoss::Block, OnStandbyLoss::Degrade
 /// What only a mode that waits for standbys has.
 const SYNCHRONOUS_ONLY: [&str; 3] = ["synchronous_standbys", "synchronous_commit", "on_standby_loss"];
 
-/// Reads the `replication` block of a cluster. It is whole only where no diagnostic was added.
+/// Reads the `replication` block of a cluster, and where its number of standbys stands. It is whole only where no diagnostic was added.
 pub(super) fn read(
     cluster: Reader<'_>,
     nodes: &Nodes,
     names: &Names<'_>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> ReplicationSpec {
+) -> (ReplicationSpec, Option<Span>) {
     let mut spec = ReplicationSpec::of(nodes.specs.len());
     let Some((_, block)) = cluster.blocks("replication").next() else {
-        return spec;
+        return (spec, None);
     };
     if let Some((mode, span)) = word(block, "mode", &MODES, names, diagnostics) {
         spec.mode = mode;
@@ -45,7 +45,7 @@ pub(super) fn read(
                  mode = \"async\"."
             );
             diagnostics.push(block.error(span, "No standby to wait for", detail));
-            return spec;
+            return (spec, None);
         }
     }
     if let Some(read) = block.text("max_lag", names, diagnostics) {
@@ -58,13 +58,15 @@ pub(super) fn read(
     }
     if spec.mode == ReplicationMode::Async {
         not_in_async(block, nodes, diagnostics);
-        return spec;
+        return (spec, None);
     }
+    let mut span = None;
     let most = u32::try_from(nodes.specs.len().saturating_sub(1))
         .unwrap_or(u32::MAX)
         .max(1);
     if let Some(read) = block.whole("synchronous_standbys", (1, most), names, diagnostics) {
         spec.synchronous_standbys = read.value;
+        span = Some(read.span);
     }
     if let Some((level, _)) = word(block, "synchronous_commit", &LEVELS, names, diagnostics) {
         spec.synchronous_commit = level;
@@ -72,7 +74,7 @@ pub(super) fn read(
     if let Some((loss, _)) = word(block, "on_standby_loss", &LOSSES, names, diagnostics) {
         spec.on_standby_loss = loss;
     }
-    spec
+    (spec, span)
 }
 
 fn not_in_async(block: Reader<'_>, nodes: &Nodes, diagnostics: &mut Vec<Diagnostic>) {

@@ -137,7 +137,6 @@ static REPLICATION: Schema = body(
     ],
     &[],
 );
-static NODE: Schema = body(&[("count", false), ("port", false), ("parameters", false)], &[]);
 static USER: Schema = body(
     &[
         ("login", false),
@@ -155,6 +154,16 @@ static USER: Schema = body(
 );
 static DATABASE: Schema = body(&[("owner", true), ("encoding", false), ("locale", false)], &[]);
 static SEED: Schema = body(&[("database", true), ("file", true)], &[]);
+static NODE: Schema = body(
+    &[
+        ("count", false),
+        ("port", false),
+        ("follows", false),
+        ("apply_delay", false),
+        ("parameters", false),
+    ],
+    &[],
+);
 static ENDPOINT: Schema = body(&[("target", true)], &[]);
 static LIFECYCLE: Schema = body(&[("prevent_destroy", false)], &[]);
 

@@ -2,13 +2,14 @@
 
 mod access;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{Node, Power, State};
 
 use super::intend::Intended;
 use super::lower;
+use crate::guard::sibling;
 use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts};
 
 pub(super) use access::primary_server;
@@ -21,9 +22,9 @@ pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<Stri
             None => {}
             Some(Observation::Unknown(reason)) => notes.push(format!("{address} could not be looked at: {reason}.")),
             Some(Observation::Absent) => {
+                // Its slots are on other nodes.
                 *node = Node {
                     listen: node.listen,
-                    // Slots lie on other nodes, and outlive this one.
                     slot: node.slot.take(),
                     left_slots: std::mem::take(&mut node.left_slots),
                     ..Node::default()
@@ -102,15 +103,24 @@ fn correct(node: &mut Node, facts: &NodeFacts) {
 /// A recorded slot that its upstream does not have is not there. One whose upstream is down is believed; where it is
 /// gone, the standby says so when it is started, and the next plan sees it.
 ///
+/// Slots go with the data of the node that keeps them.
+///
 /// A standby that needs log which its upstream no longer has can never stream again, even while its server runs and
 /// answers: its data is worth nothing, and is cloned anew.
 fn correct_slots(state: &mut State, observed: &Observed) {
+    let keepers: BTreeSet<NodeAddress> = state
+        .nodes
+        .iter()
+        .filter(|(_, node)| node.data.is_some())
+        .map(|(address, _)| address.clone())
+        .collect();
     for (address, node) in &mut state.nodes {
         let Some(slot) = &node.slot else { continue };
-        let upstream = NodeAddress {
-            cluster: address.cluster.clone(),
-            node: slot.upstream.clone(),
-        };
+        let upstream = sibling(address, &slot.upstream);
+        if !keepers.contains(&upstream) {
+            node.slot = None;
+            continue;
+        }
         let Some(upstream) = server(observed, &upstream) else {
             continue;
         };

@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use simdb_state::address::{self, Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::delta::Edit;
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
-use simdb_state::object::State;
+use simdb_state::object::{Node, Power, Role, State};
 
 use self::graph::Waits;
-use super::intend::Intended;
+use super::intend::{Intended, IntendedNode};
 use super::lower::Draft;
 use crate::desired::Desired;
 use crate::desired::access::{database_address, user_address};
@@ -183,23 +183,19 @@ impl Rules<'_> {
         let index = &self.index;
         match &draft.action {
             Action::Network { .. }
-            | Action::Cluster { .. }
             | Action::Elect { .. }
             | Action::Degrade { .. }
             | Action::Resume { .. }
             | Action::DropEndpoint { .. }
             | Action::DropSeed { .. } => Vec::new(),
-            Action::Primary { server, .. } => self.network_of(&server.node.cluster).into_iter().collect(),
+            Action::Cluster { cluster } => self.network_of(cluster).into_iter().collect(),
+            Action::Primary { server, .. } => self
+                .network_of(&server.node.cluster)
+                .into_iter()
+                .chain(index.stop.get(&server.node).copied())
+                .collect(),
             Action::Fence { server, .. } => self.before_the_pause(&server.node),
-            Action::Promote { server, .. } => [
-                index.elect.get(&server.node.cluster),
-                index.start.get(&server.node),
-                index.fence.get(&server.node.cluster),
-            ]
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect(),
+            Action::Promote { server, .. } => self.promote(&server.node),
             // A slot can be made before its server writes, and then nobody waits for it while nobody writes.
             Action::Slot { server, .. } if self.is_promoted(&server.node) => self.elected(&server.node),
             Action::Slot { server, .. } => serves(&server.node).into_iter().collect(),
@@ -210,7 +206,7 @@ impl Rules<'_> {
                 .upstream(node)
                 .and_then(|upstream| index.stop.get(&upstream).copied())
                 .into_iter()
-                .chain(self.loosened(node))
+                .chain(self.leaving(node))
                 .collect(),
             Action::SyncNames { cluster, names, .. } if self.loses(cluster, names) => {
                 index.degrade.get(cluster).copied().into_iter().collect()
@@ -240,6 +236,7 @@ impl Rules<'_> {
             .flatten()
             .collect(),
             Action::Standby { server, upstream, .. } => [
+                index.stop.get(&server.node).copied(),
                 index.data.get(&server.node).copied(),
                 index.slot.get(&server.node).copied(),
                 index.replication_user.get(&server.node.cluster).copied(),
@@ -272,15 +269,14 @@ impl Rules<'_> {
             Action::Endpoint { endpoint, .. } => self.endpoint(endpoint),
             Action::VerifySync { cluster, .. } => index.builds.get(cluster).cloned().unwrap_or_default(),
             Action::DropNode { node } => self.drop_node(node),
-            Action::DropSlot { node, server, .. } => self
-                .drop_slot(node, draft)
-                .into_iter()
-                .chain(serves(&server.node))
-                .collect(),
+            Action::DropSlot { node, .. } => self.drop_slot(node, draft),
             Action::DropUser { user, server } => self.drop_user(user, server.as_ref()),
             Action::DropDatabase { database, server } => self.drop_database(database, server.as_ref()),
             Action::DropCluster { cluster } => index.drops.get(cluster).cloned().unwrap_or_default(),
-            Action::DropNetwork { .. } => index.drop_clusters.clone(),
+            Action::DropNetwork { .. } => {
+                let moved = index.settings.values().copied();
+                index.drop_clusters.iter().copied().chain(moved).collect()
+            }
         }
     }
 
@@ -340,13 +336,37 @@ impl Rules<'_> {
         self.index.sync_names.get(&node.cluster).copied().filter(|_| !stays)
     }
 
+    /// Who stops on request, and not to make room for a start, first lets those go that wait for it or follow it.
+    fn leaving(&self, node: &NodeAddress) -> Vec<usize> {
+        let held = |intended: &IntendedNode| intended.power == Power::Stopped;
+        if !self.intended.nodes.get(node).is_some_and(held) {
+            return Vec::new();
+        }
+        let followed = |old: &Node| matches!(&old.role, Some(Role::Standby { follows }) if *follows == node.node);
+        let moved = self
+            .before
+            .nodes_of(&node.cluster)
+            .filter(|(other, old)| followed(old) && self.upstream(other).as_ref() != Some(node));
+        let moved = moved.filter_map(|(other, _)| self.index.serves.get(other).copied());
+        moved.chain(self.loosened(node)).collect()
+    }
+
     /// A slot goes when its node streams through another one, or is gone; the last one takes the node's record along.
     fn drop_slot(&self, node: &NodeAddress, draft: &Draft) -> Vec<usize> {
         let index = &self.index;
         let last = draft.delta.0.iter().any(|edit| matches!(edit, Edit::Drop(_)));
         let others = index.drop_slots.get(node).into_iter().flatten();
         let others = others.copied().filter(|at| last && self.left.contains(at));
-        let moved = [index.drop_node.get(node), index.serves.get(node)];
+        let keeper = match &draft.action {
+            Action::DropSlot { server, .. } => index.serves.get(&server.node),
+            _ => None,
+        };
+        let moved = [
+            index.drop_node.get(node),
+            index.slot.get(node),
+            index.serves.get(node),
+            keeper,
+        ];
         moved.into_iter().flatten().copied().chain(others).collect()
     }
 
@@ -367,6 +387,16 @@ impl Rules<'_> {
             Some(_) => self.built(&database.cluster),
             None => self.node_drops(&database.cluster).map(|(_, at)| at).collect(),
         }
+    }
+
+    fn promote(&self, node: &NodeAddress) -> Vec<usize> {
+        let index = &self.index;
+        let earlier = [
+            index.elect.get(&node.cluster),
+            index.start.get(node),
+            index.fence.get(&node.cluster),
+        ];
+        earlier.into_iter().flatten().copied().collect()
     }
 
     fn is_promoted(&self, node: &NodeAddress) -> bool {

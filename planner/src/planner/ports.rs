@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::instance::LOOPBACK;
-use simdb_state::object::{Listen, Power, State};
+use simdb_state::object::{Listen, Node, Power, State};
 
 use crate::desired::{Desired, NodeSpec};
 use crate::diagnostic::Diagnostic;
@@ -71,6 +71,13 @@ impl<'a> Ports<'a> {
         let unseen = seen.is_none() && before.nodes.get(address).is_some_and(|node| node.role.is_some());
         let at = |port| Listen { host: LOOPBACK, port };
         let wanted = spec.port.or(had);
+        if let Some(other) = spec
+            .port
+            .filter(|port| had != Some(*port))
+            .and_then(|port| owner(before, address, port))
+        {
+            return Err(given(address, spec, &other));
+        }
         match wanted {
             Some(port) if own == Some(port) || (unseen && recorded == Some(port)) => Ok(at(port)),
             // Nobody needs it as long as the server is not to run.
@@ -107,6 +114,26 @@ fn own_port(facts: &NodeFacts) -> Option<u16> {
         .is_alive()
         .then(|| facts.listen.map(|listen| listen.port))
         .flatten()
+}
+
+/// The node that has a port on record.
+fn owner(before: &State, address: &NodeAddress, port: u16) -> Option<NodeAddress> {
+    let mut nodes = before.nodes.iter();
+    let has = |node: &Node| node.listen.is_some_and(|listen| listen.port == port);
+    nodes
+        .find(|(other, node)| *other != address && has(node))
+        .map(|(other, _)| other.clone())
+}
+
+fn given(address: &NodeAddress, spec: &NodeSpec, other: &NodeAddress) -> Diagnostic {
+    Diagnostic::error(
+        "Port belongs to another node",
+        format!(
+            "{address} is to have the port that {other} has until the end of this apply. Give {other} another port, or \
+             remove it, and apply that first."
+        ),
+    )
+    .at(spec.port_span.clone().unwrap_or_else(|| spec.span.clone()))
 }
 
 fn taken(address: &NodeAddress, spec: &NodeSpec, port: u16, owner: &str) -> Diagnostic {

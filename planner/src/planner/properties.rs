@@ -4,20 +4,39 @@
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 
+use simdb_state::object::ReplicationMode;
+
 use super::tests::{address, assert_second_plan_is_empty, diagnostics, orders, plan_for};
-use crate::desired::Desired;
+use crate::desired::{Desired, ReplicationSpec};
 use crate::simulate::{Cut, World};
 
 /// The nodes that histories play with; the first one always leads, as nothing moves a primary yet.
 const STANDBYS: [&str; 5] = ["b", "c", "r[0]", "r[1]", "r[2]"];
 
+/// The lowest of the ports that are declared; those that are chosen are below.
+const DECLARED: u16 = 20_000;
+
+/// What is declared: `a` and these standbys.
+#[derive(Clone, Debug)]
+struct Topology {
+    standbys: Vec<&'static str>,
+    mode: ReplicationMode,
+    number: u32,
+    /// Each standby follows the one this far before it, where there is one; 0 is the primary.
+    cascade: usize,
+    /// The standby that this one chooses is delayed.
+    delayed: Option<Index>,
+    /// The port of `a`, and those of the standbys from it on; absent, they are chosen.
+    port: Option<u16>,
+}
+
 /// What happens to the world between two finished plans.
 #[derive(Clone, Debug)]
 enum Event {
-    /// These standbys are declared beside `a`, and the plan is cut off.
-    Interrupted(Vec<&'static str>, Index, CutKind),
-    /// These standbys are declared beside `a`, and the plan is run.
-    Applied(Vec<&'static str>),
+    /// A topology is declared, and the plan is cut off.
+    Interrupted(Topology, Index, CutKind),
+    /// A topology is declared, and the plan is run.
+    Applied(Topology),
     /// A server dies.
     Killed(Index),
     /// A slot is dropped by hand.
@@ -39,14 +58,36 @@ enum CutKind {
     After,
 }
 
-fn declared() -> impl Strategy<Value = Vec<&'static str>> {
-    subsequence(STANDBYS.to_vec(), 0..=STANDBYS.len())
+fn declared() -> impl Strategy<Value = Topology> {
+    let mode = prop_oneof![
+        Just(ReplicationMode::Async),
+        Just(ReplicationMode::Sync),
+        Just(ReplicationMode::Quorum)
+    ];
+    // Ports of two topologies overlap in no node, so that nobody is to have what another one leaves.
+    let port = prop_oneof![3 => Just(None), 1 => Just(Some(DECLARED)), 1 => Just(Some(DECLARED + 100))];
+    (
+        subsequence(STANDBYS.to_vec(), 0..=STANDBYS.len()),
+        mode,
+        1..3_u32,
+        0..3_usize,
+        prop::option::weighted(0.2, any::<Index>()),
+        port,
+    )
+        .prop_map(|(standbys, mode, number, cascade, delayed, port)| Topology {
+            standbys,
+            mode,
+            number,
+            cascade,
+            delayed,
+            port,
+        })
 }
 
 fn event() -> impl Strategy<Value = Event> {
     let cut = prop_oneof![Just(CutKind::Before), Just(CutKind::Within), Just(CutKind::After)];
     prop_oneof![
-        4 => (declared(), any::<Index>(), cut).prop_map(|(nodes, at, cut)| Event::Interrupted(nodes, at, cut)),
+        4 => (declared(), any::<Index>(), cut).prop_map(|(topology, at, cut)| Event::Interrupted(topology, at, cut)),
         2 => declared().prop_map(Event::Applied),
         1 => any::<Index>().prop_map(Event::Killed),
         1 => any::<Index>().prop_map(Event::SlotDropped),
@@ -57,9 +98,41 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn with_primary(standbys: &[&str]) -> Desired {
+fn desired(topology: &Topology) -> Desired {
+    let Topology {
+        standbys,
+        mode,
+        number,
+        cascade,
+        delayed,
+        port,
+    } = topology;
     let nodes: Vec<&str> = std::iter::once("a").chain(standbys.iter().copied()).collect();
-    orders(&nodes)
+    let mut desired = orders(&nodes);
+    let cluster = desired.clusters.values_mut().next().unwrap();
+    let offset = |name: &str| u16::try_from(STANDBYS.iter().position(|other| *other == name).map_or(0, |at| at + 1));
+    for (name, spec) in &mut cluster.nodes {
+        spec.port = port.map(|port| port + offset(&name.to_string()).unwrap());
+    }
+    for (at, name) in standbys.iter().enumerate() {
+        let upstream = at.checked_sub(*cascade).filter(|before| *before < at);
+        let spec = cluster.nodes.get_mut(&name.parse().unwrap()).unwrap();
+        spec.follows = upstream.map(|upstream| standbys[upstream].parse().unwrap());
+    }
+    if let Some(name) = delayed.and_then(|index| pick(index, standbys)) {
+        let spec = cluster.nodes.get_mut(&name.parse().unwrap()).unwrap();
+        spec.apply_delay = Some("5s".to_owned());
+    }
+    let direct = cluster.nodes.values().filter(|spec| spec.follows.is_none()).count() - 1;
+    let able = u32::try_from(direct).unwrap();
+    if able > 0 && *mode != ReplicationMode::Async {
+        cluster.replication = ReplicationSpec {
+            mode: *mode,
+            synchronous_standbys: (*number).min(able),
+            ..cluster.replication
+        };
+    }
+    desired
 }
 
 fn pick<T>(index: Index, from: &[T]) -> Option<&T> {
@@ -68,8 +141,8 @@ fn pick<T>(index: Index, from: &[T]) -> Option<&T> {
 
 fn happen(world: &mut World, event: &Event) {
     match event {
-        Event::Interrupted(nodes, at, cut) => {
-            let planned = plan_for(world, &with_primary(nodes));
+        Event::Interrupted(topology, at, cut) => {
+            let planned = plan_for(world, &desired(topology));
             assert_eq!(diagnostics(&planned), "");
             let steps: Vec<usize> = (0..planned.plan.steps.len()).collect();
             let Some(at) = pick(*at, &steps) else { return };
@@ -81,7 +154,7 @@ fn happen(world: &mut World, event: &Event) {
             // A run may fail before it comes to the cut; to the next plan that is an interruption as well.
             drop(world.run(&planned.plan, cut));
         }
-        Event::Applied(nodes) => finish(world, &with_primary(nodes)),
+        Event::Applied(topology) => finish(world, &desired(topology)),
         Event::Killed(index) => {
             let homes: Vec<_> = world.homes.keys().cloned().collect();
             if let Some(node) = pick(*index, &homes) {
@@ -120,7 +193,8 @@ fn happen(world: &mut World, event: &Event) {
             let homes: Vec<_> = world.homes.keys().cloned().collect();
             let Some(node) = pick(*index, &homes) else { return };
             world.kill(node);
-            if let Some(listen) = world.homes[node].listen {
+            // A port that is declared is not given up: whoever took it has to go.
+            if let Some(listen) = world.homes[node].listen.filter(|listen| listen.port < DECLARED) {
                 world.busy_ports.insert(listen.port, "nginx (pid 12)".to_owned());
             }
         }
@@ -153,8 +227,8 @@ proptest! {
         for event in &events {
             happen(&mut world, event);
         }
-        finish(&mut world, &with_primary(&last));
-        prop_assert_eq!(world.homes.len(), last.len() + 1);
+        finish(&mut world, &desired(&last));
+        prop_assert_eq!(world.homes.len(), last.standbys.len() + 1);
         prop_assert!(world.homes.values().all(|home| !home.partial && home.server.is_some()));
         if destroyed {
             finish(&mut world, &Desired::default());

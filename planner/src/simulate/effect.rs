@@ -9,7 +9,7 @@ use simdb_state::lsn::{Lsn, SystemIdentifier};
 
 use super::{Home, Running, World};
 use crate::observed::FileFacts;
-use crate::plan::{Action, Server, Step};
+use crate::plan::{Action, Checked, Server, Step};
 
 impl World {
     pub(super) fn begin(&mut self, step: &Step) {
@@ -69,6 +69,12 @@ impl World {
                     return Err(format!("{} does not stream: its slot is gone", server.node));
                 }
                 self.ensure(&server.node, instance, Some(&upstream.node));
+                self.assert_streams(server, upstream);
+                // One that ran before finds its upstream by its address, whoever listened there then.
+                let follows = upstream.node.node.to_string();
+                if let Some(running) = &mut self.serving(server).server {
+                    running.upstream = Some(follows);
+                }
             }
             Action::Start {
                 instance,
@@ -100,6 +106,11 @@ impl World {
                 if !self.serving(upstream).slots.contains(application_name) {
                     return Err(format!("{} does not stream: its slot is gone", server.node));
                 }
+                assert!(
+                    self.leads_to_writer(&upstream.node),
+                    "{} would follow a circle",
+                    server.node
+                );
                 let follows = upstream.node.node.to_string();
                 let home = self.ensure_running(server, instance);
                 if let Some(running) = &mut home.server {
@@ -121,12 +132,23 @@ impl World {
 
     pub(super) fn serving(&mut self, server: &Server) -> &mut Home {
         let home = self.homes.get_mut(&server.node).filter(|home| home.server.is_some());
-        home.unwrap_or_else(|| panic!("{} does not serve", server.node))
+        let home = home.unwrap_or_else(|| panic!("{} does not serve", server.node));
+        assert_eq!(home.listen, Some(server.listen), "{} is reached elsewhere", server.node);
+        home
+    }
+
+    /// A server streams from where its settings say that it does.
+    fn assert_streams(&mut self, server: &Server, upstream: &Server) {
+        let (host, port) = (upstream.listen.host, upstream.listen.port);
+        let conninfo = &self.serving(server).configured["primary_conninfo"];
+        let streams = conninfo.contains(&format!("host={host} port={port} "));
+        assert!(streams, "{} does not stream from {}", server.node, upstream.node);
     }
 
     /// Gives a server that runs other files.
     fn ensure_running(&mut self, server: &Server, instance: &InstanceSpec) -> &mut Home {
-        let home = self.serving(server);
+        let running = self.homes.get_mut(&server.node).filter(|home| home.server.is_some());
+        let home = running.unwrap_or_else(|| panic!("{} does not serve", server.node));
         write_files(home, instance);
         home.listen = Some(instance.listen);
         home.configured = read_settings(instance);
@@ -194,17 +216,20 @@ impl World {
             "{node} is fenced, and started to write"
         );
         home.sealed &= upstream.is_some();
-        home.listen = Some(instance.listen);
         write_files(home, instance);
-        let upstream = upstream.map(|upstream| upstream.node.to_string());
-        let server = home.server.get_or_insert(Running {
-            generation,
-            upstream,
-            frozen: false,
-            paused: false,
-        });
-        server.frozen = false;
-        home.configured = read_settings(instance);
+        if let Some(server) = &mut home.server {
+            // It goes on as it was started.
+            server.frozen = false;
+        } else {
+            home.listen = Some(instance.listen);
+            home.configured = read_settings(instance);
+            home.server = Some(Running {
+                generation,
+                upstream: upstream.map(|upstream| upstream.node.to_string()),
+                frozen: false,
+                paused: false,
+            });
+        }
         self.logs.entry((node.clone(), generation)).or_default();
         if let Some(upstream) = self.upstream_of(node) {
             self.send(&upstream);
@@ -219,24 +244,22 @@ impl World {
         })
     }
 
-    fn verify(&mut self, primary: &Server, standbys: &BTreeMap<String, Server>) -> Result<Outputs, String> {
+    fn verify(&mut self, primary: &Server, standbys: &BTreeMap<String, Checked>) -> Result<Outputs, String> {
         let data = |home: &Home| home.server.as_ref().map(|server| home.data[&server.generation]);
-        let source = self.serving(primary);
-        let (identifier, slots) = (data(source), source.slots.clone());
+        let identifier = data(self.serving(primary));
         self.send(&primary.node);
-        for (name, standby) in standbys {
-            let home = self.serving(standby);
-            assert_eq!(
-                data(home),
-                identifier,
-                "{} has other data than its primary",
-                standby.node
-            );
+        for (name, Checked { server, upstream, .. }) in standbys {
+            let node = &server.node;
+            let upstream = upstream.as_ref().map_or(primary, |upstream| &standbys[upstream].server);
+            let slots = self.serving(upstream).slots.clone();
+            self.assert_streams(server, upstream);
+            let home = self.serving(server);
+            assert_eq!(data(home), identifier, "{node} has other data than its primary");
             if !slots.contains(name) {
-                return Err(format!("{} does not stream: its slot is gone", standby.node));
+                return Err(format!("{node} does not stream: its slot is gone"));
             }
             if home.server.as_ref().is_some_and(|server| server.paused) {
-                return Err(format!("{} does not replay: somebody paused it", standby.node));
+                return Err(format!("{node} does not replay: somebody paused it"));
             }
         }
         Ok(Outputs {

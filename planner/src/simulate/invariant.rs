@@ -10,12 +10,17 @@ use super::{Home, World};
 use crate::engine::postgresql::sync;
 use crate::plan::{Action, Plan, Step};
 
+impl Home {
+    fn writes(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.upstream.is_none())
+    }
+}
+
 impl World {
     /// At no time do two servers of a cluster write.
     pub(super) fn one_writer(&self) {
         let mut writers = BTreeSet::new();
-        let takes_writes = |home: &Home| home.server.as_ref().is_some_and(|server| server.upstream.is_none());
-        for (address, _) in self.homes.iter().filter(|(_, home)| takes_writes(home)) {
+        for (address, _) in self.homes.iter().filter(|(_, home)| home.writes()) {
             assert!(
                 writers.insert(&address.cluster),
                 "{address} is a second writer of its cluster"
@@ -40,6 +45,19 @@ impl World {
         }
     }
 
+    /// Whether a server streams, perhaps through others, from one that writes.
+    pub(super) fn leads_to_writer(&self, node: &NodeAddress) -> bool {
+        let mut at = node.clone();
+        for _ in &self.homes {
+            let Some(server) = self.homes.get(&at).and_then(|home| home.server.as_ref()) else {
+                return false;
+            };
+            let Some(upstream) = &server.upstream else { return true };
+            at.node = upstream.parse().expect("servers stream from nodes");
+        }
+        false
+    }
+
     /// Those that the commits on a server wait for.
     fn listed(&self, primary: &NodeAddress) -> BTreeSet<String> {
         let names = self
@@ -51,18 +69,12 @@ impl World {
 
     /// Nobody that commits wait for is stopped for good, dropped or sent elsewhere, unless its whole cluster goes.
     pub(super) fn waited_for(&self, step: &Step, plan: &Plan) {
-        let mut to = None;
         let node = match &step.action {
             Action::DropNode { node } => node,
             Action::Stop { node } if step.delta.0.contains(&Edit::Held(node.clone(), true)) => node,
-            Action::Follow { server, upstream, .. } => {
-                let runs = self.homes[&server.node].server.as_ref();
-                if runs.is_none_or(|runs| runs.upstream == Some(upstream.node.node.to_string())) {
-                    return;
-                }
-                to = Some(&upstream.node);
-                &server.node
-            }
+            // Whoever comes to the server that writes is not taken away from it.
+            Action::Follow { upstream, .. } if self.homes[&upstream.node].writes() => return,
+            Action::Follow { server, .. } => &server.node,
             _ => return,
         };
         let cluster = &node.cluster;
@@ -70,10 +82,11 @@ impl World {
             Action::DropCluster { cluster: going } => going == cluster,
             _ => false,
         });
-        let writers = self.homes.iter().filter(|(address, home)| {
-            address.cluster == *cluster && home.server.as_ref().is_some_and(|server| server.upstream.is_none())
-        });
-        for (primary, _) in writers.filter(|(primary, _)| !goes && to != Some(*primary)) {
+        let writers = self
+            .homes
+            .iter()
+            .filter(|(address, home)| address.cluster == *cluster && home.writes());
+        for (primary, _) in writers.filter(|_| !goes) {
             assert!(
                 !self.listed(primary).contains(&node.node.identifier()),
                 "commits on {primary} wait for {node}, which {} takes away",

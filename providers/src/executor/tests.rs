@@ -59,10 +59,13 @@ fn orders(nodes: &[&str]) -> Desired {
     };
     let node = || NodeSpec {
         port: None,
+        follows: None,
+        apply_delay: None,
         parameters: BTreeMap::new(),
         parameter_spans: BTreeMap::new(),
         span: span(),
         port_span: None,
+        follows_span: None,
     };
     let cluster = ClusterSpec {
         network: "lan".parse().unwrap(),
@@ -79,6 +82,7 @@ fn orders(nodes: &[&str]) -> Desired {
             cluster: span(),
             version: None,
             primary: None,
+            synchronous_standbys: None,
         },
     };
     Desired {

@@ -3,6 +3,9 @@
 //! A standby's slot bears its `application_name`. No single view tells the truth: a standby whose replay is paused still
 //! counts as `streaming` on its upstream, and one whose slot is lost still accepts connections.
 
+use std::collections::BTreeSet;
+
+use simdb_planner::observed::SenderFacts;
 use simdb_state::lsn::Lsn;
 use simdb_state::object::Listen;
 
@@ -41,9 +44,12 @@ pub(crate) fn streaming(name: &str, upstream: &Snapshot, standby: &Snapshot) -> 
 /// Returns how a standby streams from another server than the one that listens there, or from its past.
 pub(crate) fn elsewhere(listen: Listen, upstream: &Snapshot, standby: &Snapshot) -> Vec<String> {
     let mut unmet = Vec::new();
-    if let Some(receiver) = &standby.facts.receiver
-        && (receiver.host != listen.host.to_string() || receiver.port != listen.port)
-    {
+    // Before it streams there is more to say, and this is not known.
+    let receiver = standby.facts.receiver.as_ref();
+    let Some(receiver) = receiver.filter(|receiver| receiver.status == "streaming") else {
+        return unmet;
+    };
+    if receiver.host != listen.host.to_string() || receiver.port != listen.port {
         unmet.push(format!(
             "it streams from {}:{}, and must from {listen}",
             receiver.host, receiver.port
@@ -58,9 +64,39 @@ pub(crate) fn elsewhere(listen: Listen, upstream: &Snapshot, standby: &Snapshot)
     unmet
 }
 
+/// What a standby is to be in sync with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    /// The server it streams from: the primary, or another standby.
+    pub upstream: &'a Snapshot,
+    /// The primary.
+    pub primary: &'a Snapshot,
+    /// How far the standby must have come.
+    pub marker: Lsn,
+    /// Whether it may replay later.
+    pub delayed: bool,
+}
+
+/// Returns whether too few standbys count for commits to be acknowledged.
+pub(crate) fn too_few(synchronous: &BTreeSet<String>, awaited: u32, primary: &Snapshot) -> Option<String> {
+    let counts = |sender: &SenderFacts| matches!(sender.sync_state.as_str(), "sync" | "quorum");
+    let senders = primary.facts.senders.iter();
+    let counted = senders
+        .filter(|(name, sender)| synchronous.contains(*name) && counts(sender))
+        .count();
+    let enough = usize::try_from(awaited).is_ok_and(|awaited| counted >= awaited);
+    (!enough).then(|| format!("commits wait for {awaited} standbys, and {counted} of those listed count"))
+}
+
 /// Returns what keeps a standby from being in sync with its primary up to a marker; nothing when it is.
-pub(crate) fn in_sync(name: &str, primary: &Snapshot, standby: &Snapshot, marker: Lsn) -> Vec<String> {
-    let mut unmet = streaming(name, primary, standby);
+pub(crate) fn in_sync(name: &str, target: Target<'_>, standby: &Snapshot) -> Vec<String> {
+    let Target {
+        upstream,
+        primary,
+        marker,
+        delayed,
+    } = target;
+    let mut unmet = streaming(name, upstream, standby);
     let (there, here) = (&primary.facts, &standby.facts);
     if !here.in_recovery {
         unmet.push("it writes, and must only replay".to_owned());
@@ -80,13 +116,13 @@ pub(crate) fn in_sync(name: &str, primary: &Snapshot, standby: &Snapshot, marker
     if here.replay_paused {
         unmet.push("its replay is paused".to_owned());
     }
-    if let Some(sender) = there.senders.get(name)
+    if let Some(sender) = upstream.facts.senders.get(name)
         && sender.flushed.is_none_or(|flushed| flushed < marker)
     {
         let flushed = sender.flushed.unwrap_or(Lsn(0));
         unmet.push(format!("it has flushed up to {flushed}, and the marker is at {marker}"));
     }
-    if here.replayed < marker {
+    if !delayed && here.replayed < marker {
         unmet.push(format!(
             "it has replayed up to {}, and the marker is at {marker}",
             here.replayed

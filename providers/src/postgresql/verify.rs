@@ -3,57 +3,65 @@
 //! Positions alone prove nothing on a quiet cluster; the marker makes the primary write, every sender send and every
 //! standby answer. That it could be committed proves that the primary writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use simdb_planner::plan::Server;
+use simdb_planner::plan::{Checked, Server};
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
+use simdb_state::object::CommitLevel;
 use simdb_state::sensitive::Secrets;
 use tokio::time::{sleep, timeout};
 
+use super::condition::{self, Target};
 use super::connection::Connection;
 use super::observe::{Snapshot, snapshot};
-use super::{Cause, POLL, PostgresqlError, condition};
+use super::{Cause, POLL, PostgresqlError};
 use crate::executor::chain;
 
 /// How long one standby may take to answer once, so that one that hangs does not keep the others from being looked at.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
 
-/// Commits at full level, and thus waits for the standbys that commits wait for.
-const MARKER: &str = "BEGIN; SET LOCAL synchronous_commit = on; \
-    SELECT pg_logical_emit_message(true, 'simdb', 'verify'); COMMIT";
-
 /// SQLSTATE of a write that is refused because the server only replays.
 const READ_ONLY: &str = "25006";
+
+/// What is to be proven.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The standbys by `application_name`.
+    pub standbys: &'a BTreeMap<String, Checked>,
+    /// Those that commits wait for.
+    pub synchronous: &'a BTreeSet<String>,
+    /// How many of them a commit waits for.
+    pub awaited: u32,
+    /// How far the marker's commit waits for them.
+    pub commit: CommitLevel,
+}
 
 /// Proves that every standby is in sync, and returns where the marker stands.
 pub async fn verify_sync(
     primary: &Server,
-    standbys: &BTreeMap<String, Server>,
+    expected: Expected<'_>,
     secrets: &Secrets,
     limit: Duration,
 ) -> Result<Lsn, PostgresqlError> {
     let deadline = Instant::now() + limit;
     let primary = Connection::open(primary, secrets).await?;
-    let marker = emit_marker(&primary, limit).await?;
-    let mut standbys: Vec<Standby<'_>> = standbys
+    let marker = emit_marker(&primary, expected.commit, limit).await?;
+    let mut standbys: Vec<Standby<'_>> = expected
+        .standbys
         .iter()
-        .map(|(name, server)| Standby::new(name, server))
+        .map(|(name, checked)| Standby::new(name, checked))
         .collect();
     loop {
         let looks = join_all(standbys.iter_mut().map(|standby| standby.look(secrets))).await;
         // Read after the standbys, so that it knows whatever they had confirmed.
         let there = snapshot(&primary).await?;
-        let judged = standbys.iter().zip(looks).map(|(standby, look)| {
-            let unmet = look.map_or_else(
-                |reason| vec![reason],
-                |here| condition::in_sync(standby.name, &there, &here, marker),
-            );
-            (standby.server.node.clone(), unmet)
-        });
-        let unmet = failures(judged);
+        let mut unmet = judge(&standbys, &looks, &there, marker);
+        if let Some(problem) = condition::too_few(expected.synchronous, expected.awaited, &there) {
+            unmet.entry(primary.node().clone()).or_default().push(problem);
+        }
         if unmet.is_empty() {
             break;
         }
@@ -63,7 +71,12 @@ pub async fn verify_sync(
         sleep(POLL).await;
     }
     let probes = join_all(standbys.iter().map(Standby::probe)).await;
-    let unmet = failures(standbys.iter().map(|standby| standby.server.node.clone()).zip(probes));
+    let unmet = failures(
+        standbys
+            .iter()
+            .map(|standby| standby.checked.server.node.clone())
+            .zip(probes),
+    );
     if unmet.is_empty() {
         Ok(marker)
     } else {
@@ -71,9 +84,49 @@ pub async fn verify_sync(
     }
 }
 
-async fn emit_marker(primary: &Connection, limit: Duration) -> Result<Lsn, PostgresqlError> {
+/// Says of every standby what keeps it from being in sync.
+fn judge(
+    standbys: &[Standby<'_>],
+    looks: &[Result<Snapshot, String>],
+    primary: &Snapshot,
+    marker: Lsn,
+) -> BTreeMap<NodeAddress, Vec<String>> {
+    let seen: BTreeMap<&str, &Snapshot> = standbys
+        .iter()
+        .zip(looks)
+        .filter_map(|(standby, look)| Some((standby.name, look.as_ref().ok()?)))
+        .collect();
+    let judged = standbys.iter().zip(looks).map(|(standby, look)| {
+        let upstream = match &standby.checked.upstream {
+            None => Ok(primary),
+            Some(name) => seen.get(name.as_str()).copied().ok_or(name),
+        };
+        let unmet = match (look, upstream) {
+            (Err(reason), _) => vec![reason.clone()],
+            (Ok(_), Err(name)) => vec![format!("{name}, which it streams from, does not answer")],
+            (Ok(here), Ok(upstream)) => {
+                let target = Target {
+                    upstream,
+                    primary,
+                    marker,
+                    delayed: standby.checked.delayed,
+                };
+                condition::in_sync(standby.name, target, here)
+            }
+        };
+        (standby.checked.server.node.clone(), unmet)
+    });
+    failures(judged)
+}
+
+/// Commits at a level of its own, for simdb's sessions wait for nobody, and thus waits for the standbys that commits wait
+/// for.
+async fn emit_marker(primary: &Connection, level: CommitLevel, limit: Duration) -> Result<Lsn, PostgresqlError> {
     const DOING: &str = "commit a marker";
-    let Ok(answer) = timeout(limit, primary.required(DOING, MARKER)).await else {
+    let marker = format!(
+        "BEGIN; SET LOCAL synchronous_commit = {level}; SELECT pg_logical_emit_message(true, 'simdb', 'verify'); COMMIT"
+    );
+    let Ok(answer) = timeout(limit, primary.required(DOING, &marker)).await else {
         // No timeout of the server's ends a commit that waits for standbys.
         primary.cancel().await;
         return Err(primary.failure(DOING, Cause::Silence(limit)));
@@ -99,15 +152,15 @@ fn not_in_sync(primary: &Connection, limit: Duration, unmet: BTreeMap<NodeAddres
 /// A standby that is looked at until it is in sync; it may come and go meanwhile.
 struct Standby<'a> {
     name: &'a str,
-    server: &'a Server,
+    checked: &'a Checked,
     connection: Option<Connection>,
 }
 
 impl<'a> Standby<'a> {
-    fn new(name: &'a str, server: &'a Server) -> Self {
+    fn new(name: &'a str, checked: &'a Checked) -> Self {
         Self {
             name,
-            server,
+            checked,
             connection: None,
         }
     }
@@ -124,7 +177,7 @@ impl<'a> Standby<'a> {
     async fn ask(&mut self, secrets: &Secrets) -> Result<Snapshot, PostgresqlError> {
         let connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => connection,
-            None => Connection::open(self.server, secrets).await?,
+            None => Connection::open(&self.checked.server, secrets).await?,
         };
         let connection = self.connection.insert(connection);
         snapshot(connection).await

@@ -7,7 +7,7 @@ use simdb_planner::engine::postgresql::instance::{
     self, NodeContext, REPLICATION_USER, SUPERUSER, Upstream, replication_password, superuser_password, user,
 };
 use simdb_planner::observed::{NodeFacts, Observation, Observed, ServerFacts};
-use simdb_planner::plan::{Action, Impact, Server, Step};
+use simdb_planner::plan::{Action, Checked, Impact, Server, Step};
 use simdb_providers::effects::{Effects, Limits, ProviderEffects, StepError};
 use simdb_providers::executor::chain;
 use simdb_providers::observe::observe;
@@ -15,7 +15,7 @@ use simdb_providers::password;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::delta::{Delta, Outputs};
 use simdb_state::instance::{InstanceSpec, ServiceEntry};
-use simdb_state::object::{Data, Slot, State, User};
+use simdb_state::object::{CommitLevel, Data, Slot, State, User};
 use simdb_state::sensitive::{Secrets, Sensitive};
 use tokio_postgres::{Client, NoTls};
 
@@ -170,11 +170,18 @@ impl Cluster {
     }
 
     pub(crate) fn verify_sync(&self) -> Action {
-        let standby = (self.standby.node.identifier(), self.server(&self.standby));
+        let checked = Checked {
+            server: self.server(&self.standby),
+            upstream: None,
+            delayed: false,
+        };
         Action::VerifySync {
             cluster: self.primary.cluster.clone(),
             primary: self.server(&self.primary),
-            standbys: BTreeMap::from([standby]),
+            standbys: BTreeMap::from([(self.standby.node.identifier(), checked)]),
+            synchronous: BTreeSet::new(),
+            awaited: 0,
+            commit: CommitLevel::On,
         }
     }
 

@@ -396,6 +396,17 @@ pub fn read_bytes(text: &str) -> Option<u64> {
     whole.then_some(bytes as u64)
 }
 
+/// Returns how many milliseconds a time is, written as a server reads one: a bare number counts milliseconds.
+pub fn read_milliseconds(text: &str) -> Option<u32> {
+    let time = read_number(text, split_integer, Some(Unit::Time(1000)))?.round_ties_even();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole and within bounds"
+    )]
+    (0.0..=f64::from(i32::MAX)).contains(&time).then_some(time as u32)
+}
+
 /// Returns a size as people write it, in the greatest unit that leaves no rest.
 pub fn show_bytes(bytes: u64) -> String {
     let units = [(40, "TB"), (30, "GB"), (20, "MB"), (10, "kB")];

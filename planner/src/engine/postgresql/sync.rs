@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use simdb_state::object::ReplicationMode;
+use simdb_state::object::{CommitLevel, ReplicationMode};
 
 /// Returns the value for a mode, a number of standbys to wait for and the standbys that count, by their identifiers;
 /// empty where commits wait for nobody.
@@ -20,6 +20,17 @@ pub fn synchronous_standby_names(mode: ReplicationMode, number: u32, standbys: &
     }
     let names: Vec<String> = standbys.iter().map(|name| quote(name)).collect();
     format!("{method} {number} ({})", names.join(", "))
+}
+
+/// The setting that a delayed standby has.
+pub const APPLY_DELAY: &str = "recovery_min_apply_delay";
+
+/// Returns how far the commit of a marker waits: whatever others wait for, the proof is that standbys have it on disk.
+pub fn marker_level(level: CommitLevel) -> CommitLevel {
+    match level {
+        CommitLevel::RemoteApply => CommitLevel::RemoteApply,
+        CommitLevel::On | CommitLevel::RemoteWrite | CommitLevel::Local => CommitLevel::On,
+    }
 }
 
 /// Returns how many standbys are waited for, of those that count.

@@ -28,9 +28,11 @@ impl Draft<'_> {
         let mut keep = |result: Result<(), Diagnostic>| diagnostics.extend(result.err());
         let version = versions::choose(self.name, self.spec, self.before, &self.inputs.observed.platform);
         let election = self.election();
-        keep(self.same_network());
         keep(version.as_ref().map(|_| ()).map_err(Clone::clone));
         keep(election.as_ref().map(|_| ()).map_err(Clone::clone));
+        if let Ok(election) = &election {
+            keep(self.enough_standbys(&election.primary));
+        }
         let mut nodes = BTreeMap::new();
         for (node, spec) in &self.spec.nodes {
             let address = self.address(node);
@@ -81,21 +83,6 @@ impl Draft<'_> {
         NodeAddress {
             cluster: self.name.clone(),
             node: node.clone(),
-        }
-    }
-
-    fn same_network(&self) -> Result<(), Diagnostic> {
-        match self.before.clusters.get(self.name) {
-            Some(cluster) if cluster.network != self.spec.network => Err(Diagnostic::error(
-                "Network cannot be changed",
-                format!(
-                    "Cluster {} is in network.{}. Moving it to another network is not supported by this version; set \
-                     network = network.{}.",
-                    self.name, cluster.network, cluster.network
-                ),
-            )
-            .at(self.spec.spans.cluster.clone())),
-            _ => Ok(()),
         }
     }
 

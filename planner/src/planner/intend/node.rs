@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
+use simdb_state::name::NodeName;
 use simdb_state::object::{CommitLevel, Election, ElectionReason, FenceProof, Listen, Node, Origin, Power, Role, Slot};
 
 use super::cluster::Draft;
 use super::{DataGoal, IntendedNode};
 use crate::desired::NodeSpec;
 use crate::diagnostic::Diagnostic;
+use crate::engine::postgresql::sync::APPLY_DELAY;
 use crate::observed::{NodeFacts, Observation};
 use crate::planner::Proposal;
 use crate::planner::before::{self, next_generation, unrecorded_generation};
@@ -22,7 +24,6 @@ impl Draft<'_> {
         listen: Listen,
         election: &Election,
     ) -> Result<IntendedNode, Diagnostic> {
-        self.same_port(address, spec, listen)?;
         let old = self.before.nodes.get(address);
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
         let leads = address.node == election.primary;
@@ -38,15 +39,16 @@ impl Draft<'_> {
         {
             return Err(diagnostic.at(spec.span.clone()));
         }
+        let upstream = self.upstream(&address.node, &election.primary);
         let role = if leads {
             Role::Primary { term: election.term }
         } else {
             Role::Standby {
-                follows: election.primary.clone(),
+                follows: upstream.clone(),
             }
         };
         let slot = (!leads).then(|| Slot {
-            upstream: election.primary.clone(),
+            upstream: upstream.clone(),
             name: address.node.identifier(),
         });
         // What a node that is to stay down has lost is made when it is started.
@@ -61,17 +63,20 @@ impl Draft<'_> {
         let data = match recorded {
             Some(_) if !leads && (resync || strayed || left_uncleanly(address, old, election)) => DataGoal::Make {
                 generation: next_generation(self.inputs.recorded, self.inputs.observed, address),
-                origin: Origin::Rewound {
-                    from: election.primary.clone(),
+                origin: if upstream == election.primary {
+                    Origin::Rewound { from: upstream }
+                } else {
+                    // Only the primary's own log says where the two parted.
+                    Origin::Cloned { from: upstream }
                 },
             },
             Some(data) => DataGoal::Keep(data),
             None if leads => self.new_data(address)?,
-            None => self.clone_of(address, election),
+            None => self.clone_of(address, election, upstream),
         };
         Ok(IntendedNode {
             listen,
-            parameters: self.parameters_of(spec),
+            parameters: self.parameters_of(spec, leads),
             data,
             role,
             slot,
@@ -99,29 +104,16 @@ impl Draft<'_> {
 
     /// The level at which commits wait is a setting like any other, the same on every node, so that it is right whoever
     /// leads.
-    fn parameters_of(&self, spec: &NodeSpec) -> BTreeMap<String, String> {
+    fn parameters_of(&self, spec: &NodeSpec, leads: bool) -> BTreeMap<String, String> {
         let mut parameters = spec.parameters.clone();
         let level = self.spec.replication.synchronous_commit;
         if level != CommitLevel::default() {
             parameters.insert("synchronous_commit".to_owned(), level.to_string());
         }
-        parameters
-    }
-
-    fn same_port(&self, address: &NodeAddress, spec: &NodeSpec, listen: Listen) -> Result<(), Diagnostic> {
-        let serving = self.before.nodes.get(address).filter(|node| node.role.is_some());
-        match serving.and_then(|node| node.listen) {
-            Some(has) if has != listen && spec.port.is_some() => Err(Diagnostic::error(
-                "Port cannot be changed",
-                format!(
-                    "{address} listens on port {}. Changing the port of a node that is there is not supported by this \
-                     version; set port = {}.",
-                    has.port, has.port
-                ),
-            )
-            .at(spec.port_span.clone().unwrap_or_else(|| spec.span.clone()))),
-            _ => Ok(()),
+        if let Some(delay) = spec.apply_delay.as_ref().filter(|_| !leads) {
+            parameters.insert(APPLY_DELAY.to_owned(), delay.clone());
         }
+        parameters
     }
 
     /// Data is made empty only for a cluster that nobody has recorded: empty data for one that was there would be the
@@ -143,7 +135,7 @@ impl Draft<'_> {
 
     /// A complete copy that nobody recorded is taken over where it is this cluster's data and its slot kept the log
     /// since; else a new one is made.
-    fn clone_of(&self, address: &NodeAddress, election: &Election) -> DataGoal {
+    fn clone_of(&self, address: &NodeAddress, election: &Election, upstream: NodeName) -> DataGoal {
         let observed = self.inputs.observed;
         let primary = self.address(&election.primary);
         let identifier = self
@@ -161,9 +153,7 @@ impl Draft<'_> {
             .unwrap_or_else(|| next_generation(self.inputs.recorded, observed, address));
         DataGoal::Make {
             generation,
-            origin: Origin::Cloned {
-                from: election.primary.clone(),
-            },
+            origin: Origin::Cloned { from: upstream },
         }
     }
 }

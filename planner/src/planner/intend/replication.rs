@@ -9,12 +9,10 @@ use simdb_state::object::{CommitLevel, OnStandbyLoss, Power, ReplicationMode, Ro
 
 use super::cluster::Draft;
 use super::{Intended, IntendedNode};
-use crate::desired::ReplicationSpec;
-use crate::engine::postgresql::sync::{self, awaited, synchronous_standby_names};
+use crate::desired::{Desired, NodeSpec, ReplicationSpec};
+use crate::diagnostic::Diagnostic;
+use crate::engine::postgresql::sync::{self, APPLY_DELAY, awaited, synchronous_standby_names};
 use crate::planner::before;
-
-/// The setting that a delayed standby has.
-pub(super) const APPLY_DELAY: &str = "recovery_min_apply_delay";
 
 /// Whom commits wait for now, and whom they are to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +45,67 @@ pub(in crate::planner) struct Lost {
 }
 
 impl Draft<'_> {
+    /// Returns the node that a standby streams from. One whose declared upstream is stopped on request follows that
+    /// one's upstream meanwhile; one that is stopped itself moves when it is started.
+    pub(super) fn upstream(&self, node: &NodeName, primary: &NodeName) -> NodeName {
+        let stopped = |node: &NodeName| {
+            let address = self.address(node);
+            self.power(&address, self.before.nodes.get(&address)) == Power::Stopped
+        };
+        let role = self
+            .before
+            .nodes
+            .get(&self.address(node))
+            .and_then(|node| node.role.as_ref());
+        if let (true, Some(Role::Standby { follows })) = (stopped(node), role) {
+            return follows.clone();
+        }
+        let declared = |node: &NodeName| self.spec.nodes.get(node).and_then(|spec| spec.follows.as_ref());
+        let mut upstream = node;
+        while let Some(next) = declared(upstream) {
+            if next == primary || !stopped(next) {
+                return next.clone();
+            }
+            upstream = next;
+        }
+        primary.clone()
+    }
+
+    /// No commit can wait for more standbys than stream from the primary itself.
+    pub(super) fn enough_standbys(&self, primary: &NodeName) -> Result<(), Diagnostic> {
+        let ReplicationSpec {
+            mode,
+            synchronous_standbys: number,
+            synchronous_commit: level,
+            ..
+        } = self.spec.replication;
+        let counts = |(name, spec): &(&NodeName, &NodeSpec)| {
+            let direct = spec.follows.as_ref().is_none_or(|follows| follows == primary);
+            let delayed = spec.apply_delay.is_some() && level == CommitLevel::RemoteApply;
+            *name != primary && direct && !delayed
+        };
+        let able = self.spec.nodes.iter().filter(counts).count();
+        if mode == ReplicationMode::Async || usize::try_from(number).is_ok_and(|number| number <= able) {
+            return Ok(());
+        }
+        let spans = &self.spec.spans;
+        let able = match able {
+            0 => "no standby".to_owned(),
+            1 => "only one standby".to_owned(),
+            able => format!("only {able} standbys"),
+        };
+        Err(Diagnostic::error(
+            "Too few standbys to wait for",
+            format!(
+                "Commits of cluster {} are to wait for {number}, and {able} can be waited for: one that streams from {primary}, \
+                 which leads, and is not delayed while synchronous_commit is remote_apply. Let more of them follow the \
+                 primary, or lower synchronous_standbys.",
+                self.name
+            ),
+        )
+        .at(spans.synchronous_standbys.clone().unwrap_or_else(|| spans.cluster.clone())))
+    }
+
     /// Commits wait for standbys that stream from the primary itself and are meant to run. Where the primary is stopped
     /// nobody commits, and the names stay: they are what it starts with.
     pub(super) fn sync_names(&self, primary: &NodeName, intended: &Intended) -> SyncNames {
@@ -178,6 +237,23 @@ pub(in crate::planner) fn notes(intended: &Intended) -> Vec<String> {
         notes.push(format!(
             "Commits of cluster.{name} {wait} while {} is stopped on request.",
             held.join(", ")
+        ));
+    }
+    notes
+}
+
+/// Says where a declared upstream has no meaning: who leads follows nobody.
+pub(in crate::planner) fn ignored(desired: &Desired, intended: &Intended) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (name, spec) in &desired.clusters {
+        let Some(primary) = intended.primary(name) else {
+            continue;
+        };
+        let Some(follows) = spec.nodes.get(&primary.node).and_then(|spec| spec.follows.as_ref()) else {
+            continue;
+        };
+        notes.push(format!(
+            "{primary} is declared to follow {follows}. It leads the cluster, so it follows nobody."
         ));
     }
     notes

@@ -8,7 +8,8 @@ use simdb_state::name::ClusterName;
 use simdb_state::object::{Cluster, Power, Role};
 
 use super::{Draft, Lowering, server};
-use crate::plan::{Action, Server};
+use crate::engine::postgresql::sync::{APPLY_DELAY, marker_level};
+use crate::plan::{Action, Checked};
 use crate::planner::intend::IntendedCluster;
 
 impl Lowering<'_> {
@@ -38,7 +39,7 @@ impl Lowering<'_> {
         let Some(IntendedCluster {
             cluster,
             election,
-            names: _,
+            names,
             topology,
             ..
         }) = new
@@ -60,11 +61,21 @@ impl Lowering<'_> {
             topology: topology.clone(),
             term: election.term,
         };
-        let standbys: BTreeMap<String, Server> = self
+        let standbys: BTreeMap<String, Checked> = self
             .intended
             .nodes_of(name)
-            .filter(|(_, node)| matches!(node.role, Role::Standby { .. }) && node.power == Power::Running)
-            .map(|(address, node)| (address.node.identifier(), server(address, node)))
+            .filter(|(_, node)| node.power == Power::Running)
+            .filter_map(|(address, node)| {
+                let Role::Standby { follows } = &node.role else {
+                    return None;
+                };
+                let checked = Checked {
+                    server: server(address, node),
+                    upstream: (*follows != election.primary).then(|| follows.identifier()),
+                    delayed: node.parameters.contains_key(APPLY_DELAY),
+                };
+                Some((address.node.identifier(), checked))
+            })
             .collect();
         let reason = match standbys.len() {
             0 => "the primary must take writes before it is called ready".to_owned(),
@@ -74,6 +85,9 @@ impl Lowering<'_> {
             cluster: name.clone(),
             primary,
             standbys,
+            synchronous: names.standbys.clone(),
+            awaited: names.awaited,
+            commit: marker_level(cluster.synchronous_commit),
         };
         self.push(Draft::new(address, action, reason, vec![proof]));
     }

@@ -6,12 +6,15 @@ use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
 use simdb_state::object::{Cluster, Data, Node, Origin, Power, Role, Slot};
 
+use super::replication::replaced_slot;
 use super::{Draft, Lowering, cleared_by_start, server};
 use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser_password};
 use crate::engine::postgresql::{settings, sync};
+use crate::guard::sibling;
 use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::{Action, Impact, Server};
 use crate::planner::diff::pairs;
+use crate::planner::drift;
 use crate::planner::intend::{DataGoal, IntendedCluster, IntendedNode};
 
 impl Lowering<'_> {
@@ -25,6 +28,7 @@ impl Lowering<'_> {
         let context = self.intended.context(address, new, cluster);
         match (&new.role, &new.data) {
             (Role::Primary { .. }, DataGoal::Make { generation, .. }) => {
+                self.stop_stale(address, old, &context);
                 self.primary(address, new, cluster, &context, *generation);
             }
             (Role::Primary { .. }, DataGoal::Keep(_)) => match old.and_then(|old| old.role.as_ref()) {
@@ -33,6 +37,9 @@ impl Lowering<'_> {
                 Some(Role::Primary { .. }) | None => self.kept(address, old, new, &context),
             },
             (Role::Standby { .. } | Role::Fenced { .. }, _) => self.standby(address, old, new, &context),
+        }
+        if let Some(old) = old {
+            self.left_slots(address, old, Some(new));
         }
     }
 
@@ -111,14 +118,42 @@ impl Lowering<'_> {
                 generation,
                 origin: Origin::Rewound { .. },
             } => self.rewind(address, *generation, old, context, upstream, &upstream_server),
-            DataGoal::Make { generation, .. } => self.clone_data(address, *generation, context, upstream),
-            DataGoal::Keep(_) => self.halt_fenced(address, old),
+            DataGoal::Make { generation, .. } => {
+                self.stop_stale(address, old, context);
+                self.clone_data(address, *generation, context, upstream);
+            }
+            DataGoal::Keep(_) => match old.and_then(|old| old.role.as_ref()) {
+                None => self.stop_stale(address, old, context),
+                Some(Role::Fenced { .. }) => self.halt(address),
+                Some(Role::Primary { .. } | Role::Standby { .. }) => {}
+            },
         }
         self.start_standby(address, new, context, upstream_server);
     }
 
+    /// Stops a server that nobody recorded and that cannot go on: it runs on data that is replaced, or an interrupted run
+    /// started it with other settings than it is to have.
+    fn stop_stale(&mut self, address: &NodeAddress, old: Option<&Node>, context: &NodeContext<'_>) {
+        let facts = self.facts(address).filter(|facts| facts.process.is_alive());
+        let Some(facts) = facts.filter(|_| !self.is_deposed(address)) else {
+            return;
+        };
+        let reason = if !facts.generations.contains(&context.generation) {
+            format!("the data {} runs on is replaced", address.node)
+        } else if drift::drift(context, facts, false).is_some() {
+            format!("an interrupted run started {} with other settings", address.node)
+        } else {
+            return;
+        };
+        let delta = old.map(|_| Edit::Power(address.clone(), Power::Stopped));
+        let action = Action::Stop { node: address.clone() };
+        let draft = Draft::new(address.clone(), action, reason, delta.into_iter().collect());
+        self.push(draft.costing(self.restart_impact(address)));
+    }
+
     fn slot(&mut self, address: &NodeAddress, slot: &Slot, old: Option<&Node>, settled: bool, upstream: &Server) {
-        let left = old.and_then(|old| old.slot.clone());
+        let there = |left: &&Slot| self.before.nodes.contains_key(&sibling(address, &left.upstream));
+        let left = old.and_then(|old| old.slot.as_ref()).filter(there).cloned();
         let left = left.map(|left| Edit::SlotLeft(address.clone(), left));
         let mut delta: Vec<Edit> = left.into_iter().collect();
         delta.push(Edit::Slot(address.clone(), Some(slot.clone())));
@@ -138,23 +173,14 @@ impl Lowering<'_> {
         self.push(Draft::new(address.clone(), action, reason, delta));
     }
 
-    /// Copies the upstream's data. Whatever runs on older data is stopped first, and older data goes once the copy is
-    /// complete and verified.
+    /// Copies the upstream's data. Older data goes once the copy is complete and verified.
     fn clone_data(&mut self, address: &NodeAddress, generation: u32, context: &NodeContext<'_>, upstream: &Upstream) {
         let facts = self.facts(address);
-        let runs_on_other =
-            facts.is_some_and(|facts| facts.process.is_alive() && !facts.generations.contains(&generation));
         let older = facts
             .into_iter()
             .flat_map(|facts| &facts.generations)
             .filter(|older| **older != generation);
         let replaces = older.map(|older| Data::directory(*older)).collect();
-        if runs_on_other {
-            let delta = vec![Edit::Power(address.clone(), Power::Stopped)];
-            let action = Action::Stop { node: address.clone() };
-            let reason = format!("the data {} runs on is replaced", address.node);
-            self.push(Draft::new(address.clone(), action, reason, delta).costing(self.restart_impact(address)));
-        }
         let task = instance::basebackup(context, upstream, replaces);
         let origin = Origin::Cloned {
             from: upstream.address.node.clone(),
@@ -236,7 +262,6 @@ impl Lowering<'_> {
         if let Some(reason) = follow {
             self.follow(address, new, context, reason);
         }
-        self.left_slots(address, old, Some(new));
     }
 
     fn configure(
@@ -305,6 +330,9 @@ impl Lowering<'_> {
         new: &IntendedNode,
         version: u16,
     ) -> Option<(String, bool)> {
+        if old.listen.is_some_and(|had| had != new.listen) {
+            return Some((format!("{} moves to {}", address.node, new.listen), true));
+        }
         if let Some(drift) = self.intended.drift.get(address) {
             return Some((drift.reason(&address.node), drift.restart));
         }
@@ -366,7 +394,12 @@ impl Lowering<'_> {
             let mut delta = vec![emptied.unwrap_or_else(|| drop.clone())];
             // Slots on it that others left go with it.
             let left = self.before.nodes_of(&address.cluster).flat_map(|(other, node)| {
-                let on_it = node.left_slots.iter().filter(|slot| slot.upstream == address.node);
+                let leaves = replaced_slot(node, self.intended.nodes.get(other));
+                let on_it = node
+                    .left_slots
+                    .iter()
+                    .chain(leaves)
+                    .filter(|slot| slot.upstream == address.node);
                 on_it.map(|slot| Edit::SlotGone(other.clone(), slot.clone()))
             });
             delta.extend(left);

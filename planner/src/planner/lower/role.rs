@@ -179,9 +179,6 @@ impl Lowering<'_> {
         delta.push(Edit::Unverified(address.cluster.clone()));
         let reason = format!("{} was elected, and nobody else writes", address.node);
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
-        if let Some(old) = old {
-            self.left_slots(address, old, Some(new));
-        }
     }
 
     /// What shows that nothing is lost: the former primary's last record where it is shut down in order, else the count
@@ -273,9 +270,6 @@ impl Lowering<'_> {
         delta.extend(old.into_iter().flat_map(|old| leave_slot(address, old)));
         let reason = "it leads again: nobody was promoted in its place";
         self.push(Draft::new(address.clone(), action, reason, delta));
-        if let Some(old) = old {
-            self.left_slots(address, old, Some(new));
-        }
     }
 
     pub(super) fn rewind(
@@ -311,18 +305,16 @@ impl Lowering<'_> {
         self.push(Draft::new(address.clone(), action, reason, delta));
     }
 
-    /// Somebody started a server that was fenced; it runs with the settings of the primary it was.
-    pub(super) fn halt_fenced(&mut self, address: &NodeAddress, old: Option<&Node>) {
-        if old.is_some_and(|old| matches!(old.role, Some(Role::Fenced { .. }))) {
-            self.halt(address);
-        }
+    /// Whether this plan fences a node.
+    pub(super) fn is_deposed(&self, address: &NodeAddress) -> bool {
+        let cluster = self.intended.clusters.get(&address.cluster);
+        cluster.is_some_and(|cluster| cluster.deposed.as_ref() == Some(address))
     }
 
-    /// Stops a server whose data is worked on next. One that is fenced in this plan is down by then.
-    fn halt(&mut self, address: &NodeAddress) {
-        let cluster = self.intended.clusters.get(&address.cluster);
-        let fenced = cluster.is_some_and(|cluster| cluster.deposed.as_ref() == Some(address));
-        if fenced || !self.facts(address).is_some_and(|facts| facts.process.is_alive()) {
+    /// Stops a server whose data is worked on next: somebody may have started one that was fenced, and it runs with the
+    /// settings of the primary it was. One that is fenced in this plan is down by then.
+    pub(super) fn halt(&mut self, address: &NodeAddress) {
+        if self.is_deposed(address) || !self.facts(address).is_some_and(|facts| facts.process.is_alive()) {
             return;
         }
         let writes = before::server(self.observed, address).is_some_and(|facts| !facts.in_recovery);
