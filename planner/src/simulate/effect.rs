@@ -85,8 +85,16 @@ impl World {
                 self.ensure(&server.node, instance, follows.as_ref());
             }
             Action::Stop { node } => self.home(node).server = None,
-            Action::Configure { instance, server, .. } => {
-                self.ensure_running(server, instance);
+            Action::Configure {
+                instance,
+                server,
+                restart,
+                ..
+            } => {
+                let home = self.ensure_running(server, instance);
+                if let Some(running) = home.server.as_mut().filter(|_| *restart) {
+                    running.paused = false;
+                }
             }
             Action::SyncNames {
                 names,

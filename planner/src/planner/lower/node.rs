@@ -106,7 +106,7 @@ impl Lowering<'_> {
         if let Some(slot) = new
             .slot
             .as_ref()
-            .filter(|slot| old.and_then(|old| old.slot.as_ref()) != Some(*slot))
+            .filter(|slot| makes(upstream_node) || old.and_then(|old| old.slot.as_ref()) != Some(*slot))
         {
             self.slot(address, slot, old, settled, &upstream_server);
         }
@@ -152,7 +152,7 @@ impl Lowering<'_> {
     }
 
     fn slot(&mut self, address: &NodeAddress, slot: &Slot, old: Option<&Node>, settled: bool, upstream: &Server) {
-        let there = |left: &&Slot| self.before.nodes.contains_key(&sibling(address, &left.upstream));
+        let there = |left: &&Slot| *left != slot && self.before.nodes.contains_key(&sibling(address, &left.upstream));
         let left = old.and_then(|old| old.slot.as_ref()).filter(there).cloned();
         let left = left.map(|left| Edit::SlotLeft(address.clone(), left));
         let mut delta: Vec<Edit> = left.into_iter().collect();
@@ -185,11 +185,12 @@ impl Lowering<'_> {
         let origin = Origin::Cloned {
             from: upstream.address.node.clone(),
         };
-        let delta = vec![Edit::Data {
+        let mut delta = vec![Edit::Data {
             node: address.clone(),
             generation,
             origin,
         }];
+        delta.extend(self.slots_gone_with(address));
         let action = Action::Basebackup {
             node: address.clone(),
             task,
@@ -418,6 +419,11 @@ impl Lowering<'_> {
         let reason = format!("nobody will read it once {} is gone", address.node);
         self.push(Draft::new(address.clone(), action, reason, vec![drop]));
     }
+}
+
+/// Whether a node's data is made anew, and slots on it with it.
+fn makes(node: &IntendedNode) -> bool {
+    matches!(node.data, DataGoal::Make { .. })
 }
 
 pub(super) fn instance_edit(address: &NodeAddress, node: &IntendedNode) -> Edit {

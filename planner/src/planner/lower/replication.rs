@@ -151,6 +151,21 @@ impl Lowering<'_> {
         self.push(Draft::new(address.clone(), action, reason, delta).costing(Impact::Reload));
     }
 
+    /// Slots lie in the data of the node that keeps them: with that those of others go. Those that are to be there are made
+    /// again, once it serves.
+    pub(super) fn slots_gone_with(&self, keeper: &NodeAddress) -> Vec<Edit> {
+        let mut gone = Vec::new();
+        for (address, old) in self.before.nodes_of(&keeper.cluster) {
+            let new = self.intended.nodes.get(address).and_then(|new| new.slot.as_ref());
+            if new.is_some_and(|slot| slot.upstream == keeper.node) {
+                gone.push(Edit::Slot(address.clone(), None));
+            }
+            let left = old.left_slots.iter().filter(|slot| slot.upstream == keeper.node);
+            gone.extend(left.map(|slot| Edit::SlotGone(address.clone(), slot.clone())));
+        }
+        gone
+    }
+
     /// Drops the slots that a node left on nodes it followed before, where those serve.
     pub(super) fn left_slots(&mut self, address: &NodeAddress, old: &Node, new: Option<&IntendedNode>) {
         let replaced = replaced_slot(old, new);

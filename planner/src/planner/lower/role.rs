@@ -291,13 +291,14 @@ impl Lowering<'_> {
             data: Data::directory(generation),
             source: source.clone(),
         };
-        let delta = vec![Edit::Data {
+        let mut delta = vec![Edit::Data {
             node: address.clone(),
             generation,
             origin: Origin::Rewound {
                 from: upstream.address.node.clone(),
             },
         }];
+        delta.extend(self.slots_gone_with(address));
         let reason = format!(
             "it may hold writes that {} does not have; if it cannot be rewound, it is cloned",
             upstream.address.node
