@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # cargo-nextest bounds how many real servers run at once; without it the same tests run under cargo test.
 NEXTEST := $(shell PATH="$(PATH)" cargo nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: demo test bench lint fmt clean setup
+.PHONY: demo test test-long bench lint fmt clean setup
 
 demo: setup  ## A primary and two standbys: made, written, read, removed.
 	cargo build --locked -p simdb
@@ -21,6 +21,12 @@ ifeq ($(NEXTEST),yes)
 else
 	RUST_TEST_THREADS=2 cargo test --locked --workspace --all-features --no-fail-fast
 endif
+
+# How many random histories `make test-long` lives through, each time other ones.
+CASES ?= 100000
+
+test-long: setup  ## Random histories of clusters, as many as CASES says.
+	PROPTEST_CASES=$(CASES) PROPTEST_MAX_SHRINK_ITERS=20000 cargo test --locked -p simdb-planner --all-features --lib -- properties
 
 bench: setup  ## What simdb takes: planning, recording, and applying against the same work typed by hand.
 	cargo build --release --locked -p simdb

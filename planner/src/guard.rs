@@ -29,6 +29,9 @@ pub enum Refusal {
     /// Another election was held since the plan was made.
     #[error("the last election has term {0}")]
     OtherElection(u64),
+    /// The step belongs to an election that another one followed.
+    #[error("it belongs to the election of term {0}, and one of term {1} was held since")]
+    OldTerm(u64, u64),
     /// The node that is to stop writing is the one that was elected.
     #[error("{0} is the one that was elected")]
     Elected(NodeAddress),
@@ -48,6 +51,7 @@ pub enum Refusal {
 
 /// Returns whether a step may run on this record.
 pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
+    not_outdated(step, state)?;
     match &step.action {
         Action::Primary { server, .. } => no_other_primary(state, &server.node),
         Action::ReplicationUser { server, .. }
@@ -107,6 +111,16 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
         | Action::Endpoint { .. }
         | Action::DropEndpoint { .. }
         | Action::DropSeed { .. } => Ok(()),
+    }
+}
+
+/// A plan that was made before the last election knows nothing of who leads now.
+fn not_outdated(step: &Step, state: &State) -> Result<(), Refusal> {
+    let cluster = step.address.cluster();
+    let last = cluster.and_then(|cluster| state.elections.get(cluster));
+    match (step.term, last) {
+        (Some(term), Some(last)) if last.term > term => Err(Refusal::OldTerm(term.0, last.term.0)),
+        _ => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use simdb_state::delta::Delta;
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
-use simdb_state::object::{CommitLevel, Database, Election, Slot, User, Verdict};
+use simdb_state::object::{CommitLevel, Database, Election, Slot, Term, User, Verdict};
 use simdb_state::sensitive::SecretName;
 
 /// The format of a plan document.
@@ -141,6 +141,9 @@ pub struct Step {
     pub address: Address,
     /// What is done.
     pub action: Action,
+    /// The election of its cluster under which it may run: once another one was held, it is refused.
+    #[serde(default)]
+    pub term: Option<Term>,
     /// The steps that are done before it.
     pub after: BTreeSet<StepId>,
     /// What it costs.

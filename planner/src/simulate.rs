@@ -5,7 +5,9 @@
 //! data, a standby needs a slot and an upstream that serves, a clone comes from a server that runs).
 
 mod access;
+mod course;
 mod effect;
+mod fault;
 mod invariant;
 mod log;
 mod observe;
@@ -16,19 +18,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use simdb_state::address::{EndpointAddress, NodeAddress, SeedAddress};
 use simdb_state::instance::ServiceEntry;
 use simdb_state::lsn::SystemIdentifier;
+use simdb_state::name::ClusterName;
 use simdb_state::object::{Listen, State};
 use simdb_state::sensitive::SecretName;
 
-use crate::guard;
 use crate::observed::{DatabaseFacts, FileFacts, UserFacts};
 use crate::plan::Plan;
 
+pub use course::Course;
+pub use fault::Fault;
 pub use log::Log;
 
-/// Where a run is cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a run is cut off, by how many steps came before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cut {
     /// Nowhere.
+    #[default]
     Never,
     /// The step was started, and nothing of it happened.
     Before(usize),
@@ -52,7 +57,11 @@ pub struct World {
     /// What the data of each node holds, by generation.
     pub logs: BTreeMap<(NodeAddress, u32), Log>,
     /// The writes that somebody was told are safe.
-    pub acknowledged: BTreeSet<u64>,
+    pub acknowledged: BTreeSet<(ClusterName, u64)>,
+    /// Whether somebody has accepted that acknowledged writes are lost.
+    pub lossy: bool,
+    /// The nodes that something happened to since the run began: a step that fails there has met a fault, no defect.
+    hurt: BTreeSet<NodeAddress>,
     made: u64,
 }
 
@@ -67,6 +76,8 @@ pub struct Home {
     pub server: Option<Running>,
     /// Whether its data was sealed: a server that is started on it only replays.
     pub sealed: bool,
+    /// Whether the last server on its data wrote.
+    pub led: bool,
     /// Where the last server listened.
     pub listen: Option<Listen>,
     /// The settings the server was last given.
@@ -98,41 +109,17 @@ pub struct Running {
     pub frozen: bool,
     /// Whether somebody paused its replay.
     pub paused: bool,
+    /// The writes whose sessions wait for standbys. They end with the server.
+    pub waiting: BTreeSet<u64>,
 }
 
 impl World {
-    /// Runs a plan until it is done, cut off or fails, and enforces the invariants after every step. An error is what a
-    /// real step would say of something that could not be seen when the plan was made.
-    ///
-    /// # Panics
-    /// Where a guard refuses, an effect cannot happen, or an invariant is broken: each is a defect of the planner.
+    /// Runs a plan in its own order until it is done, cut off or fails, as [`World::follow`] does.
     pub fn run(&mut self, plan: &Plan, cut: Cut) -> Result<(), String> {
-        for (at, step) in plan.steps.iter().enumerate() {
-            if let Err(refusal) = guard::check(step, &self.state) {
-                panic!("{} of {} is refused: {refusal}", step.action.name(), step.address);
-            }
-            match cut {
-                Cut::Before(last) if last == at => return Ok(()),
-                Cut::Within(last) if last == at => {
-                    self.begin(step);
-                    return Ok(());
-                }
-                _ => {}
-            }
-            self.waited_for(step, plan);
-            let outputs = self.effect(step)?;
-            self.one_writer();
-            if cut == Cut::After(at) {
-                return Ok(());
-            }
-            self.state.apply(&step.delta, &outputs);
-            self.truthful(step);
-        }
-        Ok(())
-    }
-
-    /// Stops a server as `kill -9` would.
-    pub fn kill(&mut self, node: &NodeAddress) {
-        self.homes.get_mut(node).expect("the node has a home").server = None;
+        let course = Course {
+            cut,
+            ..Course::default()
+        };
+        self.follow(plan, &course)
     }
 }

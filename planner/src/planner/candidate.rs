@@ -10,12 +10,12 @@ use std::fmt;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{State, Verdict};
+use simdb_state::object::{Role, State, Verdict};
 
 use super::before;
 use crate::desired::NodeSpec;
 use crate::engine::postgresql::sync;
-use crate::observed::{Observed, ServerFacts};
+use crate::observed::{Observation, Observed, ProcessFacts, ServerFacts};
 
 /// How far behind a standby may be that is to lead without a pause to catch up, in bytes of the log.
 const MAX_LAG: u64 = 16 << 20;
@@ -189,12 +189,20 @@ impl Field<'_> {
         self.leader_is_known()?;
         let survivors = self.survivors();
         let Some((best, furthest)) = survivors.iter().rev().max_by_key(|(_, position)| **position) else {
+            return self.dormant(to).filter(|_| lossy).ok_or_else(|| self.nobody());
+        };
+        // Whoever is no longer declared is about to go; it is asked all the same what it has.
+        let declared = survivors
+            .iter()
+            .rev()
+            .filter(|(node, _)| self.declared.contains_key(**node));
+        let Some(winner) = to.or_else(|| declared.max_by_key(|(_, position)| **position).map(|(node, _)| *node)) else {
             return Err(Refusal(format!(
-                "No standby of cluster {} answers, so there is nobody to promote. Start what is left with `simdb apply`.",
+                "The configuration of cluster {} declares none of the standbys that answer. Declare {best} again, so that it can \
+                 take over.",
                 self.cluster
             )));
         };
-        let winner = to.unwrap_or(best);
         if let Some(reason) = self.unfit(winner) {
             return Err(Refusal(format!(
                 "{}.{winner} cannot lead: {reason}. Mend that first, or promote another node.",
@@ -218,11 +226,37 @@ impl Field<'_> {
         }
     }
 
+    fn nobody(&self) -> Refusal {
+        Refusal(format!(
+            "No standby of cluster {} answers, so there is nobody to promote. Start what is left with `simdb apply`; where that \
+             is refused, add -allow=data-loss to promote one that is down.",
+            self.cluster
+        ))
+    }
+
+    /// Returns who could be started and promoted where nobody answers: of those that have this cluster's data the one
+    /// whose control data is furthest. What it lacks nobody can say.
+    fn dormant(&self, to: Option<&NodeName>) -> Option<NodeName> {
+        let sleeps = |node: &&NodeName| {
+            let address = self.address(node);
+            let facts = self.observed.nodes.get(&address).and_then(Observation::seen)?;
+            let recorded = self.recorded.nodes.get(&address)?.data.as_ref()?;
+            let control = facts.control.as_ref()?;
+            let halted = matches!(facts.process, ProcessFacts::Down | ProcessFacts::Frozen { .. });
+            (halted && control.system_identifier == recorded.system_identifier)
+                .then_some((control.timeline, control.checkpoint))
+        };
+        let others = self.declared.keys().filter(|node| Some(*node) != self.leader);
+        let asked = others.filter(|node| to.is_none_or(|to| to == *node));
+        let able = asked.rev().filter_map(|node| Some((node, sleeps(&node)?)));
+        able.max_by_key(|(_, position)| *position).map(|(node, _)| node.clone())
+    }
+
     /// A node that was not looked at may be alive: nobody can be promoted beside it.
     fn leader_is_known(&self) -> Result<(), Refusal> {
         let Some(leader) = self.leader else { return Ok(()) };
         match self.observed.nodes.get(&self.address(leader)) {
-            Some(crate::observed::Observation::Unknown(reason)) => Err(Refusal(format!(
+            Some(Observation::Unknown(reason)) => Err(Refusal(format!(
                 "{}.{leader} leads and could not be looked at ({reason}), so it cannot be proven that it takes no writes. \
                  Mend that first.",
                 self.cluster
@@ -293,13 +327,22 @@ impl Field<'_> {
     fn survivors(&self) -> BTreeMap<&NodeName, Position> {
         let others = self.recorded.nodes_of(self.cluster).map(|(address, _)| &address.node);
         others
-            .filter(|node| Some(*node) != self.leader)
-            .filter(|node| matches!(self.unfit(node), None | Some(Unfit::Paused)))
+            .filter(|node| match self.unfit(node) {
+                None | Some(Unfit::Paused) => Some(*node) != self.leader,
+                // It was promoted by a run that was cut off before it could record that.
+                Some(Unfit::Writes) => *node == self.elected && !self.is_recorded_to_lead(node),
+                Some(_) => false,
+            })
             .filter_map(|node| {
                 let facts = self.server(node)?;
                 Some((node, (facts.timeline, facts.position)))
             })
             .collect()
+    }
+
+    fn is_recorded_to_lead(&self, node: &NodeName) -> bool {
+        let recorded = self.recorded.nodes.get(&self.address(node));
+        recorded.is_some_and(|node| matches!(node.role, Some(Role::Primary { .. })))
     }
 
     fn declares(&self, node: &NodeName) -> Result<(), Refusal> {

@@ -45,12 +45,25 @@ pub(super) struct IntendedCluster {
     pub(super) cluster: Cluster,
     pub(super) election: Election,
     pub(super) names: SyncNames,
+    /// How whoever was elected comes to lead.
+    pub(super) lead: Lead,
     /// The node that led until now, and is to be fenced.
     pub(super) deposed: Option<NodeAddress>,
     /// What is known of the acknowledged writes if the node that led cannot be asked.
     pub(super) verdict: Verdict,
     /// The digest of who is in it, where, and what they are to each other: what a verification proves.
     pub(super) topology: String,
+}
+
+/// How the node that was elected comes to lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lead {
+    /// It leads already, or is about to be born.
+    Stays,
+    /// It was fenced, and nobody has led since: it goes on where it stopped.
+    Resumes,
+    /// It replays, and is promoted.
+    Passes,
 }
 
 /// What a node should be.

@@ -35,6 +35,7 @@ impl Draft {
         Self {
             address: address.into(),
             action,
+            term: None,
             after: BTreeSet::new(),
             impact: Impact::None,
             reason: reason.into(),

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use simdb_state::address::{self, Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::delta::Edit;
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
-use simdb_state::object::{Node, Power, Role, State};
+use simdb_state::object::{Node, Power, Role, State, Term};
 
 use self::graph::Waits;
 use super::intend::{Intended, IntendedNode};
@@ -197,7 +197,7 @@ impl Rules<'_> {
             Action::Fence { server, .. } => self.before_the_pause(&server.node),
             Action::Promote { server, .. } => self.promote(&server.node),
             // A slot can be made before its server writes, and then nobody waits for it while nobody writes.
-            Action::Slot { server, .. } if self.is_promoted(&server.node) => self.elected(&server.node),
+            Action::Slot { server, .. } if self.replays(&server.node) => self.elected(&server.node),
             Action::Slot { server, .. } => serves(&server.node).into_iter().collect(),
             Action::ReplicationUser { server, .. } => index.up.get(&server.node).copied().into_iter().collect(),
             Action::User { .. } | Action::Database { .. } | Action::Seed { .. } => self.access(&draft.action),
@@ -365,6 +365,8 @@ impl Rules<'_> {
             index.drop_node.get(node),
             index.slot.get(node),
             index.serves.get(node),
+            // Whoever leads again without having been away has left its slot when that is recorded.
+            index.elect.get(&node.cluster),
             keeper,
         ];
         moved.into_iter().flatten().copied().chain(others).collect()
@@ -399,9 +401,12 @@ impl Rules<'_> {
         earlier.into_iter().flatten().copied().collect()
     }
 
-    fn is_promoted(&self, node: &NodeAddress) -> bool {
+    /// Returns whether a node is to be promoted, and is known to replay until then.
+    fn replays(&self, node: &NodeAddress) -> bool {
         let promoted = self.index.promote.get(&node.cluster);
+        let role = self.before.nodes.get(node).and_then(|node| node.role.as_ref());
         promoted.is_some_and(|(promoted, _)| promoted == node)
+            && (matches!(role, Some(Role::Standby { .. })) || self.index.start.contains_key(node))
     }
 
     /// Returns what is recorded of an election, and the start of a server that was elected while it was down.
@@ -416,7 +421,7 @@ impl Rules<'_> {
             .index
             .slot_on
             .iter()
-            .filter(|(server, _)| self.is_promoted(server) && server.cluster == node.cluster);
+            .filter(|(server, _)| self.replays(server) && server.cluster == node.cluster);
         let mut earlier = self.elected(node);
         earlier.extend(slots.flat_map(|(_, slots)| slots.iter().copied()));
         earlier
@@ -571,10 +576,18 @@ pub(super) fn order(
         places[*at] = id;
     }
     for (step, waits) in drafts.iter_mut().zip(waits.into_rows()) {
+        step.term = term(step, before, intended);
         step.after = waits.into_iter().map(|earlier| places[earlier]).collect();
     }
     arrange(&mut drafts, places);
     Ok(drafts)
+}
+
+/// Returns the election under which a step may run: the one that this plan holds, or the last one before it.
+fn term(step: &Step, before: &State, intended: &Intended) -> Option<Term> {
+    let cluster = step.address.cluster()?;
+    let election = intended.clusters.get(cluster).map(|cluster| &cluster.election);
+    Some(election.or_else(|| before.elections.get(cluster))?.term)
 }
 
 /// Asks the rules about every step.

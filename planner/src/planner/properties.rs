@@ -1,6 +1,8 @@
 //! Random histories on the simulated world: whatever was declared, cut off, killed and declared again, the next plan
 //! that runs to its end leads to what is declared, and the one after it is empty.
 
+mod roles;
+
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 

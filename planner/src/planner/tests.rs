@@ -91,7 +91,7 @@ pub(super) fn plan_for(world: &World, desired: &Desired) -> Planned {
 }
 
 /// A plan as a reader of a test wants it: a line a step, with what it waits for.
-fn steps(plan: &Plan) -> String {
+pub(super) fn steps(plan: &Plan) -> String {
     let line = |(id, step): (StepId, &crate::plan::Step)| {
         let after: Vec<String> = step.after.iter().map(|earlier| earlier.0.to_string()).collect();
         format!(

@@ -14,7 +14,7 @@ use crate::observed::{DatabaseFacts, UserFacts};
 use crate::plan::{Action, Server, Stream};
 
 impl World {
-    pub(super) fn access(&mut self, action: &Action) {
+    pub(super) fn access(&mut self, action: &Action) -> Result<(), String> {
         match action {
             Action::ReplicationUser {
                 user,
@@ -23,9 +23,9 @@ impl World {
                 server,
                 streams,
             } => {
-                self.set_user(user, attributes, Some(password), server);
+                self.set_user(user, attributes, Some(password), server)?;
                 for stream in streams {
-                    self.rotate(stream, password);
+                    self.rotate(stream, password)?;
                 }
             }
             Action::User {
@@ -34,13 +34,13 @@ impl World {
                 leaves: _,
                 password,
                 server,
-            } => self.set_user(user, attributes, password.as_ref(), server),
+            } => self.set_user(user, attributes, password.as_ref(), server)?,
             Action::Database {
                 database,
                 attributes,
                 server,
             } => {
-                let home = self.serving(server);
+                let home = self.serving(server)?;
                 assert!(
                     home.users.contains_key(&attributes.owner),
                     "{database} is given to nobody"
@@ -58,12 +58,12 @@ impl World {
                 database,
                 server,
                 ..
-            } => run_seed(self.serving(server), seed, database.as_str(), digest),
+            } => run_seed(self.serving(server)?, seed, database.as_str(), digest),
             Action::DropUser {
                 user,
                 server: Some(server),
             } => {
-                let home = self.serving(server);
+                let home = self.serving(server)?;
                 let owned = home
                     .databases
                     .iter()
@@ -74,14 +74,21 @@ impl World {
             Action::DropDatabase {
                 database,
                 server: Some(server),
-            } => drop(self.serving(server).databases.remove(database.database.as_str())),
+            } => drop(self.serving(server)?.databases.remove(database.database.as_str())),
             // The rest is in the record alone.
             _ => {}
         }
+        Ok(())
     }
 
-    fn set_user(&mut self, address: &UserAddress, user: &User, password: Option<&SecretName>, server: &Server) {
-        let home = self.serving(server);
+    fn set_user(
+        &mut self,
+        address: &UserAddress,
+        user: &User,
+        password: Option<&SecretName>,
+        server: &Server,
+    ) -> Result<(), String> {
+        let home = self.serving(server)?;
         let name = address.user.to_string();
         for role in user.member_of.iter().filter(|role| !role.starts_with("pg_")) {
             assert!(
@@ -103,11 +110,12 @@ impl World {
             holds: BTreeMap::new(),
         };
         home.users.insert(name, facts);
+        Ok(())
     }
 
     /// A stream begins anew only with the password that its role has.
-    fn rotate(&mut self, stream: &Stream, password: &SecretName) {
-        let home = self.serving(&stream.server);
+    fn rotate(&mut self, stream: &Stream, password: &SecretName) -> Result<(), String> {
+        let home = self.serving(&stream.server)?;
         write_files(home, &stream.instance);
         let passfile = &stream.instance.files[PASSFILE];
         let has = passfile
@@ -115,6 +123,7 @@ impl World {
             .iter()
             .any(|part| *part == FilePart::Secret(password.clone()));
         assert!(has, "{} is given another password than its role", stream.server.node);
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What steps do to the world.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
@@ -31,50 +31,55 @@ impl World {
             | Action::Cluster { .. }
             | Action::Elect { .. }
             | Action::Degrade { .. }
-            | Action::DropNetwork { .. }
-            | Action::DropCluster { .. } => {}
+            | Action::DropNetwork { .. } => {}
+            Action::DropCluster { cluster } => self.acknowledged.retain(|(of, _)| of != cluster),
             Action::Primary {
                 initdb,
                 instance,
                 server,
-            } => return Ok(self.primary(initdb, instance, server)),
-            Action::Fence { server, method, .. } => return self.fence(&server.node, *method),
+            } => return self.primary(initdb, instance, server),
+            Action::Fence {
+                server,
+                data,
+                seal,
+                method,
+                ..
+            } => return self.fence(&server.node, data.is_some(), seal.is_some(), *method),
             Action::Promote {
                 instance,
                 server,
                 survivors,
                 evidence,
             } => return self.promote(instance, server, survivors, evidence),
-            Action::Rewind { node, task, source, .. } => return Ok(self.rewind(node, task, source)),
+            Action::Rewind { node, task, source, .. } => return self.rewind(node, task, source),
             Action::ReplicationUser { .. }
             | Action::User { .. }
             | Action::Database { .. }
             | Action::Seed { .. }
             | Action::DropUser { .. }
             | Action::DropDatabase { .. }
-            | Action::DropSeed { .. } => self.access(&step.action),
+            | Action::DropSeed { .. } => self.access(&step.action)?,
             Action::Slot { slot, server, .. } => {
-                let home = self.serving(server);
+                let home = self.serving(server)?;
                 home.lost.remove(&slot.name);
                 home.slots.insert(slot.name.clone());
             }
-            Action::Basebackup { node, task, .. } => return Ok(self.basebackup(node, task)),
+            Action::Basebackup { node, task, .. } => return self.basebackup(node, task),
             Action::Standby {
                 instance,
                 server,
                 upstream,
                 application_name,
             } => {
-                if !self.serving(upstream).slots.contains(application_name) {
-                    return Err(format!("{} does not stream: its slot is gone", server.node));
-                }
-                self.ensure(&server.node, instance, Some(&upstream.node));
-                self.assert_streams(server, upstream);
+                self.has_slot(server, upstream, application_name)?;
+                self.ensure(&server.node, instance, Some(&upstream.node))?;
+                self.assert_streams(server, upstream)?;
                 // One that ran before finds its upstream by its address, whoever listened there then.
                 let follows = upstream.node.node.to_string();
-                if let Some(running) = &mut self.serving(server).server {
+                if let Some(running) = &mut self.serving(server)?.server {
                     running.upstream = Some(follows);
                 }
+                self.streams(&server.node, &upstream.node)?;
             }
             Action::Start {
                 instance,
@@ -82,7 +87,7 @@ impl World {
                 in_recovery,
             } => {
                 let follows = self.follows(&server.node).filter(|_| *in_recovery);
-                self.ensure(&server.node, instance, follows.as_ref());
+                self.ensure(&server.node, instance, follows.as_ref())?;
             }
             Action::Stop { node } => self.home(node).server = None,
             Action::Configure {
@@ -91,7 +96,7 @@ impl World {
                 restart,
                 ..
             } => {
-                let home = self.ensure_running(server, instance);
+                let home = self.ensure_running(server, instance)?;
                 if let Some(running) = home.server.as_mut().filter(|_| *restart) {
                     running.paused = false;
                 }
@@ -102,8 +107,9 @@ impl World {
                 instance,
                 ..
             } => {
-                self.sync_names(&server.node, names);
-                self.ensure_running(server, instance);
+                self.sync_names(&server.node, names)?;
+                self.ensure_running(server, instance)?;
+                self.confirm(&server.node);
             }
             Action::Follow {
                 instance,
@@ -111,56 +117,88 @@ impl World {
                 upstream,
                 application_name,
             } => {
-                if !self.serving(upstream).slots.contains(application_name) {
-                    return Err(format!("{} does not stream: its slot is gone", server.node));
-                }
+                self.has_slot(server, upstream, application_name)?;
                 assert!(
-                    self.leads_to_writer(&upstream.node),
+                    self.leads_to_writer(&upstream.node) || !self.hurt.is_empty(),
                     "{} would follow a circle",
                     server.node
                 );
                 let follows = upstream.node.node.to_string();
-                let home = self.ensure_running(server, instance);
+                let home = self.ensure_running(server, instance)?;
                 if let Some(running) = &mut home.server {
                     running.upstream = Some(follows);
                 }
+                self.streams(&server.node, &upstream.node)?;
             }
             Action::Resume { server } => {
-                let running = self.serving(server).server.as_mut();
+                let running = self.serving(server)?.server.as_mut();
                 running.expect("a home that serves has a server").paused = false;
             }
             Action::VerifySync { primary, standbys, .. } => return self.verify(primary, standbys),
             Action::Endpoint { entry, .. } => drop(self.entries.insert(entry.endpoint.clone(), entry.clone())),
-            Action::DropNode { node } => drop(self.homes.remove(node)),
-            Action::DropSlot { slot, server, .. } => drop(self.serving(server).slots.remove(&slot.name)),
+            Action::DropNode { node } => {
+                self.homes.remove(node);
+                self.logs.retain(|(of, _), _| of != node);
+            }
+            Action::DropSlot { slot, server, .. } => drop(self.serving(server)?.slots.remove(&slot.name)),
             Action::DropEndpoint { endpoint, .. } => drop(self.entries.remove(endpoint)),
         }
         Ok(Outputs::default())
     }
 
-    pub(super) fn serving(&mut self, server: &Server) -> &mut Home {
-        let home = self.homes.get_mut(&server.node).filter(|home| home.server.is_some());
-        let home = home.unwrap_or_else(|| panic!("{} does not serve", server.node));
+    /// Returns the home of a node whose server answers. One that nothing happened to answers, or the plan is wrong.
+    pub(super) fn serving(&mut self, server: &Server) -> Result<&mut Home, String> {
+        let home = self.answering(&server.node)?;
         assert_eq!(home.listen, Some(server.listen), "{} is reached elsewhere", server.node);
-        home
+        Ok(home)
+    }
+
+    fn answering(&mut self, node: &NodeAddress) -> Result<&mut Home, String> {
+        let hurt = self.hurt.contains(node);
+        let answers = |home: &&mut Home| home.server.as_ref().is_some_and(|server| !server.frozen);
+        match self.homes.get_mut(node).filter(answers) {
+            Some(home) => Ok(home),
+            None if hurt => Err(format!("{node} does not answer")),
+            None => panic!("{node} does not serve"),
+        }
+    }
+
+    fn has_slot(&mut self, server: &Server, upstream: &Server, slot: &str) -> Result<(), String> {
+        if self.serving(upstream)?.slots.contains(slot) {
+            return Ok(());
+        }
+        Err(format!("{} does not stream: its slot is gone", server.node))
     }
 
     /// A server streams from where its settings say that it does.
-    fn assert_streams(&mut self, server: &Server, upstream: &Server) {
+    fn assert_streams(&mut self, server: &Server, upstream: &Server) -> Result<(), String> {
         let (host, port) = (upstream.listen.host, upstream.listen.port);
-        let conninfo = &self.serving(server).configured["primary_conninfo"];
+        let conninfo = &self.serving(server)?.configured["primary_conninfo"];
         let streams = conninfo.contains(&format!("host={host} port={port} "));
         assert!(streams, "{} does not stream from {}", server.node, upstream.node);
+        Ok(())
+    }
+
+    /// Lets a standby receive what its upstream has. It cannot where it has more, or other things.
+    fn streams(&mut self, node: &NodeAddress, upstream: &NodeAddress) -> Result<(), String> {
+        if self.diverged(node, upstream) {
+            assert!(
+                self.lossy,
+                "{node} is to stream from {upstream}, and its log is another"
+            );
+            return Err(format!("{node} does not stream: {upstream} has not what it has"));
+        }
+        self.send(upstream);
+        Ok(())
     }
 
     /// Gives a server that runs other files.
-    fn ensure_running(&mut self, server: &Server, instance: &InstanceSpec) -> &mut Home {
-        let running = self.homes.get_mut(&server.node).filter(|home| home.server.is_some());
-        let home = running.unwrap_or_else(|| panic!("{} does not serve", server.node));
+    fn ensure_running(&mut self, server: &Server, instance: &InstanceSpec) -> Result<&mut Home, String> {
+        let home = self.answering(&server.node)?;
         write_files(home, instance);
         home.listen = Some(instance.listen);
         home.configured = read_settings(instance);
-        home
+        Ok(home)
     }
 
     fn follows(&self, node: &NodeAddress) -> Option<NodeAddress> {
@@ -171,27 +209,23 @@ impl World {
         })
     }
 
-    fn primary(&mut self, initdb: &TaskSpec, instance: &InstanceSpec, server: &Server) -> Outputs {
+    fn primary(&mut self, initdb: &TaskSpec, instance: &InstanceSpec, server: &Server) -> Result<Outputs, String> {
         let generation = generation_of(initdb.product.as_deref());
         self.made += 1;
         let made = SystemIdentifier(self.made);
         let home = self.home(&server.node);
         home.partial = false;
         let system_identifier = Some(*home.data.entry(generation).or_insert(made));
-        self.ensure(&server.node, instance, None);
-        Outputs {
+        self.ensure(&server.node, instance, None)?;
+        Ok(Outputs {
             system_identifier,
             ..Outputs::default()
-        }
+        })
     }
 
-    fn basebackup(&mut self, node: &NodeAddress, task: &TaskSpec) -> Outputs {
+    fn basebackup(&mut self, node: &NodeAddress, task: &TaskSpec) -> Result<Outputs, String> {
         let upstream = self.follows(node).expect("a node that is cloned has a slot");
-        let source = self
-            .homes
-            .get(&upstream)
-            .and_then(|home| Some(home.data[&home.server.as_ref()?.generation]));
-        let source = source.unwrap_or_else(|| panic!("{node} is cloned from {upstream}, which does not serve"));
+        let source = self.identifier(&upstream)?;
         let generation = generation_of(task.product.as_deref());
         let home = self.home(node);
         assert!(
@@ -201,23 +235,44 @@ impl World {
         home.partial = false;
         home.data
             .retain(|old, _| !task.replaces.contains(&format!("data-{old}")));
-        home.slots.clear();
         let made = !home.data.contains_key(&generation);
         let identifier = *home.data.entry(generation).or_insert(source);
         if made {
+            home.slots.clear();
+            (home.sealed, home.led) = (false, false);
             let log = self.log(&upstream).cloned().unwrap_or_default();
             self.logs.insert((node.clone(), generation), log);
             self.copy_catalog(&upstream, node);
         }
-        Outputs {
+        Ok(Outputs {
             system_identifier: Some(identifier),
             ..Outputs::default()
+        })
+    }
+
+    /// Returns whose data a server serves.
+    pub(super) fn identifier(&mut self, node: &NodeAddress) -> Result<SystemIdentifier, String> {
+        let home = self.homes.get(node);
+        let server = home.and_then(|home| Some((home, home.server.as_ref().filter(|server| !server.frozen)?)));
+        match server.and_then(|(home, server)| home.data.get(&server.generation)) {
+            Some(identifier) => Ok(*identifier),
+            None if self.hurt.contains(node) => Err(format!("{node} does not answer")),
+            None => panic!("data is copied from {node}, which does not serve"),
         }
     }
 
-    fn ensure(&mut self, node: &NodeAddress, instance: &InstanceSpec, upstream: Option<&NodeAddress>) {
+    fn ensure(
+        &mut self,
+        node: &NodeAddress,
+        instance: &InstanceSpec,
+        upstream: Option<&NodeAddress>,
+    ) -> Result<(), String> {
         let generation = generation_of(Some(&instance.data));
+        let hurt = self.hurt.contains(node);
         let home = self.home(node);
+        if hurt && !home.data.contains_key(&generation) {
+            return Err(format!("{node} has lost its data"));
+        }
         assert!(home.data.contains_key(&generation), "{node} is started without data");
         assert!(
             upstream.is_some() || !home.sealed || !instance.absent.is_empty(),
@@ -236,12 +291,17 @@ impl World {
                 upstream: upstream.map(|upstream| upstream.node.to_string()),
                 frozen: false,
                 paused: false,
+                waiting: BTreeSet::new(),
             });
         }
-        self.logs.entry((node.clone(), generation)).or_default();
+        home.led = home.server.as_ref().is_some_and(|server| server.upstream.is_none());
+        let led = home.led;
+        let log = self.logs.entry((node.clone(), generation)).or_default();
+        log.shut_down &= !led;
         if let Some(upstream) = self.upstream_of(node) {
             self.send(&upstream);
         }
+        Ok(())
     }
 
     fn upstream_of(&self, node: &NodeAddress) -> Option<NodeAddress> {
@@ -254,14 +314,14 @@ impl World {
 
     fn verify(&mut self, primary: &Server, standbys: &BTreeMap<String, Checked>) -> Result<Outputs, String> {
         let data = |home: &Home| home.server.as_ref().map(|server| home.data[&server.generation]);
-        let identifier = data(self.serving(primary));
+        let identifier = data(self.serving(primary)?);
         self.send(&primary.node);
         for (name, Checked { server, upstream, .. }) in standbys {
             let node = &server.node;
             let upstream = upstream.as_ref().map_or(primary, |upstream| &standbys[upstream].server);
-            let slots = self.serving(upstream).slots.clone();
-            self.assert_streams(server, upstream);
-            let home = self.serving(server);
+            let slots = self.serving(upstream)?.slots.clone();
+            self.assert_streams(server, upstream)?;
+            let home = self.serving(server)?;
             assert_eq!(data(home), identifier, "{node} has other data than its primary");
             if !slots.contains(name) {
                 return Err(format!("{node} does not stream: its slot is gone"));

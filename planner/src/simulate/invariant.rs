@@ -17,8 +17,46 @@ impl Home {
 }
 
 impl World {
+    /// What holds at any time, whatever happens.
+    pub(super) fn sound(&self) {
+        self.one_writer();
+        self.nothing_is_lost();
+    }
+
+    /// What was acknowledged is on whoever writes.
+    fn nothing_is_lost(&self) {
+        let leads = |home: &Home| home.server.as_ref().is_some_and(|server| server.upstream.is_none());
+        for (address, _) in self.homes.iter().filter(|(_, home)| leads(home)) {
+            let has: BTreeSet<u64> = self
+                .log(address)
+                .into_iter()
+                .flat_map(|log| log.writes.clone())
+                .collect();
+            let lost = self
+                .acknowledged
+                .iter()
+                .find(|(cluster, write)| *cluster == address.cluster && !has.contains(write));
+            assert_eq!(lost, None, "{address} writes, and lacks what was acknowledged");
+        }
+    }
+
+    /// Whoever led is fenced before anybody else is promoted: its server is down, and would only replay.
+    pub(super) fn others_are_fenced(&self, node: &NodeAddress) {
+        let others = self
+            .homes
+            .iter()
+            .filter(|(other, _)| other.cluster == node.cluster && *other != node);
+        for (other, home) in others {
+            let replays = home.server.as_ref().is_some_and(|server| server.upstream.is_some());
+            assert!(
+                !home.led || home.sealed || replays,
+                "{node} is promoted, and {other} is not fenced"
+            );
+        }
+    }
+
     /// At no time do two servers of a cluster write.
-    pub(super) fn one_writer(&self) {
+    fn one_writer(&self) {
         let mut writers = BTreeSet::new();
         for (address, _) in self.homes.iter().filter(|(_, home)| home.writes()) {
             assert!(
@@ -29,7 +67,7 @@ impl World {
     }
 
     /// Commits never come to wait for a standby that is not there.
-    pub(super) fn sync_names(&self, primary: &NodeAddress, names: &str) {
+    pub(super) fn sync_names(&self, primary: &NodeAddress, names: &str) -> Result<(), String> {
         let listed = self.listed(primary);
         for name in sync::read(names).1.difference(&listed) {
             let streams = self.homes.iter().any(|(address, home)| {
@@ -38,11 +76,16 @@ impl World {
                     && address.node.identifier() == *name
                     && server.is_some_and(|server| server.upstream == Some(primary.node.to_string()))
             });
+            let hurt = self.hurt.iter().any(|node| node.node.identifier() == *name);
+            if hurt && !streams {
+                return Err(format!("{name} does not count as a synchronous standby"));
+            }
             assert!(
                 streams,
                 "commits on {primary} are to wait for {name}, which does not stream from it"
             );
         }
+        Ok(())
     }
 
     /// Whether a server streams, perhaps through others, from one that writes.
@@ -109,11 +152,15 @@ impl World {
                         .data
                         .as_ref()
                         .map(|data| &data.system_identifier);
-                    assert_eq!(there, recorded, "{address} is recorded with data it does not have");
+                    assert!(
+                        there == recorded || self.hurt.contains(&address),
+                        "{address} is recorded with data it does not have"
+                    );
                 }
                 Edit::Power(_, Power::Running) => {
                     let runs = home.is_some_and(|home| home.server.is_some());
-                    assert!(runs, "{address} is recorded as running, and does not run");
+                    let hurt = self.hurt.contains(&address);
+                    assert!(runs || hurt, "{address} is recorded as running, and does not run");
                 }
                 _ => {}
             }

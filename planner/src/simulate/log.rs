@@ -9,7 +9,8 @@ use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::ClusterName;
 
-use super::World;
+use super::{Home, World};
+use crate::engine::postgresql::sync;
 
 /// Where the log of new data begins, and how long a write is: positions look like those of a server.
 const FIRST: u64 = 0x0300_0000;
@@ -58,35 +59,50 @@ impl World {
         Some(self.logs.entry((node.clone(), generation)).or_default())
     }
 
-    /// Returns who streams from a node.
+    /// Returns who streams from a node, and so has a slot there.
     pub(super) fn streams_from(&self, node: &NodeAddress) -> Vec<NodeAddress> {
         let name = node.node.to_string();
-        let streams = |home: &super::Home| {
-            let server = home.server.as_ref().filter(|server| !server.frozen);
-            server.and_then(|server| server.upstream.as_ref()) == Some(&name)
+        let answers = |home: &Home| home.server.as_ref().is_some_and(|server| !server.frozen);
+        let Some(upstream) = self.homes.get(node).filter(|home| answers(home)) else {
+            return Vec::new();
         };
-        let serves = self.homes.get(node).is_some_and(|home| home.server.is_some());
-        let others = self
-            .homes
-            .iter()
-            .filter(|(other, home)| other.cluster == node.cluster && streams(home));
-        others.filter(|_| serves).map(|(other, _)| other.clone()).collect()
+        let streams = |other: &NodeAddress, home: &Home| {
+            let slot = other.node.identifier();
+            let follows = home.server.as_ref().and_then(|server| server.upstream.as_ref()) == Some(&name);
+            other.cluster == node.cluster
+                && answers(home)
+                && follows
+                && upstream.slots.contains(&slot)
+                && !upstream.lost.contains(&slot)
+                && !self.diverged(other, node)
+        };
+        let others = self.homes.iter().filter(|(other, home)| streams(other, home));
+        others.map(|(other, _)| other.clone()).collect()
+    }
+
+    /// Returns whether a server has what another one lacks.
+    pub(super) fn diverged(&self, node: &NodeAddress, from: &NodeAddress) -> bool {
+        match (self.log(node), self.log(from)) {
+            (Some(theirs), Some(log)) => !theirs.leads_to(log),
+            _ => false,
+        }
     }
 
     /// Sends everything a node has to those who stream from it, and on.
     pub(super) fn send(&mut self, node: &NodeAddress) {
-        let Some(log) = self.log(node).cloned() else { return };
         for other in self.streams_from(node) {
-            if let Some(theirs) = self.log_mut(&other) {
-                assert!(
-                    theirs.leads_to(&log),
-                    "{other} streams from {node}, and its log is another"
-                );
-                theirs.clone_from(&log);
-            }
-            self.copy_catalog(node, &other);
+            self.receive(node, &other);
             self.send(&other);
         }
+        self.confirm(node);
+    }
+
+    fn receive(&mut self, from: &NodeAddress, to: &NodeAddress) {
+        let log = self.log(from).cloned().unwrap_or_default();
+        if let Some(theirs) = self.log_mut(to) {
+            theirs.clone_from(&log);
+        }
+        self.copy_catalog(from, to);
     }
 
     /// Gives a node the logins and databases that another one has: they are in the data.
@@ -102,13 +118,51 @@ impl World {
         }
     }
 
-    /// Writes on every server of a cluster that takes writes; only these nodes receive it now. It is acknowledged where
-    /// enough of those that commits wait for are among them.
+    /// Acknowledges the writes that wait on a server and that enough of those they wait for have.
+    pub(super) fn confirm(&mut self, node: &NodeAddress) {
+        let writes = self.confirmed(node);
+        let Some(server) = self.homes.get_mut(node).and_then(|home| home.server.as_mut()) else {
+            return;
+        };
+        let told: Vec<u64> = writes
+            .into_iter()
+            .filter(|write| server.waiting.remove(write))
+            .collect();
+        let told = told.into_iter().map(|write| (node.cluster.clone(), write));
+        self.acknowledged.extend(told);
+    }
+
+    /// Returns the writes of a server that need wait no longer: `FIRST` asks the first of those that stream, `ANY` asks
+    /// whoever is furthest.
+    fn confirmed(&self, node: &NodeAddress) -> Vec<u64> {
+        let Some(log) = self.log(node) else { return Vec::new() };
+        let names = self.homes[node].configured.get("synchronous_standby_names");
+        let names = names.map_or("", String::as_str);
+        let (waited, listed) = sync::read(names);
+        let mut has: Vec<usize> = self
+            .streams_from(node)
+            .iter()
+            .filter(|other| listed.contains(&other.node.identifier()))
+            .filter_map(|other| Some(self.log(other)?.writes.len()))
+            .collect();
+        if names.starts_with("ANY") {
+            has.sort_unstable_by(|one, other| other.cmp(one));
+        }
+        let asked = &has[..has.len().min(waited as usize)];
+        let common = match waited as usize {
+            0 => log.writes.len(),
+            waited if asked.len() < waited => 0,
+            _ => asked.iter().copied().min().unwrap_or_default(),
+        };
+        log.writes[..common].to_vec()
+    }
+
+    /// Writes on every server of a cluster that takes writes; only these nodes receive it now. It is acknowledged once
+    /// enough of those that commits wait for have it.
     pub fn write(&mut self, cluster: &ClusterName, receivers: &BTreeSet<NodeAddress>) {
-        let takes_writes = |home: &super::Home| {
-            home.server
-                .as_ref()
-                .is_some_and(|server| server.upstream.is_none() && !server.frozen)
+        let takes_writes = |home: &Home| {
+            let server = home.server.as_ref();
+            server.is_some_and(|server| server.upstream.is_none() && !server.frozen)
         };
         let writers: Vec<NodeAddress> = self
             .homes
@@ -122,21 +176,15 @@ impl World {
             let log = self.log_mut(&writer).expect("a server that writes has a log");
             log.writes.push(write);
             log.shut_down = false;
-            let log = log.clone();
-            let names = self.homes[&writer].configured.get("synchronous_standby_names").cloned();
-            let (waited, listed) = crate::engine::postgresql::sync::read(names.as_deref().unwrap_or_default());
-            let mut confirmed = 0;
+            if let Some(server) = self.homes.get_mut(&writer).and_then(|home| home.server.as_mut()) {
+                server.waiting.insert(write);
+            }
             for other in self.streams_from(&writer) {
                 if receivers.contains(&other) {
-                    self.log_mut(&other)
-                        .expect("a server that streams has a log")
-                        .clone_from(&log);
-                    confirmed += u32::from(listed.contains(&other.node.identifier()));
+                    self.receive(&writer, &other);
                 }
             }
-            if confirmed >= waited {
-                self.acknowledged.insert(write);
-            }
+            self.confirm(&writer);
         }
     }
 }

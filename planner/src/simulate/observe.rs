@@ -6,7 +6,8 @@ use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::object::EngineKind;
 
-use super::{Home, Running, World};
+use super::{Home, Log, Running, World};
+use crate::engine::postgresql::sync;
 use crate::observed::{
     ControlData, NodeFacts, Observation, Observed, PlatformFacts, ProcessFacts, ReceiverFacts, SenderFacts,
     ServerFacts, SlotFacts,
@@ -82,18 +83,18 @@ impl World {
 
     fn server_facts(&self, address: &NodeAddress, home: &Home, server: &Running) -> ServerFacts {
         let upstream = server.upstream.as_ref();
-        let streaming = |other: &Home| {
-            other.server.as_ref().and_then(|other| other.upstream.as_ref()) == Some(&address.node.to_string())
-        };
-        let senders = self
-            .homes
-            .iter()
-            .filter(|(other, home)| other.cluster == address.cluster && streaming(home));
-        let sender = SenderFacts {
-            state: "streaming".to_owned(),
-            sync_state: "async".to_owned(),
-            flushed: Some(Lsn(0)),
-            replayed: Some(Lsn(0)),
+        let names = home.configured.get("synchronous_standby_names");
+        let listed = names.map(|names| sync::read(names).1).unwrap_or_default();
+        let sender = |other: NodeAddress| {
+            let name = other.node.identifier();
+            let has = self.log(&other).map(Log::position);
+            let facts = SenderFacts {
+                state: "streaming".to_owned(),
+                sync_state: if listed.contains(&name) { "sync" } else { "async" }.to_owned(),
+                flushed: has,
+                replayed: has,
+            };
+            (name, facts)
         };
         let log = self.log(address).cloned().unwrap_or_default();
         ServerFacts {
@@ -104,9 +105,7 @@ impl World {
             replayed: log.position(),
             replay_paused: server.paused,
             replay_lag_seconds: None,
-            senders: senders
-                .map(|(other, _)| (other.node.identifier(), sender.clone()))
-                .collect(),
+            senders: self.streams_from(address).into_iter().map(sender).collect(),
             slots: home.slots.iter().map(|name| (name.clone(), slot(home, name))).collect(),
             receiver: upstream.map(|_| ReceiverFacts {
                 status: "streaming".to_owned(),

@@ -5,22 +5,29 @@ use simdb_state::delta::Outputs;
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::object::{FenceProof, Switch, Verdict};
 
-use super::World;
 use super::effect::{generation_of, read_settings, write_files};
+use super::{Log, Running, World};
 use crate::plan::{Evidence, FenceMethod, Server};
 
 impl World {
-    pub(super) fn fence(&mut self, node: &NodeAddress, method: FenceMethod) -> Result<Outputs, String> {
+    pub(super) fn fence(
+        &mut self,
+        node: &NodeAddress,
+        has_data: bool,
+        seals: bool,
+        method: FenceMethod,
+    ) -> Result<Outputs, String> {
         if method == FenceMethod::ShutDown {
-            self.shut_down(node);
+            self.shut_down(node)?;
         }
         let home = self.home(node);
         home.server = None;
-        home.sealed = true;
+        home.sealed |= seals;
         let newest = home.data.keys().last().copied();
         let log = newest.and_then(|generation| self.logs.get(&(node.clone(), generation)));
         let proof = match (method, log) {
             (FenceMethod::Kill, _) => FenceProof::Killed,
+            (FenceMethod::ShutDown, _) if !has_data => FenceProof::Killed,
             (FenceMethod::ShutDown, Some(log)) if log.shut_down => FenceProof::ShutDown {
                 checkpoint: log.position(),
             },
@@ -32,12 +39,24 @@ impl World {
         })
     }
 
-    /// Stops a server in order: whoever streams from it has everything then.
-    fn shut_down(&mut self, node: &NodeAddress) {
+    /// Stops a server in order: whoever streams from it has everything then. One that hangs is killed.
+    fn shut_down(&mut self, node: &NodeAddress) -> Result<(), String> {
+        let Some(frozen) = self.home(node).server.as_ref().map(|server| server.frozen) else {
+            return Ok(());
+        };
+        let name = Some(node.node.to_string());
+        let hangs = |server: &Running| server.frozen && server.upstream == name;
+        let receivers = self.homes.iter().filter(|(other, _)| self.hurt.contains(other));
+        let mut receivers = receivers.filter_map(|(_, home)| home.server.as_ref());
+        if frozen || receivers.any(hangs) {
+            self.home(node).server = None;
+            return Err(format!("{node} hangs, and was killed"));
+        }
         self.send(node);
         if let Some(log) = self.log_mut(node) {
             log.shut_down = true;
         }
+        Ok(())
     }
 
     pub(super) fn promote(
@@ -48,10 +67,9 @@ impl World {
         evidence: &Evidence,
     ) -> Result<Outputs, String> {
         let node = &server.node;
-        let log = self
-            .log(node)
-            .cloned()
-            .unwrap_or_else(|| panic!("{node} is promoted and does not run"));
+        self.others_are_fenced(node);
+        self.identifier(node)?;
+        let log = self.log(node).cloned().unwrap_or_default();
         let verdict = match evidence {
             Evidence::Verdict(verdict) => *verdict,
             Evidence::ShutDown { node: former, data, .. } => {
@@ -64,19 +82,35 @@ impl World {
                 }
             }
         };
-        for survivor in survivors {
-            if self
-                .log(&survivor.node)
-                .is_some_and(|theirs| theirs.writes.len() > log.writes.len())
-            {
+        let chosen_anyway = matches!(verdict, Verdict::Unknown { bytes: Some(_) });
+        let proven = matches!(verdict, Verdict::Proven { .. });
+        let replays = self.homes[node]
+            .server
+            .as_ref()
+            .is_some_and(|server| server.upstream.is_some());
+        for survivor in survivors.iter().filter(|_| replays && !chosen_anyway && !proven) {
+            self.identifier(&survivor.node)?;
+            let position = |log: &Log| (log.timeline(), log.position());
+            if self.log(&survivor.node).map(position) > Some(position(&log)) {
                 return Err(format!("{} has more than {node}", survivor.node));
             }
+        }
+        if self.lossy {
+            let has = |write: &u64| log.writes.contains(write);
+            self.acknowledged
+                .retain(|(cluster, write)| *cluster != node.cluster || has(write));
+        } else {
+            assert!(
+                !matches!(verdict, Verdict::Unknown { .. }),
+                "{node} is promoted, and nobody accepted a loss"
+            );
         }
         let home = self.home(node);
         write_files(home, instance);
         home.configured = read_settings(instance);
         let running = home.server.as_mut().expect("it has a log, so it runs");
-        let replays = running.upstream.take().is_some();
+        running.upstream = None;
+        (home.led, home.sealed) = (true, false);
         let log = self.log_mut(node).expect("it runs");
         if replays {
             log.switches.push(log.writes.len());
@@ -91,25 +125,27 @@ impl World {
         })
     }
 
-    pub(super) fn rewind(&mut self, node: &NodeAddress, task: &TaskSpec, source: &Server) -> Outputs {
-        let log = self.log(&source.node).cloned();
-        let log = log.unwrap_or_else(|| panic!("{node} is rewound to {}, which does not serve", source.node));
-        let identifier = {
-            let home = &self.homes[&source.node];
-            home.data[&home.server.as_ref().expect("it serves").generation]
-        };
+    pub(super) fn rewind(&mut self, node: &NodeAddress, task: &TaskSpec, source: &Server) -> Result<Outputs, String> {
+        let identifier = self.identifier(&source.node)?;
+        let log = self.log(&source.node).cloned().unwrap_or_default();
         let generation = generation_of(task.product.as_deref());
+        let hurt = self.hurt.contains(node);
         let home = self.home(node);
-        assert!(home.server.is_none(), "{node} is rewound while it runs");
-        home.partial = false;
-        home.data.remove(&generation_of(task.origin.as_deref()));
-        home.data.insert(generation, identifier);
-        home.slots.clear();
-        self.logs.insert((node.clone(), generation), log);
-        self.copy_catalog(&source.node, node);
-        Outputs {
+        if !home.data.contains_key(&generation) {
+            assert!(home.server.is_none(), "{node} is rewound while it runs");
+            home.partial = false;
+            if home.data.remove(&generation_of(task.origin.as_deref())).is_none() && hurt {
+                return Err(format!("{node} has lost its data"));
+            }
+            home.data.insert(generation, identifier);
+            home.slots.clear();
+            (home.sealed, home.led) = (false, false);
+            self.logs.insert((node.clone(), generation), log);
+            self.copy_catalog(&source.node, node);
+        }
+        Ok(Outputs {
             system_identifier: Some(identifier),
             ..Outputs::default()
-        }
+        })
     }
 }

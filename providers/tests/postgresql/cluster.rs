@@ -205,6 +205,7 @@ impl Cluster {
         Step {
             address: self.primary.clone().into(),
             action,
+            term: None,
             after: BTreeSet::new(),
             impact: Impact::None,
             reason: String::new(),

@@ -123,6 +123,7 @@ impl Draft<'_> {
             verified,
             prevent_destroy: self.spec.prevent_destroy,
         };
+        let lead = self.lead(&election.primary);
         let deposed = self.deposed(&election);
         let verdict = self.verdict(&election);
         intended.clusters.insert(
@@ -131,6 +132,7 @@ impl Draft<'_> {
                 cluster,
                 election,
                 names,
+                lead,
                 deposed,
                 verdict,
                 topology,

@@ -5,11 +5,14 @@
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
-use simdb_state::object::{Election, ElectionReason, Role, Term, Verdict};
+use simdb_state::object::{Election, ElectionReason, Node, Role, Term, Verdict};
 
+use super::Lead;
 use super::cluster::Draft;
 use crate::diagnostic::Diagnostic;
+use crate::observed::Observation;
 use crate::planner::Proposal;
+use crate::planner::before;
 use crate::planner::candidate::{self, Field};
 use crate::planner::{ElectionKind, ElectionRequest};
 
@@ -90,13 +93,64 @@ impl Draft<'_> {
         }
     }
 
-    /// Returns the node that writes, as far as is recorded.
+    /// Returns the node that writes: the one on record; else whoever was elected, unless it is proven that it replays, for
+    /// a run that was cut off may have promoted it before it could record that.
     pub(super) fn leader(&self) -> Option<&NodeName> {
+        let elected = self.before.elections.get(self.name).map(|last| &last.primary);
+        self.recorded_leader()
+            .or_else(|| elected.filter(|elected| !self.is_proven_to_replay(elected)))
+    }
+
+    pub(super) fn recorded_leader(&self) -> Option<&NodeName> {
         let leads = |role: &Option<Role>| matches!(role, Some(Role::Primary { .. }));
         let mut nodes = self.inputs.recorded.nodes_of(self.name);
         nodes
             .find(|(_, node)| leads(&node.role))
             .map(|(address, _)| &address.node)
+    }
+
+    /// A server that answers says so itself; of one that is down the control data do. One that was fenced writes no more.
+    fn is_proven_to_replay(&self, node: &NodeName) -> bool {
+        let address = self.address(node);
+        let recorded = self.inputs.recorded.nodes.get(&address);
+        let fenced = recorded.is_some_and(|node| matches!(node.role, Some(Role::Fenced { .. })));
+        let facts = self.inputs.observed.nodes.get(&address).and_then(Observation::seen);
+        let replayed = facts
+            .and_then(|facts| facts.control.as_ref())
+            .is_some_and(|control| control.state.ends_with("recovery"));
+        match before::server(self.inputs.observed, &address) {
+            Some(server) => server.in_recovery,
+            None => fenced || replayed,
+        }
+    }
+
+    /// Returns how the node that was elected comes to lead. One that was fenced resumes only where nobody was fenced after
+    /// it, for then somebody else has written since, and where nobody has started it to replay.
+    pub(super) fn lead(&self, winner: &NodeName) -> Lead {
+        let address = self.address(winner);
+        let node = self.before.nodes.get(&address).filter(|node| node.data.is_some());
+        let fenced = |node: &Node| match node.role {
+            Some(Role::Fenced { term, .. }) => Some(term),
+            _ => None,
+        };
+        let last = self
+            .before
+            .nodes_of(self.name)
+            .filter_map(|(_, node)| fenced(node))
+            .max();
+        match node {
+            None => Lead::Stays,
+            Some(node) if matches!(node.role, Some(Role::Primary { .. })) => Lead::Stays,
+            Some(node) => {
+                let led_last = self.leader().is_none() && fenced(node).is_some_and(|term| Some(term) == last);
+                let replays = before::server(self.inputs.observed, &address).is_some_and(|facts| facts.in_recovery);
+                if led_last && !replays {
+                    Lead::Resumes
+                } else {
+                    Lead::Passes
+                }
+            }
+        }
     }
 
     /// Returns the node that has to be fenced before the one that was elected may lead.

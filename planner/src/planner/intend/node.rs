@@ -31,7 +31,7 @@ impl Draft<'_> {
         let power = self.power(address, old);
         let leader = self.leader().filter(|leader| **leader == election.primary);
         let primary = leader.and_then(|leader| before::server(self.inputs.observed, &self.address(leader)));
-        let elected = self.leader().is_none() && (leads || self.was_elected(address));
+        let elected = self.recorded_leader().is_none() && (leads || self.was_elected(address));
         // One that is to stay down does no harm, whatever its data has become.
         let judged = old.zip(facts).filter(|_| !resync && power == Power::Running);
         if let Some((old, facts)) = judged
@@ -59,9 +59,12 @@ impl Draft<'_> {
         };
         let recorded = known.nodes.get(address).and_then(|node| node.data.clone());
         // It was elected and promoted, a cut kept that from the record, and now another one is elected.
-        let strayed = elected && old.zip(facts).is_some_and(|(old, facts)| wrote(old, facts));
+        let strayed = elected
+            && (self.leader() != Some(&address.node) || election.reason == ElectionReason::Failover)
+            && old.zip(facts).is_some_and(|(old, facts)| wrote(old, facts));
+        let branched = left_uncleanly(address, old, election) || self.diverged(address, election);
         let data = match recorded {
-            Some(_) if !leads && (resync || strayed || left_uncleanly(address, old, election)) => DataGoal::Make {
+            Some(_) if !leads && (resync || strayed || branched) => DataGoal::Make {
                 generation: next_generation(self.inputs.recorded, self.inputs.observed, address),
                 origin: if upstream == election.primary {
                     Origin::Rewound { from: upstream }
@@ -91,6 +94,16 @@ impl Draft<'_> {
 
     fn resyncs(&self, address: &NodeAddress) -> bool {
         matches!(self.inputs.proposal, Some(Proposal::Resync(node)) if node == address)
+    }
+
+    /// Returns whether a standby has more than the primary had when it was promoted: its log is a branch that nobody
+    /// follows, and it can never stream from the primary.
+    fn diverged(&self, address: &NodeAddress, election: &Election) -> bool {
+        let server = before::server(self.inputs.observed, address);
+        let standby = server.filter(|server| server.in_recovery);
+        standby
+            .zip(election.switch.as_ref())
+            .is_some_and(|(standby, switch)| standby.timeline < switch.timeline && standby.position > switch.point)
     }
 
     /// A node runs unless it was stopped on request; a request of now counts more than one of the past.
@@ -162,7 +175,11 @@ impl Draft<'_> {
 fn left_uncleanly(address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
     match old.and_then(|old| old.role.as_ref()) {
         Some(Role::Primary { .. }) => election.reason == ElectionReason::Failover && address.node != election.primary,
-        Some(Role::Fenced { proof, .. }) => *proof == FenceProof::Killed,
+        // Its last record is on the winner of the election that fenced it, if that one was promoted by it; nobody can say
+        // so of another one.
+        Some(Role::Fenced { term, proof }) => {
+            *proof == FenceProof::Killed || *term != election.term || election.reason == ElectionReason::Failover
+        }
         Some(Role::Standby { .. }) | None => false,
     }
 }

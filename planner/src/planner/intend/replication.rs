@@ -8,7 +8,7 @@ use simdb_state::name::NodeName;
 use simdb_state::object::{CommitLevel, OnStandbyLoss, Power, ReplicationMode, Role};
 
 use super::cluster::Draft;
-use super::{Intended, IntendedNode};
+use super::{Intended, IntendedNode, Lead};
 use crate::desired::{Desired, NodeSpec, ReplicationSpec};
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::sync::{self, APPLY_DELAY, awaited, synchronous_standby_names};
@@ -132,11 +132,7 @@ impl Draft<'_> {
         } else {
             before.clone()
         };
-        let moves = self
-            .before
-            .nodes
-            .get(&self.address(primary))
-            .is_some_and(|node| matches!(node.role, Some(Role::Standby { .. })));
+        let moves = self.lead(primary) == Lead::Passes;
         let before = if moves {
             self.names_at_promotion(&after, &standbys)
         } else {

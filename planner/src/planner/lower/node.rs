@@ -15,7 +15,7 @@ use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::{Action, Impact, Server};
 use crate::planner::diff::pairs;
 use crate::planner::drift;
-use crate::planner::intend::{DataGoal, IntendedCluster, IntendedNode};
+use crate::planner::intend::{DataGoal, IntendedCluster, IntendedNode, Lead};
 
 impl Lowering<'_> {
     pub(super) fn node(&mut self, address: &NodeAddress, old: Option<&Node>, new: &IntendedNode) {
@@ -31,10 +31,10 @@ impl Lowering<'_> {
                 self.stop_stale(address, old, &context);
                 self.primary(address, new, cluster, &context, *generation);
             }
-            (Role::Primary { .. }, DataGoal::Keep(_)) => match old.and_then(|old| old.role.as_ref()) {
-                Some(Role::Standby { .. }) => self.promote(address, old, new, cluster, &context),
-                Some(Role::Fenced { .. }) => self.restore(address, old, new, &context),
-                Some(Role::Primary { .. }) | None => self.kept(address, old, new, &context),
+            (Role::Primary { .. }, DataGoal::Keep(_)) => match cluster.lead {
+                Lead::Stays => self.kept(address, old, new, &context),
+                Lead::Resumes => self.restore(address, old, new, &context),
+                Lead::Passes => self.promote(address, old, new, cluster, &context),
             },
             (Role::Standby { .. } | Role::Fenced { .. }, _) => self.standby(address, old, new, &context),
         }
@@ -95,7 +95,7 @@ impl Lowering<'_> {
         };
         let upstream_server = server(&upstream.address, upstream_node);
         let replays = |old: &Node| matches!(old.role, Some(Role::Standby { .. }));
-        let settled = old.is_some_and(replays) && matches!(new.data, DataGoal::Keep(_));
+        let settled = old.is_some_and(replays) && !self.is_deposed(address) && matches!(new.data, DataGoal::Keep(_));
         if upstream_node.power == Power::Stopped {
             // Nothing can be copied or streamed from a node that is stopped on request; what runs goes on.
             if settled {
@@ -129,6 +129,9 @@ impl Lowering<'_> {
             },
         }
         self.start_standby(address, new, context, upstream_server);
+        if let Some(old) = old {
+            self.left_slots(address, old, Some(new));
+        }
     }
 
     /// Stops a server that nobody recorded and that cannot go on: it runs on data that is replaced, or an interrupted run

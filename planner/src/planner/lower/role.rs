@@ -211,10 +211,17 @@ impl Lowering<'_> {
         cluster: &IntendedCluster,
     ) {
         let Some(old) = old else { return };
-        let Some(slot) = &old.slot else { return };
+        // Its slot may be gone, and then it is started all the same: whether it has everything the promotion finds out.
+        let followed = old.role.as_ref().and_then(Role::follows);
+        let Some(followed) = old.slot.as_ref().map(|slot| &slot.upstream).or(followed) else {
+            return;
+        };
         let upstream = NodeAddress {
             cluster: address.cluster.clone(),
-            node: slot.upstream.clone(),
+            node: followed.clone(),
+        };
+        let replays = Role::Standby {
+            follows: followed.clone(),
         };
         let Some(listen) = self.before.nodes.get(&upstream).and_then(|node| node.listen) else {
             return;
@@ -228,7 +235,7 @@ impl Lowering<'_> {
             upstream: Some(Upstream {
                 address: upstream,
                 listen,
-                slot: slot.name.clone(),
+                slot: address.node.identifier(),
             }),
             synchronous_standby_names: String::new(),
             replication_password: self.intended.replication_password(&address.cluster),
@@ -240,6 +247,7 @@ impl Lowering<'_> {
         };
         let delta = vec![
             instance_edit(address, new),
+            Edit::Role(address.clone(), replays),
             Edit::Power(address.clone(), Power::Running),
             Edit::Held(address.clone(), false),
             cleared_by_start(address),

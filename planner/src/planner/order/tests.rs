@@ -9,6 +9,7 @@ fn draft(address: &str) -> Draft {
     Draft {
         address: node.clone().into(),
         action: Action::Stop { node },
+        term: None,
         after: BTreeSet::new(),
         impact: Impact::None,
         reason: String::new(),

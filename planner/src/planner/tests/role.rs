@@ -438,3 +438,72 @@ fn a_lost_standby_is_left_out_before_it_is_started_and_listed_after_it_streams()
         "#]],
     );
 }
+
+#[test]
+fn a_step_of_an_earlier_election_is_refused() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let mut world = applied(&desired);
+    let old = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("r[0]")));
+    for to in ["r[1]", "r[0]"] {
+        let next = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some(to)));
+        world.run(&next, Cut::Never).unwrap();
+    }
+    for step in &old.steps {
+        let refused = crate::guard::check(step, &world.state).unwrap_err().to_string();
+        let expected = "it belongs to the election of term 2, and one of term 3 was held since";
+        assert_eq!(refused, expected, "{}", step.action.name());
+    }
+}
+
+#[test]
+fn a_standby_that_is_no_longer_declared_is_not_elected() {
+    let mut world = applied(&quorum(&["a", "r[0]", "r[1]"]));
+    world.kill(&address("cluster.orders.node.a"));
+    world.kill(&address("cluster.orders.node.r[0]"));
+    refuses_proposal(
+        &world,
+        &quorum(&["a", "r[0]"]),
+        &election(ElectionKind::Failover, None),
+        &expect![[r#"
+            Failover is refused: The configuration of cluster orders declares none of the standbys that answer. Declare r[1] again, so that it can take over.
+        "#]],
+    );
+}
+
+#[test]
+fn a_promotion_that_was_not_recorded_is_not_gone_back_behind() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let mut world = applied(&desired);
+    let planned = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("r[0]")));
+    let promotes = |step: &crate::plan::Step| step.action.name() == "promote";
+    let promote = planned.steps.iter().position(promotes).unwrap();
+    world.run(&planned, Cut::After(promote)).unwrap();
+    let all = quorum(&["a", "r[1]"]);
+    let back = proposed(&world, &all, &election(ElectionKind::Switchover, Some("a")));
+    assert_ne!(diagnostics(&back), "", "a may lack what r[0] has acknowledged");
+}
+
+#[test]
+fn a_standby_with_more_than_a_lossy_failover_kept_is_rewound() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let mut world = applied(&desired);
+    let name = "orders".parse().unwrap();
+    world.write(&name, &BTreeSet::from([address("cluster.orders.node.r[1]")]));
+    world.kill(&address("cluster.orders.node.a"));
+    world.kill(&address("cluster.orders.node.r[1]"));
+    let mut lossy = election(ElectionKind::Failover, Some("r[0]"));
+    if let Proposal::Election(request) = &mut lossy {
+        request.lossy = true;
+    }
+    world.lossy = true;
+    let planned = plan_of(&world, &desired, &lossy);
+    world.run(&planned, Cut::Never).unwrap_err();
+    let next = plan_for(&world, &desired);
+    assert!(
+        steps(&next.plan).contains("rewind cluster.orders.node.r[1]"),
+        "{}",
+        steps(&next.plan)
+    );
+    world.run(&next.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+}

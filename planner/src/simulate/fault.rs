@@ -1,0 +1,97 @@
+//! What may happen to the world at any time, by itself or by somebody's hand.
+
+use simdb_state::address::NodeAddress;
+
+use super::World;
+
+/// Something that happens. A number picks one of those that it could happen to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A client of each cluster writes; the standbys that these bits pick receive it at once.
+    Write(u8),
+    /// A server dies.
+    Kill(u8),
+    /// A server is halted by a signal.
+    Freeze(u8),
+    /// A server that was halted goes on.
+    Thaw(u8),
+    /// A slot is dropped by hand.
+    DropSlot(u8),
+    /// An endpoint's entry is removed by hand.
+    RemoveEntry(u8),
+    /// A node's data directory is removed by hand, its server being down.
+    RemoveData(u8),
+}
+
+impl World {
+    /// Lets something happen, and enforces the invariants.
+    pub fn befall(&mut self, fault: &Fault) {
+        let nodes: Vec<NodeAddress> = self.homes.keys().cloned().collect();
+        let pick = |number: u8| nodes.get(usize::from(number) % nodes.len().max(1)).cloned();
+        match *fault {
+            Fault::Write(receivers) => self.write_everywhere(&nodes, receivers),
+            Fault::Kill(number) => pick(number).iter().for_each(|node| self.kill(node)),
+            Fault::Freeze(number) => pick(number).iter().for_each(|node| self.freeze(node, true)),
+            Fault::Thaw(number) => pick(number).iter().for_each(|node| self.freeze(node, false)),
+            Fault::DropSlot(number) => self.drop_slot(number),
+            Fault::RemoveEntry(number) => {
+                let entry = self.entries.keys().nth(usize::from(number) % self.entries.len().max(1));
+                if let Some(entry) = entry.cloned() {
+                    self.entries.remove(&entry);
+                }
+            }
+            Fault::RemoveData(number) => pick(number).iter().for_each(|node| self.remove_data(node)),
+        }
+        self.sound();
+    }
+
+    fn write_everywhere(&mut self, nodes: &[NodeAddress], receivers: u8) {
+        let picked = nodes
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| receivers >> (at % 8) & 1 == 1);
+        let receivers = picked.map(|(_, node)| node.clone()).collect();
+        let clusters: std::collections::BTreeSet<_> = nodes.iter().map(|node| node.cluster.clone()).collect();
+        for cluster in clusters {
+            self.write(&cluster, &receivers);
+        }
+    }
+
+    /// Stops a server as `kill -9` would.
+    pub fn kill(&mut self, node: &NodeAddress) {
+        self.hurt.insert(node.clone());
+        self.homes.get_mut(node).expect("the node has a home").server = None;
+    }
+
+    fn freeze(&mut self, node: &NodeAddress, frozen: bool) {
+        if let Some(server) = self.homes.get_mut(node).and_then(|home| home.server.as_mut()) {
+            server.frozen = frozen;
+            self.hurt.insert(node.clone());
+        }
+    }
+
+    fn drop_slot(&mut self, number: u8) {
+        let slots = self
+            .homes
+            .iter()
+            .flat_map(|(node, home)| home.slots.iter().map(move |slot| (node.clone(), slot.clone())));
+        let slots: Vec<_> = slots.collect();
+        let Some((node, slot)) = slots.get(usize::from(number) % slots.len().max(1)) else {
+            return;
+        };
+        self.home(node).slots.remove(slot);
+        // Whoever streamed through it is hurt as well.
+        let streams = self.homes.keys().filter(|other| other.node.identifier() == *slot);
+        let streams: Vec<NodeAddress> = streams.cloned().collect();
+        self.hurt.extend(streams);
+    }
+
+    fn remove_data(&mut self, node: &NodeAddress) {
+        self.hurt.insert(node.clone());
+        let home = self.home(node);
+        home.server = None;
+        home.data.clear();
+        home.slots.clear();
+        (home.sealed, home.led) = (false, false);
+    }
+}
