@@ -1,5 +1,7 @@
 //! The steps of a role change: `postgres-ha.md` 2(a) to 2(c) and 2(i).
 
+use std::collections::BTreeSet;
+
 use simdb_planner::observed::ControlData;
 use simdb_planner::plan::{Evidence, FenceMethod, Server};
 use simdb_state::address::NodeAddress;
@@ -106,7 +108,8 @@ impl ProviderEffects {
             }
             Evidence::Verdict(verdict) => *verdict,
         };
-        if promotion::replays(&connection).await? {
+        let replays = promotion::replays(&connection).await?;
+        if replays {
             match verdict {
                 Verdict::Proven { checkpoint } => {
                     promotion::wait_replayed(&connection, checkpoint, self.limits.streaming).await?;
@@ -117,11 +120,20 @@ impl ProviderEffects {
                 // Others are known to have more, and this one was chosen all the same.
                 Verdict::Unknown { bytes: Some(_) } => {}
             }
+        }
+        // The first commit must wait for standbys already. Whatever keeps the server from writing stays until it writes:
+        // started again in between, it must still replay.
+        let sealed = InstanceSpec {
+            absent: BTreeSet::new(),
+            ..instance.clone()
+        };
+        self.platform.ensure(&server.node, &sealed, secrets).await?;
+        settings::reload(&connection).await?;
+        if replays {
             promotion::promote(&connection, self.limits.ready).await?;
         }
         let (timeline, point) = promotion::switch_point(&connection).await?;
         self.platform.ensure(&server.node, instance, secrets).await?;
-        settings::reload(&connection).await?;
         Ok(Outputs {
             switch: Some(Switch {
                 timeline,
