@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -84,6 +84,14 @@ impl Version {
             major: Some(18),
             programs: Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
         })
+    }
+
+    /// Returns the installed version, with its programs in another place.
+    pub fn of(programs: String) -> Version {
+        Version {
+            major: None,
+            programs: Some(programs),
+        }
     }
 
     fn engine(&self) -> String {
@@ -177,7 +185,12 @@ impl Scenario {
     fn logs(&self) -> String {
         let nodes = self.servers.values().map(|server| {
             let target = format!("{CLUSTER}.{}", server.node.node);
-            format!("log of {target}:\n{}", self.environment.run(&["logs", &target]).stdout)
+            let log = self.environment.run(&["logs", &target]).stdout;
+            // Clients that knock all the time.
+            let lines = log
+                .lines()
+                .filter(|line| !line.contains("FATAL:  the database system is"));
+            format!("log of {target}:\n{}\n", lines.collect::<Vec<_>>().join("\n"))
         });
         nodes.collect()
     }
@@ -250,6 +263,44 @@ impl Scenario {
         let client = self.connect(node).ok()?;
         self.runtime
             .block_on(async { first(client.simple_query(sql).await.ok()?) })
+    }
+
+    /// Lets a node do something that may never end.
+    pub fn begin(&self, node: &str, statements: &'static [&'static str]) {
+        let client = self.connect(node).expect("the server lets clients in");
+        self.runtime.spawn(async move {
+            for statement in statements {
+                if client.batch_execute(statement).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+
+    /// Starts a node's server as somebody would who knows nothing of simdb.
+    pub fn start_by_hand(&self, node: &str) {
+        let path = self.home(node).join("server.json");
+        let text = fs::read_to_string(path).expect("the server was started before");
+        let record: Value = serde_json::from_str(&text).expect("it is a document");
+        let arguments = record["arguments"].as_array().expect("it has arguments").iter();
+        let arguments = arguments.map(|argument| argument.as_str().expect("it is text").to_owned());
+        // A number that belongs to somebody else by now, or to a process that nobody reaped.
+        fs::remove_file(self.data(node).join("postmaster.pid")).expect("the server was killed");
+        let show = self.ask(&self.primary(), "SELECT setting FROM pg_config WHERE name = 'BINDIR'");
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]);
+        command
+            .arg(PathBuf::from(show).join("postgres"))
+            .args(arguments)
+            .current_dir(self.home(node));
+        command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
+        drop(command.spawn().expect("it can be started"));
+    }
+
+    /// Returns the log of a node's server.
+    pub fn log(&self, node: &str) -> String {
+        self.simdb(&["logs", &format!("{CLUSTER}.{node}"), "-n", "100000"])
+            .stdout
     }
 
     /// Asks a node, which must answer.

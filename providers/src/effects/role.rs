@@ -115,7 +115,7 @@ impl ProviderEffects {
                     promotion::wait_replayed(&connection, checkpoint, self.limits.streaming).await?;
                 }
                 Verdict::Argued { .. } | Verdict::Unknown { bytes: None } => {
-                    promotion::most_advanced(&connection, survivors, secrets, self.limits.streaming).await?;
+                    promotion::most_advanced(&connection, survivors, secrets).await?;
                 }
                 // Others are known to have more, and this one was chosen all the same.
                 Verdict::Unknown { bytes: Some(_) } => {}

@@ -60,16 +60,19 @@ impl Draft<'_> {
         let recorded = known.nodes.get(address).and_then(|node| node.data.clone());
         // It was elected and promoted, a cut kept that from the record, and now another one is elected.
         let strayed = elected && old.zip(facts).is_some_and(|(old, facts)| wrote(old, facts));
+        let ahead = power == Power::Running && self.may_be_ahead(address, old, election, &upstream);
         let data = match recorded {
-            Some(_) if !leads && (resync || strayed || left_uncleanly(address, old, election)) => DataGoal::Make {
-                generation: next_generation(self.inputs.recorded, self.inputs.observed, address),
-                origin: if upstream == election.primary {
-                    Origin::Rewound { from: upstream }
-                } else {
-                    // Only the primary's own log says where the two parted.
-                    Origin::Cloned { from: upstream }
-                },
-            },
+            Some(_) if !leads && (resync || strayed || ahead || left_uncleanly(address, old, election)) => {
+                DataGoal::Make {
+                    generation: next_generation(self.inputs.recorded, self.inputs.observed, address),
+                    origin: if upstream == election.primary {
+                        Origin::Rewound { from: upstream }
+                    } else {
+                        // Only the primary's own log says where the two parted.
+                        Origin::Cloned { from: upstream }
+                    },
+                }
+            }
             Some(data) => DataGoal::Keep(data),
             None if leads => self.new_data(address)?,
             None => self.clone_of(address, election, upstream),
@@ -87,6 +90,38 @@ impl Draft<'_> {
     fn was_elected(&self, address: &NodeAddress) -> bool {
         let last = self.inputs.recorded.elections.get(self.name);
         last.is_some_and(|last| last.primary == address.node)
+    }
+
+    /// A standby that a failover left behind may have received what the node that was promoted never did. Let to stream
+    /// as it is, it would never follow, and its word would acknowledge writes that it does not have.
+    fn may_be_ahead(
+        &self,
+        address: &NodeAddress,
+        old: Option<&Node>,
+        election: &Election,
+        upstream: &NodeName,
+    ) -> bool {
+        let Some(Role::Standby { follows }) = old.and_then(|old| old.role.as_ref()) else {
+            return false;
+        };
+        if follows == upstream || election.reason != ElectionReason::Failover {
+            return false;
+        }
+        let observed = self.inputs.observed;
+        let Some(own) = before::server(observed, address) else {
+            // Where nobody looked, nobody can tell, and the steps of a plan are not run on such a belief.
+            return observed.nodes.contains_key(address);
+        };
+        let winner = before::server(observed, &self.address(&election.primary));
+        let follows_already = before::server(observed, &self.address(upstream)).is_some_and(|upstream| {
+            let sender = upstream.senders.get(&address.node.identifier());
+            own.timeline == upstream.timeline && sender.is_some_and(|sender| sender.state == "streaming")
+        });
+        match &election.switch {
+            _ if follows_already => false,
+            Some(switch) => own.timeline >= switch.timeline || own.position > switch.point,
+            None => winner.is_some_and(|winner| (own.timeline, own.position) > (winner.timeline, winner.position)),
+        }
     }
 
     fn resyncs(&self, address: &NodeAddress) -> bool {
