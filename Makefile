@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # cargo-nextest bounds how many real servers run at once; without it the same tests run under cargo test.
 NEXTEST := $(shell PATH="$(PATH)" cargo nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: demo test bench lint fmt clean setup
+.PHONY: demo test test-faults bench lint fmt clean setup
 
 demo: setup  ## A primary and two standbys: made, written, read, removed.
 	cargo build --locked -p simdb
@@ -20,6 +20,14 @@ ifeq ($(NEXTEST),yes)
 	cargo test --locked --workspace --all-features --doc
 else
 	RUST_TEST_THREADS=2 cargo test --locked --workspace --all-features --no-fail-fast
+endif
+
+test-faults: setup  ## Every fault on every version, twenty role changes in a row: takes a while.
+	cargo build --locked -p simdb
+ifeq ($(NEXTEST),yes)
+	SIMDB_TEST_FAULTS=1 cargo nextest run --locked --profile faults -p simdb-tests --test roles --test faults
+else
+	SIMDB_TEST_FAULTS=1 RUST_TEST_THREADS=2 cargo test --locked -p simdb-tests --test roles --test faults --no-fail-fast
 endif
 
 bench: setup  ## What simdb takes: planning, recording, and applying against the same work typed by hand.

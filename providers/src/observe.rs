@@ -149,7 +149,9 @@ impl Look<'_> {
         };
         let task = self.control_task(node, *newest)?;
         let printed = timeout_at(deadline, self.platform.run_task(node, &task, self.secrets)).await;
-        let printed = printed.map_err(|_| silence())?.map_err(|error| chain(&error))?;
+        // Backends may outlive their server and hold its data. Whoever fences the node ends them first.
+        let Ok(printed) = printed else { return Ok(None) };
+        let printed = printed.map_err(|error| chain(&error))?;
         match control::parse(&printed) {
             Ok(control) => Ok(Some(control)),
             // Whose data it is cannot be told, and no server can be started on it.

@@ -314,9 +314,9 @@ impl Scenario {
     #[track_caller]
     pub fn primary(&self) -> String {
         let writes = |node: &&str| self.answer(node, "SELECT pg_is_in_recovery()").as_deref() == Some("f");
-        let writers: Vec<&str> = self.nodes().into_iter().filter(writes).collect();
-        assert_eq!(writers.len(), 1, "nodes that write: {writers:?}\n{}", self.logs());
-        writers[0].to_owned()
+        let found: Vec<&str> = self.nodes().into_iter().filter(writes).collect();
+        assert_eq!(found.len(), 1, "nodes that write: {found:?}\n{}", self.logs());
+        found[0].to_owned()
     }
 
     /// Returns the nodes that replay.

@@ -65,10 +65,12 @@ impl Draft<'_> {
             Some(_) if !leads && (resync || strayed || ahead || left_uncleanly(address, old, election)) => {
                 DataGoal::Make {
                     generation: next_generation(self.inputs.recorded, self.inputs.observed, address),
-                    origin: if upstream == election.primary {
+                    origin: if upstream == election.primary
+                        && (resync || strayed || self.can_be_rewound(address, old, election))
+                    {
                         Origin::Rewound { from: upstream }
                     } else {
-                        // Only the primary's own log says where the two parted.
+                        // Only the primary's own log says where the two parted, and not always.
                         Origin::Cloned { from: upstream }
                     },
                 }
@@ -122,6 +124,23 @@ impl Draft<'_> {
             Some(switch) => own.timeline >= switch.timeline || own.position > switch.point,
             None => winner.is_some_and(|winner| (own.timeline, own.position) > (winner.timeline, winner.position)),
         }
+    }
+
+    /// `pg_rewind` knows branches by the number of their timeline. A standby that somebody promoted meanwhile may be on
+    /// another branch of the same number, which it would take for the winner's; what never wrote is on none of its own.
+    fn can_be_rewound(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
+        if !matches!(old.and_then(|old| old.role.as_ref()), Some(Role::Standby { .. })) {
+            return true;
+        }
+        if let Some(own) = before::server(self.inputs.observed, address) {
+            return election
+                .switch
+                .as_ref()
+                .is_none_or(|switch| own.timeline < switch.timeline);
+        }
+        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
+        let control = facts.and_then(|facts| facts.control.as_ref());
+        control.is_some_and(|control| control.state.ends_with("recovery"))
     }
 
     fn resyncs(&self, address: &NodeAddress) -> bool {
