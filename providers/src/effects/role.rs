@@ -1,12 +1,10 @@
 //! The steps of a role change: `postgres-ha.md` 2(a) to 2(c) and 2(i).
 
-use std::collections::BTreeSet;
-
 use simdb_planner::observed::ControlData;
 use simdb_planner::plan::{Evidence, FenceMethod, Server};
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
-use simdb_state::instance::{InstanceSpec, TaskSpec};
+use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
 use simdb_state::object::{FenceProof, Switch, Verdict};
 use simdb_state::sensitive::Secrets;
 use tokio::time::timeout;
@@ -123,10 +121,10 @@ impl ProviderEffects {
         }
         // The first commit must wait for standbys already. Whatever keeps the server from writing stays until it writes:
         // started again in between, it must still replay.
-        let sealed = InstanceSpec {
-            absent: BTreeSet::new(),
-            ..instance.clone()
-        };
+        let mut sealed = instance.clone();
+        for name in std::mem::take(&mut sealed.absent) {
+            sealed.files.insert(name, FileText::default());
+        }
         self.platform.ensure(&server.node, &sealed, secrets).await?;
         settings::reload(&connection).await?;
         if replays {
