@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # cargo-nextest bounds how many real servers run at once; without it the same tests run under cargo test.
 NEXTEST := $(shell PATH="$(PATH)" cargo nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: demo test test-long bench lint fmt clean setup
+.PHONY: demo test test-long test-faults bench lint fmt clean setup
 
 demo: setup  ## A primary and two standbys: made, written, read, removed.
 	cargo build --locked -p simdb
@@ -27,6 +27,14 @@ CASES ?= 100000
 
 test-long: setup  ## Random histories of clusters, as many as CASES says.
 	PROPTEST_CASES=$(CASES) PROPTEST_MAX_SHRINK_ITERS=20000 cargo test --locked -p simdb-planner --all-features --lib -- properties
+
+test-faults: setup  ## Every fault on every version, twenty role changes in a row: takes a while.
+	cargo build --locked -p simdb
+ifeq ($(NEXTEST),yes)
+	SIMDB_TEST_FAULTS=1 cargo nextest run --locked --profile faults -p simdb-tests --test roles --test faults
+else
+	SIMDB_TEST_FAULTS=1 RUST_TEST_THREADS=2 cargo test --locked -p simdb-tests --test roles --test faults --no-fail-fast
+endif
 
 bench: setup  ## What simdb takes: planning, recording, and applying against the same work typed by hand.
 	cargo build --release --locked -p simdb

@@ -3,7 +3,7 @@
 //! Nothing here is an error. What could not be looked at is `Unknown` with the reason, and the planner makes no change
 //! because of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::executor::chain;
 use crate::platform::{Directory, HomeFacts, Platform};
 use crate::postgresql::connection::Connection;
+use crate::postgresql::control::ControlError;
 use crate::postgresql::{PostgresqlError, control, observe as postgresql};
 
 /// How long one node may take to answer; one that hangs is unknown.
@@ -58,13 +59,24 @@ pub async fn observe(
         join_all(nodes.iter().map(|node| look.node(node))),
         join_all(endpoints.iter().map(|endpoint| lookup(directory, endpoint))),
     );
-    let nodes = nodes.iter().cloned().zip(seen_nodes).collect();
+    let nodes: BTreeMap<_, _> = nodes.iter().cloned().zip(seen_nodes).collect();
+    if nodes.values().any(|node| just_ended(node, &facts)) {
+        facts.busy_ports = platform.facts().await.busy_ports;
+    }
     let endpoints = endpoints.iter().cloned().zip(seen_endpoints).collect();
     Observed {
         platform: facts,
         nodes,
         endpoints,
     }
+}
+
+/// Whether a server is down whose port was taken a moment ago. It may have ended in between.
+fn just_ended(node: &Observation<NodeFacts>, facts: &PlatformFacts) -> bool {
+    node.seen().is_some_and(|node| {
+        let taken = |listen: Listen| facts.busy_ports.contains_key(&listen.port);
+        matches!(node.process, ProcessFacts::Down) && node.listen.is_some_and(taken)
+    })
 }
 
 async fn lookup(directory: &dyn Directory, endpoint: &EndpointAddress) -> Observation<ServiceEntry> {
@@ -137,8 +149,15 @@ impl Look<'_> {
         };
         let task = self.control_task(node, *newest)?;
         let printed = timeout_at(deadline, self.platform.run_task(node, &task, self.secrets)).await;
-        let printed = printed.map_err(|_| silence())?.map_err(|error| chain(&error))?;
-        control::parse(&printed).map(Some).map_err(|error| chain(&error))
+        // Backends may outlive their server and hold its data. Whoever fences the node ends them first.
+        let Ok(printed) = printed else { return Ok(None) };
+        let printed = printed.map_err(|error| chain(&error))?;
+        match control::parse(&printed) {
+            Ok(control) => Ok(Some(control)),
+            // Whose data it is cannot be told, and no server can be started on it.
+            Err(ControlError::Damaged) => Ok(None),
+            Err(error) => Err(chain(&error)),
+        }
     }
 
     /// Any version's `pg_controldata` reads what is asked of it here from the data of 15 to 18; the recorded version's

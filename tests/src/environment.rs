@@ -27,7 +27,7 @@ const RANGES: u16 = 500;
 /// How long a condition that does not hold is left alone before it is looked at again.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long a condition may take to come true.
-const LIMIT: Duration = Duration::from_mins(2);
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
 /// A project in a world of its own.
 #[derive(Debug)]

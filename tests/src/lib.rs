@@ -14,9 +14,11 @@
 mod environment;
 mod leftovers;
 mod redact;
+mod scenario;
 mod versions;
 
 pub use environment::{Output, TestEnvironment, wait_until};
 pub use leftovers::{files_below, listening_ports, processes_below, started_with};
 pub use redact::Redactions;
+pub use scenario::{Scenario, Version, Writing, is_thorough};
 pub use versions::versions;

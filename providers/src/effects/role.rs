@@ -4,7 +4,7 @@ use simdb_planner::observed::ControlData;
 use simdb_planner::plan::{Evidence, FenceMethod, Server};
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
-use simdb_state::instance::{InstanceSpec, TaskSpec};
+use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
 use simdb_state::object::{FenceProof, Switch, Verdict};
 use simdb_state::sensitive::Secrets;
 use tokio::time::timeout;
@@ -106,22 +106,32 @@ impl ProviderEffects {
             }
             Evidence::Verdict(verdict) => *verdict,
         };
-        if promotion::replays(&connection).await? {
+        let replays = promotion::replays(&connection).await?;
+        if replays {
             match verdict {
                 Verdict::Proven { checkpoint } => {
                     promotion::wait_replayed(&connection, checkpoint, self.limits.streaming).await?;
                 }
                 Verdict::Argued { .. } | Verdict::Unknown { bytes: None } => {
-                    promotion::most_advanced(&connection, survivors, secrets, self.limits.streaming).await?;
+                    promotion::most_advanced(&connection, survivors, secrets).await?;
                 }
                 // Others are known to have more, and this one was chosen all the same.
                 Verdict::Unknown { bytes: Some(_) } => {}
             }
+        }
+        // The first commit must wait for standbys already. Whatever keeps the server from writing stays until it writes:
+        // started again in between, it must still replay.
+        let mut sealed = instance.clone();
+        for name in std::mem::take(&mut sealed.absent) {
+            sealed.files.insert(name, FileText::default());
+        }
+        self.platform.ensure(&server.node, &sealed, secrets).await?;
+        settings::reload(&connection).await?;
+        if replays {
             promotion::promote(&connection, self.limits.ready).await?;
         }
         let (timeline, point) = promotion::switch_point(&connection).await?;
         self.platform.ensure(&server.node, instance, secrets).await?;
-        settings::reload(&connection).await?;
         Ok(Outputs {
             switch: Some(Switch {
                 timeline,

@@ -9,6 +9,9 @@ use thiserror::Error;
 /// Why what `pg_controldata` printed makes no sense. It must speak English (`LC_ALL=C`), which is the platform's part.
 #[derive(Debug, Error)]
 pub enum ControlError {
+    /// It is not what a server wrote.
+    #[error("read the control data: it is damaged")]
+    Damaged,
     /// A line is missing.
     #[error("read the control data: it has no line {0:?}")]
     Missing(&'static str),
@@ -38,6 +41,11 @@ pub(crate) fn task(version: u16, data: &str) -> TaskSpec {
 
 /// Reads what the task printed.
 pub(crate) fn parse(text: &str) -> Result<ControlData, ControlError> {
+    let system_identifier = field(text, "Database system identifier", |value| value.parse().ok())?;
+    // It warns of a checksum that does not fit (up to 16 here, later elsewhere), and prints what it found all the same.
+    if system_identifier == 0 || text.lines().any(|line| line.starts_with("WARNING")) {
+        return Err(ControlError::Damaged);
+    }
     let state: String = field(text, "Database cluster state", |value| Some(value.to_owned()))?;
     if state == "unrecognized status code" {
         return Err(ControlError::Value {
@@ -46,9 +54,7 @@ pub(crate) fn parse(text: &str) -> Result<ControlData, ControlError> {
         });
     }
     Ok(ControlData {
-        system_identifier: field(text, "Database system identifier", |value| {
-            value.parse().ok().map(SystemIdentifier)
-        })?,
+        system_identifier: SystemIdentifier(system_identifier),
         state,
         timeline: field(text, "Latest checkpoint's TimeLineID", |value| value.parse().ok())?,
         checkpoint: field(text, "Latest checkpoint location", |value| value.parse().ok())?,

@@ -147,14 +147,6 @@ pub enum PostgresqlError {
         /// How much more.
         bytes: u64,
     },
-    /// A standby receives from somebody although the primary is fenced.
-    #[error("promote: {node} still receives the log of somebody after {limit:?}")]
-    StillReceives {
-        /// The standby.
-        node: NodeAddress,
-        /// How long it was waited for.
-        limit: Duration,
-    },
     /// A standby was told to write and does not.
     #[error("promote {node}: it still replays after {limit:?}")]
     NotPromoted {

@@ -14,6 +14,9 @@ use super::{Cause, PostgresqlError};
 /// How often a standby that is about to write is asked: writes wait for the answer.
 const POLL: Duration = Duration::from_millis(3);
 
+/// How long a standby whose upstream is gone may take to notice: writes wait.
+const RECEIVER_LIMIT: Duration = Duration::from_secs(2);
+
 /// Writes everything to the data files. What comes next then has little to do: a shutdown, or a rewind, which takes two
 /// timelines for one as long as the new one has no checkpoint (up to 15).
 pub(crate) async fn checkpoint(connection: &Connection) -> Result<(), PostgresqlError> {
@@ -68,12 +71,11 @@ pub(crate) async fn most_advanced(
     connection: &Connection,
     others: &[Server],
     secrets: &Secrets,
-    limit: Duration,
 ) -> Result<(), PostgresqlError> {
-    let own = settled(connection, limit).await?;
+    let own = settled(connection).await?;
     for other in others {
         let other = Connection::open(other, secrets).await?;
-        let theirs = settled(&other, limit).await?;
+        let theirs = settled(&other).await?;
         if theirs > own {
             return Err(PostgresqlError::Behind {
                 node: connection.node().clone(),
@@ -86,18 +88,16 @@ pub(crate) async fn most_advanced(
 }
 
 /// Returns the timeline and position of a standby once it receives nothing any more.
-async fn settled(connection: &Connection, limit: Duration) -> Result<(u32, Lsn), PostgresqlError> {
-    let deadline = Instant::now() + limit;
+///
+/// The node that led is fenced, so every receiver ends by itself. One that hangs is not waited for: what it confirmed it
+/// had written before, so that its position holds every write that was acknowledged on its word.
+async fn settled(connection: &Connection) -> Result<(u32, Lsn), PostgresqlError> {
+    let deadline = Instant::now() + RECEIVER_LIMIT;
     loop {
         let facts = snapshot(connection).await?.facts;
-        if facts.receiver.is_none_or(|receiver| receiver.status != "streaming") {
+        let receives = facts.receiver.is_some_and(|receiver| receiver.status == "streaming");
+        if !receives || Instant::now() >= deadline {
             return Ok((facts.timeline, facts.position));
-        }
-        if Instant::now() >= deadline {
-            return Err(PostgresqlError::StillReceives {
-                node: connection.node().clone(),
-                limit,
-            });
         }
         sleep(POLL).await;
     }

@@ -63,13 +63,16 @@ impl Draft<'_> {
             && (self.leader() != Some(&address.node) || election.reason == ElectionReason::Failover)
             && old.zip(facts).is_some_and(|(old, facts)| wrote(old, facts));
         let branched = left_uncleanly(address, old, election) || self.diverged(address, election);
+        let ahead = power == Power::Running && self.may_be_ahead(address, old, election, &upstream);
         let data = match recorded {
-            Some(_) if !leads && (resync || strayed || branched) => DataGoal::Make {
+            Some(_) if !leads && (resync || strayed || branched || ahead) => DataGoal::Make {
                 generation: next_generation(self.inputs.recorded, self.inputs.observed, address),
-                origin: if upstream == election.primary {
+                origin: if upstream == election.primary
+                    && (resync || strayed || self.can_be_rewound(address, old, election))
+                {
                     Origin::Rewound { from: upstream }
                 } else {
-                    // Only the primary's own log says where the two parted.
+                    // Only the primary's own log says where the two parted, and not always.
                     Origin::Cloned { from: upstream }
                 },
             },
@@ -90,6 +93,55 @@ impl Draft<'_> {
     fn was_elected(&self, address: &NodeAddress) -> bool {
         let last = self.inputs.recorded.elections.get(self.name);
         last.is_some_and(|last| last.primary == address.node)
+    }
+
+    /// A standby that a failover left behind may have received what the node that was promoted never did. Let to stream
+    /// as it is, it would never follow, and its word would acknowledge writes that it does not have.
+    fn may_be_ahead(
+        &self,
+        address: &NodeAddress,
+        old: Option<&Node>,
+        election: &Election,
+        upstream: &NodeName,
+    ) -> bool {
+        let Some(Role::Standby { follows }) = old.and_then(|old| old.role.as_ref()) else {
+            return false;
+        };
+        if follows == upstream || election.reason != ElectionReason::Failover {
+            return false;
+        }
+        let observed = self.inputs.observed;
+        let Some(own) = before::server(observed, address) else {
+            // Where nobody looked, nobody can tell, and the steps of a plan are not run on such a belief.
+            return observed.nodes.contains_key(address);
+        };
+        let winner = before::server(observed, &self.address(&election.primary));
+        let follows_already = before::server(observed, &self.address(upstream)).is_some_and(|upstream| {
+            let sender = upstream.senders.get(&address.node.identifier());
+            own.timeline == upstream.timeline && sender.is_some_and(|sender| sender.state == "streaming")
+        });
+        match &election.switch {
+            _ if follows_already => false,
+            Some(switch) => own.timeline >= switch.timeline || own.position > switch.point,
+            None => winner.is_some_and(|winner| (own.timeline, own.position) > (winner.timeline, winner.position)),
+        }
+    }
+
+    /// `pg_rewind` knows branches by the number of their timeline. A standby that somebody promoted meanwhile may be on
+    /// another branch of the same number, which it would take for the winner's; what never wrote is on none of its own.
+    fn can_be_rewound(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
+        if !matches!(old.and_then(|old| old.role.as_ref()), Some(Role::Standby { .. })) {
+            return true;
+        }
+        if let Some(own) = before::server(self.inputs.observed, address) {
+            return election
+                .switch
+                .as_ref()
+                .is_none_or(|switch| own.timeline < switch.timeline);
+        }
+        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
+        let control = facts.and_then(|facts| facts.control.as_ref());
+        control.is_some_and(|control| control.state.ends_with("recovery"))
     }
 
     fn resyncs(&self, address: &NodeAddress) -> bool {

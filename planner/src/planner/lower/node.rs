@@ -129,9 +129,6 @@ impl Lowering<'_> {
             },
         }
         self.start_standby(address, new, context, upstream_server);
-        if let Some(old) = old {
-            self.left_slots(address, old, Some(new));
-        }
     }
 
     /// Stops a server that nobody recorded and that cannot go on: it runs on data that is replaced, or an interrupted run
