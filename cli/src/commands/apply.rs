@@ -16,7 +16,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::interrupt::{self, Interrupt};
 use crate::ops::{self, Known, Planned, World};
-use crate::request::{self, Request};
+use crate::request::{self, Continuation, Request};
 use crate::session::{Project, block_on};
 use crate::ui::Ui;
 use crate::views::doc::{DiagnosticDoc, Operation, OutcomeDoc, StateDoc};
@@ -192,6 +192,7 @@ impl Run<'_> {
     ) -> Result<Exit, CliError> {
         let mut proposal = self.request.proposal(&store.snapshot().await?.state)?;
         let mut approved: Option<Impact> = None;
+        let mut back = false;
         for round in 0..ROUNDS {
             let snapshot = store.snapshot().await?;
             let secrets = store.secrets().await?;
@@ -224,16 +225,27 @@ impl Run<'_> {
             }
             approved = Some(planned.plan.impact());
             if self.execute(&planned, world, writer).await? {
-                return self.finish(project, &known, writer).await;
+                let exit = self.finish(project, &known, writer).await?;
+                return Ok(if back { self.went_back() } else { exit });
             }
             let next = request::continuation(&planned.plan, writer.state());
             let Some(next) = next.filter(|_| round + 1 < ROUNDS && !self.interrupt.finish.is_cancelled()) else {
                 break;
             };
             self.ui.tell(&format!("\n{}\n", next.sentence()));
+            back = matches!(next, Continuation::GoBack(_));
             proposal = next.proposal().cloned();
         }
         Ok(Exit::Failed)
+    }
+
+    /// What was asked for did not happen, though everything is as it was.
+    fn went_back(&self) -> Exit {
+        let title = self.operation.title();
+        self.ui.tell(&format!(
+            "\n{title} failed, and was taken back: the former primary leads.\n"
+        ));
+        Exit::Failed
     }
 
     async fn plan(&self, project: &Project, world: &World, known: &Known<'_>, proposal: Option<&Proposal>) -> Planned {
