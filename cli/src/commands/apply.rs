@@ -16,7 +16,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::interrupt::{self, Interrupt};
 use crate::ops::{self, Known, Planned, World};
-use crate::request::{self, Request};
+use crate::request::{self, Continuation, Request};
 use crate::session::{Project, block_on};
 use crate::ui::Ui;
 use crate::views::doc::{DiagnosticDoc, Operation, OutcomeDoc, StateDoc};
@@ -192,6 +192,8 @@ impl Run<'_> {
     ) -> Result<Exit, CliError> {
         let mut proposal = self.request.proposal(&store.snapshot().await?.state)?;
         let mut approved: Option<Impact> = None;
+        // What was asked for did not happen, however well it was taken back.
+        let mut went_back = false;
         for round in 0..ROUNDS {
             let snapshot = store.snapshot().await?;
             let secrets = store.secrets().await?;
@@ -224,13 +226,15 @@ impl Run<'_> {
             }
             approved = Some(planned.plan.impact());
             if self.execute(&planned, world, writer).await? {
-                return self.finish(project, &known, writer).await;
+                let exit = self.finish(project, &known, writer).await?;
+                return Ok(if went_back { Exit::Failed } else { exit });
             }
             let next = request::continuation(&planned.plan, writer.state());
             let Some(next) = next.filter(|_| round + 1 < ROUNDS && !self.interrupt.finish.is_cancelled()) else {
                 break;
             };
             self.ui.tell(&format!("\n{}\n", next.sentence()));
+            went_back |= matches!(next, Continuation::GoBack(_));
             proposal = next.proposal().cloned();
         }
         Ok(Exit::Failed)
