@@ -62,35 +62,35 @@ fn clients_wait_from_before_the_fence_until_enough_standbys_stream() {
         (
             &["a", "b", "c"][..],
             expect![[r#"
-            0 elect cluster.orders after [] none
-            1 slot cluster.orders.node.a after [0] none
-            2 slot cluster.orders.node.c after [0] none
-            3 pause cluster.orders.endpoint.rw after [1 2] write-pause
-            4 fence cluster.orders.node.a after [3] write-pause
-            5 promote cluster.orders.node.b after [4] write-pause
-            6 standby cluster.orders.node.a after [1 5] none
-            7 drop-slot cluster.orders.node.b after [6] none
-            8 follow cluster.orders.node.c after [2 5] reload
-            9 drop-slot cluster.orders.node.c after [6 8] none
-            10 repoint cluster.orders.endpoint.rw after [5] none
-            11 unpause cluster.orders.endpoint.rw after [8 10] none
-            12 verify-sync cluster.orders after [6 11] none
-        "#]],
+                0 elect cluster.orders after [] none
+                1 slot cluster.orders.node.a after [0] none
+                2 slot cluster.orders.node.c after [0] none
+                3 pause cluster.orders.endpoint.rw after [1 2] write-pause
+                4 fence cluster.orders.node.a after [3] write-pause
+                5 promote cluster.orders.node.b after [4] write-pause
+                6 standby cluster.orders.node.a after [5] none
+                7 drop-slot cluster.orders.node.b after [6] none
+                8 follow cluster.orders.node.c after [5] reload
+                9 drop-slot cluster.orders.node.c after [6 8] none
+                10 repoint cluster.orders.endpoint.rw after [5] none
+                11 unpause cluster.orders.endpoint.rw after [8 10] none
+                12 verify-sync cluster.orders after [6 11] none
+            "#]],
         ),
         (
             &["a", "b"][..],
             expect![[r#"
-            0 elect cluster.orders after [] none
-            1 slot cluster.orders.node.a after [0] none
-            2 pause cluster.orders.endpoint.rw after [1] write-pause
-            3 fence cluster.orders.node.a after [2] write-pause
-            4 promote cluster.orders.node.b after [3] write-pause
-            5 standby cluster.orders.node.a after [1 4] none
-            6 drop-slot cluster.orders.node.b after [5] none
-            7 repoint cluster.orders.endpoint.rw after [4] none
-            8 unpause cluster.orders.endpoint.rw after [5 7] none
-            9 verify-sync cluster.orders after [8] none
-        "#]],
+                0 elect cluster.orders after [] none
+                1 slot cluster.orders.node.a after [0] none
+                2 pause cluster.orders.endpoint.rw after [1] write-pause
+                3 fence cluster.orders.node.a after [2] write-pause
+                4 promote cluster.orders.node.b after [3] write-pause
+                5 standby cluster.orders.node.a after [4] none
+                6 drop-slot cluster.orders.node.b after [5] none
+                7 repoint cluster.orders.endpoint.rw after [4] none
+                8 unpause cluster.orders.endpoint.rw after [5 7] none
+                9 verify-sync cluster.orders after [8] none
+            "#]],
         ),
     ] {
         let desired = pooled(nodes);
@@ -216,7 +216,7 @@ fn a_pooler_whose_program_is_missing_is_refused_with_a_way_out() {
     let mut observed = World::default().observe();
     observed.platform.engines.remove(&EngineKind::Pgbouncer);
     let planned = plan(Inputs {
-        desired: &pooled(&["a"]),
+        desired: &pooled(&["a", "b"]),
         recorded: &State::default(),
         observed: &observed,
         proposal: None,
