@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use simdb_state::address::NodeAddress;
+use simdb_state::address::{HomeAddress, NodeAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Role, State};
 
@@ -32,6 +32,20 @@ pub(crate) fn node(state: &State, text: &str) -> Result<NodeAddress, CliError> {
             );
             Err(CliError::refused("Ambiguous node", detail))
         }
+    }
+}
+
+/// Finds a node, or an endpoint with a pooler: `cluster.orders.endpoint.rw`, `orders.rw`.
+pub(crate) fn home(state: &State, text: &str) -> Result<HomeAddress, CliError> {
+    let poolers = state.endpoints.iter().filter(|(_, endpoint)| endpoint.pooler.is_some());
+    let mut poolers = poolers.map(|(address, _)| address);
+    let pooler = poolers.find(|address| {
+        let short = format!("{}.{}", address.cluster, address.endpoint);
+        address.to_string() == text || short == text
+    });
+    match node(state, text) {
+        Ok(node) => Ok(HomeAddress::Node(node)),
+        Err(error) => pooler.map(HomeAddress::from).ok_or(error),
     }
 }
 

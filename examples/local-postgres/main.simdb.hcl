@@ -60,6 +60,9 @@ cluster "orders" {
   # PGSERVICEFILE=.simdb/pg_service.conf psql service=orders-rw
   endpoint "rw" {
     target = "primary"
+
+    # With Debian's package pgbouncer installed, clients can go through it, and wait while another node comes to lead:
+    # via = "pgbouncer"
   }
 
   endpoint "ro" {

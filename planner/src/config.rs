@@ -11,6 +11,7 @@
 mod access;
 mod clusters;
 mod convert;
+mod endpoints;
 mod eval;
 mod follows;
 mod format;

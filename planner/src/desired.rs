@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use simdb_state::address::Address;
 use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName};
-use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, MAX_LAG, OnStandbyLoss, ReplicationMode};
+use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, MAX_LAG, OnStandbyLoss, PoolMode, ReplicationMode};
 
 use crate::diagnostic::Span;
 
@@ -170,6 +170,19 @@ pub struct NodeSpec {
 pub struct EndpointSpec {
     /// What it leads to.
     pub target: EndpointTarget,
+    /// The pooler that its clients go through, if they do.
+    pub pooler: Option<PoolerSpec>,
     /// Where it is declared.
     pub span: Span,
+}
+
+/// The pooler of an endpoint with `via = "pgbouncer"`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PoolerSpec {
+    /// The TCP port; absent, the planner takes the lowest free one.
+    pub port: Option<u16>,
+    /// For how long a client keeps a session of the server.
+    pub pool_mode: PoolMode,
+    /// The `port` attribute.
+    pub port_span: Option<Span>,
 }

@@ -3,7 +3,7 @@
 //! A plan in order satisfies every guard; a guard that refuses has found a defect, or a record that somebody else
 //! changed. It refuses before anything is touched.
 
-use simdb_state::address::{DatabaseAddress, NodeAddress};
+use simdb_state::address::{DatabaseAddress, EndpointAddress, NodeAddress};
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Election, Node, Role, Slot, State};
 use thiserror::Error;
@@ -44,6 +44,9 @@ pub enum Refusal {
     /// Another node streams from the one that is to go.
     #[error("{0} still streams from it")]
     Followed(NodeAddress),
+    /// An endpoint has no pooler whose clients could wait or go on.
+    #[error("no pooler is recorded for {0}")]
+    NoPooler(EndpointAddress),
     /// Something that belongs to it is still there.
     #[error("{0} is still there")]
     StillThere(String),
@@ -95,6 +98,11 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
         Action::VerifySync { primary, standbys, .. } => std::iter::once(primary)
             .chain(standbys.values().map(|standby| &standby.server))
             .try_for_each(|server| serving(state, &server.node)),
+        Action::Pause { console, .. } | Action::Unpause { console } => {
+            let endpoint = state.endpoints.get(&console.endpoint);
+            let pooler = endpoint.and_then(|endpoint| endpoint.pooler.as_ref());
+            pooler.map_or_else(|| Err(Refusal::NoPooler(console.endpoint.clone())), |_| Ok(()))
+        }
         Action::DropNode { node } => nobody_follows(state, node),
         Action::DropSlot { node, slot, .. } => gone(node_of(state, node).is_some_and(|node| streams(node, slot)), node),
         Action::DropUser { user, server } => removable(state, server.as_ref(), &user.cluster),
@@ -110,6 +118,10 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
         | Action::Stop { .. }
         | Action::Endpoint { .. }
         | Action::DropEndpoint { .. }
+        | Action::Pooler { .. }
+        | Action::Repoint { .. }
+        | Action::StopPooler { .. }
+        | Action::DropPooler { .. }
         | Action::DropSeed { .. } => Ok(()),
     }
 }

@@ -38,6 +38,12 @@
 //! | `promote` | cluster: switch point and verdict, `synchronous_standby_names`; node: role, instance, slot | SQL, history file | write-pause, data-loss (nothing shows that nothing is lost) | a server that writes already is not promoted again | again: it finds the promotion done, and records it |
 //! | `rewind` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | the data has become a partial directory, and the node is cloned |
 //! | `endpoint` | endpoint: nodes, hosts | its entry | none | the entry is rewritten whole | again |
+//! | `pooler` | endpoint: pooler (where it listens and leads, pool mode, power) | home, files | none, reload, restart | files are compared before they are written, one that runs is left alone | again |
+//! | `pause` | endpoint: pooler paused | – (believed while an election is to be carried through) | write-pause | clients that wait already go on waiting | again, or clients are let go on |
+//! | `repoint` | endpoint: pooler (where it leads) | files | none | files are compared before they are written | again |
+//! | `unpause` | endpoint: pooler paused | – (as `pause`) | none | where nobody waits it changes nothing | again |
+//! | `stop-pooler` | endpoint: pooler (power) | home | none | one that is down is fine | again |
+//! | `drop-pooler` | endpoint: pooler absent | home | none | what is gone stays gone | again; a home that nobody recorded is removed |
 //! | `drop-node` | node absent; all but its slot where its upstream stays | home | data-loss with its cluster, else none | what is gone stays gone | again; a home that nobody recorded is removed |
 //! | `drop-slot` | node absent, or a slot it left | catalog | none | a slot that is gone is fine | again |
 //! | `drop-endpoint` | endpoint absent | its entry | none | an entry that is gone is fine | again |

@@ -19,6 +19,9 @@ pub struct Observed {
     pub nodes: BTreeMap<NodeAddress, Observation<NodeFacts>>,
     /// The endpoints that were looked at.
     pub endpoints: BTreeMap<EndpointAddress, Observation<ServiceEntry>>,
+    /// The poolers of the endpoints that were looked at.
+    #[serde(default)]
+    pub poolers: BTreeMap<EndpointAddress, Observation<PoolerFacts>>,
 }
 
 /// What came of looking at something.
@@ -74,6 +77,17 @@ pub struct NodeFacts {
     pub control: Option<ControlData>,
     /// What the running server says of itself; unknown where it does not answer.
     pub server: Option<Observation<ServerFacts>>,
+}
+
+/// What is in the home of an endpoint's pooler.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PoolerFacts {
+    /// Its process.
+    pub process: ProcessFacts,
+    /// Where the process that was last started listens, as the platform noted it.
+    pub listen: Option<Listen>,
+    /// The files that were last written for it.
+    pub files: BTreeMap<String, FileFacts>,
 }
 
 /// A file that was written for a server.

@@ -191,6 +191,17 @@ pub struct Checked {
     pub delayed: bool,
 }
 
+/// Where the console of an endpoint's pooler is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Console {
+    /// The endpoint.
+    pub endpoint: EndpointAddress,
+    /// Where the pooler listens.
+    pub listen: simdb_state::object::Listen,
+    /// The password of the login that the console lets in.
+    pub password: SecretName,
+}
+
 /// What a step does. Rows of the step table in the crate documentation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -422,6 +433,44 @@ pub enum Action {
         /// Where it leads.
         entry: ServiceEntry,
     },
+    /// Starts an endpoint's pooler where it is down, and lets it read its settings again.
+    Pooler {
+        /// The pooler.
+        instance: InstanceSpec,
+        /// How its console is reached.
+        console: Console,
+        /// Whether it is stopped first: its clients lose their connections.
+        restart: bool,
+    },
+    /// Lets the clients of a pooler finish what they are at, and then wait.
+    Pause {
+        /// The pooler.
+        console: Console,
+        /// The server it leads to: it writes what it has left to write before clients wait for it.
+        server: Server,
+    },
+    /// Lets a pooler lead to another server.
+    Repoint {
+        /// The pooler, with the other server among its settings.
+        instance: InstanceSpec,
+        /// How its console is reached.
+        console: Console,
+    },
+    /// Lets the clients of a pooler go on. It is done at the end of a run that failed or was ended, too.
+    Unpause {
+        /// The pooler.
+        console: Console,
+    },
+    /// Stops an endpoint's pooler.
+    StopPooler {
+        /// The endpoint.
+        endpoint: EndpointAddress,
+    },
+    /// Stops an endpoint's pooler and removes its files.
+    DropPooler {
+        /// The endpoint.
+        endpoint: EndpointAddress,
+    },
     /// Stops a node's server and removes its data.
     DropNode {
         /// The node.
@@ -502,6 +551,11 @@ pub enum Evidence {
 }
 
 impl Action {
+    /// Returns whether the step gives free what an earlier one holds up. It is due even where others have failed.
+    pub fn releases(&self) -> bool {
+        matches!(self, Action::Unpause { .. })
+    }
+
     /// Returns the step's name, as the step table and every view spell it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -528,6 +582,12 @@ impl Action {
             Action::Follow { .. } => "follow",
             Action::VerifySync { .. } => "verify-sync",
             Action::Endpoint { .. } => "endpoint",
+            Action::Pooler { .. } => "pooler",
+            Action::Pause { .. } => "pause",
+            Action::Repoint { .. } => "repoint",
+            Action::Unpause { .. } => "unpause",
+            Action::StopPooler { .. } => "stop-pooler",
+            Action::DropPooler { .. } => "drop-pooler",
             Action::DropNode { .. } => "drop-node",
             Action::DropSlot { .. } => "drop-slot",
             Action::DropEndpoint { .. } => "drop-endpoint",

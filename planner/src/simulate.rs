@@ -11,6 +11,7 @@ mod fault;
 mod invariant;
 mod log;
 mod observe;
+mod pooler;
 mod role;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,7 @@ use crate::plan::Plan;
 pub use course::Course;
 pub use fault::Fault;
 pub use log::Log;
+pub use pooler::Pooler;
 
 /// Where a run is cut off, by how many steps came before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub struct World {
     pub homes: BTreeMap<NodeAddress, Home>,
     /// The endpoints' entries.
     pub entries: BTreeMap<EndpointAddress, ServiceEntry>,
+    /// The homes of endpoints' poolers.
+    pub poolers: BTreeMap<EndpointAddress, Pooler>,
     /// Ports that others listen on.
     pub busy_ports: BTreeMap<u16, String>,
     /// What the data of each node holds, by generation.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use simdb_planner::observed::{Observation, ProcessFacts};
-use simdb_state::address::NodeAddress;
+use simdb_state::address::HomeAddress;
 use simdb_state::instance::{FileText, InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::sensitive::Secrets;
 use tokio::time::{sleep, timeout};
@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_mins(2);
 #[derive(Clone, Debug)]
 pub struct Fixture {
     /// A node without a home.
-    pub node: NodeAddress,
+    pub node: HomeAddress,
     /// Makes the instance's data, and prints something.
     pub task: TaskSpec,
     /// Makes half of a product, then fails.

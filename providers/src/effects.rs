@@ -2,6 +2,7 @@
 //!
 //! Every function here may run again after a crash in its middle, and then ends in the same state.
 
+mod pooler;
 mod role;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use simdb_state::lsn::SystemIdentifier;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use thiserror::Error;
 
+use crate::pgbouncer::PgbouncerError;
 use crate::platform::{Directory, Platform, PlatformError, StopMode};
 use crate::postgresql::connection::Connection;
 use crate::postgresql::control::ControlError;
@@ -65,6 +67,9 @@ pub enum StepError {
     /// A seed did not run.
     #[error(transparent)]
     Seed(#[from] SeedError),
+    /// A pooler did not do its part.
+    #[error(transparent)]
+    Pgbouncer(#[from] PgbouncerError),
     /// A copy's control data makes no sense.
     #[error("look at the data copied to {node}")]
     Control {
@@ -98,6 +103,9 @@ pub struct Limits {
     pub streaming: Duration,
     /// Until every standby has replayed a marker.
     pub verification: Duration,
+    /// Until the clients of a pooler have finished what they are at. All others wait as long, so one that does not finish
+    /// is better let go on.
+    pub pause: Duration,
     /// Until a primary that hands over is down. Writes wait, so one that hangs is better taken back.
     pub shutdown: Duration,
 }
@@ -108,6 +116,7 @@ impl Default for Limits {
             ready: Duration::from_mins(1),
             streaming: Duration::from_secs(30),
             verification: Duration::from_secs(30),
+            pause: Duration::from_secs(10),
             shutdown: Duration::from_secs(30),
         }
     }
@@ -271,7 +280,7 @@ impl Effects for ProviderEffects {
                 server,
                 in_recovery,
             } => drop(self.start(instance, server, (*in_recovery).into(), secrets).await?),
-            Action::Stop { node } => self.platform.stop(node, StopMode::Fast).await?,
+            Action::Stop { node } => self.platform.stop(&node.into(), StopMode::Fast).await?,
             Action::Configure {
                 instance,
                 server,
@@ -280,7 +289,7 @@ impl Effects for ProviderEffects {
             } => {
                 let expected = (*in_recovery).into();
                 if *restart {
-                    self.platform.stop(&server.node, StopMode::Fast).await?;
+                    self.platform.stop(&(&server.node).into(), StopMode::Fast).await?;
                     self.start(instance, server, expected, secrets).await?;
                 } else {
                     drop(self.reload(instance, server, expected, secrets).await?);
@@ -315,7 +324,23 @@ impl Effects for ProviderEffects {
                 self.wait_streaming(upstream, &standby, application_name, secrets)
                     .await?;
             }
-            Action::DropNode { node } => Platform::drop(&*self.platform, node).await?,
+            Action::Pooler {
+                instance,
+                console,
+                restart,
+            } => {
+                if *restart {
+                    let home = (&console.endpoint).into();
+                    self.platform.stop(&home, StopMode::Fast).await?;
+                }
+                self.lead(instance, console, secrets).await?;
+            }
+            Action::Repoint { instance, console } => self.lead(instance, console, secrets).await?,
+            Action::Pause { console, server } => self.pause(console, server, secrets).await?,
+            Action::Unpause { console } => self.resume(console, secrets).await?,
+            Action::StopPooler { endpoint } => self.platform.stop(&endpoint.into(), StopMode::Fast).await?,
+            Action::DropPooler { endpoint } => Platform::drop(&*self.platform, &endpoint.into()).await?,
+            Action::DropNode { node } => Platform::drop(&*self.platform, &node.into()).await?,
             Action::Endpoint { endpoint: _, entry } => self.directory.publish(entry).await?,
             Action::DropEndpoint { endpoint: _, name } => self.directory.withdraw(name).await?,
             // These are in the record alone: logins and databases go with their server, and processes of one machine need
@@ -352,7 +377,7 @@ impl ProviderEffects {
         server: &Server,
         secrets: &Secrets,
     ) -> Result<Outputs, StepError> {
-        self.platform.run_task(&server.node, initdb, secrets).await?;
+        self.platform.run_task(&(&server.node).into(), initdb, secrets).await?;
         let connection = self.start(instance, server, Activity::Writes, secrets).await?;
         let seen = observe::snapshot(&connection).await?;
         Ok(identified(seen.facts.system_identifier))
@@ -366,7 +391,7 @@ impl ProviderEffects {
         secrets: &Secrets,
     ) -> Result<Outputs, StepError> {
         let version = role::version_of(node, task)?;
-        self.platform.run_task(node, task, secrets).await?;
+        self.platform.run_task(&node.into(), task, secrets).await?;
         let control = self.control_data(node, version, data, secrets).await?;
         Ok(identified(control.system_identifier))
     }
@@ -393,7 +418,7 @@ impl ProviderEffects {
     async fn stream_anew(&self, streams: &[plan::Stream], secrets: &Secrets) -> Result<(), StepError> {
         for stream in streams {
             self.platform
-                .ensure(&stream.server.node, &stream.instance, secrets)
+                .ensure(&(&stream.server.node).into(), &stream.instance, secrets)
                 .await?;
         }
         for stream in streams {
@@ -414,7 +439,7 @@ impl ProviderEffects {
         expected: Activity,
         secrets: &Secrets,
     ) -> Result<Connection, StepError> {
-        self.platform.ensure(&server.node, instance, secrets).await?;
+        self.platform.ensure(&(&server.node).into(), instance, secrets).await?;
         let limit = self.limits.ready;
         Ok(ready::wait(&*self.platform, server, secrets, expected, limit).await?)
     }
@@ -428,8 +453,8 @@ impl ProviderEffects {
         expected: Activity,
         secrets: &Secrets,
     ) -> Result<Connection, StepError> {
-        self.platform.ensure(&server.node, instance, secrets).await?;
-        self.platform.reload(&server.node).await?;
+        self.platform.ensure(&(&server.node).into(), instance, secrets).await?;
+        self.platform.reload(&(&server.node).into()).await?;
         let limit = self.limits.ready;
         let connection = ready::wait_admitted(&*self.platform, server, secrets, expected, limit).await?;
         settings::reload(&connection).await?;

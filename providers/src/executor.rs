@@ -48,7 +48,8 @@ pub struct Outcome {
 }
 
 /// Runs the plan. Cancelling `cancel` finishes the steps that run and starts no other. A step that fails keeps those
-/// that wait for it from starting, and no others.
+/// that wait for it from starting, and no others. Steps that release what others hold up are done last in any case: they
+/// are not for those who wait to suffer from.
 ///
 /// An error means that the record could not be written: the steps that ran were ended, and are in doubt.
 pub async fn execute(
@@ -87,6 +88,8 @@ struct Dispatcher<'a> {
     ready: BTreeSet<StepId>,
     running: BTreeMap<Id, Running>,
     tasks: JoinSet<StepResult>,
+    /// Whether nothing else can be done, and only what earlier steps hold up is released.
+    releasing: bool,
     outcome: Outcome,
 }
 
@@ -121,6 +124,7 @@ impl<'a> Dispatcher<'a> {
             ready,
             running,
             tasks,
+            releasing: false,
             outcome,
         }
     }
@@ -146,21 +150,37 @@ impl<'a> Dispatcher<'a> {
                 self.events.on_event(event);
             }
             self.start(starting);
-            if self.running.is_empty() {
+            if !self.running.is_empty() {
+                ended = self.wait(cancel).await;
+            } else if self.release() {
+                ended = Vec::new();
+            } else {
                 break;
             }
-            ended = self.wait(cancel).await;
         }
-        let attempted: BTreeSet<StepId> = self
-            .outcome
-            .done
-            .iter()
-            .copied()
-            .chain(self.outcome.failed.iter().map(|(id, _)| *id))
-            .collect();
-        let all = (0..).map(StepId).take(self.plan.steps.len());
-        self.outcome.not_attempted = all.filter(|id| !attempted.contains(id)).collect();
+        self.outcome.not_attempted = self.not_attempted();
         Ok(self.outcome)
+    }
+
+    fn not_attempted(&self) -> Vec<StepId> {
+        let failed = self.outcome.failed.iter().map(|(id, _)| *id);
+        let attempted: BTreeSet<StepId> = self.outcome.done.iter().copied().chain(failed).collect();
+        let all = (0..).map(StepId).take(self.plan.steps.len());
+        all.filter(|id| !attempted.contains(id)).collect()
+    }
+
+    /// Makes ready what has to be done although something that it waits for was not, and returns whether there is any.
+    fn release(&mut self) -> bool {
+        if self.releasing {
+            return false;
+        }
+        self.releasing = true;
+        let releases = |id: &StepId| {
+            let step = self.step(*id);
+            step.action.releases() && guard::check(step, &self.state).is_ok()
+        };
+        self.ready = self.not_attempted().into_iter().filter(releases).collect();
+        !self.ready.is_empty()
     }
 
     fn step(&self, id: StepId) -> &'a Step {
@@ -170,7 +190,8 @@ impl<'a> Dispatcher<'a> {
     /// Takes as many ready steps as may run, and writes down that they start. A step that its guard refuses fails.
     fn next(&mut self, parallelism: usize, entries: &mut Vec<Entry>, happened: &mut Vec<Event>) -> Vec<StepId> {
         let mut starting = Vec::new();
-        while !self.outcome.cancelled && self.running.len() + starting.len() < parallelism {
+        let stopped = self.outcome.cancelled && !self.releasing;
+        while !stopped && self.running.len() + starting.len() < parallelism {
             let Some(id) = self.ready.pop_first() else { break };
             let step = self.step(id);
             let started = guard::check(step, &self.state)
@@ -279,7 +300,7 @@ impl<'a> Dispatcher<'a> {
         self.outcome.done.push(id);
         for follower in &self.followers[id.index()] {
             self.open[follower.index()] -= 1;
-            if self.open[follower.index()] == 0 {
+            if self.open[follower.index()] == 0 && !self.releasing {
                 self.ready.insert(*follower);
             }
         }

@@ -7,5 +7,6 @@ pub mod event;
 pub mod executor;
 pub mod observe;
 pub mod password;
+pub mod pgbouncer;
 pub mod platform;
 pub mod postgresql;

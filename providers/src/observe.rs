@@ -9,10 +9,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use simdb_planner::engine::postgresql::instance::superuser_password;
 use simdb_planner::observed::{
-    ControlData, NodeFacts, Observation, Observed, PlatformFacts, ProcessFacts, ServerFacts,
+    ControlData, NodeFacts, Observation, Observed, PlatformFacts, PoolerFacts, ProcessFacts, ServerFacts,
 };
 use simdb_planner::plan::Server;
-use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::address::{EndpointAddress, HomeAddress, NodeAddress};
 use simdb_state::instance::{ServiceEntry, TaskSpec};
 use simdb_state::object::{Data, EngineKind, Listen, State};
 use simdb_state::sensitive::Secrets;
@@ -42,7 +42,14 @@ pub async fn observe(
     // An endpoint whose entry cannot be read is unknown when it is looked up.
     endpoints.extend(entries.unwrap_or_default());
     match listed {
-        Ok(homes) => nodes.extend(homes),
+        Ok(homes) => {
+            for home in homes {
+                match home {
+                    HomeAddress::Node(node) => drop(nodes.insert(node)),
+                    HomeAddress::Pooler(endpoint) => drop(endpoints.insert(endpoint)),
+                }
+            }
+        }
         Err(error) => drop(
             facts
                 .problems
@@ -55,19 +62,22 @@ pub async fn observe(
         recorded,
         secrets,
     };
-    let (seen_nodes, seen_endpoints) = tokio::join!(
+    let (seen_nodes, seen_poolers, seen_endpoints) = tokio::join!(
         join_all(nodes.iter().map(|node| look.node(node))),
+        join_all(endpoints.iter().map(|endpoint| look.pooler(endpoint))),
         join_all(endpoints.iter().map(|endpoint| lookup(directory, endpoint))),
     );
     let nodes: BTreeMap<_, _> = nodes.iter().cloned().zip(seen_nodes).collect();
     if nodes.values().any(|node| just_ended(node, &facts)) {
         facts.busy_ports = platform.facts().await.busy_ports;
     }
+    let poolers = endpoints.iter().cloned().zip(seen_poolers).collect();
     let endpoints = endpoints.iter().cloned().zip(seen_endpoints).collect();
     Observed {
         platform: facts,
         nodes,
         endpoints,
+        poolers,
     }
 }
 
@@ -96,12 +106,10 @@ impl Look<'_> {
     /// Looks at a node. Its process is known at once, so a server that hangs is unknown, and its node is not.
     async fn node(&self, node: &NodeAddress) -> Observation<NodeFacts> {
         let deadline = Instant::now() + NODE_LIMIT;
-        let home = match timeout_at(deadline, self.platform.inspect(node)).await {
-            Err(_) => return Observation::Unknown(silence()),
-            Ok(Err(error)) => return Observation::Unknown(chain(&error)),
-            Ok(Ok(Observation::Unknown(reason))) => return Observation::Unknown(reason),
-            Ok(Ok(Observation::Absent)) => return Observation::Absent,
-            Ok(Ok(Observation::Seen(home))) => home,
+        let home = match self.home(&node.into(), deadline).await {
+            Observation::Unknown(reason) => return Observation::Unknown(reason),
+            Observation::Absent => return Observation::Absent,
+            Observation::Seen(home) => home,
         };
         let mut facts = inventory(&home);
         if home.process == ProcessFacts::Down {
@@ -114,6 +122,28 @@ impl Look<'_> {
             facts.server = Some(server);
         }
         Observation::Seen(facts)
+    }
+
+    /// Looks at an endpoint's pooler.
+    async fn pooler(&self, endpoint: &EndpointAddress) -> Observation<PoolerFacts> {
+        match self.home(&endpoint.into(), Instant::now() + NODE_LIMIT).await {
+            Observation::Unknown(reason) => Observation::Unknown(reason),
+            Observation::Absent => Observation::Absent,
+            Observation::Seen(HomeFacts {
+                process,
+                listen,
+                directories: _,
+                files,
+            }) => Observation::Seen(PoolerFacts { process, listen, files }),
+        }
+    }
+
+    async fn home(&self, home: &HomeAddress, deadline: Instant) -> Observation<HomeFacts> {
+        match timeout_at(deadline, self.platform.inspect(home)).await {
+            Err(_) => Observation::Unknown(silence()),
+            Ok(Err(error)) => Observation::Unknown(chain(&error)),
+            Ok(Ok(seen)) => seen,
+        }
     }
 
     async fn server(&self, node: &NodeAddress, noted: Option<Listen>, deadline: Instant) -> Observation<ServerFacts> {
@@ -148,7 +178,8 @@ impl Look<'_> {
             return Ok(None);
         };
         let task = self.control_task(node, *newest)?;
-        let printed = timeout_at(deadline, self.platform.run_task(node, &task, self.secrets)).await;
+        let home = node.into();
+        let printed = timeout_at(deadline, self.platform.run_task(&home, &task, self.secrets)).await;
         // Backends may outlive their server and hold its data. Whoever fences the node ends them first.
         let Ok(printed) = printed else { return Ok(None) };
         let printed = printed.map_err(|error| chain(&error))?;

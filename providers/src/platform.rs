@@ -9,7 +9,7 @@ use std::{fmt, io};
 
 use async_trait::async_trait;
 use simdb_planner::observed::{FileFacts, Observation, PlatformFacts, ProcessFacts};
-use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::address::{EndpointAddress, HomeAddress};
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::object::{EngineKind, Listen};
 use simdb_state::sensitive::{SecretName, Secrets};
@@ -31,7 +31,7 @@ pub struct HomeFacts {
 /// How a server is told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopMode {
-    /// Sessions end, everything is written, then the server ends (SIGINT: PostgreSQL's fast shutdown).
+    /// Sessions end, everything is written, then the server ends (PostgreSQL's fast shutdown).
     Fast,
     /// Processes end at once, whatever is lost (SIGKILL).
     Immediate,
@@ -58,7 +58,7 @@ pub enum PlatformError {
     #[error("use {path:?} as the home of {node}: {reason}; move it away, or set another data_root")]
     ForeignHome {
         /// The node.
-        node: NodeAddress,
+        node: HomeAddress,
         /// Where its home belongs.
         path: PathBuf,
         /// What tells that it is not ours.
@@ -78,7 +78,7 @@ pub enum PlatformError {
     #[error("write file \"{file}\" of {node}: secret \"{secret}\" is not at hand")]
     SecretMissing {
         /// The node.
-        node: NodeAddress,
+        node: HomeAddress,
         /// The file.
         file: String,
         /// The secret.
@@ -88,7 +88,7 @@ pub enum PlatformError {
     #[error("start the server of {node}: its data directory {path:?} does not exist")]
     DataMissing {
         /// The node.
-        node: NodeAddress,
+        node: HomeAddress,
         /// Where the data should be.
         path: PathBuf,
     },
@@ -99,7 +99,7 @@ pub enum PlatformError {
     )]
     StillRunning {
         /// The node.
-        node: NodeAddress,
+        node: HomeAddress,
         /// The processes that are left.
         pids: Vec<u32>,
         /// How long it was waited for.
@@ -111,7 +111,7 @@ pub enum PlatformError {
     #[error("run task \"{task}\" of {node}: process {pid} uses the node's data; stop the node first")]
     InUse {
         /// The node.
-        node: NodeAddress,
+        node: HomeAddress,
         /// The task.
         task: String,
         /// The process that uses the data.
@@ -121,7 +121,7 @@ pub enum PlatformError {
     #[error("lock the home of {node}: another task has been running there for more than {} s", limit.as_secs())]
     Busy {
         /// The node.
-        node: NodeAddress,
+        node: HomeAddress,
         /// How long it was waited for.
         limit: Duration,
     },
@@ -129,7 +129,7 @@ pub enum PlatformError {
     #[error("run task \"{task}\" of {node}: {program} ended with {status}:\n{stderr}")]
     TaskFailed {
         /// The node; boxed, or every result would be as large as this variant.
-        node: Box<NodeAddress>,
+        node: Box<HomeAddress>,
         /// The task.
         task: String,
         /// The command that failed.
@@ -143,7 +143,7 @@ pub enum PlatformError {
     #[error("run task \"{task}\" of {node}: it succeeded and did not make {path:?}")]
     ProductMissing {
         /// The node.
-        node: NodeAddress,
+        node: HomeAddress,
         /// The task.
         task: String,
         /// What it was to make.
@@ -168,29 +168,29 @@ pub trait Platform: fmt::Debug + Send + Sync {
     async fn facts(&self) -> PlatformFacts;
 
     /// Returns the nodes that have a home here.
-    async fn list(&self) -> Result<BTreeSet<NodeAddress>, PlatformError>;
+    async fn list(&self) -> Result<BTreeSet<HomeAddress>, PlatformError>;
 
     /// Looks at a node's home.
-    async fn inspect(&self, node: &NodeAddress) -> Result<Observation<HomeFacts>, PlatformError>;
+    async fn inspect(&self, node: &HomeAddress) -> Result<Observation<HomeFacts>, PlatformError>;
 
     /// Writes the files of an instance and starts its server if it is down. Never restarts a server that runs. Whether it
     /// gets ready, or ends instead, is for the engine to find out.
-    async fn ensure(&self, node: &NodeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError>;
+    async fn ensure(&self, node: &HomeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError>;
 
     /// Tells a node's server, where it runs, to read its files again.
-    async fn reload(&self, node: &NodeAddress) -> Result<(), PlatformError>;
+    async fn reload(&self, node: &HomeAddress) -> Result<(), PlatformError>;
 
     /// Stops a node's server and returns when no process of it is left.
-    async fn stop(&self, node: &NodeAddress, mode: StopMode) -> Result<(), PlatformError>;
+    async fn stop(&self, node: &HomeAddress, mode: StopMode) -> Result<(), PlatformError>;
 
     /// Runs a task to its end and returns what it wrote to its standard output.
-    async fn run_task(&self, node: &NodeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError>;
+    async fn run_task(&self, node: &HomeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError>;
 
     /// Stops whatever runs in a node's home and removes the home with all data in it.
-    async fn drop(&self, node: &NodeAddress) -> Result<(), PlatformError>;
+    async fn drop(&self, node: &HomeAddress) -> Result<(), PlatformError>;
 
     /// Returns the last lines of a node's log, oldest first.
-    async fn log(&self, node: &NodeAddress, lines: usize) -> Result<Vec<String>, PlatformError>;
+    async fn log(&self, node: &HomeAddress, lines: usize) -> Result<Vec<String>, PlatformError>;
 }
 
 /// Lets names lead to servers: the endpoints of a project.

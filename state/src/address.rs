@@ -76,6 +76,48 @@ pub fn nodes_of<'a, T>(
         .take_while(move |(address, _)| address.cluster == *cluster)
 }
 
+/// What has a home on a platform: a node, or the pooler that an endpoint goes through.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HomeAddress {
+    /// The home of a node.
+    Node(NodeAddress),
+    /// The home of an endpoint's pooler.
+    Pooler(EndpointAddress),
+}
+
+impl From<&NodeAddress> for HomeAddress {
+    fn from(address: &NodeAddress) -> Self {
+        HomeAddress::Node(address.clone())
+    }
+}
+
+impl From<&EndpointAddress> for HomeAddress {
+    fn from(address: &EndpointAddress) -> Self {
+        HomeAddress::Pooler(address.clone())
+    }
+}
+
+impl fmt::Display for HomeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HomeAddress::Node(address) => address.fmt(f),
+            HomeAddress::Pooler(address) => address.fmt(f),
+        }
+    }
+}
+
+impl FromStr for HomeAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        match text.parse()? {
+            Address::Node(address) => Ok(HomeAddress::Node(address)),
+            Address::Endpoint(address) => Ok(HomeAddress::Pooler(address)),
+            _ => Err(AddressError::Shape(text.to_owned())),
+        }
+    }
+}
+
 /// Whatever can be recorded, changed and shown: `network.lan`, `cluster.orders.node.r[0]`.
 ///
 /// Addresses sort by network first, then cluster by cluster, so that what belongs together is read together.
@@ -278,7 +320,7 @@ macro_rules! serde_as_text {
     )*};
 }
 
-serde_as_text!(Address NodeAddress UserAddress DatabaseAddress SeedAddress EndpointAddress);
+serde_as_text!(Address NodeAddress UserAddress DatabaseAddress SeedAddress EndpointAddress HomeAddress);
 
 #[cfg(test)]
 mod tests {

@@ -11,8 +11,8 @@ use crate::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, See
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::name::{ClusterName, NetworkName};
 use crate::object::{
-    Cluster, Data, Database, Election, Endpoint, FenceProof, Listen, Network, Node, Origin, Power, Role, Seed, Slot,
-    State, Switch, Term, User, Verified,
+    Cluster, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Listen, Network, Node, Origin, Pooler,
+    Power, Role, Seed, Slot, State, Switch, Term, User, Verified,
 };
 
 /// The new value of one recorded attribute.
@@ -72,8 +72,13 @@ pub enum Edit {
     Database(DatabaseAddress, Database),
     /// The seed has run.
     Seed(SeedAddress, Seed),
-    /// The endpoint leads there.
+    /// The endpoint leads there. Its pooler has an edit of its own: that of an endpoint that exists already stays as it is.
     Endpoint(EndpointAddress, Endpoint),
+    /// The clients of the endpoint go through this pooler, or through none. Whether it holds them up has an edit of its own:
+    /// a pooler that exists already goes on as it does.
+    Pooler(EndpointAddress, Option<Pooler>),
+    /// The endpoint's pooler holds clients up, or does not.
+    Paused(EndpointAddress, bool),
     /// Replication was proven on this topology; the marker comes from [`Outputs::marker`].
     Verified {
         /// The cluster.
@@ -134,7 +139,9 @@ impl Edit {
             Edit::User(user, _) => user.clone().into(),
             Edit::Database(database, _) => database.clone().into(),
             Edit::Seed(seed, _) => seed.clone().into(),
-            Edit::Endpoint(endpoint, _) => endpoint.clone().into(),
+            Edit::Endpoint(endpoint, _) | Edit::Pooler(endpoint, _) | Edit::Paused(endpoint, _) => {
+                endpoint.clone().into()
+            }
             Edit::Drop(address) => address.clone(),
         }
     }
@@ -229,7 +236,18 @@ impl State {
             Edit::User(address, user) => drop(self.users.insert(address.clone(), user.clone())),
             Edit::Database(address, database) => drop(self.databases.insert(address.clone(), database.clone())),
             Edit::Seed(address, seed) => drop(self.seeds.insert(address.clone(), seed.clone())),
-            Edit::Endpoint(address, endpoint) => drop(self.endpoints.insert(address.clone(), endpoint.clone())),
+            Edit::Endpoint(address, endpoint) => {
+                let mut endpoint = endpoint.clone();
+                endpoint.pooler = self.endpoints.remove(address).and_then(|old| old.pooler);
+                self.endpoints.insert(address.clone(), endpoint);
+            }
+            Edit::Pooler(address, pooler) => self.apply_pooler(address, pooler.as_ref()),
+            Edit::Paused(address, paused) => {
+                let endpoint = self.endpoints.get_mut(address);
+                if let Some(pooler) = endpoint.and_then(|endpoint| endpoint.pooler.as_mut()) {
+                    pooler.paused = *paused;
+                }
+            }
             Edit::Verified {
                 cluster,
                 topology,
@@ -255,6 +273,26 @@ impl State {
             });
             // What a server on this data is to its cluster is known when one has been started on it.
             node.role = None;
+        }
+    }
+
+    /// A pooler is there before the endpoint has an entry that leads to it.
+    fn apply_pooler(&mut self, address: &EndpointAddress, pooler: Option<&Pooler>) {
+        match (self.endpoints.get_mut(address), pooler) {
+            (Some(endpoint), pooler) => {
+                let paused = endpoint.pooler.as_ref().is_some_and(|old| old.paused);
+                endpoint.pooler = pooler.cloned().map(|pooler| Pooler { paused, ..pooler });
+            }
+            (None, Some(pooler)) => {
+                let endpoint = Endpoint {
+                    target: EndpointTarget::Primary,
+                    nodes: Vec::new(),
+                    hosts: Vec::new(),
+                    pooler: Some(pooler.clone()),
+                };
+                self.endpoints.insert(address.clone(), endpoint);
+            }
+            (None, None) => {}
         }
     }
 

@@ -117,7 +117,8 @@ pub struct InstanceSpec {
     pub command: Command,
     /// Files by path below the home. They are all in place before the server starts.
     pub files: BTreeMap<String, FileText>,
-    /// The directory below the home that holds the data; it exists, or the server is not started.
+    /// The directory below the home that holds the data, or nothing where the home itself does; it exists, or the server
+    /// is not started.
     pub data: String,
     /// Where the server listens.
     pub listen: Listen,

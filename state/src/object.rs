@@ -23,12 +23,15 @@ use crate::sensitive::SecretName;
 pub enum EngineKind {
     /// PostgreSQL.
     Postgresql,
+    /// PgBouncer, which stands between clients and a PostgreSQL server.
+    Pgbouncer,
 }
 
 impl fmt::Display for EngineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             EngineKind::Postgresql => "postgresql",
+            EngineKind::Pgbouncer => "pgbouncer",
         })
     }
 }
@@ -559,8 +562,60 @@ pub struct Endpoint {
     pub target: EndpointTarget,
     /// The nodes it leads to, the preferred one first.
     pub nodes: Vec<NodeName>,
-    /// Where they listen, in the same order.
+    /// Where they listen, in the same order. Where clients go through a pooler, that is where the pooler listens, and it
+    /// says which node is meant.
     pub hosts: Vec<Listen>,
+    /// The pooler that clients go through, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooler: Option<Pooler>,
+}
+
+/// For how long a client of a pooler keeps the same session of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolMode {
+    /// For one transaction.
+    #[default]
+    Transaction,
+    /// As long as it is connected. Such clients cannot be made to wait: a switchover ends their sessions.
+    Session,
+    /// For one statement.
+    Statement,
+}
+
+impl PoolMode {
+    /// Returns whether clients can be made to wait between two transactions, while they stay connected.
+    pub fn can_pause(self) -> bool {
+        self != PoolMode::Session
+    }
+}
+
+impl fmt::Display for PoolMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PoolMode::Transaction => "transaction",
+            PoolMode::Session => "session",
+            PoolMode::Statement => "statement",
+        })
+    }
+}
+
+/// A PgBouncer that the clients of an endpoint go through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pooler {
+    /// Where it listens.
+    pub listen: Listen,
+    /// For how long a client keeps a session of the server.
+    pub pool_mode: PoolMode,
+    /// The node it leads to.
+    pub node: NodeName,
+    /// Where that node listens.
+    pub upstream: Listen,
+    /// Whether it runs.
+    pub power: Power,
+    /// Whether it may be holding clients up while the lead passes from one node to another.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// The value of an `output` block, recorded when an apply ends.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what building and testing need and this machine lacks. Does nothing, quickly, where nothing is missing.
 #
-# That is a C compiler, PostgreSQL's programs (no running server) and the Rust toolchain. A toolchain that it installs is
+# That is a C compiler, the programs of PostgreSQL and PgBouncer (no running server) and the Rust toolchain. A toolchain that it installs is
 # in ${CARGO_HOME:-~/.cargo}/bin, which the Makefile puts on the PATH.
 set -eu
 
@@ -25,6 +25,8 @@ missing_packages() {
     command -v curl >/dev/null || echo curl
     [ -s /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     has_postgresql || echo postgresql
+    # An ordinary user's PATH lacks its place.
+    [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || echo pgbouncer
 }
 
 install_packages() {
@@ -35,9 +37,24 @@ install_packages() {
     case " $* " in
     *" postgresql "*) forbid_debians_cluster ;;
     esac
+    case " $* " in
+    *" pgbouncer "*) forbid_starts ;;
+    esac
     say "installing $*"
     as_root apt-get update -q >&2
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null >&2
+    case " $* " in
+    *" pgbouncer "*) as_root update-rc.d pgbouncer disable >&2 ;;
+    esac
+}
+
+# Debian starts PgBouncer when it installs it, unless this file says no; simdb needs the program alone.
+forbid_starts() {
+    policy=/usr/sbin/policy-rc.d
+    [ ! -e "$policy" ] || return 0
+    trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
 }
 
 # Debian's packages would make a cluster of their own and start it; simdb needs the programs alone. A machine that has

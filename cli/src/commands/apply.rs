@@ -192,7 +192,8 @@ impl Run<'_> {
     ) -> Result<Exit, CliError> {
         let mut proposal = self.request.proposal(&store.snapshot().await?.state)?;
         let mut approved: Option<Impact> = None;
-        let mut back = false;
+        // What was asked for did not happen, however well it was taken back.
+        let mut went_back = false;
         for round in 0..ROUNDS {
             let snapshot = store.snapshot().await?;
             let secrets = store.secrets().await?;
@@ -226,14 +227,14 @@ impl Run<'_> {
             approved = Some(planned.plan.impact());
             if self.execute(&planned, world, writer).await? {
                 let exit = self.finish(project, &known, writer).await?;
-                return Ok(if back { self.went_back() } else { exit });
+                return Ok(if went_back { self.went_back() } else { exit });
             }
             let next = request::continuation(&planned.plan, writer.state());
             let Some(next) = next.filter(|_| round + 1 < ROUNDS && !self.interrupt.finish.is_cancelled()) else {
                 break;
             };
             self.ui.tell(&format!("\n{}\n", next.sentence()));
-            back = matches!(next, Continuation::GoBack(_));
+            went_back |= matches!(next, Continuation::GoBack(_));
             proposal = next.proposal().cloned();
         }
         Ok(Exit::Failed)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use simdb_providers::platform::Platform;
-use simdb_state::address::NodeAddress;
+use simdb_state::address::HomeAddress;
 use simdb_state::object::State;
 
 use crate::args::Logs;
@@ -18,30 +18,30 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How many lines are looked at then: more than a server writes between two looks.
 const WINDOW: usize = 2000;
 
-/// Shows the end of a node's log, and goes on with it where that is asked for.
+/// Shows the end of the log of a node, or of an endpoint's pooler, and goes on with it where that is asked for.
 pub(super) fn run(arguments: &Logs, ui: &Ui) -> Result<Exit, CliError> {
     block_on(async {
         let project = Project::open()?;
         let Some(store) = project.store().await? else {
-            target::node(&State::default(), &arguments.node)?;
+            target::home(&State::default(), &arguments.node)?;
             return Ok(Exit::Failed);
         };
-        let node = target::node(&store.snapshot().await?.state, &arguments.node)?;
+        let home = target::home(&store.snapshot().await?.state, &arguments.node)?;
         let local = project.local_settings(&arguments.variables.0, ui);
         let world = project.world(Some(store.lineage()), &local);
-        write(ui, &world.platform.log(&node, arguments.lines).await?);
+        write(ui, &world.platform.log(&home, arguments.lines).await?);
         if arguments.follow {
-            follow(&*world.platform, &node, ui).await?;
+            follow(&*world.platform, &home, ui).await?;
         }
         Ok(Exit::Done)
     })
 }
 
-async fn follow(platform: &dyn Platform, node: &NodeAddress, ui: &Ui) -> Result<(), CliError> {
-    let mut seen = platform.log(node, WINDOW).await?;
+async fn follow(platform: &dyn Platform, home: &HomeAddress, ui: &Ui) -> Result<(), CliError> {
+    let mut seen = platform.log(home, WINDOW).await?;
     while !ui.is_gone() {
         tokio::time::sleep(LOOK).await;
-        let now = platform.log(node, WINDOW).await?;
+        let now = platform.log(home, WINDOW).await?;
         write(ui, appended(&seen, &now));
         seen = now;
     }

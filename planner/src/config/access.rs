@@ -9,6 +9,7 @@ use simdb_state::sensitive::Sensitive;
 
 use crate::desired::access::{AccessSpec, DatabaseSpec, SeedSpec, UserSpec};
 use crate::diagnostic::Diagnostic;
+use crate::engine::pgbouncer;
 use crate::engine::postgresql::instance::{REPLICATION_USER, SUPERUSER};
 
 use super::clusters;
@@ -251,12 +252,13 @@ fn superuser(block: &Block, user: Reader<'_>) -> Diagnostic {
 }
 
 fn reserved_user(name: &str) -> Option<String> {
-    if name == SUPERUSER || name == REPLICATION_USER {
-        let use_of_it = if name == SUPERUSER {
-            "works"
-        } else {
-            "lets standbys stream"
-        };
+    let use_of_it = match name {
+        SUPERUSER => Some("works"),
+        REPLICATION_USER => Some("lets standbys stream"),
+        pgbouncer::USER => Some("lets PgBouncer look up logins"),
+        _ => None,
+    };
+    if let Some(use_of_it) = use_of_it {
         return Some(format!(
             "simdb {use_of_it} with user \"{name}\" itself. Choose another name."
         ));

@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hcl_edit::expr::{Expression, TraversalOperator};
 use hcl_edit::structure::Block;
-use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName};
-use simdb_state::object::{EndpointTarget, EngineKind};
+use simdb_state::name::{ClusterName, NetworkName, NodeName};
+use simdb_state::object::EngineKind;
 
-use crate::desired::{ClusterSpans, ClusterSpec, EndpointSpec, NetworkSpec};
+use crate::desired::{ClusterSpans, ClusterSpec, NetworkSpec};
 use crate::diagnostic::{Diagnostic, Span};
 
-use super::convert::{self, Type};
+use super::endpoints;
 use super::nodes;
 use super::parameters;
 use super::read::Reader;
 use super::reference::Names;
 use super::replication;
 use super::source::Source;
-use super::suggest::{choice, did_you_mean};
+use super::suggest::did_you_mean;
 
 /// Reads the name in a block's label.
 pub(super) fn name<T: std::str::FromStr<Err = simdb_state::name::NameError>>(
@@ -78,7 +78,7 @@ pub(super) fn read(
     let (replication, synchronous_standbys) = replication::read(reader, &nodes, context.names, diagnostics);
     let primary = primary(reader, context.names, &nodes, diagnostics);
     let access = super::access::read(reader, context.names, diagnostics);
-    let endpoints = endpoints(reader, context.names, diagnostics);
+    let endpoints = endpoints::read(reader, context.names, diagnostics);
     let mut prevent_destroy = false;
     for (_, lifecycle) in reader.blocks("lifecycle") {
         prevent_destroy |= lifecycle
@@ -226,36 +226,4 @@ fn primary(
         diagnostics.push(reader.error(read.span, "Unknown node", detail));
     }
     None
-}
-
-fn endpoints(
-    reader: Reader<'_>,
-    names: &Names<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> BTreeMap<EndpointName, EndpointSpec> {
-    let mut endpoints = BTreeMap::new();
-    for (block, endpoint) in reader.blocks("endpoint") {
-        let name: Option<EndpointName> = name(block, endpoint, diagnostics);
-        let Some(read) = endpoint.setting("target", &Type::String, names, diagnostics) else {
-            continue;
-        };
-        let given = convert::to_text(&read.value).unwrap_or_default();
-        let target = match given.as_str() {
-            "primary" => EndpointTarget::Primary,
-            "standby" => EndpointTarget::Standby,
-            _ => {
-                let known = ["primary", "standby"];
-                let detail = format!(
-                    "\"target\" must be {}, not \"{given}\".{}",
-                    choice(known),
-                    did_you_mean(&given, known)
-                );
-                diagnostics.push(reader.error(read.span, "Unknown target", detail));
-                continue;
-            }
-        };
-        let span = endpoint.header(block);
-        endpoints.extend(name.map(|name| (name, EndpointSpec { target, span })));
-    }
-    endpoints
 }

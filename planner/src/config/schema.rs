@@ -164,7 +164,10 @@ static NODE: Schema = body(
     ],
     &[],
 );
-static ENDPOINT: Schema = body(&[("target", true)], &[]);
+static ENDPOINT: Schema = body(
+    &[("target", true), ("via", false), ("port", false), ("pool_mode", false)],
+    &[],
+);
 static LIFECYCLE: Schema = body(&[("prevent_destroy", false)], &[]);
 
 /// Returns a block as a reader would name it: `cluster "orders"`.

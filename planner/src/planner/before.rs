@@ -4,8 +4,8 @@ mod access;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use simdb_state::address::NodeAddress;
-use simdb_state::object::{Node, Power, State};
+use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::object::{Node, Power, Role, State};
 
 use super::intend::Intended;
 use super::lower;
@@ -41,6 +41,7 @@ pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<Stri
     correct_slots(&mut state, observed);
     correct_names(&mut state, observed);
     access::correct(&mut state, observed, notes);
+    correct_poolers(&mut state, observed, notes);
     correct_endpoints(&mut state, observed);
     state
 }
@@ -94,10 +95,14 @@ fn correct(node: &mut Node, facts: &NodeFacts) {
         node.data = None;
         node.role = None;
     }
-    node.power = match facts.process {
+    node.power = power(&facts.process);
+}
+
+fn power(process: &ProcessFacts) -> Power {
+    match process {
         ProcessFacts::Down | ProcessFacts::Frozen { .. } => Power::Stopped,
         ProcessFacts::Running { .. } | ProcessFacts::Foreign { .. } => Power::Running,
-    };
+    }
 }
 
 /// A recorded slot that its upstream does not have is not there. One whose upstream is down is believed; where it is
@@ -155,6 +160,33 @@ fn correct_names(state: &mut State, observed: &Observed) {
         };
         let names = server.configured.get("synchronous_standby_names");
         cluster.synchronous_standby_names = names.cloned().unwrap_or_default();
+    }
+}
+
+/// A pooler whose home is gone is not there. While an election is yet to be carried through, its clients may have been
+/// made to wait by a run that could not write that down.
+fn correct_poolers(state: &mut State, observed: &Observed, notes: &mut Vec<String>) {
+    let pending = |address: &EndpointAddress| {
+        let election = state.elections.get(&address.cluster)?;
+        let node = state.nodes.get(&NodeAddress {
+            cluster: address.cluster.clone(),
+            node: election.primary.clone(),
+        });
+        let leads = node.is_some_and(|node| matches!(node.role, Some(Role::Primary { .. })));
+        (!leads).then(|| address.clone())
+    };
+    let pending: BTreeSet<EndpointAddress> = state.endpoints.keys().filter_map(pending).collect();
+    for (address, endpoint) in &mut state.endpoints {
+        let Some(pooler) = &mut endpoint.pooler else { continue };
+        pooler.paused |= pending.contains(address);
+        match observed.poolers.get(address) {
+            None => {}
+            Some(Observation::Unknown(reason)) => {
+                notes.push(format!("The pooler of {address} could not be looked at: {reason}."));
+            }
+            Some(Observation::Absent) => endpoint.pooler = None,
+            Some(Observation::Seen(facts)) => pooler.power = power(&facts.process),
+        }
     }
 }
 

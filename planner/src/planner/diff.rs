@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use simdb_state::address::Address;
 use simdb_state::object::{
-    Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Power, ReplicationMode, Role, Seed, State,
-    User, Verified,
+    Cluster, Data, Database, Election, Endpoint, EngineKind, Network, Node, Origin, Pooler, Power, ReplicationMode,
+    Role, Seed, State, User, Verified,
 };
 
 use super::intend::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
@@ -338,14 +338,47 @@ fn seed(Seed { database, digest }: &Seed) -> Attributes {
     vec![value("database", database.to_string()), value("digest", digest)]
 }
 
-fn endpoint(Endpoint { target, nodes, hosts }: &Endpoint) -> Attributes {
-    let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+fn endpoint(
+    Endpoint {
+        target,
+        nodes,
+        hosts,
+        pooler: through,
+    }: &Endpoint,
+) -> Attributes {
     let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-    vec![
-        value("target", target.to_string()),
-        value("nodes", json!(nodes)),
-        value("hosts", json!(hosts)),
-    ]
+    let mut attributes = vec![value("target", target.to_string())];
+    match through {
+        Some(through) => attributes.extend(pooler(through)),
+        None => {
+            let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+            attributes.push(value("nodes", json!(nodes)));
+        }
+    }
+    attributes.push(value("hosts", json!(hosts)));
+    attributes
+}
+
+fn pooler(
+    Pooler {
+        listen: _,
+        pool_mode,
+        node,
+        upstream,
+        power,
+        paused,
+    }: &Pooler,
+) -> Attributes {
+    let mut attributes = vec![
+        value("via", EngineKind::Pgbouncer.to_string()),
+        value("pool_mode", pool_mode.to_string()),
+        value("power", power.to_string()),
+        value("leads_to", format!("{node} at {upstream}")),
+    ];
+    if *paused {
+        attributes.push(value("paused", true));
+    }
+    attributes
 }
 
 /// Completes the changes with the steps: a step whose address has no difference of attributes (a server restarts, a

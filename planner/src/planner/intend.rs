@@ -3,6 +3,7 @@
 mod access;
 mod cluster;
 mod election;
+mod endpoint;
 mod node;
 pub(super) mod replication;
 

@@ -5,6 +5,7 @@ mod database;
 mod endpoint;
 mod node;
 mod orphan;
+mod pooler;
 mod replication;
 mod resume;
 mod role;
@@ -15,7 +16,7 @@ use std::collections::BTreeSet;
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::{Delta, Edit};
 use simdb_state::name::ClusterName;
-use simdb_state::object::State;
+use simdb_state::object::{Endpoint, State};
 use simdb_state::sensitive::SecretName;
 
 pub(super) use endpoint::entry;
@@ -92,6 +93,7 @@ impl Lowering<'_> {
         }
         self.orphans();
         self.orphaned_entries();
+        self.orphaned_poolers();
         for (address, old, new) in pairs(&self.before.users, &self.intended.users) {
             self.user(address, old, new);
         }
@@ -100,6 +102,8 @@ impl Lowering<'_> {
         }
         self.seeds();
         for (address, old, new) in pairs(&self.before.endpoints, &self.intended.endpoints) {
+            let pooler = |endpoint: &'_ Endpoint| endpoint.pooler.clone();
+            self.pooler(address, old.and_then(pooler).as_ref(), new.and_then(pooler).as_ref());
             self.endpoint(address, old, new);
         }
         for (name, new) in &self.intended.clusters {

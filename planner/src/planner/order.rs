@@ -18,6 +18,8 @@ use super::lower::Draft;
 use crate::desired::Desired;
 use crate::desired::access::{database_address, user_address};
 use crate::diagnostic::Diagnostic;
+use crate::engine::pgbouncer;
+use crate::engine::postgresql::instance::user;
 use crate::engine::postgresql::{settings, sync};
 use crate::plan::{Action, Server, Step, StepId};
 
@@ -58,6 +60,13 @@ struct Index {
     drop_databases: BTreeMap<ClusterName, Vec<usize>>,
     /// Everything in a cluster that makes or changes something.
     builds: BTreeMap<ClusterName, Vec<usize>>,
+    /// The steps after which the clients of a cluster's poolers wait.
+    pause: BTreeMap<ClusterName, Vec<usize>>,
+    /// The step after which an endpoint's pooler leads where it should.
+    pooler: BTreeMap<EndpointAddress, usize>,
+    endpoint: BTreeMap<EndpointAddress, usize>,
+    drop_pooler: BTreeMap<EndpointAddress, usize>,
+    follow: BTreeSet<NodeAddress>,
     drop_endpoints: BTreeMap<ClusterName, Vec<usize>>,
     drop_node: BTreeMap<NodeAddress, usize>,
     /// Everything in a cluster that removes something, the cluster itself aside.
@@ -95,7 +104,10 @@ impl Index {
                 self.starts.insert(server.node.clone(), at);
                 self.serves.insert(server.node.clone(), at);
             }
-            Action::Follow { server, .. } => drop(self.serves.insert(server.node.clone(), at)),
+            Action::Follow { server, .. } => {
+                self.serves.insert(server.node.clone(), at);
+                self.follow.insert(server.node.clone());
+            }
             Action::Cluster { cluster } => drop(self.settings.insert(cluster.clone(), at)),
             Action::SyncNames { cluster, .. } => {
                 // Where commits stop waiting for who was lost first, that comes first.
@@ -147,9 +159,19 @@ impl Index {
                     .or_default()
                     .push(at);
             }
+            Action::Pause { console, .. } => {
+                let cluster = console.endpoint.cluster.clone();
+                self.pause.entry(cluster).or_default().push(at);
+            }
+            Action::Pooler { console, .. } | Action::Repoint { console, .. } => {
+                self.pooler.insert(console.endpoint.clone(), at);
+            }
+            Action::Endpoint { endpoint, .. } => drop(self.endpoint.insert(endpoint.clone(), at)),
+            Action::DropPooler { endpoint } => drop(self.drop_pooler.insert(endpoint.clone(), at)),
             Action::VerifySync { .. }
-            | Action::Endpoint { .. }
             | Action::Resume { .. }
+            | Action::Unpause { .. }
+            | Action::StopPooler { .. }
             | Action::DropUser { .. }
             | Action::DropSeed { .. }
             | Action::DropNetwork { .. } => {}
@@ -186,7 +208,7 @@ impl Rules<'_> {
             | Action::Elect { .. }
             | Action::Degrade { .. }
             | Action::Resume { .. }
-            | Action::DropEndpoint { .. }
+            | Action::StopPooler { .. }
             | Action::DropSeed { .. } => Vec::new(),
             Action::Cluster { cluster } => self.network_of(cluster).into_iter().collect(),
             Action::Primary { server, .. } => self
@@ -194,7 +216,23 @@ impl Rules<'_> {
                 .into_iter()
                 .chain(index.stop.get(&server.node).copied())
                 .collect(),
-            Action::Fence { server, .. } => self.before_the_pause(&server.node),
+            Action::Fence { server, .. } => {
+                let mut waits = self.before_the_pause(&server.node);
+                waits.extend(index.pause.get(&server.node.cluster).into_iter().flatten());
+                waits
+            }
+            Action::Pause { server, .. } => self.before_the_pause(&server.node),
+            Action::Pooler { console, .. } | Action::Repoint { console, .. } => {
+                let user = user(&console.endpoint.cluster, pgbouncer::USER);
+                let login = index.user.get(&user).copied();
+                self.primary_serves(&console.endpoint.cluster)
+                    .into_iter()
+                    .chain(login)
+                    .collect()
+            }
+            Action::Unpause { console } => self.unpause(&console.endpoint),
+            Action::DropPooler { endpoint } => index.endpoint.get(endpoint).copied().into_iter().collect(),
+            Action::DropEndpoint { endpoint, .. } => index.drop_pooler.get(endpoint).copied().into_iter().collect(),
             Action::Promote { server, .. } => self.promote(&server.node),
             // A slot can be made before its server writes, and then nobody waits for it while nobody writes.
             Action::Slot { server, .. } if self.replays(&server.node) => self.elected(&server.node),
@@ -295,6 +333,9 @@ impl Rules<'_> {
 
     /// Clients are to find a new primary as soon as there is one; those that are to replay come back later.
     fn endpoint(&self, endpoint: &EndpointAddress) -> Vec<usize> {
+        if let Some(pooler) = self.index.pooler.get(endpoint) {
+            return vec![*pooler];
+        }
         if let Some((_, promote)) = self.index.promote.get(&endpoint.cluster) {
             return vec![*promote];
         }
@@ -308,6 +349,32 @@ impl Rules<'_> {
         let entry = self.intended.endpoints.get(endpoint);
         let nodes = entry.into_iter().flat_map(|entry| &entry.nodes);
         nodes.filter_map(serves).collect()
+    }
+
+    fn primary_serves(&self, cluster: &ClusterName) -> Option<usize> {
+        self.index.serves.get(&self.intended.primary(cluster)?).copied()
+    }
+
+    /// Clients go on when their pooler leads where it should, and when enough standbys stream for their commits to be
+    /// acknowledged: those that only change whom they follow, or where they are too few, also who led before.
+    fn unpause(&self, endpoint: &EndpointAddress) -> Vec<usize> {
+        let mut waits: Vec<usize> = self.primary_serves(&endpoint.cluster).into_iter().collect();
+        waits.extend(self.index.pooler.get(endpoint));
+        let Some(cluster) = self.intended.clusters.get(&endpoint.cluster) else {
+            return waits;
+        };
+        let (awaited, names) = sync::read(&cluster.names.after);
+        let listed = self.intended.nodes_of(&endpoint.cluster).map(|(address, _)| address);
+        let listed: Vec<&NodeAddress> = listed
+            .filter(|address| names.contains(&address.node.identifier()))
+            .collect();
+        let follow = |address: &&&NodeAddress| self.index.follow.contains(**address);
+        let enough = listed.iter().filter(follow).count() >= awaited as usize;
+        let counted = listed
+            .iter()
+            .filter(|address| awaited > 0 && (!enough || follow(address)));
+        waits.extend(counted.filter_map(|address| self.index.serves.get(*address)));
+        waits
     }
 
     /// Whoever newly counts, or counts among more, streams before commits wait for it. Who was waited for already is not

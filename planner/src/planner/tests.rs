@@ -1,5 +1,6 @@
 mod access;
 mod drift;
+mod pooler;
 mod role;
 
 use std::collections::BTreeMap;
@@ -42,7 +43,11 @@ pub(super) fn address(text: &str) -> NodeAddress {
 
 /// A configuration with one cluster `orders` of these nodes, the first one first.
 pub(super) fn orders(nodes: &[&str]) -> Desired {
-    let endpoint = |target| EndpointSpec { target, span: span() };
+    let endpoint = |target| EndpointSpec {
+        target,
+        pooler: None,
+        span: span(),
+    };
     let cluster = ClusterSpec {
         network: "lan".parse().unwrap(),
         engine: EngineKind::Postgresql,

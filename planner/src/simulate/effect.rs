@@ -137,6 +137,20 @@ impl World {
             }
             Action::VerifySync { primary, standbys, .. } => return self.verify(primary, standbys),
             Action::Endpoint { entry, .. } => drop(self.entries.insert(entry.endpoint.clone(), entry.clone())),
+            Action::Pooler {
+                instance,
+                console,
+                restart,
+            } => self.pooler(console, instance, *restart),
+            Action::Repoint { instance, console } => self.pooler(console, instance, false),
+            Action::Pause { console, .. } => self.hold_up(&console.endpoint, true),
+            Action::Unpause { console } => self.hold_up(&console.endpoint, false),
+            Action::StopPooler { endpoint } => {
+                if let Some(pooler) = self.poolers.get_mut(endpoint) {
+                    pooler.runs = false;
+                }
+            }
+            Action::DropPooler { endpoint } => drop(self.poolers.remove(endpoint)),
             Action::DropNode { node } => {
                 self.homes.remove(node);
                 self.logs.retain(|(of, _), _| of != node);

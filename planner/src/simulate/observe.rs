@@ -19,9 +19,14 @@ impl World {
         let engines = BTreeMap::from([(15, "/usr/lib/postgresql/15/bin".to_owned())]);
         let mut busy_ports = self.busy_ports.clone();
         let running = self.homes.values().filter(|home| home.server.is_some());
+        let poolers = self.poolers.values().filter(|pooler| pooler.runs);
+        busy_ports.extend(poolers.map(|pooler| (pooler.listen.port, "pgbouncer (pid 4712)".to_owned())));
         busy_ports.extend(running.filter_map(|home| Some((home.listen?.port, "postgres (pid 4711)".to_owned()))));
         let platform = PlatformFacts {
-            engines: BTreeMap::from([(EngineKind::Postgresql, engines)]),
+            engines: BTreeMap::from([
+                (EngineKind::Postgresql, engines),
+                (EngineKind::Pgbouncer, BTreeMap::from([(1, "/usr/sbin".to_owned())])),
+            ]),
             searched: vec!["/usr/lib/postgresql".to_owned()],
             busy_ports,
             problems: BTreeSet::new(),
@@ -43,10 +48,20 @@ impl World {
             .entries
             .iter()
             .map(|(address, entry)| (address.clone(), Observation::Seen(entry.clone())));
+        let missing_poolers = self
+            .state
+            .endpoints
+            .keys()
+            .map(|address| (address.clone(), Observation::Absent));
+        let poolers = self
+            .poolers
+            .iter()
+            .map(|(address, pooler)| (address.clone(), Observation::Seen(pooler.facts())));
         Observed {
             platform,
             nodes,
             endpoints: missing.chain(entries).collect(),
+            poolers: missing_poolers.chain(poolers).collect(),
         }
     }
 

@@ -32,10 +32,10 @@ impl ProviderEffects {
         let node = &fence.server.node;
         match method {
             FenceMethod::ShutDown => self.shut_down(fence.server, secrets).await?,
-            FenceMethod::Kill => self.platform.stop(node, StopMode::Immediate).await?,
+            FenceMethod::Kill => self.platform.stop(&node.into(), StopMode::Immediate).await?,
         }
         if let Some(seal) = fence.seal {
-            self.platform.run_task(node, seal, secrets).await?;
+            self.platform.run_task(&node.into(), seal, secrets).await?;
         }
         let proof = match (method, fence.data) {
             (FenceMethod::Kill, _) | (FenceMethod::ShutDown, None) => FenceProof::Killed,
@@ -60,11 +60,11 @@ impl ProviderEffects {
         if let Ok(connection) = Connection::open(server, secrets).await {
             promotion::checkpoint(&connection).await?;
         }
-        let limit = self.limits.shutdown;
-        if let Ok(stopped) = timeout(limit, self.platform.stop(&server.node, StopMode::Fast)).await {
+        let (limit, home) = (self.limits.shutdown, (&server.node).into());
+        if let Ok(stopped) = timeout(limit, self.platform.stop(&home, StopMode::Fast)).await {
             return Ok(stopped?);
         }
-        self.platform.stop(&server.node, StopMode::Immediate).await?;
+        self.platform.stop(&home, StopMode::Immediate).await?;
         Err(StepError::Hung {
             node: server.node.clone(),
             limit,
@@ -125,13 +125,13 @@ impl ProviderEffects {
         for name in std::mem::take(&mut sealed.absent) {
             sealed.files.insert(name, FileText::default());
         }
-        self.platform.ensure(&server.node, &sealed, secrets).await?;
+        self.platform.ensure(&(&server.node).into(), &sealed, secrets).await?;
         settings::reload(&connection).await?;
         if replays {
             promotion::promote(&connection, self.limits.ready).await?;
         }
         let (timeline, point) = promotion::switch_point(&connection).await?;
-        self.platform.ensure(&server.node, instance, secrets).await?;
+        self.platform.ensure(&(&server.node).into(), instance, secrets).await?;
         Ok(Outputs {
             switch: Some(Switch {
                 timeline,
@@ -153,7 +153,7 @@ impl ProviderEffects {
         let version = version_of(node, task)?;
         let connection = Connection::open(source, secrets).await?;
         promotion::checkpoint(&connection).await?;
-        self.platform.run_task(node, task, secrets).await?;
+        self.platform.run_task(&node.into(), task, secrets).await?;
         let control = self.control_data(node, version, data, secrets).await?;
         Ok(identified(control.system_identifier))
     }
@@ -167,7 +167,7 @@ impl ProviderEffects {
     ) -> Result<ControlData, StepError> {
         let printed = self
             .platform
-            .run_task(node, &control::task(version, data), secrets)
+            .run_task(&node.into(), &control::task(version, data), secrets)
             .await?;
         control::parse(&printed).map_err(|source| StepError::Control {
             node: node.clone(),

@@ -31,7 +31,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nix::unistd::{AccessFlags, access};
 use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
-use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::address::{EndpointAddress, HomeAddress};
 use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::sensitive::Secrets;
 use tokio::sync::Mutex;
@@ -103,13 +103,13 @@ impl LocalPlatform {
         }
     }
 
-    fn home(&self, node: &NodeAddress) -> Result<Home, PlatformError> {
+    fn home(&self, node: &HomeAddress) -> Result<Home, PlatformError> {
         let user = self.user.clone().map_err(PlatformError::Unusable)?;
         Ok(Home::new(&self.config.root, &self.config.lineage, user, node))
     }
 
     /// Makes the home of a node unless it is there.
-    async fn claim(&self, node: &NodeAddress) -> Result<Home, PlatformError> {
+    async fn claim(&self, node: &HomeAddress) -> Result<Home, PlatformError> {
         let (home, tree) = (self.home(node)?, Arc::clone(&self.tree));
         blocking(move || {
             let _tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
@@ -263,12 +263,12 @@ impl Platform for LocalPlatform {
         facts
     }
 
-    async fn list(&self) -> Result<BTreeSet<NodeAddress>, PlatformError> {
+    async fn list(&self) -> Result<BTreeSet<HomeAddress>, PlatformError> {
         let (root, lineage) = (self.config.root.clone(), self.config.lineage.clone());
         blocking(move || home::list(&root, &lineage)).await
     }
 
-    async fn inspect(&self, node: &NodeAddress) -> Result<Observation<HomeFacts>, PlatformError> {
+    async fn inspect(&self, node: &HomeAddress) -> Result<Observation<HomeFacts>, PlatformError> {
         let home = self.home(node)?;
         match blocking(move || inspect(&home)).await {
             Err(PlatformError::Io { doing, path, source }) => Ok(Observation::Unknown(format!(
@@ -279,7 +279,7 @@ impl Platform for LocalPlatform {
         }
     }
 
-    async fn ensure(&self, node: &NodeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError> {
+    async fn ensure(&self, node: &HomeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError> {
         let home = self.claim(node).await?;
         let program = self.program(&home, &spec.command).await?;
         let _lock = task::lock(&home, Orphans::Finish).await?;
@@ -296,20 +296,20 @@ impl Platform for LocalPlatform {
         server::start(&home, spec, &data, &program).await
     }
 
-    async fn reload(&self, node: &NodeAddress) -> Result<(), PlatformError> {
+    async fn reload(&self, node: &HomeAddress) -> Result<(), PlatformError> {
         let home = self.home(node)?;
         home.look()?;
         blocking(move || server::reload(&home)).await;
         Ok(())
     }
 
-    async fn stop(&self, node: &NodeAddress, mode: StopMode) -> Result<(), PlatformError> {
+    async fn stop(&self, node: &HomeAddress, mode: StopMode) -> Result<(), PlatformError> {
         let home = self.home(node)?;
         home.look()?;
         server::stop(&home, mode, STOP_LIMIT).await
     }
 
-    async fn run_task(&self, node: &NodeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError> {
+    async fn run_task(&self, node: &HomeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError> {
         let home = self.claim(node).await?;
         let mut programs = Vec::new();
         for command in &task.commands {
@@ -319,7 +319,7 @@ impl Platform for LocalPlatform {
         task::run(&home, task, secrets, &programs, &lock).await
     }
 
-    async fn drop(&self, node: &NodeAddress) -> Result<(), PlatformError> {
+    async fn drop(&self, node: &HomeAddress) -> Result<(), PlatformError> {
         let home = self.home(node)?;
         let lock = match home.look()? {
             Presence::Ours => Some(task::lock(&home, Orphans::End).await?),
@@ -341,7 +341,7 @@ impl Platform for LocalPlatform {
         .await
     }
 
-    async fn log(&self, node: &NodeAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
+    async fn log(&self, node: &HomeAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
         let path = self.home(node)?.log();
         blocking(move || files::tail(&path, lines).at("read log", &path)).await
     }

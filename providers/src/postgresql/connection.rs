@@ -181,7 +181,7 @@ pub(crate) fn literal(text: &str) -> String {
     escape_literal(text)
 }
 
-async fn within<T>(
+pub(crate) async fn within<T>(
     limit: Duration,
     request: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Cause> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use simdb_state::address::NodeAddress;
+use simdb_state::address::{HomeAddress, NodeAddress};
 use simdb_state::lsn::{Lsn, LsnError};
 use simdb_state::object::Listen;
 use simdb_state::sensitive::SecretName;
@@ -260,9 +260,9 @@ impl fmt::Display for Activity {
 pub struct Log(Vec<String>);
 
 impl Log {
-    /// Reads the end of a node's log. An error about a server is not lost because its log cannot be read.
-    pub(super) async fn read(platform: &dyn Platform, node: &NodeAddress) -> Self {
-        match platform.log(node, TAIL).await {
+    /// Reads the end of a server's log. An error about a server is not lost because its log cannot be read.
+    pub(crate) async fn read(platform: &dyn Platform, home: impl Into<HomeAddress>) -> Self {
+        match platform.log(&home.into(), TAIL).await {
             Ok(lines) => Self(lines),
             Err(error) => Self(vec![format!("(its log could not be read: {error})")]),
         }

@@ -88,7 +88,7 @@ async fn check(connection: &Connection, expected: Activity) -> Result<(), Postgr
 
 /// Returns whether a node's server process is known to be gone.
 pub(crate) async fn has_ended(platform: &dyn Platform, node: &NodeAddress) -> Result<bool, PostgresqlError> {
-    Ok(match platform.inspect(node).await? {
+    Ok(match platform.inspect(&node.into()).await? {
         Observation::Seen(home) => home.process == ProcessFacts::Down,
         Observation::Absent => true,
         Observation::Unknown(_) => false,

@@ -101,7 +101,10 @@ async fn writes_go_on_where_the_primary_goes() {
     let ledger = Ledger::start(target(&cluster), LOAD).await.unwrap();
     further(&ledger, 50).await;
     let platform = &cluster.machine.platform;
-    platform.stop(&cluster.primary, StopMode::Immediate).await.unwrap();
+    platform
+        .stop(&(&cluster.primary).into(), StopMode::Immediate)
+        .await
+        .unwrap();
     let standby = cluster.client(&cluster.standby).await;
     standby.simple_query("SELECT pg_promote()").await.unwrap();
     further(&ledger, 50).await;

@@ -58,7 +58,7 @@ impl Machine {
 
     /// Returns the process of a node's server.
     pub(crate) async fn pid(&self, node: &NodeAddress) -> Pid {
-        let home = self.platform.inspect(node).await.unwrap();
+        let home = self.platform.inspect(&node.into()).await.unwrap();
         let pid = home.seen().unwrap().process.pid().expect("a server runs");
         Pid::from_raw(pid.try_into().unwrap())
     }

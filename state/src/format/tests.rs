@@ -129,6 +129,7 @@ fn state() -> State {
         target: EndpointTarget::Standby,
         nodes: vec!["r[0]".parse().unwrap(), "a".parse().unwrap()],
         hosts: vec![listen(5433), listen(5432)],
+        pooler: None,
     };
     let subnet = Some("127.1.0.0/24".to_owned());
     State {

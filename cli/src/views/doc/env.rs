@@ -56,7 +56,10 @@ fn variables(
     login: &Login<'_>,
     service_file: &Path,
 ) -> BTreeMap<&'static str, String> {
-    let (writers, readers) = hosts(state, cluster);
+    let (mut writers, readers) = hosts(state, cluster);
+    if let Some((_, through)) = endpoint.filter(|(_, endpoint)| endpoint.pooler.is_some()) {
+        writers.clone_from(&through.hosts);
+    }
     let target = endpoint.map_or(EndpointTarget::Primary, |(_, endpoint)| endpoint.target);
     let (hosts, session) = match target {
         EndpointTarget::Primary => (&writers, session(EndpointTarget::Primary)),

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{
-    Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Output, ReplicationMode, Role, Seed, Slot,
-    State, User,
+    Cluster, Data, Database, Election, Endpoint, EngineKind, Network, Node, Origin, Output, Pooler, ReplicationMode,
+    Role, Seed, Slot, State, User,
 };
 
 use super::FORMAT_VERSION;
@@ -274,7 +274,37 @@ fn database_values(database: &Database) -> Value {
 }
 
 fn endpoint_values(endpoint: &Endpoint) -> Value {
-    let Endpoint { target, nodes, hosts } = endpoint;
+    let Endpoint {
+        target,
+        nodes,
+        hosts,
+        pooler,
+    } = endpoint;
     let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-    json!({ "target": target, "nodes": nodes, "hosts": hosts })
+    let mut values = json!({ "target": target, "nodes": nodes, "hosts": hosts });
+    if let Some(pooler) = pooler {
+        values["pooler"] = pooler_values(pooler);
+    }
+    values
+}
+
+fn pooler_values(pooler: &Pooler) -> Value {
+    let Pooler {
+        listen,
+        pool_mode,
+        node,
+        upstream,
+        power,
+        paused,
+    } = pooler;
+    json!({
+        "via": EngineKind::Pgbouncer,
+        "host": listen.host,
+        "port": listen.port,
+        "pool_mode": pool_mode,
+        "node": node,
+        "upstream": upstream.to_string(),
+        "power": power,
+        "paused": paused,
+    })
 }

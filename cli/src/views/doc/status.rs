@@ -120,6 +120,9 @@ pub struct EndpointStatus {
     pub service: String,
     /// Where it leads, as seen; as recorded where that is unknown.
     pub addresses: Vec<String>,
+    /// What clients go through on their way, where they do: what it is, its state, and the node it leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooler: Option<String>,
 }
 
 impl StatusDoc {

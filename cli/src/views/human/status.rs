@@ -5,7 +5,7 @@ use anstyle::Style;
 use super::style::{BAD, BOLD, CHANGED, DIM, GOOD, PLAIN, paint};
 use super::table::{Cell, Table};
 use super::text::{bytes, wrap};
-use crate::views::doc::{ClusterState, ClusterStatus, NodeStatus, StatusDoc};
+use crate::views::doc::{ClusterState, ClusterStatus, EndpointStatus, NodeStatus, StatusDoc};
 
 /// Renders the health of clusters.
 pub fn render(status: &StatusDoc, width: usize) -> String {
@@ -92,11 +92,20 @@ fn endpoints(cluster: &ClusterStatus, width: usize) -> String {
             Cell::styled(&endpoint.name, BOLD),
             Cell::plain(&endpoint.target),
             Cell::plain(&endpoint.service),
-            Cell::plain(endpoint.addresses.join(", ")),
+            Cell::plain(leads_to(endpoint)),
         ]
     });
     let table = Table::new(["Endpoint", "Target", "Connection", "Leads to"], rows.collect());
     format!("\n{}", table.render("  ", width))
+}
+
+/// Where an endpoint leads, and through what.
+fn leads_to(endpoint: &EndpointStatus) -> String {
+    let addresses = endpoint.addresses.join(", ");
+    match &endpoint.pooler {
+        Some(pooler) => format!("{addresses} ({pooler})"),
+        None => addresses,
+    }
 }
 
 fn of_state(state: &str) -> Style {

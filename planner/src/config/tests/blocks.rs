@@ -292,6 +292,7 @@ fn outputs_are_unknown_until_they_are_recorded() {
             target,
             nodes: vec![a.clone(), "r[0]".parse().unwrap()],
             hosts: vec![listen(15432), listen(15433)],
+            pooler: None,
         };
         state
             .endpoints
@@ -325,5 +326,28 @@ fn ten_thousand_nodes_are_read_from_one_block() {
     assert_eq!(
         (nodes.len(), nodes.values().next_back().unwrap().port),
         (10_000, Some(29_999))
+    );
+}
+
+#[test]
+fn what_an_endpoint_goes_through_is_checked() {
+    check_cluster(
+        "  node \"a\" {}\n  endpoint \"rw\" {\n    target    = \"primary\"\n    via       = \"pgbouncer\"\n    port      = 6432\n    pool_mode = \"session\"\n  }\n",
+        expect![[r#""#]],
+    );
+    check_cluster(
+        "  node \"a\" {}\n  endpoint \"rw\" {\n    target    = \"primary\"\n    via       = \"pgbounce\"\n    pool_mode = \"transactions\"\n  }\n  endpoint \"ro\" {\n    target = \"standby\"\n    via    = \"pgbouncer\"\n  }\n  endpoint \"x\" {\n    target = \"primary\"\n    port   = 6432\n  }\n  user \"pgbouncer\" {}\n",
+        expect![[r#"
+            main:7:17-27 error Unknown via (in cluster "c")
+              "via" must be "pgbouncer", not "pgbounce". Did you mean "pgbouncer"?
+            main:8:17-31 error Unknown pool_mode (in cluster "c")
+              "pool_mode" must be "transaction", "session" or "statement", not "transactions". Did you mean "transaction"?
+            main:12:14-25 error Pooler with several servers (in cluster "c")
+              PgBouncer leads to one server, so an endpoint that goes through it has target = "primary". Without "via", clients choose among the standbys themselves.
+            main:16:14-18 error Setting without a pooler (in cluster "c")
+              "port" is a setting of the pooler, and clients of this endpoint reach the nodes themselves. Add via = "pgbouncer", or remove it.
+            main:18:8-19 error Reserved name (in cluster "c")
+              simdb lets PgBouncer look up logins with user "pgbouncer" itself. Choose another name.
+        "#]],
     );
 }

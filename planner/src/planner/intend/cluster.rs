@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::address::NodeAddress;
 use simdb_state::digest::sha256;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Cluster, Election, Endpoint, EndpointTarget, Role, State};
+use simdb_state::object::{Cluster, Election, State};
 
 use super::{Intended, IntendedCluster, IntendedNode};
 use crate::desired::{ClusterSpec, ReplicationSpec};
@@ -53,6 +53,7 @@ impl Draft<'_> {
                     Err(diagnostic) => diagnostics.push(diagnostic),
                 }
             }
+            diagnostics.extend(self.endpoints(&election, ports, intended));
             diagnostics.extend(self.access(&election, intended));
             self.finish(version, election, intended);
         }
@@ -87,14 +88,6 @@ impl Draft<'_> {
     }
 
     fn finish(&self, version: u16, election: Election, intended: &mut Intended) {
-        for (name, spec) in &self.spec.endpoints {
-            let endpoint = endpoint(self.name, spec.target, intended);
-            let address = EndpointAddress {
-                cluster: self.name.clone(),
-                endpoint: name.clone(),
-            };
-            intended.endpoints.insert(address, endpoint);
-        }
         let topology = topology(self.name, intended);
         let verified = self
             .before
@@ -138,25 +131,6 @@ impl Draft<'_> {
                 topology,
             },
         );
-    }
-}
-
-/// How many servers an endpoint names at most. A client tries them one after the other, each for as long as it waits for
-/// a connection, and every one of them would be written into every entry and every URL.
-const HOSTS: usize = 8;
-
-/// An endpoint leads to the nodes of its role, then to the others, so that it stays of use when roles change before the
-/// next apply: clients skip those that do not fit. Where there are more than [`HOSTS`], the others keep one place.
-fn endpoint(cluster: &ClusterName, target: EndpointTarget, intended: &Intended) -> Endpoint {
-    let fits = |node: &IntendedNode| matches!(node.role, Role::Primary { .. }) == (target == EndpointTarget::Primary);
-    let (mut first, rest): (Vec<_>, Vec<_>) = intended.nodes_of(cluster).partition(|(_, node)| fits(node));
-    first.truncate(HOSTS - rest.len().min(1));
-    first.extend(rest);
-    first.truncate(HOSTS);
-    Endpoint {
-        target,
-        nodes: first.iter().map(|(address, _)| address.node.clone()).collect(),
-        hosts: first.iter().map(|(_, node)| node.listen).collect(),
     }
 }
 

@@ -3,7 +3,8 @@
 use simdb_state::address::EndpointAddress;
 use simdb_state::delta::Edit;
 use simdb_state::instance::ServiceEntry;
-use simdb_state::object::{Endpoint, EndpointTarget};
+use simdb_state::name::NodeName;
+use simdb_state::object::{Endpoint, EndpointTarget, Listen};
 
 use super::{Draft, Lowering};
 use crate::plan::Action;
@@ -12,7 +13,7 @@ impl Lowering<'_> {
     pub(super) fn endpoint(&mut self, address: &EndpointAddress, old: Option<&Endpoint>, new: Option<&Endpoint>) {
         let name = address.service();
         match (old, new) {
-            (old, Some(new)) if old != Some(new) => {
+            (old, Some(new)) if old.is_none_or(|old| leads(old) != leads(new)) => {
                 let reason = match old {
                     None => format!("{name} is to lead to the {}", new.target),
                     Some(old) => elsewhere(&name, old, new),
@@ -49,11 +50,17 @@ fn elsewhere(name: &str, old: &Endpoint, new: &Endpoint) -> String {
     }
 }
 
+/// Where an endpoint's entry leads. What stands behind its pooler is another step's.
+fn leads(endpoint: &Endpoint) -> (EndpointTarget, &[NodeName], &[Listen]) {
+    (endpoint.target, &endpoint.nodes, &endpoint.hosts)
+}
+
 /// Returns the entry that lets clients find an endpoint.
 pub(in crate::planner) fn entry(address: &EndpointAddress, endpoint: &Endpoint) -> ServiceEntry {
-    let session = match endpoint.target {
-        EndpointTarget::Primary => "read-write",
-        EndpointTarget::Standby => "prefer-standby",
+    let session = match (&endpoint.pooler, endpoint.target) {
+        (Some(_), _) => "any",
+        (None, EndpointTarget::Primary) => "read-write",
+        (None, EndpointTarget::Standby) => "prefer-standby",
     };
     ServiceEntry {
         endpoint: address.clone(),

@@ -341,7 +341,7 @@ fn leave_slot(address: &NodeAddress, old: &Node) -> Vec<Edit> {
     left.into_iter().chain([Edit::Slot(address.clone(), None)]).collect()
 }
 
-fn method(election: &Election) -> FenceMethod {
+pub(super) fn method(election: &Election) -> FenceMethod {
     match election.reason {
         ElectionReason::Failover => FenceMethod::Kill,
         ElectionReason::Switchover | ElectionReason::Birth => FenceMethod::ShutDown,

@@ -8,6 +8,7 @@ use simdb_state::name::ClusterName;
 use simdb_state::object::{Power, Role, User};
 
 use super::{Draft, Lowering, server};
+use crate::engine::pgbouncer;
 use crate::engine::postgresql::instance::{self, REPLICATION_USER};
 use crate::observed::UserFacts;
 use crate::plan::{Action, Impact, Stream};
@@ -37,6 +38,7 @@ impl Lowering<'_> {
             Some(old) if old.password(address) != new.password(address) => "it is given another password",
             Some(_) => "the role has other attributes",
             None if role.is_some() => "a role of that name is there already, and is adopted",
+            None if address.user.as_str() == pgbouncer::USER => "PgBouncer looks up other logins with it",
             None => "the configuration declares it",
         };
         let has = old.map_or_else(|| self.memberships(address, role), |old| old.member_of.clone());

@@ -292,7 +292,7 @@ fn a_switchover_that_was_cut_off_goes_back_on_request() {
     }
 }
 
-fn plan_of(world: &World, desired: &Desired, proposal: &Proposal) -> Plan {
+pub(super) fn plan_of(world: &World, desired: &Desired, proposal: &Proposal) -> Plan {
     let planned = proposed(world, desired, proposal);
     assert_eq!(diagnostics(&planned), "");
     planned.plan

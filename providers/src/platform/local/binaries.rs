@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use simdb_state::object::EngineKind;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -27,23 +28,48 @@ pub(super) struct EngineFiles {
     pub(super) pid_file: &'static str,
     /// What else must be there.
     programs: &'static [&'static str],
+    /// What asks the server to end in order, and its sessions with it.
+    pub(super) stop: Signal,
     /// Well-known directories, as what stands before and after the part that varies.
     known: &'static [(&'static str, &'static str)],
 }
 
 /// The engines that run here.
-pub(super) const ENGINES: &[EngineFiles] = &[EngineFiles {
-    kind: EngineKind::Postgresql,
-    server: "postgres",
-    pid_file: "postmaster.pid",
-    programs: &["initdb", "pg_basebackup", "pg_verifybackup", "pg_controldata"],
-    known: &[
-        ("/usr/lib/postgresql/", "/bin"),
-        ("/usr/pgsql-", "/bin"),
-        ("/usr/local/pgsql", "/bin"),
-        ("/home/linuxbrew/.linuxbrew/opt/postgresql@", "/bin"),
-    ],
-}];
+pub(super) const ENGINES: &[EngineFiles] = &[
+    EngineFiles {
+        kind: EngineKind::Postgresql,
+        server: "postgres",
+        pid_file: "postmaster.pid",
+        programs: &["initdb", "pg_basebackup", "pg_verifybackup", "pg_controldata"],
+        stop: Signal::SIGINT,
+        known: &[
+            ("/usr/lib/postgresql/", "/bin"),
+            ("/usr/pgsql-", "/bin"),
+            ("/usr/local/pgsql", "/bin"),
+            ("/home/linuxbrew/.linuxbrew/opt/postgresql@", "/bin"),
+        ],
+    },
+    EngineFiles {
+        kind: EngineKind::Pgbouncer,
+        server: "pgbouncer",
+        pid_file: "pgbouncer.pid",
+        programs: &[],
+        // The other one waits until the last client has gone.
+        stop: Signal::SIGTERM,
+        known: &[
+            ("/usr/sbin", ""),
+            ("/usr/local/sbin", ""),
+            ("/opt/homebrew/bin", ""),
+            ("/home/linuxbrew/.linuxbrew/bin", ""),
+        ],
+    },
+];
+
+/// Returns what asks a process of a server to end in order.
+pub(super) fn stop_signal(process: &str) -> Signal {
+    let engine = ENGINES.iter().find(|engine| engine.server == process);
+    engine.map_or(Signal::SIGTERM, |engine| engine.stop)
+}
 
 /// Returns what the files of an engine are called.
 pub(super) fn files_of(kind: EngineKind) -> &'static EngineFiles {
@@ -74,18 +100,27 @@ pub(super) async fn find(configured: &[PathBuf], path: &[PathBuf], user: &RunAs,
         .searched
         .extend(configured.iter().map(|directory| directory.display().to_string()));
     found.searched.push("PATH".to_owned());
-    for engine in ENGINES {
-        for directory in configured {
+    for directory in configured {
+        let mut reasons = Vec::new();
+        for engine in ENGINES {
             match inspect(engine, directory, user, versions).await {
                 Ok((version, directory)) => add(&mut found, engine.kind, version, directory),
-                Err(reason) => found.problems.push(format!(
-                    "{reason}. Name another directory in binaries, or remove it to search the usual places."
-                )),
+                Err(reason) => reasons.push(reason),
             }
         }
+        // A directory has the programs of one engine; that it lacks those of all others says nothing.
+        if let (Some(reason), true) = (reasons.first(), reasons.len() == ENGINES.len()) {
+            found.problems.push(format!(
+                "{reason}. Name another directory in binaries, or remove it to search the usual places."
+            ));
+        }
+    }
+    for engine in ENGINES {
+        // Directories that every program may be in are no place to look for the one that is missing.
+        let own = engine.known.iter().filter(|(_, after)| !after.is_empty());
         found
             .searched
-            .extend(engine.known.iter().map(|(before, after)| format!("{before}*{after}")));
+            .extend(own.map(|(before, after)| format!("{before}*{after}")));
         let known = engine.known.iter().flat_map(|(before, after)| matching(before, after));
         for directory in path.iter().cloned().chain(known) {
             if let Ok((version, directory)) = inspect(engine, &directory, user, versions).await {

@@ -1,7 +1,7 @@
 //! The home of a node: one directory that everything of the node lives under, and how we know that it is ours.
 //!
 //! ```text
-//!   <root>/<cluster>/<node>/home.json      whose home it is; written before anything else, removed after everything else
+//!   <root>/<cluster>/<node>/home.json      (or <endpoint>.pooler/) whose home it is; written before anything else, removed after everything else
 //!                           server.json    the server that was last started
 //!                           files.json     what the instance's files held when they were written
 //!                           task.json      who runs the task that was last started
@@ -21,7 +21,7 @@ use postgres_protocol::password::scram_sha_256;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use simdb_planner::observed::FileFacts;
-use simdb_state::address::NodeAddress;
+use simdb_state::address::{EndpointAddress, HomeAddress, NodeAddress};
 use simdb_state::digest::sha256;
 use simdb_state::instance::{FilePart, FileText};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
@@ -56,7 +56,7 @@ struct Written {
 struct Marker {
     format: u32,
     lineage: String,
-    address: NodeAddress,
+    address: HomeAddress,
 }
 
 /// Whether a home is there. One that is somebody else's is an error.
@@ -69,18 +69,28 @@ pub(super) enum Presence {
 /// The home of one node.
 #[derive(Clone, Debug)]
 pub(super) struct Home {
-    pub(super) node: NodeAddress,
+    pub(super) node: HomeAddress,
     pub(super) path: PathBuf,
     pub(super) user: RunAs,
     lineage: String,
 }
 
+/// Returns where a home is. No node has a dot in its name, so no pooler takes the place of one.
+fn path(root: &Path, home: &HomeAddress) -> PathBuf {
+    match home {
+        HomeAddress::Node(NodeAddress { cluster, node }) => root.join(cluster.as_str()).join(node.host()),
+        HomeAddress::Pooler(EndpointAddress { cluster, endpoint }) => {
+            root.join(cluster.as_str()).join(format!("{endpoint}.pooler"))
+        }
+    }
+}
+
 impl Home {
     /// Names the home of a node; it may not be there.
-    pub(super) fn new(root: &Path, lineage: &str, user: RunAs, node: &NodeAddress) -> Self {
+    pub(super) fn new(root: &Path, lineage: &str, user: RunAs, node: &HomeAddress) -> Self {
         Self {
             node: node.clone(),
-            path: root.join(node.cluster.as_str()).join(node.node.host()),
+            path: path(root, node),
             user,
             lineage: lineage.to_owned(),
         }
@@ -324,7 +334,7 @@ pub(super) fn remove_whatever(path: &Path) -> Result<(), PlatformError> {
 }
 
 /// Returns the nodes whose homes below a root have the given lineage.
-pub(super) fn list(root: &Path, lineage: &str) -> Result<BTreeSet<NodeAddress>, PlatformError> {
+pub(super) fn list(root: &Path, lineage: &str) -> Result<BTreeSet<HomeAddress>, PlatformError> {
     let mut found = BTreeSet::new();
     for cluster in subdirectories(root).at("read directory", root)? {
         for home in subdirectories(&cluster).at("read directory", &cluster)? {

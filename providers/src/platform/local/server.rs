@@ -16,7 +16,7 @@ use simdb_state::instance::InstanceSpec;
 use simdb_state::object::Listen;
 use tokio::time::sleep;
 
-use super::binaries::{ENGINES, EngineFiles, files_of};
+use super::binaries::{ENGINES, EngineFiles, files_of, stop_signal};
 use super::command::Program;
 use super::files::{self, At};
 use super::home::{FORMAT, Home};
@@ -136,13 +136,14 @@ fn canonical(path: &Path) -> PathBuf {
     }
 }
 
+/// A server that keeps no data stays in the home that it was started in, as any other does for its first moment.
 fn is_data(home: &Path, directory: &Path) -> bool {
     let Some(name) = directory.strip_prefix(home).ok().and_then(Path::to_str) else {
         return false;
     };
     // The kernel marks a directory that was removed while a process was in it.
     let name = name.strip_suffix(" (deleted)").unwrap_or(name);
-    !name.is_empty() && !name.contains('/') && !name.ends_with(".partial")
+    !name.contains('/') && !name.ends_with(".partial")
 }
 
 fn roots(users: &[Process]) -> Vec<Process> {
@@ -239,7 +240,7 @@ pub(super) async fn stop(home: &Home, mode: StopMode, limit: Duration) -> Result
         StopMode::Fast => {
             let (leaders, _) = everyone(home);
             for leader in &leaders {
-                leader.signal(Signal::SIGINT);
+                leader.signal(stop_signal(&leader.name));
                 // A frozen process would hear of it only when it thaws.
                 leader.signal(Signal::SIGCONT);
             }

@@ -32,6 +32,7 @@ fn state() -> State {
             target,
             nodes: Vec::new(),
             hosts: Vec::new(),
+            pooler: None,
         };
         let address = format!("cluster.orders.endpoint.{name}").parse().unwrap();
         state.endpoints.insert(address, endpoint);

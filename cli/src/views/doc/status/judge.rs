@@ -5,7 +5,7 @@ use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::happening::Happening;
 use simdb_state::journal::EventKind;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Endpoint, Node, OnStandbyLoss, Role, State};
+use simdb_state::object::{Endpoint, Node, OnStandbyLoss, Pooler, Power, Role, State};
 
 use super::{ClusterState, EndpointStatus, NodeStatus};
 use crate::views::human::text::{bytes, count};
@@ -338,6 +338,33 @@ impl<'a> Look<'a> {
         }
     }
 
+    /// Judges the pooler that clients of an endpoint go through, and says what state it is in.
+    fn pooler(&mut self, address: &EndpointAddress, pooler: &Pooler) -> String {
+        let (state, problem) = match self.observed.poolers.get(address) {
+            Some(Observation::Seen(facts)) => match facts.process {
+                ProcessFacts::Running { .. } => ("running", None),
+                ProcessFacts::Down if pooler.power == Power::Stopped => ("stopped", None),
+                ProcessFacts::Down => ("down", Some("is down".to_owned())),
+                ProcessFacts::Frozen { .. } => {
+                    ("frozen", Some("is frozen: somebody halted it with SIGSTOP".to_owned()))
+                }
+                ProcessFacts::Foreign { .. } => ("running", Some("was not started by simdb".to_owned())),
+            },
+            Some(Observation::Absent) => ("absent", Some("is gone".to_owned())),
+            Some(Observation::Unknown(reason)) => ("unknown", Some(format!("is unknown: {reason}"))),
+            None => ("unknown", Some("is unknown: it was not looked at".to_owned())),
+        };
+        if let Some(problem) = problem {
+            let text = format!("the PgBouncer of endpoint {} {problem}", address.endpoint);
+            self.problem(ClusterState::Degraded, text);
+        }
+        if pooler.paused {
+            let text = format!("the clients of endpoint {} may be waiting", address.endpoint);
+            self.problem(ClusterState::Degraded, text);
+        }
+        format!("pgbouncer {state}, to {}", pooler.node)
+    }
+
     fn endpoint(&mut self, address: &EndpointAddress, endpoint: &Endpoint) -> EndpointStatus {
         let name = &address.endpoint;
         let mut leads = endpoint.hosts.clone();
@@ -357,10 +384,12 @@ impl<'a> Look<'a> {
         if let Some(problem) = problem {
             self.problem(ClusterState::Degraded, format!("endpoint {name} {problem}"));
         }
+        let pooler = endpoint.pooler.as_ref().map(|pooler| self.pooler(address, pooler));
         EndpointStatus {
             name: name.to_string(),
             target: endpoint.target.to_string(),
             service: format!("service={}", address.service()),
+            pooler,
             addresses: leads.iter().map(ToString::to_string).collect(),
         }
     }

@@ -67,6 +67,7 @@ fn state() -> State {
         target: EndpointTarget::Primary,
         nodes: vec!["a".parse().unwrap()],
         hosts: vec![listen(5433)],
+        pooler: None,
     };
     state
         .endpoints

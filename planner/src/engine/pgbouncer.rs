@@ -1,0 +1,117 @@
+//! PgBouncer, as far as it can be told without a process: what to run, and with which files.
+//!
+//! ```text
+//!   clients ──► PgBouncer (pgbouncer.ini, userlist.txt) ──► the server that writes
+//!                  ▲ console: PAUSE, RELOAD, RECONNECT, RESUME
+//!                simdb
+//! ```
+//!
+//! Clients log in as the cluster's own users: PgBouncer asks the server for their verifiers, as a login of its own that
+//! may read and nothing else. Up to 1.18 it asks in the database that the client wants, so that a function with the
+//! rights of its owner would have to be in every one of them, also in those that are made later. The same login with the
+//! same password opens its console; no server knows of that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use simdb_state::address::EndpointAddress;
+use simdb_state::instance::{Argument, Command, FilePart, FileText, InstanceSpec};
+use simdb_state::name::ClusterName;
+use simdb_state::object::{EngineKind, Pooler, User};
+use simdb_state::sensitive::SecretName;
+
+use crate::engine::postgresql::instance::user;
+use crate::plan::Console;
+
+/// The login that PgBouncer looks up users with, and that its console lets in.
+pub const USER: &str = "pgbouncer";
+
+/// The file with its settings.
+const SETTINGS: &str = "pgbouncer.ini";
+
+/// The file with the password of its own login.
+const USERS: &str = "userlist.txt";
+
+/// Looks up the verifier of a login that may connect.
+const LOOKUP: &str = "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin \
+                      AND (rolvaliduntil IS NULL OR rolvaliduntil > pg_catalog.now())";
+
+/// Returns what PgBouncer's own login may: read.
+pub fn login() -> User {
+    User {
+        member_of: BTreeSet::from(["pg_read_all_data".to_owned()]),
+        ..User::default()
+    }
+}
+
+/// Returns the name of the password of PgBouncer's own login.
+fn password(cluster: &ClusterName) -> SecretName {
+    login().password(&user(cluster, USER))
+}
+
+/// Returns how the console of an endpoint's pooler is reached.
+pub fn console(endpoint: &EndpointAddress, pooler: &Pooler) -> Console {
+    Console {
+        endpoint: endpoint.clone(),
+        listen: pooler.listen,
+        password: password(&endpoint.cluster),
+    }
+}
+
+/// Returns what is run for an endpoint's pooler.
+pub fn server(endpoint: &EndpointAddress, pooler: &Pooler, version: u16) -> InstanceSpec {
+    let users = FileText(vec![
+        FilePart::Text(format!("\"{USER}\" \"")),
+        FilePart::Secret(password(&endpoint.cluster)),
+        FilePart::Text("\"\n".to_owned()),
+    ]);
+    InstanceSpec {
+        command: Command {
+            engine: EngineKind::Pgbouncer,
+            version,
+            program: "pgbouncer".to_owned(),
+            arguments: vec![Argument::below_home("", SETTINGS)],
+        },
+        files: BTreeMap::from([(SETTINGS.to_owned(), settings(pooler)), (USERS.to_owned(), users)]),
+        data: String::new(),
+        listen: pooler.listen,
+        absent: BTreeSet::new(),
+    }
+}
+
+fn settings(pooler: &Pooler) -> FileText {
+    let Pooler {
+        listen,
+        pool_mode,
+        node: _,
+        upstream,
+        power: _,
+        paused: _,
+    } = pooler;
+    let before = format!(
+        "; Written by simdb from the configuration; edits made here are undone.\n\
+         [databases]\n\
+         * = host={} port={}\n\
+         \n\
+         [pgbouncer]\n\
+         listen_addr = {}\n\
+         listen_port = {}\n\
+         unix_socket_dir =\n\
+         auth_type = scram-sha-256\n\
+         auth_file = ",
+        upstream.host, upstream.port, listen.host, listen.port
+    );
+    // A server that comes back is tried again at once, and not after the 15 s that are the default. Drivers of Java send
+    // extra_float_digits, and are turned away otherwise.
+    let after = format!(
+        "/{USERS}\n\
+         auth_user = {USER}\n\
+         auth_query = {LOOKUP}\n\
+         admin_users = {USER}\n\
+         pool_mode = {pool_mode}\n\
+         max_client_conn = 1000\n\
+         server_login_retry = 0.2\n\
+         ignore_startup_parameters = extra_float_digits\n\
+         log_stats = 0\n"
+    );
+    FileText(vec![FilePart::Text(before), FilePart::Home, FilePart::Text(after)])
+}

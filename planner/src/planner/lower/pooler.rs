@@ -1,0 +1,182 @@
+//! What becomes of an endpoint's pooler: started, led to another server, or removed; and held up while nobody writes.
+
+use simdb_state::address::EndpointAddress;
+use simdb_state::delta::Edit;
+use simdb_state::instance::InstanceSpec;
+use simdb_state::object::{EngineKind, Pooler, Power};
+
+use super::role::method;
+use super::{Draft, Lowering};
+use crate::engine::pgbouncer;
+use crate::engine::postgresql::instance::superuser_password;
+use crate::observed::{Observation, PoolerFacts, ProcessFacts};
+use crate::plan::{Action, FenceMethod, Impact, Server};
+
+impl Lowering<'_> {
+    pub(super) fn pooler(&mut self, address: &EndpointAddress, old: Option<&Pooler>, new: Option<&Pooler>) {
+        match (old, new) {
+            (None, None) => {}
+            (Some(_), None) => self.drop_pooler(address, "clients no longer go through it"),
+            (old, Some(new)) if new.power == Power::Stopped => self.stop_pooler(address, old),
+            (old, Some(new)) => {
+                let pauses = old.is_some_and(|old| self.pause(address, old));
+                self.lead(address, old, new);
+                if pauses || old.is_some_and(|old| old.paused) {
+                    self.unpause(address, new);
+                }
+            }
+        }
+    }
+
+    pub(super) fn drop_pooler(&mut self, address: &EndpointAddress, reason: &str) {
+        let action = Action::DropPooler {
+            endpoint: address.clone(),
+        };
+        let delta = vec![Edit::Pooler(address.clone(), None)];
+        self.push(Draft::new(address.clone(), action, reason, delta));
+    }
+
+    fn stop_pooler(&mut self, address: &EndpointAddress, old: Option<&Pooler>) {
+        let Some(old) = old.filter(|old| old.power == Power::Running) else {
+            return;
+        };
+        let stopped = Pooler {
+            power: Power::Stopped,
+            ..old.clone()
+        };
+        let action = Action::StopPooler {
+            endpoint: address.clone(),
+        };
+        let delta = vec![Edit::Pooler(address.clone(), Some(stopped))];
+        self.push(Draft::new(address.clone(), action, "its cluster is stopped", delta));
+    }
+
+    /// While the lead passes from a node that serves, clients wait; who keeps a session of the server as long as it likes
+    /// cannot be made to, and neither can anybody where the node is lost.
+    fn pause(&mut self, address: &EndpointAddress, old: &Pooler) -> bool {
+        let Some(cluster) = self.intended.clusters.get(&address.cluster) else {
+            return false;
+        };
+        let planned = method(&cluster.election) == FenceMethod::ShutDown;
+        let deposed = cluster
+            .deposed
+            .as_ref()
+            .filter(|_| planned && old.pool_mode.can_pause());
+        let listen = deposed.and_then(|deposed| self.before.nodes.get(deposed)?.listen);
+        let (Some(deposed), Some(listen)) = (deposed, listen) else {
+            return false;
+        };
+        if old.power == Power::Stopped || matches!(self.pooler_process(address), Some(ProcessFacts::Foreign { .. })) {
+            return false;
+        }
+        let action = Action::Pause {
+            console: pgbouncer::console(address, old),
+            server: Server {
+                node: deposed.clone(),
+                listen,
+                password: superuser_password(&deposed.cluster),
+            },
+        };
+        let reason = format!("its clients are to wait until {} writes", cluster.election.primary);
+        let delta = vec![Edit::Paused(address.clone(), true)];
+        self.push(Draft::new(address.clone(), action, reason, delta).costing(Impact::WritePause));
+        true
+    }
+
+    fn lead(&mut self, address: &EndpointAddress, old: Option<&Pooler>, new: &Pooler) {
+        let found = self.observed.platform.engines.get(&EngineKind::Pgbouncer);
+        let Some(version) = found.and_then(|found| found.keys().next_back()) else {
+            return;
+        };
+        let instance = pgbouncer::server(address, new, *version);
+        let (console, delta) = (
+            pgbouncer::console(address, new),
+            vec![Edit::Pooler(address.clone(), Some(new.clone()))],
+        );
+        if let Some(old) = old
+            && old.power == Power::Running
+            && old.listen == new.listen
+            && old.upstream != new.upstream
+            && !matches!(self.pooler_process(address), Some(ProcessFacts::Foreign { .. }))
+        {
+            let reason = if old.node == new.node {
+                format!("{} listens elsewhere", new.node)
+            } else {
+                format!("{} leads instead of {}", new.node, old.node)
+            };
+            let action = Action::Repoint { instance, console };
+            return self.push(Draft::new(address.clone(), action, reason, delta));
+        }
+        let Some((reason, impact)) = self.due(address, old, new, &instance) else {
+            return;
+        };
+        let action = Action::Pooler {
+            instance,
+            console,
+            restart: impact == Impact::Restart,
+        };
+        self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
+    }
+
+    /// Returns why a pooler is to be started or to read its settings again, and what that costs.
+    fn due(
+        &self,
+        address: &EndpointAddress,
+        old: Option<&Pooler>,
+        new: &Pooler,
+        instance: &InstanceSpec,
+    ) -> Option<(String, Impact)> {
+        let name = address.service();
+        let Some(old) = old else {
+            return Some((format!("clients of {name} are to go through it"), Impact::None));
+        };
+        match self.pooler_process(address) {
+            Some(ProcessFacts::Foreign { .. }) => {
+                let reason = "somebody started it without simdb, with settings of its own";
+                return Some((reason.to_owned(), Impact::Restart));
+            }
+            Some(ProcessFacts::Frozen { .. }) => return Some(("it was halted by a signal".to_owned(), Impact::None)),
+            _ if old.power == Power::Stopped => return Some(("it is down".to_owned(), Impact::None)),
+            _ => {}
+        }
+        if old.listen != new.listen {
+            return Some((format!("it is to listen on {}", new.listen), Impact::Restart));
+        }
+        if old.pool_mode != new.pool_mode {
+            return Some(("the configuration changes its settings".to_owned(), Impact::Reload));
+        }
+        if old.node != new.node {
+            return Some((format!("{} leads instead of {}", new.node, old.node), Impact::Reload));
+        }
+        let facts = self.pooler_facts(address)?;
+        let differs = |(file, text): &(&String, &simdb_state::instance::FileText)| {
+            let facts = facts.files.get(*file);
+            facts.is_none_or(|facts| facts.edited || facts.digest != text.digest())
+        };
+        let edited: Vec<&str> = instance
+            .files
+            .iter()
+            .filter(differs)
+            .map(|(file, _)| file.as_str())
+            .collect();
+        let reason = format!("{} of {name} does not hold what simdb wrote", edited.join(", "));
+        (!edited.is_empty()).then_some((reason, Impact::Reload))
+    }
+
+    fn unpause(&mut self, address: &EndpointAddress, new: &Pooler) {
+        let action = Action::Unpause {
+            console: pgbouncer::console(address, new),
+        };
+        let reason = format!("its clients can go on with {}", new.node);
+        let delta = vec![Edit::Paused(address.clone(), false)];
+        self.push(Draft::new(address.clone(), action, reason, delta));
+    }
+
+    fn pooler_facts(&self, address: &EndpointAddress) -> Option<&PoolerFacts> {
+        self.observed.poolers.get(address).and_then(Observation::seen)
+    }
+
+    fn pooler_process(&self, address: &EndpointAddress) -> Option<&ProcessFacts> {
+        self.pooler_facts(address).map(|facts| &facts.process)
+    }
+}

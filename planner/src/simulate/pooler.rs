@@ -1,0 +1,66 @@
+//! Poolers of endpoints: where they lead, and whether their clients wait.
+
+use std::collections::BTreeMap;
+
+use simdb_state::address::EndpointAddress;
+use simdb_state::instance::InstanceSpec;
+use simdb_state::object::Listen;
+
+use super::World;
+use crate::observed::{FileFacts, PoolerFacts, ProcessFacts};
+use crate::plan::Console;
+
+/// The home of a pooler.
+#[derive(Clone, Debug)]
+pub struct Pooler {
+    /// Where it listens.
+    pub listen: Listen,
+    /// Whether it runs.
+    pub runs: bool,
+    /// Whether its clients wait.
+    pub paused: bool,
+    /// The files last written for it, and whether somebody edited them.
+    pub files: BTreeMap<String, FileFacts>,
+}
+
+impl World {
+    /// Starts a pooler where it is down. One that starts holds nobody up.
+    pub(super) fn pooler(&mut self, console: &Console, instance: &InstanceSpec, restart: bool) {
+        let facts = |(path, text): (&String, &simdb_state::instance::FileText)| {
+            let facts = FileFacts {
+                digest: text.digest(),
+                edited: false,
+            };
+            (path.clone(), facts)
+        };
+        let old = self.poolers.get(&console.endpoint).filter(|old| old.runs && !restart);
+        let paused = old.is_some_and(|old| old.paused);
+        let pooler = Pooler {
+            listen: instance.listen,
+            runs: true,
+            paused,
+            files: instance.files.iter().map(facts).collect(),
+        };
+        self.poolers.insert(console.endpoint.clone(), pooler);
+    }
+
+    pub(super) fn hold_up(&mut self, endpoint: &EndpointAddress, paused: bool) {
+        if let Some(pooler) = self.poolers.get_mut(endpoint) {
+            pooler.paused = paused;
+        }
+    }
+}
+
+impl Pooler {
+    pub(super) fn facts(&self) -> PoolerFacts {
+        PoolerFacts {
+            process: if self.runs {
+                ProcessFacts::Running { pid: 4712 }
+            } else {
+                ProcessFacts::Down
+            },
+            listen: Some(self.listen),
+            files: self.files.clone(),
+        }
+    }
+}

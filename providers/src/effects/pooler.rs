@@ -1,0 +1,38 @@
+//! The steps of poolers: what their clients go through, and wait at while the lead passes from one node to another.
+
+use simdb_planner::plan::{Console, Server};
+use simdb_state::instance::InstanceSpec;
+use simdb_state::sensitive::Secrets;
+
+use super::{ProviderEffects, StepError};
+use crate::pgbouncer::Session;
+use crate::postgresql::connection::Connection;
+use crate::postgresql::promotion;
+
+impl ProviderEffects {
+    /// Starts a pooler where it is down, and lets it lead where its settings say.
+    pub(super) async fn lead(
+        &self,
+        instance: &InstanceSpec,
+        console: &Console,
+        secrets: &Secrets,
+    ) -> Result<(), StepError> {
+        let home = (&console.endpoint).into();
+        self.platform.ensure(&home, instance, secrets).await?;
+        let session = Session::wait(&*self.platform, console, secrets, self.limits.ready).await?;
+        Ok(session.reload().await?)
+    }
+
+    /// What the server has to write when it is shut down, clients wait for: it writes most of that before.
+    pub(super) async fn pause(&self, console: &Console, server: &Server, secrets: &Secrets) -> Result<(), StepError> {
+        if let Ok(connection) = Connection::open(server, secrets).await {
+            promotion::checkpoint(&connection).await?;
+        }
+        Ok(Session::pause(console, secrets, self.limits.pause).await?)
+    }
+
+    pub(super) async fn resume(&self, console: &Console, secrets: &Secrets) -> Result<(), StepError> {
+        let session = Session::wait(&*self.platform, console, secrets, self.limits.ready).await?;
+        Ok(session.resume().await?)
+    }
+}

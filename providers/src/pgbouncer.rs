@@ -1,0 +1,224 @@
+//! Speaks to PgBouncer's console, which is a database called `pgbouncer` that understands a few words.
+//!
+//! Every wait has a limit; clients that were made to wait and are not waited for any more are let go on.
+
+use std::time::{Duration, Instant};
+
+use simdb_planner::engine::pgbouncer::USER;
+use simdb_planner::observed::{Observation, ProcessFacts};
+use simdb_planner::plan::Console;
+use simdb_state::address::{EndpointAddress, HomeAddress};
+use simdb_state::object::Listen;
+use simdb_state::sensitive::{SecretName, Secrets};
+use thiserror::Error;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_postgres::{Client, Config, NoTls};
+
+use crate::platform::{Platform, PlatformError};
+use crate::postgresql::connection::within;
+use crate::postgresql::{Cause, Log};
+
+/// How long the console may take to let simdb in, and to answer what needs no waiting.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long to wait between two looks at a pooler that starts.
+const POLL: Duration = Duration::from_millis(10);
+
+/// What PgBouncer says where nobody was made to wait.
+const NOT_PAUSED: &str = "not paused";
+
+/// What PgBouncer says where clients wait already.
+const ALREADY_PAUSED: &str = "already suspended/paused";
+
+/// Why a pooler did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum PgbouncerError {
+    /// The password of its console is not there.
+    #[error("find the password of {0}: the state does not hold it")]
+    MissingSecret(SecretName),
+    /// Its console lets nobody in.
+    #[error("connect to the pooler of {endpoint} at {listen}")]
+    Connect {
+        /// The endpoint.
+        endpoint: EndpointAddress,
+        /// Where it listens.
+        listen: Listen,
+        /// Why not.
+        #[source]
+        cause: Cause,
+    },
+    /// Its console refused, or did not answer.
+    #[error("tell the pooler of {endpoint} to {command}")]
+    Command {
+        /// The endpoint.
+        endpoint: EndpointAddress,
+        /// What it was told.
+        command: &'static str,
+        /// Why it was refused.
+        #[source]
+        cause: Cause,
+    },
+    /// Its process ended while it was waited for.
+    #[error("start the pooler of {endpoint}: it ended; {log}")]
+    Ended {
+        /// The endpoint.
+        endpoint: EndpointAddress,
+        /// The end of its log.
+        log: Log,
+    },
+    /// It runs and lets nobody in.
+    #[error("start the pooler of {endpoint}: its console lets nobody in after {limit:?}; {log}")]
+    NotReady {
+        /// The endpoint.
+        endpoint: EndpointAddress,
+        /// How long it was waited for.
+        limit: Duration,
+        /// The end of its log.
+        log: Log,
+        /// The last refusal.
+        #[source]
+        cause: Box<PgbouncerError>,
+    },
+    /// Clients do not finish what they are at.
+    #[error(
+        "hold up the clients of {endpoint}: a transaction still runs after {limit:?}; all others wait as long, so they \
+         were let go on, and nothing was changed"
+    )]
+    Busy {
+        /// The endpoint.
+        endpoint: EndpointAddress,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// The platform could not look at it.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+}
+
+/// A session with a pooler's console. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    endpoint: EndpointAddress,
+    client: Client,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Session {
+    /// Connects to a pooler's console.
+    pub(crate) async fn open(console: &Console, secrets: &Secrets) -> Result<Self, PgbouncerError> {
+        let Some(password) = secrets.get(&console.password) else {
+            return Err(PgbouncerError::MissingSecret(console.password.clone()));
+        };
+        let mut config = Config::new();
+        config
+            .host(console.listen.host.to_string())
+            .port(console.listen.port)
+            .user(USER)
+            .password(password.expose())
+            .dbname("pgbouncer")
+            .application_name("simdb");
+        let opened = within(ANSWER_LIMIT, config.connect(NoTls)).await;
+        let (client, connection) = opened.map_err(|cause| PgbouncerError::Connect {
+            endpoint: console.endpoint.clone(),
+            listen: console.listen,
+            cause,
+        })?;
+        // What ends a connection also fails the request that is under way, so its own result tells nothing new.
+        let task = tokio::spawn(async move { drop(connection.await) });
+        Ok(Self {
+            endpoint: console.endpoint.clone(),
+            client,
+            task,
+        })
+    }
+
+    /// Waits until a pooler that was started lets simdb in.
+    pub(crate) async fn wait(
+        platform: &dyn Platform,
+        console: &Console,
+        secrets: &Secrets,
+        limit: Duration,
+    ) -> Result<Self, PgbouncerError> {
+        let deadline = Instant::now() + limit;
+        let home = HomeAddress::from(&console.endpoint);
+        loop {
+            let error = match Self::open(console, secrets).await {
+                Ok(session) => return Ok(session),
+                Err(error) => error,
+            };
+            let endpoint = console.endpoint.clone();
+            let ended = match platform.inspect(&home).await? {
+                Observation::Seen(facts) => facts.process == ProcessFacts::Down,
+                Observation::Absent => true,
+                Observation::Unknown(_) => false,
+            };
+            if ended {
+                let log = Log::read(platform, &endpoint).await;
+                return Err(PgbouncerError::Ended { endpoint, log });
+            }
+            if Instant::now() >= deadline {
+                let log = Log::read(platform, &endpoint).await;
+                let cause = Box::new(error);
+                return Err(PgbouncerError::NotReady {
+                    endpoint,
+                    limit,
+                    log,
+                    cause,
+                });
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Lets it read its settings again, and end what it has open with another server than they name. That a session of
+    /// it goes on with a server that is gone is only found out when somebody uses it.
+    pub(crate) async fn reload(&self) -> Result<(), PgbouncerError> {
+        self.tell("RELOAD", ANSWER_LIMIT).await?;
+        self.tell("RECONNECT", ANSWER_LIMIT).await
+    }
+
+    /// Lets clients finish their transactions, and then wait. Where one does not finish, all are let go on.
+    pub(crate) async fn pause(console: &Console, secrets: &Secrets, limit: Duration) -> Result<(), PgbouncerError> {
+        let session = Self::open(console, secrets).await?;
+        match session.tell("PAUSE", limit).await {
+            Err(PgbouncerError::Command { cause, .. }) if cause.to_string().contains(ALREADY_PAUSED) => Ok(()),
+            Err(error) => {
+                // The console that waits for the last client answers nobody else.
+                Self::open(console, secrets).await?.resume().await?;
+                Err(match error {
+                    PgbouncerError::Command {
+                        cause: Cause::Silence(_),
+                        endpoint,
+                        ..
+                    } => PgbouncerError::Busy { endpoint, limit },
+                    error => error,
+                })
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Lets clients go on, where they were made to wait.
+    pub(crate) async fn resume(&self) -> Result<(), PgbouncerError> {
+        match self.tell("RESUME", ANSWER_LIMIT).await {
+            Err(PgbouncerError::Command { cause, .. }) if cause.to_string().contains(NOT_PAUSED) => Ok(()),
+            told => told,
+        }
+    }
+
+    async fn tell(&self, command: &'static str, limit: Duration) -> Result<(), PgbouncerError> {
+        let told = within(limit, self.client.simple_query(command)).await;
+        told.map(drop).map_err(|cause| PgbouncerError::Command {
+            endpoint: self.endpoint.clone(),
+            command,
+            cause,
+        })
+    }
+}
