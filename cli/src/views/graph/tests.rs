@@ -85,6 +85,7 @@ fn what_is_recorded_is_drawn_where_nothing_changes() {
         target: EndpointTarget::Primary,
         nodes: vec!["a".parse().unwrap(), "r[0]".parse().unwrap()],
         hosts: vec![],
+        pooler: None,
     };
     state
         .endpoints
