@@ -94,7 +94,7 @@ async fn verification_tells_that_a_standby_is_dead() {
     cluster
         .machine
         .platform
-        .stop(&cluster.standby, StopMode::Immediate)
+        .stop(&(&cluster.standby).into(), StopMode::Immediate)
         .await
         .unwrap();
     let told = [
@@ -116,7 +116,7 @@ async fn verification_tells_that_a_slot_is_missing() {
     cluster
         .machine
         .platform
-        .stop(&cluster.standby, StopMode::Fast)
+        .stop(&(&cluster.standby).into(), StopMode::Fast)
         .await
         .unwrap();
     cluster.run(cluster.drop_slot()).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_standby_without_its_slot_fails_with_the_ends_of_both_logs() {
     cluster
         .machine
         .platform
-        .stop(&cluster.standby, StopMode::Fast)
+        .stop(&(&cluster.standby).into(), StopMode::Fast)
         .await
         .unwrap();
     cluster.run(cluster.drop_slot()).await.unwrap();
@@ -255,7 +255,7 @@ async fn a_node_that_is_down_is_known_by_its_control_data() {
     cluster
         .machine
         .platform
-        .stop(&cluster.primary, StopMode::Fast)
+        .stop(&(&cluster.primary).into(), StopMode::Fast)
         .await
         .unwrap();
     let observed = cluster.observe().await;
@@ -312,7 +312,7 @@ async fn a_login_gets_the_password_and_attributes_of_the_last_step() {
     let log = cluster
         .machine
         .platform
-        .log(&cluster.primary, 1000)
+        .log(&(&cluster.primary).into(), 1000)
         .await
         .unwrap()
         .join("\n");
