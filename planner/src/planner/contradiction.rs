@@ -77,7 +77,7 @@ fn other_role(address: &NodeAddress, recorded: &Node, facts: &NodeFacts, elected
     let (is, was) = match (recorded.role.as_ref()?, replays(recorded, facts)?) {
         (Role::Primary { .. }, true) => ("only replays", "the primary"),
         (Role::Standby { .. }, false) if !elected => ("takes writes", "a standby"),
-        (Role::Fenced { .. }, false) => ("takes writes", "fenced"),
+        (Role::Fenced { .. }, false) if !elected => ("takes writes", "fenced"),
         _ => return None,
     };
     let says = match server(facts) {

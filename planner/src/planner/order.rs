@@ -245,6 +245,7 @@ impl Rules<'_> {
                 .and_then(|upstream| index.stop.get(&upstream).copied())
                 .into_iter()
                 .chain(self.leaving(node))
+                .chain(self.asked_by(node))
                 .collect(),
             Action::SyncNames { cluster, names, .. } if self.loses(cluster, names) => {
                 index.degrade.get(cluster).copied().into_iter().collect()
@@ -297,6 +298,7 @@ impl Rules<'_> {
                 .chain(self.password_of(&server.node))
                 .collect(),
             Action::Configure { server, .. } => [
+                self.asked_by(&server.node),
                 self.without_lost(&server.node.cluster),
                 self.rolling.get(&server.node).copied(),
                 index.rotation.get(&server.node.cluster).copied(),
@@ -466,6 +468,13 @@ impl Rules<'_> {
             index.fence.get(&node.cluster),
         ];
         earlier.into_iter().flatten().copied().collect()
+    }
+
+    /// Whoever is about to replay from another primary is left alone until that one is promoted: it is asked what it has,
+    /// and commits wait for it.
+    fn asked_by(&self, node: &NodeAddress) -> Option<usize> {
+        let (promoted, at) = self.index.promote.get(&node.cluster)?;
+        (promoted != node).then_some(*at)
     }
 
     /// Returns whether a node is to be promoted, and is known to replay until then.

@@ -87,7 +87,9 @@ impl World {
                 server,
                 in_recovery,
             } => {
-                let follows = self.follows(&server.node).filter(|_| *in_recovery);
+                // One that has no slot replays, and nobody sends it anything.
+                let follows = self.follows(&server.node).unwrap_or_else(|| server.node.clone());
+                let follows = Some(follows).filter(|_| *in_recovery);
                 self.ensure(&server.node, instance, follows.as_ref())?;
             }
             Action::Stop { node } => self.home(node).server = None,
@@ -110,7 +112,8 @@ impl World {
             } => {
                 self.sync_names(&server.node, names)?;
                 self.ensure_running(server, instance)?;
-                self.confirm(&server.node);
+                // It is done when those who count have what was written before.
+                self.send(&server.node);
             }
             Action::Follow {
                 instance,
@@ -190,17 +193,17 @@ impl World {
         let (host, port) = (upstream.listen.host, upstream.listen.port);
         let conninfo = &self.serving(server)?.configured["primary_conninfo"];
         let streams = conninfo.contains(&format!("host={host} port={port} "));
+        if !streams && self.hurt.contains(&server.node) {
+            return Err(format!("{} does not stream from {}", server.node, upstream.node));
+        }
         assert!(streams, "{} does not stream from {}", server.node, upstream.node);
         Ok(())
     }
 
-    /// Lets a standby receive what its upstream has. It cannot where it has more, or other things.
+    /// Lets a standby receive what its upstream has. It cannot where it has more, which nobody was told is safe: whoever
+    /// was down when another one was elected could not be asked.
     fn streams(&mut self, node: &NodeAddress, upstream: &NodeAddress) -> Result<(), String> {
         if self.diverged(node, upstream) {
-            assert!(
-                self.lossy,
-                "{node} is to stream from {upstream}, and its log is another"
-            );
             return Err(format!("{node} does not stream: {upstream} has not what it has"));
         }
         self.send(upstream);
@@ -295,9 +298,12 @@ impl World {
         );
         home.sealed &= upstream.is_some();
         write_files(home, instance);
+        let mut halted = false;
         if let Some(server) = &mut home.server {
-            // It goes on as it was started.
-            server.frozen = false;
+            // It goes on as it was started, and could not be asked how.
+            if std::mem::take(&mut server.frozen) {
+                halted = true;
+            }
         } else {
             home.listen = Some(instance.listen);
             home.configured = read_settings(instance);
@@ -311,6 +317,7 @@ impl World {
         }
         home.led = home.server.as_ref().is_some_and(|server| server.upstream.is_none());
         let led = home.led;
+        self.hurt.extend(halted.then(|| node.clone()));
         let log = self.logs.entry((node.clone(), generation)).or_default();
         log.shut_down &= !led;
         if let Some(upstream) = self.upstream_of(node) {

@@ -35,14 +35,18 @@ pub(crate) async fn wait_for_standbys(
 ) -> Result<(), PostgresqlError> {
     const DOING: &str = "wait for standbys";
     const NUDGE: &str = "SELECT pg_logical_emit_message(true, 'simdb', 'nudge')";
-    const COUNT: &str = "SELECT count(*) FROM pg_stat_replication
-        WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')";
     const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
         WHERE wait_event = 'SyncRep' AND state_change < pg_conf_load_time()";
     let start = Instant::now();
+    // Who counts from now on has what was acknowledged before anybody waited for it.
+    let written = connection.required(DOING, NUDGE).await?;
+    let count = format!(
+        "SELECT count(*) FROM pg_stat_replication
+        WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum') AND flush_lsn >= '{written}'"
+    );
     loop {
         connection.required(DOING, NUDGE).await?;
-        let counted = connection.required(DOING, COUNT).await?;
+        let counted = connection.required(DOING, &count).await?;
         let enough = counted.parse().is_ok_and(|counted: u32| counted >= awaited);
         // Whoever waits for a standby that is still listed and away goes on waiting.
         if enough && (start.elapsed() >= RELEASE_LIMIT || connection.required(DOING, WAITING).await? == "0") {

@@ -142,7 +142,8 @@ impl Draft<'_> {
             None => Lead::Stays,
             Some(node) if matches!(node.role, Some(Role::Primary { .. })) => Lead::Stays,
             Some(node) => {
-                let led_last = self.leader().is_none() && fenced(node).is_some_and(|term| Some(term) == last);
+                let led_last = self.leader().is_none_or(|leader| leader == winner)
+                    && fenced(node).is_some_and(|term| Some(term) == last);
                 let replays = before::server(self.inputs.observed, &address).is_some_and(|facts| facts.in_recovery);
                 if led_last && !replays {
                     Lead::Resumes

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
-use simdb_state::object::{CommitLevel, Election, ElectionReason, FenceProof, Listen, Node, Origin, Power, Role, Slot};
+use simdb_state::object::{
+    CommitLevel, Data, Election, ElectionReason, FenceProof, Listen, Node, Origin, Power, Role, Slot,
+};
 
 use super::cluster::Draft;
 use super::{DataGoal, IntendedNode};
@@ -76,6 +78,10 @@ impl Draft<'_> {
                     Origin::Cloned { from: upstream }
                 },
             },
+            // A copy that never streamed may have more than whoever leads by now.
+            Some(data) if !leads && old.is_some_and(|old| old.role.is_none()) && !data_is_of(&data, &upstream) => {
+                self.clone_of(address, election, upstream)
+            }
             Some(data) => DataGoal::Keep(data),
             None if leads => self.new_data(address)?,
             None => self.clone_of(address, election, upstream),
@@ -212,13 +218,29 @@ impl Draft<'_> {
         let same = |facts: &NodeFacts| {
             let control = facts.control.as_ref().map(|control| control.system_identifier);
             let served = before::server(observed, address).map(|server| server.system_identifier);
-            has_slot && identifier.is_some() && control.or(served) == identifier
+            has_slot && made_since(facts, election) && identifier.is_some() && control.or(served) == identifier
         };
         let generation = unrecorded_generation(observed, address, same)
             .unwrap_or_else(|| next_generation(self.inputs.recorded, observed, address));
         DataGoal::Make {
             generation,
             origin: Origin::Cloned { from: upstream },
+        }
+    }
+}
+
+/// Whether data was copied from a node, or brought in line with it.
+fn data_is_of(data: &Data, node: &NodeName) -> bool {
+    matches!(&data.origin, Origin::Cloned { from } | Origin::Rewound { from } if from == node)
+}
+
+/// Whether the newest data of a node was copied under the last election: an older copy may have more than whoever leads.
+fn made_since(facts: &NodeFacts, election: &Election) -> bool {
+    match &election.switch {
+        None => election.reason == ElectionReason::Birth,
+        Some(switch) => {
+            let timeline = facts.control.as_ref().map(|control| control.timeline);
+            timeline.is_some_and(|timeline| timeline >= switch.timeline)
         }
     }
 }

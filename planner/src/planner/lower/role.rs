@@ -211,9 +211,14 @@ impl Lowering<'_> {
         cluster: &IntendedCluster,
     ) {
         let Some(old) = old else { return };
-        // Its slot may be gone, and then it is started all the same: whether it has everything the promotion finds out.
+        // Its slot may be gone, or it may have had none: it is started all the same, to replay, and whether it has
+        // everything the promotion finds out.
         let followed = old.role.as_ref().and_then(Role::follows);
-        let Some(followed) = old.slot.as_ref().map(|slot| &slot.upstream).or(followed) else {
+        let deposed = cluster.deposed.as_ref().map(|deposed| &deposed.node);
+        let others = self.before.nodes_of(&address.cluster).map(|(other, _)| &other.node);
+        let other = deposed.into_iter().chain(others).find(|other| **other != address.node);
+        let slot = old.slot.as_ref().map(|slot| &slot.upstream);
+        let Some(followed) = slot.or(followed).or(other) else {
             return;
         };
         let upstream = NodeAddress {
