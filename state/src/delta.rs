@@ -155,6 +155,7 @@ impl State {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one short arm for each recorded attribute")]
     fn apply_edit(&mut self, edit: &Edit, outputs: &Outputs) {
         match edit {
             Edit::Network(name, network) => {

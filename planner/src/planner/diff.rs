@@ -348,12 +348,11 @@ fn endpoint(
 ) -> Attributes {
     let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     let mut attributes = vec![value("target", target.to_string())];
-    match through {
-        Some(through) => attributes.extend(pooler(through)),
-        None => {
-            let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
-            attributes.push(value("nodes", json!(nodes)));
-        }
+    if let Some(through) = through {
+        attributes.extend(pooler(through));
+    } else {
+        let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+        attributes.push(value("nodes", json!(nodes)));
     }
     attributes.push(value("hosts", json!(hosts)));
     attributes

@@ -1,5 +1,7 @@
 //! The endpoints of a cluster: where each leads, and through what.
 
+use std::collections::BTreeMap;
+
 use simdb_state::address::EndpointAddress;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Election, Endpoint, EndpointTarget, EngineKind, Pooler, Power, Role};
@@ -54,7 +56,7 @@ impl Draft<'_> {
         intended: &Intended,
     ) -> Result<Option<Endpoint>, Diagnostic> {
         let engines = &self.inputs.observed.platform.engines;
-        if engines.get(&EngineKind::Pgbouncer).is_none_or(|found| found.is_empty()) {
+        if engines.get(&EngineKind::Pgbouncer).is_none_or(BTreeMap::is_empty) {
             return Err(missing(address, spec));
         }
         let before = self.before.endpoints.get(address);
