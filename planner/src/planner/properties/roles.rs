@@ -111,20 +111,18 @@ fn script(course: &Course) -> String {
         faults,
         twice,
     } = course;
-    let mut text = String::new();
+    let mut parts = Vec::new();
     if *cut != Cut::Never {
-        text.push_str(&format!(" cut {cut:?}"));
+        parts.push(format!(" cut {cut:?}"));
     }
     if order.iter().any(|choice| *choice != 0) {
-        text.push_str(&format!(" in order {order:?}"));
+        parts.push(format!(" in order {order:?}"));
     }
-    for (at, fault) in faults {
-        text.push_str(&format!(" at {at} {fault:?}"));
-    }
+    parts.extend(faults.iter().map(|(at, fault)| format!(" at {at} {fault:?}")));
     if *twice {
-        text.push_str(" each step twice");
+        parts.push(" each step twice".to_owned());
     }
-    text
+    parts.concat()
 }
 
 pub(super) fn declared() -> impl Strategy<Value = Declared> {
