@@ -175,8 +175,8 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
             },
             expect![[r#"
                 start node.r[1] [none]: [TEST] (pid [PID]) took its port while it was down, and it moves to [PORT]
-                endpoint endpoint.ro [none]: orders-ro leads elsewhere
-                endpoint endpoint.rw [none]: orders-rw leads elsewhere
+                endpoint endpoint.ro [none]: a node that orders-ro leads to listens elsewhere
+                endpoint endpoint.rw [none]: a node that orders-rw leads to listens elsewhere
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
         mended(
@@ -189,8 +189,8 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 start node.a [none]: [TEST] (pid [PID]) took its port while it was down, and it moves to [PORT]
                 follow node.r[0] [reload]: r[0] streams from a, and a moves to 127.0.0.1:[PORT]
                 follow node.r[1] [reload]: r[1] streams from a, and a moves to 127.0.0.1:[PORT]
-                endpoint endpoint.ro [none]: orders-ro leads elsewhere
-                endpoint endpoint.rw [none]: orders-rw leads elsewhere
+                endpoint endpoint.ro [none]: a node that orders-ro leads to listens elsewhere
+                endpoint endpoint.rw [none]: a node that orders-rw leads to listens elsewhere
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
         mended(
@@ -226,8 +226,8 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
             },
             expect![[r#"
                 start node.a [none]: its server is down, and is started in place, on the same timeline
-                endpoint endpoint.ro [none]: orders-ro leads elsewhere
-                endpoint endpoint.rw [none]: orders-rw leads elsewhere
+                endpoint endpoint.ro [none]: a node that orders-ro leads to listens elsewhere
+                endpoint endpoint.rw [none]: a node that orders-rw leads to listens elsewhere
                 sync-names cluster.orders [reload]: commits are to wait for 1 of r_0
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits
                 drop-node node.r[1] [none]: the configuration no longer declares it
@@ -244,8 +244,8 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 slot node.r[1] [none]: a keeps the log that r[1] has yet to receive
                 basebackup node.r[1] [none]: r[1] has no copy of a's data that it can stream on
                 standby node.r[1] [none]: r[1] is to stream from a
-                endpoint endpoint.ro [none]: orders-ro leads elsewhere
-                endpoint endpoint.rw [none]: orders-rw leads elsewhere
+                endpoint endpoint.ro [none]: a node that orders-ro leads to listens elsewhere
+                endpoint endpoint.rw [none]: a node that orders-rw leads to listens elsewhere
                 sync-names cluster.orders [reload]: commits are to wait for 1 of r_0, r_1
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
@@ -282,7 +282,6 @@ fn data_that_is_gone_foreign_or_diverged_is_cloned_again_or_refused() {
                 fs::remove_dir_all(w.home("r[1]")).unwrap();
             },
             expect![[r#"
-                slot node.r[1] [none]: a keeps the log that r[1] has yet to receive
                 basebackup node.r[1] [none]: r[1] has no copy of a's data that it can stream on
                 standby node.r[1] [none]: r[1] is to stream from a
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
@@ -561,7 +560,7 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
                     text.replacen(&format!("port={right}"), &format!("port={wrong}"), 1)
                 });
             },
-            expect!["endpoint endpoint.rw [none]: somebody edited the entry of orders-rw"],
+            expect!["endpoint endpoint.rw [none]: the entry of orders-rw is not the one that simdb wrote"],
         ),
         mended(
             "an endpoint asks for other sessions",
@@ -570,7 +569,7 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
                     text.replace("target_session_attrs=read-write", "target_session_attrs=any")
                 });
             },
-            expect!["endpoint endpoint.rw [none]: somebody edited the entry of orders-rw"],
+            expect!["endpoint endpoint.rw [none]: the entry of orders-rw is not the one that simdb wrote"],
         ),
         mended(
             "an endpoint is removed",

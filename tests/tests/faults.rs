@@ -119,9 +119,10 @@ fn a_primary_that_crashed_and_is_started_again_leads_on_the_same_timeline() {
 
 #[test]
 fn a_primary_that_cannot_be_started_is_replaced_and_cloned_anew() {
-    let ruin: [(&str, fn(&Path)); 3] = [
+    type Ruin = fn(&Path);
+    let ruin: [(&str, Ruin); 3] = [
         ("its control file is damaged", |data| {
-            fs::write(data.join("global/pg_control"), [0; 512]).unwrap()
+            fs::write(data.join("global/pg_control"), [0; 512]).unwrap();
         }),
         ("its log is gone", |data| {
             for entry in fs::read_dir(data.join("pg_wal")).unwrap().flatten() {
@@ -570,9 +571,10 @@ fn programs(directory: &Path, name: &str, script: &str) -> String {
     for entry in fs::read_dir(&real).unwrap().flatten() {
         if entry.file_name() != *name {
             // Programs are looked for beside the real `postgres`, so that this one must not lead elsewhere.
-            match entry.file_name() == *"postgres" {
-                true => drop(fs::copy(entry.path(), directory.join("postgres")).unwrap()),
-                false => std::os::unix::fs::symlink(entry.path(), directory.join(entry.file_name())).unwrap(),
+            if entry.file_name() == *"postgres" {
+                fs::copy(entry.path(), directory.join("postgres")).unwrap();
+            } else {
+                std::os::unix::fs::symlink(entry.path(), directory.join(entry.file_name())).unwrap();
             }
         }
     }

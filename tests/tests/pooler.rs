@@ -43,9 +43,10 @@ const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-allow=data-loss"];
 const SWITCHOVERS: usize = 12;
 
 /// How long a client waits for an answer: on a machine that is busy with other things a switchover takes its time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Makes the cluster; `None` where PgBouncer is not installed, which is said.
+#[expect(clippy::print_stdout, reason = "a test that does not run says why")]
 fn created() -> Option<TestEnvironment> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
