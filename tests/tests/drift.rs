@@ -226,8 +226,8 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
             },
             expect![[r#"
                 start node.a [none]: its server is down, and is started in place, on the same timeline
-                endpoint endpoint.ro [none]: a node that orders-ro leads to listens elsewhere
-                endpoint endpoint.rw [none]: a node that orders-rw leads to listens elsewhere
+                endpoint endpoint.ro [none]: orders-ro leads to other nodes than it should
+                endpoint endpoint.rw [none]: orders-rw leads to other nodes than it should
                 sync-names cluster.orders [reload]: commits are to wait for 1 of r_0
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits
                 drop-node node.r[1] [none]: the configuration no longer declares it
@@ -244,8 +244,8 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 slot node.r[1] [none]: a keeps the log that r[1] has yet to receive
                 basebackup node.r[1] [none]: r[1] has no copy of a's data that it can stream on
                 standby node.r[1] [none]: r[1] is to stream from a
-                endpoint endpoint.ro [none]: a node that orders-ro leads to listens elsewhere
-                endpoint endpoint.rw [none]: a node that orders-rw leads to listens elsewhere
+                endpoint endpoint.ro [none]: orders-ro leads to other nodes than it should
+                endpoint endpoint.rw [none]: orders-rw leads to other nodes than it should
                 sync-names cluster.orders [reload]: commits are to wait for 1 of r_0, r_1
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
