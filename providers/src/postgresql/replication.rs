@@ -1,5 +1,6 @@
 //! Slots and streams: what replication stands on.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use simdb_state::object::Listen;
@@ -106,6 +107,36 @@ pub(crate) async fn end_stream(upstream: &Connection, application_name: &str) ->
         literal(application_name)
     );
     upstream.value(&doing, &sql).await.map(drop)
+}
+
+/// Returns who streams from a server, by `application_name`.
+pub(crate) async fn streaming_from(connection: &Connection) -> Result<BTreeSet<String>, PostgresqlError> {
+    let senders = snapshot(connection).await?.facts.senders.into_iter();
+    let streaming = senders.filter(|(_, sender)| sender.state == "streaming");
+    Ok(streaming.map(|(name, _)| name).collect())
+}
+
+/// Waits until these have replayed all that a server has now, but no longer than the limit.
+pub(crate) async fn wait_replayed_by(
+    connection: &Connection,
+    names: &BTreeSet<String>,
+    limit: Duration,
+) -> Result<(), PostgresqlError> {
+    let deadline = Instant::now() + limit;
+    let position = snapshot(connection).await?.facts.position;
+    while Instant::now() < deadline {
+        let senders = snapshot(connection).await?.facts.senders;
+        let has_all = |name: &String| {
+            senders
+                .get(name)
+                .is_some_and(|sender| sender.replayed >= Some(position))
+        };
+        if names.iter().all(has_all) {
+            return Ok(());
+        }
+        sleep(POLL).await;
+    }
+    Ok(())
 }
 
 /// Waits until a standby streams from its upstream, from where that listens, on its timeline, under its own name and
