@@ -17,9 +17,6 @@ use crate::desired::NodeSpec;
 use crate::engine::postgresql::sync;
 use crate::observed::{Observation, Observed, ProcessFacts, ServerFacts};
 
-/// How far behind a standby may be that is to lead without a pause to catch up, in bytes of the log.
-const MAX_LAG: u64 = 16 << 20;
-
 /// The nodes of one cluster, as they stand for election.
 pub(super) struct Field<'a> {
     pub(super) cluster: &'a ClusterName,
@@ -161,7 +158,8 @@ impl Field<'_> {
             return Some(Unfit::NotStreaming);
         }
         let lag = primary.position.ahead_of(facts.replayed);
-        (lag > MAX_LAG).then_some(Unfit::Behind(lag))
+        let allowed = self.recorded.clusters.get(self.cluster)?.max_lag;
+        (lag > allowed).then_some(Unfit::Behind(lag))
     }
 
     /// Returns why a node cannot lead, whatever the others are.
