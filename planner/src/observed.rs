@@ -116,6 +116,11 @@ pub enum ProcessFacts {
         /// Its process number.
         pid: u32,
     },
+    /// It was told to stop, and has not ended yet: it lets nobody in, and will be down.
+    Stopping {
+        /// Its process number.
+        pid: u32,
+    },
     /// A server runs on the node's data that was not started by simdb: it may have other settings.
     Foreign {
         /// Its process number.
@@ -128,7 +133,10 @@ impl ProcessFacts {
     pub fn pid(&self) -> Option<u32> {
         match self {
             ProcessFacts::Down => None,
-            ProcessFacts::Running { pid } | ProcessFacts::Frozen { pid } | ProcessFacts::Foreign { pid } => Some(*pid),
+            ProcessFacts::Running { pid }
+            | ProcessFacts::Frozen { pid }
+            | ProcessFacts::Stopping { pid }
+            | ProcessFacts::Foreign { pid } => Some(*pid),
         }
     }
 

@@ -106,8 +106,6 @@ pub struct Limits {
     /// Until the clients of a pooler have finished what they are at. All others wait as long, so one that does not finish
     /// is better let go on.
     pub pause: Duration,
-    /// Until those who stream from a server that was restarted have replayed what it has; then it goes on without them.
-    pub catch_up: Duration,
     /// Until a primary that hands over is down. Writes wait, so one that hangs is better taken back.
     pub shutdown: Duration,
 }
@@ -120,7 +118,6 @@ impl Default for Limits {
             verification: Duration::from_secs(30),
             pause: Duration::from_secs(10),
             shutdown: Duration::from_secs(30),
-            catch_up: Duration::from_secs(10),
         }
     }
 }
@@ -289,12 +286,22 @@ impl Effects for ProviderEffects {
                 server,
                 restart,
                 in_recovery,
+                replays,
+                upstream,
             } => {
                 let expected = (*in_recovery).into();
-                if *restart {
-                    self.restart(instance, server, expected, secrets).await?;
-                } else {
+                if !restart {
                     drop(self.reload(instance, server, expected, secrets).await?);
+                    return Ok(Outputs::default());
+                }
+                if let Some(primary) = replays {
+                    self.wait_replayed(server, primary, secrets).await?;
+                }
+                self.platform.stop(&(&server.node).into(), StopMode::Fast).await?;
+                let connection = self.start(instance, server, expected, secrets).await?;
+                if let Some(upstream) = upstream {
+                    let name = server.node.node.identifier();
+                    self.wait_streaming(upstream, &connection, &name, secrets).await?;
                 }
             }
             Action::Resume { server } => {
@@ -446,24 +453,12 @@ impl ProviderEffects {
         Ok(ready::wait(&*self.platform, server, secrets, expected, limit).await?)
     }
 
-    /// Restarts a server, and waits until those who streamed from it have replayed all it has: a standby that is to have
-    /// less of a setting than its primary had must know first that the primary has less, or it does not start
-    /// (`postgres-ha.md` 2(l)). One that is delayed on purpose is not waited for longer than a while.
-    async fn restart(
-        &self,
-        instance: &InstanceSpec,
-        server: &Server,
-        expected: Activity,
-        secrets: &Secrets,
-    ) -> Result<(), StepError> {
-        let streamed = match Connection::open(server, secrets).await {
-            Ok(connection) => replication::streaming_from(&connection).await?,
-            Err(_) => BTreeSet::new(),
-        };
-        self.platform.stop(&(&server.node).into(), StopMode::Fast).await?;
-        let connection = self.start(instance, server, expected, secrets).await?;
-        replication::wait_replayed_by(&connection, &streamed, self.limits.catch_up).await?;
-        Ok(())
+    /// Waits until a standby has replayed all that its primary has now.
+    async fn wait_replayed(&self, standby: &Server, primary: &Server, secrets: &Secrets) -> Result<(), StepError> {
+        let primary = Connection::open(primary, secrets).await?;
+        let position = observe::snapshot(&primary).await?.facts.position;
+        let standby = Connection::open(standby, secrets).await?;
+        Ok(replication::wait_replayed(&standby, position, self.limits.streaming).await?)
     }
 
     /// Lets a server read its files again. It is told so by the platform first, because the files that it has may keep

@@ -16,7 +16,7 @@ use simdb_state::address::{EndpointAddress, HomeAddress, NodeAddress};
 use simdb_state::instance::{ServiceEntry, TaskSpec};
 use simdb_state::object::{Data, EngineKind, Listen, State};
 use simdb_state::sensitive::Secrets;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::executor::chain;
 use crate::platform::{Directory, HomeFacts, Platform};
@@ -26,6 +26,9 @@ use crate::postgresql::{PostgresqlError, control, observe as postgresql};
 
 /// How long one node may take to answer; one that hangs is unknown.
 pub const NODE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How often a server that was told to stop is looked at.
+const STOPPING_POLL: Duration = Duration::from_millis(50);
 
 /// Looks at the given nodes and endpoints, at every node that has a home on the platform, and at every endpoint that has
 /// an entry.
@@ -112,14 +115,13 @@ impl Look<'_> {
             Observation::Seen(home) => home,
         };
         let mut facts = inventory(&home);
-        if home.process == ProcessFacts::Down {
-            match self.control(node, &facts.generations, deadline).await {
+        match home.process {
+            ProcessFacts::Down => match self.control(node, &facts.generations, deadline).await {
                 Ok(control) => facts.control = control,
                 Err(reason) => return Observation::Unknown(reason),
-            }
-        } else {
-            let server = self.server(node, home.listen, deadline).await;
-            facts.server = Some(server);
+            },
+            ProcessFacts::Stopping { .. } => {}
+            _ => facts.server = Some(self.server(node, home.listen, deadline).await),
         }
         Observation::Seen(facts)
     }
@@ -138,11 +140,19 @@ impl Look<'_> {
         }
     }
 
+    /// Looks at a home. One whose server was told to stop is looked at until that has ended, as long as time allows.
     async fn home(&self, home: &HomeAddress, deadline: Instant) -> Observation<HomeFacts> {
-        match timeout_at(deadline, self.platform.inspect(home)).await {
-            Err(_) => Observation::Unknown(silence()),
-            Ok(Err(error)) => Observation::Unknown(chain(&error)),
-            Ok(Ok(seen)) => seen,
+        loop {
+            let seen = match timeout_at(deadline, self.platform.inspect(home)).await {
+                Err(_) => return Observation::Unknown(silence()),
+                Ok(Err(error)) => return Observation::Unknown(chain(&error)),
+                Ok(Ok(seen)) => seen,
+            };
+            let stopping = |home: &HomeFacts| matches!(home.process, ProcessFacts::Stopping { .. });
+            if !seen.seen().is_some_and(stopping) || Instant::now() + STOPPING_POLL > deadline {
+                return seen;
+            }
+            sleep(STOPPING_POLL).await;
         }
     }
 

@@ -87,6 +87,24 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
         mended(
+            "the primary was told to stop and has not ended",
+            |w| {
+                let pid = w.ask(
+                    "a",
+                    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'",
+                );
+                kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGSTOP).unwrap();
+                kill(w.server("a"), Signal::SIGINT).unwrap();
+                let lock = w.home("a").join("data-1/postmaster.pid");
+                wait_until("the primary says so", || {
+                    fs::read_to_string(&lock).is_ok_and(|text| text.contains("stopping"))
+                });
+            },
+            expect![[r#"
+                start node.a [none]: its server was told to stop, and is started again once it has
+                verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
+        ),
+        mended(
             "a standby is stopped by hand",
             |w| w.pg_ctl("r[1]", &["stop"]),
             expect![[r#"

@@ -100,7 +100,7 @@ fn correct(node: &mut Node, facts: &NodeFacts) {
 
 fn power(process: &ProcessFacts) -> Power {
     match process {
-        ProcessFacts::Down | ProcessFacts::Frozen { .. } => Power::Stopped,
+        ProcessFacts::Down | ProcessFacts::Frozen { .. } | ProcessFacts::Stopping { .. } => Power::Stopped,
         ProcessFacts::Running { .. } | ProcessFacts::Foreign { .. } => Power::Running,
     }
 }

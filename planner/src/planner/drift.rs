@@ -52,7 +52,7 @@ pub(super) fn drift(node: &NodeContext<'_>, facts: &NodeFacts, rotated: bool) ->
             restart: true,
             ..Drift::default()
         },
-        ProcessFacts::Down | ProcessFacts::Frozen { .. } => return None,
+        ProcessFacts::Down | ProcessFacts::Frozen { .. } | ProcessFacts::Stopping { .. } => return None,
     };
     if let (Some(Observation::Seen(server)), false) = (&facts.server, drift.foreign) {
         drift.settings = different_settings(node.version, &conf::settings(node), &server.configured);

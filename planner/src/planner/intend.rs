@@ -21,6 +21,7 @@ use super::drift::{self, Drift};
 use super::ports::Ports;
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::instance::{self, NodeContext, REPLICATION_USER, Upstream};
+use crate::engine::postgresql::settings;
 pub(super) use replication::Lost;
 use replication::SyncNames;
 
@@ -104,6 +105,15 @@ impl Intended {
             cluster: cluster.clone(),
             node: election.primary.clone(),
         })
+    }
+
+    /// Returns whether a node gets less of a setting that replay depends on.
+    pub(super) fn lowers_replay_limit(&self, node: &NodeAddress, before: &State) -> bool {
+        let (Some(old), Some(new)) = (before.nodes.get(node), self.nodes.get(node)) else {
+            return false;
+        };
+        let version = self.clusters[&node.cluster].cluster.version;
+        settings::lowers_replay_limit(version, &old.parameters, &new.parameters)
     }
 
     /// Returns the node that leads a cluster, where it is meant to run.

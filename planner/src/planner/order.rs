@@ -20,7 +20,7 @@ use crate::desired::access::{database_address, user_address};
 use crate::diagnostic::Diagnostic;
 use crate::engine::pgbouncer;
 use crate::engine::postgresql::instance::user;
-use crate::engine::postgresql::{settings, sync};
+use crate::engine::postgresql::sync;
 use crate::plan::{Action, Server, Step, StepId};
 
 /// Where the steps are that others wait for.
@@ -612,7 +612,9 @@ fn rolling(drafts: &[Draft], before: &State, intended: &Intended) -> BTreeMap<No
             continue;
         };
         let cluster = &server.node.cluster;
-        let later = *in_recovery == lowers(cluster, before, intended);
+        let primary = intended.primary(cluster);
+        let lowers = primary.is_some_and(|primary| intended.lowers_replay_limit(&primary, before));
+        let later = *in_recovery == lowers;
         turns.entry(cluster).or_default().insert((later, &server.node), at);
     }
     let mut earlier = BTreeMap::new();
@@ -625,17 +627,6 @@ fn rolling(drafts: &[Draft], before: &State, intended: &Intended) -> BTreeMap<No
         );
     }
     earlier
-}
-
-fn lowers(cluster: &ClusterName, before: &State, intended: &Intended) -> bool {
-    let Some(primary) = intended.primary(cluster) else {
-        return false;
-    };
-    let (Some(old), Some(new)) = (before.nodes.get(&primary), intended.nodes.get(&primary)) else {
-        return false;
-    };
-    let version = intended.clusters[cluster].cluster.version;
-    settings::lowers_replay_limit(version, &old.parameters, &new.parameters)
 }
 
 /// Returns the steps in order, each with what it waits for last. Of steps that could come next, the one drafted first does.

@@ -5,6 +5,7 @@ use simdb_planner::plan::{Evidence, FenceMethod, Server};
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
 use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
+use simdb_state::lsn::Lsn;
 use simdb_state::object::{FenceProof, Switch, Verdict};
 use simdb_state::sensitive::Secrets;
 use tokio::time::timeout;
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 use super::{ProviderEffects, StepError, identified};
 use crate::platform::StopMode;
 use crate::postgresql::connection::Connection;
-use crate::postgresql::{control, promotion, settings};
+use crate::postgresql::{control, promotion, replication, settings};
 
 /// What a step that fences needs to know.
 pub(super) struct Fence<'a> {
@@ -110,7 +111,9 @@ impl ProviderEffects {
         if replays {
             match verdict {
                 Verdict::Proven { checkpoint } => {
-                    promotion::wait_replayed(&connection, checkpoint, self.limits.streaming).await?;
+                    // The position is where the record begins.
+                    let past = Lsn(checkpoint.0 + 1);
+                    replication::wait_replayed(&connection, past, self.limits.streaming).await?;
                 }
                 Verdict::Argued { .. } | Verdict::Unknown { bytes: None } => {
                     promotion::most_advanced(&connection, survivors, secrets).await?;

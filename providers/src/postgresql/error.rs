@@ -125,15 +125,17 @@ pub enum PostgresqlError {
         /// The end of the other node's log.
         upstream_log: Log,
     },
-    /// A standby that is to lead lacks what the former primary wrote last.
-    #[error("promote {node}: it has replayed up to {replayed} after {limit:?}, and the last record is at {record}")]
+    /// A standby lacks what its primary wrote, or wrote last.
+    #[error(
+        "wait until {node} has replayed what its primary wrote, up to {position}: after {limit:?} it is at {replayed}"
+    )]
     Lacks {
         /// The standby.
         node: NodeAddress,
         /// How far it has replayed.
         replayed: Lsn,
-        /// The last record of the former primary.
-        record: Lsn,
+        /// How far it must have.
+        position: Lsn,
         /// How long it was waited for.
         limit: Duration,
     },

@@ -31,41 +31,6 @@ pub(crate) async fn replays(connection: &Connection) -> Result<bool, PostgresqlE
     Ok(answer == "t")
 }
 
-/// Waits until a standby has replayed the record at a position: then it has all that was written before it.
-pub(crate) async fn wait_replayed(
-    connection: &Connection,
-    record: Lsn,
-    limit: Duration,
-) -> Result<(), PostgresqlError> {
-    let deadline = Instant::now() + limit;
-    loop {
-        let replayed = replayed(connection).await?;
-        // The position is where the next record begins.
-        if replayed > record {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            return Err(PostgresqlError::Lacks {
-                node: connection.node().clone(),
-                replayed,
-                record,
-                limit,
-            });
-        }
-        sleep(POLL).await;
-    }
-}
-
-async fn replayed(connection: &Connection) -> Result<Lsn, PostgresqlError> {
-    const DOING: &str = "read the replay position";
-    let answer = connection
-        .required(DOING, "SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')")
-        .await?;
-    answer
-        .parse()
-        .map_err(|error| connection.failure(DOING, Cause::Position(error)))
-}
-
 /// Waits until nobody receives anything any more, and checks that no other standby has more than this one.
 pub(crate) async fn most_advanced(
     connection: &Connection,

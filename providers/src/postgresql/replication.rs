@@ -1,14 +1,14 @@
 //! Slots and streams: what replication stands on.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use simdb_state::lsn::Lsn;
 use simdb_state::object::Listen;
 use tokio::time::sleep;
 
 use super::connection::{Connection, literal};
 use super::observe::snapshot;
-use super::{Log, POLL, PostgresqlError, condition, ready};
+use super::{Cause, Log, POLL, PostgresqlError, condition, ready};
 use crate::platform::Platform;
 
 /// How long a standby that was stopped may hold its slot before its sender is ended.
@@ -16,6 +16,9 @@ const SLOT_GRACE: Duration = Duration::from_secs(2);
 
 /// How long dropping a slot may take in all.
 const SLOT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a standby that has yet to replay is asked: where it is about to lead, writes wait for the answer.
+const REPLAY_POLL: Duration = Duration::from_millis(3);
 
 /// How long a sender may take to end.
 const STREAM_END: Duration = Duration::from_secs(10);
@@ -109,34 +112,38 @@ pub(crate) async fn end_stream(upstream: &Connection, application_name: &str) ->
     upstream.value(&doing, &sql).await.map(drop)
 }
 
-/// Returns who streams from a server, by `application_name`.
-pub(crate) async fn streaming_from(connection: &Connection) -> Result<BTreeSet<String>, PostgresqlError> {
-    let senders = snapshot(connection).await?.facts.senders.into_iter();
-    let streaming = senders.filter(|(_, sender)| sender.state == "streaming");
-    Ok(streaming.map(|(name, _)| name).collect())
-}
-
-/// Waits until these have replayed all that a server has now, but no longer than the limit.
-pub(crate) async fn wait_replayed_by(
+/// Waits until a standby has replayed all that is before a position.
+pub(crate) async fn wait_replayed(
     connection: &Connection,
-    names: &BTreeSet<String>,
+    position: Lsn,
     limit: Duration,
 ) -> Result<(), PostgresqlError> {
     let deadline = Instant::now() + limit;
-    let position = snapshot(connection).await?.facts.position;
-    while Instant::now() < deadline {
-        let senders = snapshot(connection).await?.facts.senders;
-        let has_all = |name: &String| {
-            senders
-                .get(name)
-                .is_some_and(|sender| sender.replayed >= Some(position))
-        };
-        if names.iter().all(has_all) {
+    loop {
+        let replayed = replayed(connection).await?;
+        if replayed >= position {
             return Ok(());
         }
-        sleep(POLL).await;
+        if Instant::now() >= deadline {
+            return Err(PostgresqlError::Lacks {
+                node: connection.node().clone(),
+                replayed,
+                position,
+                limit,
+            });
+        }
+        sleep(REPLAY_POLL).await;
     }
-    Ok(())
+}
+
+async fn replayed(connection: &Connection) -> Result<Lsn, PostgresqlError> {
+    const DOING: &str = "read the replay position";
+    let answer = connection
+        .required(DOING, "SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')")
+        .await?;
+    answer
+        .parse()
+        .map_err(|error| connection.failure(DOING, Cause::Position(error)))
 }
 
 /// Waits until a standby streams from its upstream, from where that listens, on its timeline, under its own name and

@@ -166,6 +166,8 @@ impl Cluster {
             server: self.server(node),
             restart,
             in_recovery: *node == self.standby,
+            replays: None,
+            upstream: None,
         }
     }
 

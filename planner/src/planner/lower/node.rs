@@ -256,8 +256,11 @@ impl Lowering<'_> {
                 self.resume(address, new);
             }
             // Whoever is to follow reads all its files again.
-            if let Some((reason, restart)) = configured.filter(|_| restarts || follow.is_none()) {
-                self.configure(address, new, context, delta, reason, restart);
+            if let Some(configured) = configured.filter(|_| restarts || follow.is_none()) {
+                // Whoever is to follow then waits for its stream as it does.
+                let stays = context.upstream.as_ref().filter(|_| restarts && follow.is_none());
+                let upstream = stays.and_then(|upstream| self.running(&upstream.address));
+                self.configure(address, new, context, delta, configured, upstream);
             }
         }
         if let Some(reason) = follow {
@@ -271,8 +274,8 @@ impl Lowering<'_> {
         new: &IntendedNode,
         context: &NodeContext<'_>,
         mut delta: Vec<Edit>,
-        reason: String,
-        restart: bool,
+        (reason, restart): (String, bool),
+        upstream: Option<Server>,
     ) {
         let in_recovery = matches!(new.role, Role::Standby { .. });
         if restart {
@@ -288,8 +291,27 @@ impl Lowering<'_> {
             server: server(address, new),
             restart,
             in_recovery,
+            replays: self.replays(address).filter(|_| restart && in_recovery),
+            upstream,
         };
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
+    }
+
+    /// Returns the primary of a standby that gets less of a setting that replay depends on. The primary got less before
+    /// it, in this plan or in an earlier one.
+    fn replays(&self, standby: &NodeAddress) -> Option<Server> {
+        let primary = self.intended.primary(&standby.cluster)?;
+        let lowers = |node| self.intended.lowers_replay_limit(node, self.before);
+        let server = self.running(&primary)?;
+        let comes_later = server.listen != self.before.nodes.get(&primary)?.listen? && !lowers(&primary);
+        (lowers(standby) && !comes_later).then_some(server)
+    }
+
+    /// Returns the server of a node that runs and goes on running.
+    fn running(&self, address: &NodeAddress) -> Option<Server> {
+        let runs = self.before.nodes.get(address)?.power == Power::Running;
+        let node = self.intended.serving(address).filter(|_| runs)?;
+        Some(server(address, node))
     }
 
     /// What it costs that a standby is away for a while: writes wait where too few of those they wait for are left.
@@ -318,6 +340,7 @@ impl Lowering<'_> {
         let reason = match self.facts(address).map(|facts| &facts.process) {
             _ if old.held => "it was asked to be started",
             Some(ProcessFacts::Frozen { .. }) => "its server was halted by a signal, and is to go on",
+            Some(ProcessFacts::Stopping { .. }) => "its server was told to stop, and is started again once it has",
             _ => "its server is down, and is started in place, on the same timeline",
         };
         reason.to_owned()

@@ -65,10 +65,9 @@ pub(super) const ENGINES: &[EngineFiles] = &[
     },
 ];
 
-/// Returns what asks a process of a server to end in order.
-pub(super) fn stop_signal(process: &str) -> Signal {
-    let engine = ENGINES.iter().find(|engine| engine.server == process);
-    engine.map_or(Signal::SIGTERM, |engine| engine.stop)
+/// Returns the engine whose server's processes have this name.
+pub(super) fn engine_of(process: &str) -> Option<&'static EngineFiles> {
+    ENGINES.iter().find(|engine| engine.server == process)
 }
 
 /// Returns what the files of an engine are called.

@@ -16,7 +16,8 @@ use simdb_state::instance::InstanceSpec;
 use simdb_state::object::Listen;
 use tokio::time::sleep;
 
-use super::binaries::{ENGINES, EngineFiles, files_of, stop_signal};
+use super::STOP_LIMIT;
+use super::binaries::{ENGINES, EngineFiles, engine_of, files_of};
 use super::command::Program;
 use super::files::{self, At};
 use super::home::{FORMAT, Home};
@@ -68,6 +69,9 @@ pub(super) fn facts(home: &Home) -> ProcessFacts {
     let ours = home.read_record::<Record>(RECORD).is_some_and(|record| {
         record.process.is_some_and(|started| started.alive().is_some()) || process.arguments() == Some(record.arguments)
     });
+    if is_stopping(&process) {
+        return ProcessFacts::Stopping { pid };
+    }
     // A server is halted as far as one of its processes is: without its receiver a standby only looks alive.
     let stopped = process.stopped || process.children().iter().any(|child| child.stopped);
     match (ours, stopped) {
@@ -99,6 +103,20 @@ pub(super) fn leader(home: &Home) -> Option<Process> {
         let roots = roots(&users(home));
         roots.into_iter().find(Process::has_its_own_name)
     })
+}
+
+/// Returns whether a server was told to stop and has not ended yet. PostgreSQL says so in the eighth line of its lock file
+/// (`PM_STATUS_STOPPING`).
+fn is_stopping(leader: &Process) -> bool {
+    const STATUS_LINE: usize = 8;
+    let (Some(data), Some(engine)) = (leader.directory(), engine_of(&leader.name)) else {
+        return false;
+    };
+    let Ok(text) = fs::read_to_string(data.join(engine.pid_file)) else {
+        return false;
+    };
+    let line = |number: usize| text.lines().nth(number - 1).map(str::trim);
+    !leader.stopped && line(1) == Some(&leader.pid.to_string()) && line(STATUS_LINE) == Some("stopping")
 }
 
 fn recorded(home: &Home) -> Option<Process> {
@@ -169,6 +187,7 @@ pub(super) async fn start(
     data: &Path,
     program: &Program,
 ) -> Result<(), PlatformError> {
+    wait_stopped(home).await?;
     if occupant(home).await.is_some() {
         thaw(home);
         return Ok(());
@@ -192,6 +211,15 @@ pub(super) async fn start(
     // Dropping the handle leaves the server alone: it outlives us, and as long as we live tokio reaps it.
     drop(server);
     home.write_record(RECORD, &record)
+}
+
+/// Waits until a server that was told to stop has ended.
+async fn wait_stopped(home: &Home) -> Result<(), PlatformError> {
+    if !leader(home).is_some_and(|leader| is_stopping(&leader)) {
+        return Ok(());
+    }
+    thaw(home);
+    wait_gone(home, STOP_LIMIT).await
 }
 
 /// Returns a process that uses the node's data; what is left of a server is given time to notice.
@@ -240,14 +268,11 @@ pub(super) async fn stop(home: &Home, mode: StopMode, limit: Duration) -> Result
         StopMode::Fast => {
             let (leaders, _) = everyone(home);
             for leader in &leaders {
-                leader.signal(stop_signal(&leader.name));
+                leader.signal(engine_of(&leader.name).map_or(Signal::SIGTERM, |engine| engine.stop));
                 // A frozen process would hear of it only when it thaws.
                 leader.signal(Signal::SIGCONT);
             }
-            let started = Instant::now();
-            while remaining(home, started, limit)?.is_some() {
-                sleep(POLL).await;
-            }
+            wait_gone(home, limit).await?;
         }
         StopMode::Immediate => {
             freeze(home).await;
@@ -259,6 +284,14 @@ pub(super) async fn stop(home: &Home, mode: StopMode, limit: Duration) -> Result
                 sleep(POLL).await;
             }
         }
+    }
+    Ok(())
+}
+
+async fn wait_gone(home: &Home, limit: Duration) -> Result<(), PlatformError> {
+    let started = Instant::now();
+    while remaining(home, started, limit)?.is_some() {
+        sleep(POLL).await;
     }
     Ok(())
 }

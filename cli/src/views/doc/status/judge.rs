@@ -205,6 +205,7 @@ impl<'a> Look<'a> {
             ProcessFacts::Frozen { .. } => {
                 return self.missing(address, node, "frozen", "is frozen: somebody halted it with SIGSTOP");
             }
+            ProcessFacts::Stopping { .. } => return self.missing(address, node, "stopping", "was told to stop"),
             ProcessFacts::Foreign { .. } => {
                 let text = "was not started by simdb, and may run with other settings";
                 self.problem(ClusterState::Degraded, format!("{} {text}", address.node));
@@ -348,6 +349,7 @@ impl<'a> Look<'a> {
                 ProcessFacts::Frozen { .. } => {
                     ("frozen", Some("is frozen: somebody halted it with SIGSTOP".to_owned()))
                 }
+                ProcessFacts::Stopping { .. } => ("stopping", Some("was told to stop".to_owned())),
                 ProcessFacts::Foreign { .. } => ("running", Some("was not started by simdb".to_owned())),
             },
             Some(Observation::Absent) => ("absent", Some("is gone".to_owned())),
