@@ -189,8 +189,8 @@ fn failing(environment: &TestEnvironment, arguments: &[&str]) -> Command {
 /// Lets the next apply finish, and asserts that it says what was cut off and ends where an undisturbed one does.
 fn recover(environment: &TestEnvironment, run: &Rehearsed, step: &Step) {
     let output = environment.run(&[run.arguments, &["-json"]].concat());
-    assert_eq!(output.code, Some(0), "{step:?}: {}{}", output.stdout, output.stderr);
     let lines = lines(&output.stdout);
+    assert_eq!(output.code, Some(0), "{step:?}: {}{}", errors(&lines), output.stderr);
     let during = plan(&lines)["interrupted"]["during"].to_string();
     let this = format!("{} of {}", step.name, step.address);
     assert!(during.contains(&this), "{this} is not among {during}");
@@ -199,12 +199,9 @@ fn recover(environment: &TestEnvironment, run: &Rehearsed, step: &Step) {
         _ => [&["plan", "-detailed-exitcode", "-json"], &run.arguments[2..]].concat(),
     };
     let second = environment.run(&second);
-    assert_eq!(second.code, Some(0), "{step:?}: {}", second.stdout);
-    assert_eq!(
-        plan(&self::lines(&second.stdout))["interrupted"],
-        Value::Null,
-        "{step:?}"
-    );
+    let second_lines = self::lines(&second.stdout);
+    assert_eq!(second.code, Some(0), "{step:?}: {}", plan(&second_lines)["steps"]);
+    assert_eq!(plan(&second_lines)["interrupted"], Value::Null, "{step:?}");
     assert_eq!(recorded(environment), run.recorded, "{step:?}");
     assert_eq!(slots(environment), run.slots, "{step:?}");
     assert_eq!(files(environment), run.files, "{step:?}");
@@ -311,6 +308,18 @@ exec sleep 600
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Returns what went wrong, and the steps of the plan in which it did.
+fn errors(lines: &[Value]) -> String {
+    let failed = lines.iter().filter(|line| line["@level"] == "error");
+    let failed: Vec<String> = failed.map(Value::to_string).collect();
+    let steps = lines.iter().find(|line| line["type"] == "plan");
+    format!(
+        "{} in {}",
+        failed.join(" "),
+        steps.map_or(&Value::Null, |line| &line["plan"]["steps"])
+    )
 }
 
 fn plan(lines: &[Value]) -> &Value {

@@ -50,6 +50,14 @@ struct Record {
     arguments: Vec<String>,
 }
 
+impl Record {
+    /// Returns whether a process was started with what the record says, by whatever program started it.
+    fn is_of(&self, process: &Process) -> bool {
+        let given = process.arguments();
+        !self.arguments.is_empty() && given.is_some_and(|given| given.ends_with(&self.arguments))
+    }
+}
+
 /// Returns where the server listens: where it was started to, unless somebody else started the one that runs.
 pub(super) fn listen(home: &Home, process: &ProcessFacts) -> Option<Listen> {
     let foreign = match process {
@@ -67,7 +75,7 @@ pub(super) fn facts(home: &Home) -> ProcessFacts {
     };
     let pid = process.pid;
     let ours = home.read_record::<Record>(RECORD).is_some_and(|record| {
-        record.process.is_some_and(|started| started.alive().is_some()) || process.arguments() == Some(record.arguments)
+        record.process.as_ref().is_some_and(|started| started.alive().is_some()) || record.is_of(&process)
     });
     if is_stopping(&process) {
         return ProcessFacts::Stopping { pid };
@@ -99,10 +107,18 @@ pub(super) fn reload(home: &Home) {
 /// Returns the first process of the node's server. What is left of a server whose first process is gone is none, and
 /// goes by itself.
 pub(super) fn leader(home: &Home) -> Option<Process> {
-    recorded(home).or_else(|| {
+    recorded(home).or_else(|| starting(home)).or_else(|| {
         let roots = roots(&users(home));
         roots.into_iter().find(Process::has_its_own_name)
     })
+}
+
+/// Returns the process of a start that was cut off before it was noted: it may not be called what it will be, nor be where
+/// it will be, and has its arguments already.
+fn starting(home: &Home) -> Option<Process> {
+    let record = home.read_record::<Record>(RECORD);
+    let record = record.filter(|record| record.process.is_none())?;
+    process::all().into_iter().find(|process| record.is_of(process))
 }
 
 /// Returns whether a server was told to stop and has not ended yet. PostgreSQL says so in the eighth line of its lock file
@@ -312,7 +328,7 @@ async fn freeze(home: &Home) {
 /// Returns the first processes of whatever uses the data, and all of them.
 fn everyone(home: &Home) -> (Vec<Process>, Vec<Process>) {
     let mut processes = users(home);
-    if let Some(server) = recorded(home)
+    if let Some(server) = recorded(home).or_else(|| starting(home))
         && !processes.iter().any(|process| process.pid == server.pid)
     {
         // It has not entered its data directory yet.
