@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use simdb_planner::guard;
 use simdb_planner::plan::{Plan, Step, StepId};
-use simdb_state::delta::Outputs;
+use simdb_state::delta::{Delta, Outputs};
 use simdb_state::object::State;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use simdb_state::store::{Entry, StoreError, Writer};
@@ -197,18 +197,25 @@ impl<'a> Dispatcher<'a> {
             let started = guard::check(step, &self.state)
                 .map_err(|refusal| format!("{} of {} is refused: {refusal}", step.action.name(), step.address))
                 .and_then(|()| self.generate(step));
-            match started {
-                Ok(secrets) => {
-                    entries.push(Entry::Started { step: id.0, secrets });
-                    starting.push(id);
-                }
-                Err(cause) => {
-                    entries.push(Entry::Started {
-                        step: id.0,
-                        secrets: Vec::new(),
-                    });
-                    happened.push(self.fail(id, cause, entries));
-                }
+            let (secrets, refused) = match started {
+                Ok(secrets) => (secrets, None),
+                Err(cause) => (Vec::new(), Some(cause)),
+            };
+            // A step that is refused changes nothing.
+            let delta = if refused.is_none() {
+                step.delta.clone()
+            } else {
+                Delta::default()
+            };
+            self.state.begin(&delta);
+            entries.push(Entry::Started {
+                step: id.0,
+                delta,
+                secrets,
+            });
+            match refused {
+                None => starting.push(id),
+                Some(cause) => happened.push(self.fail(id, cause, entries)),
             }
         }
         starting

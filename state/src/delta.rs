@@ -11,8 +11,8 @@ use crate::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, See
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::name::{ClusterName, NetworkName};
 use crate::object::{
-    Cluster, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Listen, Network, Node, Origin, Pooler,
-    Power, Role, Seed, Slot, State, Switch, Term, User, Verified,
+    Cluster, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Listen, Network, Node, Origin,
+    PendingNames, Pooler, Power, Role, Seed, Slot, State, Switch, Term, User, Verified,
 };
 
 /// The new value of one recorded attribute.
@@ -21,8 +21,8 @@ use crate::object::{
 pub enum Edit {
     /// The network exists.
     Network(NetworkName, Network),
-    /// The cluster exists, and is this. Its `synchronous_standby_names` and its proof have edits of their own: those of a
-    /// cluster that exists already stay as they are.
+    /// The cluster exists, and is this. Its `synchronous_standby_names`, with those that are pending, and its proof have
+    /// edits of their own: those of a cluster that exists already stay as they are.
     Cluster(ClusterName, Cluster),
     /// The commits of the cluster wait for these standbys.
     SynchronousStandbyNames(ClusterName, String),
@@ -147,7 +147,32 @@ impl Edit {
     }
 }
 
+impl Delta {
+    /// Returns the edits that may hold as soon as the step starts, whether its end is ever recorded or not, and that
+    /// nobody can look up where the node is lost.
+    pub fn beginning(&self) -> impl Iterator<Item = &Edit> {
+        let begins = |edit: &&Edit| matches!(edit, Edit::SynchronousStandbyNames(..));
+        self.0.iter().filter(begins)
+    }
+}
+
 impl State {
+    /// Notes, in memory, what may hold as soon as a step with this delta starts.
+    pub fn begin(&mut self, delta: &Delta) {
+        for edit in delta.beginning() {
+            if let Edit::SynchronousStandbyNames(name, names) = edit
+                && let Some(cluster) = self.clusters.get_mut(name)
+                && let Some(election) = self.elections.get(name)
+                && cluster.synchronous_standby_names != *names
+            {
+                cluster.pending_standby_names.insert(PendingNames {
+                    node: election.primary.clone(),
+                    names: names.clone(),
+                });
+            }
+        }
+    }
+
     /// Folds a delta into the record, in memory.
     pub fn apply(&mut self, delta: &Delta, outputs: &Outputs) {
         for edit in &delta.0 {
@@ -165,6 +190,7 @@ impl State {
                 let mut cluster = cluster.clone();
                 if let Some(old) = self.clusters.remove(name) {
                     cluster.synchronous_standby_names = old.synchronous_standby_names;
+                    cluster.pending_standby_names = old.pending_standby_names;
                     cluster.verified = old.verified;
                 }
                 self.clusters.insert(name.clone(), cluster);
@@ -172,6 +198,7 @@ impl State {
             Edit::SynchronousStandbyNames(name, names) => {
                 if let Some(cluster) = self.clusters.get_mut(name) {
                     cluster.synchronous_standby_names.clone_from(names);
+                    cluster.pending_standby_names.clear();
                 }
             }
             Edit::Election(name, election) => {

@@ -155,6 +155,9 @@ pub struct Cluster {
     /// PostgreSQL's `synchronous_standby_names`, empty where no commit waits.
     #[serde(default)]
     pub synchronous_standby_names: String,
+    /// Other values that may hold instead: steps that were to bring them about have started, and none has ended since.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub pending_standby_names: BTreeSet<PendingNames>,
     /// From which position on commits did not wait for all that they were to, because standbys were lost: who lacks what
     /// comes after it must not lead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -180,11 +183,21 @@ impl Cluster {
             on_standby_loss: OnStandbyLoss::default(),
             max_lag: MAX_LAG,
             synchronous_standby_names: String::new(),
+            pending_standby_names: BTreeSet::new(),
             degraded: None,
             verified: None,
             prevent_destroy: false,
         }
     }
+}
+
+/// A value of `synchronous_standby_names` that a node may have: what it acknowledged may have waited for that.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PendingNames {
+    /// The node, which was elected to lead then.
+    pub node: NodeName,
+    /// The value.
+    pub names: String,
 }
 
 /// Proof that every standby of a topology received and replayed a marker.

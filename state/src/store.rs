@@ -70,10 +70,13 @@ pub struct UnfinishedRun {
 /// What goes into one atomic commit.
 #[derive(Clone, Debug)]
 pub enum Entry {
-    /// A step starts; secrets it will use for the first time are stored before anything happens.
+    /// A step starts; what may hold from then on, and secrets that it will use for the first time, are stored before
+    /// anything happens.
     Started {
         /// The step.
         step: u32,
+        /// What it is to change in the record; [`Delta::beginning`] is noted at once.
+        delta: Delta,
         /// The secrets.
         secrets: Vec<(SecretName, Sensitive<String>)>,
     },

@@ -211,7 +211,8 @@ impl Writer {
                     let values = values.iter().map(|(name, (value, _))| (name.clone(), value.clone()));
                     self.snapshot.state.outputs = values.collect();
                 }
-                Entry::Started { .. } | Entry::Failed { .. } | Entry::Noticed(_) => {}
+                Entry::Started { delta, .. } => self.snapshot.state.begin(delta),
+                Entry::Failed { .. } | Entry::Noticed(_) => {}
             }
         }
         Ok(())
@@ -276,7 +277,8 @@ impl Writer {
         let mut part = excerpt(self.state(), &touched);
         for entry in entries {
             match entry {
-                Entry::Started { step, secrets } => {
+                Entry::Started { step, delta, secrets } => {
+                    part.begin(delta);
                     self.draft_step(&mut draft, *step, &StepRow::Started, Vec::new())?;
                     for (name, value) in secrets {
                         draft.writes.push(self.record.key().await?.seal_row(name, value));
@@ -394,11 +396,15 @@ impl Writer {
 
 /// Returns every address that the entries change.
 fn touched(entries: &[Entry]) -> BTreeSet<Address> {
-    let edits = entries.iter().flat_map(|entry| match entry {
-        Entry::Done { delta, .. } => delta.0.as_slice(),
-        _ => &[],
-    });
-    edits.map(Edit::address).collect()
+    let mut touched = BTreeSet::new();
+    for entry in entries {
+        match entry {
+            Entry::Started { delta, .. } => touched.extend(delta.beginning().map(Edit::address)),
+            Entry::Done { delta, .. } => touched.extend(delta.0.iter().map(Edit::address)),
+            Entry::Failed { .. } | Entry::Noticed(_) | Entry::Outputs(_) => {}
+        }
+    }
+    touched
 }
 
 fn event(run: Option<&RunId>, kind: EventKind, step: Option<u32>) -> Event {

@@ -65,6 +65,24 @@ impl fmt::Display for Unfit {
     }
 }
 
+/// What commits waited for, and who of that answers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Votes {
+    /// For how many standbys a commit waited (W).
+    waited: u32,
+    /// How many are listed (N).
+    listed: u32,
+    /// How many of those answer (R).
+    responders: u32,
+}
+
+impl Votes {
+    /// Returns whether one of those that answer must have every acknowledged write: R + W > N.
+    fn overlap(&self) -> bool {
+        self.listed > 0 && self.responders + self.waited > self.listed
+    }
+}
+
 /// How far a survivor is, in the order in which survivors are compared.
 type Position = (u32, Lsn);
 
@@ -268,7 +286,11 @@ impl Field<'_> {
     }
 
     fn at_stake(&self, winner: &NodeName, bytes: Option<u64>) -> Refusal {
-        let (waited, listed, responders) = self.votes();
+        let Votes {
+            waited,
+            listed,
+            responders,
+        } = self.votes(winner);
         let bytes = match bytes {
             Some(bytes) => format!("up to {bytes} bytes of acknowledged writes are at stake"),
             None => "an unknown number of acknowledged writes is at stake".to_owned(),
@@ -286,15 +308,15 @@ impl Field<'_> {
 
     /// Returns what is known of the acknowledged writes if this node is promoted while the one that led cannot be asked.
     pub(super) fn verdict(&self, winner: &NodeName) -> Verdict {
-        let (waited, listed, responders) = self.votes();
+        let votes = self.votes(winner);
         let survivors = self.survivors();
         let has = survivors.get(winner).copied().unwrap_or_default();
         let furthest = survivors.values().max().copied().unwrap_or_default();
-        if listed > 0 && responders + waited > listed && has >= furthest {
+        if votes.overlap() && has >= furthest {
             return Verdict::Argued {
-                responders,
-                waited,
-                listed,
+                responders: votes.responders,
+                waited: votes.waited,
+                listed: votes.listed,
             };
         }
         let behind = furthest.1.ahead_of(has.1);
@@ -303,22 +325,29 @@ impl Field<'_> {
         }
     }
 
-    /// Returns how many standbys a commit waited for (W), how many are listed (N), and how many of those answer (R).
-    fn votes(&self) -> (u32, u32, u32) {
-        let names = self
-            .recorded
-            .clusters
-            .get(self.cluster)
-            .map_or("", |cluster| cluster.synchronous_standby_names.as_str());
-        let (waited, listed) = sync::read(names);
+    /// Returns what commits waited for that the winner may lack, and who of that answers. Where it is not known which of
+    /// several it was, the one that shows the least.
+    fn votes(&self, winner: &NodeName) -> Votes {
+        let cluster = self.recorded.clusters.get(self.cluster);
+        let names = cluster.into_iter().flat_map(|cluster| {
+            let recorded = [&cluster.synchronous_standby_names].into_iter();
+            // What it acknowledged itself it has.
+            let pending = cluster.pending_standby_names.iter();
+            let pending = pending.filter(|pending| pending.node != *winner);
+            recorded.chain(pending.map(|pending| &pending.names))
+        });
         let survivors = self.survivors();
         let answers = |name: &&String| survivors.keys().any(|node| node.identifier() == **name);
         let count = |number: usize| u32::try_from(number).expect("a cluster has few nodes");
-        (
-            waited,
-            count(listed.len()),
-            count(listed.iter().filter(answers).count()),
-        )
+        let votes = names.map(|names| {
+            let (waited, listed) = sync::read(names);
+            Votes {
+                waited,
+                listed: count(listed.len()),
+                responders: count(listed.iter().filter(answers).count()),
+            }
+        });
+        votes.min_by_key(Votes::overlap).unwrap_or_default()
     }
 
     /// Returns how far the standbys are that answer and hold this cluster's data.

@@ -130,6 +130,7 @@ fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
         on_standby_loss,
         max_lag,
         synchronous_standby_names: names,
+        pending_standby_names: _,
         verified: _,
         degraded,
         prevent_destroy,

@@ -51,6 +51,7 @@ impl World {
             if let Err(refusal) = guard::check(step, &self.state) {
                 panic!("{} of {} is refused: {refusal}", step.action.name(), step.address);
             }
+            self.state.begin(&step.delta);
             match course.cut {
                 Cut::Before(last) if last == round => return Ok(()),
                 Cut::Within(last) if last == round => {

@@ -1,6 +1,6 @@
 //! The format on disk, held still by `testdata/format-1.json`: what was written once is read for ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -89,6 +89,7 @@ fn state() -> State {
         on_standby_loss: OnStandbyLoss::Degrade,
         max_lag: MAX_LAG,
         synchronous_standby_names: "ANY 1 (r_0)".to_owned(),
+        pending_standby_names: BTreeSet::new(),
         degraded: None,
         verified: Some(Verified {
             topology: "ab12".to_owned(),

@@ -54,8 +54,13 @@ fn password() -> SecretName {
 }
 
 fn started(step: u32) -> Entry {
+    starting(step, Vec::new())
+}
+
+fn starting(step: u32, edits: Vec<Edit>) -> Entry {
     Entry::Started {
         step,
+        delta: Delta(edits),
         secrets: Vec::new(),
     }
 }
@@ -63,6 +68,7 @@ fn started(step: u32) -> Entry {
 fn with_secret(step: u32, name: SecretName, value: &str) -> Entry {
     Entry::Started {
         step,
+        delta: Delta::default(),
         secrets: vec![(name, Sensitive::new(value.to_owned()))],
     }
 }
@@ -317,6 +323,43 @@ async fn the_last_twenty_runs_are_kept() {
 }
 
 #[tokio::test]
+async fn names_that_a_primary_may_have_are_kept_from_the_start_of_their_step_to_its_end() {
+    let place = Place::new();
+    let store = place.create().await;
+    let mut writer = lock(&store).await;
+    writer.begin("apply", &json!({}), 3).await.unwrap();
+    writer.commit(&[started(0), done(0, cluster())]).await.unwrap();
+    let names = |names: &str| {
+        vec![Edit::SynchronousStandbyNames(
+            "orders".parse().unwrap(),
+            names.to_owned(),
+        )]
+    };
+    let (one, both) = ("ANY 1 (r_0)", "ANY 1 (r_0, r_1)");
+    writer.commit(&[starting(1, names(both))]).await.unwrap();
+    let recorded = async || {
+        let state = place.open().await.snapshot().await.unwrap().state;
+        let cluster = state.clusters.into_values().next().unwrap();
+        let pending: Vec<String> = cluster
+            .pending_standby_names
+            .into_iter()
+            .map(|pending| format!("{}: {}", pending.node, pending.names))
+            .collect();
+        (cluster.synchronous_standby_names, pending.join(" "))
+    };
+    assert_eq!(recorded().await, (String::new(), format!("a: {both}")));
+    let failed = Entry::Failed {
+        step: 1,
+        cause: "no answer".to_owned(),
+    };
+    writer.commit(&[failed, starting(2, names(one))]).await.unwrap();
+    assert_eq!(recorded().await, (String::new(), format!("a: {one} a: {both}")));
+    writer.commit(&[done(2, names(one))]).await.unwrap();
+    assert_eq!(recorded().await, (one.to_owned(), String::new()));
+    assert_eq!(writer.state(), &place.open().await.snapshot().await.unwrap().state);
+}
+
+#[tokio::test]
 async fn who_lost_the_lock_commits_nothing_more() {
     let store = Store::in_memory().await.unwrap();
     let mut old = lock(&store).await;
@@ -506,6 +549,7 @@ async fn what_is_dropped_takes_its_secrets_and_its_election_along() {
     ];
     let first = Entry::Started {
         step: 0,
+        delta: Delta::default(),
         secrets: secrets.map(secret).into(),
     };
     writer.commit(&[first, done(0, cluster())]).await.unwrap();

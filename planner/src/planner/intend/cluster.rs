@@ -1,6 +1,6 @@
 //! One cluster, from declaration to intention.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::NodeAddress;
 use simdb_state::digest::sha256;
@@ -112,6 +112,7 @@ impl Draft<'_> {
             on_standby_loss,
             max_lag,
             synchronous_standby_names: names.after.clone(),
+            pending_standby_names: BTreeSet::new(),
             degraded: None,
             verified,
             prevent_destroy: self.spec.prevent_destroy,

@@ -120,6 +120,8 @@ impl Draft<'_> {
             cluster.map_or_else(String::new, |cluster| cluster.synchronous_standby_names.clone())
         };
         let recorded = names(self.inputs.recorded);
+        let pending = self.inputs.recorded.clusters.get(self.name);
+        let pending = pending.is_some_and(|cluster| !cluster.pending_standby_names.is_empty());
         let standbys: BTreeSet<String> = intended
             .nodes_of(self.name)
             .filter(|(_, node)| mode != ReplicationMode::Async && counts(node, primary, level))
@@ -147,7 +149,7 @@ impl Draft<'_> {
         SyncNames {
             present,
             lost: lost.map(|(lost, _)| lost),
-            due: runs && (before != after || (recorded != after && !moves)),
+            due: runs && (before != after || ((recorded != after || pending) && !moves)),
             awaited: awaited(number, &standbys),
             before,
             after,

@@ -21,6 +21,7 @@ impl Lowering<'_> {
         // Whom commits wait for is the difference of another step.
         let declared = Cluster {
             synchronous_standby_names: recorded.synchronous_standby_names.clone(),
+            pending_standby_names: recorded.pending_standby_names.clone(),
             degraded: recorded.degraded.filter(|_| new.names.due || new.names.lost.is_some()),
             ..new.cluster.clone()
         };

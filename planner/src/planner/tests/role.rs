@@ -6,6 +6,7 @@ use expect_test::expect;
 use simdb_state::object::{FenceProof, OnStandbyLoss, Role, Verdict};
 
 use super::*;
+use crate::plan::{Action, Step};
 use crate::planner::{ElectionKind, ElectionRequest, Proposal};
 
 /// A cluster whose commits wait for one of its standbys.
@@ -231,6 +232,29 @@ fn a_failover_that_may_lose_writes_is_refused() {
         &election(ElectionKind::Failover, None),
         &expect![[r#"
             Failover is refused: Promoting orders.r[0] may lose writes: commits do not wait for standbys, and an unknown number of acknowledged writes is at stake. Bring the primary back with `simdb apply`; or, to promote it all the same, add -allow=data-loss.
+        "#]],
+    );
+}
+
+#[test]
+fn where_it_is_not_known_whom_commits_waited_for_the_answer_that_shows_least_counts() {
+    let mut world = applied(&quorum(&["a", "r[0]"]));
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let planned = plan_for(&world, &desired);
+    let tightens = |step: &Step| matches!(step.action, Action::SyncNames { .. });
+    let at = planned.plan.steps.iter().position(tightens).unwrap();
+    world.run(&planned.plan, Cut::After(at)).unwrap();
+    let name = "orders".parse().unwrap();
+    assert_eq!(world.state.clusters[&name].synchronous_standby_names, "ANY 1 (r_0)");
+    world.write(&name, &BTreeSet::from([address("cluster.orders.node.r[1]")]));
+    world.kill(&address("cluster.orders.node.a"));
+    world.kill(&address("cluster.orders.node.r[1]"));
+    refuses_proposal(
+        &world,
+        &desired,
+        &election(ElectionKind::Failover, None),
+        &expect![[r#"
+            Failover is refused: Promoting orders.r[0] may lose writes: commits waited for 1 of 2 standbys, and only 1 answer, and an unknown number of acknowledged writes is at stake. Bring the primary back with `simdb apply`; or, to promote it all the same, add -allow=data-loss.
         "#]],
     );
 }
