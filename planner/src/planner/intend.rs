@@ -2,6 +2,7 @@
 
 mod access;
 mod cluster;
+mod data;
 mod election;
 mod endpoint;
 mod node;

@@ -3,22 +3,21 @@
 use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::name::NodeName;
-use simdb_state::object::{
-    CommitLevel, Data, Election, ElectionReason, FenceProof, Listen, Node, Origin, Power, Role, Slot,
-};
+use simdb_state::object::{CommitLevel, Election, Listen, Node, Power, Role, Slot};
 
+use super::IntendedNode;
 use super::cluster::Draft;
-use super::{DataGoal, IntendedNode};
+use super::data::Holder;
 use crate::desired::NodeSpec;
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::sync::APPLY_DELAY;
-use crate::observed::{NodeFacts, Observation};
+use crate::observed::Observation;
 use crate::planner::Proposal;
-use crate::planner::before::{self, next_generation, unrecorded_generation};
-use crate::planner::contradiction::{contradiction, wrote};
+use crate::planner::before;
+use crate::planner::contradiction::contradiction;
 
 impl Draft<'_> {
+    /// Decides on everything about a node. What contradicts the record is refused.
     pub(super) fn node(
         &self,
         address: &NodeAddress,
@@ -33,7 +32,7 @@ impl Draft<'_> {
         let power = self.power(address, old);
         let leader = self.leader().filter(|leader| **leader == election.primary);
         let primary = leader.and_then(|leader| before::server(self.inputs.observed, &self.address(leader)));
-        let elected = self.recorded_leader().is_none() && (leads || self.was_elected(address));
+        let elected = self.may_lead_unrecorded(address, election);
         // One that is to stay down does no harm, whatever its data has become.
         let judged = old.zip(facts).filter(|_| !resync && power == Power::Running);
         if let Some((old, facts)) = judged
@@ -42,49 +41,22 @@ impl Draft<'_> {
             return Err(diagnostic.at(spec.span.clone()));
         }
         let upstream = self.upstream(&address.node, &election.primary);
-        let role = if leads {
-            Role::Primary { term: election.term }
-        } else {
-            Role::Standby {
-                follows: upstream.clone(),
-            }
+        let holder = Holder {
+            address,
+            old,
+            upstream: &upstream,
+            power,
         };
-        let slot = (!leads).then(|| Slot {
-            upstream: upstream.clone(),
-            name: address.node.identifier(),
-        });
-        // What a node that is to stay down has lost is made when it is started.
-        let known = if power == Power::Stopped {
-            self.inputs.recorded
+        let data = self.data(&holder, election)?;
+        let (role, slot) = if leads {
+            (Role::Primary { term: election.term }, None)
         } else {
-            self.before
-        };
-        let recorded = known.nodes.get(address).and_then(|node| node.data.clone());
-        // It was elected and promoted, a cut kept that from the record, and now another one is elected.
-        let strayed = elected
-            && (self.leader() != Some(&address.node) || election.reason == ElectionReason::Failover)
-            && old.zip(facts).is_some_and(|(old, facts)| wrote(old, facts));
-        let branched = left_uncleanly(address, old, election) || self.diverged(address, election);
-        let ahead = power == Power::Running && self.may_be_ahead(address, old, election, &upstream);
-        let data = match recorded {
-            Some(_) if !leads && (resync || strayed || branched || ahead) => DataGoal::Make {
-                generation: next_generation(self.inputs.recorded, self.inputs.observed, address),
-                origin: if upstream == election.primary
-                    && (resync || strayed || self.can_be_rewound(address, old, election))
-                {
-                    Origin::Rewound { from: upstream }
-                } else {
-                    // Only the primary's own log says where the two parted, and not always.
-                    Origin::Cloned { from: upstream }
-                },
-            },
-            // A copy that never streamed may have more than whoever leads by now.
-            Some(data) if !leads && old.is_some_and(|old| old.role.is_none()) && !data_is_of(&data, &upstream) => {
-                self.clone_of(address, election, upstream)
-            }
-            Some(data) => DataGoal::Keep(data),
-            None if leads => self.new_data(address)?,
-            None => self.clone_of(address, election, upstream),
+            let follows = upstream.clone();
+            let slot = Slot {
+                upstream,
+                name: address.node.identifier(),
+            };
+            (Role::Standby { follows }, Some(slot))
         };
         Ok(IntendedNode {
             listen,
@@ -94,74 +66,6 @@ impl Draft<'_> {
             slot,
             power,
         })
-    }
-
-    fn was_elected(&self, address: &NodeAddress) -> bool {
-        let last = self.inputs.recorded.elections.get(self.name);
-        last.is_some_and(|last| last.primary == address.node)
-    }
-
-    /// A standby that a failover left behind may have received what the node that was promoted never did. Let to stream
-    /// as it is, it would never follow, and its word would acknowledge writes that it does not have.
-    fn may_be_ahead(
-        &self,
-        address: &NodeAddress,
-        old: Option<&Node>,
-        election: &Election,
-        upstream: &NodeName,
-    ) -> bool {
-        let Some(Role::Standby { follows }) = old.and_then(|old| old.role.as_ref()) else {
-            return false;
-        };
-        if follows == upstream || election.reason != ElectionReason::Failover {
-            return false;
-        }
-        let observed = self.inputs.observed;
-        let Some(own) = before::server(observed, address) else {
-            // Where nobody looked, nobody can tell, and the steps of a plan are not run on such a belief.
-            return observed.nodes.contains_key(address);
-        };
-        let winner = before::server(observed, &self.address(&election.primary));
-        let follows_already = before::server(observed, &self.address(upstream)).is_some_and(|upstream| {
-            let sender = upstream.senders.get(&address.node.identifier());
-            own.timeline == upstream.timeline && sender.is_some_and(|sender| sender.state == "streaming")
-        });
-        match &election.switch {
-            _ if follows_already => false,
-            Some(switch) => own.timeline >= switch.timeline || own.position > switch.point,
-            None => winner.is_some_and(|winner| (own.timeline, own.position) > (winner.timeline, winner.position)),
-        }
-    }
-
-    /// `pg_rewind` knows branches by the number of their timeline. A standby that somebody promoted meanwhile may be on
-    /// another branch of the same number, which it would take for the winner's; what never wrote is on none of its own.
-    fn can_be_rewound(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
-        if !matches!(old.and_then(|old| old.role.as_ref()), Some(Role::Standby { .. })) {
-            return true;
-        }
-        if let Some(own) = before::server(self.inputs.observed, address) {
-            return election
-                .switch
-                .as_ref()
-                .is_none_or(|switch| own.timeline < switch.timeline);
-        }
-        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
-        let control = facts.and_then(|facts| facts.control.as_ref());
-        control.is_some_and(|control| control.state.ends_with("recovery"))
-    }
-
-    fn resyncs(&self, address: &NodeAddress) -> bool {
-        matches!(self.inputs.proposal, Some(Proposal::Resync(node)) if node == address)
-    }
-
-    /// Returns whether a standby has more than the primary had when it was promoted: its log is a branch that nobody
-    /// follows, and it can never stream from the primary.
-    fn diverged(&self, address: &NodeAddress, election: &Election) -> bool {
-        let server = before::server(self.inputs.observed, address);
-        let standby = server.filter(|server| server.in_recovery);
-        standby
-            .zip(election.switch.as_ref())
-            .is_some_and(|(standby, switch)| standby.timeline < switch.timeline && standby.position > switch.point)
     }
 
     /// A node runs unless it was stopped on request; a request of now counts more than one of the past.
@@ -185,75 +89,5 @@ impl Draft<'_> {
             parameters.insert(APPLY_DELAY.to_owned(), delay.clone());
         }
         parameters
-    }
-
-    /// Data is made empty only for a cluster that nobody has recorded: empty data for one that was there would be the
-    /// loss of everything in it.
-    fn new_data(&self, address: &NodeAddress) -> Result<DataGoal, Diagnostic> {
-        if self.before.clusters.contains_key(self.name) {
-            let detail = format!(
-                "{address} leads the cluster, and its data directory is gone. simdb makes no empty one in its place. \
-                 Put the directory back, or destroy the cluster and create it anew."
-            );
-            return Err(Diagnostic::error("Primary has lost its data", detail).at(self.spec.spans.cluster.clone()));
-        }
-        let generation = unrecorded_generation(self.inputs.observed, address, |_| true).unwrap_or(1);
-        Ok(DataGoal::Make {
-            generation,
-            origin: Origin::Initialized,
-        })
-    }
-
-    /// A complete copy that nobody recorded is taken over where it is this cluster's data and its slot kept the log
-    /// since; else a new one is made.
-    fn clone_of(&self, address: &NodeAddress, election: &Election, upstream: NodeName) -> DataGoal {
-        let observed = self.inputs.observed;
-        let primary = self.address(&election.primary);
-        let identifier = self
-            .before
-            .nodes
-            .get(&primary)
-            .and_then(|node| Some(node.data.as_ref()?.system_identifier));
-        let has_slot = self.before.nodes.get(address).is_some_and(|node| node.slot.is_some());
-        let same = |facts: &NodeFacts| {
-            let control = facts.control.as_ref().map(|control| control.system_identifier);
-            let served = before::server(observed, address).map(|server| server.system_identifier);
-            has_slot && made_since(facts, election) && identifier.is_some() && control.or(served) == identifier
-        };
-        let generation = unrecorded_generation(observed, address, same)
-            .unwrap_or_else(|| next_generation(self.inputs.recorded, observed, address));
-        DataGoal::Make {
-            generation,
-            origin: Origin::Cloned { from: upstream },
-        }
-    }
-}
-
-/// Whether data was copied from a node, or brought in line with it.
-fn data_is_of(data: &Data, node: &NodeName) -> bool {
-    matches!(&data.origin, Origin::Cloned { from } | Origin::Rewound { from } if from == node)
-}
-
-/// Whether the newest data of a node was copied under the last election: an older copy may have more than whoever leads.
-fn made_since(facts: &NodeFacts, election: &Election) -> bool {
-    match &election.switch {
-        None => election.reason == ElectionReason::Birth,
-        Some(switch) => {
-            let timeline = facts.control.as_ref().map(|control| control.timeline);
-            timeline.is_some_and(|timeline| timeline >= switch.timeline)
-        }
-    }
-}
-
-/// A node that led and was not shut down in order may have written what nobody else has.
-fn left_uncleanly(address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
-    match old.and_then(|old| old.role.as_ref()) {
-        Some(Role::Primary { .. }) => election.reason == ElectionReason::Failover && address.node != election.primary,
-        // Its last record is on the winner of the election that fenced it, if that one was promoted by it; nobody can say
-        // so of another one.
-        Some(Role::Fenced { term, proof }) => {
-            *proof == FenceProof::Killed || *term != election.term || election.reason == ElectionReason::Failover
-        }
-        Some(Role::Standby { .. }) | None => false,
     }
 }

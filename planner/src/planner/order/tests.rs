@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use simdb_state::delta::Delta;
 
 use super::*;

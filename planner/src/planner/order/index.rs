@@ -1,0 +1,173 @@
+//! Finds the steps of a plan that others wait for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use simdb_state::address::{DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
+use simdb_state::name::{ClusterName, NetworkName};
+
+use crate::desired::access::database_address;
+use crate::plan::Action;
+use crate::planner::lower::Draft;
+
+/// Where the steps are that others wait for.
+#[derive(Default)]
+pub(super) struct Index {
+    pub(super) network: BTreeMap<NetworkName, usize>,
+    /// The step that lets a node that is down serve.
+    pub(super) up: BTreeMap<NodeAddress, usize>,
+    /// The step after which a node serves with the data, role and parameters it should have.
+    pub(super) serves: BTreeMap<NodeAddress, usize>,
+    pub(super) slot: BTreeMap<NodeAddress, usize>,
+    /// The slots that a node is to keep.
+    pub(super) slot_on: BTreeMap<NodeAddress, Vec<usize>>,
+    pub(super) data: BTreeMap<NodeAddress, usize>,
+    pub(super) stop: BTreeMap<NodeAddress, usize>,
+    /// The step that starts, restarts or configures a server that is then to follow another one.
+    pub(super) starts: BTreeMap<NodeAddress, usize>,
+    pub(super) settings: BTreeMap<ClusterName, usize>,
+    pub(super) sync_names: BTreeMap<ClusterName, usize>,
+    pub(super) degrade: BTreeMap<ClusterName, usize>,
+    /// The step after which commits no longer wait for who was lost.
+    pub(super) degraded: BTreeMap<ClusterName, usize>,
+    pub(super) drop_slots: BTreeMap<NodeAddress, Vec<usize>>,
+    /// The step that starts a server whose role changes next.
+    pub(super) start: BTreeMap<NodeAddress, usize>,
+    pub(super) elect: BTreeMap<ClusterName, usize>,
+    pub(super) fence: BTreeMap<ClusterName, usize>,
+    pub(super) promote: BTreeMap<ClusterName, (NodeAddress, usize)>,
+    /// The step that makes or changes the login that standbys stream with.
+    pub(super) replication_user: BTreeMap<ClusterName, usize>,
+    /// The same step where it gives that login another password, and so writes files of all nodes.
+    pub(super) rotation: BTreeMap<ClusterName, usize>,
+    pub(super) user: BTreeMap<UserAddress, usize>,
+    pub(super) database: BTreeMap<DatabaseAddress, usize>,
+    /// The seeds of a database in the order in which they run.
+    pub(super) seeds: BTreeMap<DatabaseAddress, Vec<(SeedAddress, usize)>>,
+    pub(super) drop_databases: BTreeMap<ClusterName, Vec<usize>>,
+    /// Everything in a cluster that makes or changes something.
+    pub(super) builds: BTreeMap<ClusterName, Vec<usize>>,
+    /// The steps after which the clients of a cluster's poolers wait.
+    pub(super) pause: BTreeMap<ClusterName, Vec<usize>>,
+    /// The step after which an endpoint's pooler leads where it should.
+    pub(super) pooler: BTreeMap<EndpointAddress, usize>,
+    pub(super) endpoint: BTreeMap<EndpointAddress, usize>,
+    pub(super) drop_pooler: BTreeMap<EndpointAddress, usize>,
+    pub(super) follow: BTreeSet<NodeAddress>,
+    pub(super) drop_endpoints: BTreeMap<ClusterName, Vec<usize>>,
+    pub(super) drop_node: BTreeMap<NodeAddress, usize>,
+    /// Everything in a cluster that removes something, the cluster itself aside.
+    pub(super) drops: BTreeMap<ClusterName, Vec<usize>>,
+    pub(super) drop_clusters: Vec<usize>,
+}
+
+impl Index {
+    pub(super) fn of(drafts: &[Draft]) -> Self {
+        let mut index = Self::default();
+        for (at, draft) in drafts.iter().enumerate() {
+            index.add(at, draft);
+        }
+        index
+    }
+
+    fn add(&mut self, at: usize, draft: &Draft) {
+        let cluster = draft.address.cluster();
+        if let Action::Primary { server, .. } | Action::Start { server, .. } = &draft.action {
+            self.up.entry(server.node.clone()).or_insert(at);
+        }
+        match &draft.action {
+            Action::Network { network } => drop(self.network.insert(network.clone(), at)),
+            Action::Primary { server, .. } | Action::Configure { server, .. } => {
+                self.starts.insert(server.node.clone(), at);
+                // A node that is to follow serves when it does.
+                self.serves.entry(server.node.clone()).or_insert(at);
+            }
+            Action::Start { server, .. } => {
+                self.start.insert(server.node.clone(), at);
+                self.starts.insert(server.node.clone(), at);
+                self.serves.entry(server.node.clone()).or_insert(at);
+            }
+            Action::Standby { server, .. } => {
+                self.starts.insert(server.node.clone(), at);
+                self.serves.insert(server.node.clone(), at);
+            }
+            Action::Follow { server, .. } => {
+                self.serves.insert(server.node.clone(), at);
+                self.follow.insert(server.node.clone());
+            }
+            Action::Cluster { cluster } => drop(self.settings.insert(cluster.clone(), at)),
+            Action::SyncNames { cluster, .. } => {
+                // Where commits stop waiting for who was lost first, that comes first.
+                let last = self.sync_names.insert(cluster.clone(), at);
+                self.degraded.extend(last.map(|first| (cluster.clone(), first)));
+            }
+            Action::Degrade { cluster, .. } => drop(self.degrade.insert(cluster.clone(), at)),
+            Action::DropSlot { node, .. } => self.drop_slots.entry(node.clone()).or_default().push(at),
+            Action::Elect { cluster, .. } => drop(self.elect.insert(cluster.clone(), at)),
+            Action::Fence { server, .. } => {
+                self.fence.insert(server.node.cluster.clone(), at);
+                self.stop.insert(server.node.clone(), at);
+            }
+            Action::Promote { server, .. } => {
+                self.serves.insert(server.node.clone(), at);
+                self.up.insert(server.node.clone(), at);
+                let cluster = server.node.cluster.clone();
+                self.promote.insert(cluster, (server.node.clone(), at));
+            }
+            Action::Slot { node, server, .. } => {
+                self.slot.insert(node.clone(), at);
+                self.slot_on.entry(server.node.clone()).or_default().push(at);
+            }
+            Action::Basebackup { node, .. } | Action::Rewind { node, .. } => {
+                self.data.insert(node.clone(), at);
+            }
+            Action::ReplicationUser { user, streams, .. } => {
+                self.replication_user.insert(user.cluster.clone(), at);
+                if !streams.is_empty() {
+                    self.rotation.insert(user.cluster.clone(), at);
+                }
+            }
+            Action::User { user, .. } => drop(self.user.insert(user.clone(), at)),
+            Action::Database { database, .. } => drop(self.database.insert(database.clone(), at)),
+            Action::Seed { seed, database, .. } => {
+                let database = database_address(&seed.cluster, database);
+                self.seeds.entry(database).or_default().push((seed.clone(), at));
+            }
+            Action::DropDatabase { database, .. } => {
+                let drops = self.drop_databases.entry(database.cluster.clone());
+                drops.or_default().push(at);
+            }
+            Action::DropNode { node } => drop(self.drop_node.insert(node.clone(), at)),
+            Action::Stop { node } => drop(self.stop.insert(node.clone(), at)),
+            Action::DropCluster { .. } => self.drop_clusters.push(at),
+            Action::DropEndpoint { endpoint, .. } => {
+                self.drop_endpoints
+                    .entry(endpoint.cluster.clone())
+                    .or_default()
+                    .push(at);
+            }
+            Action::Pause { console, .. } => {
+                let cluster = console.endpoint.cluster.clone();
+                self.pause.entry(cluster).or_default().push(at);
+            }
+            Action::Pooler { console, .. } | Action::Repoint { console, .. } => {
+                self.pooler.insert(console.endpoint.clone(), at);
+            }
+            Action::Endpoint { endpoint, .. } => drop(self.endpoint.insert(endpoint.clone(), at)),
+            Action::DropPooler { endpoint } => drop(self.drop_pooler.insert(endpoint.clone(), at)),
+            Action::VerifySync { .. }
+            | Action::Resume { .. }
+            | Action::Unpause { .. }
+            | Action::StopPooler { .. }
+            | Action::DropUser { .. }
+            | Action::DropSeed { .. }
+            | Action::DropNetwork { .. } => {}
+        }
+        let Some(cluster) = cluster else { return };
+        let group = match &draft.action {
+            Action::DropCluster { .. } | Action::VerifySync { .. } => return,
+            action if action.name().starts_with("drop") => &mut self.drops,
+            _ => &mut self.builds,
+        };
+        group.entry(cluster.clone()).or_default().push(at);
+    }
+}

@@ -1,0 +1,247 @@
+//! What each kind of step waits for.
+
+mod access;
+mod role;
+mod sync;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use simdb_state::address::{self, EndpointAddress, NodeAddress};
+use simdb_state::delta::Edit;
+use simdb_state::name::{ClusterName, NodeName};
+use simdb_state::object::State;
+
+use super::index::Index;
+use crate::engine::pgbouncer;
+use crate::engine::postgresql::instance::user;
+use crate::plan::Action;
+use crate::planner::intend::Intended;
+use crate::planner::lower::Draft;
+
+/// What the rules look at.
+pub(super) struct Rules<'a> {
+    pub(super) index: Index,
+    pub(super) before: &'a State,
+    pub(super) intended: &'a Intended,
+    pub(super) verify: BTreeMap<ClusterName, usize>,
+    /// The steps that drop a slot and keep the record of its node.
+    pub(super) left: BTreeSet<usize>,
+    /// The node that is given other parameters just before another one.
+    pub(super) rolling: BTreeMap<NodeAddress, usize>,
+}
+
+impl Rules<'_> {
+    /// Returns what one step waits for.
+    #[expect(clippy::too_many_lines, reason = "one short arm for each kind of step")]
+    pub(super) fn waits_for(&self, draft: &Draft) -> Vec<usize> {
+        let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
+        let index = &self.index;
+        match &draft.action {
+            Action::Network { .. }
+            | Action::Elect { .. }
+            | Action::Degrade { .. }
+            | Action::Resume { .. }
+            | Action::StopPooler { .. }
+            | Action::DropSeed { .. } => Vec::new(),
+            Action::Cluster { cluster } => self.network_of(cluster).into_iter().collect(),
+            Action::Primary { server, .. } => self
+                .network_of(&server.node.cluster)
+                .into_iter()
+                .chain(index.stop.get(&server.node).copied())
+                .collect(),
+            Action::Fence { server, .. } => {
+                let mut waits = self.before_the_pause(&server.node);
+                waits.extend(index.pause.get(&server.node.cluster).into_iter().flatten());
+                waits
+            }
+            Action::Pause { server, .. } => self.before_the_pause(&server.node),
+            Action::Pooler { console, .. } | Action::Repoint { console, .. } => {
+                let user = user(&console.endpoint.cluster, pgbouncer::USER);
+                let login = index.user.get(&user).copied();
+                self.primary_serves(&console.endpoint.cluster)
+                    .into_iter()
+                    .chain(login)
+                    .collect()
+            }
+            Action::Unpause { console } => self.unpause(&console.endpoint),
+            Action::DropPooler { endpoint } => index.endpoint.get(endpoint).copied().into_iter().collect(),
+            Action::DropEndpoint { endpoint, .. } => index.drop_pooler.get(endpoint).copied().into_iter().collect(),
+            Action::Promote { server, .. } => self.promote(&server.node),
+            // A slot can be made before its server writes, and then nobody waits for it while nobody writes.
+            Action::Slot { server, .. } if self.replays(&server.node) => self.elected(&server.node),
+            Action::Slot { server, .. } => serves(&server.node).into_iter().collect(),
+            Action::ReplicationUser { server, .. } => index.up.get(&server.node).copied().into_iter().collect(),
+            Action::User { .. } | Action::Database { .. } | Action::Seed { .. } => self.access(&draft.action),
+            // Standbys of a cluster that stops receive the primary's last words before they stop too.
+            Action::Stop { node } => self
+                .upstream(node)
+                .and_then(|upstream| index.stop.get(&upstream).copied())
+                .into_iter()
+                .chain(self.leaving(node))
+                .chain(self.asked_by(node))
+                .collect(),
+            Action::SyncNames { cluster, names, .. } if self.loses(cluster, names) => {
+                index.degrade.get(cluster).copied().into_iter().collect()
+            }
+            Action::SyncNames { cluster, server, .. } => {
+                let mut waits = self.sync_names(cluster, &server.node);
+                waits.extend(index.rotation.get(cluster));
+                waits
+            }
+            Action::Follow { server, upstream, .. } => [
+                index.slot.get(&server.node).copied(),
+                index.replication_user.get(&server.node.cluster).copied(),
+                index.starts.get(&server.node).copied(),
+                self.loosened(&server.node),
+                serves(&upstream.node),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            Action::Basebackup { node, .. } | Action::Rewind { node, .. } => [
+                index.stop.get(node).copied(),
+                index.slot.get(node).copied(),
+                index.replication_user.get(&node.cluster).copied(),
+                self.upstream(node).and_then(|upstream| serves(&upstream)),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            Action::Standby { server, upstream, .. } => [
+                index.stop.get(&server.node).copied(),
+                index.data.get(&server.node).copied(),
+                index.slot.get(&server.node).copied(),
+                index.replication_user.get(&server.node.cluster).copied(),
+                serves(&upstream.node),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            // It is started to be shut down in order, or to lead.
+            Action::Start {
+                server,
+                in_recovery: false,
+                ..
+            } => index.elect.get(&server.node.cluster).copied().into_iter().collect(),
+            Action::Start { server, .. } => self
+                .upstream(&server.node)
+                .and_then(|upstream| serves(&upstream))
+                .into_iter()
+                .chain(index.slot.get(&server.node).copied())
+                .chain(self.password_of(&server.node))
+                .collect(),
+            Action::Configure { server, .. } => [
+                self.asked_by(&server.node),
+                self.without_lost(&server.node.cluster),
+                self.rolling.get(&server.node).copied(),
+                index.rotation.get(&server.node.cluster).copied(),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            Action::Endpoint { endpoint, .. } => self.endpoint(endpoint),
+            Action::VerifySync { cluster, .. } => index.builds.get(cluster).cloned().unwrap_or_default(),
+            Action::DropNode { node } => self.drop_node(node),
+            Action::DropSlot { node, .. } => self.drop_slot(node, draft),
+            Action::DropUser { user, server } => self.drop_user(user, server.as_ref()),
+            Action::DropDatabase { database, server } => self.drop_database(database, server.as_ref()),
+            Action::DropCluster { cluster } => index.drops.get(cluster).cloned().unwrap_or_default(),
+            Action::DropNetwork { .. } => {
+                let moved = index.settings.values().copied();
+                index.drop_clusters.iter().copied().chain(moved).collect()
+            }
+        }
+    }
+
+    /// Clients are to find a new primary as soon as there is one; those that are to replay come back later.
+    fn endpoint(&self, endpoint: &EndpointAddress) -> Vec<usize> {
+        if let Some(pooler) = self.index.pooler.get(endpoint) {
+            return vec![*pooler];
+        }
+        if let Some((_, promote)) = self.index.promote.get(&endpoint.cluster) {
+            return vec![*promote];
+        }
+        let serves = |node: &NodeName| {
+            let address = NodeAddress {
+                cluster: endpoint.cluster.clone(),
+                node: node.clone(),
+            };
+            self.index.serves.get(&address).copied()
+        };
+        let entry = self.intended.endpoints.get(endpoint);
+        let nodes = entry.into_iter().flat_map(|entry| &entry.nodes);
+        nodes.filter_map(serves).collect()
+    }
+
+    fn primary_serves(&self, cluster: &ClusterName) -> Option<usize> {
+        self.index.serves.get(&self.intended.primary(cluster)?).copied()
+    }
+
+    /// A slot goes when its node streams through another one, or is gone; the last one takes the node's record along.
+    fn drop_slot(&self, node: &NodeAddress, draft: &Draft) -> Vec<usize> {
+        let index = &self.index;
+        let last = draft.delta.0.iter().any(|edit| matches!(edit, Edit::Drop(_)));
+        let others = index.drop_slots.get(node).into_iter().flatten();
+        let others = others.copied().filter(|at| last && self.left.contains(at));
+        let keeper = match &draft.action {
+            Action::DropSlot { server, .. } => index.serves.get(&server.node),
+            _ => None,
+        };
+        let moved = [
+            index.drop_node.get(node),
+            index.slot.get(node),
+            index.serves.get(node),
+            // Whoever leads again without having been away has left its slot when that is recorded.
+            index.elect.get(&node.cluster),
+            keeper,
+        ];
+        moved.into_iter().flatten().copied().chain(others).collect()
+    }
+
+    fn network_of(&self, cluster: &ClusterName) -> Option<usize> {
+        let cluster = &self.intended.clusters.get(cluster)?.cluster;
+        self.index.network.get(&cluster.network).copied()
+    }
+
+    fn upstream(&self, node: &NodeAddress) -> Option<NodeAddress> {
+        let follows = self.intended.nodes.get(node)?.role.follows()?;
+        Some(NodeAddress {
+            cluster: node.cluster.clone(),
+            node: follows.clone(),
+        })
+    }
+
+    fn node_drops<'a>(&'a self, cluster: &'a ClusterName) -> impl Iterator<Item = (&'a NodeAddress, usize)> {
+        address::nodes_of(&self.index.drop_node, cluster).map(|(node, at)| (node, *at))
+    }
+
+    /// Returns what makes sure that everything is built: the proof of it where there is one.
+    fn built(&self, cluster: &ClusterName) -> Vec<usize> {
+        match self.verify.get(cluster) {
+            Some(verify) => vec![*verify],
+            None => self.index.builds.get(cluster).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// A standby that starts is to find the password it streams with.
+    fn password_of(&self, node: &NodeAddress) -> Option<usize> {
+        self.upstream(node)?;
+        self.index.rotation.get(&node.cluster).copied()
+    }
+
+    /// A node goes after everything that is built, after the proof that the rest does without it, after the endpoints
+    /// that led to it, and after the nodes that stream from it.
+    fn drop_node(&self, node: &NodeAddress) -> Vec<usize> {
+        let index = &self.index;
+        let cluster = &node.cluster;
+        let leads = self
+            .before
+            .elections
+            .get(cluster)
+            .is_some_and(|election| election.primary == node.node);
+        let others = leads.then(|| self.node_drops(cluster)).into_iter().flatten();
+        let followers = others.filter(|(other, _)| *other != node).map(|(_, at)| at);
+        let endpoints = index.drop_endpoints.get(cluster).cloned().unwrap_or_default();
+        followers.chain(self.built(cluster)).chain(endpoints).collect()
+    }
+}

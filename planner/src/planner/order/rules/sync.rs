@@ -1,0 +1,65 @@
+//! Whom commits wait for: tightened once a standby streams, loosened before one goes.
+
+use simdb_state::address::NodeAddress;
+use simdb_state::name::ClusterName;
+use simdb_state::object::{Node, Power, Role};
+
+use super::Rules;
+use crate::engine::postgresql::sync;
+use crate::planner::intend::IntendedNode;
+
+impl Rules<'_> {
+    /// The step after which commits no longer wait for who was lost: files written later leave them out, too.
+    pub(super) fn without_lost(&self, cluster: &ClusterName) -> Option<usize> {
+        self.index.degrade.get(cluster)?;
+        let first = self.index.degraded.get(cluster).or(self.index.sync_names.get(cluster));
+        first.copied()
+    }
+
+    /// Returns whether names are those that commits wait for while others are lost.
+    pub(super) fn loses(&self, cluster: &ClusterName, names: &str) -> bool {
+        let intended = &self.intended.clusters[cluster].names;
+        intended.lost.is_some() && intended.before == names
+    }
+
+    /// Whoever newly counts, or counts among more, streams before commits wait for it. Who was waited for already is not
+    /// waited for here: a change that lets commits wait for fewer must not wait for one that is down.
+    pub(super) fn sync_names(&self, cluster: &ClusterName, primary: &NodeAddress) -> Vec<usize> {
+        let names = &self.intended.clusters[cluster].names;
+        let (awaited, listed) = sync::read(&names.before);
+        let standbys = self
+            .intended
+            .nodes_of(cluster)
+            .map(|(address, _)| address)
+            .filter(|address| names.standbys.contains(&address.node.identifier()))
+            .filter(|address| names.awaited > awaited || !listed.contains(&address.node.identifier()));
+        std::iter::once(primary)
+            .chain(standbys)
+            .filter_map(|node| self.index.serves.get(node).copied())
+            .chain(self.index.settings.get(cluster).copied())
+            .chain(self.index.degraded.get(cluster).copied())
+            .collect()
+    }
+
+    /// The step after which no commit waits for a node any more, where it is to leave those that commits wait for.
+    pub(super) fn loosened(&self, node: &NodeAddress) -> Option<usize> {
+        let names = &self.intended.clusters.get(&node.cluster)?.names;
+        let stays = names.standbys.contains(&node.node.identifier());
+        self.index.sync_names.get(&node.cluster).copied().filter(|_| !stays)
+    }
+
+    /// Who stops on request, and not to make room for a start, first lets those go that wait for it or follow it.
+    pub(super) fn leaving(&self, node: &NodeAddress) -> Vec<usize> {
+        let held = |intended: &IntendedNode| intended.power == Power::Stopped;
+        if !self.intended.nodes.get(node).is_some_and(held) {
+            return Vec::new();
+        }
+        let followed = |old: &Node| matches!(&old.role, Some(Role::Standby { follows }) if *follows == node.node);
+        let moved = self
+            .before
+            .nodes_of(&node.cluster)
+            .filter(|(other, old)| followed(old) && self.upstream(other).as_ref() != Some(node));
+        let moved = moved.filter_map(|(other, _)| self.index.serves.get(other).copied());
+        moved.chain(self.loosened(node)).collect()
+    }
+}
