@@ -120,12 +120,21 @@ impl<'a> Look<'a> {
         let look = writers
             .iter()
             .map(|(address, _)| format!("simdb psql {name}.{}", address.node));
+        let leads = |address: &&NodeAddress| self.state.nodes.get(*address).is_some_and(is_primary);
+        let strays = writers
+            .iter()
+            .map(|(address, _)| *address)
+            .filter(|address| !leads(address));
+        let give_up: Vec<String> = strays
+            .map(|address| format!("simdb resync {name} {}", address.node))
+            .collect();
         let text = format!(
             "split brain: {} take writes, and none has what the others commit. Let no client write any more. Find out \
-             which node has the writes worth keeping ({}), stop the servers of the others, and save from them what you \
-             need before you move their data directories away: the next apply clones standbys again.",
+             which node has the writes worth keeping ({}), and save what you need from the others. To give up the writes \
+             of one, run: {}",
             each.collect::<Vec<_>>().join(" and "),
             look.collect::<Vec<_>>().join(", "),
+            give_up.join(", or: "),
         );
         let happening = Happening::new(EventKind::SplitBrain, Address::Cluster(name.clone()));
         self.noticed(ClusterState::Broken, text, happening);

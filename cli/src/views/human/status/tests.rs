@@ -368,9 +368,8 @@ fn two_servers_that_take_writes_are_a_split_brain_with_a_way_out() {
             - split brain: a (timeline 1, at 0/3000148) and r[0] (timeline 2, at
               0/3000200) take writes, and none has what the others commit. Let no client
               write any more. Find out which node has the writes worth keeping (simdb
-              psql orders.a, simdb psql orders.r[0]), stop the servers of the others,
-              and save from them what you need before you move their data directories
-              away: the next apply clones standbys again.
+              psql orders.a, simdb psql orders.r[0]), and save what you need from the
+              others. To give up the writes of one, run: simdb resync orders r[0]
             - r[0] writes, though it is a standby
     "#]]
     .assert_eq(&strip_str(&render(&status, 80)).to_string());
