@@ -1,0 +1,102 @@
+//! Logins, databases and seeds.
+
+use std::collections::BTreeSet;
+
+use simdb_planner::plan::{self, Action};
+use simdb_state::sensitive::Secrets;
+
+use super::{ProviderEffects, StepError, secret};
+use crate::postgresql::connection::Connection;
+use crate::postgresql::seed::{self, Seed};
+use crate::postgresql::{database, replication, user};
+
+impl ProviderEffects {
+    /// Does a step on what a server holds. What is dropped with its server, or is in the record alone, takes nothing.
+    pub(super) async fn access(&self, action: &Action, secrets: &Secrets) -> Result<(), StepError> {
+        match action {
+            Action::ReplicationUser {
+                user,
+                attributes,
+                password,
+                server,
+                streams,
+            } => {
+                let connection = Connection::open(server, secrets).await?;
+                let password = secret(secrets, password)?;
+                user::ensure(&connection, &user.user, attributes, &BTreeSet::new(), Some(password)).await?;
+                self.stream_anew(streams, secrets).await?;
+            }
+            Action::User {
+                user,
+                attributes,
+                leaves,
+                password,
+                server,
+            } => {
+                let connection = Connection::open(server, secrets).await?;
+                let password = password.as_ref().map(|name| secret(secrets, name)).transpose()?;
+                user::ensure(&connection, &user.user, attributes, leaves, password).await?;
+            }
+            Action::Database {
+                database,
+                attributes,
+                server,
+            } => {
+                let connection = Connection::open(server, secrets).await?;
+                database::ensure(&connection, &database.database, attributes).await?;
+            }
+            Action::Seed {
+                seed,
+                file,
+                digest,
+                database,
+                owner,
+                server,
+            } => {
+                let connection = Connection::open_in(server, database.as_str(), secrets).await?;
+                let seed = Seed {
+                    name: &seed.seed,
+                    file,
+                    digest,
+                    database,
+                    owner,
+                };
+                seed::run(&connection, seed, &self.files).await?;
+            }
+            Action::DropUser {
+                user,
+                server: Some(server),
+            } => {
+                let connection = Connection::open(server, secrets).await?;
+                user::drop(&connection, &user.user).await?;
+            }
+            Action::DropDatabase {
+                database,
+                server: Some(server),
+            } => {
+                let connection = Connection::open(server, secrets).await?;
+                database::drop(&connection, &database.database).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Writes the new password into the files of all servers, then lets each stream begin anew with it, one after the
+    /// other, so that commits that wait for standbys never wait for all of them.
+    async fn stream_anew(&self, streams: &[plan::Stream], secrets: &Secrets) -> Result<(), StepError> {
+        for stream in streams {
+            self.platform
+                .ensure(&(&stream.server.node).into(), &stream.instance, secrets)
+                .await?;
+        }
+        for stream in streams {
+            let Some(upstream) = &stream.upstream else { continue };
+            let name = &stream.application_name;
+            replication::end_stream(&Connection::open(upstream, secrets).await?, name).await?;
+            let standby = Connection::open(&stream.server, secrets).await?;
+            self.wait_streaming(upstream, &standby, name, secrets).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! What can go wrong with a step.
+
+use std::time::Duration;
+
+use simdb_state::address::NodeAddress;
+use simdb_state::sensitive::SecretName;
+use thiserror::Error;
+
+use crate::pgbouncer::PgbouncerError;
+use crate::platform::PlatformError;
+use crate::postgresql::PostgresqlError;
+use crate::postgresql::control::ControlError;
+use crate::postgresql::seed::SeedError;
+
+/// Why a step failed.
+#[derive(Debug, Error)]
+pub enum StepError {
+    /// A secret that the step needs is not there.
+    #[error("find the password of {0}: the state does not hold it")]
+    MissingSecret(SecretName),
+    /// The step says too little to be done.
+    #[error("copy data to {0}: the task runs no command, so its engine's version is not known")]
+    EmptyTask(NodeAddress),
+    /// A server did not shut down; it was killed, and nothing was promoted.
+    #[error("shut down {node}: it was not down after {limit:?} and was killed; nobody was promoted in its place")]
+    Hung {
+        /// The node.
+        node: NodeAddress,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// A server ended without having written and sent everything.
+    #[error(
+        "shut down {node}: its data says {state:?}, so it may not have sent all it wrote; nobody was promoted in its place"
+    )]
+    NotShutDown {
+        /// The node.
+        node: NodeAddress,
+        /// `pg_controldata`'s word for its state.
+        state: String,
+    },
+    /// The platform could not do its part.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// A server did not do its part.
+    #[error(transparent)]
+    Postgresql(Box<PostgresqlError>),
+    /// A seed did not run.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// A pooler did not do its part.
+    #[error(transparent)]
+    Pgbouncer(#[from] PgbouncerError),
+    /// A copy's control data makes no sense.
+    #[error("look at the data copied to {node}")]
+    Control {
+        /// The node.
+        node: NodeAddress,
+        /// What is wrong with it.
+        #[source]
+        source: ControlError,
+    },
+}
+
+impl From<PostgresqlError> for StepError {
+    fn from(error: PostgresqlError) -> Self {
+        StepError::Postgresql(Box::new(error))
+    }
+}
