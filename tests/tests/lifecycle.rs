@@ -1,4 +1,4 @@
-//! A cluster's whole life on real servers: made, proven, looked at, disturbed, mended, removed without a trace.
+//! A cluster's whole life on real servers: made, proven, looked at, removed without a trace.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -7,8 +7,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::process::{Command, Stdio};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::geteuid;
 use simdb_tests::{TestEnvironment, files_below, processes_below, wait_until};
 
 /// A primary and two standbys, and a value that nobody may see.
@@ -68,13 +67,6 @@ fn ask(environment: &TestEnvironment, node: &str, query: &str) -> String {
     let answer = environment.run(&["psql", node, "--", "-X", "-At", "-v", "ON_ERROR_STOP=1", "-c", query]);
     answer.expect_code(0);
     answer.stdout.trim().to_owned()
-}
-
-/// Returns the process that leads a node's server.
-fn server(environment: &TestEnvironment, node: &str) -> Pid {
-    let home = environment.data().join("orders").join(node);
-    let pid = fs::read_to_string(home.join("data-1/postmaster.pid")).unwrap();
-    Pid::from_raw(pid.lines().next().unwrap().parse().unwrap())
 }
 
 #[test]
@@ -161,99 +153,6 @@ fn command_lines() -> Vec<String> {
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
     lines.map(|line| String::from_utf8_lossy(&line).into_owned()).collect()
-}
-
-#[test]
-fn what_happens_behind_our_back_is_seen_and_mended() {
-    let environment = created();
-    let all = ["a", "r-0", "r-1"];
-    let cases: &[(&str, &dyn Fn(), &str)] = &[
-        ("a standby is killed", &|| killed(&environment, &["r-0"]), "start"),
-        ("the primary is killed", &|| killed(&environment, &["a"]), "start"),
-        ("everything is killed", &|| killed(&environment, &all), "start"),
-        (
-            "a standby is halted",
-            &|| kill(server(&environment, "r-1"), Signal::SIGSTOP).unwrap(),
-            "start",
-        ),
-        (
-            "a slot is dropped",
-            &|| {
-                killed(&environment, &["r-0"]);
-                wait_until("the slot is free", || {
-                    ask(
-                        &environment,
-                        "orders",
-                        "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'r_0' AND NOT active",
-                    ) == "1"
-                });
-                ask(&environment, "orders", "SELECT pg_drop_replication_slot('r_0')");
-            },
-            "slot",
-        ),
-        (
-            "a file is edited",
-            &|| {
-                fs::write(
-                    environment.data().join("orders/r-0/pg_hba.conf"),
-                    "local all all trust\n",
-                )
-                .unwrap();
-            },
-            "configure",
-        ),
-        (
-            "a setting is changed by ALTER SYSTEM",
-            &|| {
-                ask(&environment, "orders", "ALTER SYSTEM SET work_mem = '64kB'");
-                ask(&environment, "orders", "SELECT pg_reload_conf()");
-            },
-            "configure",
-        ),
-        (
-            "the replication user is gone",
-            &|| drop(ask(&environment, "orders", "DROP ROLE replicator")),
-            "replication-user",
-        ),
-        (
-            "the service file is gone",
-            &|| fs::remove_file(environment.project().join(".simdb/pg_service.conf")).unwrap(),
-            "endpoint",
-        ),
-        (
-            "a standby's data is gone",
-            &|| {
-                killed(&environment, &["r-1"]);
-                fs::remove_dir_all(environment.data().join("orders/r-1/data-1")).unwrap();
-            },
-            "basebackup",
-        ),
-    ];
-    for (what, happen, step) in cases {
-        happen();
-        wait_until(&format!("{what}, and a plan has the step {step}"), || {
-            let plan = environment.run(&["plan", "-detailed-exitcode"]);
-            plan.code == Some(2) && plan.stdout.contains(step)
-        });
-        let apply = environment.run(&APPLY);
-        assert_eq!(apply.code, Some(0), "{what}: {}{}", apply.stdout, apply.stderr);
-        assert_second_plan_is_empty(&environment);
-        assert_healthy(&environment);
-    }
-    destroy(&environment);
-}
-
-fn killed(environment: &TestEnvironment, nodes: &[&str]) {
-    for node in nodes {
-        kill(server(environment, node), Signal::SIGKILL).unwrap();
-    }
-    // What the killed servers leave notices and goes by itself.
-    for node in nodes {
-        let home = environment.data().join("orders").join(node);
-        wait_until("the server and what it leaves are gone", || {
-            processes_below(&home).is_empty()
-        });
-    }
 }
 
 #[test]
