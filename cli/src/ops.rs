@@ -30,6 +30,12 @@ pub(crate) struct World {
     pub(crate) platform: Arc<dyn Platform>,
     /// Lets names lead to servers.
     pub(crate) directory: Arc<dyn Directory>,
+}
+
+/// Where the holder of the record's lock works.
+pub(crate) struct Site {
+    /// Where things run.
+    pub(crate) world: World,
     /// Does steps.
     pub(crate) effects: Arc<dyn Effects>,
 }
@@ -177,7 +183,7 @@ pub(crate) async fn record_noticed(planned: &Planned, writer: &mut Writer) -> Re
 /// the configuration gives are stored before any step uses them.
 pub(crate) async fn apply(
     planned: &Planned,
-    world: &World,
+    site: &Site,
     writer: &mut Writer,
     events: &dyn EventSink,
     parallelism: usize,
@@ -189,7 +195,7 @@ pub(crate) async fn apply(
     if !planned.given.is_empty() {
         writer.keep(&planned.given).await?;
     }
-    let outcome = execute(plan, writer, Arc::clone(&world.effects), events, parallelism, cancel).await?;
+    let outcome = execute(plan, writer, Arc::clone(&site.effects), events, parallelism, cancel).await?;
     let end = match (outcome.failed.is_empty(), outcome.not_attempted.is_empty()) {
         (false, _) => RunEnd::Failed,
         (true, false) => RunEnd::Cancelled,

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use simdb_planner::config::{self, Config, Settings, Source};
 use simdb_planner::desired::LocalSettings;
 use simdb_planner::diagnostic::Diagnostic;
-use simdb_providers::effects::{Limits, ProviderEffects};
+use simdb_providers::effects::ProviderEffects;
 use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
 use simdb_state::secret::KeySource;
-use simdb_state::store::{Lineage, Store};
+use simdb_state::store::{Lineage, Store, Writer};
 use tokio::runtime::Builder;
 
 use crate::args::VariableArgument;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::ops::World;
+use crate::ops::{Site, World};
 use crate::ui::Ui;
 use crate::views::doc::DiagnosticDoc;
 use crate::views::human::diagnostic;
@@ -147,35 +147,46 @@ impl Project {
         Ok(Store::create(&path, &keys()?).await?)
     }
 
-    /// Returns the platform that a record's nodes run on. Without a record there is none of its nodes yet.
+    /// Returns the platform that a record's nodes run on, to be looked at. Without a record there is none of its nodes yet.
     pub(crate) fn world(&self, lineage: Option<&Lineage>, local: &LocalSettings) -> World {
+        world(LocalPlatform::new(self.platform(lineage, local)))
+    }
+
+    /// Returns the platform that a record's nodes run on, to be changed by the holder of its lock.
+    pub(crate) fn site(&self, writer: &Writer, local: &LocalSettings) -> Site {
+        let platform = LocalPlatform::new(self.platform(Some(writer.lineage()), local));
+        let world = world(platform.under(writer.grant()));
+        let (platform, directory) = (Arc::clone(&world.platform), Arc::clone(&world.directory));
+        let effects = ProviderEffects::new(platform, directory, self.directory.clone(), writer.grant());
+        let effects = Arc::new(effects);
+        #[cfg(feature = "testing")]
+        let effects = crate::testing::wrapped(effects);
+        Site { world, effects }
+    }
+
+    fn platform(&self, lineage: Option<&Lineage>, local: &LocalSettings) -> LocalConfig {
         let lineage = lineage.map_or("unborn", |lineage| lineage.0.as_str());
         let root = match &local.data_root {
             Some(root) => self.directory.join(root),
             None if nix::unistd::geteuid().is_root() => Path::new(DATA_ROOT_OF_ROOT).join(lineage),
             None => self.directory.join(OWN_DIRECTORY),
         };
-        let platform = Arc::new(LocalPlatform::new(LocalConfig {
+        LocalConfig {
             root,
             run_as: local.run_as.clone(),
             binaries: local.binaries.iter().map(PathBuf::from).collect(),
             path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
             lineage: lineage.to_owned(),
             service_file: self.service_file(),
-        }));
-        let effects = Arc::new(ProviderEffects {
-            platform: platform.clone(),
-            directory: platform.clone(),
-            files: self.directory.clone(),
-            limits: Limits::default(),
-        });
-        #[cfg(feature = "testing")]
-        let effects = crate::testing::wrapped(effects);
-        World {
-            platform: platform.clone(),
-            directory: platform,
-            effects,
         }
+    }
+}
+
+fn world(platform: LocalPlatform) -> World {
+    let platform = Arc::new(platform);
+    World {
+        platform: platform.clone(),
+        directory: platform,
     }
 }
 

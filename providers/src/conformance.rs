@@ -4,10 +4,12 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use simdb_planner::observed::{Observation, ProcessFacts};
 use simdb_state::address::HomeAddress;
 use simdb_state::instance::{FileText, InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::sensitive::Secrets;
+use simdb_state::store::{Grant, Store};
 use tokio::time::{sleep, timeout};
 
 use crate::platform::{Directory, HomeFacts, Platform, PlatformError, StopMode};
@@ -28,6 +30,16 @@ pub struct Fixture {
     pub instance: InstanceSpec,
     /// What the two need.
     pub secrets: Secrets,
+}
+
+/// Returns the grant of a lock that nobody else wants.
+pub fn grant() -> Grant {
+    let locked = async {
+        let store = Store::in_memory().await.expect("memory can be written");
+        store.lock("test", Duration::ZERO).await.expect("nobody holds the lock")
+    };
+    let writer = locked.now_or_never().expect("memory answers at once");
+    writer.grant()
 }
 
 /// Checks a platform, from a node that is not there to a node that is gone again.

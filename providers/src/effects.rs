@@ -18,6 +18,7 @@ use simdb_planner::plan::{Action, Step};
 use simdb_state::delta::Outputs;
 use simdb_state::lsn::SystemIdentifier;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
+use simdb_state::store::Grant;
 
 pub use self::error::StepError;
 use self::server::Restart;
@@ -72,12 +73,15 @@ pub struct ProviderEffects {
     pub files: PathBuf,
     /// How long to wait for servers.
     pub limits: Limits,
+    /// What lets them be changed. A server that is asked by SQL keeps no token: the grant is looked at right before.
+    pub grant: Grant,
 }
 
 #[async_trait]
 impl Effects for ProviderEffects {
     #[expect(clippy::too_many_lines, reason = "one short arm for each kind of step")]
     async fn run(&self, step: &Step, secrets: &Secrets) -> Result<Outputs, StepError> {
+        self.grant.check().await?;
         match &step.action {
             Action::Primary {
                 initdb,
@@ -246,12 +250,13 @@ impl Effects for ProviderEffects {
 
 impl ProviderEffects {
     /// Does steps on a platform, with the usual limits.
-    pub fn new(platform: Arc<dyn Platform>, directory: Arc<dyn Directory>, files: PathBuf) -> Self {
+    pub fn new(platform: Arc<dyn Platform>, directory: Arc<dyn Directory>, files: PathBuf, grant: Grant) -> Self {
         Self {
             platform,
             directory,
             files,
             limits: Limits::default(),
+            grant,
         }
     }
 }

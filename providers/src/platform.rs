@@ -13,6 +13,7 @@ use simdb_state::address::{EndpointAddress, HomeAddress};
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::object::{EngineKind, Listen};
 use simdb_state::sensitive::{SecretName, Secrets};
+use simdb_state::store::StoreError;
 use thiserror::Error;
 
 /// What is in a node's home.
@@ -43,6 +44,33 @@ pub enum PlatformError {
     /// The platform cannot be used as it is; the sentence says what to do.
     #[error("use the platform: {0}")]
     Unusable(String),
+    /// Whoever opened the platform only looks at it.
+    #[error("change the home of {0}: it was opened to be looked at")]
+    OnlyLooked(HomeAddress),
+    /// The lock of the record was lost: somebody else may be at work there.
+    #[error("change the home of {node}")]
+    LockLost {
+        /// The node.
+        node: HomeAddress,
+        /// What became of the lock.
+        #[source]
+        source: Box<StoreError>,
+    },
+    /// A later holder of the lock was there than the record knows of.
+    #[error(
+        "change the home of {node}: it was changed under lock {noted} of the state, and lock {held} is held here, so this \
+         state is a backup or a copy from before; work with the newest one, or where there is no newer one run: rm {notes}"
+    )]
+    OlderState {
+        /// The node.
+        node: HomeAddress,
+        /// The token noted in its home.
+        noted: u64,
+        /// The token of the lock that is held.
+        held: u64,
+        /// Where such notes are, as a pattern.
+        notes: String,
+    },
     /// The operating system refused.
     #[error("{doing} {path:?}")]
     Io {
@@ -117,8 +145,8 @@ pub enum PlatformError {
         /// The process that uses the data.
         pid: u32,
     },
-    /// Another task runs on the home of the node and does not end.
-    #[error("lock the home of {node}: another task has been running there for more than {} s", limit.as_secs())]
+    /// Somebody else is at work in the home of the node, and does not come to an end.
+    #[error("lock the home of {node}: another simdb, or a task of one, has held it for more than {} s; one that was halted keeps it until it goes on or is ended", limit.as_secs())]
     Busy {
         /// The node.
         node: HomeAddress,
@@ -162,6 +190,10 @@ pub enum PlatformError {
 /// Runs servers and tasks, each on the home of a node.
 ///
 /// Every call is idempotent and safe to repeat after a crash of the caller.
+///
+/// Whoever lost the lock of the record changes nothing more, however late it finds out: a platform is opened with the
+/// grant of the lock's holder, or only to be looked at. Looking is what returns facts, logs, and what a task prints that
+/// is a question.
 #[async_trait]
 pub trait Platform: fmt::Debug + Send + Sync {
     /// Looks at what the platform offers. What keeps it from being used is a problem in the answer, not an error.

@@ -220,7 +220,7 @@ impl BackendError {
         Some(match self {
             BackendError::Conflict(_) => "Plan again: the plan was made from an older record.",
             BackendError::Lost => {
-                "Another simdb took the lock over, or it was forced open. Nothing more was recorded; plan again to see where things stand."
+                "Another simdb took the lock over, or it was forced open. No step was begun since, and nothing more was recorded; plan again to see where things stand."
             }
             BackendError::Foreign(_) => {
                 "The file was left as it is. Give `path` in the `state` block another name, or move the file away."

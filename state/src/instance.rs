@@ -132,7 +132,7 @@ pub struct InstanceSpec {
 pub struct TaskSpec {
     /// What the task is called in messages and logs: `initdb`, `basebackup`.
     pub name: String,
-    /// What is run, one after the other; the first failure ends the task.
+    /// What is run, one after the other; the first failure ends the task. Where nothing below is said, they change nothing.
     pub commands: Vec<Command>,
     /// Files by path below the home, written before the first command.
     pub files: BTreeMap<String, FileText>,
@@ -155,6 +155,21 @@ pub struct TaskSpec {
 }
 
 impl TaskSpec {
+    /// Returns whether the task changes nothing: all that comes of it is what its commands print.
+    pub fn is_question(&self) -> bool {
+        let Self {
+            name: _,
+            commands: _,
+            files,
+            temporary: _,
+            product,
+            origin,
+            removes,
+            replaces,
+        } = self;
+        product.is_none() && origin.is_none() && files.is_empty() && removes.is_empty() && replaces.is_empty()
+    }
+
     /// Returns the name under which the commands make a product.
     pub fn partial(product: &str) -> String {
         format!("{product}.partial")

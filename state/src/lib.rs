@@ -16,6 +16,7 @@ pub mod conformance;
 pub mod delta;
 pub mod digest;
 mod format;
+mod grant;
 pub mod happening;
 pub mod instance;
 pub mod journal;

@@ -5,7 +5,7 @@
 //! is ten minutes off changes nothing. An owner on this very machine that is gone for certain is not waited for.
 //!
 //! An owner that was only asleep wakes up without its lock. It cannot do harm: its token is in every commit it makes,
-//! and the backend refuses old tokens.
+//! and the backend refuses old tokens; and each of its steps asks its [`crate::grant::Grant`] first.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -19,6 +19,7 @@ use crate::backend::{BackendError, Key, Lease};
 use crate::delta::{Delta, Outputs};
 pub use crate::format::FORMAT;
 use crate::format::{FormatError, Head, encode, random_hex};
+pub use crate::grant::Grant;
 use crate::happening::Happening;
 use crate::journal::{EVENTS, Event, JournalError};
 use crate::lock::{self, Owner};

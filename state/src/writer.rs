@@ -11,6 +11,7 @@ use crate::address::{Address, UserAddress};
 use crate::backend::{Expect, Key, Row, Token, Version, Write};
 use crate::delta::Edit;
 use crate::format::{Head, encode, excerpt, now, object_rows, run_id};
+use crate::grant::Grant;
 use crate::happening::{Happening, happenings};
 use crate::journal::{
     Event, EventKind, JournalError, KEPT_RUNS, Progress, Run, RunRow, RunStatus, StepRow, event_key, plan_key, run_key,
@@ -100,6 +101,11 @@ impl Writer {
     /// Returns which record this is.
     pub fn lineage(&self) -> &Lineage {
         &self.record.lineage
+    }
+
+    /// Returns what lets this writer's steps change the world.
+    pub fn grant(&self) -> Grant {
+        Grant::new(Arc::clone(&self.record), self.token)
     }
 
     /// Returns how this writer shows itself to those who wait for it.

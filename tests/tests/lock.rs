@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rusqlite::Connection;
 use simdb_state::journal::EventKind;
 use simdb_state::secret::KeySource;
 use simdb_state::store::Store;
@@ -31,12 +32,19 @@ cluster "c" {
 const APPLY: [&str; 2] = ["apply", "-auto-approve"];
 const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-allow=data-loss"];
 
-/// Starts an apply that halts itself in the middle of its run, lock in hand, and waits until it has.
-fn halted(environment: &TestEnvironment) -> Child {
+/// Starts an apply that halts itself right before a step's effect, lock in hand, and waits until it has.
+fn halted_before(environment: &TestEnvironment, step: &str, arguments: &[&str]) -> Child {
     let program = Path::new(env!("CARGO_BIN_EXE_simdb-failpoint"));
-    let mut command = environment.command_of(program, &APPLY);
-    command.env("SIMDB_FAILPOINT", "halt before verify-sync cluster.c");
+    let mut command = environment.command_of(program, arguments);
+    command.env("SIMDB_FAILPOINT", format!("halt before {step}"));
     halt(command)
+}
+
+/// Lets a halted one go on, and returns what it says.
+fn woken(holder: Child) -> Output {
+    let process = Pid::from_raw(holder.id().try_into().unwrap());
+    kill(process, Signal::SIGCONT).unwrap();
+    Output::from(holder.wait_with_output().unwrap())
 }
 
 fn halt(mut command: Command) -> Child {
@@ -107,7 +115,7 @@ async fn of_two_and_of_eight_applies_at_once_exactly_one_works_at_a_time() {
 #[test]
 fn a_lock_is_broken_by_its_id_alone_and_who_held_it_records_nothing_more() {
     let environment = TestEnvironment::with_configuration(CLUSTER);
-    let holder = halted(&environment);
+    let holder = halted_before(&environment, "verify-sync cluster.c", &APPLY);
     let refused = environment.run(&APPLY);
     let id = id_of(&refused);
     let text = refused.text();
@@ -133,14 +141,116 @@ fn a_lock_is_broken_by_its_id_alone_and_who_held_it_records_nothing_more() {
     environment.run(&APPLY).expect_code(0);
     let recorded = environment.run(&["show", "-json"]).stdout;
 
-    let process = Pid::from_raw(holder.id().try_into().unwrap());
-    kill(process, Signal::SIGCONT).unwrap();
-    let late = Output::from(holder.wait_with_output().unwrap());
+    let late = woken(holder);
     late.expect_code(1);
     assert!(late.text().contains("lock of state"), "{}", late.text());
     assert!(late.text().contains("was lost"), "{}", late.text());
     assert_eq!(environment.run(&["show", "-json"]).stdout, recorded);
     environment.run(&["plan", "-detailed-exitcode"]).expect_code(0);
+    environment.run(&DESTROY).expect_code(0);
+    environment.assert_nothing_left();
+}
+
+#[test]
+fn who_lost_the_lock_while_it_slept_begins_no_step_once_it_wakes_up() {
+    let environment = TestEnvironment::with_configuration(CLUSTER);
+    environment.run(&APPLY).expect_code(0);
+    let unlock = || {
+        let id = id_of(&environment.run(&APPLY));
+        environment.run(&["force-unlock", "-force", &id]).expect_code(0);
+    };
+    let wakes = |sleeper: Child| {
+        let late = woken(sleeper);
+        late.expect_code(1);
+        for said in ["lock of state", "was lost", "No step was begun since"] {
+            assert!(late.text().contains(said), "{said} is not in {}", late.text());
+        }
+    };
+    let plan = ["plan", "-detailed-exitcode", "-var=memory=3MB"];
+    let set = ["apply", "-auto-approve", "-var=memory=3MB"];
+    // What is told a server, what is written for clients, a home that is not there, files of one that is.
+    let cases = [
+        ("user \"late\" {}", "user cluster.c.user.late"),
+        (
+            "endpoint \"rw\" { target = \"primary\" }",
+            "endpoint cluster.c.endpoint.rw",
+        ),
+        ("node \"b\" {}", "basebackup cluster.c.node.b"),
+        ("", "configure cluster.c.node.a"),
+    ];
+    for (declared, step) in cases {
+        let node = "node \"a\" {}\n";
+        environment.write(
+            "main.simdb.hcl",
+            &CLUSTER.replace(node, &format!("{node}  {declared}\n")),
+        );
+        let sleeper = halted_before(&environment, step, &["apply", "-auto-approve", "-var=memory=2MB"]);
+        environment.write("main.simdb.hcl", CLUSTER);
+        unlock();
+        environment.run(&set).expect_code(0);
+        wakes(sleeper);
+        let after = environment.run(&plan);
+        assert_eq!(after.code, Some(0), "{step}: {}", after.text());
+    }
+    let late = [
+        "psql",
+        "c",
+        "--",
+        "-X",
+        "-At",
+        "-c",
+        "SELECT count(*) FROM pg_roles WHERE rolname = 'late'",
+    ];
+    assert_eq!(environment.run(&late).stdout.trim(), "0");
+    // A home that is gone meanwhile is not made again.
+    let sleeper = halted_before(&environment, "configure cluster.c.node.a", &APPLY);
+    unlock();
+    environment.run(&DESTROY).expect_code(0);
+    wakes(sleeper);
+    environment.assert_nothing_left();
+}
+
+/// Returns the file of the state, with nothing left in a log beside it.
+fn whole_state(environment: &TestEnvironment) -> PathBuf {
+    let path = environment.project().join(".simdb/state.db");
+    let rows = Connection::open(&path).unwrap();
+    rows.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+    rows.close().unwrap();
+    path
+}
+
+#[test]
+fn a_state_that_is_older_than_what_runs_changes_nothing_until_it_is_told_to() {
+    let environment = TestEnvironment::with_configuration(CLUSTER);
+    environment.run(&APPLY).expect_code(0);
+    let backup = environment.home().join("backup.db");
+    fs::copy(whole_state(&environment), &backup).unwrap();
+    for memory in ["-var=memory=2MB", "-var=memory=4MB"] {
+        environment.run(&["apply", "-auto-approve", memory]).expect_code(0);
+    }
+    fs::copy(&backup, whole_state(&environment)).unwrap();
+    let set = ["apply", "-auto-approve", "-var=memory=3MB"];
+    let refused = environment.run(&set);
+    refused.expect_code(1);
+    let text = refused.text();
+    let notes = environment.data().join("*/*/token.json");
+    for said in [
+        "under lock 3 of the state",
+        "lock 2 is held here",
+        &format!("run: rm {}", notes.display()),
+    ] {
+        assert!(text.contains(said), "{said} is not in {text}");
+    }
+    let remove = Command::new("sh")
+        .arg("-c")
+        .arg(format!("rm {}", notes.display()))
+        .status();
+    assert!(remove.unwrap().success());
+    environment.run(&set).expect_code(0);
+    environment
+        .run(&["plan", "-detailed-exitcode", "-var=memory=3MB"])
+        .expect_code(0);
     environment.run(&DESTROY).expect_code(0);
     environment.assert_nothing_left();
 }

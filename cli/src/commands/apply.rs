@@ -15,7 +15,7 @@ use crate::args::{self, Apply, Failover, Resync, Switchover};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::interrupt::{self, Interrupt};
-use crate::ops::{self, Known, Planned, World};
+use crate::ops::{self, Known, Planned, Site, World};
 use crate::request::{self, Continuation, Request};
 use crate::session::{Project, block_on};
 use crate::ui::Ui;
@@ -160,9 +160,9 @@ impl Run<'_> {
         self.view.diagnostics(&warnings);
         let store = project.create_store().await?;
         ops::digest_passwords(&mut config.desired, Some(&store)).await?;
-        let world = project.world(Some(store.lineage()), &config.desired.local);
         let mut writer = self.unless_interrupted(self.lock(&store)).await??;
-        let result = self.locked(&project, &config, &store, &world, &mut writer).await;
+        let site = project.site(&writer, &config.desired.local);
+        let result = self.locked(&project, &config, &store, &site, &mut writer).await;
         let unlocked = writer.unlock().await;
         let exit = result?;
         unlocked?;
@@ -187,7 +187,7 @@ impl Run<'_> {
         project: &Project,
         config: &Config,
         store: &Store,
-        world: &World,
+        site: &Site,
         writer: &mut Writer,
     ) -> Result<Exit, CliError> {
         let mut proposal = self.request.proposal(&store.snapshot().await?.state)?;
@@ -204,7 +204,7 @@ impl Run<'_> {
                 secrets: &secrets,
             };
             let planned = self
-                .unless_interrupted(self.plan(project, world, &known, proposal.as_ref()))
+                .unless_interrupted(self.plan(project, &site.world, &known, proposal.as_ref()))
                 .await?;
             if self.mode != Mode::Show {
                 ops::record_noticed(&planned, writer).await?;
@@ -225,7 +225,7 @@ impl Run<'_> {
                 return Ok(Exit::Failed);
             }
             approved = Some(planned.plan.impact());
-            if self.execute(&planned, world, writer).await? {
+            if self.execute(&planned, site, writer).await? {
                 let exit = self.finish(project, &known, writer).await?;
                 return Ok(if went_back { self.went_back() } else { exit });
             }
@@ -276,10 +276,10 @@ impl Run<'_> {
     }
 
     /// Runs a plan, and returns whether all of it is done.
-    async fn execute(&self, planned: &Planned, world: &World, writer: &mut Writer) -> Result<bool, CliError> {
+    async fn execute(&self, planned: &Planned, site: &Site, writer: &mut Writer) -> Result<bool, CliError> {
         let progress = self.view.progress(&planned.document.steps);
         let cancel = &self.interrupt.finish;
-        let outcome = ops::apply(planned, world, writer, &*progress, self.arguments.parallelism, cancel).await?;
+        let outcome = ops::apply(planned, site, writer, &*progress, self.arguments.parallelism, cancel).await?;
         drop(progress);
         let outcome = OutcomeDoc::new(self.operation, &planned.plan, &outcome, writer.state());
         self.view.outcome(&outcome);

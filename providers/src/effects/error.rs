@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::sensitive::SecretName;
+use simdb_state::store::StoreError;
 use thiserror::Error;
 
 use crate::pgbouncer::PgbouncerError;
@@ -39,6 +40,9 @@ pub enum StepError {
         /// `pg_controldata`'s word for its state.
         state: String,
     },
+    /// The lock of the record was lost: somebody else may be at work.
+    #[error(transparent)]
+    Lock(Box<StoreError>),
     /// The platform could not do its part.
     #[error(transparent)]
     Platform(#[from] PlatformError),
@@ -60,6 +64,12 @@ pub enum StepError {
         #[source]
         source: ControlError,
     },
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        StepError::Lock(Box::new(error))
+    }
 }
 
 impl From<PostgresqlError> for StepError {

@@ -131,6 +131,8 @@ impl ProviderEffects {
         self.platform.ensure(&(&server.node).into(), &sealed, secrets).await?;
         settings::reload(&connection).await?;
         if replays {
+            // It may have been waited for long, and two may never write.
+            self.grant.check().await?;
             promotion::promote(&connection, self.limits.ready).await?;
         }
         let (timeline, point) = promotion::switch_point(&connection).await?;

@@ -9,6 +9,10 @@
 //! ```
 //!
 //! Development and test: a server is fenced by killing its processes, which no other machine can have.
+//!
+//! Whoever changes a home first takes the home's lock, then asks whether it still holds the lock of the record, and leaves
+//! its token there. Who takes the record's lock over in between waits for the home's, so that of two holders the later one
+//! always comes last. The token tells a record that was restored, or copied, from the newest one.
 
 mod binaries;
 mod command;
@@ -24,6 +28,7 @@ mod tests;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as Guard, PoisonError};
 use std::time::Duration;
@@ -32,8 +37,10 @@ use async_trait::async_trait;
 use nix::unistd::{AccessFlags, access};
 use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
 use simdb_state::address::{EndpointAddress, HomeAddress};
+use simdb_state::backend::Token;
 use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::sensitive::Secrets;
+use simdb_state::store::Grant;
 use tokio::sync::Mutex;
 
 use self::binaries::{Directories, Found, Versions};
@@ -71,6 +78,8 @@ pub struct LocalConfig {
 #[derive(Debug)]
 pub struct LocalPlatform {
     config: LocalConfig,
+    /// Absent where it is only looked at.
+    grant: Option<Grant>,
     user: Result<RunAs, String>,
     engines: Mutex<Engines>,
     /// Held while directories above homes come and go: a home must not lose its parent while it is being made.
@@ -86,7 +95,8 @@ struct Engines {
 }
 
 impl LocalPlatform {
-    /// Makes the platform, and nothing on disk. What is wrong with the configuration is a problem in its facts.
+    /// Opens the platform to be looked at, and makes nothing on disk. What is wrong with the configuration is a problem in
+    /// its facts.
     pub fn new(config: LocalConfig) -> Self {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let config = LocalConfig {
@@ -99,8 +109,16 @@ impl LocalPlatform {
             engines: Mutex::default(),
             tree: Arc::default(),
             services: Arc::default(),
+            grant: None,
             config,
         }
+    }
+
+    /// Opens the platform to be changed by the holder of the record's lock.
+    #[must_use]
+    pub fn under(self, grant: Grant) -> Self {
+        let grant = Some(grant);
+        Self { grant, ..self }
     }
 
     fn home(&self, node: &HomeAddress) -> Result<Home, PlatformError> {
@@ -108,8 +126,38 @@ impl LocalPlatform {
         Ok(Home::new(&self.config.root, &self.config.lineage, user, node))
     }
 
+    /// Returns the token of the record's lock, which is still held.
+    async fn token(&self, node: &HomeAddress) -> Result<Token, PlatformError> {
+        let grant = self.grant.as_ref();
+        let grant = grant.ok_or_else(|| PlatformError::OnlyLooked(node.clone()))?;
+        match grant.check().await {
+            Ok(()) => Ok(grant.token()),
+            Err(source) => Err(PlatformError::LockLost {
+                node: node.clone(),
+                source: Box::new(source),
+            }),
+        }
+    }
+
+    /// Locks a home that is to be changed.
+    async fn lock(&self, home: &Home, orphans: Orphans) -> Result<File, PlatformError> {
+        let lock = task::lock(home, orphans).await?;
+        let (token, home) = (self.token(&home.node).await?, home.clone());
+        blocking(move || home.admit(token)).await?;
+        Ok(lock)
+    }
+
+    /// Locks a home that is to be changed, where it is there: somebody may have removed it under a running server.
+    async fn lock_if_there(&self, home: &Home, orphans: Orphans) -> Result<Option<File>, PlatformError> {
+        match home.look()? {
+            Presence::Ours => self.lock(home, orphans).await.map(Some),
+            Presence::Absent => self.token(&home.node).await.map(|_| None),
+        }
+    }
+
     /// Makes the home of a node unless it is there.
     async fn claim(&self, node: &HomeAddress) -> Result<Home, PlatformError> {
+        self.token(node).await?;
         let (home, tree) = (self.home(node)?, Arc::clone(&self.tree));
         blocking(move || {
             let _tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
@@ -282,7 +330,7 @@ impl Platform for LocalPlatform {
     async fn ensure(&self, node: &HomeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError> {
         let home = self.claim(node).await?;
         let program = self.program(&home, &spec.command).await?;
-        let _lock = task::lock(&home, Orphans::Finish).await?;
+        let _lock = self.lock(&home, Orphans::Finish).await?;
         let (writer, spec_of, secrets) = (home.clone(), spec.clone(), secrets.clone());
         let data = server::data(&home, spec)?;
         blocking(move || {
@@ -298,33 +346,39 @@ impl Platform for LocalPlatform {
 
     async fn reload(&self, node: &HomeAddress) -> Result<(), PlatformError> {
         let home = self.home(node)?;
-        home.look()?;
+        let _lock = self.lock_if_there(&home, Orphans::Finish).await?;
         blocking(move || server::reload(&home)).await;
         Ok(())
     }
 
     async fn stop(&self, node: &HomeAddress, mode: StopMode) -> Result<(), PlatformError> {
         let home = self.home(node)?;
-        home.look()?;
+        let _lock = self.lock_if_there(&home, Orphans::Finish).await?;
         server::stop(&home, mode, STOP_LIMIT).await
     }
 
     async fn run_task(&self, node: &HomeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError> {
-        let home = self.claim(node).await?;
+        let home = if task.is_question() {
+            self.home(node)?
+        } else {
+            self.claim(node).await?
+        };
         let mut programs = Vec::new();
         for command in &task.commands {
             programs.push(self.program(&home, command).await?);
         }
-        let lock = task::lock(&home, Orphans::Finish).await?;
+        let lock = if task.is_question() {
+            home.look()?;
+            task::lock(&home, Orphans::Finish).await?
+        } else {
+            self.lock(&home, Orphans::Finish).await?
+        };
         task::run(&home, task, secrets, &programs, &lock).await
     }
 
     async fn drop(&self, node: &HomeAddress) -> Result<(), PlatformError> {
         let home = self.home(node)?;
-        let lock = match home.look()? {
-            Presence::Ours => Some(task::lock(&home, Orphans::End).await?),
-            Presence::Absent => None,
-        };
+        let lock = self.lock_if_there(&home, Orphans::End).await?;
         // Also where the home is gone: somebody may have removed it under a running server.
         if server::stop(&home, StopMode::Fast, DROP_LIMIT).await.is_err() {
             server::stop(&home, StopMode::Immediate, STOP_LIMIT).await?;

@@ -42,7 +42,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Makes a cluster of which nothing runs yet.
     pub(crate) async fn new() -> Self {
-        let machine = Machine::new();
+        let machine = Machine::new().await;
         let primary: NodeAddress = "cluster.orders.node.a".parse().unwrap();
         let standby: NodeAddress = "cluster.orders.node.r[0]".parse().unwrap();
         let names = [
@@ -60,6 +60,7 @@ impl Cluster {
                     verification: LIMIT,
                     ..Limits::default()
                 },
+                grant: machine.grant.clone(),
             },
             version: machine.version().await,
             machine,

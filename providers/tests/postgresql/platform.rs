@@ -12,6 +12,7 @@ use simdb_providers::platform::Platform;
 use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
 use simdb_state::address::NodeAddress;
 use simdb_state::object::EngineKind;
+use simdb_state::store::{Grant, Store};
 use tempfile::TempDir;
 
 use crate::cluster::LIMIT;
@@ -22,11 +23,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) platform: Arc<LocalPlatform>,
+    pub(crate) grant: Grant,
     root: TempDir,
 }
 
 impl Machine {
-    pub(crate) fn new() -> Self {
+    pub(crate) async fn new() -> Self {
+        let store = Store::in_memory().await.unwrap();
+        let grant = store.lock("test", Duration::ZERO).await.unwrap().grant();
         let root = tempfile::tempdir().unwrap();
         // The user that servers run as must be able to enter it.
         fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
@@ -37,9 +41,11 @@ impl Machine {
             path: Vec::new(),
             lineage: "test".to_owned(),
             service_file: root.path().join("pg_service.conf"),
-        });
+        })
+        .under(grant.clone());
         Self {
             platform: Arc::new(platform),
+            grant,
             root,
         }
     }

@@ -499,6 +499,22 @@ async fn a_passphrase_takes_the_place_of_the_key_file() {
 }
 
 #[tokio::test]
+async fn a_grant_ends_with_the_lock() {
+    let store = Store::in_memory().await.unwrap();
+    let writer = lock(&store).await;
+    let grant = writer.grant();
+    grant.check().await.unwrap();
+    store.force_unlock(&writer.owner().id).await.unwrap();
+    for later in [None, Some(lock(&store).await)] {
+        if let Some(later) = later {
+            later.grant().check().await.unwrap();
+            assert!(grant.token() < later.grant().token());
+        }
+        assert!(matches!(grant.check().await, Err(StoreError::LockLost { .. })));
+    }
+}
+
+#[tokio::test]
 async fn a_new_password_is_kept_before_it_is_used_and_the_old_one_goes_once_it_is_recorded() {
     let store = Store::in_memory().await.unwrap();
     let mut writer = lock(&store).await;

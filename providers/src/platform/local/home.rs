@@ -4,6 +4,7 @@
 //!   <root>/<cluster>/<node>/home.json      (or <endpoint>.pooler/) whose home it is; written before anything else, removed after everything else
 //!                           server.json    the server that was last started
 //!                           files.json     what the instance's files held when they were written
+//!                           token.json     the fencing token of whoever last changed the home
 //!                           task.json      who runs the task that was last started
 //!                           task.lock      held by whoever changes the home, and by the commands of a task
 //!                           log, task.log  what servers and tasks wrote
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use simdb_planner::observed::FileFacts;
 use simdb_state::address::{EndpointAddress, HomeAddress, NodeAddress};
+use simdb_state::backend::Token;
 use simdb_state::digest::sha256;
 use simdb_state::instance::{FilePart, FileText};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
@@ -36,6 +38,15 @@ pub(super) const FORMAT: u32 = 1;
 const MARKER: &str = "home.json";
 
 const FILES: &str = "files.json";
+
+const TOKEN: &str = "token.json";
+
+/// Under which lock of the state the home was last changed. Later locks have greater tokens.
+#[derive(Debug, Serialize, Deserialize)]
+struct Noted {
+    format: u32,
+    token: Token,
+}
 
 /// The files that were last written for an instance.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -94,6 +105,11 @@ impl Home {
             user,
             lineage: lineage.to_owned(),
         }
+    }
+
+    fn root(&self) -> &Path {
+        let root = self.path.ancestors().nth(2);
+        root.expect("a home is two directories below the root")
     }
 
     pub(super) fn log(&self) -> PathBuf {
@@ -168,8 +184,11 @@ impl Home {
         if self.look()? == Presence::Ours {
             return Ok(());
         }
-        let cluster = self.path.parent().expect("a home is two directories below the root");
-        let root = cluster.parent().expect("a home is two directories below the root");
+        let root = self.root();
+        let cluster = self
+            .path
+            .parent()
+            .expect("a home is below the directory of its cluster");
         files::ensure_parents(root).at("make the directories above", root)?;
         for directory in [root, cluster, &self.path] {
             files::ensure_directory(directory, 0o700, Some(&self.user)).at("make directory", directory)?;
@@ -201,6 +220,21 @@ impl Home {
         for directory in self.path.ancestors().take(3) {
             // One that is not empty belongs to others, and stays.
             let _ = fs::remove_dir(directory);
+        }
+    }
+
+    /// Takes note of the token of whoever is about to change the home, who holds its lock; one that is lower than the one
+    /// before is refused.
+    pub(super) fn admit(&self, token: Token) -> Result<(), PlatformError> {
+        match self.read_record::<Noted>(TOKEN) {
+            Some(noted) if noted.token == token => Ok(()),
+            Some(noted) if noted.token > token => Err(PlatformError::OlderState {
+                node: self.node.clone(),
+                noted: noted.token.0,
+                held: token.0,
+                notes: self.root().join("*/*").join(TOKEN).display().to_string(),
+            }),
+            _ => self.write_record(TOKEN, &Noted { format: FORMAT, token }),
         }
     }
 
