@@ -427,6 +427,10 @@ pub enum State {
     Show(StateShow),
     /// Remove what belongs to something that is not recorded
     Repair(StateRepair),
+    /// Lock the secrets by another key
+    ///
+    /// It is a new key file, or the passphrase in SIMDB_STATE_NEW_PASSPHRASE where that is set. Passwords stay what they are.
+    Rekey(StateRekey),
 }
 
 /// Arguments of `state show`.
@@ -442,6 +446,14 @@ pub struct StateShow {
 /// Arguments of `state repair`.
 #[derive(Debug, Args)]
 pub struct StateRepair {
+    /// Do not ask.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `state rekey`.
+#[derive(Debug, Args)]
+pub struct StateRekey {
     /// Do not ask.
     #[arg(long)]
     pub force: bool,

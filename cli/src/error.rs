@@ -14,6 +14,11 @@ use thiserror::Error;
 use crate::exit::Exit;
 use crate::views::doc::DiagnosticDoc;
 
+/// What is to be done where the key of a state is nowhere any more.
+const LOST: &str = "If it is lost for good, so are the passwords that simdb made, its own among them: copy what you need \
+                    out of the databases with a login of yours, end the servers, remove their data and the state, and apply \
+                    again.";
+
 /// Why a command failed.
 #[derive(Debug, Error)]
 pub(crate) enum CliError {
@@ -68,6 +73,9 @@ pub(crate) enum CliError {
     /// The record cannot be used.
     #[error(transparent)]
     Store(Box<StoreError>),
+    /// The secrets cannot be locked by another key, because they cannot be read.
+    #[error("failed to lock the secrets by another key")]
+    Rekey(#[source] Box<StoreError>),
     /// The lock was not obtained.
     #[error(transparent)]
     Lock(Box<LockError>),
@@ -157,6 +165,7 @@ impl CliError {
         match self {
             CliError::Store(error) => error.hint(),
             CliError::Lock(error) => error.hint(),
+            CliError::Rekey(error) => Some(format!("{} {LOST}", error.hint().unwrap_or_default())),
             CliError::Keys(error) => Some(error.hint()),
             CliError::Stopped => {
                 Some("What is done is recorded. Run the command again: it looks at what was left.".to_owned())

@@ -71,7 +71,7 @@ impl Record {
         StoreError::Format { path, source }
     }
 
-    fn secret_failed(&self, source: SecretError) -> StoreError {
+    pub(crate) fn secret_failed(&self, source: SecretError) -> StoreError {
         let path = self.path.clone();
         StoreError::Secret { path, source }
     }
@@ -166,10 +166,23 @@ impl Record {
         self.key.get_or_try_init(|| self.load_key()).await
     }
 
-    async fn load_key(&self) -> Result<secret::Key, StoreError> {
+    /// Refuses to go on with a key that was read before the secrets were locked by another one.
+    pub(crate) async fn confirm_key(&self) -> Result<(), StoreError> {
+        let Some(key) = self.key.get() else { return Ok(()) };
+        if key.is_of(&self.key_row().await?) {
+            return Ok(());
+        }
+        Err(self.secret_failed(SecretError::KeyChanged))
+    }
+
+    async fn key_row(&self) -> Result<KeyRow, StoreError> {
         let row = self.get(&secret::key_row()).await?;
         let row = row.ok_or_else(|| self.unreadable(FormatError::Missing(secret::key_row())))?;
-        let row: KeyRow = self.decode(&row)?;
+        self.decode(&row)
+    }
+
+    async fn load_key(&self) -> Result<secret::Key, StoreError> {
+        let row = self.key_row().await?;
         let lineage = self.lineage.clone();
         let keys = self
             .keys
@@ -183,8 +196,17 @@ impl Record {
         let Some(row) = self.get(&secret::secret_key(name)).await? else {
             return Ok(None);
         };
-        let opened = self.key().await?.open_row(&row);
-        opened.map(Some).map_err(|error| self.secret_failed(error))
+        self.open_row(&row).await.map(Some)
+    }
+
+    async fn open_row(&self, row: &Row) -> Result<Sensitive<String>, StoreError> {
+        match self.key().await?.open_row(row) {
+            Ok(opened) => Ok(opened),
+            Err(error) => {
+                self.confirm_key().await?;
+                Err(self.secret_failed(error))
+            }
+        }
     }
 
     /// Names the secrets, which takes no key.
@@ -198,8 +220,7 @@ impl Record {
         let mut secrets = Secrets::new();
         for row in self.list(&[secret::PREFIX]).await? {
             let name = SecretName::from_stored(&row.key.as_str()[secret::PREFIX.len()..]);
-            let opened = self.key().await?.open_row(&row);
-            secrets.insert(name, opened.map_err(|error| self.secret_failed(error))?);
+            secrets.insert(name, self.open_row(&row).await?);
         }
         Ok(secrets)
     }

@@ -4,6 +4,10 @@
 //! sealed value moved to another row does not open. The key is a file outside the project, named for the record
 //! (`~/.config/simdb/keys/<lineage>`), or comes from a passphrase by Argon2id. `meta/key` says which, and holds a sealed
 //! constant that tells a wrong key from damaged data.
+//!
+//! Another key is written as `<lineage>.new`, then the rows that it sealed are committed, then it takes the place of the
+//! former one, which is kept as `<lineage>.old` for copies of the record from before. Whoever looks for the key takes the one
+//! of the three that fits.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -28,6 +32,9 @@ use crate::store::Lineage;
 /// The passphrase that locks the secrets up, in place of a key file.
 pub const PASSPHRASE_VARIABLE: &str = "SIMDB_STATE_PASSPHRASE";
 
+/// The passphrase that is to take the place of the key there is.
+pub const NEW_PASSPHRASE_VARIABLE: &str = "SIMDB_STATE_NEW_PASSPHRASE";
+
 /// What the sealed constant of `meta/key` says once it is opened.
 const CHECK: &str = "simdb";
 
@@ -48,6 +55,15 @@ impl KeySource {
     /// Takes key files below `$XDG_CONFIG_HOME` or `~/.config`, and the passphrase from `SIMDB_STATE_PASSPHRASE`.
     pub fn from_environment() -> Result<Self, SecretError> {
         Self::from_variables(|name| std::env::var_os(name))
+    }
+
+    /// Takes what the secrets are to be locked by from now on: the passphrase from `SIMDB_STATE_NEW_PASSPHRASE`, or else a
+    /// key file.
+    pub fn next_from_environment() -> Result<Self, SecretError> {
+        Self::from_variables(|name| match name {
+            PASSPHRASE_VARIABLE => std::env::var_os(NEW_PASSPHRASE_VARIABLE),
+            name => std::env::var_os(name),
+        })
     }
 
     fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, SecretError> {
@@ -102,6 +118,9 @@ pub enum SecretError {
     /// The passphrase is another one.
     #[error("the passphrase is not the one the secrets are locked by")]
     WrongPassphrase,
+    /// The secrets were locked by another key since the key was read.
+    #[error("the key was changed meanwhile")]
+    KeyChanged,
     /// The key is right and the value does not open.
     #[error("secret {0:?} was altered")]
     Altered(String),
@@ -129,8 +148,9 @@ impl SecretError {
                 path.display()
             ),
             SecretError::PassphraseMissing | SecretError::WrongPassphrase => {
-                format!("Set {PASSPHRASE_VARIABLE} to the passphrase the state was made with.")
+                format!("Set {PASSPHRASE_VARIABLE} to the passphrase that the secrets were locked by last.")
             }
+            SecretError::KeyChanged => "Run the command again.".to_owned(),
             SecretError::Altered(_) => "Put a backup of the state in its place.".to_owned(),
         }
     }
@@ -208,6 +228,12 @@ impl Key {
         String::from_utf8(clear).ok().map(Sensitive::new)
     }
 
+    /// Returns whether it is the key that a row speaks of.
+    pub(crate) fn is_of(&self, row: &KeyRow) -> bool {
+        let (KeyRow::File { check } | KeyRow::Argon2id { check, .. }) = row;
+        self.fits(check)
+    }
+
     fn fits(&self, check: &Sealed) -> bool {
         let clear = self.open(key_row().as_str(), check);
         clear.is_some_and(|clear| clear.expose() == CHECK)
@@ -237,6 +263,12 @@ impl Key {
     }
 }
 
+/// The extension of a key file that is not yet in its place.
+const NEXT: &str = "new";
+
+/// The extension of the key file that was there before.
+pub const FORMER: &str = "old";
+
 /// The prefix of the rows of secrets.
 pub(crate) const PREFIX: &str = "secret/";
 
@@ -250,6 +282,39 @@ pub(crate) fn secret_key(name: &SecretName) -> backend::Key {
 
 /// Makes the key of a new record. It blocks.
 pub(crate) fn make(lineage: &Lineage, source: &KeySource) -> Result<(Key, KeyRow), SecretError> {
+    make_at(source.file(lineage), source)
+}
+
+/// Makes another key for a record, which [`settle`] then puts in place. It blocks.
+pub(crate) fn make_next(lineage: &Lineage, source: &KeySource) -> Result<(Key, KeyRow), SecretError> {
+    let path = source.file(lineage).with_extension(NEXT);
+    optional(fs::remove_file(&path)).map_err(used(&path))?;
+    make_at(path, source)
+}
+
+/// Puts the key that was made last in the place of the former one, which is kept. It blocks.
+pub(crate) fn settle(lineage: &Lineage, source: &KeySource, row: &KeyRow) -> Result<(), SecretError> {
+    let path = source.file(lineage);
+    optional(fs::rename(&path, path.with_extension(FORMER))).map_err(used(&path))?;
+    match row {
+        KeyRow::File { .. } => fs::rename(path.with_extension(NEXT), &path).map_err(used(&path)),
+        KeyRow::Argon2id { .. } => Ok(()),
+    }
+}
+
+fn optional(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })
+}
+
+fn used(path: &Path) -> impl FnOnce(io::Error) -> SecretError {
+    let path = path.to_owned();
+    move |source| SecretError::KeyFile { path, source }
+}
+
+fn make_at(path: PathBuf, source: &KeySource) -> Result<(Key, KeyRow), SecretError> {
     let check = |key: &Key| key.seal(key_row().as_str(), CHECK);
     if let Some(passphrase) = &source.passphrase {
         let mut salt = [0; 16];
@@ -262,7 +327,6 @@ pub(crate) fn make(lineage: &Lineage, source: &KeySource) -> Result<(Key, KeyRow
         return Ok((key, row));
     }
     let key = Key::random();
-    let path = source.file(lineage);
     write_key(&path, &key).map_err(|source| SecretError::KeyFile { path, source })?;
     let row = KeyRow::File { check: check(&key) };
     Ok((key, row))
@@ -289,8 +353,18 @@ pub(crate) fn load(lineage: &Lineage, source: &KeySource, row: &KeyRow) -> Resul
     match row {
         KeyRow::File { check } => {
             let path = source.file(lineage);
-            let key = read_key(&path)?;
-            key.filter(|key| key.fits(check)).ok_or(SecretError::WrongKey(path))
+            let read = read_key(&path);
+            if let Ok(Some(key)) = &read
+                && key.fits(check)
+            {
+                return Ok(key.clone());
+            }
+            let others = [NEXT, FORMER].map(|extension| read_key(&path.with_extension(extension)));
+            let fits = |key: &Key| key.fits(check);
+            match others.into_iter().flatten().flatten().find(fits) {
+                Some(key) => Ok(key),
+                None => read.and(Err(SecretError::WrongKey(path))),
+            }
         }
         KeyRow::Argon2id { salt, check } => {
             let passphrase = source.passphrase.as_ref().ok_or(SecretError::PassphraseMissing)?;

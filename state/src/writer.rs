@@ -1,5 +1,7 @@
 //! A record that is locked for writing.
 
+mod rekey;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +71,11 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let keep = lock::keep(Arc::clone(&record.backend), token, lease);
         let heartbeat = Heartbeat(tokio::spawn(keep));
-        match record.load().await {
+        let loaded = match record.confirm_key().await {
+            Ok(()) => record.load().await,
+            Err(error) => Err(error),
+        };
+        match loaded {
             Ok(loaded) => Ok(Self {
                 record,
                 token,

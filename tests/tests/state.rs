@@ -186,6 +186,13 @@ fn without_its_key_the_state_is_shown_and_changes_nothing_until_the_key_is_back(
             assert_eq!(output.code, Some(1), "{command:?}: {}", output.text());
             assert_says(&output, phrases);
         }
+        let rekey = environment.run(&["state", "rekey", "-force"]);
+        rekey.expect_code(1);
+        assert_says(&rekey, phrases);
+        assert_says(
+            &rekey,
+            &["Failed to lock the secrets by another key", "If it is lost for good"],
+        );
         let status = environment.run(&["status"]);
         assert_says(&status, phrases);
         assert_says(&status, &["cluster.c", "Warning:"]);
@@ -200,6 +207,52 @@ fn without_its_key_the_state_is_shown_and_changes_nothing_until_the_key_is_back(
     ]);
     fs::write(&key, &kept).unwrap();
     environment.run(&["plan", "-detailed-exitcode"]).expect_code(0);
+    environment.run(&DESTROY).expect_code(0);
+    environment.assert_nothing_left();
+}
+
+#[test]
+fn another_key_takes_the_place_of_the_one_there_is_and_every_password_stays() {
+    let users = SERVER.replace(
+        "node \"a\" {}",
+        "node \"a\" {}\n  user \"made\" {}\n  user \"given\" { password = \"swordfish\" }",
+    );
+    let output = "output \"made\" {\n  value     = cluster.c.user.made.password\n  sensitive = true\n}\n";
+    let (environment, _) = applied(&format!("{users}\n{output}"));
+    let password = environment.run(&["output", "-raw", "made"]).stdout;
+    let asked = environment.run(&["state", "rekey"]);
+    asked.expect_code(1);
+    assert_says(&asked, &["Nobody to ask", "add -force"]);
+
+    let with = |passphrase: &str, next: &str, arguments: &[&str]| {
+        let mut command = environment.command(arguments);
+        command.env("SIMDB_STATE_PASSPHRASE", passphrase);
+        command.env("SIMDB_STATE_NEW_PASSPHRASE", next);
+        Output::of(&mut command)
+    };
+    let rekey = |passphrase: &str, next: &str, phrases: &[&str]| {
+        let rekeyed = with(passphrase, next, &["state", "rekey", "-force"]);
+        rekeyed.expect_code(0);
+        assert_says(&rekeyed, phrases);
+        assert_eq!(with(next, "", &["output", "-raw", "made"]).stdout, password);
+        let plan = with(next, "", &["plan", "-detailed-exitcode"]);
+        assert_eq!(plan.code, Some(0), "{}", plan.text());
+    };
+    rekey(
+        "",
+        "",
+        &["locked by a new key file", "opened by the former key file", ".old"],
+    );
+    let by_passphrase = [
+        "locked by the passphrase in SIMDB_STATE_NEW_PASSPHRASE",
+        "Set SIMDB_STATE_PASSPHRASE to it",
+    ];
+    rekey("", "correct horse", &by_passphrase);
+    let refused = environment.run(&["state", "rekey", "-force"]);
+    refused.expect_code(1);
+    assert_says(&refused, &["locked by a passphrase, and none was given"]);
+    rekey("correct horse", "battery staple", &by_passphrase);
+    rekey("battery staple", "", &["locked by a new key file"]);
     environment.run(&DESTROY).expect_code(0);
     environment.assert_nothing_left();
 }

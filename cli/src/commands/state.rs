@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use simdb_state::address::Address;
+use simdb_state::secret::{FORMER, KeySource, NEW_PASSPHRASE_VARIABLE, PASSPHRASE_VARIABLE};
 use simdb_state::store::Writer;
 
 use super::show::recorded;
 use crate::approval;
-use crate::args::{State, StateRepair, StateShow};
+use crate::args::{State, StateRekey, StateRepair, StateShow};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::session::{Project, block_on};
@@ -19,6 +20,9 @@ use crate::views::json::document;
 
 /// How the lock's holder is shown while a repair goes on.
 const REPAIR: &str = "state repair";
+
+/// How the lock's holder is shown while the secrets are locked by another key.
+const REKEY: &str = "state rekey";
 
 /// Looks into the state, or repairs it.
 pub(super) fn run(command: &State, ui: &Ui) -> Result<Exit, CliError> {
@@ -32,6 +36,7 @@ pub(super) fn run(command: &State, ui: &Ui) -> Result<Exit, CliError> {
             }
             State::Show(arguments) => show(arguments, ui).await,
             State::Repair(arguments) => repair(arguments, ui).await,
+            State::Rekey(arguments) => rekey(arguments, ui).await,
         }
     })
 }
@@ -81,5 +86,42 @@ async fn drop_dangling(writer: &mut Writer, arguments: &StateRepair, ui: &Ui) ->
     }
     writer.remove(&dangling).await?;
     ui.tell(&format!("Removed {}.\n", count(dangling.len(), "row")));
+    Ok(Exit::Done)
+}
+
+async fn rekey(arguments: &StateRekey, ui: &Ui) -> Result<Exit, CliError> {
+    let Some(store) = Project::open()?.store().await? else {
+        ui.tell("There is no state, and so no key of one.\n");
+        return Ok(Exit::Done);
+    };
+    let next = KeySource::next_from_environment().map_err(CliError::Keys)?;
+    let file = next.file(store.lineage());
+    let by = match &next.passphrase {
+        Some(_) => format!("the passphrase in {NEW_PASSPHRASE_VARIABLE}"),
+        None => format!("a new key file, {}", file.display()),
+    };
+    // Whoever cannot read them need not be asked.
+    store
+        .secrets()
+        .await
+        .map_err(|error| CliError::Rekey(Box::new(error)))?;
+    let question = format!("Do you want to lock the secrets of the state by {by}?");
+    let consequence = "What they are locked by now opens nothing then but copies of the state from before.";
+    if !arguments.force && !approval::confirm(ui, &question, consequence)? {
+        ui.tell("\nRekey cancelled.\n");
+        return Ok(Exit::Failed);
+    }
+    let former = file.with_extension(FORMER);
+    store.lock(REKEY, Duration::ZERO).await?.rekey(&next).await?;
+    ui.tell(&format!("The secrets are locked by {by}.\n"));
+    if next.passphrase.is_some() {
+        ui.tell(&format!("Set {PASSPHRASE_VARIABLE} to it from now on.\n"));
+    }
+    if former.exists() {
+        ui.tell(&format!(
+            "Copies of the state from before are opened by the former key file: {}\nRemove it when there are none.\n",
+            former.display()
+        ));
+    }
     Ok(Exit::Done)
 }

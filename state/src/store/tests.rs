@@ -498,6 +498,145 @@ async fn a_passphrase_takes_the_place_of_the_key_file() {
     }
 }
 
+/// Returns the file of the record's key, and what it holds.
+fn key_file(place: &Place, store: &Store, extension: &str) -> (PathBuf, Option<String>) {
+    let path = place.keys().file(store.lineage()).with_extension(extension);
+    let text = fs::read_to_string(&path).ok();
+    (path, text)
+}
+
+#[tokio::test]
+async fn another_key_opens_what_the_former_one_sealed_and_the_former_one_opens_backups() {
+    let place = Place::new();
+    let store = place.create().await;
+    let mut writer = lock(&store).await;
+    let given = Sensitive::new("hunter2".to_owned());
+    let address: UserAddress = "cluster.orders.user.app".parse().unwrap();
+    let user = |digest: String| User {
+        password_digest: Some(digest),
+        ..User::default()
+    };
+    let before = user(store.digest(&given).await.unwrap());
+    writer.begin("apply", &json!({}), 1).await.unwrap();
+    let password = with_secret(0, before.password(&address), "hunter2");
+    let output = Entry::Outputs([("url".to_owned(), (Output::Sensitive, Some(given.clone())))].into());
+    let mut edits = cluster();
+    edits.retain(|edit| !matches!(edit, Edit::User(..)));
+    edits.push(Edit::User(address.clone(), before.clone()));
+    writer.commit(&[password]).await.unwrap();
+    writer.commit(&[done(0, edits), output]).await.unwrap();
+    writer.finish(RunEnd::Done).await.unwrap();
+    writer.unlock().await.unwrap();
+    let (_, first) = key_file(&place, &store, "");
+    let secrets = store.secrets().await.unwrap();
+    let backup = fs::read(place.path()).unwrap();
+    let log = fs::read(place.path().with_extension("db-wal")).unwrap();
+
+    lock(&store).await.rekey(&place.keys()).await.unwrap();
+    assert_ne!(key_file(&place, &store, "").1, first);
+    assert_eq!(key_file(&place, &store, "old").1, first);
+    assert_eq!(key_file(&place, &store, "new").1, None);
+    let opened = place.open().await;
+    let after = user(opened.digest(&given).await.unwrap());
+    assert_ne!(before, after);
+    assert_eq!(opened.snapshot().await.unwrap().state.users[&address], after);
+    let mut renamed = secrets.clone();
+    let password = renamed.remove(&before.password(&address)).unwrap();
+    renamed.insert(after.password(&address), password);
+    assert_eq!(opened.secrets().await.unwrap(), renamed);
+
+    // Whoever has the former key in memory neither writes with it nor takes the record for damaged.
+    for error in [
+        store.secrets().await.unwrap_err(),
+        match store.lock("apply", Duration::ZERO).await.unwrap_err() {
+            LockError::Store(error) => error,
+            other => panic!("{other}"),
+        },
+    ] {
+        assert!(message(&error).contains("was changed meanwhile"), "{}", message(&error));
+    }
+    drop((store, opened));
+    fs::write(place.path(), backup).unwrap();
+    fs::write(place.path().with_extension("db-wal"), log).unwrap();
+    assert_eq!(place.open().await.secrets().await.unwrap(), secrets);
+}
+
+#[tokio::test]
+async fn a_key_file_and_a_passphrase_take_each_others_place() {
+    let place = Place::new();
+    let keys = |text: Option<&str>| KeySource {
+        passphrase: text.map(|text| Sensitive::new(text.to_owned())),
+        ..place.keys()
+    };
+    let store = place.create().await;
+    let mut writer = lock(&store).await;
+    writer
+        .keep(&Secrets::from([(password(), Sensitive::new("x".to_owned()))]))
+        .await
+        .unwrap();
+    writer.unlock().await.unwrap();
+    let mut current = None;
+    for next in [Some("correct horse"), Some("battery staple"), None, None] {
+        let store = Store::open(&place.path(), &keys(current)).await.unwrap().unwrap();
+        lock(&store).await.rekey(&keys(next)).await.unwrap();
+        assert_eq!(key_file(&place, &store, "").1.is_some(), next.is_none());
+        let store = Store::open(&place.path(), &keys(next)).await.unwrap().unwrap();
+        assert_eq!(store.secret(&password()).await.unwrap().unwrap().expose(), "x");
+        if current != next {
+            let store = Store::open(&place.path(), &keys(current)).await.unwrap().unwrap();
+            // A key file is found whether a passphrase is given or not.
+            assert_eq!(store.secret(&password()).await.is_ok(), next.is_none());
+        }
+        current = next;
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_the_key_that_is_cut_off_leaves_one_that_opens() {
+    let place = Place::new();
+    let store = place.create().await;
+    let mut writer = lock(&store).await;
+    writer
+        .keep(&Secrets::from([(password(), Sensitive::new("x".to_owned()))]))
+        .await
+        .unwrap();
+    writer.unlock().await.unwrap();
+    let opens = async || place.open().await.secret(&password()).await.unwrap().unwrap().expose() == "x";
+    // Before the commit: there is a new key that nothing is sealed by.
+    let (path, first) = key_file(&place, &store, "");
+    let (next, _) = key_file(&place, &store, "new");
+    fs::write(&next, "00".repeat(32)).unwrap();
+    assert!(opens().await);
+    // After the commit, and before or within putting it in place.
+    lock(&store).await.rekey(&place.keys()).await.unwrap();
+    fs::rename(&path, &next).unwrap();
+    assert!(opens().await);
+    fs::rename(path.with_extension("old"), &path).unwrap();
+    assert_eq!(key_file(&place, &store, "").1, first);
+    assert!(opens().await);
+    lock(&place.open().await).await.rekey(&place.keys()).await.unwrap();
+    assert!(opens().await);
+    assert_eq!(key_file(&place, &store, "new").1, None);
+}
+
+#[tokio::test]
+async fn without_its_key_a_record_gets_no_other_one() {
+    let place = Place::new();
+    let store = place.create().await;
+    let mut writer = lock(&store).await;
+    writer
+        .keep(&Secrets::from([(password(), Sensitive::new("x".to_owned()))]))
+        .await
+        .unwrap();
+    writer.unlock().await.unwrap();
+    fs::remove_dir_all(place.keys().directory).unwrap();
+    let store = place.open().await;
+    let error = lock(&store).await.rekey(&place.keys()).await.unwrap_err();
+    assert!(message(&error).contains("is missing"), "{}", message(&error));
+    assert!(!place.keys().directory.exists());
+    assert!(store.holder().await.unwrap().is_none());
+}
+
 #[tokio::test]
 async fn a_grant_ends_with_the_lock() {
     let store = Store::in_memory().await.unwrap();
