@@ -429,7 +429,7 @@ pub enum State {
     Repair(StateRepair),
     /// Lock the secrets by another key
     ///
-    /// It is a new key file, or the passphrase in SIMDB_STATE_NEW_PASSPHRASE where that is set. Passwords stay what they are.
+    /// It is a new key file, or the passphrase in `SIMDB_STATE_NEW_PASSPHRASE` where that is set. Passwords stay what they are.
     Rekey(StateRekey),
 }
 
