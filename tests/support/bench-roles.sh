@@ -13,8 +13,8 @@ switchover_goal=0.25
 failover_goal=0.3
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || { echo "usage: bench-roles.sh [ROUNDS]" >&2; exit 2; }
 
-source "$(dirname "${BASH_SOURCE[0]}")/bench-common.sh"
 by_hand=$(realpath "$(dirname "${BASH_SOURCE[0]}")")/by-hand.sh
+source "$(dirname "$by_hand")/bench-common.sh"
 command -v simdb-bench >/dev/null || fail "simdb-bench is not on the PATH"
 nodes=3
 

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
-use simdb_tests::{Scenario, Version, wait_until};
+use simdb_tests::{Moment, Scenario, Step, Version, wait_until};
 
 const TWO: &str = r#"
   replication { mode = "quorum" }
@@ -156,6 +156,45 @@ fn commits_stop_waiting_for_a_standby_that_is_lost_and_it_may_not_lead_before_it
         assert_eq!(scenario.primary(), "b");
         scenario.assert_settled(any);
         load.expect_nothing_lost();
+        scenario.destroy();
+    }
+}
+
+#[test]
+fn clients_of_a_primary_that_crashed_are_let_in_once_a_standby_has_what_it_has() {
+    let body =
+        format!("{TWO}\n  user \"app\" {{ password = \"not-a-secret\" }}\n  database \"app\" {{ owner = \"app\" }}\n");
+    let login = "user=app password=not-a-secret dbname=app";
+    for version in Version::all() {
+        let scenario = Scenario::new(&version, &body);
+        let enters = || {
+            let psql = ["psql", "orders.a", "--", "-X", "-At", "-d", login, "-c", "SELECT 1"];
+            scenario.environment.run(&psql)
+        };
+        enters().expect_code(0);
+        let load = scenario.load();
+        load.further(20);
+        scenario.kill_all("b");
+        wait_until("writes wait", || scenario.ask("a", WAITING) == "4");
+        scenario.kill_all("a");
+        // What waited is there, and on no other node.
+        let admit = Step {
+            name: "admit".to_owned(),
+            address: "cluster.orders.node.a".to_owned(),
+            seconds: 0.0,
+        };
+        admit.kill(&scenario.environment, &APPLY, Moment::Before, 0);
+        let refused = enters();
+        assert!(
+            refused.code != Some(0) && refused.stderr.contains("no pg_hba.conf entry"),
+            "{refused:?}"
+        );
+        scenario.simdb(&APPLY);
+        enters().expect_code(0);
+        load.further(20);
+        scenario.assert_settled(any);
+        let report = load.expect_nothing_lost();
+        assert_eq!(report.tally.unknown, 4);
         scenario.destroy();
     }
 }
