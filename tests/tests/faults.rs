@@ -467,7 +467,8 @@ fn a_stale_postmaster_pid_keeps_nobody_from_starting() {
 #[test]
 fn a_standby_whose_slot_is_lost_is_cloned_anew() {
     for version in Version::all() {
-        let body = TWO.replace("{}", "{\n parameters = { max_slot_wal_keep_size = \"1MB\" }\n }");
+        // Room for what a clone needs, which streams through the same slot.
+        let body = TWO.replace("{}", "{\n parameters = { max_slot_wal_keep_size = \"32MB\" }\n }");
         let scenario = Scenario::new(&version, &body);
         scenario.kill_all("b");
         wait_until("the slot is lost", || {
