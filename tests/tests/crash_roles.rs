@@ -71,6 +71,7 @@ fn a_failover_that_is_killed_before_a_step_is_recorded_is_carried_through() {
     every_step(Change::Failover, Moment::After);
 }
 
+#[expect(clippy::print_stdout, reason = "which step it was is what a failure is about")]
 fn every_step(change: Change, moment: Moment) {
     if !is_thorough() && !matches!(moment, Moment::After) {
         println!("skipped: it takes a minute; `make test-faults` runs it");
