@@ -28,19 +28,20 @@ CASES ?= 100000
 test-long: setup  ## Random histories of clusters, as many as CASES says.
 	PROPTEST_CASES=$(CASES) PROPTEST_MAX_SHRINK_ITERS=20000 cargo test --locked -p simdb-planner --all-features --lib -- properties
 
-test-faults: setup  ## Every fault on every version, twenty role changes in a row: takes a while.
+test-faults: setup  ## Every fault on every version, role changes in a row and cut off at every step: takes a while.
 	cargo build --locked -p simdb
 ifeq ($(NEXTEST),yes)
-	SIMDB_TEST_FAULTS=1 cargo nextest run --locked --profile faults -p simdb-tests --test roles --test faults
+	SIMDB_TEST_FAULTS=1 cargo nextest run --locked --profile faults -p simdb-tests --test roles --test faults --test standbys --test crash_roles
 else
-	SIMDB_TEST_FAULTS=1 RUST_TEST_THREADS=2 cargo test --locked -p simdb-tests --test roles --test faults --no-fail-fast
+	SIMDB_TEST_FAULTS=1 RUST_TEST_THREADS=2 cargo test --locked -p simdb-tests --test roles --test faults --test standbys --test crash_roles --no-fail-fast
 endif
 
-bench: setup  ## What simdb takes: planning, recording, and applying against the same work typed by hand.
+bench: setup  ## What simdb takes: planning, recording, applying and role changes against the same work typed by hand.
 	cargo build --release --locked -p simdb
 	cargo build --release --locked -p simdb-providers --example simdb-bench
 	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/bench-plan.sh
 	PATH="$(TARGET)/release:$$PATH" tests/support/bench.sh
+	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/bench-roles.sh
 
 lint: setup  ## Format, lints, and what is in the tree twice.
 	cargo fmt --all --check

@@ -61,6 +61,7 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
         | Action::User { server, .. }
         | Action::Database { server, .. }
         | Action::Slot { server, .. }
+        | Action::Admit { server, .. }
         | Action::SyncNames { server, .. } => serving(state, &server.node),
         Action::Seed {
             seed, database, server, ..

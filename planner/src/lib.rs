@@ -27,6 +27,7 @@
 //! | `start` | node: power, held | home | none | a server that runs is left alone, one halted by a signal goes on | again, or nothing where it runs |
 //! | `stop` | node: power, held | home | restart, downtime (primary) | a server that is down is fine | again |
 //! | `configure` | node: parameters | files, settings | reload, restart, downtime (primary) | files are compared before they are written | again |
+//! | `admit` | cluster: verified | files | none | it waits for standbys, then files are compared before they are written | again: its `pg_hba.conf` lets no clients in yet |
 //! | `follow` | node: role (follows), instance | SQL | reload | files are compared before they are written | again: its settings differ from what they should be |
 //! | `cluster` | cluster: what is declared of it, but for its names and its proof | – | none | only the record changes | again |
 //! | `sync-names` | cluster: `synchronous_standby_names` (tightened when the standbys stream, loosened before one leaves) | settings of the primary | none, reload | files are compared before they are written | again, also where the server has the names already |

@@ -380,6 +380,15 @@ pub enum Action {
         /// For a standby that is restarted: whom it must stream from again before the next server is restarted.
         upstream: Option<Server>,
     },
+    /// Lets the clients of a primary in that crashed and came up without them, once standbys have all that it has.
+    Admit {
+        /// The server, with its clients.
+        instance: InstanceSpec,
+        /// How it is reached.
+        server: Server,
+        /// How many standbys must have everything.
+        awaited: u32,
+    },
     /// Lets a standby replay again that somebody paused.
     Resume {
         /// The standby.
@@ -581,6 +590,7 @@ impl Action {
             Action::Start { .. } => "start",
             Action::Stop { .. } => "stop",
             Action::Configure { .. } => "configure",
+            Action::Admit { .. } => "admit",
             Action::Resume { .. } => "resume",
             Action::Cluster { .. } => "cluster",
             Action::SyncNames { .. } => "sync-names",

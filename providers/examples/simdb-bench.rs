@@ -3,6 +3,10 @@
 //! ```text
 //!   simdb-bench record DIR PARALLELISM    applies the configuration in DIR on simulated effects; prints steps and seconds
 //!   simdb-bench measure PROGRAM ARGS...   runs a program; prints seconds, and the most memory it held in MB
+//!   simdb-bench gap HOSTS VICTIM PROGRAM ARGS...
+//!                                         runs a program while clients write to whichever of HOSTS (HOST:PORT,...) takes
+//!                                         writes, with PGPASSWORD; first kills process VICTIM, where it is not -. Prints
+//!                                         the longest time without an acknowledged write, and the program's, in seconds
 //! ```
 //!
 //! `record` leaves the state that an apply of as many real nodes would leave, written by the same executor, store and
@@ -11,6 +15,7 @@
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +23,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use simdb_planner::config::{self, Source};
 use simdb_planner::desired::Desired;
 use simdb_planner::observed::{Observed, PlatformFacts};
@@ -27,11 +34,13 @@ use simdb_planner::simulate::World;
 use simdb_providers::effects::{Effects, StepError};
 use simdb_providers::event::{Event, EventSink};
 use simdb_providers::executor::execute;
+use simdb_providers::postgresql::ledger::{Ledger, Load, Target};
 use simdb_state::delta::Outputs;
-use simdb_state::object::{EngineKind, State};
+use simdb_state::object::{EngineKind, Listen, State};
 use simdb_state::secret::KeySource;
-use simdb_state::sensitive::Secrets;
+use simdb_state::sensitive::{Secrets, Sensitive};
 use simdb_state::store::{RunEnd, Store};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 type Failure = Box<dyn Error>;
@@ -42,7 +51,8 @@ fn main() -> Result<(), Failure> {
     let answer = match &words[..] {
         ["record", directory, parallelism] => record(Path::new(directory), parallelism.parse()?)?,
         ["measure", program, arguments @ ..] => measure(program, arguments)?,
-        _ => return Err("usage: simdb-bench record DIR PARALLELISM | simdb-bench measure PROGRAM ARGS...".into()),
+        ["gap", hosts, victim, program, arguments @ ..] => gap(hosts, victim, program, arguments)?,
+        _ => return Err("usage: simdb-bench record|measure|gap ..., as its source says".into()),
     };
     writeln!(io::stdout(), "{answer}")?;
     Ok(())
@@ -60,6 +70,58 @@ fn measure(program: &str, arguments: &[&str]) -> Result<String, Failure> {
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss() * 1024 / 1_000_000;
     Ok(format!("{:.3} {peak}", took.as_secs_f64()))
 }
+
+/// Clients that write at once, with a rest in between: how much a machine can write is not what is measured.
+const LOAD: Load = Load {
+    clients: 4,
+    pause: Duration::from_millis(1),
+    answer_limit: Duration::from_secs(30),
+};
+
+/// How many rows are acknowledged before something happens, and after it.
+const ROWS: u64 = 200;
+
+/// Runs a program under load, and returns for how long nothing was acknowledged meanwhile, and how long it took.
+fn gap(hosts: &str, victim: &str, program: &str, arguments: &[&str]) -> Result<String, Failure> {
+    let listen = |host: &str| -> Result<Listen, Failure> {
+        let address: SocketAddr = host.parse()?;
+        Ok(Listen {
+            host: address.ip(),
+            port: address.port(),
+        })
+    };
+    let target = Target {
+        hosts: hosts.split(',').map(listen).collect::<Result<_, _>>()?,
+        user: "postgres".to_owned(),
+        password: Sensitive::new(std::env::var("PGPASSWORD")?),
+        database: "postgres".to_owned(),
+    };
+    let victim: Option<i32> = if victim == "-" { None } else { Some(victim.parse()?) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let ledger = Ledger::start(target, LOAD).await?;
+        timeout(PATIENCE, ledger.further(ROWS)).await?;
+        if let Some(victim) = victim {
+            kill(Pid::from_raw(victim), Signal::SIGKILL)?;
+        }
+        let began = ledger.started().elapsed();
+        let mut command = Command::new(program);
+        command.args(arguments).stdout(Stdio::null());
+        let status = tokio::task::spawn_blocking(move || command.status()).await??;
+        let ended = ledger.started().elapsed();
+        if !status.success() {
+            return Err(format!("{program} {}: {status}", arguments.join(" ")).into());
+        }
+        timeout(PATIENCE, ledger.further(ROWS)).await?;
+        let written = ledger.stop().await;
+        let gap = written.fates.longest_gap_within(began..=ended).unwrap_or_default();
+        written.remove().await?;
+        Ok(format!("{:.3} {:.3}", gap.as_secs_f64(), (ended - began).as_secs_f64()))
+    })
+}
+
+/// How long clients may have to wait for their rows.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Makes the record of a configuration, and returns how many steps it took, and how long they did.
 fn record(directory: &Path, parallelism: usize) -> Result<String, Failure> {

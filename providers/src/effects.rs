@@ -186,6 +186,15 @@ impl Effects for ProviderEffects {
                     drop(self.reload(instance, server, expected, secrets).await?);
                 }
             }
+            Action::Admit {
+                instance,
+                server,
+                awaited,
+            } => {
+                let connection = Connection::open(server, secrets).await?;
+                sync::wait_for_standbys(&connection, *awaited, self.limits.streaming).await?;
+                drop(self.reload(instance, server, Activity::Writes, secrets).await?);
+            }
             Action::Resume { server } => {
                 let connection = Connection::open(server, secrets).await?;
                 replication::resume(&connection).await?;

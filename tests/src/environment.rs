@@ -162,7 +162,7 @@ impl TestEnvironment {
 
     /// Returns simdb with these arguments, to be run in the project: no terminal, no colour, nobody else's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        self.command_of(&simdb(), arguments)
+        self.command_of(&program("simdb"), arguments)
     }
 
     /// Returns another program, to be run like simdb.
@@ -280,21 +280,35 @@ fn claim_ports() -> (RangeInclusive<u16>, UnixListener) {
         .expect("some range of ports is free")
 }
 
-/// Returns the path of simdb: beside the directory of the test's own binary, where cargo puts it.
+/// Returns the path of a program of ours: beside the directory of the test's own binary, where cargo puts it.
 #[track_caller]
-fn simdb() -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("the test knows its own path");
     let path = own
         .ancestors()
         .skip(1)
-        .map(|directory| directory.join("simdb"))
+        .map(|directory| directory.join(name))
         .find(|path| is_program(path));
     path.unwrap_or_else(|| {
         panic!(
-            "simdb is not built beside {}: run `make test`, or `cargo build -p simdb` first",
+            "{name} is not built beside {}: run `make test`, or `cargo build -p simdb` first",
             own.display()
         )
     })
+}
+
+/// Returns whether PgBouncer is installed; where it is not, says so.
+#[expect(clippy::print_stdout, reason = "a test that does not run says why")]
+pub fn has_pgbouncer() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    let found = places
+        .map(|place| place.join("pgbouncer"))
+        .any(|path| is_program(&path));
+    if !found {
+        println!("there is no program \"pgbouncer\"; `make setup` installs it");
+    }
+    found
 }
 
 fn is_program(path: &Path) -> bool {

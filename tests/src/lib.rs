@@ -12,12 +12,14 @@
 //! process below it is killed, whatever the test did.
 
 mod environment;
+mod failpoint;
 mod leftovers;
 mod redact;
 mod scenario;
 mod versions;
 
-pub use environment::{Output, TestEnvironment, wait_until};
+pub use environment::{Output, TestEnvironment, has_pgbouncer, wait_until};
+pub use failpoint::{Moment, Step, errors_of, json_lines, plan_of};
 pub use leftovers::{files_below, listening_ports, processes_below, started_with};
 pub use redact::Redactions;
 pub use scenario::{Scenario, Version, Writing, is_thorough};

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -167,6 +167,18 @@ impl Scenario {
         output
     }
 
+    /// Asserts that simdb refuses, or fails, and says a text.
+    #[track_caller]
+    pub fn expect_refusal(&self, arguments: &[&str], text: &str) {
+        let output = self.environment.run(arguments);
+        let said = output.text();
+        assert!(
+            output.code == Some(1) && said.contains(text),
+            "no {text:?} with {:?} in {said}",
+            output.code
+        );
+    }
+
     /// Moves the lead to a node, or to whichever is best suited.
     #[track_caller]
     pub fn switchover(&self, to: Option<&str>) -> Output {
@@ -277,20 +289,25 @@ impl Scenario {
         });
     }
 
+    /// Returns where the programs are that the primary runs with.
+    pub fn programs(&self) -> PathBuf {
+        self.ask(&self.primary(), "SELECT setting FROM pg_config WHERE name = 'BINDIR'")
+            .into()
+    }
+
     /// Starts a node's server as somebody would who knows nothing of simdb.
-    pub fn start_by_hand(&self, node: &str) {
+    pub fn start_by_hand(&self, node: &str, programs: &Path) {
         let path = self.home(node).join("server.json");
         let text = fs::read_to_string(path).expect("the server was started before");
         let record: Value = serde_json::from_str(&text).expect("it is a document");
         let arguments = record["arguments"].as_array().expect("it has arguments").iter();
         let arguments = arguments.map(|argument| argument.as_str().expect("it is text").to_owned());
-        // A number that belongs to somebody else by now, or to a process that nobody reaped.
-        fs::remove_file(self.data(node).join("postmaster.pid")).expect("the server was killed");
-        let show = self.ask(&self.primary(), "SELECT setting FROM pg_config WHERE name = 'BINDIR'");
+        // A number that belongs to somebody else by now, or to a process that nobody reaped; gone where a start has failed.
+        let _ = fs::remove_file(self.data(node).join("postmaster.pid"));
         let mut command = Command::new("setpriv");
         command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]);
         command
-            .arg(PathBuf::from(show).join("postgres"))
+            .arg(programs.join("postgres"))
             .args(arguments)
             .current_dir(self.home(node));
         command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());

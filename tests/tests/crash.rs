@@ -8,15 +8,15 @@
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Stdio;
 
-use nix::libc::SIGKILL;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use simdb_tests::{TestEnvironment, processes_below, started_with, wait_until};
+use simdb_tests::{
+    Moment, Step, TestEnvironment, errors_of, json_lines, plan_of, processes_below, started_with, wait_until,
+};
 
 /// A cluster that grows, shrinks and changes by its variables.
 const CLUSTER: &str = r#"variable "standbys" {
@@ -59,22 +59,6 @@ const LIFE: [&[&str]; 4] = [
     &["apply", "-auto-approve", "-var=connections=50"],
     &["destroy", "-auto-approve", "-allow=data-loss"],
 ];
-
-/// When, in the life of a step's effect, simdb is killed.
-#[derive(Clone, Copy, Debug)]
-enum Moment {
-    Before,
-    Within,
-    After,
-}
-
-/// A step of an undisturbed run.
-#[derive(Clone, Debug)]
-struct Step {
-    name: String,
-    address: String,
-    seconds: f64,
-}
 
 /// An undisturbed run, and what it left.
 #[derive(Clone, Debug)]
@@ -121,7 +105,7 @@ fn every_step(moment: Moment) {
             }
             match run.steps.get(round) {
                 Some(step) => {
-                    kill(&environment, run, step, &point(moment, round, step));
+                    step.kill(&environment, run.arguments, moment, round);
                     recover(&environment, run, step);
                     killed += 1;
                 }
@@ -134,74 +118,31 @@ fn every_step(moment: Moment) {
 }
 
 fn rehearse(environment: &TestEnvironment, arguments: &'static [&'static str]) -> Rehearsed {
-    let lines = lines(&environment.run(&[arguments, &["-json"]].concat()).stdout);
-    let seconds = |id: &Value| {
-        let done = lines
-            .iter()
-            .find(|line| line["type"] == "step_done" && line["step"]["id"] == *id);
-        done.unwrap()["elapsed_seconds"].as_f64().unwrap()
-    };
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let steps = plan(&lines)["steps"].as_array().unwrap().iter().map(|step| Step {
-        name: text(&step["name"]),
-        address: text(&step["address"]),
-        seconds: seconds(&step["id"]),
-    });
+    let output = environment.run(&[arguments, &["-json"]].concat());
     Rehearsed {
         arguments,
-        steps: steps.collect(),
+        steps: Step::all(&json_lines(&output.stdout)),
         recorded: recorded(environment),
         slots: slots(environment),
         files: files(environment),
     }
 }
 
-/// Spells a moment as the failpoint reads it. Moments in the middle are spread over the time that the effect takes.
-fn point(moment: Moment, round: usize, step: &Step) -> String {
-    match moment {
-        Moment::Before => "before".to_owned(),
-        Moment::After => "after".to_owned(),
-        Moment::Within => {
-            let tenths = u32::try_from(round * 7 % 9 + 1).unwrap();
-            format!("{:.0}", step.seconds * 100.0 * f64::from(tenths))
-        }
-    }
-}
-
-/// Runs simdb until it is killed at a step.
-fn kill(environment: &TestEnvironment, run: &Rehearsed, step: &Step, moment: &str) {
-    let output = failing(environment, run.arguments)
-        .env(
-            "SIMDB_FAILPOINT",
-            format!("kill {moment} {} {}", step.name, step.address),
-        )
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.signal(), Some(SIGKILL), "{step:?}: {text}");
-}
-
-/// Returns simdb with the failpoint in it.
-fn failing(environment: &TestEnvironment, arguments: &[&str]) -> Command {
-    environment.command_of(Path::new(env!("CARGO_BIN_EXE_simdb-failpoint")), arguments)
-}
-
 /// Lets the next apply finish, and asserts that it says what was cut off and ends where an undisturbed one does.
 fn recover(environment: &TestEnvironment, run: &Rehearsed, step: &Step) {
     let output = environment.run(&[run.arguments, &["-json"]].concat());
-    let lines = lines(&output.stdout);
-    assert_eq!(output.code, Some(0), "{step:?}: {}{}", errors(&lines), output.stderr);
-    let during = plan(&lines)["interrupted"]["during"].to_string();
-    let this = format!("{} of {}", step.name, step.address);
-    assert!(during.contains(&this), "{this} is not among {during}");
+    let lines = json_lines(&output.stdout);
+    assert_eq!(output.code, Some(0), "{step:?}: {}{}", errors_of(&lines), output.stderr);
+    step.assert_in_doubt(&lines);
     let second = match run.arguments[0] {
         "destroy" => vec!["plan", "-destroy", "-detailed-exitcode", "-json"],
         _ => [&["plan", "-detailed-exitcode", "-json"], &run.arguments[2..]].concat(),
     };
     let second = environment.run(&second);
-    let second_lines = self::lines(&second.stdout);
-    assert_eq!(second.code, Some(0), "{step:?}: {}", plan(&second_lines)["steps"]);
-    assert_eq!(plan(&second_lines)["interrupted"], Value::Null, "{step:?}");
+    let second_lines = json_lines(&second.stdout);
+    let plan = plan_of(&second_lines);
+    assert_eq!(second.code, Some(0), "{step:?}: {}", plan["steps"]);
+    assert_eq!(plan["interrupted"], Value::Null, "{step:?}");
     assert_eq!(recorded(environment), run.recorded, "{step:?}");
     assert_eq!(slots(environment), run.slots, "{step:?}");
     assert_eq!(files(environment), run.files, "{step:?}");
@@ -219,10 +160,12 @@ fn a_step_in_doubt_that_left_nothing_to_do_is_shown_until_an_apply_has_looked_at
     let pid = Pid::from_raw(pid.lines().next().unwrap().parse().unwrap());
     signal::kill(pid, Signal::SIGKILL).unwrap();
     wait_until("the standby is gone", || processes_below(&home).is_empty());
-    let output = failing(&environment, LIFE[0])
-        .env("SIMDB_FAILPOINT", "kill after start cluster.orders.node.r[0]")
-        .output();
-    assert_eq!(output.unwrap().status.signal(), Some(SIGKILL));
+    let start = Step {
+        name: "start".to_owned(),
+        address: "cluster.orders.node.r[0]".to_owned(),
+        seconds: 0.0,
+    };
+    start.kill(&environment, LIFE[0], Moment::After, 0);
     let shown = "Interrupted: the last apply was cut off during start of cluster.orders.node.r[0].";
     for command in [&["plan"][..], LIFE[0]] {
         let output = environment.run(command);
@@ -304,29 +247,6 @@ exec sleep 600
     let binaries = format!("{provider}\n  binaries = [\"{}\"]\n}}\n", programs.display());
     environment.write("provider.simdb.hcl", &binaries);
     programs
-}
-
-fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// Returns what went wrong, and the steps of the plan in which it did.
-fn errors(lines: &[Value]) -> String {
-    let failed = lines.iter().filter(|line| line["@level"] == "error");
-    let failed: Vec<String> = failed.map(Value::to_string).collect();
-    let steps = lines.iter().find(|line| line["type"] == "plan");
-    format!(
-        "{} in {}",
-        failed.join(" "),
-        steps.map_or(&Value::Null, |line| &line["plan"]["steps"])
-    )
-}
-
-fn plan(lines: &[Value]) -> &Value {
-    &lines
-        .iter()
-        .find(|line| line["type"] == "plan")
-        .expect("there is a plan")["plan"]
 }
 
 /// Returns what is recorded, without what is made up anew every time.

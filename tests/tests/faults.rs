@@ -27,22 +27,6 @@ fn any(standbys: &[String]) -> String {
     format!("ANY 1 ({})", standbys.join(", "))
 }
 
-/// Asserts that simdb refuses, and says a text.
-#[track_caller]
-fn expect_refusal(scenario: &Scenario, arguments: &[&str], text: &str) {
-    let output = scenario.environment.run(arguments);
-    let said = output.stdout.clone() + &output.stderr;
-    // Lines are broken where they end.
-    let words: Vec<&str> = said
-        .split(|c: char| c.is_whitespace() || c == '│')
-        .filter(|word| !word.is_empty())
-        .collect();
-    assert!(
-        output.code == Some(1) && words.join(" ").contains(text),
-        "no {text:?} in {said}"
-    );
-}
-
 fn row(count: &str) -> String {
     format!("SELECT count(*)::text FROM {count}")
 }
@@ -193,11 +177,7 @@ fn the_standby_that_received_more_wins() {
         for process in frozen {
             nix::sys::signal::kill(process, Signal::SIGCONT).unwrap();
         }
-        expect_refusal(
-            &scenario,
-            &["failover", "orders", "-promote", "r[0]", "-auto-approve"],
-            "at stake",
-        );
+        scenario.expect_refusal(&["failover", "orders", "-promote", "r[0]", "-auto-approve"], "at stake");
         scenario.failover();
         load.further(20);
         assert_eq!(scenario.primary(), "r[1]");
@@ -226,8 +206,7 @@ fn a_failover_that_may_lose_writes_is_refused_and_what_is_lost_when_it_is_forced
         for process in frozen {
             nix::sys::signal::kill(process, Signal::SIGCONT).unwrap();
         }
-        expect_refusal(
-            &scenario,
+        scenario.expect_refusal(
             &["failover", "orders", "-auto-approve"],
             "commits waited for 1 of 2 standbys, and only 1 answer",
         );
@@ -358,9 +337,9 @@ fn a_node_that_was_promoted_by_hand_stops_everything_until_its_writes_are_given_
             &["switchover", "orders", "-to", "r[1]", "-auto-approve"],
             &["failover", "orders", "-auto-approve"],
         ] {
-            expect_refusal(&scenario, arguments, "Role was changed by somebody else");
+            scenario.expect_refusal(arguments, "Role was changed by somebody else");
         }
-        expect_refusal(&scenario, &["resync", "orders", "r[0]", "-auto-approve"], "data-loss");
+        scenario.expect_refusal(&["resync", "orders", "r[0]", "-auto-approve"], "data-loss");
         scenario.simdb(&["resync", "orders", "r[0]", "-auto-approve", "-allow=data-loss"]);
         load.further(20);
         assert_eq!(scenario.primary(), "a");
@@ -397,7 +376,7 @@ fn a_standby_that_was_promoted_and_killed_is_no_survivor_until_its_writes_are_gi
             "-auto-approve",
             "-allow=data-loss",
         ];
-        expect_refusal(&scenario, &lossy, "Role was changed by somebody else");
+        scenario.expect_refusal(&lossy, "Role was changed by somebody else");
         scenario.simdb(&["resync", "orders", "r[0]", "-auto-approve", "-allow=data-loss"]);
         load.further(20);
         assert_eq!(scenario.primary(), "a");
@@ -423,7 +402,7 @@ fn a_former_primary_that_somebody_starts_to_write_is_refused_until_its_writes_ar
         // It was sealed; somebody breaks the seal.
         scenario.kill_all("a");
         fs::remove_file(scenario.data("a").join("standby.signal")).unwrap();
-        scenario.start_by_hand("a");
+        scenario.start_by_hand("a", &scenario.programs());
         wait_until("it writes", || {
             scenario.answer("a", "SELECT pg_is_in_recovery()").as_deref() == Some("f")
         });
@@ -433,11 +412,7 @@ fn a_former_primary_that_somebody_starts_to_write_is_refused_until_its_writes_ar
         );
         let status = scenario.status().to_string();
         assert!(status.contains("split brain"), "{status}");
-        expect_refusal(
-            &scenario,
-            &["apply", "-auto-approve"],
-            "Role was changed by somebody else",
-        );
+        scenario.expect_refusal(&["apply", "-auto-approve"], "Role was changed by somebody else");
         scenario.simdb(&["resync", "orders", "a", "-auto-approve", "-allow=data-loss"]);
         assert_eq!(scenario.primary(), "b");
         assert_eq!(scenario.ask("a", "SELECT to_regclass('astray') IS NULL"), "t");
@@ -453,10 +428,10 @@ fn nobody_takes_over_whose_replay_is_paused_or_who_does_not_stream() {
         let scenario = Scenario::new(&version, TWO);
         let to = ["switchover", "orders", "-to", "b", "-auto-approve"];
         scenario.ask("b", "SELECT pg_wal_replay_pause()");
-        expect_refusal(&scenario, &to, "its replay is paused");
+        scenario.expect_refusal(&to, "its replay is paused");
         scenario.ask("b", "SELECT pg_wal_replay_resume()");
         scenario.kill_all("b");
-        expect_refusal(&scenario, &to, "its server does not answer");
+        scenario.expect_refusal(&to, "its server does not answer");
         scenario.simdb(&["apply", "-auto-approve"]);
         scenario.switchover(Some("b"));
         scenario.assert_settled(any);
@@ -492,7 +467,8 @@ fn a_stale_postmaster_pid_keeps_nobody_from_starting() {
 #[test]
 fn a_standby_whose_slot_is_lost_is_cloned_anew() {
     for version in Version::all() {
-        let body = TWO.replace("{}", "{\n parameters = { max_slot_wal_keep_size = \"1MB\" }\n }");
+        // Room for what a clone needs, which streams through the same slot.
+        let body = TWO.replace("{}", "{\n parameters = { max_slot_wal_keep_size = \"32MB\" }\n }");
         let scenario = Scenario::new(&version, &body);
         scenario.kill_all("b");
         wait_until("the slot is lost", || {
@@ -525,7 +501,7 @@ fn data_of_another_cluster_is_refused() {
         other.kill_all("b");
         fs::remove_dir_all(scenario.data("b")).unwrap();
         fs::rename(other.data("b"), scenario.home("b").join("data-1")).unwrap();
-        expect_refusal(&scenario, &["apply", "-auto-approve"], "Foreign data");
+        scenario.expect_refusal(&["apply", "-auto-approve"], "Foreign data");
         fs::remove_dir_all(scenario.data("b")).unwrap();
         scenario.simdb(&["apply", "-auto-approve"]);
         scenario.assert_settled(any);
@@ -620,7 +596,7 @@ fn a_copy_that_is_killed_midway_is_made_again_and_leaves_nothing() {
     let (mut scenario, directory) = with_program("  node \"a\" {}\n", "pg_basebackup", script);
     scenario.declare(TWO);
     fs::write(directory.path().join("flag"), "").unwrap();
-    expect_refusal(&scenario, &["apply", "-auto-approve"], "pg_basebackup");
+    scenario.expect_refusal(&["apply", "-auto-approve"], "pg_basebackup");
     scenario.apply(TWO);
     scenario.assert_settled(any);
     let left = fs::read_dir(scenario.home("b"))
@@ -638,7 +614,7 @@ fn a_copy_that_is_damaged_is_never_started() {
     let (mut scenario, directory) = with_program("  node \"a\" {}\n", "pg_basebackup", script);
     scenario.declare(TWO);
     fs::write(directory.path().join("flag"), "").unwrap();
-    expect_refusal(&scenario, &["apply", "-auto-approve"], "checksum mismatch");
+    scenario.expect_refusal(&["apply", "-auto-approve"], "checksum mismatch");
     scenario.apply(TWO);
     scenario.assert_settled(any);
     scenario.destroy();

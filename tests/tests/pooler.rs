@@ -17,7 +17,7 @@ use simdb_providers::postgresql::ledger::{Ledger, Load, Target};
 use simdb_state::address::NodeAddress;
 use simdb_state::object::Listen;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
-use simdb_tests::{TestEnvironment, wait_until};
+use simdb_tests::{TestEnvironment, has_pgbouncer, wait_until};
 use tokio::runtime::Runtime;
 
 const ORDERS: &str = r#"network "lan" {}
@@ -46,15 +46,8 @@ const SWITCHOVERS: usize = 12;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Makes the cluster; `None` where PgBouncer is not installed, which is said.
-#[expect(clippy::print_stdout, reason = "a test that does not run says why")]
 fn created() -> Option<TestEnvironment> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-    if !places
-        .map(|place| place.join("pgbouncer"))
-        .any(|program| program.exists())
-    {
-        println!("skipped: there is no program \"pgbouncer\"; `make setup` installs it");
+    if !has_pgbouncer() {
         return None;
     }
     let environment = TestEnvironment::with_configuration(ORDERS);

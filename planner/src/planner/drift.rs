@@ -28,6 +28,11 @@ pub(super) struct Drift {
 }
 
 impl Drift {
+    /// Returns whether one file differs, and nothing else.
+    pub(super) fn is_of(&self, file: &str) -> bool {
+        self.settings.is_empty() && !self.foreign && self.files.len() == 1 && self.files.contains(file)
+    }
+
     /// Says what differs, as a fragment that follows "because".
     pub(super) fn reason(&self, node: &NodeName) -> String {
         if self.foreign {

@@ -1,5 +1,6 @@
 //! Changes to steps: what each difference takes, with its delta, its impact and its reason. Order comes later.
 
+mod admit;
 mod cluster;
 mod database;
 mod endpoint;
@@ -109,6 +110,7 @@ impl Lowering<'_> {
         for (name, new) in &self.intended.clusters {
             self.settings(name, new);
             self.sync_names(name, new);
+            self.admit(name, new);
         }
         let cleared: BTreeSet<ClusterName> = self
             .drafts

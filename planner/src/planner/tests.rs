@@ -886,9 +886,10 @@ fn whom_commits_wait_for_is_recorded_where_a_crash_kept_it_from_being() {
         &mut world,
         &desired,
         &expect![[r#"
-        0 start cluster.orders.node.a after [] none
-        1 verify-sync cluster.orders after [0] none
-    "#]],
+            0 start cluster.orders.node.a after [] none
+            1 admit cluster.orders.node.a after [0] none
+            2 verify-sync cluster.orders after [1] none
+        "#]],
     );
 }
 

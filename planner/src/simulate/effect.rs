@@ -92,7 +92,11 @@ impl World {
                 let follows = Some(follows).filter(|_| *in_recovery);
                 self.ensure(&server.node, instance, follows.as_ref())?;
             }
-            Action::Stop { node } => self.home(node).server = None,
+            Action::Stop { node } => {
+                // One that hangs is killed in the end.
+                let _ = self.shut_down(node);
+                self.home(node).server = None;
+            }
             Action::Configure {
                 instance,
                 server,
@@ -113,6 +117,10 @@ impl World {
                 self.sync_names(&server.node, names)?;
                 self.ensure_running(server, instance)?;
                 // It is done when those who count have what was written before.
+                self.send(&server.node);
+            }
+            Action::Admit { instance, server, .. } => {
+                self.ensure_running(server, instance)?;
                 self.send(&server.node);
             }
             Action::Follow {

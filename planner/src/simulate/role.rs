@@ -40,7 +40,7 @@ impl World {
     }
 
     /// Stops a server in order: whoever streams from it has everything then. One that hangs is killed.
-    fn shut_down(&mut self, node: &NodeAddress) -> Result<(), String> {
+    pub(super) fn shut_down(&mut self, node: &NodeAddress) -> Result<(), String> {
         let Some(frozen) = self.home(node).server.as_ref().map(|server| server.frozen) else {
             return Ok(());
         };

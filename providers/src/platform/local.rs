@@ -173,6 +173,12 @@ impl LocalPlatform {
         found
     }
 
+    /// Returns what is installed, and what keeps the servers' user from it; or why there is no such user.
+    async fn installed(&self) -> Result<(Found, Vec<String>), &String> {
+        let user = self.user.as_ref()?;
+        Ok(tokio::join!(self.search(user), self.root_problems(user)))
+    }
+
     /// Finds the program of a command.
     async fn program(&self, home: &Home, command: &Command) -> Result<Program, PlatformError> {
         let path = home.path.to_string_lossy();
@@ -280,18 +286,19 @@ fn closed_problem(user: &RunAs, root: &Path, directory: &Path) -> String {
 #[async_trait]
 impl Platform for LocalPlatform {
     async fn facts(&self) -> PlatformFacts {
+        // Writes may wait for somebody who is looking: what takes its time goes on side by side.
+        let (busy_ports, found) = tokio::join!(blocking(ports::busy), self.installed());
         let mut facts = PlatformFacts {
-            busy_ports: blocking(ports::busy).await,
+            busy_ports,
             ..PlatformFacts::default()
         };
         facts.problems.extend(machine_problems());
         facts.problems.extend(path_problem(&self.config.root));
-        match &self.user {
+        match found {
             Err(problem) => {
                 facts.problems.insert(problem.clone());
             }
-            Ok(user) => {
-                let found = self.search(user).await;
+            Ok((found, problems)) => {
                 let shown = |versions: BTreeMap<u16, PathBuf>| {
                     versions
                         .into_iter()
@@ -305,7 +312,7 @@ impl Platform for LocalPlatform {
                     .collect();
                 facts.searched = found.searched;
                 facts.problems.extend(found.problems);
-                facts.problems.extend(self.root_problems(user).await);
+                facts.problems.extend(problems);
             }
         }
         facts

@@ -11,7 +11,7 @@ use simdb_state::instance::{FilePart, FileText};
 use simdb_state::object::Listen;
 use simdb_state::sensitive::SecretName;
 
-use super::instance::{NodeContext, REPLICATION_USER, Upstream};
+use super::instance::{NodeContext, REPLICATION_USER, SUPERUSER, Upstream};
 
 /// The passfile, as the server finds it: a server's working directory is its data directory, and that is one below the
 /// home. A relative path needs no quoting, whatever the home is called.
@@ -91,13 +91,22 @@ pub(super) fn postgresql_conf(node: &NodeContext<'_>) -> FileText {
 ///
 /// `all` in the database column does not match physical replication, which therefore has a line of its own.
 pub(super) fn pg_hba_conf(node: &NodeContext<'_>) -> FileText {
+    hba(node, "all")
+}
+
+/// Returns a `pg_hba.conf` that lets in standbys and simdb alone.
+pub(super) fn pg_hba_conf_without_clients(node: &NodeContext<'_>) -> FileText {
+    hba(node, SUPERUSER)
+}
+
+fn hba(node: &NodeContext<'_>, user: &str) -> FileText {
     let host = node.listen.host;
     let bits = if host.is_ipv4() { 32 } else { 128 };
     FileText::text(format!(
         "# Written by simdb from the configuration; edits made here are undone.\n\
          # TYPE DATABASE USER ADDRESS METHOD\n\
          host replication {REPLICATION_USER} {host}/{bits} scram-sha-256\n\
-         host all all {host}/{bits} scram-sha-256\n"
+         host all {user} {host}/{bits} scram-sha-256\n"
     ))
 }
 

@@ -16,6 +16,9 @@ pub const REPLICATION_USER: &str = "replicator";
 /// The file that a node streams and clones with, below its home.
 pub const PASSFILE: &str = "passfile";
 
+/// The file that says who is let in.
+pub const HBA: &str = "pg_hba.conf";
+
 /// The login that simdb works with.
 pub const SUPERUSER: &str = "postgres";
 
@@ -87,7 +90,7 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
     let data = Data::directory(node.generation);
     let mut files = BTreeMap::from([
         ("postgresql.conf".to_owned(), conf::postgresql_conf(node)),
-        ("pg_hba.conf".to_owned(), conf::pg_hba_conf(node)),
+        (HBA.to_owned(), conf::pg_hba_conf(node)),
         (
             PASSFILE.to_owned(),
             conf::passfile(REPLICATION_USER, node.replication_password.clone()),
@@ -108,7 +111,7 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         Argument::text("-c"),
         Argument::below_home("config_file=", "postgresql.conf"),
         Argument::text("-c"),
-        Argument::below_home("hba_file=", "pg_hba.conf"),
+        Argument::below_home("hba_file=", HBA),
     ];
     InstanceSpec {
         command: command(node.version, "postgres", arguments),
@@ -117,6 +120,15 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         listen: node.listen,
         absent,
     }
+}
+
+/// Returns the server of a node that lets in standbys and simdb, and no clients.
+pub fn without_clients(node: &NodeContext<'_>) -> InstanceSpec {
+    let mut instance = server(node);
+    instance
+        .files
+        .insert(HBA.to_owned(), conf::pg_hba_conf_without_clients(node));
+    instance
 }
 
 /// Returns the file that makes a server replay, and keeps it from ever writing.

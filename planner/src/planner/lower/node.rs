@@ -14,7 +14,7 @@ use crate::guard::sibling;
 use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::{Action, Impact, Server};
 use crate::planner::diff::pairs;
-use crate::planner::drift;
+use crate::planner::drift::{self, Drift};
 use crate::planner::intend::{DataGoal, IntendedCluster, IntendedNode, Lead};
 
 impl Lowering<'_> {
@@ -232,7 +232,7 @@ impl Lowering<'_> {
         let Some(old) = old else { return };
         let in_recovery = matches!(new.role, Role::Standby { .. });
         let follow = self.follow_reason(address, old, new);
-        let configured = self.configuration(address, old, new, context.version);
+        let configured = self.configuration(address, old, new, context);
         let mut delta = vec![
             instance_edit(address, new),
             Edit::Power(address.clone(), Power::Running),
@@ -242,7 +242,7 @@ impl Lowering<'_> {
             delta.push(cleared_by_start(address));
             let reason = self.start_reason(address, old, new);
             let action = Action::Start {
-                instance: instance::server(context),
+                instance: self.instance(context),
                 server: server(address, new),
                 in_recovery,
             };
@@ -287,7 +287,7 @@ impl Lowering<'_> {
             (true, false) => Impact::Downtime,
         };
         let action = Action::Configure {
-            instance: instance::server(context),
+            instance: self.instance(context),
             server: server(address, new),
             restart,
             in_recovery,
@@ -352,12 +352,13 @@ impl Lowering<'_> {
         address: &NodeAddress,
         old: &Node,
         new: &IntendedNode,
-        version: u16,
+        context: &NodeContext<'_>,
     ) -> Option<(String, bool)> {
         if old.listen.is_some_and(|had| had != new.listen) {
             return Some((format!("{} moves to {}", address.node, new.listen), true));
         }
-        if let Some(drift) = self.intended.drift.get(address) {
+        let admitted = |drift: &&Drift| self.held_back(context).is_none() || !drift.is_of(instance::HBA);
+        if let Some(drift) = self.intended.drift.get(address).filter(admitted) {
             return Some((drift.reason(&address.node), drift.restart));
         }
         if old.parameters == new.parameters {
@@ -366,7 +367,7 @@ impl Lowering<'_> {
         let changed: Vec<&String> = changed(&old.parameters, &new.parameters).collect();
         let restart = changed
             .iter()
-            .any(|name| settings::impact(version, name) == Impact::Restart);
+            .any(|name| settings::impact(context.version, name) == Impact::Restart);
         let names: Vec<&str> = changed.iter().map(|name| name.as_str()).collect();
         Some((format!("the configuration changes {}", names.join(", ")), restart))
     }

@@ -123,8 +123,9 @@ impl Lowering<'_> {
             synchronous_standby_names: cluster.names.before.clone(),
             replication_password: self.intended.replication_password(&address.cluster),
         };
+        // Nobody is to see what no standby has yet.
         let action = Action::Start {
-            instance: instance::server(&context),
+            instance: instance::without_clients(&context),
             server: Server {
                 node: address.clone(),
                 listen,
@@ -353,7 +354,7 @@ pub(super) fn method(election: &Election) -> FenceMethod {
     }
 }
 
-fn was_shut_down(facts: &NodeFacts) -> bool {
+pub(super) fn was_shut_down(facts: &NodeFacts) -> bool {
     let control = facts.control.as_ref();
     control.is_some_and(|control| SHUT_DOWN.contains(&control.state.as_str()))
 }

@@ -24,6 +24,8 @@ pub(super) struct Index {
     pub(super) stop: BTreeMap<NodeAddress, usize>,
     /// The step that starts, restarts or configures a server that is then to follow another one.
     pub(super) starts: BTreeMap<NodeAddress, usize>,
+    /// The step that lets the clients of a primary in that came up without them.
+    pub(super) admit: BTreeMap<ClusterName, usize>,
     pub(super) settings: BTreeMap<ClusterName, usize>,
     pub(super) sync_names: BTreeMap<ClusterName, usize>,
     pub(super) degrade: BTreeMap<ClusterName, usize>,
@@ -100,6 +102,7 @@ impl Index {
                 let last = self.sync_names.insert(cluster.clone(), at);
                 self.degraded.extend(last.map(|first| (cluster.clone(), first)));
             }
+            Action::Admit { server, .. } => drop(self.admit.insert(server.node.cluster.clone(), at)),
             Action::Degrade { cluster, .. } => drop(self.degrade.insert(cluster.clone(), at)),
             Action::DropSlot { node, .. } => self.drop_slots.entry(node.clone()).or_default().push(at),
             Action::Elect { cluster, .. } => drop(self.elect.insert(cluster.clone(), at)),

@@ -86,8 +86,11 @@ impl Rules<'_> {
             Action::SyncNames { cluster, server, .. } => {
                 let mut waits = self.sync_names(cluster, &server.node);
                 waits.extend(index.rotation.get(cluster));
+                // It writes all files of the primary.
+                waits.extend(index.admit.get(cluster));
                 waits
             }
+            Action::Admit { server, awaited, .. } => self.admit(&server.node, *awaited),
             Action::Follow { server, upstream, .. } => [
                 index.slot.get(&server.node).copied(),
                 index.replication_user.get(&server.node.cluster).copied(),

@@ -565,3 +565,35 @@ fn a_standby_that_may_have_more_than_the_winner_never_streams_as_it_is() {
         "#]],
     );
 }
+
+#[test]
+fn clients_of_a_primary_that_crashed_are_let_in_once_a_standby_has_what_it_has() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let mut world = applied(&desired);
+    world.kill(&address("cluster.orders.node.a"));
+    let plan = plan_for(&world, &desired).plan;
+    let admit = plan
+        .steps
+        .iter()
+        .position(|step| step.action.name() == "admit")
+        .unwrap();
+    world.run(&plan, Cut::Before(admit)).unwrap();
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+            0 admit cluster.orders.node.a after [] none
+            1 verify-sync cluster.orders after [0] none
+        "#]],
+    );
+}
+
+#[test]
+fn a_primary_that_was_shut_down_in_order_is_started_with_its_clients() {
+    let desired = quorum(&["a", "r[0]"]);
+    let mut world = applied(&desired);
+    let stopped = propose(&world, &desired, &["a", "r[0]"], Power::Stopped);
+    world.run(&stopped.plan, Cut::Never).unwrap();
+    let plan = propose(&world, &desired, &["a", "r[0]"], Power::Running).plan;
+    assert!(plan.steps.iter().all(|step| step.action.name() != "admit"));
+}

@@ -97,6 +97,9 @@ fn owners(sockets: &BTreeMap<u64, u16>) -> BTreeMap<u64, String> {
     let mut processes = process::all();
     processes.sort_by_key(process::Process::age_order);
     for process in processes {
+        if owners.len() == sockets.len() {
+            break;
+        }
         for inode in sockets_of(process.pid).filter(|inode| sockets.contains_key(inode)) {
             let owner = || format!("{} (pid {})", process.name, process.pid);
             owners.entry(inode).or_insert_with(owner);

@@ -41,6 +41,23 @@ impl Rules<'_> {
             .collect()
     }
 
+    /// Standbys come up beside this step, which waits for enough of them: one that does not come must not keep clients out.
+    /// Only where too few of them have their data is that made first.
+    pub(super) fn admit(&self, primary: &NodeAddress, awaited: u32) -> Vec<usize> {
+        let (_, listed) = sync::read(&self.intended.clusters[&primary.cluster].names.before);
+        let (made, kept): (Vec<_>, Vec<_>) = self
+            .intended
+            .nodes_of(&primary.cluster)
+            .map(|(address, _)| address)
+            .filter(|address| listed.contains(&address.node.identifier()))
+            .partition(|address| self.index.data.contains_key(*address));
+        let made = made.into_iter().filter(|_| kept.len() < awaited as usize);
+        std::iter::once(primary)
+            .chain(made)
+            .filter_map(|node| self.index.serves.get(node).copied())
+            .collect()
+    }
+
     /// The step after which no commit waits for a node any more, where it is to leave those that commits wait for.
     pub(super) fn loosened(&self, node: &NodeAddress) -> Option<usize> {
         let names = &self.intended.clusters.get(&node.cluster)?.names;

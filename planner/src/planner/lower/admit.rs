@@ -1,0 +1,82 @@
+//! When clients are let in again after their primary crashed.
+//!
+//! A commit that waited for its standbys when the primary died is there when it is back, and every session sees it, on no
+//! node but this one: a failover would take it back. So a primary that crashed comes up for standbys and for simdb
+//! alone, and its clients are let in when as many standbys as commits wait for have all that it has. After a shutdown in
+//! order they have it already.
+
+use simdb_state::address::{Address, NodeAddress};
+use simdb_state::delta::Edit;
+use simdb_state::instance::InstanceSpec;
+use simdb_state::name::ClusterName;
+
+use super::role::was_shut_down;
+use super::{Draft, Lowering, server};
+use crate::engine::postgresql::instance::{self, NodeContext};
+use crate::engine::postgresql::sync;
+use crate::observed::{NodeFacts, ProcessFacts};
+use crate::plan::Action;
+use crate::planner::intend::{IntendedCluster, Lead};
+
+impl Lowering<'_> {
+    /// Lets the clients of a primary in that came up without them.
+    pub(super) fn admit(&mut self, name: &ClusterName, cluster: &IntendedCluster) {
+        let Some((primary, node)) = self.intended.running_primary(name) else {
+            return;
+        };
+        let context = self.intended.context(&primary, node, cluster);
+        let Some(awaited) = self.held_back(&context) else {
+            return;
+        };
+        let action = Action::Admit {
+            instance: instance::server(&context),
+            server: server(&primary, node),
+            awaited,
+        };
+        let reason = format!("{} crashed, and may show commits that no standby has yet", primary.node);
+        let delta = vec![Edit::Unverified(name.clone())];
+        self.push(Draft::new(Address::Node(primary), action, reason, delta));
+    }
+
+    /// Returns the server of a node: without its clients where they are let in by a step of their own.
+    pub(super) fn instance(&self, context: &NodeContext<'_>) -> InstanceSpec {
+        match self.held_back(context) {
+            Some(_) => instance::without_clients(context),
+            None => instance::server(context),
+        }
+    }
+
+    /// Returns how many standbys must have all that a primary has before its clients are let in again; nothing where they
+    /// are not held back.
+    pub(super) fn held_back(&self, context: &NodeContext<'_>) -> Option<u32> {
+        let address = context.address;
+        let (awaited, _) = sync::read(&context.synchronous_standby_names);
+        let held_back = awaited > 0
+            && self.leads_on(address)
+            && self.facts(address).is_some_and(|facts| match facts.process {
+                ProcessFacts::Down => crashed(facts),
+                ProcessFacts::Running { .. } => is_without_clients(facts, context),
+                _ => false,
+            });
+        held_back.then_some(awaited)
+    }
+
+    /// Whether a node led before, and leads on.
+    fn leads_on(&self, address: &NodeAddress) -> bool {
+        let cluster = self.intended.clusters.get(&address.cluster);
+        cluster.is_some_and(|cluster| cluster.lead == Lead::Stays && cluster.election.primary == address.node)
+            && self.before.nodes.get(address).is_some_and(|node| node.data.is_some())
+    }
+}
+
+fn crashed(facts: &NodeFacts) -> bool {
+    facts.control.is_some() && !was_shut_down(facts)
+}
+
+fn is_without_clients(facts: &NodeFacts, context: &NodeContext<'_>) -> bool {
+    let written = facts.files.get(instance::HBA).filter(|file| !file.edited);
+    written.is_some_and(|file| {
+        let without = instance::without_clients(context);
+        file.digest == without.files[instance::HBA].digest()
+    })
+}

@@ -1,0 +1,280 @@
+//! Standbys that lag, are lost, or cannot be made, and what simdb makes of it: every scenario ends with one node that
+//! writes, every acknowledged row on every node, all members in sync, and nothing left to do.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Uid;
+use simdb_tests::{Moment, Scenario, Step, Version, wait_until};
+
+const TWO: &str = r#"
+  replication { mode = "quorum" }
+  node "a" {}
+  node "b" {}
+"#;
+
+const THREE: &str = r#"
+  replication { mode = "sync" }
+  node "a" {}
+  node "r" { count = 2 }
+"#;
+
+/// More than fits into the buffers of a connection.
+const MUCH: &str = "CREATE TABLE much AS SELECT repeat(md5(n::text), 30) FROM generate_series(1, 30000) AS n; SELECT 1";
+
+/// Sessions whose commit waits for a standby.
+const WAITING: &str = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+
+const APPLY: [&str; 2] = ["apply", "-auto-approve"];
+const FAILOVER: [&str; 3] = ["failover", "orders", "-auto-approve"];
+
+fn any(standbys: &[String]) -> String {
+    format!("ANY 1 ({})", standbys.join(", "))
+}
+
+fn first(standbys: &[String]) -> String {
+    format!("FIRST 1 ({})", standbys.join(", "))
+}
+
+#[test]
+fn nobody_takes_over_who_lags_more_than_is_allowed_until_it_has_caught_up() {
+    let with = |delay: &str| {
+        let node = format!("node \"b\" {{\n    {delay}\n  }}");
+        TWO.replace("\"quorum\"", "\"quorum\"\n max_lag = \"1MB\"\n")
+            .replace("{ mode", "{\n mode")
+            .replace("node \"b\" {}", &node)
+    };
+    for version in Version::all() {
+        let mut scenario = Scenario::new(&version, &with("apply_delay = \"1h\""));
+        scenario.ask("a", MUCH);
+        let to = ["switchover", "orders", "-to", "b", "-auto-approve"];
+        scenario.expect_refusal(&to, "bytes behind");
+        assert_eq!(scenario.primary(), "a");
+        scenario.apply(&with(""));
+        wait_until("it has caught up", || {
+            scenario.answer("b", "SELECT count(*)::text FROM much").as_deref() == Some("30000")
+        });
+        let load = scenario.load();
+        load.further(20);
+        scenario.switchover(Some("b"));
+        load.further(20);
+        scenario.assert_settled(any);
+        load.expect_nothing_lost();
+        scenario.destroy();
+    }
+}
+
+#[test]
+fn where_commits_wait_for_the_first_standby_both_must_answer_and_the_one_that_confirmed_wins() {
+    for version in Version::all() {
+        let scenario = Scenario::new(&version, THREE);
+        let load = scenario.load();
+        // Which of the two confirmed the last commit nobody knows who cannot ask the primary.
+        for lost in ["r[0]", "r[1]"] {
+            load.further(20);
+            scenario.kill_all("a");
+            scenario.kill_all(lost);
+            scenario.expect_refusal(&FAILOVER, "commits waited for 1 of 2 standbys, and only 1 answer");
+            scenario.simdb(&APPLY);
+            load.further(20);
+            scenario.assert_settled(first);
+        }
+        let frozen = scenario.signal("r[1]", "walreceiver", Signal::SIGSTOP);
+        scenario.ask("a", MUCH);
+        load.further(20);
+        scenario.kill_all("a");
+        for process in frozen {
+            nix::sys::signal::kill(process, Signal::SIGCONT).unwrap();
+        }
+        scenario.failover();
+        load.further(20);
+        assert_eq!(scenario.primary(), "r[0]");
+        scenario.assert_settled(first);
+        load.expect_nothing_lost();
+        scenario.destroy();
+    }
+}
+
+#[test]
+fn commits_stop_waiting_for_a_standby_that_is_lost_and_it_may_not_lead_before_it_has_caught_up() {
+    let body = TWO
+        .replace("\"quorum\"", "\"quorum\"\n on_standby_loss = \"degrade\"\n")
+        .replace("{ mode", "{\n mode");
+    let degraded = |scenario: &Scenario| {
+        let text = scenario.simdb(&["show", "-json"]).stdout;
+        let recorded: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let objects = recorded["objects"].as_array().unwrap().clone();
+        let cluster = objects.into_iter().find(|object| object["address"] == "cluster.orders");
+        cluster.unwrap()["values"]["degraded_since"].clone()
+    };
+    for version in Version::all() {
+        let scenario = Scenario::new(&version, &body);
+        let programs = scenario.programs();
+        let load = scenario.load();
+        load.further(20);
+        scenario.kill_all("b");
+        // No server starts on data that everybody may change.
+        let data = scenario.data("b");
+        fs::set_permissions(&data, Permissions::from_mode(0o777)).unwrap();
+        wait_until("writes wait", || scenario.ask("a", WAITING) == "4");
+        let acknowledged = load.acknowledged();
+        scenario.expect_refusal(&APPLY, "invalid permissions");
+        load.further(50);
+        assert!(load.acknowledged() > acknowledged);
+        let since = degraded(&scenario);
+        assert!(since.is_string(), "{since}");
+        let status = scenario.environment.run(&["status"]);
+        assert!(
+            status.code == Some(5) && status.stdout.contains("degraded"),
+            "{}",
+            status.stdout
+        );
+        // It is back, and lacks what was acknowledged without it.
+        scenario.kill_all("a");
+        fs::set_permissions(&data, Permissions::from_mode(0o700)).unwrap();
+        scenario.start_by_hand("b", &programs);
+        wait_until("it answers", || scenario.answer("b", "SELECT 1").is_some());
+        scenario.expect_refusal(&FAILOVER, "commits do not wait for standbys");
+        scenario.expect_refusal(
+            &["failover", "orders", "-promote", "b", "-auto-approve"],
+            "acknowledged writes is at stake",
+        );
+        assert_eq!(degraded(&scenario), since);
+        scenario.simdb(&APPLY);
+        load.further(20);
+        assert_eq!(scenario.primary(), "a");
+        assert!(degraded(&scenario).is_null());
+        scenario.assert_settled(any);
+        scenario.kill_all("a");
+        scenario.failover();
+        load.further(20);
+        assert_eq!(scenario.primary(), "b");
+        scenario.assert_settled(any);
+        load.expect_nothing_lost();
+        scenario.destroy();
+    }
+}
+
+#[test]
+fn clients_of_a_primary_that_crashed_are_let_in_once_a_standby_has_what_it_has() {
+    let body =
+        format!("{TWO}\n  user \"app\" {{ password = \"not-a-secret\" }}\n  database \"app\" {{ owner = \"app\" }}\n");
+    let login = "user=app password=not-a-secret dbname=app";
+    for version in Version::all() {
+        let scenario = Scenario::new(&version, &body);
+        let enters = || {
+            let psql = ["psql", "orders.a", "--", "-X", "-At", "-d", login, "-c", "SELECT 1"];
+            scenario.environment.run(&psql)
+        };
+        enters().expect_code(0);
+        let load = scenario.load();
+        load.further(20);
+        scenario.kill_all("b");
+        wait_until("writes wait", || scenario.ask("a", WAITING) == "4");
+        scenario.kill_all("a");
+        // What waited is there, and on no other node.
+        let admit = Step {
+            name: "admit".to_owned(),
+            address: "cluster.orders.node.a".to_owned(),
+            seconds: 0.0,
+        };
+        admit.kill(&scenario.environment, &APPLY, Moment::Before, 0);
+        let refused = enters();
+        assert!(
+            refused.code != Some(0) && refused.stderr.contains("no pg_hba.conf entry"),
+            "{refused:?}"
+        );
+        scenario.simdb(&APPLY);
+        enters().expect_code(0);
+        load.further(20);
+        scenario.assert_settled(any);
+        let report = load.expect_nothing_lost();
+        assert_eq!(report.tally.unknown, 4);
+        scenario.destroy();
+    }
+}
+
+/// A small disk of its own. It is gone when the test is over, whatever becomes of that.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// Mounts a disk where a node will have its home; `None` where that is not allowed, which is said.
+    #[expect(clippy::print_stdout, reason = "a test that does not run says why")]
+    fn mount(home: &Path, size: &str) -> Option<Disk> {
+        if !Uid::effective().is_root() {
+            println!("skipped: only root can mount a disk");
+            return None;
+        }
+        fs::create_dir(home).unwrap();
+        let owner = fs::metadata(home.parent().unwrap().join("a")).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"])
+            .arg(home)
+            .output()
+            .unwrap();
+        if !mounted.status.success() {
+            println!("skipped: {}", String::from_utf8_lossy(&mounted.stderr));
+            fs::remove_dir(home).unwrap();
+            return None;
+        }
+        chown(home, Some(owner.uid()), Some(owner.gid())).unwrap();
+        Some(Disk(home.to_owned()))
+    }
+
+    fn grow(&self, size: &str) {
+        let mut command = Command::new("mount");
+        command.args(["-o", &format!("remount,size={size}")]).arg(&self.0);
+        assert!(command.status().unwrap().success());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Also where a server still uses it, which is killed later.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_copy_that_does_not_fit_on_its_disk_is_made_again_where_there_is_room_and_leaves_nothing() {
+    for version in Version::all() {
+        let mut scenario = Scenario::new(&version, "  node \"a\" {}\n");
+        let Some(disk) = Disk::mount(&scenario.environment.data().join("orders/b"), "16m") else {
+            scenario.destroy();
+            return;
+        };
+        let load = scenario.load();
+        load.further(20);
+        scenario.declare(TWO);
+        for _ in 0..2 {
+            scenario.expect_refusal(&APPLY, "No space left on device");
+            load.further(20);
+            assert_eq!(
+                scenario.ask("a", "SELECT count(*)::text FROM pg_replication_slots"),
+                "1",
+                "the one that the copy needs"
+            );
+        }
+        disk.grow("500m");
+        load.expect_nothing_lost();
+        scenario.apply(TWO);
+        let load = scenario.load();
+        load.further(20);
+        scenario.assert_settled(any);
+        load.expect_nothing_lost();
+        let left = fs::read_dir(scenario.home("b"))
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().contains("partial"));
+        assert_eq!(left.count(), 0);
+        // The disk is no file that simdb could remove.
+        scenario.simdb(&["stop", "orders", "-auto-approve"]);
+        drop(disk);
+        scenario.destroy();
+    }
+}
