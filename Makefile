@@ -26,7 +26,7 @@ endif
 CASES ?= 100000
 
 test-long: setup  ## Random histories of clusters, as many as CASES says.
-	PROPTEST_CASES=$(CASES) PROPTEST_MAX_SHRINK_ITERS=20000 cargo test --locked -p simdb-planner --all-features --lib -- properties
+	PROPTEST_CASES=$(CASES) PROPTEST_MAX_SHRINK_ITERS=20000 cargo test --locked -p simdb-planner --all-features --lib -- properties --nocapture
 
 test-faults: setup  ## Every fault on every version, role changes in a row and cut off at every step: takes a while.
 	cargo build --locked -p simdb

@@ -147,14 +147,18 @@ pub(crate) fn plan(
         proposal,
     });
     let broken = diagnostics.iter().any(Diagnostic::is_error);
-    let mut document = PlanDoc::new(operation, &plan);
+    let mut changed = Vec::new();
     if !broken {
         let mut secrets = known.config.desired.given_secrets();
         secrets.extend(known.secrets.clone());
         let (outputs, problems) = outputs(operation, known.config, &after, &secrets);
-        document.output_changes = output_changes(known, &outputs);
+        changed = output_changes(known, &outputs);
         diagnostics.extend(problems);
     }
+    // Outputs were all it was for, and it is as large as the record.
+    drop(after);
+    let mut document = PlanDoc::new(operation, &plan);
+    document.output_changes = changed;
     let looked = (!observed.nodes.is_empty()).then_some(observed);
     document.compared = ComparedDoc::new(known.recorded, looked);
     document.interrupted = known.unfinished.map(InterruptedDoc::new);

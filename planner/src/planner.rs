@@ -27,6 +27,7 @@ use simdb_state::object::{Power, State};
 
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
+use crate::engine::postgresql::instance::{REPLICATION_USER, user};
 use crate::observed::Observed;
 use crate::plan::{FORMAT, Plan};
 
@@ -109,6 +110,7 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
     notes.extend(held(&intended, &before));
     notes.extend(intend::replication::notes(&intended));
     notes.extend(pins(inputs.desired, &intended));
+    notes.extend(later(inputs.desired, &intended));
     notes.extend(intend::adopted(&before, &intended, inputs.observed));
     notes.extend(intend::replication::ignored(inputs.desired, &intended));
     if diagnostics.iter().any(Diagnostic::is_error) {
@@ -120,7 +122,7 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
     }
     let mut changes = diff::diff(&before, &intended);
     let drafts = lower::lower(inputs, &before, &intended);
-    let steps = match order::order(drafts, &before, &intended, inputs.desired) {
+    let mut steps = match order::order(drafts, &before, &intended, inputs.desired) {
         Ok(steps) => steps,
         Err(diagnostic) => {
             return Planned {
@@ -132,6 +134,7 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
     };
     // The rest needs what came of it alone, and a plan of thousands of nodes is large.
     drop(intended);
+    steps.shrink_to_fit();
     diff::explain(&mut changes, &steps);
     let plan = Plan {
         format: FORMAT,
@@ -195,6 +198,34 @@ fn pins(desired: &Desired, intended: &Intended) -> Vec<String> {
         })
     };
     pinned.filter_map(note).collect()
+}
+
+/// What is declared and due with the next apply: one thing at a time.
+fn later(desired: &Desired, intended: &Intended) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (name, spec) in &desired.clusters {
+        for (address, node) in intended.nodes_of(name) {
+            let declared = spec.nodes.get(&address.node).and_then(|spec| spec.port);
+            if let Some(port) = declared.filter(|port| *port != node.listen.port) {
+                notes.push(format!(
+                    "{address} stays on port {} while this plan runs, and moves to {port} with the next apply.",
+                    node.listen.port
+                ));
+            }
+        }
+        let declared = spec.access.replication_password_version.unwrap_or(1);
+        let user = user(name, REPLICATION_USER);
+        if intended
+            .users
+            .get(&user)
+            .is_some_and(|user| user.password_version != declared)
+        {
+            notes.push(format!(
+                "The password of {user} stays while this plan runs, and changes with the next apply."
+            ));
+        }
+    }
+    notes
 }
 
 fn held(intended: &Intended, before: &State) -> Vec<String> {

@@ -21,7 +21,7 @@ use simdb_state::instance::ServiceEntry;
 use simdb_state::lsn::SystemIdentifier;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Listen, State};
-use simdb_state::sensitive::SecretName;
+use simdb_state::sensitive::{Secrets, Sensitive};
 
 use crate::observed::{DatabaseFacts, FileFacts, UserFacts};
 use crate::plan::Plan;
@@ -30,6 +30,9 @@ pub use course::Course;
 pub use fault::Fault;
 pub use log::Log;
 pub use pooler::Pooler;
+
+/// What every password that the simulator makes up begins with, so that it is recognised wherever it must not be.
+pub const PASSWORD: &str = "hush";
 
 /// Where a run is cut off, by how many steps came before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +61,8 @@ pub struct World {
     pub poolers: BTreeMap<EndpointAddress, Pooler>,
     /// Ports that others listen on.
     pub busy_ports: BTreeMap<u16, String>,
+    /// The passwords that steps made up, and those that the configuration gave.
+    pub secrets: Secrets,
     /// What the data of each node holds, by generation.
     pub logs: BTreeMap<(NodeAddress, u32), Log>,
     /// The writes that somebody was told are safe.
@@ -66,6 +71,8 @@ pub struct World {
     pub lossy: bool,
     /// The nodes that something happened to since the run began: a step that fails there has met a fault, no defect.
     hurt: BTreeSet<NodeAddress>,
+    /// The nodes that did not write when the run began, or could not be asked: what is in their catalogs no plan knew.
+    unasked: BTreeSet<NodeAddress>,
     made: u64,
 }
 
@@ -95,7 +102,7 @@ pub struct Home {
     /// Logins by name.
     pub users: BTreeMap<String, UserFacts>,
     /// The passwords of the logins by name.
-    pub passwords: BTreeMap<String, SecretName>,
+    pub passwords: BTreeMap<String, Sensitive<String>>,
     /// Databases by name.
     pub databases: BTreeMap<String, DatabaseFacts>,
     /// Seeds in the order in which they ran.

@@ -295,6 +295,7 @@ impl Checks<'_> {
         self.stop(mode).await;
         assert_eq!(self.home().await.process, ProcessFacts::Down);
         self.stop(mode).await;
+        self.run(&self.fixture.failing).await.expect_err("the task fails");
         let before = self
             .platform
             .log(&self.fixture.node, usize::MAX)
@@ -302,6 +303,11 @@ impl Checks<'_> {
             .expect("a log can be read")
             .len();
         self.ensure().await.expect("the server starts again");
+        let directories = self.home().await.directories;
+        assert!(
+            !directories.iter().any(|name| name.ends_with(".partial")),
+            "what a task left unfinished is gone: {directories:?}"
+        );
         assert_ne!(self.pid().await, first);
         self.wait_until_it_logs(before).await;
         self.pid().await;

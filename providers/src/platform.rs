@@ -206,7 +206,7 @@ pub trait Platform: fmt::Debug + Send + Sync {
     async fn inspect(&self, node: &HomeAddress) -> Result<Observation<HomeFacts>, PlatformError>;
 
     /// Writes the files of an instance and starts its server if it is down. Never restarts a server that runs. Whether it
-    /// gets ready, or ends instead, is for the engine to find out.
+    /// gets ready, or ends instead, is for the engine to find out. What a task left unfinished is removed.
     async fn ensure(&self, node: &HomeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError>;
 
     /// Tells a node's server, where it runs, to read its files again.

@@ -13,6 +13,7 @@ struct Declared {
     a: String,
     b: String,
     c: &'static str,
+    others: &'static str,
 }
 
 struct Changes {
@@ -46,7 +47,13 @@ impl Changes {
     }
 
     fn declare(&self, declared: &Declared) {
-        let Declared { replication, a, b, c } = declared;
+        let Declared {
+            replication,
+            a,
+            b,
+            c,
+            others,
+        } = declared;
         let version = self.version;
         let text = format!(
             "network \"lan\" {{}}\n
@@ -67,6 +74,7 @@ cluster \"orders\" {{
   node \"c\" {{
     {c}
   }}
+  {others}
   endpoint \"rw\" {{ target = \"primary\" }}
 }}
 "
@@ -79,6 +87,14 @@ cluster \"orders\" {{
         let answer = self.environment.run(&command);
         answer.expect_code(0);
         answer.stdout.trim().to_owned()
+    }
+
+    /// Ends every stream; those that have the password begin another one.
+    fn streams_begin_anew(&self) {
+        for node in ["orders", "b"] {
+            self.ask(node, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication");
+        }
+        self.environment.run(&["verify", "orders"]).expect_code(0);
     }
 
     fn names(&self) -> String {
@@ -186,4 +202,39 @@ fn replication_lives_through_every_change() {
         }
         every_change(environment, version);
     }
+}
+
+#[test]
+fn standbys_stream_with_another_password_to_another_port_and_beside_a_new_one() {
+    let changes = Changes {
+        environment: TestEnvironment::with_configuration(""),
+        version: "15",
+    };
+    let mut declared = Declared {
+        c: r#"follows = "b""#,
+        ..Declared::default()
+    };
+    changes.apply(&declared, &[]);
+
+    declared.replication = "password_version = 2";
+    declared.a = format!("port = {}", changes.environment.ports().end());
+    let rotation = "cluster.orders.user.replicator: replication-user";
+    changes.apply(
+        &declared,
+        &[
+            rotation,
+            "cluster.orders.node.a: configure",
+            "cluster.orders.node.b: follow",
+        ],
+    );
+    changes.streams_begin_anew();
+
+    declared.replication = "password_version = 3";
+    declared.a = String::new();
+    declared.others = "node \"d\" {}";
+    changes.apply(&declared, &[rotation, "cluster.orders.node.d: standby"]);
+    changes.streams_begin_anew();
+
+    changes.environment.run(&DESTROY).expect_code(0);
+    changes.environment.assert_nothing_left();
 }

@@ -217,7 +217,7 @@ fn finish(world: &mut World, desired: &Desired) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(roles::cases(12_000))]
 
     #[test]
     fn whatever_happened_the_next_plan_leads_to_what_is_declared(

@@ -14,7 +14,7 @@ use crate::desired::access::AccessSpec;
 use crate::desired::{ClusterSpans, ClusterSpec, EndpointSpec, LocalSettings, NetworkSpec, NodeSpec, ReplicationSpec};
 use crate::diagnostic::Span;
 use crate::plan::StepId;
-use crate::simulate::{Cut, World};
+use crate::simulate::{Cut, Fault, World};
 
 fn span() -> Span {
     Span {
@@ -1235,4 +1235,74 @@ fn another_network_is_recorded_before_the_old_one_goes() {
         2 drop-network network.lan after [1] none
     "#]],
     );
+}
+
+#[test]
+fn an_unfinished_copy_goes_when_an_earlier_one_is_wanted_again() {
+    let mut world = created(&["a", "b"]);
+    let c = address("cluster.orders.node.c");
+    let position = |plan: &Plan, name: &str| {
+        let meant = |step: &crate::plan::Step| step.action.name() == name && step.address == c.clone().into();
+        plan.steps.iter().position(meant).unwrap()
+    };
+    let direct = orders(&["a", "b", "c"]);
+    let plan = plan_for(&world, &direct).plan;
+    let cut = Cut::Before(position(&plan, "standby"));
+    world.run(&plan, cut).unwrap();
+    let mut cascading = direct.clone();
+    let node = cluster(&mut cascading).nodes.get_mut(&c.node).unwrap();
+    node.follows = Some("b".parse().unwrap());
+    let plan = plan_for(&world, &cascading).plan;
+    let cut = Cut::Within(position(&plan, "basebackup"));
+    world.run(&plan, cut).unwrap();
+    assert!(world.homes[&c].partial);
+    world.run(&plan_for(&world, &direct).plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &direct);
+    assert!(!world.homes[&c].partial);
+}
+
+#[test]
+fn streams_get_another_password_where_they_are_before_their_primary_moves() {
+    let mut world = created(&["a", "b", "c"]);
+    let mut desired = orders(&["a", "b", "c"]);
+    let spec = cluster(&mut desired);
+    spec.access.replication_password_version = Some(2);
+    spec.nodes.get_mut(&"a".parse().unwrap()).unwrap().port = Some(20_000);
+    spec.nodes.get_mut(&"c".parse().unwrap()).unwrap().follows = Some("b".parse().unwrap());
+    world.run(&plan_for(&world, &desired).plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn a_halted_server_goes_on_where_it_listens_and_moves_with_the_next_apply() {
+    let mut world = created(&["a", "b"]);
+    world.befall(&Fault::Freeze(1));
+    let mut desired = orders(&["a", "b"]);
+    let b = address("cluster.orders.node.b");
+    cluster(&mut desired).nodes.get_mut(&b.node).unwrap().port = Some(20_000);
+    let planned = plan_for(&world, &desired);
+    let note =
+        "cluster.orders.node.b stays on port 15433 while this plan runs, and moves to 20000 with the next apply.";
+    assert_eq!(planned.plan.notes, [note]);
+    world.run(&planned.plan, Cut::Never).unwrap();
+    world.run(&plan_for(&world, &desired).plan, Cut::Never).unwrap();
+    assert_eq!(world.homes[&b].listen.unwrap().port, 20_000);
+    assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn ports_and_the_password_of_streams_stay_while_the_lead_passes() {
+    let mut world = created(&["a", "b", "c"]);
+    let mut desired = orders(&["a", "b", "c"]);
+    let spec = cluster(&mut desired);
+    spec.primary = Some("b".parse().unwrap());
+    spec.access.replication_password_version = Some(2);
+    spec.nodes.get_mut(&"b".parse().unwrap()).unwrap().port = Some(20_000);
+    let planned = plan_for(&world, &desired);
+    assert_eq!(planned.plan.notes.len(), 2, "{:?}", planned.plan.notes);
+    world.run(&planned.plan, Cut::Never).unwrap();
+    let planned = plan_for(&world, &desired);
+    assert_eq!(planned.plan.notes, [""; 0]);
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use simdb_state::address::{SeedAddress, UserAddress};
 use simdb_state::instance::FilePart;
 use simdb_state::object::User;
-use simdb_state::sensitive::SecretName;
+use simdb_state::sensitive::{SecretName, Sensitive};
 
 use super::effect::write_files;
-use super::{Home, World};
+use super::{Home, PASSWORD, World};
 use crate::engine::postgresql::instance::PASSFILE;
 use crate::observed::{DatabaseFacts, UserFacts};
 use crate::plan::{Action, Server, Stream};
@@ -40,11 +40,9 @@ impl World {
                 attributes,
                 server,
             } => {
+                let owned = self.serving(server)?.users.contains_key(&attributes.owner);
+                self.expect(owned, server, || format!("{database} is given to nobody"))?;
                 let home = self.serving(server)?;
-                assert!(
-                    home.users.contains_key(&attributes.owner),
-                    "{database} is given to nobody"
-                );
                 let facts = home.databases.entry(database.database.to_string());
                 let facts = facts.or_insert_with(|| DatabaseFacts {
                     owner: String::new(),
@@ -58,18 +56,19 @@ impl World {
                 database,
                 server,
                 ..
-            } => run_seed(self.serving(server)?, seed, database.as_str(), digest),
+            } => {
+                let there = self.serving(server)?.databases.contains_key(database.as_str());
+                self.expect(there, server, || format!("{seed} runs in a database that is not there"))?;
+                run_seed(self.serving(server)?, seed, database.as_str(), digest);
+            }
             Action::DropUser {
                 user,
                 server: Some(server),
             } => {
-                let home = self.serving(server)?;
-                let owned = home
-                    .databases
-                    .iter()
-                    .find(|(_, facts)| facts.owner == user.user.as_str());
-                assert!(owned.is_none(), "{user} goes, and owns {owned:?}");
-                home.users.remove(user.user.as_str());
+                let databases = &self.serving(server)?.databases;
+                let owns = databases.values().any(|facts| facts.owner == user.user.as_str());
+                self.expect(!owns, server, || format!("{user} goes, and owns a database"))?;
+                self.serving(server)?.users.remove(user.user.as_str());
             }
             Action::DropDatabase {
                 database,
@@ -88,16 +87,16 @@ impl World {
         password: Option<&SecretName>,
         server: &Server,
     ) -> Result<(), String> {
-        let home = self.serving(server)?;
+        let password = password.map(|password| self.secret(password));
         let name = address.user.to_string();
         for role in user.member_of.iter().filter(|role| !role.starts_with("pg_")) {
-            assert!(
-                home.users.contains_key(role),
-                "{address} is to be a member of {role}, which is not there"
-            );
+            let there = self.serving(server)?.users.contains_key(role);
+            self.expect(there, server, || {
+                format!("{address} is to be a member of {role}, which is not there")
+            })?;
         }
-        home.passwords
-            .extend(password.map(|password| (name.clone(), password.clone())));
+        let home = self.serving(server)?;
+        home.passwords.extend(password.map(|password| (name.clone(), password)));
         let facts = UserFacts {
             login: user.login,
             replication: user.replication,
@@ -111,6 +110,22 @@ impl World {
         };
         home.users.insert(name, facts);
         Ok(())
+    }
+
+    /// What a step needs of a catalog is there, or the plan is wrong; unless the server could not be asked when it was made.
+    fn expect(&self, met: bool, server: &Server, unmet: impl Fn() -> String) -> Result<(), String> {
+        if met {
+            return Ok(());
+        }
+        assert!(self.unasked.contains(&server.node), "{}", unmet());
+        Err(unmet())
+    }
+
+    /// Returns a password. One that nobody has given is made up, and stays.
+    fn secret(&mut self, name: &SecretName) -> Sensitive<String> {
+        self.made += 1;
+        let made = || Sensitive::new(format!("{PASSWORD}-{}", self.made));
+        self.secrets.entry(name.clone()).or_insert_with(made).clone()
     }
 
     /// A stream begins anew only with the password that its role has.

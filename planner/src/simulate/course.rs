@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cut, Fault, World};
+use super::{Cut, Fault, Home, World};
 use crate::guard;
 use crate::plan::{Plan, Step};
 
@@ -40,6 +40,12 @@ impl World {
     /// Where a guard refuses, an effect cannot happen, or an invariant is broken: each is a defect of the planner.
     pub fn follow(&mut self, plan: &Plan, course: &Course) -> Result<(), String> {
         self.hurt.clear();
+        let asked = |home: &Home| {
+            let server = home.server.as_ref();
+            server.is_some_and(|server| !server.frozen && server.upstream.is_none())
+        };
+        let unasked = self.homes.iter().filter(|(_, home)| !asked(home));
+        self.unasked = unasked.map(|(node, _)| node.clone()).collect();
         let mut open: Vec<usize> = plan.steps.iter().map(|step| step.after.len()).collect();
         let mut ready: BTreeSet<usize> = (0..open.len()).filter(|at| open[*at] == 0).collect();
         let mut failure = None;

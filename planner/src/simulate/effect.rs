@@ -59,7 +59,10 @@ impl World {
             | Action::Seed { .. }
             | Action::DropUser { .. }
             | Action::DropDatabase { .. }
-            | Action::DropSeed { .. } => self.access(&step.action)?,
+            | Action::DropSeed { .. } => {
+                self.access(&step.action)?;
+                self.share_catalog(step);
+            }
             Action::Slot { slot, server, .. } => {
                 let home = self.serving(server)?;
                 home.lost.remove(&slot.name);
@@ -88,7 +91,8 @@ impl World {
                 in_recovery,
             } => {
                 // One that has no slot replays, and nobody sends it anything.
-                let follows = self.follows(&server.node).unwrap_or_else(|| server.node.clone());
+                let follows = self.leads_to(server, instance).or_else(|| self.follows(&server.node));
+                let follows = follows.unwrap_or_else(|| server.node.clone());
                 let follows = Some(follows).filter(|_| *in_recovery);
                 self.ensure(&server.node, instance, follows.as_ref())?;
             }
@@ -131,7 +135,7 @@ impl World {
             } => {
                 self.has_slot(server, upstream, application_name)?;
                 assert!(
-                    self.leads_to_writer(&upstream.node) || !self.hurt.is_empty(),
+                    !self.streams_through(&upstream.node, &server.node) || !self.hurt.is_empty(),
                     "{} would follow a circle",
                     server.node
                 );
@@ -154,8 +158,8 @@ impl World {
                 restart,
             } => self.pooler(console, instance, *restart),
             Action::Repoint { instance, console } => self.pooler(console, instance, false),
-            Action::Pause { console, .. } => self.hold_up(&console.endpoint, true),
-            Action::Unpause { console } => self.hold_up(&console.endpoint, false),
+            Action::Pause { console, .. } => self.hold_up(&console.endpoint, true)?,
+            Action::Unpause { console } => self.hold_up(&console.endpoint, false)?,
             Action::StopPooler { endpoint } => {
                 if let Some(pooler) = self.poolers.get_mut(endpoint) {
                     pooler.runs = false;
@@ -174,9 +178,17 @@ impl World {
 
     /// Returns the home of a node whose server answers. One that nothing happened to answers, or the plan is wrong.
     pub(super) fn serving(&mut self, server: &Server) -> Result<&mut Home, String> {
+        let hurt = self.hurt.contains(&server.node);
         let home = self.answering(&server.node)?;
-        assert_eq!(home.listen, Some(server.listen), "{} is reached elsewhere", server.node);
-        Ok(home)
+        if home.listen == Some(server.listen) {
+            return Ok(home);
+        }
+        assert!(
+            hurt,
+            "{} is to listen on {}, and listens on {:?}",
+            server.node, server.listen, home.listen
+        );
+        Err(format!("{} does not answer on {}", server.node, server.listen))
     }
 
     fn answering(&mut self, node: &NodeAddress) -> Result<&mut Home, String> {
@@ -211,6 +223,12 @@ impl World {
     /// Lets a standby receive what its upstream has. It cannot where it has more, which nobody was told is safe: whoever
     /// was down when another one was elected could not be asked.
     fn streams(&mut self, node: &NodeAddress, upstream: &NodeAddress) -> Result<(), String> {
+        // Whoever is behind itself catches up first.
+        let mut source = upstream.clone();
+        for _ in 0..self.homes.len() {
+            source = self.upstream_of(&source).unwrap_or(source);
+        }
+        self.send(&source);
         if self.diverged(node, upstream) {
             return Err(format!("{node} does not stream: {upstream} has not what it has"));
         }
@@ -225,6 +243,26 @@ impl World {
         home.listen = Some(instance.listen);
         home.configured = read_settings(instance);
         Ok(home)
+    }
+
+    /// Returns who listens where the settings of a standby lead.
+    fn leads_to(&self, server: &Server, instance: &InstanceSpec) -> Option<NodeAddress> {
+        let settings = read_settings(instance);
+        let conninfo = settings.get("primary_conninfo")?;
+        let listens = |home: &Home| {
+            let listen = home
+                .listen
+                .map(|listen| format!("host={} port={} ", listen.host, listen.port));
+            listen.is_some_and(|listen| conninfo.contains(&listen))
+        };
+        let others = self
+            .homes
+            .iter()
+            .filter(|(other, _)| other.cluster == server.node.cluster);
+        others
+            .filter(|(_, home)| listens(home))
+            .map(|(other, _)| other.clone())
+            .next()
     }
 
     fn follows(&self, node: &NodeAddress) -> Option<NodeAddress> {
@@ -305,6 +343,7 @@ impl World {
             "{node} is fenced, and started to write"
         );
         home.sealed &= upstream.is_some();
+        home.partial = false;
         write_files(home, instance);
         let mut halted = false;
         if let Some(server) = &mut home.server {

@@ -21,6 +21,10 @@ pub enum Fault {
     RemoveEntry(u8),
     /// A node's data directory is removed by hand, its server being down.
     RemoveData(u8),
+    /// A standby's replay is paused by hand.
+    PauseReplay(u8),
+    /// An endpoint's pooler dies.
+    KillPooler(u8),
 }
 
 impl World {
@@ -41,6 +45,13 @@ impl World {
                 }
             }
             Fault::RemoveData(number) => pick(number).iter().for_each(|node| self.remove_data(node)),
+            Fault::PauseReplay(number) => pick(number).iter().for_each(|node| self.pause_replay(node)),
+            Fault::KillPooler(number) => {
+                let at = usize::from(number) % self.poolers.len().max(1);
+                if let Some(pooler) = self.poolers.values_mut().nth(at) {
+                    (pooler.runs, pooler.paused) = (false, false);
+                }
+            }
         }
         self.sound();
     }
@@ -67,6 +78,13 @@ impl World {
         if let Some(server) = self.homes.get_mut(node).and_then(|home| home.server.as_mut()) {
             server.frozen = frozen;
             self.hurt.insert(node.clone());
+        }
+    }
+
+    fn pause_replay(&mut self, node: &NodeAddress) {
+        let server = self.homes.get_mut(node).and_then(|home| home.server.as_mut());
+        if let Some(server) = server.filter(|server| server.upstream.is_some()) {
+            server.paused = true;
         }
     }
 

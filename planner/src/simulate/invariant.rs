@@ -88,14 +88,18 @@ impl World {
         Ok(())
     }
 
-    /// Whether a server streams, perhaps through others, from one that writes.
-    pub(super) fn leads_to_writer(&self, node: &NodeAddress) -> bool {
+    /// Whether a server streams, perhaps through others, from another one.
+    pub(super) fn streams_through(&self, node: &NodeAddress, other: &NodeAddress) -> bool {
         let mut at = node.clone();
         for _ in &self.homes {
-            let Some(server) = self.homes.get(&at).and_then(|home| home.server.as_ref()) else {
-                return false;
-            };
-            let Some(upstream) = &server.upstream else { return true };
+            if at == *other {
+                return true;
+            }
+            let upstream = self
+                .homes
+                .get(&at)
+                .and_then(|home| home.server.as_ref()?.upstream.as_ref());
+            let Some(upstream) = upstream else { return false };
             at.node = upstream.parse().expect("servers stream from nodes");
         }
         false

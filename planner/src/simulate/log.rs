@@ -11,6 +11,7 @@ use simdb_state::name::ClusterName;
 
 use super::{Home, World};
 use crate::engine::postgresql::sync;
+use crate::plan::Step;
 
 /// Where the log of new data begins, and how long a write is: positions look like those of a server.
 const FIRST: u64 = 0x0300_0000;
@@ -90,11 +91,20 @@ impl World {
 
     /// Sends everything a node has to those who stream from it, and on.
     pub(super) fn send(&mut self, node: &NodeAddress) {
-        for other in self.streams_from(node) {
-            self.receive(node, &other);
-            self.send(&other);
+        let mut sent = BTreeSet::from([node.clone()]);
+        let mut due = vec![node.clone()];
+        while let Some(node) = due.pop() {
+            for other in self.streams_from(&node) {
+                // Standbys may come to follow each other, and then have nothing to send.
+                if sent.insert(other.clone()) {
+                    self.receive(&node, &other);
+                    due.push(other);
+                }
+            }
         }
-        self.confirm(node);
+        for node in &sent {
+            self.confirm(node);
+        }
     }
 
     fn receive(&mut self, from: &NodeAddress, to: &NodeAddress) {
@@ -103,6 +113,20 @@ impl World {
             theirs.clone_from(&log);
         }
         self.copy_catalog(from, to);
+    }
+
+    /// Gives every node the logins and databases that the one that writes has. What histories lose is writes: a role or a
+    /// database that a failover lost or brought back is for a person to judge, and ends no history well.
+    pub(super) fn share_catalog(&mut self, step: &Step) {
+        let leads = |home: &Home| home.server.as_ref().is_some_and(|server| server.upstream.is_none());
+        let of_cluster = |node: &NodeAddress| Some(&node.cluster) == step.address.cluster();
+        let nodes: Vec<NodeAddress> = self.homes.keys().filter(|node| of_cluster(node)).cloned().collect();
+        let Some(writer) = nodes.iter().find(|node| leads(&self.homes[*node])) else {
+            return;
+        };
+        for other in nodes.iter().filter(|node| *node != writer) {
+            self.copy_catalog(writer, other);
+        }
     }
 
     /// Gives a node the logins and databases that another one has: they are in the data.

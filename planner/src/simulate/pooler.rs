@@ -44,10 +44,13 @@ impl World {
         self.poolers.insert(console.endpoint.clone(), pooler);
     }
 
-    pub(super) fn hold_up(&mut self, endpoint: &EndpointAddress, paused: bool) {
-        if let Some(pooler) = self.poolers.get_mut(endpoint) {
-            pooler.paused = paused;
+    /// Lets the clients of a pooler wait, or go on. One that died cannot be told.
+    pub(super) fn hold_up(&mut self, endpoint: &EndpointAddress, paused: bool) -> Result<(), String> {
+        match self.poolers.get_mut(endpoint).filter(|pooler| pooler.runs) {
+            Some(pooler) => pooler.paused = paused,
+            None => return Err(format!("the pooler of {endpoint} does not answer")),
         }
+        Ok(())
     }
 }
 

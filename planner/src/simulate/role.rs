@@ -109,7 +109,7 @@ impl World {
         write_files(home, instance);
         home.configured = read_settings(instance);
         let running = home.server.as_mut().expect("it has a log, so it runs");
-        running.upstream = None;
+        (running.upstream, running.paused) = (None, false);
         (home.led, home.sealed) = (true, false);
         let log = self.log_mut(node).expect("it runs");
         if replays {

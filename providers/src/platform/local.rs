@@ -341,6 +341,7 @@ impl Platform for LocalPlatform {
         let (writer, spec_of, secrets) = (home.clone(), spec.clone(), secrets.clone());
         let data = server::data(&home, spec)?;
         blocking(move || {
+            task::abandon(&writer)?;
             spec_of
                 .absent
                 .iter()

@@ -69,11 +69,7 @@ impl Draft<'_> {
     /// The password that standbys stream with stays while another node comes to lead: one thing at a time.
     fn replication_password_version(&self, election: &Election) -> u32 {
         let declared = self.spec.access.replication_password_version.unwrap_or(1);
-        let moves = self
-            .before
-            .elections
-            .get(self.name)
-            .is_some_and(|last| last.term != election.term);
+        let moves = self.moves(election);
         let recorded = self.before.users.get(&user(self.name, REPLICATION_USER));
         recorded
             .filter(|_| moves)

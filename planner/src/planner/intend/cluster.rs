@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use simdb_state::address::NodeAddress;
 use simdb_state::digest::sha256;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Cluster, Election, State};
+use simdb_state::object::{Cluster, Election, Listen, Power, State};
 
 use super::{Intended, IntendedCluster, IntendedNode};
 use crate::desired::{ClusterSpec, ReplicationSpec};
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::settings;
+use crate::observed::{Observation, ProcessFacts};
 use crate::planner::ports::Ports;
 use crate::planner::{Inputs, versions};
 
@@ -38,7 +39,10 @@ impl Draft<'_> {
             let address = self.address(node);
             let power = self.power(&address, self.before.nodes.get(&address));
             match ports.listen(&address, spec, self.before, power) {
-                Ok(listen) => drop(nodes.insert(node.clone(), (address, spec, listen))),
+                Ok(listen) => {
+                    let listen = self.stays_at(&address, election.as_ref().ok()).unwrap_or(listen);
+                    nodes.insert(node.clone(), (address, spec, listen));
+                }
                 Err(diagnostic) => diagnostics.push(diagnostic),
             }
         }
@@ -58,6 +62,17 @@ impl Draft<'_> {
             self.finish(version, election, intended);
         }
         diagnostics
+    }
+
+    /// Returns where a server stays for as long as this plan runs: one that runs while another node comes to lead is asked
+    /// and followed where it listens, and one that was halted by a signal goes on there.
+    fn stays_at(&self, address: &NodeAddress, election: Option<&Election>) -> Option<Listen> {
+        let node = self.before.nodes.get(address)?;
+        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
+        let halted = facts.is_some_and(|facts| matches!(facts.process, ProcessFacts::Frozen { .. }));
+        let stays = halted || (node.power == Power::Running && self.moves(election?));
+        // An interrupted run may have moved it already.
+        facts.and_then(|facts| facts.listen).or(node.listen).filter(|_| stays)
     }
 
     /// Checks the declared parameters against those that the version has; one that several nodes share is told once.

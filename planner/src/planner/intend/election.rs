@@ -154,6 +154,12 @@ impl Draft<'_> {
         }
     }
 
+    /// Returns whether another node is to come to lead, or is yet to.
+    pub(super) fn moves(&self, election: &Election) -> bool {
+        let last = self.before.elections.get(self.name);
+        last.is_some_and(|last| last.term != election.term || self.lead(&election.primary) == Lead::Passes)
+    }
+
     /// Returns the node that has to be fenced before the one that was elected may lead.
     pub(super) fn deposed(&self, election: &Election) -> Option<NodeAddress> {
         let leader = self.leader().filter(|leader| **leader != election.primary)?;

@@ -45,8 +45,8 @@ pub(in crate::planner) struct Lost {
 }
 
 impl Draft<'_> {
-    /// Returns the node that a standby streams from. One whose declared upstream is stopped on request follows that
-    /// one's upstream meanwhile; one that is stopped itself moves when it is started.
+    /// Returns the node that a standby streams from. One whose declared upstream is stopped on request, or cannot be made
+    /// because the primary is, follows that one's upstream meanwhile; one that is stopped itself moves when it is started.
     pub(super) fn upstream(&self, node: &NodeName, primary: &NodeName) -> NodeName {
         let stopped = |node: &NodeName| {
             let address = self.address(node);
@@ -61,9 +61,17 @@ impl Draft<'_> {
             return follows.clone();
         }
         let declared = |node: &NodeName| self.spec.nodes.get(node).and_then(|spec| spec.follows.as_ref());
+        // Nobody is made while the primary is stopped.
+        let makes = !stopped(primary);
+        let made = |node: &NodeName| {
+            self.before
+                .nodes
+                .get(&self.address(node))
+                .is_some_and(|node| node.role.is_some())
+        };
         let mut upstream = node;
         while let Some(next) = declared(upstream) {
-            if next == primary || !stopped(next) {
+            if next == primary || (!stopped(next) && (makes || made(next))) {
                 return next.clone();
             }
             upstream = next;

@@ -42,6 +42,7 @@ impl Lowering<'_> {
         };
         let stopped = Pooler {
             power: Power::Stopped,
+            paused: false,
             ..old.clone()
         };
         let action = Action::StopPooler {

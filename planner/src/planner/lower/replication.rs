@@ -76,21 +76,25 @@ impl Lowering<'_> {
         ];
         let reason = format!("whoever lacks what is written after {} must not lead", lost.since);
         self.push(Draft::new(address.clone(), action, reason, delta));
+        // It comes before all else, also before the primary moves and before its standbys get another password.
+        let server = self.present(server(&primary, node));
         let context = NodeContext {
             synchronous_standby_names: names.clone(),
+            listen: server.listen,
             ..self.intended.context(&primary, node, new)
         };
         let action = Action::SyncNames {
             cluster: name.clone(),
             names: names.clone(),
             instance: instance::server(&context),
-            server: server(&primary, node),
+            server,
             in_recovery: false,
             awaited: lost.awaited,
         };
         let delta = vec![Edit::SynchronousStandbyNames(name.clone(), names.clone())];
         let reason = format!("commits wait for {standbys}, and nothing streams there");
-        self.push(Draft::new(address, action, reason, delta).costing(Impact::Reload));
+        let draft = Draft::new(address, action, reason, delta).generating(context.replication_password);
+        self.push(draft.costing(Impact::Reload));
     }
 
     /// Returns why a standby that is there is to follow: its upstream is another one, or listens elsewhere.

@@ -11,9 +11,9 @@ use super::{Draft, Lowering, server};
 use crate::engine::pgbouncer;
 use crate::engine::postgresql::instance::{self, REPLICATION_USER};
 use crate::observed::UserFacts;
-use crate::plan::{Action, Impact, Stream};
+use crate::plan::{Action, Impact, Server, Stream};
 use crate::planner::before;
-use crate::planner::intend::IntendedNode;
+use crate::planner::intend::{DataGoal, IntendedNode};
 
 impl Lowering<'_> {
     pub(super) fn user(&mut self, address: &UserAddress, old: Option<&User>, new: Option<&User>) {
@@ -80,6 +80,11 @@ impl Lowering<'_> {
         } else {
             Vec::new()
         };
+        let server = if streams.is_empty() {
+            server
+        } else {
+            self.present(server)
+        };
         let waits = self
             .intended
             .clusters
@@ -114,24 +119,42 @@ impl Lowering<'_> {
         // Who is to follow another node reads all its files again when it does.
         let stays = |address: &NodeAddress, node: &IntendedNode| {
             let before = self.before.nodes.get(address);
-            before.is_some_and(|before| before.role.as_ref() == Some(&node.role) && before.power == Power::Running)
+            let kept = matches!(node.data, DataGoal::Keep(_));
+            kept && before.is_some_and(|old| old.role.as_ref() == Some(&node.role) && old.power == Power::Running)
         };
         let nodes = self.intended.nodes_of(cluster);
         let nodes = nodes.filter(|(address, node)| stays(address, node) && node.power == Power::Running);
         let stream = |(address, node): (&_, &_)| {
-            let context = self.intended.context(address, node, intended);
-            let upstream = context.upstream.as_ref().and_then(|upstream| {
+            let mut context = self.intended.context(address, node, intended);
+            context.listen = self.present(server(address, node)).listen;
+            let upstream = context.upstream.as_mut().and_then(|upstream| {
                 let node = self.intended.nodes.get(&upstream.address)?;
-                Some(server(&upstream.address, node))
+                let server = self.present(server(&upstream.address, node));
+                upstream.listen = server.listen;
+                Some(server)
             });
             Stream {
                 instance: instance::server(&context),
-                server: server(address, node),
+                server: self.present(server(address, node)),
                 upstream: upstream.filter(|_| matches!(node.role, Role::Standby { .. })),
                 application_name: address.node.identifier(),
             }
         };
         nodes.map(stream).collect()
+    }
+
+    /// Returns how a server is reached now: one that is to listen elsewhere moves once all streams have the password, for
+    /// until then nobody could follow it.
+    pub(super) fn present(&self, server: Server) -> Server {
+        let node = self.before.nodes.get(&server.node);
+        let runs = node.filter(|node| node.power == Power::Running);
+        // An interrupted run may have moved it already.
+        let seen = self.facts(&server.node).and_then(|facts| facts.listen);
+        let listen = runs.and_then(|node| seen.or(node.listen));
+        Server {
+            listen: listen.unwrap_or(server.listen),
+            ..server
+        }
     }
 
     fn drop_user(&mut self, address: &UserAddress) {

@@ -70,6 +70,10 @@ impl Rules<'_> {
             // A slot can be made before its server writes, and then nobody waits for it while nobody writes.
             Action::Slot { server, .. } if self.replays(&server.node) => self.elected(&server.node),
             Action::Slot { server, .. } => serves(&server.node).into_iter().collect(),
+            // Streams get another password before anybody moves.
+            Action::ReplicationUser { server, streams, .. } if streams.is_empty() => {
+                serves(&server.node).into_iter().collect()
+            }
             Action::ReplicationUser { server, .. } => index.up.get(&server.node).copied().into_iter().collect(),
             Action::User { .. } | Action::Database { .. } | Action::Seed { .. } => self.access(&draft.action),
             // Standbys of a cluster that stops receive the primary's last words before they stop too.
@@ -95,6 +99,7 @@ impl Rules<'_> {
                 index.slot.get(&server.node).copied(),
                 index.replication_user.get(&server.node.cluster).copied(),
                 index.starts.get(&server.node).copied(),
+                self.asked_by(&server.node),
                 self.loosened(&server.node),
                 serves(&upstream.node),
             ]

@@ -225,6 +225,16 @@ fn commit(home: &Home, task: &TaskSpec, product: &str) -> Result<(), PlatformErr
     files::sync(&home.path).at("sync directory", &home.path)
 }
 
+/// Removes what the task that was last started made and never finished, because another task or none is done in its
+/// place. The caller holds the home's lock.
+pub(super) fn abandon(home: &Home) -> Result<(), PlatformError> {
+    let record = home.read_record::<Record>(RECORD);
+    match record.and_then(|record| record.product) {
+        Some(product) => remove_whatever(&home.path.join(TaskSpec::partial(&product))),
+        None => Ok(()),
+    }
+}
+
 /// Removes what the product replaces.
 fn replace(home: &Home, task: &TaskSpec) -> Result<(), PlatformError> {
     task.replaces
