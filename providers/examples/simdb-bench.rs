@@ -116,7 +116,11 @@ fn gap(hosts: &str, victim: &str, program: &str, arguments: &[&str]) -> Result<S
         let written = ledger.stop().await;
         let gap = written.fates.longest_gap_within(began..=ended).unwrap_or_default();
         written.remove().await?;
-        Ok(format!("{:.3} {:.3}", gap.as_secs_f64(), (ended - began).as_secs_f64()))
+        Ok(format!(
+            "{:.3} {:.3}",
+            gap.as_secs_f64(),
+            ended.saturating_sub(began).as_secs_f64()
+        ))
     })
 }
 

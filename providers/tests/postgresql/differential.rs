@@ -38,11 +38,12 @@ struct Twins {
 
 impl Twins {
     async fn new() -> Self {
-        let machine = Machine::new();
+        let machine = Machine::new().await;
         let effects = ProviderEffects {
             platform: machine.platform.clone(),
             directory: machine.platform.clone(),
             files: std::env::temp_dir(),
+            grant: machine.grant.clone(),
             limits: Limits {
                 ready: LIMIT,
                 streaming: LIMIT,
