@@ -42,25 +42,28 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
             "the primary is killed",
             |w| w.kill(&["a"]),
             expect![[r#"
-            start node.a [none]: its server is down, and is started in place, on the same timeline
-            verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
+                start node.a [none]: its server is down, and is started in place, on the same timeline
+                admit node.a [none]: a crashed, and may show commits that no standby has yet
+                verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
         mended(
             "the primary and a standby are killed",
             |w| w.kill(&["a", "r[0]"]),
             expect![[r#"
-            start node.a [none]: its server is down, and is started in place, on the same timeline
-            start node.r[0] [none]: its server is down, and is started in place, on the same timeline
-            verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
+                start node.a [none]: its server is down, and is started in place, on the same timeline
+                start node.r[0] [none]: its server is down, and is started in place, on the same timeline
+                admit node.a [none]: a crashed, and may show commits that no standby has yet
+                verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
         mended(
             "everything is killed",
             |w| w.kill(&["a", "r[0]", "r[1]"]),
             expect![[r#"
-            start node.a [none]: its server is down, and is started in place, on the same timeline
-            start node.r[0] [none]: its server is down, and is started in place, on the same timeline
-            start node.r[1] [none]: its server is down, and is started in place, on the same timeline
-            verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
+                start node.a [none]: its server is down, and is started in place, on the same timeline
+                start node.r[0] [none]: its server is down, and is started in place, on the same timeline
+                start node.r[1] [none]: its server is down, and is started in place, on the same timeline
+                admit node.a [none]: a crashed, and may show commits that no standby has yet
+                verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
         mended(
             "a standby is halted",
@@ -183,6 +186,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 start node.a [none]: its server is down, and is started in place, on the same timeline
                 start node.r[0] [none]: its server is down, and is started in place, on the same timeline
                 start node.r[1] [none]: its server is down, and is started in place, on the same timeline
+                admit node.a [none]: a crashed, and may show commits that no standby has yet
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
         mended(
@@ -246,6 +250,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 start node.a [none]: its server is down, and is started in place, on the same timeline
                 endpoint endpoint.ro [none]: orders-ro leads to other nodes than it should
                 endpoint endpoint.rw [none]: orders-rw leads to other nodes than it should
+                admit node.a [none]: a crashed, and may show commits that no standby has yet
                 sync-names cluster.orders [reload]: commits are to wait for 1 of r_0
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits
                 drop-node node.r[1] [none]: the configuration no longer declares it
@@ -323,6 +328,7 @@ fn data_that_is_gone_foreign_or_diverged_is_cloned_again_or_refused() {
             |w| w.put_back("a"),
             expect![[r#"
                 start node.a [none]: its server is down, and is started in place, on the same timeline
+                admit node.a [none]: a crashed, and may show commits that no standby has yet
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
         settled(
@@ -355,6 +361,7 @@ fn data_that_is_gone_foreign_or_diverged_is_cloned_again_or_refused() {
             |w| w.put_back("a"),
             expect![[r#"
                 start node.a [none]: its server is down, and is started in place, on the same timeline
+                admit node.a [none]: a crashed, and may show commits that no standby has yet
                 verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits"#]],
         ),
         mended(
