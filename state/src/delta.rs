@@ -149,9 +149,9 @@ impl Edit {
 
 impl Delta {
     /// Returns the edits that may hold as soon as the step starts, whether its end is ever recorded or not, and that
-    /// nobody can look up where the node is lost.
+    /// nobody can look up afterwards.
     pub fn beginning(&self) -> impl Iterator<Item = &Edit> {
-        let begins = |edit: &&Edit| matches!(edit, Edit::SynchronousStandbyNames(..));
+        let begins = |edit: &&Edit| matches!(edit, Edit::SynchronousStandbyNames(..) | Edit::Paused(_, true));
         self.0.iter().filter(begins)
     }
 }
@@ -160,16 +160,22 @@ impl State {
     /// Notes, in memory, what may hold as soon as a step with this delta starts.
     pub fn begin(&mut self, delta: &Delta) {
         for edit in delta.beginning() {
-            if let Edit::SynchronousStandbyNames(name, names) = edit
-                && let Some(cluster) = self.clusters.get_mut(name)
-                && let Some(election) = self.elections.get(name)
-                && cluster.synchronous_standby_names != *names
-            {
-                cluster.pending_standby_names.insert(PendingNames {
-                    node: election.primary.clone(),
-                    names: names.clone(),
-                });
+            match edit {
+                Edit::SynchronousStandbyNames(name, names) => self.begin_names(name, names),
+                _ => self.apply_edit(edit, &Outputs::default()),
             }
+        }
+    }
+
+    fn begin_names(&mut self, name: &ClusterName, names: &str) {
+        if let Some(cluster) = self.clusters.get_mut(name)
+            && let Some(election) = self.elections.get(name)
+            && cluster.synchronous_standby_names != names
+        {
+            cluster.pending_standby_names.insert(PendingNames {
+                node: election.primary.clone(),
+                names: names.to_owned(),
+            });
         }
     }
 

@@ -4,8 +4,8 @@ mod access;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use simdb_state::address::{EndpointAddress, NodeAddress};
-use simdb_state::object::{Node, Power, Role, State};
+use simdb_state::address::NodeAddress;
+use simdb_state::object::{Node, Power, State};
 
 use super::intend::Intended;
 use super::lower;
@@ -163,22 +163,10 @@ fn correct_names(state: &mut State, observed: &Observed) {
     }
 }
 
-/// A pooler whose home is gone is not there. While an election is yet to be carried through, its clients may have been
-/// made to wait by a run that could not write that down.
+/// A pooler whose home is gone is not there.
 fn correct_poolers(state: &mut State, observed: &Observed, notes: &mut Vec<String>) {
-    let pending = |address: &EndpointAddress| {
-        let election = state.elections.get(&address.cluster)?;
-        let node = state.nodes.get(&NodeAddress {
-            cluster: address.cluster.clone(),
-            node: election.primary.clone(),
-        });
-        let leads = node.is_some_and(|node| matches!(node.role, Some(Role::Primary { .. })));
-        (!leads).then(|| address.clone())
-    };
-    let pending: BTreeSet<EndpointAddress> = state.endpoints.keys().filter_map(pending).collect();
     for (address, endpoint) in &mut state.endpoints {
         let Some(pooler) = &mut endpoint.pooler else { continue };
-        pooler.paused |= pending.contains(address);
         match observed.poolers.get(address) {
             None => {}
             Some(Observation::Unknown(reason)) => {
@@ -190,13 +178,18 @@ fn correct_poolers(state: &mut State, observed: &Observed, notes: &mut Vec<Strin
     }
 }
 
-/// A recorded endpoint whose entry is gone is not there; one whose entry leads elsewhere leads nowhere we know of.
+/// A recorded endpoint whose entry is gone is not there, unless a pooler of it is; one whose entry leads elsewhere leads
+/// nowhere we know of.
 fn correct_endpoints(state: &mut State, observed: &Observed) {
     state
         .endpoints
         .retain(|address, endpoint| match observed.endpoints.get(address) {
             None | Some(Observation::Unknown(_)) => true,
-            Some(Observation::Absent) => false,
+            Some(Observation::Absent) => {
+                endpoint.hosts.clear();
+                endpoint.nodes.clear();
+                endpoint.pooler.is_some()
+            }
             Some(Observation::Seen(entry)) => {
                 if *entry != lower::entry(address, endpoint) {
                     endpoint.hosts.clone_from(&entry.hosts);

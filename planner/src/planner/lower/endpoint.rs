@@ -44,6 +44,7 @@ fn elsewhere(name: &str, old: &Endpoint, new: &Endpoint) -> String {
         (Some(leads), Some(should)) if leads != should => {
             format!("{name} leads to {leads} first, and is to lead to {should}")
         }
+        _ if old.hosts.is_empty() => format!("{name} is to lead to the {}", new.target),
         _ if old.nodes.is_empty() => format!("the entry of {name} is not the one that simdb wrote"),
         _ if old.nodes == new.nodes => format!("a node that {name} leads to listens elsewhere"),
         _ => format!("{name} leads to other nodes than it should"),

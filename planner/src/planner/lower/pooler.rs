@@ -42,13 +42,15 @@ impl Lowering<'_> {
         };
         let stopped = Pooler {
             power: Power::Stopped,
-            paused: false,
             ..old.clone()
         };
         let action = Action::StopPooler {
             endpoint: address.clone(),
         };
-        let delta = vec![Edit::Pooler(address.clone(), Some(stopped))];
+        let delta = vec![
+            Edit::Pooler(address.clone(), Some(stopped)),
+            Edit::Paused(address.clone(), false),
+        ];
         self.push(Draft::new(address.clone(), action, "its cluster is stopped", delta));
     }
 
@@ -90,10 +92,8 @@ impl Lowering<'_> {
             return;
         };
         let instance = pgbouncer::server(address, new, *version);
-        let (console, delta) = (
-            pgbouncer::console(address, new),
-            vec![Edit::Pooler(address.clone(), Some(new.clone()))],
-        );
+        let console = pgbouncer::console(address, new);
+        let mut delta = vec![Edit::Pooler(address.clone(), Some(new.clone()))];
         if let Some(old) = old
             && old.power == Power::Running
             && old.listen == new.listen
@@ -111,10 +111,15 @@ impl Lowering<'_> {
         let Some((reason, impact)) = self.due(address, old, new, &instance) else {
             return;
         };
+        let restart = impact == Impact::Restart;
+        if restart || old.is_none_or(|old| old.power == Power::Stopped) {
+            // One that starts holds nobody up.
+            delta.push(Edit::Paused(address.clone(), false));
+        }
         let action = Action::Pooler {
             instance,
             console,
-            restart: impact == Impact::Restart,
+            restart,
         };
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
     }

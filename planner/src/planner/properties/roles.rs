@@ -437,7 +437,7 @@ impl Story {
 }
 
 proptest! {
-    #![proptest_config(cases(5_000))]
+    #![proptest_config(cases(8_000))]
 
     #[test]
     fn whoever_leads_has_what_was_acknowledged_and_what_is_declared_comes_to_be(story in story()) {
