@@ -182,10 +182,14 @@ fn has_slot_on(state: &State, address: &NodeAddress, upstream: &NodeAddress) -> 
     }
 }
 
-/// Whether a node is there that streams through a slot, or is meant to.
+/// Whether a node is there that streams through a slot, or is meant to. Who leads streams from nobody.
 fn streams(node: &Node, slot: &Slot) -> bool {
-    let follows = matches!(&node.role, Some(Role::Standby { follows }) if *follows == slot.upstream);
-    node.listen.is_some() && (follows || node.slot.as_ref() == Some(slot))
+    let streams = match &node.role {
+        Some(Role::Primary { .. }) => false,
+        Some(Role::Standby { follows }) if *follows == slot.upstream => true,
+        _ => node.slot.as_ref() == Some(slot),
+    };
+    node.listen.is_some() && streams
 }
 
 /// What a server holds is removed there, or goes with all servers of its cluster.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use crate::lsn::{Lsn, SystemIdentifier};
-use crate::name::{ClusterName, NetworkName};
+use crate::name::{ClusterName, NetworkName, NodeName};
 use crate::object::{
     Cluster, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Listen, Network, Node, Origin,
     PendingNames, Pooler, Power, Role, Seed, Slot, State, Switch, Term, User, Verified,
@@ -24,8 +24,18 @@ pub enum Edit {
     /// The cluster exists, and is this. Its `synchronous_standby_names`, with those that are pending, and its proof have
     /// edits of their own: those of a cluster that exists already stay as they are.
     Cluster(ClusterName, Cluster),
-    /// The commits of the cluster wait for these standbys.
+    /// The commits of the cluster wait for these standbys, and those that count have what was acknowledged before.
     SynchronousStandbyNames(ClusterName, String),
+    /// The node writes instead of the former one, and its commits wait for these standbys. These may lack what the former
+    /// one acknowledged, until the cluster is proven or its commits wait for others.
+    Succession {
+        /// The node that writes now.
+        node: NodeAddress,
+        /// The node that wrote before it.
+        former: NodeName,
+        /// Its `synchronous_standby_names`.
+        names: String,
+    },
     /// The cluster is led by this election's winner.
     Election(ClusterName, Election),
     /// The node holds new data; its system identifier comes from [`Outputs::system_identifier`].
@@ -126,6 +136,7 @@ impl Edit {
             | Edit::Switched(name)
             | Edit::Unverified(name) => Address::Cluster(name.clone()),
             Edit::Verified { cluster, .. } => Address::Cluster(cluster.clone()),
+            Edit::Succession { node, .. } => Address::Cluster(node.cluster.clone()),
             Edit::Data { node, .. }
             | Edit::Instance { node, .. }
             | Edit::Role(node, _)
@@ -151,7 +162,12 @@ impl Delta {
     /// Returns the edits that may hold as soon as the step starts, whether its end is ever recorded or not, and that
     /// nobody can look up afterwards.
     pub fn beginning(&self) -> impl Iterator<Item = &Edit> {
-        let begins = |edit: &&Edit| matches!(edit, Edit::SynchronousStandbyNames(..) | Edit::Paused(_, true));
+        let begins = |edit: &&Edit| {
+            matches!(
+                edit,
+                Edit::SynchronousStandbyNames(..) | Edit::Succession { .. } | Edit::Paused(_, true)
+            )
+        };
         self.0.iter().filter(begins)
     }
 }
@@ -162,6 +178,7 @@ impl State {
         for edit in delta.beginning() {
             match edit {
                 Edit::SynchronousStandbyNames(name, names) => self.begin_names(name, names),
+                Edit::Succession { node, names, .. } => self.begin_names(&node.cluster, names),
                 _ => self.apply_edit(edit, &Outputs::default()),
             }
         }
@@ -207,6 +224,7 @@ impl State {
                     cluster.pending_standby_names.clear();
                 }
             }
+            Edit::Succession { node, former, names } => self.apply_succession(node, former, names),
             Edit::Election(name, election) => {
                 self.elections.insert(name.clone(), election.clone());
             }
@@ -244,6 +262,7 @@ impl State {
             Edit::SlotGone(node, slot) => {
                 if let Some(node) = self.nodes.get_mut(node) {
                     node.left_slots.retain(|left| left != slot);
+                    node.slot.take_if(|own| own == slot);
                 }
             }
             Edit::Fenced(node, term) => {
@@ -296,6 +315,21 @@ impl State {
         }
     }
 
+    fn apply_succession(&mut self, node: &NodeAddress, former: &NodeName, names: &str) {
+        let Some(cluster) = self.clusters.get_mut(&node.cluster) else {
+            return;
+        };
+        let begun = |pending: &PendingNames| pending.node == node.node && pending.names == names;
+        cluster.pending_standby_names.retain(|pending| !begun(pending));
+        let before = std::mem::replace(&mut cluster.synchronous_standby_names, names.to_owned());
+        if before != names {
+            cluster.pending_standby_names.insert(PendingNames {
+                node: former.clone(),
+                names: before,
+            });
+        }
+    }
+
     fn apply_data(&mut self, node: &NodeAddress, generation: u32, origin: &Origin, outputs: &Outputs) {
         // A step that makes data always says whose; without it the record would name data nobody has seen.
         if let Some(system_identifier) = outputs.system_identifier {
@@ -332,6 +366,7 @@ impl State {
 
     fn apply_verified(&mut self, cluster: &ClusterName, topology: &str, term: Term, outputs: &Outputs) {
         if let (Some(cluster), Some(marker)) = (self.clusters.get_mut(cluster), outputs.marker) {
+            cluster.pending_standby_names.clear();
             cluster.verified = Some(Verified {
                 topology: topology.to_owned(),
                 term,

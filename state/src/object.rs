@@ -155,7 +155,8 @@ pub struct Cluster {
     /// PostgreSQL's `synchronous_standby_names`, empty where no commit waits.
     #[serde(default)]
     pub synchronous_standby_names: String,
-    /// Other values that may hold instead: steps that were to bring them about have started, and none has ended since.
+    /// Other values that something acknowledged may have waited for: steps that were to bring them about have started, and
+    /// none has ended since; or a former primary had them, and the standbys of this one are yet to be proven.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub pending_standby_names: BTreeSet<PendingNames>,
     /// From which position on commits did not wait for all that they were to, because standbys were lost: who lacks what

@@ -22,7 +22,7 @@ use super::drift::{self, Drift};
 use super::ports::Ports;
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::instance::{self, NodeContext, REPLICATION_USER, Upstream};
-use crate::engine::postgresql::settings;
+use crate::engine::postgresql::{settings, sync};
 pub(super) use replication::Lost;
 use replication::SyncNames;
 
@@ -122,6 +122,25 @@ impl Intended {
         let primary = self.primary(cluster)?;
         let node = self.nodes.get(&primary).filter(|node| node.power == Power::Running)?;
         Some((primary, node))
+    }
+
+    /// Returns whether so many of those that commits wait for go on streaming from the primary with the data they have.
+    pub(super) fn keeps_standbys(&self, cluster: &ClusterName, number: u32) -> bool {
+        let Some((names, primary)) = self
+            .clusters
+            .get(cluster)
+            .map(|cluster| (&cluster.names, &cluster.election.primary))
+        else {
+            return false;
+        };
+        let (_, listed) = sync::read(&names.before);
+        let stays = |(address, node): &(&NodeAddress, &IntendedNode)| {
+            listed.contains(&address.node.identifier())
+                && node.power == Power::Running
+                && node.role.follows() == Some(primary)
+                && matches!(node.data, DataGoal::Keep(_))
+        };
+        self.nodes_of(cluster).filter(stays).count() >= number as usize
     }
 
     /// Returns a node that is meant to run.

@@ -116,16 +116,28 @@ impl World {
                 names,
                 server,
                 instance,
+                in_recovery,
+                awaited,
                 ..
             } => {
-                self.sync_names(&server.node, names)?;
+                self.answering(&server.node)?;
+                self.only_wait_for_streams(&server.node, names);
                 self.ensure_running(server, instance)?;
                 // It is done when those who count have what was written before.
                 self.send(&server.node);
+                if !in_recovery {
+                    self.wait_for_standbys(&server.node, *awaited)?;
+                }
             }
-            Action::Admit { instance, server, .. } => {
-                self.ensure_running(server, instance)?;
+            Action::Admit {
+                instance,
+                server,
+                awaited,
+            } => {
+                self.serving(server)?;
                 self.send(&server.node);
+                self.wait_for_standbys(&server.node, *awaited)?;
+                self.ensure_running(server, instance)?;
             }
             Action::Follow {
                 instance,

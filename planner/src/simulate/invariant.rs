@@ -66,26 +66,31 @@ impl World {
         }
     }
 
-    /// Commits never come to wait for a standby that is not there.
-    pub(super) fn sync_names(&self, primary: &NodeAddress, names: &str) -> Result<(), String> {
-        let listed = self.listed(primary);
-        for name in sync::read(names).1.difference(&listed) {
-            let streams = self.homes.iter().any(|(address, home)| {
-                let server = home.server.as_ref();
-                address.cluster == primary.cluster
-                    && address.node.identifier() == *name
-                    && server.is_some_and(|server| server.upstream == Some(primary.node.to_string()))
-            });
+    /// Commits never come to wait for a standby that is not there, unless something happened to it, or to the primary
+    /// before it could be asked.
+    pub(super) fn only_wait_for_streams(&self, primary: &NodeAddress, names: &str) {
+        let streams = self.streaming(primary);
+        for name in sync::read(names).1.difference(&self.listed(primary)) {
             let hurt = self.hurt.iter().any(|node| node.node.identifier() == *name);
-            if hurt && !streams {
-                return Err(format!("{name} does not count as a synchronous standby"));
-            }
             assert!(
-                streams,
+                hurt || self.unasked.contains(primary) || streams.contains(name),
                 "commits on {primary} are to wait for {name}, which does not stream from it"
             );
         }
+    }
+
+    /// Waits until so many of those that commits wait for are synchronous.
+    pub(super) fn wait_for_standbys(&self, primary: &NodeAddress, awaited: u32) -> Result<(), String> {
+        let counted = self.listed(primary).intersection(&self.streaming(primary)).count();
+        if counted < awaited as usize {
+            return Err(format!("{counted} of those listed on {primary} are synchronous"));
+        }
         Ok(())
+    }
+
+    fn streaming(&self, primary: &NodeAddress) -> BTreeSet<String> {
+        let streams = self.streams_from(primary);
+        streams.iter().map(|node| node.node.identifier()).collect()
     }
 
     /// Whether a server streams, perhaps through others, from another one.

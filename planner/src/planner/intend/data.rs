@@ -108,7 +108,13 @@ impl Draft<'_> {
         let Some(Role::Standby { follows }) = old.and_then(|old| old.role.as_ref()) else {
             return false;
         };
-        if follows == upstream || election.reason != ElectionReason::Failover {
+        // What it follows as before was behind it then, unless that led.
+        let led = |node: &NodeName| {
+            let node = self.inputs.recorded.nodes.get(&self.address(node));
+            let role = node.and_then(|node| node.role.as_ref());
+            *upstream != election.primary && matches!(role, Some(Role::Primary { .. } | Role::Fenced { .. }))
+        };
+        if election.reason != ElectionReason::Failover || (follows == upstream && !led(upstream)) {
             return false;
         }
         let observed = self.inputs.observed;

@@ -149,7 +149,10 @@ impl Draft<'_> {
             before
         };
         let present = before.clone();
-        let lost = self.lost(primary, &before).filter(|_| runs && !moves);
+        // Where they are to wait for nobody else anyway, one step says so.
+        let lost = self
+            .lost(primary, &before)
+            .filter(|(_, meanwhile)| runs && !moves && *meanwhile != after);
         let before = match &lost {
             Some((_, names)) => names.clone(),
             None => before,

@@ -24,10 +24,14 @@ impl Lowering<'_> {
         let Some((primary, node)) = self.intended.running_primary(name) else {
             return;
         };
-        let context = self.intended.context(&primary, node, cluster);
+        let mut context = self.intended.context(&primary, node, cluster);
         let Some(awaited) = self.held_back(&context) else {
             return;
         };
+        if !self.intended.keeps_standbys(name, awaited) {
+            // Commits wait for others by then.
+            context.synchronous_standby_names.clone_from(&cluster.names.after);
+        }
         let action = Action::Admit {
             instance: instance::server(&context),
             server: server(&primary, node),
@@ -46,11 +50,13 @@ impl Lowering<'_> {
         }
     }
 
-    /// Returns how many standbys must have all that a primary has before its clients are let in again; nothing where they
-    /// are not held back.
+    /// Returns how many standbys must have all that a primary has before its clients are let in again: as many as commits
+    /// waited for, and no more than they are to wait for. Nothing where clients are not held back.
     pub(super) fn held_back(&self, context: &NodeContext<'_>) -> Option<u32> {
         let address = context.address;
+        let declared = self.intended.clusters.get(&address.cluster)?.names.awaited;
         let (awaited, _) = sync::read(&context.synchronous_standby_names);
+        let awaited = awaited.min(declared);
         let held_back = awaited > 0
             && self.leads_on(address)
             && self.facts(address).is_some_and(|facts| match facts.process {

@@ -20,14 +20,22 @@ impl Lowering<'_> {
         let Some((primary, node)) = self.intended.running_primary(name).filter(|_| new.names.due) else {
             return;
         };
+        let context = self.intended.context(&primary, node, new);
+        let admitted = self
+            .held_back(&context)
+            .is_none_or(|awaited| self.intended.keeps_standbys(name, awaited));
         let context = NodeContext {
             synchronous_standby_names: new.names.after.clone(),
-            ..self.intended.context(&primary, node, new)
+            ..context
         };
         let action = Action::SyncNames {
             cluster: name.clone(),
             names: new.names.after.clone(),
-            instance: instance::server(&context),
+            instance: if admitted {
+                instance::server(&context)
+            } else {
+                instance::without_clients(&context)
+            },
             server: server(&primary, node),
             in_recovery: false,
             awaited: new.names.awaited,
@@ -70,7 +78,6 @@ impl Lowering<'_> {
             since: lost.since,
         };
         let delta = vec![
-            Edit::SynchronousStandbyNames(name.clone(), names.clone()),
             Edit::Degraded(name.clone(), Some(lost.since)),
             Edit::Unverified(name.clone()),
         ];
@@ -86,7 +93,7 @@ impl Lowering<'_> {
         let action = Action::SyncNames {
             cluster: name.clone(),
             names: names.clone(),
-            instance: instance::server(&context),
+            instance: self.instance(&context),
             server,
             in_recovery: false,
             awaited: lost.awaited,

@@ -3,6 +3,7 @@
 
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::Edit;
+use simdb_state::name::ClusterName;
 use simdb_state::object::{Data, Election, ElectionReason, Node, Origin, Power, Role, Verdict};
 
 use super::node::instance_edit;
@@ -11,6 +12,7 @@ use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser
 use crate::observed::NodeFacts;
 use crate::plan::{Action, Evidence, FenceMethod, Impact, Server};
 use crate::planner::before;
+use crate::planner::contradiction::wrote;
 use crate::planner::intend::{IntendedCluster, IntendedNode};
 
 /// `pg_controldata`'s word for a server that was shut down in order.
@@ -25,7 +27,7 @@ impl Lowering<'_> {
                 continue;
             };
             if last.term < cluster.election.term {
-                self.elect(last, &cluster.election, name);
+                self.elect(last, cluster, name);
             }
             if let Some(deposed) = &cluster.deposed {
                 self.fence(deposed, cluster);
@@ -33,7 +35,8 @@ impl Lowering<'_> {
         }
     }
 
-    fn elect(&mut self, last: &Election, election: &Election, cluster: &simdb_state::name::ClusterName) {
+    fn elect(&mut self, last: &Election, intended: &IntendedCluster, cluster: &ClusterName) {
+        let election = &intended.election;
         let mut delta = vec![
             Edit::Election(cluster.clone(), election.clone()),
             Edit::Unverified(cluster.clone()),
@@ -47,6 +50,13 @@ impl Lowering<'_> {
             let role = Role::Primary { term: election.term };
             delta.push(Edit::Role(winner.clone(), role));
             delta.extend(leave_slot(&winner, node));
+        }
+        // A run that was cut off promoted it. From now on its election is not the last one, and tells of it no more.
+        let deposed = intended.deposed.as_ref().filter(|deposed| deposed.node == last.primary);
+        if let Some((deposed, node)) = deposed.and_then(|deposed| Some((deposed, self.before.nodes.get(deposed)?)))
+            && self.facts(deposed).is_some_and(|facts| wrote(node, facts))
+        {
+            delta.push(Edit::Role(deposed.clone(), Role::Primary { term: last.term }));
         }
         let reason = match election.reason {
             ElectionReason::Failover => format!("{} is lost, and {} is to lead", last.primary, election.primary),
@@ -172,7 +182,11 @@ impl Lowering<'_> {
         };
         let mut delta = vec![
             Edit::Switched(address.cluster.clone()),
-            Edit::SynchronousStandbyNames(address.cluster.clone(), cluster.names.before.clone()),
+            Edit::Succession {
+                node: address.clone(),
+                former: self.former(address, cluster).unwrap_or(address).node.clone(),
+                names: cluster.names.before.clone(),
+            },
             instance_edit(address, new),
             Edit::Role(address.clone(), new.role.clone()),
         ];
@@ -185,13 +199,7 @@ impl Lowering<'_> {
     /// What shows that nothing is lost: the former primary's last record where it is shut down in order, else the count
     /// of those who answer.
     fn evidence(&self, address: &NodeAddress, cluster: &IntendedCluster) -> Evidence {
-        let fenced = self
-            .before
-            .nodes_of(&address.cluster)
-            .find(|(_, node)| matches!(node.role, Some(Role::Fenced { term, .. }) if term == cluster.election.term))
-            .map(|(address, _)| address);
-        let former = cluster.deposed.as_ref().or(fenced);
-        match (method(&cluster.election), former) {
+        match (method(&cluster.election), self.former(address, cluster)) {
             (FenceMethod::ShutDown, Some(former)) => match self.generation(former) {
                 Some(generation) => Evidence::ShutDown {
                     node: former.clone(),
@@ -202,6 +210,16 @@ impl Lowering<'_> {
             },
             _ => Evidence::Verdict(cluster.verdict),
         }
+    }
+
+    /// Returns the node that wrote before the one that was elected.
+    fn former<'a>(&'a self, elected: &'a NodeAddress, cluster: &'a IntendedCluster) -> Option<&'a NodeAddress> {
+        let fenced = self
+            .before
+            .nodes_of(&elected.cluster)
+            .find(|(_, node)| matches!(node.role, Some(Role::Fenced { term, .. }) if term == cluster.election.term))
+            .map(|(address, _)| address);
+        cluster.deposed.as_ref().or(fenced)
     }
 
     fn start_candidate(

@@ -24,8 +24,8 @@ pub(super) struct Index {
     pub(super) stop: BTreeMap<NodeAddress, usize>,
     /// The step that starts, restarts or configures a server that is then to follow another one.
     pub(super) starts: BTreeMap<NodeAddress, usize>,
-    /// The step that lets the clients of a primary in that came up without them.
-    pub(super) admit: BTreeMap<ClusterName, usize>,
+    /// The step that lets the clients of a primary in that came up without them, and how many standbys it waits for.
+    pub(super) admit: BTreeMap<ClusterName, (u32, usize)>,
     pub(super) settings: BTreeMap<ClusterName, usize>,
     pub(super) sync_names: BTreeMap<ClusterName, usize>,
     pub(super) degrade: BTreeMap<ClusterName, usize>,
@@ -55,6 +55,8 @@ pub(super) struct Index {
     pub(super) endpoint: BTreeMap<EndpointAddress, usize>,
     pub(super) drop_pooler: BTreeMap<EndpointAddress, usize>,
     pub(super) follow: BTreeSet<NodeAddress>,
+    /// The step after which a standby streams from another upstream.
+    pub(super) moves: BTreeMap<NodeAddress, usize>,
     pub(super) drop_endpoints: BTreeMap<ClusterName, Vec<usize>>,
     pub(super) drop_node: BTreeMap<NodeAddress, usize>,
     /// Everything in a cluster that removes something, the cluster itself aside.
@@ -91,9 +93,11 @@ impl Index {
             Action::Standby { server, .. } => {
                 self.starts.insert(server.node.clone(), at);
                 self.serves.insert(server.node.clone(), at);
+                self.moves.insert(server.node.clone(), at);
             }
             Action::Follow { server, .. } => {
                 self.serves.insert(server.node.clone(), at);
+                self.moves.insert(server.node.clone(), at);
                 self.follow.insert(server.node.clone());
             }
             Action::Cluster { cluster } => drop(self.settings.insert(cluster.clone(), at)),
@@ -102,7 +106,9 @@ impl Index {
                 let last = self.sync_names.insert(cluster.clone(), at);
                 self.degraded.extend(last.map(|first| (cluster.clone(), first)));
             }
-            Action::Admit { server, .. } => drop(self.admit.insert(server.node.cluster.clone(), at)),
+            Action::Admit { server, awaited, .. } => {
+                self.admit.insert(server.node.cluster.clone(), (*awaited, at));
+            }
             Action::Degrade { cluster, .. } => drop(self.degrade.insert(cluster.clone(), at)),
             Action::DropSlot { node, .. } => self.drop_slots.entry(node.clone()).or_default().push(at),
             Action::Elect { cluster, .. } => drop(self.elect.insert(cluster.clone(), at)),

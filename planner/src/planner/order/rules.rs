@@ -90,8 +90,7 @@ impl Rules<'_> {
             Action::SyncNames { cluster, server, .. } => {
                 let mut waits = self.sync_names(cluster, &server.node);
                 waits.extend(index.rotation.get(cluster));
-                // It writes all files of the primary.
-                waits.extend(index.admit.get(cluster));
+                waits.extend(self.admitted(cluster));
                 waits
             }
             Action::Admit { server, awaited, .. } => self.admit(&server.node, *awaited),
@@ -105,6 +104,7 @@ impl Rules<'_> {
             ]
             .into_iter()
             .flatten()
+            .chain(self.moves_above(&server.node))
             .collect(),
             Action::Basebackup { node, .. } | Action::Rewind { node, .. } => [
                 index.stop.get(node).copied(),
@@ -235,6 +235,12 @@ impl Rules<'_> {
     fn password_of(&self, node: &NodeAddress) -> Option<usize> {
         self.upstream(node)?;
         self.index.rotation.get(&node.cluster).copied()
+    }
+
+    /// Whoever stands above a node streams from where it should first, so that nobody follows a circle.
+    fn moves_above(&self, node: &NodeAddress) -> impl Iterator<Item = usize> {
+        let above = std::iter::successors(self.upstream(node), |node| self.upstream(node));
+        above.filter_map(|node| self.index.moves.get(&node).copied())
     }
 
     /// A node goes after everything that is built, after the proof that the rest does without it, after the endpoints

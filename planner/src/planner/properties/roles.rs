@@ -212,6 +212,9 @@ impl<'a> History<'a> {
         }
         self.world.secrets.extend(self.declared.desired().given_secrets());
         self.world.lossy = lossy;
+        if std::env::var_os("DBG").is_some() {
+            eprintln!("DBG plan {}\n{}", script(course), steps(&plan));
+        }
         let done = self.world.follow(&plan, course).is_ok() && course.cut == Cut::Never && complete;
         self.old_plans_are_refused();
         self.earlier.push(plan);
@@ -288,7 +291,13 @@ impl<'a> History<'a> {
             }
         }
         let next = self.planned(None);
-        let served = self.world.homes.values().any(|home| !home.data.is_empty());
+        // A copy that nobody recorded, as a cut kept it from that, is for a person to judge.
+        let nodes = &self.world.state.nodes;
+        let served = nodes.iter().any(|(address, node)| {
+            let home = self.world.homes.get(address);
+            home.zip(node.data.as_ref())
+                .is_some_and(|(home, data)| home.data.contains_key(&data.generation))
+        });
         // Somebody wrote whom nobody recorded, and whoever was elected since has lost its data: a person has to choose.
         let torn = ["Role was changed by somebody else", "Primary has lost its data"]
             .iter()
@@ -420,6 +429,9 @@ impl Story {
 
     /// Lives through it, and returns what came of it.
     fn lived<'a>(&self, mut history: History<'a>) -> History<'a> {
+        if std::env::var_os("DBG").is_some() {
+            eprintln!("DBG START");
+        }
         history.happen(&Event::Apply(self.first.clone(), Course::default()));
         for event in &self.events {
             history.happen(event);

@@ -33,29 +33,44 @@ impl Rules<'_> {
             .map(|(address, _)| address)
             .filter(|address| names.standbys.contains(&address.node.identifier()))
             .filter(|address| names.awaited > awaited || !listed.contains(&address.node.identifier()));
+        // One whose slot was dropped behind it goes on by itself once that is there again.
+        let streams = |node| [self.index.serves.get(node), self.index.slot.get(node)];
         std::iter::once(primary)
             .chain(standbys)
-            .filter_map(|node| self.index.serves.get(node).copied())
+            .flat_map(streams)
+            .flatten()
+            .copied()
             .chain(self.index.settings.get(cluster).copied())
             .chain(self.index.degraded.get(cluster).copied())
             .collect()
     }
 
-    /// Standbys come up beside this step, which waits for enough of them: one that does not come must not keep clients out.
-    /// Only where too few of them have their data is that made first.
+    /// Clients are let in before commits wait for others, where enough of those they wait for stay. These come up beside
+    /// this step, which waits for enough of them: one that does not come must not keep clients out.
     pub(super) fn admit(&self, primary: &NodeAddress, awaited: u32) -> Vec<usize> {
-        let (_, listed) = sync::read(&self.intended.clusters[&primary.cluster].names.before);
-        let (made, kept): (Vec<_>, Vec<_>) = self
+        let cluster = &primary.cluster;
+        let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
+        let mut waits: Vec<usize> = serves(primary).into_iter().collect();
+        if self.intended.keeps_standbys(cluster, awaited) {
+            return waits;
+        }
+        waits.extend(self.index.sync_names.get(cluster));
+        let (_, listed) = sync::read(&self.intended.clusters[cluster].names.before);
+        let made = self
             .intended
-            .nodes_of(&primary.cluster)
-            .map(|(address, _)| address)
-            .filter(|address| listed.contains(&address.node.identifier()))
-            .partition(|address| self.index.data.contains_key(*address));
-        let made = made.into_iter().filter(|_| kept.len() < awaited as usize);
-        std::iter::once(primary)
-            .chain(made)
-            .filter_map(|node| self.index.serves.get(node).copied())
-            .collect()
+            .nodes_of(cluster)
+            .filter(|(address, node)| {
+                node.role.follows() == Some(&primary.node) && listed.contains(&address.node.identifier())
+            })
+            .filter_map(|(address, _)| serves(address));
+        waits.extend(made);
+        waits
+    }
+
+    /// It writes all files of the primary, those that let clients in among them.
+    pub(super) fn admitted(&self, cluster: &ClusterName) -> Option<usize> {
+        let (awaited, at) = self.index.admit.get(cluster)?;
+        self.intended.keeps_standbys(cluster, *awaited).then_some(*at)
     }
 
     /// The step after which no commit waits for a node any more, where it is to leave those that commits wait for.
