@@ -28,7 +28,7 @@ use simdb_state::object::{Power, State};
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::instance::{REPLICATION_USER, user};
-use crate::observed::Observed;
+use crate::observed::{Observation, Observed, ProcessFacts};
 use crate::plan::{FORMAT, Plan};
 
 pub use ports::DEFAULT_RANGE;
@@ -110,7 +110,7 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
     notes.extend(held(&intended, &before));
     notes.extend(intend::replication::notes(&intended));
     notes.extend(pins(inputs.desired, &intended));
-    notes.extend(later(inputs.desired, &intended));
+    notes.extend(later(inputs, &intended, &before));
     notes.extend(intend::adopted(&before, &intended, inputs.observed));
     notes.extend(intend::replication::ignored(inputs.desired, &intended));
     if diagnostics.iter().any(Diagnostic::is_error) {
@@ -201,15 +201,21 @@ fn pins(desired: &Desired, intended: &Intended) -> Vec<String> {
 }
 
 /// What is declared and due with the next apply: one thing at a time.
-fn later(desired: &Desired, intended: &Intended) -> Vec<String> {
+fn later(inputs: Inputs<'_>, intended: &Intended, before: &State) -> Vec<String> {
     let mut notes = Vec::new();
-    for (name, spec) in &desired.clusters {
+    for (name, spec) in &inputs.desired.clusters {
         for (address, node) in intended.nodes_of(name) {
             let declared = spec.nodes.get(&address.node).and_then(|spec| spec.port);
             if let Some(port) = declared.filter(|port| *port != node.listen.port) {
                 notes.push(format!(
                     "{address} stays on port {} while this plan runs, and moves to {port} with the next apply.",
                     node.listen.port
+                ));
+            }
+            if halted(address, inputs) && intended.restarts(address, before) {
+                notes.push(format!(
+                    "{address} was halted by a signal and goes on as it was; it is restarted for its other settings with the \
+                     next apply."
                 ));
             }
         }
@@ -226,6 +232,11 @@ fn later(desired: &Desired, intended: &Intended) -> Vec<String> {
         }
     }
     notes
+}
+
+fn halted(address: &NodeAddress, inputs: Inputs<'_>) -> bool {
+    let facts = inputs.observed.nodes.get(address).and_then(Observation::seen);
+    facts.is_some_and(|facts| matches!(facts.process, ProcessFacts::Frozen { .. }))
 }
 
 fn held(intended: &Intended, before: &State) -> Vec<String> {

@@ -5,7 +5,7 @@ mod access;
 use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::{Node, Power, State};
+use simdb_state::object::{Listen, Node, Power, State};
 
 use super::intend::Intended;
 use super::lower;
@@ -70,6 +70,13 @@ fn put_back<K: Ord + Clone, V: Clone, W>(
 /// Returns what a node's running server says of itself.
 pub(super) fn server<'a>(observed: &'a Observed, address: &NodeAddress) -> Option<&'a ServerFacts> {
     observed.nodes.get(address)?.seen()?.server.as_ref()?.seen()
+}
+
+/// Returns where a server listens: an interrupted run may have moved it already.
+pub(super) fn listens(before: &State, observed: &Observed, address: &NodeAddress) -> Option<Listen> {
+    let seen = observed.nodes.get(address).and_then(Observation::seen);
+    seen.and_then(|facts| facts.listen)
+        .or(before.nodes.get(address).and_then(|node| node.listen))
 }
 
 /// Returns why a server that runs could not be asked. One that was halted answers nobody, and is let go on.

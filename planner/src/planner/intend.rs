@@ -18,11 +18,13 @@ use simdb_state::object::{
 use simdb_state::sensitive::SecretName;
 
 use super::Inputs;
+use super::diff::pairs;
 use super::drift::{self, Drift};
 use super::ports::Ports;
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::instance::{self, NodeContext, REPLICATION_USER, Upstream};
 use crate::engine::postgresql::{settings, sync};
+use crate::plan::Impact;
 pub(super) use replication::Lost;
 use replication::SyncNames;
 
@@ -115,6 +117,16 @@ impl Intended {
         };
         let version = self.clusters[&node.cluster].cluster.version;
         settings::lowers_replay_limit(version, &old.parameters, &new.parameters)
+    }
+
+    /// Returns whether the settings of a node change in a way that takes a restart.
+    pub(super) fn restarts(&self, node: &NodeAddress, before: &State) -> bool {
+        let (Some(old), Some(new)) = (before.nodes.get(node), self.nodes.get(node)) else {
+            return false;
+        };
+        let version = self.clusters[&node.cluster].cluster.version;
+        let mut changed = pairs(&old.parameters, &new.parameters).filter(|(_, old, new)| old != new);
+        changed.any(|(name, ..)| settings::impact(version, name) == Impact::Restart)
     }
 
     /// Returns the node that leads a cluster, where it is meant to run.

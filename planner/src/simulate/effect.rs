@@ -105,11 +105,17 @@ impl World {
                 instance,
                 server,
                 restart,
+                upstream,
                 ..
             } => {
                 let home = self.ensure_running(server, instance)?;
                 if let Some(running) = home.server.as_mut().filter(|_| *restart) {
                     running.paused = false;
+                }
+                if let Some(upstream) = upstream {
+                    self.has_slot(server, upstream, &server.node.node.identifier())?;
+                    self.assert_streams(server, upstream)?;
+                    self.streams(&server.node, &upstream.node)?;
                 }
             }
             Action::SyncNames {
@@ -248,12 +254,28 @@ impl World {
         Ok(())
     }
 
-    /// Gives a server that runs other files.
+    /// Returns who listens where a connection string leads.
+    fn listening(&self, conninfo: &str) -> Option<String> {
+        let leads_to = |home: &Home| {
+            let listen = home.listen.filter(|_| home.server.is_some());
+            listen.is_some_and(|listen| conninfo.contains(&format!("host={} port={} ", listen.host, listen.port)))
+        };
+        let (node, _) = self.homes.iter().find(|(_, home)| leads_to(home))?;
+        Some(node.node.to_string())
+    }
+
+    /// Gives a server that runs other files. A standby then streams from where these say, if anybody listens there.
     fn ensure_running(&mut self, server: &Server, instance: &InstanceSpec) -> Result<&mut Home, String> {
+        let configured = read_settings(instance);
+        let upstream = configured.get("primary_conninfo").and_then(|text| self.listening(text));
         let home = self.answering(&server.node)?;
         write_files(home, instance);
         home.listen = Some(instance.listen);
-        home.configured = read_settings(instance);
+        home.configured = configured;
+        let standby = home.server.as_mut().filter(|server| server.upstream.is_some());
+        if let (Some(standby), Some(upstream)) = (standby, upstream) {
+            standby.upstream = Some(upstream);
+        }
         Ok(home)
     }
 

@@ -13,7 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::settings;
 use crate::observed::{Observation, ProcessFacts};
 use crate::planner::ports::Ports;
-use crate::planner::{Inputs, versions};
+use crate::planner::{Inputs, before, versions};
 
 /// One cluster on its way from declaration to intention.
 pub(super) struct Draft<'a> {
@@ -71,8 +71,7 @@ impl Draft<'_> {
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
         let halted = facts.is_some_and(|facts| matches!(facts.process, ProcessFacts::Frozen { .. }));
         let stays = halted || (node.power == Power::Running && self.moves(election?));
-        // An interrupted run may have moved it already.
-        facts.and_then(|facts| facts.listen).or(node.listen).filter(|_| stays)
+        before::listens(self.before, self.inputs.observed, address).filter(|_| stays)
     }
 
     /// Checks the declared parameters against those that the version has; one that several nodes share is told once.

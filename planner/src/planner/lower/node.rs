@@ -9,10 +9,11 @@ use simdb_state::object::{Cluster, Data, Node, Origin, Power, Role, Slot};
 use super::replication::replaced_slot;
 use super::{Draft, Lowering, cleared_by_start, server};
 use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser_password};
-use crate::engine::postgresql::{settings, sync};
+use crate::engine::postgresql::sync;
 use crate::guard::sibling;
 use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::{Action, Impact, Server};
+use crate::planner::before;
 use crate::planner::diff::pairs;
 use crate::planner::drift::{self, Drift};
 use crate::planner::intend::{DataGoal, IntendedCluster, IntendedNode, Lead};
@@ -257,8 +258,9 @@ impl Lowering<'_> {
             }
             // Whoever is to follow reads all its files again.
             if let Some(configured) = configured.filter(|_| restarts || follow.is_none()) {
-                // Whoever is to follow then waits for its stream as it does.
-                let stays = context.upstream.as_ref().filter(|_| restarts && follow.is_none());
+                // Whoever is to follow then waits for its stream as it does. One whose slot is gone streams once that is made.
+                let streams = restarts && follow.is_none() && old.slot == new.slot;
+                let stays = context.upstream.as_ref().filter(|_| streams);
                 let upstream = stays.and_then(|upstream| self.running(&upstream.address));
                 self.configure(address, new, context, delta, configured, upstream);
             }
@@ -307,10 +309,17 @@ impl Lowering<'_> {
         (lowers(standby) && !comes_later).then_some(server)
     }
 
-    /// Returns the server of a node that runs and goes on running.
+    /// Returns the server of a node that runs, and goes on running as what it is and where it is.
     fn running(&self, address: &NodeAddress) -> Option<Server> {
-        let runs = self.before.nodes.get(address)?.power == Power::Running;
-        let node = self.intended.serving(address).filter(|_| runs)?;
+        let old = self.before.nodes.get(address)?;
+        let leads = |role: &Role| matches!(role, Role::Primary { .. });
+        let stays = |new: &&IntendedNode| {
+            let same = old.role.as_ref().is_some_and(|old| leads(old) == leads(&new.role));
+            old.power == Power::Running && same && !makes(new)
+        };
+        let node = self.intended.serving(address).filter(stays)?;
+        let listens = before::listens(self.before, self.observed, address);
+        listens.filter(|listen| *listen == node.listen)?;
         Some(server(address, node))
     }
 
@@ -364,12 +373,9 @@ impl Lowering<'_> {
         if old.parameters == new.parameters {
             return None;
         }
-        let changed: Vec<&String> = changed(&old.parameters, &new.parameters).collect();
-        let restart = changed
-            .iter()
-            .any(|name| settings::impact(context.version, name) == Impact::Restart);
-        let names: Vec<&str> = changed.iter().map(|name| name.as_str()).collect();
-        Some((format!("the configuration changes {}", names.join(", ")), restart))
+        let names: Vec<&str> = changed(&old.parameters, &new.parameters).map(String::as_str).collect();
+        let reason = format!("the configuration changes {}", names.join(", "));
+        Some((reason, self.intended.restarts(address, self.before)))
     }
 
     /// Stops a node that was asked to be stopped.

@@ -117,7 +117,8 @@ impl Lowering<'_> {
 
     /// A server that crashed has not sent its last words: it is started, so that it can be shut down in order.
     fn start_to_stop(&mut self, address: &NodeAddress, cluster: &IntendedCluster) {
-        let Some(old) = self.before.nodes.get(address) else {
+        let recorded = self.before.clusters.get(&address.cluster);
+        let Some((old, recorded)) = self.before.nodes.get(address).zip(recorded) else {
             return;
         };
         let (Some(listen), Some(data)) = (old.listen, old.data.as_ref()) else {
@@ -130,7 +131,8 @@ impl Lowering<'_> {
             parameters: &old.parameters,
             generation: data.generation,
             upstream: None,
-            synchronous_standby_names: cluster.names.before.clone(),
+            // Those it had: the winner's are no promise of its own.
+            synchronous_standby_names: recorded.synchronous_standby_names.clone(),
             replication_password: self.intended.replication_password(&address.cluster),
         };
         // Nobody is to see what no standby has yet.

@@ -147,10 +147,8 @@ impl Lowering<'_> {
     /// until then nobody could follow it.
     pub(super) fn present(&self, server: Server) -> Server {
         let node = self.before.nodes.get(&server.node);
-        let runs = node.filter(|node| node.power == Power::Running);
-        // An interrupted run may have moved it already.
-        let seen = self.facts(&server.node).and_then(|facts| facts.listen);
-        let listen = runs.and_then(|node| seen.or(node.listen));
+        let runs = node.is_some_and(|node| node.power == Power::Running);
+        let listen = before::listens(self.before, self.observed, &server.node).filter(|_| runs);
         Server {
             listen: listen.unwrap_or(server.listen),
             ..server

@@ -18,6 +18,9 @@ use crate::planner::{ElectionKind, ElectionRequest, Inputs, Planned, Proposal, p
 use crate::simulate::{Course, Cut, Fault, Home, PASSWORD, World};
 use declared::{Declared, declared};
 
+/// Where this is set, every plan of every history is printed: the last history is the smallest one that fails.
+const PLANS: &str = "SIMDB_TEST_PLANS";
+
 /// The nodes that histories play with.
 const NODES: [&str; 5] = ["a", "b", "c", "r[0]", "r[1]"];
 
@@ -212,8 +215,8 @@ impl<'a> History<'a> {
         }
         self.world.secrets.extend(self.declared.desired().given_secrets());
         self.world.lossy = lossy;
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("DBG plan {}\n{}", script(course), steps(&plan));
+        if std::env::var_os(PLANS).is_some() {
+            eprintln!("plan{}\n{}", script(course), steps(&plan));
         }
         let done = self.world.follow(&plan, course).is_ok() && course.cut == Cut::Never && complete;
         self.old_plans_are_refused();
@@ -429,8 +432,8 @@ impl Story {
 
     /// Lives through it, and returns what came of it.
     fn lived<'a>(&self, mut history: History<'a>) -> History<'a> {
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("DBG START");
+        if std::env::var_os(PLANS).is_some() {
+            eprintln!("history");
         }
         history.happen(&Event::Apply(self.first.clone(), Course::default()));
         for event in &self.events {
