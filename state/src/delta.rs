@@ -26,6 +26,9 @@ pub enum Edit {
     Cluster(ClusterName, Cluster),
     /// The commits of the cluster wait for these standbys, and those that count have what was acknowledged before.
     SynchronousStandbyNames(ClusterName, String),
+    /// The node may have what whoever leads now never had: as long as its data is not made anew, it is nothing to its
+    /// cluster.
+    Adrift(NodeAddress),
     /// The node writes instead of the former one, and its commits wait for these standbys. These may lack what the former
     /// one acknowledged, until the cluster is proven or its commits wait for others.
     Succession {
@@ -145,6 +148,7 @@ impl Edit {
             | Edit::SlotLeft(node, _)
             | Edit::SlotGone(node, _)
             | Edit::Held(node, _)
+            | Edit::Adrift(node)
             | Edit::Emptied(node, _)
             | Edit::Power(node, _) => node.clone().into(),
             Edit::User(user, _) => user.clone().into(),
@@ -248,6 +252,7 @@ impl State {
                 }
             }
             Edit::Role(node, role) => self.node(node).role = Some(role.clone()),
+            Edit::Adrift(node) => self.node(node).role = None,
             Edit::Slot(node, slot) => {
                 let node = self.node(node);
                 node.left_slots.retain(|left| Some(left) != slot.as_ref());

@@ -1,6 +1,9 @@
 mod access;
+mod cascade;
 mod drift;
 mod pooler;
+mod ports;
+mod replication;
 mod role;
 
 use std::collections::BTreeMap;
@@ -116,6 +119,12 @@ pub(super) fn steps(plan: &Plan) -> String {
         .concat()
 }
 
+/// Returns which of the steps is the first of its kind.
+fn position(plan: &Plan, action: &str) -> usize {
+    let mut steps = plan.steps.iter();
+    steps.position(|step| step.action.name() == action).unwrap()
+}
+
 pub(super) fn diagnostics(planned: &Planned) -> String {
     let line = |diagnostic: &Diagnostic| format!("{}: {}\n", diagnostic.summary, diagnostic.detail);
     planned.diagnostics.iter().map(line).collect::<Vec<_>>().concat()
@@ -143,6 +152,44 @@ fn created(nodes: &[&str]) -> World {
     let mut world = World::default();
     world.run(&plan_for(&world, &orders(nodes)).plan, Cut::Never).unwrap();
     world
+}
+
+/// Applies, and expects nothing to be left to do.
+fn finish(world: &mut World, desired: &Desired) {
+    let planned = plan_for(world, desired);
+    assert_eq!(diagnostics(&planned), "");
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(world, desired);
+}
+
+fn replicating(nodes: &[&str], mode: ReplicationMode, number: u32) -> Desired {
+    let mut desired = orders(nodes);
+    cluster(&mut desired).replication = ReplicationSpec {
+        mode,
+        synchronous_standbys: number,
+        ..ReplicationSpec::of(1)
+    };
+    desired
+}
+
+fn applied(desired: &Desired) -> World {
+    let mut world = World::default();
+    world.run(&plan_for(&world, desired).plan, Cut::Never).unwrap();
+    world
+}
+
+fn following(nodes: &[&str], follows: &[(&str, &str)]) -> Desired {
+    let mut desired = replicating(nodes, ReplicationMode::Sync, 1);
+    for (node, upstream) in follows {
+        let spec = cluster(&mut desired).nodes.get_mut(&node.parse().unwrap()).unwrap();
+        spec.follows = Some(upstream.parse().unwrap());
+    }
+    desired
+}
+
+fn port(desired: &mut Desired, node: &str, port: u16) {
+    let spec = cluster(desired).nodes.get_mut(&node.parse().unwrap()).unwrap();
+    spec.port = Some(port);
 }
 
 #[test]
@@ -723,586 +770,4 @@ fn parameters_that_the_version_does_not_take_are_refused_once_each() {
         Parameter is not accepted: The parameter "work_men" is none of PostgreSQL 15. Did you mean "work_mem"?
     "#]],
     );
-}
-
-fn replicating(nodes: &[&str], mode: ReplicationMode, number: u32) -> Desired {
-    let mut desired = orders(nodes);
-    cluster(&mut desired).replication = ReplicationSpec {
-        mode,
-        synchronous_standbys: number,
-        ..ReplicationSpec::of(1)
-    };
-    desired
-}
-
-fn applied(desired: &Desired) -> World {
-    let mut world = World::default();
-    world.run(&plan_for(&world, desired).plan, Cut::Never).unwrap();
-    world
-}
-
-#[test]
-fn at_birth_commits_wait_for_standbys_only_once_those_stream() {
-    let mut world = World::default();
-    let desired = replicating(&["a", "r[0]"], ReplicationMode::Sync, 1);
-    check(
-        &mut world,
-        &desired,
-        &expect![[r#"
-        0 network network.lan after [] none
-        1 primary cluster.orders.node.a after [0] none
-        2 slot cluster.orders.node.r[0] after [1] none
-        3 replication-user cluster.orders.user.replicator after [1] none
-        4 basebackup cluster.orders.node.r[0] after [2 3] none
-        5 standby cluster.orders.node.r[0] after [4] none
-        6 endpoint cluster.orders.endpoint.ro after [5] none
-        7 endpoint cluster.orders.endpoint.rw after [5] none
-        8 sync-names cluster.orders after [5] none
-        9 verify-sync cluster.orders after [6 7 8] none
-    "#]],
-    );
-    let recorded = &world.state.clusters.values().next().unwrap().synchronous_standby_names;
-    assert_eq!(recorded, "FIRST 1 (r_0)");
-    let configured = &world.homes[&address("cluster.orders.node.a")].configured;
-    assert_eq!(configured["synchronous_standby_names"], "FIRST 1 (r_0)");
-}
-
-#[test]
-fn a_mode_is_changed_by_a_reload() {
-    let mut world = applied(&replicating(&["a", "r[0]", "r[1]"], ReplicationMode::Async, 0));
-    let sync = replicating(&["a", "r[0]", "r[1]"], ReplicationMode::Sync, 1);
-    check(
-        &mut world,
-        &sync,
-        &expect![[r#"
-        0 cluster cluster.orders after [] none
-        1 sync-names cluster.orders after [0] reload
-        2 verify-sync cluster.orders after [1] none
-    "#]],
-    );
-    let quorum = replicating(&["a", "r[0]", "r[1]"], ReplicationMode::Quorum, 2);
-    check(
-        &mut world,
-        &quorum,
-        &expect![[r#"
-        0 cluster cluster.orders after [] none
-        1 sync-names cluster.orders after [0] reload
-        2 verify-sync cluster.orders after [1] none
-    "#]],
-    );
-    let none = replicating(&["a", "r[0]", "r[1]"], ReplicationMode::Async, 0);
-    check(
-        &mut world,
-        &none,
-        &expect![[r#"
-        0 cluster cluster.orders after [] none
-        1 sync-names cluster.orders after [0] reload
-        2 verify-sync cluster.orders after [1] none
-    "#]],
-    );
-}
-
-#[test]
-fn a_listed_standby_goes_only_when_no_commit_waits_for_it() {
-    let mut world = applied(&replicating(&["a", "r[0]"], ReplicationMode::Sync, 1));
-    let other = replicating(&["a", "r[1]"], ReplicationMode::Sync, 1);
-    check(
-        &mut world,
-        &other,
-        &expect![[r#"
-        0 slot cluster.orders.node.r[1] after [] none
-        1 basebackup cluster.orders.node.r[1] after [0] none
-        2 standby cluster.orders.node.r[1] after [1] none
-        3 endpoint cluster.orders.endpoint.ro after [2] none
-        4 endpoint cluster.orders.endpoint.rw after [2] none
-        5 sync-names cluster.orders after [2] reload
-        6 verify-sync cluster.orders after [3 4 5] none
-        7 drop-node cluster.orders.node.r[0] after [6] none
-        8 drop-slot cluster.orders.node.r[0] after [7] none
-    "#]],
-    );
-    let alone = replicating(&["a"], ReplicationMode::Async, 0);
-    check(
-        &mut world,
-        &alone,
-        &expect![[r#"
-        0 endpoint cluster.orders.endpoint.ro after [] none
-        1 endpoint cluster.orders.endpoint.rw after [] none
-        2 cluster cluster.orders after [] none
-        3 sync-names cluster.orders after [2] reload
-        4 verify-sync cluster.orders after [0 1 3] none
-        5 drop-node cluster.orders.node.r[1] after [4] none
-        6 drop-slot cluster.orders.node.r[1] after [5] none
-    "#]],
-    );
-}
-
-#[test]
-fn a_listed_standby_is_stopped_only_when_no_commit_waits_for_it_and_a_note_says_what_that_costs() {
-    let desired = replicating(&["a", "r[0]"], ReplicationMode::Sync, 1);
-    let mut world = applied(&desired);
-    let proposal = Proposal::Power {
-        nodes: [address("cluster.orders.node.r[0]")].into(),
-        power: Power::Stopped,
-    };
-    let planned = plan(Inputs {
-        desired: &desired,
-        recorded: &world.state,
-        observed: &world.observe(),
-        proposal: Some(&proposal),
-    });
-    expect![[r#"
-        0 sync-names cluster.orders after [] reload
-        1 stop cluster.orders.node.r[0] after [0] restart
-        2 verify-sync cluster.orders after [1] none
-        Commits of cluster.orders wait for no standby while r[0] is stopped on request."#]]
-    .assert_eq(&format!("{}{}", steps(&planned.plan), planned.plan.notes.join("\n")));
-    world.run(&planned.plan, Cut::Never).unwrap();
-    assert_second_plan_is_empty(&world, &desired);
-}
-
-#[test]
-fn whom_commits_wait_for_is_recorded_where_a_crash_kept_it_from_being() {
-    let desired = replicating(&["a", "r[0]"], ReplicationMode::Sync, 1);
-    let mut world = applied(&desired);
-    world
-        .state
-        .clusters
-        .values_mut()
-        .next()
-        .unwrap()
-        .synchronous_standby_names
-        .clear();
-    check(
-        &mut world,
-        &desired,
-        &expect![[r#"
-        0 sync-names cluster.orders after [] reload
-        1 verify-sync cluster.orders after [0] none
-    "#]],
-    );
-    world.kill(&address("cluster.orders.node.a"));
-    check(
-        &mut world,
-        &desired,
-        &expect![[r#"
-            0 start cluster.orders.node.a after [] none
-            1 admit cluster.orders.node.a after [0] none
-            2 verify-sync cluster.orders after [1] none
-        "#]],
-    );
-}
-
-#[test]
-fn a_change_that_lets_commits_wait_for_fewer_waits_for_no_standby_that_is_down() {
-    let mut world = applied(&replicating(&["a", "r[0]", "r[1]"], ReplicationMode::Quorum, 2));
-    world.kill(&address("cluster.orders.node.r[1]"));
-    let fewer = replicating(&["a", "r[0]", "r[1]"], ReplicationMode::Quorum, 1);
-    check(
-        &mut world,
-        &fewer,
-        &expect![[r#"
-        0 start cluster.orders.node.r[1] after [] none
-        1 cluster cluster.orders after [] none
-        2 sync-names cluster.orders after [1] reload
-        3 verify-sync cluster.orders after [0 2] none
-    "#]],
-    );
-}
-
-#[test]
-fn restarting_the_only_standby_that_commits_wait_for_pauses_writes() {
-    let mut desired = replicating(&["a", "r[0]", "r[1]"], ReplicationMode::Sync, 2);
-    let mut world = applied(&desired);
-    for node in cluster(&mut desired).nodes.values_mut() {
-        node.parameters.insert("max_connections".to_owned(), "200".to_owned());
-    }
-    check(
-        &mut world,
-        &desired,
-        &expect![[r#"
-        0 configure cluster.orders.node.r[0] after [] write-pause
-        1 configure cluster.orders.node.r[1] after [0] write-pause
-        2 configure cluster.orders.node.a after [1] downtime
-        3 verify-sync cluster.orders after [2] none
-    "#]],
-    );
-}
-
-#[test]
-fn a_standby_that_streams_from_elsewhere_follows_its_upstream_again() {
-    let desired = replicating(&["a", "r[0]"], ReplicationMode::Sync, 1);
-    let mut world = applied(&desired);
-    let home = world.homes.get_mut(&address("cluster.orders.node.r[0]")).unwrap();
-    home.configured
-        .insert("primary_conninfo".to_owned(), "host=elsewhere".to_owned());
-    check(
-        &mut world,
-        &desired,
-        &expect![[r#"
-        0 follow cluster.orders.node.r[0] after [] reload
-        1 verify-sync cluster.orders after [0] none
-    "#]],
-    );
-}
-
-#[test]
-fn the_level_of_commits_is_a_setting_of_every_node() {
-    let mut desired = replicating(&["a", "r[0]"], ReplicationMode::Sync, 1);
-    let mut world = applied(&desired);
-    cluster(&mut desired).replication.synchronous_commit = CommitLevel::RemoteApply;
-    check(
-        &mut world,
-        &desired,
-        &expect![[r#"
-        0 configure cluster.orders.node.r[0] after [] reload
-        1 configure cluster.orders.node.a after [0] reload
-        2 cluster cluster.orders after [] none
-    "#]],
-    );
-}
-
-fn following(nodes: &[&str], follows: &[(&str, &str)]) -> Desired {
-    let mut desired = replicating(nodes, ReplicationMode::Sync, 1);
-    for (node, upstream) in follows {
-        let spec = cluster(&mut desired).nodes.get_mut(&node.parse().unwrap()).unwrap();
-        spec.follows = Some(upstream.parse().unwrap());
-    }
-    desired
-}
-
-#[test]
-fn a_cascaded_standby_is_cloned_from_its_upstream_and_no_commit_waits_for_it() {
-    let mut world = World::default();
-    check(
-        &mut world,
-        &following(&["a", "b", "c"], &[("b", "c")]),
-        &expect![[r#"
-            0 network network.lan after [] none
-            1 primary cluster.orders.node.a after [0] none
-            2 slot cluster.orders.node.c after [1] none
-            3 replication-user cluster.orders.user.replicator after [1] none
-            4 basebackup cluster.orders.node.c after [2 3] none
-            5 standby cluster.orders.node.c after [4] none
-            6 slot cluster.orders.node.b after [5] none
-            7 basebackup cluster.orders.node.b after [6] none
-            8 standby cluster.orders.node.b after [7] none
-            9 endpoint cluster.orders.endpoint.ro after [8] none
-            10 endpoint cluster.orders.endpoint.rw after [8] none
-            11 sync-names cluster.orders after [5] none
-            12 verify-sync cluster.orders after [9 10 11] none
-        "#]],
-    );
-    let recorded = &world.state.clusters.values().next().unwrap().synchronous_standby_names;
-    assert_eq!(recorded, "FIRST 1 (c)");
-}
-
-#[test]
-fn a_standby_moves_to_another_upstream_and_back_without_a_restart() {
-    let mut world = applied(&following(&["a", "b", "c"], &[]));
-    check(
-        &mut world,
-        &following(&["a", "b", "c"], &[("c", "b")]),
-        &expect![[r#"
-            0 slot cluster.orders.node.c after [] none
-            1 sync-names cluster.orders after [] reload
-            2 follow cluster.orders.node.c after [0 1] reload
-            3 drop-slot cluster.orders.node.c after [2] none
-            4 verify-sync cluster.orders after [2] none
-        "#]],
-    );
-    check(
-        &mut world,
-        &following(&["a", "b", "c"], &[("b", "c")]),
-        &expect![[r#"
-            0 slot cluster.orders.node.c after [] none
-            1 follow cluster.orders.node.c after [0] reload
-            2 slot cluster.orders.node.b after [1] none
-            3 sync-names cluster.orders after [1] reload
-            4 follow cluster.orders.node.b after [2 3] reload
-            5 drop-slot cluster.orders.node.b after [4] none
-            6 drop-slot cluster.orders.node.c after [4] none
-            7 verify-sync cluster.orders after [4] none
-        "#]],
-    );
-    check(
-        &mut world,
-        &following(&["a", "b", "c"], &[]),
-        &expect![[r#"
-        0 slot cluster.orders.node.b after [] none
-        1 follow cluster.orders.node.b after [0] reload
-        2 drop-slot cluster.orders.node.b after [1] none
-        3 sync-names cluster.orders after [1] reload
-        4 verify-sync cluster.orders after [3] none
-    "#]],
-    );
-}
-
-#[test]
-fn a_standby_moves_before_its_upstream_is_removed() {
-    let mut world = applied(&following(&["a", "b", "c", "d"], &[("c", "b"), ("d", "c")]));
-    check(
-        &mut world,
-        &following(&["a", "c", "d"], &[("d", "c")]),
-        &expect![[r#"
-            0 slot cluster.orders.node.c after [] none
-            1 follow cluster.orders.node.c after [0] reload
-            2 endpoint cluster.orders.endpoint.ro after [1] none
-            3 endpoint cluster.orders.endpoint.rw after [1] none
-            4 sync-names cluster.orders after [1] reload
-            5 verify-sync cluster.orders after [2 3 4] none
-            6 drop-node cluster.orders.node.b after [5] none
-            7 drop-slot cluster.orders.node.b after [6] none
-        "#]],
-    );
-    assert!(world.state.nodes.values().all(|node| node.left_slots.is_empty()));
-}
-
-#[test]
-fn a_standby_whose_upstream_is_stopped_on_request_follows_that_ones_upstream_meanwhile() {
-    let desired = following(&["a", "b", "c"], &[("c", "b")]);
-    let mut world = applied(&desired);
-    let mut ask = |power| {
-        let proposal = Proposal::Power {
-            nodes: [address("cluster.orders.node.b")].into(),
-            power,
-        };
-        let planned = plan(Inputs {
-            desired: &desired,
-            recorded: &world.state,
-            observed: &world.observe(),
-            proposal: Some(&proposal),
-        });
-        assert_eq!(diagnostics(&planned), "");
-        world.run(&planned.plan, Cut::Never).unwrap();
-        assert_second_plan_is_empty(&world, &desired);
-        steps(&planned.plan)
-    };
-    expect![[r#"
-        0 slot cluster.orders.node.c after [] none
-        1 follow cluster.orders.node.c after [0] reload
-        2 sync-names cluster.orders after [1] reload
-        3 stop cluster.orders.node.b after [2] restart
-        4 verify-sync cluster.orders after [3] none
-    "#]]
-    .assert_eq(&ask(Power::Stopped));
-    expect![[r#"
-        0 start cluster.orders.node.b after [] none
-        1 slot cluster.orders.node.c after [0] none
-        2 sync-names cluster.orders after [0] reload
-        3 follow cluster.orders.node.c after [1 2] reload
-        4 drop-slot cluster.orders.node.c after [3] none
-        5 verify-sync cluster.orders after [3] none
-    "#]]
-    .assert_eq(&ask(Power::Running));
-}
-
-#[test]
-fn whoever_leads_follows_nobody_whatever_is_declared() {
-    let desired = following(&["a", "b"], &[("a", "b")]);
-    let world = applied(&desired);
-    let planned = plan_for(&world, &desired);
-    assert!(planned.plan.is_empty());
-    expect!["cluster.orders.node.a is declared to follow b. It leads the cluster, so it follows nobody."]
-        .assert_eq(&planned.plan.notes.join("\n"));
-}
-
-#[test]
-fn commits_cannot_wait_for_more_standbys_than_stream_from_the_primary() {
-    let mut desired = following(&["a", "b", "c"], &[("c", "b")]);
-    cluster(&mut desired).replication.synchronous_standbys = 2;
-    expect![[r#"
-        Too few standbys to wait for: Commits of cluster orders are to wait for 2, and only one standby can be waited for: one that streams from a, which leads, and is not delayed while synchronous_commit is remote_apply. Let more of them follow the primary, or lower synchronous_standbys.
-    "#]].assert_eq(&diagnostics(&plan_for(&World::default(), &desired)));
-}
-
-#[test]
-fn a_delay_is_a_reload_and_nobody_waits_for_a_delayed_standby_to_show_a_commit() {
-    let mut desired = following(&["a", "b", "c"], &[]);
-    let mut world = applied(&desired);
-    let spec = cluster(&mut desired).nodes.get_mut(&"c".parse().unwrap()).unwrap();
-    spec.apply_delay = Some("5s".to_owned());
-    check(
-        &mut world,
-        &desired,
-        &expect![[r#"
-        0 configure cluster.orders.node.c after [] reload
-    "#]],
-    );
-    cluster(&mut desired).replication.synchronous_commit = CommitLevel::RemoteApply;
-    check(
-        &mut world,
-        &desired,
-        &expect![[r#"
-        0 configure cluster.orders.node.b after [] reload
-        1 configure cluster.orders.node.c after [0] reload
-        2 configure cluster.orders.node.a after [1] reload
-        3 cluster cluster.orders after [] none
-        4 sync-names cluster.orders after [2 3] reload
-        5 verify-sync cluster.orders after [4] none
-    "#]],
-    );
-}
-
-fn port(desired: &mut Desired, node: &str, port: u16) {
-    let spec = cluster(desired).nodes.get_mut(&node.parse().unwrap()).unwrap();
-    spec.port = Some(port);
-}
-
-#[test]
-fn a_node_moves_to_another_port_with_its_data_and_its_followers_go_along() {
-    let mut desired = following(&["a", "b", "c"], &[("c", "b")]);
-    let mut world = applied(&desired);
-    port(&mut desired, "a", 20001);
-    check(
-        &mut world,
-        &desired,
-        &expect![[r#"
-        0 configure cluster.orders.node.a after [] downtime
-        1 follow cluster.orders.node.b after [0] reload
-        2 endpoint cluster.orders.endpoint.ro after [1] none
-        3 endpoint cluster.orders.endpoint.rw after [1] none
-        4 verify-sync cluster.orders after [2 3] none
-    "#]],
-    );
-    let reasons: Vec<_> = {
-        port(&mut desired, "b", 20002);
-        let planned = plan_for(&world, &desired);
-        planned.plan.steps.iter().map(|step| step.reason.clone()).collect()
-    };
-    expect![[r#"
-        b moves to 127.0.0.1:20002
-        c streams from b, and b moves to 127.0.0.1:20002
-        a node that orders-ro leads to listens elsewhere
-        a node that orders-rw leads to listens elsewhere
-        every standby must be seen to replay what the primary commits"#]]
-    .assert_eq(&reasons.join("\n"));
-    check(
-        &mut world,
-        &desired,
-        &expect![[r#"
-        0 configure cluster.orders.node.b after [] write-pause
-        1 follow cluster.orders.node.c after [0] reload
-        2 endpoint cluster.orders.endpoint.ro after [1] none
-        3 endpoint cluster.orders.endpoint.rw after [1] none
-        4 verify-sync cluster.orders after [2 3] none
-    "#]],
-    );
-}
-
-#[test]
-fn nodes_do_not_swap_ports_in_one_apply() {
-    let mut desired = replicating(&["a", "b"], ReplicationMode::Sync, 1);
-    port(&mut desired, "a", 20001);
-    port(&mut desired, "b", 20002);
-    let mut world = applied(&desired);
-    port(&mut desired, "a", 20002);
-    port(&mut desired, "b", 20001);
-    expect![[r#"
-        Port belongs to another node: cluster.orders.node.a is to have the port that cluster.orders.node.b has until the end of this apply. Give cluster.orders.node.b another port, or remove it, and apply that first.
-        Port belongs to another node: cluster.orders.node.b is to have the port that cluster.orders.node.a has until the end of this apply. Give cluster.orders.node.a another port, or remove it, and apply that first.
-    "#]].assert_eq(&diagnostics(&plan_for(&world, &desired)));
-    port(&mut desired, "b", 20003);
-    port(&mut desired, "a", 20001);
-    finish(&mut world, &desired);
-    port(&mut desired, "a", 20002);
-    finish(&mut world, &desired);
-    port(&mut desired, "b", 20001);
-    finish(&mut world, &desired);
-}
-
-/// Applies, and expects nothing to be left to do.
-fn finish(world: &mut World, desired: &Desired) {
-    let planned = plan_for(world, desired);
-    assert_eq!(diagnostics(&planned), "");
-    world.run(&planned.plan, Cut::Never).unwrap();
-    assert_second_plan_is_empty(world, desired);
-}
-
-#[test]
-fn another_network_is_recorded_before_the_old_one_goes() {
-    let mut desired = replicating(&["a", "b"], ReplicationMode::Sync, 1);
-    let mut world = applied(&desired);
-    let spec = desired.networks.pop_first().unwrap().1;
-    desired.networks.insert("dmz".parse().unwrap(), spec);
-    cluster(&mut desired).network = "dmz".parse().unwrap();
-    check(
-        &mut world,
-        &desired,
-        &expect![[r#"
-        0 network network.dmz after [] none
-        1 cluster cluster.orders after [0] none
-        2 drop-network network.lan after [1] none
-    "#]],
-    );
-}
-
-#[test]
-fn an_unfinished_copy_goes_when_an_earlier_one_is_wanted_again() {
-    let mut world = created(&["a", "b"]);
-    let c = address("cluster.orders.node.c");
-    let position = |plan: &Plan, name: &str| {
-        let meant = |step: &crate::plan::Step| step.action.name() == name && step.address == c.clone().into();
-        plan.steps.iter().position(meant).unwrap()
-    };
-    let direct = orders(&["a", "b", "c"]);
-    let plan = plan_for(&world, &direct).plan;
-    let cut = Cut::Before(position(&plan, "standby"));
-    world.run(&plan, cut).unwrap();
-    let mut cascading = direct.clone();
-    let node = cluster(&mut cascading).nodes.get_mut(&c.node).unwrap();
-    node.follows = Some("b".parse().unwrap());
-    let plan = plan_for(&world, &cascading).plan;
-    let cut = Cut::Within(position(&plan, "basebackup"));
-    world.run(&plan, cut).unwrap();
-    assert!(world.homes[&c].partial);
-    world.run(&plan_for(&world, &direct).plan, Cut::Never).unwrap();
-    assert_second_plan_is_empty(&world, &direct);
-    assert!(!world.homes[&c].partial);
-}
-
-#[test]
-fn streams_get_another_password_where_they_are_before_their_primary_moves() {
-    let mut world = created(&["a", "b", "c"]);
-    let mut desired = orders(&["a", "b", "c"]);
-    let spec = cluster(&mut desired);
-    spec.access.replication_password_version = Some(2);
-    spec.nodes.get_mut(&"a".parse().unwrap()).unwrap().port = Some(20_000);
-    spec.nodes.get_mut(&"c".parse().unwrap()).unwrap().follows = Some("b".parse().unwrap());
-    world.run(&plan_for(&world, &desired).plan, Cut::Never).unwrap();
-    assert_second_plan_is_empty(&world, &desired);
-}
-
-#[test]
-fn a_halted_server_goes_on_where_it_listens_and_moves_with_the_next_apply() {
-    let mut world = created(&["a", "b"]);
-    world.befall(&Fault::Freeze(1));
-    let mut desired = orders(&["a", "b"]);
-    let b = address("cluster.orders.node.b");
-    cluster(&mut desired).nodes.get_mut(&b.node).unwrap().port = Some(20_000);
-    let planned = plan_for(&world, &desired);
-    let note =
-        "cluster.orders.node.b stays on port 15433 while this plan runs, and moves to 20000 with the next apply.";
-    assert_eq!(planned.plan.notes, [note]);
-    world.run(&planned.plan, Cut::Never).unwrap();
-    world.run(&plan_for(&world, &desired).plan, Cut::Never).unwrap();
-    assert_eq!(world.homes[&b].listen.unwrap().port, 20_000);
-    assert_second_plan_is_empty(&world, &desired);
-}
-
-#[test]
-fn ports_and_the_password_of_streams_stay_while_the_lead_passes() {
-    let mut world = created(&["a", "b", "c"]);
-    let mut desired = orders(&["a", "b", "c"]);
-    let spec = cluster(&mut desired);
-    spec.primary = Some("b".parse().unwrap());
-    spec.access.replication_password_version = Some(2);
-    spec.nodes.get_mut(&"b".parse().unwrap()).unwrap().port = Some(20_000);
-    let planned = plan_for(&world, &desired);
-    assert_eq!(planned.plan.notes.len(), 2, "{:?}", planned.plan.notes);
-    world.run(&planned.plan, Cut::Never).unwrap();
-    let planned = plan_for(&world, &desired);
-    assert_eq!(planned.plan.notes, [""; 0]);
-    world.run(&planned.plan, Cut::Never).unwrap();
-    assert_second_plan_is_empty(&world, &desired);
 }

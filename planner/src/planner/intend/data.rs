@@ -50,7 +50,11 @@ impl Draft<'_> {
             return Ok(DataGoal::Keep(data));
         }
         // A copy that never streamed may have more than whoever leads by now.
-        let stale = || old.is_some_and(|old| old.role.is_none()) && !data_is_of(&data, upstream);
+        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
+        let stale = || {
+            old.is_some_and(|old| old.role.is_none())
+                && !(data_is_of(&data, upstream) && facts.is_none_or(|facts| made_since(facts, election)))
+        };
         Ok(match self.anew(holder, election) {
             Some(goal) => goal,
             None if stale() => self.clone_of(address, election, upstream),

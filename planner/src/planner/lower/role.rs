@@ -13,7 +13,7 @@ use crate::observed::NodeFacts;
 use crate::plan::{Action, Evidence, FenceMethod, Impact, Server};
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
-use crate::planner::intend::{IntendedCluster, IntendedNode};
+use crate::planner::intend::{DataGoal, IntendedCluster, IntendedNode};
 
 /// `pg_controldata`'s word for a server that was shut down in order.
 const SHUT_DOWN: [&str; 2] = ["shut down", "shut down in recovery"];
@@ -58,6 +58,12 @@ impl Lowering<'_> {
         {
             delta.push(Edit::Role(deposed.clone(), Role::Primary { term: last.term }));
         }
+        // Later elections know nothing of who was left behind by this one.
+        let astray = self.intended.nodes_of(cluster).filter(|(address, node)| {
+            let role = self.before.nodes.get(address).and_then(|node| node.role.as_ref());
+            matches!(role, Some(Role::Standby { .. })) && matches!(node.data, DataGoal::Make { .. })
+        });
+        delta.extend(astray.map(|(address, _)| Edit::Adrift(address.clone())));
         let reason = match election.reason {
             ElectionReason::Failover => format!("{} is lost, and {} is to lead", last.primary, election.primary),
             ElectionReason::Switchover | ElectionReason::Birth => {

@@ -184,7 +184,7 @@ fn a_seed_runs_once_wherever_the_run_is_cut_off() {
 fn a_seed_whose_run_was_not_recorded_is_recorded_as_it_ran() {
     let (mut desired, mut world) = (shop(&["a"]), World::default());
     let plan = plan_for(&world, &desired).plan;
-    let at = plan.steps.iter().position(|step| step.action.name() == "seed").unwrap();
+    let at = position(&plan, "seed");
     world.run(&plan, Cut::After(at)).unwrap();
     access(&mut desired).seeds[0].digest = "other".to_owned();
     let planned = plan_for(&world, &desired);

@@ -17,12 +17,6 @@ fn pooled(nodes: &[&str]) -> Desired {
     desired
 }
 
-fn applied(desired: &Desired) -> World {
-    let mut world = World::default();
-    world.run(&plan_for(&world, desired).plan, Cut::Never).unwrap();
-    world
-}
-
 /// Whoever leads, clients get there, and none of them waits.
 fn assert_clients_go_on(world: &World) {
     let endpoint = world.state.endpoints.values().next().unwrap();
@@ -129,11 +123,7 @@ fn clients_go_on_whether_a_switchover_that_was_cut_off_is_carried_through_or_tak
     let desired = pooled(&["a", "b", "c"]);
     let switchover = election(ElectionKind::Switchover, Some("b"));
     let plan = plan_of(&applied(&desired), &desired, &switchover);
-    let promote = plan
-        .steps
-        .iter()
-        .position(|step| step.action.name() == "promote")
-        .unwrap();
+    let promote = position(&plan, "promote");
     for cut in (0..plan.steps.len()).flat_map(|at| [Cut::Before(at), Cut::After(at)]) {
         let mut world = applied(&desired);
         world.run(&plan, cut).unwrap();
@@ -224,4 +214,15 @@ fn a_pooler_whose_program_is_missing_is_refused_with_a_way_out() {
     expect![[r#"
         PgBouncer not found: cluster.orders.endpoint.rw goes through PgBouncer, and its program "pgbouncer" is not on this machine. Install it (on Debian: apt-get install pgbouncer), name its directory in provider "local": binaries = ["/path/to/bin"], or remove via = "pgbouncer".
     "#]].assert_eq(&diagnostics(&planned));
+}
+
+#[test]
+fn clients_that_wait_go_on_where_the_entry_of_their_endpoint_was_removed_meanwhile() {
+    let desired = pooled(&["a", "b", "c"]);
+    let mut world = applied(&desired);
+    let plan = plan_of(&world, &desired, &election(ElectionKind::Switchover, None));
+    world.run(&plan, Cut::After(position(&plan, "pause"))).unwrap();
+    world.befall(&Fault::RemoveEntry(0));
+    finish(&mut world, &desired);
+    assert_clients_go_on(&world);
 }

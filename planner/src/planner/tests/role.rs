@@ -36,12 +36,6 @@ pub(super) fn proposed(world: &World, desired: &Desired, proposal: &Proposal) ->
     })
 }
 
-fn applied(desired: &Desired) -> World {
-    let mut world = World::default();
-    world.run(&plan_for(&world, desired).plan, Cut::Never).unwrap();
-    world
-}
-
 fn check_proposal(world: &mut World, desired: &Desired, proposal: &Proposal, expected: &Expect) {
     let planned = proposed(world, desired, proposal);
     assert_eq!(diagnostics(&planned), "");
@@ -298,11 +292,7 @@ fn a_switchover_that_was_cut_off_goes_back_on_request() {
     let desired = quorum(&["a", "r[0]", "r[1]"]);
     let switchover = election(ElectionKind::Switchover, Some("r[0]"));
     let planned = plan_of(&applied(&desired), &desired, &switchover);
-    let promote = planned
-        .steps
-        .iter()
-        .position(|step| step.action.name() == "promote")
-        .unwrap();
+    let promote = position(&planned, "promote");
     for cut in 0..=promote {
         let mut world = applied(&desired);
         world
@@ -353,11 +343,7 @@ fn a_former_primary_is_recorded_as_fenced_with_its_proof() {
     let desired = quorum(&["a", "r[0]", "r[1]"]);
     let mut world = applied(&desired);
     let planned = plan_of(&world, &desired, &election(ElectionKind::Switchover, None));
-    let promote = planned
-        .steps
-        .iter()
-        .position(|step| step.action.name() == "promote")
-        .unwrap();
+    let promote = position(&planned, "promote");
     world.run(&planned, Cut::Before(promote)).unwrap();
     let role = world.state.nodes[&address("cluster.orders.node.a")].role.clone();
     assert!(
@@ -408,11 +394,7 @@ fn commits_stop_waiting_for_a_lost_standby_and_wait_again_once_it_is_back() {
 /// Runs a plan until commits wait for nobody who was lost any more.
 fn degrade(world: &mut World, desired: &Desired) {
     let plan = plan_for(world, desired).plan;
-    let loosened = plan
-        .steps
-        .iter()
-        .position(|step| step.action.name() == "sync-names")
-        .unwrap();
+    let loosened = position(&plan, "sync-names");
     world.run(&plan, Cut::Before(loosened + 1)).unwrap();
 }
 
@@ -572,11 +554,7 @@ fn clients_of_a_primary_that_crashed_are_let_in_once_a_standby_has_what_it_has()
     let mut world = applied(&desired);
     world.kill(&address("cluster.orders.node.a"));
     let plan = plan_for(&world, &desired).plan;
-    let admit = plan
-        .steps
-        .iter()
-        .position(|step| step.action.name() == "admit")
-        .unwrap();
+    let admit = position(&plan, "admit");
     world.run(&plan, Cut::Before(admit)).unwrap();
     check(
         &mut world,
@@ -596,4 +574,68 @@ fn a_primary_that_was_shut_down_in_order_is_started_with_its_clients() {
     world.run(&stopped.plan, Cut::Never).unwrap();
     let plan = propose(&world, &desired, &["a", "r[0]"], Power::Running).plan;
     assert!(plan.steps.iter().all(|step| step.action.name() != "admit"));
+}
+
+#[test]
+fn where_nobody_whom_commits_wait_for_stays_they_wait_for_others_before_clients_are_let_in() {
+    let mut world = applied(&quorum(&["a", "b"]));
+    for node in ["a", "b"] {
+        world.kill(&address(&format!("cluster.orders.node.{node}")));
+    }
+    let mut desired = quorum(&["a", "c", "b"]);
+    let b = cluster(&mut desired).nodes.get_mut(&"b".parse().unwrap()).unwrap();
+    b.follows = Some("c".parse().unwrap());
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 start cluster.orders.node.a after [] none
+        1 slot cluster.orders.node.c after [0] none
+        2 basebackup cluster.orders.node.c after [1] none
+        3 standby cluster.orders.node.c after [2] none
+        4 slot cluster.orders.node.b after [3] none
+        5 start cluster.orders.node.b after [4] none
+        6 sync-names cluster.orders after [3] reload
+        7 follow cluster.orders.node.b after [5 6] reload
+        8 drop-slot cluster.orders.node.b after [7] none
+        9 endpoint cluster.orders.endpoint.ro after [7] none
+        10 endpoint cluster.orders.endpoint.rw after [7] none
+        11 admit cluster.orders.node.a after [6] none
+        12 verify-sync cluster.orders after [9 10 11] none
+    "#]],
+    );
+}
+
+#[test]
+fn a_failover_right_after_a_role_change_counts_on_what_the_former_primary_waited_for() {
+    let mut desired = quorum(&["a", "b", "c"]);
+    cluster(&mut desired).replication.on_standby_loss = OnStandbyLoss::Degrade;
+    let mut world = applied(&desired);
+    let plan = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
+    world.run(&plan, Cut::Before(position(&plan, "promote") + 1)).unwrap();
+    world.kill(&address("cluster.orders.node.b"));
+    refuses_proposal(
+        &world,
+        &desired,
+        &election(ElectionKind::Failover, Some("c")),
+        &expect![[r#"
+            Failover is refused: Promoting orders.c may lose writes: commits waited for 1 of 2 standbys, and only 1 answer, and an unknown number of acknowledged writes is at stake. Bring the primary back with `simdb apply`; or, to promote it all the same, add -allow=data-loss.
+        "#]],
+    );
+}
+
+#[test]
+fn an_election_records_who_was_promoted_by_the_one_that_was_cut_off() {
+    let mut desired = quorum(&["a", "b", "c"]);
+    let c = cluster(&mut desired).nodes.get_mut(&"c".parse().unwrap()).unwrap();
+    c.follows = Some("b".parse().unwrap());
+    let mut world = applied(&desired);
+    let first = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
+    world.run(&first, Cut::After(position(&first, "promote"))).unwrap();
+    let second = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("c")));
+    world.run(&second, Cut::Before(position(&second, "elect") + 1)).unwrap();
+    let b = &world.state.nodes[&address("cluster.orders.node.b")];
+    assert!(matches!(b.role, Some(Role::Primary { .. })), "{:?}", b.role);
+    finish(&mut world, &desired);
+    assert_eq!(world.state.elections.values().next().unwrap().primary.to_string(), "c");
 }

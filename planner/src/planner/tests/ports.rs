@@ -1,0 +1,155 @@
+//! Where servers listen: they move with their data, and followers go along.
+
+use expect_test::expect;
+
+use super::*;
+
+#[test]
+fn a_node_moves_to_another_port_with_its_data_and_its_followers_go_along() {
+    let mut desired = following(&["a", "b", "c"], &[("c", "b")]);
+    let mut world = applied(&desired);
+    port(&mut desired, "a", 20001);
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 configure cluster.orders.node.a after [] downtime
+        1 follow cluster.orders.node.b after [0] reload
+        2 endpoint cluster.orders.endpoint.ro after [1] none
+        3 endpoint cluster.orders.endpoint.rw after [1] none
+        4 verify-sync cluster.orders after [2 3] none
+    "#]],
+    );
+    let reasons: Vec<_> = {
+        port(&mut desired, "b", 20002);
+        let planned = plan_for(&world, &desired);
+        planned.plan.steps.iter().map(|step| step.reason.clone()).collect()
+    };
+    expect![[r#"
+        b moves to 127.0.0.1:20002
+        c streams from b, and b moves to 127.0.0.1:20002
+        a node that orders-ro leads to listens elsewhere
+        a node that orders-rw leads to listens elsewhere
+        every standby must be seen to replay what the primary commits"#]]
+    .assert_eq(&reasons.join("\n"));
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 configure cluster.orders.node.b after [] write-pause
+        1 follow cluster.orders.node.c after [0] reload
+        2 endpoint cluster.orders.endpoint.ro after [1] none
+        3 endpoint cluster.orders.endpoint.rw after [1] none
+        4 verify-sync cluster.orders after [2 3] none
+    "#]],
+    );
+}
+
+#[test]
+fn nodes_do_not_swap_ports_in_one_apply() {
+    let mut desired = replicating(&["a", "b"], ReplicationMode::Sync, 1);
+    port(&mut desired, "a", 20001);
+    port(&mut desired, "b", 20002);
+    let mut world = applied(&desired);
+    port(&mut desired, "a", 20002);
+    port(&mut desired, "b", 20001);
+    expect![[r#"
+        Port belongs to another node: cluster.orders.node.a is to have the port that cluster.orders.node.b has until the end of this apply. Give cluster.orders.node.b another port, or remove it, and apply that first.
+        Port belongs to another node: cluster.orders.node.b is to have the port that cluster.orders.node.a has until the end of this apply. Give cluster.orders.node.a another port, or remove it, and apply that first.
+    "#]].assert_eq(&diagnostics(&plan_for(&world, &desired)));
+    port(&mut desired, "b", 20003);
+    port(&mut desired, "a", 20001);
+    finish(&mut world, &desired);
+    port(&mut desired, "a", 20002);
+    finish(&mut world, &desired);
+    port(&mut desired, "b", 20001);
+    finish(&mut world, &desired);
+}
+
+#[test]
+fn another_network_is_recorded_before_the_old_one_goes() {
+    let mut desired = replicating(&["a", "b"], ReplicationMode::Sync, 1);
+    let mut world = applied(&desired);
+    let spec = desired.networks.pop_first().unwrap().1;
+    desired.networks.insert("dmz".parse().unwrap(), spec);
+    cluster(&mut desired).network = "dmz".parse().unwrap();
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 network network.dmz after [] none
+        1 cluster cluster.orders after [0] none
+        2 drop-network network.lan after [1] none
+    "#]],
+    );
+}
+
+#[test]
+fn an_unfinished_copy_goes_when_an_earlier_one_is_wanted_again() {
+    let mut world = created(&["a", "b"]);
+    let c = address("cluster.orders.node.c");
+    let position = |plan: &Plan, name: &str| {
+        let meant = |step: &crate::plan::Step| step.action.name() == name && step.address == c.clone().into();
+        plan.steps.iter().position(meant).unwrap()
+    };
+    let direct = orders(&["a", "b", "c"]);
+    let plan = plan_for(&world, &direct).plan;
+    let cut = Cut::Before(position(&plan, "standby"));
+    world.run(&plan, cut).unwrap();
+    let mut cascading = direct.clone();
+    let node = cluster(&mut cascading).nodes.get_mut(&c.node).unwrap();
+    node.follows = Some("b".parse().unwrap());
+    let plan = plan_for(&world, &cascading).plan;
+    let cut = Cut::Within(position(&plan, "basebackup"));
+    world.run(&plan, cut).unwrap();
+    assert!(world.homes[&c].partial);
+    world.run(&plan_for(&world, &direct).plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &direct);
+    assert!(!world.homes[&c].partial);
+}
+
+#[test]
+fn streams_get_another_password_where_they_are_before_their_primary_moves() {
+    let mut world = created(&["a", "b", "c"]);
+    let mut desired = orders(&["a", "b", "c"]);
+    let spec = cluster(&mut desired);
+    spec.access.replication_password_version = Some(2);
+    spec.nodes.get_mut(&"a".parse().unwrap()).unwrap().port = Some(20_000);
+    spec.nodes.get_mut(&"c".parse().unwrap()).unwrap().follows = Some("b".parse().unwrap());
+    world.run(&plan_for(&world, &desired).plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn a_halted_server_goes_on_where_it_listens_and_moves_with_the_next_apply() {
+    let mut world = created(&["a", "b"]);
+    world.befall(&Fault::Freeze(1));
+    let mut desired = orders(&["a", "b"]);
+    let b = address("cluster.orders.node.b");
+    cluster(&mut desired).nodes.get_mut(&b.node).unwrap().port = Some(20_000);
+    let planned = plan_for(&world, &desired);
+    let note =
+        "cluster.orders.node.b stays on port 15433 while this plan runs, and moves to 20000 with the next apply.";
+    assert_eq!(planned.plan.notes, [note]);
+    world.run(&planned.plan, Cut::Never).unwrap();
+    world.run(&plan_for(&world, &desired).plan, Cut::Never).unwrap();
+    assert_eq!(world.homes[&b].listen.unwrap().port, 20_000);
+    assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn ports_and_the_password_of_streams_stay_while_the_lead_passes() {
+    let mut world = created(&["a", "b", "c"]);
+    let mut desired = orders(&["a", "b", "c"]);
+    let spec = cluster(&mut desired);
+    spec.primary = Some("b".parse().unwrap());
+    spec.access.replication_password_version = Some(2);
+    spec.nodes.get_mut(&"b".parse().unwrap()).unwrap().port = Some(20_000);
+    let planned = plan_for(&world, &desired);
+    assert_eq!(planned.plan.notes.len(), 2, "{:?}", planned.plan.notes);
+    world.run(&planned.plan, Cut::Never).unwrap();
+    let planned = plan_for(&world, &desired);
+    assert_eq!(planned.plan.notes, [""; 0]);
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+}
