@@ -33,16 +33,16 @@
 //! | `sync-names` | cluster: `synchronous_standby_names` (tightened when the standbys stream, loosened before one leaves) | settings of the primary | none, reload | files are compared before they are written | again, also where the server has the names already |
 //! | `resume` | cluster: verified | SQL | none | a standby that replays goes on | again |
 //! | `verify-sync` | cluster: verified | – (any change of topology or term, and any start, clears it) | none | it only looks, and writes a marker to the log | again |
-//! | `degrade` | cluster: `synchronous_standby_names`, degraded since | – | none | only the record changes | again: who is lost is looked at anew |
-//! | `elect` | cluster: election (term, primary, pin seen, reason) | – | none | it is compare-and-set: a term is held once | the election is carried through, or back on request |
+//! | `degrade` | cluster: degraded since | – | none | only the record changes | again: who is lost is looked at anew |
+//! | `elect` | cluster: election (term, primary, pin seen, reason); node: role (of one that a cut-off run promoted, of those that a failover leaves behind) | – | none | it is compare-and-set: a term is held once | the election is carried through, or back on request |
 //! | `fence` | node: role fenced with its proof, power | home, control data | write-pause, downtime (killed while it serves) | a server that is down stays down, a seal stays a seal | again; one that crashed meanwhile is started, and shut down in order |
-//! | `promote` | cluster: switch point and verdict, `synchronous_standby_names`; node: role, instance, slot | SQL, history file | write-pause, data-loss (nothing shows that nothing is lost) | a server that writes already is not promoted again | again: it finds the promotion done, and records it |
+//! | `promote` | cluster: switch point and verdict, `synchronous_standby_names` beside those of the former primary; node: role, instance, slot | SQL, history file | write-pause, data-loss (nothing shows that nothing is lost) | a server that writes already is not promoted again | again: it finds the promotion done, and records it |
 //! | `rewind` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | the data has become a partial directory, and the node is cloned |
 //! | `endpoint` | endpoint: nodes, hosts | its entry | none | the entry is rewritten whole | again |
 //! | `pooler` | endpoint: pooler (where it listens and leads, pool mode, power) | home, files | none, reload, restart | files are compared before they are written, one that runs is left alone | again |
-//! | `pause` | endpoint: pooler paused | – (believed while an election is to be carried through) | write-pause | clients that wait already go on waiting | again, or clients are let go on |
+//! | `pause` | endpoint: pooler paused, from its start | – | write-pause | clients that wait already go on waiting | again, or clients are let go on |
 //! | `repoint` | endpoint: pooler (where it leads) | files | none | files are compared before they are written | again |
-//! | `unpause` | endpoint: pooler paused | – (as `pause`) | none | where nobody waits it changes nothing | again |
+//! | `unpause` | endpoint: pooler paused | – | none | where nobody waits it changes nothing | again |
 //! | `stop-pooler` | endpoint: pooler (power) | home | none | one that is down is fine | again |
 //! | `drop-pooler` | endpoint: pooler absent | home | none | what is gone stays gone | again; a home that nobody recorded is removed |
 //! | `drop-node` | node absent; all but its slot where its upstream stays | home | data-loss with its cluster, else none | what is gone stays gone | again; a home that nobody recorded is removed |

@@ -7,7 +7,7 @@ use simdb_state::digest::sha256;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Cluster, Election, Listen, Power, State};
 
-use super::{Intended, IntendedCluster, IntendedNode};
+use super::{Intended, IntendedCluster, IntendedNode, Lead};
 use crate::desired::{ClusterSpec, ReplicationSpec};
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::settings;
@@ -65,12 +65,17 @@ impl Draft<'_> {
     }
 
     /// Returns where a server stays for as long as this plan runs: one that runs while another node comes to lead is asked
-    /// and followed where it listens, and one that was halted by a signal goes on there.
+    /// and followed where it listens, and one that was halted by a signal, or leads again, goes on there.
     fn stays_at(&self, address: &NodeAddress, election: Option<&Election>) -> Option<Listen> {
         let node = self.before.nodes.get(address)?;
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
         let halted = facts.is_some_and(|facts| matches!(facts.process, ProcessFacts::Frozen { .. }));
-        let stays = halted || (node.power == Power::Running && self.moves(election?));
+        let runs = facts.is_some_and(|facts| facts.process.is_alive());
+        let resumes =
+            |election: &Election| election.primary == address.node && self.lead(&address.node) == Lead::Resumes;
+        let stays = halted
+            || (node.power == Power::Running && self.moves(election?))
+            || (runs && election.is_some_and(resumes));
         before::listens(self.before, self.inputs.observed, address).filter(|_| stays)
     }
 

@@ -142,7 +142,8 @@ impl Draft<'_> {
         } else {
             before.clone()
         };
-        let moves = self.lead(primary) == Lead::Passes;
+        let lead = self.lead(primary);
+        let moves = lead == Lead::Passes;
         let before = if moves {
             self.names_at_promotion(&after, &standbys)
         } else {
@@ -152,7 +153,7 @@ impl Draft<'_> {
         // Where they are to wait for nobody else anyway, one step says so.
         let lost = self
             .lost(primary, &before)
-            .filter(|(_, meanwhile)| runs && !moves && *meanwhile != after);
+            .filter(|(_, meanwhile)| runs && lead == Lead::Stays && *meanwhile != after);
         let before = match &lost {
             Some((_, names)) => names.clone(),
             None => before,

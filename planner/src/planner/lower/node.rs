@@ -312,9 +312,11 @@ impl Lowering<'_> {
     /// Returns the server of a node that runs, and goes on running as what it is and where it is.
     fn running(&self, address: &NodeAddress) -> Option<Server> {
         let old = self.before.nodes.get(address)?;
-        let leads = |role: &Role| matches!(role, Role::Primary { .. });
         let stays = |new: &&IntendedNode| {
-            let same = old.role.as_ref().is_some_and(|old| leads(old) == leads(&new.role));
+            let same = matches!(
+                (&old.role, &new.role),
+                (Some(Role::Primary { .. }), Role::Primary { .. }) | (Some(Role::Standby { .. }), Role::Standby { .. })
+            );
             old.power == Power::Running && same && !makes(new)
         };
         let node = self.intended.serving(address).filter(stays)?;
