@@ -59,12 +59,17 @@ pub struct Version {
 }
 
 impl Version {
-    /// Returns the installed version, and the newest one where scenarios are run in full.
-    pub fn all() -> Vec<Version> {
-        let mut all = vec![Version {
+    /// Returns the installed version.
+    pub fn installed() -> Version {
+        Version {
             major: None,
             programs: None,
-        }];
+        }
+    }
+
+    /// Returns the installed version, and the newest one where scenarios are run in full.
+    pub fn all() -> Vec<Version> {
+        let mut all = vec![Version::installed()];
         if is_thorough() {
             all.extend(Version::newest());
         }
@@ -89,8 +94,8 @@ impl Version {
     /// Returns the installed version, with its programs in another place.
     pub fn of(programs: String) -> Version {
         Version {
-            major: None,
             programs: Some(programs),
+            ..Version::installed()
         }
     }
 
@@ -432,6 +437,14 @@ impl Scenario {
         data.max().expect("the node has data").1
     }
 
+    /// Asserts that no copy of a primary's data that was broken off lies about.
+    #[track_caller]
+    pub fn assert_no_partial_copy(&self, node: &str) {
+        let entries = fs::read_dir(self.home(node)).expect("the node has a home").flatten();
+        let partial = entries.filter(|entry| entry.file_name().to_string_lossy().contains("partial"));
+        assert_eq!(partial.count(), 0, "partial copies of {node}");
+    }
+
     /// Returns the first process of a node's server.
     pub fn postmaster(&self, node: &str) -> Pid {
         let path = self.data(node).join("postmaster.pid");
@@ -516,6 +529,16 @@ impl Writing<'_> {
     /// Returns how many rows are acknowledged.
     pub fn acknowledged(&self) -> u64 {
         self.ledger.acknowledged()
+    }
+
+    /// Waits until every client waits for a standby to confirm its commit.
+    #[track_caller]
+    pub fn wait_until_stalled(&self) {
+        const WAITING: &str = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        let primary = self.scenario.primary();
+        wait_until("writes wait", || {
+            self.scenario.ask(&primary, WAITING) == LOAD.clients.to_string()
+        });
     }
 
     /// Ends the clients.
