@@ -13,6 +13,7 @@ use simdb_planner::engine::postgresql::instance::{replication_password, superuse
 use simdb_planner::observed::{Observation, Observed, ProcessFacts};
 use simdb_providers::password;
 use simdb_providers::platform::{Platform, StopMode};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use cluster::{Cluster, LIMIT, node, server};
@@ -198,6 +199,14 @@ async fn what_cannot_be_seen_is_unknown_and_the_rest_is_seen() {
     // A stopped process accepts connections and says nothing.
     let pid = cluster.machine.pid(&cluster.standby).await;
     kill(pid, Signal::SIGSTOP).unwrap();
+    let stat = format!("/proc/{pid}/stat");
+    // A busy machine takes its time to deliver a signal.
+    let stopped = async {
+        while !std::fs::read_to_string(&stat).unwrap().contains(") T ") {
+            yield_now().await;
+        }
+    };
+    timeout(LIMIT, stopped).await.expect("the process is stopped");
     let look = |observed: &Observed, address| observed.nodes[address].seen().and_then(|facts| facts.server.clone());
     let observed = cluster
         .observe_until(&cluster.secrets, |observed| {
