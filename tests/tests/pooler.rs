@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use simdb_planner::plan::Server;
-use simdb_providers::postgresql::ledger::{Ledger, Load, Target};
+use simdb_providers::postgresql::ledger::{Ledger, Load, Target, Written};
 use simdb_state::address::NodeAddress;
 use simdb_state::object::Listen;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
@@ -37,7 +37,6 @@ cluster "orders" {
 "#;
 
 const APPLY: [&str; 2] = ["apply", "-auto-approve"];
-const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-allow=data-loss"];
 
 /// How often the lead passes from one node to another under load.
 const SWITCHOVERS: usize = 12;
@@ -59,11 +58,6 @@ fn assert_second_plan_is_empty(environment: &TestEnvironment) {
     let plan = environment.run(&["plan", "-detailed-exitcode"]);
     plan.expect_code(0);
     assert!(plan.stdout.contains("No changes."), "{}", plan.stdout);
-}
-
-fn destroy(environment: &TestEnvironment) {
-    environment.run(&DESTROY).expect_code(0);
-    environment.assert_nothing_left();
 }
 
 fn home(environment: &TestEnvironment) -> PathBuf {
@@ -160,6 +154,15 @@ impl Account {
         };
         runtime.block_on(Ledger::start(self.target.clone(), load)).unwrap()
     }
+
+    /// Asserts that every row that was acknowledged is on every node.
+    #[track_caller]
+    fn expect_nothing_lost(&self, runtime: &Runtime, written: Written) {
+        let report = written.check(&self.servers, &self.secrets, PATIENCE);
+        let report = runtime.block_on(report).unwrap();
+        assert!(report.nothing_is_lost(), "{report:?}");
+        runtime.block_on(written.remove()).unwrap();
+    }
 }
 
 #[test]
@@ -188,12 +191,9 @@ fn clients_of_a_pooler_wait_through_switchovers_and_lose_nothing() {
     println!("stalls of {SWITCHOVERS} switchovers: {gaps:?}");
     let tally = written.fates.tally();
     assert_eq!((tally.failed, tally.unknown), (0, 0), "{tally:?}");
-    let report = written.check(&account.servers, &account.secrets, PATIENCE);
-    let report = runtime.block_on(report).unwrap();
-    assert!(report.nothing_is_lost(), "{report:?}");
-    runtime.block_on(written.remove()).unwrap();
+    account.expect_nothing_lost(&runtime, written);
     assert_second_plan_is_empty(&environment);
-    destroy(&environment);
+    environment.destroy();
 }
 
 #[test]
@@ -209,12 +209,9 @@ fn clients_of_a_pooler_write_again_after_a_failover_and_lose_nothing() {
     environment.run(&["failover", "orders", "-auto-approve"]).expect_code(0);
     runtime.block_on(ledger.further(100));
     let written = runtime.block_on(ledger.stop());
-    let report = written.check(&account.servers, &account.secrets, PATIENCE);
-    let report = runtime.block_on(report).unwrap();
-    assert!(report.nothing_is_lost(), "{report:?}");
-    runtime.block_on(written.remove()).unwrap();
+    account.expect_nothing_lost(&runtime, written);
     assert_second_plan_is_empty(&environment);
-    destroy(&environment);
+    environment.destroy();
 }
 
 #[test]
@@ -265,7 +262,7 @@ fn a_pooler_is_looked_at_and_mended_like_a_node() {
     assert_second_plan_is_empty(&environment);
     environment.run(&["start", "orders", "-auto-approve"]).expect_code(0);
     assert_eq!(ask(&environment, "SELECT 1"), "1");
-    destroy(&environment);
+    environment.destroy();
 }
 
 /// Starts the pooler as somebody would who found its files, with other arguments.
@@ -335,7 +332,7 @@ fn a_switchover_that_a_transaction_holds_up_goes_back_and_clients_go_on() {
         .expect_code(0);
     assert_eq!(ask(&environment, "SELECT pg_is_in_recovery()"), "f");
     assert_second_plan_is_empty(&environment);
-    destroy(&environment);
+    environment.destroy();
 }
 
 #[test]
@@ -354,7 +351,7 @@ fn clients_that_wait_when_simdb_is_killed_go_on_after_the_next_apply() {
         wait_until("nobody waits", || environment.run(&["status"]).code == Some(0));
         assert_second_plan_is_empty(&environment);
     }
-    destroy(&environment);
+    environment.destroy();
 }
 
 /// Runs a switchover and kills simdb when a step has been started.

@@ -10,36 +10,14 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
-use simdb_tests::{Moment, Scenario, Step, Version, wait_until};
-
-const TWO: &str = r#"
-  replication { mode = "quorum" }
-  node "a" {}
-  node "b" {}
-"#;
-
-const THREE: &str = r#"
-  replication { mode = "sync" }
-  node "a" {}
-  node "r" { count = 2 }
-"#;
+use serde_json::Value;
+use simdb_tests::{Moment, Scenario, Step, THREE, TWO, Version, any, disturb, disturb_under_load, first, wait_until};
 
 /// More than fits into the buffers of a connection.
 const MUCH: &str = "CREATE TABLE much AS SELECT repeat(md5(n::text), 30) FROM generate_series(1, 30000) AS n; SELECT 1";
 
-/// Sessions whose commit waits for a standby.
-const WAITING: &str = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-
 const APPLY: [&str; 2] = ["apply", "-auto-approve"];
 const FAILOVER: [&str; 3] = ["failover", "orders", "-auto-approve"];
-
-fn any(standbys: &[String]) -> String {
-    format!("ANY 1 ({})", standbys.join(", "))
-}
-
-fn first(standbys: &[String]) -> String {
-    format!("FIRST 1 ({})", standbys.join(", "))
-}
 
 #[test]
 fn nobody_takes_over_who_lags_more_than_is_allowed_until_it_has_caught_up() {
@@ -49,8 +27,7 @@ fn nobody_takes_over_who_lags_more_than_is_allowed_until_it_has_caught_up() {
             .replace("{ mode", "{\n mode")
             .replace("node \"b\" {}", &node)
     };
-    for version in Version::all() {
-        let mut scenario = Scenario::new(&version, &with("apply_delay = \"1h\""));
+    disturb(&Version::all(), &with("apply_delay = \"1h\""), any(1), |scenario| {
         scenario.ask("a", MUCH);
         let to = ["switchover", "orders", "-to", "b", "-auto-approve"];
         scenario.expect_refusal(&to, "bytes behind");
@@ -63,17 +40,15 @@ fn nobody_takes_over_who_lags_more_than_is_allowed_until_it_has_caught_up() {
         load.further(20);
         scenario.switchover(Some("b"));
         load.further(20);
-        scenario.assert_settled(any);
+        scenario.assert_settled(any(1));
         load.expect_nothing_lost();
-        scenario.destroy();
-    }
+    });
 }
 
 #[test]
 fn where_commits_wait_for_the_first_standby_both_must_answer_and_the_one_that_confirmed_wins() {
-    for version in Version::all() {
-        let scenario = Scenario::new(&version, THREE);
-        let load = scenario.load();
+    let body = THREE.replace("quorum", "sync");
+    disturb_under_load(&Version::all(), &body, first(1), |scenario, load| {
         // Which of the two confirmed the last commit nobody knows who cannot ask the primary.
         for lost in ["r[0]", "r[1]"] {
             load.further(20);
@@ -82,22 +57,26 @@ fn where_commits_wait_for_the_first_standby_both_must_answer_and_the_one_that_co
             scenario.expect_refusal(&FAILOVER, "commits waited for 1 of 2 standbys, and only 1 answer");
             scenario.simdb(&APPLY);
             load.further(20);
-            scenario.assert_settled(first);
+            scenario.assert_settled(first(1));
         }
-        let frozen = scenario.signal("r[1]", "walreceiver", Signal::SIGSTOP);
+        scenario.signal("r[1]", "walreceiver", Signal::SIGSTOP);
         scenario.ask("a", MUCH);
         load.further(20);
         scenario.kill_all("a");
-        for process in frozen {
-            nix::sys::signal::kill(process, Signal::SIGCONT).unwrap();
-        }
+        scenario.signal("r[1]", "walreceiver", Signal::SIGCONT);
         scenario.failover();
         load.further(20);
         assert_eq!(scenario.primary(), "r[0]");
-        scenario.assert_settled(first);
-        load.expect_nothing_lost();
-        scenario.destroy();
-    }
+    });
+}
+
+/// Returns since when commits wait for nobody.
+fn degraded_since(scenario: &Scenario) -> Value {
+    let text = scenario.simdb(&["show", "-json"]).stdout;
+    let recorded: Value = serde_json::from_str(&text).unwrap();
+    let mut objects = recorded["objects"].as_array().unwrap().iter();
+    let cluster = objects.find(|object| object["address"] == "cluster.orders");
+    cluster.unwrap()["values"]["degraded_since"].clone()
 }
 
 #[test]
@@ -105,28 +84,18 @@ fn commits_stop_waiting_for_a_standby_that_is_lost_and_it_may_not_lead_before_it
     let body = TWO
         .replace("\"quorum\"", "\"quorum\"\n on_standby_loss = \"degrade\"\n")
         .replace("{ mode", "{\n mode");
-    let degraded = |scenario: &Scenario| {
-        let text = scenario.simdb(&["show", "-json"]).stdout;
-        let recorded: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let objects = recorded["objects"].as_array().unwrap().clone();
-        let cluster = objects.into_iter().find(|object| object["address"] == "cluster.orders");
-        cluster.unwrap()["values"]["degraded_since"].clone()
-    };
-    for version in Version::all() {
-        let scenario = Scenario::new(&version, &body);
+    disturb_under_load(&Version::all(), &body, any(1), |scenario, load| {
         let programs = scenario.programs();
-        let load = scenario.load();
-        load.further(20);
         scenario.kill_all("b");
         // No server starts on data that everybody may change.
         let data = scenario.data("b");
         fs::set_permissions(&data, Permissions::from_mode(0o777)).unwrap();
-        wait_until("writes wait", || scenario.ask("a", WAITING) == "4");
+        load.wait_until_stalled();
         let acknowledged = load.acknowledged();
         scenario.expect_refusal(&APPLY, "invalid permissions");
         load.further(50);
         assert!(load.acknowledged() > acknowledged);
-        let since = degraded(&scenario);
+        let since = degraded_since(scenario);
         assert!(since.is_string(), "{since}");
         let status = scenario.environment.run(&["status"]);
         assert!(
@@ -144,20 +113,17 @@ fn commits_stop_waiting_for_a_standby_that_is_lost_and_it_may_not_lead_before_it
             &["failover", "orders", "-promote", "b", "-auto-approve"],
             "acknowledged writes is at stake",
         );
-        assert_eq!(degraded(&scenario), since);
+        assert_eq!(degraded_since(scenario), since);
         scenario.simdb(&APPLY);
         load.further(20);
         assert_eq!(scenario.primary(), "a");
-        assert!(degraded(&scenario).is_null());
-        scenario.assert_settled(any);
+        assert!(degraded_since(scenario).is_null());
+        scenario.assert_settled(any(1));
         scenario.kill_all("a");
         scenario.failover();
         load.further(20);
         assert_eq!(scenario.primary(), "b");
-        scenario.assert_settled(any);
-        load.expect_nothing_lost();
-        scenario.destroy();
-    }
+    });
 }
 
 #[test]
@@ -165,17 +131,14 @@ fn clients_of_a_primary_that_crashed_are_let_in_once_a_standby_has_what_it_has()
     let body =
         format!("{TWO}\n  user \"app\" {{ password = \"not-a-secret\" }}\n  database \"app\" {{ owner = \"app\" }}\n");
     let login = "user=app password=not-a-secret dbname=app";
-    for version in Version::all() {
-        let scenario = Scenario::new(&version, &body);
+    let reports = disturb_under_load(&Version::all(), &body, any(1), |scenario, load| {
         let enters = || {
             let psql = ["psql", "orders.a", "--", "-X", "-At", "-d", login, "-c", "SELECT 1"];
             scenario.environment.run(&psql)
         };
         enters().expect_code(0);
-        let load = scenario.load();
-        load.further(20);
         scenario.kill_all("b");
-        wait_until("writes wait", || scenario.ask("a", WAITING) == "4");
+        load.wait_until_stalled();
         scenario.kill_all("a");
         // What waited is there, and on no other node.
         let admit = Step {
@@ -192,10 +155,9 @@ fn clients_of_a_primary_that_crashed_are_let_in_once_a_standby_has_what_it_has()
         scenario.simdb(&APPLY);
         enters().expect_code(0);
         load.further(20);
-        scenario.assert_settled(any);
-        let report = load.expect_nothing_lost();
-        assert_eq!(report.tally.unknown, 4);
-        scenario.destroy();
+    });
+    for report in reports {
+        assert_eq!(report.tally.unknown, 4, "{report:?}");
     }
 }
 
@@ -265,13 +227,9 @@ fn a_copy_that_does_not_fit_on_its_disk_is_made_again_where_there_is_room_and_le
         scenario.apply(TWO);
         let load = scenario.load();
         load.further(20);
-        scenario.assert_settled(any);
+        scenario.assert_settled(any(1));
         load.expect_nothing_lost();
-        let left = fs::read_dir(scenario.home("b"))
-            .unwrap()
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().contains("partial"));
-        assert_eq!(left.count(), 0);
+        scenario.assert_no_partial_copy("b");
         // The disk is no file that simdb could remove.
         scenario.simdb(&["stop", "orders", "-auto-approve"]);
         drop(disk);

@@ -12,6 +12,7 @@ use simdb_providers::effects::{Effects, Limits, ProviderEffects, StepError};
 use simdb_providers::executor::chain;
 use simdb_providers::observe::observe;
 use simdb_providers::password;
+use simdb_providers::platform::{Platform, StopMode};
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::delta::{Delta, Outputs};
 use simdb_state::instance::{InstanceSpec, ServiceEntry};
@@ -283,6 +284,11 @@ impl Cluster {
             secrets,
         )
         .await
+    }
+
+    /// Stops a node's server.
+    pub(crate) async fn stop(&self, node: &NodeAddress, mode: StopMode) {
+        self.machine.platform.stop(&node.into(), mode).await.unwrap();
     }
 
     /// Connects as the superuser.

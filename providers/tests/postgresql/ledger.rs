@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use simdb_planner::engine::postgresql::instance::{SUPERUSER, superuser_password};
-use simdb_providers::platform::{Platform, StopMode};
+use simdb_providers::platform::StopMode;
 use simdb_providers::postgresql::ledger::{Ledger, LedgerError, Load, Report, Target, Written};
 use simdb_state::address::NodeAddress;
 use tokio::time::timeout;
@@ -100,11 +100,7 @@ async fn writes_go_on_where_the_primary_goes() {
     set_sync_names(&client, "r_0").await;
     let ledger = Ledger::start(target(&cluster), LOAD).await.unwrap();
     further(&ledger, 50).await;
-    let platform = &cluster.machine.platform;
-    platform
-        .stop(&(&cluster.primary).into(), StopMode::Immediate)
-        .await
-        .unwrap();
+    cluster.stop(&cluster.primary, StopMode::Immediate).await;
     let standby = cluster.client(&cluster.standby).await;
     standby.simple_query("SELECT pg_promote()").await.unwrap();
     further(&ledger, 50).await;

@@ -13,6 +13,7 @@ use simdb_planner::engine::postgresql::instance::{replication_password, superuse
 use simdb_planner::observed::{Observation, Observed, ProcessFacts};
 use simdb_providers::password;
 use simdb_providers::platform::{Platform, StopMode};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use cluster::{Cluster, LIMIT, node, server};
@@ -72,15 +73,18 @@ async fn dropping_leaves_nothing_and_may_be_done_twice() {
     assert!(observed.nodes.values().all(|node| *node == Observation::Absent));
 }
 
+/// Returns whether an error contains all of these.
+fn all_of(parts: &[&str]) -> impl Fn(&str) -> bool {
+    move |error| parts.iter().all(|part| error.contains(part))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn verification_tells_that_replay_is_paused() {
     let cluster = Cluster::replicating().await;
     let standby = cluster.client(&cluster.standby).await;
     standby.simple_query("SELECT pg_wal_replay_pause()").await.unwrap();
-    let told = "cluster.orders.node.r[0]: its replay is paused, it has replayed up to";
-    let error = cluster
-        .fails_in_time(cluster.verify_sync(), |error| error.contains(told))
-        .await;
+    let told = ["cluster.orders.node.r[0]: its replay is paused, it has replayed up to"];
+    let error = cluster.fails_in_time(cluster.verify_sync(), all_of(&told)).await;
     assert!(
         error.starts_with("verify replication from cluster.orders.node.a within 1s"),
         "{error}"
@@ -92,21 +96,12 @@ async fn verification_tells_that_replay_is_paused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn verification_tells_that_a_standby_is_dead() {
     let cluster = Cluster::replicating().await;
-    cluster
-        .machine
-        .platform
-        .stop(&(&cluster.standby).into(), StopMode::Immediate)
-        .await
-        .unwrap();
+    cluster.stop(&cluster.standby, StopMode::Immediate).await;
     let told = [
         "cluster.orders.node.r[0]: connect to cluster.orders.node.r[0] at",
         "Connection refused",
     ];
-    cluster
-        .fails_in_time(cluster.verify_sync(), |error| {
-            told.iter().all(|part| error.contains(part))
-        })
-        .await;
+    cluster.fails_in_time(cluster.verify_sync(), all_of(&told)).await;
     cluster.run(cluster.start(&cluster.standby, true)).await.unwrap();
     cluster.run(cluster.verify_sync()).await.unwrap();
 }
@@ -114,18 +109,11 @@ async fn verification_tells_that_a_standby_is_dead() {
 #[tokio::test(flavor = "multi_thread")]
 async fn verification_tells_that_a_slot_is_missing() {
     let cluster = Cluster::replicating().await;
-    cluster
-        .machine
-        .platform
-        .stop(&(&cluster.standby).into(), StopMode::Fast)
-        .await
-        .unwrap();
+    cluster.stop(&cluster.standby, StopMode::Fast).await;
     cluster.run(cluster.drop_slot()).await.unwrap();
     cluster.run(cluster.start(&cluster.standby, true)).await.unwrap();
-    let told = "slot \"r_0\" is missing on its upstream";
-    cluster
-        .fails_in_time(cluster.verify_sync(), |error| error.contains(told))
-        .await;
+    let told = ["slot \"r_0\" is missing on its upstream"];
+    cluster.fails_in_time(cluster.verify_sync(), all_of(&told)).await;
     cluster.run(cluster.slot()).await.unwrap();
     cluster.run(cluster.verify_sync()).await.unwrap();
 }
@@ -139,22 +127,13 @@ async fn verification_tells_that_a_standby_writes() {
         "it writes, and must only replay",
         "it is on timeline 2, and the primary on 1",
     ];
-    cluster
-        .fails_in_time(cluster.verify_sync(), |error| {
-            told.iter().all(|part| error.contains(part))
-        })
-        .await;
+    cluster.fails_in_time(cluster.verify_sync(), all_of(&told)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_without_its_slot_fails_with_the_ends_of_both_logs() {
     let cluster = Cluster::replicating().await;
-    cluster
-        .machine
-        .platform
-        .stop(&(&cluster.standby).into(), StopMode::Fast)
-        .await
-        .unwrap();
+    cluster.stop(&cluster.standby, StopMode::Fast).await;
     cluster.run(cluster.drop_slot()).await.unwrap();
     let unmet = "nobody streams as \"r_0\", it receives nothing, slot \"r_0\" is missing on its upstream";
     let tells = |log: &str| log.contains("replication slot \"r_0\" does not exist");
@@ -220,6 +199,14 @@ async fn what_cannot_be_seen_is_unknown_and_the_rest_is_seen() {
     // A stopped process accepts connections and says nothing.
     let pid = cluster.machine.pid(&cluster.standby).await;
     kill(pid, Signal::SIGSTOP).unwrap();
+    let stat = format!("/proc/{pid}/stat");
+    // A busy machine takes its time to deliver a signal.
+    let stopped = async {
+        while !std::fs::read_to_string(&stat).unwrap().contains(") T ") {
+            yield_now().await;
+        }
+    };
+    timeout(LIMIT, stopped).await.expect("the process is stopped");
     let look = |observed: &Observed, address| observed.nodes[address].seen().and_then(|facts| facts.server.clone());
     let observed = cluster
         .observe_until(&cluster.secrets, |observed| {
@@ -253,12 +240,7 @@ async fn what_cannot_be_seen_is_unknown_and_the_rest_is_seen() {
 async fn a_node_that_is_down_is_known_by_its_control_data() {
     let cluster = Cluster::new().await;
     let made = cluster.run(cluster.make_primary()).await.unwrap();
-    cluster
-        .machine
-        .platform
-        .stop(&(&cluster.primary).into(), StopMode::Fast)
-        .await
-        .unwrap();
+    cluster.stop(&cluster.primary, StopMode::Fast).await;
     let observed = cluster.observe().await;
     assert_eq!(observed.nodes[&cluster.standby], Observation::Absent);
     let facts = node(&observed, &cluster.primary);

@@ -8,11 +8,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use expect_test::Expect;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use simdb_tests::{TestEnvironment, processes_below, wait_until};
+
+use crate::line::Line;
 
 /// A primary and two standbys that are followed by nobody.
 pub(crate) const ORDERS: &str = r#"network "lan" {}
@@ -29,7 +30,7 @@ cluster "orders" {
 }
 "#;
 
-const APPLY: [&str; 2] = ["apply", "-auto-approve"];
+pub(crate) const APPLY: [&str; 2] = ["apply", "-auto-approve"];
 
 /// What somebody does to a cluster.
 type Deed = fn(&World);
@@ -38,13 +39,13 @@ type Deed = fn(&World);
 pub(crate) struct Case {
     pub(crate) what: &'static str,
     pub(crate) happen: Deed,
-    pub(crate) plan: Expect,
+    pub(crate) plan: &'static [Line],
     /// What a person does where the plan is refused or empty, and the plan that this must give.
-    pub(crate) then: Option<(Deed, Expect)>,
+    pub(crate) then: Option<(Deed, &'static [Line])>,
 }
 
 /// A disturbance that a plan mends by itself.
-pub(crate) fn mended(what: &'static str, happen: Deed, plan: Expect) -> Case {
+pub(crate) fn mended(what: &'static str, happen: Deed, plan: &'static [Line]) -> Case {
     Case {
         what,
         happen,
@@ -54,7 +55,13 @@ pub(crate) fn mended(what: &'static str, happen: Deed, plan: Expect) -> Case {
 }
 
 /// A disturbance that takes a person.
-pub(crate) fn settled(what: &'static str, happen: Deed, plan: Expect, way_out: Deed, next: Expect) -> Case {
+pub(crate) fn settled(
+    what: &'static str,
+    happen: Deed,
+    plan: &'static [Line],
+    way_out: Deed,
+    next: &'static [Line],
+) -> Case {
     Case {
         what,
         happen,
@@ -99,19 +106,26 @@ impl World {
         for case in cases {
             let what = case.what;
             (case.happen)(self);
-            case.plan.assert_eq(&self.plan());
+            self.assert_planned(what, case.plan);
             if let Some((way_out, next)) = &case.then {
                 way_out(self);
-                next.assert_eq(&self.plan());
+                self.assert_planned(what, next);
             }
             let apply = self.answered(&APPLY);
             assert_eq!(apply.code, Some(0), "{what}: {}{}", apply.stdout, apply.stderr);
             self.assert_at_rest(what);
             self.occupant.take();
         }
-        let destroy = self.environment.run(&["destroy", "-auto-approve", "-allow=data-loss"]);
-        destroy.expect_code(0);
-        self.environment.assert_nothing_left();
+        self.environment.destroy();
+    }
+
+    fn assert_planned(&self, what: &str, lines: &[Line]) {
+        let expected: Vec<String> = lines.iter().map(Line::to_string).collect();
+        let (planned, expected) = (self.plan(), expected.join("\n"));
+        assert!(
+            planned == expected,
+            "{what}: planned is\n{planned}\nand expected\n{expected}"
+        );
     }
 
     /// Asserts that there is nothing to do, and that every member has every row that was ever written.
@@ -202,11 +216,16 @@ impl World {
         Pid::from_raw(pid.lines().next().unwrap().parse().unwrap())
     }
 
-    /// Asks a node's server.
-    pub(crate) fn ask(&self, node: &str, query: &str) -> String {
+    /// Asks a node's server, which may not answer.
+    pub(crate) fn psql(&self, node: &str, query: &str) -> simdb_tests::Output {
         let node = format!("orders.{node}");
         let arguments = ["psql", &node, "--", "-X", "-At", "-v", "ON_ERROR_STOP=1", "-c", query];
-        let answer = self.environment.run(&arguments);
+        self.environment.run(&arguments)
+    }
+
+    /// Asks a node's server.
+    pub(crate) fn ask(&self, node: &str, query: &str) -> String {
+        let answer = self.psql(node, query);
         answer.expect_code(0);
         answer.stdout.trim().to_owned()
     }
@@ -228,6 +247,19 @@ impl World {
 
     pub(crate) fn halt(&self, node: &str) {
         kill(self.server(node), Signal::SIGSTOP).unwrap();
+    }
+
+    /// Halts the process of a node's server that a query names.
+    pub(crate) fn halt_process(&self, node: &str, query: &str) {
+        let pid = self.ask(node, query).parse().unwrap();
+        kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+    }
+
+    /// Lets the number of a node's server, which was killed, belong to another process.
+    pub(crate) fn give_number_to(&self, node: &str, process: Pid) {
+        let (killed, process) = (self.server(node).to_string(), process.to_string());
+        let pid_file = self.data(node).join("postmaster.pid");
+        Self::edit(&pid_file, |text| text.replacen(&killed, &process, 1));
     }
 
     pub(crate) fn wait_down(&self, node: &str) {

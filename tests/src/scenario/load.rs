@@ -1,0 +1,91 @@
+//! What clients write while something happens, and whether all of it is still there.
+
+use std::time::Duration;
+
+use simdb_planner::plan::Server;
+use simdb_providers::postgresql::ledger::{Ledger, Load, Report, Target, Written};
+use tokio::time::timeout;
+
+use super::Scenario;
+use crate::environment::{LIMIT, wait_until};
+
+/// Clients that write at once, with a rest in between: what is tested is not how much a machine can write.
+const LOAD: Load = Load {
+    clients: 4,
+    pause: Duration::from_millis(2),
+    answer_limit: LIMIT,
+};
+
+impl Scenario {
+    /// Lets clients write.
+    pub fn load(&self) -> Writing<'_> {
+        let target = Target {
+            hosts: self.servers.values().map(|server| server.listen).collect(),
+            user: "postgres".to_owned(),
+            password: self.password().clone(),
+            database: "postgres".to_owned(),
+        };
+        let ledger = self.runtime.block_on(Ledger::start(target, LOAD));
+        let ledger = ledger.unwrap_or_else(|error| panic!("{error}\n{}", self.logs()));
+        Writing { scenario: self, ledger }
+    }
+}
+
+/// Clients that write while something happens.
+#[derive(Debug)]
+pub struct Writing<'a> {
+    scenario: &'a Scenario,
+    ledger: Ledger,
+}
+
+impl Writing<'_> {
+    /// Waits until so many more rows are acknowledged.
+    #[track_caller]
+    pub fn further(&self, rows: u64) {
+        let waited = self
+            .scenario
+            .runtime
+            .block_on(async { timeout(LIMIT, self.ledger.further(rows)).await });
+        assert!(
+            waited.is_ok(),
+            "{rows} more rows are not acknowledged\n{}",
+            self.scenario.logs()
+        );
+    }
+
+    /// Returns how many rows are acknowledged.
+    pub fn acknowledged(&self) -> u64 {
+        self.ledger.acknowledged()
+    }
+
+    /// Waits until every client waits for a standby to confirm its commit.
+    #[track_caller]
+    pub fn wait_until_stalled(&self) {
+        const WAITING: &str = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        let primary = self.scenario.primary();
+        wait_until("writes wait", || {
+            self.scenario.ask(&primary, WAITING) == LOAD.clients.to_string()
+        });
+    }
+
+    /// Ends the clients.
+    pub fn stop(self) -> Written {
+        self.scenario.runtime.block_on(self.ledger.stop())
+    }
+
+    /// Ends the clients, and asserts that every row that was acknowledged is on every node.
+    #[track_caller]
+    pub fn expect_nothing_lost(self) -> Report {
+        let scenario = self.scenario;
+        let written = self.stop();
+        let servers: Vec<Server> = scenario.servers.values().cloned().collect();
+        scenario.runtime.block_on(async {
+            let report = written.check(&servers, &scenario.secrets, LIMIT).await;
+            let report = report.unwrap_or_else(|error| panic!("{error}"));
+            assert!(report.nothing_is_lost(), "{report:?}");
+            assert!(report.tally.acknowledged > 0, "{report:?}");
+            written.remove().await.unwrap_or_else(|error| panic!("{error}"));
+            report
+        })
+    }
+}
