@@ -110,6 +110,7 @@ impl Rules<'_> {
                 index.stop.get(node).copied(),
                 index.slot.get(node).copied(),
                 index.replication_user.get(&node.cluster).copied(),
+                self.asked_by(node),
                 self.upstream(node).and_then(|upstream| serves(&upstream)),
             ]
             .into_iter()
@@ -120,6 +121,7 @@ impl Rules<'_> {
                 index.data.get(&server.node).copied(),
                 index.slot.get(&server.node).copied(),
                 index.replication_user.get(&server.node.cluster).copied(),
+                self.asked_by(&server.node),
                 serves(&upstream.node),
             ]
             .into_iter()
