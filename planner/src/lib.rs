@@ -34,7 +34,7 @@
 //! | `resume` | cluster: verified | SQL | none | a standby that replays goes on | again |
 //! | `verify-sync` | cluster: verified | – (any change of topology or term, and any start, clears it) | none | it only looks, and writes a marker to the log | again |
 //! | `degrade` | cluster: degraded since | – | none | only the record changes | again: who is lost is looked at anew |
-//! | `elect` | cluster: election (term, primary, pin seen, reason); node: role (of one that a cut-off run promoted, of those that a failover leaves behind) | – | none | it is compare-and-set: a term is held once | the election is carried through, or back on request |
+//! | `elect` | cluster: election (term, primary, pin seen, reason); node: role (of one that a cut-off run promoted), adrift (those that a failover leaves behind) | – | none | it is compare-and-set: a term is held once | the election is carried through, or back on request |
 //! | `fence` | node: role fenced with its proof, power | home, control data | write-pause, downtime (killed while it serves) | a server that is down stays down, a seal stays a seal | again; one that crashed meanwhile is started, and shut down in order |
 //! | `promote` | cluster: switch point and verdict, `synchronous_standby_names` beside those of the former primary; node: role, instance, slot | SQL, history file | write-pause, data-loss (nothing shows that nothing is lost) | a server that writes already is not promoted again | again: it finds the promotion done, and records it |
 //! | `rewind` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | the data has become a partial directory, and the node is cloned |

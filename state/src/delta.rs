@@ -26,8 +26,7 @@ pub enum Edit {
     Cluster(ClusterName, Cluster),
     /// The commits of the cluster wait for these standbys, and those that count have what was acknowledged before.
     SynchronousStandbyNames(ClusterName, String),
-    /// The node may have what whoever leads now never had: as long as its data is not made anew, it is nothing to its
-    /// cluster.
+    /// The node may have what whoever leads now never had: its data is to be made anew.
     Adrift(NodeAddress),
     /// The node writes instead of the former one, and its commits wait for these standbys. These may lack what the former
     /// one acknowledged, until the cluster is proven or its commits wait for others.
@@ -252,7 +251,7 @@ impl State {
                 }
             }
             Edit::Role(node, role) => self.node(node).role = Some(role.clone()),
-            Edit::Adrift(node) => self.node(node).role = None,
+            Edit::Adrift(node) => self.node(node).adrift = true,
             Edit::Slot(node, slot) => {
                 let node = self.node(node);
                 node.left_slots.retain(|left| Some(left) != slot.as_ref());
@@ -321,6 +320,7 @@ impl State {
     }
 
     fn apply_succession(&mut self, node: &NodeAddress, former: &NodeName, names: &str) {
+        self.node(node).adrift = false;
         let Some(cluster) = self.clusters.get_mut(&node.cluster) else {
             return;
         };
@@ -344,6 +344,7 @@ impl State {
                 system_identifier,
                 origin: origin.clone(),
             });
+            node.adrift = false;
             // What a server on this data is to its cluster is known when one has been started on it.
             node.role = None;
         }

@@ -461,6 +461,9 @@ pub struct Node {
     /// Whether it was stopped on request: then a server that is down is no drift.
     #[serde(default)]
     pub held: bool,
+    /// Whether a failover left it behind with what the winner may never have had: its data is to be made anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adrift: bool,
 }
 
 /// A login: `cluster.NAME.user.USER`.

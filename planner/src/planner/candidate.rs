@@ -104,7 +104,7 @@ impl Field<'_> {
         if let Some(to) = to {
             self.declares(to)?;
             // Going back to the node that still leads, or led and was fenced before anybody else was promoted.
-            if Some(to) == self.leader || (self.leader.is_none() && *to != *self.elected) {
+            if Some(to) == self.leader || (self.leader.is_none() && *to != *self.elected && self.led_last(to)) {
                 return Ok(to.clone());
             }
         }
@@ -128,6 +128,17 @@ impl Field<'_> {
             },
             None => self.best(leader, primary, unfit),
         }
+    }
+
+    /// Returns whether nobody was fenced after this node was: whoever was has written since.
+    fn led_last(&self, node: &NodeName) -> bool {
+        let fenced = self.recorded.nodes_of(self.cluster).filter_map(|(address, node)| {
+            let Some(Role::Fenced { term, .. }) = node.role else {
+                return None;
+            };
+            Some((term, &address.node))
+        });
+        fenced.max().is_some_and(|(_, last)| last == node)
     }
 
     fn best(

@@ -229,6 +229,7 @@ fn node_before(node: &Node) -> Attributes {
         role: has,
         power,
         held: _,
+        adrift: _,
     } = node;
     let mut attributes = has.as_ref().map(role).unwrap_or_default();
     if let Some(listen) = listen {

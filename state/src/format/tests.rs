@@ -44,6 +44,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
         role: Some(Role::Primary { term: Term(1) }),
         power: Power::Running,
         held: false,
+        adrift: false,
     };
     let standby = Node {
         listen: Some(listen(5433)),
@@ -68,6 +69,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
         }),
         power: Power::Stopped,
         held: true,
+        adrift: false,
     };
     let address = |text: &str| text.parse().unwrap();
     BTreeMap::from([

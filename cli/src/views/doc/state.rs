@@ -199,6 +199,7 @@ fn node_values(node: &Node) -> Value {
         role,
         power,
         held,
+        adrift,
     } = node;
     let slot_values = |slot: &Slot| json!({ "name": slot.name, "upstream": slot.upstream });
     let (term, follows) = match role {
@@ -212,6 +213,7 @@ fn node_values(node: &Node) -> Value {
         "follows": follows,
         "power": power,
         "held": held.then_some(true),
+        "adrift": adrift.then_some(true),
         "listen": listen.map(|listen| listen.to_string()),
         "data": data.as_ref().map(data_values),
         "slot": slot.as_ref().map(slot_values),

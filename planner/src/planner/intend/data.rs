@@ -50,11 +50,7 @@ impl Draft<'_> {
             return Ok(DataGoal::Keep(data));
         }
         // A copy that never streamed may have more than whoever leads by now.
-        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
-        let stale = || {
-            old.is_some_and(|old| old.role.is_none())
-                && !(data_is_of(&data, upstream) && facts.is_none_or(|facts| made_since(facts, election)))
-        };
+        let stale = || old.is_some_and(|old| old.role.is_none()) && !data_is_of(&data, upstream);
         Ok(match self.anew(holder, election) {
             Some(goal) => goal,
             None if stale() => self.clone_of(address, election, upstream),
@@ -69,7 +65,8 @@ impl Draft<'_> {
             address, old, upstream, ..
         } = *holder;
         let asked = self.resyncs(address) || self.strayed(address, old, election);
-        let branched = left_uncleanly(address, old, election)
+        let branched = old.is_some_and(|old| old.adrift)
+            || left_uncleanly(address, old, election)
             || self.diverged(address, election)
             || (holder.power == Power::Running && self.may_be_ahead(holder, election));
         if !asked && !branched {
@@ -221,6 +218,8 @@ fn data_is_of(data: &Data, node: &NodeName) -> bool {
 fn made_since(facts: &NodeFacts, election: &Election) -> bool {
     match &election.switch {
         None => election.reason == ElectionReason::Birth,
+        // An earlier failover may have led to another branch of the same number.
+        Some(_) if election.reason == ElectionReason::Failover => false,
         Some(switch) => {
             let timeline = facts.control.as_ref().map(|control| control.timeline);
             timeline.is_some_and(|timeline| timeline >= switch.timeline)

@@ -59,11 +59,12 @@ impl Lowering<'_> {
             delta.push(Edit::Role(deposed.clone(), Role::Primary { term: last.term }));
         }
         // Later elections know nothing of who was left behind by this one.
-        let astray = self.intended.nodes_of(cluster).filter(|(address, node)| {
-            let role = self.before.nodes.get(address).and_then(|node| node.role.as_ref());
-            matches!(role, Some(Role::Standby { .. })) && matches!(node.data, DataGoal::Make { .. })
+        let adrift = self.intended.nodes_of(cluster).filter(|(address, node)| {
+            let old = self.before.nodes.get(address).filter(|old| old.data.is_some());
+            let stays = |old: &Node| matches!(old.role, Some(Role::Standby { .. }) | None);
+            old.is_some_and(stays) && matches!(node.data, DataGoal::Make { .. })
         });
-        delta.extend(astray.map(|(address, _)| Edit::Adrift(address.clone())));
+        delta.extend(adrift.map(|(address, _)| Edit::Adrift(address.clone())));
         let reason = match election.reason {
             ElectionReason::Failover => format!("{} is lost, and {} is to lead", last.primary, election.primary),
             ElectionReason::Switchover | ElectionReason::Birth => {
