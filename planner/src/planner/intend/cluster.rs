@@ -33,11 +33,13 @@ impl Draft<'_> {
         keep(election.as_ref().map(|_| ()).map_err(Clone::clone));
         if let Ok(election) = &election {
             keep(self.enough_standbys(&election.primary));
+            keep(self.unfinished(election));
         }
         let mut nodes = BTreeMap::new();
         for (node, spec) in &self.spec.nodes {
             let address = self.address(node);
-            let power = self.power(&address, self.before.nodes.get(&address));
+            let old = self.before.nodes.get(&address);
+            let power = self.power(&address, old, election.as_ref().ok());
             match ports.listen(&address, spec, self.before, power) {
                 Ok(listen) => {
                     let listen = self.stays_at(&address, election.as_ref().ok()).unwrap_or(listen);

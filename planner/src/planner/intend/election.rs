@@ -5,7 +5,7 @@
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
-use simdb_state::object::{Election, ElectionReason, Node, Role, Term, Verdict};
+use simdb_state::object::{Election, ElectionReason, Node, Power, Role, Term, Verdict};
 
 use super::Lead;
 use super::cluster::Draft;
@@ -80,6 +80,24 @@ impl Draft<'_> {
             reason,
             switch: None,
         }
+    }
+
+    /// Whoever is to take over, or to be followed, is not stopped before that.
+    pub(super) fn unfinished(&self, election: &Election) -> Result<(), Diagnostic> {
+        let Some(Proposal::Power { nodes, power }) = self.inputs.proposal else {
+            return Ok(());
+        };
+        let asked = nodes.iter().any(|node| node.cluster == *self.name);
+        if !asked || *power != Power::Stopped || self.lead(&election.primary) != Lead::Passes {
+            return Ok(());
+        }
+        let refusal = format!(
+            "{}.{} was elected, and does not lead yet. Let it take over with `simdb apply` first, or choose another node with \
+             `simdb switchover {} -to NODE`.",
+            self.name, election.primary, self.name
+        );
+        let summary = "Role change is not finished";
+        Err(Diagnostic::error(summary, refusal).at(self.spec.spans.cluster.clone()))
     }
 
     fn field<'a>(&'a self, last: &'a Election) -> Field<'a> {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{CommitLevel, Election, Listen, Node, Power, Role, Slot};
 
-use super::IntendedNode;
 use super::cluster::Draft;
 use super::data::Holder;
+use super::{IntendedNode, Lead};
 use crate::desired::NodeSpec;
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::sync::APPLY_DELAY;
@@ -29,7 +29,7 @@ impl Draft<'_> {
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
         let leads = address.node == election.primary;
         let resync = self.resyncs(address) && !leads;
-        let power = self.power(address, old);
+        let power = self.power(address, old, Some(election));
         let leader = self.leader().filter(|leader| **leader == election.primary);
         let primary = leader.and_then(|leader| before::server(self.inputs.observed, &self.address(leader)));
         let elected = self.may_lead_unrecorded(address, election);
@@ -68,10 +68,13 @@ impl Draft<'_> {
         })
     }
 
-    /// A node runs unless it was stopped on request; a request of now counts more than one of the past.
-    pub(super) fn power(&self, address: &NodeAddress, old: Option<&Node>) -> Power {
+    /// A node runs unless it was stopped on request; a request of now counts more than one of the past, and so does an
+    /// election that it won.
+    pub(super) fn power(&self, address: &NodeAddress, old: Option<&Node>, election: Option<&Election>) -> Power {
+        let won = election.is_some_and(|election| election.primary == address.node);
         match self.inputs.proposal {
             Some(Proposal::Power { nodes, power }) if nodes.contains(address) => *power,
+            _ if won && self.lead(&address.node) == Lead::Passes => Power::Running,
             _ if old.is_some_and(|old| old.held) => Power::Stopped,
             _ => Power::Running,
         }

@@ -50,7 +50,7 @@ impl Draft<'_> {
     pub(super) fn upstream(&self, node: &NodeName, primary: &NodeName) -> NodeName {
         let stopped = |node: &NodeName| {
             let address = self.address(node);
-            self.power(&address, self.before.nodes.get(&address)) == Power::Stopped
+            self.power(&address, self.before.nodes.get(&address), None) == Power::Stopped
         };
         let role = self
             .before

@@ -232,7 +232,10 @@ impl Lowering<'_> {
     fn kept(&mut self, address: &NodeAddress, old: Option<&Node>, new: &IntendedNode, context: &NodeContext<'_>) {
         let Some(old) = old else { return };
         let in_recovery = matches!(new.role, Role::Standby { .. });
-        let follow = self.follow_reason(address, old, new);
+        // Nobody streams from a node that is stopped on request; once it is started, who follows it follows it there.
+        let serves = |upstream: &Upstream| self.intended.serving(&upstream.address).is_some();
+        let follow = context.upstream.as_ref().filter(|upstream| serves(upstream));
+        let follow = follow.and_then(|_| self.follow_reason(address, old, new));
         let configured = self.configuration(address, old, new, context);
         let mut delta = vec![
             instance_edit(address, new),

@@ -2,11 +2,12 @@
 
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::Edit;
-use simdb_state::name::ClusterName;
+use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Node, Role, Slot};
 
 use super::{Draft, Lowering, node, server};
 use crate::engine::postgresql::instance::{self, NodeContext};
+use crate::guard;
 use crate::plan::{Action, Impact};
 use crate::planner::intend::{IntendedCluster, IntendedNode, Lost};
 
@@ -179,15 +180,18 @@ impl Lowering<'_> {
 
     /// Drops the slots that a node left on nodes it followed before, where those serve.
     pub(super) fn left_slots(&mut self, address: &NodeAddress, old: &Node, new: Option<&IntendedNode>) {
+        let sibling = |node: &NodeName| guard::sibling(address, node);
+        let upstream = new.and_then(|new| new.role.follows()).map(sibling);
+        if upstream.is_some_and(|upstream| self.intended.serving(&upstream).is_none()) {
+            // It stays where it is.
+            return;
+        }
         let replaced = replaced_slot(old, new);
         for slot in old.left_slots.iter().chain(replaced) {
             if new.and_then(|new| new.slot.as_ref()) == Some(slot) {
                 continue;
             }
-            let upstream = NodeAddress {
-                cluster: address.cluster.clone(),
-                node: slot.upstream.clone(),
-            };
+            let upstream = sibling(&slot.upstream);
             let Some(keeper) = self.intended.serving(&upstream) else {
                 continue;
             };

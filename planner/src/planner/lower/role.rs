@@ -9,6 +9,7 @@ use simdb_state::object::{Data, Election, ElectionReason, Node, Origin, Power, R
 use super::node::instance_edit;
 use super::{Draft, Lowering, cleared_by_start, server};
 use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser_password};
+use crate::guard::sibling;
 use crate::observed::NodeFacts;
 use crate::plan::{Action, Evidence, FenceMethod, Impact, Server};
 use crate::planner::before;
@@ -244,20 +245,17 @@ impl Lowering<'_> {
         let followed = old.role.as_ref().and_then(Role::follows);
         let deposed = cluster.deposed.as_ref().map(|deposed| &deposed.node);
         let others = self.before.nodes_of(&address.cluster).map(|(other, _)| &other.node);
-        let other = deposed.into_iter().chain(others).find(|other| **other != address.node);
         let slot = old.slot.as_ref().map(|slot| &slot.upstream);
-        let Some(followed) = slot.or(followed).or(other) else {
+        let upstreams = slot.into_iter().chain(followed).chain(deposed).chain(others);
+        let mut upstreams = upstreams.filter(|other| **other != address.node).filter_map(|other| {
+            let upstream = sibling(address, other);
+            Some((self.before.nodes.get(&upstream)?.listen?, upstream))
+        });
+        let Some((listen, upstream)) = upstreams.next() else {
             return;
-        };
-        let upstream = NodeAddress {
-            cluster: address.cluster.clone(),
-            node: followed.clone(),
         };
         let replays = Role::Standby {
-            follows: followed.clone(),
-        };
-        let Some(listen) = self.before.nodes.get(&upstream).and_then(|node| node.listen) else {
-            return;
+            follows: upstream.node.clone(),
         };
         let context = NodeContext {
             address,

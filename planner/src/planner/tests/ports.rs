@@ -153,3 +153,18 @@ fn ports_and_the_password_of_streams_stay_while_the_lead_passes() {
     world.run(&planned.plan, Cut::Never).unwrap();
     assert_second_plan_is_empty(&world, &desired);
 }
+
+#[test]
+fn standbys_of_a_stopped_primary_follow_it_to_another_port_once_it_is_started() {
+    let mut desired = orders(&["a", "b"]);
+    let mut world = applied(&desired);
+    let stopped = propose(&world, &desired, &["a"], Power::Stopped);
+    world.run(&stopped.plan, Cut::Never).unwrap();
+    port(&mut desired, "a", 20_000);
+    let meanwhile = plan_for(&world, &desired).plan;
+    assert!(meanwhile.steps.iter().all(|step| step.action.name() != "follow"));
+    world.run(&meanwhile, Cut::Never).unwrap();
+    let started = propose(&world, &desired, &["a"], Power::Running);
+    world.run(&started.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+}

@@ -639,3 +639,37 @@ fn an_election_records_who_was_promoted_by_the_one_that_was_cut_off() {
     finish(&mut world, &desired);
     assert_eq!(world.state.elections.values().next().unwrap().primary.to_string(), "c");
 }
+
+#[test]
+fn nobody_is_stopped_while_the_lead_passes() {
+    let desired = quorum(&["a", "b", "c"]);
+    let mut world = applied(&desired);
+    let plan = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
+    world.run(&plan, Cut::Before(position(&plan, "promote"))).unwrap();
+    let planned = propose(&world, &desired, &["b"], Power::Stopped);
+    assert!(planned.plan.is_empty());
+    expect![[r#"
+        Role change is not finished: orders.b was elected, and does not lead yet. Let it take over with `simdb apply` first, or choose another node with `simdb switchover orders -to NODE`.
+    "#]].assert_eq(&diagnostics(&planned));
+    finish(&mut world, &desired);
+}
+
+#[test]
+fn a_standby_that_is_stopped_on_request_is_started_to_lead_where_nobody_else_is_left() {
+    let desired = quorum(&["a", "b"]);
+    let mut world = applied(&desired);
+    let stopped = propose(&world, &desired, &["b"], Power::Stopped);
+    world.run(&stopped.plan, Cut::Never).unwrap();
+    world.befall(&Fault::Kill(0));
+    world.befall(&Fault::RemoveData(0));
+    let Proposal::Election(request) = election(ElectionKind::Failover, None) else {
+        unreachable!("it is an election");
+    };
+    let lossy = Proposal::Election(ElectionRequest { lossy: true, ..request });
+    world.lossy = true;
+    let planned = proposed(&world, &desired, &lossy);
+    assert_eq!(diagnostics(&planned), "");
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+    assert_eq!(world.state.elections.values().next().unwrap().primary.to_string(), "b");
+}
