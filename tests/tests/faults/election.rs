@@ -1,7 +1,7 @@
 //! Who takes over: the one that has every acknowledged commit, nobody else unasked, and what is lost is lost everywhere.
 
 use nix::sys::signal::Signal;
-use simdb_tests::{Scenario, THREE, TWO, Version, any, disturb, disturb_under_load, wait_until};
+use simdb_tests::{Scenario, THREE, TWO, Version, Writing, any, disturb, disturb_under_load, wait_until};
 
 use crate::APPLY;
 
@@ -13,22 +13,43 @@ fn assert_one_witness_everywhere(scenario: &Scenario) {
     }
 }
 
+/// Kills the primary after the other standby alone received more than fits into the buffers of a connection.
+fn kill_while_one_lags(scenario: &Scenario, load: &Writing<'_>, late: &str) {
+    scenario.signal(late, "walreceiver", Signal::SIGSTOP);
+    let primary = scenario.primary();
+    scenario.ask(
+        &primary,
+        "CREATE TABLE much AS SELECT repeat(md5(n::text), 30) FROM generate_series(1, 30000) AS n; SELECT 1",
+    );
+    load.further(20);
+    scenario.kill_all(&primary);
+    scenario.signal(late, "walreceiver", Signal::SIGCONT);
+}
+
 #[test]
 fn the_standby_that_received_more_wins() {
     disturb_under_load(&Version::all(), THREE, any(1), |scenario, load| {
-        scenario.signal("r[0]", "walreceiver", Signal::SIGSTOP);
-        // More than fits into the buffers of a connection, acknowledged by the other standby alone.
-        scenario.ask(
-            "a",
-            "CREATE TABLE much AS SELECT repeat(md5(n::text), 30) FROM generate_series(1, 30000) AS n; SELECT 1",
-        );
-        load.further(20);
-        scenario.kill_all("a");
-        scenario.signal("r[0]", "walreceiver", Signal::SIGCONT);
+        kill_while_one_lags(scenario, load, "r[0]");
         scenario.expect_refusal(&["failover", "orders", "-promote", "r[0]", "-auto-approve"], "at stake");
         scenario.failover();
         load.further(20);
         assert_eq!(scenario.primary(), "r[1]");
+    });
+}
+
+/// The control data of a node that was rewound name the timeline it is on; those of one that followed only name that of
+/// its last restart point.
+#[test]
+fn the_standby_that_received_more_wins_over_one_that_was_rewound() {
+    disturb_under_load(&Version::all(), THREE, any(1), |scenario, load| {
+        scenario.kill("a");
+        scenario.failover();
+        load.further(20);
+        let other = if scenario.primary() == "r[0]" { "r[1]" } else { "r[0]" };
+        kill_while_one_lags(scenario, load, "a");
+        scenario.failover();
+        load.further(20);
+        assert_eq!(scenario.primary(), other);
     });
 }
 
