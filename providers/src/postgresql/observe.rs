@@ -18,18 +18,22 @@ pub(crate) struct Snapshot {
 
 /// The columns are those that 15 to 18 have in common. `pg_control_checkpoint` knows only the timeline of the last
 /// restart point, so the writer's comes from the name of the file it writes, and a reader's from its receiver and, as
-/// that ends with its upstream, from the names of the files it has written: two survivors of a failover must not be told
-/// apart by their restart points. This session has a `synchronous_commit` of its own, so that of the others comes from the files.
+/// that ends with its upstream, from the files it has: log of that timeline and its history, as a rewind may leave log of a
+/// branch that was given up. Two survivors of a failover must not be told apart by their restart points. This session
+/// has a `synchronous_commit` of its own, so that of the others comes from the files.
 const SNAPSHOT: &str = "
 SELECT json_build_object(
   'facts', json_build_object(
     'in_recovery', standby,
     'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
     'timeline', CASE
-      WHEN standby THEN greatest(
+      WHEN standby THEN coalesce(
         (SELECT received_tli FROM pg_stat_wal_receiver),
-        (SELECT greatest(timeline_id, min_recovery_end_timeline) FROM pg_control_checkpoint(), pg_control_recovery()),
-        (SELECT max(('x' || left(name, 8))::bit(32)::int) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'))
+        greatest(
+          (SELECT greatest(timeline_id, min_recovery_end_timeline) FROM pg_control_checkpoint(), pg_control_recovery()),
+          (SELECT max(('x' || timeline)::bit(32)::int) FROM (
+            SELECT left(name, 8) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'
+            INTERSECT SELECT left(name, 8) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{8}[.]history$') AS log(timeline))))
       ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END,
     'position', CASE
       WHEN standby THEN coalesce(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0')
