@@ -39,7 +39,7 @@ cluster "orders" {
 const APPLY: [&str; 2] = ["apply", "-auto-approve"];
 
 /// How often the lead passes from one node to another under load.
-const SWITCHOVERS: usize = 12;
+const SWITCHOVERS: usize = 20;
 
 /// How long a client waits for an answer: on a machine that is busy with other things a switchover takes its time.
 const PATIENCE: Duration = Duration::from_mins(1);
