@@ -28,7 +28,7 @@ use simdb_state::object::{Power, State};
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::instance::{REPLICATION_USER, user};
-use crate::observed::{Observation, Observed, ProcessFacts};
+use crate::observed::Observed;
 use crate::plan::{FORMAT, Plan};
 
 pub use ports::DEFAULT_RANGE;
@@ -201,7 +201,7 @@ fn pins(desired: &Desired, intended: &Intended) -> Vec<String> {
 }
 
 /// What is declared and due with the next apply: one thing at a time.
-fn later(inputs: Inputs<'_>, intended: &Intended, before: &State) -> Vec<String> {
+fn later(inputs: Inputs<'_>, intended: &Intended, state: &State) -> Vec<String> {
     let mut notes = Vec::new();
     for (name, spec) in &inputs.desired.clusters {
         for (address, node) in intended.nodes_of(name) {
@@ -212,7 +212,7 @@ fn later(inputs: Inputs<'_>, intended: &Intended, before: &State) -> Vec<String>
                     node.listen.port
                 ));
             }
-            if halted(address, inputs) && intended.restarts(address, before) {
+            if before::is_halted(inputs.observed, address) && intended.restarts(address, state) {
                 notes.push(format!(
                     "{address} was halted by a signal and goes on as it was; it is restarted for its other settings with the \
                      next apply."
@@ -232,11 +232,6 @@ fn later(inputs: Inputs<'_>, intended: &Intended, before: &State) -> Vec<String>
         }
     }
     notes
-}
-
-fn halted(address: &NodeAddress, inputs: Inputs<'_>) -> bool {
-    let facts = inputs.observed.nodes.get(address).and_then(Observation::seen);
-    facts.is_some_and(|facts| matches!(facts.process, ProcessFacts::Frozen { .. }))
 }
 
 fn held(intended: &Intended, before: &State) -> Vec<String> {

@@ -26,8 +26,8 @@ pub enum Edit {
     Cluster(ClusterName, Cluster),
     /// The commits of the cluster wait for these standbys, and those that count have what was acknowledged before.
     SynchronousStandbyNames(ClusterName, String),
-    /// The node may have what whoever leads now never had: its data is to be made anew.
-    Adrift(NodeAddress),
+    /// Whether the node may have what whoever leads now never had, so that its data is to be made anew.
+    Adrift(NodeAddress, bool),
     /// The node writes instead of the former one, and its commits wait for these standbys. These may lack what the former
     /// one acknowledged, until the cluster is proven or its commits wait for others.
     Succession {
@@ -147,7 +147,7 @@ impl Edit {
             | Edit::SlotLeft(node, _)
             | Edit::SlotGone(node, _)
             | Edit::Held(node, _)
-            | Edit::Adrift(node)
+            | Edit::Adrift(node, _)
             | Edit::Emptied(node, _)
             | Edit::Power(node, _) => node.clone().into(),
             Edit::User(user, _) => user.clone().into(),
@@ -251,7 +251,7 @@ impl State {
                 }
             }
             Edit::Role(node, role) => self.node(node).role = Some(role.clone()),
-            Edit::Adrift(node) => self.node(node).adrift = true,
+            Edit::Adrift(node, adrift) => self.node(node).adrift = *adrift,
             Edit::Slot(node, slot) => {
                 let node = self.node(node);
                 node.left_slots.retain(|left| Some(left) != slot.as_ref());
@@ -320,7 +320,6 @@ impl State {
     }
 
     fn apply_succession(&mut self, node: &NodeAddress, former: &NodeName, names: &str) {
-        self.node(node).adrift = false;
         let Some(cluster) = self.clusters.get_mut(&node.cluster) else {
             return;
         };

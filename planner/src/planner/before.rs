@@ -79,6 +79,12 @@ pub(super) fn listens(before: &State, observed: &Observed, address: &NodeAddress
         .or(before.nodes.get(address).and_then(|node| node.listen))
 }
 
+/// Returns whether a server was halted by a signal.
+pub(super) fn is_halted(observed: &Observed, address: &NodeAddress) -> bool {
+    let facts = observed.nodes.get(address).and_then(Observation::seen);
+    facts.is_some_and(|facts| matches!(facts.process, ProcessFacts::Frozen { .. }))
+}
+
 /// Returns why a server that runs could not be asked. One that was halted answers nobody, and is let go on.
 fn silent(facts: &NodeFacts) -> Option<&str> {
     match (&facts.process, facts.server.as_ref()?) {

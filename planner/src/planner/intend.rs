@@ -138,18 +138,12 @@ impl Intended {
 
     /// Returns whether so many of those that commits wait for go on streaming from the primary with the data they have.
     pub(super) fn keeps_standbys(&self, cluster: &ClusterName, number: u32) -> bool {
-        let Some((names, primary)) = self
-            .clusters
-            .get(cluster)
-            .map(|cluster| (&cluster.names, &cluster.election.primary))
-        else {
-            return false;
-        };
+        let IntendedCluster { names, election, .. } = &self.clusters[cluster];
         let (_, listed) = sync::read(&names.before);
         let stays = |(address, node): &(&NodeAddress, &IntendedNode)| {
             listed.contains(&address.node.identifier())
                 && node.power == Power::Running
-                && node.role.follows() == Some(primary)
+                && node.role.follows() == Some(&election.primary)
                 && matches!(node.data, DataGoal::Keep(_))
         };
         self.nodes_of(cluster).filter(stays).count() >= number as usize

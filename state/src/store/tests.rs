@@ -53,6 +53,16 @@ fn password() -> SecretName {
     SecretName::password(&"cluster.orders.user.app".parse::<UserAddress>().unwrap())
 }
 
+/// Makes a record that holds one secret.
+async fn with_password(place: &Place) -> Store {
+    let store = place.create().await;
+    let mut writer = lock(&store).await;
+    let secrets = Secrets::from([(password(), Sensitive::new("x".to_owned()))]);
+    writer.keep(&secrets).await.unwrap();
+    writer.unlock().await.unwrap();
+    store
+}
+
 fn started(step: u32) -> Entry {
     starting(step, Vec::new())
 }
@@ -327,7 +337,7 @@ async fn names_that_a_primary_may_have_are_kept_from_the_start_of_their_step_to_
     let place = Place::new();
     let store = place.create().await;
     let mut writer = lock(&store).await;
-    writer.begin("apply", &json!({}), 3).await.unwrap();
+    writer.begin("apply", &json!({}), 4).await.unwrap();
     writer.commit(&[started(0), done(0, cluster())]).await.unwrap();
     let names = |names: &str| {
         vec![Edit::SynchronousStandbyNames(
@@ -356,6 +366,18 @@ async fn names_that_a_primary_may_have_are_kept_from_the_start_of_their_step_to_
     assert_eq!(recorded().await, (String::new(), format!("a: {one} a: {both}")));
     writer.commit(&[done(2, names(one))]).await.unwrap();
     assert_eq!(recorded().await, (one.to_owned(), String::new()));
+    // Whoever succeeds may have standbys that lack what these acknowledged.
+    let succession = || {
+        vec![Edit::Succession {
+            node: node("cluster.orders.node.a"),
+            former: "b".parse().unwrap(),
+            names: both.to_owned(),
+        }]
+    };
+    writer.commit(&[starting(3, succession())]).await.unwrap();
+    assert_eq!(recorded().await, (one.to_owned(), format!("a: {both}")));
+    writer.commit(&[done(3, succession())]).await.unwrap();
+    assert_eq!(recorded().await, (both.to_owned(), format!("b: {one}")));
     assert_eq!(writer.state(), &place.open().await.snapshot().await.unwrap().state);
 }
 
@@ -571,13 +593,7 @@ async fn a_key_file_and_a_passphrase_take_each_others_place() {
         passphrase: text.map(|text| Sensitive::new(text.to_owned())),
         ..place.keys()
     };
-    let store = place.create().await;
-    let mut writer = lock(&store).await;
-    writer
-        .keep(&Secrets::from([(password(), Sensitive::new("x".to_owned()))]))
-        .await
-        .unwrap();
-    writer.unlock().await.unwrap();
+    with_password(&place).await;
     let mut current = None;
     for next in [Some("correct horse"), Some("battery staple"), None, None] {
         let store = Store::open(&place.path(), &keys(current)).await.unwrap().unwrap();
@@ -597,13 +613,7 @@ async fn a_key_file_and_a_passphrase_take_each_others_place() {
 #[tokio::test]
 async fn a_change_of_the_key_that_is_cut_off_leaves_one_that_opens() {
     let place = Place::new();
-    let store = place.create().await;
-    let mut writer = lock(&store).await;
-    writer
-        .keep(&Secrets::from([(password(), Sensitive::new("x".to_owned()))]))
-        .await
-        .unwrap();
-    writer.unlock().await.unwrap();
+    let store = with_password(&place).await;
     let opens = async || place.open().await.secret(&password()).await.unwrap().unwrap().expose() == "x";
     // Before the commit: there is a new key that nothing is sealed by.
     let (path, first) = key_file(&place, &store, "");
@@ -625,13 +635,7 @@ async fn a_change_of_the_key_that_is_cut_off_leaves_one_that_opens() {
 #[tokio::test]
 async fn without_its_key_a_record_gets_no_other_one() {
     let place = Place::new();
-    let store = place.create().await;
-    let mut writer = lock(&store).await;
-    writer
-        .keep(&Secrets::from([(password(), Sensitive::new("x".to_owned()))]))
-        .await
-        .unwrap();
-    writer.unlock().await.unwrap();
+    with_password(&place).await;
     fs::remove_dir_all(place.keys().directory).unwrap();
     let store = place.open().await;
     let error = lock(&store).await.rekey(&place.keys()).await.unwrap_err();

@@ -11,7 +11,7 @@ use super::{Intended, IntendedCluster, IntendedNode, Lead};
 use crate::desired::{ClusterSpec, ReplicationSpec};
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::settings;
-use crate::observed::{Observation, ProcessFacts};
+use crate::observed::Observation;
 use crate::planner::ports::Ports;
 use crate::planner::{Inputs, before, versions};
 
@@ -71,11 +71,10 @@ impl Draft<'_> {
     fn stays_at(&self, address: &NodeAddress, election: Option<&Election>) -> Option<Listen> {
         let node = self.before.nodes.get(address)?;
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
-        let halted = facts.is_some_and(|facts| matches!(facts.process, ProcessFacts::Frozen { .. }));
         let runs = facts.is_some_and(|facts| facts.process.is_alive());
         let resumes =
             |election: &Election| election.primary == address.node && self.lead(&address.node) == Lead::Resumes;
-        let stays = halted
+        let stays = before::is_halted(self.inputs.observed, address)
             || (node.power == Power::Running && self.moves(election?))
             || (runs && election.is_some_and(resumes));
         before::listens(self.before, self.inputs.observed, address).filter(|_| stays)

@@ -65,7 +65,7 @@ impl Lowering<'_> {
             let stays = |old: &Node| matches!(old.role, Some(Role::Standby { .. }) | None);
             old.is_some_and(stays) && matches!(node.data, DataGoal::Make { .. })
         });
-        delta.extend(adrift.map(|(address, _)| Edit::Adrift(address.clone())));
+        delta.extend(adrift.map(|(address, _)| Edit::Adrift(address.clone(), true)));
         let reason = match election.reason {
             ElectionReason::Failover => format!("{} is lost, and {} is to lead", last.primary, election.primary),
             ElectionReason::Switchover | ElectionReason::Birth => {
@@ -201,6 +201,9 @@ impl Lowering<'_> {
             Edit::Role(address.clone(), new.role.clone()),
         ];
         delta.extend(old.into_iter().flat_map(|old| leave_slot(address, old)));
+        if old.is_some_and(|old| old.adrift) {
+            delta.push(Edit::Adrift(address.clone(), false));
+        }
         delta.push(Edit::Unverified(address.cluster.clone()));
         let reason = format!("{} was elected, and nobody else writes", address.node);
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));

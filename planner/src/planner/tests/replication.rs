@@ -32,37 +32,24 @@ fn at_birth_commits_wait_for_standbys_only_once_those_stream() {
 
 #[test]
 fn a_mode_is_changed_by_a_reload() {
-    let mut world = applied(&replicating(&["a", "r[0]", "r[1]"], ReplicationMode::Async, 0));
-    let sync = replicating(&["a", "r[0]", "r[1]"], ReplicationMode::Sync, 1);
-    check(
-        &mut world,
-        &sync,
-        &expect![[r#"
-        0 cluster cluster.orders after [] none
-        1 sync-names cluster.orders after [0] reload
-        2 verify-sync cluster.orders after [1] none
-    "#]],
-    );
-    let quorum = replicating(&["a", "r[0]", "r[1]"], ReplicationMode::Quorum, 2);
-    check(
-        &mut world,
-        &quorum,
-        &expect![[r#"
-        0 cluster cluster.orders after [] none
-        1 sync-names cluster.orders after [0] reload
-        2 verify-sync cluster.orders after [1] none
-    "#]],
-    );
-    let none = replicating(&["a", "r[0]", "r[1]"], ReplicationMode::Async, 0);
-    check(
-        &mut world,
-        &none,
-        &expect![[r#"
-        0 cluster cluster.orders after [] none
-        1 sync-names cluster.orders after [0] reload
-        2 verify-sync cluster.orders after [1] none
-    "#]],
-    );
+    let declared = |mode, number| replicating(&["a", "r[0]", "r[1]"], mode, number);
+    let mut world = applied(&declared(ReplicationMode::Async, 0));
+    let modes = [
+        (ReplicationMode::Sync, 1),
+        (ReplicationMode::Quorum, 2),
+        (ReplicationMode::Async, 0),
+    ];
+    for (mode, number) in modes {
+        check(
+            &mut world,
+            &declared(mode, number),
+            &expect![[r#"
+                0 cluster cluster.orders after [] none
+                1 sync-names cluster.orders after [0] reload
+                2 verify-sync cluster.orders after [1] none
+            "#]],
+        );
+    }
 }
 
 #[test]
