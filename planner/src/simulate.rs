@@ -114,8 +114,8 @@ pub struct Home {
 pub struct Running {
     /// The generation of the data it serves.
     pub generation: u32,
-    /// Where it streams from; a server that streams from nowhere writes.
-    pub upstream: Option<String>,
+    /// Whether it only replays; a server that does not writes.
+    pub replays: bool,
     /// Whether it was halted by a signal.
     pub frozen: bool,
     /// Whether somebody paused its replay.

@@ -184,7 +184,7 @@ fn happen(world: &mut World, event: &Event) {
         }
         Event::Paused(index) => {
             let standbys = world.homes.values_mut().filter_map(|home| home.server.as_mut());
-            let standbys: Vec<_> = standbys.filter(|server| server.upstream.is_some()).collect();
+            let standbys: Vec<_> = standbys.filter(|server| server.replays).collect();
             let length = standbys.len();
             let mut standbys = standbys.into_iter();
             if let Some(server) = (length > 0).then(|| standbys.nth(index.index(length))).flatten() {

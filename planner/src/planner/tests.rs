@@ -672,7 +672,7 @@ fn foreign_data_and_changed_roles_are_refused_with_an_explanation() {
     "#]],
     );
     let mut world = created(&["a", "r[0]"]);
-    home(&mut world, "r[0]").server.as_mut().unwrap().upstream = None;
+    home(&mut world, "r[0]").server.as_mut().unwrap().replays = false;
     refuses(
         &world,
         &desired,

@@ -42,7 +42,7 @@ impl World {
         self.hurt.clear();
         let asked = |home: &Home| {
             let server = home.server.as_ref();
-            server.is_some_and(|server| !server.frozen && server.upstream.is_none())
+            server.is_some_and(|server| !server.frozen && !server.replays)
         };
         let unasked = self.homes.iter().filter(|(_, home)| !asked(home));
         self.unasked = unasked.map(|(node, _)| node.clone()).collect();

@@ -6,10 +6,28 @@ use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
 use simdb_state::instance::{FilePart, FileText, InstanceSpec, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::object::Listen;
 
 use super::{Home, Running, World};
 use crate::observed::FileFacts;
 use crate::plan::{Action, Checked, Server, Step};
+
+impl Home {
+    /// Returns where its server streams from, if it does.
+    fn upstream(&self) -> Option<Listen> {
+        self.server.as_ref().filter(|server| server.replays)?;
+        let conninfo = self.configured.get("primary_conninfo")?;
+        let part = |name| {
+            conninfo
+                .split(' ')
+                .find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+        };
+        Some(Listen {
+            host: part("host")?.parse().ok()?,
+            port: part("port")?.parse().ok()?,
+        })
+    }
+}
 
 impl World {
     pub(super) fn begin(&mut self, step: &Step) {
@@ -76,26 +94,15 @@ impl World {
                 application_name,
             } => {
                 self.has_slot(server, upstream, application_name)?;
-                self.ensure(&server.node, instance, Some(&upstream.node))?;
+                self.ensure(&server.node, instance, true)?;
                 self.assert_streams(server, upstream)?;
-                // One that ran before finds its upstream by its address, whoever listened there then.
-                let follows = upstream.node.node.to_string();
-                if let Some(running) = &mut self.serving(server)?.server {
-                    running.upstream = Some(follows);
-                }
                 self.streams(&server.node, &upstream.node)?;
             }
             Action::Start {
                 instance,
                 server,
                 in_recovery,
-            } => {
-                // One that has no slot replays, and nobody sends it anything.
-                let follows = self.leads_to(server, instance).or_else(|| self.follows(&server.node));
-                let follows = follows.unwrap_or_else(|| server.node.clone());
-                let follows = Some(follows).filter(|_| *in_recovery);
-                self.ensure(&server.node, instance, follows.as_ref())?;
-            }
+            } => self.ensure(&server.node, instance, *in_recovery)?,
             Action::Stop { node } => {
                 // One that hangs is killed in the end.
                 let _ = self.shut_down(node);
@@ -157,11 +164,8 @@ impl World {
                     "{} would follow a circle",
                     server.node
                 );
-                let follows = upstream.node.node.to_string();
-                let home = self.ensure_running(server, instance)?;
-                if let Some(running) = &mut home.server {
-                    running.upstream = Some(follows);
-                }
+                self.ensure_running(server, instance)?;
+                self.assert_streams(server, upstream)?;
                 self.streams(&server.node, &upstream.node)?;
             }
             Action::Resume { server } => {
@@ -228,9 +232,7 @@ impl World {
 
     /// A server streams from where its settings say that it does.
     fn assert_streams(&mut self, server: &Server, upstream: &Server) -> Result<(), String> {
-        let (host, port) = (upstream.listen.host, upstream.listen.port);
-        let conninfo = &self.serving(server)?.configured["primary_conninfo"];
-        let streams = conninfo.contains(&format!("host={host} port={port} "));
+        let streams = self.serving(server)?.upstream() == Some(upstream.listen);
         if !streams && self.hurt.contains(&server.node) {
             return Err(format!("{} does not stream from {}", server.node, upstream.node));
         }
@@ -244,7 +246,8 @@ impl World {
         // Whoever is behind itself catches up first.
         let mut source = upstream.clone();
         for _ in 0..self.homes.len() {
-            source = self.upstream_of(&source).unwrap_or(source);
+            let Some(next) = self.upstream_of(&source) else { break };
+            source = next;
         }
         self.send(&source);
         if self.diverged(node, upstream) {
@@ -254,49 +257,13 @@ impl World {
         Ok(())
     }
 
-    /// Returns who listens where a connection string leads.
-    fn listening(&self, conninfo: &str) -> Option<String> {
-        let leads_to = |home: &Home| {
-            let listen = home.listen.filter(|_| home.server.is_some());
-            listen.is_some_and(|listen| conninfo.contains(&format!("host={} port={} ", listen.host, listen.port)))
-        };
-        let (node, _) = self.homes.iter().find(|(_, home)| leads_to(home))?;
-        Some(node.node.to_string())
-    }
-
     /// Gives a server that runs other files. A standby then streams from where these say, if anybody listens there.
     fn ensure_running(&mut self, server: &Server, instance: &InstanceSpec) -> Result<&mut Home, String> {
-        let configured = read_settings(instance);
-        let upstream = configured.get("primary_conninfo").and_then(|text| self.listening(text));
         let home = self.answering(&server.node)?;
         write_files(home, instance);
         home.listen = Some(instance.listen);
-        home.configured = configured;
-        let standby = home.server.as_mut().filter(|server| server.upstream.is_some());
-        if let (Some(standby), Some(upstream)) = (standby, upstream) {
-            standby.upstream = Some(upstream);
-        }
+        home.configured = read_settings(instance);
         Ok(home)
-    }
-
-    /// Returns who listens where the settings of a standby lead.
-    fn leads_to(&self, server: &Server, instance: &InstanceSpec) -> Option<NodeAddress> {
-        let settings = read_settings(instance);
-        let conninfo = settings.get("primary_conninfo")?;
-        let listens = |home: &Home| {
-            let listen = home
-                .listen
-                .map(|listen| format!("host={} port={} ", listen.host, listen.port));
-            listen.is_some_and(|listen| conninfo.contains(&listen))
-        };
-        let others = self
-            .homes
-            .iter()
-            .filter(|(other, _)| other.cluster == server.node.cluster);
-        others
-            .filter(|(_, home)| listens(home))
-            .map(|(other, _)| other.clone())
-            .next()
     }
 
     fn follows(&self, node: &NodeAddress) -> Option<NodeAddress> {
@@ -314,7 +281,7 @@ impl World {
         let home = self.home(&server.node);
         home.partial = false;
         let system_identifier = Some(*home.data.entry(generation).or_insert(made));
-        self.ensure(&server.node, instance, None)?;
+        self.ensure(&server.node, instance, false)?;
         Ok(Outputs {
             system_identifier,
             ..Outputs::default()
@@ -359,12 +326,7 @@ impl World {
         }
     }
 
-    fn ensure(
-        &mut self,
-        node: &NodeAddress,
-        instance: &InstanceSpec,
-        upstream: Option<&NodeAddress>,
-    ) -> Result<(), String> {
+    fn ensure(&mut self, node: &NodeAddress, instance: &InstanceSpec, replays: bool) -> Result<(), String> {
         let generation = generation_of(Some(&instance.data));
         let hurt = self.hurt.contains(node);
         let home = self.home(node);
@@ -373,10 +335,10 @@ impl World {
         }
         assert!(home.data.contains_key(&generation), "{node} is started without data");
         assert!(
-            upstream.is_some() || !home.sealed || !instance.absent.is_empty(),
+            replays || !home.sealed || !instance.absent.is_empty(),
             "{node} is fenced, and started to write"
         );
-        home.sealed &= upstream.is_some();
+        home.sealed &= replays;
         home.partial = false;
         write_files(home, instance);
         let mut halted = false;
@@ -390,13 +352,13 @@ impl World {
             home.configured = read_settings(instance);
             home.server = Some(Running {
                 generation,
-                upstream: upstream.map(|upstream| upstream.node.to_string()),
+                replays,
                 frozen: false,
                 paused: false,
                 waiting: BTreeSet::new(),
             });
         }
-        home.led = home.server.as_ref().is_some_and(|server| server.upstream.is_none());
+        home.led = home.writes();
         let led = home.led;
         self.hurt.extend(halted.then(|| node.clone()));
         let log = self.logs.entry((node.clone(), generation)).or_default();
@@ -407,12 +369,12 @@ impl World {
         Ok(())
     }
 
-    fn upstream_of(&self, node: &NodeAddress) -> Option<NodeAddress> {
-        let name = self.homes.get(node)?.server.as_ref()?.upstream.as_ref()?;
-        Some(NodeAddress {
-            cluster: node.cluster.clone(),
-            node: name.parse().expect("upstreams are nodes"),
-        })
+    /// Returns who runs where a standby streams from.
+    pub(super) fn upstream_of(&self, node: &NodeAddress) -> Option<NodeAddress> {
+        let listen = self.homes.get(node)?.upstream()?;
+        let listens = |home: &Home| home.server.is_some() && home.listen == Some(listen);
+        let (upstream, _) = self.homes.iter().find(|(_, home)| listens(home))?;
+        Some(upstream.clone())
     }
 
     fn verify(&mut self, primary: &Server, standbys: &BTreeMap<String, Checked>) -> Result<Outputs, String> {

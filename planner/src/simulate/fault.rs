@@ -83,7 +83,7 @@ impl World {
 
     fn pause_replay(&mut self, node: &NodeAddress) {
         let server = self.homes.get_mut(node).and_then(|home| home.server.as_mut());
-        if let Some(server) = server.filter(|server| server.upstream.is_some()) {
+        if let Some(server) = server.filter(|server| server.replays) {
             server.paused = true;
         }
     }

@@ -11,8 +11,8 @@ use crate::engine::postgresql::sync;
 use crate::plan::{Action, Plan, Step};
 
 impl Home {
-    fn writes(&self) -> bool {
-        self.server.as_ref().is_some_and(|server| server.upstream.is_none())
+    pub(super) fn writes(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| !server.replays)
     }
 }
 
@@ -25,8 +25,7 @@ impl World {
 
     /// What was acknowledged is on whoever writes.
     fn nothing_is_lost(&self) {
-        let leads = |home: &Home| home.server.as_ref().is_some_and(|server| server.upstream.is_none());
-        for (address, _) in self.homes.iter().filter(|(_, home)| leads(home)) {
+        for (address, _) in self.homes.iter().filter(|(_, home)| home.writes()) {
             let has: BTreeSet<u64> = self
                 .log(address)
                 .into_iter()
@@ -47,7 +46,7 @@ impl World {
             .iter()
             .filter(|(other, _)| other.cluster == node.cluster && *other != node);
         for (other, home) in others {
-            let replays = home.server.as_ref().is_some_and(|server| server.upstream.is_some());
+            let replays = home.server.as_ref().is_some_and(|server| server.replays);
             assert!(
                 !home.led || home.sealed || replays,
                 "{node} is promoted, and {other} is not fenced"
@@ -100,12 +99,10 @@ impl World {
             if at == *other {
                 return true;
             }
-            let upstream = self
-                .homes
-                .get(&at)
-                .and_then(|home| home.server.as_ref()?.upstream.as_ref());
-            let Some(upstream) = upstream else { return false };
-            at.node = upstream.parse().expect("servers stream from nodes");
+            let Some(upstream) = self.upstream_of(&at) else {
+                return false;
+            };
+            at = upstream;
         }
         false
     }

@@ -62,14 +62,13 @@ impl World {
 
     /// Returns who streams from a node, and so has a slot there.
     pub(super) fn streams_from(&self, node: &NodeAddress) -> Vec<NodeAddress> {
-        let name = node.node.to_string();
         let answers = |home: &Home| home.server.as_ref().is_some_and(|server| !server.frozen);
         let Some(upstream) = self.homes.get(node).filter(|home| answers(home)) else {
             return Vec::new();
         };
         let streams = |other: &NodeAddress, home: &Home| {
             let slot = other.node.identifier();
-            let follows = home.server.as_ref().and_then(|server| server.upstream.as_ref()) == Some(&name);
+            let follows = self.upstream_of(other).as_ref() == Some(node);
             other.cluster == node.cluster
                 && answers(home)
                 && follows
@@ -118,10 +117,9 @@ impl World {
     /// Gives every node the logins and databases that the one that writes has. What histories lose is writes: a role or a
     /// database that a failover lost or brought back is for a person to judge, and ends no history well.
     pub(super) fn share_catalog(&mut self, step: &Step) {
-        let leads = |home: &Home| home.server.as_ref().is_some_and(|server| server.upstream.is_none());
         let of_cluster = |node: &NodeAddress| Some(&node.cluster) == step.address.cluster();
         let nodes: Vec<NodeAddress> = self.homes.keys().filter(|node| of_cluster(node)).cloned().collect();
-        let Some(writer) = nodes.iter().find(|node| leads(&self.homes[*node])) else {
+        let Some(writer) = nodes.iter().find(|node| self.homes[*node].writes()) else {
             return;
         };
         for other in nodes.iter().filter(|node| *node != writer) {
@@ -186,7 +184,7 @@ impl World {
     pub fn write(&mut self, cluster: &ClusterName, receivers: &BTreeSet<NodeAddress>) {
         let takes_writes = |home: &Home| {
             let server = home.server.as_ref();
-            server.is_some_and(|server| server.upstream.is_none() && !server.frozen)
+            server.is_some_and(|server| !server.replays && !server.frozen)
         };
         let writers: Vec<NodeAddress> = self
             .homes

@@ -97,7 +97,6 @@ impl World {
     }
 
     fn server_facts(&self, address: &NodeAddress, home: &Home, server: &Running) -> ServerFacts {
-        let upstream = server.upstream.as_ref();
         let names = home.configured.get("synchronous_standby_names");
         let listed = names.map(|names| sync::read(names).1).unwrap_or_default();
         let sender = |other: NodeAddress| {
@@ -113,7 +112,7 @@ impl World {
         };
         let log = self.log(address).cloned().unwrap_or_default();
         ServerFacts {
-            in_recovery: upstream.is_some(),
+            in_recovery: server.replays,
             system_identifier: home.data[&server.generation],
             timeline: log.timeline(),
             position: log.position(),
@@ -122,7 +121,7 @@ impl World {
             replay_lag_seconds: None,
             senders: self.streams_from(address).into_iter().map(sender).collect(),
             slots: home.slots.iter().map(|name| (name.clone(), slot(home, name))).collect(),
-            receiver: upstream.map(|_| ReceiverFacts {
+            receiver: server.replays.then(|| ReceiverFacts {
                 status: "streaming".to_owned(),
                 host: "127.0.0.1".to_owned(),
                 port: 0,

@@ -6,7 +6,7 @@ use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::object::{FenceProof, Switch, Verdict};
 
 use super::effect::{generation_of, read_settings, write_files};
-use super::{Log, Running, World};
+use super::{Home, Log, World};
 use crate::plan::{Evidence, FenceMethod, Server};
 
 impl World {
@@ -44,11 +44,11 @@ impl World {
         let Some(frozen) = self.home(node).server.as_ref().map(|server| server.frozen) else {
             return Ok(());
         };
-        let name = Some(node.node.to_string());
-        let hangs = |server: &Running| server.frozen && server.upstream == name;
-        let receivers = self.homes.iter().filter(|(other, _)| self.hurt.contains(other));
-        let mut receivers = receivers.filter_map(|(_, home)| home.server.as_ref());
-        if frozen || receivers.any(hangs) {
+        let halted = |home: &Home| home.server.as_ref().is_some_and(|server| server.frozen);
+        let hangs = |(other, home): (&NodeAddress, &Home)| {
+            self.hurt.contains(other) && halted(home) && self.upstream_of(other).as_ref() == Some(node)
+        };
+        if frozen || self.homes.iter().any(hangs) {
             self.home(node).server = None;
             return Err(format!("{node} hangs, and was killed"));
         }
@@ -84,10 +84,7 @@ impl World {
         };
         let chosen_anyway = matches!(verdict, Verdict::Unknown { bytes: Some(_) });
         let proven = matches!(verdict, Verdict::Proven { .. });
-        let replays = self.homes[node]
-            .server
-            .as_ref()
-            .is_some_and(|server| server.upstream.is_some());
+        let replays = self.homes[node].server.as_ref().is_some_and(|server| server.replays);
         for survivor in survivors.iter().filter(|_| replays && !chosen_anyway && !proven) {
             self.identifier(&survivor.node)?;
             let position = |log: &Log| (log.timeline(), log.position());
@@ -109,7 +106,7 @@ impl World {
         write_files(home, instance);
         home.configured = read_settings(instance);
         let running = home.server.as_mut().expect("it has a log, so it runs");
-        (running.upstream, running.paused) = (None, false);
+        (running.replays, running.paused) = (false, false);
         (home.led, home.sealed) = (true, false);
         let log = self.log_mut(node).expect("it runs");
         if replays {

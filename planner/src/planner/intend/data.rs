@@ -2,7 +2,7 @@
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
-use simdb_state::object::{Data, Election, ElectionReason, FenceProof, Node, Origin, Power, Role};
+use simdb_state::object::{Data, Election, ElectionReason, FenceProof, Node, Origin, Power, Role, Verdict};
 
 use super::DataGoal;
 use super::cluster::Draft;
@@ -115,7 +115,7 @@ impl Draft<'_> {
             let role = node.and_then(|node| node.role.as_ref());
             *upstream != election.primary && matches!(role, Some(Role::Primary { .. } | Role::Fenced { .. }))
         };
-        if election.reason != ElectionReason::Failover || (follows == upstream && !led(upstream)) {
+        if !self.is_unproven(election) || (follows == upstream && !led(upstream)) {
             return false;
         }
         let observed = self.inputs.observed;
@@ -133,6 +133,26 @@ impl Draft<'_> {
             Some(switch) => own.timeline >= switch.timeline || own.position > switch.point,
             None => winner.is_some_and(|winner| (own.timeline, own.position) > (winner.timeline, winner.position)),
         }
+    }
+
+    /// Returns whether nobody can say, or could say, what the node that led wrote last: it was lost, or its data was.
+    fn is_unproven(&self, election: &Election) -> bool {
+        election.reason == ElectionReason::Failover
+            || match &election.switch {
+                Some(switch) => !matches!(switch.verdict, Verdict::Proven { .. }),
+                None => self.former_lost_its_data(election),
+            }
+    }
+
+    /// Returns whether the node that is, or was, to hand over in this election has no data any longer.
+    fn former_lost_its_data(&self, election: &Election) -> bool {
+        let deposed = self.deposed(election);
+        let fenced = |role: &Role| matches!(role, Role::Fenced { term, .. } if *term == election.term);
+        let mut nodes = self.inputs.recorded.nodes_of(self.name);
+        nodes.any(|(address, node)| {
+            let hands_over = deposed.as_ref() == Some(address) || node.role.as_ref().is_some_and(fenced);
+            hands_over && self.before.nodes.get(address).is_some_and(|node| node.data.is_none())
+        })
     }
 
     /// `pg_rewind` knows branches by the number of their timeline. A standby that somebody promoted meanwhile may be on

@@ -88,7 +88,7 @@ impl Draft<'_> {
             return Ok(());
         };
         let asked = nodes.iter().any(|node| node.cluster == *self.name);
-        if !asked || *power != Power::Stopped || self.lead(&election.primary) != Lead::Passes {
+        if !asked || *power != Power::Stopped || self.lead(&election.primary) == Lead::Stays {
             return Ok(());
         }
         let refusal = format!(

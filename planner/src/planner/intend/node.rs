@@ -74,7 +74,7 @@ impl Draft<'_> {
         let won = election.is_some_and(|election| election.primary == address.node);
         match self.inputs.proposal {
             Some(Proposal::Power { nodes, power }) if nodes.contains(address) => *power,
-            _ if won && self.lead(&address.node) == Lead::Passes => Power::Running,
+            _ if won && self.lead(&address.node) != Lead::Stays => Power::Running,
             _ if old.is_some_and(|old| old.held) => Power::Stopped,
             _ => Power::Running,
         }

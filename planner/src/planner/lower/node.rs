@@ -95,8 +95,7 @@ impl Lowering<'_> {
             return;
         };
         let upstream_server = server(&upstream.address, upstream_node);
-        let replays = |old: &Node| matches!(old.role, Some(Role::Standby { .. }));
-        let settled = old.is_some_and(replays) && !self.is_deposed(address) && matches!(new.data, DataGoal::Keep(_));
+        let settled = self.is_settled(address, new);
         if upstream_node.power == Power::Stopped {
             // Nothing can be copied or streamed from a node that is stopped on request; what runs goes on.
             if settled {
@@ -130,6 +129,22 @@ impl Lowering<'_> {
             },
         }
         self.start_standby(address, new, context, upstream_server);
+    }
+
+    /// Returns whether a node was a standby, and stays one with the data it has.
+    fn is_settled(&self, address: &NodeAddress, new: &IntendedNode) -> bool {
+        let replays = |old: &Node| matches!(old.role, Some(Role::Standby { .. }));
+        self.before.nodes.get(address).is_some_and(replays) && !self.is_deposed(address) && !makes(new)
+    }
+
+    /// Returns a node that runs, or is to: one that has yet to be made is not, while its upstream is stopped.
+    pub(super) fn serving(&self, address: &NodeAddress) -> Option<&IntendedNode> {
+        let made = |new: &&IntendedNode| {
+            let upstream = new.role.follows().map(|follows| sibling(address, follows));
+            let streams = upstream.is_none_or(|upstream| self.intended.serving(&upstream).is_some());
+            streams || self.is_settled(address, new)
+        };
+        self.intended.serving(address).filter(made)
     }
 
     /// Stops a server that nobody recorded and that cannot go on: it runs on data that is replaced, or an interrupted run
@@ -443,7 +458,7 @@ impl Lowering<'_> {
             self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
         }
         self.left_slots(address, old, None);
-        let Some((slot, upstream, node)) = upstream.filter(|(.., node)| node.power == Power::Running) else {
+        let Some((slot, upstream, node)) = upstream.filter(|(_, upstream, _)| self.serving(upstream).is_some()) else {
             return;
         };
         let action = Action::DropSlot {

@@ -192,7 +192,7 @@ impl Lowering<'_> {
                 continue;
             }
             let upstream = sibling(&slot.upstream);
-            let Some(keeper) = self.intended.serving(&upstream) else {
+            let Some(keeper) = self.serving(&upstream) else {
                 continue;
             };
             let action = Action::DropSlot {

@@ -59,13 +59,7 @@ impl Lowering<'_> {
         {
             delta.push(Edit::Role(deposed.clone(), Role::Primary { term: last.term }));
         }
-        // Later elections know nothing of who was left behind by this one.
-        let adrift = self.intended.nodes_of(cluster).filter(|(address, node)| {
-            let old = self.before.nodes.get(address).filter(|old| old.data.is_some());
-            let stays = |old: &Node| matches!(old.role, Some(Role::Standby { .. }) | None);
-            old.is_some_and(stays) && matches!(node.data, DataGoal::Make { .. })
-        });
-        delta.extend(adrift.map(|(address, _)| Edit::Adrift(address.clone(), true)));
+        delta.extend(self.left_behind(cluster, election.reason == ElectionReason::Failover));
         let reason = match election.reason {
             ElectionReason::Failover => format!("{} is lost, and {} is to lead", last.primary, election.primary),
             ElectionReason::Switchover | ElectionReason::Birth => {
@@ -77,6 +71,17 @@ impl Lowering<'_> {
             election: election.clone(),
         };
         self.push(Draft::new(Address::Cluster(cluster.clone()), action, reason, delta));
+    }
+
+    /// Later elections know nothing of who was left behind by this one: whose data is made anew, and, where nobody can
+    /// say what the former primary wrote last, whoever is about to go and was not asked.
+    fn left_behind(&self, cluster: &ClusterName, unproven: bool) -> Vec<Edit> {
+        let left = self.before.nodes_of(cluster).filter(|(address, old)| {
+            let replays = old.data.is_some() && matches!(old.role, Some(Role::Standby { .. }) | None);
+            let makes = |new: &IntendedNode| matches!(new.data, DataGoal::Make { .. });
+            replays && self.intended.nodes.get(*address).map_or(unproven, makes)
+        });
+        left.map(|(address, _)| Edit::Adrift(address.clone(), true)).collect()
     }
 
     fn fence(&mut self, address: &NodeAddress, cluster: &IntendedCluster) {
@@ -181,6 +186,8 @@ impl Lowering<'_> {
             Evidence::Verdict(Verdict::Unknown { .. }) => Impact::DataLoss,
             _ => Impact::WritePause,
         };
+        let lost_its_data =
+            cluster.election.reason != ElectionReason::Failover && matches!(evidence, Evidence::Verdict(_));
         let survivors = self.intended.nodes_of(&address.cluster).filter(|(other, _)| {
             *other != address && before::server(self.observed, other).is_some_and(|facts| facts.in_recovery)
         });
@@ -201,6 +208,9 @@ impl Lowering<'_> {
             Edit::Role(address.clone(), new.role.clone()),
         ];
         delta.extend(old.into_iter().flat_map(|old| leave_slot(address, old)));
+        if lost_its_data {
+            delta.extend(self.left_behind(&address.cluster, true));
+        }
         if old.is_some_and(|old| old.adrift) {
             delta.push(Edit::Adrift(address.clone(), false));
         }
@@ -307,6 +317,7 @@ impl Lowering<'_> {
             instance_edit(address, new),
             Edit::Role(address.clone(), new.role.clone()),
             Edit::Power(address.clone(), Power::Running),
+            Edit::Held(address.clone(), false),
             cleared_by_start(address),
         ];
         delta.extend(old.into_iter().flat_map(|old| leave_slot(address, old)));

@@ -5,11 +5,13 @@
 mod declared;
 mod mutations;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use simdb_state::object::{Node, Role};
+use simdb_state::address::NodeAddress;
+use simdb_state::object::{Node, Power, Role};
 
 use super::super::tests::{diagnostics, steps};
 use crate::observed::Observed;
@@ -41,6 +43,8 @@ pub(super) enum Command {
     Switchover(Option<u8>),
     Failover(Option<u8>),
     Resync(u8),
+    Stop(Option<u8>),
+    Start(Option<u8>),
 }
 
 impl fmt::Debug for Event {
@@ -112,6 +116,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         3 => node().prop_map(Command::Switchover),
         4 => node().prop_map(Command::Failover),
         1 => (0..5_u8).prop_map(Command::Resync),
+        1 => node().prop_map(Command::Stop),
+        1 => node().prop_map(Command::Start),
     ];
     prop_oneof![
         3 => (declared(), course()).prop_map(|(declared, course)| Event::Apply(declared, course)),
@@ -193,6 +199,7 @@ impl<'a> History<'a> {
                 "Primary has lost its data",
                 "Role was changed by somebody else",
                 "User still owns objects",
+                "Role change is not finished",
             ];
             assert!(
                 known.contains(&diagnostic.summary.as_str()),
@@ -259,10 +266,29 @@ impl<'a> History<'a> {
         match command {
             Command::Switchover(to) => election(ElectionKind::Switchover, to.map(node), false),
             Command::Failover(to) => election(ElectionKind::Failover, to.map(node), false),
-            Command::Resync(number) => {
-                Proposal::Resync(format!("cluster.orders.node.{}", node(number)).parse().unwrap())
-            }
+            Command::Resync(number) => Proposal::Resync(address(node(number))),
+            Command::Stop(number) => self.power(number.map(node), Power::Stopped),
+            Command::Start(number) => self.power(number.map(node), Power::Running),
         }
+    }
+
+    /// Stops or starts a node, or every one that is declared.
+    fn power(&self, node: Option<&'static str>, power: Power) -> Proposal {
+        let nodes = self
+            .declared
+            .nodes
+            .iter()
+            .filter(|other| node.is_none_or(|node| node == **other));
+        let nodes = nodes.copied().map(address).collect();
+        Proposal::Power { nodes, power }
+    }
+
+    /// Lets every node run that somebody stopped.
+    fn started(&self) -> Option<Proposal> {
+        let held = self.world.state.nodes.iter().filter(|(_, node)| node.held);
+        let nodes: BTreeSet<_> = held.map(|(address, _)| address.clone()).collect();
+        let power = Power::Running;
+        (!nodes.is_empty()).then_some(Proposal::Power { nodes, power })
     }
 
     /// Only a changed pin and the removal of the node that leads move the lead without a command.
@@ -311,7 +337,7 @@ impl<'a> History<'a> {
 
     fn apply(&mut self, stuck: bool) -> bool {
         let course = Course::default();
-        let planned = self.planned(None);
+        let planned = self.planned(self.started().as_ref());
         let refused = !planned.diagnostics.is_empty() || loses(&planned.plan);
         if !refused && !stuck {
             self.nobody_moves_the_lead(&planned);
@@ -319,18 +345,19 @@ impl<'a> History<'a> {
         }
         self.keep_everybody();
         let attempts = [
-            (None, false),
+            (self.started(), false),
             (Some(election(ElectionKind::Switchover, self.leader(), false)), false),
             (Some(election(ElectionKind::Failover, None, false)), false),
             (Some(election(ElectionKind::Failover, None, true)), true),
-            (None, true),
+            (self.started(), true),
         ];
         let nodes = 0..u8::try_from(self.declared.nodes.len()).unwrap();
         let resyncs = nodes.map(|node| (Some(self.proposal(Command::Resync(node))), false));
         let attempts: Vec<_> = attempts.into_iter().chain(resyncs).collect();
         for (proposal, lossy) in attempts.into_iter().skip(usize::from(stuck)) {
             let planned = self.planned(proposal.as_ref());
-            if planned.diagnostics.is_empty() && (lossy || !loses(&planned.plan)) {
+            let helps = planned.diagnostics.is_empty() && !planned.plan.steps.is_empty();
+            if helps && (lossy || !loses(&planned.plan)) {
                 self.run(planned, lossy, &course);
                 break;
             }
@@ -351,8 +378,7 @@ impl<'a> History<'a> {
         }
         self.declared.pin = None;
         for node in NODES {
-            let address = format!("cluster.orders.node.{node}").parse().unwrap();
-            if self.world.state.nodes.contains_key(&address) && !self.declared.nodes.contains(&node) {
+            if self.world.state.nodes.contains_key(&address(node)) && !self.declared.nodes.contains(&node) {
                 self.declared.nodes.push(node);
             }
         }
@@ -371,6 +397,10 @@ impl<'a> History<'a> {
         let leader = leader.node.to_string();
         NODES.into_iter().find(|node| *node == leader)
     }
+}
+
+fn address(node: &str) -> NodeAddress {
+    format!("cluster.orders.node.{node}").parse().unwrap()
 }
 
 fn election(kind: ElectionKind, to: Option<&str>, lossy: bool) -> Proposal {

@@ -92,6 +92,14 @@ impl Rules<'_> {
             .nodes_of(&node.cluster)
             .filter(|(other, old)| followed(old) && self.upstream(other).as_ref() != Some(node));
         let moved = moved.filter_map(|(other, _)| self.index.serves.get(other).copied());
-        moved.chain(self.loosened(node)).collect()
+        moved.chain(self.loosened(node)).chain(self.waited_for(node)).collect()
+    }
+
+    /// Commits may wait for a node that streamed from another one when that was recorded: who writes stops before it.
+    fn waited_for(&self, node: &NodeAddress) -> Option<usize> {
+        let (_, listed) = sync::read(&self.intended.clusters.get(&node.cluster)?.names.before);
+        let primary = self.intended.primary(&node.cluster).filter(|primary| primary != node)?;
+        let stop = self.index.stop.get(&primary).copied()?;
+        listed.contains(&node.node.identifier()).then_some(stop)
     }
 }
