@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -28,14 +28,14 @@ use nix::unistd::Pid;
 use simdb_planner::config::{self, Source};
 use simdb_planner::desired::Desired;
 use simdb_planner::observed::{Observed, PlatformFacts};
-use simdb_planner::plan::{Plan, Step};
+use simdb_planner::plan::{Action, Plan, Step};
 use simdb_planner::planner::{Inputs, plan};
-use simdb_planner::simulate::World;
 use simdb_providers::effects::{Effects, StepError};
 use simdb_providers::event::{Event, EventSink};
 use simdb_providers::executor::execute;
 use simdb_providers::postgresql::ledger::{Ledger, Load, Target};
 use simdb_state::delta::Outputs;
+use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::object::{EngineKind, Listen, State};
 use simdb_state::secret::KeySource;
 use simdb_state::sensitive::{Secrets, Sensitive};
@@ -173,7 +173,7 @@ fn first_plan(desired: &Desired) -> Result<Plan, Failure> {
 async fn run(plan: &Plan, path: &Path, parallelism: usize) -> Result<Duration, Failure> {
     let store = Store::create(path, &KeySource::from_environment()?).await?;
     let mut writer = store.lock("apply", Duration::ZERO).await?;
-    let effects = Arc::new(Simulated::default());
+    let effects = Arc::new(Simulated);
     let began = Instant::now();
     writer.begin("apply", plan, u32::try_from(plan.steps.len())?).await?;
     let cancel = CancellationToken::new();
@@ -187,19 +187,25 @@ async fn run(plan: &Plan, path: &Path, parallelism: usize) -> Result<Duration, F
     }
 }
 
-/// Steps happen to a world of values.
-#[derive(Debug, Default)]
-struct Simulated(Mutex<World>);
+/// Nothing happens, and every step found what is there afterwards.
+#[derive(Debug)]
+struct Simulated;
 
 #[async_trait]
 impl Effects for Simulated {
     async fn run(&self, step: &Step, _: &Secrets) -> Result<Outputs, StepError> {
-        let mut world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let outputs = world
-            .effect(step)
-            .expect("nothing happens to the world but what the plan says");
-        world.state.apply(&step.delta, &outputs);
-        Ok(outputs)
+        let identifier = Outputs {
+            system_identifier: Some(SystemIdentifier(4711)),
+            ..Outputs::default()
+        };
+        Ok(match &step.action {
+            Action::Primary { .. } | Action::Basebackup { .. } => identifier,
+            Action::VerifySync { .. } => Outputs {
+                marker: Some(Lsn(0x0300_0060)),
+                ..Outputs::default()
+            },
+            _ => Outputs::default(),
+        })
     }
 }
 

@@ -4,8 +4,8 @@ mod access;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use simdb_state::address::NodeAddress;
-use simdb_state::object::{Listen, Node, Power, State};
+use simdb_state::address::{NodeAddress, nodes_of};
+use simdb_state::object::{Listen, Node, Power, Role, State};
 
 use super::intend::Intended;
 use super::lower;
@@ -157,16 +157,26 @@ fn correct_slots(state: &mut State, observed: &Observed) {
     }
 }
 
-/// Commits wait for those that the primary says they wait for.
+/// Commits wait for those that the primary says they wait for: the one on record, for whoever was elected may not lead yet.
 fn correct_names(state: &mut State, observed: &Observed) {
     let State {
-        clusters, elections, ..
+        clusters,
+        elections,
+        nodes,
+        ..
     } = state;
     for (name, cluster) in clusters {
-        let Some(election) = elections.get(name) else { continue };
+        let leads = |(_, node): &(&NodeAddress, &Node)| matches!(node.role, Some(Role::Primary { .. }));
+        let recorded = nodes_of(nodes, name)
+            .find(leads)
+            .map(|(address, _)| address.node.clone());
+        let elected = || elections.get(name).map(|election| election.primary.clone());
+        let Some(node) = recorded.or_else(elected) else {
+            continue;
+        };
         let primary = NodeAddress {
             cluster: name.clone(),
-            node: election.primary.clone(),
+            node,
         };
         let Some(server) = server(observed, &primary).filter(|server| !server.in_recovery) else {
             continue;

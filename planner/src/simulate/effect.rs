@@ -14,7 +14,7 @@ use crate::plan::{Action, Checked, Server, Step};
 
 impl Home {
     /// Returns where its server streams from, if it does.
-    fn upstream(&self) -> Option<Listen> {
+    pub(super) fn upstream(&self) -> Option<Listen> {
         self.server.as_ref().filter(|server| server.replays)?;
         let conninfo = self.configured.get("primary_conninfo")?;
         let part = |name| {
@@ -393,6 +393,9 @@ impl World {
             }
             if home.server.as_ref().is_some_and(|server| server.paused) {
                 return Err(format!("{node} does not replay: somebody paused it"));
+            }
+            if self.diverged(node, &upstream.node) {
+                return Err(format!("{node} does not stream: {} has not what it has", upstream.node));
             }
         }
         Ok(Outputs {

@@ -68,7 +68,7 @@ impl World {
         };
         let streams = |other: &NodeAddress, home: &Home| {
             let slot = other.node.identifier();
-            let follows = self.upstream_of(other).as_ref() == Some(node);
+            let follows = home.upstream().is_some_and(|listen| upstream.listen == Some(listen));
             other.cluster == node.cluster
                 && answers(home)
                 && follows

@@ -19,6 +19,9 @@ pub const PASSFILE: &str = "passfile";
 /// The file that says who is let in.
 pub const HBA: &str = "pg_hba.conf";
 
+/// The file with a server's settings, relative to the home.
+pub const CONF: &str = "postgresql.conf";
+
 /// The login that simdb works with.
 pub const SUPERUSER: &str = "postgres";
 
@@ -89,7 +92,7 @@ fn command(version: u16, program: &str, arguments: Vec<Argument>) -> Command {
 pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
     let data = Data::directory(node.generation);
     let mut files = BTreeMap::from([
-        ("postgresql.conf".to_owned(), conf::postgresql_conf(node)),
+        (CONF.to_owned(), conf::postgresql_conf(node)),
         (HBA.to_owned(), conf::pg_hba_conf(node)),
         (
             PASSFILE.to_owned(),
@@ -109,7 +112,7 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         Argument::text("-D"),
         Argument::below_home("", &data),
         Argument::text("-c"),
-        Argument::below_home("config_file=", "postgresql.conf"),
+        Argument::below_home("config_file=", CONF),
         Argument::text("-c"),
         Argument::below_home("hba_file=", HBA),
     ];
@@ -167,7 +170,7 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32) -> TaskSpe
         Argument::below_home("", &partial),
         source,
         // It starts the server for a moment where that was not shut down in order, with the settings it ran with.
-        Argument::below_home("--config-file=", "postgresql.conf"),
+        Argument::below_home("--config-file=", CONF),
     ];
     let password = superuser_password(&node.address.cluster);
     TaskSpec {

@@ -7,6 +7,8 @@ use simdb_state::object::{Data, Election, ElectionReason, FenceProof, Node, Orig
 use super::DataGoal;
 use super::cluster::Draft;
 use crate::diagnostic::Diagnostic;
+use crate::engine::postgresql::instance::{self, NodeContext, Upstream};
+use crate::guard::sibling;
 use crate::observed::{NodeFacts, Observation};
 use crate::planner::Proposal;
 use crate::planner::before::{self, next_generation, unrecorded_generation};
@@ -115,7 +117,9 @@ impl Draft<'_> {
             let role = node.and_then(|node| node.role.as_ref());
             *upstream != election.primary && matches!(role, Some(Role::Primary { .. } | Role::Fenced { .. }))
         };
-        if !self.is_unproven(election) || (follows == upstream && !led(upstream)) {
+        let stays = follows == upstream && !led(upstream);
+        let stays = || stays && (election.switch.is_some() || self.follows_as_recorded(address));
+        if !self.is_unproven(election) || stays() {
             return false;
         }
         let observed = self.inputs.observed;
@@ -135,12 +139,47 @@ impl Draft<'_> {
         }
     }
 
+    /// Returns whether a standby's settings are those on record: a run that was cut off may have let it stream from
+    /// elsewhere.
+    fn follows_as_recorded(&self, address: &NodeAddress) -> bool {
+        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
+        let written = facts
+            .and_then(|facts| facts.files.get(instance::CONF))
+            .filter(|file| !file.edited);
+        let context = self.recorded_context(address);
+        written.zip(context).is_some_and(|(written, context)| {
+            let recorded = instance::server(&context);
+            written.digest == recorded.files[instance::CONF].digest()
+        })
+    }
+
+    /// Returns what the server of a standby depended on when that was recorded.
+    fn recorded_context<'b>(&'b self, address: &'b NodeAddress) -> Option<NodeContext<'b>> {
+        let recorded = self.inputs.recorded;
+        let node = recorded.nodes.get(address)?;
+        let upstream = sibling(address, node.role.as_ref()?.follows()?);
+        Some(NodeContext {
+            address,
+            version: recorded.clusters.get(self.name)?.version,
+            listen: node.listen?,
+            parameters: &node.parameters,
+            generation: node.data.as_ref()?.generation,
+            upstream: Some(Upstream {
+                listen: recorded.nodes.get(&upstream)?.listen?,
+                address: upstream,
+                slot: node.slot.as_ref()?.name.clone(),
+            }),
+            synchronous_standby_names: String::new(),
+            replication_password: instance::replication_password(self.name),
+        })
+    }
+
     /// Returns whether nobody can say, or could say, what the node that led wrote last: it was lost, or its data was.
     fn is_unproven(&self, election: &Election) -> bool {
         election.reason == ElectionReason::Failover
             || match &election.switch {
                 Some(switch) => !matches!(switch.verdict, Verdict::Proven { .. }),
-                None => self.former_lost_its_data(election),
+                None => election.reason == ElectionReason::Switchover && self.former_lost_its_data(election),
             }
     }
 

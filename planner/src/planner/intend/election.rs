@@ -151,17 +151,18 @@ impl Draft<'_> {
             Some(Role::Fenced { term, .. }) => Some(term),
             _ => None,
         };
-        let last = self
-            .before
-            .nodes_of(self.name)
-            .filter_map(|(_, node)| fenced(node))
-            .max();
+        let last = || {
+            self.before
+                .nodes_of(self.name)
+                .filter_map(|(_, node)| fenced(node))
+                .max()
+        };
         match node {
             None => Lead::Stays,
             Some(node) if matches!(node.role, Some(Role::Primary { .. })) => Lead::Stays,
             Some(node) => {
                 let led_last = self.leader().is_none_or(|leader| leader == winner)
-                    && fenced(node).is_some_and(|term| Some(term) == last);
+                    && fenced(node).is_some_and(|term| Some(term) == last());
                 let replays = before::server(self.inputs.observed, &address).is_some_and(|facts| facts.in_recovery);
                 if led_last && !replays {
                     Lead::Resumes

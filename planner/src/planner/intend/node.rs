@@ -40,7 +40,7 @@ impl Draft<'_> {
         {
             return Err(diagnostic.at(spec.span.clone()));
         }
-        let upstream = self.upstream(&address.node, &election.primary);
+        let upstream = self.upstream(&address.node, election);
         let holder = Holder {
             address,
             old,

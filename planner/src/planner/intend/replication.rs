@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::NodeName;
-use simdb_state::object::{CommitLevel, OnStandbyLoss, Power, ReplicationMode, Role};
+use simdb_state::object::{CommitLevel, Election, OnStandbyLoss, Power, ReplicationMode, Role};
 
 use super::cluster::Draft;
 use super::{Intended, IntendedNode, Lead};
@@ -46,32 +46,29 @@ pub(in crate::planner) struct Lost {
 
 impl Draft<'_> {
     /// Returns the node that a standby streams from. One whose declared upstream is stopped on request, or cannot be made
-    /// because the primary is, follows that one's upstream meanwhile; one that is stopped itself moves when it is started.
-    pub(super) fn upstream(&self, node: &NodeName, primary: &NodeName) -> NodeName {
+    /// because the primary is, follows that one's upstream meanwhile; one that is stopped itself, or whose primary is, moves
+    /// when that is started.
+    pub(super) fn upstream(&self, node: &NodeName, election: &Election) -> NodeName {
+        let primary = &election.primary;
         let stopped = |node: &NodeName| {
             let address = self.address(node);
-            self.power(&address, self.before.nodes.get(&address), None) == Power::Stopped
+            self.power(&address, self.before.nodes.get(&address), Some(election)) == Power::Stopped
         };
-        let role = self
-            .before
-            .nodes
-            .get(&self.address(node))
-            .and_then(|node| node.role.as_ref());
-        if let (true, Some(Role::Standby { follows })) = (stopped(node), role) {
-            return follows.clone();
-        }
-        let declared = |node: &NodeName| self.spec.nodes.get(node).and_then(|spec| spec.follows.as_ref());
         // Nobody is made while the primary is stopped.
         let makes = !stopped(primary);
-        let made = |node: &NodeName| {
-            self.before
-                .nodes
-                .get(&self.address(node))
-                .is_some_and(|node| node.role.is_some())
-        };
+        let role = |node: &NodeName| self.before.nodes.get(&self.address(node))?.role.as_ref();
+        let replays =
+            |node: &NodeName| self.spec.nodes.contains_key(node) && matches!(role(node), Some(Role::Standby { .. }));
+        match role(node) {
+            Some(Role::Standby { follows }) if stopped(node) || (!makes && replays(follows)) => return follows.clone(),
+            Some(Role::Standby { .. }) if !makes => return primary.clone(),
+            _ if stopped(node) => return primary.clone(),
+            _ => {}
+        }
+        let declared = |node: &NodeName| self.spec.nodes.get(node).and_then(|spec| spec.follows.as_ref());
         let mut upstream = node;
         while let Some(next) = declared(upstream) {
-            if next == primary || (!stopped(next) && (makes || made(next))) {
+            if next == primary || (!stopped(next) && (makes || replays(next))) {
                 return next.clone();
             }
             upstream = next;

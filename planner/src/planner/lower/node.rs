@@ -96,8 +96,8 @@ impl Lowering<'_> {
         };
         let upstream_server = server(&upstream.address, upstream_node);
         let settled = self.is_settled(address, new);
-        if upstream_node.power == Power::Stopped {
-            // Nothing can be copied or streamed from a node that is stopped on request; what runs goes on.
+        if self.serving(&upstream.address).is_none() {
+            // Nothing can be copied or streamed from a node that is, or stays, down; what runs goes on.
             if settled {
                 self.kept(address, old, new, context);
             }
@@ -141,8 +141,7 @@ impl Lowering<'_> {
     pub(super) fn serving(&self, address: &NodeAddress) -> Option<&IntendedNode> {
         let made = |new: &&IntendedNode| {
             let upstream = new.role.follows().map(|follows| sibling(address, follows));
-            let streams = upstream.is_none_or(|upstream| self.intended.serving(&upstream).is_some());
-            streams || self.is_settled(address, new)
+            upstream.is_none_or(|upstream| self.serving(&upstream).is_some()) || self.is_settled(address, new)
         };
         self.intended.serving(address).filter(made)
     }
@@ -248,16 +247,22 @@ impl Lowering<'_> {
         let Some(old) = old else { return };
         let in_recovery = matches!(new.role, Role::Standby { .. });
         // Nobody streams from a node that is stopped on request; once it is started, who follows it follows it there.
-        let serves = |upstream: &Upstream| self.intended.serving(&upstream.address).is_some();
+        let serves = |upstream: &Upstream| self.serving(&upstream.address).is_some();
         let follow = context.upstream.as_ref().filter(|upstream| serves(upstream));
         let follow = follow.and_then(|_| self.follow_reason(address, old, new));
         let configured = self.configuration(address, old, new, context);
+        let restarts = configured.as_ref().is_some_and(|(_, restart)| *restart);
+        // Whoever is to follow reads all its files again.
+        let configured = configured.filter(|_| restarts || follow.is_none());
         let mut delta = vec![
             instance_edit(address, new),
             Edit::Power(address.clone(), Power::Running),
         ];
-        if old.power == Power::Stopped || old.held {
+        if old.held {
             delta.push(Edit::Held(address.clone(), false));
+        }
+        // One that runs already was started by a run that was cut off.
+        if old.power == Power::Stopped || (old.held && configured.is_none()) {
             delta.push(cleared_by_start(address));
             let reason = self.start_reason(address, old, new);
             let action = Action::Start {
@@ -269,13 +274,11 @@ impl Lowering<'_> {
             let draft = Draft::new(address.clone(), action, reason, delta);
             self.push(draft.generating(context.replication_password.clone()));
         } else {
-            let restarts = configured.as_ref().is_some_and(|(_, restart)| *restart);
             // Who starts replays.
             if !restarts {
                 self.resume(address, new);
             }
-            // Whoever is to follow reads all its files again.
-            if let Some(configured) = configured.filter(|_| restarts || follow.is_none()) {
+            if let Some(configured) = configured {
                 // Whoever is to follow then waits for its stream as it does. One whose slot is gone streams once that is made.
                 let streams = restarts && follow.is_none() && old.slot == new.slot;
                 let stays = context.upstream.as_ref().filter(|_| streams);
@@ -403,7 +406,7 @@ impl Lowering<'_> {
         let Some(old) = old.filter(|old| old.role.is_some()) else {
             return;
         };
-        if old.held && old.power == Power::Stopped {
+        if old.held && !self.facts(address).is_some_and(|facts| facts.process.is_alive()) {
             return;
         }
         let delta = vec![

@@ -182,7 +182,7 @@ impl Lowering<'_> {
     pub(super) fn left_slots(&mut self, address: &NodeAddress, old: &Node, new: Option<&IntendedNode>) {
         let sibling = |node: &NodeName| guard::sibling(address, node);
         let upstream = new.and_then(|new| new.role.follows()).map(sibling);
-        if upstream.is_some_and(|upstream| self.intended.serving(&upstream).is_none()) {
+        if upstream.is_some_and(|upstream| self.serving(&upstream).is_none()) {
             // It stays where it is.
             return;
         }

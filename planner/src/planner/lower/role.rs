@@ -74,12 +74,14 @@ impl Lowering<'_> {
     }
 
     /// Later elections know nothing of who was left behind by this one: whose data is made anew, and, where nobody can
-    /// say what the former primary wrote last, whoever is about to go and was not asked.
+    /// say what the former primary wrote last, whoever is about to go or is stopped, and was not asked.
     fn left_behind(&self, cluster: &ClusterName, unproven: bool) -> Vec<Edit> {
         let left = self.before.nodes_of(cluster).filter(|(address, old)| {
             let replays = old.data.is_some() && matches!(old.role, Some(Role::Standby { .. }) | None);
-            let makes = |new: &IntendedNode| matches!(new.data, DataGoal::Make { .. });
-            replays && self.intended.nodes.get(*address).map_or(unproven, makes)
+            let new = self.intended.nodes.get(*address);
+            let makes = new.is_some_and(|new| matches!(new.data, DataGoal::Make { .. }));
+            let asked = new.is_some_and(|new| new.power == Power::Running);
+            replays && (makes || (unproven && !asked))
         });
         left.map(|(address, _)| Edit::Adrift(address.clone(), true)).collect()
     }
@@ -178,8 +180,12 @@ impl Lowering<'_> {
         cluster: &IntendedCluster,
         context: &NodeContext<'_>,
     ) {
-        if old.is_some_and(|old| old.power == Power::Stopped) {
-            self.start_candidate(address, old, new, cluster);
+        if let Some(old) = old.filter(|old| old.power == Power::Stopped) {
+            if self.facts(address).is_some_and(|facts| wrote(old, facts)) {
+                self.start_promoted(address, new, context);
+            } else {
+                self.start_candidate(address, old, new, cluster);
+            }
         }
         let evidence = self.evidence(address, cluster);
         let impact = match &evidence {
@@ -245,14 +251,7 @@ impl Lowering<'_> {
         cluster.deposed.as_ref().or(fenced)
     }
 
-    fn start_candidate(
-        &mut self,
-        address: &NodeAddress,
-        old: Option<&Node>,
-        new: &IntendedNode,
-        cluster: &IntendedCluster,
-    ) {
-        let Some(old) = old else { return };
+    fn start_candidate(&mut self, address: &NodeAddress, old: &Node, new: &IntendedNode, cluster: &IntendedCluster) {
         // Its slot may be gone, or it may have had none: it is started all the same, to replay, and whether it has
         // everything the promotion finds out.
         let followed = old.role.as_ref().and_then(Role::follows);
@@ -297,6 +296,24 @@ impl Lowering<'_> {
             cleared_by_start(address),
         ];
         let reason = "it was elected, and its server is down";
+        self.push(Draft::new(address.clone(), action, reason, delta));
+    }
+
+    /// A run that was cut off promoted it, and then it went down: it may have acknowledged writes. Started to replay it
+    /// would no longer be known from one that was never promoted.
+    fn start_promoted(&mut self, address: &NodeAddress, new: &IntendedNode, context: &NodeContext<'_>) {
+        let action = Action::Start {
+            instance: instance::without_clients(context),
+            server: server(address, new),
+            in_recovery: false,
+        };
+        let delta = vec![
+            instance_edit(address, new),
+            Edit::Power(address.clone(), Power::Running),
+            Edit::Held(address.clone(), false),
+            cleared_by_start(address),
+        ];
+        let reason = "it was promoted already, and its server is down";
         self.push(Draft::new(address.clone(), action, reason, delta));
     }
 
