@@ -1,8 +1,10 @@
 mod access;
 mod cascade;
 mod drift;
+mod interrupted;
 mod pooler;
 mod ports;
+mod power;
 mod replication;
 mod role;
 
@@ -176,6 +178,20 @@ fn applied(desired: &Desired) -> World {
     let mut world = World::default();
     world.run(&plan_for(&world, desired).plan, Cut::Never).unwrap();
     world
+}
+
+fn propose(world: &World, desired: &Desired, nodes: &[&str], power: Power) -> Planned {
+    let nodes = nodes
+        .iter()
+        .map(|node| address(&format!("cluster.orders.node.{node}")))
+        .collect();
+    let proposal = Proposal::Power { nodes, power };
+    plan(Inputs {
+        desired,
+        recorded: &world.state,
+        observed: &world.observe(),
+        proposal: Some(&proposal),
+    })
 }
 
 fn following(nodes: &[&str], follows: &[(&str, &str)]) -> Desired {
@@ -496,80 +512,6 @@ fn a_plan_reads_back_as_it_was_written() {
     assert_eq!(
         serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(),
         plan
-    );
-}
-
-fn propose(world: &World, desired: &Desired, nodes: &[&str], power: Power) -> Planned {
-    let nodes = nodes
-        .iter()
-        .map(|node| address(&format!("cluster.orders.node.{node}")))
-        .collect();
-    let proposal = Proposal::Power { nodes, power };
-    plan(Inputs {
-        desired,
-        recorded: &world.state,
-        observed: &world.observe(),
-        proposal: Some(&proposal),
-    })
-}
-
-#[test]
-fn what_is_stopped_on_request_stays_stopped_and_comes_back_in_sync() {
-    let desired = orders(&["a", "r[0]"]);
-    let mut world = created(&["a", "r[0]"]);
-    let stop = propose(&world, &desired, &["a", "r[0]"], Power::Stopped);
-    assert_eq!(diagnostics(&stop), "");
-    expect![[r#"
-        0 stop cluster.orders.node.a after [] downtime
-        1 stop cluster.orders.node.r[0] after [0] restart
-    "#]]
-    .assert_eq(&steps(&stop.plan));
-    world.run(&stop.plan, Cut::Never).unwrap();
-    assert!(world.homes.values().all(|home| home.server.is_none()));
-    assert_second_plan_is_empty(&world, &desired);
-    expect![[r#"
-        cluster.orders.node.a is stopped on request. To start it, run: simdb start orders.a
-        cluster.orders.node.r[0] is stopped on request. To start it, run: simdb start orders.r[0]"#]]
-    .assert_eq(&plan_for(&world, &desired).plan.notes.join("\n"));
-    let start = propose(&world, &desired, &["a", "r[0]"], Power::Running);
-    expect![[r#"
-        0 start cluster.orders.node.a after [] none
-        1 start cluster.orders.node.r[0] after [0] none
-        2 verify-sync cluster.orders after [1] none
-    "#]]
-    .assert_eq(&steps(&start.plan));
-    world.run(&start.plan, Cut::Never).unwrap();
-    assert_second_plan_is_empty(&world, &desired);
-}
-
-#[test]
-fn a_standby_stopped_on_request_is_left_out_of_everything_until_it_is_started() {
-    let mut world = created(&["a", "r[0]", "r[1]"]);
-    let desired = orders(&["a", "r[0]", "r[1]"]);
-    world
-        .run(&propose(&world, &desired, &["r[0]"], Power::Stopped).plan, Cut::Never)
-        .unwrap();
-    assert_second_plan_is_empty(&world, &desired);
-    world.kill(&address("cluster.orders.node.r[1]"));
-    check(
-        &mut world,
-        &desired,
-        &expect![[r#"
-        0 start cluster.orders.node.r[1] after [] none
-        1 verify-sync cluster.orders after [0] none
-    "#]],
-    );
-    // A node that is stopped can be removed like any other.
-    check(
-        &mut world,
-        &orders(&["a", "r[1]"]),
-        &expect![[r#"
-        0 endpoint cluster.orders.endpoint.ro after [] none
-        1 endpoint cluster.orders.endpoint.rw after [] none
-        2 verify-sync cluster.orders after [0 1] none
-        3 drop-node cluster.orders.node.r[0] after [2] none
-        4 drop-slot cluster.orders.node.r[0] after [3] none
-    "#]],
     );
 }
 

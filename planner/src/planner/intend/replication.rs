@@ -45,30 +45,28 @@ pub(in crate::planner) struct Lost {
 }
 
 impl Draft<'_> {
-    /// Returns the node that a standby streams from. One whose declared upstream is stopped on request, or cannot be made
-    /// because the primary is, follows that one's upstream meanwhile; one that is stopped itself, or whose primary is, moves
-    /// when that is started.
+    /// Returns the node that a standby streams from. One whose declared upstream is stopped on request follows that one's
+    /// upstream meanwhile; one that is stopped itself, or whose primary is, moves when that is started.
     pub(super) fn upstream(&self, node: &NodeName, election: &Election) -> NodeName {
         let primary = &election.primary;
         let stopped = |node: &NodeName| {
             let address = self.address(node);
             self.power(&address, self.before.nodes.get(&address), Some(election)) == Power::Stopped
         };
-        // Nobody is made while the primary is stopped.
-        let makes = !stopped(primary);
+        // Nobody is made, nor moves, while the primary is stopped.
+        let stays = stopped(node) || stopped(primary);
         let role = |node: &NodeName| self.before.nodes.get(&self.address(node))?.role.as_ref();
         let replays =
             |node: &NodeName| self.spec.nodes.contains_key(node) && matches!(role(node), Some(Role::Standby { .. }));
         match role(node) {
-            Some(Role::Standby { follows }) if stopped(node) || (!makes && replays(follows)) => return follows.clone(),
-            Some(Role::Standby { .. }) if !makes => return primary.clone(),
-            _ if stopped(node) => return primary.clone(),
+            Some(Role::Standby { follows }) if stopped(node) || (stays && replays(follows)) => return follows.clone(),
+            _ if stays => return primary.clone(),
             _ => {}
         }
         let declared = |node: &NodeName| self.spec.nodes.get(node).and_then(|spec| spec.follows.as_ref());
         let mut upstream = node;
         while let Some(next) = declared(upstream) {
-            if next == primary || (!stopped(next) && (makes || replays(next))) {
+            if next == primary || !stopped(next) {
                 return next.clone();
             }
             upstream = next;

@@ -126,6 +126,7 @@ impl Rules<'_> {
             ]
             .into_iter()
             .flatten()
+            .chain(self.moves_above(&server.node))
             .collect(),
             // It is started to be shut down in order, or to lead.
             Action::Start {

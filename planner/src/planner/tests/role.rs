@@ -44,7 +44,7 @@ fn check_proposal(world: &mut World, desired: &Desired, proposal: &Proposal, exp
     assert_second_plan_is_empty(world, desired);
 }
 
-fn refuses_proposal(world: &World, desired: &Desired, proposal: &Proposal, expected: &Expect) {
+pub(super) fn refuses_proposal(world: &World, desired: &Desired, proposal: &Proposal, expected: &Expect) {
     let planned = proposed(world, desired, proposal);
     assert!(planned.plan.is_empty());
     expected.assert_eq(&diagnostics(&planned));
@@ -287,55 +287,10 @@ fn a_switchover_to_a_node_that_cannot_take_over_says_why() {
     assert_eq!(planned.after.elections[&name].primary.to_string(), "r[1]");
 }
 
-#[test]
-fn a_switchover_that_was_cut_off_goes_back_on_request() {
-    let desired = quorum(&["a", "r[0]", "r[1]"]);
-    let switchover = election(ElectionKind::Switchover, Some("r[0]"));
-    let planned = plan_of(&applied(&desired), &desired, &switchover);
-    let promote = position(&planned, "promote");
-    for cut in 0..=promote {
-        let mut world = applied(&desired);
-        world
-            .run(&plan_of(&world, &desired, &switchover), Cut::Before(cut))
-            .unwrap();
-        let back = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("a")));
-        world.run(&back, Cut::Never).unwrap();
-        assert_second_plan_is_empty(&world, &desired);
-        let election = world.state.elections.values().next().unwrap();
-        assert_eq!(election.primary.to_string(), "a");
-    }
-}
-
 pub(super) fn plan_of(world: &World, desired: &Desired, proposal: &Proposal) -> Plan {
     let planned = proposed(world, desired, proposal);
     assert_eq!(diagnostics(&planned), "");
     planned.plan
-}
-
-#[test]
-fn a_role_change_that_was_cut_off_anywhere_is_carried_through() {
-    let desired = quorum(&["a", "r[0]", "r[1]"]);
-    for kind in [ElectionKind::Switchover, ElectionKind::Failover] {
-        let fresh = || {
-            let mut world = applied(&desired);
-            if kind == ElectionKind::Failover {
-                world.kill(&address("cluster.orders.node.a"));
-            }
-            world
-        };
-        let count = plan_of(&fresh(), &desired, &election(kind, None)).steps.len();
-        let cuts = (0..count).flat_map(|at| [Cut::Before(at), Cut::Within(at), Cut::After(at)]);
-        for cut in cuts {
-            let mut world = fresh();
-            world
-                .run(&plan_of(&world, &desired, &election(kind, None)), cut)
-                .unwrap();
-            let next = plan_for(&world, &desired);
-            assert_eq!(diagnostics(&next), "", "after {cut:?}");
-            world.run(&next.plan, Cut::Never).unwrap();
-            assert_second_plan_is_empty(&world, &desired);
-        }
-    }
 }
 
 #[test]
@@ -477,19 +432,6 @@ fn a_standby_that_is_no_longer_declared_is_not_elected() {
 }
 
 #[test]
-fn a_promotion_that_was_not_recorded_is_not_gone_back_behind() {
-    let desired = quorum(&["a", "r[0]", "r[1]"]);
-    let mut world = applied(&desired);
-    let planned = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("r[0]")));
-    let promotes = |step: &crate::plan::Step| step.action.name() == "promote";
-    let promote = planned.steps.iter().position(promotes).unwrap();
-    world.run(&planned, Cut::After(promote)).unwrap();
-    let all = quorum(&["a", "r[1]"]);
-    let back = proposed(&world, &all, &election(ElectionKind::Switchover, Some("a")));
-    assert_ne!(diagnostics(&back), "", "a may lack what r[0] has acknowledged");
-}
-
-#[test]
 fn a_standby_with_more_than_a_lossy_failover_kept_is_rewound() {
     let desired = quorum(&["a", "r[0]", "r[1]"]);
     let mut world = applied(&desired);
@@ -604,72 +546,4 @@ fn where_nobody_whom_commits_wait_for_stays_they_wait_for_others_before_clients_
         12 verify-sync cluster.orders after [9 10 11] none
     "#]],
     );
-}
-
-#[test]
-fn a_failover_right_after_a_role_change_counts_on_what_the_former_primary_waited_for() {
-    let mut desired = quorum(&["a", "b", "c"]);
-    cluster(&mut desired).replication.on_standby_loss = OnStandbyLoss::Degrade;
-    let mut world = applied(&desired);
-    let plan = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
-    world.run(&plan, Cut::Before(position(&plan, "promote") + 1)).unwrap();
-    world.kill(&address("cluster.orders.node.b"));
-    refuses_proposal(
-        &world,
-        &desired,
-        &election(ElectionKind::Failover, Some("c")),
-        &expect![[r#"
-            Failover is refused: Promoting orders.c may lose writes: commits waited for 1 of 2 standbys, and only 1 answer, and an unknown number of acknowledged writes is at stake. Bring the primary back with `simdb apply`; or, to promote it all the same, add -allow=data-loss.
-        "#]],
-    );
-}
-
-#[test]
-fn an_election_records_who_was_promoted_by_the_one_that_was_cut_off() {
-    let mut desired = quorum(&["a", "b", "c"]);
-    let c = cluster(&mut desired).nodes.get_mut(&"c".parse().unwrap()).unwrap();
-    c.follows = Some("b".parse().unwrap());
-    let mut world = applied(&desired);
-    let first = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
-    world.run(&first, Cut::After(position(&first, "promote"))).unwrap();
-    let second = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("c")));
-    world.run(&second, Cut::Before(position(&second, "elect") + 1)).unwrap();
-    let b = &world.state.nodes[&address("cluster.orders.node.b")];
-    assert!(matches!(b.role, Some(Role::Primary { .. })), "{:?}", b.role);
-    finish(&mut world, &desired);
-    assert_eq!(world.state.elections.values().next().unwrap().primary.to_string(), "c");
-}
-
-#[test]
-fn nobody_is_stopped_while_the_lead_passes() {
-    let desired = quorum(&["a", "b", "c"]);
-    let mut world = applied(&desired);
-    let plan = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
-    world.run(&plan, Cut::Before(position(&plan, "promote"))).unwrap();
-    let planned = propose(&world, &desired, &["b"], Power::Stopped);
-    assert!(planned.plan.is_empty());
-    expect![[r#"
-        Role change is not finished: orders.b was elected, and does not lead yet. Let it take over with `simdb apply` first, or choose another node with `simdb switchover orders -to NODE`.
-    "#]].assert_eq(&diagnostics(&planned));
-    finish(&mut world, &desired);
-}
-
-#[test]
-fn a_standby_that_is_stopped_on_request_is_started_to_lead_where_nobody_else_is_left() {
-    let desired = quorum(&["a", "b"]);
-    let mut world = applied(&desired);
-    let stopped = propose(&world, &desired, &["b"], Power::Stopped);
-    world.run(&stopped.plan, Cut::Never).unwrap();
-    world.befall(&Fault::Kill(0));
-    world.befall(&Fault::RemoveData(0));
-    let Proposal::Election(request) = election(ElectionKind::Failover, None) else {
-        unreachable!("it is an election");
-    };
-    let lossy = Proposal::Election(ElectionRequest { lossy: true, ..request });
-    world.lossy = true;
-    let planned = proposed(&world, &desired, &lossy);
-    assert_eq!(diagnostics(&planned), "");
-    world.run(&planned.plan, Cut::Never).unwrap();
-    assert_second_plan_is_empty(&world, &desired);
-    assert_eq!(world.state.elections.values().next().unwrap().primary.to_string(), "b");
 }

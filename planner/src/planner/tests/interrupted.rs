@@ -1,0 +1,154 @@
+//! Role changes that were cut off, and what the next command makes of what they left.
+
+use expect_test::expect;
+use simdb_state::object::{OnStandbyLoss, Role};
+
+use super::role::{election, plan_of, proposed, quorum, refuses_proposal};
+use super::*;
+use crate::planner::ElectionKind;
+
+#[test]
+fn a_switchover_that_was_cut_off_goes_back_on_request() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let switchover = election(ElectionKind::Switchover, Some("r[0]"));
+    let planned = plan_of(&applied(&desired), &desired, &switchover);
+    let promote = position(&planned, "promote");
+    for cut in 0..=promote {
+        let mut world = applied(&desired);
+        world
+            .run(&plan_of(&world, &desired, &switchover), Cut::Before(cut))
+            .unwrap();
+        let back = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("a")));
+        world.run(&back, Cut::Never).unwrap();
+        assert_second_plan_is_empty(&world, &desired);
+        let election = world.state.elections.values().next().unwrap();
+        assert_eq!(election.primary.to_string(), "a");
+    }
+}
+
+#[test]
+fn a_role_change_that_was_cut_off_anywhere_is_carried_through() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    for kind in [ElectionKind::Switchover, ElectionKind::Failover] {
+        let fresh = || {
+            let mut world = applied(&desired);
+            if kind == ElectionKind::Failover {
+                world.kill(&address("cluster.orders.node.a"));
+            }
+            world
+        };
+        let count = plan_of(&fresh(), &desired, &election(kind, None)).steps.len();
+        let cuts = (0..count).flat_map(|at| [Cut::Before(at), Cut::Within(at), Cut::After(at)]);
+        for cut in cuts {
+            let mut world = fresh();
+            world
+                .run(&plan_of(&world, &desired, &election(kind, None)), cut)
+                .unwrap();
+            let next = plan_for(&world, &desired);
+            assert_eq!(diagnostics(&next), "", "after {cut:?}");
+            world.run(&next.plan, Cut::Never).unwrap();
+            assert_second_plan_is_empty(&world, &desired);
+        }
+    }
+}
+
+#[test]
+fn a_promotion_that_was_not_recorded_is_not_gone_back_behind() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let mut world = applied(&desired);
+    let planned = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("r[0]")));
+    let promotes = |step: &crate::plan::Step| step.action.name() == "promote";
+    let promote = planned.steps.iter().position(promotes).unwrap();
+    world.run(&planned, Cut::After(promote)).unwrap();
+    let all = quorum(&["a", "r[1]"]);
+    let back = proposed(&world, &all, &election(ElectionKind::Switchover, Some("a")));
+    assert_ne!(diagnostics(&back), "", "a may lack what r[0] has acknowledged");
+}
+
+#[test]
+fn a_failover_right_after_a_role_change_counts_on_what_the_former_primary_waited_for() {
+    let mut desired = quorum(&["a", "b", "c"]);
+    cluster(&mut desired).replication.on_standby_loss = OnStandbyLoss::Degrade;
+    let mut world = applied(&desired);
+    let plan = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
+    world.run(&plan, Cut::Before(position(&plan, "promote") + 1)).unwrap();
+    world.kill(&address("cluster.orders.node.b"));
+    refuses_proposal(
+        &world,
+        &desired,
+        &election(ElectionKind::Failover, Some("c")),
+        &expect![[r#"
+            Failover is refused: Promoting orders.c may lose writes: commits waited for 1 of 2 standbys, and only 1 answer, and an unknown number of acknowledged writes is at stake. Bring the primary back with `simdb apply`; or, to promote it all the same, add -allow=data-loss.
+        "#]],
+    );
+}
+
+#[test]
+fn an_election_records_who_was_promoted_by_the_one_that_was_cut_off() {
+    let mut desired = quorum(&["a", "b", "c"]);
+    let c = cluster(&mut desired).nodes.get_mut(&"c".parse().unwrap()).unwrap();
+    c.follows = Some("b".parse().unwrap());
+    let mut world = applied(&desired);
+    let first = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
+    world.run(&first, Cut::After(position(&first, "promote"))).unwrap();
+    let second = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("c")));
+    world.run(&second, Cut::Before(position(&second, "elect") + 1)).unwrap();
+    let b = &world.state.nodes[&address("cluster.orders.node.b")];
+    assert!(matches!(b.role, Some(Role::Primary { .. })), "{:?}", b.role);
+    finish(&mut world, &desired);
+    assert_eq!(world.state.elections.values().next().unwrap().primary.to_string(), "c");
+}
+
+#[test]
+fn a_node_whose_promotion_was_not_recorded_is_started_as_the_primary_it_is() {
+    let desired = orders(&["a", "b"]);
+    let mut world = applied(&desired);
+    let switchover = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
+    world
+        .run(&switchover, Cut::After(position(&switchover, "promote")))
+        .unwrap();
+    world.befall(&Fault::Write(0));
+    world.kill(&address("cluster.orders.node.b"));
+    let next = plan_for(&world, &desired).plan;
+    expect![[r#"
+        0 start cluster.orders.node.b after [] none
+        1 promote cluster.orders.node.b after [0] write-pause
+        2 standby cluster.orders.node.a after [1] none
+        3 drop-slot cluster.orders.node.b after [2] none
+        4 endpoint cluster.orders.endpoint.ro after [1] none
+        5 endpoint cluster.orders.endpoint.rw after [1] none
+        6 verify-sync cluster.orders after [2 4 5] none
+    "#]]
+    .assert_eq(&steps(&next));
+    world.run(&next, Cut::Before(1)).unwrap();
+    let back = proposed(&world, &desired, &election(ElectionKind::Switchover, Some("a")));
+    assert_ne!(diagnostics(&back), "", "a lacks what b has acknowledged");
+    finish(&mut world, &desired);
+}
+
+#[test]
+fn a_standby_that_nobody_asked_when_a_primary_lost_its_data_is_made_anew() {
+    let desired = quorum(&["a", "b", "c"]);
+    let mut world = applied(&desired);
+    let switchover = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
+    world
+        .run(&switchover, Cut::Before(position(&switchover, "fence")))
+        .unwrap();
+    world.befall(&Fault::Write(0b100));
+    world.kill(&address("cluster.orders.node.c"));
+    world.befall(&Fault::RemoveData(0));
+    let next = plan_for(&world, &desired).plan;
+    expect![[r#"
+        0 fence cluster.orders.node.a after [] write-pause
+        1 promote cluster.orders.node.b after [0] data-loss
+        2 basebackup cluster.orders.node.a after [1] none
+        3 standby cluster.orders.node.a after [2] none
+        4 rewind cluster.orders.node.c after [1] none
+        5 standby cluster.orders.node.c after [4] none
+        6 drop-slot cluster.orders.node.c after [3 5] none
+        7 endpoint cluster.orders.endpoint.ro after [1] none
+        8 endpoint cluster.orders.endpoint.rw after [1] none
+        9 verify-sync cluster.orders after [3 5 7 8] none
+    "#]]
+    .assert_eq(&steps(&next));
+}
