@@ -274,7 +274,7 @@ fn output_change(known: &Known<'_>, name: &str, after: Option<&OutputValue>) -> 
         (Some(_), Some(_)) => ChangeAction::Update,
     };
     let change = AttributeChange {
-        name: name.to_owned(),
+        name: name.to_owned().into(),
         before: before.map(|output| match output {
             Output::Value(value) => Shown::Value(value.clone()),
             Output::Sensitive => Shown::Sensitive,

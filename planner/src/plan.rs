@@ -1,5 +1,6 @@
 //! The plan: reviewable changes, and the steps that make them, order included. Data only.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -69,7 +70,7 @@ pub enum ChangeAction {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttributeChange {
     /// Its name, dotted where it is nested: `role`, `parameters.max_connections`.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// What it was; absent where it was not there.
     pub before: Option<Shown>,
     /// What it will be; absent where it will not be there.

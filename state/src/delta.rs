@@ -15,7 +15,7 @@ use crate::object::{
     PendingNames, Pooler, Power, Role, Seed, Slot, State, Switch, Term, User, Verified,
 };
 
-/// The new value of one recorded attribute.
+/// The new value of one recorded attribute. What is large and rare is boxed: a plan holds several of them for every node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Edit {
@@ -23,7 +23,7 @@ pub enum Edit {
     Network(NetworkName, Network),
     /// The cluster exists, and is this. Its `synchronous_standby_names`, with those that are pending, and its proof have
     /// edits of their own: those of a cluster that exists already stay as they are.
-    Cluster(ClusterName, Cluster),
+    Cluster(ClusterName, Box<Cluster>),
     /// The commits of the cluster wait for these standbys, and those that count have what was acknowledged before.
     SynchronousStandbyNames(ClusterName, String),
     /// Whether the node may have what whoever leads now never had, so that its data is to be made anew.
@@ -85,7 +85,7 @@ pub enum Edit {
     /// The seed has run.
     Seed(SeedAddress, Seed),
     /// The endpoint leads there. Its pooler has an edit of its own: that of an endpoint that exists already stays as it is.
-    Endpoint(EndpointAddress, Endpoint),
+    Endpoint(EndpointAddress, Box<Endpoint>),
     /// The clients of the endpoint go through this pooler, or through none. Whether it holds them up has an edit of its own:
     /// a pooler that exists already goes on as it does.
     Pooler(EndpointAddress, Option<Pooler>),
@@ -213,7 +213,7 @@ impl State {
                 self.networks.insert(name.clone(), network.clone());
             }
             Edit::Cluster(name, cluster) => {
-                let mut cluster = cluster.clone();
+                let mut cluster = (**cluster).clone();
                 if let Some(old) = self.clusters.remove(name) {
                     cluster.synchronous_standby_names = old.synchronous_standby_names;
                     cluster.pending_standby_names = old.pending_standby_names;
@@ -294,7 +294,7 @@ impl State {
             Edit::Database(address, database) => drop(self.databases.insert(address.clone(), database.clone())),
             Edit::Seed(address, seed) => drop(self.seeds.insert(address.clone(), seed.clone())),
             Edit::Endpoint(address, endpoint) => {
-                let mut endpoint = endpoint.clone();
+                let mut endpoint = (**endpoint).clone();
                 endpoint.pooler = self.endpoints.remove(address).and_then(|old| old.pooler);
                 self.endpoints.insert(address.clone(), endpoint);
             }

@@ -18,7 +18,7 @@ pub(crate) fn value(value: impl Into<Option<serde_json::Value>>) -> Option<Shown
 
 pub(crate) fn attribute(name: &str, before: Option<Shown>, after: Option<Shown>) -> AttributeChange {
     AttributeChange {
-        name: name.to_owned(),
+        name: name.to_owned().into(),
         before,
         after,
     }

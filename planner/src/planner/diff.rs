@@ -1,5 +1,6 @@
 //! What is there against what should be: one [`Change`] an address, attribute by attribute.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
@@ -14,7 +15,9 @@ use crate::engine::postgresql::settings;
 use crate::plan::{Action, AttributeChange, Change, ChangeAction, Shown, Step};
 
 /// One side of a change: the attributes by name, in the order they are shown.
-type Attributes = Vec<(String, Shown)>;
+type Attributes = Vec<Attribute>;
+
+type Attribute = (Cow<'static, str>, Shown);
 
 /// Returns the changes by address. What is only re-proven or restarted is a change too: nothing runs that is not shown.
 pub(super) fn diff(before: &State, intended: &Intended) -> Vec<Change> {
@@ -93,7 +96,7 @@ fn change(address: &Address, before: Option<Attributes>, after: Option<Attribute
 
 /// Brings both sides together, in the order of the new side; what it lacks comes last.
 fn merge(before: Attributes, after: Attributes) -> Vec<AttributeChange> {
-    let mut old: BTreeMap<String, Shown> = before.iter().cloned().collect();
+    let mut old: BTreeMap<Cow<'static, str>, Shown> = before.iter().cloned().collect();
     let mut merged: Vec<AttributeChange> = after
         .into_iter()
         .map(|(name, after)| AttributeChange {
@@ -111,8 +114,8 @@ fn merge(before: Attributes, after: Attributes) -> Vec<AttributeChange> {
     merged
 }
 
-fn value(name: &str, value: impl Into<Value>) -> (String, Shown) {
-    (name.to_owned(), Shown::Value(value.into()))
+fn value(name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Attribute {
+    (name.into(), Shown::Value(value.into()))
 }
 
 fn network(Network { subnet }: &Network) -> Attributes {
@@ -187,13 +190,13 @@ fn cluster_after(
     let proven = |verified: &&Verified| verified.topology == *topology && verified.term == election.term;
     attributes.push(match new.verified.as_ref().filter(proven) {
         Some(verified) => proof(verified),
-        None => ("verified".to_owned(), Shown::KnownAfterApply),
+        None => ("verified".into(), Shown::KnownAfterApply),
     });
     attributes
 }
 
 /// Says where replication was last proven; the digest of what it was proven for tells nobody anything.
-fn proof(verified: &Verified) -> (String, Shown) {
+fn proof(verified: &Verified) -> Attribute {
     value("verified", format!("at {} in term {}", verified.marker, verified.term))
 }
 
@@ -205,7 +208,7 @@ fn role(role: &Role) -> Attributes {
     attributes
 }
 
-fn origin(origin: &Origin) -> (String, Shown) {
+fn origin(origin: &Origin) -> Attribute {
     match origin {
         Origin::Initialized => value("data", "initialized"),
         Origin::Cloned { from } => value("data", format!("cloned from {from}")),
@@ -213,10 +216,10 @@ fn origin(origin: &Origin) -> (String, Shown) {
     }
 }
 
-fn parameters(parameters: &BTreeMap<String, String>) -> impl Iterator<Item = (String, Shown)> {
+fn parameters(parameters: &BTreeMap<String, String>) -> impl Iterator<Item = Attribute> {
     parameters
         .iter()
-        .map(|(name, text)| value(&format!("parameters.{name}"), text.clone()))
+        .map(|(name, text)| value(format!("parameters.{name}"), text.clone()))
 }
 
 fn node_before(node: &Node) -> Attributes {
@@ -274,7 +277,7 @@ fn node_after(node: &IntendedNode) -> Attributes {
         }
         DataGoal::Make { origin: from, .. } => {
             attributes.push(origin(from));
-            attributes.push(("system_identifier".to_owned(), Shown::KnownAfterApply));
+            attributes.push(("system_identifier".into(), Shown::KnownAfterApply));
         }
     }
     attributes.extend(slot.as_ref().map(|slot| value("slot", slot.name.clone())));
@@ -315,7 +318,7 @@ fn user(
             Some(_) => Shown::Sensitive,
             None => Shown::GeneratedAtApply,
         };
-        attributes.push(("password".to_owned(), shown));
+        attributes.push(("password".into(), shown));
         attributes.push(value("password_version", *password_version));
     }
     attributes

@@ -106,7 +106,7 @@ fn cluster() -> Vec<Edit> {
     let user = User::default();
     vec![
         Edit::Network("lan".parse().unwrap(), Network::default()),
-        Edit::Cluster("orders".parse().unwrap(), cluster),
+        Edit::Cluster("orders".parse().unwrap(), Box::new(cluster)),
         Edit::Election("orders".parse().unwrap(), election),
         Edit::User("cluster.orders.user.app".parse().unwrap(), user),
         Edit::Data {

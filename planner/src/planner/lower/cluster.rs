@@ -29,7 +29,7 @@ impl Lowering<'_> {
             return;
         }
         let action = Action::Cluster { cluster: name.clone() };
-        let delta = vec![Edit::Cluster(name.clone(), declared)];
+        let delta = vec![Edit::Cluster(name.clone(), Box::new(declared))];
         let reason = "the configuration changes its settings";
         self.push(Draft::new(Address::Cluster(name.clone()), action, reason, delta));
     }

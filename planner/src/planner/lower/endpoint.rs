@@ -22,7 +22,7 @@ impl Lowering<'_> {
                     endpoint: address.clone(),
                     entry: entry(address, new),
                 };
-                let delta = vec![Edit::Endpoint(address.clone(), new.clone())];
+                let delta = vec![Edit::Endpoint(address.clone(), Box::new(new.clone()))];
                 self.push(Draft::new(address.clone(), action, reason, delta));
             }
             (Some(_), None) => {

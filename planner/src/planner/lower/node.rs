@@ -60,11 +60,11 @@ impl Lowering<'_> {
         let delta = vec![
             Edit::Cluster(
                 name.clone(),
-                Cluster {
+                Box::new(Cluster {
                     verified: None,
                     synchronous_standby_names: String::new(),
                     ..cluster.cluster.clone()
-                },
+                }),
             ),
             Edit::Election(name.clone(), cluster.election.clone()),
             Edit::Data {

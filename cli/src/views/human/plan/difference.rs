@@ -97,7 +97,7 @@ fn members(before: &Map<String, Value>, after: &Map<String, Value>, place: Place
         .keys()
         .chain(added)
         .map(|name| AttributeChange {
-            name: name.clone(),
+            name: name.clone().into(),
             before: side(before, name),
             after: side(after, name),
         })
