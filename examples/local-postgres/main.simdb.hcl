@@ -15,7 +15,8 @@ variable "standbys" {
 # Servers are processes of this machine. Programs are found in the usual places.
 provider "local" {}
 
-# The network the nodes are in. On this machine that is 127.0.0.1, and each node gets a port.
+# The network the nodes are in. On this machine that is 127.0.0.1, and each node gets a port; with a "subnet" such as
+# "127.20.0.0/24" each gets an address of its own.
 network "lan" {}
 
 cluster "orders" {

@@ -18,6 +18,7 @@ mod format;
 mod functions;
 mod heredoc;
 mod locals;
+mod networks;
 mod nodes;
 mod number;
 mod outputs;
@@ -45,10 +46,11 @@ use std::fmt;
 
 use hcl_edit::structure::Block;
 use simdb_state::address::NodeAddress;
+use simdb_state::name::ClusterName;
 use simdb_state::object::State;
 use simdb_state::sensitive::{REDACTED, Secrets};
 
-use crate::desired::Desired;
+use crate::desired::{ClusterSpec, Desired};
 use crate::diagnostic::{Diagnostic, Span};
 
 use self::outputs::Outputs;
@@ -154,7 +156,7 @@ fn resolve(
     };
     let mut desired = Desired {
         local: provider::read(&blocks.of("provider"), &names, diagnostics),
-        networks: clusters::networks(&blocks.of("network"), diagnostics),
+        networks: networks::read(&blocks.of("network"), &names, diagnostics),
         clusters: BTreeMap::new(),
     };
     let mut counted = BTreeMap::new();
@@ -185,10 +187,11 @@ fn resolve(
     (desired, outputs)
 }
 
-/// No two nodes may have the same port.
+/// No two nodes may have the same port, unless each has an address of its own.
 fn check_ports(desired: &Desired, source: &Source, diagnostics: &mut Vec<Diagnostic>) {
     let mut taken: BTreeMap<u16, (NodeAddress, &Span)> = BTreeMap::new();
-    for (cluster, spec) in &desired.clusters {
+    let shares = |(_, spec): &(&ClusterName, &ClusterSpec)| desired.subnet(spec).is_none();
+    for (cluster, spec) in desired.clusters.iter().filter(shares) {
         for (node, node_spec) in &spec.nodes {
             let (Some(port), Some(span)) = (node_spec.port, &node_spec.port_span) else {
                 continue;

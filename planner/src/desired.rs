@@ -4,6 +4,7 @@ pub mod access;
 
 use std::collections::BTreeMap;
 
+use ipnet::Ipv4Net;
 use simdb_state::address::Address;
 use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName};
 use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, MAX_LAG, OnStandbyLoss, PoolMode, ReplicationMode};
@@ -24,6 +25,11 @@ pub struct Desired {
 }
 
 impl Desired {
+    /// Returns the addresses that the nodes of a cluster get, where each has its own.
+    pub fn subnet(&self, cluster: &ClusterSpec) -> Option<Ipv4Net> {
+        self.networks.get(&cluster.network)?.subnet
+    }
+
     /// Returns where something is declared. What a cluster has without a declaration of its own is declared with it.
     pub fn declaration(&self, address: &Address) -> Option<&Span> {
         if let Address::Network(name) = address {
@@ -63,8 +69,8 @@ pub struct LocalSettings {
 /// A `network` block.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkSpec {
-    /// The addresses nodes get, in CIDR notation.
-    pub subnet: Option<String>,
+    /// The addresses of this machine that its nodes get, one each, and the default port; absent, they share 127.0.0.1.
+    pub subnet: Option<Ipv4Net>,
     /// Where it is declared.
     pub span: Span,
 }

@@ -15,7 +15,7 @@
 //!
 //! | Step | Changes | Observed by | Impact | Safe to run twice because | Crash in the middle → next plan |
 //! |---|---|---|---|---|---|
-//! | `network` | network: subnet | – (a name on the local platform) | none | it is a name | again |
+//! | `network` | network: subnet | – (a name and its addresses on the local platform) | none | nothing is made | again |
 //! | `primary` | cluster; election; node: data, instance, role, power | home, control data, SQL | none | complete data is kept, a server that runs is left alone | an unfinished data directory is removed, complete data is taken over |
 //! | `replication-user` | user: attributes, `password_version` | catalog | none, write-pause (another password, where commits wait) | `CREATE` or `ALTER`, whichever fits; files are compared before they are written | again, passfiles and streams included, with the password that was stored before it started |
 //! | `user` | user: attributes, keyed digest of a given password, `password_version` | catalog | none | `CREATE` or `ALTER`, whichever fits | again, with the password that was stored before it started |

@@ -3,6 +3,7 @@
 //! *Unknown* is a value of its own: what could not be looked at never causes a change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use simdb_state::address::{EndpointAddress, NodeAddress};
@@ -53,10 +54,21 @@ pub struct PlatformFacts {
     pub engines: BTreeMap<EngineKind, BTreeMap<u16, String>>,
     /// Where programs were looked for, for messages.
     pub searched: Vec<String>,
-    /// TCP ports that something listens on, with who where that is known (`postgres (pid 812)`).
-    pub busy_ports: BTreeMap<u16, String>,
+    /// TCP ports that something listens on, by address, with who where that is known (`postgres (pid 812)`). Who listens on
+    /// the unspecified address does on all of them.
+    pub busy_ports: BTreeMap<u16, BTreeMap<IpAddr, String>>,
     /// Why the platform cannot be used as it is, each a sentence with a way out.
     pub problems: BTreeSet<String>,
+}
+
+impl PlatformFacts {
+    /// Returns who keeps a server from listening there.
+    pub fn listener(&self, at: Listen) -> Option<&str> {
+        let owners = self.busy_ports.get(&at.port)?;
+        let everywhere = owners.iter().find(|(host, _)| host.is_unspecified());
+        let owner = owners.get(&at.host).or(everywhere.map(|(_, owner)| owner))?;
+        Some(owner)
+    }
 }
 
 /// What is on one node. "Home" is the directory that the platform gave it.

@@ -59,7 +59,7 @@ pub struct World {
     pub entries: BTreeMap<EndpointAddress, ServiceEntry>,
     /// The homes of endpoints' poolers.
     pub poolers: BTreeMap<EndpointAddress, Pooler>,
-    /// Ports that others listen on.
+    /// Ports that others listen on, on all addresses.
     pub busy_ports: BTreeMap<u16, String>,
     /// The passwords that steps made up, and those that the configuration gave.
     pub secrets: Secrets,

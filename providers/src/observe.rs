@@ -87,7 +87,7 @@ pub async fn observe(
 /// Whether a server is down whose port was taken a moment ago. It may have ended in between.
 fn just_ended(node: &Observation<NodeFacts>, facts: &PlatformFacts) -> bool {
     node.seen().is_some_and(|node| {
-        let taken = |listen: Listen| facts.busy_ports.contains_key(&listen.port);
+        let taken = |listen: Listen| facts.listener(listen).is_some();
         matches!(node.process, ProcessFacts::Down) && node.listen.is_some_and(taken)
     })
 }

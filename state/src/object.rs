@@ -50,7 +50,7 @@ impl fmt::Display for Term {
 /// A network: `network.NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
-    /// The addresses nodes get, in CIDR notation; absent, the platform's default.
+    /// The addresses nodes get, one each, in CIDR notation (`127.20.0.0/24`); absent, they share the platform's default.
     pub subnet: Option<String>,
 }
 

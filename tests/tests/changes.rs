@@ -9,6 +9,7 @@ const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-allow=data-loss"];
 /// What is declared of the cluster, next to its version.
 #[derive(Default)]
 struct Declared {
+    network: String,
     replication: &'static str,
     a: String,
     b: String,
@@ -48,6 +49,7 @@ impl Changes {
 
     fn declare(&self, declared: &Declared) {
         let Declared {
+            network,
             replication,
             a,
             b,
@@ -56,7 +58,7 @@ impl Changes {
         } = declared;
         let version = self.version;
         let text = format!(
-            "network \"lan\" {{}}\n
+            "network \"lan\" {{ {network} }}\n
 cluster \"orders\" {{
   engine \"postgresql\" {{
     version    = \"{version}\"
@@ -237,4 +239,61 @@ fn standbys_stream_with_another_password_to_another_port_and_beside_a_new_one() 
 
     changes.environment.run(&DESTROY).expect_code(0);
     changes.environment.assert_nothing_left();
+}
+
+#[test]
+fn nodes_move_to_addresses_of_their_own_with_their_data_and_back() {
+    for (version, binaries) in versions() {
+        let environment = TestEnvironment::with_configuration("");
+        if let Some(binaries) = &binaries {
+            environment.use_binaries(binaries);
+        }
+        let [high, low] = environment.ports().start().to_be_bytes();
+        let changes = Changes { environment, version };
+        let mut declared = Declared {
+            c: r#"follows = "b""#,
+            others: r#"endpoint "pooled" {
+    target = "primary"
+    via    = "pgbouncer"
+  }"#,
+            ..Declared::default()
+        };
+        changes.apply(&declared, &[]);
+        changes.ask("orders", "CREATE TABLE kept AS SELECT 1 AS id");
+        let place = |node: &str| changes.ask(node, "SELECT host(inet_server_addr()) || ':' || inet_server_port()");
+        let before = ["a", "b", "c"].map(place);
+
+        declared.network = format!("subnet = \"127.{high}.{low}.0/24\"");
+        changes.apply(
+            &declared,
+            &[
+                "network.lan: network",
+                "cluster.orders.node.a: configure",
+                "cluster.orders.node.b: follow",
+                "cluster.orders.node.c: follow",
+                "cluster.orders.endpoint.pooled: pooler",
+            ],
+        );
+        let own = |last: u8| format!("127.{high}.{low}.{last}:5432");
+        assert_eq!(["a", "b", "c"].map(place), [1, 2, 3].map(own));
+        assert_eq!(changes.ask("c", "SELECT id FROM kept"), "1");
+
+        changes.run(
+            &["switchover", "orders", "-to=b", "-auto-approve"],
+            &["cluster.orders.node.b: promote"],
+        );
+        assert_eq!(["a", "b", "c"].map(place), [1, 2, 3].map(own));
+        changes.run(
+            &["switchover", "orders", "-to=a", "-auto-approve"],
+            &["cluster.orders.node.a: promote"],
+        );
+
+        declared.network = String::new();
+        changes.apply(&declared, &["cluster.orders.node.c: follow"]);
+        assert_eq!(["a", "b", "c"].map(place), before);
+        assert_eq!(changes.ask("c", "SELECT id FROM kept"), "1");
+
+        changes.environment.run(&DESTROY).expect_code(0);
+        changes.environment.assert_nothing_left();
+    }
 }

@@ -1,4 +1,4 @@
-//! `network` and `cluster` blocks to what is desired.
+//! `cluster` blocks to what is desired.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,21 +32,6 @@ pub(super) fn name<T: std::str::FromStr<Err = simdb_state::name::NameError>>(
             diagnostics.push(reader.error(reader.span(label), "Invalid name", format!("The {error}.")));
         })
         .ok()
-}
-
-/// Reads the `network` blocks.
-pub(super) fn networks(
-    blocks: &[(&Block, Reader<'_>)],
-    diagnostics: &mut Vec<Diagnostic>,
-) -> BTreeMap<NetworkName, NetworkSpec> {
-    let mut networks = BTreeMap::new();
-    for (block, reader) in blocks {
-        if let Some(name) = name(block, *reader, diagnostics) {
-            let span = reader.header(block);
-            networks.insert(name, NetworkSpec { subnet: None, span });
-        }
-    }
-    networks
 }
 
 /// What the clusters are read with.

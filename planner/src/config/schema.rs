@@ -111,7 +111,7 @@ static PROVIDER: Schema = body(
     ],
     &[],
 );
-static NETWORK: Schema = body(&[], &[]);
+static NETWORK: Schema = body(&[("subnet", false)], &[]);
 static CLUSTER: Schema = body(
     &[("network", false), ("primary", false)],
     &[

@@ -101,8 +101,9 @@ fn show(desired: &Desired) -> String {
     if desired.local != crate::desired::LocalSettings::default() {
         out += &format!("{:?}\n", desired.local);
     }
-    for name in desired.networks.keys() {
-        out += &format!("network {name}\n");
+    for (name, network) in &desired.networks {
+        let subnet = network.subnet.map_or_else(String::new, |subnet| format!(" {subnet}"));
+        out += &format!("network {name}{subnet}\n");
     }
     for (name, cluster) in &desired.clusters {
         let version = cluster

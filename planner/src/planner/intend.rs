@@ -213,7 +213,7 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State, diagnostics: &mut Vec<D
         intended.networks.insert(
             name.clone(),
             Network {
-                subnet: spec.subnet.clone(),
+                subnet: spec.subnet.map(|subnet| subnet.to_string()),
             },
         );
     }

@@ -1,10 +1,14 @@
-//! Gives nodes and poolers their ports: the one they have, the one they declare, else the lowest free one of a range.
+//! Gives nodes and poolers where they listen: where they do, on the port they declare, else on the lowest free port of a
+//! range, or, where their network has a subnet, on the lowest free address of that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::{Ipv4AddrRange, Ipv4Net};
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::instance::LOOPBACK;
-use simdb_state::object::{Listen, Node, Power, State};
+use simdb_state::name::ClusterName;
+use simdb_state::object::{Listen, Power, State};
 
 use crate::desired::{Desired, EndpointSpec, NodeSpec, PoolerSpec};
 use crate::diagnostic::{Diagnostic, Span};
@@ -14,17 +18,25 @@ use crate::observed::{Observation, Observed, ProcessFacts};
 /// gives to clients (from 32768 on Linux), which could take a node's port while its server is down.
 pub const DEFAULT_RANGE: (u16, u16) = (15432, 32767);
 
+/// The ports of servers that have an address of their own: those of PostgreSQL and of PgBouncer.
+const OWN_PORTS: (u16, u16) = (5432, 6432);
+
 /// The ports of one plan.
 pub(super) struct Ports<'a> {
+    desired: &'a Desired,
     observed: &'a Observed,
     range: (u16, u16),
     next: u32,
     taken: BTreeSet<u16>,
+    /// The addresses that servers have.
+    hosts: BTreeSet<IpAddr>,
+    /// The addresses of each subnet that were not given to anybody yet in this plan.
+    free: BTreeMap<Ipv4Net, Ipv4AddrRange>,
 }
 
 impl<'a> Ports<'a> {
-    /// Sets aside every port that a node has or declares.
-    pub(super) fn new(desired: &Desired, before: &State, observed: &'a Observed) -> Self {
+    /// Sets aside every port that a node has or declares, and every address that one has.
+    pub(super) fn new(desired: &'a Desired, before: &State, observed: &'a Observed) -> Self {
         let range = desired.local.ports.unwrap_or(DEFAULT_RANGE);
         let declared = desired
             .clusters
@@ -46,18 +58,21 @@ impl<'a> Ports<'a> {
             .nodes
             .values()
             .filter_map(|node| node.listen)
-            .chain(poolers.map(|pooler| pooler.listen))
-            .map(|listen| listen.port);
+            .chain(poolers.map(|pooler| pooler.listen));
         let nodes = observed.nodes.values().filter_map(Observation::seen);
         let poolers = observed.poolers.values().filter_map(Observation::seen);
         let running = nodes
-            .filter_map(|facts| own_port(&facts.process, facts.listen))
-            .chain(poolers.filter_map(|facts| own_port(&facts.process, facts.listen)));
+            .filter_map(|facts| facts.listen.filter(|_| facts.process.is_alive()))
+            .chain(poolers.filter_map(|facts| facts.listen.filter(|_| facts.process.is_alive())));
+        let listening: BTreeSet<Listen> = had.chain(running).collect();
         Self {
+            desired,
             observed,
             range,
             next: u32::from(range.0),
-            taken: declared.chain(had).chain(running).collect(),
+            taken: declared.chain(listening.iter().map(|listen| listen.port)).collect(),
+            hosts: listening.iter().map(|listen| listen.host).collect(),
+            free: BTreeMap::new(),
         }
     }
 
@@ -72,18 +87,17 @@ impl<'a> Ports<'a> {
     ) -> Result<Listen, Diagnostic> {
         let seen = self.observed.nodes.get(address).and_then(Observation::seen);
         let node = before.nodes.get(address);
-        self.choose(
-            before,
-            &Claim {
-                address: address.clone().into(),
-                declared: spec.port,
-                recorded: node.and_then(|node| node.listen),
-                process: seen.map(|facts| (&facts.process, facts.listen)),
-                placed: node.is_some_and(|node| node.role.is_some()),
-                power,
-                span: spec.port_span.as_ref().unwrap_or(&spec.span),
-            },
-        )
+        let claim = Claim {
+            address: address.clone().into(),
+            subnet: self.subnet(&address.cluster).map(|subnet| (subnet, OWN_PORTS.0)),
+            declared: spec.port,
+            recorded: node.and_then(|node| node.listen),
+            process: seen.map(|facts| (&facts.process, facts.listen)),
+            placed: node.is_some_and(|node| node.role.is_some()),
+            power,
+            span: spec.port_span.as_ref().unwrap_or(&spec.span),
+        };
+        self.choose(before, &claim)
     }
 
     /// Returns where an endpoint's pooler listens, or what keeps it from getting a port.
@@ -99,67 +113,127 @@ impl<'a> Ports<'a> {
             .endpoints
             .get(address)
             .and_then(|endpoint| endpoint.pooler.as_ref());
-        self.choose(
-            before,
-            &Claim {
-                address: address.clone().into(),
-                declared: pooler.port,
-                recorded: recorded.map(|pooler| pooler.listen),
-                process: seen.map(|facts| (&facts.process, facts.listen)),
-                placed: recorded.is_some(),
-                power,
-                span: pooler.port_span.as_ref().unwrap_or(&spec.span),
-            },
-        )
+        let claim = Claim {
+            address: address.clone().into(),
+            subnet: self.subnet(&address.cluster).map(|subnet| (subnet, OWN_PORTS.1)),
+            declared: pooler.port,
+            recorded: recorded.map(|pooler| pooler.listen),
+            process: seen.map(|facts| (&facts.process, facts.listen)),
+            placed: recorded.is_some(),
+            power,
+            span: pooler.port_span.as_ref().unwrap_or(&spec.span),
+        };
+        self.choose(before, &claim)
+    }
+
+    fn subnet(&self, cluster: &ClusterName) -> Option<Ipv4Net> {
+        self.desired.subnet(self.desired.clusters.get(cluster)?)
     }
 
     fn choose(&mut self, before: &State, claim: &Claim<'_>) -> Result<Listen, Diagnostic> {
-        let recorded = claim.recorded.map(|listen| listen.port);
+        let recorded = claim.recorded.filter(|listen| claim.may_have(listen.host));
         let alive = claim.process.filter(|(process, _)| process.is_alive());
-        let own = alive.and_then(|(_, listen)| listen.map(|listen| listen.port).or(recorded));
-        let had = recorded.or(own);
+        let own = alive.and_then(|(_, listen)| listen.or(claim.recorded));
+        let had = recorded.or(own.filter(|listen| claim.may_have(listen.host)));
         // Whether what could not be looked at is what listens on its port is not known, either.
         let unseen = claim.process.is_none() && claim.placed;
-        let at = |port| Listen { host: LOOPBACK, port };
-        if let Some(other) = claim
-            .declared
-            .filter(|port| had != Some(*port))
-            .and_then(|port| owner(before, &claim.address, port))
+        let Some(at) = self.wanted(claim, had) else {
+            return self.any(claim);
+        };
+        if claim.declared.is_some()
+            && had != Some(at)
+            && let Some(other) = owner(before, &claim.address, at)
         {
             return Err(given(claim, &other));
         }
-        match claim.declared.or(had) {
-            Some(port) if own == Some(port) || (unseen && recorded == Some(port)) => Ok(at(port)),
-            // Nobody needs it as long as the server is not to run.
-            Some(port) if claim.power == Power::Stopped && recorded == Some(port) => Ok(at(port)),
-            Some(port) => match self.observed.platform.busy_ports.get(&port) {
-                None => Ok(at(port)),
-                Some(owner) if claim.declared.is_some() => Err(taken(claim, port, owner)),
-                Some(_) => self.any(claim).map(at),
-            },
-            None => self.any(claim).map(at),
+        let stays = own == Some(at) || (unseen && recorded == Some(at));
+        // Nobody needs it as long as the server is not to run.
+        if stays || (claim.power == Power::Stopped && recorded == Some(at)) {
+            return Ok(at);
+        }
+        match self.observed.platform.listener(at) {
+            None => Ok(at),
+            Some(owner) if claim.declared.is_some() => Err(taken(claim, at.port, owner)),
+            Some(_) => self.any(claim),
         }
     }
 
-    fn any(&mut self, claim: &Claim<'_>) -> Result<u16, Diagnostic> {
-        self.lowest_free().ok_or_else(|| exhausted(claim, self.range))
+    /// Returns where a server is to listen if nobody else does: where it did, on the port that is declared.
+    fn wanted(&mut self, claim: &Claim<'_>, had: Option<Listen>) -> Option<Listen> {
+        let port = claim.declared.or(had.map(|listen| listen.port))?;
+        let host = match (had, claim.subnet) {
+            (Some(had), _) => had.host,
+            (None, None) => LOOPBACK,
+            (None, Some((subnet, _))) => self.free_host(subnet, port)?,
+        };
+        Some(Listen { host, port })
+    }
+
+    fn any(&mut self, claim: &Claim<'_>) -> Result<Listen, Diagnostic> {
+        match claim.subnet {
+            None => {
+                let port = self.lowest_free().ok_or_else(|| exhausted(claim, self.range))?;
+                Ok(Listen { host: LOOPBACK, port })
+            }
+            Some((subnet, own)) => {
+                let port = claim.declared.unwrap_or(own);
+                let host = self.free_host(subnet, port);
+                let host = host.ok_or_else(|| self.full(claim, subnet, port))?;
+                Ok(Listen { host, port })
+            }
+        }
+    }
+
+    /// Says why there is no address: somebody has the port on all of them, or every one is taken.
+    fn full(&self, claim: &Claim<'_>, subnet: Ipv4Net, port: u16) -> Diagnostic {
+        let everywhere = Listen {
+            host: Ipv4Addr::UNSPECIFIED.into(),
+            port,
+        };
+        if let Some(owner) = self.observed.platform.listener(everywhere) {
+            return taken(claim, port, owner);
+        }
+        let Claim { address, span, .. } = claim;
+        Diagnostic::error(
+            "No free address",
+            format!(
+                "Every address of subnet {subnet} belongs to another node or is in use, so {address} gets none. Give its \
+                 network a larger \"subnet\"."
+            ),
+        )
+        .at((*span).clone())
     }
 
     fn lowest_free(&mut self) -> Option<u16> {
         while self.next <= u32::from(self.range.1) {
             let port = u16::try_from(self.next).expect("the range ends at a port");
             self.next += 1;
-            if !self.taken.contains(&port) && !self.observed.platform.busy_ports.contains_key(&port) {
+            let at = Listen { host: LOOPBACK, port };
+            if !self.taken.contains(&port) && self.observed.platform.listener(at).is_none() {
                 return Some(port);
             }
         }
         None
+    }
+
+    /// Returns the lowest address of a subnet that no server has, and on whose port nobody listens.
+    fn free_host(&mut self, subnet: Ipv4Net, port: u16) -> Option<IpAddr> {
+        let Self {
+            free, hosts, observed, ..
+        } = self;
+        let mut rest = free.entry(subnet).or_insert_with(|| subnet.hosts()).map(IpAddr::V4);
+        rest.find(|host| {
+            let at = Listen { host: *host, port };
+            *host != LOOPBACK && !hosts.contains(host) && observed.platform.listener(at).is_none()
+        })
     }
 }
 
 /// What decides about one port.
 struct Claim<'a> {
     address: Address,
+    /// The addresses of which it gets one of its own, and the port that it then has unless another one is declared.
+    subnet: Option<(Ipv4Net, u16)>,
     declared: Option<u16>,
     recorded: Option<Listen>,
     /// Its process, and where that was told to listen, where it was looked at.
@@ -170,17 +244,22 @@ struct Claim<'a> {
     span: &'a Span,
 }
 
-/// The port that a running server was started on.
-fn own_port(process: &ProcessFacts, listen: Option<Listen>) -> Option<u16> {
-    listen.filter(|_| process.is_alive()).map(|listen| listen.port)
+impl Claim<'_> {
+    /// Returns whether a server of its network can have an address.
+    fn may_have(&self, host: IpAddr) -> bool {
+        match (self.subnet, host) {
+            (None, host) => host == LOOPBACK,
+            (Some((subnet, _)), IpAddr::V4(own)) => host != LOOPBACK && subnet.contains(&own),
+            (Some(_), IpAddr::V6(_)) => false,
+        }
+    }
 }
 
-/// The node that has a port on record.
-fn owner(before: &State, address: &Address, port: u16) -> Option<NodeAddress> {
+/// The node that listens there, as far as is recorded.
+fn owner(before: &State, address: &Address, at: Listen) -> Option<NodeAddress> {
     let mut nodes = before.nodes.iter();
-    let has = |node: &Node| node.listen.is_some_and(|listen| listen.port == port);
     nodes
-        .find(|(other, node)| Address::from((*other).clone()) != *address && has(node))
+        .find(|(other, node)| Address::from((*other).clone()) != *address && node.listen == Some(at))
         .map(|(other, _)| other.clone())
 }
 
@@ -198,15 +277,15 @@ fn given(claim: &Claim<'_>, other: &NodeAddress) -> Diagnostic {
 
 fn taken(claim: &Claim<'_>, port: u16, owner: &str) -> Diagnostic {
     let Claim { address, span, .. } = claim;
-    Diagnostic::error(
-        "Port is taken",
-        format!(
-            "Port {port} of {address} is in use by {owner}. Stop that program, or give the {} another port; without a \
-             \"port\" argument simdb takes a free one.",
-            address.kind()
-        ),
-    )
-    .at((*span).clone())
+    let kind = address.kind();
+    let otherwise = match claim.subnet {
+        None => "; without a \"port\" argument simdb takes a free one.",
+        Some(_) => ".",
+    };
+    let detail = format!(
+        "Port {port} of {address} is in use by {owner}. Stop that program, or give the {kind} another port{otherwise}"
+    );
+    Diagnostic::error("Port is taken", detail).at((*span).clone())
 }
 
 fn exhausted(claim: &Claim<'_>, (first, last): (u16, u16)) -> Diagnostic {

@@ -6,9 +6,10 @@ mod roles;
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 
+use simdb_state::instance::LOOPBACK;
 use simdb_state::object::ReplicationMode;
 
-use super::tests::{address, assert_second_plan_is_empty, diagnostics, orders, plan_for};
+use super::tests::{address, assert_second_plan_is_empty, diagnostics, orders, plan_for, subnet};
 use crate::desired::{Desired, ReplicationSpec};
 use crate::simulate::{Cut, World};
 
@@ -30,6 +31,8 @@ struct Topology {
     delayed: Option<Index>,
     /// The port of `a`, and those of the standbys from it on; absent, they are chosen.
     port: Option<u16>,
+    /// Which of two subnets the nodes have addresses of, if they have their own.
+    subnet: Option<u8>,
 }
 
 /// What happens to the world between two finished plans.
@@ -68,6 +71,7 @@ fn declared() -> impl Strategy<Value = Topology> {
     ];
     // Ports of two topologies overlap in no node, so that nobody is to have what another one leaves.
     let port = prop_oneof![3 => Just(None), 1 => Just(Some(DECLARED)), 1 => Just(Some(DECLARED + 100))];
+    let subnet = prop_oneof![3 => Just(None), 1 => Just(Some(1)), 1 => Just(Some(2))];
     (
         subsequence(STANDBYS.to_vec(), 0..=STANDBYS.len()),
         mode,
@@ -75,14 +79,16 @@ fn declared() -> impl Strategy<Value = Topology> {
         0..3_usize,
         prop::option::weighted(0.2, any::<Index>()),
         port,
+        subnet,
     )
-        .prop_map(|(standbys, mode, number, cascade, delayed, port)| Topology {
+        .prop_map(|(standbys, mode, number, cascade, delayed, port, subnet)| Topology {
             standbys,
             mode,
             number,
             cascade,
             delayed,
             port,
+            subnet,
         })
 }
 
@@ -108,9 +114,13 @@ fn desired(topology: &Topology) -> Desired {
         cascade,
         delayed,
         port,
+        subnet: own,
     } = topology;
     let nodes: Vec<&str> = std::iter::once("a").chain(standbys.iter().copied()).collect();
     let mut desired = orders(&nodes);
+    if let Some(number) = own {
+        subnet(&mut desired, *number);
+    }
     let cluster = desired.clusters.values_mut().next().unwrap();
     let offset = |name: &str| u16::try_from(STANDBYS.iter().position(|other| *other == name).map_or(0, |at| at + 1));
     for (name, spec) in &mut cluster.nodes {
@@ -196,7 +206,10 @@ fn happen(world: &mut World, event: &Event) {
             let Some(node) = pick(*index, &homes) else { return };
             world.kill(node);
             // A port that is declared is not given up: whoever took it has to go.
-            if let Some(listen) = world.homes[node].listen.filter(|listen| listen.port < DECLARED) {
+            if let Some(listen) = world.homes[node]
+                .listen
+                .filter(|at| at.host == LOOPBACK && at.port < DECLARED)
+            {
                 world.busy_ports.insert(listen.port, "nginx (pid 12)".to_owned());
             }
         }

@@ -208,6 +208,12 @@ fn port(desired: &mut Desired, node: &str, port: u16) {
     spec.port = Some(port);
 }
 
+/// Gives every node an address of its own, from one of several subnets.
+pub(super) fn subnet(desired: &mut Desired, number: u8) {
+    let network = desired.networks.values_mut().next().unwrap();
+    network.subnet = Some(format!("127.20.{number}.0/28").parse().unwrap());
+}
+
 #[test]
 fn a_cluster_is_made_primary_first_and_standbys_side_by_side() {
     check(

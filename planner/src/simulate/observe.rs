@@ -1,10 +1,11 @@
 //! What an observer would see of the world.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
-use simdb_state::object::EngineKind;
+use simdb_state::object::{EngineKind, Listen};
 
 use super::{Home, Log, Running, World};
 use crate::engine::postgresql::sync;
@@ -17,11 +18,18 @@ impl World {
     /// Looks at everything.
     pub fn observe(&self) -> Observed {
         let engines = BTreeMap::from([(15, "/usr/lib/postgresql/15/bin".to_owned())]);
-        let mut busy_ports = self.busy_ports.clone();
+        let everywhere = self.busy_ports.iter().map(|(port, owner)| {
+            let host = Ipv4Addr::UNSPECIFIED.into();
+            (Listen { host, port: *port }, owner.clone())
+        });
         let running = self.homes.values().filter(|home| home.server.is_some());
         let poolers = self.poolers.values().filter(|pooler| pooler.runs);
-        busy_ports.extend(poolers.map(|pooler| (pooler.listen.port, "pgbouncer (pid 4712)".to_owned())));
-        busy_ports.extend(running.filter_map(|home| Some((home.listen?.port, "postgres (pid 4711)".to_owned()))));
+        let poolers = poolers.map(|pooler| (pooler.listen, "pgbouncer (pid 4712)".to_owned()));
+        let servers = running.filter_map(|home| Some((home.listen?, "postgres (pid 4711)".to_owned())));
+        let mut busy_ports: BTreeMap<u16, BTreeMap<IpAddr, String>> = BTreeMap::new();
+        for (listen, owner) in everywhere.chain(poolers).chain(servers) {
+            busy_ports.entry(listen.port).or_default().insert(listen.host, owner);
+        }
         let platform = PlatformFacts {
             engines: BTreeMap::from([
                 (EngineKind::Postgresql, engines),

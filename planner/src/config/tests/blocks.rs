@@ -351,3 +351,35 @@ fn what_an_endpoint_goes_through_is_checked() {
         "#]],
     );
 }
+
+#[test]
+fn a_subnet_is_one_of_this_machine_and_shares_no_address_with_another() {
+    check_desired(
+        &CLUSTER.replace("network \"lan\" {}", "network \"lan\" { subnet = \"127.20.0.0/24\" }"),
+        expect![[r#"
+            network lan 127.20.0.0/24
+            cluster c: postgresql newest, async, in lan, first a
+              node a
+        "#]],
+    );
+    check(
+        "network \"a\" { subnet = \"lan\" }\nnetwork \"b\" { subnet = \"127.20.0.7/24\" }\nnetwork \"c\" { subnet = \"10.0.0.0/8\" }\nnetwork \"d\" { subnet = \"127.20.0.0/33\" }\n",
+        expect![[r#"
+            main:1:24-29 error Invalid subnet (in network "a")
+              "subnet" is an IPv4 address and the length of its prefix, as in "127.20.0.0/24"; "lan" is not.
+            main:2:24-39 error Invalid subnet (in network "b")
+              127.20.0.7/24 is one address of a subnet. Write "127.20.0.0/24".
+            main:3:24-36 error Invalid subnet (in network "c")
+              Nodes are processes of this machine, so their addresses are within 127.0.0.0/8, and 10.0.0.0/8 is not. Write one such as "127.20.0.0/24", or leave it out: then all nodes have 127.0.0.1, and each a port of its own.
+            main:4:24-39 error Invalid subnet (in network "d")
+              "subnet" is an IPv4 address and the length of its prefix, as in "127.20.0.0/24"; "127.20.0.0/33" is not.
+        "#]],
+    );
+    check(
+        "network \"a\" { subnet = \"127.20.0.0/16\" }\nnetwork \"b\" { subnet = \"127.20.7.0/24\" }\n",
+        expect![[r#"
+            main:2:24-39 error Invalid subnet (in network "b")
+              127.20.7.0/24 has addresses that 127.20.0.0/16 of network.a has, too. Choose one that lies beside it.
+        "#]],
+    );
+}

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use simdb_state::instance::{FilePart, FileText};
+use simdb_state::instance::{FilePart, FileText, LOOPBACK};
 use simdb_state::object::Listen;
 use simdb_state::sensitive::SecretName;
 
@@ -100,7 +100,11 @@ pub(super) fn pg_hba_conf_without_clients(node: &NodeContext<'_>) -> FileText {
 }
 
 fn hba(node: &NodeContext<'_>, user: &str) -> FileText {
-    let host = node.listen.host;
+    // Who connects to any of this machine's own addresses comes from the first of them.
+    let host = match node.listen.host {
+        host if host.is_loopback() && host.is_ipv4() => LOOPBACK,
+        host => host,
+    };
     let bits = if host.is_ipv4() { 32 } else { 128 };
     FileText::text(format!(
         "# Written by simdb from the configuration; edits made here are undone.\n\

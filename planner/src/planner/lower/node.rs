@@ -363,10 +363,10 @@ impl Lowering<'_> {
 
     fn start_reason(&self, address: &NodeAddress, old: &Node, new: &IntendedNode) -> String {
         let moved = old.listen.filter(|listen| *listen != new.listen);
-        if let Some(owner) = moved.and_then(|listen| self.observed.platform.busy_ports.get(&listen.port)) {
+        if let Some(owner) = moved.and_then(|listen| self.observed.platform.listener(listen)) {
             return format!(
                 "{owner} took its port while it was down, and it moves to {}",
-                new.listen.port
+                new.listen
             );
         }
         let reason = match self.facts(address).map(|facts| &facts.process) {

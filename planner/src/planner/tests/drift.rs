@@ -64,7 +64,7 @@ fn a_node_moves_where_its_port_was_taken_while_it_was_down_and_is_followed_there
     world.busy_ports.insert(15433, "nginx (pid 12)".to_owned());
     let desired = orders(&["a", "r[0]"]);
     expect![[r#"
-        start: nginx (pid 12) took its port while it was down, and it moves to 15434
+        start: nginx (pid 12) took its port while it was down, and it moves to 127.0.0.1:15434
         endpoint: a node that orders-ro leads to listens elsewhere
         endpoint: a node that orders-rw leads to listens elsewhere
         verify-sync: every standby must be seen to replay what the primary commits

@@ -168,3 +168,99 @@ fn standbys_of_a_stopped_primary_follow_it_to_another_port_once_it_is_started() 
     world.run(&started.plan, Cut::Never).unwrap();
     assert_second_plan_is_empty(&world, &desired);
 }
+
+/// Where the nodes of a world listen, as is recorded.
+fn places(world: &World) -> String {
+    let nodes = world.state.nodes.iter();
+    let places = nodes.map(|(address, node)| format!("{} {}", address.node, node.listen.unwrap()));
+    places.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn nodes_of_a_network_with_a_subnet_have_addresses_of_their_own() {
+    let mut desired = following(&["a", "b", "c"], &[("c", "b")]);
+    subnet(&mut desired, 1);
+    let mut world = applied(&desired);
+    expect![[r#"
+        a 127.20.1.1:5432
+        b 127.20.1.2:5432
+        c 127.20.1.3:5432"#]]
+    .assert_eq(&places(&world));
+    // Whoever is new gets the lowest address that nobody has; the others stay.
+    desired = following(&["a", "c"], &[]);
+    subnet(&mut desired, 1);
+    finish(&mut world, &desired);
+    desired = replicating(&["a", "b", "c", "d"], ReplicationMode::Sync, 1);
+    subnet(&mut desired, 1);
+    port(&mut desired, "d", 6000);
+    finish(&mut world, &desired);
+    expect![[r#"
+        a 127.20.1.1:5432
+        b 127.20.1.2:5432
+        c 127.20.1.3:5432
+        d 127.20.1.4:6000"#]]
+    .assert_eq(&places(&world));
+}
+
+#[test]
+fn nodes_move_to_another_subnet_with_their_data_and_back() {
+    let mut desired = following(&["a", "b", "c"], &[("c", "b")]);
+    let mut world = applied(&desired);
+    let data: Vec<_> = world.state.nodes.values().map(|node| node.data.clone()).collect();
+    subnet(&mut desired, 1);
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 network network.lan after [] none
+        1 configure cluster.orders.node.b after [] write-pause
+        2 configure cluster.orders.node.c after [1] restart
+        3 configure cluster.orders.node.a after [2] downtime
+        4 follow cluster.orders.node.b after [3] reload
+        5 follow cluster.orders.node.c after [4] reload
+        6 endpoint cluster.orders.endpoint.ro after [5] none
+        7 endpoint cluster.orders.endpoint.rw after [5] none
+        8 verify-sync cluster.orders after [6 7] none
+    "#]],
+    );
+    subnet(&mut desired, 2);
+    finish(&mut world, &desired);
+    expect![[r#"
+        a 127.20.2.1:5432
+        b 127.20.2.2:5432
+        c 127.20.2.3:5432"#]]
+    .assert_eq(&places(&world));
+    desired.networks.values_mut().for_each(|network| network.subnet = None);
+    finish(&mut world, &desired);
+    expect![[r#"
+        a 127.0.0.1:15432
+        b 127.0.0.1:15433
+        c 127.0.0.1:15434"#]]
+    .assert_eq(&places(&world));
+    let kept: Vec<_> = world.state.nodes.values().map(|node| node.data.clone()).collect();
+    assert_eq!(data, kept);
+}
+
+#[test]
+fn who_finds_no_address_is_told_why() {
+    let mut desired = orders(&["a", "b", "c"]);
+    desired.networks.values_mut().next().unwrap().subnet = Some("127.20.0.0/30".parse().unwrap());
+    refuses(
+        &World::default(),
+        &desired,
+        &expect![[r#"
+        No free address: Every address of subnet 127.20.0.0/30 belongs to another node or is in use, so cluster.orders.node.c gets none. Give its network a larger "subnet".
+    "#]],
+    );
+    let mut world = World::default();
+    world.busy_ports.insert(5432, "postgres (pid 12)".to_owned());
+    let mut desired = orders(&["a"]);
+    subnet(&mut desired, 1);
+    refuses(
+        &world,
+        &desired,
+        &expect![[r#"
+            Port is taken: Port 5432 of cluster.orders.node.a is in use by postgres (pid 12). Stop that program, or give the node another port.
+        "#]],
+    );
+}

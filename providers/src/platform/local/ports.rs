@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use simdb_state::instance::LOOPBACK;
 use simdb_state::object::Listen;
@@ -15,8 +15,8 @@ const LISTEN: &str = "0A";
 /// Who listens where we may not see it.
 const UNKNOWN: &str = "a process of another user";
 
-/// Returns the ports in use, with who uses them.
-pub(super) fn busy() -> BTreeMap<u16, String> {
+/// Returns the ports in use by address, with who uses them.
+pub(super) fn busy() -> BTreeMap<u16, BTreeMap<IpAddr, String>> {
     let mut sockets = BTreeMap::new();
     for file in ["/proc/net/tcp", "/proc/net/tcp6"] {
         // A kernel without IPv6 has no second file.
@@ -28,11 +28,12 @@ pub(super) fn busy() -> BTreeMap<u16, String> {
         );
     }
     let owners = owners(&sockets);
-    let mut ports = BTreeMap::new();
-    for (inode, port) in sockets {
+    let mut ports: BTreeMap<u16, BTreeMap<IpAddr, String>> = BTreeMap::new();
+    for (inode, Listen { host, port }) in sockets {
+        let hosts = ports.entry(port).or_default();
         match owners.get(&inode) {
-            Some(owner) => drop(ports.insert(port, owner.clone())),
-            None => drop(ports.entry(port).or_insert_with(|| UNKNOWN.to_owned())),
+            Some(owner) => drop(hosts.insert(host, owner.clone())),
+            None => drop(hosts.entry(host).or_insert_with(|| UNKNOWN.to_owned())),
         }
     }
     ports
@@ -43,16 +44,8 @@ pub(super) fn busy() -> BTreeMap<u16, String> {
 pub(super) fn listen(process: u32) -> Option<Listen> {
     let own: BTreeSet<u64> = sockets_of(process).collect();
     let text = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    let places = text.lines().filter_map(|line| {
-        let (inode, port) = listener(line).filter(|(inode, _)| own.contains(inode))?;
-        Some((
-            inode,
-            Listen {
-                host: address(line)?,
-                port,
-            },
-        ))
-    });
+    let places = text.lines().filter_map(listener);
+    let places = places.filter(|(inode, _)| own.contains(inode));
     let place = places.min_by_key(|(inode, place)| (!place.host.is_loopback(), *inode));
     place.map(|(_, place)| match place {
         // Who listens everywhere is reached on this machine, too.
@@ -61,21 +54,31 @@ pub(super) fn listen(process: u32) -> Option<Listen> {
     })
 }
 
-/// Reads the local address from a line of `/proc/net/tcp`: the bytes as they are in memory, as one number.
-fn address(line: &str) -> Option<IpAddr> {
-    let (address, _) = line.split_ascii_whitespace().nth(1)?.rsplit_once(':')?;
-    let number = u32::from_str_radix(address, 16).ok()?;
-    Some(IpAddr::from(number.to_ne_bytes()))
+/// Reads an address: the bytes as they are in memory, as numbers of 32 bits. Who listens on all addresses of IPv6 does on
+/// those of IPv4, too, and clients that ask for `localhost` may come to the one of either.
+fn address(text: &str) -> Option<IpAddr> {
+    let number = |text: &str| u32::from_str_radix(text, 16).ok();
+    if text.len() == 8 {
+        return Some(IpAddr::from(number(text)?.to_ne_bytes()));
+    }
+    let unspecified = text.bytes().all(|digit| digit == b'0');
+    Some(if unspecified {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        LOOPBACK
+    })
 }
 
-/// Reads the inode and port of a listening socket from a line of `/proc/net/tcp`.
-fn listener(line: &str) -> Option<(u64, u16)> {
+/// Reads the inode and the place of a listening socket from a line of `/proc/net/tcp` or `/proc/net/tcp6`.
+fn listener(line: &str) -> Option<(u64, Listen)> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     if *fields.get(3)? != LISTEN {
         return None;
     }
-    let (_, port) = fields.get(1)?.rsplit_once(':')?;
-    Some((fields.get(9)?.parse().ok()?, u16::from_str_radix(port, 16).ok()?))
+    let (host, port) = fields.get(1)?.rsplit_once(':')?;
+    let host = address(host)?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    Some((fields.get(9)?.parse().ok()?, Listen { host, port }))
 }
 
 /// Returns the inodes of the sockets that a process has open.
@@ -89,7 +92,7 @@ fn sockets_of(process: u32) -> impl Iterator<Item = u64> {
 }
 
 /// Returns who holds the sockets. Of several processes the oldest counts: servers hand sockets down to their children.
-fn owners(sockets: &BTreeMap<u64, u16>) -> BTreeMap<u64, String> {
+fn owners(sockets: &BTreeMap<u64, Listen>) -> BTreeMap<u64, String> {
     let mut owners = BTreeMap::new();
     if sockets.is_empty() {
         return owners;
@@ -121,8 +124,9 @@ mod tests {
             let Ok(listener) = TcpListener::bind(address) else {
                 continue;
             };
-            let port = listener.local_addr().unwrap().port();
-            let owner = busy().remove(&port).unwrap();
+            let at = listener.local_addr().unwrap();
+            let host = if at.is_ipv4() { at.ip() } else { LOOPBACK };
+            let owner = busy()[&at.port()][&host].clone();
             assert!(owner.ends_with(&format!("(pid {})", std::process::id())), "{owner}");
         }
     }
@@ -135,11 +139,11 @@ mod tests {
         assert!(found.host.is_loopback());
         assert_eq!(listen(u32::MAX), None);
         drop(listener);
-        let line =
-            "   0: 0200007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000   101        0 4711 1 0";
         if cfg!(target_endian = "little") {
-            assert_eq!(address(line), Some("127.0.0.2".parse().unwrap()));
+            assert_eq!(address("0200007F"), Some("127.0.0.2".parse().unwrap()));
         }
+        assert_eq!(address(&"0".repeat(32)), Some("0.0.0.0".parse().unwrap()));
+        assert_eq!(address("00000000000000000000000001000000"), Some(LOOPBACK));
     }
 
     #[test]
@@ -149,7 +153,8 @@ mod tests {
                 "   0: 0100007F:1538 00000000:0000 {state} 00000000:00000000 00:00000000 00000000   101        0 4711 1 0"
             )
         };
-        assert_eq!(listener(&line("0A")), Some((4711, 5432)));
+        let found = listener(&line("0A"));
+        assert_eq!(found.map(|(inode, at)| (inode, at.port)), Some((4711, 5432)));
         assert_eq!(listener(&line("01")), None);
         assert_eq!(listener("  sl  local_address rem_address   st"), None);
     }

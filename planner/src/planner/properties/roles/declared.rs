@@ -12,7 +12,7 @@ use super::NODES;
 use crate::desired::access::{AccessSpec, DatabaseSpec, SeedSpec, UserSpec};
 use crate::desired::{Desired, PoolerSpec};
 use crate::diagnostic::Span;
-use crate::planner::tests::orders;
+use crate::planner::tests::{orders, subnet};
 use crate::simulate::PASSWORD;
 
 /// The lowest of the ports that are declared; those that are chosen are below.
@@ -41,6 +41,8 @@ struct Shape {
     delayed: Option<u8>,
     /// The port of `a`, and those of the others from it on; absent, they are chosen.
     port: Option<u16>,
+    /// Which of two subnets the nodes have addresses of, if they have their own.
+    subnet: Option<u8>,
     /// How clients of `rw` go through a pooler, if they do.
     pooler: Option<PoolMode>,
 }
@@ -78,6 +80,7 @@ impl fmt::Debug for Declared {
             cascade,
             delayed,
             port,
+            subnet,
             pooler,
         } = shape;
         let Access {
@@ -88,7 +91,7 @@ impl fmt::Debug for Declared {
         } = access;
         write!(
             f,
-            " cascade={cascade} delayed={delayed:?} port={port:?} pooler={pooler:?} access={level}/{version}/{given:?}/{replication}"
+            " cascade={cascade} delayed={delayed:?} port={port:?} subnet={subnet:?} pooler={pooler:?} access={level}/{version}/{given:?}/{replication}"
         )
     }
 }
@@ -125,6 +128,9 @@ impl Declared {
 
     pub(super) fn desired(&self) -> Desired {
         let mut desired = orders(&self.nodes);
+        if let Some(number) = self.shape.subnet {
+            subnet(&mut desired, number);
+        }
         let cluster = desired.clusters.values_mut().next().unwrap();
         let able = self.able();
         cluster.replication.mode = if able == 0 { ReplicationMode::Async } else { self.mode };
@@ -256,10 +262,12 @@ fn shape() -> impl Strategy<Value = Shape> {
         2 => Just(Some(PoolMode::Transaction)),
         1 => Just(Some(PoolMode::Session))
     ];
-    (cascade, delayed, port, pooler).prop_map(|(cascade, delayed, port, pooler)| Shape {
+    let subnet = prop_oneof![4 => Just(None), 1 => Just(Some(1)), 1 => Just(Some(2))];
+    (cascade, delayed, port, subnet, pooler).prop_map(|(cascade, delayed, port, subnet, pooler)| Shape {
         cascade,
         delayed,
         port,
+        subnet,
         pooler,
     })
 }
