@@ -270,7 +270,9 @@ impl Field<'_> {
             let recorded = self.recorded.nodes.get(&address)?.data.as_ref()?;
             let control = facts.control.as_ref()?;
             let halted = matches!(facts.process, ProcessFacts::Down | ProcessFacts::Frozen { .. });
-            (halted && control.system_identifier == recorded.system_identifier)
+            // The control data are those of the newest; what nobody recorded nobody is promoted on.
+            let newest = facts.generations.last() == Some(&recorded.generation);
+            (halted && newest && control.system_identifier == recorded.system_identifier)
                 .then_some((control.timeline, control.checkpoint))
         };
         let others = self.declared.keys().filter(|node| Some(*node) != self.leader);

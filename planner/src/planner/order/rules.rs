@@ -100,6 +100,7 @@ impl Rules<'_> {
                 index.starts.get(&server.node).copied(),
                 self.asked_by(&server.node),
                 self.loosened(&server.node),
+                self.waited_for(&server.node),
                 serves(&upstream.node),
             ]
             .into_iter()

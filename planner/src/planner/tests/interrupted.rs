@@ -5,7 +5,7 @@ use simdb_state::object::{OnStandbyLoss, Role};
 
 use super::role::{election, plan_of, proposed, quorum, refuses_proposal};
 use super::*;
-use crate::planner::ElectionKind;
+use crate::planner::{ElectionKind, ElectionRequest, Proposal};
 
 #[test]
 fn a_switchover_that_was_cut_off_goes_back_on_request() {
@@ -151,4 +151,25 @@ fn a_standby_that_nobody_asked_when_a_primary_lost_its_data_is_made_anew() {
         9 verify-sync cluster.orders after [3 5 7 8] none
     "#]]
     .assert_eq(&steps(&next));
+}
+
+#[test]
+fn nobody_is_promoted_on_a_copy_that_nobody_recorded() {
+    let desired = quorum(&["a", "b"]);
+    let mut world = applied(&desired);
+    let resync = plan_of(&world, &desired, &Proposal::Resync(address("cluster.orders.node.b")));
+    world.run(&resync, Cut::After(position(&resync, "rewind"))).unwrap();
+    world.befall(&Fault::RemoveData(0));
+    let Proposal::Election(request) = election(ElectionKind::Failover, None) else {
+        unreachable!("it is an election");
+    };
+    let lossy = Proposal::Election(ElectionRequest { lossy: true, ..request });
+    refuses_proposal(
+        &world,
+        &desired,
+        &lossy,
+        &expect![[r#"
+        Failover is refused: No standby of cluster orders answers, so there is nobody to promote. Start what is left with `simdb apply`; where that is refused, add -allow=data-loss to promote one that is down.
+    "#]],
+    );
 }

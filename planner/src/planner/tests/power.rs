@@ -5,6 +5,7 @@ use expect_test::expect;
 use super::role::{election, plan_of, proposed, quorum};
 use super::*;
 use crate::planner::{ElectionKind, ElectionRequest, Proposal};
+use crate::simulate::Course;
 
 #[test]
 fn what_is_stopped_on_request_stays_stopped_and_comes_back_in_sync() {
@@ -166,6 +167,35 @@ fn a_server_that_was_started_before_that_was_recorded_moves_to_its_new_port() {
         5 verify-sync cluster.orders after [3 4] none
     "#]]
     .assert_eq(&steps(&start.plan));
+    world.run(&start.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn a_standby_that_commits_wait_for_moves_after_their_primary_has_stopped() {
+    let mut desired = quorum(&["a", "b", "c"]);
+    let mut world = applied(&desired);
+    let switchover = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
+    let c_dies = Course {
+        faults: vec![(0, Fault::Kill(2))],
+        ..Course::default()
+    };
+    world.follow(&switchover, &c_dies).unwrap_err();
+    port(&mut desired, "a", 20_100);
+    let stop = propose(&world, &desired, &["b"], Power::Stopped);
+    assert_eq!(diagnostics(&stop), "");
+    expect![[r#"
+        0 configure cluster.orders.node.a after [] restart
+        1 stop cluster.orders.node.b after [] downtime
+        2 slot cluster.orders.node.c after [0] none
+        3 start cluster.orders.node.c after [2] none
+        4 follow cluster.orders.node.c after [1 3] reload
+        5 endpoint cluster.orders.endpoint.ro after [4] none
+        6 endpoint cluster.orders.endpoint.rw after [4] none
+    "#]]
+    .assert_eq(&steps(&stop.plan));
+    world.run(&stop.plan, Cut::Never).unwrap();
+    let start = propose(&world, &desired, &["b"], Power::Running);
     world.run(&start.plan, Cut::Never).unwrap();
     assert_second_plan_is_empty(&world, &desired);
 }
