@@ -3,9 +3,9 @@
 use expect_test::expect;
 use simdb_state::object::{OnStandbyLoss, Role};
 
-use super::role::{election, plan_of, proposed, quorum, refuses_proposal};
+use super::role::{election, lossy_failover, plan_of, proposed, quorum, refuses_proposal};
 use super::*;
-use crate::planner::{ElectionKind, ElectionRequest, Proposal};
+use crate::planner::{ElectionKind, Proposal};
 
 #[test]
 fn a_switchover_that_was_cut_off_goes_back_on_request() {
@@ -160,14 +160,10 @@ fn nobody_is_promoted_on_a_copy_that_nobody_recorded() {
     let resync = plan_of(&world, &desired, &Proposal::Resync(address("cluster.orders.node.b")));
     world.run(&resync, Cut::After(position(&resync, "rewind"))).unwrap();
     world.befall(&Fault::RemoveData(0));
-    let Proposal::Election(request) = election(ElectionKind::Failover, None) else {
-        unreachable!("it is an election");
-    };
-    let lossy = Proposal::Election(ElectionRequest { lossy: true, ..request });
     refuses_proposal(
         &world,
         &desired,
-        &lossy,
+        &lossy_failover(),
         &expect![[r#"
         Failover is refused: No standby of cluster orders answers, so there is nobody to promote. Start what is left with `simdb apply`; where that is refused, add -allow=data-loss to promote one that is down.
     "#]],

@@ -2,9 +2,9 @@
 
 use expect_test::expect;
 
-use super::role::{election, plan_of, proposed, quorum};
+use super::role::{election, lossy_failover, plan_of, proposed, quorum};
 use super::*;
-use crate::planner::{ElectionKind, ElectionRequest, Proposal};
+use crate::planner::ElectionKind;
 use crate::simulate::Course;
 
 #[test]
@@ -89,12 +89,8 @@ fn a_standby_that_is_stopped_on_request_is_started_to_lead_where_nobody_else_is_
     world.run(&stopped.plan, Cut::Never).unwrap();
     world.befall(&Fault::Kill(0));
     world.befall(&Fault::RemoveData(0));
-    let Proposal::Election(request) = election(ElectionKind::Failover, None) else {
-        unreachable!("it is an election");
-    };
-    let lossy = Proposal::Election(ElectionRequest { lossy: true, ..request });
     world.lossy = true;
-    let planned = proposed(&world, &desired, &lossy);
+    let planned = proposed(&world, &desired, &lossy_failover());
     assert_eq!(diagnostics(&planned), "");
     world.run(&planned.plan, Cut::Never).unwrap();
     assert_second_plan_is_empty(&world, &desired);

@@ -27,6 +27,16 @@ pub(super) fn election(kind: ElectionKind, to: Option<&str>) -> Proposal {
     })
 }
 
+/// A failover whose loss somebody has accepted.
+pub(super) fn lossy_failover() -> Proposal {
+    Proposal::Election(ElectionRequest {
+        cluster: "orders".parse().unwrap(),
+        kind: ElectionKind::Failover,
+        to: None,
+        lossy: true,
+    })
+}
+
 pub(super) fn proposed(world: &World, desired: &Desired, proposal: &Proposal) -> Planned {
     plan(Inputs {
         desired,
@@ -461,16 +471,10 @@ fn a_standby_that_may_have_more_than_the_winner_never_streams_as_it_is() {
     world.kill(&address("cluster.orders.node.a"));
     world.kill(&address("cluster.orders.node.r[0]"));
     world.lossy = true;
-    let lossy = Proposal::Election(ElectionRequest {
-        cluster: "orders".parse().unwrap(),
-        kind: ElectionKind::Failover,
-        to: None,
-        lossy: true,
-    });
     check_proposal(
         &mut world,
         &desired,
-        &lossy,
+        &lossy_failover(),
         &expect![[r#"
             0 elect cluster.orders after [] none
             1 slot cluster.orders.node.a after [0] none
