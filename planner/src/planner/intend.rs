@@ -1,6 +1,7 @@
 //! Configuration, election and facts in; what every object should be, out. Who leads is decided in `election` alone.
 
 mod access;
+mod branch;
 mod cluster;
 mod data;
 mod election;

@@ -98,9 +98,9 @@ impl Rules<'_> {
     /// Commits may wait for a node that streamed from another one when that was recorded: who writes stops before it stops
     /// or moves.
     pub(super) fn waited_for(&self, node: &NodeAddress) -> Option<usize> {
-        let (_, listed) = sync::read(&self.intended.clusters.get(&node.cluster)?.names.before);
         let primary = self.intended.primary(&node.cluster).filter(|primary| primary != node)?;
         let stop = self.index.stop.get(&primary).copied()?;
+        let (_, listed) = sync::read(&self.intended.clusters.get(&node.cluster)?.names.before);
         listed.contains(&node.node.identifier()).then_some(stop)
     }
 }

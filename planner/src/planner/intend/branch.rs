@@ -1,0 +1,171 @@
+//! Whether a node's data may be a branch: with writes that whoever leads never had. Nobody streams from such data.
+
+use simdb_state::address::NodeAddress;
+use simdb_state::name::NodeName;
+use simdb_state::object::{Election, ElectionReason, FenceProof, Node, Power, Role, Verdict};
+
+use super::cluster::Draft;
+use super::data::Holder;
+use crate::engine::postgresql::instance::{self, NodeContext, Upstream};
+use crate::guard::sibling;
+use crate::observed::Observation;
+use crate::planner::before;
+use crate::planner::contradiction::wrote;
+
+impl Draft<'_> {
+    /// Returns whether a node may have what whoever leads never had.
+    pub(super) fn is_branch(&self, holder: &Holder<'_>, election: &Election) -> bool {
+        let Holder { address, old, .. } = *holder;
+        old.is_some_and(|old| old.adrift)
+            || left_uncleanly(address, old, election)
+            || self.diverged(address, election)
+            || (holder.power == Power::Running && self.may_be_ahead(holder, election))
+    }
+
+    /// Returns whether a node was elected and promoted, a cut kept that from the record, and now another one is elected.
+    pub(super) fn strayed(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
+        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
+        self.may_lead_unrecorded(address, election)
+            && (self.leader() != Some(&address.node) || election.reason == ElectionReason::Failover)
+            && old.zip(facts).is_some_and(|(old, facts)| wrote(old, facts))
+    }
+
+    /// Returns whether a node may have been promoted by a run that was cut off before it could record it.
+    pub(super) fn may_lead_unrecorded(&self, address: &NodeAddress, election: &Election) -> bool {
+        let last = self.inputs.recorded.elections.get(self.name);
+        let was_elected = last.is_some_and(|last| last.primary == address.node);
+        self.recorded_leader().is_none() && (address.node == election.primary || was_elected)
+    }
+
+    /// A standby that a failover left behind may have received what the node that was promoted never did. Let to stream
+    /// as it is, it would never follow, and its word would acknowledge writes that it does not have.
+    fn may_be_ahead(&self, holder: &Holder<'_>, election: &Election) -> bool {
+        let Holder {
+            address, old, upstream, ..
+        } = *holder;
+        let Some(Role::Standby { follows }) = old.and_then(|old| old.role.as_ref()) else {
+            return false;
+        };
+        // What it follows as before was behind it then, unless that led.
+        let led = |node: &NodeName| {
+            let node = self.inputs.recorded.nodes.get(&self.address(node));
+            let role = node.and_then(|node| node.role.as_ref());
+            *upstream != election.primary && matches!(role, Some(Role::Primary { .. } | Role::Fenced { .. }))
+        };
+        let stays = follows == upstream && !led(upstream);
+        let was_behind = || stays && (election.switch.is_some() || self.follows_as_recorded(address));
+        if !self.is_unproven(election) || was_behind() {
+            return false;
+        }
+        let observed = self.inputs.observed;
+        let Some(own) = before::server(observed, address) else {
+            // Where nobody looked, nobody can tell, and the steps of a plan are not run on such a belief.
+            return observed.nodes.contains_key(address);
+        };
+        let winner = before::server(observed, &self.address(&election.primary));
+        let follows_already = before::server(observed, &self.address(upstream)).is_some_and(|upstream| {
+            let sender = upstream.senders.get(&address.node.identifier());
+            own.timeline == upstream.timeline && sender.is_some_and(|sender| sender.state == "streaming")
+        });
+        match &election.switch {
+            _ if follows_already => false,
+            Some(switch) => own.timeline >= switch.timeline || own.position > switch.point,
+            None => winner.is_some_and(|winner| (own.timeline, own.position) > (winner.timeline, winner.position)),
+        }
+    }
+
+    /// Returns whether a standby's settings are those on record: a run that was cut off may have let it stream from
+    /// elsewhere.
+    fn follows_as_recorded(&self, address: &NodeAddress) -> bool {
+        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
+        let written = facts
+            .and_then(|facts| facts.files.get(instance::CONF))
+            .filter(|file| !file.edited);
+        let context = self.recorded_context(address);
+        written.zip(context).is_some_and(|(written, context)| {
+            let recorded = instance::server(&context);
+            written.digest == recorded.files[instance::CONF].digest()
+        })
+    }
+
+    /// Returns what the server of a standby depended on when that was recorded.
+    fn recorded_context<'b>(&'b self, address: &'b NodeAddress) -> Option<NodeContext<'b>> {
+        let recorded = self.inputs.recorded;
+        let node = recorded.nodes.get(address)?;
+        let upstream = sibling(address, node.role.as_ref()?.follows()?);
+        Some(NodeContext {
+            address,
+            version: recorded.clusters.get(self.name)?.version,
+            listen: node.listen?,
+            parameters: &node.parameters,
+            generation: node.data.as_ref()?.generation,
+            upstream: Some(Upstream {
+                listen: recorded.nodes.get(&upstream)?.listen?,
+                address: upstream,
+                slot: node.slot.as_ref()?.name.clone(),
+            }),
+            synchronous_standby_names: String::new(),
+            replication_password: instance::replication_password(self.name),
+        })
+    }
+
+    /// Returns whether nobody can say, or could say, what the node that led wrote last: it was lost, or its data was.
+    fn is_unproven(&self, election: &Election) -> bool {
+        election.reason == ElectionReason::Failover
+            || match &election.switch {
+                Some(switch) => !matches!(switch.verdict, Verdict::Proven { .. }),
+                None => election.reason == ElectionReason::Switchover && self.former_lost_its_data(election),
+            }
+    }
+
+    /// Returns whether the node that is, or was, to hand over in this election has no data any longer.
+    fn former_lost_its_data(&self, election: &Election) -> bool {
+        let deposed = self.deposed(election);
+        let fenced = |role: &Role| matches!(role, Role::Fenced { term, .. } if *term == election.term);
+        let mut nodes = self.inputs.recorded.nodes_of(self.name);
+        nodes.any(|(address, node)| {
+            let hands_over = deposed.as_ref() == Some(address) || node.role.as_ref().is_some_and(fenced);
+            hands_over && self.before.nodes.get(address).is_some_and(|node| node.data.is_none())
+        })
+    }
+
+    /// `pg_rewind` knows branches by the number of their timeline. A standby that somebody promoted meanwhile may be on
+    /// another branch of the same number, which it would take for the winner's; what never wrote is on none of its own.
+    pub(super) fn can_be_rewound(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
+        if !matches!(old.and_then(|old| old.role.as_ref()), Some(Role::Standby { .. })) {
+            return true;
+        }
+        if let Some(own) = before::server(self.inputs.observed, address) {
+            return election
+                .switch
+                .as_ref()
+                .is_none_or(|switch| own.timeline < switch.timeline);
+        }
+        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
+        let control = facts.and_then(|facts| facts.control.as_ref());
+        control.is_some_and(|control| control.state.ends_with("recovery"))
+    }
+
+    /// Returns whether a standby has more than the primary had when it was promoted: its log is a branch that nobody
+    /// follows, and it can never stream from the primary.
+    fn diverged(&self, address: &NodeAddress, election: &Election) -> bool {
+        let server = before::server(self.inputs.observed, address);
+        let standby = server.filter(|server| server.in_recovery);
+        standby
+            .zip(election.switch.as_ref())
+            .is_some_and(|(standby, switch)| standby.timeline < switch.timeline && standby.position > switch.point)
+    }
+}
+
+/// A node that led and was not shut down in order may have written what nobody else has.
+fn left_uncleanly(address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
+    match old.and_then(|old| old.role.as_ref()) {
+        Some(Role::Primary { .. }) => election.reason == ElectionReason::Failover && address.node != election.primary,
+        // Its last record is on the winner of the election that fenced it, if that one was promoted by it; nobody can say
+        // so of another one.
+        Some(Role::Fenced { term, proof }) => {
+            *proof == FenceProof::Killed || *term != election.term || election.reason == ElectionReason::Failover
+        }
+        Some(Role::Standby { .. }) | None => false,
+    }
+}
