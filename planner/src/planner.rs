@@ -22,6 +22,7 @@ use std::collections::BTreeSet;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
+use simdb_state::instance::LOOPBACK;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Power, State};
 
@@ -204,12 +205,20 @@ fn pins(desired: &Desired, intended: &Intended) -> Vec<String> {
 fn later(inputs: Inputs<'_>, intended: &Intended, state: &State) -> Vec<String> {
     let mut notes = Vec::new();
     for (name, spec) in &inputs.desired.clusters {
+        let subnet = inputs.desired.subnet(spec);
         for (address, node) in intended.nodes_of(name) {
             let declared = spec.nodes.get(&address.node).and_then(|spec| spec.port);
             if let Some(port) = declared.filter(|port| *port != node.listen.port) {
                 notes.push(format!(
                     "{address} stays on port {} while this plan runs, and moves to {port} with the next apply.",
                     node.listen.port
+                ));
+            }
+            if !ports::belongs(subnet, node.listen.host) {
+                let place = subnet.map_or_else(|| LOOPBACK.to_string(), |subnet| format!("an address of {subnet}"));
+                notes.push(format!(
+                    "{address} stays at {} while this plan runs, and moves to {place} with the next apply.",
+                    node.listen.host
                 ));
             }
             if before::is_halted(inputs.observed, address) && intended.restarts(address, state) {

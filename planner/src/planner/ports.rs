@@ -245,13 +245,17 @@ struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    /// Returns whether a server of its network can have an address.
     fn may_have(&self, host: IpAddr) -> bool {
-        match (self.subnet, host) {
-            (None, host) => host == LOOPBACK,
-            (Some((subnet, _)), IpAddr::V4(own)) => host != LOOPBACK && subnet.contains(&own),
-            (Some(_), IpAddr::V6(_)) => false,
-        }
+        belongs(self.subnet.map(|(subnet, _)| subnet), host)
+    }
+}
+
+/// Returns whether a server of a network with this subnet, or with none, can have an address.
+pub(super) fn belongs(subnet: Option<Ipv4Net>, host: IpAddr) -> bool {
+    match (subnet, host) {
+        (None, host) => host == LOOPBACK,
+        (Some(subnet), IpAddr::V4(own)) => host != LOOPBACK && subnet.contains(&own),
+        (Some(_), IpAddr::V6(_)) => false,
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use simdb_state::instance::{FilePart, FileText, LOOPBACK};
 use simdb_state::object::Listen;
@@ -91,17 +92,17 @@ pub(super) fn postgresql_conf(node: &NodeContext<'_>) -> FileText {
 ///
 /// `all` in the database column does not match physical replication, which therefore has a line of its own.
 pub(super) fn pg_hba_conf(node: &NodeContext<'_>) -> FileText {
-    hba(node, "all")
+    hba(node.listen.host, "all")
 }
 
 /// Returns a `pg_hba.conf` that lets in standbys and simdb alone.
-pub(super) fn pg_hba_conf_without_clients(node: &NodeContext<'_>) -> FileText {
-    hba(node, SUPERUSER)
+pub(super) fn pg_hba_conf_without_clients(host: IpAddr) -> FileText {
+    hba(host, SUPERUSER)
 }
 
-fn hba(node: &NodeContext<'_>, user: &str) -> FileText {
+fn hba(host: IpAddr, user: &str) -> FileText {
     // Who connects to any of this machine's own addresses comes from the first of them.
-    let host = match node.listen.host {
+    let host = match host {
         host if host.is_loopback() && host.is_ipv4() => LOOPBACK,
         host => host,
     };

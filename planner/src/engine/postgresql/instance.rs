@@ -1,6 +1,7 @@
 //! What is run for a node: its server, and the tasks that make its data.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use simdb_state::address::{NodeAddress, UserAddress};
 use simdb_state::instance::{Argument, ArgumentPart, Command, FilePart, FileText, InstanceSpec, TaskSpec};
@@ -9,6 +10,7 @@ use simdb_state::object::{Data, EngineKind, Listen};
 use simdb_state::sensitive::SecretName;
 
 use super::conf;
+use crate::observed::NodeFacts;
 
 /// The login that standbys stream with.
 pub const REPLICATION_USER: &str = "replicator";
@@ -125,12 +127,18 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
     }
 }
 
+/// Returns whether a server that listens there was last told to let in standbys and simdb alone.
+pub fn keeps_clients_out(facts: &NodeFacts, host: IpAddr) -> bool {
+    let written = facts.files.get(HBA).filter(|file| !file.edited);
+    written.is_some_and(|file| file.digest == conf::pg_hba_conf_without_clients(host).digest())
+}
+
 /// Returns the server of a node that lets in standbys and simdb, and no clients.
 pub fn without_clients(node: &NodeContext<'_>) -> InstanceSpec {
     let mut instance = server(node);
     instance
         .files
-        .insert(HBA.to_owned(), conf::pg_hba_conf_without_clients(node));
+        .insert(HBA.to_owned(), conf::pg_hba_conf_without_clients(node.listen.host));
     instance
 }
 

@@ -61,7 +61,7 @@ impl Lowering<'_> {
             && self.leads_on(address)
             && self.facts(address).is_some_and(|facts| match facts.process {
                 ProcessFacts::Down => crashed(facts),
-                ProcessFacts::Running { .. } => is_without_clients(facts, context),
+                ProcessFacts::Running { .. } => instance::keeps_clients_out(facts, context.listen.host),
                 _ => false,
             });
         held_back.then_some(awaited)
@@ -77,12 +77,4 @@ impl Lowering<'_> {
 
 fn crashed(facts: &NodeFacts) -> bool {
     facts.control.is_some() && !was_shut_down(facts)
-}
-
-fn is_without_clients(facts: &NodeFacts, context: &NodeContext<'_>) -> bool {
-    let written = facts.files.get(instance::HBA).filter(|file| !file.edited);
-    written.is_some_and(|file| {
-        let without = instance::without_clients(context);
-        file.digest == without.files[instance::HBA].digest()
-    })
 }

@@ -242,6 +242,19 @@ fn nodes_move_to_another_subnet_with_their_data_and_back() {
 }
 
 #[test]
+fn a_halted_server_moves_to_its_own_address_with_the_next_apply() {
+    let mut desired = replicating(&["a", "b"], ReplicationMode::Sync, 1);
+    let mut world = applied(&desired);
+    home(&mut world, "b").server.as_mut().unwrap().frozen = true;
+    subnet(&mut desired, 1);
+    let planned = plan_for(&world, &desired);
+    expect!["cluster.orders.node.b stays at 127.0.0.1 while this plan runs, and moves to an address of 127.20.1.0/28 with the next apply."].assert_eq(&planned.plan.notes.join("\n"));
+    world.run(&planned.plan, Cut::Never).unwrap();
+    finish(&mut world, &desired);
+    assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
 fn who_finds_no_address_is_told_why() {
     let mut desired = orders(&["a", "b", "c"]);
     desired.networks.values_mut().next().unwrap().subnet = Some("127.20.0.0/30".parse().unwrap());

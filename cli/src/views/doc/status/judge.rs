@@ -1,5 +1,6 @@
 //! What the facts say about a cluster: pure judgement.
 
+use simdb_planner::engine::postgresql::instance;
 use simdb_planner::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts, SlotFacts};
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::happening::Happening;
@@ -31,7 +32,7 @@ pub(super) struct Problem {
 /// have yet to replay. The cluster is the worst of these that holds:
 ///
 /// - *broken*: the node that is the primary on record does not take writes (it is down, frozen, absent, unknown, still
-///   starting, or only replays); or another node takes writes, alone or as well (split brain); or a node serves another
+///   starting, only replays, or lets no clients in); or another node takes writes, alone or as well (split brain); or a node serves another
 ///   cluster's data.
 /// - *degraded*: the primary takes writes, and a standby will not come along by itself: it is down, frozen, absent or
 ///   unknown, streams from nobody, is on another timeline, or has no slot or a lost one; or a node that was fenced has yet
@@ -222,7 +223,10 @@ impl<'a> Look<'a> {
             ProcessFacts::Running { .. } => {}
         }
         match &facts.server {
-            Some(Observation::Seen(server)) => self.serving(address, node, server, status),
+            Some(Observation::Seen(server)) => {
+                self.clients(address, node, facts);
+                self.serving(address, node, server, status)
+            }
             Some(Observation::Unknown(reason)) => {
                 self.missing(address, node, "unknown", &format!("is unknown: {reason}"))
             }
@@ -235,6 +239,17 @@ impl<'a> Look<'a> {
                 self.problem(weight, format!("{} runs and lets nobody in yet", address.node));
                 "starting".to_owned()
             }
+        }
+    }
+
+    /// Says that a primary that crashed lets nobody in but standbys and simdb, because an apply was cut off.
+    fn clients(&mut self, address: &NodeAddress, node: &Node, facts: &NodeFacts) {
+        let Some(listen) = node.listen.filter(|_| is_primary(node)) else {
+            return;
+        };
+        if instance::keeps_clients_out(facts, listen.host) {
+            let text = "crashed, and lets no clients in before its standbys have what it has. Run: simdb apply";
+            self.problem(ClusterState::Broken, format!("{} {text}", address.node));
         }
     }
 

@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 use anstream::adapter::strip_str;
 use expect_test::expect;
 use serde_json::json;
-use simdb_planner::observed::{NodeFacts, Observation, Observed, ProcessFacts, SenderFacts, ServerFacts, SlotFacts};
+use simdb_planner::engine::postgresql::instance::{self, NodeContext};
+use simdb_planner::observed::{
+    FileFacts, NodeFacts, Observation, Observed, ProcessFacts, SenderFacts, ServerFacts, SlotFacts,
+};
 use simdb_state::address::NodeAddress;
 use simdb_state::instance::ServiceEntry;
 use simdb_state::lsn::{Lsn, SystemIdentifier};
@@ -252,6 +255,31 @@ fn primary_whose_standby(state: &str) -> ServerFacts {
     primary
 }
 
+/// A primary that was started after a crash, and does not let its clients in yet.
+fn without_clients() -> Observation<NodeFacts> {
+    let address = address("a");
+    let instance = instance::without_clients(&NodeContext {
+        address: &address,
+        version: 15,
+        listen: listen(5433),
+        parameters: &BTreeMap::new(),
+        generation: 1,
+        upstream: None,
+        synchronous_standby_names: String::new(),
+        replication_password: instance::replication_password(&address.cluster),
+    });
+    let file = FileFacts {
+        digest: instance.files[instance::HBA].digest(),
+        edited: false,
+    };
+    Observation::Seen(NodeFacts {
+        process: ProcessFacts::Running { pid: 4711 },
+        files: BTreeMap::from([(instance::HBA.to_owned(), file)]),
+        server: Some(Observation::Seen(primary())),
+        ..NodeFacts::default()
+    })
+}
+
 #[test]
 fn a_cluster_is_the_worst_that_holds() {
     let position = 0x0300_0148;
@@ -328,6 +356,12 @@ fn a_cluster_is_the_worst_that_holds() {
         ("primary down", down(), seen(streaming()), ClusterState::Broken),
         ("primary unknown", unknown(), seen(streaming()), ClusterState::Broken),
         ("primary starts", starting(), seen(streaming()), ClusterState::Broken),
+        (
+            "lets no clients in",
+            without_clients(),
+            seen(streaming()),
+            ClusterState::Broken,
+        ),
         (
             "nobody writes",
             seen(streaming()),
