@@ -51,7 +51,7 @@ impl Display for Line {
             ),
             Line::PortTaken(node) => write!(
                 f,
-                "start node.{node} [none]: [TEST] (pid [PID]) took its port while it was down, and it moves to [PORT]"
+                "start node.{node} [none]: [TEST] (pid [PID]) took its port while it was down, and it moves to 127.0.0.1:[PORT]"
             ),
             Line::StartedByHand(node, impact) => write!(
                 f,
