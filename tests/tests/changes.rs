@@ -1,10 +1,20 @@
 //! Every change of replication on real servers of an old and of a new version, each followed by a proof and by a plan
 //! that has nothing left to do.
 
-use simdb_tests::{TestEnvironment, versions};
+use simdb_tests::{TestEnvironment, has_pgbouncer, versions};
 
 const APPLY: [&str; 2] = ["apply", "-auto-approve"];
 const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-allow=data-loss"];
+
+/// Asks a server where it was reached.
+const PLACE: &str = "SELECT host(inet_server_addr()) || ':' || inet_server_port()";
+
+/// An endpoint whose clients go through a pooler, and a user of the cluster.
+const POOLED: &str = r#"user "app" { password = "not-a-secret" }
+  endpoint "pooled" {
+    target = "primary"
+    via    = "pgbouncer"
+  }"#;
 
 /// What is declared of the cluster, next to its version.
 #[derive(Default)]
@@ -89,6 +99,19 @@ cluster \"orders\" {{
         let answer = self.environment.run(&command);
         answer.expect_code(0);
         answer.stdout.trim().to_owned()
+    }
+
+    /// Asks the server that a client of the pooler comes to where it was reached.
+    fn ask_through_pooler(&self) -> String {
+        let service = "service=orders-pooled user=app password=not-a-secret dbname=postgres";
+        let mut command = self
+            .environment
+            .command(&["psql", "orders", "--", "-X", "-At", "-d", service]);
+        let services = self.environment.project().join(".simdb/pg_service.conf");
+        let answer = command.args(["-c", PLACE]).env("PGSERVICEFILE", services).output();
+        let answer = answer.expect("simdb runs");
+        assert!(answer.status.success(), "{answer:?}");
+        String::from_utf8_lossy(&answer.stdout).trim().to_owned()
     }
 
     /// Ends every stream; those that have the password begin another one.
@@ -243,6 +266,7 @@ fn standbys_stream_with_another_password_to_another_port_and_beside_a_new_one() 
 
 #[test]
 fn nodes_move_to_addresses_of_their_own_with_their_data_and_back() {
+    let pooled = has_pgbouncer();
     for (version, binaries) in versions() {
         let environment = TestEnvironment::with_configuration("");
         if let Some(binaries) = &binaries {
@@ -252,15 +276,12 @@ fn nodes_move_to_addresses_of_their_own_with_their_data_and_back() {
         let changes = Changes { environment, version };
         let mut declared = Declared {
             c: r#"follows = "b""#,
-            others: r#"endpoint "pooled" {
-    target = "primary"
-    via    = "pgbouncer"
-  }"#,
+            others: if pooled { POOLED } else { "" },
             ..Declared::default()
         };
         changes.apply(&declared, &[]);
         changes.ask("orders", "CREATE TABLE kept AS SELECT 1 AS id");
-        let place = |node: &str| changes.ask(node, "SELECT host(inet_server_addr()) || ':' || inet_server_port()");
+        let place = |node: &str| changes.ask(node, PLACE);
         let before = ["a", "b", "c"].map(place);
 
         declared.network = format!("subnet = \"127.{high}.{low}.0/24\"");
@@ -271,18 +292,19 @@ fn nodes_move_to_addresses_of_their_own_with_their_data_and_back() {
                 "cluster.orders.node.a: configure",
                 "cluster.orders.node.b: follow",
                 "cluster.orders.node.c: follow",
-                "cluster.orders.endpoint.pooled: pooler",
             ],
         );
         let own = |last: u8| format!("127.{high}.{low}.{last}:5432");
         assert_eq!(["a", "b", "c"].map(place), [1, 2, 3].map(own));
         assert_eq!(changes.ask("c", "SELECT id FROM kept"), "1");
+        assert!(!pooled || changes.ask_through_pooler() == own(1));
 
         changes.run(
             &["switchover", "orders", "-to=b", "-auto-approve"],
             &["cluster.orders.node.b: promote"],
         );
         assert_eq!(["a", "b", "c"].map(place), [1, 2, 3].map(own));
+        assert!(!pooled || changes.ask_through_pooler() == own(2));
         changes.run(
             &["switchover", "orders", "-to=a", "-auto-approve"],
             &["cluster.orders.node.a: promote"],
@@ -291,6 +313,7 @@ fn nodes_move_to_addresses_of_their_own_with_their_data_and_back() {
         declared.network = String::new();
         changes.apply(&declared, &["cluster.orders.node.c: follow"]);
         assert_eq!(["a", "b", "c"].map(place), before);
+        assert!(!pooled || changes.ask_through_pooler() == before[0]);
         assert_eq!(changes.ask("c", "SELECT id FROM kept"), "1");
 
         changes.environment.run(&DESTROY).expect_code(0);
