@@ -17,9 +17,17 @@ impl Draft<'_> {
     pub(super) fn is_branch(&self, holder: &Holder<'_>, election: &Election) -> bool {
         let Holder { address, old, .. } = *holder;
         old.is_some_and(|old| old.adrift)
+            || self.is_unstarted_copy(old, election)
             || left_uncleanly(address, old, election)
             || self.diverged(address, election)
             || (holder.power == Power::Running && self.may_be_ahead(holder, election))
+    }
+
+    /// Returns whether a node is a copy that never streamed, while somebody is elected of whom nobody can say that it has
+    /// what was copied: nobody can ask the copy.
+    fn is_unstarted_copy(&self, old: Option<&Node>, election: &Election) -> bool {
+        let unstarted = old.is_some_and(|old| old.data.is_some() && old.role.is_none());
+        unstarted && election.switch.is_none() && self.is_unproven(election)
     }
 
     /// Returns whether a node was elected and promoted, a cut kept that from the record, and now another one is elected.
@@ -132,8 +140,11 @@ impl Draft<'_> {
     /// `pg_rewind` knows branches by the number of their timeline. A standby that somebody promoted meanwhile may be on
     /// another branch of the same number, which it would take for the winner's; what never wrote is on none of its own.
     pub(super) fn can_be_rewound(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
-        if !matches!(old.and_then(|old| old.role.as_ref()), Some(Role::Standby { .. })) {
-            return true;
+        match old.and_then(|old| old.role.as_ref()) {
+            Some(Role::Primary { .. } | Role::Fenced { .. }) => return true,
+            // A copy that no server was started on has yet to be recovered.
+            None => return false,
+            Some(Role::Standby { .. }) => {}
         }
         if let Some(own) = before::server(self.inputs.observed, address) {
             return election

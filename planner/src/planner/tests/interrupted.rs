@@ -169,3 +169,35 @@ fn nobody_is_promoted_on_a_copy_that_nobody_recorded() {
     "#]],
     );
 }
+
+#[test]
+fn a_copy_that_never_streamed_is_made_anew_after_a_failover() {
+    let mut world = applied(&quorum(&["a", "b"]));
+    let mut desired = quorum(&["a", "b", "c"]);
+    cluster(&mut desired)
+        .nodes
+        .get_mut(&"c".parse().unwrap())
+        .unwrap()
+        .follows = Some("b".parse().unwrap());
+    let grown = plan_for(&world, &desired).plan;
+    world.run(&grown, Cut::Before(position(&grown, "standby"))).unwrap();
+    world.kill(&address("cluster.orders.node.a"));
+    let failover = plan_of(&world, &desired, &election(ElectionKind::Failover, None));
+    expect![[r#"
+        0 elect cluster.orders after [] none
+        1 slot cluster.orders.node.a after [0] none
+        2 fence cluster.orders.node.a after [1] none
+        3 promote cluster.orders.node.b after [2] write-pause
+        4 rewind cluster.orders.node.a after [3] none
+        5 standby cluster.orders.node.a after [4] none
+        6 drop-slot cluster.orders.node.b after [5] none
+        7 basebackup cluster.orders.node.c after [3] none
+        8 standby cluster.orders.node.c after [7] none
+        9 endpoint cluster.orders.endpoint.ro after [3] none
+        10 endpoint cluster.orders.endpoint.rw after [3] none
+        11 verify-sync cluster.orders after [5 8 9 10] none
+    "#]]
+    .assert_eq(&steps(&failover));
+    world.run(&failover, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+}
