@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use simdb_state::address::{HomeAddress, NodeAddress};
 use simdb_state::name::ClusterName;
-use simdb_state::object::{Role, State};
+use simdb_state::object::State;
 
 use crate::error::CliError;
 
@@ -108,9 +108,7 @@ fn only_cluster(state: &State) -> Result<ClusterName, CliError> {
 }
 
 fn primary(state: &State, cluster: &ClusterName) -> Result<NodeAddress, CliError> {
-    let mut nodes = state.nodes_of(cluster);
-    let found = nodes.find(|(_, node)| matches!(node.role, Some(Role::Primary { .. })));
-    found.map(|(address, _)| address.clone()).ok_or_else(|| {
+    state.leader(cluster).cloned().ok_or_else(|| {
         let detail = format!("Cluster \"{cluster}\" has no primary recorded. Look at it with: simdb status {cluster}");
         CliError::refused("No primary", detail)
     })

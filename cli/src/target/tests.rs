@@ -1,4 +1,4 @@
-use simdb_state::object::{Cluster, EngineKind, Node, Term};
+use simdb_state::object::{Cluster, EngineKind, Node, Role, Term};
 
 use super::*;
 

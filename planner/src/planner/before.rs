@@ -4,8 +4,9 @@ mod access;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use simdb_state::address::{NodeAddress, nodes_of};
-use simdb_state::object::{Listen, Node, Power, Role, State};
+use simdb_state::address::NodeAddress;
+use simdb_state::name::ClusterName;
+use simdb_state::object::{Listen, Node, Power, State};
 
 use super::intend::Intended;
 use super::lower;
@@ -159,30 +160,19 @@ fn correct_slots(state: &mut State, observed: &Observed) {
 
 /// Commits wait for those that the primary says they wait for: the one on record, for whoever was elected may not lead yet.
 fn correct_names(state: &mut State, observed: &Observed) {
-    let State {
-        clusters,
-        elections,
-        nodes,
-        ..
-    } = state;
-    for (name, cluster) in clusters {
-        let leads = |(_, node): &(&NodeAddress, &Node)| matches!(node.role, Some(Role::Primary { .. }));
-        let recorded = nodes_of(nodes, name)
-            .find(leads)
-            .map(|(address, _)| address.node.clone());
-        let elected = || elections.get(name).map(|election| election.primary.clone());
-        let Some(node) = recorded.or_else(elected) else {
+    let clusters: Vec<ClusterName> = state.clusters.keys().cloned().collect();
+    for name in clusters {
+        let primary = match state.leader(&name) {
+            Some(leader) => server(observed, leader),
+            None => primary_server(state, observed, &name),
+        };
+        let Some(server) = primary.filter(|server| !server.in_recovery) else {
             continue;
         };
-        let primary = NodeAddress {
-            cluster: name.clone(),
-            node,
-        };
-        let Some(server) = server(observed, &primary).filter(|server| !server.in_recovery) else {
-            continue;
-        };
-        let names = server.configured.get("synchronous_standby_names");
-        cluster.synchronous_standby_names = names.cloned().unwrap_or_default();
+        if let Some(cluster) = state.clusters.get_mut(&name) {
+            let names = server.configured.get("synchronous_standby_names");
+            cluster.synchronous_standby_names = names.cloned().unwrap_or_default();
+        }
     }
 }
 

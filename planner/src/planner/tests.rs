@@ -197,10 +197,14 @@ fn propose(world: &World, desired: &Desired, nodes: &[&str], power: Power) -> Pl
 fn following(nodes: &[&str], follows: &[(&str, &str)]) -> Desired {
     let mut desired = replicating(nodes, ReplicationMode::Sync, 1);
     for (node, upstream) in follows {
-        let spec = cluster(&mut desired).nodes.get_mut(&node.parse().unwrap()).unwrap();
-        spec.follows = Some(upstream.parse().unwrap());
+        follow(&mut desired, node, upstream);
     }
     desired
+}
+
+fn follow(desired: &mut Desired, node: &str, upstream: &str) {
+    let spec = cluster(desired).nodes.get_mut(&node.parse().unwrap()).unwrap();
+    spec.follows = Some(upstream.parse().unwrap());
 }
 
 fn port(desired: &mut Desired, node: &str, port: u16) {

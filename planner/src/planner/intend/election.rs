@@ -120,11 +120,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn recorded_leader(&self) -> Option<&NodeName> {
-        let leads = |role: &Option<Role>| matches!(role, Some(Role::Primary { .. }));
-        let mut nodes = self.inputs.recorded.nodes_of(self.name);
-        nodes
-            .find(|(_, node)| leads(&node.role))
-            .map(|(address, _)| &address.node)
+        self.inputs.recorded.leader(self.name).map(|leader| &leader.node)
     }
 
     /// A server that answers says so itself; of one that is down the control data do. One that was fenced writes no more.

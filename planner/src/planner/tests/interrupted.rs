@@ -86,8 +86,7 @@ fn a_failover_right_after_a_role_change_counts_on_what_the_former_primary_waited
 #[test]
 fn an_election_records_who_was_promoted_by_the_one_that_was_cut_off() {
     let mut desired = quorum(&["a", "b", "c"]);
-    let c = cluster(&mut desired).nodes.get_mut(&"c".parse().unwrap()).unwrap();
-    c.follows = Some("b".parse().unwrap());
+    follow(&mut desired, "c", "b");
     let mut world = applied(&desired);
     let first = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
     world.run(&first, Cut::After(position(&first, "promote"))).unwrap();
@@ -174,11 +173,7 @@ fn nobody_is_promoted_on_a_copy_that_nobody_recorded() {
 fn a_copy_that_never_streamed_is_made_anew_after_a_failover() {
     let mut world = applied(&quorum(&["a", "b"]));
     let mut desired = quorum(&["a", "b", "c"]);
-    cluster(&mut desired)
-        .nodes
-        .get_mut(&"c".parse().unwrap())
-        .unwrap()
-        .follows = Some("b".parse().unwrap());
+    follow(&mut desired, "c", "b");
     let grown = plan_for(&world, &desired).plan;
     world.run(&grown, Cut::Before(position(&grown, "standby"))).unwrap();
     world.kill(&address("cluster.orders.node.a"));

@@ -97,8 +97,7 @@ fn an_unfinished_copy_goes_when_an_earlier_one_is_wanted_again() {
     let cut = Cut::Before(position(&plan, "standby"));
     world.run(&plan, cut).unwrap();
     let mut cascading = direct.clone();
-    let node = cluster(&mut cascading).nodes.get_mut(&c.node).unwrap();
-    node.follows = Some("b".parse().unwrap());
+    follow(&mut cascading, "c", "b");
     let plan = plan_for(&world, &cascading).plan;
     let cut = Cut::Within(position(&plan, "basebackup"));
     world.run(&plan, cut).unwrap();

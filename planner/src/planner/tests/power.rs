@@ -117,11 +117,7 @@ fn going_back_to_a_primary_that_is_stopped_on_request_starts_it() {
 fn standbys_stay_where_they_are_while_their_primary_is_stopped() {
     let mut world = applied(&quorum(&["a", "b", "c"]));
     let mut desired = quorum(&["a", "b", "c"]);
-    cluster(&mut desired)
-        .nodes
-        .get_mut(&"c".parse().unwrap())
-        .unwrap()
-        .follows = Some("b".parse().unwrap());
+    follow(&mut desired, "c", "b");
     let stop = propose(&world, &desired, &["a"], Power::Stopped);
     assert_eq!(diagnostics(&stop), "");
     expect![[r#"

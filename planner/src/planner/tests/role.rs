@@ -529,8 +529,7 @@ fn where_nobody_whom_commits_wait_for_stays_they_wait_for_others_before_clients_
         world.kill(&address(&format!("cluster.orders.node.{node}")));
     }
     let mut desired = quorum(&["a", "c", "b"]);
-    let b = cluster(&mut desired).nodes.get_mut(&"b".parse().unwrap()).unwrap();
-    b.follows = Some("c".parse().unwrap());
+    follow(&mut desired, "b", "c");
     check(
         &mut world,
         &desired,

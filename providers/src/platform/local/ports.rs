@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use simdb_state::instance::LOOPBACK;
 use simdb_state::object::Listen;
@@ -57,15 +57,19 @@ pub(super) fn listen(process: u32) -> Option<Listen> {
 /// Reads an address: the bytes as they are in memory, as numbers of 32 bits. Who listens on all addresses of IPv6 does on
 /// those of IPv4, too, and clients that ask for `localhost` may come to the one of either.
 fn address(text: &str) -> Option<IpAddr> {
-    let number = |text: &str| u32::from_str_radix(text, 16).ok();
-    if text.len() == 8 {
-        return Some(IpAddr::from(number(text)?.to_ne_bytes()));
+    let mut bytes = Vec::new();
+    for start in (0..text.len()).step_by(8) {
+        let number = u32::from_str_radix(text.get(start..start + 8)?, 16).ok()?;
+        bytes.extend(number.to_ne_bytes());
     }
-    let unspecified = text.bytes().all(|digit| digit == b'0');
-    Some(if unspecified {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
-    } else {
-        LOOPBACK
+    if let Ok(bytes) = <[u8; 4]>::try_from(&bytes[..]) {
+        return Some(bytes.into());
+    }
+    let address = Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?);
+    Some(match address.to_canonical() {
+        address if address.is_unspecified() => Ipv4Addr::UNSPECIFIED.into(),
+        address if address.is_loopback() && address.is_ipv6() => LOOPBACK,
+        address => address,
     })
 }
 
@@ -140,10 +144,14 @@ mod tests {
         assert_eq!(listen(u32::MAX), None);
         drop(listener);
         if cfg!(target_endian = "little") {
-            assert_eq!(address("0200007F"), Some("127.0.0.2".parse().unwrap()));
+            let read = |text| address(text).map(|address| address.to_string()).unwrap_or_default();
+            assert_eq!(read("0200007F"), "127.0.0.2");
+            assert_eq!(read("00000000000000000000000001000000"), LOOPBACK.to_string());
+            assert_eq!(read("0000000000000000FFFF00000200007F"), "127.0.0.2");
+            assert_eq!(read("B80D0120000000000000000001000000"), "2001:db8::1");
         }
         assert_eq!(address(&"0".repeat(32)), Some("0.0.0.0".parse().unwrap()));
-        assert_eq!(address("00000000000000000000000001000000"), Some(LOOPBACK));
+        assert_eq!((address(""), address("02"), address("lan")), (None, None, None));
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub(super) struct Problem {
 /// have yet to replay. The cluster is the worst of these that holds:
 ///
 /// - *broken*: the node that is the primary on record does not take writes (it is down, frozen, absent, unknown, still
-///   starting, only replays, or lets no clients in); or another node takes writes, alone or as well (split brain); or a node serves another
-///   cluster's data.
+///   starting, only replays, or lets no clients in); or another node takes writes, alone or as well (split brain); or a
+///   node serves another cluster's data.
 /// - *degraded*: the primary takes writes, and a standby will not come along by itself: it is down, frozen, absent or
 ///   unknown, streams from nobody, is on another timeline, or has no slot or a lost one; or a node that was fenced has yet
 ///   to rejoin; or a server was not started by simdb; or commits wait for more standbys than are there; or an endpoint
@@ -154,8 +154,7 @@ impl<'a> Look<'a> {
             OnStandbyLoss::Block => cluster.synchronous_standbys.max(1) as usize,
             OnStandbyLoss::Degrade => 1,
         };
-        let mut nodes = self.state.nodes_of(name);
-        let primary = nodes.find(|(_, node)| is_primary(node)).map(|(address, _)| address);
+        let primary = self.state.leader(name);
         let server = primary.and_then(|address| self.server(address));
         let (Some(primary), Some(server), false) = (primary, server, cluster.synchronous_standby_names.is_empty())
         else {
