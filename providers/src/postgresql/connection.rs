@@ -1,8 +1,11 @@
 //! A session with one server, as its superuser.
 //!
-//! No session of simdb ever waits for a standby to confirm a commit (`synchronous_commit = local`): a role made while a
-//! standby is down would hang otherwise.
+//! A superuser's session must run nothing that another role defined: it would run with all rights. So names are looked up
+//! among the built-in objects alone, and no statement evaluates an expression of a user's table, view or index: what
+//! tables hold is read by `COPY`. What a session relies on comes with the connection ([`PINNED`]), so that
+//! it holds from the first statement on and outranks what files, databases and roles say.
 
+use std::fmt::Write;
 use std::future::Future;
 use std::time::Duration;
 
@@ -24,6 +27,33 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a server may take to answer, set on the server as well so that it gives up too.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// What every session of simdb relies on, by name. Values of the connection outrank those that a file, a database or a
+/// role gives; the owner of a database may set most of these for all who connect to it.
+const PINNED: &[(&str, &str)] = &[
+    // Functions, operators, types and tables are built-in ones, unless a statement names their schema.
+    ("search_path", ""),
+    // The owner of a database could let its sessions begin as another role.
+    ("role", "none"),
+    // A policy is an expression of the table's owner: rows that one would hide are an error.
+    ("row_security", "off"),
+    // Literals are read as they are written here.
+    ("standard_conforming_strings", "on"),
+    // No session waits for a standby to confirm a commit: a role made while a standby is down would hang otherwise.
+    ("synchronous_commit", "local"),
+];
+
+/// Like [`PINNED`], for what older servers do not know: since which minor version of each major one, the last of which
+/// stands for all that follow. They are set right after the connection was made, for a server that does not know them
+/// would refuse it.
+const PINNED_SINCE: &[(&[(u16, u16)], &str)] = &[
+    (&[(17, 0)], "SET event_triggers = off;"),
+    // What was a table a moment ago may be a view now, and a view runs what its owner wrote.
+    (
+        &[(15, 8), (16, 4), (17, 0)],
+        "SET restrict_nonsystem_relation_kind = 'view,foreign-table';",
+    ),
+];
 
 /// The database that every server has.
 pub(crate) const MAINTENANCE_DATABASE: &str = "postgres";
@@ -61,23 +91,25 @@ impl Connection {
             .password(password.expose())
             .dbname(database)
             .application_name("simdb")
-            .options(format!(
-                "-c synchronous_commit=local -c statement_timeout={}",
-                ANSWER_LIMIT.as_millis()
-            ));
+            .options(options(PINNED, ANSWER_LIMIT));
         let opened = within(CONNECT_LIMIT, config.connect(NoTls)).await;
         let (client, connection) = opened.map_err(|cause| PostgresqlError::Connect {
             node: server.node.clone(),
             listen: server.listen,
             cause,
         })?;
+        let newer = newer(connection.parameter("server_version").unwrap_or_default());
         // What ends a connection also fails the request that is under way, so its own result tells nothing new.
         let task = tokio::spawn(async move { drop(connection.await) });
-        Ok(Self {
+        let opened = Self {
             node: server.node.clone(),
             client,
             task,
-        })
+        };
+        if !newer.is_empty() {
+            opened.execute("set up a session", &newer).await?;
+        }
+        Ok(opened)
     }
 
     /// Returns the node it leads to.
@@ -176,6 +208,31 @@ impl Connection {
     }
 }
 
+/// Returns settings as a connection hands them over.
+fn options(settings: &[(&str, &str)], statement_limit: Duration) -> String {
+    let mut options = format!("-c statement_timeout={}", statement_limit.as_millis());
+    for (name, value) in settings {
+        let value = value.replace('\\', r"\\").replace(' ', r"\ ");
+        write!(options, " -c {name}={value}").expect("writing to a String cannot fail");
+    }
+    options
+}
+
+/// Returns what sets those of [`PINNED_SINCE`] that a server of this version knows (`15.18 (Debian …)`, `18beta1`).
+fn newer(server_version: &str) -> String {
+    let mut numbers = server_version
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse().unwrap_or(0));
+    let (major, minor): (u16, u16) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let knows = |since: &[(u16, u16)]| {
+        let here = since.iter().find(|(in_major, _)| *in_major == major);
+        let newest = since.last().is_some_and(|(newest, _)| major > *newest);
+        here.map_or(newest, |(_, from)| minor >= *from)
+    };
+    let statements = PINNED_SINCE.iter().filter(|(since, _)| knows(since));
+    statements.map(|(_, sql)| *sql).collect()
+}
+
 /// Writes a text as an SQL literal.
 pub(crate) fn literal(text: &str) -> String {
     escape_literal(text)
@@ -188,5 +245,33 @@ pub(crate) async fn within<T>(
     match timeout(limit, request).await {
         Ok(answer) => answer.map_err(Cause::from),
         Err(_) => Err(Cause::Silence(limit)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_reach_the_server_as_they_are() {
+        let settings = [("search_path", ""), ("datestyle", "ISO, YMD"), ("x.y", r"a\b")];
+        let expected = r"-c statement_timeout=1000 -c search_path= -c datestyle=ISO,\ YMD -c x.y=a\\b";
+        assert_eq!(options(&settings, Duration::from_secs(1)), expected);
+    }
+
+    #[test]
+    fn a_server_is_told_only_what_it_knows() {
+        let count = |version: &str| newer(version).matches("SET ").count();
+        for (version, expected) in [
+            ("15.7", 0),
+            ("15.18 (Debian 15.18-0+deb12u1)", 1),
+            ("16.3", 0),
+            ("16.4", 1),
+            ("17.0", 2),
+            ("18beta1", 2),
+            ("", 0),
+        ] {
+            assert_eq!(count(version), expected, "{version}");
+        }
     }
 }

@@ -38,7 +38,9 @@ pub(super) fn correct(state: &mut State, observed: &Observed, notes: &mut Vec<St
 }
 
 fn correct_users(state: &mut State, cluster: &ClusterName, server: &ServerFacts) {
-    let recorded: BTreeSet<String> = state.users.keys().map(|address| address.user.to_string()).collect();
+    // A role of another cluster's is not ours because one here bears its name.
+    let own = state.users.keys().filter(|address| address.cluster == *cluster);
+    let recorded: BTreeSet<String> = own.map(|address| address.user.to_string()).collect();
     state.users.retain(|address, user| {
         if address.cluster != *cluster {
             return true;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use simdb_state::object::{Database, User};
 
 use super::*;
-use crate::desired::access::{DatabaseSpec, SeedSpec, UserSpec};
+use crate::desired::access::{AccessSpec, DatabaseSpec, SeedSpec, UserSpec};
 use crate::observed::{DatabaseFacts, UserFacts};
 use crate::simulate::Home;
 
@@ -160,6 +160,20 @@ fn whatever_is_altered_by_hand_is_put_back() {
         world.run(&planned.plan, Cut::Never).unwrap();
         assert_second_plan_is_empty(&world, &desired);
     }
+}
+
+#[test]
+fn a_role_that_another_cluster_declares_is_not_ours() {
+    let mut desired = shop(&["a"]);
+    let mut others = cluster(&mut desired).clone();
+    others.access = AccessSpec::default();
+    others.access.users.insert("theirs".parse().unwrap(), user(|_| ()));
+    desired.clusters.insert("billing".parse().unwrap(), others);
+    let mut world = made(&desired);
+    let users = &mut primary(&mut world).users;
+    users.insert("theirs".to_owned(), UserFacts::default());
+    users.get_mut("app").unwrap().member_of.insert("theirs".to_owned());
+    assert_eq!(reasons(&plan_for(&world, &desired)), "");
 }
 
 #[test]
