@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::leftovers::{files_below, listening_ports, processes_below};
 use crate::redact::Redactions;
+use crate::require::skip;
 
 /// The first port of the first range: above those that services have, below those that systems give to clients.
 const FIRST_PORT: u16 = 21_000;
@@ -306,7 +307,6 @@ pub(crate) fn program(name: &str) -> PathBuf {
 }
 
 /// Returns whether PgBouncer is installed; where it is not, says so.
-#[expect(clippy::print_stdout, reason = "a test that does not run says why")]
 pub fn has_pgbouncer() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
@@ -314,7 +314,7 @@ pub fn has_pgbouncer() -> bool {
         .map(|place| place.join("pgbouncer"))
         .any(|path| is_program(&path));
     if !found {
-        println!("there is no program \"pgbouncer\"; `make setup` installs it");
+        skip("there is no program \"pgbouncer\"; `make setup` installs it");
     }
     found
 }

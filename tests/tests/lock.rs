@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use simdb_state::journal::EventKind;
 use simdb_state::secret::KeySource;
 use simdb_state::store::Store;
-use simdb_tests::{Output, TestEnvironment, wait_until};
+use simdb_tests::{Output, TestEnvironment, skip, wait_until};
 
 /// A server with a parameter that can be changed while it runs.
 const CLUSTER: &str = r#"variable "memory" { default = "1MB" }
@@ -294,7 +294,7 @@ fn date(offset: &str) -> String {
 async fn clocks_that_are_ten_minutes_off_take_no_lock_from_the_living_and_keep_none_for_the_dead() {
     let environment = TestEnvironment::with_configuration(CLUSTER);
     let Some(library) = skew(&environment) else {
-        println!("skipped: there is no C compiler (cc) to make a clock with that is off");
+        skip("there is no C compiler (cc) to make a clock with that is off");
         return;
     };
     let off = |seconds: i32, mut command: Command| {

@@ -11,7 +11,9 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 use serde_json::Value;
-use simdb_tests::{Moment, Scenario, Step, THREE, TWO, Version, any, disturb, disturb_under_load, first, wait_until};
+use simdb_tests::{
+    Moment, Scenario, Step, THREE, TWO, Version, any, disturb, disturb_under_load, first, skip, wait_until,
+};
 
 /// More than fits into the buffers of a connection.
 const MUCH: &str = "CREATE TABLE much AS SELECT repeat(md5(n::text), 30) FROM generate_series(1, 30000) AS n; SELECT 1";
@@ -169,10 +171,9 @@ struct Disk(PathBuf);
 
 impl Disk {
     /// Mounts a disk where a node will have its home; `None` where that is not allowed, which is said.
-    #[expect(clippy::print_stdout, reason = "a test that does not run says why")]
     fn mount(home: &Path, size: &str) -> Option<Disk> {
         if !Uid::effective().is_root() {
-            println!("skipped: only root can mount a disk");
+            skip("only root can mount a disk");
             return None;
         }
         fs::create_dir(home).unwrap();
@@ -183,7 +184,7 @@ impl Disk {
             .output()
             .unwrap();
         if !mounted.status.success() {
-            println!("skipped: {}", String::from_utf8_lossy(&mounted.stderr));
+            skip(&String::from_utf8_lossy(&mounted.stderr));
             fs::remove_dir(home).unwrap();
             return None;
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 use rusqlite::Connection;
-use simdb_tests::{Output, TestEnvironment};
+use simdb_tests::{Output, TestEnvironment, skip};
 
 /// What needs no server, and has a secret.
 const PLAIN: &str = r#"variable "word" { default = "first" }
@@ -327,7 +327,7 @@ done
 #[test]
 fn a_full_disk_leaves_the_record_as_it_was() {
     if !geteuid().is_root() {
-        println!("skipped: only root can mount a small disk");
+        skip("only root can mount a small disk");
         return;
     }
     let (environment, _) = applied(PLAIN);
@@ -335,7 +335,7 @@ fn a_full_disk_leaves_the_record_as_it_was() {
     let mut command = environment.command_of(Path::new("unshare"), &["--mount", "sh", "-c", FULL_DISK]);
     let output = Output::of(command.env("SIMDB", simdb));
     if matches!(output.code, Some(77)) || output.stderr.contains("unshare failed") {
-        println!("skipped: no small disk can be mounted here: {}", output.stderr);
+        skip(&format!("no small disk can be mounted here: {}", output.stderr));
         return;
     }
     output.expect_code(0);

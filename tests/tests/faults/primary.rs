@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
-use simdb_tests::{Scenario, THREE, TWO, Version, any, disturb_under_load, is_thorough, wait_until};
+use simdb_tests::{Scenario, THREE, TWO, Version, any, disturb_under_load, is_thorough, leave_to_faults, wait_until};
 
 use crate::APPLY;
 
@@ -52,7 +52,7 @@ fn a_primary_that_hangs_is_fenced_for_certain() {
 #[test]
 fn a_primary_that_hangs_in_its_shutdown_goes_on_leading_and_nobody_is_promoted() {
     if !is_thorough() {
-        println!("skipped: it waits for half a minute; `make test-faults` runs it");
+        leave_to_faults("it waits for half a minute");
         return;
     }
     disturb_under_load(&Version::all(), THREE, any(1), |scenario, load| {
