@@ -17,6 +17,9 @@ use crate::platform::{Directory, HomeFacts, Platform, PlatformError, StopMode};
 /// How long a server may take until it is where a check needs it.
 const LIMIT: Duration = Duration::from_mins(2);
 
+/// How often a removal is looked at: each time at other moments of it.
+const ROUNDS: usize = 10;
+
 /// What the checks run: a platform's own tests know which programs it has.
 #[derive(Clone, Debug)]
 pub struct Fixture {
@@ -26,6 +29,8 @@ pub struct Fixture {
     pub task: TaskSpec,
     /// Makes half of a product, then fails.
     pub failing: TaskSpec,
+    /// Reads the instance's data, and changes nothing.
+    pub question: TaskSpec,
     /// Runs on the data, and logs something, also when it reads its files again. One of its files is in the data.
     pub instance: InstanceSpec,
     /// What the two need.
@@ -62,6 +67,9 @@ pub async fn check_platform(platform: &dyn Platform, fixture: &Fixture) {
         .a_stopped_server_is_down_and_can_be_started_again(StopMode::Immediate)
         .await;
     checks.a_dropped_node_is_gone().await;
+    for _ in 0..ROUNDS {
+        checks.a_node_can_be_dropped_while_it_is_looked_at().await;
+    }
 }
 
 /// Checks a directory with two entries of different names.
@@ -229,6 +237,10 @@ impl Checks<'_> {
         );
         let printed = self.run(&self.fixture.task).await.expect("the task is done");
         assert_eq!(printed, "", "a task that is done is not run again");
+        let before = self.home().await;
+        let printed = self.run(&self.fixture.question).await.expect("a question is answered");
+        assert_ne!(printed, "", "a question returns what it printed");
+        assert_eq!(self.home().await, before, "a question changes nothing");
     }
 
     async fn a_server_is_started_once(&self) {
@@ -319,15 +331,40 @@ impl Checks<'_> {
                 .drop(&self.fixture.node)
                 .await
                 .expect("a node can be dropped, and again");
-            assert_eq!(self.look().await, Observation::Absent);
-            assert!(
-                !self
-                    .platform
-                    .list()
-                    .await
-                    .expect("homes can be listed")
-                    .contains(&self.fixture.node)
-            );
+            self.expect_gone().await;
         }
+    }
+
+    async fn expect_gone(&self) {
+        assert_eq!(self.look().await, Observation::Absent);
+        assert!(
+            !self
+                .platform
+                .list()
+                .await
+                .expect("homes can be listed")
+                .contains(&self.fixture.node)
+        );
+    }
+
+    async fn a_node_can_be_dropped_while_it_is_looked_at(&self) {
+        let Self { platform, fixture } = self;
+        self.run(&fixture.task).await.expect("the task succeeds");
+        let looking = async {
+            loop {
+                self.look().await;
+                // What is gone cannot be asked.
+                let _ = self.run(&fixture.question).await;
+                self.log().await;
+                platform.list().await.expect("homes can be listed");
+            }
+        };
+        tokio::select! {
+            dropped = platform.drop(&fixture.node) => dropped.expect("a node can be dropped while it is looked at"),
+            () = looking => {}
+        }
+        self.expect_gone().await;
+        let _ = self.run(&fixture.question).await;
+        self.expect_gone().await;
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use simdb_planner::plan::{Action, Step};
+use simdb_planner::plan::{Action, Server, Step};
 use simdb_state::delta::Outputs;
 use simdb_state::lsn::SystemIdentifier;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
@@ -144,11 +144,11 @@ impl Effects for ProviderEffects {
             | Action::DropUser { .. }
             | Action::DropDatabase { .. } => self.access(&step.action, secrets).await?,
             Action::Slot { node: _, slot, server } => {
-                let connection = Connection::open(server, secrets).await?;
+                let connection = self.session(server, secrets).await?;
                 replication::ensure_slot(&connection, &slot.name).await?;
             }
             Action::DropSlot { node: _, slot, server } => {
-                let connection = Connection::open(server, secrets).await?;
+                let connection = self.session(server, secrets).await?;
                 replication::drop_slot(&connection, &slot.name).await?;
             }
             Action::Standby {
@@ -196,7 +196,7 @@ impl Effects for ProviderEffects {
                 drop(self.reload(instance, server, Activity::Writes, secrets).await?);
             }
             Action::Resume { server } => {
-                let connection = Connection::open(server, secrets).await?;
+                let connection = self.session(server, secrets).await?;
                 replication::resume(&connection).await?;
             }
             Action::SyncNames {
@@ -267,6 +267,13 @@ impl ProviderEffects {
             limits: Limits::default(),
             grant,
         }
+    }
+
+    /// Opens a session that changes a server, if the lock of the record is still held: opening it may have taken long.
+    async fn session(&self, server: &Server, secrets: &Secrets) -> Result<Connection, StepError> {
+        let connection = Connection::open(server, secrets).await?;
+        self.grant.check().await?;
+        Ok(connection)
     }
 }
 

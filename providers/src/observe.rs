@@ -106,9 +106,23 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Looks at a node. Its process is known at once, so a server that hangs is unknown, and its node is not.
+    /// Looks at a node, and looks again where it was changed or removed meanwhile: a removal does not wait for a look.
     async fn node(&self, node: &NodeAddress) -> Observation<NodeFacts> {
         let deadline = Instant::now() + NODE_LIMIT;
+        let mut seen = self.glance(node, deadline).await;
+        while matches!(seen, Observation::Unknown(_)) && Instant::now() < deadline {
+            let again = self.glance(node, deadline).await;
+            let same = again == seen;
+            seen = again;
+            if same {
+                break;
+            }
+        }
+        seen
+    }
+
+    /// Looks at a node once. Its process is known at once, so a server that hangs is unknown, and its node is not.
+    async fn glance(&self, node: &NodeAddress, deadline: Instant) -> Observation<NodeFacts> {
         let home = match self.home(&node.into(), deadline).await {
             Observation::Unknown(reason) => return Observation::Unknown(reason),
             Observation::Absent => return Observation::Absent,

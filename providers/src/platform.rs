@@ -45,13 +45,13 @@ pub enum PlatformError {
     #[error("use the platform: {0}")]
     Unusable(String),
     /// Whoever opened the platform only looks at it.
-    #[error("change the home of {0}: it was opened to be looked at")]
-    OnlyLooked(HomeAddress),
+    #[error("change {0}: the platform was opened to be looked at")]
+    OnlyLooked(String),
     /// The lock of the record was lost: somebody else may be at work there.
-    #[error("change the home of {node}")]
+    #[error("change {subject}: nothing more was done to it")]
     LockLost {
-        /// The node.
-        node: HomeAddress,
+        /// What was to be changed.
+        subject: String,
         /// What became of the lock.
         #[source]
         source: Box<StoreError>,
@@ -145,13 +145,15 @@ pub enum PlatformError {
         /// The process that uses the data.
         pid: u32,
     },
-    /// Somebody else is at work in the home of the node, and does not come to an end.
-    #[error("lock the home of {node}: another simdb, or a task of one, has held it for more than {} s; one that was halted keeps it until it goes on or is ended", limit.as_secs())]
+    /// Another simdb is at work there, and does not come to an end.
+    #[error("lock {subject}: {holder} has held it for more than {} s", limit.as_secs())]
     Busy {
-        /// The node.
-        node: HomeAddress,
+        /// What was to be locked.
+        subject: String,
         /// How long it was waited for.
         limit: Duration,
+        /// Who holds it.
+        holder: Holder,
     },
     /// A command of a task failed.
     #[error("run task \"{task}\" of {node}: {program} ended with {status}:\n{stderr}")]
@@ -187,13 +189,41 @@ pub enum PlatformError {
     },
 }
 
+/// What keeps a home from being changed by anybody else.
+pub type Held = Box<dyn fmt::Debug + Send + Sync>;
+
+/// Who holds the lock of a home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A process that was halted, and does nothing until it is told to go on.
+    Halted(u32),
+    /// A process that is at work.
+    Running(u32),
+    /// The system does not tell.
+    Unknown,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Halted(pid) => write!(
+                f,
+                "process {pid}, which is halted (let it go on: kill -CONT {pid}, or end it: kill -KILL {pid}),"
+            ),
+            Self::Running(pid) => write!(f, "process {pid}, which is at work there,"),
+            Self::Unknown => f.write_str("another simdb, or a task of one,"),
+        }
+    }
+}
+
 /// Runs servers and tasks, each on the home of a node.
 ///
 /// Every call is idempotent and safe to repeat after a crash of the caller.
 ///
 /// Whoever lost the lock of the record changes nothing more, however late it finds out: a platform is opened with the
 /// grant of the lock's holder, or only to be looked at. Looking is what returns facts, logs, and what a task prints that
-/// is a question.
+/// is a question. It takes no lock, leaves nothing where servers live, and is in the way of nothing: what is removed while
+/// it is looked at is absent, or unknown, and gone.
 #[async_trait]
 pub trait Platform: fmt::Debug + Send + Sync {
     /// Looks at what the platform offers. What keeps it from being used is a problem in the answer, not an error.
@@ -217,6 +247,10 @@ pub trait Platform: fmt::Debug + Send + Sync {
 
     /// Runs a task to its end and returns what it wrote to its standard output.
     async fn run_task(&self, node: &HomeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError>;
+
+    /// Keeps a node's home from being changed by anybody else, until what is returned is dropped; absent where there is no
+    /// home. Nothing that was begun there under an earlier lock of the record goes on meanwhile, or afterwards.
+    async fn hold(&self, node: &HomeAddress) -> Result<Option<Held>, PlatformError>;
 
     /// Stops whatever runs in a node's home and removes the home with all data in it.
     async fn drop(&self, node: &HomeAddress) -> Result<(), PlatformError>;

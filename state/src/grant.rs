@@ -4,10 +4,16 @@
 //! commit: whoever does it asks its grant right before, and where the world can keep a token, shows it that.
 
 use std::sync::Arc;
+#[cfg(feature = "testing")]
+use std::sync::OnceLock;
 
 use crate::backend::Token;
 use crate::record::Record;
 use crate::store::StoreError;
+
+/// What a test does right before a grant is asked, in place of the machine that halts a process there.
+#[cfg(feature = "testing")]
+pub static BEFORE_CHECK: OnceLock<fn()> = OnceLock::new();
 
 /// What the lock gives to its holder, for as long as it is held.
 #[derive(Clone, Debug)]
@@ -28,6 +34,10 @@ impl Grant {
 
     /// Asks whether the lock is still held; an error where it was taken over, or cannot be looked at.
     pub async fn check(&self) -> Result<(), StoreError> {
+        #[cfg(feature = "testing")]
+        if let Some(happens) = BEFORE_CHECK.get() {
+            happens();
+        }
         let holder = self.record.holder().await?;
         if holder.is_some_and(|lease| lease.token == self.token) {
             return Ok(());

@@ -30,3 +30,6 @@ pub mod secret;
 pub mod sensitive;
 pub mod store;
 mod writer;
+
+#[cfg(feature = "testing")]
+pub use grant::BEFORE_CHECK;

@@ -21,7 +21,7 @@ impl ProviderEffects {
                 server,
                 streams,
             } => {
-                let connection = Connection::open(server, secrets).await?;
+                let connection = self.session(server, secrets).await?;
                 let password = secret(secrets, password)?;
                 user::ensure(&connection, &user.user, attributes, &BTreeSet::new(), Some(password)).await?;
                 self.stream_anew(streams, secrets).await?;
@@ -33,7 +33,7 @@ impl ProviderEffects {
                 password,
                 server,
             } => {
-                let connection = Connection::open(server, secrets).await?;
+                let connection = self.session(server, secrets).await?;
                 let password = password.as_ref().map(|name| secret(secrets, name)).transpose()?;
                 user::ensure(&connection, &user.user, attributes, leaves, password).await?;
             }
@@ -42,7 +42,7 @@ impl ProviderEffects {
                 attributes,
                 server,
             } => {
-                let connection = Connection::open(server, secrets).await?;
+                let connection = self.session(server, secrets).await?;
                 database::ensure(&connection, &database.database, attributes).await?;
             }
             Action::Seed {
@@ -54,6 +54,7 @@ impl ProviderEffects {
                 server,
             } => {
                 let connection = Connection::open_in(server, database.as_str(), secrets).await?;
+                self.grant.check().await?;
                 let seed = Seed {
                     name: &seed.seed,
                     file,
@@ -67,14 +68,14 @@ impl ProviderEffects {
                 user,
                 server: Some(server),
             } => {
-                let connection = Connection::open(server, secrets).await?;
+                let connection = self.session(server, secrets).await?;
                 user::drop(&connection, &user.user).await?;
             }
             Action::DropDatabase {
                 database,
                 server: Some(server),
             } => {
-                let connection = Connection::open(server, secrets).await?;
+                let connection = self.session(server, secrets).await?;
                 database::drop(&connection, &database.database).await?;
             }
             _ => {}
@@ -93,7 +94,7 @@ impl ProviderEffects {
         for stream in streams {
             let Some(upstream) = &stream.upstream else { continue };
             let name = &stream.application_name;
-            replication::end_stream(&Connection::open(upstream, secrets).await?, name).await?;
+            replication::end_stream(&self.session(upstream, secrets).await?, name).await?;
             let standby = Connection::open(&stream.server, secrets).await?;
             self.wait_streaming(upstream, &standby, name, secrets).await?;
         }

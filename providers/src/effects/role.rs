@@ -131,9 +131,16 @@ impl ProviderEffects {
         self.platform.ensure(&(&server.node).into(), &sealed, secrets).await?;
         settings::reload(&connection).await?;
         if replays {
-            // It may have been waited for long, and two may never write.
+            // Two may never write. A run that was halted right before it promotes another one holds that one's home: so it
+            // is waited for here, and looked what came of it, and it finds the lock lost when it goes on.
+            let mut held = Vec::new();
+            for node in survivors.iter().chain([server]).map(|server| &server.node) {
+                held.push(self.platform.hold(&node.into()).await?);
+            }
+            promotion::only_writer(&connection, survivors, secrets).await?;
             self.grant.check().await?;
             promotion::promote(&connection, self.limits.ready).await?;
+            drop(held);
         }
         let (timeline, point) = promotion::switch_point(&connection).await?;
         self.platform.ensure(&(&server.node).into(), instance, secrets).await?;

@@ -1,7 +1,8 @@
 //! Servers as processes of this machine, on Linux: processes are found in `/proc`.
 //!
 //! ```text
-//!   LocalPlatform ─► home      directories and files of a node, and whose they are
+//!   LocalPlatform ─► home      directories and files of a node, and whose they are ─► folder   no link is followed
+//!                 ─► hold      the right to change them
 //!                 ─► server    start, find, stop            ─┐
 //!                 ─► task      run to the end, settle orphans ├─► process   /proc and signals
 //!                 ─► binaries, ports   facts                ─┘
@@ -10,14 +11,18 @@
 //!
 //! Development and test: a server is fenced by killing its processes, which no other machine can have.
 //!
-//! Whoever changes a home first takes the home's lock, then asks whether it still holds the lock of the record, and leaves
-//! its token there. Who takes the record's lock over in between waits for the home's, so that of two holders the later one
-//! always comes last. The token tells a record that was restored, or copied, from the newest one.
+//! What changes a home first takes the home's lock, then asks whether the lock of the record is still held, and leaves
+//! its token there; it asks again right before every change and every signal. Who takes the record's lock over in between
+//! waits for the home's, so that of two holders the later one always comes last. The token tells a record that was
+//! restored, or copied, from the newest one. Looking takes no lock and leaves nothing in a home.
 
 mod binaries;
 mod command;
 mod files;
+mod folder;
+mod hold;
 mod home;
+mod listing;
 mod ports;
 mod process;
 mod server;
@@ -28,7 +33,6 @@ mod tests;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as Guard, PoisonError};
 use std::time::Duration;
@@ -37,7 +41,6 @@ use async_trait::async_trait;
 use nix::unistd::{AccessFlags, access};
 use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
 use simdb_state::address::{EndpointAddress, HomeAddress};
-use simdb_state::backend::Token;
 use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::Grant;
@@ -45,11 +48,12 @@ use tokio::sync::Mutex;
 
 use self::binaries::{Directories, Found, Versions};
 use self::command::{Program, SETSID, SYSTEM_PATH};
-use self::files::At;
-use self::home::{Home, Presence, remove_whatever};
+use self::hold::{Hold, Warrant};
+use self::home::{Home, Presence};
+use self::service::Services;
 use self::task::Orphans;
 use self::user::RunAs;
-use super::{Directory, HomeFacts, Platform, PlatformError, StopMode};
+use super::{Directory, Held, HomeFacts, Platform, PlatformError, StopMode};
 
 /// How long a server may take to stop: with a full cache and a slow disk its last checkpoint takes its time.
 const STOP_LIMIT: Duration = Duration::from_mins(1);
@@ -84,8 +88,6 @@ pub struct LocalPlatform {
     engines: Mutex<Engines>,
     /// Held while directories above homes come and go: a home must not lose its parent while it is being made.
     tree: Arc<Guard<()>>,
-    /// Held while the service file is read and written.
-    services: Arc<Guard<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -108,7 +110,6 @@ impl LocalPlatform {
             user: RunAs::resolve(config.run_as.as_deref()),
             engines: Mutex::default(),
             tree: Arc::default(),
-            services: Arc::default(),
             grant: None,
             config,
         }
@@ -126,44 +127,33 @@ impl LocalPlatform {
         Ok(Home::new(&self.config.root, &self.config.lineage, user, node))
     }
 
-    /// Returns the token of the record's lock, which is still held.
-    async fn token(&self, node: &HomeAddress) -> Result<Token, PlatformError> {
-        let grant = self.grant.as_ref();
-        let grant = grant.ok_or_else(|| PlatformError::OnlyLooked(node.clone()))?;
-        match grant.check().await {
-            Ok(()) => Ok(grant.token()),
-            Err(source) => Err(PlatformError::LockLost {
-                node: node.clone(),
-                source: Box::new(source),
-            }),
-        }
+    /// Returns the right to change something, from the lock of the record, which is still held.
+    async fn warrant(&self, subject: String) -> Result<Warrant, PlatformError> {
+        let Some(grant) = &self.grant else {
+            return Err(PlatformError::OnlyLooked(subject));
+        };
+        let warrant = Warrant::new(grant.clone(), subject);
+        warrant.check().await.map(|()| warrant)
     }
 
-    /// Locks a home that is to be changed.
-    async fn lock(&self, home: &Home, orphans: Orphans) -> Result<File, PlatformError> {
-        let lock = task::lock(home, orphans).await?;
-        let (token, home) = (self.token(&home.node).await?, home.clone());
-        blocking(move || home.admit(token)).await?;
-        Ok(lock)
+    /// Locks a home that will be changed, where there is one: it may have been removed under a running server.
+    async fn locked(&self, home: &Home, orphans: Orphans) -> Result<(Warrant, Option<Arc<Hold>>), PlatformError> {
+        let warrant = self.warrant(format!("the home of {}", home.node)).await?;
+        let hold = Hold::take(home, warrant.clone(), orphans).await?;
+        Ok((warrant, hold.map(Arc::new)))
     }
 
-    /// Locks a home that is to be changed, where it is there: somebody may have removed it under a running server.
-    async fn lock_if_there(&self, home: &Home, orphans: Orphans) -> Result<Option<File>, PlatformError> {
-        match home.look()? {
-            Presence::Ours => self.lock(home, orphans).await.map(Some),
-            Presence::Absent => self.token(&home.node).await.map(|_| None),
-        }
-    }
-
-    /// Makes the home of a node unless it is there.
-    async fn claim(&self, node: &HomeAddress) -> Result<Home, PlatformError> {
-        self.token(node).await?;
-        let (home, tree) = (self.home(node)?, Arc::clone(&self.tree));
-        blocking(move || {
+    /// Makes the home of a node unless it is there, and locks it.
+    async fn claim(&self, node: &HomeAddress) -> Result<Arc<Hold>, PlatformError> {
+        let warrant = self.warrant(format!("the home of {node}")).await?;
+        let (home, tree, right) = (self.home(node)?, Arc::clone(&self.tree), warrant.clone());
+        let home = blocking(move || {
             let _tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
-            home.claim().map(|()| home)
+            home.claim(&right).map(|()| home)
         })
-        .await
+        .await?;
+        let hold = Hold::take(&home, warrant, Orphans::Finish).await?;
+        hold.map(Arc::new).ok_or_else(|| home.lost())
     }
 
     async fn search(&self, user: &RunAs) -> Found {
@@ -319,8 +309,9 @@ impl Platform for LocalPlatform {
     }
 
     async fn list(&self) -> Result<BTreeSet<HomeAddress>, PlatformError> {
+        let user = self.user.clone().map_err(PlatformError::Unusable)?;
         let (root, lineage) = (self.config.root.clone(), self.config.lineage.clone());
-        blocking(move || home::list(&root, &lineage)).await
+        blocking(move || listing::list(&root, &user, &lineage)).await
     }
 
     async fn inspect(&self, node: &HomeAddress) -> Result<Observation<HomeFacts>, PlatformError> {
@@ -335,67 +326,67 @@ impl Platform for LocalPlatform {
     }
 
     async fn ensure(&self, node: &HomeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError> {
-        let home = self.claim(node).await?;
-        let program = self.program(&home, &spec.command).await?;
-        let _lock = self.lock(&home, Orphans::Finish).await?;
-        let (writer, spec_of, secrets) = (home.clone(), spec.clone(), secrets.clone());
-        let data = server::data(&home, spec)?;
+        let program = self.program(&self.home(node)?, &spec.command).await?;
+        let hold = self.claim(node).await?;
+        let (holding, spec_of, secrets) = (Arc::clone(&hold), spec.clone(), secrets.clone());
+        server::data(&hold, spec)?;
         blocking(move || {
-            task::abandon(&writer)?;
-            spec_of
-                .absent
-                .iter()
-                .try_for_each(|name| remove_whatever(&writer.path.join(name)))?;
-            writer.write_files(&spec_of.files, &secrets)
+            task::abandon(&holding)?;
+            spec_of.absent.iter().try_for_each(|name| holding.remove(name))?;
+            holding.write_files(&spec_of.files, &secrets)
         })
         .await?;
-        server::start(&home, spec, &data, &program).await
+        server::start(&hold, spec, &program).await
     }
 
     async fn reload(&self, node: &HomeAddress) -> Result<(), PlatformError> {
-        let home = self.home(node)?;
-        let _lock = self.lock_if_there(&home, Orphans::Finish).await?;
-        blocking(move || server::reload(&home)).await;
-        Ok(())
+        match self.locked(&self.home(node)?, Orphans::Finish).await? {
+            (_, Some(hold)) => server::reload(&hold).await,
+            (_, None) => Ok(()),
+        }
     }
 
     async fn stop(&self, node: &HomeAddress, mode: StopMode) -> Result<(), PlatformError> {
         let home = self.home(node)?;
-        let _lock = self.lock_if_there(&home, Orphans::Finish).await?;
-        server::stop(&home, mode, STOP_LIMIT).await
+        let (warrant, _hold) = self.locked(&home, Orphans::Finish).await?;
+        server::stop(&home, &warrant, mode, STOP_LIMIT).await
     }
 
     async fn run_task(&self, node: &HomeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError> {
-        let home = if task.is_question() {
-            self.home(node)?
-        } else {
-            self.claim(node).await?
-        };
+        let home = self.home(node)?;
         let mut programs = Vec::new();
         for command in &task.commands {
             programs.push(self.program(&home, command).await?);
         }
-        let lock = if task.is_question() {
+        if task.is_question() {
             home.look()?;
-            task::lock(&home, Orphans::Finish).await?
-        } else {
-            self.lock(&home, Orphans::Finish).await?
-        };
-        task::run(&home, task, secrets, &programs, &lock).await
+            return task::ask(&home, task, &programs).await;
+        }
+        let hold = self.claim(node).await?;
+        task::run(&hold, task, secrets, &programs).await
+    }
+
+    async fn hold(&self, node: &HomeAddress) -> Result<Option<Held>, PlatformError> {
+        let (_, hold) = self.locked(&self.home(node)?, Orphans::Finish).await?;
+        Ok(hold.map(|hold| Box::new(hold) as Held))
     }
 
     async fn drop(&self, node: &HomeAddress) -> Result<(), PlatformError> {
         let home = self.home(node)?;
-        let lock = self.lock_if_there(&home, Orphans::End).await?;
+        let (warrant, hold) = self.locked(&home, Orphans::End).await?;
         // Also where the home is gone: somebody may have removed it under a running server.
-        if server::stop(&home, StopMode::Fast, DROP_LIMIT).await.is_err() {
-            server::stop(&home, StopMode::Immediate, STOP_LIMIT).await?;
+        if let Err(error) = server::stop(&home, &warrant, StopMode::Fast, DROP_LIMIT).await {
+            if matches!(error, PlatformError::LockLost { .. }) {
+                return Err(error);
+            }
+            server::stop(&home, &warrant, StopMode::Immediate, STOP_LIMIT).await?;
         }
         let tree = Arc::clone(&self.tree);
         blocking(move || {
             let _tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
-            if lock.is_some() {
-                home.remove()?;
+            match hold {
+                Some(hold) => hold.drop_home()?,
+                None => home.finish_removal(&warrant)?,
             }
             home.remove_empty_parents();
             Ok(())
@@ -404,22 +395,29 @@ impl Platform for LocalPlatform {
     }
 
     async fn log(&self, node: &HomeAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
-        let path = self.home(node)?.log();
-        blocking(move || files::tail(&path, lines).at("read log", &path)).await
+        let home = self.home(node)?;
+        blocking(move || home.log(lines)).await
     }
 }
 
 fn inspect(home: &Home) -> Result<Observation<HomeFacts>, PlatformError> {
-    if home.look()? == Presence::Absent {
+    let there = || home.look().map(|presence| presence == Presence::Ours);
+    if !there()? {
         return Ok(bereft(home));
     }
     let process = server::facts(home);
-    Ok(Observation::Seen(HomeFacts {
+    let facts = HomeFacts {
         listen: server::listen(home, &process),
         process,
         directories: home.directories()?,
         files: home.files(),
-    }))
+    };
+    // It may have been removed while it was looked at.
+    if there()? {
+        Ok(Observation::Seen(facts))
+    } else {
+        Ok(bereft(home))
+    }
 }
 
 /// Looks for a server whose home somebody removed under it: it still has its port.
@@ -437,34 +435,34 @@ fn bereft(home: &Home) -> Observation<HomeFacts> {
 #[async_trait]
 impl Directory for LocalPlatform {
     async fn lookup(&self, name: &str) -> Result<Observation<ServiceEntry>, PlatformError> {
-        let name = name.to_owned();
-        self.services(move |path| service::lookup(path, &name)).await
+        let (services, name) = (self.services()?, name.to_owned());
+        blocking(move || services.lookup(&name)).await
     }
 
     async fn entries(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
-        self.services(service::entries).await
+        let services = self.services()?;
+        blocking(move || services.entries()).await
     }
 
     async fn publish(&self, entry: &ServiceEntry) -> Result<(), PlatformError> {
-        let entry = entry.clone();
-        self.services(move |path| service::publish(path, &entry)).await
+        let warrant = self.warrant(format!("service \"{}\"", entry.name)).await?;
+        let (services, entry) = (self.services()?, entry.clone());
+        let lock = services.lock(&warrant).await?;
+        blocking(move || services.publish(&entry, &lock, &warrant)).await
     }
 
     async fn withdraw(&self, name: &str) -> Result<(), PlatformError> {
-        let name = name.to_owned();
-        self.services(move |path| service::withdraw(path, &name)).await
+        let warrant = self.warrant(format!("service \"{name}\"")).await?;
+        let (services, name) = (self.services()?, name.to_owned());
+        let lock = services.lock(&warrant).await?;
+        blocking(move || services.withdraw(&name, &lock, &warrant)).await
     }
 }
 
 impl LocalPlatform {
-    /// Works on the service file, one at a time.
-    async fn services<T: Send + 'static>(&self, work: impl FnOnce(&Path) -> T + Send + 'static) -> T {
-        let (path, services) = (self.config.service_file.clone(), Arc::clone(&self.services));
-        blocking(move || {
-            let _services = services.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&path)
-        })
-        .await
+    fn services(&self) -> Result<Services, PlatformError> {
+        let user = self.user.clone().map_err(PlatformError::Unusable)?;
+        Ok(Services::new(&self.config.service_file, user))
     }
 }
 

@@ -139,6 +139,14 @@ pub enum PostgresqlError {
         /// How long it was waited for.
         limit: Duration,
     },
+    /// Another node was promoted meanwhile.
+    #[error("promote {node}: {other} writes already, so it was promoted meanwhile; plan again")]
+    OtherWrites {
+        /// The node that was to be promoted.
+        node: NodeAddress,
+        /// The node that writes.
+        other: NodeAddress,
+    },
     /// Another standby has more than the one that is to lead.
     #[error("promote {node}: {other} has {bytes} bytes more")]
     Behind {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use simdb_planner::plan::Server;
 use simdb_state::lsn::Lsn;
 use simdb_state::sensitive::Secrets;
@@ -66,6 +67,28 @@ async fn settled(connection: &Connection) -> Result<(u32, Lsn), PostgresqlError>
         }
         sleep(POLL).await;
     }
+}
+
+/// Checks that no other node writes already. One that does not answer has no session that could promote it.
+pub(crate) async fn only_writer(
+    connection: &Connection,
+    others: &[Server],
+    secrets: &Secrets,
+) -> Result<(), PostgresqlError> {
+    let writes = async |other: &Server| match Connection::open(other, secrets).await {
+        Ok(other) => Ok(!replays(&other).await?),
+        Err(_) => Ok(false),
+    };
+    let answers: Vec<Result<bool, PostgresqlError>> = join_all(others.iter().map(writes)).await;
+    for (other, writes) in others.iter().zip(answers) {
+        if writes? {
+            return Err(PostgresqlError::OtherWrites {
+                node: connection.node().clone(),
+                other: other.node.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Lets a standby write, and returns once it does. `pg_promote` would wait in steps of a tenth of a second.

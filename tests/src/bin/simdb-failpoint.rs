@@ -5,17 +5,20 @@
 //!   kill 250 basebackup cluster.orders.node.r[0]       250 ms after the effect began, or when it ends before that
 //!   kill after slot cluster.orders.node.r[0]           the effect is there, and not recorded
 //!   halt before slot cluster.orders.node.r[0]          stopped (SIGSTOP) instead, until it is told to go on
+//!   halt asks-3 fence cluster.orders.node.a            right before the effect asks for the third time whether it may
 //! ```
 
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use nix::sys::signal::{Signal, raise};
 use simdb_planner::plan::Step;
 use simdb_providers::effects::{Effects, StepError};
+use simdb_state::BEFORE_CHECK;
 use simdb_state::delta::Outputs;
 use simdb_state::sensitive::Secrets;
 
@@ -40,7 +43,27 @@ fn wrap(effects: Arc<dyn Effects>) -> Arc<dyn Effects> {
 enum Moment {
     Before,
     Within(Duration),
+    Asks(usize),
     After,
+}
+
+/// How often the effect may still ask before something happens.
+static ASKS: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// What happens then, as the number of a signal.
+static SIGNAL: AtomicI32 = AtomicI32::new(0);
+
+fn asked() {
+    let left = ASKS.load(Ordering::SeqCst);
+    if left == usize::MAX {
+        return;
+    }
+    ASKS.store(left.wrapping_sub(1), Ordering::SeqCst);
+    if left == 1 {
+        ASKS.store(usize::MAX, Ordering::SeqCst);
+        let signal = Signal::try_from(SIGNAL.load(Ordering::SeqCst)).expect("it was one");
+        raise(signal).expect("a process may signal itself");
+    }
 }
 
 #[derive(Debug)]
@@ -68,6 +91,10 @@ impl FromStr for Point {
             moment: match moment {
                 "before" => Moment::Before,
                 "after" => Moment::After,
+                asks if asks.starts_with("asks-") => {
+                    let number = asks.trim_start_matches("asks-").parse();
+                    Moment::Asks(number.map_err(|_| "how often it asks is a number")?)
+                }
                 number => {
                     let number = number.parse().map_err(|_| "a moment in the middle is a number")?;
                     Moment::Within(Duration::from_millis(number))
@@ -112,6 +139,14 @@ impl Effects for Failing {
                 }
                 self.strike();
                 effect.await
+            }
+            Moment::Asks(times) => {
+                SIGNAL.store(self.point.signal as i32, Ordering::SeqCst);
+                BEFORE_CHECK.get_or_init(|| asked);
+                ASKS.store(times, Ordering::SeqCst);
+                let ended = self.effects.run(step, secrets).await;
+                ASKS.store(usize::MAX, Ordering::SeqCst);
+                ended
             }
             Moment::After => {
                 let ended = self.effects.run(step, secrets).await;

@@ -11,69 +11,74 @@
 //!                           …              files and directories of the engine
 //! ```
 //!
-//! A directory without the marker, or with another project's, is never touched. An empty one is nobody's.
+//! A directory without the marker, or with another project's, is never touched. An empty one is free to take, and
+//! so is one that has nothing in it but simdb's own notes, as an interrupted removal leaves them. A home that is removed is first
+//! renamed to `.<node>.removed`, so that it is there as a whole or gone as a whole for all who look.
+//!
+//! Here homes are looked at, and made. What changes one that is there is in [`super::hold`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::Metadata;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use postgres_protocol::password::scram_sha_256;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use simdb_planner::observed::FileFacts;
 use simdb_state::address::{EndpointAddress, HomeAddress, NodeAddress};
-use simdb_state::backend::Token;
 use simdb_state::digest::sha256;
-use simdb_state::instance::{FilePart, FileText};
-use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 
 use super::files::{self, At};
+use super::folder::{self, Access, Folder, Link};
+use super::hold::Warrant;
 use super::user::RunAs;
 use crate::platform::PlatformError;
 
 /// The format of every file that simdb keeps in a home for itself.
 pub(super) const FORMAT: u32 = 1;
 
-const MARKER: &str = "home.json";
+pub(super) const MARKER: &str = "home.json";
 
-const FILES: &str = "files.json";
+pub(super) const FILES: &str = "files.json";
 
-const TOKEN: &str = "token.json";
+pub(super) const TOKEN: &str = "token.json";
 
-/// Under which lock of the state the home was last changed. Later locks have greater tokens.
-#[derive(Debug, Serialize, Deserialize)]
-struct Noted {
-    format: u32,
-    token: Token,
-}
+pub(super) const LOCK: &str = "task.lock";
+
+pub(super) const TASK: &str = "task.json";
+
+pub(super) const LOG: &str = "log";
+
+pub(super) const TASK_LOG: &str = "task.log";
 
 /// The files that were last written for an instance.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Files {
-    format: u32,
-    files: BTreeMap<String, Written>,
+pub(super) struct Files {
+    pub(super) format: u32,
+    pub(super) files: BTreeMap<String, Written>,
 }
 
 /// What a file was written from, and what it held then.
 #[derive(Debug, Serialize, Deserialize)]
-struct Written {
-    text: String,
-    bytes: String,
+pub(super) struct Written {
+    pub(super) text: String,
+    pub(super) bytes: String,
 }
 
 /// Says whose home a directory is.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Marker {
+pub(super) struct Marker {
     format: u32,
-    lineage: String,
-    address: HomeAddress,
+    pub(super) lineage: String,
+    pub(super) address: HomeAddress,
 }
 
 /// Whether a home is there. One that is somebody else's is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
     Absent,
+    /// Nothing but what simdb notes for itself is left of it.
+    Remains,
     Ours,
 }
 
@@ -107,28 +112,64 @@ impl Home {
         }
     }
 
-    fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         let root = self.path.ancestors().nth(2);
         root.expect("a home is two directories below the root")
     }
 
-    pub(super) fn log(&self) -> PathBuf {
-        self.path.join("log")
+    /// Returns the name of the home in the directory of its cluster.
+    pub(super) fn name(&self) -> &str {
+        let name = self.path.file_name().and_then(|name| name.to_str());
+        name.expect("names of nodes and endpoints are text")
     }
 
-    pub(super) fn task_log(&self) -> PathBuf {
-        self.path.join("task.log")
+    fn cluster_name(&self) -> &str {
+        match &self.node {
+            HomeAddress::Node(node) => node.cluster.as_str(),
+            HomeAddress::Pooler(endpoint) => endpoint.cluster.as_str(),
+        }
     }
 
-    pub(super) fn lock(&self) -> PathBuf {
-        self.path.join("task.lock")
+    /// Returns the name that the home has while it is being removed.
+    pub(super) fn tombstone(&self) -> String {
+        format!(".{}.removed", self.name())
+    }
+
+    /// Opens the directory that the homes of the cluster are in.
+    pub(super) fn cluster(&self) -> Result<Option<Folder>, PlatformError> {
+        let cluster = Folder::open(self.root(), &self.user).and_then(|root| root.enter(self.cluster_name()));
+        self.entered(cluster)
+    }
+
+    /// Opens the home, where there is anything in its place.
+    pub(super) fn open(&self) -> Result<Option<Folder>, PlatformError> {
+        match self.cluster()? {
+            Some(cluster) => self.entered(cluster.enter(self.name())),
+            None => Ok(None),
+        }
+    }
+
+    fn entered(&self, entered: io::Result<Folder>) -> Result<Option<Folder>, PlatformError> {
+        match files::optional(entered) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                Err(self.foreign("it is not a directory".to_owned()))
+            }
+            Err(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<Link>()) {
+                Some(link) => Err(self.foreign(link.to_string())),
+                None => Err(error).at("enter directory", &self.path),
+            },
+            Ok(entered) => Ok(entered),
+        }
     }
 
     /// Looks whether the home is there and ours.
     pub(super) fn look(&self) -> Result<Presence, PlatformError> {
-        let marker = self.path.join(MARKER);
-        let Some(text) = files::optional(fs::read(&marker)).at("read file", &marker)? else {
-            return self.look_without_marker();
+        let Some(folder) = self.open()? else {
+            return Ok(Presence::Absent);
+        };
+        let marker = files::optional(folder.read(MARKER)).at("read file", &self.path.join(MARKER))?;
+        let Some(text) = marker else {
+            return self.look_without_marker(&folder);
         };
         let found: Marker = match serde_json::from_slice(&text) {
             Ok(found) => found,
@@ -149,25 +190,33 @@ impl Home {
         Ok(Presence::Ours)
     }
 
-    fn look_without_marker(&self) -> Result<Presence, PlatformError> {
-        let ours = files::temporary(Path::new(MARKER));
-        let is_ours = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() == ours.as_os_str());
-        match files::optional(fs::read_dir(&self.path)) {
-            Ok(None) => Ok(Presence::Absent),
-            Ok(Some(mut entries)) => {
-                // A crash between making the directory and marking it leaves it like this.
-                let unmarked = entries.all(is_ours);
-                let reason = || format!("it has files in it and no {MARKER}");
-                if unmarked {
-                    Ok(Presence::Absent)
-                } else {
-                    Err(self.foreign(reason()))
-                }
+    fn look_without_marker(&self, folder: &Folder) -> Result<Presence, PlatformError> {
+        // One that was removed while it was looked at has nothing in it any more.
+        let entries = folder.entries().at("read directory", &self.path)?;
+        let names: Vec<_> = entries.iter().map(fs_name).collect();
+        let marking = folder::temporary(MARKER);
+        // A crash between making the directory and marking it leaves it like this.
+        if names.iter().all(|name| **name == marking) {
+            return Ok(Presence::Absent);
+        }
+        if names.iter().all(|name| *name == marking || is_note(folder, name)) {
+            return Ok(Presence::Remains);
+        }
+        match self.open()? {
+            Some(now) if now.is(folder).at("look at", &self.path)? => {
+                Err(self.foreign(format!("it has files in it and no {MARKER}")))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                Err(self.foreign("it is not a directory".to_owned()))
-            }
-            Err(error) => Err(error).at("read directory", &self.path),
+            // It was removed while it was looked at.
+            _ => Ok(Presence::Absent),
+        }
+    }
+
+    /// Says that the home went away while it was being changed.
+    pub(super) fn lost(&self) -> PlatformError {
+        PlatformError::Io {
+            doing: "change",
+            path: self.path.clone(),
+            source: io::ErrorKind::NotFound.into(),
         }
     }
 
@@ -180,131 +229,109 @@ impl Home {
     }
 
     /// Makes the home and marks it, unless that was done before.
-    pub(super) fn claim(&self) -> Result<(), PlatformError> {
+    pub(super) fn claim(&self, warrant: &Warrant) -> Result<(), PlatformError> {
         if self.look()? == Presence::Ours {
             return Ok(());
         }
         let root = self.root();
-        let cluster = self
-            .path
-            .parent()
-            .expect("a home is below the directory of its cluster");
-        files::ensure_parents(root).at("make the directories above", root)?;
-        for directory in [root, cluster, &self.path] {
-            files::ensure_directory(directory, 0o700, Some(&self.user)).at("make directory", directory)?;
-        }
-        self.user.own(&self.path).at("change the owner of", &self.path)?;
+        warrant.check_here()?;
+        let above = root.parent().unwrap_or(root);
+        let above = Folder::make_way(above, &self.user).at("make the directories above", root)?;
+        let folder = match Folder::open(root, &self.user) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let name = root.file_name().unwrap_or_default();
+                above.ensure(&name.to_string_lossy(), Access::Servers)
+            }
+            opened => opened,
+        };
+        let folder = folder.at("make directory", root)?;
+        let cluster = folder.ensure(self.cluster_name(), Access::Servers);
+        let cluster = self.entered(cluster)?.ok_or_else(|| self.lost())?;
+        // What a removal that was cut off left would only take up room.
+        cluster.remove(&self.tombstone()).at("remove", &self.path)?;
+        let home = self.entered(cluster.ensure(self.name(), Access::Servers))?;
+        let home = home.ok_or_else(|| self.lost())?;
+        home.own().at("change the owner of", &self.path)?;
         let marker = Marker {
             format: FORMAT,
             lineage: self.lineage.clone(),
             address: self.node.clone(),
         };
-        self.write_record(MARKER, &marker)
+        let text = serde_json::to_vec(&marker).expect("records have text keys and no failing parts");
+        home.replace(MARKER, &text, Access::Servers)
+            .at("write file", &self.path.join(MARKER))
     }
 
-    /// Removes the home, its marker last, so that a crash leaves a home that is still known as ours.
-    pub(super) fn remove(&self) -> Result<(), PlatformError> {
-        for entry in fs::read_dir(&self.path).at("read directory", &self.path)? {
-            let entry = entry.at("read directory", &self.path)?;
-            if entry.file_name() != MARKER {
-                remove_whatever(&entry.path())?;
-            }
-        }
-        remove_whatever(&self.path.join(MARKER))?;
-        files::optional(fs::remove_dir(&self.path)).at("remove directory", &self.path)?;
-        Ok(())
+    /// Finishes a removal that was cut off.
+    pub(super) fn finish_removal(&self, warrant: &Warrant) -> Result<(), PlatformError> {
+        let Some(cluster) = self.cluster()? else {
+            return Ok(());
+        };
+        warrant.check_here()?;
+        cluster.remove(&self.tombstone()).at("remove", &self.path)
     }
 
-    /// Removes the directories above the home that are empty, up to the root.
+    /// Removes the directories above the home that are empty, up to the root. One that is not empty belongs to others, and
+    /// stays; so does one that cannot be entered.
     pub(super) fn remove_empty_parents(&self) {
-        for directory in self.path.ancestors().take(3) {
-            // One that is not empty belongs to others, and stays.
-            let _ = fs::remove_dir(directory);
+        if let Ok(Some(cluster)) = self.cluster() {
+            let _ = cluster.remove_empty(self.name());
+        }
+        if let Ok(root) = Folder::open(self.root(), &self.user) {
+            let _ = root.remove_empty(self.cluster_name());
+        }
+        if let (Some(above), Some(name)) = (self.root().parent(), self.root().file_name())
+            && let Ok(above) = Folder::open(above, &self.user)
+        {
+            let _ = above.remove_empty(&name.to_string_lossy());
         }
     }
 
-    /// Takes note of the token of whoever is about to change the home, who holds its lock; one that is lower than the one
-    /// before is refused.
-    pub(super) fn admit(&self, token: Token) -> Result<(), PlatformError> {
-        match self.read_record::<Noted>(TOKEN) {
-            Some(noted) if noted.token == token => Ok(()),
-            Some(noted) if noted.token > token => Err(PlatformError::OlderState {
-                node: self.node.clone(),
-                noted: noted.token.0,
-                held: token.0,
-                notes: self.root().join("*/*").join(TOKEN).display().to_string(),
-            }),
-            _ => self.write_record(TOKEN, &Noted { format: FORMAT, token }),
-        }
-    }
-
-    /// Returns the directories in the home.
+    /// Returns the directories in the home; none where it is gone.
     pub(super) fn directories(&self) -> Result<BTreeSet<String>, PlatformError> {
-        let mut found = BTreeSet::new();
-        for entry in fs::read_dir(&self.path).at("read directory", &self.path)? {
-            let entry = entry.at("read directory", &self.path)?;
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                found.insert(entry.file_name().to_string_lossy().into_owned());
-            }
-        }
-        Ok(found)
-    }
-
-    /// Writes one of simdb's own files.
-    pub(super) fn write_record(&self, name: &str, record: &impl Serialize) -> Result<(), PlatformError> {
-        let path = self.path.join(name);
-        let text = serde_json::to_vec(record).expect("records have text keys and no failing parts");
-        files::replace(&path, &text, 0o600, Some(&self.user)).at("write file", &path)
+        let Some(folder) = self.open()? else {
+            return Ok(BTreeSet::new());
+        };
+        let entries = folder.entries().at("read directory", &self.path)?;
+        let directories = entries
+            .iter()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        Ok(directories.map(fs_name).collect())
     }
 
     /// Reads one of simdb's own files; one that is not there, or is damaged, tells nothing.
     pub(super) fn read_record<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        serde_json::from_slice(&fs::read(self.path.join(name)).ok()?).ok()
+        serde_json::from_slice(&self.open().ok()??.read(name).ok()?).ok()
     }
 
-    /// Writes the files of an instance, and notes what they hold. What was written before and is no longer among them
-    /// goes: a file's presence alone may tell a server what it is.
-    pub(super) fn write_files(
-        &self,
-        files: &BTreeMap<String, FileText>,
-        secrets: &Secrets,
-    ) -> Result<(), PlatformError> {
-        let mut record = Files {
-            format: FORMAT,
-            files: BTreeMap::new(),
-        };
-        for (name, text) in files {
-            let bytes = self.write_file(name, text, secrets)?;
-            record.files.insert(
-                name.clone(),
-                Written {
-                    text: text.digest(),
-                    bytes,
-                },
-            );
-        }
-        self.remove_all_but(files)?;
-        self.write_record(FILES, &record)
+    /// Returns the file that those who change the home lock.
+    pub(super) fn lock(&self) -> Option<Metadata> {
+        let file = self.open().ok()??.file(LOCK).ok()?;
+        file.metadata().ok()
     }
 
-    /// Removes the files that were written for an instance and are no longer among its files.
-    fn remove_all_but(&self, files: &BTreeMap<String, FileText>) -> Result<(), PlatformError> {
-        let before = self.read_record::<Files>(FILES).unwrap_or_default().files;
-        // The note can be written by the servers' user, and must not lead out of the home.
-        let inside = |name: &str| {
-            Path::new(name)
-                .components()
-                .all(|part| matches!(part, Component::Normal(_)))
+    /// Returns the last lines of the server's log, oldest first.
+    pub(super) fn log(&self, lines: usize) -> Result<Vec<String>, PlatformError> {
+        let Some(folder) = self.open()? else {
+            return Ok(Vec::new());
         };
-        let mut stale = before.keys().filter(|name| !files.contains_key(*name) && inside(name));
-        stale.try_for_each(|name| remove_whatever(&self.path.join(name)))
+        let log = files::optional(folder.file(LOG)).and_then(|log| match log {
+            Some(log) => files::tail(log, lines),
+            None => Ok(Vec::new()),
+        });
+        log.at("read log", &self.path.join(LOG))
     }
 
     /// Returns the files last written for an instance, and whether they still hold that.
     pub(super) fn files(&self) -> BTreeMap<String, FileFacts> {
         let record = self.read_record::<Files>(FILES).unwrap_or_default();
+        let folder = self.open().ok().flatten();
+        let read = |name: &str| {
+            let (above, last) = folder.as_ref()?.walk(name).ok()?;
+            above.read(last).ok()
+        };
         let facts = |(name, written): (String, Written)| {
-            let holds = fs::read(self.path.join(&name)).is_ok_and(|bytes| sha256(&bytes) == written.bytes);
+            let holds = read(&name).is_some_and(|bytes| sha256(&bytes) == written.bytes);
             (
                 name,
                 FileFacts {
@@ -315,85 +342,38 @@ impl Home {
         };
         record.files.into_iter().map(facts).collect()
     }
+}
 
-    /// Writes a file of an instance or task, unless it is already as it should be, and returns the digest of its bytes.
-    pub(super) fn write_file(&self, name: &str, text: &FileText, secrets: &Secrets) -> Result<String, PlatformError> {
-        let path = self.path.join(name);
-        let above: Vec<&Path> = path
-            .ancestors()
-            .skip(1)
-            .take_while(|above| *above != self.path)
-            .collect();
-        for directory in above.into_iter().rev() {
-            files::ensure_directory(directory, 0o700, Some(&self.user)).at("make directory", directory)?;
-        }
-        let text = self.render(name, text, secrets)?;
-        files::ensure_private(&path, text.expose().as_bytes(), &self.user).at("write file", &path)?;
-        Ok(sha256(text.expose()))
-    }
+pub(super) fn fs_name(entry: &std::fs::DirEntry) -> String {
+    entry.file_name().to_string_lossy().into_owned()
+}
 
-    fn render(&self, file: &str, text: &FileText, secrets: &Secrets) -> Result<Sensitive<String>, PlatformError> {
-        let secret = |name: &SecretName| {
-            secrets.get(name).ok_or_else(|| PlatformError::SecretMissing {
-                node: self.node.clone(),
-                file: file.to_owned(),
-                secret: name.clone(),
-            })
-        };
-        let mut rendered = String::new();
-        for part in &text.0 {
-            match part {
-                FilePart::Text(text) => rendered.push_str(text),
-                FilePart::Home => rendered.push_str(&self.path.to_string_lossy()),
-                FilePart::Secret(name) => rendered.push_str(secret(name)?.expose()),
-                FilePart::ScramVerifier(name) => rendered.push_str(&scram_sha_256(secret(name)?.expose().as_bytes())),
-            }
-        }
-        Ok(Sensitive::new(rendered))
+/// Returns whether a file is one that simdb notes something in for itself, and that tells nothing without its home: the
+/// lock, which is empty, and what was noted of a task or a token.
+fn is_note(folder: &Folder, name: &str) -> bool {
+    let unfinished = [TASK, TOKEN].map(folder::temporary);
+    let Ok(Some(meta)) = folder.look(name) else {
+        return false;
+    };
+    match name {
+        LOCK => meta.is_file() && meta.len() == 0,
+        TASK | TOKEN => folder
+            .read(name)
+            .is_ok_and(|text| serde_json::from_slice::<Note>(&text).is_ok_and(|note| note.is_one())),
+        other => meta.is_file() && unfinished.iter().any(|name| name == other),
     }
 }
 
-/// Removes a file, or a directory with all that is in it.
-pub(super) fn remove_whatever(path: &Path) -> Result<(), PlatformError> {
-    let Some(meta) = files::optional(fs::symlink_metadata(path)).at("look at", path)? else {
-        return Ok(());
-    };
-    let removed = if meta.is_dir() {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
-    };
-    files::optional(removed).at("remove", path)?;
-    Ok(())
+/// What tells a note from other people's files.
+#[derive(Debug, Deserialize)]
+struct Note {
+    format: u32,
+    task: Option<String>,
+    token: Option<u64>,
 }
 
-/// Returns the nodes whose homes below a root have the given lineage.
-pub(super) fn list(root: &Path, lineage: &str) -> Result<BTreeSet<HomeAddress>, PlatformError> {
-    let mut found = BTreeSet::new();
-    for cluster in subdirectories(root).at("read directory", root)? {
-        for home in subdirectories(&cluster).at("read directory", &cluster)? {
-            let Ok(text) = fs::read(home.join(MARKER)) else {
-                continue;
-            };
-            match serde_json::from_slice::<Marker>(&text) {
-                Ok(marker) if marker.lineage == lineage => found.insert(marker.address),
-                _ => false,
-            };
-        }
+impl Note {
+    fn is_one(&self) -> bool {
+        self.format <= FORMAT && (self.task.is_some() || self.token.is_some())
     }
-    Ok(found)
-}
-
-fn subdirectories(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match files::optional(fs::read_dir(directory)) {
-        Ok(Some(entries)) => entries,
-        Ok(None) => return Ok(Vec::new()),
-        // What keeps homes from being made there is a problem of the platform, and told as one.
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let directories = entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    Ok(directories.map(|entry| entry.path()).collect())
 }

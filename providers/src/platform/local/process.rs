@@ -4,12 +4,14 @@
 //! nobody reaps, `kill(pid, 0)` calls it alive for ever. A process is known by number *and* start time, because numbers
 //! are used again, within one boot, because start times are counted from it.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{major, minor};
 use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 /// One process, as it was a moment ago.
@@ -74,8 +76,13 @@ impl Process {
         arguments.any(|argument| argument.rsplit(|byte| *byte == b'/').next() == Some(self.name.as_bytes()))
     }
 
+    /// Whether the superuser runs it.
+    pub(super) fn is_of_root(&self) -> bool {
+        fs::metadata(format!("/proc/{}", self.pid)).is_ok_and(|process| process.uid() == 0)
+    }
+
     /// Whether its standard input is the given file.
-    pub(super) fn reads_from(&self, file: &fs::Metadata) -> bool {
+    fn reads_from(&self, file: &Metadata) -> bool {
         fs::metadata(format!("/proc/{}/fd/0", self.pid))
             .is_ok_and(|input| (input.dev(), input.ino()) == (file.dev(), file.ino()))
     }
@@ -85,11 +92,22 @@ impl Process {
         (self.start, self.pid)
     }
 
-    /// Sends a signal, unless the process is gone and its number another's.
+    /// Sends a signal, unless the process is gone. Its number may be another's by then, also from one call to the next:
+    /// what is signalled is the process that was looked at, after it was opened.
     pub(super) fn signal(&self, signal: Signal) {
-        if Self::read(self.pid).is_some_and(|now| now.start == self.start) {
-            // That it ended between the two calls is what most signals are for.
-            let _ = kill(pid(self.pid), signal);
+        let same = || Self::read(self.pid).is_some_and(|now| now.start == self.start);
+        let raw = |number: u32| rustix::process::Pid::from_raw(i32::try_from(number).ok()?);
+        let opened = raw(self.pid).map(|pid| pidfd_open(pid, PidfdFlags::empty()));
+        match (opened, rustix::process::Signal::from_named_raw(signal as i32)) {
+            (Some(Ok(process)), Some(signal)) if same() => {
+                // That it ended between the two calls is what most signals are for.
+                let _ = pidfd_send_signal(process, signal);
+            }
+            // A kernel, or a sandbox, that opens no processes.
+            (Some(Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM)), _) if same() => {
+                let _ = kill(pid(self.pid), signal);
+            }
+            _ => {}
         }
     }
 }
@@ -156,9 +174,21 @@ pub(super) fn families(all: &[Process], seed: impl Fn(&Process) -> bool) -> Vec<
 }
 
 /// Returns the processes that were started with the given file as standard input, and whoever descends from them.
-pub(super) fn started_with(file: &Path) -> Vec<Process> {
-    let Ok(file) = fs::metadata(file) else {
-        return Vec::new();
+pub(super) fn started_with(file: &Metadata) -> Vec<Process> {
+    families(&all(), |process| process.reads_from(file))
+}
+
+/// Returns the process that locked a file, where the kernel tells and it is alive.
+pub(super) fn holder(file: &Metadata) -> Option<Process> {
+    let key = format!("{:02x}:{:02x}:{}", major(file.dev()), minor(file.dev()), file.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    // `1: FLOCK  ADVISORY  WRITE 812 fe:00:1234 0 EOF`; one that waits has an arrow after its number.
+    let held = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, file, ..] = fields[..] else {
+            return None;
+        };
+        (file == key).then(|| pid.parse().ok())?
     };
-    families(&all(), |process| process.reads_from(&file))
+    locks.lines().find_map(held).and_then(Process::read)
 }

@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -16,13 +17,15 @@ use simdb_state::instance::InstanceSpec;
 use simdb_state::object::Listen;
 use tokio::time::sleep;
 
-use super::STOP_LIMIT;
-use super::binaries::{ENGINES, EngineFiles, engine_of, files_of};
+use super::binaries::{ENGINES, engine_of, files_of};
 use super::command::Program;
-use super::files::{self, At};
+use super::files::At;
+use super::folder::Folder;
+use super::hold::{Hold, Warrant};
 use super::home::{FORMAT, Home};
 use super::ports;
 use super::process::{self, Identity, Process};
+use super::{STOP_LIMIT, blocking};
 use crate::platform::{PlatformError, StopMode};
 
 const RECORD: &str = "server.json";
@@ -77,7 +80,7 @@ pub(super) fn facts(home: &Home) -> ProcessFacts {
     let ours = home.read_record::<Record>(RECORD).is_some_and(|record| {
         record.process.as_ref().is_some_and(|started| started.alive().is_some()) || record.is_of(&process)
     });
-    if is_stopping(&process) {
+    if is_stopping(home, &process) {
         return ProcessFacts::Stopping { pid };
     }
     // A server is halted as far as one of its processes is: without its receiver a standby only looks alive.
@@ -90,18 +93,29 @@ pub(super) fn facts(home: &Home) -> ProcessFacts {
 }
 
 /// Lets whatever of a server was halted by a signal go on.
-fn thaw(home: &Home) {
-    let (_, processes) = everyone(home);
-    for process in processes.iter().filter(|process| process.stopped) {
-        process.signal(Signal::SIGCONT);
-    }
+async fn thaw(hold: &Hold) -> Result<(), PlatformError> {
+    let (_, processes) = everyone(&hold.home);
+    let halted = processes.iter().filter(|process| process.stopped);
+    signal(hold.warrant(), halted, Signal::SIGCONT).await
 }
 
 /// Tells a server to read its files again.
-pub(super) fn reload(home: &Home) {
-    if let Some(leader) = leader(home) {
-        leader.signal(Signal::SIGHUP);
+pub(super) async fn reload(hold: &Hold) -> Result<(), PlatformError> {
+    signal(hold.warrant(), &leader(&hold.home), Signal::SIGHUP).await
+}
+
+/// Sends a signal to processes that were seen, if the lock of the record is still held. Those that have been started since
+/// are others, and hear nothing.
+async fn signal(
+    warrant: &Warrant,
+    processes: impl IntoIterator<Item = &Process>,
+    signal: Signal,
+) -> Result<(), PlatformError> {
+    warrant.check().await?;
+    for process in processes {
+        process.signal(signal);
     }
+    Ok(())
 }
 
 /// Returns the first process of the node's server. What is left of a server whose first process is gone is none, and
@@ -118,17 +132,19 @@ pub(super) fn leader(home: &Home) -> Option<Process> {
 fn starting(home: &Home) -> Option<Process> {
     let record = home.read_record::<Record>(RECORD);
     let record = record.filter(|record| record.process.is_none())?;
-    process::all().into_iter().find(|process| record.is_of(process))
+    let mut all = process::all().into_iter();
+    all.find(|process| record.is_of(process) && may_be_noted(home, process))
 }
 
 /// Returns whether a server was told to stop and has not ended yet. PostgreSQL says so in the eighth line of its lock file
 /// (`PM_STATUS_STOPPING`).
-fn is_stopping(leader: &Process) -> bool {
+fn is_stopping(home: &Home, leader: &Process) -> bool {
     const STATUS_LINE: usize = 8;
     let (Some(data), Some(engine)) = (leader.directory(), engine_of(&leader.name)) else {
         return false;
     };
-    let Ok(text) = fs::read_to_string(data.join(engine.pid_file)) else {
+    let read = Folder::open(&data, &home.user).and_then(|data| data.read(engine.pid_file));
+    let Ok(Ok(text)) = read.map(String::from_utf8) else {
         return false;
     };
     let line = |number: usize| text.lines().nth(number - 1).map(str::trim);
@@ -136,7 +152,14 @@ fn is_stopping(leader: &Process) -> bool {
 }
 
 fn recorded(home: &Home) -> Option<Process> {
-    home.read_record::<Record>(RECORD)?.process?.alive()
+    let process = home.read_record::<Record>(RECORD)?.process?.alive()?;
+    may_be_noted(home, &process).then_some(process)
+}
+
+/// Returns whether a process may be what a note says: the servers' user can write notes, and must not lead simdb to end
+/// what it could not end itself.
+fn may_be_noted(home: &Home, process: &Process) -> bool {
+    home.user.uid() == 0 || !process.is_of_root()
 }
 
 /// Returns the processes of servers whose working directory is a data directory of the home, and their children there.
@@ -148,10 +171,8 @@ fn users(home: &Home) -> Vec<Process> {
     if inside.is_empty() {
         return inside;
     }
-    let tasks: Vec<u32> = process::started_with(&home.lock())
-        .iter()
-        .map(|process| process.pid)
-        .collect();
+    let tasks = home.lock().map(|lock| process::started_with(&lock));
+    let tasks: Vec<u32> = tasks.iter().flatten().map(|process| process.pid).collect();
     let is_server = |process: &Process| ENGINES.iter().any(|engine| engine.server == process.name);
     let mut users = process::families(&inside, is_server);
     users.retain(|process| !tasks.contains(&process.pid));
@@ -187,55 +208,53 @@ fn roots(users: &[Process]) -> Vec<Process> {
 
 /// Returns the directory that holds the data of an instance. Files of the instance may belong in it, so it is asked for
 /// before they are written: a directory that holds nothing else would look like data.
-pub(super) fn data(home: &Home, spec: &InstanceSpec) -> Result<PathBuf, PlatformError> {
-    let path = home.path.join(&spec.data);
-    if path.is_dir() {
-        return Ok(path);
-    }
-    let node = home.node.clone();
-    Err(PlatformError::DataMissing { node, path })
-}
-
-/// Starts a server unless one runs; one that was halted by a signal goes on. The caller holds the home's lock.
-pub(super) async fn start(
-    home: &Home,
-    spec: &InstanceSpec,
-    data: &Path,
-    program: &Program,
-) -> Result<(), PlatformError> {
-    wait_stopped(home).await?;
-    if occupant(home).await.is_some() {
-        thaw(home);
+pub(super) fn data(hold: &Hold, spec: &InstanceSpec) -> Result<(), PlatformError> {
+    if spec.data.is_empty() || hold.has_directory(&spec.data)? {
         return Ok(());
     }
-    remove_stale_pid_file(data, files_of(spec.command.engine))?;
+    Err(PlatformError::DataMissing {
+        node: hold.home.node.clone(),
+        path: hold.home.path.join(&spec.data),
+    })
+}
+
+/// Starts a server unless one runs; one that was halted by a signal goes on.
+pub(super) async fn start(hold: &Arc<Hold>, spec: &InstanceSpec, program: &Program) -> Result<(), PlatformError> {
+    let home = &hold.home;
+    wait_stopped(hold).await?;
+    if occupant(home).await.is_some() {
+        return thaw(hold).await;
+    }
     let mut record = Record {
         format: FORMAT,
         listen: spec.listen,
         process: None,
         arguments: program.arguments.clone(),
     };
-    home.write_record(RECORD, &record)?;
-    let log = files::append(&home.log(), &home.user).at("open log", &home.log())?;
+    let (holding, spec) = (Arc::clone(hold), spec.clone());
+    blocking(move || remove_stale_pid_file(&holding, &spec)).await?;
+    hold.note(RECORD, &record)?;
+    let log = hold.log()?;
     let mut command = program.command(home);
     command.stdin(Stdio::null());
-    command.stdout(log.try_clone().at("open log", &home.log())?).stderr(log);
+    command.stdout(log.try_clone().at("open log", &home.path)?).stderr(log);
+    hold.warrant().check().await?;
     let server = command
         .spawn()
         .at("start program", &program.directory.join(&program.name))?;
     record.process = server.id().and_then(Identity::of);
     // Dropping the handle leaves the server alone: it outlives us, and as long as we live tokio reaps it.
     drop(server);
-    home.write_record(RECORD, &record)
+    hold.note(RECORD, &record)
 }
 
 /// Waits until a server that was told to stop has ended.
-async fn wait_stopped(home: &Home) -> Result<(), PlatformError> {
-    if !leader(home).is_some_and(|leader| is_stopping(&leader)) {
+async fn wait_stopped(hold: &Hold) -> Result<(), PlatformError> {
+    if !leader(&hold.home).is_some_and(|leader| is_stopping(&hold.home, &leader)) {
         return Ok(());
     }
-    thaw(home);
-    wait_gone(home, STOP_LIMIT).await
+    thaw(hold).await?;
+    wait_gone(&hold.home, STOP_LIMIT).await
 }
 
 /// Returns a process that uses the node's data; what is left of a server is given time to notice.
@@ -255,51 +274,65 @@ pub(super) async fn occupant(home: &Home) -> Option<Process> {
 
 /// Removes the lock of a server that is gone. The server itself only asks whether its number is in use, and takes a
 /// zombie, or whoever got the number since, for the server.
-fn remove_stale_pid_file(data: &Path, engine: &EngineFiles) -> Result<(), PlatformError> {
-    let path = data.join(engine.pid_file);
-    let Some(text) = files::optional(fs::read_to_string(&path)).at("read file", &path)? else {
+fn remove_stale_pid_file(hold: &Hold, spec: &InstanceSpec) -> Result<(), PlatformError> {
+    let engine = files_of(spec.command.engine);
+    let path = match spec.data.as_str() {
+        "" => engine.pid_file.to_owned(),
+        data => format!("{data}/{}", engine.pid_file),
+    };
+    let Some(text) = hold.read(&path)? else {
         return Ok(());
     };
+    let text = String::from_utf8_lossy(&text);
     let holder = text
         .lines()
         .next()
         .and_then(|line| line.trim().parse().ok())
         .and_then(Process::read);
+    let data = canonical(&hold.home.path.join(&spec.data));
     let holds = |process: Process| {
-        let elsewhere = process
-            .directory()
-            .is_some_and(|directory| directory != canonical(data));
+        let elsewhere = process.directory().is_some_and(|directory| directory != data);
         process.name == engine.server && !elsewhere
     };
     if holder.is_some_and(holds) {
         return Ok(());
     }
-    files::optional(fs::remove_file(&path)).at("remove file", &path)?;
-    Ok(())
+    hold.remove(&path)
 }
 
 /// Stops the server and waits until no process of it is left.
-pub(super) async fn stop(home: &Home, mode: StopMode, limit: Duration) -> Result<(), PlatformError> {
+pub(super) async fn stop(home: &Home, warrant: &Warrant, mode: StopMode, limit: Duration) -> Result<(), PlatformError> {
     match mode {
         StopMode::Fast => {
             let (leaders, _) = everyone(home);
             for leader in &leaders {
-                leader.signal(engine_of(&leader.name).map_or(Signal::SIGTERM, |engine| engine.stop));
+                let told = engine_of(&leader.name).map_or(Signal::SIGTERM, |engine| engine.stop);
+                signal(warrant, [leader], told).await?;
                 // A frozen process would hear of it only when it thaws.
-                leader.signal(Signal::SIGCONT);
+                signal(warrant, [leader], Signal::SIGCONT).await?;
             }
             wait_gone(home, limit).await?;
         }
         StopMode::Immediate => {
-            freeze(home).await;
-            let started = Instant::now();
-            while let Some(processes) = remaining(home, started, KILL_LIMIT.min(limit))? {
-                for process in processes {
-                    process.signal(Signal::SIGKILL);
+            let frozen = freeze(home, warrant).await?;
+            let killed = kill(home, warrant, KILL_LIMIT.min(limit)).await;
+            if matches!(killed, Err(PlatformError::LockLost { .. })) {
+                // What was begun is taken back; a server that is gone hears nothing.
+                for leader in &frozen {
+                    leader.signal(Signal::SIGCONT);
                 }
-                sleep(POLL).await;
             }
+            killed?;
         }
+    }
+    Ok(())
+}
+
+async fn kill(home: &Home, warrant: &Warrant, limit: Duration) -> Result<(), PlatformError> {
+    let started = Instant::now();
+    while let Some(processes) = remaining(home, started, limit)? {
+        signal(warrant, &processes, Signal::SIGKILL).await?;
+        sleep(POLL).await;
     }
     Ok(())
 }
@@ -312,17 +345,18 @@ async fn wait_gone(home: &Home, limit: Duration) -> Result<(), PlatformError> {
     Ok(())
 }
 
-/// Stops the leaders in their tracks, so that nobody is born while the others are counted and killed.
-async fn freeze(home: &Home) {
-    let (leaders, _) = everyone(home);
-    for leader in &leaders {
-        leader.signal(Signal::SIGSTOP);
-    }
+/// Halts the leaders, so that they start no process while the others are counted and killed, and returns those that were
+/// not halted before.
+async fn freeze(home: &Home, warrant: &Warrant) -> Result<Vec<Process>, PlatformError> {
+    let (mut leaders, _) = everyone(home);
+    leaders.retain(|leader| !leader.stopped);
+    signal(warrant, &leaders, Signal::SIGSTOP).await?;
     let started = Instant::now();
     let moves = |leader: &Process| Process::read(leader.pid).is_some_and(|now| !now.stopped);
     while leaders.iter().any(moves) && started.elapsed() < LEFTOVER_LIMIT {
         sleep(POLL).await;
     }
+    Ok(leaders)
 }
 
 /// Returns the first processes of whatever uses the data, and all of them.
@@ -359,5 +393,5 @@ fn remaining(home: &Home, started: Instant, limit: Duration) -> Result<Option<Ve
 }
 
 fn log_end(home: &Home) -> String {
-    files::tail(&home.log(), LOG_LINES).unwrap_or_default().join("\n")
+    home.log(LOG_LINES).unwrap_or_default().join("\n")
 }

@@ -13,8 +13,10 @@
 //! else is somebody else's and stays as it is.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use simdb_planner::observed::Observation;
@@ -23,73 +25,135 @@ use simdb_state::instance::ServiceEntry;
 use simdb_state::object::Listen;
 
 use super::files::{self, At};
+use super::folder::{Access, Folder};
+use super::hold::Warrant;
+use super::user::RunAs;
 use crate::platform::PlatformError;
 
 const MANAGED: &str = "# managed by simdb for ";
 
-/// Looks an entry up.
-pub(super) fn lookup(path: &Path, name: &str) -> Result<Observation<ServiceEntry>, PlatformError> {
-    let text = read(path)?;
-    let Some(section) = find(&text, name) else {
-        return Ok(Observation::Absent);
-    };
-    if !section.ours {
-        let reason = format!(
-            "{} has an entry \"{name}\" that was not written by simdb",
-            path.display()
-        );
-        return Ok(Observation::Unknown(reason));
+/// The file, and the directory that it is in.
+#[derive(Clone, Debug)]
+pub(super) struct Services {
+    path: PathBuf,
+    user: RunAs,
+}
+
+impl Services {
+    pub(super) fn new(path: &Path, user: RunAs) -> Self {
+        let path = path.to_owned();
+        Self { path, user }
     }
-    // Ours, but no longer as we write it: it leads nowhere, and publishing it again mends it.
-    Ok(parse(name, &text[section.start..section.end]).map_or(Observation::Absent, Observation::Seen))
-}
 
-/// Returns the endpoints that entries of ours are for.
-pub(super) fn entries(path: &Path) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
-    let text = read(path)?;
-    let endpoints = text.lines().filter_map(|line| line.trim().strip_prefix(MANAGED));
-    Ok(endpoints.filter_map(|endpoint| endpoint.parse().ok()).collect())
-}
-
-/// Writes an entry in place of the one of the same name.
-pub(super) fn publish(path: &Path, entry: &ServiceEntry) -> Result<(), PlatformError> {
-    let mut text = read(path)?;
-    match find(&text, &entry.name) {
-        Some(section) if section.ours => text.replace_range(section.start..section.end, &print(entry)),
-        Some(_) => {
-            return Err(PlatformError::ForeignEntry {
-                name: entry.name.clone(),
-                path: path.to_owned(),
-            });
+    /// Looks an entry up.
+    pub(super) fn lookup(&self, name: &str) -> Result<Observation<ServiceEntry>, PlatformError> {
+        let text = self.read()?;
+        let Some(section) = find(&text, name) else {
+            return Ok(Observation::Absent);
+        };
+        if !section.ours {
+            let reason = format!(
+                "{} has an entry \"{name}\" that was not written by simdb",
+                self.path.display()
+            );
+            return Ok(Observation::Unknown(reason));
         }
-        None => {
-            if !text.is_empty() {
-                text.push_str(if text.ends_with('\n') { "\n" } else { "\n\n" });
+        // Ours, but no longer as we write it: it leads nowhere, and publishing it again mends it.
+        Ok(parse(name, &text[section.start..section.end]).map_or(Observation::Absent, Observation::Seen))
+    }
+
+    /// Returns the endpoints that entries of ours are for.
+    pub(super) fn entries(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
+        let text = self.read()?;
+        let endpoints = text.lines().filter_map(|line| line.trim().strip_prefix(MANAGED));
+        Ok(endpoints.filter_map(|endpoint| endpoint.parse().ok()).collect())
+    }
+
+    /// Locks the file to be changed, by the directory that it is in: the file itself is another one after each change.
+    pub(super) async fn lock(&self, warrant: &Warrant) -> Result<File, PlatformError> {
+        let (folder, _) = self.folder()?;
+        let file = folder.handle().at("open directory", &self.path)?;
+        warrant.lock(file, &self.path).await
+    }
+
+    /// Writes an entry in place of the one of the same name.
+    pub(super) fn publish(&self, entry: &ServiceEntry, _lock: &File, warrant: &Warrant) -> Result<(), PlatformError> {
+        let mut text = self.read()?;
+        match find(&text, &entry.name) {
+            Some(section) if section.ours => text.replace_range(section.start..section.end, &print(entry)),
+            Some(_) => {
+                return Err(PlatformError::ForeignEntry {
+                    name: entry.name.clone(),
+                    path: self.path.clone(),
+                });
             }
-            text.push_str(&print(entry));
+            None => {
+                if !text.is_empty() {
+                    text.push_str(if text.ends_with('\n') { "\n" } else { "\n\n" });
+                }
+                text.push_str(&print(entry));
+            }
         }
+        self.write(&text, warrant)
     }
-    write(path, &text)
+
+    /// Removes an entry, and with the last text the file.
+    pub(super) fn withdraw(&self, name: &str, _lock: &File, warrant: &Warrant) -> Result<(), PlatformError> {
+        let mut text = self.read()?;
+        let Some(section) = find(&text, name).filter(|section| section.ours) else {
+            return Ok(());
+        };
+        // The empty line before it was written with it.
+        let start = if text[..section.start].ends_with("\n\n") {
+            section.start - 1
+        } else {
+            section.start
+        };
+        text.replace_range(start..section.end, "");
+        if !text.trim().is_empty() {
+            return self.write(&text, warrant);
+        }
+        warrant.check_here()?;
+        let (folder, _) = self.folder()?;
+        folder.remove(&file_name(&self.path)).at("remove file", &self.path)
+    }
+
+    /// Opens the directory of the file, and makes it where it is not there. A link to a file of simdb's own user stays a
+    /// link, and then the directory is that of the file that it leads to.
+    fn folder(&self) -> Result<(Folder, String), PlatformError> {
+        let above = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_owned();
+        let open = |path: &Path| Folder::make_way(&above(path), &self.user).map(|folder| (folder, file_name(path)));
+        let opened = open(&self.path).and_then(|(folder, name)| match folder.look(&name)? {
+            Some(link) if link.is_symlink() && !self.user.distrusts(link.uid()) => {
+                open(&fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone()))
+            }
+            _ => Ok((folder, name)),
+        });
+        opened.at("make the directories above", &self.path)
+    }
+
+    fn read(&self) -> Result<String, PlatformError> {
+        if !self.path.parent().is_some_and(Path::exists) {
+            return Ok(String::new());
+        }
+        let (folder, name) = self.folder()?;
+        let bytes = files::optional(folder.read(&name)).at("read file", &self.path)?;
+        String::from_utf8(bytes.unwrap_or_default())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+            .at("read file", &self.path)
+    }
+
+    fn write(&self, text: &str, warrant: &Warrant) -> Result<(), PlatformError> {
+        warrant.check_here()?;
+        let (folder, name) = self.folder()?;
+        // Readable by all, as passwords are never in it: programs of other users follow it too.
+        let written = folder.replace(&name, text.as_bytes(), Access::Everyone);
+        written.at("write file", &self.path)
+    }
 }
 
-/// Removes an entry, and with the last text the file.
-pub(super) fn withdraw(path: &Path, name: &str) -> Result<(), PlatformError> {
-    let mut text = read(path)?;
-    let Some(section) = find(&text, name).filter(|section| section.ours) else {
-        return Ok(());
-    };
-    // The empty line before it was written with it.
-    let start = if text[..section.start].ends_with("\n\n") {
-        section.start - 1
-    } else {
-        section.start
-    };
-    text.replace_range(start..section.end, "");
-    if text.trim().is_empty() {
-        files::optional(fs::remove_file(path)).at("remove file", path)?;
-        return Ok(());
-    }
-    write(path, &text)
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Where an entry stands in the text.
@@ -178,23 +242,11 @@ fn parse(name: &str, section: &str) -> Option<ServiceEntry> {
     })
 }
 
-fn read(path: &Path) -> Result<String, PlatformError> {
-    Ok(files::optional(fs::read_to_string(path))
-        .at("read file", path)?
-        .unwrap_or_default())
-}
-
-fn write(path: &Path, text: &str) -> Result<(), PlatformError> {
-    // A link to a file of the user's stays a link.
-    let real: PathBuf = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    files::ensure_parents(&real).at("make the directories above", &real)?;
-    // Readable by all, as passwords are never in it: programs of other users follow it too.
-    files::replace(&real, text.as_bytes(), 0o644, None).at("write file", &real)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conformance::grant;
+    use crate::platform::local::blocking;
 
     const THEIRS: &str = "# mine\n[theirs]\nhost=db.example.org\n\n# about [orders-rw]\n";
 
@@ -209,80 +261,112 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_entry_is_found_as_it_was_published() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("below/pg_service.conf");
-        assert_eq!(lookup(&path, "orders-rw").unwrap(), Observation::Absent);
-        for ports in [&[5432, 5433][..], &[5433]] {
-            publish(&path, &entry("orders-rw", ports)).unwrap();
-            publish(&path, &entry("orders-ro", ports)).unwrap();
-            assert_eq!(
-                lookup(&path, "orders-rw").unwrap(),
-                Observation::Seen(entry("orders-rw", ports))
-            );
-            assert_eq!(
-                lookup(&path, "orders-ro").unwrap(),
-                Observation::Seen(entry("orders-ro", ports))
-            );
+    /// A service file as its only holder sees it.
+    struct Held {
+        services: Services,
+        warrant: Warrant,
+    }
+
+    impl Held {
+        fn new(path: &Path) -> Self {
+            Self {
+                services: Services::new(path, RunAs::resolve(None).unwrap()),
+                warrant: Warrant::new(grant(), "services".to_owned()),
+            }
+        }
+
+        fn lookup(&self, name: &str) -> Observation<ServiceEntry> {
+            self.services.lookup(name).unwrap()
+        }
+
+        async fn publish(&self, entry: ServiceEntry) -> Result<(), PlatformError> {
+            let lock = self.services.lock(&self.warrant).await?;
+            let (services, warrant) = (self.services.clone(), self.warrant.clone());
+            blocking(move || services.publish(&entry, &lock, &warrant)).await
+        }
+
+        async fn withdraw(&self, name: &'static str) {
+            let lock = self.services.lock(&self.warrant).await.unwrap();
+            let (services, warrant) = (self.services.clone(), self.warrant.clone());
+            blocking(move || services.withdraw(name, &lock, &warrant))
+                .await
+                .unwrap();
         }
     }
 
-    #[test]
-    fn the_file_goes_with_its_last_entry() {
+    #[tokio::test]
+    async fn an_entry_is_found_as_it_was_published() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("below/pg_service.conf");
+        let held = Held::new(&path);
+        assert_eq!(held.lookup("orders-rw"), Observation::Absent);
+        for ports in [&[5432, 5433][..], &[5433]] {
+            held.publish(entry("orders-rw", ports)).await.unwrap();
+            held.publish(entry("orders-ro", ports)).await.unwrap();
+            assert_eq!(held.lookup("orders-rw"), Observation::Seen(entry("orders-rw", ports)));
+            assert_eq!(held.lookup("orders-ro"), Observation::Seen(entry("orders-ro", ports)));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_file_goes_with_its_last_entry() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pg_service.conf");
-        publish(&path, &entry("a", &[1])).unwrap();
-        publish(&path, &entry("b", &[2])).unwrap();
-        withdraw(&path, "a").unwrap();
+        let held = Held::new(&path);
+        held.publish(entry("a", &[1])).await.unwrap();
+        held.publish(entry("b", &[2])).await.unwrap();
+        held.withdraw("a").await;
         assert_eq!(
             fs::read_to_string(&path).unwrap().trim_start(),
             print(&entry("b", &[2]))
         );
-        withdraw(&path, "b").unwrap();
-        withdraw(&path, "b").unwrap();
+        held.withdraw("b").await;
+        held.withdraw("b").await;
         assert!(!path.exists());
     }
 
-    #[test]
-    fn what_others_wrote_stays_as_it_is() {
+    #[tokio::test]
+    async fn what_others_wrote_stays_as_it_is() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pg_service.conf");
+        let held = Held::new(&path);
         fs::write(&path, THEIRS).unwrap();
-        publish(&path, &entry("orders-rw", &[5432])).unwrap();
+        held.publish(entry("orders-rw", &[5432])).await.unwrap();
         let mut text = fs::read_to_string(&path).unwrap();
         text.push_str("# their comment\n[more]\nport=1\n");
         fs::write(&path, text).unwrap();
-        publish(&path, &entry("orders-rw", &[5433])).unwrap();
-        withdraw(&path, "orders-rw").unwrap();
+        held.publish(entry("orders-rw", &[5433])).await.unwrap();
+        held.withdraw("orders-rw").await;
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
             format!("{THEIRS}# their comment\n[more]\nport=1\n")
         );
     }
 
-    #[test]
-    fn an_entry_of_somebody_else_is_not_overwritten() {
+    #[tokio::test]
+    async fn an_entry_of_somebody_else_is_not_overwritten() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pg_service.conf");
+        let held = Held::new(&path);
         fs::write(&path, THEIRS).unwrap();
-        assert!(matches!(lookup(&path, "theirs").unwrap(), Observation::Unknown(_)));
+        assert!(matches!(held.lookup("theirs"), Observation::Unknown(_)));
         assert!(matches!(
-            publish(&path, &entry("theirs", &[1])),
+            held.publish(entry("theirs", &[1])).await,
             Err(PlatformError::ForeignEntry { .. })
         ));
-        withdraw(&path, "theirs").unwrap();
+        held.withdraw("theirs").await;
         assert_eq!(fs::read_to_string(&path).unwrap(), THEIRS);
     }
 
-    #[test]
-    fn an_entry_that_was_damaged_can_be_published_again() {
+    #[tokio::test]
+    async fn an_entry_that_was_damaged_can_be_published_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pg_service.conf");
-        publish(&path, &entry("a", &[1, 2])).unwrap();
+        let held = Held::new(&path);
+        held.publish(entry("a", &[1, 2])).await.unwrap();
         fs::write(&path, fs::read_to_string(&path).unwrap().replace("port=1,2", "port=1")).unwrap();
-        assert_eq!(lookup(&path, "a").unwrap(), Observation::Absent);
-        publish(&path, &entry("a", &[1, 2])).unwrap();
-        assert_eq!(lookup(&path, "a").unwrap(), Observation::Seen(entry("a", &[1, 2])));
+        assert_eq!(held.lookup("a"), Observation::Absent);
+        held.publish(entry("a", &[1, 2])).await.unwrap();
+        assert_eq!(held.lookup("a"), Observation::Seen(entry("a", &[1, 2])));
     }
 }

@@ -1,37 +1,28 @@
 //! Runs tasks, and settles those that a killed simdb left behind.
 //!
-//! Whoever changes a home holds `task.lock`. A task's commands inherit the lock as their standard input, so that it is
-//! held as long as any of them lives, whatever became of simdb. `task.json` says who started them, and is written first:
-//! when the lock is held and that process is gone, the holders are orphans, and are found by their standard input.
+//! What changes a home holds `task.lock` ([`super::hold`]). A task's commands inherit the lock as their standard input, so
+//! that it is held as long as any of them lives, whatever became of simdb. `task.json` says who started them, and is
+//! written first: when the lock is held and that process is gone, the holders are orphans, and are found by their standard
+//! input. A task that is a question takes no lock and writes nothing.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
 use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use nix::libc;
 use nix::sys::signal::{Signal, killpg};
 use serde::{Deserialize, Serialize};
 use simdb_state::instance::TaskSpec;
 use simdb_state::sensitive::Secrets;
-use tokio::time::sleep;
 
+use super::blocking;
 use super::command::Program;
-use super::files::{self, At};
-use super::home::{FORMAT, Home, remove_whatever};
+use super::files::At;
+use super::hold::{Hold, Warrant};
+use super::home::{FORMAT, Home, TASK, TASK_LOG};
 use super::process::{self, Identity};
 use super::server;
 use crate::platform::PlatformError;
-
-const RECORD: &str = "task.json";
-
-/// How often a lock that somebody else holds is tried.
-const POLL: Duration = Duration::from_millis(20);
-
-/// How long the lock of a home is waited for.
-const LOCK_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long an orphan may go on whose work is not lost: it changes data in place, and half of that is worth nothing.
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(50);
@@ -60,110 +51,97 @@ pub(super) enum Orphans {
     End,
 }
 
-/// Takes the lock of a home. It is released when the file is closed here and by all commands that inherited it.
-pub(super) async fn lock(home: &Home, orphans: Orphans) -> Result<File, PlatformError> {
-    let path = home.lock();
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW);
-    let file = options.open(&path).at("open lock", &path)?;
-    let started = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(error).at("lock file", &path),
-        }
-        let waited = started.elapsed();
-        if waited > LOCK_LIMIT {
-            let node = home.node.clone();
-            return Err(PlatformError::Busy {
-                node,
-                limit: LOCK_LIMIT,
-            });
-        }
-        end_orphans(home, orphans, waited);
-        sleep(POLL).await;
-    }
-}
-
-fn end_orphans(home: &Home, orphans: Orphans, waited: Duration) {
-    let Some(record) = home.read_record::<Record>(RECORD) else {
-        return;
+/// Ends those who hold a home's lock on behalf of a simdb that is gone, once they had their time.
+pub(super) async fn end_orphans(
+    home: &Home,
+    orphans: Orphans,
+    waited: Duration,
+    warrant: &Warrant,
+) -> Result<(), PlatformError> {
+    let Some(record) = home.read_record::<Record>(TASK) else {
+        return Ok(());
     };
     if record.owner.is_some_and(|owner| owner.alive().is_some()) {
-        return;
+        return Ok(());
     }
     let patience = match orphans {
         Orphans::Finish if record.product.is_none() => ORPHAN_PATIENCE,
         Orphans::Finish | Orphans::End => Duration::ZERO,
     };
     let Some(over) = waited.checked_sub(patience) else {
-        return;
+        return Ok(());
     };
     let signal = if over < TERMINATE_LIMIT {
         Signal::SIGTERM
     } else {
         Signal::SIGKILL
     };
-    for orphan in process::started_with(&home.lock()) {
+    let found = home.lock().map(|lock| process::started_with(&lock));
+    let found = found.unwrap_or_default();
+    if found.is_empty() {
+        return Ok(());
+    }
+    warrant.check().await?;
+    for orphan in found {
         orphan.signal(signal);
     }
+    Ok(())
 }
 
-/// Runs a task to its end. The caller holds the home's lock.
+/// Runs a task to its end.
 pub(super) async fn run(
-    home: &Home,
+    hold: &Arc<Hold>,
     task: &TaskSpec,
     secrets: &Secrets,
     programs: &[Program],
-    lock: &File,
 ) -> Result<String, PlatformError> {
-    let temporary = task.temporary.iter().map(|name| home.path.join(name)).collect();
-    let _temporary = Temporary(temporary);
+    let temporary = Arc::new(Temporary(Arc::clone(hold), task.temporary.clone()));
     if let Some(product) = &task.product
-        && home.path.join(product).exists()
+        && hold.kind(product)?.is_some()
     {
-        replace(home, task)?;
+        replace(hold, task).await?;
         return Ok(String::new());
     }
-    if let Some(process) = server::occupant(home).await {
+    if let Some(process) = server::occupant(&hold.home).await {
         return Err(PlatformError::InUse {
-            node: home.node.clone(),
+            node: hold.home.node.clone(),
             task: task.name.clone(),
             pid: process.pid,
         });
     }
-    prepare(home, task, secrets)?;
+    let (holding, spec, known) = (Arc::clone(hold), task.clone(), secrets.clone());
+    let keeping = Arc::clone(&temporary);
+    blocking(move || {
+        // A task that is not waited for any more removes them, too.
+        let _keeping = keeping;
+        prepare(&holding, &spec, &known)
+    })
+    .await?;
     let mut printed = String::new();
     for program in programs {
-        printed.push_str(&run_command(home, task, program, lock).await?);
+        printed.push_str(&run_command(hold, task, program).await?);
     }
     if let Some(product) = &task.product {
-        commit(home, task, product)?;
+        let (holding, spec, product) = (Arc::clone(hold), task.clone(), product.clone());
+        blocking(move || commit(&holding, &spec, &product)).await?;
     }
-    replace(home, task)?;
+    replace(hold, task).await?;
     Ok(printed)
 }
 
-fn prepare(home: &Home, task: &TaskSpec, secrets: &Secrets) -> Result<(), PlatformError> {
+fn prepare(hold: &Hold, task: &TaskSpec, secrets: &Secrets) -> Result<(), PlatformError> {
     if let Some(product) = &task.product {
-        let partial = home.path.join(TaskSpec::partial(product));
-        remove_whatever(&partial)?;
+        let partial = TaskSpec::partial(product);
+        hold.remove(&partial)?;
         if let Some(origin) = &task.origin {
-            let origin = home.path.join(origin);
-            std::fs::rename(&origin, &partial).at("rename directory", &origin)?;
+            hold.rename(origin, &partial)?;
         }
     }
     for name in &task.removes {
-        remove_whatever(&home.path.join(name))?;
+        hold.remove(name)?;
     }
     for (name, text) in &task.files {
-        home.write_file(name, text, secrets)?;
+        hold.write_file(name, text, secrets)?;
     }
     let record = Record {
         format: FORMAT,
@@ -171,23 +149,43 @@ fn prepare(home: &Home, task: &TaskSpec, secrets: &Secrets) -> Result<(), Platfo
         product: task.product.clone(),
         owner: Identity::of(std::process::id()),
     };
-    home.write_record(RECORD, &record)
+    hold.note(TASK, &record)
 }
 
-async fn run_command(home: &Home, task: &TaskSpec, program: &Program, lock: &File) -> Result<String, PlatformError> {
+async fn run_command(hold: &Hold, task: &TaskSpec, program: &Program) -> Result<String, PlatformError> {
     let path = program.directory.join(&program.name);
-    let mut command = program.command(home);
-    command.stdin(lock.try_clone().at("hand on lock", &home.lock())?);
+    let mut command = program.command(&hold.home);
+    command.stdin(hold.hand_on()?);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    hold.warrant().check().await?;
     let child = command.spawn().at("start program", &path)?;
     let group = Group(child.id());
     let output = child.wait_with_output().await.at("wait for program", &path)?;
     group.disarm();
-    note(home, task, program, &output)?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    note(hold, task, program, &output)?;
+    printed(&hold.home, task, program, &output)
+}
+
+/// Asks what changes nothing. It holds no lock, leaves no note, and has nothing of the home open but what it reads: so it
+/// delays no change of the home and no removal.
+pub(super) async fn ask(home: &Home, task: &TaskSpec, programs: &[Program]) -> Result<String, PlatformError> {
+    let mut answers = String::new();
+    for program in programs {
+        let path = program.directory.join(&program.name);
+        let mut command = program.command(home);
+        command.current_dir("/").stdin(Stdio::null()).kill_on_drop(true);
+        let output = command.output().await.at("run program", &path)?;
+        answers.push_str(&printed(home, task, program, &output)?);
+    }
+    Ok(answers)
+}
+
+/// Returns what a command that succeeded printed.
+fn printed(home: &Home, task: &TaskSpec, program: &Program, output: &Output) -> Result<String, PlatformError> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
+    let stderr = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = stderr.lines().collect();
     Err(PlatformError::TaskFailed {
         node: Box::new(home.node.clone()),
@@ -198,48 +196,45 @@ async fn run_command(home: &Home, task: &TaskSpec, program: &Program, lock: &Fil
     })
 }
 
-/// Keeps what a command wrote. Commands that make nothing and succeed are questions, and would only fill the log.
-fn note(home: &Home, task: &TaskSpec, program: &Program, output: &Output) -> Result<(), PlatformError> {
+/// Keeps what a command wrote. Commands that make nothing and succeed would only fill the log.
+fn note(hold: &Hold, task: &TaskSpec, program: &Program, output: &Output) -> Result<(), PlatformError> {
     if task.product.is_none() && output.status.success() {
         return Ok(());
     }
-    let path = home.task_log();
     let mut text = format!("{}: {} ended with {}\n", task.name, program.name, output.status).into_bytes();
     text.extend_from_slice(&output.stdout);
     text.extend_from_slice(&output.stderr);
-    let written = files::append(&path, &home.user).and_then(|mut log| log.write_all(&text));
-    written.at("write log", &path)
+    let written = hold.task_log()?.write_all(&text);
+    written.at("write log", &hold.home.path.join(TASK_LOG))
 }
 
-fn commit(home: &Home, task: &TaskSpec, product: &str) -> Result<(), PlatformError> {
-    let partial = home.path.join(TaskSpec::partial(product));
-    if !partial.is_dir() {
+fn commit(hold: &Hold, task: &TaskSpec, product: &str) -> Result<(), PlatformError> {
+    let partial = TaskSpec::partial(product);
+    if !hold.kind(&partial)?.is_some_and(|kind| kind.is_dir()) {
         return Err(PlatformError::ProductMissing {
-            node: home.node.clone(),
+            node: hold.home.node.clone(),
             task: task.name.clone(),
-            path: partial,
+            path: hold.home.path.join(partial),
         });
     }
-    files::sync(&partial).at("sync directory", &partial)?;
-    std::fs::rename(&partial, home.path.join(product)).at("rename directory", &partial)?;
-    files::sync(&home.path).at("sync directory", &home.path)
+    hold.sync(&partial)?;
+    hold.rename(&partial, product)
 }
 
 /// Removes what the task that was last started made and never finished, because another task or none is done in its
-/// place. The caller holds the home's lock.
-pub(super) fn abandon(home: &Home) -> Result<(), PlatformError> {
-    let record = home.read_record::<Record>(RECORD);
+/// place.
+pub(super) fn abandon(hold: &Hold) -> Result<(), PlatformError> {
+    let record = hold.home.read_record::<Record>(TASK);
     match record.and_then(|record| record.product) {
-        Some(product) => remove_whatever(&home.path.join(TaskSpec::partial(&product))),
-        None => Ok(()),
+        Some(product) if !product.contains('/') => hold.remove(&TaskSpec::partial(&product)),
+        _ => Ok(()),
     }
 }
 
 /// Removes what the product replaces.
-fn replace(home: &Home, task: &TaskSpec) -> Result<(), PlatformError> {
-    task.replaces
-        .iter()
-        .try_for_each(|name| remove_whatever(&home.path.join(name)))
+async fn replace(hold: &Arc<Hold>, task: &TaskSpec) -> Result<(), PlatformError> {
+    let (hold, replaces) = (Arc::clone(hold), task.replaces.clone());
+    blocking(move || replaces.iter().try_for_each(|name| hold.remove(name))).await
 }
 
 /// The process group of a command; killed when dropped, with whatever the command started.
@@ -262,13 +257,13 @@ impl Drop for Group {
 }
 
 /// Files that nobody needs once a task is over, however it ends.
-struct Temporary(Vec<PathBuf>);
+struct Temporary(Arc<Hold>, Vec<String>);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        for path in &self.0 {
+        for name in &self.1 {
             // The next run of the task, or the end of the home, removes what cannot be removed now.
-            let _ = std::fs::remove_file(path);
+            let _ = self.0.forget(name);
         }
     }
 }

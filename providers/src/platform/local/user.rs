@@ -1,8 +1,9 @@
 //! As whom servers and tasks run: as ourselves, or, when simdb runs as root, as a user without its rights.
 
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::lchown;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::fchown;
+use std::path::PathBuf;
 
 use nix::unistd::{Uid, User};
 use tokio::process::Command;
@@ -93,10 +94,15 @@ impl RunAs {
         }
     }
 
-    /// Gives a file or directory to the user; a symbolic link is not followed.
-    pub(super) fn own(&self, path: &Path) -> io::Result<()> {
+    /// Returns whether something that a user made may mislead simdb: it has rights that the servers' user has not.
+    pub(super) fn distrusts(&self, uid: u32) -> bool {
+        self.switch && uid == self.uid
+    }
+
+    /// Gives a file or directory to the user.
+    pub(super) fn own(&self, file: &File) -> io::Result<()> {
         if self.switch {
-            lchown(path, Some(self.uid), Some(self.gid))
+            fchown(file, Some(self.uid), Some(self.gid))
         } else {
             Ok(())
         }

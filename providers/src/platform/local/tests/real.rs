@@ -112,6 +112,11 @@ fn real_fixture(version: u16) -> Fixture {
         ..task.clone()
     };
     failing.commands.push(real("pg_controldata", Vec::new(), "nowhere"));
+    let question = TaskSpec {
+        name: "controldata".to_owned(),
+        commands: vec![real("pg_controldata", Vec::new(), "data-1")],
+        ..TaskSpec::default()
+    };
     let settings = format!(
         "listen_addresses = '{}'\nport = {}\nunix_socket_directories = ''\nautovacuum = off\n",
         listen.host, listen.port
@@ -130,6 +135,7 @@ fn real_fixture(version: u16) -> Fixture {
         node: node(),
         task,
         failing,
+        question,
         instance: InstanceSpec {
             command: server,
             files: BTreeMap::from([("postgresql.conf".to_owned(), FileText::text(settings))]),

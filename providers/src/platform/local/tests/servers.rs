@@ -174,10 +174,13 @@ async fn a_start_that_was_cut_off_before_it_was_noted_is_found_and_not_repeated(
     record["process"] = serde_json::Value::Null;
     fs::write(&path, record.to_string()).unwrap();
     let arguments = record["arguments"].as_array().unwrap().iter();
+    let owner = fs::metadata(project.home()).unwrap();
     let mut starts = tokio::process::Command::new("/bin/sh")
         .args(["-c", "sleep 1000; true", "setsid"])
         .args(arguments.map(|argument| argument.as_str().unwrap()))
         .current_dir("/")
+        .uid(owner.uid())
+        .gid(owner.gid())
         .process_group(0)
         .spawn()
         .unwrap();

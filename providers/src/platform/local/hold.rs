@@ -1,0 +1,345 @@
+//! The right to change a home, and what is done with it.
+//!
+//! A platform that was opened to be looked at has no [`Warrant`], and without one nothing here can be had. A [`Hold`] is
+//! a home whose lock was taken. simdb may be halted at any place, and go on long after another process took the record's
+//! lock over: so the warrant is asked again right before every change, and the home's lock is kept from before that until
+//! after the change. The later holder of the record's lock waits for the home's, and so comes last.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Component, Path};
+use std::time::{Duration, Instant};
+
+use postgres_protocol::password::scram_sha_256;
+use serde::{Deserialize, Serialize};
+use simdb_state::backend::Token;
+use simdb_state::digest::sha256;
+use simdb_state::instance::{FilePart, FileText};
+use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
+use simdb_state::store::Grant;
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
+use super::blocking;
+use super::files::{self, At};
+use super::folder::{Access, Folder};
+use super::home::{FILES, FORMAT, Files, Home, LOCK, LOG, Presence, TASK_LOG, TOKEN, Written};
+use super::process::{self, Process};
+use super::task::{Orphans, end_orphans};
+use crate::platform::{Holder, PlatformError};
+
+/// How often a lock that another process holds is tried.
+const POLL: Duration = Duration::from_millis(20);
+
+/// How long the lock of a home is waited for.
+const LOCK_LIMIT: Duration = Duration::from_mins(1);
+
+/// How long it is waited for where who holds it is halted, and does not go on by itself.
+const HALTED_LIMIT: Duration = Duration::from_secs(5);
+
+/// Under which lock of the state the home was last changed. Later locks have greater tokens.
+#[derive(Debug, Serialize, Deserialize)]
+struct Noted {
+    format: u32,
+    token: Token,
+}
+
+/// The right of the holder of the record's lock to change one thing.
+#[derive(Clone, Debug)]
+pub(super) struct Warrant {
+    grant: Grant,
+    subject: String,
+    runtime: Handle,
+}
+
+impl Warrant {
+    /// Returns the right to change what the subject names. It must be asked for from within a runtime.
+    pub(super) fn new(grant: Grant, subject: String) -> Self {
+        Self {
+            grant,
+            subject,
+            runtime: Handle::current(),
+        }
+    }
+
+    /// Asks whether the lock of the record is still held.
+    pub(super) async fn check(&self) -> Result<(), PlatformError> {
+        self.grant.check().await.map_err(|source| PlatformError::LockLost {
+            subject: self.subject.clone(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Asks the same where a thread may wait for it.
+    pub(super) fn check_here(&self) -> Result<(), PlatformError> {
+        self.runtime.block_on(self.check())
+    }
+
+    /// Locks a file or directory, and then asks whether the lock of the record is still held.
+    pub(super) async fn lock(&self, file: File, path: &Path) -> Result<File, PlatformError> {
+        let started = Instant::now();
+        while !try_lock(&file, path)? {
+            self.wait_for(&file, started).await?;
+        }
+        self.check().await?;
+        Ok(file)
+    }
+
+    /// Waits a moment for the holder of a lock, or fails when the time is over.
+    async fn wait_for(&self, lock: &File, started: Instant) -> Result<(), PlatformError> {
+        let holder = lock.metadata().ok().and_then(|lock| process::holder(&lock));
+        let halted = holder.as_ref().is_some_and(|holder| holder.stopped);
+        let limit = if halted { HALTED_LIMIT } else { LOCK_LIMIT };
+        if started.elapsed() > limit {
+            return Err(PlatformError::Busy {
+                subject: self.subject.clone(),
+                limit,
+                holder: Holder::from(holder.as_ref()),
+            });
+        }
+        sleep(POLL).await;
+        Ok(())
+    }
+}
+
+impl From<Option<&Process>> for Holder {
+    fn from(process: Option<&Process>) -> Self {
+        match process {
+            None => Self::Unknown,
+            Some(Process { pid, stopped: true, .. }) => Self::Halted(*pid),
+            Some(Process { pid, .. }) => Self::Running(*pid),
+        }
+    }
+}
+
+fn try_lock(file: &File, path: &Path) -> Result<bool, PlatformError> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error).at("lock file", path),
+    }
+}
+
+/// A home that is there, locked by us.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) home: Home,
+    folder: Folder,
+    lock: File,
+    warrant: Warrant,
+}
+
+impl Hold {
+    /// Locks a home and leaves the token in it; absent where there is no home. The lock is released when the file is
+    /// closed here and by all commands that inherited it.
+    pub(super) async fn take(home: &Home, warrant: Warrant, orphans: Orphans) -> Result<Option<Self>, PlatformError> {
+        let started = Instant::now();
+        loop {
+            let Some(hold) = Self::open(home, warrant.clone())? else {
+                return Ok(None);
+            };
+            while !try_lock(&hold.lock, &home.path)? {
+                end_orphans(home, orphans, started.elapsed(), &warrant).await?;
+                warrant.wait_for(&hold.lock, started).await?;
+            }
+            warrant.check().await?;
+            // The home that was waited for may be gone, and another one in its place.
+            if home.open()?.is_some_and(|now| now.is(&hold.folder).unwrap_or(false)) {
+                return blocking(move || hold.admit().map(|()| Some(hold))).await;
+            }
+        }
+    }
+
+    fn open(home: &Home, warrant: Warrant) -> Result<Option<Self>, PlatformError> {
+        if home.look()? == Presence::Absent {
+            return Ok(None);
+        }
+        let Some(folder) = home.open()? else { return Ok(None) };
+        let lock = folder.append(LOCK).at("open lock", &home.path.join(LOCK))?;
+        let home = home.clone();
+        Ok(Some(Self {
+            home,
+            folder,
+            lock,
+            warrant,
+        }))
+    }
+
+    /// Leaves the token in the home that is about to be changed; one that is lower than the one before is refused.
+    fn admit(&self) -> Result<(), PlatformError> {
+        let token = self.warrant.grant.token();
+        match self.home.read_record::<Noted>(TOKEN) {
+            Some(noted) if noted.token == token => Ok(()),
+            Some(noted) if noted.token > token => Err(PlatformError::OlderState {
+                node: self.home.node.clone(),
+                noted: noted.token.0,
+                held: token.0,
+                notes: self.home.root().join("*/*").join(TOKEN).display().to_string(),
+            }),
+            _ => self.note(TOKEN, &Noted { format: FORMAT, token }),
+        }
+    }
+
+    /// Returns the right that the home is held with.
+    pub(super) fn warrant(&self) -> &Warrant {
+        &self.warrant
+    }
+
+    /// Opens the lock once more, for a command that keeps it as long as it lives.
+    pub(super) fn hand_on(&self) -> Result<File, PlatformError> {
+        self.lock.try_clone().at("hand on lock", &self.home.path.join(LOCK))
+    }
+
+    /// Writes one of simdb's own files: what was done is noted, also when the record's lock was lost since.
+    pub(super) fn note(&self, name: &str, record: &impl Serialize) -> Result<(), PlatformError> {
+        let text = serde_json::to_vec(record).expect("records have text keys and no failing parts");
+        let written = self.folder.replace(name, &text, Access::Servers);
+        written.at("write file", &self.home.path.join(name))
+    }
+
+    /// Opens the server's log.
+    pub(super) fn log(&self) -> Result<File, PlatformError> {
+        self.folder.append(LOG).at("open log", &self.home.path.join(LOG))
+    }
+
+    /// Opens the log of tasks.
+    pub(super) fn task_log(&self) -> Result<File, PlatformError> {
+        self.folder
+            .append(TASK_LOG)
+            .at("open log", &self.home.path.join(TASK_LOG))
+    }
+
+    /// Looks what kind of thing is below the home, if any.
+    pub(super) fn kind(&self, name: &str) -> Result<Option<std::fs::FileType>, PlatformError> {
+        let found = self.below(name, "look at", Folder::look)?.flatten();
+        Ok(found.map(|meta| meta.file_type()))
+    }
+
+    /// Returns whether there is a directory of that name below the home.
+    pub(super) fn has_directory(&self, name: &str) -> Result<bool, PlatformError> {
+        let entered = self.below(name, "enter directory", Folder::enter)?;
+        Ok(entered.is_some())
+    }
+
+    /// Reads a file below the home, if it is there.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, PlatformError> {
+        self.below(name, "read file", Folder::read)
+    }
+
+    /// Removes what is below the home, with all that is in it.
+    pub(super) fn remove(&self, name: &str) -> Result<(), PlatformError> {
+        self.warrant.check_here()?;
+        self.below(name, "remove", Folder::remove).map(drop)
+    }
+
+    /// Removes a file that a task wrote for itself: it held a secret, and goes also when the record's lock was lost.
+    pub(super) fn forget(&self, name: &str) -> Result<(), PlatformError> {
+        self.below(name, "remove", Folder::remove).map(drop)
+    }
+
+    fn below<T>(
+        &self,
+        name: &str,
+        doing: &'static str,
+        work: impl FnOnce(&Folder, &str) -> io::Result<T>,
+    ) -> Result<Option<T>, PlatformError> {
+        let worked = self.folder.walk(name).and_then(|(above, last)| work(&above, last));
+        files::optional(worked).at(doing, &self.home.path.join(name))
+    }
+
+    /// Renames a directory of the home.
+    pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), PlatformError> {
+        self.warrant.check_here()?;
+        let renamed = self.folder.rename(from, to).and_then(|()| self.folder.sync());
+        renamed.at("rename directory", &self.home.path.join(from))
+    }
+
+    /// Makes what was written to a directory of the home survive a power cut.
+    pub(super) fn sync(&self, name: &str) -> Result<(), PlatformError> {
+        let synced = self.folder.enter(name).and_then(|folder| folder.sync());
+        synced.at("sync directory", &self.home.path.join(name))
+    }
+
+    /// Removes the home. From one moment to the next it is gone for all who look, and what a crash leaves is removed by the
+    /// next removal, or when the home is made again.
+    pub(super) fn drop_home(&self) -> Result<(), PlatformError> {
+        let Self { home, warrant, .. } = self;
+        home.finish_removal(warrant)?;
+        let Some(cluster) = home.cluster()? else {
+            return Ok(());
+        };
+        warrant.check_here()?;
+        let renamed = cluster.rename(home.name(), &home.tombstone());
+        files::optional(renamed).at("remove directory", &home.path)?;
+        home.finish_removal(warrant)
+    }
+
+    /// Writes the files of an instance, and notes what they hold. What was written before and is no longer among them
+    /// goes: a file's presence alone may tell a server what it is.
+    pub(super) fn write_files(
+        &self,
+        files: &BTreeMap<String, FileText>,
+        secrets: &Secrets,
+    ) -> Result<(), PlatformError> {
+        let mut record = Files {
+            format: FORMAT,
+            files: BTreeMap::new(),
+        };
+        for (name, text) in files {
+            let bytes = self.write_file(name, text, secrets)?;
+            let text = text.digest();
+            record.files.insert(name.clone(), Written { text, bytes });
+        }
+        self.remove_all_but(files)?;
+        self.note(FILES, &record)
+    }
+
+    /// Removes the files that were written for an instance and are no longer among its files.
+    fn remove_all_but(&self, files: &BTreeMap<String, FileText>) -> Result<(), PlatformError> {
+        let before = self.home.read_record::<Files>(FILES).unwrap_or_default().files;
+        // The note can be written by the servers' user, and must not lead out of the home.
+        let inside = |name: &str| {
+            Path::new(name)
+                .components()
+                .all(|part| matches!(part, Component::Normal(_)))
+        };
+        let mut stale = before.keys().filter(|name| !files.contains_key(*name) && inside(name));
+        stale.try_for_each(|name| self.remove(name))
+    }
+
+    /// Writes a file of an instance or task, unless it is already as it should be, and returns the digest of its bytes.
+    pub(super) fn write_file(&self, name: &str, text: &FileText, secrets: &Secrets) -> Result<String, PlatformError> {
+        let text = self.render(name, text, secrets)?;
+        self.warrant.check_here()?;
+        let mut names: Vec<&str> = name.split('/').collect();
+        let last = names.pop().unwrap_or_default();
+        let home = self.folder.enter(".");
+        let above = names
+            .into_iter()
+            .fold(home, |above, name| above?.ensure(name, Access::Servers));
+        let written = above.and_then(|above| above.ensure_private(last, text.expose().as_bytes()));
+        written.at("write file", &self.home.path.join(name))?;
+        Ok(sha256(text.expose()))
+    }
+
+    fn render(&self, file: &str, text: &FileText, secrets: &Secrets) -> Result<Sensitive<String>, PlatformError> {
+        let secret = |name: &SecretName| {
+            secrets.get(name).ok_or_else(|| PlatformError::SecretMissing {
+                node: self.home.node.clone(),
+                file: file.to_owned(),
+                secret: name.clone(),
+            })
+        };
+        let mut rendered = String::new();
+        for part in &text.0 {
+            match part {
+                FilePart::Text(text) => rendered.push_str(text),
+                FilePart::Home => rendered.push_str(&self.home.path.to_string_lossy()),
+                FilePart::Secret(name) => rendered.push_str(secret(name)?.expose()),
+                FilePart::ScramVerifier(name) => rendered.push_str(&scram_sha_256(secret(name)?.expose().as_bytes())),
+            }
+        }
+        Ok(Sensitive::new(rendered))
+    }
+}
