@@ -37,7 +37,7 @@
 //! | `elect` | cluster: election (term, primary, pin seen, reason); node: role (of one that a cut-off run promoted), adrift (those that a failover leaves behind) | – | none | it is compare-and-set: a term is held once | the election is carried through, or back on request |
 //! | `fence` | node: role fenced with its proof, power | home, control data | write-pause, downtime (killed while it serves) | a server that is down stays down, a seal stays a seal | again; one that crashed meanwhile is started, and shut down in order |
 //! | `promote` | cluster: switch point and verdict, `synchronous_standby_names` beside those of the former primary; node: role, instance, slot | SQL, history file | write-pause, data-loss (nothing shows that nothing is lost) | a server that writes already is not promoted again | again: it finds the promotion done, and records it |
-//! | `rewind` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | the data has become a partial directory, and the node is cloned |
+//! | `rewind` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | the data has become a partial directory, and the node is cloned; so is one that `pg_rewind` left as it was |
 //! | `endpoint` | endpoint: nodes, hosts | its entry | none | the entry is rewritten whole | again |
 //! | `pooler` | endpoint: pooler (where it listens and leads, pool mode, power) | home, files | none, reload, restart | files are compared before they are written, one that runs is left alone | again |
 //! | `pause` | endpoint: pooler paused, from its start | – | write-pause | clients that wait already go on waiting | again, or clients are let go on |

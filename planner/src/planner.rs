@@ -13,6 +13,7 @@ mod contradiction;
 mod diff;
 mod drift;
 mod intend;
+mod last_run;
 mod lower;
 mod order;
 mod ports;

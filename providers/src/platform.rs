@@ -179,6 +179,16 @@ pub enum PlatformError {
         /// What it was to make.
         path: PathBuf,
     },
+    /// A task ended well, but what it printed shows that it did not do what it was to do.
+    #[error("run task \"{task}\" of {node}: it succeeded and did not print {text:?}")]
+    NotPrinted {
+        /// The node.
+        node: HomeAddress,
+        /// The task.
+        task: String,
+        /// What it was to print.
+        text: String,
+    },
     /// An entry of the service file belongs to somebody else.
     #[error("publish service \"{name}\": {path:?} has an entry of that name that was not written by simdb; rename it")]
     ForeignEntry {

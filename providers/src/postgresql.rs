@@ -2,8 +2,8 @@
 //!
 //! `connection` is a session, `observe` reads what a server says of itself in one round trip, `condition` says what keeps
 //! a standby from being in sync, and `ready`, `replication`, `settings`, `sync`, `verify`, `user`, `database` and `seed` are
-//! what steps do with them. `ledger` writes under load and keeps account, `converge` waits until all servers hold the same,
-//! and `compare` looks whether they do. Every wait has a limit, and what was last seen is in the error.
+//! what steps do with them. `restart_point` says whether data stands on the log beside it. `ledger` writes under load and keeps account, `converge` waits until all servers hold the same,
+//! and `compare` and `log_files` look whether they do, in their tables and in their logs. Every wait has a limit, and what was last seen is in the error.
 
 pub mod compare;
 pub(crate) mod condition;
@@ -13,10 +13,12 @@ pub mod converge;
 pub(crate) mod database;
 pub mod error;
 pub mod ledger;
+pub mod log_files;
 pub(crate) mod observe;
 pub(crate) mod promotion;
 pub(crate) mod ready;
 pub(crate) mod replication;
+pub(crate) mod restart_point;
 pub mod seed;
 pub(crate) mod settings;
 pub(crate) mod sync;

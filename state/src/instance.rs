@@ -152,6 +152,10 @@ pub struct TaskSpec {
     /// Directories below the home that the product replaces; they are removed once it is complete.
     #[serde(default)]
     pub replaces: Vec<String>,
+    /// What the commands must have printed; without it the task fails, though each of them succeeded. Some programs
+    /// succeed where they did nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prints: Option<String>,
 }
 
 impl TaskSpec {
@@ -166,6 +170,7 @@ impl TaskSpec {
             origin,
             removes,
             replaces,
+            prints: _,
         } = self;
         product.is_none() && origin.is_none() && files.is_empty() && removes.is_empty() && replaces.is_empty()
     }

@@ -8,6 +8,7 @@ use simdb_planner::plan::{Checked, Server};
 use simdb_providers::executor::chain;
 use simdb_providers::postgresql::compare::compare;
 use simdb_providers::postgresql::ledger::{Ledger, LedgerError, Load, Report, Target};
+use simdb_providers::postgresql::log_files;
 use simdb_providers::postgresql::verify::{Expected, verify_sync};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{CommitLevel, Role, State};
@@ -88,7 +89,18 @@ impl Verification<'_> {
             Ok(comparison) => found.comparison(&comparison),
             Err(error) => found.problem(chain(&error)),
         }
+        self.logs(&members, &mut found).await;
         Ok(found)
+    }
+
+    /// Compares the logs of all standbys with the primary's. What was replayed over since is seen in no table.
+    async fn logs(&self, members: &Members, found: &mut VerifyDoc) {
+        let standbys = members.standbys.values().map(|standby| standby.server.clone());
+        let standbys: Vec<Server> = standbys.collect();
+        match log_files::compare(&members.primary, &standbys, self.secrets).await {
+            Ok(differences) => found.logs(&members.primary.node.node, differences),
+            Err(error) => found.problem(chain(&error)),
+        }
     }
 
     async fn members(&self) -> Result<Members, CliError> {

@@ -359,10 +359,9 @@ impl World {
             });
         }
         home.led = home.writes();
-        let led = home.led;
         self.hurt.extend(halted.then(|| node.clone()));
         let log = self.logs.entry((node.clone(), generation)).or_default();
-        log.shut_down &= !led;
+        log.shut_down = false;
         if let Some(upstream) = self.upstream_of(node) {
             self.send(&upstream);
         }

@@ -37,14 +37,41 @@ impl Log {
         Lsn(FIRST + LENGTH * u64::try_from(self.writes.len()).expect("few writes are made"))
     }
 
-    /// Returns whether a server with this data can go on with what another one sends.
+    /// Returns whether a server with this data can go on with what another one sends. Servers compare timelines and
+    /// positions, and nothing else: what stands at the positions they take for granted.
     pub(super) fn leads_to(&self, other: &Log) -> bool {
         let common = self.writes.len();
-        other.writes.starts_with(&self.writes)
+        common <= other.writes.len()
             && other.switches.starts_with(&self.switches)
             && other.switches[self.switches.len()..]
                 .iter()
                 .all(|begin| *begin >= common)
+    }
+}
+
+impl Log {
+    /// Returns whether timelines and positions show that this log holds what another one does not.
+    pub(super) fn is_parted_from(&self, other: &Log) -> bool {
+        if self.timeline() == other.timeline() {
+            return false;
+        }
+        let same = self
+            .switches
+            .iter()
+            .zip(&other.switches)
+            .take_while(|(own, theirs)| own == theirs);
+        let same = same.count();
+        let ends = [self.switches.get(same), other.switches.get(same)];
+        let parts = ends.into_iter().flatten().min();
+        parts.is_some_and(|parts| self.writes.len() > *parts)
+    }
+
+    /// Goes on with the log of another server, from where this one ends.
+    fn go_on(&mut self, other: &Log) {
+        let sent = &other.writes[self.writes.len().min(other.writes.len())..];
+        self.writes.extend_from_slice(sent);
+        self.switches.clone_from(&other.switches);
+        self.shut_down = other.shut_down;
     }
 }
 
@@ -106,10 +133,16 @@ impl World {
         }
     }
 
+    /// # Panics
+    /// Where a server goes on with a log that is not the one it replayed: nothing tells it, and what differs is lost.
     fn receive(&mut self, from: &NodeAddress, to: &NodeAddress) {
         let log = self.log(from).cloned().unwrap_or_default();
         if let Some(theirs) = self.log_mut(to) {
-            theirs.clone_from(&log);
+            theirs.go_on(&log);
+            assert!(
+                theirs.writes == log.writes,
+                "{to} streams from {from}, and replayed another log than it wrote"
+            );
         }
         self.copy_catalog(from, to);
     }

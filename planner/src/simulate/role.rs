@@ -2,7 +2,7 @@
 
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
-use simdb_state::instance::{InstanceSpec, TaskSpec};
+use simdb_state::instance::{Argument, InstanceSpec, TaskSpec};
 use simdb_state::object::{FenceProof, Switch, Verdict};
 
 use super::effect::{generation_of, read_settings, write_files};
@@ -122,27 +122,61 @@ impl World {
         })
     }
 
+    /// `pg_rewind` knows branches by timelines and positions, and leaves alone what these show to be a part of the source's
+    /// log. Where data was not shut down in order it lets that recover by itself first, unless it is told not to.
     pub(super) fn rewind(&mut self, node: &NodeAddress, task: &TaskSpec, source: &Server) -> Result<Outputs, String> {
         let identifier = self.identifier(&source.node)?;
-        let log = self.log(&source.node).cloned().unwrap_or_default();
         let generation = generation_of(task.product.as_deref());
-        let hurt = self.hurt.contains(node);
-        let home = self.home(node);
-        if !home.data.contains_key(&generation) {
-            assert!(home.server.is_none(), "{node} is rewound while it runs");
-            home.partial = false;
-            if home.data.remove(&generation_of(task.origin.as_deref())).is_none() && hurt {
-                return Err(format!("{node} has lost its data"));
-            }
-            home.data.insert(generation, identifier);
-            home.slots.clear();
-            (home.sealed, home.led) = (false, false);
-            self.logs.insert((node.clone(), generation), log);
-            self.copy_catalog(&source.node, node);
-        }
-        Ok(Outputs {
+        let outputs = Outputs {
             system_identifier: Some(identifier),
             ..Outputs::default()
-        })
+        };
+        if self.home(node).data.contains_key(&generation) {
+            return Ok(outputs);
+        }
+        let origin = generation_of(task.origin.as_deref());
+        let hurt = self.hurt.contains(node);
+        let home = self.home(node);
+        assert!(home.server.is_none(), "{node} is rewound while it runs");
+        home.partial = false;
+        if home.data.remove(&origin).is_none() && hurt {
+            return Err(format!("{node} has lost its data"));
+        }
+        let mut own = self.logs.remove(&(node.clone(), origin)).unwrap_or_default();
+        if !own.shut_down {
+            if is_told_not_to_recover(task) {
+                self.home(node).partial = true;
+                return Err(format!("{node} was not shut down in order"));
+            }
+            self.recover(&mut own);
+        }
+        let theirs = self.log(&source.node).cloned().unwrap_or_default();
+        let parted = own.is_parted_from(&theirs);
+        if !parted && task.prints.is_some() {
+            self.home(node).partial = true;
+            return Err(format!("{node} was not rewound"));
+        }
+        let home = self.home(node);
+        home.data.insert(generation, identifier);
+        home.slots.clear();
+        (home.sealed, home.led) = (false, false);
+        self.logs
+            .insert((node.clone(), generation), if parted { theirs } else { own });
+        self.copy_catalog(&source.node, node);
+        Ok(outputs)
     }
+
+    /// Lets data recover without a server: it writes a checkpoint to its log, on the timeline that it is on.
+    fn recover(&mut self, log: &mut Log) {
+        self.made += 1;
+        log.writes.push(self.made);
+        log.shut_down = true;
+    }
+}
+
+fn is_told_not_to_recover(task: &TaskSpec) -> bool {
+    let arguments = task.commands.iter().flat_map(|command| &command.arguments);
+    arguments
+        .into_iter()
+        .any(|argument| *argument == Argument::text("--no-ensure-shutdown"))
 }

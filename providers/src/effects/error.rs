@@ -40,6 +40,12 @@ pub enum StepError {
         /// `pg_controldata`'s word for its state.
         state: String,
     },
+    /// Nothing was taken back, so that nothing shows whose log the data holds.
+    #[error(
+        "rewind {0}: pg_rewind found nothing to take back, and positions alone do not show whose log its data holds; the next \
+         plan clones it"
+    )]
+    NotRewound(NodeAddress),
     /// The lock of the record was lost: somebody else may be at work.
     #[error(transparent)]
     Lock(Box<StoreError>),

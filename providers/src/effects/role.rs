@@ -11,9 +11,9 @@ use simdb_state::sensitive::Secrets;
 use tokio::time::timeout;
 
 use super::{ProviderEffects, StepError, identified};
-use crate::platform::StopMode;
+use crate::platform::{PlatformError, StopMode};
 use crate::postgresql::connection::Connection;
-use crate::postgresql::{control, promotion, replication, settings};
+use crate::postgresql::{control, promotion, replication, restart_point, settings};
 
 /// What a step that fences needs to know.
 pub(super) struct Fence<'a> {
@@ -114,6 +114,7 @@ impl ProviderEffects {
                     // The position is where the record begins.
                     let past = Lsn(checkpoint.0 + 1);
                     replication::wait_replayed(&connection, past, self.limits.streaming).await?;
+                    restart_point::check(&connection).await?;
                 }
                 Verdict::Argued { .. } | Verdict::Unknown { bytes: None } => {
                     promotion::most_advanced(&connection, survivors, secrets).await?;
@@ -165,7 +166,11 @@ impl ProviderEffects {
         let version = version_of(node, task)?;
         let connection = Connection::open(source, secrets).await?;
         promotion::checkpoint(&connection).await?;
-        self.platform.run_task(&node.into(), task, secrets).await?;
+        let rewound = self.platform.run_task(&node.into(), task, secrets).await;
+        rewound.map_err(|error| match error {
+            PlatformError::NotPrinted { .. } => StepError::NotRewound(node.clone()),
+            error => error.into(),
+        })?;
         let control = self.control_data(node, version, data, secrets).await?;
         Ok(identified(control.system_identifier))
     }

@@ -82,6 +82,18 @@ pub enum PostgresqlError {
         /// What it says of each.
         problems: String,
     },
+    /// Its data was recovered from a checkpoint that the log does not have.
+    #[error(
+        "compare the data of {node} with its log: the data was recovered from a checkpoint at {checkpoint}, and the log has \
+         none there, so that the data may lack what the log says; run: simdb resync {cluster} {name}",
+        cluster = .node.cluster, name = .node.node
+    )]
+    OtherLog {
+        /// The node.
+        node: NodeAddress,
+        /// Where its control data say that a checkpoint stands.
+        checkpoint: Lsn,
+    },
     /// A slot that is in use cannot be dropped, and its user comes back each time it is sent away.
     #[error("drop slot {slot:?} on {node}: process {pid} still streams through it after {limit:?}")]
     SlotInUse {

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::condition::{self, Target};
 use super::connection::Connection;
 use super::observe::{Snapshot, snapshot};
-use super::{Cause, POLL, PostgresqlError};
+use super::{Cause, POLL, PostgresqlError, restart_point};
 use crate::executor::chain;
 
 /// How long one standby may take to answer once, so that one that hangs does not keep the others from being looked at.
@@ -183,11 +183,15 @@ impl<'a> Standby<'a> {
         snapshot(connection).await
     }
 
-    /// Tries to write. A server that lets it happen forgets the temporary table with the session.
+    /// Compares its data with its log, and tries to write. A server that lets it happen forgets the temporary table with
+    /// the session.
     async fn probe(&self) -> Vec<String> {
         let Some(connection) = &self.connection else {
             return vec!["it is no longer connected".to_owned()];
         };
+        if let Err(error) = restart_point::check(connection).await {
+            return vec![chain(&error)];
+        }
         match connection
             .execute("try to write", "CREATE TEMPORARY TABLE simdb_probe ()")
             .await

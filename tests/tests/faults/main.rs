@@ -5,6 +5,7 @@
 
 mod copies;
 mod election;
+mod own_log;
 mod primary;
 mod settings;
 mod split_brain;

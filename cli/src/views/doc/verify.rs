@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 use simdb_providers::postgresql::compare::{Comparison, Database, Difference, Digest};
 use simdb_providers::postgresql::ledger::{Entry, Missing, Report, Tally};
+use simdb_providers::postgresql::log_files::LogDifference;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
-use simdb_state::name::ClusterName;
+use simdb_state::name::{ClusterName, NodeName};
 
 use super::FORMAT_VERSION;
 
@@ -169,6 +170,25 @@ impl VerifyDoc {
                 })
                 .collect(),
         });
+    }
+
+    /// Adds where logs differ from the primary's, or why they were not compared.
+    pub fn logs(&mut self, primary: &NodeName, differences: Vec<Result<LogDifference, String>>) {
+        for difference in differences {
+            self.problem(match difference {
+                Err(reason) => reason,
+                Ok(LogDifference {
+                    node,
+                    timeline,
+                    position,
+                }) => format!(
+                    "the log of {node} differs from that of {primary} on timeline {timeline}, from {position} on; run: \
+                     simdb resync {cluster} {node}",
+                    cluster = node.cluster,
+                    node = node.node,
+                ),
+            });
+        }
     }
 
     /// Adds what the nodes hold.

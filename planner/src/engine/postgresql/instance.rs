@@ -156,13 +156,33 @@ pub fn seal(data: &str) -> TaskSpec {
     }
 }
 
+/// What `pg_controldata` says of data that was rewound, and of no data that `pg_rewind` left as it was.
+const REWOUND: &str = "in archive recovery";
+
+/// What the last server on some data did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastRun {
+    /// It wrote its own log.
+    Wrote,
+    /// It wrote its own log, and was shut down in order.
+    WroteToTheEnd,
+    /// It replayed the log of another server, or nothing shows that it wrote.
+    Replayed,
+}
+
 /// Returns the task that takes a node's data back to where its upstream's log branches off, and brings it up to that:
 /// `postgres-ha.md` 2(c).
 ///
 /// It changes the data in place, so the directory is a partial one from the first moment: cut off, it is worth nothing,
 /// and the node is cloned. The upstream has made a checkpoint since it was promoted (up to 15, `pg_rewind` takes both for
 /// the same timeline otherwise, and says so with exit code 0).
-pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32) -> TaskSpec {
+///
+/// `pg_rewind` recovers data that was not shut down in order, and that writes a checkpoint on the timeline of the data. On
+/// the timeline of another server this is a branch that no position tells from the log it replaced, so that data whose
+/// last server replayed is rewound only where that was shut down in order. Data that `pg_rewind` takes for a part of the
+/// upstream's log by its positions is believed only where the server that wrote this log was shut down in order; else the
+/// task fails, and the node is cloned.
+pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: LastRun) -> TaskSpec {
     let product = Data::directory(node.generation);
     let partial = TaskSpec::partial(&product);
     let source = Argument(vec![
@@ -173,17 +193,25 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32) -> TaskSpe
         ArgumentPart::Home,
         ArgumentPart::Text(format!("/{REWIND_PASSFILE}'")),
     ]);
-    let arguments = vec![
+    let mut arguments = vec![
         Argument::text("-D"),
         Argument::below_home("", &partial),
         source,
         // It starts the server for a moment where that was not shut down in order, with the settings it ran with.
         Argument::below_home("--config-file=", CONF),
     ];
+    if last != LastRun::Wrote {
+        arguments.push(Argument::text("--no-ensure-shutdown"));
+    }
+    let state = vec![Argument::text("-D"), Argument::below_home("", &partial)];
     let password = superuser_password(&node.address.cluster);
     TaskSpec {
         name: "rewind".to_owned(),
-        commands: vec![command(node.version, "pg_rewind", arguments)],
+        commands: vec![
+            command(node.version, "pg_rewind", arguments),
+            command(node.version, "pg_controldata", state),
+        ],
+        prints: (last != LastRun::WroteToTheEnd).then(|| REWOUND.to_owned()),
         files: BTreeMap::from([(REWIND_PASSFILE.to_owned(), conf::passfile(SUPERUSER, password))]),
         temporary: vec![REWIND_PASSFILE.to_owned()],
         product: Some(product),

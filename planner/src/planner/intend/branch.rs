@@ -6,11 +6,12 @@ use simdb_state::object::{Election, ElectionReason, FenceProof, Node, Power, Rol
 
 use super::cluster::Draft;
 use super::data::Holder;
-use crate::engine::postgresql::instance::{self, NodeContext, Upstream};
+use crate::engine::postgresql::instance::{self, LastRun, NodeContext, Upstream};
 use crate::guard::sibling;
-use crate::observed::Observation;
+use crate::observed::{NodeFacts, Observation};
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
+use crate::planner::last_run::{ends_in_order, last_run};
 
 impl Draft<'_> {
     /// Returns whether a node may have what whoever leads never had.
@@ -137,24 +138,44 @@ impl Draft<'_> {
         })
     }
 
-    /// `pg_rewind` knows branches by the number of their timeline. A standby that somebody promoted meanwhile may be on
-    /// another branch of the same number, which it would take for the winner's; what never wrote is on none of its own.
+    /// Returns whether `pg_rewind` can tell where the log of a node and that of the winner part.
+    ///
+    /// It knows branches by the number of their timeline and by positions, and so not those that were written on the
+    /// timeline of another node, or on another branch of the same number. Where data was not shut down in order it writes
+    /// such a branch by itself, unless the node led on that timeline. What has not parted it leaves as it is.
     pub(super) fn can_be_rewound(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
-        match old.and_then(|old| old.role.as_ref()) {
-            Some(Role::Primary { .. } | Role::Fenced { .. }) => return true,
+        let Some(old) = old else { return false };
+        let observed = self.inputs.observed;
+        let facts = observed.nodes.get(address).and_then(Observation::seen);
+        let last = last_run(old, facts);
+        let timelines = facts.and_then(|facts| self.timelines(facts, election));
+        match (&old.role, last) {
             // A copy that no server was started on has yet to be recovered.
-            None => return false,
-            Some(Role::Standby { .. }) => {}
+            (None, _) => false,
+            (Some(Role::Primary { .. } | Role::Fenced { .. }), LastRun::Wrote) => true,
+            (Some(Role::Primary { .. } | Role::Fenced { .. }), LastRun::WroteToTheEnd) => {
+                timelines.is_some_and(|(own, winner)| own < winner)
+            }
+            (Some(Role::Primary { .. } | Role::Fenced { .. }), LastRun::Replayed) => ends_in_order(old, facts),
+            (Some(Role::Standby { .. }), LastRun::Replayed) => {
+                let parted = before::server(observed, address).zip(election.switch.as_ref());
+                !self.resyncs(address)
+                    && ends_in_order(old, facts)
+                    && parted.is_none_or(|(own, switch)| own.timeline < switch.timeline)
+            }
+            // Somebody let it write. What it wrote on a timeline that others have been on is nowhere told apart.
+            (Some(Role::Standby { .. }), _) => timelines.is_some_and(|(own, winner)| own > winner),
         }
-        if let Some(own) = before::server(self.inputs.observed, address) {
-            return election
-                .switch
-                .as_ref()
-                .is_none_or(|switch| own.timeline < switch.timeline);
-        }
-        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
-        let control = facts.and_then(|facts| facts.control.as_ref());
-        control.is_some_and(|control| control.state.ends_with("recovery"))
+    }
+
+    /// Returns the timeline that a node's data is on, and the one that the winner will be on.
+    fn timelines(&self, facts: &NodeFacts, election: &Election) -> Option<(u32, u32)> {
+        let server = facts.server.as_ref().and_then(Observation::seen);
+        let control = facts.control.as_ref().map(|control| control.timeline);
+        let own = server.map(|server| server.timeline).or(control)?;
+        let winner = before::server(self.inputs.observed, &self.address(&election.primary))?;
+        let is_promoted = election.switch.is_none() && election.reason != ElectionReason::Birth;
+        Some((own, winner.timeline + u32::from(is_promoted && winner.in_recovery)))
     }
 
     /// Returns whether a standby has more than the primary had when it was promoted: its log is a branch that nobody

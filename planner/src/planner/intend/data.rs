@@ -68,7 +68,7 @@ impl Draft<'_> {
             return None;
         }
         // Only the primary's own log says where the two parted, and not always.
-        let rewinds = *upstream == election.primary && (asked || self.can_be_rewound(address, old, election));
+        let rewinds = *upstream == election.primary && self.can_be_rewound(address, old, election);
         let from = upstream.clone();
         Some(DataGoal::Make {
             generation: next_generation(self.inputs.recorded, self.inputs.observed, address),

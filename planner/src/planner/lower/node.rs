@@ -119,7 +119,12 @@ impl Lowering<'_> {
                 origin: Origin::Rewound { .. },
             } => self.rewind(address, *generation, old, context, upstream, &upstream_server),
             DataGoal::Make { generation, .. } => {
-                self.stop_stale(address, old, context);
+                // What it wrote is given up.
+                if before::server(self.observed, address).is_some_and(|facts| !facts.in_recovery) {
+                    self.halt(address);
+                } else {
+                    self.stop_stale(address, old, context);
+                }
                 self.clone_data(address, *generation, context, upstream);
             }
             DataGoal::Keep(_) => match old.and_then(|old| old.role.as_ref()) {

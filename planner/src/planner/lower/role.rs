@@ -15,6 +15,7 @@ use crate::plan::{Action, Evidence, FenceMethod, Impact, Server};
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
 use crate::planner::intend::{DataGoal, IntendedCluster, IntendedNode};
+use crate::planner::last_run::last_run;
 
 /// `pg_controldata`'s word for a server that was shut down in order.
 const SHUT_DOWN: [&str; 2] = ["shut down", "shut down in recovery"];
@@ -351,13 +352,14 @@ impl Lowering<'_> {
         upstream: &Upstream,
         source: &Server,
     ) {
-        let Some(from) = old.and_then(|old| old.data.as_ref()) else {
+        let Some((old, from)) = old.and_then(|old| Some((old, old.data.as_ref()?))) else {
             return;
         };
         self.halt(address);
+        let last = last_run(old, self.facts(address));
         let action = Action::Rewind {
             node: address.clone(),
-            task: instance::rewind(context, upstream, from.generation),
+            task: instance::rewind(context, upstream, from.generation, last),
             data: Data::directory(generation),
             source: source.clone(),
         };

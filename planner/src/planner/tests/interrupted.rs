@@ -142,7 +142,7 @@ fn a_standby_that_nobody_asked_when_a_primary_lost_its_data_is_made_anew() {
         1 promote cluster.orders.node.b after [0] data-loss
         2 basebackup cluster.orders.node.a after [1] none
         3 standby cluster.orders.node.a after [2] none
-        4 rewind cluster.orders.node.c after [1] none
+        4 basebackup cluster.orders.node.c after [1] none
         5 standby cluster.orders.node.c after [4] none
         6 drop-slot cluster.orders.node.c after [3 5] none
         7 endpoint cluster.orders.endpoint.ro after [1] none
@@ -157,7 +157,7 @@ fn nobody_is_promoted_on_a_copy_that_nobody_recorded() {
     let desired = quorum(&["a", "b"]);
     let mut world = applied(&desired);
     let resync = plan_of(&world, &desired, &Proposal::Resync(address("cluster.orders.node.b")));
-    world.run(&resync, Cut::After(position(&resync, "rewind"))).unwrap();
+    world.run(&resync, Cut::After(position(&resync, "basebackup"))).unwrap();
     world.befall(&Fault::RemoveData(0));
     refuses_proposal(
         &world,

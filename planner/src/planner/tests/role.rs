@@ -334,11 +334,11 @@ fn a_node_with_writes_of_its_own_is_brought_in_line_on_request_alone() {
         &desired,
         &resync,
         &expect![[r#"
-        0 stop cluster.orders.node.r[0] after [] data-loss
-        1 rewind cluster.orders.node.r[0] after [0] none
-        2 standby cluster.orders.node.r[0] after [1] none
-        3 verify-sync cluster.orders after [2] none
-    "#]],
+            0 stop cluster.orders.node.r[0] after [] data-loss
+            1 basebackup cluster.orders.node.r[0] after [0] none
+            2 standby cluster.orders.node.r[0] after [1] none
+            3 verify-sync cluster.orders after [2] none
+        "#]],
     );
 }
 
@@ -442,7 +442,7 @@ fn a_standby_that_is_no_longer_declared_is_not_elected() {
 }
 
 #[test]
-fn a_standby_with_more_than_a_lossy_failover_kept_is_rewound() {
+fn a_standby_that_crashed_with_more_than_a_lossy_failover_kept_is_cloned() {
     let desired = quorum(&["a", "r[0]", "r[1]"]);
     let mut world = applied(&desired);
     let name = "orders".parse().unwrap();
@@ -456,7 +456,7 @@ fn a_standby_with_more_than_a_lossy_failover_kept_is_rewound() {
     world.lossy = true;
     let planned = plan_of(&world, &desired, &lossy);
     assert!(
-        steps(&planned).contains("rewind cluster.orders.node.r[1]"),
+        steps(&planned).contains("basebackup cluster.orders.node.r[1]"),
         "{}",
         steps(&planned)
     );
@@ -483,7 +483,7 @@ fn a_standby_that_may_have_more_than_the_winner_never_streams_as_it_is() {
             4 promote cluster.orders.node.r[1] after [3] data-loss
             5 rewind cluster.orders.node.a after [4] none
             6 standby cluster.orders.node.a after [5] none
-            7 rewind cluster.orders.node.r[0] after [4] none
+            7 basebackup cluster.orders.node.r[0] after [4] none
             8 standby cluster.orders.node.r[0] after [7] none
             9 drop-slot cluster.orders.node.r[0] after [6 8] none
             10 drop-slot cluster.orders.node.r[1] after [6] none

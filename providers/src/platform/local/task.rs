@@ -121,6 +121,13 @@ pub(super) async fn run(
     for program in programs {
         printed.push_str(&run_command(hold, task, program).await?);
     }
+    if let Some(text) = task.prints.as_ref().filter(|text| !printed.contains(*text)) {
+        return Err(PlatformError::NotPrinted {
+            node: hold.home.node.clone(),
+            task: task.name.clone(),
+            text: text.clone(),
+        });
+    }
     if let Some(product) = &task.product {
         let (holding, spec, product) = (Arc::clone(hold), task.clone(), product.clone());
         blocking(move || commit(&holding, &spec, &product)).await?;

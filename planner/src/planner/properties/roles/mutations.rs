@@ -1,17 +1,18 @@
 //! Planners that are broken on purpose: each must be caught by an invariant within a few histories.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
-use simdb_state::instance::{FilePart, InstanceSpec};
+use simdb_state::address::NodeAddress;
+use simdb_state::instance::{FilePart, InstanceSpec, TaskSpec};
 use simdb_state::object::Verdict;
 
 use super::{Mutation, Story, story};
 use crate::observed::{Observation, Observed};
-use crate::plan::{Action, Evidence, Plan, Step, StepId};
+use crate::plan::{Action, Evidence, Plan, Server, Step, StepId};
 
 /// How many histories a broken planner may survive.
 const LIMIT: usize = 3_000;
@@ -105,9 +106,37 @@ fn wait_for_nobody(instance: &mut InstanceSpec) {
     }
 }
 
+/// Rewinds all data that is there, the way `pg_rewind` does by itself.
+fn rewind_everything(plan: &mut Plan) {
+    let upstreams: BTreeMap<NodeAddress, Server> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::Standby { server, upstream, .. } => Some((server.node.clone(), upstream.clone())),
+            _ => None,
+        })
+        .collect();
+    for step in &mut plan.steps {
+        if let Action::Basebackup { node, task, data } = &step.action
+            && let Some((origin, source)) = task.replaces.last().zip(upstreams.get(node))
+        {
+            step.action = Action::Rewind {
+                task: TaskSpec {
+                    product: task.product.clone(),
+                    origin: Some(origin.clone()),
+                    ..TaskSpec::default()
+                },
+                node: node.clone(),
+                data: data.clone(),
+                source: source.clone(),
+            };
+        }
+    }
+}
+
 fn as_it_is(_: &mut Observed) {}
 
-const MUTATIONS: [Mutation; 13] = [
+const MUTATIONS: [Mutation; 14] = [
     Mutation {
         name: "drop the fence",
         look: as_it_is,
@@ -133,6 +162,11 @@ const MUTATIONS: [Mutation; 13] = [
         name: "skip the rewind",
         look: as_it_is,
         edit: |plan| without(plan, |action| matches!(action, Action::Rewind { .. })),
+    },
+    Mutation {
+        name: "let a standby's data recover by itself",
+        look: as_it_is,
+        edit: rewind_everything,
     },
     Mutation {
         name: "skip the election",

@@ -141,3 +141,25 @@ async fn only_homes_of_this_project_are_listed() {
     fs::create_dir(project.directory.path().join("data/orders/c")).unwrap();
     assert_eq!(project.platform.list().await.unwrap(), BTreeSet::from([node()]));
 }
+
+#[tokio::test]
+async fn a_task_that_succeeds_and_does_not_print_what_it_must_makes_nothing() {
+    let project = Project::new();
+    let told = |word: &str| {
+        let mut task = making("data-1", &[]);
+        task.commands.extend(asking(&["echo", word]).commands);
+        TaskSpec {
+            prints: Some("rewound".to_owned()),
+            ..task
+        }
+    };
+    let run = async |word: &str| {
+        let platform = &project.platform;
+        platform.run_task(&node(), &told(word), &Secrets::new()).await
+    };
+    let error = run("as it was").await.unwrap_err();
+    assert!(matches!(error, PlatformError::NotPrinted { .. }), "{error:?}");
+    assert!(!project.home().join("data-1").exists());
+    run("rewound").await.unwrap();
+    assert!(project.home().join("data-1").is_dir());
+}
