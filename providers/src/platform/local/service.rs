@@ -244,6 +244,8 @@ fn parse(name: &str, section: &str) -> Option<ServiceEntry> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{lchown, symlink};
+
     use super::*;
     use crate::conformance::grant;
     use crate::platform::local::blocking;
@@ -368,5 +370,32 @@ mod tests {
         assert_eq!(held.lookup("a"), Observation::Absent);
         held.publish(entry("a", &[1, 2])).await.unwrap();
         assert_eq!(held.lookup("a"), Observation::Seen(entry("a", &[1, 2])));
+    }
+
+    #[tokio::test]
+    async fn a_link_is_followed_unless_the_servers_user_made_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, theirs) = (
+            directory.path().join("pg_service.conf"),
+            directory.path().join("theirs"),
+        );
+        let held = Held::new(&path);
+        fs::write(&theirs, THEIRS).unwrap();
+        symlink(&theirs, &path).unwrap();
+        held.publish(entry("a", &[1])).await.unwrap();
+        assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+        let published = fs::read_to_string(&theirs).unwrap();
+        assert!(
+            published.starts_with(THEIRS) && published.contains("[a]"),
+            "{published}"
+        );
+        let servers = held.services.user.uid();
+        if held.services.user.distrusts(servers) {
+            lchown(&path, Some(servers), None).unwrap();
+            let error = held.publish(entry("b", &[2])).await.unwrap_err();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.contains("is a symbolic link to"), "{cause}");
+            assert_eq!(fs::read_to_string(&theirs).unwrap(), published);
+        }
     }
 }
