@@ -28,12 +28,12 @@ CASES ?= 100000
 test-long: setup  ## Random histories of clusters, as many as CASES says.
 	PROPTEST_CASES=$(CASES) PROPTEST_MAX_SHRINK_ITERS=20000 cargo test --locked -p simdb-planner --all-features --lib -- properties --nocapture
 
-test-faults: setup  ## Every fault on every version, role changes in a row and cut off at every step: takes a while.
+test-faults: setup  ## Every fault on every version, role changes in a row and cut off at every step, random kills: takes a while.
 	cargo build --locked -p simdb
 ifeq ($(NEXTEST),yes)
-	SIMDB_TEST_FAULTS=1 cargo nextest run --locked --profile faults -p simdb-tests --test roles --test faults --test standbys --test crash_roles
+	SIMDB_TEST_FAULTS=1 cargo nextest run --locked --profile faults -p simdb-tests --test roles --test faults --test standbys --test crash_roles --test together --test kills
 else
-	SIMDB_TEST_FAULTS=1 RUST_TEST_THREADS=2 cargo test --locked -p simdb-tests --test roles --test faults --test standbys --test crash_roles --no-fail-fast
+	SIMDB_TEST_FAULTS=1 RUST_TEST_THREADS=2 cargo test --locked -p simdb-tests --test roles --test faults --test standbys --test crash_roles --test together --test kills --no-fail-fast
 endif
 
 bench: setup  ## What simdb takes: planning, recording, applying and role changes against the same work typed by hand.

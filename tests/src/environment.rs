@@ -25,6 +25,8 @@ const FIRST_PORT: u16 = 21_000;
 const PORTS: u16 = 20;
 /// How many ranges there are.
 const RANGES: u16 = 500;
+/// A directory in which the files of a test that failed are kept.
+const KEEP: &str = "SIMDB_TEST_KEEP";
 /// How long a condition that does not hold is left alone before it is looked at again.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long a condition may take to come true.
@@ -254,9 +256,17 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
 }
 
 impl Drop for TestEnvironment {
-    /// Ends every process of the environment. A server that is killed leaves shared memory behind, so each is asked to
+    /// Ends every process of the environment, whose files are kept where that is asked for and the test has failed. A server that is killed leaves shared memory behind, so each is asked to
     /// end at once first.
     fn drop(&mut self) {
+        if let Some(directory) = std::env::var_os(KEEP).filter(|_| thread::panicking()) {
+            // Where it cannot be kept, the test has failed all the same.
+            let _ = Command::new("cp")
+                .arg("-a")
+                .arg(self.root.path())
+                .arg(directory)
+                .status();
+        }
         let start = Instant::now();
         while start.elapsed() < LIMIT {
             let left = processes_below(self.root.path());

@@ -11,20 +11,24 @@
 //! Every environment holds a range of ports that no other one has, on this machine, at this time. When it goes, every
 //! process below it is killed, whatever the test did.
 
+mod chance;
 mod disturb;
 mod environment;
 mod failpoint;
 mod leftovers;
+mod lookers;
 mod redact;
 mod require;
 mod scenario;
 mod versions;
 
+pub use chance::Chance;
 pub use disturb::{THREE, TWO, any, disturb, disturb_under_load, first};
 pub use environment::{Output, TestEnvironment, has_pgbouncer, wait_until};
 pub use failpoint::{Moment, Step, errors_of, json_lines, plan_of};
 pub use leftovers::{files_below, listening_ports, processes_below, started_with};
+pub use lookers::{Look, Lookers, Looks};
 pub use redact::Redactions;
 pub use require::{leave_to_faults, skip};
-pub use scenario::{Scenario, Version, Writing, is_thorough};
+pub use scenario::{Declared, Scenario, Version, Writing, is_thorough};
 pub use versions::versions;

@@ -4,7 +4,9 @@
 //! names it should, all are in sync, and the next plan is empty. What was written meanwhile is judged by
 //! [`Writing::expect_nothing_lost`].
 
+mod declared;
 mod load;
+mod processes;
 mod version;
 mod watch;
 
@@ -13,10 +15,9 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::Value;
 use simdb_planner::engine::postgresql::instance::superuser_password;
 use simdb_planner::plan::Server;
@@ -28,8 +29,8 @@ use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::environment::{Output, TestEnvironment, wait_until};
-use crate::leftovers::processes_below;
 
+pub use declared::Declared;
 pub use load::Writing;
 pub use version::Version;
 
@@ -48,7 +49,7 @@ pub fn is_thorough() -> bool {
 #[derive(Debug)]
 pub struct Scenario {
     /// Where it runs.
-    pub environment: TestEnvironment,
+    pub environment: Arc<TestEnvironment>,
     version: Version,
     runtime: Runtime,
     secrets: Secrets,
@@ -65,26 +66,27 @@ impl Scenario {
         }
         environment.write("provider.simdb.hcl", &provider);
         let mut scenario = Self {
-            environment,
+            environment: Arc::new(environment),
             version: version.clone(),
             runtime: Runtime::new().expect("threads can be started"),
             secrets: Secrets::new(),
             servers: BTreeMap::new(),
         };
         scenario.apply(body);
-        let env = scenario.json(&["env", CLUSTER, "-json"]);
-        let password = env["variables"]["PGPASSWORD"].as_str().expect("the password is known");
-        let name = superuser_password(&CLUSTER.parse().expect("it is a name"));
-        scenario.secrets.insert(name, Sensitive::new(password.to_owned()));
-        scenario.look();
         scenario
     }
 
     /// Changes the configuration, and nothing else.
     pub fn declare(&self, body: &str) {
+        self.declare_in("", body);
+    }
+
+    /// Changes the configuration, what the block of the network says included.
+    pub fn declare_in(&self, network: &str, body: &str) {
         let engine = self.version.engine();
-        let text =
-            format!("network \"lan\" {{}}\n\ncluster \"{CLUSTER}\" {{\n  network = network.lan\n{engine}{body}\n}}\n");
+        let text = format!(
+            "network \"lan\" {{ {network} }}\n\ncluster \"{CLUSTER}\" {{\n  network = network.lan\n{engine}{body}\n}}\n"
+        );
         self.environment.write("main.simdb.hcl", &text);
     }
 
@@ -142,10 +144,11 @@ impl Scenario {
         let nodes = self.servers.values().map(|server| {
             let target = format!("{CLUSTER}.{}", server.node.node);
             let log = self.environment.run(&["logs", &target]).stdout;
-            // Clients that knock all the time.
+            // Clients that knock all the time, and looks.
+            let noise = ["FATAL:  the database system is", " simdb "];
             let lines = log
                 .lines()
-                .filter(|line| !line.contains("FATAL:  the database system is"));
+                .filter(|line| !noise.iter().any(|noise| line.contains(noise)));
             format!("log of {target}:\n{}\n", lines.collect::<Vec<_>>().join("\n"))
         });
         nodes.collect()
@@ -161,8 +164,12 @@ impl Scenario {
         self.json(&["status", "-json"])["clusters"][0].clone()
     }
 
-    /// Finds out which nodes there are.
-    fn look(&mut self) {
+    /// Finds out which nodes there are, where they listen, and how the superuser gets in.
+    pub fn look(&mut self) {
+        let env = self.json(&["env", CLUSTER, "-json"]);
+        let password = env["variables"]["PGPASSWORD"].as_str().expect("the password is known");
+        let name = superuser_password(&CLUSTER.parse().expect("it is a name"));
+        self.secrets.insert(name, Sensitive::new(password.to_owned()));
         let status = self.status();
         let nodes = status["nodes"].as_array().expect("a status lists nodes");
         self.servers = nodes
@@ -354,57 +361,6 @@ impl Scenario {
         let entries = fs::read_dir(self.home(node)).expect("the node has a home").flatten();
         let partial = entries.filter(|entry| entry.file_name().to_string_lossy().contains("partial"));
         assert_eq!(partial.count(), 0, "partial copies of {node}");
-    }
-
-    /// Returns the first process of a node's server.
-    pub fn postmaster(&self, node: &str) -> Pid {
-        let path = self.data(node).join("postmaster.pid");
-        let text = fs::read_to_string(path).expect("the server runs");
-        let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
-        Pid::from_raw(pid.expect("the first line is the process"))
-    }
-
-    /// Kills the first process of a node's server, and no other.
-    pub fn kill(&self, node: &str) {
-        kill(self.postmaster(node), Signal::SIGKILL).expect("the server runs");
-    }
-
-    /// Kills a node's server and waits until nothing of it is left.
-    pub fn kill_all(&self, node: &str) {
-        let home = self.home(node);
-        self.kill(node);
-        wait_until("the server is gone", || {
-            for process in processes_below(&home) {
-                // It may have ended by itself since.
-                let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
-            }
-            processes_below(&home).is_empty()
-        });
-    }
-
-    /// Returns the processes of a node's server whose title contains a text.
-    pub fn processes(&self, node: &str, title: &str) -> Vec<Pid> {
-        let home = self.home(node);
-        let named = |process: &i32| {
-            let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains(title)
-        };
-        processes_below(&home)
-            .into_iter()
-            .filter(named)
-            .map(Pid::from_raw)
-            .collect()
-    }
-
-    /// Sends a signal to the processes of a node's server whose title contains a text; there must be one.
-    #[track_caller]
-    pub fn signal(&self, node: &str, title: &str, signal: Signal) -> Vec<Pid> {
-        let processes = self.processes(node, title);
-        assert!(!processes.is_empty(), "{node} has no process {title:?}");
-        for process in &processes {
-            kill(*process, signal).expect("the process is there");
-        }
-        processes
     }
 
     /// Removes everything, and asserts that nothing is left.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use simdb_planner::plan::Server;
 use simdb_providers::postgresql::ledger::{Ledger, Load, Report, Target, Written};
+use simdb_state::object::Listen;
 use tokio::time::timeout;
 
 use super::Scenario;
@@ -19,15 +20,49 @@ const LOAD: Load = Load {
 impl Scenario {
     /// Lets clients write.
     pub fn load(&self) -> Writing<'_> {
+        let hosts = self.servers.values().map(|server| server.listen).collect();
+        let ledger = self.ledger(hosts);
+        Writing { scenario: self, ledger }
+    }
+
+    /// Lets clients write wherever the servers come to listen: they may move meanwhile.
+    pub fn load_everywhere(&self) -> Ledger {
+        self.ledger(self.places())
+    }
+
+    fn ledger(&self, hosts: Vec<Listen>) -> Ledger {
         let target = Target {
-            hosts: self.servers.values().map(|server| server.listen).collect(),
+            hosts,
             user: "postgres".to_owned(),
             password: self.password().clone(),
             database: "postgres".to_owned(),
         };
         let ledger = self.runtime.block_on(Ledger::start(target, LOAD));
-        let ledger = ledger.unwrap_or_else(|error| panic!("{error}\n{}", self.logs()));
-        Writing { scenario: self, ledger }
+        ledger.unwrap_or_else(|error| panic!("{error}\n{}", self.logs()))
+    }
+
+    /// Waits until so many more rows of a ledger are acknowledged.
+    #[track_caller]
+    pub fn expect_further(&self, ledger: &Ledger, rows: u64) {
+        let waited = self
+            .runtime
+            .block_on(async { timeout(LIMIT, ledger.further(rows)).await });
+        assert!(waited.is_ok(), "{rows} more rows are not acknowledged\n{}", self.logs());
+    }
+
+    /// Ends a ledger's clients, and asserts that every row that was acknowledged is on every node.
+    #[track_caller]
+    pub fn expect_nothing_lost(&self, ledger: Ledger) -> Report {
+        let servers: Vec<Server> = self.servers.values().cloned().collect();
+        self.runtime.block_on(async {
+            let written = ledger.stop().await;
+            let report = written.check(&servers, &self.secrets, LIMIT).await;
+            let report = report.unwrap_or_else(|error| panic!("{error}"));
+            assert!(report.nothing_is_lost(), "{report:?}");
+            assert!(report.tally.acknowledged > 0, "{report:?}");
+            written.remove().await.unwrap_or_else(|error| panic!("{error}"));
+            report
+        })
     }
 }
 
@@ -42,15 +77,7 @@ impl Writing<'_> {
     /// Waits until so many more rows are acknowledged.
     #[track_caller]
     pub fn further(&self, rows: u64) {
-        let waited = self
-            .scenario
-            .runtime
-            .block_on(async { timeout(LIMIT, self.ledger.further(rows)).await });
-        assert!(
-            waited.is_ok(),
-            "{rows} more rows are not acknowledged\n{}",
-            self.scenario.logs()
-        );
+        self.scenario.expect_further(&self.ledger, rows);
     }
 
     /// Returns how many rows are acknowledged.
@@ -76,16 +103,6 @@ impl Writing<'_> {
     /// Ends the clients, and asserts that every row that was acknowledged is on every node.
     #[track_caller]
     pub fn expect_nothing_lost(self) -> Report {
-        let scenario = self.scenario;
-        let written = self.stop();
-        let servers: Vec<Server> = scenario.servers.values().cloned().collect();
-        scenario.runtime.block_on(async {
-            let report = written.check(&servers, &scenario.secrets, LIMIT).await;
-            let report = report.unwrap_or_else(|error| panic!("{error}"));
-            assert!(report.nothing_is_lost(), "{report:?}");
-            assert!(report.tally.acknowledged > 0, "{report:?}");
-            written.remove().await.unwrap_or_else(|error| panic!("{error}"));
-            report
-        })
+        self.scenario.expect_nothing_lost(self.ledger)
     }
 }
