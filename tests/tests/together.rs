@@ -1,7 +1,7 @@
 //! Two people at once: every command that changes a cluster, beside every command that looks, in a loop. Both succeed or
 //! say why, nothing is left, and nothing is stuck.
 
-use simdb_tests::{Declared, Look, Lookers, Looks, Scenario, Version, any, is_thorough};
+use simdb_tests::{Declared, Look, Lookers, Looks, Scenario, Version, any, is_thorough, leave_to_faults};
 
 /// Work that changes a cluster.
 #[derive(Clone, Copy, Debug)]
@@ -138,10 +138,9 @@ fn all_work_succeeds_beside_those_who_read_events() {
 }
 
 /// Does all the work on every version beside several who look in one way.
-#[expect(clippy::print_stdout, reason = "a test that does not run says why")]
 fn every_work_beside(look: Look) {
     if !is_thorough() {
-        println!("skipped: it takes minutes; `make test-faults` runs it");
+        leave_to_faults("it takes minutes");
         return;
     }
     for version in Version::all() {

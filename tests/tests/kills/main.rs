@@ -9,7 +9,7 @@ mod round;
 
 use std::time::{Duration, Instant};
 
-use simdb_tests::{Chance, Declared, Look, Lookers, Scenario, Version, any, is_thorough};
+use simdb_tests::{Chance, Declared, Look, Lookers, Scenario, Version, any, is_thorough, leave_to_faults};
 
 use figures::Figures;
 use round::Round;
@@ -31,10 +31,9 @@ fn random_kills_lose_no_row_and_leave_nothing_that_the_next_command_does_not_men
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a test that does not run says why")]
 fn random_kills_lose_no_row_on_the_newest_version_either() {
     if !is_thorough() {
-        println!("skipped: `make test-faults` runs it");
+        leave_to_faults("it takes minutes");
         return;
     }
     if let Some(version) = Version::newest() {
