@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::scenario::is_thorough;
+
 /// Repeats a run of random choices; printed by every run that makes some.
 const SEED: &str = "SIMDB_TEST_SEED";
 
@@ -17,16 +19,17 @@ impl Chance {
         Self { state: seed }
     }
 
-    /// Returns the seed that the environment asks for, or another one each time.
+    /// Returns the seed that the environment asks for; otherwise another one each time where scenarios are run in full,
+    /// and always the same one where they are not.
     pub fn seed() -> u64 {
-        let asked = std::env::var(SEED).ok();
-        asked.map_or_else(
-            || {
+        match std::env::var(SEED) {
+            Ok(text) => text.parse().unwrap_or_else(|_| panic!("{SEED}={text:?} is no number")),
+            Err(_) if is_thorough() => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 now.as_secs() ^ u64::from(now.subsec_nanos())
-            },
-            |text| text.parse().unwrap_or_else(|_| panic!("{SEED}={text:?} is no number")),
-        )
+            }
+            Err(_) => 1,
+        }
     }
 
     /// Returns a number below a limit, which is not 0.

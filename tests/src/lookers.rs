@@ -36,7 +36,8 @@ pub enum Look {
 /// Why a look may fail: what simdb says then.
 const REASONS: [(Look, &[&str]); 5] = [
     (Look::Status, &[]),
-    (Look::Plan, &[]),
+    // A plan that looks between the removal of a primary's data and the record of it.
+    (Look::Plan, &["its data directory is gone"]),
     (Look::Verify, &["No cluster is recorded", "has no primary recorded"]),
     (Look::Logs, &["There is no node", "has no log"]),
     (Look::Events, &[]),

@@ -44,7 +44,7 @@ impl Figures {
     pub(crate) fn asked(&mut self, what: &'static str, output: &Output) {
         match output.code {
             Some(0) => {}
-            Some(1) if output.stderr.contains("Error: ") => self.refusals.push(format!("{what}: {}", output.text())),
+            Some(1) if !output.stderr.is_empty() => self.refusals.push(format!("{what}: {}", output.text())),
             _ => panic!("{what}: {output:?}"),
         }
     }
