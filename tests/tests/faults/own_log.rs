@@ -123,3 +123,23 @@ fn a_standby_whose_data_wrote_by_itself_is_found_and_takes_no_lead() {
         assert_rows(scenario, "103");
     });
 }
+
+#[test]
+fn a_standby_whose_log_differs_from_the_primarys_is_found() {
+    disturb(&[Version::installed()], THREE, any(1), |scenario| {
+        scenario.ask("a", LEDGER);
+        let file = scenario.ask("a", "SELECT pg_walfile_name(pg_current_wal_lsn())");
+        scenario.ask("a", "SELECT pg_switch_wal()::text");
+        scenario.ask("a", "INSERT INTO ledger VALUES (101, 'in the next file'); SELECT 1");
+        replayed(scenario, "r[1]");
+        scenario.simdb(&["verify", "orders"]);
+        let path = scenario.data("r[1]").join("pg_wal").join(file);
+        let mut log = fs::read(&path).unwrap();
+        log[8192 + 100] ^= 1;
+        fs::write(&path, log).unwrap();
+        let found = scenario.environment.run(&["verify", "orders"]);
+        let difference = "the log of r[1] differs from that of a on timeline 1";
+        assert!(found.code == Some(5) && found.text().contains(difference), "{found:?}");
+        scenario.simdb(&["resync", "orders", "r[1]", "-auto-approve"]);
+    });
+}
