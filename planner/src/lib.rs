@@ -17,10 +17,10 @@
 //! |---|---|---|---|---|---|
 //! | `network` | network: subnet | – (a name and its addresses on the local platform) | none | nothing is made | again |
 //! | `primary` | cluster; election; node: data, instance, role, power | home, control data, SQL | none | complete data is kept, a server that runs is left alone | an unfinished data directory is removed, complete data is taken over |
-//! | `replication-user` | user: attributes, `password_version` | catalog | none, write-pause (another password, where commits wait) | `CREATE` or `ALTER`, whichever fits; files are compared before they are written | again, passfiles and streams included, with the password that was stored before it started |
-//! | `user` | user: attributes, keyed digest of a given password, `password_version` | catalog | none | `CREATE` or `ALTER`, whichever fits | again, with the password that was stored before it started |
+//! | `replication-user` | user: attributes, `password_version` | catalog; the password by its verifier | none, write-pause (another password, where commits wait) | `CREATE` or `ALTER`, whichever fits; files are compared before they are written | again, passfiles and streams included, with the password that was stored before it started |
+//! | `user` | user: attributes, keyed digest of a given password, `password_version` | catalog; passwords by their verifiers | none | `CREATE` or `ALTER`, whichever fits | again, with the password that was stored before it started |
 //! | `database` | database: owner | catalog | none | `CREATE` or `ALTER`, whichever fits | again |
-//! | `seed` | seed: database, digest | its mark: a setting of the database, made in the seed's own transaction | none | one whose mark is there does not run | again: it runs if it did not commit, else it is only recorded |
+//! | `seed` | seed: database, digest | its mark: a setting of the database, made in the seed's own transaction | none | one whose mark is there does not run | again: it runs if it did not commit, else it is only recorded; an owner who may not log in and was let in for the run is shut out again |
 //! | `slot` | node: slot on its upstream, and the one it leaves | catalog | none | a slot of that name is kept | again |
 //! | `basebackup` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | an unfinished copy is removed; a complete one of the same cluster whose slot is there is taken over, any other is replaced |
 //! | `standby` | node: instance, role, power | SQL | none | a server that runs is left alone | again: it waits until the standby streams; a server that was started with other settings is stopped first |

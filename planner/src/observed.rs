@@ -269,8 +269,25 @@ pub struct UserFacts {
     pub connection_limit: i64,
     /// The roles it is a member of.
     pub member_of: BTreeSet<String>,
+    /// Whether its password is the one on record.
+    pub password: PasswordFacts,
     /// What could not be without it, by database; the empty name is for what is in none: databases themselves.
     pub holds: BTreeMap<String, u64>,
+}
+
+/// Whether a role has the password that the record says it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PasswordFacts {
+    /// It could not be compared, or nobody knows what it should be.
+    #[default]
+    Unknown,
+    /// It is that one.
+    Recorded,
+    /// It is another one, or there is none.
+    Other,
+    /// It lets nobody in any more, for its time is over.
+    Expired,
 }
 
 /// A row of `pg_database`.

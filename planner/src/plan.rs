@@ -181,6 +181,21 @@ pub struct Stream {
     pub application_name: String,
 }
 
+/// How a session begins that is the owner's of a database: it logged in as that role, and can become no other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnerLogin {
+    /// With its password.
+    Password(SecretName),
+    /// It may not log in. So it may for the moment that one session takes to begin, with a password that nobody knows.
+    Opened {
+        /// Its attributes, which it is given back.
+        attributes: User,
+        /// Its password, where it has one.
+        password: Option<SecretName>,
+    },
+}
+
 /// A standby that is to be proven in sync.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
@@ -319,6 +334,8 @@ pub enum Action {
         database: DatabaseName,
         /// The role it runs as.
         owner: String,
+        /// How a session begins that is that role's and can be nothing else.
+        login: OwnerLogin,
         /// The server it runs on.
         server: Server,
     },

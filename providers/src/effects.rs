@@ -131,7 +131,10 @@ impl Effects for ProviderEffects {
                     commit: *commit,
                 };
                 let limit = self.limits.verification;
-                let marker = verify::verify_sync(primary, expected, secrets, limit).await?;
+                let marker = match verify::verify_sync(primary, expected, secrets, limit).await {
+                    Ok(marker) => marker,
+                    Err(error) => return Err(error.with_logs(&*self.platform).await.into()),
+                };
                 return Ok(Outputs {
                     marker: Some(marker),
                     ..Outputs::default()
@@ -192,7 +195,7 @@ impl Effects for ProviderEffects {
                 awaited,
             } => {
                 let connection = Connection::open(server, secrets).await?;
-                sync::wait_for_standbys(&connection, *awaited, self.limits.streaming).await?;
+                sync::wait_for_standbys(&*self.platform, &connection, *awaited, self.limits.streaming).await?;
                 drop(self.reload(instance, server, Activity::Writes, secrets).await?);
             }
             Action::Resume { server } => {
@@ -211,7 +214,7 @@ impl Effects for ProviderEffects {
                 let connection = self.reload(instance, server, expected, secrets).await?;
                 sync::wait_shown(&connection, names).await?;
                 if !in_recovery {
-                    sync::wait_for_standbys(&connection, *awaited, self.limits.streaming).await?;
+                    sync::wait_for_standbys(&*self.platform, &connection, *awaited, self.limits.streaming).await?;
                 }
             }
             Action::Follow {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use simdb_planner::engine::postgresql::instance::superuser_password;
 use simdb_planner::observed::{
-    ControlData, NodeFacts, Observation, Observed, PlatformFacts, PoolerFacts, ProcessFacts, ServerFacts,
+    ControlData, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, PoolerFacts, ProcessFacts, ServerFacts,
 };
 use simdb_planner::plan::Server;
 use simdb_state::address::{EndpointAddress, HomeAddress, NodeAddress};
@@ -175,21 +175,48 @@ impl Look<'_> {
         let Some(listen) = noted.or_else(recorded) else {
             return Observation::Unknown("nobody noted where its server listens".to_owned());
         };
-        match timeout_at(deadline, self.ask(node, listen)).await {
-            Ok(Ok(facts)) => Observation::Seen(facts),
-            Ok(Err(error)) => Observation::Unknown(chain(&error)),
-            Err(_) => Observation::Unknown(silence()),
+        let (connection, mut facts) = match timeout_at(deadline, self.ask(node, listen)).await {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(error)) => return Observation::Unknown(chain(&error)),
+            Err(_) => return Observation::Unknown(silence()),
+        };
+        // Standbys have the passwords of their primary. What cannot be compared in time stays unknown, and the rest is seen.
+        if !facts.in_recovery
+            && let Ok(Ok(passwords)) = timeout_at(deadline, self.passwords(node, &connection)).await
+        {
+            for (role, password) in passwords {
+                if let Some(user) = facts.users.get_mut(&role) {
+                    user.password = password;
+                }
+            }
         }
+        Observation::Seen(facts)
     }
 
-    async fn ask(&self, node: &NodeAddress, listen: Listen) -> Result<ServerFacts, PostgresqlError> {
+    /// Compares the passwords of a cluster's logins with those on record.
+    async fn passwords(
+        &self,
+        node: &NodeAddress,
+        connection: &Connection,
+    ) -> Result<BTreeMap<String, PasswordFacts>, PostgresqlError> {
+        let users = self.recorded.users.iter();
+        let logins = users.filter(|(address, user)| address.cluster == node.cluster && user.login);
+        let known = logins.filter_map(|(address, user)| {
+            let password = self.secrets.get(&user.password(address))?;
+            Some((address.user.to_string(), password.clone()))
+        });
+        postgresql::passwords(connection, known.collect()).await
+    }
+
+    async fn ask(&self, node: &NodeAddress, listen: Listen) -> Result<(Connection, ServerFacts), PostgresqlError> {
         let server = Server {
             node: node.clone(),
             listen,
             password: superuser_password(&node.cluster),
         };
         let connection = Connection::open(&server, self.secrets).await?;
-        Ok(postgresql::snapshot(&connection).await?.facts)
+        let facts = postgresql::snapshot(&connection).await?.facts;
+        Ok((connection, facts))
     }
 
     async fn control(

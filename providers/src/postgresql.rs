@@ -2,8 +2,10 @@
 //!
 //! `connection` is a session, `observe` reads what a server says of itself in one round trip, `condition` says what keeps
 //! a standby from being in sync, and `ready`, `replication`, `settings`, `sync`, `verify`, `user`, `database` and `seed` are
-//! what steps do with them. `restart_point` says whether data stands on the log beside it. `ledger` writes under load and keeps account, `converge` waits until all servers hold the same,
-//! and `compare` and `log_files` look whether they do, in their tables and in their logs. Every wait has a limit, and what was last seen is in the error.
+//! what steps do with them. `restart_point` says whether data stands on the log beside it. `ledger` writes under load and
+//! keeps account, `converge` waits until all servers hold the same, and `compare` and `log_files` look whether they do, in
+//! their tables (`table` is how rows are read) and in their logs. `owner` is a session that is not the superuser's. Every
+//! wait has a limit, and what was last seen is in the error.
 
 pub mod compare;
 pub(crate) mod condition;
@@ -15,6 +17,7 @@ pub mod error;
 pub mod ledger;
 pub mod log_files;
 pub(crate) mod observe;
+pub(crate) mod owner;
 pub(crate) mod promotion;
 pub(crate) mod ready;
 pub(crate) mod replication;
@@ -22,7 +25,9 @@ pub(crate) mod restart_point;
 pub mod seed;
 pub(crate) mod settings;
 pub(crate) mod sync;
+mod table;
 pub(crate) mod user;
+mod verifier;
 pub mod verify;
 
 use std::time::Duration;

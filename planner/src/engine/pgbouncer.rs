@@ -31,9 +31,11 @@ const SETTINGS: &str = "pgbouncer.ini";
 /// The file with the password of its own login.
 const USERS: &str = "userlist.txt";
 
-/// Looks up the verifier of a login that may connect.
-const LOOKUP: &str = "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin \
-                      AND (rolvaliduntil IS NULL OR rolvaliduntil > pg_catalog.now())";
+/// Looks up the verifier of a login that may connect. The owner of a database may set the search path of all who connect
+/// to it, so operators have their schema too: another's function would run as a role that may read everything.
+const LOOKUP: &str = "SELECT rolname, rolpassword FROM pg_catalog.pg_authid \
+                      WHERE rolname OPERATOR(pg_catalog.=) $1 AND rolcanlogin \
+                      AND (rolvaliduntil IS NULL OR rolvaliduntil OPERATOR(pg_catalog.>) pg_catalog.now())";
 
 /// Returns what PgBouncer's own login may: read.
 pub fn login() -> User {

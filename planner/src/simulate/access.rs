@@ -9,8 +9,8 @@ use simdb_state::sensitive::{SecretName, Sensitive};
 
 use super::effect::write_files;
 use super::{Home, PASSWORD, World};
-use crate::engine::postgresql::instance::PASSFILE;
-use crate::observed::{DatabaseFacts, UserFacts};
+use crate::engine::postgresql::instance::{self, PASSFILE, REPLICATION_USER};
+use crate::observed::{DatabaseFacts, PasswordFacts, UserFacts};
 use crate::plan::{Action, Server, Stream};
 
 impl World {
@@ -59,6 +59,10 @@ impl World {
             } => {
                 let there = self.serving(server)?.databases.contains_key(database.as_str());
                 self.expect(there, server, || format!("{seed} runs in a database that is not there"))?;
+                let facts = self.facts(&server.node, &self.homes[&server.node]);
+                if instance::keeps_clients_out(&facts, server.listen.host) {
+                    return Err(format!("{seed} logs in as a client does, and clients are kept out"));
+                }
                 run_seed(self.serving(server)?, seed, database.as_str(), digest);
             }
             Action::DropUser {
@@ -106,6 +110,8 @@ impl World {
             inherit: user.inherit,
             connection_limit: user.connection_limit.map_or(-1, i64::from),
             member_of: user.member_of.clone(),
+            // Compared when it is looked at.
+            password: PasswordFacts::Unknown,
             holds: BTreeMap::new(),
         };
         home.users.insert(name, facts);
@@ -126,6 +132,16 @@ impl World {
         self.made += 1;
         let made = || Sensitive::new(format!("{PASSWORD}-{}", self.made));
         self.secrets.entry(name.clone()).or_insert_with(made).clone()
+    }
+
+    /// Streams that broke come back only while their login has the password on record.
+    pub(super) fn streams_log_in(&self, primary: &Server) -> Result<(), String> {
+        let home = self.homes.get(&primary.node);
+        let password = home.map(|home| self.password(&primary.node, home, REPLICATION_USER));
+        if password == Some(PasswordFacts::Other) {
+            return Err("password authentication failed".to_owned());
+        }
+        Ok(())
     }
 
     /// A stream begins anew only with the password that its role has.

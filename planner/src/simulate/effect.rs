@@ -172,7 +172,12 @@ impl World {
                 let running = self.serving(server)?.server.as_mut();
                 running.expect("a home that serves has a server").paused = false;
             }
-            Action::VerifySync { primary, standbys, .. } => return self.verify(primary, standbys),
+            Action::VerifySync { primary, standbys, .. } => {
+                if !standbys.is_empty() {
+                    self.streams_log_in(primary)?;
+                }
+                return self.verify(primary, standbys);
+            }
             Action::Endpoint { entry, .. } => drop(self.entries.insert(entry.endpoint.clone(), entry.clone())),
             Action::Pooler {
                 instance,

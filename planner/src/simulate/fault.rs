@@ -1,8 +1,9 @@
 //! What may happen to the world at any time, by itself or by somebody's hand.
 
 use simdb_state::address::NodeAddress;
+use simdb_state::sensitive::Sensitive;
 
-use super::World;
+use super::{PASSWORD, World};
 
 /// Something that happens. A number picks one of those that it could happen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Fault {
     PauseReplay(u8),
     /// An endpoint's pooler dies.
     KillPooler(u8),
+    /// A login is given another password by hand, on a server that writes.
+    AlterPassword(u8),
 }
 
 impl World {
@@ -52,6 +55,7 @@ impl World {
                     (pooler.runs, pooler.paused) = (false, false);
                 }
             }
+            Fault::AlterPassword(number) => self.alter_password(number),
         }
         self.sound();
     }
@@ -102,6 +106,16 @@ impl World {
         let streams = self.homes.keys().filter(|other| other.node.identifier() == *slot);
         let streams: Vec<NodeAddress> = streams.cloned().collect();
         self.hurt.extend(streams);
+    }
+
+    fn alter_password(&mut self, number: u8) {
+        let writers = self.homes.iter().filter(|(_, home)| home.writes());
+        let logins = writers.flat_map(|(node, home)| home.passwords.keys().map(move |login| (node, login)));
+        let logins: Vec<_> = logins.map(|(node, login)| (node.clone(), login.clone())).collect();
+        if let Some((node, login)) = logins.get(usize::from(number) % logins.len().max(1)) {
+            let altered = Sensitive::new(format!("{PASSWORD}-altered"));
+            self.home(node).passwords.insert(login.clone(), altered);
+        }
     }
 
     fn remove_data(&mut self, node: &NodeAddress) {

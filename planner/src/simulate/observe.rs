@@ -10,8 +10,8 @@ use simdb_state::object::{EngineKind, Listen};
 use super::{Home, Log, Running, World};
 use crate::engine::postgresql::sync;
 use crate::observed::{
-    ControlData, NodeFacts, Observation, Observed, PlatformFacts, ProcessFacts, ReceiverFacts, SenderFacts,
-    ServerFacts, SlotFacts,
+    ControlData, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, ProcessFacts, ReceiverFacts,
+    SenderFacts, ServerFacts, SlotFacts, UserFacts,
 };
 
 impl World {
@@ -73,7 +73,7 @@ impl World {
         }
     }
 
-    fn facts(&self, address: &NodeAddress, home: &Home) -> NodeFacts {
+    pub(super) fn facts(&self, address: &NodeAddress, home: &Home) -> NodeFacts {
         let newest = home.data.last_key_value();
         let log = newest.and_then(|(generation, _)| self.logs.get(&(address.clone(), *generation)));
         let log = log.cloned().unwrap_or_default();
@@ -137,8 +137,34 @@ impl World {
             }),
             oldest: Some(Lsn(0)),
             configured: home.configured.clone(),
-            users: home.users.clone(),
+            users: home
+                .users
+                .iter()
+                .map(|(name, facts)| {
+                    let password = self.password(address, home, name);
+                    (
+                        name.clone(),
+                        UserFacts {
+                            password,
+                            ..facts.clone()
+                        },
+                    )
+                })
+                .collect(),
             databases: home.databases.clone(),
+        }
+    }
+
+    /// Compares the password of a role with the one on record.
+    pub(super) fn password(&self, node: &NodeAddress, home: &Home, role: &str) -> PasswordFacts {
+        let mut users = self.state.users.iter();
+        let recorded = users.find(|(address, _)| address.cluster == node.cluster && address.user.as_str() == role);
+        let known = recorded.filter(|(_, user)| user.login);
+        let known = known.and_then(|(address, user)| self.secrets.get(&user.password(address)));
+        match (known, home.passwords.get(role)) {
+            (None, _) => PasswordFacts::Unknown,
+            (Some(known), Some(has)) if known == has => PasswordFacts::Recorded,
+            (Some(_), _) => PasswordFacts::Other,
         }
     }
 }

@@ -8,7 +8,7 @@ use simdb_state::sensitive::Secrets;
 use super::{ProviderEffects, StepError, secret};
 use crate::postgresql::connection::Connection;
 use crate::postgresql::seed::{self, Seed};
-use crate::postgresql::{database, replication, user};
+use crate::postgresql::{database, owner, replication, user};
 
 impl ProviderEffects {
     /// Does a step on what a server holds. What is dropped with its server, or is in the record alone, takes nothing.
@@ -51,18 +51,19 @@ impl ProviderEffects {
                 digest,
                 database,
                 owner,
+                login,
                 server,
             } => {
-                let connection = Connection::open_in(server, database.as_str(), secrets).await?;
+                let keeper = Connection::open(server, secrets).await?;
                 self.grant.check().await?;
                 let seed = Seed {
                     name: &seed.seed,
                     file,
                     digest,
                     database,
-                    owner,
                 };
-                seed::run(&connection, seed, &self.files).await?;
+                let owner = owner::Owner { name: owner, login };
+                seed::run(&keeper, server, owner, seed, secrets, &self.files).await?;
             }
             Action::DropUser {
                 user,

@@ -2,7 +2,7 @@
 //!
 //! A superuser's session must run nothing that another role defined: it would run with all rights. So names are looked up
 //! among the built-in objects alone, and no statement evaluates an expression of a user's table, view or index: what
-//! tables hold is read by `COPY`. What a session relies on comes with the connection ([`PINNED`]), so that
+//! tables hold is read by `COPY` (see `table`). What a session relies on comes with the connection ([`PINNED`]), so that
 //! it holds from the first statement on and outranks what files, databases and roles say.
 
 use std::fmt::Write;
@@ -13,11 +13,11 @@ use postgres_protocol::escape::escape_literal;
 use simdb_planner::engine::postgresql::instance::SUPERUSER;
 use simdb_planner::plan::Server;
 use simdb_state::address::NodeAddress;
-use simdb_state::sensitive::Secrets;
+use simdb_state::sensitive::{Secrets, Sensitive};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::error::{DbError, ErrorPosition};
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, CopyOutStream, NoTls, SimpleQueryMessage};
 
 use super::{Cause, PostgresqlError};
 
@@ -58,6 +58,25 @@ const PINNED_SINCE: &[(&[(u16, u16)], &str)] = &[
 /// The database that every server has.
 pub(crate) const MAINTENANCE_DATABASE: &str = "postgres";
 
+/// What a session relies on that runs what a user wrote, as that user.
+const PINNED_OF_OTHERS: &[(&str, &str)] = &[
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("role", "none"),
+    // Statements are told apart by it.
+    ("standard_conforming_strings", "on"),
+    ("synchronous_commit", "local"),
+];
+
+/// A role that logs in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Login<'a> {
+    pub(super) user: &'a str,
+    pub(super) password: &'a Sensitive<String>,
+}
+
 /// A session. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -83,22 +102,48 @@ impl Connection {
         let Some(password) = secrets.get(&server.password) else {
             return Err(PostgresqlError::MissingSecret(server.password.clone()));
         };
+        let login = Login {
+            user: SUPERUSER,
+            password,
+        };
+        let (opened, version) = Self::connect(server, login, database, &options(PINNED, ANSWER_LIMIT)).await?;
+        let newer = newer(&version);
+        if !newer.is_empty() {
+            opened.execute("set up a session", &newer).await?;
+        }
+        Ok(opened)
+    }
+
+    /// Connects to one database of a server as another role, which looks names up as its clients do.
+    pub(super) async fn open_as(server: &Server, login: Login<'_>, database: &str) -> Result<Self, PostgresqlError> {
+        let options = options(PINNED_OF_OTHERS, Duration::ZERO);
+        let (opened, _) = Self::connect(server, login, database, &options).await?;
+        Ok(opened)
+    }
+
+    /// Connects, and returns the version of the server as well.
+    async fn connect(
+        server: &Server,
+        login: Login<'_>,
+        database: &str,
+        options: &str,
+    ) -> Result<(Self, String), PostgresqlError> {
         let mut config = Config::new();
         config
             .host(server.listen.host.to_string())
             .port(server.listen.port)
-            .user(SUPERUSER)
-            .password(password.expose())
+            .user(login.user)
+            .password(login.password.expose())
             .dbname(database)
             .application_name("simdb")
-            .options(options(PINNED, ANSWER_LIMIT));
+            .options(options);
         let opened = within(CONNECT_LIMIT, config.connect(NoTls)).await;
         let (client, connection) = opened.map_err(|cause| PostgresqlError::Connect {
             node: server.node.clone(),
             listen: server.listen,
             cause,
         })?;
-        let newer = newer(connection.parameter("server_version").unwrap_or_default());
+        let version = connection.parameter("server_version").unwrap_or_default().to_owned();
         // What ends a connection also fails the request that is under way, so its own result tells nothing new.
         let task = tokio::spawn(async move { drop(connection.await) });
         let opened = Self {
@@ -106,10 +151,7 @@ impl Connection {
             client,
             task,
         };
-        if !newer.is_empty() {
-            opened.execute("set up a session", &newer).await?;
-        }
-        Ok(opened)
+        Ok((opened, version))
     }
 
     /// Returns the node it leads to.
@@ -190,6 +232,11 @@ impl Connection {
             };
             (Cause::from(error), position)
         })
+    }
+
+    /// Lets the server copy something to this client.
+    pub(super) async fn copy_out(&self, sql: &str) -> Result<CopyOutStream, tokio_postgres::Error> {
+        self.client.copy_out(sql).await
     }
 
     /// Asks the server to give up what it is doing for this session.

@@ -1,6 +1,6 @@
 //! What goes wrong between simdb and a server, told so that the reader need not look anywhere else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ pub enum PostgresqlError {
     /// The password it takes is not there.
     #[error("find the password of {0}: the state does not hold it")]
     MissingSecret(SecretName),
+    /// A password cannot be made up.
+    #[error("make up a password")]
+    Random(#[source] getrandom::Error),
     /// It lets nobody in.
     #[error("connect to {node} at {listen}")]
     Connect {
@@ -106,8 +109,21 @@ pub enum PostgresqlError {
         /// How long it was waited for.
         limit: Duration,
     },
+    /// A commit that waits for standbys was not acknowledged.
+    #[error("commit a marker on {primary}: no answer within {limit:?}{}", Listing(.unmet))]
+    NotAcknowledged {
+        /// The primary.
+        primary: NodeAddress,
+        /// How long it was waited for.
+        limit: Duration,
+        /// What does not hold, by node.
+        unmet: BTreeMap<NodeAddress, Vec<String>>,
+    },
     /// Too few standbys count for commits to be acknowledged.
-    #[error("wait for {awaited} standbys on {node}: after {limit:?} {counted} of those listed are synchronous")]
+    #[error(
+        "wait for {awaited} standbys on {node}: after {limit:?} {counted} of those listed are synchronous{}",
+        Listing(.others)
+    )]
     NotSynchronous {
         /// The node whose commits wait.
         node: NodeAddress,
@@ -115,6 +131,8 @@ pub enum PostgresqlError {
         awaited: u32,
         /// How many do.
         counted: String,
+        /// What those logged that do not stream.
+        others: BTreeMap<NodeAddress, Vec<String>>,
         /// How long it was waited for.
         limit: Duration,
     },
@@ -236,6 +254,16 @@ impl From<tokio_postgres::Error> for Cause {
 }
 
 impl PostgresqlError {
+    /// Adds to what does not hold of standbys what each of them last complained of.
+    pub(crate) async fn with_logs(mut self, platform: &dyn Platform) -> Self {
+        if let Self::NotInSync { primary, unmet, .. } | Self::NotAcknowledged { primary, unmet, .. } = &mut self {
+            for (node, unmet) in unmet.iter_mut().filter(|(node, _)| *node != primary) {
+                unmet.extend(Log::complaint(platform, node).await);
+            }
+        }
+        self
+    }
+
     /// Returns the SQLSTATE, where a server refused.
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {
@@ -288,6 +316,42 @@ impl Log {
             Ok(lines) => Self(lines),
             Err(error) => Self(vec![format!("(its log could not be read: {error})")]),
         }
+    }
+}
+
+/// How many lines of a log are searched for a complaint.
+const SEARCHED: usize = 50;
+
+impl Log {
+    /// Returns the last error in a server's log, as a fragment; nothing where there is none, or its log cannot be read.
+    pub(crate) async fn complaint(platform: &dyn Platform, node: &NodeAddress) -> Option<String> {
+        let lines = platform.log(&node.into(), SEARCHED).await.ok()?;
+        let complains = |line: &&String| {
+            ["FATAL: ", "ERROR: ", "PANIC: "]
+                .iter()
+                .any(|level| line.contains(level))
+        };
+        let line = lines.iter().rev().find(complains)?;
+        Some(format!("its log says: {line}"))
+    }
+
+    /// Returns the last errors of a node's siblings, but for those with one of these names.
+    pub(crate) async fn complaints(
+        platform: &dyn Platform,
+        node: &NodeAddress,
+        without: &BTreeSet<String>,
+    ) -> BTreeMap<NodeAddress, Vec<String>> {
+        let mut complaints = BTreeMap::new();
+        for home in platform.list().await.unwrap_or_default() {
+            let HomeAddress::Node(other) = home else { continue };
+            if other.cluster != node.cluster || other == *node || without.contains(&other.node.identifier()) {
+                continue;
+            }
+            if let Some(complaint) = Self::complaint(platform, &other).await {
+                complaints.insert(other, vec![complaint]);
+            }
+        }
+        complaints
     }
 }
 

@@ -1,10 +1,14 @@
 //! What a running server says of itself, in one round trip.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
-use simdb_planner::observed::ServerFacts;
+use simdb_planner::observed::{PasswordFacts, ServerFacts};
+use simdb_state::sensitive::Sensitive;
+use tokio::task::spawn_blocking;
 
 use super::connection::Connection;
-use super::{Cause, PostgresqlError};
+use super::{Cause, PostgresqlError, verifier};
 
 /// Facts of a server at one moment.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -68,6 +72,8 @@ SELECT json_build_object(
           FROM pg_shdepend LEFT JOIN pg_database AS database ON database.oid = dbid
           WHERE refclassid = 'pg_authid'::regclass AND refobjid = role.oid
             AND NOT (dbid = 0 AND classid = 'pg_database'::regclass AND deptype = 'o')
+            AND NOT (classid = 'pg_parameter_acl'::regclass
+              AND objid IN (SELECT acl.oid FROM pg_parameter_acl AS acl WHERE starts_with(parname, 'simdb.seed_')))
           GROUP BY place) AS held))), '{}')
       FROM pg_roles AS role WHERE rolname !~ '^pg_'),
     'databases', (SELECT coalesce(json_object_agg(datname, json_build_object(
@@ -86,4 +92,35 @@ pub(crate) async fn snapshot(connection: &Connection) -> Result<Snapshot, Postgr
     const DOING: &str = "read the replication status";
     let answer = connection.required(DOING, SNAPSHOT).await?;
     serde_json::from_str(&answer).map_err(|error| connection.failure(DOING, Cause::Answer(error)))
+}
+
+/// Verifiers of logins, and whether they let nobody in any more.
+const VERIFIERS: &str = "
+SELECT rolname, coalesce(rolpassword, ''), rolvaliduntil IS NOT NULL AND rolvaliduntil <= now() FROM pg_authid
+WHERE rolcanlogin";
+
+/// Compares the passwords of logins with those that are known by name.
+pub(crate) async fn passwords(
+    connection: &Connection,
+    known: BTreeMap<String, Sensitive<String>>,
+) -> Result<BTreeMap<String, PasswordFacts>, PostgresqlError> {
+    const DOING: &str = "compare passwords";
+    let rows = connection.rows(DOING, VERIFIERS).await?;
+    // A verifier takes thousands of rounds to compute, and others are looked at meanwhile.
+    let compared = spawn_blocking(move || {
+        let compare = |row: Vec<Option<String>>| {
+            let mut columns = row.into_iter();
+            let mut column = || columns.next().flatten();
+            let (role, verifier, expired) = (column()?, column()?, column()?);
+            let facts = match verifier::is_of(&verifier, known.get(&role)?) {
+                None => PasswordFacts::Unknown,
+                Some(false) => PasswordFacts::Other,
+                Some(true) if expired == "t" => PasswordFacts::Expired,
+                Some(true) => PasswordFacts::Recorded,
+            };
+            Some((role, facts))
+        };
+        rows.into_iter().filter_map(compare).collect()
+    });
+    compared.await.map_err(|_| connection.failure(DOING, Cause::Empty))
 }

@@ -1,4 +1,5 @@
-//! Runs a seed: a file of SQL, once, in one transaction, as the owner of its database.
+//! Runs a seed: a file of SQL, once, in one transaction, in a session that logged in as the owner of its database (see
+//! `owner`): whatever stands in the file can do what the owner may, and no more.
 //!
 //! The transaction also sets the seed's mark, a setting of the database (`simdb.seed_NAME`) with the file's digest. So
 //! whoever looks knows whether it has run, whatever became of the simdb that ran it; and nothing of it lies in the way
@@ -9,17 +10,20 @@ use std::time::Duration;
 
 use postgres_protocol::escape::escape_identifier;
 use simdb_planner::engine::postgresql::script::{self, Statement};
+use simdb_planner::plan::Server;
 use simdb_state::name::{DatabaseName, SeedName};
+use simdb_state::sensitive::Secrets;
 use thiserror::Error;
 
 use super::connection::{Connection, literal};
+use super::owner::{self, Owner};
 use super::{Cause, PostgresqlError};
 
 /// How long one statement may take. Seeds may load much, and a server that is at work on one is not silent.
 const STATEMENT_LIMIT: Duration = Duration::from_hours(1);
 
 /// Keeps two runs of seeds apart: that of a simdb which was killed may be about to commit.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('simdb seed'))";
+const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('simdb seed'))";
 
 /// A seed that is to run.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +36,6 @@ pub(crate) struct Seed<'a> {
     pub(crate) digest: &'a str,
     /// The database it runs in.
     pub(crate) database: &'a DatabaseName,
-    /// The role it runs as.
-    pub(crate) owner: &'a str,
 }
 
 /// Why a seed did not run. Nothing of it has happened then.
@@ -81,17 +83,41 @@ pub enum SeedError {
     Server(#[from] PostgresqlError),
 }
 
-/// Runs a seed on a session with its database, unless its mark is there. The file is read below `directory`.
-pub(crate) async fn run(connection: &Connection, seed: Seed<'_>, directory: &Path) -> Result<(), SeedError> {
+/// Runs a seed in its database, unless its mark is there. The file is read below `directory`; the keeper is a session of
+/// the superuser's, which runs nothing of it.
+///
+/// The mark is a parameter that no server knows, so that the owner may set it only with leave, which it is given until the
+/// seed has run.
+pub(crate) async fn run(
+    keeper: &Connection,
+    server: &Server,
+    owner: Owner<'_>,
+    seed: Seed<'_>,
+    secrets: &Secrets,
+    directory: &Path,
+) -> Result<(), SeedError> {
     let doing = format!("run seed {:?}", seed.name.as_str());
-    // The superuser's session outlives no seed, so what a seed sets ends with it.
-    connection
-        .execute(&doing, "BEGIN; SET LOCAL statement_timeout = 0")
-        .await?;
-    connection.value(&doing, LOCK).await?;
-    let setting = format!("simdb.seed_{}", seed.name.as_str().replace('-', "_"));
-    if connection.value(&doing, &marked(&setting)).await?.is_some() {
-        return Ok(connection.execute(&doing, "ROLLBACK").await?);
+    let mark = format!("simdb.seed_{}", seed.name.as_str().replace('-', "_"));
+    let session = owner.connect(keeper, server, seed.database.as_str(), secrets).await?;
+    owner::grant(keeper, &doing, owner.name, &mark).await?;
+    let ran = run_once(&session, &doing, seed, &mark, directory).await;
+    // Ends what failed, so that nothing of it goes on without leave.
+    drop(session);
+    owner::revoke(keeper, &doing, owner.name, &mark).await?;
+    ran
+}
+
+async fn run_once(
+    session: &Connection,
+    doing: &str,
+    seed: Seed<'_>,
+    mark: &str,
+    directory: &Path,
+) -> Result<(), SeedError> {
+    session.execute(doing, "BEGIN").await?;
+    session.value(doing, LOCK).await?;
+    if session.value(doing, &marked(mark)).await?.is_some() {
+        return Ok(session.execute(doing, "ROLLBACK").await?);
     }
     let text = read(&directory.join(seed.file), seed)?;
     let statements = script::statements(&text).map_err(|problem| {
@@ -103,25 +129,24 @@ pub(crate) async fn run(connection: &Connection, seed: Seed<'_>, directory: &Pat
             detail: problem.detail,
         }
     })?;
-    let mark = format!(
-        "ALTER DATABASE {} SET {setting} = {}; SET LOCAL SESSION AUTHORIZATION {}",
+    let set = format!(
+        "ALTER DATABASE {} SET {mark} = {}",
         escape_identifier(seed.database.as_str()),
-        literal(seed.digest),
-        escape_identifier(seed.owner)
+        literal(seed.digest)
     );
-    connection.execute(&doing, &mark).await?;
+    session.execute(doing, &set).await?;
     for statement in statements {
-        let ran = connection.statement(statement.text, STATEMENT_LIMIT).await;
+        let ran = session.statement(statement.text, STATEMENT_LIMIT).await;
         ran.map_err(|(cause, position)| failed(seed.file, &text, &statement, cause, position))?;
     }
-    Ok(connection.execute(&doing, "COMMIT").await?)
+    Ok(session.execute(doing, "COMMIT").await?)
 }
 
 fn marked(setting: &str) -> String {
     format!(
-        "SELECT 1 FROM pg_db_role_setting, unnest(setconfig) AS setting
-         WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) AND setrole = 0
-           AND starts_with(setting, {})",
+        "SELECT 1 FROM pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) AS setting
+         WHERE setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+           AND setrole = 0 AND pg_catalog.starts_with(setting, {})",
         literal(&format!("{setting}="))
     )
 }

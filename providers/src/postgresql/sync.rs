@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::connection::{ANSWER_LIMIT, Connection};
-use super::{Cause, POLL, PostgresqlError};
+use super::{Cause, Log, POLL, PostgresqlError};
+use crate::platform::Platform;
 
 /// How long sessions that waited before may take to be released.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
@@ -29,6 +30,7 @@ pub(crate) async fn wait_shown(connection: &Connection, names: &str) -> Result<(
 /// report (10 s). A record in the log that is flushed here and waits for nobody makes all of them answer at once. It is
 /// written again with every look: an answer that a sender got before it read its configuration counts by the old rules.
 pub(crate) async fn wait_for_standbys(
+    platform: &dyn Platform,
     connection: &Connection,
     awaited: u32,
     limit: Duration,
@@ -37,6 +39,7 @@ pub(crate) async fn wait_for_standbys(
     const NUDGE: &str = "SELECT pg_logical_emit_message(true, 'simdb', 'nudge')";
     const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
         WHERE wait_event = 'SyncRep' AND state_change < pg_conf_load_time()";
+    const STREAMING: &str = "SELECT application_name FROM pg_stat_replication WHERE state = 'streaming'";
     let start = Instant::now();
     // Who counts from now on has what was acknowledged before anybody waited for it.
     let written = connection.required(DOING, NUDGE).await?;
@@ -53,10 +56,13 @@ pub(crate) async fn wait_for_standbys(
             return Ok(());
         }
         if start.elapsed() >= limit {
+            let streaming = connection.rows(DOING, STREAMING).await?;
+            let streaming = streaming.into_iter().flatten().flatten().collect();
             return Err(PostgresqlError::NotSynchronous {
                 node: connection.node().clone(),
                 awaited,
                 counted,
+                others: Log::complaints(platform, connection.node(), &streaming).await,
                 limit,
             });
         }

@@ -9,8 +9,8 @@ use simdb_state::name::UserName;
 use simdb_state::object::User;
 use simdb_state::sensitive::Sensitive;
 
-use super::PostgresqlError;
 use super::connection::{Connection, literal};
+use super::{PostgresqlError, owner};
 
 /// The first version that keeps with each membership whether its privileges are inherited.
 const INHERIT_OF_MEMBERSHIP: u32 = 160_000;
@@ -25,10 +25,15 @@ pub(crate) async fn ensure(
 ) -> Result<(), PostgresqlError> {
     let doing = format!("set up user {:?}", name.as_str());
     connection.alone(&doing, &format!("user {name}")).await?;
-    let exists = format!("SELECT 1 FROM pg_roles WHERE rolname = {}", literal(name.as_str()));
-    let verb = match connection.value(&doing, &exists).await? {
-        Some(_) => "ALTER",
-        None => "CREATE",
+    let expired = format!(
+        "SELECT rolvaliduntil IS NOT NULL AND rolvaliduntil <= now() FROM pg_roles WHERE rolname = {}",
+        literal(name.as_str())
+    );
+    let (verb, forever) = match connection.value(&doing, &expired).await?.as_deref() {
+        // What somebody set for later stays.
+        Some("f") => ("ALTER", ""),
+        Some(_) => ("ALTER", " VALID UNTIL 'infinity'"),
+        None => ("CREATE", ""),
     };
     let version = connection.required(&doing, "SHOW server_version_num").await?;
     let keeps_inherit = version
@@ -36,7 +41,7 @@ pub(crate) async fn ensure(
         .is_ok_and(|version: u32| version >= INHERIT_OF_MEMBERSHIP);
     let role = escape_identifier(name.as_str());
     // Statements sent together are one transaction.
-    let mut sql = format!("{verb} ROLE {role} WITH {}", options(attributes, password));
+    let mut sql = format!("{verb} ROLE {role} WITH {}{forever}", options(attributes, password));
     for leaves in leaves {
         write!(sql, "; REVOKE {} FROM {role}", escape_identifier(leaves)).expect("writing to a String cannot fail");
     }
@@ -48,6 +53,35 @@ pub(crate) async fn ensure(
         }
     }
     connection.execute(&doing, &sql).await
+}
+
+/// Lets a role that may not log in do so, with a password.
+pub(super) async fn open(
+    connection: &Connection,
+    doing: &str,
+    name: &str,
+    password: &Sensitive<String>,
+) -> Result<(), PostgresqlError> {
+    let verifier = literal(&scram_sha_256(password.expose().as_bytes()));
+    let role = escape_identifier(name);
+    let sql = format!("ALTER ROLE {role} WITH LOGIN CONNECTION LIMIT -1 PASSWORD {verifier} VALID UNTIL 'infinity'");
+    connection.execute(doing, &sql).await
+}
+
+/// Gives a role its attributes and its password, and nothing else.
+pub(super) async fn close(
+    connection: &Connection,
+    doing: &str,
+    name: &str,
+    attributes: &User,
+    password: Option<&Sensitive<String>>,
+) -> Result<(), PostgresqlError> {
+    let sql = format!(
+        "ALTER ROLE {} WITH {}",
+        escape_identifier(name),
+        options(attributes, password)
+    );
+    connection.execute(doing, &sql).await
 }
 
 fn options(attributes: &User, password: Option<&Sensitive<String>>) -> String {
@@ -76,6 +110,7 @@ fn options(attributes: &User, password: Option<&Sensitive<String>>) -> String {
 /// Drops a login, where it is there. One that owns anything is refused by the server, which says what.
 pub(crate) async fn drop(connection: &Connection, name: &UserName) -> Result<(), PostgresqlError> {
     let doing = format!("drop user {:?}", name.as_str());
+    owner::revoke_left(connection, &doing, name.as_str()).await?;
     let sql = format!("DROP ROLE IF EXISTS {}", escape_identifier(name.as_str()));
     connection.execute(&doing, &sql).await
 }

@@ -48,12 +48,24 @@ pub async fn verify_sync(
 ) -> Result<Lsn, PostgresqlError> {
     let deadline = Instant::now() + limit;
     let primary = Connection::open(primary, secrets).await?;
-    let marker = emit_marker(&primary, expected.commit, limit).await?;
     let mut standbys: Vec<Standby<'_>> = expected
         .standbys
         .iter()
         .map(|(name, checked)| Standby::new(name, checked))
         .collect();
+    let Some(marker) = emit_marker(&primary, expected.commit, limit).await? else {
+        let looks = join_all(standbys.iter_mut().map(|standby| standby.look(secrets))).await;
+        let there = snapshot(&primary).await?;
+        let mut unmet = judge(&standbys, &looks, &there, Lsn(0));
+        if let Some(problem) = condition::too_few(expected.synchronous, expected.awaited, &there) {
+            unmet.entry(primary.node().clone()).or_default().push(problem);
+        }
+        return Err(PostgresqlError::NotAcknowledged {
+            primary: primary.node().clone(),
+            limit,
+            unmet,
+        });
+    };
     loop {
         let looks = join_all(standbys.iter_mut().map(|standby| standby.look(secrets))).await;
         // Read after the standbys, so that it knows whatever they had confirmed.
@@ -120,8 +132,12 @@ fn judge(
 }
 
 /// Commits at a level of its own, for simdb's sessions wait for nobody, and thus waits for the standbys that commits wait
-/// for.
-async fn emit_marker(primary: &Connection, level: CommitLevel, limit: Duration) -> Result<Lsn, PostgresqlError> {
+/// for. Returns where the marker stands; nothing where that was not acknowledged in time.
+async fn emit_marker(
+    primary: &Connection,
+    level: CommitLevel,
+    limit: Duration,
+) -> Result<Option<Lsn>, PostgresqlError> {
     const DOING: &str = "commit a marker";
     let marker = format!(
         "BEGIN; SET LOCAL synchronous_commit = {level}; SELECT pg_logical_emit_message(true, 'simdb', 'verify'); COMMIT"
@@ -129,11 +145,12 @@ async fn emit_marker(primary: &Connection, level: CommitLevel, limit: Duration) 
     let Ok(answer) = timeout(limit, primary.required(DOING, &marker)).await else {
         // No timeout of the server's ends a commit that waits for standbys.
         primary.cancel().await;
-        return Err(primary.failure(DOING, Cause::Silence(limit)));
+        return Ok(None);
     };
     let answer = answer?;
     answer
         .parse()
+        .map(Some)
         .map_err(|error| primary.failure(DOING, Cause::Position(error)))
 }
 

@@ -107,6 +107,35 @@ async fn verification_tells_that_a_standby_is_dead() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn verification_carries_what_a_standby_logged_that_cannot_log_in() {
+    let cluster = Cluster::replicating().await;
+    let primary = cluster.client(&cluster.primary).await;
+    for statement in [
+        "ALTER ROLE replicator PASSWORD 'by hand'",
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_replication",
+    ] {
+        primary.simple_query(statement).await.unwrap();
+    }
+    let told = [
+        "nobody streams as \"r_0\"",
+        "password authentication failed for user \"replicator\"",
+    ];
+    cluster.fails_in_time(cluster.verify_sync(), all_of(&told)).await;
+    // Where commits wait for it, the marker does too.
+    for statement in [
+        "ALTER SYSTEM SET synchronous_standby_names = 'r_0'",
+        "SELECT pg_reload_conf()",
+    ] {
+        primary.batch_execute(statement).await.unwrap();
+    }
+    let told = [
+        "commit a marker on cluster.orders.node.a: no answer within 1s\n    cluster.orders.node.r[0]: ",
+        "password authentication failed for user \"replicator\"",
+    ];
+    cluster.fails_in_time(cluster.verify_sync(), all_of(&told)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn verification_tells_that_a_slot_is_missing() {
     let cluster = Cluster::replicating().await;
     cluster.stop(&cluster.standby, StopMode::Fast).await;

@@ -24,7 +24,8 @@ pub struct Problem {
     pub detail: String,
 }
 
-/// Statements that a seed cannot have, by the words they start with, and why.
+/// Statements that a seed cannot have, by the words they start with, and why. This tells before anything runs; what keeps
+/// a seed from being more than the owner is the session that it runs in.
 const REFUSED: &[(&[&str], Reason)] = &[
     (&["BEGIN"], Reason::Control),
     (&["START", "TRANSACTION"], Reason::Control),

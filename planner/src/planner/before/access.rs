@@ -64,6 +64,7 @@ fn correct_user(user: &mut User, facts: &UserFacts, is_declared: impl Fn(&str) -
         inherit,
         connection_limit,
         member_of,
+        password: _,
         holds: _,
     } = facts;
     user.login = *login;

@@ -2,10 +2,12 @@
 
 use simdb_state::address::{DatabaseAddress, SeedAddress};
 use simdb_state::delta::Edit;
+use simdb_state::name::ClusterName;
 use simdb_state::object::{Database, Seed};
 
 use super::{Draft, Lowering};
-use crate::plan::{Action, Impact};
+use crate::desired::access::user_address;
+use crate::plan::{Action, Impact, OwnerLogin};
 use crate::planner::before;
 use crate::planner::diff::pairs;
 use crate::planner::intend::IntendedSeed;
@@ -68,6 +70,19 @@ impl Lowering<'_> {
         }
     }
 
+    /// Owners of databases are among the declared logins.
+    fn owner_login(&self, cluster: &ClusterName, owner: &str) -> OwnerLogin {
+        let address = owner.parse().ok().map(|name| user_address(cluster, &name));
+        let known = address.and_then(|address| self.intended.users.get_key_value(&address));
+        let password = known.filter(|(_, user)| user.login);
+        let password = password.map(|(address, user)| user.password(address));
+        let attributes = known.map(|(_, user)| user.clone()).unwrap_or_default();
+        match password {
+            Some(password) if attributes.connection_limit != Some(0) => OwnerLogin::Password(password),
+            password => OwnerLogin::Opened { attributes, password },
+        }
+    }
+
     fn seed(&mut self, address: &SeedAddress, old: Option<&Seed>, new: Option<&IntendedSeed>) {
         match (old, new) {
             (None, Some(new)) => {
@@ -88,6 +103,7 @@ impl Lowering<'_> {
                     digest: new.seed.digest.clone(),
                     database: new.seed.database.clone(),
                     owner: new.owner.clone(),
+                    login: self.owner_login(&address.cluster, &new.owner),
                     server,
                 };
                 let delta = vec![Edit::Seed(address.clone(), new.seed.clone())];

@@ -10,7 +10,7 @@ use simdb_state::object::{Power, Role, User};
 use super::{Draft, Lowering, server};
 use crate::engine::pgbouncer;
 use crate::engine::postgresql::instance::{self, REPLICATION_USER};
-use crate::observed::UserFacts;
+use crate::observed::{PasswordFacts, UserFacts};
 use crate::plan::{Action, Impact, Server, Stream};
 use crate::planner::before;
 use crate::planner::intend::{DataGoal, IntendedNode};
@@ -18,12 +18,23 @@ use crate::planner::intend::{DataGoal, IntendedNode};
 impl Lowering<'_> {
     pub(super) fn user(&mut self, address: &UserAddress, old: Option<&User>, new: Option<&User>) {
         match (old, new) {
-            (old, Some(new)) if old != Some(new) && address.user.as_str() == REPLICATION_USER => {
+            (old, Some(new)) if old == Some(new) && self.lost_password(address, new).is_none() => {}
+            (old, Some(new)) if address.user.as_str() == REPLICATION_USER => {
                 self.replication_user(address, old, new);
             }
-            (old, Some(new)) if old != Some(new) => self.make_user(address, old, new),
+            (old, Some(new)) => self.make_user(address, old, new),
             (Some(_), None) => self.drop_user(address),
-            _ => {}
+            (None, None) => {}
+        }
+    }
+
+    /// Says why a login of whom the record knows the password cannot log in with it.
+    fn lost_password(&self, address: &UserAddress, new: &User) -> Option<&'static str> {
+        let server = before::primary_server(self.before, self.observed, &address.cluster)?;
+        match server.users.get(address.user.as_str()).filter(|_| new.login)?.password {
+            PasswordFacts::Unknown | PasswordFacts::Recorded => None,
+            PasswordFacts::Other => Some("the role has another password than the one on record"),
+            PasswordFacts::Expired => Some("the role's password has expired"),
         }
     }
 
@@ -36,6 +47,7 @@ impl Lowering<'_> {
             .and_then(|server| server.users.get(address.user.as_str()));
         let reason = match old {
             Some(old) if old.password(address) != new.password(address) => "it is given another password",
+            Some(old) if old == new => self.lost_password(address, new).unwrap_or_default(),
             Some(_) => "the role has other attributes",
             None if role.is_some() => "a role of that name is there already, and is adopted",
             None if address.user.as_str() == pgbouncer::USER => "PgBouncer looks up other logins with it",
@@ -90,14 +102,15 @@ impl Lowering<'_> {
             .clusters
             .get(&address.cluster)
             .is_some_and(|cluster| !streams.is_empty() && !cluster.cluster.synchronous_standby_names.is_empty());
+        let lost = self.lost_password(address, new);
         let mut delta = vec![Edit::User(address.clone(), new.clone())];
-        if !streams.is_empty() {
+        if !streams.is_empty() || lost.is_some() {
             delta.push(Edit::Unverified(address.cluster.clone()));
         }
         let reason = if rotated {
             "standbys are to stream with another password"
         } else {
-            "standbys stream with it, and with it alone"
+            lost.unwrap_or("standbys stream with it, and with it alone")
         };
         let action = Action::ReplicationUser {
             user: address.clone(),

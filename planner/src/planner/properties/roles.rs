@@ -89,7 +89,8 @@ pub(super) fn fault() -> impl Strategy<Value = Fault> {
         1 => number.clone().prop_map(Fault::RemoveEntry),
         1 => number.clone().prop_map(Fault::RemoveData),
         1 => number.clone().prop_map(Fault::PauseReplay),
-        1 => number.prop_map(Fault::KillPooler),
+        1 => number.clone().prop_map(Fault::KillPooler),
+        1 => number.prop_map(Fault::AlterPassword),
     ]
 }
 
@@ -272,6 +273,20 @@ impl<'a> History<'a> {
         }
     }
 
+    /// A standby that streams, and a client, log in with the password that simdb keeps.
+    fn logins_have_the_passwords_on_record(&self) {
+        let writer = self
+            .world
+            .homes
+            .values()
+            .find(|home| home.server.as_ref().is_some_and(|server| !server.replays));
+        let writer = writer.expect("there is a server that writes");
+        for (address, user) in self.world.state.users.iter().filter(|(_, user)| user.login) {
+            let known = self.world.secrets.get(&user.password(address));
+            assert_eq!(writer.passwords.get(address.user.as_str()), known, "{address}");
+        }
+    }
+
     /// Stops or starts a node, or every one that is declared.
     fn power(&self, node: Option<&'static str>, power: Power) -> Proposal {
         let nodes = self
@@ -316,7 +331,7 @@ impl<'a> History<'a> {
             if self.apply(attempt % 3 == 2) {
                 let next = self.planned(None);
                 if !asked && !next.plan.is_empty() && next.plan.steps.iter().all(is_of_the_catalog) {
-                    // What a run that was cut off changed there while the primary was down, no plan knew.
+                    // What a run that was cut off, or somebody, changed there before the primary was down, no plan knew.
                     continue;
                 }
                 assert_eq!((diagnostics(&next).as_str(), steps(&next.plan).as_str()), ("", ""));
@@ -414,7 +429,8 @@ impl<'a> History<'a> {
 fn is_of_the_catalog(step: &Step) -> bool {
     matches!(
         step.action,
-        Action::User { .. }
+        Action::ReplicationUser { .. }
+            | Action::User { .. }
             | Action::Database { .. }
             | Action::Seed { .. }
             | Action::DropUser { .. }
@@ -501,6 +517,7 @@ impl Story {
             assert!(homes.values().all(|home| !home.partial && home.server.is_some()));
             let mut poolers = history.world.poolers.values();
             assert!(poolers.all(|pooler| pooler.runs && !pooler.paused));
+            history.logins_have_the_passwords_on_record();
         }
         history
     }

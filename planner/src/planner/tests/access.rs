@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use simdb_state::object::{Database, User};
+use simdb_state::sensitive::{SecretName, Sensitive};
 
 use super::*;
 use crate::desired::access::{AccessSpec, DatabaseSpec, SeedSpec, UserSpec};
 use crate::observed::{DatabaseFacts, UserFacts};
+use crate::plan::{Action, OwnerLogin};
 use crate::simulate::Home;
 
 /// A cluster with a login, its database, and two seeds that are not declared in the order of their names.
@@ -130,6 +132,18 @@ fn whatever_is_altered_by_hand_is_put_back() {
             "user app: the configuration declares it\n",
         ),
         (
+            &|home| {
+                let altered = Sensitive::new("by hand".to_owned());
+                home.passwords.insert("app".to_owned(), altered);
+            },
+            "user app: the role has another password than the one on record\n",
+        ),
+        (
+            &|home| drop(home.passwords.remove("replicator")),
+            "replication-user replicator: the role has another password than the one on record\n\
+             verify-sync orders: the primary must take writes before it is called ready\n",
+        ),
+        (
             &|home| home.databases.get_mut("app").unwrap().owner = "Bob".to_owned(),
             "database app: somebody else owns it\n",
         ),
@@ -160,6 +174,28 @@ fn whatever_is_altered_by_hand_is_put_back() {
         world.run(&planned.plan, Cut::Never).unwrap();
         assert_second_plan_is_empty(&world, &desired);
     }
+}
+
+#[test]
+fn a_seed_logs_in_as_the_owner_who_is_let_in_for_it_where_that_takes_it() {
+    let logins = |owner: &str| {
+        let mut desired = shop(&["a"]);
+        let databases = &mut access(&mut desired).databases;
+        databases.insert("app".parse().unwrap(), database(owner));
+        let planned = plan_for(&World::default(), &desired);
+        let seeds = planned.plan.steps.into_iter().filter_map(|step| match step.action {
+            Action::Seed { login, .. } => Some(login),
+            _ => None,
+        });
+        seeds.collect::<Vec<_>>()
+    };
+    let password = SecretName::password(&"cluster.orders.user.app".parse().unwrap());
+    assert_eq!(logins("app"), vec![OwnerLogin::Password(password); 2]);
+    let shut_out = OwnerLogin::Opened {
+        attributes: user(|user| user.login = false).attributes,
+        password: None,
+    };
+    assert_eq!(logins("readers"), vec![shut_out; 2]);
 }
 
 #[test]

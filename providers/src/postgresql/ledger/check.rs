@@ -13,8 +13,12 @@ use super::fate::{Found, Tally};
 use super::{LedgerError, Written};
 use crate::executor::chain;
 use crate::postgresql::PostgresqlError;
-use crate::postgresql::connection::Connection;
+use crate::postgresql::connection::{ANSWER_LIMIT, Connection};
 use crate::postgresql::converge::converge;
+use crate::postgresql::table;
+
+/// How long reading the rows may take.
+const READ_LIMIT: Duration = ANSWER_LIMIT;
 
 /// What became of a ledger's rows on every node.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +48,14 @@ impl Report {
     }
 }
 
+/// Joins consecutive numbers.
+fn runs(mut numbers: Vec<u64>) -> Vec<RangeInclusive<u64>> {
+    numbers.sort_unstable();
+    let consecutive = numbers.chunk_by(|number, next| number.checked_add(1) == Some(*next));
+    let run = |numbers: &[u64]| Some(*numbers.first()?..=*numbers.last()?);
+    consecutive.filter_map(run).collect()
+}
+
 impl Written {
     /// Waits until all servers have replayed what was written, and compares. A server that cannot be compared within the
     /// limit is an entry of the report, not an error.
@@ -69,27 +81,25 @@ impl Written {
 
     async fn compare(&self, connection: &Connection) -> Result<Found, PostgresqlError> {
         const DOING: &str = "read the ledger";
-        // Runs of consecutive numbers: a few rows, however many were written.
-        let ranges = format!(
-            "SELECT client, min(number), max(number)
-            FROM (SELECT client, number, number - row_number() OVER (PARTITION BY client ORDER BY number) AS run
-                FROM {}) AS numbered
-            GROUP BY client, run ORDER BY client, min(number)",
-            self.entrance.table()
-        );
         let exists = format!("SELECT to_regclass('{}')", self.entrance.table());
         // A table that is gone with all its rows is the worst loss, and no error.
         if connection.value(DOING, &exists).await?.is_none() {
             return Ok(self.fates.compare(&BTreeMap::new()));
         }
-        let mut there: BTreeMap<u32, Vec<RangeInclusive<u64>>> = BTreeMap::new();
-        for row in connection.rows(DOING, &ranges).await? {
-            let number = |column: usize| row.get(column)?.as_ref()?.parse::<u64>().ok();
-            if let (Some(client), Some(first), Some(last)) = (number(0), number(1), number(2)) {
+        let mut numbers: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+        let take = |row: &[u8]| {
+            let mut columns = row.split(|byte| *byte == b'\t').map(|text| str::from_utf8(text).ok());
+            let mut number = || columns.next()??.parse::<u64>().ok();
+            if let (Some(client), Some(number)) = (number(), number()) {
                 let client = u32::try_from(client).unwrap_or(u32::MAX);
-                there.entry(client).or_default().push(first..=last);
+                numbers.entry(client).or_default().push(number);
             }
-        }
+        };
+        table::rows(connection, DOING, &self.entrance.table(), READ_LIMIT, take).await?;
+        let there = numbers
+            .into_iter()
+            .map(|(client, numbers)| (client, runs(numbers)))
+            .collect();
         Ok(self.fates.compare(&there))
     }
 }

@@ -60,12 +60,21 @@ impl Entrance {
         &self.target.database
     }
 
-    /// Returns what makes the table. Tables of ledgers that were killed, and whose sessions are gone with them, go.
+    /// Returns what makes the table. Tables of ledgers that were killed, and whose sessions are gone with them, go. A schema
+    /// of somebody else's is refused: its owner could put another table in the place of this one.
     pub(super) fn creation(&self) -> String {
         format!(
-            "CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+            "BEGIN; SET LOCAL search_path = '';
+            CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+            DO $$ BEGIN
+                IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '{SCHEMA}'
+                        AND pg_get_userbyid(nspowner) = current_user) THEN
+                    RAISE 'schema {SCHEMA} belongs to another role';
+                END IF;
+            END $$;
             {}
-            CREATE TABLE {} (client int, number bigint, PRIMARY KEY (client, number));",
+            CREATE TABLE {} (client int, number bigint, PRIMARY KEY (client, number));
+            COMMIT;",
             drop_tables(&format!(
                 "relname NOT IN (SELECT split_part(application_name, ' ', 2) FROM pg_stat_activity
                     WHERE application_name LIKE '{APPLICATION} %')"
@@ -77,9 +86,10 @@ impl Entrance {
     /// Returns what removes the table, and the schema with it where no other ledger needs it.
     pub(super) fn removal(&self) -> String {
         format!(
-            "SET synchronous_commit = local;
+            "BEGIN; SET LOCAL search_path = ''; SET LOCAL synchronous_commit = local;
             {}
-            DO $$ BEGIN DROP SCHEMA IF EXISTS {SCHEMA}; EXCEPTION WHEN dependent_objects_still_exist THEN END $$;",
+            DO $$ BEGIN DROP SCHEMA IF EXISTS {SCHEMA}; EXCEPTION WHEN dependent_objects_still_exist THEN END $$;
+            COMMIT;",
             drop_tables(&format!("relname = '{}'", self.table))
         )
     }

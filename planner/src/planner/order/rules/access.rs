@@ -42,7 +42,10 @@ impl Rules<'_> {
                 let earlier = earlier.take_while(|(other, _)| other != seed).map(|(_, at)| *at);
                 let made = index.database.get(&database).copied();
                 let owner = user(&seed.cluster, owner);
-                (server, earlier.last().into_iter().chain(made).chain(owner).collect())
+                // It runs as a client does, and clients may be kept out until then.
+                let admitted = index.admit.get(&seed.cluster).map(|(_, at)| *at);
+                let waits = earlier.last().into_iter().chain(made).chain(owner).chain(admitted);
+                (server, waits.collect())
             }
             _ => return Vec::new(),
         };

@@ -1,0 +1,112 @@
+//! A session as the owner of a database, which can be nothing else.
+//!
+//! A superuser's session that took on another identity can take it off again, by more spellings than anybody lists. So
+//! what is the owner's to run runs in a session that logged in as the owner: with its password, or, where it may not log
+//! in, with one that is made up. Then the owner is let in for as long as a session takes to begin, and shut out again.
+//!
+//! ```text
+//!   superuser   ALTER ROLE owner LOGIN PASSWORD (made up, kept nowhere)
+//!   owner       connects
+//!   superuser   ALTER ROLE owner NOLOGIN …, also where that failed
+//! ```
+//!
+//! Cut off in the middle, the role may log in with a password that nobody knows. The next plan sees that it may, and the
+//! next step that needs it open shuts it as well.
+
+use std::collections::BTreeSet;
+
+use postgres_protocol::escape::escape_identifier;
+use simdb_planner::plan::{OwnerLogin, Server};
+use simdb_state::sensitive::Secrets;
+
+use super::connection::{Connection, Login, literal};
+use super::{PostgresqlError, user};
+use crate::password;
+
+/// The owner of a database.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner<'a> {
+    /// The role.
+    pub(crate) name: &'a str,
+    /// How it logs in.
+    pub(crate) login: &'a OwnerLogin,
+}
+
+impl Owner<'_> {
+    /// Logs in as the owner.
+    pub(super) async fn connect(
+        &self,
+        keeper: &Connection,
+        server: &Server,
+        database: &str,
+        secrets: &Secrets,
+    ) -> Result<Connection, PostgresqlError> {
+        let (attributes, password) = match self.login {
+            OwnerLogin::Password(name) => {
+                let password = secrets.get(name);
+                let password = password.ok_or_else(|| PostgresqlError::MissingSecret(name.clone()))?;
+                let login = Login {
+                    user: self.name,
+                    password,
+                };
+                return Connection::open_as(server, login, database).await;
+            }
+            OwnerLogin::Opened { attributes, password } => (attributes, password),
+        };
+        let password = match password {
+            Some(name) => {
+                let known = secrets.get(name);
+                Some(known.ok_or_else(|| PostgresqlError::MissingSecret(name.clone()))?)
+            }
+            None => None,
+        };
+        let doing = format!("log in as {:?}", self.name);
+        keeper.alone(&doing, &format!("user {}", self.name)).await?;
+        let passing = password::generate().map_err(PostgresqlError::Random)?;
+        user::open(keeper, &doing, self.name, &passing).await?;
+        let login = Login {
+            user: self.name,
+            password: &passing,
+        };
+        let opened = Connection::open_as(server, login, database).await;
+        user::close(keeper, &doing, self.name, attributes, password).await?;
+        opened
+    }
+}
+
+/// Lets a role set a parameter of its database that no server knows: only superusers may otherwise.
+pub(super) async fn grant(
+    keeper: &Connection,
+    doing: &str,
+    role: &str,
+    parameter: &str,
+) -> Result<(), PostgresqlError> {
+    let sql = format!("GRANT SET ON PARAMETER {parameter} TO {}", escape_identifier(role));
+    keeper.execute(doing, &sql).await
+}
+
+/// Takes from a role what [`grant`] gave it.
+pub(super) async fn revoke(
+    keeper: &Connection,
+    doing: &str,
+    role: &str,
+    parameter: &str,
+) -> Result<(), PostgresqlError> {
+    let sql = format!("REVOKE SET ON PARAMETER {parameter} FROM {}", escape_identifier(role));
+    keeper.execute(doing, &sql).await
+}
+
+/// Takes from a role what [`grant`] gave it for seeds whose run was cut off: it would keep the role from being dropped.
+pub(super) async fn revoke_left(keeper: &Connection, doing: &str, role: &str) -> Result<(), PostgresqlError> {
+    let left = format!(
+        "SELECT DISTINCT parname FROM pg_parameter_acl, aclexplode(paracl) AS granted
+         WHERE starts_with(parname, 'simdb.seed_') AND pg_get_userbyid(granted.grantee) = {}",
+        literal(role)
+    );
+    let rows = keeper.rows(doing, &left).await?;
+    let parameters: BTreeSet<String> = rows.into_iter().flatten().flatten().collect();
+    for parameter in parameters {
+        revoke(keeper, doing, role, &parameter).await?;
+    }
+    Ok(())
+}
