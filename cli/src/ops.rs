@@ -14,6 +14,7 @@ use simdb_providers::event::EventSink;
 use simdb_providers::executor::{Outcome, execute};
 use simdb_providers::observe::observe;
 use simdb_providers::platform::{Directory, Platform};
+use simdb_providers::postgresql::trial::try_out;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::happening::Happening;
 use simdb_state::name::{EndpointName, NodeName};
@@ -101,7 +102,7 @@ pub(crate) async fn refresh(world: &World, desired: &Desired, recorded: &State, 
         nodes.extend(spec.nodes.keys().map(node));
         endpoints.extend(spec.endpoints.keys().map(endpoint));
     }
-    observe(
+    let seen = observe(
         &*world.platform,
         &*world.directory,
         &nodes,
@@ -109,15 +110,26 @@ pub(crate) async fn refresh(world: &World, desired: &Desired, recorded: &State, 
         recorded,
         secrets,
     )
-    .await
+    .await;
+    tried(world, desired, recorded, seen).await
+}
+
+/// Adds what servers say of parameters that no node has yet.
+async fn tried(world: &World, desired: &Desired, recorded: &State, seen: Observed) -> Observed {
+    let untried = planner::untried(desired, recorded, &seen.platform);
+    Observed {
+        tried: try_out(&*world.platform, untried).await,
+        ..seen
+    }
 }
 
 /// Looks at the platform alone, and believes the record for everything else.
-pub(crate) async fn believe(world: &World) -> Observed {
-    Observed {
+pub(crate) async fn believe(world: &World, desired: &Desired, recorded: &State) -> Observed {
+    let seen = Observed {
         platform: world.platform.facts().await,
         ..Observed::default()
-    }
+    };
+    tried(world, desired, recorded, seen).await
 }
 
 /// Makes the plan of an operation from what is known and what was seen.

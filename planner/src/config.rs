@@ -45,12 +45,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use hcl_edit::structure::Block;
-use simdb_state::address::NodeAddress;
-use simdb_state::name::ClusterName;
+use simdb_state::address::{Address, EndpointAddress, NodeAddress};
+use simdb_state::name::{ClusterName, EndpointName, NodeName};
 use simdb_state::object::State;
 use simdb_state::sensitive::{REDACTED, Secrets};
 
-use crate::desired::{ClusterSpec, Desired};
+use crate::desired::{ClusterSpec, Desired, EndpointSpec, NodeSpec};
 use crate::diagnostic::{Diagnostic, Span};
 
 use self::outputs::Outputs;
@@ -187,19 +187,12 @@ fn resolve(
     (desired, outputs)
 }
 
-/// No two nodes may have the same port, unless each has an address of its own.
+/// No two servers, of nodes or of poolers, may have the same port, unless each has an address of its own.
 fn check_ports(desired: &Desired, source: &Source, diagnostics: &mut Vec<Diagnostic>) {
-    let mut taken: BTreeMap<u16, (NodeAddress, &Span)> = BTreeMap::new();
+    let mut taken: BTreeMap<u16, (Address, &Span)> = BTreeMap::new();
     let shares = |(_, spec): &(&ClusterName, &ClusterSpec)| desired.subnet(spec).is_none();
     for (cluster, spec) in desired.clusters.iter().filter(shares) {
-        for (node, node_spec) in &spec.nodes {
-            let (Some(port), Some(span)) = (node_spec.port, &node_spec.port_span) else {
-                continue;
-            };
-            let address = NodeAddress {
-                cluster: cluster.clone(),
-                node: node.clone(),
-            };
+        for (address, port, span) in declared_ports(cluster, spec) {
             let Some((other, at)) = taken.get(&port) else {
                 taken.insert(port, (address, span));
                 continue;
@@ -223,6 +216,30 @@ fn check_ports(desired: &Desired, source: &Source, diagnostics: &mut Vec<Diagnos
             }
         }
     }
+}
+
+/// Returns the ports that are declared in a cluster, each with whose it is and where it stands.
+fn declared_ports<'a>(
+    cluster: &'a ClusterName,
+    spec: &'a ClusterSpec,
+) -> impl Iterator<Item = (Address, u16, &'a Span)> {
+    let node = |(node, spec): (&NodeName, &'a NodeSpec)| {
+        let address = NodeAddress {
+            cluster: cluster.clone(),
+            node: node.clone(),
+        };
+        Some((address.into(), spec.port?, spec.port_span.as_ref()?))
+    };
+    let pooler = |(endpoint, spec): (&EndpointName, &'a EndpointSpec)| {
+        let address = EndpointAddress {
+            cluster: cluster.clone(),
+            endpoint: endpoint.clone(),
+        };
+        let pooler = spec.pooler.as_ref()?;
+        Some((address.into(), pooler.port?, pooler.port_span.as_ref()?))
+    };
+    let nodes = spec.nodes.iter().filter_map(node);
+    nodes.chain(spec.endpoints.iter().filter_map(pooler))
 }
 
 /// The blocks at the top of all files, by kind.

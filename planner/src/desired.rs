@@ -10,6 +10,7 @@ use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName};
 use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, MAX_LAG, OnStandbyLoss, PoolMode, ReplicationMode};
 
 use crate::diagnostic::Span;
+use crate::observed::ProviderArgument;
 
 use self::access::AccessSpec;
 
@@ -64,6 +65,8 @@ pub struct LocalSettings {
     pub ports: Option<(u16, u16)>,
     /// Where to look for the engines' programs before the usual places.
     pub binaries: Vec<String>,
+    /// Where those arguments stand that are given.
+    pub spans: BTreeMap<ProviderArgument, Span>,
 }
 
 /// A `network` block.

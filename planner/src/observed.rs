@@ -23,6 +23,29 @@ pub struct Observed {
     /// The poolers of the endpoints that were looked at.
     #[serde(default)]
     pub poolers: BTreeMap<EndpointAddress, Observation<PoolerFacts>>,
+    /// The parameters that were tried.
+    #[serde(default)]
+    pub tried: Vec<TriedParameters>,
+}
+
+/// What a server of some version says of parameters that no node has yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TriedParameters {
+    /// The major version.
+    pub version: u16,
+    /// The parameters by name.
+    pub parameters: BTreeMap<String, String>,
+    /// What it does not accept of them.
+    pub refusals: Observation<Vec<ParameterRefusal>>,
+}
+
+/// Why a server does not accept its parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterRefusal {
+    /// The parameter that it is about, where the server says so.
+    pub parameter: Option<String>,
+    /// What the server says, as a fragment.
+    pub words: String,
 }
 
 /// What came of looking at something.
@@ -57,8 +80,34 @@ pub struct PlatformFacts {
     /// TCP ports that something listens on, by address, with who where that is known (`postgres (pid 812)`). Who listens on
     /// the unspecified address does on all of them.
     pub busy_ports: BTreeMap<u16, BTreeMap<IpAddr, String>>,
-    /// Why the platform cannot be used as it is, each a sentence with a way out.
-    pub problems: BTreeSet<String>,
+    /// The lowest TCP port that the servers' user may listen on.
+    #[serde(default)]
+    pub lowest_port: u16,
+    /// Why the platform cannot be used as it is.
+    pub problems: BTreeSet<PlatformProblem>,
+}
+
+/// One reason why the platform cannot be used as it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PlatformProblem {
+    /// The argument of the `provider` block that it is about, where it is about one.
+    pub argument: Option<ProviderArgument>,
+    /// A sentence with a way out.
+    pub detail: String,
+}
+
+/// An argument of the `provider` block whose value only the machine can judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderArgument {
+    /// The user that servers run as.
+    RunAs,
+    /// Where data lives.
+    DataRoot,
+    /// Where programs are looked for.
+    Binaries,
+    /// The ports that servers get.
+    PortRange,
 }
 
 impl PlatformFacts {

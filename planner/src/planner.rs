@@ -17,6 +17,7 @@ mod last_run;
 mod lower;
 mod order;
 mod ports;
+mod untried;
 mod versions;
 
 use std::collections::BTreeSet;
@@ -30,7 +31,9 @@ use simdb_state::object::{Power, State};
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::instance::{REPLICATION_USER, user};
-use crate::observed::Observed;
+use crate::observed::{Observed, PlatformProblem};
+
+pub use self::untried::untried;
 use crate::plan::{FORMAT, Plan};
 
 pub use ports::DEFAULT_RANGE;
@@ -158,10 +161,16 @@ fn unusable(inputs: Inputs<'_>) -> Vec<Diagnostic> {
     if inputs.desired.clusters.is_empty() && inputs.recorded.nodes.is_empty() {
         return Vec::new();
     }
+    let spans = &inputs.desired.local.spans;
     let problems = inputs.observed.platform.problems.iter();
-    problems
-        .map(|problem| Diagnostic::error("Platform cannot be used", problem))
-        .collect()
+    let diagnostic = |problem: &PlatformProblem| {
+        let diagnostic = Diagnostic::error("Platform cannot be used", &problem.detail);
+        match problem.argument.and_then(|argument| spans.get(&argument)) {
+            Some(span) => diagnostic.at(span.clone()).within("provider \"local\""),
+            None => diagnostic,
+        }
+    };
+    problems.map(diagnostic).collect()
 }
 
 /// Clusters that may not be destroyed, and would be. The record holds the protection, so that deleting the block does not

@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use simdb_planner::engine::postgresql::instance::superuser_password;
 use simdb_planner::observed::{
-    ControlData, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, PoolerFacts, ProcessFacts, ServerFacts,
+    ControlData, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, PlatformProblem, PoolerFacts,
+    ProcessFacts, ServerFacts,
 };
 use simdb_planner::plan::Server;
 use simdb_state::address::{EndpointAddress, HomeAddress, NodeAddress};
@@ -53,11 +54,10 @@ pub async fn observe(
                 }
             }
         }
-        Err(error) => drop(
-            facts
-                .problems
-                .insert(format!("The nodes' homes cannot be listed: {}.", chain(&error))),
-        ),
+        Err(error) => drop(facts.problems.insert(PlatformProblem {
+            argument: None,
+            detail: format!("The nodes' homes cannot be listed: {}.", chain(&error)),
+        })),
     }
     let look = Look {
         platform,
@@ -81,6 +81,7 @@ pub async fn observe(
         nodes,
         endpoints,
         poolers,
+        tried: Vec::new(),
     }
 }
 

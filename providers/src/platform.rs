@@ -10,7 +10,7 @@ use std::{fmt, io};
 use async_trait::async_trait;
 use simdb_planner::observed::{FileFacts, Observation, PlatformFacts, ProcessFacts};
 use simdb_state::address::{EndpointAddress, HomeAddress};
-use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec, TrialSpec};
 use simdb_state::object::{EngineKind, Listen};
 use simdb_state::sensitive::{SecretName, Secrets};
 use simdb_state::store::StoreError;
@@ -36,6 +36,15 @@ pub enum StopMode {
     Fast,
     /// Processes end at once, whatever is lost (SIGKILL).
     Immediate,
+}
+
+/// A command of a trial that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The program.
+    pub program: String,
+    /// What it wrote to its standard error.
+    pub said: String,
 }
 
 /// Why a platform could not do what it was asked.
@@ -189,6 +198,14 @@ pub enum PlatformError {
         /// What it was to print.
         text: String,
     },
+    /// A trial took too long.
+    #[error("try the parameters: {program} gave no answer within {} s", limit.as_secs())]
+    Slow {
+        /// The command that did not end.
+        program: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
     /// An entry of the service file belongs to somebody else.
     #[error("publish service \"{name}\": {path:?} has an entry of that name that was not written by simdb; rename it")]
     ForeignEntry {
@@ -261,6 +278,10 @@ pub trait Platform: fmt::Debug + Send + Sync {
     /// Keeps a node's home from being changed by anybody else, until what is returned is dropped; absent where there is no
     /// home. Nothing that was begun there under an earlier lock of the record goes on meanwhile, or afterwards.
     async fn hold(&self, node: &HomeAddress) -> Result<Option<Held>, PlatformError>;
+
+    /// Runs commands in a directory that is made for them, belongs to no node and goes with them. Returns the first that
+    /// failed, where one did.
+    async fn try_out(&self, trial: &TrialSpec) -> Result<Option<Failure>, PlatformError>;
 
     /// Stops whatever runs in a node's home and removes the home with all data in it.
     async fn drop(&self, node: &HomeAddress) -> Result<(), PlatformError>;

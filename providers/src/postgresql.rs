@@ -26,6 +26,7 @@ pub mod seed;
 pub(crate) mod settings;
 pub(crate) mod sync;
 mod table;
+pub mod trial;
 pub(crate) mod user;
 mod verifier;
 pub mod verify;

@@ -181,6 +181,17 @@ impl TaskSpec {
     }
 }
 
+/// Commands that are run in a directory made for them and thrown away, to learn whether they succeed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrialSpec {
+    /// The files in the directory by name.
+    pub files: BTreeMap<String, String>,
+    /// The directories in it.
+    pub directories: BTreeSet<String>,
+    /// What is run, one after the other, with the directory as home; the first failure ends the trial.
+    pub commands: Vec<Command>,
+}
+
 /// An entry of the project's connection service file: where `service=NAME` leads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceEntry {

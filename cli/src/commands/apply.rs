@@ -253,7 +253,7 @@ impl Run<'_> {
         let observed = if self.arguments.planning.facts.refresh {
             ops::refresh(world, &known.config.desired, known.recorded, known.secrets).await
         } else {
-            ops::believe(world).await
+            ops::believe(world, &known.config.desired, known.recorded).await
         };
         ops::plan(self.operation, known, &observed, proposal, &project.source)
     }

@@ -68,7 +68,7 @@ pub(super) async fn make(operation: Operation, arguments: &Facts, view: &View) -
     let observed = if arguments.refresh {
         ops::refresh(&world, &config.desired, known.recorded, &secrets).await
     } else {
-        ops::believe(&world).await
+        ops::believe(&world, &config.desired, known.recorded).await
     };
     let document = ops::plan(operation, &known, &observed, None, &project.source).document;
     Ok(Made {

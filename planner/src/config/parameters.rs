@@ -91,11 +91,30 @@ static RESERVED: [Reserved; 8] = [
     },
 ];
 
-fn reserved(name: &str) -> Option<&'static str> {
-    RESERVED
-        .iter()
-        .find(|group| group.names.contains(&name))
-        .map(|group| group.reason)
+/// Parameters that a file can set, and that make no sense for a cluster.
+static SENSELESS: [Reserved; 3] = [
+    Reserved {
+        names: &[
+            "transaction_deferrable",
+            "transaction_isolation",
+            "transaction_read_only",
+        ],
+        reason: "It belongs to one transaction, and servers do not take it from a file. What transactions begin with is set by \
+                 the parameter of that name with \"default_\" before it.",
+    },
+    Reserved {
+        names: &["db_user_namespace"],
+        reason: "It gives each login another name in each database, so that neither simdb nor standbys could log in.",
+    },
+    Reserved {
+        names: &["pre_auth_delay", "post_auth_delay"],
+        reason: "It lets every session wait before it begins, those of standbys and of simdb as well.",
+    },
+];
+
+fn reason(groups: &[Reserved], name: &str) -> Option<&'static str> {
+    let group = groups.iter().find(|group| group.names.contains(&name));
+    group.map(|group| group.reason)
 }
 
 /// Reads the `parameters` attribute of a block.
@@ -130,8 +149,14 @@ fn check_name(name: &str) -> Result<(), Problem> {
             format!("The name of a parameter holds lower-case letters, digits, \"_\" and \".\"; {name:?} does not.");
         return Err(("Invalid parameter name", detail));
     }
-    match reserved(name) {
-        Some(reason) => Err(("Reserved parameter", format!("simdb sets \"{name}\" itself. {reason}"))),
+    if let Some(reason) = reason(&RESERVED, name) {
+        return Err(("Reserved parameter", format!("simdb sets \"{name}\" itself. {reason}")));
+    }
+    match reason(&SENSELESS, name) {
+        Some(reason) => Err((
+            "Unsupported parameter",
+            format!("\"{name}\" cannot be a parameter of a cluster. {reason}"),
+        )),
         None => Ok(()),
     }
 }

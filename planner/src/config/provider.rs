@@ -4,10 +4,19 @@ use hcl_edit::structure::Block;
 
 use crate::desired::LocalSettings;
 use crate::diagnostic::Diagnostic;
+use crate::observed::ProviderArgument;
 
 use super::read::Reader;
 use super::reference::Names;
 use super::suggest::did_you_mean;
+
+/// The arguments whose values only the machine can judge.
+const ARGUMENTS: [(&str, ProviderArgument); 4] = [
+    ("run_as", ProviderArgument::RunAs),
+    ("data_root", ProviderArgument::DataRoot),
+    ("binaries", ProviderArgument::Binaries),
+    ("port_range", ProviderArgument::PortRange),
+];
 
 /// Reads the `provider` blocks.
 pub(super) fn read(
@@ -39,9 +48,21 @@ pub(super) fn read(
         settings.run_as = text("run_as");
         settings.data_root = text("data_root");
         settings.ports = ports(*reader, names, diagnostics);
-        settings.binaries = reader.texts("binaries", names, diagnostics);
+        settings.binaries = binaries(*reader, names, diagnostics);
+        let span = |(name, argument)| Some((argument, reader.span(&reader.attribute(name)?.value)));
+        settings.spans.extend(ARGUMENTS.into_iter().filter_map(span));
     }
     settings
+}
+
+fn binaries(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Vec<String> {
+    let directories = reader.texts("binaries", names, diagnostics);
+    let attribute = reader.attribute("binaries");
+    if let Some(attribute) = attribute.filter(|_| directories.iter().any(String::is_empty)) {
+        let detail = "\"binaries\" has an empty directory. Name one with the programs of an engine, or remove it.";
+        diagnostics.push(reader.error(reader.span(&attribute.value), "Empty value", detail));
+    }
+    directories
 }
 
 fn ports(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<(u16, u16)> {

@@ -2,6 +2,8 @@
 
 pub mod conf;
 pub mod instance;
+pub mod limits;
 pub mod script;
 pub mod settings;
 pub mod sync;
+pub mod trial;

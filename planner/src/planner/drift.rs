@@ -80,6 +80,12 @@ fn different_settings(
     wanted: &BTreeMap<String, String>,
     has: &BTreeMap<String, String>,
 ) -> BTreeMap<String, (Option<String>, Option<String>)> {
+    // One name may be spelled in several ways, and older ones still count.
+    let spelled = |values: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+        let pair = |(name, value): (&String, &String)| (settings::spelled(version, name).to_owned(), value.clone());
+        values.iter().map(pair).collect()
+    };
+    let (wanted, has) = (spelled(wanted), spelled(has));
     let names: BTreeSet<&String> = wanted.keys().chain(has.keys()).collect();
     let differ = |name: &&String| match (has.get(*name), wanted.get(*name)) {
         (Some(has), Some(wanted)) => !settings::equal(version, name, has, wanted),

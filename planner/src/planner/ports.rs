@@ -12,7 +12,7 @@ use simdb_state::object::{Listen, Power, State};
 
 use crate::desired::{Desired, EndpointSpec, NodeSpec, PoolerSpec};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::observed::{Observation, Observed, ProcessFacts};
+use crate::observed::{Observation, Observed, ProcessFacts, ProviderArgument};
 
 /// The range used unless the configuration names one: above the ports of well-known services, below those the kernel
 /// gives to clients (from 32768 on Linux), which could take a node's port while its server is down.
@@ -69,7 +69,7 @@ impl<'a> Ports<'a> {
             desired,
             observed,
             range,
-            next: u32::from(range.0),
+            next: u32::from(range.0.max(observed.platform.lowest_port)),
             taken: declared.chain(listening.iter().map(|listen| listen.port)).collect(),
             hosts: listening.iter().map(|listen| listen.host).collect(),
             free: BTreeMap::new(),
@@ -151,7 +151,9 @@ impl<'a> Ports<'a> {
         if stays || (claim.power == Power::Stopped && recorded == Some(at)) {
             return Ok(at);
         }
+        let lowest = self.observed.platform.lowest_port;
         match self.observed.platform.listener(at) {
+            _ if at.port < lowest && claim.declared.is_some() => Err(privileged(claim, at.port, lowest)),
             None => Ok(at),
             Some(owner) if claim.declared.is_some() => Err(taken(claim, at.port, owner)),
             Some(_) => self.any(claim),
@@ -172,7 +174,7 @@ impl<'a> Ports<'a> {
     fn any(&mut self, claim: &Claim<'_>) -> Result<Listen, Diagnostic> {
         match claim.subnet {
             None => {
-                let port = self.lowest_free().ok_or_else(|| exhausted(claim, self.range))?;
+                let port = self.lowest_free().ok_or_else(|| self.exhausted(claim))?;
                 Ok(Listen { host: LOOPBACK, port })
             }
             Some((subnet, own)) => {
@@ -202,6 +204,27 @@ impl<'a> Ports<'a> {
             ),
         )
         .at((*span).clone())
+    }
+
+    /// Says that the range has no port left. Where the range itself is what is wrong, that is where it is told.
+    fn exhausted(&self, claim: &Claim<'_>) -> Diagnostic {
+        let (Claim { address, span, .. }, (first, last)) = (claim, self.range);
+        let lowest = self.observed.platform.lowest_port;
+        let why = if last < lowest {
+            format!("is below {lowest}, where only root's servers may listen, and servers do not run as root")
+        } else {
+            "is in use or belongs to another node".to_owned()
+        };
+        let detail = format!(
+            "Every port from {first} to {last} {why}, so {address} gets none. Set \"port_range\" in provider \"local\" to a \
+             larger range."
+        );
+        let range = self.desired.local.spans.get(&ProviderArgument::PortRange);
+        let diagnostic = Diagnostic::error("No free port", detail);
+        match range.filter(|_| last < lowest) {
+            Some(range) => diagnostic.at(range.clone()).within("provider \"local\""),
+            None => diagnostic.at((*span).clone()),
+        }
     }
 
     fn lowest_free(&mut self) -> Option<u16> {
@@ -259,18 +282,22 @@ pub(super) fn belongs(subnet: Option<Ipv4Net>, host: IpAddr) -> bool {
     }
 }
 
-/// The node that listens there, as far as is recorded.
-fn owner(before: &State, address: &Address, at: Listen) -> Option<NodeAddress> {
-    let mut nodes = before.nodes.iter();
-    nodes
-        .find(|(other, node)| Address::from((*other).clone()) != *address && node.listen == Some(at))
-        .map(|(other, _)| other.clone())
+/// Whose server listens there, as far as is recorded: a node's or an endpoint's.
+fn owner(before: &State, address: &Address, at: Listen) -> Option<Address> {
+    let nodes = before.nodes.iter();
+    let nodes = nodes.filter_map(|(other, node)| Some((Address::from(other.clone()), node.listen?)));
+    let endpoints = before.endpoints.iter();
+    let poolers =
+        endpoints.filter_map(|(other, endpoint)| Some((other.clone().into(), endpoint.pooler.as_ref()?.listen)));
+    let mut others = nodes.chain(poolers);
+    let found = others.find(|(other, listen)| other != address && *listen == at);
+    found.map(|(other, _)| other)
 }
 
-fn given(claim: &Claim<'_>, other: &NodeAddress) -> Diagnostic {
+fn given(claim: &Claim<'_>, other: &Address) -> Diagnostic {
     let Claim { address, span, .. } = claim;
     Diagnostic::error(
-        "Port belongs to another node",
+        format!("Port belongs to another {}", other.kind()),
         format!(
             "{address} is to have the port that {other} has until the end of this apply. Give {other} another port, or \
              remove it, and apply that first."
@@ -292,14 +319,12 @@ fn taken(claim: &Claim<'_>, port: u16, owner: &str) -> Diagnostic {
     Diagnostic::error("Port is taken", detail).at((*span).clone())
 }
 
-fn exhausted(claim: &Claim<'_>, (first, last): (u16, u16)) -> Diagnostic {
+fn privileged(claim: &Claim<'_>, port: u16, lowest: u16) -> Diagnostic {
     let Claim { address, span, .. } = claim;
-    Diagnostic::error(
-        "No free port",
-        format!(
-            "Every port from {first} to {last} is in use or belongs to another node, so {address} gets none. Set \
-             \"port_range\" in provider \"local\" to a larger range."
-        ),
-    )
-    .at((*span).clone())
+    let detail = format!(
+        "{address} is to have port {port}, and ports below {lowest} are for servers that run as root, which those of simdb \
+         never do. Give the {} a port from {lowest} on.",
+        address.kind()
+    );
+    Diagnostic::error("Port needs root's rights", detail).at((*span).clone())
 }

@@ -87,7 +87,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
     }
 }
 
-fn cluster(desired: &mut Desired) -> &mut ClusterSpec {
+pub(super) fn cluster(desired: &mut Desired) -> &mut ClusterSpec {
     desired.clusters.values_mut().next().unwrap()
 }
 
@@ -174,7 +174,7 @@ fn replicating(nodes: &[&str], mode: ReplicationMode, number: u32) -> Desired {
     desired
 }
 
-fn applied(desired: &Desired) -> World {
+pub(super) fn applied(desired: &Desired) -> World {
     let mut world = World::default();
     world.run(&plan_for(&world, desired).plan, Cut::Never).unwrap();
     world

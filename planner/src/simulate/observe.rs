@@ -37,6 +37,7 @@ impl World {
             ]),
             searched: vec!["/usr/lib/postgresql".to_owned()],
             busy_ports,
+            lowest_port: 1024,
             problems: BTreeSet::new(),
         };
         let seen =
@@ -69,6 +70,7 @@ impl World {
             platform,
             nodes,
             endpoints: missing.chain(entries).collect(),
+            tried: Vec::new(),
             poolers: missing_poolers.chain(poolers).collect(),
         }
     }

@@ -30,6 +30,7 @@ mod service;
 mod task;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,9 +40,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nix::unistd::{AccessFlags, access};
-use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
+use simdb_planner::observed::{Observation, PlatformFacts, PlatformProblem, ProcessFacts, ProviderArgument};
 use simdb_state::address::{EndpointAddress, HomeAddress};
-use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec, TrialSpec};
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::Grant;
 use tokio::sync::Mutex;
@@ -53,7 +54,7 @@ use self::home::{Home, Presence};
 use self::service::Services;
 use self::task::Orphans;
 use self::user::RunAs;
-use super::{Directory, Held, HomeFacts, Platform, PlatformError, StopMode};
+use super::{Directory, Failure, Held, HomeFacts, Platform, PlatformError, StopMode};
 
 /// How long a server may take to stop: with a full cache and a slow disk its last checkpoint takes its time.
 const STOP_LIMIT: Duration = Duration::from_mins(1);
@@ -173,7 +174,7 @@ impl LocalPlatform {
     async fn program(&self, home: &Home, command: &Command) -> Result<Program, PlatformError> {
         let path = home.path.to_string_lossy();
         Ok(Program {
-            directory: self.programs(home, command).await?,
+            directory: self.programs(&home.user, command).await?,
             name: command.program.clone(),
             arguments: command
                 .arguments
@@ -184,12 +185,12 @@ impl LocalPlatform {
     }
 
     /// Returns where the programs of a command's engine are. What was not found before may have been installed since.
-    async fn programs(&self, home: &Home, command: &Command) -> Result<PathBuf, PlatformError> {
+    async fn programs(&self, user: &RunAs, command: &Command) -> Result<PathBuf, PlatformError> {
         let directory = |found: &Directories| found.get(&command.engine)?.get(&command.version).cloned();
         if let Some(known) = directory(&self.engines.lock().await.found) {
             return Ok(known);
         }
-        let found = self.search(&home.user).await;
+        let found = self.search(user).await;
         directory(&found.engines).ok_or_else(|| PlatformError::EngineMissing {
             engine: command.engine,
             version: command.version,
@@ -280,14 +281,16 @@ impl Platform for LocalPlatform {
         let (busy_ports, found) = tokio::join!(blocking(ports::busy), self.installed());
         let mut facts = PlatformFacts {
             busy_ports,
+            lowest_port: ports::lowest(),
             ..PlatformFacts::default()
         };
-        facts.problems.extend(machine_problems());
-        facts.problems.extend(path_problem(&self.config.root));
+        let problem = |argument| move |detail| PlatformProblem { argument, detail };
+        let about = |argument| problem(Some(argument));
+        facts.problems.extend(machine_problems().into_iter().map(problem(None)));
+        let path = path_problem(&self.config.root);
+        facts.problems.extend(path.map(about(ProviderArgument::DataRoot)));
         match found {
-            Err(problem) => {
-                facts.problems.insert(problem.clone());
-            }
+            Err(problem) => drop(facts.problems.insert(about(ProviderArgument::RunAs)(problem.clone()))),
             Ok((found, problems)) => {
                 let shown = |versions: BTreeMap<u16, PathBuf>| {
                     versions
@@ -301,8 +304,9 @@ impl Platform for LocalPlatform {
                     .map(|(kind, versions)| (kind, shown(versions)))
                     .collect();
                 facts.searched = found.searched;
-                facts.problems.extend(found.problems);
-                facts.problems.extend(problems);
+                let binaries = found.problems.into_iter().map(about(ProviderArgument::Binaries));
+                let root = problems.into_iter().map(about(ProviderArgument::DataRoot));
+                facts.problems.extend(binaries.chain(root));
             }
         }
         facts
@@ -369,6 +373,28 @@ impl Platform for LocalPlatform {
     async fn hold(&self, node: &HomeAddress) -> Result<Option<Held>, PlatformError> {
         let (_, hold) = self.locked(&self.home(node)?, Orphans::Finish).await?;
         Ok(hold.map(|hold| Box::new(hold) as Held))
+    }
+
+    async fn try_out(&self, trial: &TrialSpec) -> Result<Option<Failure>, PlatformError> {
+        let user = self.user.clone().map_err(PlatformError::Unusable)?;
+        let place = trial::Place::new(trial, &user).await?;
+        let path = place.path().to_string_lossy().into_owned();
+        for command in &trial.commands {
+            let program = Program {
+                directory: self.programs(&user, command).await?,
+                name: command.program.clone(),
+                arguments: command
+                    .arguments
+                    .iter()
+                    .map(|argument| argument.render(&path))
+                    .collect(),
+            };
+            if let Some(said) = place.run(&program, &user).await? {
+                let program = program.name;
+                return Ok(Some(Failure { program, said }));
+            }
+        }
+        Ok(None)
     }
 
     async fn drop(&self, node: &HomeAddress) -> Result<(), PlatformError> {

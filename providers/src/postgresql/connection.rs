@@ -39,6 +39,24 @@ const PINNED: &[(&str, &str)] = &[
     ("row_security", "off"),
     // Literals are read as they are written here.
     ("standard_conforming_strings", "on"),
+    // Nothing that people choose for their own sessions ends one of simdb.
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("idle_session_timeout", "0"),
+    // It writes, and it asks standbys, which serve no serializable transaction.
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_deferrable", "off"),
+    // Values are written as they are read here.
+    ("DateStyle", "ISO, MDY"),
+    ("IntervalStyle", "postgres"),
+    ("TimeZone", "UTC"),
+    ("bytea_output", "hex"),
+    ("extra_float_digits", "1"),
+    ("quote_all_identifiers", "off"),
+    ("transform_null_equals", "off"),
+    ("array_nulls", "on"),
+    ("client_min_messages", "warning"),
     // No session waits for a standby to confirm a commit: a role made while a standby is down would hang otherwise.
     ("synchronous_commit", "local"),
 ];
@@ -48,6 +66,7 @@ const PINNED: &[(&str, &str)] = &[
 /// would refuse it.
 const PINNED_SINCE: &[(&[(u16, u16)], &str)] = &[
     (&[(17, 0)], "SET event_triggers = off;"),
+    (&[(17, 0)], "SET transaction_timeout = 0;"),
     // What was a table a moment ago may be a view now, and a view runs what its owner wrote.
     (
         &[(15, 8), (16, 4), (17, 0)],

@@ -23,8 +23,11 @@ pub(crate) struct Snapshot {
 /// The columns are those that 15 to 18 have in common. `pg_control_checkpoint` knows only the timeline of the last
 /// restart point, so the writer's comes from the name of the file it writes, and a reader's from its receiver and, as
 /// that ends with its upstream, from the files it has: log of that timeline and its history, as a rewind may leave log of a
-/// branch that was given up. Two survivors of a failover must not be told apart by their restart points. This session
-/// has a `synchronous_commit` of its own, so that of the others comes from the files.
+/// branch that was given up. Two survivors of a failover must not be told apart by their restart points.
+///
+/// What this session brings settings of its own for, what a role or a database sets, and what the server sets in place of
+/// -1 comes from the files, and so does what a server shows in other words than it was told: an archive command that is
+/// off, the name of a time zone, and what the system makes of a socket.
 const SNAPSHOT: &str = "
 SELECT json_build_object(
   'facts', json_build_object(
@@ -60,8 +63,12 @@ SELECT json_build_object(
         + ('x' || substr(min(name), 17, 8))::bit(32)::bigint * pg_size_bytes(current_setting('wal_segment_size')))
       FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'),
     'configured', (SELECT coalesce(json_object_agg(name, setting), '{}')
-      FROM (SELECT name, setting FROM pg_settings WHERE source = 'configuration file'
-        UNION ALL SELECT name, setting FROM pg_file_settings WHERE name = 'synchronous_commit' AND applied) AS settings),
+      FROM (SELECT name, setting FROM pg_settings
+          WHERE source = 'configuration file' AND NOT (name LIKE 'tcp%' OR name IN ('archive_command', 'log_timezone'))
+        UNION ALL SELECT shown.name, file.setting
+          FROM pg_file_settings AS file JOIN pg_settings AS shown ON lower(shown.name) = lower(file.name)
+          WHERE applied AND (source <> 'configuration file'
+            OR shown.name LIKE 'tcp%' OR shown.name IN ('archive_command', 'log_timezone'))) AS settings),
     'users', (SELECT coalesce(json_object_agg(rolname, json_build_object(
         'login', rolcanlogin, 'replication', rolreplication, 'superuser', rolsuper, 'createdb', rolcreatedb,
         'createrole', rolcreaterole, 'inherit', rolinherit, 'connection_limit', rolconnlimit,

@@ -164,13 +164,15 @@ fn approval_in_advance_does_not_cover_data_loss() {
 fn a_server_that_does_not_start_is_reported_with_its_log_and_the_next_apply_goes_on() {
     let broken = ONE_NODE.replace(
         "engine \"postgresql\" {}",
-        "engine \"postgresql\" {\n    parameters = {\n      shared_preload_libraries = \"no_such_library\"\n    }\n  }",
+        "engine \"postgresql\" {\n    parameters = {\n      log_directory     = \"/proc/nowhere\"\n      log_filename      = \"log\"\n      logging_collector = \"on\"\n    }\n  }",
     );
     let environment = TestEnvironment::with_configuration(&broken);
     let told = complaint(&environment, &environment.run(&APPLY), 1);
     let power = "      + power             = \"running\"\n";
     let parameters = r#"      + parameters        = {
-          + shared_preload_libraries = "no_such_library"
+          + log_directory     = "/proc/nowhere"
+          + log_filename      = "log"
+          + logging_collector = "on"
         }
 "#;
     let (before, after) = told
@@ -191,7 +193,7 @@ fn a_server_that_does_not_start_is_reported_with_its_log_and_the_next_apply_goes
             Failed:
                2  primary  cluster.c.node.a
                   start cluster.c.node.a: its server ended; its log ends:
-                      [STAMP] FATAL:  could not access file "no_such_library": No such file or directory
+                      [STAMP] FATAL:  could not open log file "/proc/nowhere/log": No such file or directory
                       [STAMP] LOG:  database system is shut down
 
             Not attempted:

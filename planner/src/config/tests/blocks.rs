@@ -12,7 +12,7 @@ fn a_configuration_becomes_what_is_desired() {
     check_desired(
         "provider \"local\" {\n  run_as     = \"pg\"\n  data_root  = \"/srv\"\n  port_range = \"20000-20010\"\n  binaries   = [\"/opt/pg/bin\"]\n}\nvariable \"standbys\" { default = 2 }\nnetwork \"lan\" {}\ncluster \"orders\" {\n  network = network.lan\n  engine \"postgresql\" {\n    version    = \"15\"\n    parameters = { max_connections = 50, shared_buffers = \"64MB\", fsync = false, work_mem = \"1MB\" }\n  }\n  replication { mode = \"async\" }\n  node \"a\" {\n    port       = 5432\n    parameters = { max_connections = 60, work_mem = null }\n  }\n  node \"r\" {\n    count = var.standbys\n    port  = 6000 + count.index\n  }\n  node \"none\" { count = 0 }\n  primary = \"r[1]\"\n  endpoint \"rw\" { target = \"primary\" }\n  endpoint \"ro\" { target = \"standby\" }\n  lifecycle { prevent_destroy = true }\n}\n",
         expect![[r#"
-            LocalSettings { run_as: Some("pg"), data_root: Some("/srv"), ports: Some((20000, 20010)), binaries: ["/opt/pg/bin"] }
+            LocalSettings { run_as: Some("pg"), data_root: Some("/srv"), ports: Some((20000, 20010)), binaries: ["/opt/pg/bin"], spans: {RunAs: Span { file: "main", start: 34, end: 38 }, DataRoot: Span { file: "main", start: 54, end: 60 }, Binaries: Span { file: "main", start: 105, end: 120 }, PortRange: Span { file: "main", start: 76, end: 89 }} }
             network lan
             cluster orders: postgresql 15, async, in lan, first a, primary r[1], kept
               node a port 5432 fsync=off max_connections=60 shared_buffers=64MB
@@ -139,6 +139,35 @@ fn ports_are_used_once() {
 }
 
 #[test]
+fn a_pooler_has_a_port_that_no_node_and_no_other_pooler_has() {
+    let endpoint = |name, port| {
+        format!(
+            "  endpoint \"{name}\" {{\n    target = \"primary\"\n    via = \"pgbouncer\"\n    port = {port}\n  }}\n"
+        )
+    };
+    check_cluster(
+        &format!(
+            "  node \"a\" {{ port = 6432 }}\n{}{}{}",
+            endpoint("rw", 6432),
+            endpoint("x", 7000),
+            endpoint("y", 7000)
+        ),
+        expect![[r#"
+            main:8:12-16 error Port used twice (in cluster "c")
+              cluster.c.endpoint.rw has port 6432, which cluster.c.node.a has already (main:4,21). Leave the port out, and a free one is chosen.
+            main:18:12-16 error Port used twice (in cluster "c")
+              cluster.c.endpoint.y has port 7000, which cluster.c.endpoint.x has already (main:13,12). Leave the port out, and a free one is chosen.
+        "#]],
+    );
+    // Each has an address of its own.
+    let text = format!(
+        "network \"lan\" {{ subnet = \"127.20.0.0/24\" }}\ncluster \"c\" {{\n  engine \"postgresql\" {{}}\n  node \"a\" {{ port = 6432 }}\n{}}}\n",
+        endpoint("rw", 6432)
+    );
+    assert_eq!(loaded(&text, &[]).desired.clusters.len(), 1);
+}
+
+#[test]
 fn the_primary_is_a_node_of_the_cluster() {
     check_cluster(
         "  node \"r\" { count = 2 }\n  primary = \"r\"\n",
@@ -182,7 +211,7 @@ fn words_that_are_not_supported_are_refused() {
         "#]],
     );
     check(
-        "provider \"docker\" {}\nprovider \"local\" {\n  port_range = \"20-10\"\n  run_as = \"\"\n}\nnetwork \"lan\" {}\ncluster \"c\" {\n  engine \"postgres\" { version = \"15.2\" }\n  node \"a\" {}\n}\n",
+        "provider \"docker\" {}\nprovider \"local\" {\n  port_range = \"20-10\"\n  run_as = \"\"\n  binaries = [\"/opt/pg/bin\", \"\"]\n}\nnetwork \"lan\" {}\ncluster \"c\" {\n  engine \"postgres\" { version = \"15.2\" }\n  node \"a\" {}\n}\n",
         expect![[r#"
             main:1:10-18 error Unsupported provider (in provider "docker")
               The provider "docker" is not supported by this version; "local" is.
@@ -190,9 +219,11 @@ fn words_that_are_not_supported_are_refused() {
               "port_range" is the first and the last port, as in "15432-15532", each from 1 to 65535; "20-10" is not.
             main:4:12-14 error Empty value (in provider "local")
               "run_as" must not be empty. Leave it out for the default.
-            main:8:10-20 error Unsupported engine (in cluster "c")
+            main:5:14-33 error Empty value (in provider "local")
+              "binaries" has an empty directory. Name one with the programs of an engine, or remove it.
+            main:9:10-20 error Unsupported engine (in cluster "c")
               The engine "postgres" is not supported by this version; "postgresql" is. Did you mean "postgresql"?
-            main:8:33-39 error Invalid version (in cluster "c")
+            main:9:33-39 error Invalid version (in cluster "c")
               "version" is a major version, a whole number such as "15"; "15.2" is not.
         "#]],
     );

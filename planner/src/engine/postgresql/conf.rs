@@ -79,13 +79,28 @@ pub fn settings(node: &NodeContext<'_>) -> BTreeMap<String, String> {
     settings
 }
 
+/// Returns a file with parameters among those that every node has, to be tried before any node gets it.
+pub(super) fn trial_conf(parameters: &BTreeMap<String, String>) -> String {
+    let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let mut settings: BTreeMap<String, String> = DEFAULTS.iter().map(pair).collect();
+    settings.extend(parameters.clone());
+    settings.extend(OWNED.iter().map(pair));
+    // A trial runs nobody's commands.
+    settings.remove("ssl_passphrase_command");
+    render(&settings)
+}
+
 /// Returns a node's `postgresql.conf`.
 pub(super) fn postgresql_conf(node: &NodeContext<'_>) -> FileText {
+    FileText::text(render(&settings(node)))
+}
+
+fn render(settings: &BTreeMap<String, String>) -> String {
     let mut text = String::from("# Written by simdb from the configuration; edits made here are undone.\n");
-    for (name, value) in settings(node) {
-        writeln!(text, "{name} = {}", quote(&value)).expect("writing to a String cannot fail");
+    for (name, value) in settings {
+        writeln!(text, "{name} = {}", quote(value)).expect("writing to a String cannot fail");
     }
-    FileText::text(text)
+    text
 }
 
 /// Returns a node's `pg_hba.conf`: SCRAM for everybody, from this machine only.

@@ -3,14 +3,15 @@
 //! The facts come from a table that real servers wrote (`settings.tsv`, by `tests/support/settings.sh`); values are read
 //! by the server's own rules (`guc.c`), so that `"64MB"` equals `8192` blocks and `"yes"` equals `on`.
 //!
-//! Limits: texts that the server rewrites (`DateStyle`) are compared as they stand; `tcp_keepalives_*` and `tcp_user_timeout` set to 0 are left to the operating system, and
-//! `pg_settings` then shows the system's value, not 0.
+//! Texts are compared as they stand: what a server shows in other words than it was told (`DateStyle`) is observed as its
+//! files say it.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use thiserror::Error;
 
+use super::limits;
 use crate::plan::Impact;
 
 #[cfg(test)]
@@ -185,6 +186,11 @@ pub fn find(version: u16, name: &str) -> Option<Setting> {
     row.map(|row| row.setting.clone())
 }
 
+/// Returns the name of a setting as the server spells it; a name that no table knows is returned as it is.
+pub fn spelled(version: u16, name: &str) -> &str {
+    find(version, name).map_or(name, |setting| setting.name)
+}
+
 /// Returns what a change of a setting costs: a restart or a reload.
 pub fn impact(version: u16, name: &str) -> Impact {
     match find(version, name) {
@@ -208,7 +214,7 @@ pub fn check(version: u16, name: &str, value: &str) -> Result<(), SettingProblem
     }
     let setting = find(version, name).ok_or_else(|| missing(version, name))?;
     match setting.read(value) {
-        Some(_) => Ok(()),
+        Some(_) => limits::check(version, setting.name, value),
         None => Err(SettingProblem::Value {
             name: setting.name,
             rule: setting.rule(),
@@ -287,6 +293,11 @@ fn is_identifier(part: &str) -> bool {
 }
 
 impl Setting {
+    /// Returns whether a value turns the setting on.
+    pub(super) fn is_on(&self, value: &str) -> bool {
+        self.read(value).as_deref() == Some("on")
+    }
+
     /// Returns the value as the server shows it; nothing where it refuses it.
     fn read(&self, value: &str) -> Option<String> {
         match &self.kind {

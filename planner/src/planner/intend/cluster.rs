@@ -8,9 +8,9 @@ use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Cluster, Election, Listen, Power, State};
 
 use super::{Intended, IntendedCluster, IntendedNode, Lead};
-use crate::desired::{ClusterSpec, ReplicationSpec};
-use crate::diagnostic::Diagnostic;
-use crate::engine::postgresql::settings;
+use crate::desired::{ClusterSpec, NodeSpec, ReplicationSpec};
+use crate::diagnostic::{Diagnostic, Severity, Span};
+use crate::engine::postgresql::{limits, settings};
 use crate::observed::Observation;
 use crate::planner::ports::Ports;
 use crate::planner::{Inputs, before, versions};
@@ -29,7 +29,11 @@ impl Draft<'_> {
         let mut keep = |result: Result<(), Diagnostic>| diagnostics.extend(result.err());
         let version = versions::choose(self.name, self.spec, self.before, &self.inputs.observed.platform);
         let election = self.election();
-        keep(version.as_ref().map(|_| ()).map_err(Clone::clone));
+        // Without a user who could run them, programs were not looked for, and the platform says so.
+        let platform = &self.inputs.observed.platform;
+        if platform.problems.is_empty() || !platform.searched.is_empty() {
+            keep(version.as_ref().map(|_| ()).map_err(Clone::clone));
+        }
         keep(election.as_ref().map(|_| ()).map_err(Clone::clone));
         if let Ok(election) = &election {
             keep(self.enough_standbys(&election.primary));
@@ -90,14 +94,58 @@ impl Draft<'_> {
                 };
                 let hint = problem.hint().map(|hint| format!(" {hint}")).unwrap_or_default();
                 let detail = format!("The {problem}.{hint}");
-                let span = node.parameter_spans.get(name).unwrap_or(&node.span).clone();
-                problems.insert(
-                    (span.clone(), name),
-                    Diagnostic::error("Parameter is not accepted", detail).at(span),
+                let span = parameter_span(node, Some(name));
+                problems.insert((span, name.as_str()), (Severity::Error, detail));
+            }
+            if let Some((name, detail)) = limits::connections(version, &node.parameters) {
+                problems.insert((parameter_span(node, Some(name)), name), (Severity::Error, detail));
+            }
+            self.tried(version, node, &mut problems);
+        }
+        let diagnostic = |((span, _), (severity, detail)): ((Span, &str), (Severity, String))| match severity {
+            Severity::Error => Diagnostic::error("Parameter is not accepted", detail).at(span),
+            Severity::Warning => Diagnostic::warning("Parameters could not be tried", detail).at(span),
+        };
+        problems.into_iter().map(diagnostic).collect()
+    }
+
+    /// Adds what a server of the version said of a node's parameters.
+    fn tried<'a>(
+        &'a self,
+        version: u16,
+        node: &'a NodeSpec,
+        problems: &mut BTreeMap<(Span, &'a str), (Severity, String)>,
+    ) {
+        let mut tried = self.inputs.observed.tried.iter();
+        let Some(found) = tried.find(|tried| tried.version == version && tried.parameters == node.parameters) else {
+            return;
+        };
+        match &found.refusals {
+            Observation::Absent => {}
+            Observation::Unknown(reason) => {
+                let detail = format!(
+                    "Whether PostgreSQL {version} accepts the parameters of {} is not known: {reason}.",
+                    self.name
                 );
+                problems.insert((node.span.clone(), ""), (Severity::Warning, detail));
+            }
+            Observation::Seen(refusals) => {
+                for refusal in refusals {
+                    let name = refusal.parameter.as_deref();
+                    let value = name.and_then(|name| Some((name, node.parameters.get(name)?)));
+                    let given = value.map_or_else(
+                        || "the parameters".to_owned(),
+                        |(name, value)| format!("{name} = {value:?}"),
+                    );
+                    let detail = format!(
+                        "PostgreSQL {version} does not accept {given}. It says: {}.",
+                        refusal.words
+                    );
+                    let key = (parameter_span(node, name), name.unwrap_or_default());
+                    problems.entry(key).or_insert((Severity::Error, detail));
+                }
             }
         }
-        problems.into_values().collect()
     }
 
     pub(super) fn address(&self, node: &NodeName) -> NodeAddress {
@@ -165,4 +213,11 @@ fn topology(cluster: &ClusterName, intended: &Intended) -> String {
     }
     // Half of it is enough to tell topologies apart, and fits a line of a plan.
     sha256(text)[..16].to_owned()
+}
+
+/// Returns where a parameter of a node stands; one that is not known may be any of them.
+fn parameter_span(node: &NodeSpec, name: Option<&str>) -> Span {
+    let spans = &node.parameter_spans;
+    let span = name.and_then(|name| spans.get(name)).or_else(|| spans.values().next());
+    span.unwrap_or(&node.span).clone()
 }

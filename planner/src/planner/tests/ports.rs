@@ -276,3 +276,44 @@ fn who_finds_no_address_is_told_why() {
         "#]],
     );
 }
+
+#[test]
+fn ports_for_root_alone_are_refused_and_never_chosen() {
+    let world = World::default();
+    let mut desired = orders(&["a", "b"]);
+    port(&mut desired, "a", 80);
+    let text = expect![[r#"
+        Port needs root's rights: cluster.orders.node.a is to have port 80, and ports below 1024 are for servers that run as root, which those of simdb never do. Give the node a port from 1024 on.
+    "#]];
+    text.assert_eq(&diagnostics(&plan_for(&world, &desired)));
+    let mut desired = orders(&["a", "b"]);
+    desired.local.ports = Some((1000, 1100));
+    let mut world = World::default();
+    finish(&mut world, &desired);
+    assert_eq!(
+        world.homes[&address("cluster.orders.node.a")].listen.unwrap().port,
+        1024
+    );
+    desired.local.ports = Some((80, 90));
+    let text = expect![[r#"
+        No free port: Every port from 80 to 90 is below 1024, where only root's servers may listen, and servers do not run as root, so cluster.orders.node.a gets none. Set "port_range" in provider "local" to a larger range.
+        No free port: Every port from 80 to 90 is below 1024, where only root's servers may listen, and servers do not run as root, so cluster.orders.node.b gets none. Set "port_range" in provider "local" to a larger range.
+    "#]];
+    text.assert_eq(&diagnostics(&plan_for(&World::default(), &desired)));
+}
+
+#[test]
+fn a_node_does_not_get_the_port_of_a_pooler_that_is_down() {
+    let mut desired = orders(&["a", "b"]);
+    let rw = cluster(&mut desired).endpoints.get_mut(&"rw".parse().unwrap()).unwrap();
+    rw.pooler = Some(crate::desired::PoolerSpec::default());
+    let mut world = applied(&desired);
+    let pooler = world.poolers.values_mut().next().unwrap();
+    pooler.runs = false;
+    let had = pooler.listen.port;
+    port(&mut desired, "b", had);
+    let text = expect![[r#"
+        Port belongs to another endpoint: cluster.orders.node.b is to have the port that cluster.orders.endpoint.rw has until the end of this apply. Give cluster.orders.endpoint.rw another port, or remove it, and apply that first.
+    "#]];
+    text.assert_eq(&diagnostics(&plan_for(&world, &desired)));
+}

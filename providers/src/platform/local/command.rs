@@ -1,10 +1,11 @@
 //! Prepares a program to run in a home: its user, its session, its environment.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
 use super::home::Home;
+use super::user::RunAs;
 
 /// Where programs look for other programs, after the directory of their engine.
 pub(super) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -24,14 +25,19 @@ impl Program {
     /// Prepares the program to run in a home. `setsid` becomes the program, so that its process number is the program's,
     /// and that of its session and group.
     pub(super) fn command(&self, home: &Home) -> Command {
+        self.command_in(&home.path, &home.user)
+    }
+
+    /// Prepares the program to run in a directory, as a user.
+    pub(super) fn command_in(&self, directory: &Path, user: &RunAs) -> Command {
         let mut command = Command::new(SETSID);
         command.arg(self.directory.join(&self.name)).args(&self.arguments);
         command.env_clear();
         command.env("PATH", format!("{}:{SYSTEM_PATH}", self.directory.display()));
         // Messages are read by people who search for them, and a language pack must not change what a server does.
         command.env("LANG", "C").env("LC_ALL", "C");
-        command.current_dir(&home.path);
-        home.user.apply(&mut command);
+        command.current_dir(directory);
+        user.apply(&mut command);
         command
     }
 }

@@ -15,6 +15,16 @@ const LISTEN: &str = "0A";
 /// Who listens where we may not see it.
 const UNKNOWN: &str = "a process of another user";
 
+/// Where the kernel says from which port on a process without root's rights may listen.
+const UNPRIVILEGED: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+
+/// Returns the lowest port that servers may listen on, none of which runs as root. A kernel that does not say leaves it
+/// to the server to find out.
+pub(super) fn lowest() -> u16 {
+    let text = fs::read_to_string(UNPRIVILEGED).unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
+}
+
 /// Returns the ports in use by address, with who uses them.
 pub(super) fn busy() -> BTreeMap<u16, BTreeMap<IpAddr, String>> {
     let mut sockets = BTreeMap::new();

@@ -1,6 +1,15 @@
 //! What keeps a machine from running anything, told with a way out.
 
+use simdb_planner::observed::ProviderArgument;
+
 use super::*;
+
+fn about(argument: ProviderArgument, detail: &str) -> BTreeSet<PlatformProblem> {
+    BTreeSet::from([PlatformProblem {
+        argument: Some(argument),
+        detail: detail.to_owned(),
+    }])
+}
 
 #[tokio::test]
 async fn a_missing_engine_says_where_it_was_looked_for() {
@@ -31,7 +40,7 @@ async fn binaries_that_are_none_are_a_problem() {
         .await;
     let problem = "/nowhere has no program \"postgres\" (No such file or directory (os error 2)). Name another directory \
                    in binaries, or remove it to search the usual places.";
-    assert!(facts.problems.contains(problem), "{:?}", facts.problems);
+    assert_eq!(facts.problems, about(ProviderArgument::Binaries, problem));
 }
 
 #[tokio::test]
@@ -42,7 +51,7 @@ async fn a_data_root_below_a_file_is_a_problem() {
     let root = directory.path().join("data").display().to_string();
     let problem =
         format!("{root} is not a directory, and data should be kept in {root}. Set data_root to another place.");
-    assert!(facts.problems.contains(&problem), "{:?}", facts.problems);
+    assert_eq!(facts.problems, about(ProviderArgument::DataRoot, &problem));
 }
 
 #[tokio::test]
@@ -58,7 +67,7 @@ async fn a_data_root_that_configuration_files_cannot_hold_is_a_problem() {
         config.root = directory.path().join(name);
         let problems = LocalPlatform::new(config).facts().await.problems;
         assert_eq!(
-            problems.iter().any(|problem| problem.contains("has a quote")),
+            problems.iter().any(|problem| problem.detail.contains("has a quote")),
             wrong,
             "{name}: {problems:?}"
         );
@@ -82,12 +91,13 @@ async fn a_user_who_cannot_run_servers_is_a_problem() {
     };
     assert_eq!(
         problems("nobody-at-all").await,
-        BTreeSet::from([
-            "There is no user \"nobody-at-all\" to run servers as. Make one, or set run_as to another user.".to_owned()
-        ])
+        about(
+            ProviderArgument::RunAs,
+            "There is no user \"nobody-at-all\" to run servers as. Make one, or set run_as to another user."
+        )
     );
     let problem = "Servers refuse to run as \"root\", which is the superuser. Set run_as to another user.";
-    assert_eq!(problems("root").await, BTreeSet::from([problem.to_owned()]));
+    assert_eq!(problems("root").await, about(ProviderArgument::RunAs, problem));
 }
 
 #[tokio::test]
@@ -100,9 +110,9 @@ async fn a_data_root_that_the_user_cannot_enter_or_write_to_is_a_problem() {
     let problem = facts
         .problems
         .iter()
-        .find(|problem| problem.contains(&format!("cannot enter {path}")));
+        .find(|problem| problem.detail.contains(&format!("cannot enter {path}")));
     assert!(
-        problem.is_some_and(|problem| problem.contains(&format!("`chmod o+x {path}`"))),
+        problem.is_some_and(|problem| problem.detail.contains(&format!("`chmod o+x {path}`"))),
         "{:?}",
         facts.problems
     );
