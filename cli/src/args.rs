@@ -79,7 +79,7 @@ pub enum Command {
     Switchover(Switchover),
     /// Let another node lead because the primary is lost
     Failover(Failover),
-    /// Bring a node's data in line with the primary's: rewound, else cloned again
+    /// Copy a node's data anew from the node that it follows
     Resync(Resync),
     /// Show everything that is recorded
     Show(Show),

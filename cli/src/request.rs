@@ -4,7 +4,7 @@ use simdb_planner::plan::{Action, Impact, Plan};
 use simdb_planner::planner::{ElectionKind, ElectionRequest, Proposal};
 use simdb_state::address::NodeAddress;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Election, ElectionReason, Power, Role, State};
+use simdb_state::object::{Damage, Election, ElectionReason, Power, Role, State};
 
 use crate::error::CliError;
 use crate::target;
@@ -73,7 +73,7 @@ impl Request<'_> {
     }
 }
 
-/// How a role change goes on that did not come to its end, inside the same approval.
+/// How a plan goes on that did not come to its end, inside the same approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Continuation {
     /// The new primary leads; what is left is to bring the former one back.
@@ -82,6 +82,8 @@ pub(crate) enum Continuation {
     GoBack(Proposal),
     /// Another node turned out to have more, so another election is held.
     ElectAgain(Proposal),
+    /// The data of a standby turned out to be beyond recovery, so it is copied anew.
+    CopyAgain(Option<Proposal>),
 }
 
 impl Continuation {
@@ -90,6 +92,7 @@ impl Continuation {
         match self {
             Continuation::Rejoin => None,
             Continuation::GoBack(proposal) | Continuation::ElectAgain(proposal) => Some(proposal),
+            Continuation::CopyAgain(proposal) => proposal.as_ref(),
         }
     }
 
@@ -99,19 +102,36 @@ impl Continuation {
             Continuation::Rejoin => "The new primary leads. What is left to do is planned anew.",
             Continuation::GoBack(_) => "The primary could not hand over, and nobody was promoted. It goes on leading.",
             Continuation::ElectAgain(_) => "The node that was elected could not be promoted. Another election is held.",
+            Continuation::CopyAgain(_) => "The data of a standby is beyond recovery. It is copied anew.",
         }
     }
 }
 
-/// Returns how a plan that failed goes on, where it changed a role.
-pub(crate) fn continuation(plan: &Plan, state: &State) -> Option<Continuation> {
+/// Returns how a plan that failed goes on, where it changed a role, or found out more than was recorded before it ran.
+pub(crate) fn continuation(
+    plan: &Plan,
+    before: &State,
+    state: &State,
+    proposal: Option<&Proposal>,
+) -> Option<Continuation> {
     let mut clusters = plan.steps.iter().filter_map(|step| match &step.action {
         Action::Elect { cluster, .. } => Some(cluster),
         Action::Fence { server, .. } | Action::Promote { server, .. } => Some(&server.node.cluster),
         Action::Rewind { node, .. } => Some(&node.cluster),
         _ => None,
     });
-    clusters.find_map(|cluster| of_cluster(cluster, state))
+    let changed = clusters.find_map(|cluster| of_cluster(cluster, state));
+    changed.or_else(|| lost_data(before, state).then(|| Continuation::CopyAgain(proposal.cloned())))
+}
+
+/// Returns whether the data of a node was found to be beyond recovery.
+fn lost_data(before: &State, state: &State) -> bool {
+    let lost = |state: &State, address: &NodeAddress| {
+        let damage = state.nodes.get(address).and_then(|node| node.damage.as_ref());
+        matches!(damage, Some(Damage::Unrecoverable(_)))
+    };
+    let mut nodes = state.nodes.keys();
+    nodes.any(|address| lost(state, address) && !lost(before, address))
 }
 
 fn of_cluster(cluster: &ClusterName, state: &State) -> Option<Continuation> {

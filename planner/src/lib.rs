@@ -52,6 +52,10 @@
 //! | `drop-database` | database absent | catalog | data-loss; none with its cluster | a database that is gone is fine; with its cluster only the record changes | again |
 //! | `drop-seed`, `drop-cluster`, `drop-network` | absent | – (what a seed did stays, the others go with the data) | none | only the record changes | again |
 //!
+//! A step that finds out that no server can go on with a standby's data fails and records that (node: damage), whatever it was
+//! doing; the next plan clones the node. `verify` records the same of a node that holds something else than the others: it
+//! takes no lead until its data is made anew.
+//!
 //! # Order
 //!
 //! What clones, follows or publishes waits for a source that serves; what goes, goes last; at no point of any plan are

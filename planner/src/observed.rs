@@ -218,6 +218,16 @@ pub struct ControlData {
     pub timeline: u32,
     /// The last checkpoint.
     pub checkpoint: Lsn,
+    /// Where its log must reach at least for the data to be consistent; a standby has flushed that much of it.
+    #[serde(default)]
+    pub consistent: Option<Lsn>,
+}
+
+impl ControlData {
+    /// Returns a position up to which the log of a standby that is down is known to reach. It may reach further.
+    pub fn reaches(&self) -> Lsn {
+        self.checkpoint.max(self.consistent.unwrap_or(self.checkpoint))
+    }
 }
 
 /// What a running server says of itself.
@@ -246,6 +256,12 @@ pub struct ServerFacts {
     /// The oldest position of the log it still has.
     #[serde(default)]
     pub oldest: Option<Lsn>,
+    /// Whether it has replayed all the log it has, and waits for more.
+    #[serde(default)]
+    pub exhausted: bool,
+    /// Where the timeline it writes branched off; absent on a standby, and on the first timeline.
+    #[serde(default)]
+    pub fork: Option<Lsn>,
     /// The settings it took from files, by name, as it shows them. Settings that nobody set are not among them.
     #[serde(default)]
     pub configured: BTreeMap<String, String>,

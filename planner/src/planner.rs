@@ -6,6 +6,7 @@
 //!      └── recorded, corrected by what was observed
 //! ```
 
+mod astray;
 mod before;
 mod candidate;
 mod check;
@@ -26,7 +27,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
 use simdb_state::instance::LOOPBACK;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Power, State};
+use simdb_state::object::{Damage, Power, Role, State};
 
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
@@ -38,7 +39,7 @@ use crate::plan::{FORMAT, Plan};
 
 pub use ports::DEFAULT_RANGE;
 
-use intend::Intended;
+use intend::{DataGoal, Intended, IntendedNode};
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +85,13 @@ pub struct ElectionRequest {
     pub lossy: bool,
 }
 
+impl ElectionRequest {
+    /// Returns whether somebody says which node's writes are kept, whatever that loses.
+    pub(crate) fn settles(&self) -> bool {
+        self.kind == ElectionKind::Failover && self.lossy && self.to.is_some()
+    }
+}
+
 /// Whether the node that leads serves, or is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElectionKind {
@@ -114,6 +122,8 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
     diagnostics.extend(protected(&before, inputs.desired));
     notes.extend(held(&intended, &before));
     notes.extend(intend::replication::notes(&intended));
+    notes.extend(damaged(&intended, &before));
+    notes.extend(given_up(inputs, &intended));
     notes.extend(pins(inputs.desired, &intended));
     notes.extend(later(inputs, &intended, &before));
     notes.extend(intend::adopted(&before, &intended, inputs.observed));
@@ -251,6 +261,43 @@ fn later(inputs: Inputs<'_>, intended: &Intended, state: &State) -> Vec<String> 
         }
     }
     notes
+}
+
+/// Where a person says which branch of a cluster is kept: what each of them holds.
+fn given_up(inputs: Inputs<'_>, intended: &Intended) -> Vec<String> {
+    let Some(Proposal::Election(request)) = inputs.proposal else {
+        return Vec::new();
+    };
+    let nodes = || inputs.recorded.nodes_of(&request.cluster);
+    let torn = nodes().any(|(address, node)| astray::is_astray(address, Some(node), inputs.observed));
+    match intended.primary(&request.cluster) {
+        Some(kept) if request.settles() && torn => astray::notes(&kept, nodes(), inputs.observed),
+        _ => Vec::new(),
+    }
+}
+
+/// Nodes that keep data which a verification found to be different.
+fn damaged(intended: &Intended, before: &State) -> Vec<String> {
+    let note = |(address, node): (&NodeAddress, &IntendedNode)| {
+        let Some(Damage::Differs(reason)) = &before.nodes.get(address)?.damage else {
+            return None;
+        };
+        if !matches!(node.data, DataGoal::Keep(_)) {
+            return None;
+        }
+        let (cluster, name) = (&address.cluster, &address.node);
+        Some(match node.role {
+            Role::Primary { .. } => format!(
+                "{address} leads, and a verification found that it differs from all others ({reason}). Let another node \
+                 lead with `simdb switchover {cluster}`, and then run: simdb resync {cluster} {name}"
+            ),
+            Role::Standby { .. } | Role::Fenced { .. } => format!(
+                "A verification found that {address} differs from its primary ({reason}). It takes no lead until its data \
+                 is made anew with: simdb resync {cluster} {name}"
+            ),
+        })
+    };
+    intended.nodes.iter().filter_map(note).collect()
 }
 
 fn held(intended: &Intended, before: &State) -> Vec<String> {

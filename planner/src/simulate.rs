@@ -12,6 +12,7 @@ mod invariant;
 mod log;
 mod observe;
 mod pooler;
+mod retained;
 mod role;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,6 +79,10 @@ pub struct World {
 
 /// A node's home.
 #[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact that holds beside the others"
+)]
 pub struct Home {
     /// Complete data directories by generation, with whose data they hold.
     pub data: BTreeMap<u32, SystemIdentifier>,
@@ -89,6 +94,8 @@ pub struct Home {
     pub sealed: bool,
     /// Whether the last server on its data wrote.
     pub led: bool,
+    /// Whether somebody promoted it by hand: what it writes counts for nothing until a plan keeps it.
+    pub by_hand: bool,
     /// Where the last server listened.
     pub listen: Option<Listen>,
     /// The settings the server was last given.
@@ -99,6 +106,8 @@ pub struct Home {
     pub slots: BTreeSet<String>,
     /// Slots whose log is gone: they were kept back too long.
     pub lost: BTreeSet<String>,
+    /// How many of the first writes it holds it no longer has the log of.
+    pub forgotten: usize,
     /// Logins by name.
     pub users: BTreeMap<String, UserFacts>,
     /// The passwords of the logins by name.

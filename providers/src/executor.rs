@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use simdb_planner::guard;
 use simdb_planner::plan::{Plan, Step, StepId};
-use simdb_state::delta::{Delta, Outputs};
+use simdb_state::delta::{Delta, Edit, Outputs};
 use simdb_state::object::State;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use simdb_state::store::{Entry, StoreError, Writer};
@@ -72,7 +72,20 @@ struct Running {
     mentioned: u32,
 }
 
-type StepResult = Result<Outputs, String>;
+/// How a step failed.
+struct Failure {
+    cause: String,
+    /// What is known since.
+    found: Option<Edit>,
+}
+
+impl Failure {
+    fn new(cause: String) -> Self {
+        Self { cause, found: None }
+    }
+}
+
+type StepResult = Result<Outputs, Failure>;
 
 struct Dispatcher<'a> {
     plan: &'a Plan,
@@ -215,7 +228,7 @@ impl<'a> Dispatcher<'a> {
             });
             match refused {
                 None => starting.push(id),
-                Some(cause) => happened.push(self.fail(id, cause, entries)),
+                Some(cause) => happened.push(self.fail(id, Failure::new(cause), entries)),
             }
         }
         starting
@@ -238,7 +251,10 @@ impl<'a> Dispatcher<'a> {
             let (effects, secrets, step) = (self.effects.clone(), self.secrets.clone(), self.step(id).clone());
             let task = self.tasks.spawn(async move {
                 let result = effects.run(&step, &secrets).await;
-                result.map_err(|error| chain(&error))
+                result.map_err(|error| Failure {
+                    cause: chain(&error),
+                    found: error.found(),
+                })
             });
             self.running.insert(
                 task.id(),
@@ -275,7 +291,10 @@ impl<'a> Dispatcher<'a> {
     fn ended(&mut self, joined: Result<(Id, StepResult), JoinError>) -> Option<(Running, StepResult)> {
         let (id, result) = match joined {
             Ok((id, result)) => (id, result),
-            Err(error) => (error.id(), Err(format!("the step ended abnormally: {error}"))),
+            Err(error) => {
+                let cause = format!("the step ended abnormally: {error}");
+                (error.id(), Err(Failure::new(cause)))
+            }
         };
         self.running.remove(&id).map(|running| (running, result))
     }
@@ -295,7 +314,7 @@ impl<'a> Dispatcher<'a> {
         let id = running.step;
         let outputs = match result {
             Ok(outputs) => outputs,
-            Err(cause) => return self.fail(id, cause, entries),
+            Err(failure) => return self.fail(id, failure, entries),
         };
         let delta = self.step(id).delta.clone();
         self.state.apply(&delta, &outputs);
@@ -314,11 +333,17 @@ impl<'a> Dispatcher<'a> {
         Event::Done(id, running.since.elapsed())
     }
 
-    fn fail(&mut self, id: StepId, cause: String, entries: &mut Vec<Entry>) -> Event {
+    fn fail(&mut self, id: StepId, failure: Failure, entries: &mut Vec<Entry>) -> Event {
+        let Failure { cause, found } = failure;
         entries.push(Entry::Failed {
             step: id.0,
             cause: cause.clone(),
         });
+        if let Some(found) = found {
+            let found = Delta(vec![found]);
+            self.state.apply(&found, &Outputs::default());
+            entries.push(Entry::Found(found));
+        }
         self.outcome.failed.push((id, cause.clone()));
         Event::Failed(id, cause)
     }

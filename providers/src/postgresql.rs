@@ -1,7 +1,7 @@
 //! Speaks to PostgreSQL servers, 15 and later, over TCP and as their superuser.
 //!
 //! `connection` is a session, `observe` reads what a server says of itself in one round trip, `condition` says what keeps
-//! a standby from being in sync, and `ready`, `replication`, `settings`, `sync`, `verify`, `user`, `database` and `seed` are
+//! a standby from being in sync, `ruin` whether its data is beyond recovery, and `ready`, `replication`, `settings`, `sync`, `verify`, `user`, `database` and `seed` are
 //! what steps do with them. `restart_point` says whether data stands on the log beside it. `ledger` writes under load and
 //! keeps account, `converge` waits until all servers hold the same, and `compare` and `log_files` look whether they do, in
 //! their tables (`table` is how rows are read) and in their logs. `owner` is a session that is not the superuser's. Every
@@ -22,6 +22,7 @@ pub(crate) mod promotion;
 pub(crate) mod ready;
 pub(crate) mod replication;
 pub(crate) mod restart_point;
+pub(crate) mod ruin;
 pub mod seed;
 pub(crate) mod settings;
 pub(crate) mod sync;

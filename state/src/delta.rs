@@ -11,7 +11,7 @@ use crate::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, See
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::name::{ClusterName, NetworkName, NodeName};
 use crate::object::{
-    Cluster, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Listen, Network, Node, Origin,
+    Cluster, Damage, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Listen, Network, Node, Origin,
     PendingNames, Pooler, Power, Role, Seed, Slot, State, Switch, Term, User, Verified,
 };
 
@@ -28,6 +28,8 @@ pub enum Edit {
     SynchronousStandbyNames(ClusterName, String),
     /// Whether the node may have what whoever leads now never had, so that its data is to be made anew.
     Adrift(NodeAddress, bool),
+    /// Something is wrong with the node's data, or no longer.
+    Damage(NodeAddress, Option<Damage>),
     /// The node writes instead of the former one, and its commits wait for these standbys. These may lack what the former
     /// one acknowledged, until the cluster is proven or its commits wait for others.
     Succession {
@@ -148,6 +150,7 @@ impl Edit {
             | Edit::SlotGone(node, _)
             | Edit::Held(node, _)
             | Edit::Adrift(node, _)
+            | Edit::Damage(node, _)
             | Edit::Emptied(node, _)
             | Edit::Power(node, _) => node.clone().into(),
             Edit::User(user, _) => user.clone().into(),
@@ -252,6 +255,12 @@ impl State {
             }
             Edit::Role(node, role) => self.node(node).role = Some(role.clone()),
             Edit::Adrift(node, adrift) => self.node(node).adrift = *adrift,
+            Edit::Damage(node, damage) => {
+                // A node that is gone meanwhile does not come back by it.
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.damage.clone_from(damage);
+                }
+            }
             Edit::Slot(node, slot) => {
                 let node = self.node(node);
                 node.left_slots.retain(|left| Some(left) != slot.as_ref());
@@ -344,6 +353,7 @@ impl State {
                 origin: origin.clone(),
             });
             node.adrift = false;
+            node.damage = None;
             // What a server on this data is to its cluster is known when one has been started on it.
             node.role = None;
         }

@@ -464,6 +464,28 @@ pub struct Node {
     /// Whether a failover left it behind with what the winner may never have had: its data is to be made anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adrift: bool,
+    /// What was found to be wrong with its data, until that is made anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<Damage>,
+}
+
+/// What was found to be wrong with the data of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Damage {
+    /// A verification found that it holds something else than the others; what, as a fragment.
+    Differs(String),
+    /// No server can go on with it; why, as a fragment.
+    Unrecoverable(String),
+}
+
+impl Damage {
+    /// Returns what is wrong, as a fragment.
+    pub fn reason(&self) -> &str {
+        match self {
+            Damage::Differs(reason) | Damage::Unrecoverable(reason) => reason,
+        }
+    }
 }
 
 /// A login: `cluster.NAME.user.USER`.

@@ -97,6 +97,8 @@ pub enum Entry {
         /// Why, with all causes, for people.
         cause: String,
     },
+    /// Something about recorded objects was found out, whatever came of the step that found it out; it needs no run.
+    Found(Delta),
     /// Something was seen to have happened by itself; it belongs to no step and needs no run.
     Noticed(Vec<Happening>),
     /// The values of the `output` blocks; the sensitive ones with their JSON text. They replace all that were recorded;

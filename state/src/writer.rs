@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::address::{Address, UserAddress};
 use crate::backend::{Expect, Key, Row, Token, Version, Write};
-use crate::delta::Edit;
+use crate::delta::{Edit, Outputs};
 use crate::format::{Head, encode, excerpt, now, object_rows, run_id};
 use crate::grant::Grant;
 use crate::happening::{Happening, happenings};
@@ -224,6 +224,7 @@ impl Writer {
                     self.snapshot.state.outputs = values.collect();
                 }
                 Entry::Started { delta, .. } => self.snapshot.state.begin(delta),
+                Entry::Found(delta) => self.snapshot.state.apply(delta, &Outputs::default()),
                 Entry::Failed { .. } | Entry::Noticed(_) => {}
             }
         }
@@ -312,6 +313,7 @@ impl Writer {
                     let row = StepRow::Failed { cause: cause.clone() };
                     self.draft_step(&mut draft, *step, &row, Vec::new())?;
                 }
+                Entry::Found(delta) => part.apply(delta, &Outputs::default()),
                 Entry::Noticed(happened) => draft.events.extend(told(None, None, happened)),
                 Entry::Outputs(values) => self.draft_outputs(&mut draft, values).await?,
             }
@@ -412,7 +414,7 @@ fn touched(entries: &[Entry]) -> BTreeSet<Address> {
     for entry in entries {
         match entry {
             Entry::Started { delta, .. } => touched.extend(delta.beginning().map(Edit::address)),
-            Entry::Done { delta, .. } => touched.extend(delta.0.iter().map(Edit::address)),
+            Entry::Done { delta, .. } | Entry::Found(delta) => touched.extend(delta.0.iter().map(Edit::address)),
             Entry::Failed { .. } | Entry::Noticed(_) | Entry::Outputs(_) => {}
         }
     }

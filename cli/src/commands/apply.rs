@@ -229,7 +229,7 @@ impl Run<'_> {
                 let exit = self.finish(project, &known, writer).await?;
                 return Ok(if went_back { self.went_back() } else { exit });
             }
-            let next = request::continuation(&planned.plan, writer.state());
+            let next = request::continuation(&planned.plan, &snapshot.state, writer.state(), proposal.as_ref());
             let Some(next) = next.filter(|_| round + 1 < ROUNDS && !self.interrupt.finish.is_cancelled()) else {
                 break;
             };

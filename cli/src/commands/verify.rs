@@ -1,19 +1,22 @@
 //! `simdb verify`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use simdb_planner::engine::postgresql::instance::{SUPERUSER, superuser_password};
 use simdb_planner::engine::postgresql::sync::{self, APPLY_DELAY};
 use simdb_planner::plan::{Checked, Server};
 use simdb_providers::executor::chain;
-use simdb_providers::postgresql::compare::compare;
+use simdb_providers::postgresql::compare::{Comparison, compare};
 use simdb_providers::postgresql::ledger::{Ledger, LedgerError, Load, Report, Target};
 use simdb_providers::postgresql::log_files;
 use simdb_providers::postgresql::verify::{Expected, verify_sync};
+use simdb_state::address::NodeAddress;
+use simdb_state::delta::{Delta, Edit};
 use simdb_state::name::ClusterName;
-use simdb_state::object::{CommitLevel, Role, State};
+use simdb_state::object::{CommitLevel, Damage, Role, State};
 use simdb_state::sensitive::Secrets;
-use simdb_state::store::Store;
+use simdb_state::store::{Entry, LockError, Store};
 
 use crate::args::Verify;
 use crate::error::CliError;
@@ -86,7 +89,10 @@ impl Verification<'_> {
             members = self.members().await?;
         }
         match compare(&members.all(), self.secrets, self.arguments.timeout).await {
-            Ok(comparison) => found.comparison(&comparison),
+            Ok(comparison) => {
+                found.comparison(&comparison);
+                self.record(&comparison, &mut found).await;
+            }
             Err(error) => found.problem(chain(&error)),
         }
         self.logs(&members, &mut found).await;
@@ -101,6 +107,36 @@ impl Verification<'_> {
             Ok(differences) => found.logs(&members.primary.node.node, differences),
             Err(error) => found.problem(chain(&error)),
         }
+    }
+
+    /// Records which nodes hold something else, so that they take no lead until their data is made anew.
+    async fn record(&self, comparison: &Comparison, found: &mut VerifyDoc) {
+        let astray = comparison.astray();
+        if astray.is_empty() {
+            return;
+        }
+        let names: Vec<String> = astray.keys().map(|address| address.node.to_string()).collect();
+        let names = names.join(", ");
+        match self.mark(astray).await {
+            Ok(()) => found.problem(format!(
+                "{names} takes no lead until its data is made anew: run simdb resync {} NODE",
+                self.cluster
+            )),
+            Err(error) => found.problem(format!("that {names} differs could not be recorded: {}", chain(&error))),
+        }
+    }
+
+    async fn mark(&self, astray: BTreeMap<NodeAddress, String>) -> Result<(), LockError> {
+        let mut writer = self.store.lock("verify", Duration::ZERO).await?;
+        let recorded = |address: &NodeAddress| writer.state().nodes.contains_key(address);
+        let edits = astray
+            .into_iter()
+            .filter(|(address, _)| recorded(address))
+            .map(|(address, what)| Edit::Damage(address, Some(Damage::Differs(what))));
+        let marked = [Entry::Found(Delta(edits.collect()))];
+        let committed = writer.commit(&marked).await;
+        writer.unlock().await?;
+        Ok(committed?)
     }
 
     async fn members(&self) -> Result<Members, CliError> {

@@ -1,6 +1,7 @@
 //! What is there, as far as anybody can tell: observed where it could be looked at, else recorded.
 
 mod access;
+mod gap;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ use crate::guard::sibling;
 use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts};
 
 pub(super) use access::primary_server;
+pub(super) use gap::{Gap, gap, held, starts_later};
 
 /// Returns the record, corrected by what was seen. What could not be looked at stays as recorded, and is noted.
 pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<String>) -> State {
@@ -124,8 +126,8 @@ fn power(process: &ProcessFacts) -> Power {
 ///
 /// Slots go with the data of the node that keeps them.
 ///
-/// A standby that needs log which its upstream no longer has can never stream again, even while its server runs and
-/// answers: its data is worth nothing, and is cloned anew.
+/// A standby that needs log which its upstream no longer has can never stream again, whether its server runs and answers
+/// or is down: its data is worth nothing, and is cloned anew.
 fn correct_slots(state: &mut State, observed: &Observed) {
     let keepers: BTreeSet<NodeAddress> = state
         .nodes
@@ -144,11 +146,8 @@ fn correct_slots(state: &mut State, observed: &Observed) {
             continue;
         };
         let found = upstream.slots.get(&slot.name);
-        let behind = server(observed, address)
-            .zip(upstream.oldest)
-            .is_some_and(|(standby, oldest)| standby.position < oldest);
         let lost = found.is_some_and(|slot| slot.wal_status.as_deref() == Some("lost"));
-        if lost || (found.is_none() && behind) {
+        if gap::gap(address, node, observed).is_some() {
             node.data = None;
             node.role = None;
         }

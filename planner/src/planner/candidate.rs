@@ -10,9 +10,9 @@ use std::fmt;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Role, State, Verdict};
+use simdb_state::object::{Damage, Role, State, Verdict};
 
-use super::before;
+use super::{astray, before};
 use crate::desired::NodeSpec;
 use crate::engine::postgresql::sync;
 use crate::observed::{Observation, Observed, ProcessFacts, ServerFacts};
@@ -41,22 +41,24 @@ impl fmt::Display for Refusal {
 
 /// Why a node may not lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unfit {
+enum Unfit<'a> {
     NotSeen,
     Silent,
     OtherData,
+    Damaged(&'a str),
     Writes,
     Paused,
     NotStreaming,
     Behind(u64),
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for Unfit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unfit::NotSeen => f.write_str("it was not looked at"),
             Unfit::Silent => f.write_str("its server does not answer"),
             Unfit::OtherData => f.write_str("it does not hold this cluster's data"),
+            Unfit::Damaged(reason) => write!(f, "its data has to be made anew with `simdb resync` first ({reason})"),
             Unfit::Writes => f.write_str("it is no standby"),
             Unfit::Paused => f.write_str("its replay is paused"),
             Unfit::NotStreaming => f.write_str("it does not stream from the primary"),
@@ -141,11 +143,11 @@ impl Field<'_> {
         fenced.max().is_some_and(|(_, last)| last == node)
     }
 
-    fn best(
+    fn best<'f>(
         &self,
         leader: &NodeName,
         primary: &ServerFacts,
-        unfit: impl Fn(&NodeName) -> Option<Unfit>,
+        unfit: impl Fn(&NodeName) -> Option<Unfit<'f>>,
     ) -> Result<NodeName, Refusal> {
         let others = || self.declared.keys().filter(|node| *node != leader);
         let confirms = |node: &NodeName| {
@@ -174,7 +176,7 @@ impl Field<'_> {
         })
     }
 
-    fn unfit_to_take_over(&self, node: &NodeName, primary: &ServerFacts) -> Option<Unfit> {
+    fn unfit_to_take_over(&self, node: &NodeName, primary: &ServerFacts) -> Option<Unfit<'_>> {
         if let Some(reason) = self.unfit(node) {
             return Some(reason);
         }
@@ -192,15 +194,19 @@ impl Field<'_> {
     }
 
     /// Returns why a node cannot lead, whatever the others are.
-    fn unfit(&self, node: &NodeName) -> Option<Unfit> {
+    fn unfit(&self, node: &NodeName) -> Option<Unfit<'_>> {
         let address = self.address(node);
         let Some(facts) = self.server(node) else {
             let looked_at = self.observed.nodes.contains_key(&address);
             return Some(if looked_at { Unfit::Silent } else { Unfit::NotSeen });
         };
-        let recorded = self.recorded.nodes.get(&address).and_then(|node| node.data.as_ref());
-        if recorded.is_none_or(|data| data.system_identifier != facts.system_identifier) {
+        let recorded = self.recorded.nodes.get(&address);
+        let data = recorded.and_then(|node| node.data.as_ref());
+        if data.is_none_or(|data| data.system_identifier != facts.system_identifier) {
             return Some(Unfit::OtherData);
+        }
+        if let Some(damage) = recorded.and_then(|node| node.damage.as_ref()) {
+            return Some(Unfit::Damaged(damage.reason()));
         }
         if !facts.in_recovery {
             return Some(Unfit::Writes);
@@ -215,6 +221,12 @@ impl Field<'_> {
         }
         self.leader_is_known()?;
         let survivors = self.survivors();
+        if let Some(astray) = to.filter(|to| self.is_astray(to)) {
+            return self.keep_branch(astray, lossy);
+        }
+        if let Some(damaged) = to.filter(|to| lossy && matches!(self.unfit(to), Some(Unfit::Damaged(_)))) {
+            return Ok(damaged.clone());
+        }
         let Some((best, furthest)) = survivors.iter().rev().max_by_key(|(_, position)| **position) else {
             return self.dormant(to).filter(|_| lossy).ok_or_else(|| self.nobody());
         };
@@ -253,7 +265,62 @@ impl Field<'_> {
         }
     }
 
+    /// Returns whether somebody promoted a node by hand.
+    pub(super) fn is_astray(&self, node: &NodeName) -> bool {
+        let address = self.address(node);
+        // A run that was cut off promoted it before it could record that.
+        let pending = node == self.elected && self.leader.is_none_or(|leader| leader == node);
+        !pending && astray::is_astray(&address, self.recorded.nodes.get(&address), self.observed)
+    }
+
+    /// A node that somebody promoted by hand leads with the writes it has, if somebody says so: what others have, and it has
+    /// not, is lost.
+    fn keep_branch(&self, node: &NodeName, lossy: bool) -> Result<NodeName, Refusal> {
+        let address = self.address(node);
+        let found = astray::branch(&address, self.observed);
+        if !lossy {
+            let found = found.map(|branch| format!(" ({branch})")).unwrap_or_default();
+            return Err(Refusal(format!(
+                "Somebody promoted {address} by hand{found}. To keep what it wrote and give up what others wrote since, \
+                 add -allow=data-loss; the plan says what each branch holds.",
+            )));
+        }
+        match self.unfit(node) {
+            Some(Unfit::Writes) => Ok(node.clone()),
+            // It is started to write, so no other server may write by then.
+            Some(Unfit::Silent) if self.leader.is_none_or(|leader| self.is_down(leader)) => Ok(node.clone()),
+            Some(Unfit::Silent) => Err(Refusal(format!(
+                "{address} was promoted by hand and is down, and the server of the primary is not: start {address} by hand, or \
+                 stop the primary, and say so again."
+            ))),
+            reason => Err(Refusal(format!(
+                "{address} cannot lead: {}. Mend that first.",
+                reason.map(|reason| reason.to_string()).unwrap_or_default()
+            ))),
+        }
+    }
+
+    /// Returns whether no server runs on a node, as was seen.
+    fn is_down(&self, node: &NodeName) -> bool {
+        match self.observed.nodes.get(&self.address(node)) {
+            Some(Observation::Absent) => true,
+            Some(Observation::Seen(facts)) => matches!(facts.process, ProcessFacts::Down),
+            Some(Observation::Unknown(_)) | None => false,
+        }
+    }
+
     fn nobody(&self) -> Refusal {
+        let damaged = self.declared.keys().find_map(|node| match self.unfit(node)? {
+            Unfit::Damaged(reason) if Some(node) != self.leader => Some((node, reason)),
+            _ => None,
+        });
+        if let Some((node, reason)) = damaged {
+            return Refusal(format!(
+                "No standby of cluster {} is fit to lead. {node} answers, and its data was found damaged ({reason}). Start what \
+                 is left with `simdb apply`; to promote {node} all the same, add -promote {node} -allow=data-loss.",
+                self.cluster
+            ));
+        }
         Refusal(format!(
             "No standby of cluster {} answers, so there is nobody to promote. Start what is left with `simdb apply`; where that \
              is refused, add -allow=data-loss to promote one that is down.",
@@ -269,10 +336,14 @@ impl Field<'_> {
             let facts = self.observed.nodes.get(&address).and_then(Observation::seen)?;
             let recorded = self.recorded.nodes.get(&address)?.data.as_ref()?;
             let control = facts.control.as_ref()?;
+            let recoverable = !matches!(
+                self.recorded.nodes.get(&address)?.damage,
+                Some(Damage::Unrecoverable(_))
+            );
             let halted = matches!(facts.process, ProcessFacts::Down | ProcessFacts::Frozen { .. });
             // The control data are those of the newest; what nobody recorded nobody is promoted on.
             let newest = facts.generations.last() == Some(&recorded.generation);
-            (halted && newest && control.system_identifier == recorded.system_identifier)
+            (halted && newest && recoverable && control.system_identifier == recorded.system_identifier)
                 .then_some((control.timeline, control.checkpoint))
         };
         let others = self.declared.keys().filter(|node| Some(*node) != self.leader);
@@ -321,6 +392,14 @@ impl Field<'_> {
 
     /// Returns what is known of the acknowledged writes if this node is promoted while the one that led cannot be asked.
     pub(super) fn verdict(&self, winner: &NodeName) -> Verdict {
+        if self.is_astray(winner) {
+            let fork = astray::branch(&self.address(winner), self.observed).and_then(|branch| branch.fork);
+            let furthest = self.survivors().values().max().map(|(_, position)| *position);
+            let bytes = fork.zip(furthest).map(|(fork, furthest)| furthest.ahead_of(fork));
+            return Verdict::Unknown {
+                bytes: bytes.filter(|bytes| *bytes > 0),
+            };
+        }
         let votes = self.votes(winner);
         let survivors = self.survivors();
         let has = survivors.get(winner).copied().unwrap_or_default();

@@ -31,7 +31,7 @@ fn is_standby(recorded: &Node) -> bool {
     matches!(recorded.role, Some(Role::Standby { .. }))
 }
 
-fn foreign_data(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Option<Diagnostic> {
+pub(super) fn foreign_data(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Option<Diagnostic> {
     let data = recorded.data.as_ref()?;
     let newest = facts.generations.last() == Some(&data.generation);
     let on_disk = facts
@@ -84,11 +84,16 @@ fn other_role(address: &NodeAddress, recorded: &Node, facts: &NodeFacts, elected
         Some(_) => format!("its server {is}"),
         None => format!("the last server on its data was one that {is}"),
     };
+    let keep = if is_standby(recorded) {
+        way_to_keep(address)
+    } else {
+        String::new()
+    };
     Some(Diagnostic::error(
         "Role was changed by somebody else",
         format!(
             "{address} is {was} on record, and {says}. Somebody promoted it or changed how it starts, and two nodes of a \
-             cluster may have taken writes since. {}",
+             cluster may have taken writes since. {}{keep}",
             way_out(address)
         ),
     ))
@@ -134,9 +139,17 @@ fn other_timeline(
 }
 
 fn way_out(address: &NodeAddress) -> String {
+    let (cluster, node) = (&address.cluster, &address.node);
     format!(
         "Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of \
-         {address}, run: simdb resync {} {}",
-        address.cluster, address.node
+         {address}, run: simdb resync {cluster} {node}"
+    )
+}
+
+/// What else can be done where a standby was promoted by hand.
+fn way_to_keep(address: &NodeAddress) -> String {
+    let (cluster, node) = (&address.cluster, &address.node);
+    format!(
+        "; to keep them, and give up what others wrote since, run: simdb failover {cluster} -promote {node} -allow=data-loss"
     )
 }

@@ -233,6 +233,7 @@ fn node_before(node: &Node) -> Attributes {
         power,
         held: _,
         adrift: _,
+        damage: _,
     } = node;
     let mut attributes = has.as_ref().map(role).unwrap_or_default();
     if let Some(listen) = listen {

@@ -89,7 +89,12 @@ pub(super) enum DataGoal {
     /// It stays as it is.
     Keep(Data),
     /// It is made, unless its directory is there already: then it is looked at and recorded.
-    Make { generation: u32, origin: Origin },
+    Make {
+        generation: u32,
+        origin: Origin,
+        /// Why what the node has, or had, is no good; absent where there was nothing.
+        because: Option<String>,
+    },
 }
 
 impl DataGoal {

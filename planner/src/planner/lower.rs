@@ -67,6 +67,7 @@ pub(super) fn lower(inputs: Inputs<'_>, before: &State, intended: &Intended) -> 
         before,
         intended,
         observed: inputs.observed,
+        proposal: inputs.proposal,
         gone,
         drafts: Vec::new(),
     };
@@ -77,6 +78,7 @@ struct Lowering<'a> {
     before: &'a State,
     intended: &'a Intended,
     observed: &'a Observed,
+    proposal: Option<&'a Proposal>,
     /// Why what is recorded and not intended goes.
     gone: &'static str,
     drafts: Vec<Draft>,
@@ -126,6 +128,11 @@ impl Lowering<'_> {
 
     fn push(&mut self, draft: Draft) {
         self.drafts.push(draft);
+    }
+
+    /// Returns whether somebody asked for a node's data to be made anew.
+    fn resyncs(&self, address: &NodeAddress) -> bool {
+        matches!(self.proposal, Some(Proposal::Resync(node)) if node == address)
     }
 
     fn networks(&mut self) {

@@ -1,4 +1,5 @@
 mod access;
+mod astray;
 mod cascade;
 mod drift;
 mod interrupted;
@@ -7,6 +8,7 @@ mod ports;
 mod power;
 mod replication;
 mod role;
+mod ruined;
 
 use std::collections::BTreeMap;
 
@@ -629,7 +631,7 @@ fn foreign_data_and_changed_roles_are_refused_with_an_explanation() {
         &world,
         &desired,
         &expect![[r#"
-            Role was changed by somebody else: cluster.orders.node.r[0] is a standby on record, and its server takes writes. Somebody promoted it or changed how it starts, and two nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run: simdb resync orders r[0]
+            Role was changed by somebody else: cluster.orders.node.r[0] is a standby on record, and its server takes writes. Somebody promoted it or changed how it starts, and two nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run: simdb resync orders r[0]; to keep them, and give up what others wrote since, run: simdb failover orders -promote r[0] -allow=data-loss
         "#]],
     );
 }

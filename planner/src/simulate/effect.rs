@@ -255,6 +255,7 @@ impl World {
             source = next;
         }
         self.send(&source);
+        self.find_starved(node, upstream)?;
         if self.diverged(node, upstream) {
             return Err(format!("{node} does not stream: {upstream} has not what it has"));
         }
@@ -309,8 +310,9 @@ impl World {
         let identifier = *home.data.entry(generation).or_insert(source);
         if made {
             home.slots.clear();
-            (home.sealed, home.led) = (false, false);
+            (home.sealed, home.led, home.by_hand) = (false, false, false);
             let log = self.log(&upstream).cloned().unwrap_or_default();
+            self.begin_log(node, log.writes.len());
             self.logs.insert((node.clone(), generation), log);
             self.copy_catalog(&upstream, node);
         }
@@ -398,6 +400,7 @@ impl World {
             if home.server.as_ref().is_some_and(|server| server.paused) {
                 return Err(format!("{node} does not replay: somebody paused it"));
             }
+            self.find_starved(node, &upstream.node)?;
             if self.diverged(node, &upstream.node) {
                 return Err(format!("{node} does not stream: {} has not what it has", upstream.node));
             }

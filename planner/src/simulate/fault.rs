@@ -20,6 +20,12 @@ pub enum Fault {
     DropSlot(u8),
     /// An endpoint's entry is removed by hand.
     RemoveEntry(u8),
+    /// A server removes the log that no slot retains.
+    ForgetLog(u8),
+    /// A standby is promoted by hand.
+    Promote(u8),
+    /// A verification finds that a standby holds something else than the others.
+    Differ(u8),
     /// A node's data directory is removed by hand, its server being down.
     RemoveData(u8),
     /// A standby's replay is paused by hand.
@@ -47,6 +53,9 @@ impl World {
                     self.entries.remove(&entry);
                 }
             }
+            Fault::ForgetLog(number) => pick(number).iter().for_each(|node| self.forget_log(node)),
+            Fault::Promote(number) => pick(number).iter().for_each(|node| self.promote_by_hand(node)),
+            Fault::Differ(number) => pick(number).iter().for_each(|node| self.find_different(node)),
             Fault::RemoveData(number) => pick(number).iter().for_each(|node| self.remove_data(node)),
             Fault::PauseReplay(number) => pick(number).iter().for_each(|node| self.pause_replay(node)),
             Fault::KillPooler(number) => {
@@ -83,6 +92,23 @@ impl World {
             server.frozen = frozen;
             self.hurt.insert(node.clone());
         }
+    }
+
+    fn promote_by_hand(&mut self, node: &NodeAddress) {
+        let server = self.homes.get_mut(node).and_then(|home| home.server.as_mut());
+        let Some(server) = server.filter(|server| server.replays && !server.frozen) else {
+            return;
+        };
+        (server.replays, server.paused) = (false, false);
+        let home = self.home(node);
+        (home.by_hand, home.led, home.sealed) = (true, true, false);
+        // The file that made it replay goes.
+        home.files.retain(|file, _| !file.ends_with("/standby.signal"));
+        if let Some(log) = self.log_mut(node) {
+            log.switches.push(log.writes.len());
+            log.shut_down = false;
+        }
+        self.hurt.insert(node.clone());
     }
 
     fn pause_replay(&mut self, node: &NodeAddress) {
@@ -124,6 +150,7 @@ impl World {
         home.server = None;
         home.data.clear();
         home.slots.clear();
-        (home.sealed, home.led) = (false, false);
+        home.forgotten = 0;
+        (home.sealed, home.led, home.by_hand) = (false, false, false);
     }
 }

@@ -34,7 +34,12 @@ impl Log {
     }
 
     pub(super) fn position(&self) -> Lsn {
-        Lsn(FIRST + LENGTH * u64::try_from(self.writes.len()).expect("few writes are made"))
+        Self::end_of(self.writes.len())
+    }
+
+    /// Returns where the log of so many writes ends.
+    pub(super) fn end_of(writes: usize) -> Lsn {
+        Lsn(FIRST + LENGTH * u64::try_from(writes).expect("few writes are made"))
     }
 
     /// Returns whether a server with this data can go on with what another one sends. Servers compare timelines and
@@ -102,6 +107,7 @@ impl World {
                 && upstream.slots.contains(&slot)
                 && !upstream.lost.contains(&slot)
                 && !self.diverged(other, node)
+                && !self.is_starved(other, node)
         };
         let others = self.homes.iter().filter(|(other, home)| streams(other, home));
         others.map(|(other, _)| other.clone()).collect()
@@ -152,7 +158,8 @@ impl World {
     pub(super) fn share_catalog(&mut self, step: &Step) {
         let of_cluster = |node: &NodeAddress| Some(&node.cluster) == step.address.cluster();
         let nodes: Vec<NodeAddress> = self.homes.keys().filter(|node| of_cluster(node)).cloned().collect();
-        let Some(writer) = nodes.iter().find(|node| self.homes[*node].writes()) else {
+        let rightful = |home: &Home| home.writes() && !home.by_hand;
+        let Some(writer) = nodes.iter().find(|node| rightful(&self.homes[*node])) else {
             return;
         };
         for other in nodes.iter().filter(|node| *node != writer) {
@@ -175,6 +182,9 @@ impl World {
 
     /// Acknowledges the writes that wait on a server and that enough of those they wait for have.
     pub(super) fn confirm(&mut self, node: &NodeAddress) {
+        if self.homes.get(node).is_some_and(|home| home.by_hand) {
+            return;
+        }
         let writes = self.confirmed(node);
         let Some(server) = self.homes.get_mut(node).and_then(|home| home.server.as_mut()) else {
             return;

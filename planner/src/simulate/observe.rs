@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use simdb_state::address::NodeAddress;
-use simdb_state::lsn::Lsn;
 use simdb_state::object::{EngineKind, Listen};
 
 use super::{Home, Log, Running, World};
@@ -100,6 +99,7 @@ impl World {
                 state: control_state(home, log.shut_down).to_owned(),
                 timeline: log.timeline(),
                 checkpoint: log.position(),
+                consistent: None,
             }),
             files: home.files.clone(),
             server,
@@ -137,7 +137,9 @@ impl World {
                 port: 0,
                 slot: Some(address.node.identifier()),
             }),
-            oldest: Some(Lsn(0)),
+            oldest: Some(Log::end_of(home.forgotten)),
+            exhausted: server.replays,
+            fork: None,
             configured: home.configured.clone(),
             users: home
                 .users

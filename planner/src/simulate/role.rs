@@ -68,6 +68,7 @@ impl World {
     ) -> Result<Outputs, String> {
         let node = &server.node;
         self.others_are_fenced(node);
+        self.is_not_known_to_differ(node);
         self.identifier(node)?;
         let log = self.log(node).cloned().unwrap_or_default();
         let verdict = match evidence {
@@ -107,7 +108,7 @@ impl World {
         home.configured = read_settings(instance);
         let running = home.server.as_mut().expect("it has a log, so it runs");
         (running.replays, running.paused) = (false, false);
-        (home.led, home.sealed) = (true, false);
+        (home.led, home.sealed, home.by_hand) = (true, false, false);
         let log = self.log_mut(node).expect("it runs");
         if replays {
             log.switches.push(log.writes.len());
@@ -159,9 +160,13 @@ impl World {
         let home = self.home(node);
         home.data.insert(generation, identifier);
         home.slots.clear();
-        (home.sealed, home.led) = (false, false);
+        (home.sealed, home.led, home.by_hand) = (false, false, false);
         self.logs
             .insert((node.clone(), generation), if parted { theirs } else { own });
+        if parted {
+            let forgotten = self.homes[&source.node].forgotten;
+            self.begin_log(node, forgotten);
+        }
         self.copy_catalog(&source.node, node);
         Ok(outputs)
     }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use simdb_state::address::NodeAddress;
+use simdb_state::delta::Edit;
+use simdb_state::object::Damage;
 use simdb_state::sensitive::SecretName;
 use simdb_state::store::StoreError;
 use thiserror::Error;
@@ -70,6 +72,20 @@ pub enum StepError {
         #[source]
         source: ControlError,
     },
+}
+
+impl StepError {
+    /// Returns what the step found out about a node whose data no server can go on with.
+    pub fn found(&self) -> Option<Edit> {
+        let StepError::Postgresql(error) = self else {
+            return None;
+        };
+        let (node, reason) = error.unrecoverable()?;
+        Some(Edit::Damage(
+            node.clone(),
+            Some(Damage::Unrecoverable(reason.to_owned())),
+        ))
+    }
 }
 
 impl From<StoreError> for StepError {

@@ -10,6 +10,7 @@ use super::{ProviderEffects, StepError, identified, role};
 use crate::platform::StopMode;
 use crate::postgresql::connection::Connection;
 use crate::postgresql::replication::Stream;
+use crate::postgresql::ruin::Since;
 use crate::postgresql::{Activity, PostgresqlError, observe, ready, replication, settings};
 
 /// What a restart waits for, before and after.
@@ -72,9 +73,13 @@ impl ProviderEffects {
         expected: Activity,
         secrets: &Secrets,
     ) -> Result<Connection, StepError> {
+        let since = match expected {
+            Activity::Replays => Some(Since::now(&*self.platform, &server.node).await),
+            Activity::Writes => None,
+        };
         self.platform.ensure(&(&server.node).into(), instance, secrets).await?;
         let limit = self.limits.ready;
-        Ok(ready::wait(&*self.platform, server, secrets, expected, limit).await?)
+        Ok(ready::wait(&*self.platform, server, secrets, expected, since.as_ref(), limit).await?)
     }
 
     /// Waits until a standby has replayed all that its primary has now.

@@ -91,6 +91,45 @@ pub struct Difference<'a> {
     pub found: Option<&'a Digest>,
 }
 
+impl Comparison {
+    /// Returns the nodes whose data differs and must be made anew, each with what it holds.
+    ///
+    /// Those are the ones that differ from the primary, unless the primary alone differs from at least two others, which
+    /// hold the same: then it is the primary.
+    pub fn astray(&self) -> BTreeMap<NodeAddress, String> {
+        let mut astray = BTreeMap::new();
+        for (name, database) in &self.databases {
+            for difference in database.differences(&self.primary) {
+                let others = database.tables[difference.table]
+                    .iter()
+                    .filter(|(node, _)| **node != self.primary);
+                let others: Vec<_> = others.map(|(_, digest)| digest.as_ref()).collect();
+                let alone = others.len() > 1 && others.iter().all(|digest| *digest == difference.found);
+                let (node, has, should) = if alone {
+                    (&self.primary, difference.expected, difference.found)
+                } else {
+                    (difference.node, difference.found, difference.expected)
+                };
+                let what = format!(
+                    "table {} of database {name} holds {}, and elsewhere {}",
+                    difference.table,
+                    rows(has),
+                    rows(should)
+                );
+                astray.entry(node.clone()).or_insert(what);
+            }
+        }
+        astray
+    }
+}
+
+fn rows(digest: Option<&Digest>) -> String {
+    digest.map_or_else(
+        || "no such table".to_owned(),
+        |Digest { rows, checksum }| format!("{rows} rows with checksum {checksum}"),
+    )
+}
+
 impl Database {
     /// Returns where nodes hold something else than the primary.
     pub fn differences(&self, primary: &NodeAddress) -> Vec<Difference<'_>> {
@@ -311,6 +350,33 @@ mod tests {
     }
 
     #[test]
+    fn a_primary_that_differs_from_all_others_is_the_one_that_is_astray() {
+        let node = |name: &str| format!("cluster.c.node.{name}").parse::<NodeAddress>().unwrap();
+        let digest = |rows| {
+            Some(Digest {
+                rows,
+                checksum: "7".to_owned(),
+            })
+        };
+        let astray = |a, b, c| {
+            let held = [("a", a), ("b", b), ("c", c)].map(|(name, rows)| (node(name), digest(rows)));
+            let database = Database {
+                tables: BTreeMap::from([("public.t".to_owned(), BTreeMap::from(held))]),
+                ..Database::default()
+            };
+            let comparison = Comparison {
+                primary: node("a"),
+                databases: BTreeMap::from([("app".to_owned(), database)]),
+            };
+            comparison.astray().into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(astray(3, 3, 3), []);
+        assert_eq!(astray(3, 3, 2), [node("c")]);
+        assert_eq!(astray(3, 2, 1), [node("b"), node("c")]);
+        assert_eq!(astray(2, 3, 3), [node("a")]);
+    }
+
+    #[test]
     fn a_node_differs_where_it_holds_other_rows_or_no_such_table() {
         let node = |name: &str| format!("cluster.c.node.{name}").parse::<NodeAddress>().unwrap();
         let digest = |rows, checksum: &str| {
@@ -332,6 +398,14 @@ mod tests {
             ..Database::default()
         };
         let primary = node("a");
+        let comparison = Comparison {
+            primary: primary.clone(),
+            databases: BTreeMap::from([("app".to_owned(), database.clone())]),
+        };
+        assert_eq!(
+            comparison.astray()[&node("b")],
+            "table public.extra of database app holds 1 rows with checksum 7, and elsewhere no such table"
+        );
         let differences = database.differences(&primary);
         let tables: Vec<&str> = differences.iter().map(|difference| difference.table).collect();
         assert_eq!(tables, ["public.extra", "public.fewer", "public.gone", "public.other"]);

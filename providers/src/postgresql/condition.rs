@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use simdb_planner::observed::SenderFacts;
+use simdb_planner::observed::{SenderFacts, ServerFacts};
+use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::object::Listen;
 
@@ -62,6 +63,17 @@ pub(crate) fn elsewhere(listen: Listen, upstream: &Snapshot, standby: &Snapshot)
         ));
     }
     unmet
+}
+
+/// Returns why a standby can never stream: it has replayed all it has, and its upstream has no log from there on.
+pub(crate) fn starved(node: &NodeAddress, upstream: &ServerFacts, standby: &ServerFacts) -> Option<String> {
+    let oldest = upstream.oldest.filter(|oldest| standby.position < *oldest)?;
+    let ends = standby.exhausted && standby.in_recovery && standby.receiver.is_none();
+    ends.then(|| {
+        let node = &node.node;
+        let needs = standby.position;
+        format!("it needs WAL from {needs} on, and the oldest that {node} has is {oldest}")
+    })
 }
 
 /// What a standby is to be in sync with.

@@ -2,7 +2,7 @@
 
 use simdb_planner::observed::ControlData;
 use simdb_state::instance::{Argument, Command, TaskSpec};
-use simdb_state::lsn::SystemIdentifier;
+use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::object::EngineKind;
 use thiserror::Error;
 
@@ -58,6 +58,12 @@ pub(crate) fn parse(text: &str) -> Result<ControlData, ControlError> {
         state,
         timeline: field(text, "Latest checkpoint's TimeLineID", |value| value.parse().ok())?,
         checkpoint: field(text, "Latest checkpoint location", |value| value.parse().ok())?,
+        // It is 0/0 where the last server on the data wrote.
+        consistent: field(text, "Minimum recovery ending location", |value| {
+            value.parse::<Lsn>().ok()
+        })
+        .ok()
+        .filter(|position| position.0 != 0),
     })
 }
 

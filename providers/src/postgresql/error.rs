@@ -54,6 +54,16 @@ pub enum PostgresqlError {
         /// The end of its log.
         log: Log,
     },
+    /// No server can go on with a standby's data; only another copy helps.
+    #[error("let {node} stream: {reason}{}", After(.log.as_ref()))]
+    Unrecoverable {
+        /// The node.
+        node: NodeAddress,
+        /// Why, as a fragment.
+        reason: String,
+        /// The end of its log, where it was read.
+        log: Option<Log>,
+    },
     /// It runs and lets nobody in.
     #[error("start {node}: its server lets nobody in after {limit:?}; {log}")]
     NotReady {
@@ -264,6 +274,14 @@ impl PostgresqlError {
         self
     }
 
+    /// Returns the node whose data no server can go on with, and why.
+    pub(crate) fn unrecoverable(&self) -> Option<(&NodeAddress, &str)> {
+        match self {
+            PostgresqlError::Unrecoverable { node, reason, .. } => Some((node, reason)),
+            _ => None,
+        }
+    }
+
     /// Returns the SQLSTATE, where a server refused.
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {
@@ -373,6 +391,15 @@ impl fmt::Display for Listing<'_> {
         self.0
             .iter()
             .try_for_each(|(node, unmet)| write!(f, "\n    {node}: {}", unmet.join(", ")))
+    }
+}
+
+/// Shows a log behind a message.
+struct After<'a>(Option<&'a Log>);
+
+impl fmt::Display for After<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |log| write!(f, "; {log}"))
     }
 }
 

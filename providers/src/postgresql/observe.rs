@@ -62,6 +62,13 @@ SELECT json_build_object(
         + ('x' || substr(min(name), 9, 8))::bit(32)::bigint * 4294967296
         + ('x' || substr(min(name), 17, 8))::bit(32)::bigint * pg_size_bytes(current_setting('wal_segment_size')))
       FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'),
+    'fork', CASE WHEN NOT standby THEN (
+      SELECT split_part(line, E'\\t', 2) FROM regexp_split_to_table(
+        pg_read_file('pg_wal/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '.history', 0, 1048576, true), E'\\n')
+        WITH ORDINALITY AS history(line, number)
+      WHERE line ~ '^[0-9]' ORDER BY number DESC LIMIT 1) END,
+    'exhausted', standby AND EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup'
+      AND wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval')),
     'configured', (SELECT coalesce(json_object_agg(name, setting), '{}')
       FROM (SELECT name, setting FROM pg_settings
           WHERE source = 'configuration file' AND NOT (name LIKE 'tcp%' OR name IN ('archive_command', 'log_timezone'))

@@ -9,6 +9,7 @@ use simdb_state::sensitive::Secrets;
 use tokio::time::sleep;
 
 use super::connection::Connection;
+use super::ruin::Since;
 use super::{Activity, Log, POLL, PostgresqlError};
 use crate::platform::Platform;
 
@@ -16,14 +17,18 @@ use crate::platform::Platform;
 ///
 /// Gives up at once when the server's process has ended, when it refuses simdb for good, or when its data makes it
 /// another kind of server than expected: none of these is mended by waiting.
+/// Of a standby, of which another copy can be had, it is also found out whether its data is beyond recovery, by what it
+/// said `since` it was started.
 pub(crate) async fn wait(
     platform: &dyn Platform,
     server: &Server,
     secrets: &Secrets,
     expected: Activity,
+    since: Option<&Since>,
     limit: Duration,
 ) -> Result<Connection, PostgresqlError> {
     let deadline = Instant::now() + limit;
+    let mut heard = Instant::now();
     let connection = loop {
         let error = match Connection::open(server, secrets).await {
             Ok(connection) => break connection,
@@ -31,10 +36,16 @@ pub(crate) async fn wait(
         };
         // Asked before the refusal is judged: where the server ended, another one may be listening in its place.
         if has_ended(platform, &server.node).await? {
-            return Err(ended(platform, &server.node).await);
+            return Err(ended(platform, &server.node, since).await);
         }
         if is_final(&error) {
             return Err(error);
+        }
+        if let Some(since) = since.filter(|_| heard.elapsed() >= LISTEN) {
+            heard = Instant::now();
+            if let Some(reason) = since.why_waiting(platform, &server.node).await {
+                return Err(unrecoverable(platform, &server.node, reason).await);
+            }
         }
         if Instant::now() >= deadline {
             return Err(PostgresqlError::NotReady {
@@ -50,6 +61,9 @@ pub(crate) async fn wait(
     Ok(connection)
 }
 
+/// How often the log of a standby that refuses connections is read.
+const LISTEN: Duration = Duration::from_millis(500);
+
 /// How long a server that was told to read its files may keep simdb out as the old ones say.
 const ADMISSION_LIMIT: Duration = Duration::from_secs(5);
 
@@ -63,7 +77,7 @@ pub(crate) async fn wait_admitted(
 ) -> Result<Connection, PostgresqlError> {
     let deadline = Instant::now() + ADMISSION_LIMIT.min(limit);
     loop {
-        match wait(platform, server, secrets, expected, limit).await {
+        match wait(platform, server, secrets, expected, None, limit).await {
             Err(error) if is_refusal(&error) && Instant::now() < deadline => sleep(POLL).await,
             result => return result,
         }
@@ -96,10 +110,26 @@ pub(crate) async fn has_ended(platform: &dyn Platform, node: &NodeAddress) -> Re
 }
 
 /// Makes the error about a server whose process is gone.
-pub(crate) async fn ended(platform: &dyn Platform, node: &NodeAddress) -> PostgresqlError {
-    PostgresqlError::Ended {
+pub(crate) async fn ended(platform: &dyn Platform, node: &NodeAddress, since: Option<&Since>) -> PostgresqlError {
+    let reason = match since {
+        Some(since) => since.why_ended(platform, node).await,
+        None => None,
+    };
+    match reason {
+        Some(reason) => unrecoverable(platform, node, reason).await,
+        None => PostgresqlError::Ended {
+            node: node.clone(),
+            log: Log::read(platform, node).await,
+        },
+    }
+}
+
+/// Makes the error about a standby that only another copy helps.
+pub(crate) async fn unrecoverable(platform: &dyn Platform, node: &NodeAddress, reason: String) -> PostgresqlError {
+    PostgresqlError::Unrecoverable {
         node: node.clone(),
-        log: Log::read(platform, node).await,
+        reason,
+        log: Some(Log::read(platform, node).await),
     }
 }
 

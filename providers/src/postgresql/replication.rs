@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::connection::{Connection, literal};
 use super::observe::snapshot;
+use super::ruin::Since;
 use super::{Cause, Log, POLL, PostgresqlError, condition, ready};
 use crate::platform::Platform;
 
@@ -160,16 +161,20 @@ pub(crate) async fn wait_streaming(
         application_name,
     } = stream;
     let deadline = Instant::now() + limit;
+    let since = Since::now(platform, standby.node()).await;
     loop {
         let seen = tokio::try_join!(snapshot(upstream), snapshot(standby));
         let unmet = match seen {
             Ok((there, here)) => {
+                if let Some(reason) = condition::starved(upstream.node(), &there.facts, &here.facts) {
+                    return Err(ready::unrecoverable(platform, standby.node(), reason).await);
+                }
                 let mut unmet = condition::streaming(application_name, &there, &here);
                 unmet.extend(condition::elsewhere(listen, &there, &here));
                 unmet
             }
             Err(error) if !ready::has_ended(platform, standby.node()).await? => return Err(error),
-            Err(_) => return Err(ready::ended(platform, standby.node()).await),
+            Err(_) => return Err(ready::ended(platform, standby.node(), Some(&since)).await),
         };
         if unmet.is_empty() {
             return Ok(());

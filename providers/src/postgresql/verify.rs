@@ -23,6 +23,9 @@ use crate::executor::chain;
 /// How long one standby may take to answer once, so that one that hangs does not keep the others from being looked at.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
 
+/// How often standbys are looked at while the marker waits for them. Most markers wait for no such look.
+const WATCH: Duration = Duration::from_secs(1);
+
 /// SQLSTATE of a write that is refused because the server only replays.
 const READ_ONLY: &str = "25006";
 
@@ -47,13 +50,22 @@ pub async fn verify_sync(
     limit: Duration,
 ) -> Result<Lsn, PostgresqlError> {
     let deadline = Instant::now() + limit;
-    let primary = Connection::open(primary, secrets).await?;
+    let server = primary;
+    let primary = Connection::open(server, secrets).await?;
     let mut standbys: Vec<Standby<'_>> = expected
         .standbys
         .iter()
         .map(|(name, checked)| Standby::new(name, checked))
         .collect();
-    let Some(marker) = emit_marker(&primary, expected.commit, limit).await? else {
+    let marker = tokio::select! {
+        marker = emit_marker(&primary, expected.commit, limit) => marker?,
+        // The marker waits for standbys, one of which may never come.
+        error = watch(server, expected.standbys, secrets) => {
+            primary.cancel().await;
+            return Err(error);
+        }
+    };
+    let Some(marker) = marker else {
         let looks = join_all(standbys.iter_mut().map(|standby| standby.look(secrets))).await;
         let there = snapshot(&primary).await?;
         let mut unmet = judge(&standbys, &looks, &there, Lsn(0));
@@ -76,6 +88,9 @@ pub async fn verify_sync(
         }
         if unmet.is_empty() {
             break;
+        }
+        if let Some(error) = starved(&standbys, &looks, (primary.node(), &there)) {
+            return Err(error);
         }
         if Instant::now() >= deadline {
             return Err(not_in_sync(&primary, limit, unmet));
@@ -129,6 +144,55 @@ fn judge(
         (standby.checked.server.node.clone(), unmet)
     });
     failures(judged)
+}
+
+/// Looks from time to time for a standby that can never be in sync, and returns once there is one.
+async fn watch(primary: &Server, standbys: &BTreeMap<String, Checked>, secrets: &Secrets) -> PostgresqlError {
+    let mut standbys: Vec<Standby<'_>> = standbys
+        .iter()
+        .map(|(name, checked)| Standby::new(name, checked))
+        .collect();
+    loop {
+        sleep(WATCH).await;
+        let looks = join_all(standbys.iter_mut().map(|standby| standby.look(secrets))).await;
+        // What cannot be asked now says nothing.
+        let Ok(connection) = Connection::open(primary, secrets).await else {
+            continue;
+        };
+        let Ok(there) = snapshot(&connection).await else {
+            continue;
+        };
+        if let Some(error) = starved(&standbys, &looks, (connection.node(), &there)) {
+            return error;
+        }
+    }
+}
+
+/// Makes the error about a standby that can never be in sync.
+fn starved(
+    standbys: &[Standby<'_>],
+    looks: &[Result<Snapshot, String>],
+    (primary_node, primary): (&NodeAddress, &Snapshot),
+) -> Option<PostgresqlError> {
+    let seen = |name: &str| {
+        let mut all = standbys.iter().zip(looks);
+        let (standby, look) = all.find(|(standby, _)| standby.name == name)?;
+        Some((&standby.checked.server.node, look.as_ref().ok()?))
+    };
+    standbys.iter().zip(looks).find_map(|(standby, look)| {
+        let here = look.as_ref().ok()?;
+        let node = &standby.checked.server.node;
+        let (upstream, there) = match &standby.checked.upstream {
+            Some(name) => seen(name)?,
+            None => (primary_node, primary),
+        };
+        let reason = condition::starved(upstream, &there.facts, &here.facts)?;
+        Some(PostgresqlError::Unrecoverable {
+            node: node.clone(),
+            reason,
+            log: None,
+        })
+    })
 }
 
 /// Commits at a level of its own, for simdb's sessions wait for nobody, and thus waits for the standbys that commits wait

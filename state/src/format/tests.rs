@@ -45,6 +45,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
         power: Power::Running,
         held: false,
         adrift: false,
+        damage: None,
     };
     let standby = Node {
         listen: Some(listen(5433)),
@@ -70,6 +71,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
         power: Power::Stopped,
         held: true,
         adrift: false,
+        damage: None,
     };
     let address = |text: &str| text.parse().unwrap();
     BTreeMap::from([

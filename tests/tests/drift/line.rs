@@ -114,7 +114,8 @@ impl Display for Line {
                 "Role was changed by somebody else: cluster.orders.node.{node} is a standby on record, and {how}. \
                  Somebody promoted it or changed how it starts, and two nodes of a cluster may have taken writes \
                  since. Nothing is done until that is settled: find out which node has the writes worth keeping. To \
-                 give up those of cluster.orders.node.{node}, run: simdb resync orders {node}"
+                 give up those of cluster.orders.node.{node}, run: simdb resync orders {node}; to keep them, and give up \
+                 what others wrote since, run: simdb failover orders -promote {node} -allow=data-loss"
             ),
             Line::Says(text) => f.write_str(text),
         }

@@ -7,6 +7,7 @@ mod copies;
 mod election;
 mod own_log;
 mod primary;
+mod ruined;
 mod settings;
 mod split_brain;
 mod waiting;

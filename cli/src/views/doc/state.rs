@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{
-    Cluster, Data, Database, Election, Endpoint, EngineKind, Network, Node, Origin, Output, Pooler, ReplicationMode,
-    Role, Seed, Slot, State, User,
+    Cluster, Damage, Data, Database, Election, Endpoint, EngineKind, Network, Node, Origin, Output, Pooler,
+    ReplicationMode, Role, Seed, Slot, State, User,
 };
 
 use super::FORMAT_VERSION;
@@ -200,6 +200,7 @@ fn node_values(node: &Node) -> Value {
         power,
         held,
         adrift,
+        damage,
     } = node;
     let slot_values = |slot: &Slot| json!({ "name": slot.name, "upstream": slot.upstream });
     let (term, follows) = match role {
@@ -214,6 +215,7 @@ fn node_values(node: &Node) -> Value {
         "power": power,
         "held": held.then_some(true),
         "adrift": adrift.then_some(true),
+        "damage": damage.as_ref().map(Damage::reason),
         "listen": listen.map(|listen| listen.to_string()),
         "data": data.as_ref().map(data_values),
         "slot": slot.as_ref().map(slot_values),

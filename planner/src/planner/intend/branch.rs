@@ -8,7 +8,8 @@ use super::cluster::Draft;
 use super::data::Holder;
 use crate::engine::postgresql::instance::{self, LastRun, NodeContext, Upstream};
 use crate::guard::sibling;
-use crate::observed::{NodeFacts, Observation};
+use crate::observed::{NodeFacts, Observation, ServerFacts};
+use crate::planner::astray;
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
 use crate::planner::last_run::{ends_in_order, last_run};
@@ -79,8 +80,15 @@ impl Draft<'_> {
         match &election.switch {
             _ if follows_already => false,
             Some(switch) => own.timeline >= switch.timeline || own.position > switch.point,
-            None => winner.is_some_and(|winner| (own.timeline, own.position) > (winner.timeline, winner.position)),
+            None => winner.map_or_else(|| self.is_kept_unasked(election), |winner| has_more(own, winner)),
         }
+    }
+
+    /// Returns whether the elected node was promoted by hand and is down: where it branched off cannot be told.
+    pub(super) fn is_kept_unasked(&self, election: &Election) -> bool {
+        let primary = self.address(&election.primary);
+        let answers = before::server(self.inputs.observed, &primary).is_some();
+        !answers && astray::is_astray(&primary, self.before.nodes.get(&primary), self.inputs.observed)
     }
 
     /// Returns whether a standby's settings are those on record: a run that was cut off may have let it stream from
@@ -187,6 +195,12 @@ impl Draft<'_> {
             .zip(election.switch.as_ref())
             .is_some_and(|(standby, switch)| standby.timeline < switch.timeline && standby.position > switch.point)
     }
+}
+
+/// Returns whether a standby has log that the elected node lacks, or has on another branch.
+fn has_more(own: &ServerFacts, winner: &ServerFacts) -> bool {
+    let parted = winner.fork.is_some_and(|fork| own.position > fork);
+    (own.timeline, own.position) > (winner.timeline, winner.position) || (own.timeline < winner.timeline && parted)
 }
 
 /// A node that led and was not shut down in order may have written what nobody else has.

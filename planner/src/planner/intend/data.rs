@@ -2,14 +2,15 @@
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
-use simdb_state::object::{Data, Election, ElectionReason, Node, Origin, Power};
+use simdb_state::object::{Damage, Data, Election, ElectionReason, Node, Origin, Power};
 
 use super::DataGoal;
 use super::cluster::Draft;
 use crate::diagnostic::Diagnostic;
 use crate::observed::NodeFacts;
 use crate::planner::Proposal;
-use crate::planner::before::{self, next_generation, unrecorded_generation};
+use crate::planner::astray;
+use crate::planner::before::{self, Gap, next_generation, unrecorded_generation};
 
 /// A node whose data is decided on.
 pub(super) struct Holder<'a> {
@@ -57,26 +58,102 @@ impl Draft<'_> {
         })
     }
 
-    /// Returns how a standby's data is made anew, where it may have what whoever leads never had, or where somebody asked
-    /// for it.
+    /// Returns how a standby's data is made anew, where somebody asked for it, where no server can go on with it, or where it
+    /// may have what the primary never had.
     fn anew(&self, holder: &Holder<'_>, election: &Election) -> Option<DataGoal> {
         let Holder {
             address, old, upstream, ..
         } = *holder;
-        let asked = self.resyncs(address) || self.strayed(address, old, election);
-        if !asked && !self.is_branch(holder, election) {
+        // A rewind changes what was written since two logs parted, and nothing that is damaged.
+        if let Some(because) = self.ruined(holder, election) {
+            return Some(self.copied_anew(address, upstream, because));
+        }
+        if !self.strayed(address, old, election) && !self.is_branch(holder, election) {
             return None;
         }
         // Only the primary's own log says where the two parted, and not always.
-        let rewinds = *upstream == election.primary && self.can_be_rewound(address, old, election);
-        let from = upstream.clone();
+        let told = *upstream == election.primary && !self.is_kept_unasked(election);
+        let rewinds = told && self.can_be_rewound(address, old, election);
+        let because = format!("it may hold writes that {upstream} does not have");
+        if !rewinds {
+            return Some(self.copied_anew(address, upstream, because));
+        }
         Some(DataGoal::Make {
             generation: next_generation(self.inputs.recorded, self.inputs.observed, address),
-            origin: if rewinds {
-                Origin::Rewound { from }
-            } else {
-                Origin::Cloned { from }
-            },
+            origin: Origin::Rewound { from: upstream.clone() },
+            because: Some(because),
+        })
+    }
+
+    fn copied_anew(&self, address: &NodeAddress, upstream: &NodeName, because: String) -> DataGoal {
+        DataGoal::Make {
+            generation: next_generation(self.inputs.recorded, self.inputs.observed, address),
+            origin: Origin::Cloned { from: upstream.clone() },
+            because: Some(because),
+        }
+    }
+
+    /// Returns why nothing but a copy helps: a user asked for the data to be made anew, no server can go on with it, or its
+    /// upstream will not have the log that it needs.
+    fn ruined(&self, holder: &Holder<'_>, election: &Election) -> Option<String> {
+        let Holder { address, old, .. } = *holder;
+        let damage = old.and_then(|old| old.damage.as_ref());
+        if self.resyncs(address) {
+            let found = damage
+                .map(|damage| format!(": {}", damage.reason()))
+                .unwrap_or_default();
+            return Some(format!("a resync copies its data anew{found}"));
+        }
+        if let Some(Damage::Unrecoverable(reason)) = damage {
+            return Some(reason.clone());
+        }
+        if let Some(branch) = self.given_up(address, election) {
+            let found = astray::branch(&branch, self.inputs.observed);
+            let found = found.map(|found| format!(": {found}")).unwrap_or_default();
+            return Some(format!("what {} wrote by itself is given up{found}", branch.node));
+        }
+        let gap = self.gap_to_come(holder, election)?;
+        Some(gap.to_string())
+    }
+
+    /// Returns the node whose branch a node has, where that is given up: its own, or that of a node it streams from.
+    fn given_up(&self, address: &NodeAddress, election: &Election) -> Option<NodeAddress> {
+        let nodes = &self.before.nodes;
+        let above = |address: &NodeAddress| {
+            let follows = nodes.get(address)?.role.as_ref()?.follows()?;
+            Some(self.address(follows))
+        };
+        let mut line = std::iter::successors(Some(address.clone()), above).take(nodes.len());
+        let found = line.find(|address| astray::is_astray(address, nodes.get(address), self.inputs.observed));
+        found.filter(|found| self.settles(election) && found.node != election.primary)
+    }
+
+    /// Returns the log that a standby needs and will not find on its upstream, where that one's data is copied from another
+    /// node first. One that streams meanwhile goes on from where it is then.
+    fn gap_to_come(&self, holder: &Holder<'_>, election: &Election) -> Option<Gap> {
+        let Holder {
+            address, old, upstream, ..
+        } = *holder;
+        let above = self.address(upstream);
+        let has_data = || self.before.nodes.get(&above).is_some_and(|node| node.data.is_some());
+        if *upstream == election.primary || has_data() || self.streams(address) {
+            return None;
+        }
+        let observed = self.inputs.observed;
+        let source = self.upstream(upstream, election);
+        let source = before::server(observed, &self.address(&source))?;
+        let needs = before::held(address, old?, observed)?;
+        before::starts_later(address, needs, upstream, source.position)
+    }
+
+    /// Returns whether a node streams from another one of its cluster.
+    fn streams(&self, address: &NodeAddress) -> bool {
+        let name = address.node.identifier();
+        let mut nodes = self.before.nodes_of(self.name);
+        nodes.any(|(other, _)| {
+            let server = before::server(self.inputs.observed, other);
+            let sender = server.and_then(|server| server.senders.get(&name));
+            sender.is_some_and(|sender| sender.state == "streaming")
         })
     }
 
@@ -99,6 +176,7 @@ impl Draft<'_> {
         Ok(DataGoal::Make {
             generation,
             origin: Origin::Initialized,
+            because: None,
         })
     }
 
@@ -118,11 +196,15 @@ impl Draft<'_> {
             let served = before::server(observed, address).map(|server| server.system_identifier);
             has_slot && made_since(facts, election) && identifier.is_some() && control.or(served) == identifier
         };
-        let generation = unrecorded_generation(observed, address, same)
-            .unwrap_or_else(|| next_generation(self.inputs.recorded, observed, address));
+        let recorded = self.inputs.recorded.nodes.get(address);
+        let gap = recorded.and_then(|recorded| before::gap(address, recorded, observed));
+        // Data that is on record and of no use is not an unrecorded copy.
+        let unrecorded = unrecorded_generation(observed, address, same).filter(|_| gap.is_none());
+        let generation = unrecorded.unwrap_or_else(|| next_generation(self.inputs.recorded, observed, address));
         DataGoal::Make {
             generation,
             origin: Origin::Cloned { from: upstream.clone() },
+            because: gap.map(|gap| gap.to_string()),
         }
     }
 }

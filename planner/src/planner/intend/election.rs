@@ -12,6 +12,7 @@ use super::cluster::Draft;
 use crate::diagnostic::Diagnostic;
 use crate::observed::Observation;
 use crate::planner::Proposal;
+use crate::planner::astray;
 use crate::planner::before;
 use crate::planner::candidate::{self, Field};
 use crate::planner::{ElectionKind, ElectionRequest};
@@ -50,8 +51,11 @@ impl Draft<'_> {
         let field = self.field(last);
         match request.kind {
             ElectionKind::Switchover => self.switchover(last, request.to.as_ref()),
-            // Whoever asks for a failover of a node that serves gets the one that loses nothing.
-            ElectionKind::Failover if field.leader_serves() => self.switchover(last, request.to.as_ref()),
+            // A failover of a node that serves becomes the switchover that loses nothing, unless the request says that
+            // another branch is kept.
+            ElectionKind::Failover if field.leader_serves() && !keeps_another_branch(&field, request) => {
+                self.switchover(last, request.to.as_ref())
+            }
             ElectionKind::Failover => {
                 let winner = field
                     .failover(request.to.as_ref(), request.lossy)
@@ -59,6 +63,16 @@ impl Draft<'_> {
                 Ok(self.next(last, winner, ElectionReason::Failover))
             }
         }
+    }
+
+    /// Returns whether somebody says which branch is kept, so that those of the other nodes are given up.
+    pub(super) fn settles(&self, election: &Election) -> bool {
+        let recorded = &self.inputs.recorded;
+        let torn = || {
+            let mut nodes = recorded.nodes_of(self.name);
+            nodes.any(|(address, node)| astray::is_astray(address, Some(node), self.inputs.observed))
+        };
+        election.reason == ElectionReason::Failover && self.request().is_some_and(ElectionRequest::settles) && torn()
     }
 
     fn switchover(&self, last: &Election, to: Option<&NodeName>) -> Result<Election, Diagnostic> {
@@ -191,4 +205,9 @@ impl Draft<'_> {
         let detail = format!("{refusal}");
         Diagnostic::error(summary, detail).at(span.unwrap_or_else(|| self.spec.spans.cluster.clone()))
     }
+}
+
+/// Returns whether the request keeps the writes of a node that somebody promoted by hand.
+fn keeps_another_branch(field: &Field<'_>, request: &ElectionRequest) -> bool {
+    request.to.as_ref().is_some_and(|to| field.is_astray(to))
 }

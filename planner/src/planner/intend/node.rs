@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::{CommitLevel, Election, Listen, Node, Power, Role, Slot};
+use simdb_state::object::{CommitLevel, Election, ElectionReason, Listen, Node, Power, Role, Slot};
 
 use super::cluster::Draft;
 use super::data::Holder;
@@ -11,10 +11,10 @@ use super::{IntendedNode, Lead};
 use crate::desired::NodeSpec;
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::sync::APPLY_DELAY;
-use crate::observed::Observation;
+use crate::observed::{NodeFacts, Observation};
 use crate::planner::Proposal;
 use crate::planner::before;
-use crate::planner::contradiction::contradiction;
+use crate::planner::contradiction;
 
 impl Draft<'_> {
     /// Decides on everything about a node. What contradicts the record is refused.
@@ -32,12 +32,18 @@ impl Draft<'_> {
         let power = self.power(address, old, Some(election));
         let leader = self.leader().filter(|leader| **leader == election.primary);
         let primary = leader.and_then(|leader| before::server(self.inputs.observed, &self.address(leader)));
-        let elected = self.may_lead_unrecorded(address, election);
+        let elected = self.may_lead_unrecorded(address, election)
+            || (leads && election.reason == ElectionReason::Failover && election.switch.is_none());
         // One that is to stay down does no harm, whatever its data has become.
         let judged = old.zip(facts).filter(|_| !resync && power == Power::Running);
-        if let Some((old, facts)) = judged
-            && let Some(diagnostic) = contradiction(address, old, facts, elected, primary)
-        {
+        let judge = |(old, facts): (&Node, &NodeFacts)| {
+            // What it holds is given up, or kept, as somebody said.
+            if self.settles(election) || old.adrift {
+                return contradiction::foreign_data(address, old, facts);
+            }
+            contradiction::contradiction(address, old, facts, elected, primary)
+        };
+        if let Some(diagnostic) = judged.and_then(judge) {
             return Err(diagnostic.at(spec.span.clone()));
         }
         let upstream = self.upstream(&address.node, election);

@@ -14,6 +14,7 @@ use crate::guard::sibling;
 use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::{Action, Impact, Server};
 use crate::planner::before;
+use crate::planner::contradiction::wrote;
 use crate::planner::diff::pairs;
 use crate::planner::drift::{self, Drift};
 use crate::planner::intend::{DataGoal, IntendedCluster, IntendedNode, Lead};
@@ -117,15 +118,18 @@ impl Lowering<'_> {
             DataGoal::Make {
                 generation,
                 origin: Origin::Rewound { .. },
+                because: _,
             } => self.rewind(address, *generation, old, context, upstream, &upstream_server),
-            DataGoal::Make { generation, .. } => {
+            DataGoal::Make {
+                generation, because, ..
+            } => {
                 // What it wrote is given up.
                 if before::server(self.observed, address).is_some_and(|facts| !facts.in_recovery) {
                     self.halt(address);
                 } else {
                     self.stop_stale(address, old, context);
                 }
-                self.clone_data(address, *generation, context, upstream);
+                self.clone_data(address, *generation, because.as_deref(), context, upstream);
             }
             DataGoal::Keep(_) => match old.and_then(|old| old.role.as_ref()) {
                 None => self.stop_stale(address, old, context),
@@ -168,7 +172,12 @@ impl Lowering<'_> {
         let delta = old.map(|_| Edit::Power(address.clone(), Power::Stopped));
         let action = Action::Stop { node: address.clone() };
         let draft = Draft::new(address.clone(), action, reason, delta.into_iter().collect());
-        self.push(draft.costing(self.restart_impact(address)));
+        let impact = if old.is_some_and(|old| wrote(old, facts)) {
+            Impact::DataLoss
+        } else {
+            self.restart_impact(address)
+        };
+        self.push(draft.costing(impact));
     }
 
     fn slot(&mut self, address: &NodeAddress, slot: &Slot, old: Option<&Node>, settled: bool, upstream: &Server) {
@@ -194,7 +203,14 @@ impl Lowering<'_> {
     }
 
     /// Copies the upstream's data. Older data goes once the copy is complete and verified.
-    fn clone_data(&mut self, address: &NodeAddress, generation: u32, context: &NodeContext<'_>, upstream: &Upstream) {
+    fn clone_data(
+        &mut self,
+        address: &NodeAddress,
+        generation: u32,
+        because: Option<&str>,
+        context: &NodeContext<'_>,
+        upstream: &Upstream,
+    ) {
         let facts = self.facts(address);
         let older = facts
             .into_iter()
@@ -216,11 +232,24 @@ impl Lowering<'_> {
             task,
             data: Data::directory(generation),
         };
-        let reason = format!(
-            "{} has no copy of {}'s data that it can stream on",
-            address.node, upstream.address.node
+        let reason = because.map_or_else(
+            || {
+                format!(
+                    "{} has no copy of {}'s data that it can stream on",
+                    address.node, upstream.address.node
+                )
+            },
+            str::to_owned,
         );
-        self.push(Draft::new(address.clone(), action, reason, delta));
+        // What only this node has goes with its data.
+        let known = self.before.nodes.get(address).zip(facts);
+        let astray = known.is_some_and(|(old, facts)| wrote(old, facts));
+        let impact = if astray && self.resyncs(address) {
+            Impact::DataLoss
+        } else {
+            Impact::None
+        };
+        self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
     }
 
     fn start_standby(

@@ -221,6 +221,9 @@ impl Lowering<'_> {
         if old.is_some_and(|old| old.adrift) {
             delta.push(Edit::Adrift(address.clone(), false));
         }
+        if old.is_some_and(|old| old.damage.is_some()) {
+            delta.push(Edit::Damage(address.clone(), None));
+        }
         delta.push(Edit::Unverified(address.cluster.clone()));
         let reason = format!("{} was elected, and nobody else writes", address.node);
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));

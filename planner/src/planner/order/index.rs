@@ -6,7 +6,7 @@ use simdb_state::address::{DatabaseAddress, EndpointAddress, NodeAddress, SeedAd
 use simdb_state::name::{ClusterName, NetworkName};
 
 use crate::desired::access::database_address;
-use crate::plan::Action;
+use crate::plan::{Action, Impact};
 use crate::planner::lower::Draft;
 
 /// Where the steps are that others wait for.
@@ -22,6 +22,8 @@ pub(super) struct Index {
     pub(super) slot_on: BTreeMap<NodeAddress, Vec<usize>>,
     pub(super) data: BTreeMap<NodeAddress, usize>,
     pub(super) stop: BTreeMap<NodeAddress, usize>,
+    /// The steps that stop servers which write, and were never to.
+    pub(super) astray: BTreeMap<ClusterName, Vec<usize>>,
     /// The step that starts, restarts or configures a server that is then to follow another one.
     pub(super) starts: BTreeMap<NodeAddress, usize>,
     /// The step that lets the clients of a primary in that came up without them, and how many standbys it waits for.
@@ -62,6 +64,11 @@ pub(super) struct Index {
     /// Everything in a cluster that removes something, the cluster itself aside.
     pub(super) drops: BTreeMap<ClusterName, Vec<usize>>,
     pub(super) drop_clusters: Vec<usize>,
+}
+
+/// Returns whether a step stops a server that writes and was never to: nothing else that is stopped costs data.
+pub(super) fn is_astray(draft: &Draft) -> bool {
+    matches!(draft.action, Action::Stop { .. }) && draft.impact == Impact::DataLoss
 }
 
 impl Index {
@@ -147,7 +154,12 @@ impl Index {
                 drops.or_default().push(at);
             }
             Action::DropNode { node } => drop(self.drop_node.insert(node.clone(), at)),
-            Action::Stop { node } => drop(self.stop.insert(node.clone(), at)),
+            Action::Stop { node } => {
+                self.stop.insert(node.clone(), at);
+                if is_astray(draft) {
+                    self.astray.entry(node.cluster.clone()).or_default().push(at);
+                }
+            }
             Action::DropCluster { .. } => self.drop_clusters.push(at),
             Action::DropEndpoint { endpoint, .. } => {
                 self.drop_endpoints

@@ -11,7 +11,7 @@ use simdb_state::delta::Edit;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::State;
 
-use super::index::Index;
+use super::index::{Index, is_astray};
 use crate::engine::pgbouncer;
 use crate::engine::postgresql::instance::user;
 use crate::plan::Action;
@@ -82,7 +82,8 @@ impl Rules<'_> {
                 .and_then(|upstream| index.stop.get(&upstream).copied())
                 .into_iter()
                 .chain(self.leaving(node))
-                .chain(self.asked_by(node))
+                .chain(self.asked_by(node).filter(|_| !is_astray(draft)))
+                .chain(index.elect.get(&node.cluster).copied().filter(|_| is_astray(draft)))
                 .collect(),
             Action::SyncNames { cluster, names, .. } if self.loses(cluster, names) => {
                 index.degrade.get(cluster).copied().into_iter().collect()

@@ -42,6 +42,7 @@ pub(super) enum Event {
 pub(super) enum Command {
     Switchover(Option<u8>),
     Failover(Option<u8>),
+    Keep(u8),
     Resync(u8),
     Stop(Option<u8>),
     Start(Option<u8>),
@@ -88,6 +89,8 @@ pub(super) fn fault() -> impl Strategy<Value = Fault> {
         1 => number.clone().prop_map(Fault::DropSlot),
         1 => number.clone().prop_map(Fault::RemoveEntry),
         1 => number.clone().prop_map(Fault::RemoveData),
+        2 => number.clone().prop_map(Fault::ForgetLog),
+        1 => number.clone().prop_map(Fault::Differ),
         1 => number.clone().prop_map(Fault::PauseReplay),
         1 => number.clone().prop_map(Fault::KillPooler),
         1 => number.prop_map(Fault::AlterPassword),
@@ -116,6 +119,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
     let command = prop_oneof![
         3 => node().prop_map(Command::Switchover),
         4 => node().prop_map(Command::Failover),
+        1 => (0..5_u8).prop_map(Command::Keep),
         1 => (0..5_u8).prop_map(Command::Resync),
         1 => node().prop_map(Command::Stop),
         1 => node().prop_map(Command::Start),
@@ -199,6 +203,7 @@ impl<'a> History<'a> {
                 "Failover is refused",
                 "Primary has lost its data",
                 "Role was changed by somebody else",
+                "Standby has diverged",
                 "User still owns objects",
                 "Role change is not finished",
             ];
@@ -257,7 +262,7 @@ impl<'a> History<'a> {
             Event::Command(command, course) => {
                 let proposal = self.proposal(*command);
                 let planned = self.planned(Some(&proposal));
-                self.run(planned, false, course);
+                self.run(planned, matches!(command, Command::Keep(_)), course);
             }
         }
     }
@@ -267,6 +272,7 @@ impl<'a> History<'a> {
         match command {
             Command::Switchover(to) => election(ElectionKind::Switchover, to.map(node), false),
             Command::Failover(to) => election(ElectionKind::Failover, to.map(node), false),
+            Command::Keep(number) => election(ElectionKind::Failover, Some(node(number)), true),
             Command::Resync(number) => Proposal::Resync(address(node(number))),
             Command::Stop(number) => self.power(number.map(node), Power::Stopped),
             Command::Start(number) => self.power(number.map(node), Power::Running),
@@ -377,9 +383,11 @@ impl<'a> History<'a> {
             (Some(election(ElectionKind::Failover, None, true)), true),
             (self.started(), true),
         ];
+        let keeps = |node: &'static str| (Some(election(ElectionKind::Failover, Some(node), true)), true);
+        let keeps: Vec<_> = self.declared.nodes.iter().copied().map(keeps).collect();
         let nodes = 0..u8::try_from(self.declared.nodes.len()).unwrap();
         let resyncs = nodes.map(|node| (Some(self.proposal(Command::Resync(node))), false));
-        let attempts: Vec<_> = attempts.into_iter().chain(resyncs).collect();
+        let attempts: Vec<_> = attempts.into_iter().chain(resyncs).chain(keeps).collect();
         for (proposal, lossy) in attempts.into_iter().skip(usize::from(stuck)) {
             let planned = self.planned(proposal.as_ref());
             let helps = planned.diagnostics.is_empty() && !planned.plan.steps.is_empty();

@@ -335,7 +335,7 @@ fn a_node_with_writes_of_its_own_is_brought_in_line_on_request_alone() {
         &resync,
         &expect![[r#"
             0 stop cluster.orders.node.r[0] after [] data-loss
-            1 basebackup cluster.orders.node.r[0] after [0] none
+            1 basebackup cluster.orders.node.r[0] after [0] data-loss
             2 standby cluster.orders.node.r[0] after [1] none
             3 verify-sync cluster.orders after [2] none
         "#]],

@@ -306,7 +306,7 @@ fn a_cluster_is_the_worst_that_holds() {
     foreign.system_identifier = SystemIdentifier(8);
     let mut other_timeline = streaming();
     other_timeline.timeline = 2;
-    for (what, primary, standby, expected) in [
+    for (what, primary, standby, expected) in vec![
         (
             "streams",
             seen(primary()),

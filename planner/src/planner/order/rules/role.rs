@@ -14,7 +14,8 @@ impl Rules<'_> {
             index.start.get(node),
             index.fence.get(&node.cluster),
         ];
-        earlier.into_iter().flatten().copied().collect()
+        let astray = index.astray.get(&node.cluster).into_iter().flatten();
+        earlier.into_iter().flatten().chain(astray).copied().collect()
     }
 
     /// Whoever is about to replay from another primary is left alone until that one is promoted: it is asked what it has,

@@ -1,0 +1,110 @@
+//! A standby that somebody promoted by hand: its writes are a branch that no other node has, and a person says which branch is
+//! kept.
+
+use std::fmt;
+
+use simdb_state::address::NodeAddress;
+use simdb_state::lsn::Lsn;
+use simdb_state::object::{Node, Role};
+
+use super::before;
+use super::contradiction::wrote;
+use crate::observed::{NodeFacts, Observation, Observed};
+
+/// How far the writes of a node have come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Branch {
+    pub(super) timeline: u32,
+    /// Where its timeline branched off, where that is known.
+    pub(super) fork: Option<Lsn>,
+    /// Its last position.
+    pub(super) position: Lsn,
+    /// Whether it may have come further: its server is down, and its data tells of its last checkpoint alone.
+    pub(super) at_least: bool,
+}
+
+impl fmt::Display for Branch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Branch {
+            timeline,
+            fork,
+            position,
+            at_least,
+        } = self;
+        write!(f, "timeline {timeline}")?;
+        if let Some(fork) = fork {
+            write!(f, " since {fork}")?;
+        }
+        let word = if *at_least { "at least up to" } else { "up to" };
+        write!(f, ", {word} {position}")
+    }
+}
+
+impl Branch {
+    /// Returns how many bytes it has after a position.
+    pub(super) fn bytes_after(&self, fork: Lsn) -> u64 {
+        self.position.ahead_of(fork)
+    }
+}
+
+/// Returns whether a standby on record writes, or did when it was last up.
+pub(super) fn is_astray(address: &NodeAddress, recorded: Option<&Node>, observed: &Observed) -> bool {
+    let facts = observed.nodes.get(address).and_then(Observation::seen);
+    recorded
+        .zip(facts)
+        .is_some_and(|(recorded, facts)| wrote(recorded, facts))
+}
+
+/// Returns how far a node has come, as far as anybody can tell.
+pub(super) fn branch(address: &NodeAddress, observed: &Observed) -> Option<Branch> {
+    if let Some(server) = before::server(observed, address) {
+        return Some(Branch {
+            timeline: server.timeline,
+            fork: server.fork,
+            position: server.position,
+            at_least: false,
+        });
+    }
+    let facts: &NodeFacts = observed.nodes.get(address).and_then(Observation::seen)?;
+    let control = facts.control.as_ref()?;
+    Some(Branch {
+        timeline: control.timeline,
+        fork: None,
+        position: control.reaches(),
+        at_least: true,
+    })
+}
+
+/// Says what each branch of a cluster holds, and which of them is kept.
+pub(super) fn notes<'a>(
+    kept: &NodeAddress,
+    nodes: impl Iterator<Item = (&'a NodeAddress, &'a Node)>,
+    observed: &Observed,
+) -> Vec<String> {
+    let kept_branch = branch(kept, observed);
+    let mut nodes: Vec<(&NodeAddress, &Node)> = nodes.collect();
+    // The others are told against where they part from the one that is kept, or against where they branched off themselves.
+    nodes.sort_by_key(|(address, _)| *address != kept);
+    let told = nodes.into_iter().filter_map(|(address, node)| {
+        let own = branch(address, observed)?;
+        let leads = matches!(node.role, Some(Role::Primary { .. }));
+        let astray = is_astray(address, Some(node), observed);
+        let fork = if astray {
+            own.fork
+        } else {
+            kept_branch.as_ref().and_then(|kept| kept.fork)
+        };
+        let bytes = fork.map(|fork| own.bytes_after(fork));
+        if address != kept && !leads && !astray && bytes.is_none_or(|bytes| bytes == 0) {
+            return None;
+        }
+        let size = match (bytes, own.at_least) {
+            (None, _) => String::new(),
+            (Some(bytes), false) => format!(": {bytes} bytes that the others lack"),
+            (Some(bytes), true) => format!(": {bytes} bytes or more that the others lack"),
+        };
+        let fate = if address == kept { "is kept" } else { "is given up" };
+        Some(format!("The branch of {address} {fate} ({own}{size})."))
+    });
+    told.collect()
+}

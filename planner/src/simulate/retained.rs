@@ -1,0 +1,84 @@
+//! How much of its log a node still has, and what becomes of those who need what is gone.
+
+use simdb_state::address::NodeAddress;
+use simdb_state::delta::{Delta, Edit, Outputs};
+use simdb_state::object::Damage;
+
+use super::{Home, World};
+
+impl World {
+    /// Lets a server remove the log that no slot retains. A slot that was made too late retains nothing of what its standby
+    /// needs.
+    pub(super) fn forget_log(&mut self, node: &NodeAddress) {
+        let Some(all) = self.log(node).map(|log| log.writes.len()) else {
+            return;
+        };
+        let home = &self.homes[node];
+        let retained = self.homes.keys().filter_map(|other| {
+            let slot = other.node.identifier();
+            let streams = other.cluster == node.cluster && home.slots.contains(&slot) && !home.lost.contains(&slot);
+            self.newest(other).filter(|has| streams && *has >= home.forgotten)
+        });
+        let forgotten = retained.min().unwrap_or(all).min(all).max(home.forgotten);
+        self.begin_log(node, forgotten);
+    }
+
+    /// The log of a node begins there, and who has less can no longer stream from it.
+    pub(super) fn begin_log(&mut self, node: &NodeAddress, forgotten: usize) {
+        self.home(node).forgotten = forgotten;
+        let of_cluster = self.homes.keys().filter(|other| other.cluster == node.cluster);
+        let behind = of_cluster.filter(|other| self.newest(other).is_some_and(|has| has < forgotten));
+        let behind: Vec<NodeAddress> = behind.cloned().collect();
+        self.hurt.extend(behind);
+    }
+
+    /// Returns how many writes the newest data of a node holds.
+    fn newest(&self, node: &NodeAddress) -> Option<usize> {
+        let (generation, _) = self.homes.get(node)?.data.last_key_value()?;
+        Some(self.logs.get(&(node.clone(), *generation))?.writes.len())
+    }
+
+    /// Returns whether a server needs log that another one no longer has.
+    pub(super) fn is_starved(&self, node: &NodeAddress, upstream: &NodeAddress) -> bool {
+        let forgotten = self.homes.get(upstream).map_or(0, |home| home.forgotten);
+        self.log(node).is_some_and(|log| log.writes.len() < forgotten)
+    }
+
+    /// A standby that waits for log that is gone is found out by the step that waits for it, which records that.
+    pub(super) fn find_starved(&mut self, node: &NodeAddress, upstream: &NodeAddress) -> Result<(), String> {
+        if !self.is_starved(node, upstream) {
+            return Ok(());
+        }
+        let reason = format!("{upstream} no longer has the log that {node} needs");
+        let damage = Damage::Unrecoverable(reason.clone());
+        let found = Delta(vec![Edit::Damage(node.clone(), Some(damage))]);
+        self.state.apply(&found, &Outputs::default());
+        Err(reason)
+    }
+
+    /// A verification finds that the data of a standby differs from the others', and records it.
+    pub(super) fn find_different(&mut self, node: &NodeAddress) {
+        let replays = self.homes[node].server.as_ref().is_some_and(|server| server.replays);
+        let cluster = &node.cluster;
+        let leader = self.state.leader(cluster);
+        let elected = self.state.elections.get(cluster).map(|election| &election.primary);
+        let compares = leader
+            .is_some_and(|leader| elected == Some(&leader.node) && self.homes.get(leader).is_some_and(Home::writes));
+        if replays && compares {
+            self.hurt.insert(node.clone());
+            let damage = Damage::Differs("a table holds fewer rows".to_owned());
+            let found = Delta(vec![Edit::Damage(node.clone(), Some(damage))]);
+            self.state.apply(&found, &Outputs::default());
+        }
+    }
+
+    /// A node whose data was found to differ does not come to lead, unless a loss was accepted.
+    pub(super) fn is_not_known_to_differ(&self, node: &NodeAddress) {
+        let recorded = self.state.nodes.get(node).and_then(|node| node.damage.as_ref());
+        let differs = matches!(recorded, Some(Damage::Differs(_)));
+        assert!(
+            !differs || self.lossy || self.hurt.contains(node),
+            "{node} is promoted, and its data is known to differ"
+        );
+    }
+}
