@@ -152,6 +152,7 @@ pub(crate) fn plan(
         plan,
         after,
         mut diagnostics,
+        not_compared,
     } = planner::plan(Inputs {
         desired,
         recorded: known.recorded,
@@ -169,10 +170,10 @@ pub(crate) fn plan(
     }
     // Outputs were all it was for, and it is as large as the record.
     drop(after);
-    let mut document = PlanDoc::new(operation, &plan);
+    let mut document = PlanDoc::new(operation, &plan).without(&not_compared);
     document.output_changes = changed;
     let looked = (!observed.nodes.is_empty()).then_some(observed);
-    document.compared = ComparedDoc::new(known.recorded, looked);
+    document.compared = ComparedDoc::new(known.recorded, looked, &not_compared);
     document.interrupted = known.unfinished.map(InterruptedDoc::new);
     document.diagnostics = DiagnosticDoc::all(&diagnostics, source);
     let status = StatusDoc::new(known.recorded.clusters.keys(), known.recorded, observed);

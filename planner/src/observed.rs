@@ -134,8 +134,9 @@ pub struct NodeFacts {
     /// The files that were last written for its server, by path below the home.
     #[serde(default)]
     pub files: BTreeMap<String, FileFacts>,
-    /// The control data of the newest complete data directory.
-    pub control: Option<ControlData>,
+    /// The control data of the newest complete data directory, where its server is down.
+    #[serde(default)]
+    pub control: Control,
     /// What the running server says of itself; unknown where it does not answer.
     pub server: Option<Observation<ServerFacts>>,
 }
@@ -204,6 +205,47 @@ impl ProcessFacts {
     /// Returns whether a process uses the node's data.
     pub fn is_alive(&self) -> bool {
         self.pid().is_some()
+    }
+}
+
+/// What came of reading the control data of a node whose server is down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// There is no data, or a server runs on it and speaks for it.
+    #[default]
+    Absent,
+    /// It could not be read, and why not.
+    Unknown(String),
+    /// It was read, and is not what a server wrote: nobody can say whose data it is, and no server starts on it.
+    Damaged,
+    /// It was read.
+    Seen(ControlData),
+}
+
+impl Control {
+    /// Returns what was read, where anything was.
+    pub fn seen(&self) -> Option<&ControlData> {
+        match self {
+            Control::Seen(control) => Some(control),
+            Control::Absent | Control::Unknown(_) | Control::Damaged => None,
+        }
+    }
+
+    /// Returns whether the last server on the data is known to have been shut down in order. What could not be read
+    /// counts as crashed.
+    pub fn was_shut_down(&self) -> bool {
+        self.seen()
+            .is_some_and(|control| matches!(control.state.as_str(), "shut down" | "shut down in recovery"))
+    }
+
+    /// Returns whether the last server on the data only replayed, where the data says so.
+    pub fn replays(&self) -> Option<bool> {
+        match self.seen()?.state.as_str() {
+            "in archive recovery" | "shut down in recovery" => Some(true),
+            "in production" | "shut down" | "shutting down" | "in crash recovery" => Some(false),
+            _ => None,
+        }
     }
 }
 

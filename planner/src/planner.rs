@@ -10,6 +10,7 @@ mod astray;
 mod before;
 mod candidate;
 mod check;
+mod compared;
 mod contradiction;
 mod diff;
 mod drift;
@@ -37,6 +38,7 @@ use crate::observed::{Observed, PlatformProblem};
 pub use self::untried::untried;
 use crate::plan::{FORMAT, Plan};
 
+pub use compared::NotCompared;
 pub use ports::DEFAULT_RANGE;
 
 use intend::{DataGoal, Intended, IntendedNode};
@@ -110,10 +112,19 @@ pub struct Planned {
     pub after: State,
     /// What is wrong.
     pub diagnostics: Vec<Diagnostic>,
+    /// What the configuration could not be compared with: it may differ, whatever the plan says.
+    pub not_compared: Vec<NotCompared>,
 }
 
 /// Makes the plan that leads from what is there to what is declared. Same inputs, same plan.
 pub fn plan(inputs: Inputs<'_>) -> Planned {
+    Planned {
+        not_compared: compared::not_compared(inputs),
+        ..planned(inputs)
+    }
+}
+
+fn planned(inputs: Inputs<'_>) -> Planned {
     let mut diagnostics = unusable(inputs);
     let mut notes = Vec::new();
     let mut before = before::before(inputs.recorded, inputs.observed, &mut notes);
@@ -163,6 +174,7 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
         plan,
         after,
         diagnostics,
+        not_compared: Vec::new(),
     }
 }
 

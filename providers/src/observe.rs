@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use simdb_planner::engine::postgresql::instance::superuser_password;
 use simdb_planner::observed::{
-    ControlData, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, PlatformProblem, PoolerFacts,
+    Control, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, PlatformProblem, PoolerFacts,
     ProcessFacts, ServerFacts,
 };
 use simdb_planner::plan::Server;
@@ -27,6 +27,9 @@ use crate::postgresql::{PostgresqlError, control, observe as postgresql};
 
 /// How long one node may take to answer; one that hangs is unknown.
 pub const NODE_LIMIT: Duration = Duration::from_secs(2);
+
+/// What the platform calls a server of the engine.
+const SERVER: &str = "postgres ";
 
 /// How often a server that was told to stop is looked at.
 const STOPPING_POLL: Duration = Duration::from_millis(50);
@@ -126,7 +129,7 @@ impl Look<'_> {
     async fn glance(&self, node: &NodeAddress, deadline: Instant) -> Observation<NodeFacts> {
         let home = match self.home(&node.into(), deadline).await {
             Observation::Unknown(reason) => return Observation::Unknown(reason),
-            Observation::Absent => return Observation::Absent,
+            Observation::Absent => return self.absent(node),
             Observation::Seen(home) => home,
         };
         let mut facts = inventory(&home);
@@ -139,6 +142,20 @@ impl Look<'_> {
             _ => facts.server = Some(self.server(node, home.listen, deadline).await),
         }
         Observation::Seen(facts)
+    }
+
+    /// A home that is not where it was may have been moved, and its server goes on: then something listens where it did,
+    /// and whether that is the node's server nobody can say.
+    fn absent(&self, node: &NodeAddress) -> Observation<NodeFacts> {
+        let recorded = self.recorded.nodes.get(node).filter(|node| node.data.is_some());
+        let listen = recorded.and_then(|node| node.listen);
+        let listener = listen.and_then(|listen| Some((listen, self.facts.listener(listen)?)));
+        match listener {
+            Some((listen, owner)) if owner.starts_with(SERVER) => Observation::Unknown(format!(
+                "its directory is gone, and {owner} listens at {listen}: put the directory back, or stop that server"
+            )),
+            _ => Observation::Absent,
+        }
     }
 
     /// Looks at an endpoint's pooler.
@@ -225,20 +242,21 @@ impl Look<'_> {
         node: &NodeAddress,
         generations: &BTreeSet<u32>,
         deadline: Instant,
-    ) -> Result<Option<ControlData>, String> {
+    ) -> Result<Control, String> {
         let Some(newest) = generations.last() else {
-            return Ok(None);
+            return Ok(Control::Absent);
         };
         let task = self.control_task(node, *newest)?;
         let home = node.into();
         let printed = timeout_at(deadline, self.platform.run_task(&home, &task, self.secrets)).await;
         // Backends may outlive their server and hold its data. Whoever fences the node ends them first.
-        let Ok(printed) = printed else { return Ok(None) };
+        let Ok(printed) = printed else {
+            return Ok(Control::Unknown(format!("pg_controldata {}", silence())));
+        };
         let printed = printed.map_err(|error| chain(&error))?;
         match control::parse(&printed) {
-            Ok(control) => Ok(Some(control)),
-            // Whose data it is cannot be told, and no server can be started on it.
-            Err(ControlError::Damaged) => Ok(None),
+            Ok(control) => Ok(Control::Seen(control)),
+            Err(ControlError::Damaged) => Ok(Control::Damaged),
             Err(error) => Err(chain(&error)),
         }
     }
@@ -271,7 +289,7 @@ fn inventory(home: &HomeFacts) -> NodeFacts {
         generations: home.directories.iter().filter_map(|name| generation(name)).collect(),
         partial: home.directories.iter().any(partial),
         files: home.files.clone(),
-        control: None,
+        control: Control::Absent,
         server: None,
     }
 }

@@ -218,7 +218,8 @@ impl Run<'_> {
                 ops::settle(&planned, writer).await?;
             }
             if planned.plan.is_empty() || self.mode == Mode::Show {
-                return self.finish(project, &known, writer).await;
+                let exit = self.finish(project, &known, writer).await?;
+                return Ok(self.unless_unknown(&planned, exit));
             }
             if approved.is_none_or(|impact| planned.plan.impact() > impact) && !self.approved(&planned).await? {
                 self.ui.tell(&format!("\n{} cancelled.\n", self.operation.title()));
@@ -227,6 +228,7 @@ impl Run<'_> {
             approved = Some(planned.plan.impact());
             if self.execute(&planned, site, writer).await? {
                 let exit = self.finish(project, &known, writer).await?;
+                let exit = self.unless_unknown(&planned, exit);
                 return Ok(if went_back { self.went_back() } else { exit });
             }
             let next = request::continuation(&planned.plan, &snapshot.state, writer.state(), proposal.as_ref());
@@ -246,6 +248,19 @@ impl Run<'_> {
         self.ui.tell(&format!(
             "\n{title} failed, and was taken back: the former primary leads.\n"
         ));
+        Exit::Failed
+    }
+
+    /// An apply is not done where something could not be compared that no step was about. Other commands were asked for
+    /// something else.
+    fn unless_unknown(&self, planned: &Planned, exit: Exit) -> Exit {
+        if self.operation != Operation::Apply || !planned.document.leaves_unknown() {
+            return exit;
+        }
+        self.ui.tell(
+            "\nApply is not complete: what could not be compared may differ from the configuration. Run it again once that \
+             answers.\n",
+        );
         Exit::Failed
     }
 

@@ -25,6 +25,8 @@ pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         view.diagnostics(&document.diagnostics);
         Ok(match () {
             () if document.is_broken() => Exit::Failed,
+            // Whatever else there is: what could not be compared may differ, too.
+            () if arguments.detailed_exitcode && !document.complete => Exit::Failed,
             () if arguments.detailed_exitcode && !document.is_empty() => Exit::Difference,
             () => Exit::Done,
         })

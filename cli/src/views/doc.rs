@@ -18,7 +18,10 @@ pub use env::{EnvDoc, Login};
 pub use events::{EventDoc, EventsDoc};
 pub use graph::GraphDoc;
 pub use outcome::{OutcomeDoc, ProofDoc, StepEnd, SwitchDoc};
-pub use plan::{ChangeDoc, ComparedDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, Sides, StepDoc, Summary};
+pub use plan::{
+    ChangeDoc, ComparedDoc, InterruptedDoc, NotComparedDoc, Operation, OutputChangeDoc, PlanDoc, Sides, StepDoc,
+    Summary,
+};
 pub use state::{ObjectDoc, OutputDoc, StateDoc};
 pub use status::{ClusterState, ClusterStatus, EndpointStatus, NodeStatus, StatusDoc};
 pub use verify::{DatabaseDoc, DifferenceDoc, LoadDoc, LoadNodeDoc, TableDoc, VerifyDoc};

@@ -65,6 +65,8 @@ pub(crate) fn document(operation: Operation, changes: Vec<ChangeDoc>, steps: Vec
         output_changes: Vec::new(),
         steps,
         compared: ComparedDoc::default(),
+        complete: true,
+        not_compared: Vec::new(),
         interrupted: None,
         notes: Vec::new(),
         diagnostics: Vec::new(),

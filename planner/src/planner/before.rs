@@ -17,13 +17,12 @@ use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFact
 pub(super) use access::primary_server;
 pub(super) use gap::{Gap, gap, held, starts_later};
 
-/// Returns the record, corrected by what was seen. What could not be looked at stays as recorded, and is noted.
+/// Returns the record, corrected by what was seen. What could not be looked at stays as recorded.
 pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<String>) -> State {
     let mut state = recorded.clone();
     for (address, node) in &mut state.nodes {
         match observed.nodes.get(address) {
-            None => {}
-            Some(Observation::Unknown(reason)) => notes.push(format!("{address} could not be looked at: {reason}.")),
+            None | Some(Observation::Unknown(_)) => {}
             Some(Observation::Absent) => {
                 // Its slots are on other nodes.
                 *node = Node {
@@ -33,18 +32,13 @@ pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<Stri
                     ..Node::default()
                 }
             }
-            Some(Observation::Seen(facts)) => {
-                correct(node, facts);
-                // Without its data it has nothing to say.
-                let silent = silent(facts).filter(|_| node.data.is_some());
-                notes.extend(silent.map(|reason| silence(address, reason)));
-            }
+            Some(Observation::Seen(facts)) => correct(node, facts),
         }
     }
     correct_slots(&mut state, observed);
     correct_names(&mut state, observed);
     access::correct(&mut state, observed, notes);
-    correct_poolers(&mut state, observed, notes);
+    correct_poolers(&mut state, observed);
     correct_endpoints(&mut state, observed);
     state
 }
@@ -86,20 +80,6 @@ pub(super) fn listens(before: &State, observed: &Observed, address: &NodeAddress
 pub(super) fn is_halted(observed: &Observed, address: &NodeAddress) -> bool {
     let facts = observed.nodes.get(address).and_then(Observation::seen);
     facts.is_some_and(|facts| matches!(facts.process, ProcessFacts::Frozen { .. }))
-}
-
-/// Returns why a server that runs could not be asked. One that was halted answers nobody, and is let go on.
-fn silent(facts: &NodeFacts) -> Option<&str> {
-    match (&facts.process, facts.server.as_ref()?) {
-        (ProcessFacts::Running { .. } | ProcessFacts::Foreign { .. }, Observation::Unknown(reason)) => Some(reason),
-        _ => None,
-    }
-}
-
-fn silence(address: &NodeAddress, reason: &str) -> String {
-    format!(
-        "{address} runs, and its server could not be asked: {reason}. What it would have said is taken as recorded."
-    )
 }
 
 fn correct(node: &mut Node, facts: &NodeFacts) {
@@ -176,14 +156,11 @@ fn correct_names(state: &mut State, observed: &Observed) {
 }
 
 /// A pooler whose home is gone is not there.
-fn correct_poolers(state: &mut State, observed: &Observed, notes: &mut Vec<String>) {
+fn correct_poolers(state: &mut State, observed: &Observed) {
     for (address, endpoint) in &mut state.endpoints {
         let Some(pooler) = &mut endpoint.pooler else { continue };
         match observed.poolers.get(address) {
-            None => {}
-            Some(Observation::Unknown(reason)) => {
-                notes.push(format!("The pooler of {address} could not be looked at: {reason}."));
-            }
+            None | Some(Observation::Unknown(_)) => {}
             Some(Observation::Absent) => endpoint.pooler = None,
             Some(Observation::Seen(facts)) => pooler.power = power(&facts.process),
         }

@@ -335,7 +335,7 @@ impl Field<'_> {
             let address = self.address(node);
             let facts = self.observed.nodes.get(&address).and_then(Observation::seen)?;
             let recorded = self.recorded.nodes.get(&address)?.data.as_ref()?;
-            let control = facts.control.as_ref()?;
+            let control = facts.control.seen()?;
             let recoverable = !matches!(
                 self.recorded.nodes.get(&address)?.damage,
                 Some(Damage::Unrecoverable(_))

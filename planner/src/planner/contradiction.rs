@@ -36,7 +36,7 @@ pub(super) fn foreign_data(address: &NodeAddress, recorded: &Node, facts: &NodeF
     let newest = facts.generations.last() == Some(&data.generation);
     let on_disk = facts
         .control
-        .as_ref()
+        .seen()
         .filter(|_| newest)
         .map(|control| control.system_identifier);
     let served = server(facts).map(|server| server.system_identifier);
@@ -60,12 +60,7 @@ fn replays(recorded: &Node, facts: &NodeFacts) -> Option<bool> {
     }
     let newest = facts.generations.last() == Some(&recorded.data.as_ref()?.generation);
     let fenced = matches!(recorded.role, Some(Role::Fenced { .. }));
-    let control = facts.control.as_ref().filter(|_| newest && !fenced)?;
-    match control.state.as_str() {
-        "in archive recovery" | "shut down in recovery" => Some(true),
-        "in production" | "shut down" | "shutting down" | "in crash recovery" => Some(false),
-        _ => None,
-    }
+    facts.control.replays().filter(|_| newest && !fenced)
 }
 
 /// Whether a node that is a standby on record takes writes, or did when it was last up.
@@ -122,7 +117,7 @@ fn other_timeline(
     facts: &NodeFacts,
     primary: &ServerFacts,
 ) -> Option<Diagnostic> {
-    let on_disk = facts.control.as_ref().map(|control| control.timeline);
+    let on_disk = facts.control.seen().map(|control| control.timeline);
     let timeline = server(facts).map(|server| server.timeline).or(on_disk)?;
     let ahead = is_standby(recorded) && timeline > primary.timeline;
     ahead.then(|| {

@@ -37,5 +37,5 @@ pub(super) fn ends_in_order(recorded: &Node, facts: Option<&NodeFacts>) -> bool 
 fn control<'a>(recorded: &Node, facts: Option<&'a NodeFacts>) -> Option<&'a ControlData> {
     let facts = facts?;
     let newest = facts.generations.last() == Some(&recorded.data.as_ref()?.generation);
-    facts.control.as_ref().filter(|_| newest && !facts.process.is_alive())
+    facts.control.seen().filter(|_| newest && !facts.process.is_alive())
 }

@@ -134,6 +134,11 @@ pub(super) fn diagnostics(planned: &Planned) -> String {
     planned.diagnostics.iter().map(line).collect::<Vec<_>>().concat()
 }
 
+fn not_compared(planned: &Planned) -> String {
+    let line = |NotCompared { address, reason }: &NotCompared| format!("{address}: {reason}\n");
+    planned.not_compared.iter().map(line).collect()
+}
+
 /// Plans, expects those steps, runs them, and expects nothing to be left to do.
 fn check(world: &mut World, desired: &Desired, expected: &Expect) {
     let planned = plan_for(world, desired);
@@ -491,7 +496,7 @@ fn a_primary_that_lost_its_data_is_never_made_empty() {
 }
 
 #[test]
-fn what_could_not_be_looked_at_is_noted_and_changes_nothing() {
+fn what_could_not_be_looked_at_is_told_and_changes_nothing() {
     let world = created(&["a", "r[0]"]);
     let mut observed = world.observe();
     for observation in observed.nodes.values_mut() {
@@ -506,9 +511,10 @@ fn what_could_not_be_looked_at_is_noted_and_changes_nothing() {
     assert_eq!(diagnostics(&planned), "");
     assert!(planned.plan.is_empty());
     expect![[r#"
-        cluster.orders.node.a could not be looked at: did not answer within 2 s.
-        cluster.orders.node.r[0] could not be looked at: did not answer within 2 s."#]]
-    .assert_eq(&planned.plan.notes.join("\n"));
+        cluster.orders.node.a: it could not be looked at: did not answer within 2 s
+        cluster.orders.node.r[0]: it could not be looked at: did not answer within 2 s
+    "#]]
+    .assert_eq(&not_compared(&planned));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use simdb_state::object::{EngineKind, Listen};
 use super::{Home, Log, Running, World};
 use crate::engine::postgresql::sync;
 use crate::observed::{
-    ControlData, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, ProcessFacts, ReceiverFacts,
+    Control, ControlData, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, ProcessFacts, ReceiverFacts,
     SenderFacts, ServerFacts, SlotFacts, UserFacts,
 };
 
@@ -94,12 +94,14 @@ impl World {
             listen: home.listen,
             generations: home.data.keys().copied().collect(),
             partial: home.partial,
-            control: newest.map(|(_, system_identifier)| ControlData {
-                system_identifier: *system_identifier,
-                state: control_state(home, log.shut_down).to_owned(),
-                timeline: log.timeline(),
-                checkpoint: log.position(),
-                consistent: None,
+            control: newest.map_or(Control::Absent, |(_, system_identifier)| {
+                Control::Seen(ControlData {
+                    system_identifier: *system_identifier,
+                    state: control_state(home, log.shut_down).to_owned(),
+                    timeline: log.timeline(),
+                    checkpoint: log.position(),
+                    consistent: None,
+                })
             }),
             files: home.files.clone(),
             server,

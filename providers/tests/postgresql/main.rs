@@ -275,7 +275,7 @@ async fn a_node_that_is_down_is_known_by_its_control_data() {
     let facts = node(&observed, &cluster.primary);
     assert_eq!((&facts.process, &facts.server), (&ProcessFacts::Down, &None));
     assert!(facts.generations.contains(&1) && !facts.partial);
-    let control = facts.control.as_ref().unwrap();
+    let control = facts.control.seen().unwrap();
     assert_eq!(control.state, "shut down");
     assert_eq!(Some(control.system_identifier), made.system_identifier);
 }

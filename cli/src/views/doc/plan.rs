@@ -1,12 +1,13 @@
 //! The plan as reviewers and policies read it: the shape of Terraform's plan document, and the steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
-use simdb_planner::observed::{Observation, Observed};
+use simdb_planner::observed::Observed;
 use simdb_planner::plan::{AttributeChange, ChangeAction, Impact, Plan, Shown, Step, StepId};
-use simdb_state::address::Address;
+use simdb_planner::planner::NotCompared;
+use simdb_state::address::{Address, NodeAddress};
 use simdb_state::object::State;
 use simdb_state::store::UnfinishedRun;
 
@@ -80,6 +81,10 @@ pub struct PlanDoc {
     pub impact: Impact,
     /// What it was made from.
     pub compared: ComparedDoc,
+    /// Whether everything could be compared.
+    pub complete: bool,
+    /// What could not be compared: it may differ from what is declared, whatever the plan says.
+    pub not_compared: Vec<NotComparedDoc>,
     /// A run that was cut off, which this plan goes on from.
     pub interrupted: Option<InterruptedDoc>,
     /// What was noticed and is not acted on.
@@ -101,6 +106,8 @@ impl PlanDoc {
             summary: Summary::of(plan),
             impact: plan.impact(),
             compared: ComparedDoc::default(),
+            complete: true,
+            not_compared: Vec::new(),
             interrupted: None,
             notes: plan.notes.clone(),
             diagnostics: Vec::new(),
@@ -110,6 +117,20 @@ impl PlanDoc {
     /// Returns whether something is wrong with it, so that it must not run.
     pub fn is_broken(&self) -> bool {
         self.diagnostics.iter().any(DiagnosticDoc::is_error)
+    }
+
+    /// Adds what the plan could not be compared with.
+    #[must_use]
+    pub fn without(mut self, not_compared: &[NotCompared]) -> Self {
+        self.not_compared = not_compared.iter().map(NotComparedDoc::new).collect();
+        self.complete = not_compared.is_empty();
+        self
+    }
+
+    /// Returns whether something could not be compared that no step of the plan is about.
+    pub fn leaves_unknown(&self) -> bool {
+        let is_acted_on = |unknown: &NotComparedDoc| self.steps.iter().any(|step| step.address == unknown.address);
+        self.not_compared.iter().any(|unknown| !is_acted_on(unknown))
     }
 
     /// Returns whether there is nothing to do.
@@ -130,8 +151,8 @@ pub struct ComparedDoc {
 }
 
 impl ComparedDoc {
-    /// Counts what is recorded and what was seen.
-    pub fn new(recorded: &State, observed: Option<&Observed>) -> Self {
+    /// Counts what is recorded and what was seen, but for what could not be compared.
+    pub fn new(recorded: &State, observed: Option<&Observed>, not_compared: &[NotCompared]) -> Self {
         let counts = [
             ("network", recorded.networks.len()),
             ("cluster", recorded.clusters.len()),
@@ -141,17 +162,31 @@ impl ComparedDoc {
             ("seed", recorded.seeds.len()),
             ("endpoint", recorded.endpoints.len()),
         ];
-        let is_known = |node: &&Observation<_>| !matches!(node, Observation::Unknown(_));
-        let seen = |observed: &Observed| {
-            let nodes = recorded.nodes.keys().filter_map(|node| observed.nodes.get(node));
-            nodes.filter(is_known).count()
-        };
+        let unknown: BTreeSet<&Address> = not_compared.iter().map(|unknown| &unknown.address).collect();
+        let is_known = |node: &&NodeAddress| !unknown.contains(&Address::Node((*node).clone()));
+        let seen = |_: &Observed| recorded.nodes.keys().filter(is_known).count();
         let proof = |name| ProofDoc::last(name, recorded);
         Self {
             recorded: counts.into_iter().filter(|(_, number)| *number > 0).collect(),
             nodes_looked_at: observed.map(seen),
             proofs: recorded.clusters.keys().filter_map(proof).collect(),
         }
+    }
+}
+
+/// Something that could not be compared.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NotComparedDoc {
+    /// What it is.
+    pub address: Address,
+    /// Why not: a fragment without a full stop.
+    pub reason: String,
+}
+
+impl NotComparedDoc {
+    fn new(not_compared: &NotCompared) -> Self {
+        let NotCompared { address, reason } = not_compared.clone();
+        Self { address, reason }
     }
 }
 

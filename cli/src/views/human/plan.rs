@@ -10,7 +10,7 @@ use simdb_planner::plan::{ChangeAction, Impact};
 use super::style::{BOLD, CHANGED, DIM, GOOD, of_impact, paint, symbol};
 use super::table::{Cell, Table};
 use super::text::{count, wrap};
-use crate::views::doc::{ComparedDoc, InterruptedDoc, Operation, PlanDoc, StepDoc};
+use crate::views::doc::{ComparedDoc, InterruptedDoc, NotComparedDoc, Operation, PlanDoc, StepDoc};
 
 /// Renders a plan.
 pub fn render(plan: &PlanDoc, width: usize) -> String {
@@ -26,10 +26,18 @@ pub fn render(plan: &PlanDoc, width: usize) -> String {
         text += &summary(plan);
     } else if !plan.is_broken() {
         // A plan that could not be made says nothing about what runs.
-        text += &nothing(plan.operation);
+        text += &if plan.complete {
+            nothing(plan.operation)
+        } else {
+            format!("{} {OPEN}\n", paint(CHANGED.bold(), "Incomplete."))
+        };
         if plan.operation == Operation::Apply {
             text += &compared(&plan.compared, width);
         }
+    }
+    for NotComparedDoc { address, reason } in &plan.not_compared {
+        text.push('\n');
+        text += &paragraph("Not compared: ", &format!("{address}: {reason}."), width);
     }
     for note in &plan.notes {
         text.push('\n');
@@ -37,6 +45,9 @@ pub fn render(plan: &PlanDoc, width: usize) -> String {
     }
     text
 }
+
+/// What is said where no difference was found, and not everything was compared.
+const OPEN: &str = "What could be compared needs no changes.";
 
 /// Writes the line that sums a plan up.
 pub fn summary_line(plan: &PlanDoc) -> String {

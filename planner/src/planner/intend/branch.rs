@@ -179,7 +179,7 @@ impl Draft<'_> {
     /// Returns the timeline that a node's data is on, and the one that the winner will be on.
     fn timelines(&self, facts: &NodeFacts, election: &Election) -> Option<(u32, u32)> {
         let server = facts.server.as_ref().and_then(Observation::seen);
-        let control = facts.control.as_ref().map(|control| control.timeline);
+        let control = facts.control.seen().map(|control| control.timeline);
         let own = server.map(|server| server.timeline).or(control)?;
         let winner = before::server(self.inputs.observed, &self.address(&election.primary))?;
         let is_promoted = election.switch.is_none() && election.reason != ElectionReason::Birth;

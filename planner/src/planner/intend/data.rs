@@ -192,7 +192,7 @@ impl Draft<'_> {
             .and_then(|node| Some(node.data.as_ref()?.system_identifier));
         let has_slot = self.before.nodes.get(address).is_some_and(|node| node.slot.is_some());
         let same = |facts: &NodeFacts| {
-            let control = facts.control.as_ref().map(|control| control.system_identifier);
+            let control = facts.control.seen().map(|control| control.system_identifier);
             let served = before::server(observed, address).map(|server| server.system_identifier);
             has_slot && made_since(facts, election) && identifier.is_some() && control.or(served) == identifier
         };
@@ -221,7 +221,7 @@ fn made_since(facts: &NodeFacts, election: &Election) -> bool {
         // An earlier failover may have led to another branch of the same number.
         Some(_) if election.reason == ElectionReason::Failover => false,
         Some(switch) => {
-            let timeline = facts.control.as_ref().map(|control| control.timeline);
+            let timeline = facts.control.seen().map(|control| control.timeline);
             timeline.is_some_and(|timeline| timeline >= switch.timeline)
         }
     }

@@ -143,9 +143,7 @@ impl Draft<'_> {
         let recorded = self.inputs.recorded.nodes.get(&address);
         let fenced = recorded.is_some_and(|node| matches!(node.role, Some(Role::Fenced { .. })));
         let facts = self.inputs.observed.nodes.get(&address).and_then(Observation::seen);
-        let replayed = facts
-            .and_then(|facts| facts.control.as_ref())
-            .is_some_and(|control| control.state.ends_with("recovery"));
+        let replayed = facts.and_then(|facts| facts.control.replays()) == Some(true);
         match before::server(self.inputs.observed, &address) {
             Some(server) => server.in_recovery,
             None => fenced || replayed,

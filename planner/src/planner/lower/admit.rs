@@ -9,12 +9,12 @@ use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::Edit;
 use simdb_state::instance::InstanceSpec;
 use simdb_state::name::ClusterName;
+use simdb_state::object::{Cluster, Node, Power};
 
-use super::role::was_shut_down;
 use super::{Draft, Lowering, server};
 use crate::engine::postgresql::instance::{self, NodeContext};
 use crate::engine::postgresql::sync;
-use crate::observed::{NodeFacts, ProcessFacts};
+use crate::observed::{Control, ProcessFacts};
 use crate::plan::Action;
 use crate::planner::intend::{IntendedCluster, Lead};
 
@@ -37,7 +37,15 @@ impl Lowering<'_> {
             server: server(&primary, node),
             awaited,
         };
-        let reason = format!("{} crashed, and may show commits that no standby has yet", primary.node);
+        let crashed = match self.facts(&primary).map(|facts| &facts.control) {
+            Some(Control::Unknown(reason)) => format!("may have crashed ({reason})"),
+            None => "may have crashed (it was not looked at)".to_owned(),
+            Some(_) => "crashed".to_owned(),
+        };
+        let reason = format!(
+            "{} {crashed}, and may show commits that no standby has yet",
+            primary.node
+        );
         let delta = vec![Edit::Unverified(name.clone())];
         self.push(Draft::new(Address::Node(primary), action, reason, delta));
     }
@@ -57,24 +65,39 @@ impl Lowering<'_> {
         let declared = self.intended.clusters.get(&address.cluster)?.names.awaited;
         let (awaited, _) = sync::read(&context.synchronous_standby_names);
         let awaited = awaited.min(declared);
-        let held_back = awaited > 0
-            && self.leads_on(address)
-            && self.facts(address).is_some_and(|facts| match facts.process {
-                ProcessFacts::Down => crashed(facts),
-                ProcessFacts::Running { .. } => instance::keeps_clients_out(facts, context.listen.host),
-                _ => false,
-            });
+        let held_back = awaited > 0 && self.leads_on(address) && self.may_show_unconfirmed(address, context);
         held_back.then_some(awaited)
+    }
+
+    /// Returns whether a server may have commits that its standbys lack and that no client has seen. What cannot be
+    /// shown to have been shut down in order counts as crashed; one that is still stopping may yet be killed.
+    fn may_show_unconfirmed(&self, address: &NodeAddress, context: &NodeContext<'_>) -> bool {
+        let Some(facts) = self.facts(address) else {
+            return !self.is_proven_to_serve(address);
+        };
+        match facts.process {
+            ProcessFacts::Down => !facts.control.was_shut_down(),
+            ProcessFacts::Stopping { .. } => true,
+            ProcessFacts::Running { .. } | ProcessFacts::Frozen { .. } | ProcessFacts::Foreign { .. } => {
+                let listen = facts.listen.unwrap_or(context.listen);
+                instance::keeps_clients_out(facts, listen.host)
+            }
+        }
+    }
+
+    /// Returns whether the record alone says that a server runs and that its clients were let in: every start clears the
+    /// proof of replication, which comes after the clients.
+    fn is_proven_to_serve(&self, address: &NodeAddress) -> bool {
+        let runs = |node: &Node| node.power == Power::Running;
+        let proven = |cluster: &Cluster| cluster.verified.is_some();
+        self.before.nodes.get(address).is_some_and(runs)
+            && self.before.clusters.get(&address.cluster).is_some_and(proven)
     }
 
     /// Whether a node led before, and leads on.
     fn leads_on(&self, address: &NodeAddress) -> bool {
         let cluster = self.intended.clusters.get(&address.cluster);
-        cluster.is_some_and(|cluster| cluster.lead == Lead::Stays && cluster.election.primary == address.node)
+        cluster.is_some_and(|cluster| cluster.lead != Lead::Passes && cluster.election.primary == address.node)
             && self.before.nodes.get(address).is_some_and(|node| node.data.is_some())
     }
-}
-
-fn crashed(facts: &NodeFacts) -> bool {
-    facts.control.is_some() && !was_shut_down(facts)
 }

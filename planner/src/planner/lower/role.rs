@@ -10,15 +10,11 @@ use super::node::instance_edit;
 use super::{Draft, Lowering, cleared_by_start, server};
 use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser_password};
 use crate::guard::sibling;
-use crate::observed::NodeFacts;
 use crate::plan::{Action, Evidence, FenceMethod, Impact, Server};
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
 use crate::planner::intend::{DataGoal, IntendedCluster, IntendedNode};
 use crate::planner::last_run::last_run;
-
-/// `pg_controldata`'s word for a server that was shut down in order.
-const SHUT_DOWN: [&str; 2] = ["shut down", "shut down in recovery"];
 
 impl Lowering<'_> {
     /// Every election that is to be held now, and every node that led and leads no more.
@@ -98,7 +94,10 @@ impl Lowering<'_> {
         };
         let alive = self.facts(address).is_none_or(|facts| facts.process.is_alive());
         let method = method(&cluster.election);
-        if method == FenceMethod::ShutDown && !alive && !self.facts(address).is_some_and(was_shut_down) {
+        if method == FenceMethod::ShutDown
+            && !alive
+            && !self.facts(address).is_some_and(|facts| facts.control.was_shut_down())
+        {
             self.start_to_stop(address, cluster);
         }
         let data = self.generation(address).map(Data::directory);
@@ -330,7 +329,7 @@ impl Lowering<'_> {
         context: &NodeContext<'_>,
     ) {
         let action = Action::Start {
-            instance: instance::server(context),
+            instance: self.instance(context),
             server: server(address, new),
             in_recovery: false,
         };
@@ -413,9 +412,4 @@ pub(super) fn method(election: &Election) -> FenceMethod {
         ElectionReason::Failover => FenceMethod::Kill,
         ElectionReason::Switchover | ElectionReason::Birth => FenceMethod::ShutDown,
     }
-}
-
-pub(super) fn was_shut_down(facts: &NodeFacts) -> bool {
-    let control = facts.control.as_ref();
-    control.is_some_and(|control| SHUT_DOWN.contains(&control.state.as_str()))
 }

@@ -4,6 +4,7 @@
 
 mod declared;
 mod mutations;
+mod unknown;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -140,6 +141,8 @@ pub(super) struct History<'a> {
     mutation: Option<&'a Mutation>,
     /// Whether everything that a view can see is searched for passwords.
     watched: bool,
+    /// Whether every plan is made again without each of its observations.
+    doubted: bool,
 }
 
 /// A way in which a planner could be broken: what it sees, or what it says.
@@ -157,6 +160,7 @@ impl<'a> History<'a> {
             earlier: Vec::new(),
             mutation,
             watched: false,
+            doubted: false,
         }
     }
 
@@ -171,6 +175,9 @@ impl<'a> History<'a> {
             observed: &observed,
             proposal,
         });
+        if self.doubted {
+            self.unknown_opens_no_gate(&observed, proposal, &planned);
+        }
         if self.watched {
             self.no_password_is_seen(&planned, &observed);
         }
@@ -183,11 +190,12 @@ impl<'a> History<'a> {
             plan,
             after,
             diagnostics,
+            not_compared,
         } = planned;
         let seen = [
             serde_json::to_string(plan).unwrap(),
             serde_json::to_string(observed).unwrap(),
-            format!("{diagnostics:?}{after:?}{:?}", self.world.state),
+            format!("{diagnostics:?}{not_compared:?}{after:?}{:?}", self.world.state),
         ];
         for text in seen {
             let found = text.find(PASSWORD).map(|at| &text[at.saturating_sub(200)..at]);
