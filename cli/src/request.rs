@@ -1,6 +1,6 @@
 //! What a command asks for beside the configuration, and what is asked next where a role change did not come to its end.
 
-use simdb_planner::plan::{Action, Impact, Plan};
+use simdb_planner::plan::{Action, Impact, Plan, Step};
 use simdb_planner::planner::{ElectionKind, ElectionRequest, Proposal};
 use simdb_state::address::NodeAddress;
 use simdb_state::name::{ClusterName, NodeName};
@@ -114,6 +114,17 @@ pub(crate) fn continuation(
     state: &State,
     proposal: Option<&Proposal>,
 ) -> Option<Continuation> {
+    let is_held = |step: &Step| match &step.action {
+        Action::Elect { cluster, election, .. } => {
+            let last = state.elections.get(cluster);
+            last.is_some_and(|last| last.term >= election.term)
+        }
+        _ => true,
+    };
+    // An election that was not held has changed nothing, and nothing has to go on.
+    if !plan.steps.iter().all(is_held) {
+        return None;
+    }
     let mut clusters = plan.steps.iter().filter_map(|step| match &step.action {
         Action::Elect { cluster, .. } => Some(cluster),
         Action::Fence { server, .. } | Action::Promote { server, .. } => Some(&server.node.cluster),

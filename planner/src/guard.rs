@@ -83,7 +83,7 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
             has_slot_on(state, &server.node, &upstream.node)?;
             serving(state, &upstream.node)
         }
-        Action::Elect { cluster, election } => next_term(state, cluster, election),
+        Action::Elect { cluster, election, .. } => next_term(state, cluster, election),
         Action::Fence { server, .. } => match elected(state, &server.node) {
             Some(true) | None => Err(Refusal::Elected(server.node.clone())),
             Some(false) => Ok(()),

@@ -242,6 +242,9 @@ pub enum Action {
         cluster: ClusterName,
         /// The election.
         election: Election,
+        /// Whose replay must keep up with whom before the election is held; absent where nobody hands over.
+        #[serde(default)]
+        handover: Option<Handover>,
     },
     /// Records that commits are no longer to wait for standbys that were lost, before they stop to: a node that lacks what
     /// comes after this position is never taken for one that has everything.
@@ -553,6 +556,15 @@ pub enum Action {
         /// The network.
         network: NetworkName,
     },
+}
+
+/// A primary that serves, and the standby that takes over from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// The primary.
+    pub primary: Server,
+    /// The standby.
+    pub successor: Server,
 }
 
 /// How a node is brought down to be fenced.

@@ -46,7 +46,11 @@ pub struct Limits {
     /// Until the clients of a pooler have finished what they are at. All others wait as long, so one that does not finish
     /// is better let go on.
     pub pause: Duration,
-    /// Until a primary that hands over is down. Writes wait, so one that hangs is better taken back.
+    /// Until the standby that takes over has replayed what the primary had written when it was asked to hand over.
+    /// Nothing waits for it.
+    pub handover: Duration,
+    /// Until a primary that hands over is down, and until the last of it is replayed. Writes wait, so one that hangs is
+    /// better taken back.
     pub shutdown: Duration,
 }
 
@@ -57,7 +61,8 @@ impl Default for Limits {
             streaming: Duration::from_secs(30),
             verification: Duration::from_secs(30),
             pause: Duration::from_secs(10),
-            shutdown: Duration::from_secs(30),
+            handover: Duration::from_secs(10),
+            shutdown: Duration::from_secs(15),
         }
     }
 }
@@ -104,6 +109,10 @@ impl Effects for ProviderEffects {
                 };
                 return self.fence(&fence, *method, secrets).await;
             }
+            Action::Elect {
+                handover: Some(handover),
+                ..
+            } => self.hand_over(handover, secrets).await?,
             Action::Promote {
                 instance,
                 server,

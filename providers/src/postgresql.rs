@@ -17,6 +17,7 @@ pub mod error;
 pub mod ledger;
 pub mod log_files;
 pub(crate) mod observe;
+pub(crate) mod obstacle;
 pub(crate) mod owner;
 pub(crate) mod promotion;
 pub(crate) mod ready;

@@ -66,7 +66,7 @@ pub(super) fn branch(address: &NodeAddress, observed: &Observed) -> Option<Branc
         });
     }
     let facts: &NodeFacts = observed.nodes.get(address).and_then(Observation::seen)?;
-    let control = facts.control.as_ref()?;
+    let control = facts.control.seen()?;
     Some(Branch {
         timeline: control.timeline,
         fork: None,

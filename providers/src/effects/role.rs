@@ -1,7 +1,7 @@
 //! The steps of a role change: `postgres-ha.md` 2(a) to 2(c) and 2(i).
 
 use simdb_planner::observed::ControlData;
-use simdb_planner::plan::{Evidence, FenceMethod, Server};
+use simdb_planner::plan::{Evidence, FenceMethod, Handover, Server};
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
 use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::{ProviderEffects, StepError, identified};
 use crate::platform::{PlatformError, StopMode};
 use crate::postgresql::connection::Connection;
-use crate::postgresql::{control, promotion, replication, restart_point, settings};
+use crate::postgresql::{PostgresqlError, control, observe, obstacle, promotion, replication, restart_point, settings};
 
 /// What a step that fences needs to know.
 pub(super) struct Fence<'a> {
@@ -51,6 +51,24 @@ impl ProviderEffects {
             proof: Some(proof),
             ..Outputs::default()
         })
+    }
+
+    /// Makes sure, before anything is stopped, that the standby that takes over receives and replays what the primary
+    /// writes. Writes would wait for a stream that is cut, or a replay that is held up, until the lead is taken back.
+    pub(super) async fn hand_over(&self, handover: &Handover, secrets: &Secrets) -> Result<(), StepError> {
+        let primary = Connection::open(&handover.primary, secrets).await?;
+        // Its record has to arrive, also where nobody writes.
+        promotion::checkpoint(&primary).await?;
+        let position = observe::snapshot(&primary).await?.facts.position;
+        let successor = Connection::open(&handover.successor, secrets).await?;
+        match replication::wait_replayed(&successor, position, self.limits.handover).await {
+            Err(lacks @ PostgresqlError::Lacks { .. }) => Err(StepError::from(PostgresqlError::HeldUp {
+                node: handover.successor.node.clone(),
+                obstacles: obstacle::obstacles(&handover.successor, position, secrets).await,
+                lacks: Box::new(lacks),
+            })),
+            result => Ok(result?),
+        }
     }
 
     /// Shuts a server down in order. One that hangs is killed, so that it can be started again at once: its sessions are
@@ -113,7 +131,7 @@ impl ProviderEffects {
                 Verdict::Proven { checkpoint } => {
                     // The position is where the record begins.
                     let past = Lsn(checkpoint.0 + 1);
-                    replication::wait_replayed(&connection, past, self.limits.streaming).await?;
+                    replication::wait_replayed(&connection, past, self.limits.shutdown).await?;
                     restart_point::check(&connection).await?;
                 }
                 Verdict::Argued { .. } | Verdict::Unknown { bytes: None } => {

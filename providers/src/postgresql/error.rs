@@ -187,6 +187,17 @@ pub enum PostgresqlError {
         /// The node that writes.
         other: NodeAddress,
     },
+    /// A standby that is to take over does not keep up with its primary.
+    #[error("hand over to {node}: {}; nothing was stopped", .obstacles.join("; "))]
+    HeldUp {
+        /// The standby.
+        node: NodeAddress,
+        /// What holds it up.
+        obstacles: Vec<String>,
+        /// How far it is.
+        #[source]
+        lacks: Box<PostgresqlError>,
+    },
     /// Another standby has more than the one that is to lead.
     #[error("promote {node}: {other} has {bytes} bytes more")]
     Behind {

@@ -75,7 +75,7 @@ pub(in crate::planner) fn held(address: &NodeAddress, node: &Node, observed: &Ob
     }
     let facts: &NodeFacts = observed.nodes.get(address).and_then(Observation::seen)?;
     let newest = facts.generations.last() == Some(&node.data.as_ref()?.generation);
-    let control = facts.control.as_ref().filter(|_| newest)?;
+    let control = facts.control.seen().filter(|_| newest)?;
     Some(control.reaches())
 }
 

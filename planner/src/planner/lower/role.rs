@@ -10,7 +10,7 @@ use super::node::instance_edit;
 use super::{Draft, Lowering, cleared_by_start, server};
 use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser_password};
 use crate::guard::sibling;
-use crate::plan::{Action, Evidence, FenceMethod, Impact, Server};
+use crate::plan::{Action, Evidence, FenceMethod, Handover, Impact, Server};
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
 use crate::planner::intend::{DataGoal, IntendedCluster, IntendedNode};
@@ -66,8 +66,28 @@ impl Lowering<'_> {
         let action = Action::Elect {
             cluster: cluster.clone(),
             election: election.clone(),
+            handover: self.handover(&winner, intended),
         };
         self.push(Draft::new(Address::Cluster(cluster.clone()), action, reason, delta));
+    }
+
+    /// Returns who hands over to whom, where a server that writes is to be shut down for one that replays.
+    fn handover(&self, winner: &NodeAddress, cluster: &IntendedCluster) -> Option<Handover> {
+        let deposed = cluster.deposed.as_ref()?;
+        let asked = |address| before::server(self.observed, address);
+        let hands_over = asked(deposed).is_some_and(|server| !server.in_recovery)
+            && asked(winner).is_some_and(|server| server.in_recovery);
+        let server = |address: &NodeAddress| {
+            Some(Server {
+                node: address.clone(),
+                listen: before::listens(self.before, self.observed, address)?,
+                password: superuser_password(&address.cluster),
+            })
+        };
+        (hands_over && method(&cluster.election) == FenceMethod::ShutDown).then_some(Handover {
+            primary: server(deposed)?,
+            successor: server(winner)?,
+        })
     }
 
     /// Later elections know nothing of who was left behind by this one: whose data is made anew, and, where nobody can

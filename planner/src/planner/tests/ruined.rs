@@ -7,7 +7,7 @@ use simdb_state::object::Damage;
 
 use super::role::{election, proposed, quorum};
 use super::*;
-use crate::observed::{ControlData, Observation};
+use crate::observed::{Control, Observation};
 
 fn reasons(plan: &Plan, action: &str, node: &str) -> String {
     let address = address(&format!("cluster.orders.node.{node}"));
@@ -153,10 +153,9 @@ fn a_node_whose_upstream_is_about_to_be_cloned_is_cloned_where_its_log_will_begi
         if let Some(Observation::Seen(server)) = &mut facts.server {
             server.position = Lsn(at);
         }
-        facts.control = facts.control.take().map(|control| ControlData {
-            checkpoint: Lsn(at),
-            ..control
-        });
+        if let Control::Seen(control) = &mut facts.control {
+            control.checkpoint = Lsn(at);
+        }
     }
     let plan = plan(Inputs {
         desired: &desired,
