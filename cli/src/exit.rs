@@ -8,7 +8,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: what was asked for is done.
     Done = 0,
-    /// 1: it failed; wrong usage and a declined plan included.
+    /// 1: it failed; wrong usage, a declined plan, and what could not be compared (`plan -detailed-exitcode`, `apply`)
+    /// included.
     Failed = 1,
     /// 2: there is a difference (`plan -detailed-exitcode`).
     Difference = 2,

@@ -11,6 +11,7 @@ use simdb_planner::desired::LocalSettings;
 use simdb_planner::diagnostic::Diagnostic;
 use simdb_providers::effects::ProviderEffects;
 use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
+use simdb_state::object::Place;
 use simdb_state::secret::KeySource;
 use simdb_state::store::{Lineage, Store, Writer};
 use tokio::runtime::Builder;
@@ -105,19 +106,42 @@ impl Project {
         Ok((config, DiagnosticDoc::all(&all, &everything)))
     }
 
-    /// Returns how the local platform is set up, for commands that must work on a broken configuration, too. Those
-    /// see the defaults then, and are told so.
-    pub(crate) fn local_settings(&self, variables: &[VariableArgument], ui: &Ui) -> LocalSettings {
+    /// Returns how the local platform is set up, for commands that must work on a broken configuration, too: those
+    /// look where the record says that the nodes are, and are told so. Nothing where neither says it.
+    pub(crate) fn local_settings(
+        &self,
+        variables: &[VariableArgument],
+        place: Option<Place>,
+        ui: &Ui,
+    ) -> Option<LocalSettings> {
         if let Ok((config, _)) = self.load(variables) {
-            return config.desired.local;
+            return Some(config.desired.local);
         }
-        let warning = Diagnostic::warning(
-            "The configuration cannot be read",
-            "So provider \"local\" is taken to have its defaults. To see what is wrong: simdb validate",
-        );
+        let source = match place {
+            Some(_) => "So provider \"local\" is taken to be as it is on record.",
+            None => "So where data lives is not known: this record does not say it yet.",
+        };
+        let detail = format!("{source} To see what is wrong: simdb validate");
+        let warning = Diagnostic::warning("The configuration cannot be read", detail);
         let document = DiagnosticDoc::unplaced(&warning);
         ui.tell(&diagnostic::render(&document, ui.terminal.width));
-        LocalSettings::default()
+        place.map(|place| LocalSettings {
+            data_root: Some(place.data_root),
+            run_as: place.run_as,
+            binaries: place.binaries,
+            ..LocalSettings::default()
+        })
+    }
+
+    /// Returns where the nodes of a record are while the local platform is set up like this.
+    pub(crate) fn place(&self, lineage: &Lineage, local: &LocalSettings) -> Place {
+        let root = self.platform(Some(lineage), local).root;
+        let below = root.strip_prefix(&self.directory).unwrap_or(&root);
+        Place {
+            data_root: below.display().to_string(),
+            run_as: local.run_as.clone(),
+            binaries: local.binaries.clone(),
+        }
     }
 
     /// Returns where the state is.

@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use crate::address::Address;
 use crate::backend::{Key, Row, Write};
-use crate::object::State;
+use crate::object::{Place, State};
 use crate::store::{Lineage, RunId};
 
 /// The format of the rows. A row is never given another meaning under the same number.
@@ -72,6 +72,9 @@ pub(crate) struct Head {
     pub(crate) runs: u64,
     /// Counts the events.
     pub(crate) events: u64,
+    /// Where the nodes are; absent where an earlier version wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) place: Option<Place>,
 }
 
 impl Head {
@@ -82,6 +85,7 @@ impl Head {
             serial: 0,
             runs: 0,
             events: 0,
+            place: None,
         }
     }
 

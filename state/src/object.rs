@@ -47,6 +47,20 @@ impl fmt::Display for Term {
     }
 }
 
+/// Where the nodes of a record are: how the local platform was set up when they were last worked on. Whoever looks at
+/// them finds them there, also where the configuration cannot be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Where data lives; relative to the directory of the configuration.
+    pub data_root: String,
+    /// The system user that servers run as.
+    #[serde(default)]
+    pub run_as: Option<String>,
+    /// Where the engines' programs are looked for first.
+    #[serde(default)]
+    pub binaries: Vec<String>,
+}
+
 /// A network: `network.NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {

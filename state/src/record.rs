@@ -107,6 +107,7 @@ impl Record {
         let snapshot = Snapshot {
             state,
             serial: head.serial,
+            place: head.place.clone(),
             unfinished: self.unfinished(&head).await?,
         };
         Ok(Loaded {

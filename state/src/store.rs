@@ -23,7 +23,7 @@ pub use crate::grant::Grant;
 use crate::happening::Happening;
 use crate::journal::{EVENTS, Event, JournalError};
 use crate::lock::{self, Owner};
-use crate::object::{Output, State};
+use crate::object::{Output, Place, State};
 use crate::record::{Record, blocking};
 use crate::secret::{self, KeyRow, KeySource, SecretError};
 use crate::sensitive::{SecretName, Secrets, Sensitive};
@@ -53,6 +53,8 @@ pub struct Snapshot {
     pub serial: u64,
     /// The last run that was not finished, where there is one. A run that goes on at this moment is none.
     pub unfinished: Option<UnfinishedRun>,
+    /// Where the nodes are; absent where an earlier version wrote the record.
+    pub place: Option<Place>,
 }
 
 /// A run that neither finished nor failed in an orderly way.

@@ -20,7 +20,7 @@ use crate::journal::{
     step_key,
 };
 use crate::lock::{self, Owner};
-use crate::object::{Output, State};
+use crate::object::{Output, Place, State};
 use crate::record::Record;
 use crate::repair::{self, Dangling};
 use crate::secret;
@@ -107,6 +107,12 @@ impl Writer {
     /// Returns which record this is.
     pub fn lineage(&self) -> &Lineage {
         &self.record.lineage
+    }
+
+    /// Notes where the nodes are. The next commit stores it.
+    pub fn settle(&mut self, place: Place) {
+        self.snapshot.place = Some(place.clone());
+        self.head.place = Some(place);
     }
 
     /// Returns what lets this writer's steps change the world.

@@ -178,3 +178,24 @@ fn clients_wait_for_a_primary_of_which_nobody_can_say_how_it_ended() {
     environment.run(&PLAN).expect_code(0);
     environment.destroy();
 }
+
+#[test]
+fn a_look_finds_the_nodes_where_the_record_says_when_the_configuration_cannot_be_read() {
+    let environment = TestEnvironment::with_configuration(&format!(
+        "network \"lan\" {{}}\n\ncluster \"orders\" {{\n  network = network.lan\n  engine \"postgresql\" {{}}\n{PAIR}}}\n"
+    ));
+    environment.run(&["apply", "-auto-approve"]).expect_code(0);
+    environment.write("memory.simdb.hcl", "variable \"memory\" {}\n");
+    environment.run(&["plan"]).expect_code(1);
+    wait_until("the cluster is healthy", || {
+        environment.run(&["status"]).code == Some(0)
+    });
+    let status = environment.run(&["status"]);
+    assert!(status.text().contains("as it is on record"), "{}", status.text());
+    environment.run(&["logs", "orders.a"]).expect_code(0);
+    environment
+        .run(&["psql", "orders.a", "--", "-c", "SELECT 1"])
+        .expect_code(0);
+    fs::remove_file(environment.project().join("memory.simdb.hcl")).unwrap();
+    environment.destroy();
+}

@@ -226,6 +226,7 @@ impl Run<'_> {
                 return Ok(Exit::Failed);
             }
             approved = Some(planned.plan.impact());
+            writer.settle(project.place(writer.lineage(), &config.desired.local));
             if self.execute(&planned, site, writer).await? {
                 let exit = self.finish(project, &known, writer).await?;
                 let exit = self.unless_unknown(&planned, exit);

@@ -26,8 +26,10 @@ pub(super) fn run(arguments: &Logs, ui: &Ui) -> Result<Exit, CliError> {
             target::home(&State::default(), &arguments.node)?;
             return Ok(Exit::Failed);
         };
-        let home = target::home(&store.snapshot().await?.state, &arguments.node)?;
-        let local = project.local_settings(&arguments.variables.0, ui);
+        let snapshot = store.snapshot().await?;
+        let home = target::home(&snapshot.state, &arguments.node)?;
+        let local = project.local_settings(&arguments.variables.0, snapshot.place, ui);
+        let local = local.unwrap_or_default();
         let world = project.world(Some(store.lineage()), &local);
         write(ui, &world.platform.log(&home, arguments.lines).await?);
         if arguments.follow {

@@ -7,7 +7,7 @@ use std::process::Command;
 use simdb_planner::engine::postgresql::instance::{SUPERUSER, superuser_password};
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{EngineKind, State};
-use simdb_state::store::Store;
+use simdb_state::store::{Snapshot, Store};
 
 use crate::args::Psql;
 use crate::error::CliError;
@@ -36,9 +36,10 @@ async fn prepare(arguments: &Psql, ui: &Ui) -> Result<Command, CliError> {
             "Nothing is recorded. Make a cluster first: simdb apply",
         ));
     };
-    let state = store.snapshot().await?.state;
+    let Snapshot { state, place, .. } = store.snapshot().await?;
     let node = target::server(&state, arguments.target.as_deref())?;
-    let local = project.local_settings(&arguments.variables.0, ui);
+    let local = project.local_settings(&arguments.variables.0, place, ui);
+    let local = local.unwrap_or_default();
     let world = project.world(Some(store.lineage()), &local);
     let mut command = Command::new(program(&state, &node, &world).await);
     connect(&mut command, &store, &state, &node).await?;

@@ -1,7 +1,7 @@
 //! `simdb status`.
 
 use simdb_planner::desired::Desired;
-use simdb_planner::observed::Observed;
+use simdb_planner::observed::{Observation, Observed};
 use simdb_state::name::ClusterName;
 use simdb_state::object::State;
 use simdb_state::sensitive::Secrets;
@@ -68,8 +68,8 @@ async fn watch(watched: &Watched, arguments: &Status, ui: &Ui) -> Result<Exit, C
 
 /// What is looked at.
 struct Watched {
-    /// Absent where nothing is recorded.
-    store: Option<(Store, World)>,
+    /// Absent where nothing is recorded; the world, where nobody can say where it is.
+    store: Option<(Store, Option<World>)>,
     cluster: Option<ClusterName>,
     secrets: Secrets,
 }
@@ -91,8 +91,9 @@ impl Watched {
                 secrets: Secrets::new(),
             });
         };
-        let local = project.local_settings(&arguments.variables.0, ui);
-        let world = project.world(Some(store.lineage()), &local);
+        let place = store.snapshot().await?.place;
+        let local = project.local_settings(&arguments.variables.0, place, ui);
+        let world = local.map(|local| project.world(Some(store.lineage()), &local));
         let secrets = secrets(&store, ui).await;
         Ok(Self {
             store: Some((store, world)),
@@ -106,12 +107,38 @@ impl Watched {
             return Ok(StatusDoc::new([], &State::default(), &Observed::default()));
         };
         let state = store.snapshot().await?.state;
-        let observed = ops::refresh(world, &Desired::default(), &state, &self.secrets).await;
+        let observed = match world {
+            Some(world) => ops::refresh(world, &Desired::default(), &state, &self.secrets).await,
+            None => nowhere(&state),
+        };
         let status = match &self.cluster {
             Some(cluster) => StatusDoc::new([cluster], &state, &observed),
             None => StatusDoc::new(state.clusters.keys(), &state, &observed),
         };
         Ok(status.with_times(&store.events().await?))
+    }
+}
+
+/// What is seen where nobody can say where data lives: nothing is known, and nothing is gone.
+fn nowhere(state: &State) -> Observed {
+    fn unknown<T>() -> Observation<T> {
+        Observation::Unknown(
+            "the configuration cannot be read, and the record does not say where data lives".to_owned(),
+        )
+    }
+    Observed {
+        nodes: state.nodes.keys().map(|node| (node.clone(), unknown())).collect(),
+        endpoints: state
+            .endpoints
+            .keys()
+            .map(|endpoint| (endpoint.clone(), unknown()))
+            .collect(),
+        poolers: state
+            .endpoints
+            .keys()
+            .map(|endpoint| (endpoint.clone(), unknown()))
+            .collect(),
+        ..Observed::default()
     }
 }
 

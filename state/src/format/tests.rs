@@ -239,6 +239,7 @@ fn head_journal_and_events_keep_their_format() {
             serial: 9,
             runs: 1,
             events: 3,
+            place: None,
             ..Head::new(lineage)
         },
     );
