@@ -39,20 +39,20 @@ fn assert_refused(scenario: &Scenario, texts: &[&str]) {
 fn a_switchover_names_what_holds_up_the_standby_and_stops_nothing() {
     for version in Version::all() {
         let scenario = Scenario::new(&version, PAIR);
-        scenario.ask("a", "CREATE TABLE kept (n int)");
+        scenario.ask("a", "CREATE TABLE kept (n int); SELECT 1");
         wait_until("the table is there", || {
             scenario.answer("r[0]", "SELECT count(*) FROM kept").is_some()
         });
         scenario.begin("r[0]", &["BEGIN", "SELECT count(*) FROM kept", "SELECT pg_sleep(3600)"]);
         wait_until("a query runs", || !scenario.processes("r[0]", "SELECT").is_empty());
-        scenario.ask("a", "ALTER TABLE kept ADD COLUMN m int");
+        scenario.ask("a", "ALTER TABLE kept ADD COLUMN m int; SELECT 1");
         let pid = scenario.processes("r[0]", "SELECT")[0].to_string();
         assert_refused(
             &scenario,
             &[
                 "hand over to cluster.orders.node.r[0]",
                 &format!("process {pid} (active, user postgres, database postgres, query of 2"),
-                "holds table kept",
+                "holds table public.kept",
                 "nothing was stopped",
             ],
         );

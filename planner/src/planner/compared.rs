@@ -49,13 +49,11 @@ pub(super) fn not_compared(inputs: Inputs<'_>) -> Vec<NotCompared> {
     let addresses: BTreeSet<&EndpointAddress> = addresses.chain(endpoints.keys()).collect();
     for address in addresses {
         let entry = unknown("its entry", endpoints.get(address));
-        let pooled = recorded
-            .endpoints
-            .get(address)
-            .is_some_and(|endpoint| endpoint.pooler.is_some());
-        let pooler = poolers.get(address);
-        let pooler = (pooled || pooler.is_some())
-            .then(|| unknown("its pooler", pooler))
+        let recorded = recorded.endpoints.get(address);
+        let has_one = recorded.is_some_and(|endpoint| endpoint.pooler.is_some());
+        let seen = poolers.get(address);
+        let pooler = (has_one || seen.is_some())
+            .then(|| unknown("its pooler", seen))
             .flatten();
         add(address.clone().into(), entry.or(pooler));
     }

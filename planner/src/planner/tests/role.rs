@@ -6,6 +6,7 @@ use expect_test::expect;
 use simdb_state::object::{FenceProof, OnStandbyLoss, Role, Verdict};
 
 use super::*;
+use crate::observed::{Control, Observation};
 use crate::plan::{Action, Step};
 use crate::planner::{ElectionKind, ElectionRequest, Proposal};
 
@@ -510,6 +511,38 @@ fn clients_of_a_primary_that_crashed_are_let_in_once_a_standby_has_what_it_has()
             1 verify-sync cluster.orders after [0] none
         "#]],
     );
+}
+
+#[test]
+fn a_primary_of_which_nobody_can_say_how_it_ended_counts_as_crashed() {
+    let desired = quorum(&["a", "r[0]"]);
+    let mut world = applied(&desired);
+    let stopped = propose(&world, &desired, &["a", "r[0]"], Power::Stopped);
+    world.run(&stopped.plan, Cut::Never).unwrap();
+    let mut observed = world.observe();
+    let Some(Observation::Seen(facts)) = observed.nodes.get_mut(&address("cluster.orders.node.a")) else {
+        panic!("the node is seen")
+    };
+    facts.control = Control::Unknown("pg_controldata did not answer within 2s".to_owned());
+    let nodes = ["a", "r[0]"].map(|node| address(&format!("cluster.orders.node.{node}")));
+    let planned = plan(Inputs {
+        desired: &desired,
+        recorded: &world.state,
+        observed: &observed,
+        proposal: Some(&Proposal::Power {
+            nodes: nodes.into(),
+            power: Power::Running,
+        }),
+    });
+    let admit = &planned.plan.steps[position(&planned.plan, "admit")];
+    expect![
+        "a may have crashed (pg_controldata did not answer within 2s), and may show commits that no standby has yet"
+    ]
+    .assert_eq(&admit.reason);
+    expect![[r#"
+        cluster.orders.node.a: its server is down, and its data could not be read: pg_controldata did not answer within 2s
+    "#]]
+    .assert_eq(&not_compared(&planned));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use serde_json::json;
 use simdb_planner::plan::Shown;
 
 use super::*;
-use crate::views::doc::{OutputChangeDoc, ProofDoc};
-use crate::views::sample::{attribute, change, creation, destruction, document, step, value};
+use crate::views::doc::{NotComparedDoc, OutputChangeDoc, ProofDoc};
+use crate::views::sample::{address, attribute, change, creation, destruction, document, step, value};
 
 fn check(plan: &PlanDoc, width: usize, expected: &Expect) {
     expected.assert_eq(&strip_str(&render(plan, width)).to_string());
@@ -249,6 +249,26 @@ fn an_empty_plan_says_so() {
         80,
         &expect![[r"
         No changes. Nothing is recorded, so nothing needs to be destroyed.
+    "]],
+    );
+}
+
+#[test]
+fn what_could_not_be_compared_is_not_said_to_match() {
+    let mut plan = document(Operation::Apply, vec![], vec![]);
+    plan.complete = false;
+    plan.not_compared = vec![NotComparedDoc {
+        address: address("cluster.orders.node.a"),
+        reason: "its server could not be asked: did not answer within 2s".to_owned(),
+    }];
+    check(
+        &plan,
+        80,
+        &expect![[r"
+        Incomplete. What could be compared needs no changes.
+
+        Not compared: cluster.orders.node.a: its server could not be asked: did not
+        answer within 2s.
     "]],
     );
 }
