@@ -121,17 +121,15 @@ pub(crate) fn continuation(
         }
         _ => true,
     };
-    // An election that was not held has changed nothing, and nothing has to go on.
-    if !plan.steps.iter().all(is_held) {
-        return None;
-    }
+    // An election that was not held has changed nothing, and no role change has to go on.
+    let held = plan.steps.iter().all(is_held);
     let mut clusters = plan.steps.iter().filter_map(|step| match &step.action {
         Action::Elect { cluster, .. } => Some(cluster),
         Action::Fence { server, .. } | Action::Promote { server, .. } => Some(&server.node.cluster),
         Action::Rewind { node, .. } => Some(&node.cluster),
         _ => None,
     });
-    let changed = clusters.find_map(|cluster| of_cluster(cluster, state));
+    let changed = clusters.find_map(|cluster| of_cluster(cluster, state).filter(|_| held));
     changed.or_else(|| lost_data(before, state).then(|| Continuation::CopyAgain(proposal.cloned())))
 }
 
