@@ -26,6 +26,7 @@ pub(super) fn not_compared(inputs: Inputs<'_>) -> Vec<NotCompared> {
         nodes,
         endpoints,
         poolers,
+        tried: _,
     } = inputs.observed;
     if nodes.is_empty() && endpoints.is_empty() && poolers.is_empty() {
         return Vec::new();
