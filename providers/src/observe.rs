@@ -20,7 +20,7 @@ use simdb_state::sensitive::Secrets;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::executor::chain;
-use crate::platform::{Directory, HomeFacts, Platform};
+use crate::platform::{Directory, HomeFacts, Platform, PlatformError};
 use crate::postgresql::connection::Connection;
 use crate::postgresql::control::ControlError;
 use crate::postgresql::{PostgresqlError, control, observe as postgresql};
@@ -57,6 +57,8 @@ pub async fn observe(
                 }
             }
         }
+        // The platform's own facts say why.
+        Err(PlatformError::Unusable(_)) => {}
         Err(error) => drop(facts.problems.insert(PlatformProblem {
             argument: None,
             detail: format!("The nodes' homes cannot be listed: {}.", chain(&error)),
