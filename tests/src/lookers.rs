@@ -36,8 +36,8 @@ pub enum Look {
 /// Why a look may fail: what simdb says then.
 const REASONS: [(Look, &[&str]); 5] = [
     (Look::Status, &[]),
-    // A plan that looks between the removal of a primary's data and the record of it.
-    (Look::Plan, &["its data directory is gone"]),
+    // A plan that looks at a server in the middle of a restart, or between the removal of a primary's data and its record.
+    (Look::Plan, &["Not compared:", "its data directory is gone"]),
     (Look::Verify, &["No cluster is recorded", "has no primary recorded"]),
     (Look::Logs, &["There is no node", "has no log"]),
     (Look::Events, &[]),
