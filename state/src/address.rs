@@ -1,4 +1,8 @@
 //! Addresses: the same text in the configuration, the state, `-target` and JSON.
+//!
+//! [`path`] is the grammar, which also covers modules and the keys of `for_each`; an [`Address`] is a path that names an object.
+
+pub mod path;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -8,6 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use self::path::{Key, Path, PathError, Segment};
 use crate::name::{ClusterName, DatabaseName, EndpointName, NetworkName, NodeName, SeedName, UserName};
 
 /// One node of one cluster.
@@ -219,6 +224,15 @@ pub enum AddressError {
     /// The text has none of the known shapes.
     #[error("address {0:?} must look like network.NAME, cluster.NAME or cluster.NAME.node.NODE")]
     Shape(String),
+    /// The text is in no grammar.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// It leads into a module, and no object of a module is recorded.
+    #[error("address {0:?} leads into a module, and no configuration has modules; leave the module out")]
+    Module(String),
+    /// Something has a key that nothing of its kind has.
+    #[error("address {0:?} has a key where none belongs: only a node has one, a number, where its block has a count")]
+    Key(String),
     /// One of the names in it is not a name.
     #[error(transparent)]
     Name(#[from] crate::name::NameError),
@@ -228,14 +242,31 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let parts: Vec<&str> = text.split('.').collect();
-        Ok(match parts[..] {
+        let path = Path::parse(text)?;
+        let (modules, within) = path.modules();
+        if !modules.is_empty() {
+            return Err(AddressError::Module(text.to_owned()));
+        }
+        let keyed = |segment: &Segment<'_>| segment.key.is_some();
+        let counted = |segment: &Segment<'_>| matches!(segment.key, Some(Key::Number(_)));
+        let names: Vec<&str> = within.iter().map(|segment| segment.name).collect();
+        if let ["cluster", cluster, "node", _] = names[..]
+            && let [parents @ .., node] = within
+        {
+            if parents.iter().any(keyed) || (keyed(node) && !counted(node)) {
+                return Err(AddressError::Key(text.to_owned()));
+            }
+            return Ok(Address::Node(NodeAddress {
+                cluster: cluster.parse()?,
+                node: node.to_string().parse()?,
+            }));
+        }
+        if within.iter().any(keyed) {
+            return Err(AddressError::Key(text.to_owned()));
+        }
+        Ok(match names[..] {
             ["network", name] => Address::Network(name.parse()?),
             ["cluster", name] => Address::Cluster(name.parse()?),
-            ["cluster", cluster, "node", node] => Address::Node(NodeAddress {
-                cluster: cluster.parse()?,
-                node: node.parse()?,
-            }),
             ["cluster", cluster, "user", user] => Address::User(UserAddress {
                 cluster: cluster.parse()?,
                 user: user.parse()?,
@@ -351,6 +382,23 @@ mod tests {
             "cluster.O",
         ] {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_in_a_module_and_a_key_that_is_no_number_are_named() {
+        for (text, expected) in [
+            (
+                r#"module.a["k"].cluster.orders.node.r["eu.west"]"#,
+                "leads into a module",
+            ),
+            (r#"cluster.orders.node.r["eu.west"]"#, "has a key where none belongs"),
+            ("cluster.orders[0].node.a", "has a key where none belongs"),
+            ("network.lan[0]", "has a key where none belongs"),
+            ("cluster.orders.node.r[01]", "from byte 23 on"),
+        ] {
+            let error = text.parse::<Address>().unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 
