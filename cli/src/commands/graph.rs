@@ -6,6 +6,7 @@ use super::plan;
 use crate::args::{Graph, GraphType};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::request::Request;
 use crate::session::block_on;
 use crate::ui::Ui;
 use crate::views::doc::GraphDoc;
@@ -16,7 +17,13 @@ use crate::views::operation::View;
 pub(super) fn run(arguments: &Graph, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     let view = View::of_plan(ui, false);
     block_on(async {
-        let made = plan::make(plan::operation(arguments.destroy), &arguments.facts, &view).await?;
+        let made = plan::make(
+            plan::operation(arguments.destroy),
+            &Request::Configuration,
+            &arguments.facts,
+            &view,
+        )
+        .await?;
         view.diagnostics(&made.document.diagnostics);
         if made.document.is_broken() {
             return Ok(Exit::Failed);

@@ -9,6 +9,7 @@ use crate::args::{Facts, Plan};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ops::{self, Known};
+use crate::request::Request;
 use crate::session::{Project, block_on};
 use crate::ui::Ui;
 use crate::views::doc::{Operation, PlanDoc};
@@ -18,9 +19,9 @@ use crate::views::operation::View;
 pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     let view = View::of_plan(ui, arguments.planning.json);
     let result = block_on(async {
-        let document = make(operation(arguments.destroy), &arguments.planning.facts, &view)
-            .await?
-            .document;
+        let operation = operation(arguments.destroy);
+        let made = make(operation, &Request::Configuration, &arguments.planning.facts, &view).await?;
+        let document = made.document;
         view.plan(&document);
         view.diagnostics(&document.diagnostics);
         Ok(match () {
@@ -46,7 +47,12 @@ pub(super) struct Made {
 }
 
 /// Looks and plans.
-pub(super) async fn make(operation: Operation, arguments: &Facts, view: &View) -> Result<Made, CliError> {
+pub(super) async fn make(
+    operation: Operation,
+    request: &Request<'_>,
+    arguments: &Facts,
+    view: &View,
+) -> Result<Made, CliError> {
     let project = Project::open()?;
     let (mut config, warnings) = project.load(&arguments.variables.0)?;
     view.diagnostics(&warnings);
@@ -72,7 +78,8 @@ pub(super) async fn make(operation: Operation, arguments: &Facts, view: &View) -
     } else {
         ops::believe(&world, &config.desired, known.recorded).await
     };
-    let document = ops::plan(operation, &known, &observed, None, &project.source).document;
+    let proposal = request.proposal(known.recorded)?;
+    let document = ops::plan(operation, &known, &observed, proposal.as_ref(), &project.source).document;
     Ok(Made {
         document,
         recorded: snapshot.map(|snapshot| snapshot.state).unwrap_or_default(),

@@ -204,9 +204,9 @@ impl<'a> Reader<'a> {
     }
 
     fn escaped(&mut self) -> Result<char, PathError> {
-        let escapes = [('"', '"'), ('\\', '\\'), ('n', '\n'), ('r', '\r'), ('t', '\t')];
-        let escaped = escapes.into_iter().find(|(written, _)| self.takes(*written));
-        escaped
+        let pairs = [('"', '"'), ('\\', '\\'), ('n', '\n'), ('r', '\r'), ('t', '\t')];
+        let found = pairs.into_iter().find(|(written, _)| self.takes(*written));
+        found
             .map(|(_, meant)| meant)
             .ok_or_else(|| self.wrong("a backslash stands before a quote, a backslash, n, r or t"))
     }
