@@ -4,23 +4,19 @@ SHELL := /bin/sh
 # Where the toolchain is after a first `make setup`.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-# cargo-nextest bounds how many real servers run at once; without it the same tests run under cargo test.
-NEXTEST := $(shell PATH="$(PATH)" cargo nextest --version >/dev/null 2>&1 && echo yes)
+# How many real servers run at once is what cargo-nextest bounds (.config/nextest.toml).
+NEXTEST := cargo nextest run --locked
 
-.PHONY: demo test test-long test-faults bench lint fmt clean setup
+.PHONY: demo test test-long test-faults bench lint advisories fmt clean setup setup-test setup-lint
 
 demo: setup  ## A primary and two standbys: made, written, read, removed.
 	cargo build --locked -p simdb
 	PATH="$(TARGET)/debug:$$PATH" examples/local-postgres/demo.sh
 
-test: setup  ## All tests, those on real servers included.
+test: setup-test  ## All tests, those on real servers included.
 	cargo build --locked -p simdb
-ifeq ($(NEXTEST),yes)
-	cargo nextest run --locked --workspace --all-features
+	$(NEXTEST) --workspace --all-features
 	cargo test --locked --workspace --all-features --doc
-else
-	RUST_TEST_THREADS=2 cargo test --locked --workspace --all-features --no-fail-fast
-endif
 
 # How many random histories `make test-long` lives through, each time other ones.
 CASES ?= 100000
@@ -28,13 +24,9 @@ CASES ?= 100000
 test-long: setup  ## Random histories of clusters, as many as CASES says.
 	PROPTEST_CASES=$(CASES) PROPTEST_MAX_SHRINK_ITERS=20000 cargo test --locked -p simdb-planner --all-features --lib -- properties --nocapture
 
-test-faults: setup  ## Every fault on every version, role changes in a row and cut off at every step, random kills: takes a while.
+test-faults: setup-test  ## Every fault on every version, role changes in a row and cut off at every step, random kills: takes a while.
 	cargo build --locked -p simdb
-ifeq ($(NEXTEST),yes)
-	SIMDB_TEST_FAULTS=1 cargo nextest run --locked --profile faults -p simdb-tests --test roles --test faults --test standbys --test crash_roles --test together --test kills
-else
-	SIMDB_TEST_FAULTS=1 RUST_TEST_THREADS=2 cargo test --locked -p simdb-tests --test roles --test faults --test standbys --test crash_roles --test together --test kills --no-fail-fast
-endif
+	SIMDB_TEST_FAULTS=1 $(NEXTEST) --profile faults -p simdb-tests --test roles --test faults --test standbys --test crash_roles --test together --test kills
 
 bench: setup  ## What simdb takes: planning, recording, applying and role changes against the same work typed by hand.
 	cargo build --release --locked -p simdb
@@ -43,10 +35,13 @@ bench: setup  ## What simdb takes: planning, recording, applying and role change
 	PATH="$(TARGET)/release:$$PATH" tests/support/bench.sh
 	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/bench-roles.sh
 
-lint: setup  ## Format, lints, and what is in the tree twice.
+lint: setup-lint  ## Format, lints, and what the dependencies may be.
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
-	cargo tree --locked --workspace --duplicates --depth 0
+	cargo deny --locked --all-features check bans licenses sources
+
+advisories: setup-lint  ## Known vulnerabilities of the dependencies: asks the advisory database.
+	cargo deny --locked --all-features check advisories
 
 fmt: setup
 	cargo fmt --all
@@ -56,3 +51,9 @@ clean:
 
 setup:
 	@tests/support/setup.sh
+
+setup-test:
+	@tests/support/setup.sh cargo-nextest
+
+setup-lint:
+	@tests/support/setup.sh cargo-deny

@@ -1,8 +1,10 @@
 #!/bin/sh
 # Installs what building and testing need and this machine lacks. Does nothing, quickly, where nothing is missing.
 #
-# That is a C compiler, the programs of PostgreSQL and PgBouncer (no running server) and the Rust toolchain. A toolchain that it installs is
-# in ${CARGO_HOME:-~/.cargo}/bin, which the Makefile puts on the PATH.
+#   setup.sh [TOOL...]      TOOL is a program of the Rust world that the caller needs as well: cargo-nextest, cargo-deny
+#
+# That is a C compiler, the programs of PostgreSQL and PgBouncer (no running server) and the Rust toolchain that rust-toolchain.toml
+# names. What it installs of Rust is in ${CARGO_HOME:-~/.cargo}/bin, which the Makefile puts on the PATH.
 set -eu
 
 say() { echo "setup: $*" >&2; }
@@ -68,14 +70,15 @@ forbid_debians_cluster() {
         as_root tee /etc/postgresql-common/createcluster.d/simdb.conf >/dev/null
 }
 
-# The oldest Rust that builds this workspace, as Cargo.toml says.
+# The Rust that builds this workspace, as rust-toolchain.toml says.
 wanted_rust() {
-    sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$(dirname "$0")/../../Cargo.toml"
+    sed -n 's/^channel = "\(.*\)"$/\1/p' "$root/rust-toolchain.toml"
 }
 
-rust_is_new_enough() {
+# A cargo that is not of rustup's making knows no rust-toolchain.toml: it must be new enough by itself.
+rust_is_there() {
     command -v cargo >/dev/null || return 1
-    found=$(cargo --version 2>/dev/null | cut -d' ' -f2) && [ -n "$found" ] &&
+    found=$(cd "$root" && cargo --version 2>/dev/null | cut -d' ' -f2) && [ -n "$found" ] &&
         [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n1)" = "$wanted" ]
 }
 
@@ -90,19 +93,36 @@ install_rust() {
                 sh -s -- -y --no-modify-path --default-toolchain none >&2
         fi
     fi
-    say "installing the stable Rust toolchain"
-    rustup toolchain install stable --profile minimal --component rustfmt --component clippy >&2
-    rustup default stable >&2
+    say "installing the Rust toolchain $wanted"
+    rustup toolchain install "$wanted" --profile minimal --component rustfmt --component clippy >&2
+}
+
+# The versions are pinned, so that a tool that changes its mind does not change the outcome.
+install_tool() {
+    case $1 in
+    cargo-nextest) version=0.9.151 ;;
+    cargo-deny) version=0.20.2 ;;
+    *)
+        say "no tool is called $1"
+        exit 2
+        ;;
+    esac
+    say "building $1 $version, which takes some minutes, once"
+    (cd "$root" && env -u CARGO_TARGET_DIR cargo install --quiet --locked --version "$version" "$1") >&2
 }
 
 packages=$(missing_packages)
 # shellcheck disable=SC2086 # one word per package
 [ -z "$packages" ] || install_packages $packages
 
+root=$(cd "$(dirname "$0")/../.." && pwd)
 wanted=$(wanted_rust)
 PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
-rust_is_new_enough || install_rust
-rust_is_new_enough || {
+rust_is_there || install_rust
+rust_is_there || {
     say "cargo $wanted or newer is needed and could not be installed"
     exit 1
 }
+for tool; do
+    command -v "$tool" >/dev/null || install_tool "$tool"
+done
