@@ -62,6 +62,10 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
             },
             &[
                 Says("start node.a [none]: its server was told to stop, and is started again once it has"),
+                Says(
+                    "admit node.a [none]: a has not ended yet and may be killed, and may show commits that no standby has \
+                     yet",
+                ),
                 Verified,
             ],
         ),

@@ -35,7 +35,9 @@ pub fn render(plan: &PlanDoc, width: usize) -> String {
             text += &compared(&plan.compared, width);
         }
     }
-    for NotComparedDoc { address, reason } in &plan.not_compared {
+    // Where a plan is refused, what is wrong says why.
+    let unknown = plan.not_compared.iter().filter(|_| !plan.is_broken());
+    for NotComparedDoc { address, reason } in unknown {
         text.push('\n');
         text += &paragraph("Not compared: ", &format!("{address}: {reason}."), width);
     }

@@ -37,8 +37,9 @@ impl Lowering<'_> {
             server: server(&primary, node),
             awaited,
         };
-        let crashed = match self.facts(&primary).map(|facts| &facts.control) {
-            Some(Control::Unknown(reason)) => format!("may have crashed ({reason})"),
+        let crashed = match self.facts(&primary).map(|facts| (&facts.process, &facts.control)) {
+            Some((ProcessFacts::Stopping { .. }, _)) => "has not ended yet and may be killed".to_owned(),
+            Some((_, Control::Unknown(reason))) => format!("may have crashed ({reason})"),
             None => "may have crashed (it was not looked at)".to_owned(),
             Some(_) => "crashed".to_owned(),
         };
