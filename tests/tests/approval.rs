@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use nix::pty::openpty;
 use simdb_tests::{TestEnvironment, wait_until};
@@ -26,6 +26,8 @@ struct Asking {
     child: Child,
     terminal: File,
     said: Arc<Mutex<String>>,
+    /// Hears until the command has ended.
+    ear: JoinHandle<()>,
 }
 
 impl Asking {
@@ -41,7 +43,7 @@ impl Asking {
         let mut stderr = child.stderr.take().expect("standard error is a pipe");
         let said = Arc::new(Mutex::new(String::new()));
         let heard = Arc::clone(&said);
-        thread::spawn(move || {
+        let ear = thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(read @ 1..) = stderr.read(&mut buffer) {
                 heard
@@ -54,6 +56,7 @@ impl Asking {
             child,
             terminal: terminal.master.into(),
             said,
+            ear,
         };
         asking.wait_for(1);
         asking
@@ -74,8 +77,10 @@ impl Asking {
 
     fn expect_code(mut self, code: i32) -> String {
         let status = self.child.wait().expect("simdb can be waited for");
-        assert_eq!(status.code(), Some(code), "{}", self.said());
-        self.said()
+        self.ear.join().expect("no reader panics");
+        let said = self.said.lock().expect("no reader panics").clone();
+        assert_eq!(status.code(), Some(code), "{said}");
+        said
     }
 }
 
