@@ -46,11 +46,11 @@ impl World {
     #[expect(clippy::too_many_lines, reason = "one short arm for each kind of step")]
     pub fn effect(&mut self, step: &Step) -> Result<Outputs, String> {
         match &step.action {
-            Action::Network { .. }
-            | Action::Cluster { .. }
-            | Action::Elect { .. }
-            | Action::Degrade { .. }
-            | Action::DropNetwork { .. } => {}
+            Action::Network { .. } | Action::Cluster { .. } | Action::Degrade { .. } | Action::DropNetwork { .. } => {}
+            Action::Elect { cluster, election, .. } => self.is_not_known_to_differ(&NodeAddress {
+                cluster: cluster.clone(),
+                node: election.primary.clone(),
+            }),
             Action::DropCluster { cluster } => self.acknowledged.retain(|(of, _)| of != cluster),
             Action::Primary {
                 initdb,

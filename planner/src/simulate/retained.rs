@@ -72,13 +72,14 @@ impl World {
         }
     }
 
-    /// A node whose data was found to differ does not come to lead, unless a loss was accepted.
+    /// A node whose data was found to differ is not elected, unless a loss was accepted. An election that
+    /// was held before that is carried through.
     pub(super) fn is_not_known_to_differ(&self, node: &NodeAddress) {
         let recorded = self.state.nodes.get(node).and_then(|node| node.damage.as_ref());
         let differs = matches!(recorded, Some(Damage::Differs(_)));
         assert!(
             !differs || self.lossy || self.hurt.contains(node),
-            "{node} is promoted, and its data is known to differ"
+            "{node} is elected, and its data is known to differ"
         );
     }
 }

@@ -333,8 +333,8 @@ mod tests {
             ("15.18 (Debian 15.18-0+deb12u1)", 1),
             ("16.3", 0),
             ("16.4", 1),
-            ("17.0", 2),
-            ("18beta1", 2),
+            ("17.0", 3),
+            ("18beta1", 3),
             ("", 0),
         ] {
             assert_eq!(count(version), expected, "{version}");

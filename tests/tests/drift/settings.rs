@@ -4,7 +4,7 @@ use std::fs;
 
 use simdb_tests::wait_until;
 
-use crate::line::Line::{Cloned, ReplicationUser, Rewritten, Says, Slot, Started, Verified};
+use crate::line::Line::{ReplicationUser, Rewritten, Says, Slot, Started, Verified};
 use crate::world::{World, mended};
 
 #[test]
@@ -51,7 +51,8 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
             &[
                 Says("configure node.a [reload]: a runs with another max_slot_wal_keep_size"),
                 Slot("r[0]"),
-                Cloned("r[0]"),
+                Says("basebackup node.r[0] [none]: r[0] needs WAL from [LSN] on, and the oldest that a has is [LSN]"),
+                Says("standby node.r[0] [none]: r[0] is to stream from a"),
                 Verified,
             ],
         ),

@@ -214,8 +214,14 @@ impl Lowering<'_> {
         };
         let lost_its_data =
             cluster.election.reason != ElectionReason::Failover && matches!(evidence, Evidence::Verdict(_));
+        // What a damaged one has more of is no reason not to promote another one: it takes no lead itself.
+        let sound = |other| {
+            let node: Option<&Node> = self.before.nodes.get(other);
+            node.is_none_or(|node| node.damage.is_none())
+        };
         let survivors = self.intended.nodes_of(&address.cluster).filter(|(other, _)| {
-            *other != address && before::server(self.observed, other).is_some_and(|facts| facts.in_recovery)
+            let replays = before::server(self.observed, other).is_some_and(|facts| facts.in_recovery);
+            *other != address && replays && sound(*other)
         });
         let action = Action::Promote {
             instance: instance::server(context),

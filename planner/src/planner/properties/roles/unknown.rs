@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use simdb_state::address::Address;
+use simdb_state::address::{Address, NodeAddress};
 use simdb_state::instance::{InstanceSpec, LOOPBACK};
 
 use super::{History, cases, story};
@@ -121,7 +121,16 @@ impl History<'_> {
             };
             assert!(told || loses(), "nothing tells that {address} is unknown");
             let promoted = |step: &Step| matches!(step.action, Action::Promote { .. }) && step.address == address;
-            let known_to_be = known.plan.steps.iter().any(promoted);
+            // An election that was held is carried through, and the promotion itself asks the server.
+            let elected = |node: &NodeAddress| {
+                self.world
+                    .state
+                    .elections
+                    .values()
+                    .any(|last| last.primary == node.node)
+            };
+            let carried_through = matches!(&address, Address::Node(node) if elected(node));
+            let known_to_be = carried_through || known.plan.steps.iter().any(promoted);
             assert!(
                 known_to_be || !blind.plan.steps.iter().any(promoted),
                 "{address} is promoted because it is unknown"
@@ -130,7 +139,23 @@ impl History<'_> {
             let removes = |gate: &str| gate.starts_with("drop") && !known.diagnostics.is_empty();
             // A primary that does not answer is what a failover is for: it is killed, and the standbys that are left count.
             let asked = matches!(proposal, Some(Proposal::Election(request)) if request.kind == ElectionKind::Failover);
-            let allowed = |gate: &str| removes(gate) || (asked && gate == "promote");
+            // A primary that is restarted lets its clients in as well.
+            let restarts = known.plan.steps.iter().any(|step| {
+                let restarts = matches!(
+                    &step.action,
+                    Action::Configure {
+                        restart: true,
+                        in_recovery: false,
+                        ..
+                    }
+                );
+                restarts && step.address == address
+            });
+            let allowed = |gate: &str| match gate {
+                "promote" => asked || carried_through,
+                "starts with clients" => restarts,
+                gate => removes(gate),
+            };
             let opened = gates(&blind.plan).into_iter();
             let more: Vec<_> = opened
                 .filter(|gate| !dared.contains(gate) && !allowed(gate.0))
