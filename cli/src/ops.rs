@@ -15,7 +15,7 @@ use simdb_providers::effects::Effects;
 use simdb_providers::event::EventSink;
 use simdb_providers::executor::{Outcome, execute};
 use simdb_providers::observe::observe;
-use simdb_providers::platform::{Directory, Platform};
+use simdb_providers::platform::World;
 use simdb_providers::postgresql::trial::try_out;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::happening::Happening;
@@ -26,14 +26,6 @@ use simdb_state::store::{Entry, RunEnd, Store, StoreError, UnfinishedRun, Writer
 use tokio_util::sync::CancellationToken;
 
 use crate::views::doc::{ComparedDoc, DiagnosticDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, StatusDoc};
-
-/// Where things run.
-pub(crate) struct World {
-    /// Runs servers.
-    pub(crate) platform: Arc<dyn Platform>,
-    /// Lets names lead to servers.
-    pub(crate) directory: Arc<dyn Directory>,
-}
 
 /// Where the holder of the record's lock works.
 pub(crate) struct Site {
@@ -104,15 +96,7 @@ pub(crate) async fn refresh(world: &World, desired: &Desired, recorded: &State, 
         nodes.extend(spec.nodes.keys().map(node));
         endpoints.extend(spec.endpoints.keys().map(endpoint));
     }
-    let seen = observe(
-        &*world.platform,
-        &*world.directory,
-        &nodes,
-        &endpoints,
-        recorded,
-        secrets,
-    )
-    .await;
+    let seen = observe(world, &nodes, &endpoints, recorded, secrets).await;
     tried(world, desired, recorded, seen).await
 }
 

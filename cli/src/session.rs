@@ -10,6 +10,7 @@ use simdb_planner::config::{self, Config, Settings, Source};
 use simdb_planner::desired::LocalSettings;
 use simdb_planner::diagnostic::Diagnostic;
 use simdb_providers::effects::ProviderEffects;
+use simdb_providers::platform::World;
 use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
 use simdb_state::object::Place;
 use simdb_state::secret::KeySource;
@@ -19,7 +20,7 @@ use tokio::runtime::Builder;
 use crate::args::VariableArgument;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::ops::{Site, World};
+use crate::ops::Site;
 use crate::ui::Ui;
 use crate::views::doc::DiagnosticDoc;
 use crate::views::human::diagnostic;
@@ -125,12 +126,7 @@ impl Project {
         let warning = Diagnostic::warning("The configuration cannot be read", detail);
         let document = DiagnosticDoc::unplaced(&warning);
         ui.tell(&diagnostic::render(&document, ui.terminal.width));
-        place.map(|place| LocalSettings {
-            data_root: Some(place.data_root),
-            run_as: place.run_as,
-            binaries: place.binaries,
-            ..LocalSettings::default()
-        })
+        place.map(recorded_settings)
     }
 
     /// Returns where the nodes of a record are while the local platform is set up like this.
@@ -173,15 +169,19 @@ impl Project {
 
     /// Returns the platform that a record's nodes run on, to be looked at. Without a record there is none of its nodes yet.
     pub(crate) fn world(&self, lineage: Option<&Lineage>, local: &LocalSettings) -> World {
-        world(LocalPlatform::new(self.platform(lineage, local)))
+        World::of(Arc::new(LocalPlatform::new(self.platform(lineage, local))))
+    }
+
+    /// Returns the platform that a record's nodes were last worked on, to be looked at.
+    pub(crate) fn recorded_world(&self, lineage: &Lineage, place: Option<Place>) -> World {
+        self.world(Some(lineage), &place.map(recorded_settings).unwrap_or_default())
     }
 
     /// Returns the platform that a record's nodes run on, to be changed by the holder of its lock.
     pub(crate) fn site(&self, writer: &Writer, local: &LocalSettings) -> Site {
         let platform = LocalPlatform::new(self.platform(Some(writer.lineage()), local));
-        let world = world(platform.under(writer.grant()));
-        let (platform, directory) = (Arc::clone(&world.platform), Arc::clone(&world.directory));
-        let effects = ProviderEffects::new(platform, directory, self.directory.clone(), writer.grant());
+        let world = World::of(Arc::new(platform.under(writer.grant())));
+        let effects = ProviderEffects::new(world.clone(), self.directory.clone(), writer.grant());
         let effects = Arc::new(effects);
         #[cfg(feature = "testing")]
         let effects = crate::testing::wrapped(effects);
@@ -206,11 +206,17 @@ impl Project {
     }
 }
 
-fn world(platform: LocalPlatform) -> World {
-    let platform = Arc::new(platform);
-    World {
-        platform: platform.clone(),
-        directory: platform,
+fn recorded_settings(place: Place) -> LocalSettings {
+    let Place {
+        data_root,
+        run_as,
+        binaries,
+    } = place;
+    LocalSettings {
+        data_root: Some(data_root),
+        run_as,
+        binaries,
+        ..LocalSettings::default()
     }
 }
 

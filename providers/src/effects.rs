@@ -22,10 +22,11 @@ use simdb_state::store::Grant;
 
 pub use self::error::StepError;
 use self::server::Restart;
-use crate::platform::{Directory, Platform, StopMode};
+use crate::platform::{Dial, Directory, Platform, StopMode, World};
 use crate::postgresql::connection::Connection;
 use crate::postgresql::verify::Expected;
-use crate::postgresql::{Activity, replication, sync, verify};
+use crate::postgresql::{Activity, PostgresqlError, replication, sync, verify};
+use crate::sessions::Sessions;
 
 /// Does steps. Every step is safe to do again.
 #[async_trait]
@@ -140,7 +141,7 @@ impl Effects for ProviderEffects {
                     commit: *commit,
                 };
                 let limit = self.limits.verification;
-                let marker = match verify::verify_sync(primary, expected, secrets, limit).await {
+                let marker = match verify::verify_sync(primary, expected, &self.sessions(secrets), limit).await {
                     Ok(marker) => marker,
                     Err(error) => return Err(error.with_logs(&*self.platform).await.into()),
                 };
@@ -203,7 +204,7 @@ impl Effects for ProviderEffects {
                 server,
                 awaited,
             } => {
-                let connection = Connection::open(server, secrets).await?;
+                let connection = self.open(server, secrets).await?;
                 sync::wait_for_standbys(&*self.platform, &connection, *awaited, self.limits.streaming).await?;
                 drop(self.reload(instance, server, Activity::Writes, secrets).await?);
             }
@@ -271,7 +272,8 @@ impl Effects for ProviderEffects {
 
 impl ProviderEffects {
     /// Does steps on a platform, with the usual limits.
-    pub fn new(platform: Arc<dyn Platform>, directory: Arc<dyn Directory>, files: PathBuf, grant: Grant) -> Self {
+    pub fn new(world: World, files: PathBuf, grant: Grant) -> Self {
+        let World { platform, directory } = world;
         Self {
             platform,
             directory,
@@ -281,9 +283,18 @@ impl ProviderEffects {
         }
     }
 
+    fn sessions<'a>(&self, secrets: &'a Secrets) -> Sessions<'a> {
+        Sessions::new(Arc::clone(&self.platform) as Arc<dyn Dial>, secrets)
+    }
+
+    /// Opens a session that looks at a server.
+    async fn open(&self, server: &Server, secrets: &Secrets) -> Result<Connection, PostgresqlError> {
+        Connection::open(&self.sessions(secrets), server).await
+    }
+
     /// Opens a session that changes a server, if the lock of the record is still held: opening it may have taken long.
     async fn session(&self, server: &Server, secrets: &Secrets) -> Result<Connection, StepError> {
-        let connection = Connection::open(server, secrets).await?;
+        let connection = self.open(server, secrets).await?;
         self.grant.check().await?;
         Ok(connection)
     }

@@ -10,3 +10,4 @@ pub mod password;
 pub mod pgbouncer;
 pub mod platform;
 pub mod postgresql;
+pub mod sessions;

@@ -20,10 +20,11 @@ use simdb_state::sensitive::Secrets;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::executor::chain;
-use crate::platform::{Directory, HomeFacts, Platform, PlatformError};
+use crate::platform::{Directory, HomeFacts, Platform, PlatformError, World};
 use crate::postgresql::connection::Connection;
 use crate::postgresql::control::ControlError;
 use crate::postgresql::{PostgresqlError, control, observe as postgresql};
+use crate::sessions::Sessions;
 
 /// How long one node may take to answer; one that hangs is unknown.
 pub const NODE_LIMIT: Duration = Duration::from_secs(2);
@@ -37,13 +38,13 @@ const STOPPING_POLL: Duration = Duration::from_millis(50);
 /// Looks at the given nodes and endpoints, at every node that has a home on the platform, and at every endpoint that has
 /// an entry.
 pub async fn observe(
-    platform: &dyn Platform,
-    directory: &dyn Directory,
+    world: &World,
     nodes: &BTreeSet<NodeAddress>,
     endpoints: &BTreeSet<EndpointAddress>,
     recorded: &State,
     secrets: &Secrets,
 ) -> Observed {
+    let (platform, directory) = (&*world.platform, &*world.directory);
     let (mut facts, listed, entries) = tokio::join!(platform.facts(), platform.list(), directory.entries());
     let (mut nodes, mut endpoints) = (nodes.clone(), endpoints.clone());
     // An endpoint whose entry cannot be read is unknown when it is looked up.
@@ -69,6 +70,7 @@ pub async fn observe(
         facts: &facts,
         recorded,
         secrets,
+        sessions: world.sessions(secrets),
     };
     let (seen_nodes, seen_poolers, seen_endpoints) = tokio::join!(
         join_all(nodes.iter().map(|node| look.node(node))),
@@ -109,6 +111,7 @@ struct Look<'a> {
     facts: &'a PlatformFacts,
     recorded: &'a State,
     secrets: &'a Secrets,
+    sessions: Sessions<'a>,
 }
 
 impl Look<'_> {
@@ -234,7 +237,7 @@ impl Look<'_> {
             listen,
             password: superuser_password(&node.cluster),
         };
-        let connection = Connection::open(&server, self.secrets).await?;
+        let connection = Connection::open(&self.sessions, &server).await?;
         let facts = postgresql::snapshot(&connection).await?.facts;
         Ok((connection, facts))
     }

@@ -9,15 +9,15 @@ use simdb_planner::observed::{Observation, ProcessFacts};
 use simdb_planner::plan::Console;
 use simdb_state::address::{EndpointAddress, HomeAddress};
 use simdb_state::object::Listen;
-use simdb_state::sensitive::{SecretName, Secrets};
+use simdb_state::sensitive::SecretName;
 use thiserror::Error;
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::Config;
 
 use crate::platform::{Platform, PlatformError};
 use crate::postgresql::connection::within;
 use crate::postgresql::{Cause, Log};
+use crate::sessions::{self, Sessions};
 
 /// How long the console may take to let simdb in, and to answer what needs no waiting.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -100,56 +100,43 @@ pub enum PgbouncerError {
 #[derive(Debug)]
 pub(crate) struct Session {
     endpoint: EndpointAddress,
-    client: Client,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    session: sessions::Session,
 }
 
 impl Session {
     /// Connects to a pooler's console.
-    pub(crate) async fn open(console: &Console, secrets: &Secrets) -> Result<Self, PgbouncerError> {
-        let Some(password) = secrets.get(&console.password) else {
+    pub(crate) async fn open(sessions: &Sessions<'_>, console: &Console) -> Result<Self, PgbouncerError> {
+        let Some(password) = sessions.secret(&console.password) else {
             return Err(PgbouncerError::MissingSecret(console.password.clone()));
         };
         let mut config = Config::new();
         config
-            .host(console.listen.host.to_string())
-            .port(console.listen.port)
             .user(USER)
             .password(password.expose())
             .dbname("pgbouncer")
             .application_name("simdb");
-        let opened = within(ANSWER_LIMIT, config.connect(NoTls)).await;
-        let (client, connection) = opened.map_err(|cause| PgbouncerError::Connect {
+        let home = (&console.endpoint).into();
+        let opened = sessions.open(home, console.listen, &config, ANSWER_LIMIT).await;
+        let session = opened.map_err(|cause| PgbouncerError::Connect {
             endpoint: console.endpoint.clone(),
             listen: console.listen,
             cause,
         })?;
-        // What ends a connection also fails the request that is under way, so its own result tells nothing new.
-        let task = tokio::spawn(async move { drop(connection.await) });
-        Ok(Self {
-            endpoint: console.endpoint.clone(),
-            client,
-            task,
-        })
+        let endpoint = console.endpoint.clone();
+        Ok(Self { endpoint, session })
     }
 
     /// Waits until a pooler that was started lets simdb in.
     pub(crate) async fn wait(
         platform: &dyn Platform,
+        sessions: &Sessions<'_>,
         console: &Console,
-        secrets: &Secrets,
         limit: Duration,
     ) -> Result<Self, PgbouncerError> {
         let deadline = Instant::now() + limit;
         let home = HomeAddress::from(&console.endpoint);
         loop {
-            let error = match Self::open(console, secrets).await {
+            let error = match Self::open(sessions, console).await {
                 Ok(session) => return Ok(session),
                 Err(error) => error,
             };
@@ -185,13 +172,17 @@ impl Session {
     }
 
     /// Lets clients finish their transactions, and then wait. Where one does not finish, all are let go on.
-    pub(crate) async fn pause(console: &Console, secrets: &Secrets, limit: Duration) -> Result<(), PgbouncerError> {
-        let session = Self::open(console, secrets).await?;
+    pub(crate) async fn pause(
+        sessions: &Sessions<'_>,
+        console: &Console,
+        limit: Duration,
+    ) -> Result<(), PgbouncerError> {
+        let session = Self::open(sessions, console).await?;
         match session.tell("PAUSE", limit).await {
             Err(PgbouncerError::Command { cause, .. }) if cause.to_string().contains(ALREADY_PAUSED) => Ok(()),
             Err(error) => {
                 // The console that waits for the last client answers nobody else.
-                Self::open(console, secrets).await?.resume().await?;
+                Self::open(sessions, console).await?.resume().await?;
                 Err(match error {
                     PgbouncerError::Command {
                         cause: Cause::Silence(_),
@@ -214,7 +205,7 @@ impl Session {
     }
 
     async fn tell(&self, command: &'static str, limit: Duration) -> Result<(), PgbouncerError> {
-        let told = within(limit, self.client.simple_query(command)).await;
+        let told = within(limit, self.session.client.simple_query(command)).await;
         told.map(drop).map_err(|cause| PgbouncerError::Command {
             endpoint: self.endpoint.clone(),
             command,

@@ -1,9 +1,11 @@
 //! Where things run. A platform knows homes, files, processes and tasks, and no word of any engine.
 
 pub mod local;
+pub mod tcp;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -15,6 +17,9 @@ use simdb_state::object::{EngineKind, Listen};
 use simdb_state::sensitive::{SecretName, Secrets};
 use simdb_state::store::StoreError;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::sessions::Sessions;
 
 /// What is in a node's home.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -243,6 +248,19 @@ impl fmt::Display for Holder {
     }
 }
 
+/// Bytes to a server, and back.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Reaches servers from where simdb runs: directly, or through what the platform offers. It is no plan data: where clients
+/// and peers of a server reach it may be somewhere else.
+#[async_trait]
+pub trait Dial: fmt::Debug + Send + Sync {
+    /// Opens a stream to the server of a home, which listens at a place. Every caller has a limit for it.
+    async fn dial(&self, home: &HomeAddress, at: Listen) -> io::Result<Box<dyn Stream>>;
+}
+
 /// Runs servers and tasks, each on the home of a node.
 ///
 /// Every call is idempotent and safe to repeat after a crash of the caller.
@@ -252,7 +270,7 @@ impl fmt::Display for Holder {
 /// is a question. It takes no lock, leaves nothing where servers live, and is in the way of nothing: what is removed while
 /// it is looked at is absent, or unknown, and gone.
 #[async_trait]
-pub trait Platform: fmt::Debug + Send + Sync {
+pub trait Platform: Dial {
     /// Looks at what the platform offers. What keeps it from being used is a problem in the answer, not an error.
     async fn facts(&self) -> PlatformFacts;
 
@@ -304,4 +322,26 @@ pub trait Directory: fmt::Debug + Send + Sync {
 
     /// Removes a name.
     async fn withdraw(&self, name: &str) -> Result<(), PlatformError>;
+}
+
+/// Where things run.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Runs servers.
+    pub platform: Arc<dyn Platform>,
+    /// Lets names lead to servers.
+    pub directory: Arc<dyn Directory>,
+}
+
+impl World {
+    /// Makes a world of one platform, which lets names lead to its servers itself.
+    pub fn of<T: Platform + Directory + 'static>(platform: Arc<T>) -> Self {
+        let directory: Arc<dyn Directory> = Arc::clone(&platform) as _;
+        Self { platform, directory }
+    }
+
+    /// Returns what opens sessions with servers.
+    pub fn sessions<'a>(&self, secrets: &'a Secrets) -> Sessions<'a> {
+        Sessions::new(Arc::clone(&self.platform) as Arc<dyn Dial>, secrets)
+    }
 }

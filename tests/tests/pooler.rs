@@ -8,12 +8,15 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use simdb_planner::plan::Server;
+use simdb_providers::platform::tcp::Tcp;
 use simdb_providers::postgresql::ledger::{Ledger, Load, Target, Written};
+use simdb_providers::sessions::Sessions;
 use simdb_state::address::NodeAddress;
 use simdb_state::object::Listen;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
@@ -158,7 +161,8 @@ impl Account {
     /// Asserts that every row that was acknowledged is on every node.
     #[track_caller]
     fn expect_nothing_lost(&self, runtime: &Runtime, written: Written) {
-        let report = written.check(&self.servers, &self.secrets, PATIENCE);
+        let sessions = Sessions::new(Arc::new(Tcp), &self.secrets);
+        let report = written.check(&self.servers, &sessions, PATIENCE);
         let report = runtime.block_on(report).unwrap();
         assert!(report.nothing_is_lost(), "{report:?}");
         runtime.block_on(written.remove()).unwrap();

@@ -12,10 +12,10 @@ use simdb_state::store::{Snapshot, Store};
 use crate::args::Psql;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::ops::World;
 use crate::session::{Project, block_on};
 use crate::target;
 use crate::ui::Ui;
+use simdb_providers::platform::World;
 
 /// Becomes psql, on the server that is meant. The password goes with the environment, which only the user can read.
 pub(super) fn run(arguments: &Psql, ui: &Ui) -> Result<Exit, CliError> {

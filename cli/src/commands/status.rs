@@ -11,13 +11,14 @@ use crate::args::Status;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::interrupt;
-use crate::ops::{self, World};
+use crate::ops;
 use crate::session::{Project, block_on};
 use crate::target;
 use crate::ui::Ui;
 use crate::views::doc::StatusDoc;
 use crate::views::human::{self, diagnostic};
 use crate::views::json::{document, line};
+use simdb_providers::platform::World;
 
 /// Shows the health of clusters: what is recorded against what is seen.
 pub(super) fn run(arguments: &Status, ui: &Ui) -> Result<Exit, CliError> {

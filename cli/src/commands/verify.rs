@@ -11,6 +11,7 @@ use simdb_providers::postgresql::compare::{Comparison, compare};
 use simdb_providers::postgresql::ledger::{Ledger, LedgerError, Load, Report, Target};
 use simdb_providers::postgresql::log_files;
 use simdb_providers::postgresql::verify::{Expected, verify_sync};
+use simdb_providers::sessions::Sessions;
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::{Delta, Edit};
 use simdb_state::name::ClusterName;
@@ -34,19 +35,19 @@ pub(super) fn run(arguments: &Verify, ui: &Ui) -> Result<Exit, CliError> {
     block_on(async {
         let project = Project::open()?;
         let store = project.store().await?;
-        let state = match &store {
-            Some(store) => store.snapshot().await?.state,
-            None => State::default(),
-        };
-        let cluster = target::cluster_or_only(&state, arguments.cluster.as_deref())?;
         let Some(store) = store else {
+            target::cluster_or_only(&State::default(), arguments.cluster.as_deref())?;
             return Ok(Exit::Failed);
         };
+        let snapshot = store.snapshot().await?;
+        let cluster = target::cluster_or_only(&snapshot.state, arguments.cluster.as_deref())?;
         let secrets = store.secrets().await?;
+        let world = project.recorded_world(store.lineage(), snapshot.place);
         let verification = Verification {
             arguments,
             store: &store,
             secrets: &secrets,
+            sessions: world.sessions(&secrets),
             cluster: &cluster,
             ui,
         };
@@ -64,6 +65,7 @@ struct Verification<'a> {
     arguments: &'a Verify,
     store: &'a Store,
     secrets: &'a Secrets,
+    sessions: Sessions<'a>,
     cluster: &'a ClusterName,
     ui: &'a Ui,
 }
@@ -88,7 +90,7 @@ impl Verification<'_> {
             // The primary may have moved meanwhile.
             members = self.members().await?;
         }
-        match compare(&members.all(), self.secrets, self.arguments.timeout).await {
+        match compare(&members.all(), &self.sessions, self.arguments.timeout).await {
             Ok(comparison) => {
                 found.comparison(&comparison);
                 self.record(&comparison, &mut found).await;
@@ -103,7 +105,7 @@ impl Verification<'_> {
     async fn logs(&self, members: &Members, found: &mut VerifyDoc) {
         let standbys = members.standbys.values().map(|standby| standby.server.clone());
         let standbys: Vec<Server> = standbys.collect();
-        match log_files::compare(&members.primary, &standbys, self.secrets).await {
+        match log_files::compare(&members.primary, &standbys, &self.sessions).await {
             Ok(differences) => found.logs(&members.primary.node.node, differences),
             Err(error) => found.problem(chain(&error)),
         }
@@ -157,7 +159,7 @@ impl Verification<'_> {
             awaited: members.awaited,
             commit: members.commit,
         };
-        match verify_sync(&members.primary, expected, self.secrets, limit).await {
+        match verify_sync(&members.primary, expected, &self.sessions, limit).await {
             Ok(marker) => found.marker = Some(marker),
             Err(error) => found.problem(chain(&error)),
         }
@@ -189,7 +191,7 @@ impl Verification<'_> {
         let written = ledger.stop().await;
         let members = self.members().await?;
         let report = written
-            .check(&members.all(), self.secrets, self.arguments.timeout)
+            .check(&members.all(), &self.sessions, self.arguments.timeout)
             .await;
         let removed = written.remove().await;
         Ok(report.and_then(|report| removed.map(|()| report)))

@@ -6,7 +6,6 @@ use simdb_planner::plan::{self, Action};
 use simdb_state::sensitive::Secrets;
 
 use super::{ProviderEffects, StepError, secret};
-use crate::postgresql::connection::Connection;
 use crate::postgresql::seed::{self, Seed};
 use crate::postgresql::{database, owner, replication, user};
 
@@ -54,7 +53,7 @@ impl ProviderEffects {
                 login,
                 server,
             } => {
-                let keeper = Connection::open(server, secrets).await?;
+                let keeper = self.open(server, secrets).await?;
                 self.grant.check().await?;
                 let seed = Seed {
                     name: &seed.seed,
@@ -63,7 +62,7 @@ impl ProviderEffects {
                     database,
                 };
                 let owner = owner::Owner { name: owner, login };
-                seed::run(&keeper, server, owner, seed, secrets, &self.files).await?;
+                seed::run(&keeper, server, owner, seed, &self.sessions(secrets), &self.files).await?;
             }
             Action::DropUser {
                 user,
@@ -96,7 +95,7 @@ impl ProviderEffects {
             let Some(upstream) = &stream.upstream else { continue };
             let name = &stream.application_name;
             replication::end_stream(&self.session(upstream, secrets).await?, name).await?;
-            let standby = Connection::open(&stream.server, secrets).await?;
+            let standby = self.open(&stream.server, secrets).await?;
             self.wait_streaming(upstream, &standby, name, secrets).await?;
         }
         Ok(())

@@ -5,8 +5,7 @@ use simdb_state::instance::InstanceSpec;
 use simdb_state::sensitive::Secrets;
 
 use super::{ProviderEffects, StepError};
-use crate::pgbouncer::Session;
-use crate::postgresql::connection::Connection;
+use crate::pgbouncer::{PgbouncerError, Session};
 use crate::postgresql::promotion;
 
 impl ProviderEffects {
@@ -19,20 +18,25 @@ impl ProviderEffects {
     ) -> Result<(), StepError> {
         let home = (&console.endpoint).into();
         self.platform.ensure(&home, instance, secrets).await?;
-        let session = Session::wait(&*self.platform, console, secrets, self.limits.ready).await?;
+        let session = self.console(console, secrets).await?;
         Ok(session.reload().await?)
+    }
+
+    /// Opens a session with the console of a pooler that may be starting.
+    async fn console(&self, console: &Console, secrets: &Secrets) -> Result<Session, PgbouncerError> {
+        Session::wait(&*self.platform, &self.sessions(secrets), console, self.limits.ready).await
     }
 
     /// What the server has to write when it is shut down, clients wait for: it writes most of that before.
     pub(super) async fn pause(&self, console: &Console, server: &Server, secrets: &Secrets) -> Result<(), StepError> {
-        if let Ok(connection) = Connection::open(server, secrets).await {
+        if let Ok(connection) = self.open(server, secrets).await {
             promotion::checkpoint(&connection).await?;
         }
-        Ok(Session::pause(console, secrets, self.limits.pause).await?)
+        Ok(Session::pause(&self.sessions(secrets), console, self.limits.pause).await?)
     }
 
     pub(super) async fn resume(&self, console: &Console, secrets: &Secrets) -> Result<(), StepError> {
-        let session = Session::wait(&*self.platform, console, secrets, self.limits.ready).await?;
+        let session = self.console(console, secrets).await?;
         Ok(session.resume().await?)
     }
 }

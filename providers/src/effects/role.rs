@@ -12,7 +12,6 @@ use tokio::time::timeout;
 
 use super::{ProviderEffects, StepError, identified};
 use crate::platform::{PlatformError, StopMode};
-use crate::postgresql::connection::Connection;
 use crate::postgresql::{PostgresqlError, control, observe, obstacle, promotion, replication, restart_point, settings};
 
 /// What a step that fences needs to know.
@@ -56,15 +55,15 @@ impl ProviderEffects {
     /// Makes sure, before anything is stopped, that the standby that takes over receives and replays what the primary
     /// writes. Writes would wait for a stream that is cut, or a replay that is held up, until the lead is taken back.
     pub(super) async fn hand_over(&self, handover: &Handover, secrets: &Secrets) -> Result<(), StepError> {
-        let primary = Connection::open(&handover.primary, secrets).await?;
+        let primary = self.open(&handover.primary, secrets).await?;
         // Its record has to arrive, also where nobody writes.
         promotion::checkpoint(&primary).await?;
         let position = observe::snapshot(&primary).await?.facts.position;
-        let successor = Connection::open(&handover.successor, secrets).await?;
+        let successor = self.open(&handover.successor, secrets).await?;
         match replication::wait_replayed(&successor, position, self.limits.handover).await {
             Err(lacks @ PostgresqlError::Lacks { .. }) => Err(StepError::from(PostgresqlError::HeldUp {
                 node: handover.successor.node.clone(),
-                obstacles: obstacle::obstacles(&handover.successor, position, secrets).await,
+                obstacles: obstacle::obstacles(&handover.successor, position, &self.sessions(secrets)).await,
                 lacks: Box::new(lacks),
             })),
             result => Ok(result?),
@@ -76,7 +75,7 @@ impl ProviderEffects {
     async fn shut_down(&self, server: &Server, secrets: &Secrets) -> Result<(), StepError> {
         // The checkpoint of the shutdown, for which writes wait, has little left to do then. A server that is down
         // already needs none.
-        if let Ok(connection) = Connection::open(server, secrets).await {
+        if let Ok(connection) = self.open(server, secrets).await {
             promotion::checkpoint(&connection).await?;
         }
         let (limit, home) = (self.limits.shutdown, (&server.node).into());
@@ -115,7 +114,7 @@ impl ProviderEffects {
         evidence: &Evidence,
         secrets: &Secrets,
     ) -> Result<Outputs, StepError> {
-        let connection = Connection::open(server, secrets).await?;
+        let connection = self.open(server, secrets).await?;
         let verdict = match evidence {
             Evidence::ShutDown { node, version, data } => {
                 let control = self.shut_down_data(node, *version, data, secrets).await?;
@@ -135,7 +134,7 @@ impl ProviderEffects {
                     restart_point::check(&connection).await?;
                 }
                 Verdict::Argued { .. } | Verdict::Unknown { bytes: None } => {
-                    promotion::most_advanced(&connection, survivors, secrets).await?;
+                    promotion::most_advanced(&connection, survivors, &self.sessions(secrets)).await?;
                 }
                 // Others are known to have more, and this one was chosen all the same.
                 Verdict::Unknown { bytes: Some(_) } => {}
@@ -156,7 +155,7 @@ impl ProviderEffects {
             for node in survivors.iter().chain([server]).map(|server| &server.node) {
                 held.push(self.platform.hold(&node.into()).await?);
             }
-            promotion::only_writer(&connection, survivors, secrets).await?;
+            promotion::only_writer(&connection, survivors, &self.sessions(secrets)).await?;
             self.grant.check().await?;
             promotion::promote(&connection, self.limits.ready).await?;
             drop(held);
@@ -182,7 +181,7 @@ impl ProviderEffects {
         secrets: &Secrets,
     ) -> Result<Outputs, StepError> {
         let version = version_of(node, task)?;
-        let connection = Connection::open(source, secrets).await?;
+        let connection = self.open(source, secrets).await?;
         promotion::checkpoint(&connection).await?;
         let rewound = self.platform.run_task(&node.into(), task, secrets).await;
         rewound.map_err(|error| match error {

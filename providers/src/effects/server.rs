@@ -55,7 +55,7 @@ impl ProviderEffects {
         application_name: &str,
         secrets: &Secrets,
     ) -> Result<(), PostgresqlError> {
-        let connection = Connection::open(upstream, secrets).await?;
+        let connection = self.open(upstream, secrets).await?;
         let stream = Stream {
             upstream: &connection,
             listen: upstream.listen,
@@ -79,14 +79,22 @@ impl ProviderEffects {
         };
         self.platform.ensure(&(&server.node).into(), instance, secrets).await?;
         let limit = self.limits.ready;
-        Ok(ready::wait(&*self.platform, server, secrets, expected, since.as_ref(), limit).await?)
+        Ok(ready::wait(
+            &*self.platform,
+            server,
+            &self.sessions(secrets),
+            expected,
+            since.as_ref(),
+            limit,
+        )
+        .await?)
     }
 
     /// Waits until a standby has replayed all that its primary has now.
     async fn wait_replayed(&self, standby: &Server, primary: &Server, secrets: &Secrets) -> Result<(), StepError> {
-        let primary = Connection::open(primary, secrets).await?;
+        let primary = self.open(primary, secrets).await?;
         let position = observe::snapshot(&primary).await?.facts.position;
-        let standby = Connection::open(standby, secrets).await?;
+        let standby = self.open(standby, secrets).await?;
         Ok(replication::wait_replayed(&standby, position, self.limits.streaming).await?)
     }
 
@@ -102,7 +110,8 @@ impl ProviderEffects {
         self.platform.ensure(&(&server.node).into(), instance, secrets).await?;
         self.platform.reload(&(&server.node).into()).await?;
         let limit = self.limits.ready;
-        let connection = ready::wait_admitted(&*self.platform, server, secrets, expected, limit).await?;
+        let connection =
+            ready::wait_admitted(&*self.platform, server, &self.sessions(secrets), expected, limit).await?;
         settings::reload(&connection).await?;
         Ok(connection)
     }

@@ -34,6 +34,7 @@ mod trial;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as Guard, PoisonError};
 use std::time::Duration;
@@ -43,6 +44,7 @@ use nix::unistd::{AccessFlags, access};
 use simdb_planner::observed::{Observation, PlatformFacts, PlatformProblem, ProcessFacts, ProviderArgument};
 use simdb_state::address::{EndpointAddress, HomeAddress};
 use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec, TrialSpec};
+use simdb_state::object::Listen;
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::Grant;
 use tokio::sync::Mutex;
@@ -54,7 +56,8 @@ use self::home::{Home, Presence};
 use self::service::Services;
 use self::task::Orphans;
 use self::user::RunAs;
-use super::{Directory, Failure, Held, HomeFacts, Platform, PlatformError, StopMode};
+use super::tcp::Tcp;
+use super::{Dial, Directory, Failure, Held, HomeFacts, Platform, PlatformError, StopMode, Stream};
 
 /// How long a server may take to stop: with a full cache and a slow disk its last checkpoint takes its time.
 const STOP_LIMIT: Duration = Duration::from_mins(1);
@@ -272,6 +275,13 @@ fn closed_problem(user: &RunAs, root: &Path, directory: &Path) -> String {
         root.display(),
         directory.display()
     )
+}
+
+#[async_trait]
+impl Dial for LocalPlatform {
+    async fn dial(&self, home: &HomeAddress, at: Listen) -> io::Result<Box<dyn Stream>> {
+        Tcp.dial(home, at).await
+    }
 }
 
 #[async_trait]

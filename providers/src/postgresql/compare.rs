@@ -27,13 +27,13 @@ use sha2::{Digest as _, Sha256};
 use simdb_planner::plan::Server;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
-use simdb_state::sensitive::Secrets;
 use tokio::time::sleep;
 
 use super::connection::{Connection, MAINTENANCE_DATABASE};
 use super::converge::{ConvergeError, arrivals, doors, find_writer, mark};
 use super::{PostgresqlError, ledger, table};
 use crate::executor::chain;
+use crate::sessions::Sessions;
 
 /// How long reading one table may take.
 const TABLE_LIMIT: Duration = Duration::from_mins(10);
@@ -152,12 +152,16 @@ impl Database {
 }
 
 /// Compares what servers hold. What could not be compared within the limit is a problem in the answer.
-pub async fn compare(servers: &[Server], secrets: &Secrets, limit: Duration) -> Result<Comparison, ConvergeError> {
-    let writer = find_writer(&doors(servers, MAINTENANCE_DATABASE, secrets), limit).await?;
+pub async fn compare(
+    servers: &[Server],
+    sessions: &Sessions<'_>,
+    limit: Duration,
+) -> Result<Comparison, ConvergeError> {
+    let writer = find_writer(&doors(servers, MAINTENANCE_DATABASE, sessions), limit).await?;
     let primary = writer.node().clone();
     let mut databases = BTreeMap::new();
     for name in names(&writer, DATABASES).await? {
-        let database = match quiet_moment(servers, &name, secrets, limit).await? {
+        let database = match quiet_moment(servers, &name, sessions, limit).await? {
             Ok(moment) => moment.read().await,
             Err(problem) => Database {
                 problems: vec![problem],
@@ -189,12 +193,12 @@ struct Moment {
 async fn quiet_moment(
     servers: &[Server],
     database: &str,
-    secrets: &Secrets,
+    sessions: &Sessions<'_>,
     limit: Duration,
 ) -> Result<Result<Moment, String>, ConvergeError> {
     let deadline = Instant::now() + limit;
     loop {
-        if let Some(moment) = moment(servers, database, secrets, deadline).await? {
+        if let Some(moment) = moment(servers, database, sessions, deadline).await? {
             return Ok(Ok(moment));
         }
         if Instant::now() >= deadline {
@@ -210,11 +214,11 @@ async fn quiet_moment(
 async fn moment(
     servers: &[Server],
     database: &str,
-    secrets: &Secrets,
+    sessions: &Sessions<'_>,
     deadline: Instant,
 ) -> Result<Option<Moment>, ConvergeError> {
     let limit = deadline.saturating_duration_since(Instant::now());
-    let servers = doors(servers, database, secrets);
+    let servers = doors(servers, database, sessions);
     let control = find_writer(&servers, limit).await?;
     let writer = find_writer(&servers, limit).await?;
     let Some(next) = quiet(&begin(&writer).await?) else {

@@ -13,13 +13,13 @@ use postgres_protocol::escape::escape_literal;
 use simdb_planner::engine::postgresql::instance::SUPERUSER;
 use simdb_planner::plan::Server;
 use simdb_state::address::NodeAddress;
-use simdb_state::sensitive::{Secrets, Sensitive};
-use tokio::task::JoinHandle;
+use simdb_state::sensitive::Sensitive;
 use tokio::time::timeout;
 use tokio_postgres::error::{DbError, ErrorPosition};
-use tokio_postgres::{Client, Config, CopyOutStream, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Config, CopyOutStream, SimpleQueryMessage};
 
 use super::{Cause, PostgresqlError};
+use crate::sessions::{Session, Sessions};
 
 /// How long a server may take to let somebody in. A stopped process accepts connections, for the kernel does, and then
 /// says nothing.
@@ -100,33 +100,29 @@ pub(super) struct Login<'a> {
 #[derive(Debug)]
 pub(crate) struct Connection {
     node: NodeAddress,
-    client: Client,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    session: Session,
 }
 
 impl Connection {
     /// Connects to a server.
-    pub(crate) async fn open(server: &Server, secrets: &Secrets) -> Result<Self, PostgresqlError> {
-        Self::open_in(server, MAINTENANCE_DATABASE, secrets).await
+    pub(crate) async fn open(sessions: &Sessions<'_>, server: &Server) -> Result<Self, PostgresqlError> {
+        Self::open_in(sessions, server, MAINTENANCE_DATABASE).await
     }
 
     /// Connects to one database of a server.
-    pub(crate) async fn open_in(server: &Server, database: &str, secrets: &Secrets) -> Result<Self, PostgresqlError> {
-        let Some(password) = secrets.get(&server.password) else {
-            return Err(PostgresqlError::MissingSecret(server.password.clone()));
-        };
+    pub(crate) async fn open_in(
+        sessions: &Sessions<'_>,
+        server: &Server,
+        database: &str,
+    ) -> Result<Self, PostgresqlError> {
+        let password = sessions.secret(&server.password);
+        let password = password.ok_or_else(|| PostgresqlError::MissingSecret(server.password.clone()))?;
         let login = Login {
             user: SUPERUSER,
             password,
         };
-        let (opened, version) = Self::connect(server, login, database, &options(PINNED, ANSWER_LIMIT)).await?;
-        let newer = newer(&version);
+        let opened = Self::connect(sessions, server, login, database, &options(PINNED, ANSWER_LIMIT)).await?;
+        let newer = newer(&opened.session.version);
         if !newer.is_empty() {
             opened.execute("set up a session", &newer).await?;
         }
@@ -134,43 +130,39 @@ impl Connection {
     }
 
     /// Connects to one database of a server as another role, which looks names up as its clients do.
-    pub(super) async fn open_as(server: &Server, login: Login<'_>, database: &str) -> Result<Self, PostgresqlError> {
+    pub(super) async fn open_as(
+        sessions: &Sessions<'_>,
+        server: &Server,
+        login: Login<'_>,
+        database: &str,
+    ) -> Result<Self, PostgresqlError> {
         let options = options(PINNED_OF_OTHERS, Duration::ZERO);
-        let (opened, _) = Self::connect(server, login, database, &options).await?;
-        Ok(opened)
+        Self::connect(sessions, server, login, database, &options).await
     }
 
-    /// Connects, and returns the version of the server as well.
     async fn connect(
+        sessions: &Sessions<'_>,
         server: &Server,
         login: Login<'_>,
         database: &str,
         options: &str,
-    ) -> Result<(Self, String), PostgresqlError> {
+    ) -> Result<Self, PostgresqlError> {
         let mut config = Config::new();
         config
-            .host(server.listen.host.to_string())
-            .port(server.listen.port)
             .user(login.user)
             .password(login.password.expose())
             .dbname(database)
             .application_name("simdb")
             .options(options);
-        let opened = within(CONNECT_LIMIT, config.connect(NoTls)).await;
-        let (client, connection) = opened.map_err(|cause| PostgresqlError::Connect {
+        let home = (&server.node).into();
+        let opened = sessions.open(home, server.listen, &config, CONNECT_LIMIT).await;
+        let session = opened.map_err(|cause| PostgresqlError::Connect {
             node: server.node.clone(),
             listen: server.listen,
             cause,
         })?;
-        let version = connection.parameter("server_version").unwrap_or_default().to_owned();
-        // What ends a connection also fails the request that is under way, so its own result tells nothing new.
-        let task = tokio::spawn(async move { drop(connection.await) });
-        let opened = Self {
-            node: server.node.clone(),
-            client,
-            task,
-        };
-        Ok((opened, version))
+        let node = server.node.clone();
+        Ok(Self { node, session })
     }
 
     /// Returns the node it leads to.
@@ -180,7 +172,7 @@ impl Connection {
 
     /// Returns whether the session is over.
     pub(crate) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.session.client.is_closed()
     }
 
     /// Waits until no other session of simdb makes the same thing, and keeps others from it until this one ends. The server
@@ -212,7 +204,7 @@ impl Connection {
         sql: &str,
         limit: Duration,
     ) -> Result<Vec<Vec<Option<String>>>, PostgresqlError> {
-        let answer = within(limit, self.client.simple_query(sql)).await;
+        let answer = within(limit, self.session.client.simple_query(sql)).await;
         let messages = answer.map_err(|cause| self.failure(doing, cause))?;
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(
@@ -234,13 +226,13 @@ impl Connection {
 
     /// Tells the server to do something.
     pub(crate) async fn execute(&self, doing: &str, sql: &str) -> Result<(), PostgresqlError> {
-        let done = within(ANSWER_LIMIT, self.client.batch_execute(sql)).await;
+        let done = within(ANSWER_LIMIT, self.session.client.batch_execute(sql)).await;
         done.map_err(|cause| self.failure(doing, cause))
     }
 
     /// Lets the server run one statement of somebody else's; where it fails, it may say at which character.
     pub(crate) async fn statement(&self, sql: &str, limit: Duration) -> Result<(), (Cause, Option<usize>)> {
-        let Ok(answer) = timeout(limit, self.client.simple_query(sql)).await else {
+        let Ok(answer) = timeout(limit, self.session.client.simple_query(sql)).await else {
             self.cancel().await;
             return Err((Cause::Silence(limit), None));
         };
@@ -255,13 +247,12 @@ impl Connection {
 
     /// Lets the server copy something to this client.
     pub(super) async fn copy_out(&self, sql: &str) -> Result<CopyOutStream, tokio_postgres::Error> {
-        self.client.copy_out(sql).await
+        self.session.client.copy_out(sql).await
     }
 
     /// Asks the server to give up what it is doing for this session.
     pub(crate) async fn cancel(&self) {
-        // Whoever cancels reports why; that the server is past hearing it would add nothing.
-        drop(within(CONNECT_LIMIT, self.client.cancel_token().cancel_query(NoTls)).await);
+        self.session.cancel(CONNECT_LIMIT).await;
     }
 
     /// Makes an error about this server.

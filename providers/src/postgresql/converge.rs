@@ -9,13 +9,13 @@ use futures_util::future::join_all;
 use simdb_planner::plan::Server;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
-use simdb_state::sensitive::Secrets;
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
 use super::connection::Connection;
 use super::{Cause, POLL, PostgresqlError};
 use crate::executor::chain;
+use crate::sessions::Sessions;
 
 /// How long one server may take to answer once: one that hangs does not keep the others from being asked.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
@@ -58,11 +58,11 @@ pub(crate) struct Converged {
 pub(crate) async fn converge(
     servers: &[Server],
     database: &str,
-    secrets: &Secrets,
+    sessions: &Sessions<'_>,
     limit: Duration,
 ) -> Result<Converged, ConvergeError> {
     let deadline = Instant::now() + limit;
-    let servers = doors(servers, database, secrets);
+    let servers = doors(servers, database, sessions);
     let primary = find_writer(&servers, limit).await?;
     let marker = mark(&primary).await?;
     Ok(Converged {
@@ -73,11 +73,11 @@ pub(crate) async fn converge(
 }
 
 /// Makes the ways into one database of each server.
-pub(super) fn doors<'a>(servers: &'a [Server], database: &'a str, secrets: &'a Secrets) -> Vec<Door<'a>> {
+pub(super) fn doors<'a>(servers: &'a [Server], database: &'a str, sessions: &'a Sessions<'a>) -> Vec<Door<'a>> {
     let door = |server| Door {
         server,
         database,
-        secrets,
+        sessions,
     };
     servers.iter().map(door).collect()
 }
@@ -135,7 +135,7 @@ pub(super) async fn mark(primary: &Connection) -> Result<Lsn, PostgresqlError> {
 pub(super) struct Door<'a> {
     server: &'a Server,
     database: &'a str,
-    secrets: &'a Secrets,
+    sessions: &'a Sessions<'a>,
 }
 
 /// How far a server is.
@@ -148,7 +148,7 @@ impl Door<'_> {
     /// Connects, and asks once.
     async fn look(&self) -> Result<(Connection, Seen), String> {
         let looked = timeout(LOOK_LIMIT, async {
-            let connection = Connection::open_in(self.server, self.database, self.secrets).await?;
+            let connection = Connection::open_in(self.sessions, self.server, self.database).await?;
             let seen = ask(&connection).await?;
             Ok((connection, seen))
         });

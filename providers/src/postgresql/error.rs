@@ -1,8 +1,8 @@
 //! What goes wrong between simdb and a server, told so that the reader need not look anywhere else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
+use std::{fmt, io};
 
 use simdb_state::address::{HomeAddress, NodeAddress};
 use simdb_state::lsn::{Lsn, LsnError};
@@ -247,6 +247,9 @@ pub enum Cause {
     /// The server says nothing.
     #[error("no answer within {0:?}")]
     Silence(Duration),
+    /// The platform found no way to the server.
+    #[error(transparent)]
+    Unreached(io::Error),
     /// The connection failed.
     #[error(transparent)]
     Client(tokio_postgres::Error),

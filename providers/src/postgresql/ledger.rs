@@ -15,13 +15,13 @@
 //! ```no_run
 //! # use std::time::Duration;
 //! # use simdb_providers::postgresql::ledger::{Ledger, LedgerError, Load, Target};
-//! # async fn example(target: Target, servers: &[simdb_planner::plan::Server], secrets: &simdb_state::sensitive::Secrets) -> Result<(), LedgerError> {
+//! # async fn example(target: Target, servers: &[simdb_planner::plan::Server], sessions: &simdb_providers::sessions::Sessions<'_>) -> Result<(), LedgerError> {
 //! let ledger = Ledger::start(target, Load::default()).await?;
 //! ledger.further(100).await;            // a hundred more rows are acknowledged
 //! // … move the primary …
 //! ledger.further(100).await;            // and so they are again
 //! let written = ledger.stop().await;
-//! let report = written.check(servers, secrets, Duration::from_secs(30)).await?;
+//! let report = written.check(servers, sessions, Duration::from_secs(30)).await?;
 //! assert!(report.nothing_is_lost(), "{report:?}");
 //! written.remove().await
 //! # }

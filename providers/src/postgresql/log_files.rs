@@ -14,11 +14,11 @@ use futures_util::future::join_all;
 use simdb_planner::plan::Server;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
-use simdb_state::sensitive::Secrets;
 
 use super::connection::Connection;
 use super::{Cause, PostgresqlError};
 use crate::executor::chain;
+use crate::sessions::Sessions;
 
 const DOING: &str = "compare the log";
 
@@ -56,14 +56,14 @@ struct Files {
 pub async fn compare(
     primary: &Server,
     standbys: &[Server],
-    secrets: &Secrets,
+    sessions: &Sessions<'_>,
 ) -> Result<Vec<Result<LogDifference, String>>, PostgresqlError> {
-    let primary = Connection::open(primary, secrets).await?;
+    let primary = Connection::open(sessions, primary).await?;
     let timeline = primary.required(DOING, TIMELINE).await?;
     let timeline = timeline.parse().map_err(|_| primary.failure(DOING, Cause::Empty))?;
     let primary = &primary;
     let compared = join_all(standbys.iter().map(|standby| async move {
-        let connection = Connection::open(standby, secrets).await?;
+        let connection = Connection::open(sessions, standby).await?;
         difference(primary, &connection, timeline).await
     }));
     let found = compared.await.into_iter().zip(standbys);

@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use simdb_planner::plan::Server;
 use simdb_state::lsn::Lsn;
-use simdb_state::sensitive::Secrets;
 use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::{Cause, PostgresqlError};
+use crate::sessions::Sessions;
 
 /// How long the standby is asked. Whoever waits for a role change has waited long enough already.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -69,8 +69,8 @@ struct Session {
 
 /// Returns what holds a standby up that has not replayed all that is before a position: fragments that start with their
 /// subject, at least one.
-pub(crate) async fn obstacles(standby: &Server, position: Lsn, secrets: &Secrets) -> Vec<String> {
-    let found = match timeout(LIMIT, ask(standby, position, secrets)).await {
+pub(crate) async fn obstacles(standby: &Server, position: Lsn, sessions: &Sessions<'_>) -> Vec<String> {
+    let found = match timeout(LIMIT, ask(standby, position, sessions)).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return vec![format!("what holds its replay up could not be found out ({error})")],
         Err(_) => return vec![format!("it did not say within {LIMIT:?} what holds its replay up")],
@@ -81,9 +81,9 @@ pub(crate) async fn obstacles(standby: &Server, position: Lsn, secrets: &Secrets
     found
 }
 
-async fn ask(standby: &Server, position: Lsn, secrets: &Secrets) -> Result<Vec<String>, PostgresqlError> {
+async fn ask(standby: &Server, position: Lsn, sessions: &Sessions<'_>) -> Result<Vec<String>, PostgresqlError> {
     const DOING: &str = "ask what holds replay up";
-    let connection = Connection::open(standby, secrets).await?;
+    let connection = Connection::open(sessions, standby).await?;
     let answer = connection.required(DOING, FACTS).await?;
     let facts: Facts =
         serde_json::from_str(&answer).map_err(|error| connection.failure(DOING, Cause::Answer(error)))?;
@@ -96,7 +96,7 @@ async fn ask(standby: &Server, position: Lsn, secrets: &Secrets) -> Result<Vec<S
     }
     for session in &facts.sessions {
         let table = match session.relation {
-            Some(relation) => Some(name(standby, &session.database, relation, secrets).await?),
+            Some(relation) => Some(name(standby, &session.database, relation, sessions).await?),
             None => None,
         };
         found.push(session.sentence(table.as_deref()));
@@ -122,8 +122,13 @@ fn stream(facts: &Facts, position: Lsn) -> Vec<String> {
 }
 
 /// Returns the name of a relation, which only its own database knows.
-async fn name(standby: &Server, database: &str, relation: u64, secrets: &Secrets) -> Result<String, PostgresqlError> {
-    let connection = Connection::open_in(standby, database, secrets).await?;
+async fn name(
+    standby: &Server,
+    database: &str,
+    relation: u64,
+    sessions: &Sessions<'_>,
+) -> Result<String, PostgresqlError> {
+    let connection = Connection::open_in(sessions, standby, database).await?;
     let name = format!("SELECT {relation}::pg_catalog.oid::pg_catalog.regclass::pg_catalog.text");
     connection.required("read the name of a table", &name).await
 }

@@ -17,11 +17,11 @@ use std::collections::BTreeSet;
 
 use postgres_protocol::escape::escape_identifier;
 use simdb_planner::plan::{OwnerLogin, Server};
-use simdb_state::sensitive::Secrets;
 
 use super::connection::{Connection, Login, literal};
 use super::{PostgresqlError, user};
 use crate::password;
+use crate::sessions::Sessions;
 
 /// The owner of a database.
 #[derive(Clone, Copy, Debug)]
@@ -39,23 +39,23 @@ impl Owner<'_> {
         keeper: &Connection,
         server: &Server,
         database: &str,
-        secrets: &Secrets,
+        sessions: &Sessions<'_>,
     ) -> Result<Connection, PostgresqlError> {
         let (attributes, password) = match self.login {
             OwnerLogin::Password(name) => {
-                let password = secrets.get(name);
+                let password = sessions.secret(name);
                 let password = password.ok_or_else(|| PostgresqlError::MissingSecret(name.clone()))?;
                 let login = Login {
                     user: self.name,
                     password,
                 };
-                return Connection::open_as(server, login, database).await;
+                return Connection::open_as(sessions, server, login, database).await;
             }
             OwnerLogin::Opened { attributes, password } => (attributes, password),
         };
         let password = match password {
             Some(name) => {
-                let known = secrets.get(name);
+                let known = sessions.secret(name);
                 Some(known.ok_or_else(|| PostgresqlError::MissingSecret(name.clone()))?)
             }
             None => None,
@@ -68,7 +68,7 @@ impl Owner<'_> {
             user: self.name,
             password: &passing,
         };
-        let opened = Connection::open_as(server, login, database).await;
+        let opened = Connection::open_as(sessions, server, login, database).await;
         user::close(keeper, &doing, self.name, attributes, password).await?;
         opened
     }

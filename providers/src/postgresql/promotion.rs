@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use simdb_planner::plan::Server;
 use simdb_state::lsn::Lsn;
-use simdb_state::sensitive::Secrets;
 use tokio::time::sleep;
 
 use super::connection::Connection;
 use super::observe::snapshot;
 use super::{Cause, PostgresqlError};
+use crate::sessions::Sessions;
 
 /// How often a standby that is about to write is asked: writes wait for the answer.
 const POLL: Duration = Duration::from_millis(3);
@@ -36,11 +36,11 @@ pub(crate) async fn replays(connection: &Connection) -> Result<bool, PostgresqlE
 pub(crate) async fn most_advanced(
     connection: &Connection,
     others: &[Server],
-    secrets: &Secrets,
+    sessions: &Sessions<'_>,
 ) -> Result<(), PostgresqlError> {
     let own = settled(connection).await?;
     for other in others {
-        let other = Connection::open(other, secrets).await?;
+        let other = Connection::open(sessions, other).await?;
         let theirs = settled(&other).await?;
         if theirs > own {
             return Err(PostgresqlError::Behind {
@@ -73,9 +73,9 @@ async fn settled(connection: &Connection) -> Result<(u32, Lsn), PostgresqlError>
 pub(crate) async fn only_writer(
     connection: &Connection,
     others: &[Server],
-    secrets: &Secrets,
+    sessions: &Sessions<'_>,
 ) -> Result<(), PostgresqlError> {
-    let writes = async |other: &Server| match Connection::open(other, secrets).await {
+    let writes = async |other: &Server| match Connection::open(sessions, other).await {
         Ok(other) => Ok(!replays(&other).await?),
         Err(_) => Ok(false),
     };

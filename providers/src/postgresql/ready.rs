@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use simdb_planner::observed::{Observation, ProcessFacts};
 use simdb_planner::plan::Server;
 use simdb_state::address::NodeAddress;
-use simdb_state::sensitive::Secrets;
 use tokio::time::sleep;
 
 use super::connection::Connection;
 use super::ruin::Since;
 use super::{Activity, Log, POLL, PostgresqlError};
 use crate::platform::Platform;
+use crate::sessions::Sessions;
 
 /// Waits until a server lets simdb in, and checks that it does what it was started for.
 ///
@@ -22,7 +22,7 @@ use crate::platform::Platform;
 pub(crate) async fn wait(
     platform: &dyn Platform,
     server: &Server,
-    secrets: &Secrets,
+    sessions: &Sessions<'_>,
     expected: Activity,
     since: Option<&Since>,
     limit: Duration,
@@ -30,7 +30,7 @@ pub(crate) async fn wait(
     let deadline = Instant::now() + limit;
     let mut heard = Instant::now();
     let connection = loop {
-        let error = match Connection::open(server, secrets).await {
+        let error = match Connection::open(sessions, server).await {
             Ok(connection) => break connection,
             Err(error) => error,
         };
@@ -71,13 +71,13 @@ const ADMISSION_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) async fn wait_admitted(
     platform: &dyn Platform,
     server: &Server,
-    secrets: &Secrets,
+    sessions: &Sessions<'_>,
     expected: Activity,
     limit: Duration,
 ) -> Result<Connection, PostgresqlError> {
     let deadline = Instant::now() + ADMISSION_LIMIT.min(limit);
     loop {
-        match wait(platform, server, secrets, expected, None, limit).await {
+        match wait(platform, server, sessions, expected, None, limit).await {
             Err(error) if is_refusal(&error) && Instant::now() < deadline => sleep(POLL).await,
             result => return result,
         }

@@ -12,12 +12,12 @@ use postgres_protocol::escape::escape_identifier;
 use simdb_planner::engine::postgresql::script::{self, Statement};
 use simdb_planner::plan::Server;
 use simdb_state::name::{DatabaseName, SeedName};
-use simdb_state::sensitive::Secrets;
 use thiserror::Error;
 
 use super::connection::{Connection, literal};
 use super::owner::{self, Owner};
 use super::{Cause, PostgresqlError};
+use crate::sessions::Sessions;
 
 /// How long one statement may take. Seeds may load much, and a server that is at work on one is not silent.
 const STATEMENT_LIMIT: Duration = Duration::from_hours(1);
@@ -93,12 +93,12 @@ pub(crate) async fn run(
     server: &Server,
     owner: Owner<'_>,
     seed: Seed<'_>,
-    secrets: &Secrets,
+    sessions: &Sessions<'_>,
     directory: &Path,
 ) -> Result<(), SeedError> {
     let doing = format!("run seed {:?}", seed.name.as_str());
     let mark = format!("simdb.seed_{}", seed.name.as_str().replace('-', "_"));
-    let session = owner.connect(keeper, server, seed.database.as_str(), secrets).await?;
+    let session = owner.connect(keeper, server, seed.database.as_str(), sessions).await?;
     owner::grant(keeper, &doing, owner.name, &mark).await?;
     let ran = run_once(&session, &doing, seed, &mark, directory).await;
     // Ends what failed, so that nothing of it goes on without leave.

@@ -11,7 +11,6 @@ use simdb_planner::plan::{Checked, Server};
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::object::CommitLevel;
-use simdb_state::sensitive::Secrets;
 use tokio::time::{sleep, timeout};
 
 use super::condition::{self, Target};
@@ -19,6 +18,7 @@ use super::connection::Connection;
 use super::observe::{Snapshot, snapshot};
 use super::{Cause, POLL, PostgresqlError, restart_point};
 use crate::executor::chain;
+use crate::sessions::Sessions;
 
 /// How long one standby may take to answer once, so that one that hangs does not keep the others from being looked at.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
@@ -46,12 +46,12 @@ pub struct Expected<'a> {
 pub async fn verify_sync(
     primary: &Server,
     expected: Expected<'_>,
-    secrets: &Secrets,
+    sessions: &Sessions<'_>,
     limit: Duration,
 ) -> Result<Lsn, PostgresqlError> {
     let deadline = Instant::now() + limit;
     let server = primary;
-    let primary = Connection::open(server, secrets).await?;
+    let primary = Connection::open(sessions, server).await?;
     let mut standbys: Vec<Standby<'_>> = expected
         .standbys
         .iter()
@@ -60,13 +60,13 @@ pub async fn verify_sync(
     let marker = tokio::select! {
         marker = emit_marker(&primary, expected.commit, limit) => marker?,
         // The marker waits for standbys, one of which may never come.
-        error = watch(server, expected.standbys, secrets) => {
+        error = watch(server, expected.standbys, sessions) => {
             primary.cancel().await;
             return Err(error);
         }
     };
     let Some(marker) = marker else {
-        let looks = join_all(standbys.iter_mut().map(|standby| standby.look(secrets))).await;
+        let looks = join_all(standbys.iter_mut().map(|standby| standby.look(sessions))).await;
         let there = snapshot(&primary).await?;
         let mut unmet = judge(&standbys, &looks, &there, Lsn(0));
         if let Some(problem) = condition::too_few(expected.synchronous, expected.awaited, &there) {
@@ -79,7 +79,7 @@ pub async fn verify_sync(
         });
     };
     loop {
-        let looks = join_all(standbys.iter_mut().map(|standby| standby.look(secrets))).await;
+        let looks = join_all(standbys.iter_mut().map(|standby| standby.look(sessions))).await;
         // Read after the standbys, so that it knows whatever they had confirmed.
         let there = snapshot(&primary).await?;
         let mut unmet = judge(&standbys, &looks, &there, marker);
@@ -147,16 +147,16 @@ fn judge(
 }
 
 /// Looks from time to time for a standby that can never be in sync, and returns once there is one.
-async fn watch(primary: &Server, standbys: &BTreeMap<String, Checked>, secrets: &Secrets) -> PostgresqlError {
+async fn watch(primary: &Server, standbys: &BTreeMap<String, Checked>, sessions: &Sessions<'_>) -> PostgresqlError {
     let mut standbys: Vec<Standby<'_>> = standbys
         .iter()
         .map(|(name, checked)| Standby::new(name, checked))
         .collect();
     loop {
         sleep(WATCH).await;
-        let looks = join_all(standbys.iter_mut().map(|standby| standby.look(secrets))).await;
+        let looks = join_all(standbys.iter_mut().map(|standby| standby.look(sessions))).await;
         // What cannot be asked now says nothing.
-        let Ok(connection) = Connection::open(primary, secrets).await else {
+        let Ok(connection) = Connection::open(sessions, primary).await else {
             continue;
         };
         let Ok(there) = snapshot(&connection).await else {
@@ -247,18 +247,18 @@ impl<'a> Standby<'a> {
     }
 
     /// Looks at it once; what keeps it from answering is one more thing that does not hold.
-    async fn look(&mut self, secrets: &Secrets) -> Result<Snapshot, String> {
-        match timeout(LOOK_LIMIT, self.ask(secrets)).await {
+    async fn look(&mut self, sessions: &Sessions<'_>) -> Result<Snapshot, String> {
+        match timeout(LOOK_LIMIT, self.ask(sessions)).await {
             Ok(Ok(seen)) => Ok(seen),
             Ok(Err(error)) => Err(chain(&error)),
             Err(_) => Err(format!("it does not answer within {LOOK_LIMIT:?}")),
         }
     }
 
-    async fn ask(&mut self, secrets: &Secrets) -> Result<Snapshot, PostgresqlError> {
+    async fn ask(&mut self, sessions: &Sessions<'_>) -> Result<Snapshot, PostgresqlError> {
         let connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => connection,
-            None => Connection::open(&self.checked.server, secrets).await?,
+            None => Connection::open(sessions, &self.checked.server).await?,
         };
         let connection = self.connection.insert(connection);
         snapshot(connection).await

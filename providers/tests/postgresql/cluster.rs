@@ -13,6 +13,7 @@ use simdb_providers::executor::chain;
 use simdb_providers::observe::observe;
 use simdb_providers::password;
 use simdb_providers::platform::{Platform, StopMode};
+use simdb_providers::sessions::Sessions;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::delta::{Delta, Outputs};
 use simdb_state::instance::{InstanceSpec, ServiceEntry};
@@ -275,15 +276,12 @@ impl Cluster {
     async fn observe_once(&self, secrets: &Secrets) -> Observed {
         let nodes = BTreeSet::from([self.primary.clone(), self.standby.clone()]);
         let endpoints = BTreeSet::from(["cluster.orders.endpoint.rw".parse().unwrap()]);
-        observe(
-            &*self.machine.platform,
-            &*self.machine.platform,
-            &nodes,
-            &endpoints,
-            &State::default(),
-            secrets,
-        )
-        .await
+        observe(&self.machine.world(), &nodes, &endpoints, &State::default(), secrets).await
+    }
+
+    /// Returns what opens sessions with its servers.
+    pub(crate) fn sessions(&self) -> Sessions<'_> {
+        Sessions::new(self.machine.platform.clone(), &self.secrets)
     }
 
     /// Stops a node's server.

@@ -78,12 +78,11 @@ impl Twins {
     }
 
     async fn look(&self) -> Observed {
-        let platform = &*self.machine.platform;
         let secrets = self.writer.secrets().await.unwrap();
         let recorded = self.writer.state();
         let nodes = recorded.nodes.keys().cloned().collect();
         let endpoints = recorded.endpoints.keys().cloned().collect();
-        observe(platform, platform, &nodes, &endpoints, recorded, &secrets).await
+        observe(&self.machine.world(), &nodes, &endpoints, recorded, &secrets).await
     }
 
     async fn plan(&self, desired: &Desired, proposal: Option<&Proposal>) -> Plan {

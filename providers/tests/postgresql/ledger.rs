@@ -40,7 +40,7 @@ async fn further(ledger: &Ledger, rows: u64) {
 
 async fn check(written: &Written, cluster: &Cluster, nodes: &[&NodeAddress]) -> Report {
     let servers: Vec<_> = nodes.iter().map(|node| cluster.server(node)).collect();
-    written.check(&servers, &cluster.secrets, LIMIT).await.unwrap()
+    written.check(&servers, &cluster.sessions(), LIMIT).await.unwrap()
 }
 
 /// Asks until the answer is the one that is waited for.
@@ -113,7 +113,7 @@ async fn writes_go_on_where_the_primary_goes() {
     assert!(report.tally.unknown <= u64::from(LOAD.clients), "{report:?}");
     assert!(report.longest_gap.unwrap() > Duration::from_millis(1));
     let both = [cluster.server(&cluster.primary), cluster.server(&cluster.standby)];
-    let dead = written.check(&both, &cluster.secrets, Duration::from_secs(1)).await;
+    let dead = written.check(&both, &cluster.sessions(), Duration::from_secs(1)).await;
     let dead = dead.unwrap();
     assert!(
         !dead.nothing_is_lost(),
@@ -195,7 +195,7 @@ async fn two_writers_are_a_split_brain_and_cannot_be_compared() {
     let standby = cluster.client(&cluster.standby).await;
     standby.simple_query("SELECT pg_promote()").await.unwrap();
     let servers = [cluster.server(&cluster.primary), cluster.server(&cluster.standby)];
-    let error = written.check(&servers, &cluster.secrets, LIMIT).await.unwrap_err();
+    let error = written.check(&servers, &cluster.sessions(), LIMIT).await.unwrap_err();
     assert!(matches!(error, LedgerError::Converge(_)), "{error:?}");
     assert_eq!(
         error.to_string(),

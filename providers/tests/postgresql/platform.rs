@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use simdb_providers::platform::Platform;
 use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
+use simdb_providers::platform::{Platform, World};
 use simdb_state::address::NodeAddress;
 use simdb_state::object::EngineKind;
 use simdb_state::store::{Grant, Store};
@@ -48,6 +48,10 @@ impl Machine {
             grant,
             root,
         }
+    }
+
+    pub(crate) fn world(&self) -> World {
+        World::of(Arc::clone(&self.platform))
     }
 
     /// Returns the newest version whose programs are installed.

@@ -1,9 +1,12 @@
 //! What clients write while something happens, and whether all of it is still there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use simdb_planner::plan::Server;
+use simdb_providers::platform::tcp::Tcp;
 use simdb_providers::postgresql::ledger::{Ledger, Load, Report, Target, Written};
+use simdb_providers::sessions::Sessions;
 use simdb_state::object::Listen;
 use tokio::time::timeout;
 
@@ -56,7 +59,8 @@ impl Scenario {
         let servers: Vec<Server> = self.servers.values().cloned().collect();
         self.runtime.block_on(async {
             let written = ledger.stop().await;
-            let report = written.check(&servers, &self.secrets, LIMIT).await;
+            let sessions = Sessions::new(Arc::new(Tcp), &self.secrets);
+            let report = written.check(&servers, &sessions, LIMIT).await;
             let report = report.unwrap_or_else(|error| panic!("{error}"));
             assert!(report.nothing_is_lost(), "{report:?}");
             assert!(report.tally.acknowledged > 0, "{report:?}");

@@ -7,7 +7,6 @@ use std::time::Duration;
 use simdb_planner::plan::Server;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
-use simdb_state::sensitive::Secrets;
 
 use super::fate::{Found, Tally};
 use super::{LedgerError, Written};
@@ -16,6 +15,7 @@ use crate::postgresql::PostgresqlError;
 use crate::postgresql::connection::{ANSWER_LIMIT, Connection};
 use crate::postgresql::converge::converge;
 use crate::postgresql::table;
+use crate::sessions::Sessions;
 
 /// How long reading the rows may take.
 const READ_LIMIT: Duration = ANSWER_LIMIT;
@@ -59,8 +59,13 @@ fn runs(mut numbers: Vec<u64>) -> Vec<RangeInclusive<u64>> {
 impl Written {
     /// Waits until all servers have replayed what was written, and compares. A server that cannot be compared within the
     /// limit is an entry of the report, not an error.
-    pub async fn check(&self, servers: &[Server], secrets: &Secrets, limit: Duration) -> Result<Report, LedgerError> {
-        let converged = converge(servers, self.entrance.database(), secrets, limit).await?;
+    pub async fn check(
+        &self,
+        servers: &[Server],
+        sessions: &Sessions<'_>,
+        limit: Duration,
+    ) -> Result<Report, LedgerError> {
+        let converged = converge(servers, self.entrance.database(), sessions, limit).await?;
         let mut nodes = BTreeMap::new();
         for (node, connection) in converged.servers {
             let found = match connection {
