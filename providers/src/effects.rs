@@ -22,10 +22,10 @@ use simdb_state::store::Grant;
 
 pub use self::error::StepError;
 use self::server::Restart;
+use crate::engine::postgresql::connection::Connection;
+use crate::engine::postgresql::verify::Expected;
+use crate::engine::postgresql::{Activity, PostgresqlError, replication, sync, verify};
 use crate::platform::{Dial, Directory, Platform, StopMode, World};
-use crate::postgresql::connection::Connection;
-use crate::postgresql::verify::Expected;
-use crate::postgresql::{Activity, PostgresqlError, replication, sync, verify};
 use crate::sessions::Sessions;
 
 /// Does steps. Every step is safe to do again.

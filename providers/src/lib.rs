@@ -3,11 +3,10 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod effects;
+pub mod engine;
 pub mod event;
 pub mod executor;
 pub mod observe;
 pub mod password;
-pub mod pgbouncer;
 pub mod platform;
-pub mod postgresql;
 pub mod sessions;

@@ -19,11 +19,11 @@ use simdb_state::object::{Data, EngineKind, Listen, State};
 use simdb_state::sensitive::Secrets;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::engine::postgresql::connection::Connection;
+use crate::engine::postgresql::control::ControlError;
+use crate::engine::postgresql::{PostgresqlError, control, observe as postgresql};
 use crate::executor::chain;
 use crate::platform::{Directory, HomeFacts, Platform, PlatformError, World};
-use crate::postgresql::connection::Connection;
-use crate::postgresql::control::ControlError;
-use crate::postgresql::{PostgresqlError, control, observe as postgresql};
 use crate::sessions::Sessions;
 
 /// How long one node may take to answer; one that hangs is unknown.

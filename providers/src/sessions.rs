@@ -17,8 +17,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::engine::postgresql::Cause;
 use crate::platform::{Dial, Stream};
-use crate::postgresql::Cause;
 
 /// What opens sessions: a way to servers, and the passwords that let simdb in.
 #[derive(Clone, Debug)]

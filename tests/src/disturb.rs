@@ -1,6 +1,6 @@
 //! What every scenario begins and ends with, so that a test shows only what happens in between.
 
-use simdb_providers::postgresql::ledger::Report;
+use simdb_providers::engine::postgresql::ledger::Report;
 
 use crate::scenario::{Scenario, Version, Writing};
 

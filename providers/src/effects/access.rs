@@ -6,8 +6,8 @@ use simdb_planner::plan::{self, Action};
 use simdb_state::sensitive::Secrets;
 
 use super::{ProviderEffects, StepError, secret};
-use crate::postgresql::seed::{self, Seed};
-use crate::postgresql::{database, owner, replication, user};
+use crate::engine::postgresql::seed::{self, Seed};
+use crate::engine::postgresql::{database, owner, replication, user};
 
 impl ProviderEffects {
     /// Does a step on what a server holds. What is dropped with its server, or is in the record alone, takes nothing.

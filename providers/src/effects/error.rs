@@ -9,11 +9,11 @@ use simdb_state::sensitive::SecretName;
 use simdb_state::store::StoreError;
 use thiserror::Error;
 
-use crate::pgbouncer::PgbouncerError;
+use crate::engine::pgbouncer::PgbouncerError;
+use crate::engine::postgresql::PostgresqlError;
+use crate::engine::postgresql::control::ControlError;
+use crate::engine::postgresql::seed::SeedError;
 use crate::platform::PlatformError;
-use crate::postgresql::PostgresqlError;
-use crate::postgresql::control::ControlError;
-use crate::postgresql::seed::SeedError;
 
 /// Why a step failed.
 #[derive(Debug, Error)]

@@ -5,8 +5,8 @@ use simdb_state::instance::InstanceSpec;
 use simdb_state::sensitive::Secrets;
 
 use super::{ProviderEffects, StepError};
-use crate::pgbouncer::{PgbouncerError, Session};
-use crate::postgresql::promotion;
+use crate::engine::pgbouncer::{PgbouncerError, Session};
+use crate::engine::postgresql::promotion;
 
 impl ProviderEffects {
     /// Starts a pooler where it is down, and lets it lead where its settings say.

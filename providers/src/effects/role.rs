@@ -11,8 +11,10 @@ use simdb_state::sensitive::Secrets;
 use tokio::time::timeout;
 
 use super::{ProviderEffects, StepError, identified};
+use crate::engine::postgresql::{
+    PostgresqlError, control, observe, obstacle, promotion, replication, restart_point, settings,
+};
 use crate::platform::{PlatformError, StopMode};
-use crate::postgresql::{PostgresqlError, control, observe, obstacle, promotion, replication, restart_point, settings};
 
 /// What a step that fences needs to know.
 pub(super) struct Fence<'a> {

@@ -7,11 +7,11 @@ use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::sensitive::Secrets;
 
 use super::{ProviderEffects, StepError, identified, role};
+use crate::engine::postgresql::connection::Connection;
+use crate::engine::postgresql::replication::Stream;
+use crate::engine::postgresql::ruin::Since;
+use crate::engine::postgresql::{Activity, PostgresqlError, observe, ready, replication, settings};
 use crate::platform::StopMode;
-use crate::postgresql::connection::Connection;
-use crate::postgresql::replication::Stream;
-use crate::postgresql::ruin::Since;
-use crate::postgresql::{Activity, PostgresqlError, observe, ready, replication, settings};
 
 /// What a restart waits for, before and after.
 pub(super) struct Restart<'a> {

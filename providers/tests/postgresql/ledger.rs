@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use simdb_planner::engine::postgresql::instance::{SUPERUSER, superuser_password};
+use simdb_providers::engine::postgresql::ledger::{Ledger, LedgerError, Load, Report, Target, Written};
 use simdb_providers::platform::StopMode;
-use simdb_providers::postgresql::ledger::{Ledger, LedgerError, Load, Report, Target, Written};
 use simdb_state::address::NodeAddress;
 use tokio::time::timeout;
 use tokio_postgres::Client;

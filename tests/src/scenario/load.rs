@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use simdb_planner::plan::Server;
+use simdb_providers::engine::postgresql::ledger::{Ledger, Load, Report, Target, Written};
 use simdb_providers::platform::tcp::Tcp;
-use simdb_providers::postgresql::ledger::{Ledger, Load, Report, Target, Written};
 use simdb_providers::sessions::Sessions;
 use simdb_state::object::Listen;
 use tokio::time::timeout;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use simdb_providers::postgresql::compare::{Comparison, Database, Difference, Digest};
-use simdb_providers::postgresql::ledger::{Entry, Missing, Report, Tally};
-use simdb_providers::postgresql::log_files::LogDifference;
+use simdb_providers::engine::postgresql::compare::{Comparison, Database, Difference, Digest};
+use simdb_providers::engine::postgresql::ledger::{Entry, Missing, Report, Tally};
+use simdb_providers::engine::postgresql::log_files::LogDifference;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, NodeName};

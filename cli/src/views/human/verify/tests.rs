@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use anstream::adapter::strip_str;
 use expect_test::expect;
-use simdb_providers::postgresql::compare::{Comparison, Database, Digest};
-use simdb_providers::postgresql::ledger::{Fate, Fates, Report};
+use simdb_providers::engine::postgresql::compare::{Comparison, Database, Digest};
+use simdb_providers::engine::postgresql::ledger::{Fate, Fates, Report};
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 

@@ -10,11 +10,11 @@ use simdb_state::lsn::Lsn;
 
 use super::fate::{Found, Tally};
 use super::{LedgerError, Written};
+use crate::engine::postgresql::PostgresqlError;
+use crate::engine::postgresql::connection::{ANSWER_LIMIT, Connection};
+use crate::engine::postgresql::converge::converge;
+use crate::engine::postgresql::table;
 use crate::executor::chain;
-use crate::postgresql::PostgresqlError;
-use crate::postgresql::connection::{ANSWER_LIMIT, Connection};
-use crate::postgresql::converge::converge;
-use crate::postgresql::table;
 use crate::sessions::Sessions;
 
 /// How long reading the rows may take.

@@ -14,7 +14,7 @@
 //!
 //! ```no_run
 //! # use std::time::Duration;
-//! # use simdb_providers::postgresql::ledger::{Ledger, LedgerError, Load, Target};
+//! # use simdb_providers::engine::postgresql::ledger::{Ledger, LedgerError, Load, Target};
 //! # async fn example(target: Target, servers: &[simdb_planner::plan::Server], sessions: &simdb_providers::sessions::Sessions<'_>) -> Result<(), LedgerError> {
 //! let ledger = Ledger::start(target, Load::default()).await?;
 //! ledger.further(100).await;            // a hundred more rows are acknowledged

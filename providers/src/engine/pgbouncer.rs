@@ -14,9 +14,9 @@ use thiserror::Error;
 use tokio::time::sleep;
 use tokio_postgres::Config;
 
+use crate::engine::postgresql::connection::within;
+use crate::engine::postgresql::{Cause, Log};
 use crate::platform::{Platform, PlatformError};
-use crate::postgresql::connection::within;
-use crate::postgresql::{Cause, Log};
 use crate::sessions::{self, Sessions};
 
 /// How long the console may take to let simdb in, and to answer what needs no waiting.
