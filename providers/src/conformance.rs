@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use simdb_planner::observed::{Observation, ProcessFacts};
 use simdb_state::address::HomeAddress;
 use simdb_state::instance::{FileText, InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::object::Witness;
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::{Grant, Store};
 use tokio::time::{sleep, timeout};
@@ -35,6 +36,8 @@ pub struct Fixture {
     pub instance: InstanceSpec,
     /// What the two need.
     pub secrets: Secrets,
+    /// How the platform knows that nothing of a server runs any more.
+    pub witness: Witness,
 }
 
 /// Returns the grant of a lock that nobody else wants.
@@ -58,6 +61,7 @@ pub async fn check_platform(platform: &dyn Platform, fixture: &Fixture) {
     checks.a_task_makes_its_product_once().await;
     checks.a_server_is_started_once().await;
     checks.a_file_that_is_no_longer_listed_goes().await;
+    checks.a_marker_is_there_or_not_as_the_spec_says().await;
     checks.a_server_reads_its_files_again_without_a_restart().await;
     checks.a_task_is_refused_while_the_server_runs().await;
     checks
@@ -148,11 +152,11 @@ impl Checks<'_> {
         self.platform.ensure(node, instance, secrets).await
     }
 
+    /// Stops the server, and expects the witness of this kind of platform.
     async fn stop(&self, mode: StopMode) {
-        self.platform
-            .stop(&self.fixture.node, mode)
-            .await
-            .expect("a server can be stopped");
+        let witness = self.platform.stop(&self.fixture.node, mode).await;
+        let witness = witness.expect("a server can be stopped");
+        assert_eq!(witness, self.fixture.witness);
     }
 
     async fn run(&self, task: &TaskSpec) -> Result<String, PlatformError> {
@@ -277,8 +281,33 @@ impl Checks<'_> {
         assert!(self.home().await.files.contains_key(NAME));
         self.ensure().await.expect("the server runs");
         let files = self.home().await.files;
-        assert!(files.keys().eq(instance.files.keys()), "{files:?}");
+        assert!(
+            files
+                .keys()
+                .all(|name| instance.written().any(|(written, _)| written == name)),
+            "{files:?}"
+        );
+        assert_eq!(files.len(), instance.written().count(), "{files:?}");
         assert!(files.values().all(|file| !file.edited), "{files:?}");
+    }
+
+    async fn a_marker_is_there_or_not_as_the_spec_says(&self) {
+        let Fixture {
+            node,
+            instance,
+            secrets,
+            ..
+        } = self.fixture;
+        let marker = format!("{}/marker", instance.data);
+        let mut with = instance.clone();
+        with.present.insert(marker.clone());
+        let mut without = instance.clone();
+        without.absent.insert(marker.clone());
+        for (spec, expected) in [(&with, true), (&with, true), (&without, false), (&without, false)] {
+            let ensured = self.platform.ensure(node, spec, secrets).await;
+            ensured.expect("markers of a server that runs can be set");
+            assert_eq!(self.home().await.files.contains_key(&marker), expected);
+        }
     }
 
     async fn a_server_reads_its_files_again_without_a_restart(&self) {

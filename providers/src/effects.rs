@@ -179,7 +179,7 @@ impl Effects for ProviderEffects {
                 server,
                 in_recovery,
             } => drop(self.start(instance, server, (*in_recovery).into(), secrets).await?),
-            Action::Stop { node } => self.platform.stop(&node.into(), StopMode::Fast).await?,
+            Action::Stop { node } => drop(self.platform.stop(&node.into(), StopMode::Fast).await?),
             Action::Configure {
                 instance,
                 server,
@@ -251,7 +251,7 @@ impl Effects for ProviderEffects {
             Action::Repoint { instance, console } => self.lead(instance, console, secrets).await?,
             Action::Pause { console, server } => self.pause(console, server, secrets).await?,
             Action::Unpause { console } => self.resume(console, secrets).await?,
-            Action::StopPooler { endpoint } => self.platform.stop(&endpoint.into(), StopMode::Fast).await?,
+            Action::StopPooler { endpoint } => drop(self.platform.stop(&endpoint.into(), StopMode::Fast).await?),
             Action::DropPooler { endpoint } => Platform::drop(&*self.platform, &endpoint.into()).await?,
             Action::DropNode { node } => Platform::drop(&*self.platform, &node.into()).await?,
             Action::Endpoint { endpoint: _, entry } => self.directory.publish(entry).await?,

@@ -2,3 +2,9 @@
 
 pub mod pgbouncer;
 pub mod postgresql;
+pub(crate) mod programs;
+
+use self::programs::Programs;
+
+/// The programs of every engine.
+pub(crate) const PROGRAMS: &[Programs] = &[postgresql::programs::PROGRAMS, pgbouncer::PROGRAMS];

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use simdb_planner::observed::{FileFacts, Observation, PlatformFacts, ProcessFacts};
 use simdb_state::address::{EndpointAddress, HomeAddress};
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec, TrialSpec};
-use simdb_state::object::{EngineKind, Listen};
+use simdb_state::object::{EngineKind, Listen, Witness};
 use simdb_state::sensitive::{SecretName, Secrets};
 use simdb_state::store::StoreError;
 use thiserror::Error;
@@ -148,6 +148,14 @@ pub enum PlatformError {
         limit: Duration,
         /// The last lines of its log.
         log: String,
+    },
+    /// Whether a server still runs cannot be found out.
+    #[error("stop the server of {node}: it may still run, and nothing proves that it does not: {reason}")]
+    Unprovable {
+        /// The node.
+        node: HomeAddress,
+        /// Why it cannot be known.
+        reason: String,
     },
     /// A task needs the data for itself.
     #[error("run task \"{task}\" of {node}: process {pid} uses the node's data; stop the node first")]
@@ -287,8 +295,9 @@ pub trait Platform: Dial {
     /// Tells a node's server, where it runs, to read its files again.
     async fn reload(&self, node: &HomeAddress) -> Result<(), PlatformError>;
 
-    /// Stops a node's server and returns when no process of it is left.
-    async fn stop(&self, node: &HomeAddress, mode: StopMode) -> Result<(), PlatformError>;
+    /// Stops a node's server, and returns when nothing of it runs any more, with how that is known. Where the platform
+    /// cannot know it, because it does not reach the place where the server runs, that is [`PlatformError::Unprovable`].
+    async fn stop(&self, node: &HomeAddress, mode: StopMode) -> Result<Witness, PlatformError>;
 
     /// Runs a task to its end and returns what it wrote to its standard output.
     async fn run_task(&self, node: &HomeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError>;

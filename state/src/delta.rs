@@ -12,7 +12,7 @@ use crate::lsn::{Lsn, SystemIdentifier};
 use crate::name::{ClusterName, NetworkName, NodeName};
 use crate::object::{
     Cluster, Damage, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Listen, Network, Node, Origin,
-    PendingNames, Pooler, Power, Role, Seed, Slot, State, Switch, Term, User, Verified,
+    PendingNames, Pooler, Power, Role, Seed, Slot, State, Switch, Term, User, Verified, Witness,
 };
 
 /// The new value of one recorded attribute. What is large and rare is boxed: a plan holds several of them for every node.
@@ -64,7 +64,7 @@ pub enum Edit {
     Degraded(ClusterName, Option<Lsn>),
     /// The node has this role.
     Role(NodeAddress, Role),
-    /// The node led, and no longer takes writes; the proof comes from [`Outputs::proof`].
+    /// The node led, and no longer takes writes; its proof and its witness come from [`Outputs`].
     Fenced(NodeAddress, Term),
     /// The lead of the cluster has passed to whom it was to; how it did comes from [`Outputs::switch`].
     Switched(ClusterName),
@@ -123,6 +123,9 @@ pub struct Outputs {
     /// What shows that a node takes no writes any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<FenceProof>,
+    /// How it is known that nothing of the node's server runs any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<Witness>,
     /// How the lead passed to a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,
@@ -280,8 +283,9 @@ impl State {
             }
             Edit::Fenced(node, term) => {
                 // Without a proof nothing is fenced, whatever was done to it.
-                if let Some(proof) = outputs.proof {
-                    self.node(node).role = Some(Role::Fenced { term: *term, proof });
+                if let (Some(proof), Some(witness)) = (outputs.proof, outputs.witness) {
+                    let term = *term;
+                    self.node(node).role = Some(Role::Fenced { term, proof, witness });
                 }
             }
             Edit::Switched(cluster) => {

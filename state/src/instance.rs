@@ -4,8 +4,10 @@
 //! parts, so that the planner can write them without knowing that place and without ever holding a secret. An argument
 //! has no part for secrets: what is on a command line can be read by every process of the machine.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -115,16 +117,50 @@ pub struct Command {
 pub struct InstanceSpec {
     /// What is run.
     pub command: Command,
-    /// Files by path below the home. They are all in place before the server starts.
+    /// Its configuration: files by path below the home. They are all in place before the server starts.
     pub files: BTreeMap<String, FileText>,
     /// The directory below the home that holds the data, or nothing where the home itself does; it exists, or the server
     /// is not started.
     pub data: String,
     /// Where the server listens.
     pub listen: Listen,
-    /// Files below the home that must not be there when the server starts: with them it would be another kind of server.
+    /// Empty files below the home that must be there when the server starts: without them it would be another kind of
+    /// server.
+    #[serde(default)]
+    pub present: BTreeSet<String>,
+    /// Files below the home that must not be there then, for the same reason.
     #[serde(default)]
     pub absent: BTreeSet<String>,
+    /// How it is stopped.
+    pub stop: Stop,
+}
+
+impl InstanceSpec {
+    /// Returns everything that is written for the server: its files, and the markers that must be there.
+    pub fn written(&self) -> impl Iterator<Item = (&String, Cow<'_, FileText>)> {
+        let files = self.files.iter().map(|(name, text)| (name, Cow::Borrowed(text)));
+        let markers = self.present.iter();
+        files.chain(markers.map(|name| (name, Cow::Owned(FileText::default()))))
+    }
+}
+
+/// How a server is stopped in order: its sessions end, and everything is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// What its first process is sent.
+    pub signal: StopSignal,
+    /// How long it may take: with a full cache and a slow disk its last write takes its time.
+    pub within: Duration,
+}
+
+/// A signal that asks a server to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopSignal {
+    /// `SIGINT`.
+    Interrupt,
+    /// `SIGTERM`.
+    Terminate,
 }
 
 /// A task that runs to its end on the home of a node whose server is down.

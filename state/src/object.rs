@@ -335,7 +335,26 @@ pub enum Role {
         term: Term,
         /// What shows it.
         proof: FenceProof,
+        /// How it is known that nothing of its server runs any more.
+        #[serde(default)]
+        witness: Witness,
     },
+}
+
+/// How a platform knows that nothing of a server runs any more, and that the platform does not start it again by itself.
+/// That a server cannot be reached is none of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Witness {
+    /// The machine that alone could run it has no process of it.
+    #[default]
+    ProcessesGone,
+    /// Its container has exited, and no other one has its data.
+    ContainerExited,
+    /// The node that ran its pod reported, while it was ready, that every container of it has ended.
+    PodGone,
+    /// Somebody attests that the machine it ran on is off.
+    NodeFenced,
 }
 
 /// What shows that a former primary takes no writes. Both kinds leave it so that whoever starts it starts it read-only.

@@ -12,9 +12,10 @@
 //! same password opens its console; no server knows of that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use simdb_state::address::EndpointAddress;
-use simdb_state::instance::{Argument, Command, FilePart, FileText, InstanceSpec};
+use simdb_state::instance::{Argument, Command, FilePart, FileText, InstanceSpec, Stop, StopSignal};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{EngineKind, Pooler, User};
 use simdb_state::sensitive::SecretName;
@@ -24,6 +25,12 @@ use crate::plan::Console;
 
 /// The login that PgBouncer looks up users with, and that its console lets in.
 pub const USER: &str = "pgbouncer";
+
+/// Ends it at once. The other signal waits until the last client has gone.
+pub const STOP: Stop = Stop {
+    signal: StopSignal::Terminate,
+    within: Duration::from_mins(1),
+};
 
 /// The file with its settings.
 const SETTINGS: &str = "pgbouncer.ini";
@@ -76,7 +83,9 @@ pub fn server(endpoint: &EndpointAddress, pooler: &Pooler, version: u16) -> Inst
         files: BTreeMap::from([(SETTINGS.to_owned(), settings(pooler)), (USERS.to_owned(), users)]),
         data: String::new(),
         listen: pooler.listen,
+        present: BTreeSet::new(),
         absent: BTreeSet::new(),
+        stop: STOP,
     }
 }
 

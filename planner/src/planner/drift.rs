@@ -106,9 +106,6 @@ fn different_files(node: &NodeContext<'_>, facts: &NodeFacts) -> BTreeSet<String
             .get(name)
             .is_none_or(|file| file.edited || file.digest != digest)
     };
-    let files = instance
-        .files
-        .iter()
-        .filter(|(name, text)| differs(name, &text.digest()));
+    let files = instance.written().filter(|(name, text)| differs(name, &text.digest()));
     files.map(|(name, _)| name.clone()).collect()
 }

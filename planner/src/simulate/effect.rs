@@ -414,15 +414,17 @@ impl World {
 
 /// Notes what a platform notes of the files it writes.
 pub(super) fn write_files(home: &mut Home, instance: &InstanceSpec) {
+    home.files = written(instance);
+}
+
+/// Returns what a platform notes of what it writes for an instance.
+pub(super) fn written(instance: &InstanceSpec) -> BTreeMap<String, FileFacts> {
     let facts = |text: &FileText| FileFacts {
         digest: text.digest(),
         edited: false,
     };
-    home.files = instance
-        .files
-        .iter()
-        .map(|(path, text)| (path.clone(), facts(text)))
-        .collect();
+    let written = instance.written();
+    written.map(|(path, text)| (path.clone(), facts(&text))).collect()
 }
 
 /// Reads the settings that a server would take from its `postgresql.conf`.

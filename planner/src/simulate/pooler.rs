@@ -7,6 +7,7 @@ use simdb_state::instance::InstanceSpec;
 use simdb_state::object::Listen;
 
 use super::World;
+use super::effect::written;
 use crate::observed::{FileFacts, PoolerFacts, ProcessFacts};
 use crate::plan::Console;
 
@@ -26,20 +27,13 @@ pub struct Pooler {
 impl World {
     /// Starts a pooler where it is down. One that starts holds nobody up.
     pub(super) fn pooler(&mut self, console: &Console, instance: &InstanceSpec, restart: bool) {
-        let facts = |(path, text): (&String, &simdb_state::instance::FileText)| {
-            let facts = FileFacts {
-                digest: text.digest(),
-                edited: false,
-            };
-            (path.clone(), facts)
-        };
         let old = self.poolers.get(&console.endpoint).filter(|old| old.runs && !restart);
         let paused = old.is_some_and(|old| old.paused);
         let pooler = Pooler {
             listen: instance.listen,
             runs: true,
             paused,
-            files: instance.files.iter().map(facts).collect(),
+            files: written(instance),
         };
         self.poolers.insert(console.endpoint.clone(), pooler);
     }

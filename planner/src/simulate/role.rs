@@ -3,7 +3,7 @@
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
 use simdb_state::instance::{Argument, InstanceSpec, TaskSpec};
-use simdb_state::object::{FenceProof, Switch, Verdict};
+use simdb_state::object::{FenceProof, Switch, Verdict, Witness};
 
 use super::effect::{generation_of, read_settings, write_files};
 use super::{Home, Log, World};
@@ -35,6 +35,7 @@ impl World {
         };
         Ok(Outputs {
             proof: Some(proof),
+            witness: Some(Witness::ProcessesGone),
             ..Outputs::default()
         })
     }

@@ -4,9 +4,9 @@ use simdb_planner::observed::ControlData;
 use simdb_planner::plan::{Evidence, FenceMethod, Handover, Server};
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
-use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
+use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::lsn::Lsn;
-use simdb_state::object::{FenceProof, Switch, Verdict};
+use simdb_state::object::{FenceProof, Switch, Verdict, Witness};
 use simdb_state::sensitive::Secrets;
 use tokio::time::timeout;
 
@@ -32,10 +32,10 @@ impl ProviderEffects {
         secrets: &Secrets,
     ) -> Result<Outputs, StepError> {
         let node = &fence.server.node;
-        match method {
+        let witness = match method {
             FenceMethod::ShutDown => self.shut_down(fence.server, secrets).await?,
             FenceMethod::Kill => self.platform.stop(&node.into(), StopMode::Immediate).await?,
-        }
+        };
         if let Some(seal) = fence.seal {
             self.platform.run_task(&node.into(), seal, secrets).await?;
         }
@@ -50,6 +50,7 @@ impl ProviderEffects {
         };
         Ok(Outputs {
             proof: Some(proof),
+            witness: Some(witness),
             ..Outputs::default()
         })
     }
@@ -74,7 +75,7 @@ impl ProviderEffects {
 
     /// Shuts a server down in order. One that hangs is killed, so that it can be started again at once: its sessions are
     /// gone anyway, and a server that was told to shut down cannot be told otherwise.
-    async fn shut_down(&self, server: &Server, secrets: &Secrets) -> Result<(), StepError> {
+    async fn shut_down(&self, server: &Server, secrets: &Secrets) -> Result<Witness, StepError> {
         // The checkpoint of the shutdown, for which writes wait, has little left to do then. A server that is down
         // already needs none.
         if let Ok(connection) = self.open(server, secrets).await {
@@ -145,9 +146,7 @@ impl ProviderEffects {
         // The first commit must wait for standbys already. Whatever keeps the server from writing stays until it writes:
         // started again in between, it must still replay.
         let mut sealed = instance.clone();
-        for name in std::mem::take(&mut sealed.absent) {
-            sealed.files.insert(name, FileText::default());
-        }
+        sealed.present.append(&mut sealed.absent);
         self.platform.ensure(&(&server.node).into(), &sealed, secrets).await?;
         settings::reload(&connection).await?;
         if replays {

@@ -4,11 +4,11 @@
 
 use std::time::{Duration, Instant};
 
-use simdb_planner::engine::pgbouncer::USER;
+use simdb_planner::engine::pgbouncer::{STOP, USER};
 use simdb_planner::observed::{Observation, ProcessFacts};
 use simdb_planner::plan::Console;
 use simdb_state::address::{EndpointAddress, HomeAddress};
-use simdb_state::object::Listen;
+use simdb_state::object::{EngineKind, Listen};
 use simdb_state::sensitive::SecretName;
 use thiserror::Error;
 use tokio::time::sleep;
@@ -16,8 +16,32 @@ use tokio_postgres::Config;
 
 use crate::engine::postgresql::connection::within;
 use crate::engine::postgresql::{Cause, Log};
+use crate::engine::programs::{Lock, Programs};
 use crate::platform::{Platform, PlatformError};
 use crate::sessions::{self, Sessions};
+
+/// PgBouncer's programs.
+pub(crate) const PROGRAMS: Programs = Programs {
+    engine: EngineKind::Pgbouncer,
+    server: "pgbouncer",
+    others: &[],
+    known: &[
+        ("/usr/sbin", ""),
+        ("/usr/local/sbin", ""),
+        ("/opt/homebrew/bin", ""),
+        ("/home/linuxbrew/.linuxbrew/bin", ""),
+    ],
+    stop: STOP.signal,
+    lock: "pgbouncer.pid",
+    read_lock,
+};
+
+/// Its file holds the number of its process alone.
+fn read_lock(text: &str) -> Option<Lock> {
+    let process = text.trim().parse().ok()?;
+    let stopping = false;
+    Some(Lock { process, stopping })
+}
 
 /// How long the console may take to let simdb in, and to answer what needs no waiting.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);

@@ -19,6 +19,7 @@ pub mod log_files;
 pub(crate) mod observe;
 pub(crate) mod obstacle;
 pub(crate) mod owner;
+pub(crate) mod programs;
 pub(crate) mod promotion;
 pub(crate) mod ready;
 pub(crate) mod replication;

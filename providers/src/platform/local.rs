@@ -44,7 +44,7 @@ use nix::unistd::{AccessFlags, access};
 use simdb_planner::observed::{Observation, PlatformFacts, PlatformProblem, ProcessFacts, ProviderArgument};
 use simdb_state::address::{EndpointAddress, HomeAddress};
 use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec, TrialSpec};
-use simdb_state::object::Listen;
+use simdb_state::object::{Listen, Witness};
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::Grant;
 use tokio::sync::Mutex;
@@ -58,9 +58,6 @@ use self::task::Orphans;
 use self::user::RunAs;
 use super::tcp::Tcp;
 use super::{Dial, Directory, Failure, Held, HomeFacts, Platform, PlatformError, StopMode, Stream};
-
-/// How long a server may take to stop: with a full cache and a slow disk its last checkpoint takes its time.
-const STOP_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long a server whose data is about to be removed may take to clean up outside of its home.
 const DROP_LIMIT: Duration = Duration::from_secs(5);
@@ -237,10 +234,10 @@ impl LocalPlatform {
 /// Looks for what every machine that can run servers has.
 fn machine_problems() -> Vec<String> {
     let mut problems = Vec::new();
-    if process::Process::read(std::process::id()).is_none() {
-        problems.push(
-            "Processes are looked for in /proc, and it shows none. Run simdb on Linux with /proc mounted.".into(),
-        );
+    if let Err(reason) = process::check_sight() {
+        problems.push(format!(
+            "Servers are looked for in /proc: {reason}. Run simdb on Linux with /proc mounted."
+        ));
     }
     if !SYSTEM_PATH
         .split(':')
@@ -347,7 +344,7 @@ impl Platform for LocalPlatform {
         blocking(move || {
             task::abandon(&holding)?;
             spec_of.absent.iter().try_for_each(|name| holding.remove(name))?;
-            holding.write_files(&spec_of.files, &secrets)
+            holding.write_files(&spec_of, &secrets)
         })
         .await?;
         server::start(&hold, spec, &program).await
@@ -360,10 +357,10 @@ impl Platform for LocalPlatform {
         }
     }
 
-    async fn stop(&self, node: &HomeAddress, mode: StopMode) -> Result<(), PlatformError> {
+    async fn stop(&self, node: &HomeAddress, mode: StopMode) -> Result<Witness, PlatformError> {
         let home = self.home(node)?;
         let (warrant, _hold) = self.locked(&home, Orphans::Finish).await?;
-        server::stop(&home, &warrant, mode, STOP_LIMIT).await
+        server::stop(&home, &warrant, mode, server::stop_limit(&home)).await
     }
 
     async fn run_task(&self, node: &HomeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError> {
@@ -415,7 +412,7 @@ impl Platform for LocalPlatform {
             if matches!(error, PlatformError::LockLost { .. }) {
                 return Err(error);
             }
-            server::stop(&home, &warrant, StopMode::Immediate, STOP_LIMIT).await?;
+            server::stop(&home, &warrant, StopMode::Immediate, server::stop_limit(&home)).await?;
         }
         let tree = Arc::clone(&self.tree);
         blocking(move || {
@@ -437,6 +434,9 @@ impl Platform for LocalPlatform {
 }
 
 fn inspect(home: &Home) -> Result<Observation<HomeFacts>, PlatformError> {
+    if let Err(reason) = process::check_sight() {
+        return Ok(Observation::Unknown(reason));
+    }
     let there = || home.look().map(|presence| presence == Presence::Ours);
     if !there()? {
         return Ok(bereft(home));

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use simdb_state::address::{NodeAddress, UserAddress};
-use simdb_state::instance::{Argument, ArgumentPart, Command, FilePart, FileText, InstanceSpec, TaskSpec};
+use simdb_state::instance::{
+    Argument, ArgumentPart, Command, FilePart, FileText, InstanceSpec, Stop, StopSignal, TaskSpec,
+};
 use simdb_state::name::{ClusterName, UserName};
 use simdb_state::object::{Data, EngineKind, Listen};
 use simdb_state::sensitive::SecretName;
@@ -14,6 +17,12 @@ use crate::observed::NodeFacts;
 
 /// The login that standbys stream with.
 pub const REPLICATION_USER: &str = "replicator";
+
+/// Ends its sessions, writes a checkpoint, and ends (the fast shutdown).
+pub const STOP: Stop = Stop {
+    signal: StopSignal::Interrupt,
+    within: Duration::from_mins(1),
+};
 
 /// The file that a node streams and clones with, below its home.
 pub const PASSFILE: &str = "passfile";
@@ -101,13 +110,11 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
             conf::passfile(REPLICATION_USER, node.replication_password.clone()),
         ),
     ]);
-    let signal = standby_signal(&data);
-    let mut absent = BTreeSet::new();
-    if node.upstream.is_some() {
-        files.insert(signal, FileText::default());
-    } else {
-        absent.insert(signal);
-    }
+    let signal = BTreeSet::from([standby_signal(&data)]);
+    let (present, absent) = match node.upstream {
+        Some(_) => (signal, BTreeSet::new()),
+        None => (BTreeSet::new(), signal),
+    };
     // `ALTER SYSTEM` writes here, and would outrank every setting above; simdb never uses it.
     files.insert(format!("{data}/postgresql.auto.conf"), FileText::default());
     let arguments = vec![
@@ -123,7 +130,9 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         files,
         data,
         listen: node.listen,
+        present,
         absent,
+        stop: STOP,
     }
 }
 

@@ -209,9 +209,11 @@ fn left_uncleanly(address: &NodeAddress, old: Option<&Node>, election: &Election
         Some(Role::Primary { .. }) => election.reason == ElectionReason::Failover && address.node != election.primary,
         // Its last record is on the winner of the election that fenced it, if that one was promoted by it; nobody can say
         // so of another one.
-        Some(Role::Fenced { term, proof }) => {
-            *proof == FenceProof::Killed || *term != election.term || election.reason == ElectionReason::Failover
-        }
+        Some(Role::Fenced {
+            term,
+            proof,
+            witness: _,
+        }) => *proof == FenceProof::Killed || *term != election.term || election.reason == ElectionReason::Failover,
         Some(Role::Standby { .. }) | None => false,
     }
 }

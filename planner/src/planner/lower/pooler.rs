@@ -155,14 +155,12 @@ impl Lowering<'_> {
             return Some((format!("{} leads instead of {}", new.node, old.node), Impact::Reload));
         }
         let facts = self.pooler_facts(address)?;
-        let differs = |(file, text): &(&String, &simdb_state::instance::FileText)| {
-            let facts = facts.files.get(*file);
-            facts.is_none_or(|facts| facts.edited || facts.digest != text.digest())
-        };
         let edited: Vec<&str> = instance
-            .files
-            .iter()
-            .filter(differs)
+            .written()
+            .filter(|(file, text)| {
+                let facts = facts.files.get(*file);
+                facts.is_none_or(|facts| facts.edited || facts.digest != text.digest())
+            })
             .map(|(file, _)| file.as_str())
             .collect();
         let reason = format!("{} of {name} does not hold what simdb wrote", edited.join(", "));

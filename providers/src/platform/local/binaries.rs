@@ -1,6 +1,4 @@
-//! Where the programs of an engine are found on this machine.
-//!
-//! This is the one place of the platform that knows what an engine's files are called.
+//! Where the programs of engines are found on this machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,74 +6,28 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use simdb_state::object::EngineKind;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::user::RunAs;
+use crate::engine::PROGRAMS;
+use crate::engine::programs::Programs;
 
 /// A program that does not say its version within this time is not one of ours.
 const VERSION_LIMIT: Duration = Duration::from_secs(15);
 
-/// What an engine's files are called.
-#[derive(Debug)]
-pub(super) struct EngineFiles {
-    pub(super) kind: EngineKind,
-    /// The server's program, which also is the name of its processes.
-    pub(super) server: &'static str,
-    /// The file in the data directory that keeps a second server out, and starts with the number of the first.
-    pub(super) pid_file: &'static str,
-    /// What else must be there.
-    programs: &'static [&'static str],
-    /// What asks the server to end in order, and its sessions with it.
-    pub(super) stop: Signal,
-    /// Well-known directories, as what stands before and after the part that varies.
-    known: &'static [(&'static str, &'static str)],
-}
-
-/// The engines that run here.
-pub(super) const ENGINES: &[EngineFiles] = &[
-    EngineFiles {
-        kind: EngineKind::Postgresql,
-        server: "postgres",
-        pid_file: "postmaster.pid",
-        programs: &["initdb", "pg_basebackup", "pg_verifybackup", "pg_controldata"],
-        stop: Signal::SIGINT,
-        known: &[
-            ("/usr/lib/postgresql/", "/bin"),
-            ("/usr/pgsql-", "/bin"),
-            ("/usr/local/pgsql", "/bin"),
-            ("/home/linuxbrew/.linuxbrew/opt/postgresql@", "/bin"),
-        ],
-    },
-    EngineFiles {
-        kind: EngineKind::Pgbouncer,
-        server: "pgbouncer",
-        pid_file: "pgbouncer.pid",
-        programs: &[],
-        // The other one waits until the last client has gone.
-        stop: Signal::SIGTERM,
-        known: &[
-            ("/usr/sbin", ""),
-            ("/usr/local/sbin", ""),
-            ("/opt/homebrew/bin", ""),
-            ("/home/linuxbrew/.linuxbrew/bin", ""),
-        ],
-    },
-];
-
 /// Returns the engine whose server's processes have this name.
-pub(super) fn engine_of(process: &str) -> Option<&'static EngineFiles> {
-    ENGINES.iter().find(|engine| engine.server == process)
+pub(super) fn engine_of(process: &str) -> Option<&'static Programs> {
+    PROGRAMS.iter().find(|engine| engine.server == process)
 }
 
-/// Returns what the files of an engine are called.
-pub(super) fn files_of(kind: EngineKind) -> &'static EngineFiles {
-    ENGINES
+/// Returns the programs of an engine.
+pub(super) fn programs_of(engine: EngineKind) -> &'static Programs {
+    PROGRAMS
         .iter()
-        .find(|engine| engine.kind == kind)
-        .expect("every kind of engine has a row in ENGINES")
+        .find(|programs| programs.engine == engine)
+        .expect("every engine has its programs")
 }
 
 /// The directories of programs, by engine and major version.
@@ -101,20 +53,20 @@ pub(super) async fn find(configured: &[PathBuf], path: &[PathBuf], user: &RunAs,
     found.searched.push("PATH".to_owned());
     for directory in configured {
         let mut reasons = Vec::new();
-        for engine in ENGINES {
+        for engine in PROGRAMS {
             match inspect(engine, directory, user, versions).await {
-                Ok((version, directory)) => add(&mut found, engine.kind, version, directory),
+                Ok((version, directory)) => add(&mut found, engine.engine, version, directory),
                 Err(reason) => reasons.push(reason),
             }
         }
         // A directory has the programs of one engine; that it lacks those of all others says nothing.
-        if let (Some(reason), true) = (reasons.first(), reasons.len() == ENGINES.len()) {
+        if let (Some(reason), true) = (reasons.first(), reasons.len() == PROGRAMS.len()) {
             found.problems.push(format!(
                 "{reason}. Name another directory in binaries, or remove it to search the usual places."
             ));
         }
     }
-    for engine in ENGINES {
+    for engine in PROGRAMS {
         // Directories that every program may be in are no place to look for the one that is missing.
         let own = engine.known.iter().filter(|(_, after)| !after.is_empty());
         found
@@ -123,7 +75,7 @@ pub(super) async fn find(configured: &[PathBuf], path: &[PathBuf], user: &RunAs,
         let known = engine.known.iter().flat_map(|(before, after)| matching(before, after));
         for directory in path.iter().cloned().chain(known) {
             if let Ok((version, directory)) = inspect(engine, &directory, user, versions).await {
-                add(&mut found, engine.kind, version, directory);
+                add(&mut found, engine.engine, version, directory);
             }
         }
     }
@@ -155,7 +107,7 @@ fn matching(before: &str, after: &str) -> Vec<PathBuf> {
 /// Returns the version of the engine in a directory, and where its programs really are: a link to the server elsewhere
 /// counts, as long as the other programs stand beside the server.
 async fn inspect(
-    engine: &EngineFiles,
+    engine: &Programs,
     directory: &Path,
     user: &RunAs,
     versions: &mut Versions,
@@ -163,7 +115,7 @@ async fn inspect(
     let server = fs::canonicalize(directory.join(engine.server))
         .map_err(|error| format!("{} has no program \"{}\" ({error})", directory.display(), engine.server))?;
     let real = server.parent().map(Path::to_path_buf).unwrap_or_default();
-    if let Some(missing) = engine.programs.iter().find(|program| !real.join(program).exists()) {
+    if let Some(missing) = engine.others.iter().find(|program| !real.join(program).exists()) {
         return Err(format!("{} has no program \"{missing}\"", real.display()));
     }
     if let Some(version) = versions.get(&server) {

@@ -15,7 +15,7 @@ use postgres_protocol::password::scram_sha_256;
 use serde::{Deserialize, Serialize};
 use simdb_state::backend::Token;
 use simdb_state::digest::sha256;
-use simdb_state::instance::{FilePart, FileText};
+use simdb_state::instance::{FilePart, FileText, InstanceSpec};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use simdb_state::store::Grant;
 use tokio::runtime::Handle;
@@ -277,26 +277,22 @@ impl Hold {
 
     /// Writes the files of an instance, and notes what they hold. What was written before and is no longer among them
     /// goes: a file's presence alone may tell a server what it is.
-    pub(super) fn write_files(
-        &self,
-        files: &BTreeMap<String, FileText>,
-        secrets: &Secrets,
-    ) -> Result<(), PlatformError> {
+    pub(super) fn write_files(&self, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError> {
         let mut record = Files {
             format: FORMAT,
             files: BTreeMap::new(),
         };
-        for (name, text) in files {
-            let bytes = self.write_file(name, text, secrets)?;
+        for (name, text) in spec.written() {
+            let bytes = self.write_file(name, &text, secrets)?;
             let text = text.digest();
             record.files.insert(name.clone(), Written { text, bytes });
         }
-        self.remove_all_but(files)?;
+        self.remove_all_but(&record.files)?;
         self.note(FILES, &record)
     }
 
     /// Removes the files that were written for an instance and are no longer among its files.
-    fn remove_all_but(&self, files: &BTreeMap<String, FileText>) -> Result<(), PlatformError> {
+    fn remove_all_but(&self, files: &BTreeMap<String, Written>) -> Result<(), PlatformError> {
         let before = self.home.read_record::<Files>(FILES).unwrap_or_default().files;
         // The note can be written by the servers' user, and must not lead out of the home.
         let inside = |name: &str| {

@@ -149,6 +149,14 @@ pub(super) fn pid(number: u32) -> Pid {
     Pid::from_raw(i32::try_from(number).unwrap_or(i32::MAX))
 }
 
+/// Checks that the machine shows its processes: who cannot see simdb itself sees no server, either.
+pub(super) fn check_sight() -> Result<(), String> {
+    match Process::read(std::process::id()) {
+        Some(_) => Ok(()),
+        None => Err("/proc does not show the processes of this machine".to_owned()),
+    }
+}
+
 /// Returns all processes that are alive.
 pub(super) fn all() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else {

@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use simdb_planner::observed::ProcessFacts;
-use simdb_state::instance::InstanceSpec;
-use simdb_state::object::Listen;
+use simdb_state::instance::{InstanceSpec, Stop, StopSignal};
+use simdb_state::object::{Listen, Witness};
 use tokio::time::sleep;
 
-use super::binaries::{ENGINES, engine_of, files_of};
+use super::binaries::{engine_of, programs_of};
+use super::blocking;
 use super::command::Program;
 use super::files::At;
 use super::folder::Folder;
@@ -25,7 +26,7 @@ use super::hold::{Hold, Warrant};
 use super::home::{FORMAT, Home};
 use super::ports;
 use super::process::{self, Identity, Process};
-use super::{STOP_LIMIT, blocking};
+use crate::engine::programs::Lock;
 use crate::platform::{PlatformError, StopMode};
 
 const RECORD: &str = "server.json";
@@ -39,6 +40,9 @@ const LEFTOVER_LIMIT: Duration = Duration::from_secs(10);
 /// How long a killed process may take to be gone: one that waits for a disk dies only when the disk answers.
 const KILL_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long a server may take to stop of which no spec is noted.
+const STOP_LIMIT: Duration = Duration::from_mins(1);
+
 /// How many lines of the log an error carries.
 const LOG_LINES: usize = 20;
 
@@ -51,6 +55,9 @@ struct Record {
     process: Option<Identity>,
     /// What it was started with: a server that somebody started otherwise may have other settings.
     arguments: Vec<String>,
+    /// How it is stopped; absent where an earlier version noted it.
+    #[serde(default)]
+    stop: Option<Stop>,
 }
 
 impl Record {
@@ -136,19 +143,17 @@ fn starting(home: &Home) -> Option<Process> {
     all.find(|process| record.is_of(process) && may_be_noted(home, process))
 }
 
-/// Returns whether a server was told to stop and has not ended yet. PostgreSQL says so in the eighth line of its lock file
-/// (`PM_STATUS_STOPPING`).
+/// Returns whether a server was told to stop and has not ended yet, as far as it says so itself.
 fn is_stopping(home: &Home, leader: &Process) -> bool {
-    const STATUS_LINE: usize = 8;
     let (Some(data), Some(engine)) = (leader.directory(), engine_of(&leader.name)) else {
         return false;
     };
-    let read = Folder::open(&data, &home.user).and_then(|data| data.read(engine.pid_file));
+    let read = Folder::open(&data, &home.user).and_then(|data| data.read(engine.lock));
     let Ok(Ok(text)) = read.map(String::from_utf8) else {
         return false;
     };
-    let line = |number: usize| text.lines().nth(number - 1).map(str::trim);
-    !leader.stopped && line(1) == Some(&leader.pid.to_string()) && line(STATUS_LINE) == Some("stopping")
+    let stops = |lock: Lock| lock.process == leader.pid && lock.stopping;
+    !leader.stopped && (engine.read_lock)(&text).is_some_and(stops)
 }
 
 fn recorded(home: &Home) -> Option<Process> {
@@ -173,7 +178,7 @@ fn users(home: &Home) -> Vec<Process> {
     }
     let tasks = home.lock().map(|lock| process::started_with(&lock));
     let tasks: Vec<u32> = tasks.iter().flatten().map(|process| process.pid).collect();
-    let is_server = |process: &Process| ENGINES.iter().any(|engine| engine.server == process.name);
+    let is_server = |process: &Process| engine_of(&process.name).is_some();
     let mut users = process::families(&inside, is_server);
     users.retain(|process| !tasks.contains(&process.pid));
     users.sort_by_key(Process::age_order);
@@ -230,9 +235,10 @@ pub(super) async fn start(hold: &Arc<Hold>, spec: &InstanceSpec, program: &Progr
         listen: spec.listen,
         process: None,
         arguments: program.arguments.clone(),
+        stop: Some(spec.stop),
     };
     let (holding, spec) = (Arc::clone(hold), spec.clone());
-    blocking(move || remove_stale_pid_file(&holding, &spec)).await?;
+    blocking(move || remove_stale_lock(&holding, &spec)).await?;
     hold.note(RECORD, &record)?;
     let log = hold.log()?;
     let mut command = program.command(home);
@@ -254,7 +260,7 @@ async fn wait_stopped(hold: &Hold) -> Result<(), PlatformError> {
         return Ok(());
     }
     thaw(hold).await?;
-    wait_gone(&hold.home, STOP_LIMIT).await
+    wait_gone(&hold.home, stop_limit(&hold.home)).await
 }
 
 /// Returns a process that uses the node's data; what is left of a server is given time to notice.
@@ -274,21 +280,17 @@ pub(super) async fn occupant(home: &Home) -> Option<Process> {
 
 /// Removes the lock of a server that is gone. The server itself only asks whether its number is in use, and takes a
 /// zombie, or whoever got the number since, for the server.
-fn remove_stale_pid_file(hold: &Hold, spec: &InstanceSpec) -> Result<(), PlatformError> {
-    let engine = files_of(spec.command.engine);
+fn remove_stale_lock(hold: &Hold, spec: &InstanceSpec) -> Result<(), PlatformError> {
+    let engine = programs_of(spec.command.engine);
     let path = match spec.data.as_str() {
-        "" => engine.pid_file.to_owned(),
-        data => format!("{data}/{}", engine.pid_file),
+        "" => engine.lock.to_owned(),
+        data => format!("{data}/{}", engine.lock),
     };
     let Some(text) = hold.read(&path)? else {
         return Ok(());
     };
-    let text = String::from_utf8_lossy(&text);
-    let holder = text
-        .lines()
-        .next()
-        .and_then(|line| line.trim().parse().ok())
-        .and_then(Process::read);
+    let lock = (engine.read_lock)(&String::from_utf8_lossy(&text));
+    let holder = lock.and_then(|lock| Process::read(lock.process));
     let data = canonical(&hold.home.path.join(&spec.data));
     let holds = |process: Process| {
         let elsewhere = process.directory().is_some_and(|directory| directory != data);
@@ -300,14 +302,18 @@ fn remove_stale_pid_file(hold: &Hold, spec: &InstanceSpec) -> Result<(), Platfor
     hold.remove(&path)
 }
 
-/// Stops the server and waits until no process of it is left.
-pub(super) async fn stop(home: &Home, warrant: &Warrant, mode: StopMode, limit: Duration) -> Result<(), PlatformError> {
+/// Stops the server, waits until no process of it is left, and returns how that is known.
+pub(super) async fn stop(
+    home: &Home,
+    warrant: &Warrant,
+    mode: StopMode,
+    limit: Duration,
+) -> Result<Witness, PlatformError> {
     match mode {
         StopMode::Fast => {
             let (leaders, _) = everyone(home);
             for leader in &leaders {
-                let told = engine_of(&leader.name).map_or(Signal::SIGTERM, |engine| engine.stop);
-                signal(warrant, [leader], told).await?;
+                signal(warrant, [leader], stop_signal(home, leader)).await?;
                 // A frozen process would hear of it only when it thaws.
                 signal(warrant, [leader], Signal::SIGCONT).await?;
             }
@@ -325,7 +331,30 @@ pub(super) async fn stop(home: &Home, warrant: &Warrant, mode: StopMode, limit: 
             killed?;
         }
     }
-    Ok(())
+    // A machine that shows no process at all would have had none to wait for.
+    process::check_sight().map_err(|reason| PlatformError::Unprovable {
+        node: home.node.clone(),
+        reason,
+    })?;
+    Ok(Witness::ProcessesGone)
+}
+
+/// Returns what asks a process to end in order: what its spec said where simdb started it, else what its engine's servers
+/// are asked with.
+fn stop_signal(home: &Home, leader: &Process) -> Signal {
+    let record = home.read_record::<Record>(RECORD).filter(|record| record.is_of(leader));
+    let noted = record.and_then(|record| record.stop).map(|stop| stop.signal);
+    let usual = || engine_of(&leader.name).map(|engine| engine.stop);
+    match noted.or_else(usual) {
+        Some(StopSignal::Interrupt) => Signal::SIGINT,
+        Some(StopSignal::Terminate) | None => Signal::SIGTERM,
+    }
+}
+
+/// Returns how long a home's server may take to stop.
+pub(super) fn stop_limit(home: &Home) -> Duration {
+    let noted = home.read_record::<Record>(RECORD).and_then(|record| record.stop);
+    noted.map_or(STOP_LIMIT, |stop| stop.within)
 }
 
 async fn kill(home: &Home, warrant: &Warrant, limit: Duration) -> Result<(), PlatformError> {

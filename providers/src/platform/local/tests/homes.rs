@@ -86,7 +86,7 @@ async fn files_that_an_instance_no_longer_lists_are_removed_and_no_others() {
     let text = fs::read_to_string(&note).unwrap();
     fs::write(&note, text.replace("conf/server.conf", "../../../outside")).unwrap();
     let mut shorter = instance();
-    shorter.files.remove("data-1/signal");
+    shorter.present.clear();
     project
         .platform
         .ensure(&node(), &shorter, &Secrets::new())

@@ -60,7 +60,7 @@ async fn try_everything(platform: &LocalPlatform) -> Vec<String> {
     let changes = [
         platform.ensure(&node, &instance(), &secrets).await,
         platform.reload(&node).await,
-        platform.stop(&node, StopMode::Immediate).await,
+        platform.stop(&node, StopMode::Immediate).await.map(drop),
         platform
             .run_task(&node, &making("data-1", &[]), &secrets)
             .await

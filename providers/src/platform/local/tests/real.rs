@@ -141,8 +141,9 @@ fn real_fixture(version: u16) -> Fixture {
             files: BTreeMap::from([("postgresql.conf".to_owned(), FileText::text(settings))]),
             data: "data-1".to_owned(),
             listen,
-            absent: BTreeSet::new(),
+            ..super::instance()
         },
         secrets: Secrets::from([(password, Sensitive::new("swordfish".to_owned()))]),
+        witness: Witness::ProcessesGone,
     }
 }
