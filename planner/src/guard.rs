@@ -4,7 +4,7 @@
 //! changed. It refuses before anything is touched.
 
 use simdb_state::address::{DatabaseAddress, EndpointAddress, NodeAddress};
-use simdb_state::name::{ClusterName, NodeName};
+use simdb_state::name::ClusterName;
 use simdb_state::object::{Election, Node, Role, Slot, State};
 use thiserror::Error;
 
@@ -72,7 +72,7 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
         Action::Basebackup { node, .. } => {
             let slot = node_of(state, node).and_then(|node| node.slot.as_ref());
             let slot = slot.ok_or_else(|| Refusal::NoSlot(node.clone()))?;
-            serving(state, &sibling(node, &slot.upstream))
+            serving(state, &node.sibling(&slot.upstream))
         }
         Action::Standby { server, upstream, .. } => {
             has_data(state, &server.node)?;
@@ -154,13 +154,6 @@ fn elected(state: &State, address: &NodeAddress) -> Option<bool> {
 
 fn node_of<'a>(state: &'a State, address: &NodeAddress) -> Option<&'a Node> {
     state.nodes.get(address)
-}
-
-pub(crate) fn sibling(address: &NodeAddress, node: &NodeName) -> NodeAddress {
-    NodeAddress {
-        cluster: address.cluster.clone(),
-        node: node.clone(),
-    }
 }
 
 fn serving(state: &State, address: &NodeAddress) -> Result<(), Refusal> {

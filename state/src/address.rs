@@ -24,6 +24,17 @@ pub struct NodeAddress {
     pub node: NodeName,
 }
 
+impl NodeAddress {
+    /// Returns another node of the same cluster.
+    #[must_use]
+    pub fn sibling(&self, node: &NodeName) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            node: node.clone(),
+        }
+    }
+}
+
 /// One login of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserAddress {

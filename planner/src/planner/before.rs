@@ -9,16 +9,15 @@ use simdb_state::address::NodeAddress;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Listen, Node, Power, State};
 
-use super::intend::Intended;
-use super::lower;
-use crate::guard::sibling;
+use super::entry::entry as entry_of;
+use super::intended::Intended;
 use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts};
 
 pub(super) use access::primary_server;
 pub(super) use gap::{Gap, gap, held, starts_later};
 
-/// Returns the record, corrected by what was seen. What could not be looked at stays as recorded.
-pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<String>) -> State {
+/// Returns the record, corrected by what was seen, and what was noticed. What could not be looked at stays as recorded.
+pub(super) fn before(recorded: &State, observed: &Observed) -> (State, Vec<String>) {
     let mut state = recorded.clone();
     for (address, node) in &mut state.nodes {
         match observed.nodes.get(address) {
@@ -37,10 +36,10 @@ pub(super) fn before(recorded: &State, observed: &Observed, notes: &mut Vec<Stri
     }
     correct_slots(&mut state, observed);
     correct_names(&mut state, observed);
-    access::correct(&mut state, observed, notes);
+    let notes = access::correct(&mut state, observed);
     correct_poolers(&mut state, observed);
     correct_endpoints(&mut state, observed);
-    state
+    (state, notes)
 }
 
 /// Puts back what is recorded, not there, and no longer intended: all that is left of it is the record, and dropping that
@@ -117,7 +116,7 @@ fn correct_slots(state: &mut State, observed: &Observed) {
         .collect();
     for (address, node) in &mut state.nodes {
         let Some(slot) = &node.slot else { continue };
-        let upstream = sibling(address, &slot.upstream);
+        let upstream = address.sibling(&slot.upstream);
         if !keepers.contains(&upstream) {
             node.slot = None;
             continue;
@@ -180,7 +179,7 @@ fn correct_endpoints(state: &mut State, observed: &Observed) {
                 endpoint.pooler.is_some()
             }
             Some(Observation::Seen(entry)) => {
-                if *entry != lower::entry(address, endpoint) {
+                if *entry != entry_of(address, endpoint) {
                     endpoint.hosts.clone_from(&entry.hosts);
                     endpoint.nodes.clear();
                 }

@@ -10,7 +10,8 @@ use simdb_state::object::{
     Role, Seed, State, User, Verified,
 };
 
-use super::intend::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
+use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
+use super::pairs::pairs;
 use crate::engine::postgresql::settings;
 use crate::plan::{Action, AttributeChange, Change, ChangeAction, Shown, Step};
 
@@ -63,19 +64,6 @@ pub(super) fn diff(before: &State, intended: &Intended) -> Vec<Change> {
 /// Returns whether a node was stopped on request and is to stay so: what it lacks is made when it is started.
 fn stays_stopped(old: &Node, new: &IntendedNode) -> bool {
     old.held && old.power == Power::Stopped && new.power == Power::Stopped
-}
-
-/// Returns the keys of both maps in order, each with what either holds for it.
-pub(super) fn pairs<'a, K: Ord, A, B>(
-    before: &'a BTreeMap<K, A>,
-    after: &'a BTreeMap<K, B>,
-) -> impl Iterator<Item = (&'a K, Option<&'a A>, Option<&'a B>)> {
-    let gone = before
-        .iter()
-        .filter(|(key, _)| !after.contains_key(key))
-        .map(|(key, old)| (key, Some(old), None));
-    let there = after.iter().map(|(key, new)| (key, before.get(key), Some(new)));
-    gone.chain(there)
 }
 
 fn change(address: &Address, before: Option<Attributes>, after: Option<Attributes>) -> Option<Change> {

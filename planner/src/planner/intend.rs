@@ -7,214 +7,24 @@ mod data;
 mod election;
 mod endpoint;
 mod node;
-pub(super) mod replication;
+mod replication;
 
 use std::collections::BTreeMap;
 
-use simdb_state::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
-use simdb_state::name::{ClusterName, NetworkName};
-use simdb_state::object::{
-    Cluster, Data, Database, Election, Endpoint, Listen, Network, Origin, Power, Role, Slot, State, User, Verdict,
-};
-use simdb_state::sensitive::SecretName;
+use simdb_state::address::NodeAddress;
+use simdb_state::object::{Network, Role, State};
 
 use super::Inputs;
-use super::diff::pairs;
 use super::drift::{self, Drift};
+use super::intended::{DataGoal, Intended, replication_password};
 use super::ports::Ports;
 use crate::diagnostic::Diagnostic;
-use crate::engine::postgresql::instance::{self, NodeContext, REPLICATION_USER, Upstream};
-use crate::engine::postgresql::{settings, sync};
-use crate::plan::Impact;
-pub(super) use replication::Lost;
-use replication::SyncNames;
+use crate::engine::postgresql::instance::{self, REPLICATION_USER};
 
-pub(super) use access::{IntendedSeed, adopted};
-
-/// What every object should be.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Intended {
-    pub(super) networks: BTreeMap<NetworkName, Network>,
-    pub(super) clusters: BTreeMap<ClusterName, IntendedCluster>,
-    pub(super) nodes: BTreeMap<NodeAddress, IntendedNode>,
-    pub(super) users: BTreeMap<UserAddress, User>,
-    pub(super) databases: BTreeMap<DatabaseAddress, Database>,
-    pub(super) seeds: BTreeMap<SeedAddress, IntendedSeed>,
-    pub(super) endpoints: BTreeMap<EndpointAddress, Endpoint>,
-    /// What the running servers' configurations differ in, where they do.
-    pub(super) drift: BTreeMap<NodeAddress, Drift>,
-}
-
-/// What a cluster should be.
-#[derive(Clone, Debug)]
-pub(super) struct IntendedCluster {
-    pub(super) cluster: Cluster,
-    pub(super) election: Election,
-    pub(super) names: SyncNames,
-    /// How whoever was elected comes to lead.
-    pub(super) lead: Lead,
-    /// The node that led until now, and is to be fenced.
-    pub(super) deposed: Option<NodeAddress>,
-    /// What is known of the acknowledged writes if the node that led cannot be asked.
-    pub(super) verdict: Verdict,
-    /// The digest of who is in it, where, and what they are to each other: what a verification proves.
-    pub(super) topology: String,
-}
-
-/// How the node that was elected comes to lead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lead {
-    /// It leads already, or is about to be born.
-    Stays,
-    /// It was fenced, and nobody has led since: it goes on where it stopped.
-    Resumes,
-    /// It replays, and is promoted.
-    Passes,
-}
-
-/// What a node should be.
-#[derive(Clone, Debug)]
-pub(super) struct IntendedNode {
-    pub(super) listen: Listen,
-    pub(super) parameters: BTreeMap<String, String>,
-    pub(super) data: DataGoal,
-    pub(super) role: Role,
-    pub(super) slot: Option<Slot>,
-    pub(super) power: Power,
-}
-
-/// What should become of a node's data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum DataGoal {
-    /// It stays as it is.
-    Keep(Data),
-    /// It is made, unless its directory is there already: then it is looked at and recorded.
-    Make {
-        generation: u32,
-        origin: Origin,
-        /// Why what the node has, or had, is no good; absent where there was nothing.
-        because: Option<String>,
-    },
-}
-
-impl DataGoal {
-    pub(super) fn generation(&self) -> u32 {
-        match self {
-            DataGoal::Keep(data) => data.generation,
-            DataGoal::Make { generation, .. } => *generation,
-        }
-    }
-}
-
-impl Intended {
-    /// Returns the node that leads a cluster.
-    pub(super) fn primary(&self, cluster: &ClusterName) -> Option<NodeAddress> {
-        let election = &self.clusters.get(cluster)?.election;
-        Some(NodeAddress {
-            cluster: cluster.clone(),
-            node: election.primary.clone(),
-        })
-    }
-
-    /// Returns whether a node gets less of a setting that replay depends on.
-    pub(super) fn lowers_replay_limit(&self, node: &NodeAddress, before: &State) -> bool {
-        let (Some(old), Some(new)) = (before.nodes.get(node), self.nodes.get(node)) else {
-            return false;
-        };
-        let version = self.clusters[&node.cluster].cluster.version;
-        settings::lowers_replay_limit(version, &old.parameters, &new.parameters)
-    }
-
-    /// Returns whether the settings of a node change in a way that takes a restart.
-    pub(super) fn restarts(&self, node: &NodeAddress, before: &State) -> bool {
-        let (Some(old), Some(new)) = (before.nodes.get(node), self.nodes.get(node)) else {
-            return false;
-        };
-        let version = self.clusters[&node.cluster].cluster.version;
-        let mut changed = pairs(&old.parameters, &new.parameters).filter(|(_, old, new)| old != new);
-        changed.any(|(name, ..)| settings::impact(version, name) == Impact::Restart)
-    }
-
-    /// Returns the node that leads a cluster, where it is meant to run.
-    pub(super) fn running_primary(&self, cluster: &ClusterName) -> Option<(NodeAddress, &IntendedNode)> {
-        let primary = self.primary(cluster)?;
-        let node = self.nodes.get(&primary).filter(|node| node.power == Power::Running)?;
-        Some((primary, node))
-    }
-
-    /// Returns whether so many of those that commits wait for go on streaming from the primary with the data they have.
-    pub(super) fn keeps_standbys(&self, cluster: &ClusterName, number: u32) -> bool {
-        let IntendedCluster { names, election, .. } = &self.clusters[cluster];
-        let (_, listed) = sync::read(&names.before);
-        let stays = |(address, node): &(&NodeAddress, &IntendedNode)| {
-            listed.contains(&address.node.identifier())
-                && node.power == Power::Running
-                && node.role.follows() == Some(&election.primary)
-                && matches!(node.data, DataGoal::Keep(_))
-        };
-        self.nodes_of(cluster).filter(stays).count() >= number as usize
-    }
-
-    /// Returns a node that is meant to run.
-    pub(super) fn serving(&self, node: &NodeAddress) -> Option<&IntendedNode> {
-        self.nodes.get(node).filter(|node| node.power == Power::Running)
-    }
-
-    /// Returns what the server of a node depends on.
-    pub(super) fn context<'a>(
-        &self,
-        address: &'a NodeAddress,
-        node: &'a IntendedNode,
-        cluster: &IntendedCluster,
-    ) -> NodeContext<'a> {
-        let upstream = match (&node.role, &node.slot) {
-            (Role::Standby { follows }, Some(slot)) => {
-                let address = NodeAddress {
-                    cluster: address.cluster.clone(),
-                    node: follows.clone(),
-                };
-                let listen = self.nodes.get(&address).map(|upstream| upstream.listen);
-                listen.map(|listen| Upstream {
-                    address,
-                    listen,
-                    slot: slot.name.clone(),
-                })
-            }
-            _ => None,
-        };
-        NodeContext {
-            address,
-            version: cluster.cluster.version,
-            listen: node.listen,
-            parameters: &node.parameters,
-            generation: node.data.generation(),
-            upstream,
-            // What is in force when the server is started or configured; changing it is a step of its own.
-            synchronous_standby_names: match node.role {
-                Role::Primary { .. } => cluster.names.before.clone(),
-                Role::Standby { .. } | Role::Fenced { .. } => String::new(),
-            },
-            replication_password: self.replication_password(&address.cluster),
-        }
-    }
-
-    /// Returns the name of the password that the standbys of a cluster stream with.
-    pub(super) fn replication_password(&self, cluster: &ClusterName) -> SecretName {
-        replication_password(&self.users, cluster)
-    }
-
-    /// Returns the nodes of one cluster.
-    pub(super) fn nodes_of<'a>(
-        &'a self,
-        cluster: &'a ClusterName,
-    ) -> impl Iterator<Item = (&'a NodeAddress, &'a IntendedNode)> {
-        address::nodes_of(&self.nodes, cluster)
-    }
-}
-
-/// Returns what every object should be. A cluster that cannot be told gets diagnostics, and is left out.
-pub(super) fn intend(inputs: Inputs<'_>, before: &State, diagnostics: &mut Vec<Diagnostic>) -> Intended {
+/// Returns what every object should be, and what keeps some from being so. A cluster that cannot be told is left out.
+pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagnostic>) {
     let mut intended = Intended::default();
+    let mut diagnostics = Vec::new();
     for (name, spec) in &inputs.desired.networks {
         intended.networks.insert(
             name.clone(),
@@ -235,7 +45,7 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State, diagnostics: &mut Vec<D
         diagnostics.extend(found);
     }
     intended.drift = drifts(inputs, before, &intended);
-    intended
+    (intended, diagnostics)
 }
 
 /// Looks for drift on every node that stays what it is and runs.
@@ -264,14 +74,4 @@ fn drifts(inputs: Inputs<'_>, before: &State, intended: &Intended) -> BTreeMap<N
         }
     }
     drifts
-}
-
-/// Returns the name of the password of the login that streams, as it stands among those logins.
-fn replication_password(users: &BTreeMap<UserAddress, User>, cluster: &ClusterName) -> SecretName {
-    let address = instance::user(cluster, REPLICATION_USER);
-    let user = users.get(&address);
-    user.map_or_else(
-        || instance::replication_password(cluster),
-        |user| user.password(&address),
-    )
 }

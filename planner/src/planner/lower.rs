@@ -20,10 +20,8 @@ use simdb_state::name::ClusterName;
 use simdb_state::object::{Endpoint, State};
 use simdb_state::sensitive::SecretName;
 
-pub(super) use endpoint::entry;
-
-use super::diff::pairs;
-use super::intend::{Intended, IntendedNode};
+use super::intended::{Intended, IntendedNode};
+use super::pairs::pairs;
 use super::{Inputs, Proposal};
 use crate::engine::postgresql::instance::superuser_password;
 use crate::observed::Observed;
@@ -165,6 +163,15 @@ fn server(address: &NodeAddress, node: &IntendedNode) -> Server {
         node: address.clone(),
         listen: node.listen,
         password: superuser_password(&address.cluster),
+    }
+}
+
+/// Records where a server listens, and with which parameters it runs.
+fn instance_edit(address: &NodeAddress, node: &IntendedNode) -> Edit {
+    Edit::Instance {
+        node: address.clone(),
+        listen: node.listen,
+        parameters: node.parameters.clone(),
     }
 }
 

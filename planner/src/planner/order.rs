@@ -17,7 +17,7 @@ use simdb_state::object::{State, Term};
 use self::graph::Waits;
 use self::index::Index;
 use self::rules::Rules;
-use super::intend::Intended;
+use super::intended::Intended;
 use super::lower::Draft;
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;

@@ -26,15 +26,17 @@ pub(in crate::planner) fn primary_server<'a>(
 ///
 /// A seed that has run has run: its mark may be reset by hand, and running it twice would be worse than not at all. Only
 /// where its database is gone, the seed is to run again.
-pub(super) fn correct(state: &mut State, observed: &Observed, notes: &mut Vec<String>) {
+pub(super) fn correct(state: &mut State, observed: &Observed) -> Vec<String> {
+    let mut notes = Vec::new();
     let clusters: Vec<ClusterName> = state.clusters.keys().cloned().collect();
     for cluster in clusters {
         if let Some(server) = primary_server(state, observed, &cluster) {
             correct_users(state, &cluster, server);
             correct_databases(state, &cluster, server);
-            correct_seeds(state, &cluster, server, notes);
+            notes.extend(correct_seeds(state, &cluster, server));
         }
     }
+    notes
 }
 
 fn correct_users(state: &mut State, cluster: &ClusterName, server: &ServerFacts) {
@@ -91,7 +93,8 @@ fn correct_databases(state: &mut State, cluster: &ClusterName, server: &ServerFa
     });
 }
 
-fn correct_seeds(state: &mut State, cluster: &ClusterName, server: &ServerFacts, notes: &mut Vec<String>) {
+fn correct_seeds(state: &mut State, cluster: &ClusterName, server: &ServerFacts) -> Vec<String> {
+    let mut notes = Vec::new();
     state.seeds.retain(|address, seed| {
         if address.cluster != *cluster {
             return true;
@@ -108,4 +111,5 @@ fn correct_seeds(state: &mut State, cluster: &ClusterName, server: &ServerFacts,
         }
         true
     });
+    notes
 }

@@ -8,7 +8,6 @@ use simdb_state::name::NodeName;
 use simdb_state::object::Node;
 
 use super::server;
-use crate::guard::sibling;
 use crate::observed::{NodeFacts, Observation, Observed};
 
 /// The size of a file of the log. A copy of a node's data begins its log with the file in which the copy began.
@@ -53,7 +52,7 @@ impl fmt::Display for Gap {
 /// log that its control data does not know of. Without its slot nothing retains what it needs.
 pub(in crate::planner) fn gap(address: &NodeAddress, node: &Node, observed: &Observed) -> Option<Gap> {
     let slot = node.slot.as_ref()?;
-    let upstream = server(observed, &sibling(address, &slot.upstream))?;
+    let upstream = server(observed, &address.sibling(&slot.upstream))?;
     let found = upstream.slots.get(&slot.name);
     let lost = found.is_some_and(|slot| slot.wal_status.as_deref() == Some("lost"));
     let exhausted = server(observed, address).is_some_and(|standby| standby.exhausted);

@@ -2,28 +2,15 @@
 
 use simdb_state::address::{SeedAddress, UserAddress};
 use simdb_state::name::UserName;
-use simdb_state::object::{Election, Seed, State, User};
+use simdb_state::object::{Election, Seed, User};
 
-use super::Intended;
 use super::cluster::Draft;
 use crate::desired::access::{DatabaseSpec, SeedSpec, database_address, seed_address, user_address};
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::instance::{REPLICATION_USER, user};
-use crate::observed::{Observed, ServerFacts};
+use crate::observed::ServerFacts;
 use crate::planner::before;
-
-/// What should become of a seed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::planner) struct IntendedSeed {
-    /// What is recorded once it has run.
-    pub(in crate::planner) seed: Seed,
-    /// The file it runs.
-    pub(in crate::planner) file: String,
-    /// The owner of its database, as whom it runs.
-    pub(in crate::planner) owner: String,
-    /// Its place in the order of declaration.
-    pub(in crate::planner) position: usize,
-}
+use crate::planner::intended::{Intended, IntendedSeed};
 
 impl Draft<'_> {
     /// Says what the logins, databases and seeds of the cluster should be.
@@ -184,27 +171,4 @@ impl Draft<'_> {
         }
         held
     }
-}
-
-/// Says what is taken over: roles and databases that somebody else made, and are declared now.
-pub(in crate::planner) fn adopted(before: &State, intended: &Intended, observed: &Observed) -> Vec<String> {
-    let server = |cluster| before::primary_server(before, observed, cluster);
-    let users = intended.users.keys().filter(|address| {
-        !before.users.contains_key(*address)
-            && server(&address.cluster).is_some_and(|server| server.users.contains_key(address.user.as_str()))
-    });
-    let databases = intended.databases.keys().filter(|address| {
-        !before.databases.contains_key(*address)
-            && server(&address.cluster).is_some_and(|server| server.databases.contains_key(address.database.as_str()))
-    });
-    users
-        .map(|address| {
-            format!(
-                "{address} is a role already. It is adopted: its attributes and its password become those declared."
-            )
-        })
-        .chain(databases.map(|address| {
-            format!("{address} is a database already. It is adopted: its owner becomes the one declared.")
-        }))
-        .collect()
 }

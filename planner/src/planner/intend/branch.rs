@@ -7,7 +7,6 @@ use simdb_state::object::{Election, ElectionReason, FenceProof, Node, Power, Rol
 use super::cluster::Draft;
 use super::data::Holder;
 use crate::engine::postgresql::instance::{self, LastRun, NodeContext, Upstream};
-use crate::guard::sibling;
 use crate::observed::{NodeFacts, Observation, ServerFacts};
 use crate::planner::astray;
 use crate::planner::before;
@@ -109,7 +108,7 @@ impl Draft<'_> {
     fn recorded_context<'b>(&'b self, address: &'b NodeAddress) -> Option<NodeContext<'b>> {
         let recorded = self.inputs.recorded;
         let node = recorded.nodes.get(address)?;
-        let upstream = sibling(address, node.role.as_ref()?.follows()?);
+        let upstream = address.sibling(node.role.as_ref()?.follows()?);
         Some(NodeContext {
             address,
             version: recorded.clusters.get(self.name)?.version,

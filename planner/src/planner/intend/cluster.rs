@@ -7,11 +7,11 @@ use simdb_state::digest::sha256;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Cluster, Election, Listen, Power, State};
 
-use super::{Intended, IntendedCluster, IntendedNode, Lead};
 use crate::desired::{ClusterSpec, NodeSpec, ReplicationSpec};
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::engine::postgresql::{limits, settings};
 use crate::observed::Observation;
+use crate::planner::intended::{Intended, IntendedCluster, IntendedNode, Lead};
 use crate::planner::ports::Ports;
 use crate::planner::{Inputs, before, versions};
 

@@ -4,13 +4,13 @@ use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
 use simdb_state::object::{Damage, Data, Election, ElectionReason, Node, Origin, Power};
 
-use super::DataGoal;
 use super::cluster::Draft;
 use crate::diagnostic::Diagnostic;
 use crate::observed::NodeFacts;
 use crate::planner::Proposal;
 use crate::planner::astray;
 use crate::planner::before::{self, Gap, next_generation, unrecorded_generation};
+use crate::planner::intended::DataGoal;
 
 /// A node whose data is decided on.
 pub(super) struct Holder<'a> {

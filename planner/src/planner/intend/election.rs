@@ -7,7 +7,6 @@ use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
 use simdb_state::object::{Election, ElectionReason, Node, Power, Role, Term, Verdict};
 
-use super::Lead;
 use super::cluster::Draft;
 use crate::diagnostic::Diagnostic;
 use crate::observed::Observation;
@@ -15,6 +14,7 @@ use crate::planner::Proposal;
 use crate::planner::astray;
 use crate::planner::before;
 use crate::planner::candidate::{self, Field};
+use crate::planner::intended::Lead;
 use crate::planner::{ElectionKind, ElectionRequest};
 
 impl Draft<'_> {

@@ -7,11 +7,11 @@ use simdb_state::name::ClusterName;
 use simdb_state::object::{Election, Endpoint, EndpointTarget, EngineKind, Pooler, Power, Role};
 
 use super::cluster::Draft;
-use super::{Intended, IntendedNode};
 use crate::desired::{EndpointSpec, PoolerSpec};
 use crate::diagnostic::Diagnostic;
 use crate::engine::pgbouncer;
 use crate::engine::postgresql::instance::user;
+use crate::planner::intended::{Intended, IntendedNode};
 use crate::planner::ports::Ports;
 
 impl Draft<'_> {

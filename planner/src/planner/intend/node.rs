@@ -7,7 +7,6 @@ use simdb_state::object::{CommitLevel, Election, ElectionReason, Listen, Node, P
 
 use super::cluster::Draft;
 use super::data::Holder;
-use super::{IntendedNode, Lead};
 use crate::desired::NodeSpec;
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::sync::APPLY_DELAY;
@@ -15,6 +14,7 @@ use crate::observed::{NodeFacts, Observation};
 use crate::planner::Proposal;
 use crate::planner::before;
 use crate::planner::contradiction;
+use crate::planner::intended::{IntendedNode, Lead};
 
 impl Draft<'_> {
     /// Decides on everything about a node. What contradicts the record is refused.

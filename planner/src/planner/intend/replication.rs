@@ -2,47 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use simdb_state::address::NodeAddress;
-use simdb_state::lsn::Lsn;
 use simdb_state::name::NodeName;
 use simdb_state::object::{CommitLevel, Election, OnStandbyLoss, Power, ReplicationMode, Role};
 
 use super::cluster::Draft;
-use super::{Intended, IntendedNode, Lead};
-use crate::desired::{Desired, NodeSpec, ReplicationSpec};
+use crate::desired::{NodeSpec, ReplicationSpec};
 use crate::diagnostic::Diagnostic;
 use crate::engine::postgresql::sync::{self, APPLY_DELAY, awaited, synchronous_standby_names};
 use crate::planner::before;
-
-/// Whom commits wait for now, and whom they are to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::planner) struct SyncNames {
-    /// `synchronous_standby_names` as the primary has it now.
-    pub(in crate::planner) present: String,
-    /// What it is until the plan changes it, those who are lost left out.
-    pub(in crate::planner) before: String,
-    /// What it is to be.
-    pub(in crate::planner) after: String,
-    /// Whether it is to be set: also where it has been set already and nobody recorded that.
-    pub(in crate::planner) due: bool,
-    /// The standbys that are listed afterwards, by identifier.
-    pub(in crate::planner) standbys: BTreeSet<String>,
-    /// How many of them commits wait for.
-    pub(in crate::planner) awaited: u32,
-    /// Whom commits have to stop waiting for first, because they are lost.
-    pub(in crate::planner) lost: Option<Lost>,
-}
-
-/// Standbys that commits wait for and that do not stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::planner) struct Lost {
-    /// Their identifiers.
-    pub(in crate::planner) standbys: BTreeSet<String>,
-    /// How many of the others commits wait for meanwhile.
-    pub(in crate::planner) awaited: u32,
-    /// How far the primary had written when that was seen.
-    pub(in crate::planner) since: Lsn,
-}
+use crate::planner::intended::{Intended, IntendedNode, Lead, Lost, SyncNames};
 
 impl Draft<'_> {
     /// Returns the node that a standby streams from. One whose declared upstream is stopped on request follows that one's
@@ -218,48 +186,4 @@ fn counts(node: &IntendedNode, primary: &NodeName, level: CommitLevel) -> bool {
     let follows = matches!(&node.role, Role::Standby { follows } if follows == primary);
     let delayed = node.parameters.contains_key(APPLY_DELAY);
     follows && node.power == Power::Running && !(delayed && level == CommitLevel::RemoteApply)
-}
-
-/// Says where commits wait for fewer standbys than declared, because others were stopped on request.
-pub(in crate::planner) fn notes(intended: &Intended) -> Vec<String> {
-    let mut notes = Vec::new();
-    for (name, cluster) in &intended.clusters {
-        let declared = cluster.cluster.synchronous_standbys;
-        let names = &cluster.names;
-        let primary_runs = intended.running_primary(name).is_some();
-        if names.awaited >= declared || !primary_runs {
-            continue;
-        }
-        let held: Vec<String> = intended
-            .nodes_of(name)
-            .filter(|(_, node)| node.power == Power::Stopped)
-            .map(|(NodeAddress { node, .. }, _)| node.to_string())
-            .collect();
-        let wait = match names.awaited {
-            0 => "wait for no standby".to_owned(),
-            awaited => format!("wait for {awaited} of {declared} standbys"),
-        };
-        notes.push(format!(
-            "Commits of cluster.{name} {wait} while {} is stopped on request.",
-            held.join(", ")
-        ));
-    }
-    notes
-}
-
-/// Says where a declared upstream has no meaning: who leads follows nobody.
-pub(in crate::planner) fn ignored(desired: &Desired, intended: &Intended) -> Vec<String> {
-    let mut notes = Vec::new();
-    for (name, spec) in &desired.clusters {
-        let Some(primary) = intended.primary(name) else {
-            continue;
-        };
-        let Some(follows) = spec.nodes.get(&primary.node).and_then(|spec| spec.follows.as_ref()) else {
-            continue;
-        };
-        notes.push(format!(
-            "{primary} is declared to follow {follows}. It leads the cluster, so it follows nobody."
-        ));
-    }
-    notes
 }

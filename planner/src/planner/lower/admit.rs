@@ -16,7 +16,7 @@ use crate::engine::postgresql::instance::{self, NodeContext};
 use crate::engine::postgresql::sync;
 use crate::observed::{Control, ProcessFacts};
 use crate::plan::Action;
-use crate::planner::intend::{IntendedCluster, Lead};
+use crate::planner::intended::{IntendedCluster, Lead};
 
 impl Lowering<'_> {
     /// Lets the clients of a primary in that came up without them.

@@ -10,7 +10,7 @@ use simdb_state::object::{Cluster, Power, Role};
 use super::{Draft, Lowering, server};
 use crate::engine::postgresql::sync::{APPLY_DELAY, marker_level};
 use crate::plan::{Action, Checked};
-use crate::planner::intend::IntendedCluster;
+use crate::planner::intended::IntendedCluster;
 
 impl Lowering<'_> {
     /// Records what is declared of a cluster that is there and shows on none of its servers.

@@ -9,8 +9,8 @@ use super::{Draft, Lowering};
 use crate::desired::access::user_address;
 use crate::plan::{Action, Impact, OwnerLogin};
 use crate::planner::before;
-use crate::planner::diff::pairs;
-use crate::planner::intend::IntendedSeed;
+use crate::planner::intended::IntendedSeed;
+use crate::planner::pairs::pairs;
 
 impl Lowering<'_> {
     pub(super) fn database(&mut self, address: &DatabaseAddress, old: Option<&Database>, new: Option<&Database>) {

@@ -2,12 +2,12 @@
 
 use simdb_state::address::EndpointAddress;
 use simdb_state::delta::Edit;
-use simdb_state::instance::ServiceEntry;
 use simdb_state::name::NodeName;
 use simdb_state::object::{Endpoint, EndpointTarget, Listen};
 
 use super::{Draft, Lowering};
 use crate::plan::Action;
+use crate::planner::entry::entry;
 
 impl Lowering<'_> {
     pub(super) fn endpoint(&mut self, address: &EndpointAddress, old: Option<&Endpoint>, new: Option<&Endpoint>) {
@@ -54,20 +54,4 @@ fn elsewhere(name: &str, old: &Endpoint, new: &Endpoint) -> String {
 /// Where an endpoint's entry leads. What stands behind its pooler is another step's.
 fn leads(endpoint: &Endpoint) -> (EndpointTarget, &[NodeName], &[Listen]) {
     (endpoint.target, &endpoint.nodes, &endpoint.hosts)
-}
-
-/// Returns the entry that lets clients find an endpoint.
-pub(in crate::planner) fn entry(address: &EndpointAddress, endpoint: &Endpoint) -> ServiceEntry {
-    let session = match (&endpoint.pooler, endpoint.target) {
-        (Some(_), _) => "any",
-        (None, EndpointTarget::Primary) => "read-write",
-        (None, EndpointTarget::Standby) => "prefer-standby",
-    };
-    ServiceEntry {
-        endpoint: address.clone(),
-        name: address.service(),
-        hosts: endpoint.hosts.clone(),
-        database: "postgres".to_owned(),
-        session: session.to_owned(),
-    }
 }

@@ -7,17 +7,16 @@ use simdb_state::delta::Edit;
 use simdb_state::object::{Cluster, Data, Node, Origin, Power, Role, Slot};
 
 use super::replication::replaced_slot;
-use super::{Draft, Lowering, cleared_by_start, server};
+use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
 use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser_password};
 use crate::engine::postgresql::sync;
-use crate::guard::sibling;
 use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::{Action, Impact, Server};
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
-use crate::planner::diff::pairs;
 use crate::planner::drift::{self, Drift};
-use crate::planner::intend::{DataGoal, IntendedCluster, IntendedNode, Lead};
+use crate::planner::intended::{DataGoal, IntendedCluster, IntendedNode, Lead};
+use crate::planner::pairs::pairs;
 
 impl Lowering<'_> {
     pub(super) fn node(&mut self, address: &NodeAddress, old: Option<&Node>, new: &IntendedNode) {
@@ -149,7 +148,7 @@ impl Lowering<'_> {
     /// Returns a node that runs, or is to: one that has yet to be made is not, while its upstream is stopped.
     pub(super) fn serving(&self, address: &NodeAddress) -> Option<&IntendedNode> {
         let made = |new: &&IntendedNode| {
-            let upstream = new.role.follows().map(|follows| sibling(address, follows));
+            let upstream = new.role.follows().map(|follows| address.sibling(follows));
             upstream.is_none_or(|upstream| self.serving(&upstream).is_some()) || self.is_settled(address, new)
         };
         self.intended.serving(address).filter(made)
@@ -181,7 +180,7 @@ impl Lowering<'_> {
     }
 
     fn slot(&mut self, address: &NodeAddress, slot: &Slot, old: Option<&Node>, settled: bool, upstream: &Server) {
-        let there = |left: &&Slot| *left != slot && self.before.nodes.contains_key(&sibling(address, &left.upstream));
+        let there = |left: &&Slot| *left != slot && self.before.nodes.contains_key(&address.sibling(&left.upstream));
         let left = old.and_then(|old| old.slot.as_ref()).filter(there).cloned();
         let left = left.map(|left| Edit::SlotLeft(address.clone(), left));
         let mut delta: Vec<Edit> = left.into_iter().collect();
@@ -511,14 +510,6 @@ impl Lowering<'_> {
 /// Whether a node's data is made anew, and slots on it with it.
 fn makes(node: &IntendedNode) -> bool {
     matches!(node.data, DataGoal::Make { .. })
-}
-
-pub(super) fn instance_edit(address: &NodeAddress, node: &IntendedNode) -> Edit {
-    Edit::Instance {
-        node: address.clone(),
-        listen: node.listen,
-        parameters: node.parameters.clone(),
-    }
 }
 
 fn changed<'a>(

@@ -5,11 +5,10 @@ use simdb_state::delta::Edit;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Node, Role, Slot};
 
-use super::{Draft, Lowering, node, server};
+use super::{Draft, Lowering, instance_edit, server};
 use crate::engine::postgresql::instance::{self, NodeContext};
-use crate::guard;
 use crate::plan::{Action, Impact};
-use crate::planner::intend::{IntendedCluster, IntendedNode, Lost};
+use crate::planner::intended::{IntendedCluster, IntendedNode, Lost};
 
 impl Lowering<'_> {
     /// Lets commits wait for other standbys. One step is enough: what is newly listed streams by then, and what is no
@@ -156,7 +155,7 @@ impl Lowering<'_> {
             application_name: address.node.identifier(),
         };
         let delta = vec![
-            node::instance_edit(address, new),
+            instance_edit(address, new),
             Edit::Role(address.clone(), new.role.clone()),
             Edit::Unverified(address.cluster.clone()),
         ];
@@ -180,7 +179,7 @@ impl Lowering<'_> {
 
     /// Drops the slots that a node left on nodes it followed before, where those serve.
     pub(super) fn left_slots(&mut self, address: &NodeAddress, old: &Node, new: Option<&IntendedNode>) {
-        let sibling = |node: &NodeName| guard::sibling(address, node);
+        let sibling = |node: &NodeName| address.sibling(node);
         let upstream = new.and_then(|new| new.role.follows()).map(sibling);
         if upstream.is_some_and(|upstream| self.serving(&upstream).is_none()) {
             // It stays where it is.

@@ -7,7 +7,7 @@ use simdb_state::object::Role;
 use super::{Draft, Lowering, server};
 use crate::plan::Action;
 use crate::planner::before;
-use crate::planner::intend::IntendedNode;
+use crate::planner::intended::IntendedNode;
 
 impl Lowering<'_> {
     pub(super) fn resume(&mut self, address: &NodeAddress, node: &IntendedNode) {

@@ -6,14 +6,12 @@ use simdb_state::delta::Edit;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Data, Election, ElectionReason, Node, Origin, Power, Role, Verdict};
 
-use super::node::instance_edit;
-use super::{Draft, Lowering, cleared_by_start, server};
+use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
 use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser_password};
-use crate::guard::sibling;
 use crate::plan::{Action, Evidence, FenceMethod, Handover, Impact, Server};
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
-use crate::planner::intend::{DataGoal, IntendedCluster, IntendedNode};
+use crate::planner::intended::{DataGoal, IntendedCluster, IntendedNode};
 use crate::planner::last_run::last_run;
 
 impl Lowering<'_> {
@@ -289,7 +287,7 @@ impl Lowering<'_> {
         let slot = old.slot.as_ref().map(|slot| &slot.upstream);
         let upstreams = slot.into_iter().chain(followed).chain(deposed).chain(others);
         let mut upstreams = upstreams.filter(|other| **other != address.node).filter_map(|other| {
-            let upstream = sibling(address, other);
+            let upstream = address.sibling(other);
             Some((self.before.nodes.get(&upstream)?.listen?, upstream))
         });
         let Some((listen, upstream)) = upstreams.next() else {

@@ -13,7 +13,7 @@ use crate::engine::postgresql::instance::{self, REPLICATION_USER};
 use crate::observed::{PasswordFacts, UserFacts};
 use crate::plan::{Action, Impact, Server, Stream};
 use crate::planner::before;
-use crate::planner::intend::{DataGoal, IntendedNode};
+use crate::planner::intended::{DataGoal, IntendedNode};
 
 impl Lowering<'_> {
     pub(super) fn user(&mut self, address: &UserAddress, old: Option<&User>, new: Option<&User>) {

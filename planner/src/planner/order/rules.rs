@@ -15,7 +15,7 @@ use super::index::{Index, is_astray};
 use crate::engine::pgbouncer;
 use crate::engine::postgresql::instance::user;
 use crate::plan::Action;
-use crate::planner::intend::Intended;
+use crate::planner::intended::Intended;
 use crate::planner::lower::Draft;
 
 /// What the rules look at.

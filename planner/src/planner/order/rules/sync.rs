@@ -6,7 +6,7 @@ use simdb_state::object::{Node, Power, Role};
 
 use super::Rules;
 use crate::engine::postgresql::sync;
-use crate::planner::intend::IntendedNode;
+use crate::planner::intended::IntendedNode;
 
 impl Rules<'_> {
     /// The step after which commits no longer wait for who was lost: files written later leave them out, too.

@@ -1,0 +1,209 @@
+//! What the planner noticed and does not act on, each a sentence.
+
+use simdb_state::address::NodeAddress;
+use simdb_state::instance::LOOPBACK;
+use simdb_state::name::{ClusterName, NodeName};
+use simdb_state::object::{Damage, Power, Role, State};
+
+use super::intended::{DataGoal, Intended, IntendedNode};
+use super::{Inputs, Proposal, astray, before, ports};
+use crate::desired::Desired;
+use crate::engine::postgresql::instance::{REPLICATION_USER, user};
+use crate::observed::Observed;
+
+/// Returns all of them, in the order in which they are shown.
+pub(super) fn notes(inputs: Inputs<'_>, before: &State, intended: &Intended) -> Vec<String> {
+    let all = [
+        held(intended, before),
+        unprotected(intended),
+        damaged(intended, before),
+        given_up(inputs, intended),
+        pins(inputs.desired, intended),
+        later(inputs, intended, before),
+        adopted(before, intended, inputs.observed),
+        ignored(inputs.desired, intended),
+    ];
+    all.concat()
+}
+
+/// Nodes that were stopped on request.
+fn held(intended: &Intended, before: &State) -> Vec<String> {
+    let held = |address: &&NodeAddress| before.nodes.get(*address).is_some_and(|node| node.held);
+    let stopped = intended
+        .nodes
+        .iter()
+        .filter(|(_, node)| node.power == Power::Stopped)
+        .map(|(address, _)| address);
+    let note = |address: &NodeAddress| {
+        format!(
+            "{address} is stopped on request. To start it, run: simdb start {}.{}",
+            address.cluster, address.node
+        )
+    };
+    stopped.filter(held).map(note).collect()
+}
+
+/// Says where commits wait for fewer standbys than declared, because others were stopped on request.
+fn unprotected(intended: &Intended) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (name, cluster) in &intended.clusters {
+        let declared = cluster.cluster.synchronous_standbys;
+        let names = &cluster.names;
+        let primary_runs = intended.running_primary(name).is_some();
+        if names.awaited >= declared || !primary_runs {
+            continue;
+        }
+        let held: Vec<String> = intended
+            .nodes_of(name)
+            .filter(|(_, node)| node.power == Power::Stopped)
+            .map(|(NodeAddress { node, .. }, _)| node.to_string())
+            .collect();
+        let wait = match names.awaited {
+            0 => "wait for no standby".to_owned(),
+            awaited => format!("wait for {awaited} of {declared} standbys"),
+        };
+        notes.push(format!(
+            "Commits of cluster.{name} {wait} while {} is stopped on request.",
+            held.join(", ")
+        ));
+    }
+    notes
+}
+
+/// Nodes that keep data which a verification found to be different.
+fn damaged(intended: &Intended, before: &State) -> Vec<String> {
+    let note = |(address, node): (&NodeAddress, &IntendedNode)| {
+        let Some(Damage::Differs(reason)) = &before.nodes.get(address)?.damage else {
+            return None;
+        };
+        if !matches!(node.data, DataGoal::Keep(_)) {
+            return None;
+        }
+        let (cluster, name) = (&address.cluster, &address.node);
+        Some(match node.role {
+            Role::Primary { .. } => format!(
+                "{address} leads, and a verification found that it differs from all others ({reason}). Let another node \
+                 lead with `simdb switchover {cluster}`, and then run: simdb resync {cluster} {name}"
+            ),
+            Role::Standby { .. } | Role::Fenced { .. } => format!(
+                "A verification found that {address} differs from its primary ({reason}). It takes no lead until its data \
+                 is made anew with: simdb resync {cluster} {name}"
+            ),
+        })
+    };
+    intended.nodes.iter().filter_map(note).collect()
+}
+
+/// Where a person says which branch of a cluster is kept: what each of them holds.
+fn given_up(inputs: Inputs<'_>, intended: &Intended) -> Vec<String> {
+    let Some(Proposal::Election(request)) = inputs.proposal else {
+        return Vec::new();
+    };
+    let nodes = || inputs.recorded.nodes_of(&request.cluster);
+    let torn = nodes().any(|(address, node)| astray::is_astray(address, Some(node), inputs.observed));
+    match intended.primary(&request.cluster) {
+        Some(kept) if request.settles() && torn => astray::notes(&kept, nodes(), inputs.observed),
+        _ => Vec::new(),
+    }
+}
+
+/// Clusters that another node leads than the one their configuration names: only an edit or a command moves the lead.
+fn pins(desired: &Desired, intended: &Intended) -> Vec<String> {
+    let pinned = desired
+        .clusters
+        .iter()
+        .filter_map(|(name, spec)| Some((name, spec.primary.as_ref()?)));
+    let note = |(name, pin): (&ClusterName, &NodeName)| {
+        let leads = &intended.clusters.get(name)?.election.primary;
+        (leads != pin).then(|| {
+            format!(
+                "cluster.{name} is led by {leads}, since the lead was moved there, and its configuration says primary = \
+                 \"{pin}\". To keep it so, set primary = \"{leads}\"; to move it back, run: simdb switchover {name} -to \
+                 {pin}"
+            )
+        })
+    };
+    pinned.filter_map(note).collect()
+}
+
+/// What is declared and due with the next apply: one thing at a time.
+fn later(inputs: Inputs<'_>, intended: &Intended, state: &State) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (name, spec) in &inputs.desired.clusters {
+        let subnet = inputs.desired.subnet(spec);
+        for (address, node) in intended.nodes_of(name) {
+            let declared = spec.nodes.get(&address.node).and_then(|spec| spec.port);
+            if let Some(port) = declared.filter(|port| *port != node.listen.port) {
+                notes.push(format!(
+                    "{address} stays on port {} while this plan runs, and moves to {port} with the next apply.",
+                    node.listen.port
+                ));
+            }
+            if !ports::belongs(subnet, node.listen.host) {
+                let place = subnet.map_or_else(|| LOOPBACK.to_string(), |subnet| format!("an address of {subnet}"));
+                notes.push(format!(
+                    "{address} stays at {} while this plan runs, and moves to {place} with the next apply.",
+                    node.listen.host
+                ));
+            }
+            if before::is_halted(inputs.observed, address) && intended.restarts(address, state) {
+                notes.push(format!(
+                    "{address} was halted by a signal and goes on as it was; it is restarted for its other settings with the \
+                     next apply."
+                ));
+            }
+        }
+        let declared = spec.access.replication_password_version.unwrap_or(1);
+        let user = user(name, REPLICATION_USER);
+        if intended
+            .users
+            .get(&user)
+            .is_some_and(|user| user.password_version != declared)
+        {
+            notes.push(format!(
+                "The password of {user} stays while this plan runs, and changes with the next apply."
+            ));
+        }
+    }
+    notes
+}
+
+/// Says what is taken over: roles and databases that somebody else made, and are declared now.
+fn adopted(before: &State, intended: &Intended, observed: &Observed) -> Vec<String> {
+    let server = |cluster| before::primary_server(before, observed, cluster);
+    let users = intended.users.keys().filter(|address| {
+        !before.users.contains_key(*address)
+            && server(&address.cluster).is_some_and(|server| server.users.contains_key(address.user.as_str()))
+    });
+    let databases = intended.databases.keys().filter(|address| {
+        !before.databases.contains_key(*address)
+            && server(&address.cluster).is_some_and(|server| server.databases.contains_key(address.database.as_str()))
+    });
+    users
+        .map(|address| {
+            format!(
+                "{address} is a role already. It is adopted: its attributes and its password become those declared."
+            )
+        })
+        .chain(databases.map(|address| {
+            format!("{address} is a database already. It is adopted: its owner becomes the one declared.")
+        }))
+        .collect()
+}
+
+/// Says where a declared upstream has no meaning: who leads follows nobody.
+fn ignored(desired: &Desired, intended: &Intended) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (name, spec) in &desired.clusters {
+        let Some(primary) = intended.primary(name) else {
+            continue;
+        };
+        let Some(follows) = spec.nodes.get(&primary.node).and_then(|spec| spec.follows.as_ref()) else {
+            continue;
+        };
+        notes.push(format!(
+            "{primary} is declared to follow {follows}. It leads the cluster, so it follows nobody."
+        ));
+    }
+    notes
+}
