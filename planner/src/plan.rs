@@ -12,6 +12,7 @@ use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
 use simdb_state::object::{CommitLevel, Database, Election, Slot, Term, User, Verdict};
 use simdb_state::sensitive::SecretName;
+use simdb_state::sync::SyncRule;
 
 /// The format of a plan document.
 pub const FORMAT: u32 = 1;
@@ -424,9 +425,10 @@ pub enum Action {
     SyncNames {
         /// The cluster.
         cluster: ClusterName,
-        /// `synchronous_standby_names`, as the server is to show it.
-        names: String,
-        /// The server, with these names among its settings.
+        /// Whom commits wait for then.
+        #[serde(rename = "names")]
+        rule: SyncRule,
+        /// The server, with this rule among its settings.
         instance: InstanceSpec,
         /// How it is reached.
         server: Server,

@@ -23,7 +23,9 @@ use simdb_state::lsn::SystemIdentifier;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Listen, State};
 use simdb_state::sensitive::{Secrets, Sensitive};
+use simdb_state::sync::SyncRule;
 
+use crate::engine::postgresql::sync::STANDBY_NAMES;
 use crate::observed::{DatabaseFacts, FileFacts, UserFacts};
 use crate::plan::Plan;
 
@@ -131,6 +133,14 @@ pub struct Running {
     pub paused: bool,
     /// The writes whose sessions wait for standbys. They end with the server.
     pub waiting: BTreeSet<u64>,
+}
+
+impl Home {
+    /// Returns whom the commits on its server wait for.
+    fn sync_rule(&self) -> SyncRule {
+        let names = self.configured.get(STANDBY_NAMES);
+        names.map(|names| names.as_str().into()).unwrap_or_default()
+    }
 }
 
 impl World {

@@ -214,7 +214,7 @@ impl Effects for ProviderEffects {
             }
             Action::SyncNames {
                 cluster: _,
-                names,
+                rule,
                 instance,
                 server,
                 in_recovery,
@@ -222,7 +222,7 @@ impl Effects for ProviderEffects {
             } => {
                 let expected = (*in_recovery).into();
                 let connection = self.reload(instance, server, expected, secrets).await?;
-                sync::wait_shown(&connection, names).await?;
+                sync::wait_shown(&connection, rule).await?;
                 if !in_recovery {
                     sync::wait_for_standbys(&*self.platform, &connection, *awaited, self.limits.streaming).await?;
                 }

@@ -12,8 +12,9 @@ use crate::lsn::{Lsn, SystemIdentifier};
 use crate::name::{ClusterName, NetworkName, NodeName};
 use crate::object::{
     Cluster, Damage, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Listen, Network, Node, Origin,
-    PendingNames, Pooler, Power, Role, Seed, Slot, State, Switch, Term, User, Verified, Witness,
+    PendingSyncRule, Pooler, Power, Role, Seed, Slot, State, Switch, Term, User, Verified, Witness,
 };
+use crate::sync::SyncRule;
 
 /// The new value of one recorded attribute. What is large and rare is boxed: a plan holds several of them for every node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,11 +22,12 @@ use crate::object::{
 pub enum Edit {
     /// The network exists.
     Network(NetworkName, Network),
-    /// The cluster exists, and is this. Its `synchronous_standby_names`, with those that are pending, and its proof have
+    /// The cluster exists, and is this. Whom its commits wait for, with the rules that are pending, and its proof have
     /// edits of their own: those of a cluster that exists already stay as they are.
     Cluster(ClusterName, Box<Cluster>),
     /// The commits of the cluster wait for these standbys, and those that count have what was acknowledged before.
-    SynchronousStandbyNames(ClusterName, String),
+    #[serde(rename = "synchronous_standby_names")]
+    SyncRule(ClusterName, SyncRule),
     /// Whether the node may have what whoever leads now never had, so that its data is to be made anew.
     Adrift(NodeAddress, bool),
     /// Something is wrong with the node's data, or no longer.
@@ -37,8 +39,9 @@ pub enum Edit {
         node: NodeAddress,
         /// The node that wrote before it.
         former: NodeName,
-        /// Its `synchronous_standby_names`.
-        names: String,
+        /// Whom its commits wait for.
+        #[serde(rename = "names")]
+        rule: SyncRule,
     },
     /// The cluster is led by this election's winner.
     Election(ClusterName, Election),
@@ -137,7 +140,7 @@ impl Edit {
         match self {
             Edit::Network(name, _) => Address::Network(name.clone()),
             Edit::Cluster(name, _)
-            | Edit::SynchronousStandbyNames(name, _)
+            | Edit::SyncRule(name, _)
             | Edit::Degraded(name, _)
             | Edit::Election(name, _)
             | Edit::Switched(name)
@@ -174,7 +177,7 @@ impl Delta {
         let begins = |edit: &&Edit| {
             matches!(
                 edit,
-                Edit::SynchronousStandbyNames(..) | Edit::Succession { .. } | Edit::Paused(_, true)
+                Edit::SyncRule(..) | Edit::Succession { .. } | Edit::Paused(_, true)
             )
         };
         self.0.iter().filter(begins)
@@ -186,21 +189,21 @@ impl State {
     pub fn begin(&mut self, delta: &Delta) {
         for edit in delta.beginning() {
             match edit {
-                Edit::SynchronousStandbyNames(name, names) => self.begin_names(name, names),
-                Edit::Succession { node, names, .. } => self.begin_names(&node.cluster, names),
+                Edit::SyncRule(name, rule) => self.begin_rule(name, rule),
+                Edit::Succession { node, rule, .. } => self.begin_rule(&node.cluster, rule),
                 _ => self.apply_edit(edit, &Outputs::default()),
             }
         }
     }
 
-    fn begin_names(&mut self, name: &ClusterName, names: &str) {
+    fn begin_rule(&mut self, name: &ClusterName, rule: &SyncRule) {
         if let Some(cluster) = self.clusters.get_mut(name)
             && let Some(election) = self.elections.get(name)
-            && cluster.synchronous_standby_names != names
+            && cluster.sync_rule != *rule
         {
-            cluster.pending_standby_names.insert(PendingNames {
+            cluster.pending_sync_rules.insert(PendingSyncRule {
                 node: election.primary.clone(),
-                names: names.to_owned(),
+                rule: rule.clone(),
             });
         }
     }
@@ -221,19 +224,19 @@ impl State {
             Edit::Cluster(name, cluster) => {
                 let mut cluster = (**cluster).clone();
                 if let Some(old) = self.clusters.remove(name) {
-                    cluster.synchronous_standby_names = old.synchronous_standby_names;
-                    cluster.pending_standby_names = old.pending_standby_names;
+                    cluster.sync_rule = old.sync_rule;
+                    cluster.pending_sync_rules = old.pending_sync_rules;
                     cluster.verified = old.verified;
                 }
                 self.clusters.insert(name.clone(), cluster);
             }
-            Edit::SynchronousStandbyNames(name, names) => {
+            Edit::SyncRule(name, rule) => {
                 if let Some(cluster) = self.clusters.get_mut(name) {
-                    cluster.synchronous_standby_names.clone_from(names);
-                    cluster.pending_standby_names.clear();
+                    cluster.sync_rule.clone_from(rule);
+                    cluster.pending_sync_rules.clear();
                 }
             }
-            Edit::Succession { node, former, names } => self.apply_succession(node, former, names),
+            Edit::Succession { node, former, rule } => self.apply_succession(node, former, rule),
             Edit::Election(name, election) => {
                 self.elections.insert(name.clone(), election.clone());
             }
@@ -332,17 +335,17 @@ impl State {
         }
     }
 
-    fn apply_succession(&mut self, node: &NodeAddress, former: &NodeName, names: &str) {
+    fn apply_succession(&mut self, node: &NodeAddress, former: &NodeName, rule: &SyncRule) {
         let Some(cluster) = self.clusters.get_mut(&node.cluster) else {
             return;
         };
-        let begun = |pending: &PendingNames| pending.node == node.node && pending.names == names;
-        cluster.pending_standby_names.retain(|pending| !begun(pending));
-        let before = std::mem::replace(&mut cluster.synchronous_standby_names, names.to_owned());
-        if before != names {
-            cluster.pending_standby_names.insert(PendingNames {
+        let begun = |pending: &PendingSyncRule| pending.node == node.node && pending.rule == *rule;
+        cluster.pending_sync_rules.retain(|pending| !begun(pending));
+        let before = std::mem::replace(&mut cluster.sync_rule, rule.clone());
+        if before != *rule {
+            cluster.pending_sync_rules.insert(PendingSyncRule {
                 node: former.clone(),
-                names: before,
+                rule: before,
             });
         }
     }
@@ -385,7 +388,7 @@ impl State {
 
     fn apply_verified(&mut self, cluster: &ClusterName, topology: &str, term: Term, outputs: &Outputs) {
         if let (Some(cluster), Some(marker)) = (self.clusters.get_mut(cluster), outputs.marker) {
-            cluster.pending_standby_names.clear();
+            cluster.pending_sync_rules.clear();
             cluster.verified = Some(Verified {
                 topology: topology.to_owned(),
                 term,

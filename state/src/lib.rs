@@ -29,6 +29,7 @@ pub mod repair;
 pub mod secret;
 pub mod sensitive;
 pub mod store;
+pub mod sync;
 mod writer;
 
 #[cfg(feature = "testing")]

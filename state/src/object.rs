@@ -16,6 +16,7 @@ use crate::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, SeedAd
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::name::{ClusterName, DatabaseName, NetworkName, NodeName};
 use crate::sensitive::SecretName;
+use crate::sync::SyncRule;
 
 /// What runs on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -166,13 +167,17 @@ pub struct Cluster {
     /// How many bytes of log a standby may be behind and still be called healthy.
     #[serde(default = "max_lag")]
     pub max_lag: u64,
-    /// PostgreSQL's `synchronous_standby_names`, empty where no commit waits.
-    #[serde(default)]
-    pub synchronous_standby_names: String,
-    /// Other values that something acknowledged may have waited for: steps that were to bring them about have started, and
+    /// Whom commits wait for.
+    #[serde(default, rename = "synchronous_standby_names")]
+    pub sync_rule: SyncRule,
+    /// Other rules that something acknowledged may have waited for: steps that were to bring them about have started, and
     /// none has ended since; or a former primary had them, and the standbys of this one are yet to be proven.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub pending_standby_names: BTreeSet<PendingNames>,
+    #[serde(
+        default,
+        rename = "pending_standby_names",
+        skip_serializing_if = "BTreeSet::is_empty"
+    )]
+    pub pending_sync_rules: BTreeSet<PendingSyncRule>,
     /// From which position on commits did not wait for all that they were to, because standbys were lost: who lacks what
     /// comes after it must not lead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,8 +202,8 @@ impl Cluster {
             synchronous_commit: CommitLevel::default(),
             on_standby_loss: OnStandbyLoss::default(),
             max_lag: MAX_LAG,
-            synchronous_standby_names: String::new(),
-            pending_standby_names: BTreeSet::new(),
+            sync_rule: SyncRule::default(),
+            pending_sync_rules: BTreeSet::new(),
             degraded: None,
             verified: None,
             prevent_destroy: false,
@@ -206,13 +211,14 @@ impl Cluster {
     }
 }
 
-/// A value of `synchronous_standby_names` that a node may have: what it acknowledged may have waited for that.
+/// A rule that a node may have: what it acknowledged may have waited for the standbys of that.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct PendingNames {
+pub struct PendingSyncRule {
     /// The node, which was elected to lead then.
     pub node: NodeName,
-    /// The value.
-    pub names: String,
+    /// The rule.
+    #[serde(rename = "names")]
+    pub rule: SyncRule,
 }
 
 /// Proof that every standby of a topology received and replayed a marker.

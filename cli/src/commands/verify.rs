@@ -226,7 +226,7 @@ impl Members {
         let mut standbys = BTreeMap::new();
         let election = state.elections.get(cluster);
         let settings = state.clusters.get(cluster)?;
-        let (awaited, synchronous) = sync::read(&settings.synchronous_standby_names);
+        let rule = &settings.sync_rule;
         for (address, node) in state.nodes_of(cluster).filter(|(_, node)| !node.held) {
             let Some(listen) = node.listen else { continue };
             let server = Server {
@@ -251,8 +251,8 @@ impl Members {
         Some(Self {
             primary: primary?,
             standbys,
-            synchronous,
-            awaited,
+            synchronous: rule.standbys.clone(),
+            awaited: rule.number,
             commit: sync::marker_level(settings.synchronous_commit),
         })
     }

@@ -3,6 +3,7 @@
 pub mod conf;
 pub mod instance;
 pub mod limits;
+mod observed;
 pub mod script;
 pub mod settings;
 pub mod sync;

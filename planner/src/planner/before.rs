@@ -148,8 +148,7 @@ fn correct_names(state: &mut State, observed: &Observed) {
             continue;
         };
         if let Some(cluster) = state.clusters.get_mut(&name) {
-            let names = server.configured.get("synchronous_standby_names");
-            cluster.synchronous_standby_names = names.cloned().unwrap_or_default();
+            cluster.sync_rule = server.sync_rule();
         }
     }
 }

@@ -14,7 +14,6 @@ use simdb_state::object::{Damage, Role, State, Verdict};
 
 use super::{astray, before};
 use crate::desired::NodeSpec;
-use crate::engine::postgresql::sync;
 use crate::observed::{Observation, Observed, ProcessFacts, ServerFacts};
 
 /// The nodes of one cluster, as they stand for election.
@@ -421,23 +420,20 @@ impl Field<'_> {
     /// several it was, the one that shows the least.
     fn votes(&self, winner: &NodeName) -> Votes {
         let cluster = self.recorded.clusters.get(self.cluster);
-        let names = cluster.into_iter().flat_map(|cluster| {
-            let recorded = [&cluster.synchronous_standby_names].into_iter();
+        let rules = cluster.into_iter().flat_map(|cluster| {
+            let recorded = [&cluster.sync_rule].into_iter();
             // What it acknowledged itself it has.
-            let pending = cluster.pending_standby_names.iter();
+            let pending = cluster.pending_sync_rules.iter();
             let pending = pending.filter(|pending| pending.node != *winner);
-            recorded.chain(pending.map(|pending| &pending.names))
+            recorded.chain(pending.map(|pending| &pending.rule))
         });
         let survivors = self.survivors();
         let answers = |name: &&String| survivors.keys().any(|node| node.identifier() == **name);
         let count = |number: usize| u32::try_from(number).expect("a cluster has few nodes");
-        let votes = names.map(|names| {
-            let (waited, listed) = sync::read(names);
-            Votes {
-                waited,
-                listed: count(listed.len()),
-                responders: count(listed.iter().filter(answers).count()),
-            }
+        let votes = rules.map(|rule| Votes {
+            waited: rule.number,
+            listed: count(rule.standbys.len()),
+            responders: count(rule.standbys.iter().filter(answers).count()),
         });
         votes.min_by_key(Votes::overlap).unwrap_or_default()
     }

@@ -120,8 +120,8 @@ fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
         synchronous_commit,
         on_standby_loss,
         max_lag,
-        synchronous_standby_names: names,
-        pending_standby_names: _,
+        sync_rule,
+        pending_sync_rules: _,
         verified: _,
         degraded,
         prevent_destroy,
@@ -141,8 +141,8 @@ fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
     if *prevent_destroy {
         attributes.push(value("prevent_destroy", true));
     }
-    if !names.is_empty() {
-        attributes.push(value("synchronous_standby_names", names.clone()));
+    if !sync_rule.is_empty() {
+        attributes.push(value("synchronous_standby_names", sync_rule.to_string()));
     }
     attributes.extend(degraded.map(|since| value("degraded_since", since.to_string())));
     if let Some(Election {
@@ -169,7 +169,7 @@ fn cluster_after(
     IntendedCluster {
         cluster: new,
         election,
-        names: _,
+        sync: _,
         topology,
         ..
     }: &IntendedCluster,

@@ -67,7 +67,7 @@ fn drifts(inputs: Inputs<'_>, before: &State, intended: &Intended) -> BTreeMap<N
             };
             let mut context = intended.context(address, node, cluster);
             if matches!(node.role, Role::Primary { .. }) {
-                context.synchronous_standby_names.clone_from(&cluster.names.present);
+                context.sync_rule.clone_from(&cluster.sync.present);
             }
             let found = drift::drift(&context, facts, rotated);
             drifts.extend(found.map(|drift| (address.clone(), drift)));

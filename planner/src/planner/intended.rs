@@ -9,11 +9,12 @@ use simdb_state::object::{
     Cluster, Data, Database, Election, Endpoint, Listen, Network, Origin, Power, Role, Seed, Slot, State, User, Verdict,
 };
 use simdb_state::sensitive::SecretName;
+use simdb_state::sync::SyncRule;
 
 use super::drift::Drift;
 use super::pairs::pairs;
 use crate::engine::postgresql::instance::{self, NodeContext, REPLICATION_USER, Upstream};
-use crate::engine::postgresql::{settings, sync};
+use crate::engine::postgresql::settings;
 use crate::plan::Impact;
 
 /// What every object should be.
@@ -35,7 +36,7 @@ pub(super) struct Intended {
 pub(super) struct IntendedCluster {
     pub(super) cluster: Cluster,
     pub(super) election: Election,
-    pub(super) names: SyncNames,
+    pub(super) sync: Sync,
     /// How whoever was elected comes to lead.
     pub(super) lead: Lead,
     /// The node that led until now, and is to be fenced.
@@ -129,10 +130,9 @@ impl Intended {
 
     /// Returns whether so many of those that commits wait for go on streaming from the primary with the data they have.
     pub(super) fn keeps_standbys(&self, cluster: &ClusterName, number: u32) -> bool {
-        let IntendedCluster { names, election, .. } = &self.clusters[cluster];
-        let (_, listed) = sync::read(&names.before);
+        let IntendedCluster { sync, election, .. } = &self.clusters[cluster];
         let stays = |(address, node): &(&NodeAddress, &IntendedNode)| {
-            listed.contains(&address.node.identifier())
+            sync.before.standbys.contains(&address.node.identifier())
                 && node.power == Power::Running
                 && node.role.follows() == Some(&election.primary)
                 && matches!(node.data, DataGoal::Keep(_))
@@ -175,9 +175,9 @@ impl Intended {
             generation: node.data.generation(),
             upstream,
             // What is in force when the server is started or configured; changing it is a step of its own.
-            synchronous_standby_names: match node.role {
-                Role::Primary { .. } => cluster.names.before.clone(),
-                Role::Standby { .. } | Role::Fenced { .. } => String::new(),
+            sync_rule: match node.role {
+                Role::Primary { .. } => cluster.sync.before.clone(),
+                Role::Standby { .. } | Role::Fenced { .. } => SyncRule::default(),
             },
             replication_password: self.replication_password(&address.cluster),
         }
@@ -212,13 +212,13 @@ pub(super) struct IntendedSeed {
 
 /// Whom commits wait for now, and whom they are to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct SyncNames {
-    /// `synchronous_standby_names` as the primary has it now.
-    pub(super) present: String,
-    /// What it is until the plan changes it, those who are lost left out.
-    pub(super) before: String,
-    /// What it is to be.
-    pub(super) after: String,
+pub(super) struct Sync {
+    /// The rule that the primary has now.
+    pub(super) present: SyncRule,
+    /// The rule until the plan changes it, those who are lost left out.
+    pub(super) before: SyncRule,
+    /// The rule that it gets.
+    pub(super) after: SyncRule,
     /// Whether it is to be set: also where it has been set already and nobody recorded that.
     pub(super) due: bool,
     /// The standbys that are listed afterwards, by identifier.

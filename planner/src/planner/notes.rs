@@ -48,9 +48,9 @@ fn unprotected(intended: &Intended) -> Vec<String> {
     let mut notes = Vec::new();
     for (name, cluster) in &intended.clusters {
         let declared = cluster.cluster.synchronous_standbys;
-        let names = &cluster.names;
+        let sync = &cluster.sync;
         let primary_runs = intended.running_primary(name).is_some();
-        if names.awaited >= declared || !primary_runs {
+        if sync.awaited >= declared || !primary_runs {
             continue;
         }
         let held: Vec<String> = intended
@@ -58,7 +58,7 @@ fn unprotected(intended: &Intended) -> Vec<String> {
             .filter(|(_, node)| node.power == Power::Stopped)
             .map(|(NodeAddress { node, .. }, _)| node.to_string())
             .collect();
-        let wait = match names.awaited {
+        let wait = match sync.awaited {
             0 => "wait for no standby".to_owned(),
             awaited => format!("wait for {awaited} of {declared} standbys"),
         };

@@ -126,7 +126,7 @@ impl World {
                 }
             }
             Action::SyncNames {
-                names,
+                rule,
                 server,
                 instance,
                 in_recovery,
@@ -134,7 +134,7 @@ impl World {
                 ..
             } => {
                 self.answering(&server.node)?;
-                self.only_wait_for_streams(&server.node, names);
+                self.only_wait_for_streams(&server.node, rule);
                 self.ensure_running(server, instance)?;
                 // It is done when those who count have what was written before.
                 self.send(&server.node);

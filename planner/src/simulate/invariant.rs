@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::Edit;
 use simdb_state::object::Power;
+use simdb_state::sync::SyncRule;
 
 use super::{Home, World};
-use crate::engine::postgresql::sync;
 use crate::plan::{Action, Plan, Step};
 
 impl Home {
@@ -68,9 +68,9 @@ impl World {
 
     /// Commits never come to wait for a standby that is not there, unless something happened to it, or to the primary
     /// before it could be asked.
-    pub(super) fn only_wait_for_streams(&self, primary: &NodeAddress, names: &str) {
+    pub(super) fn only_wait_for_streams(&self, primary: &NodeAddress, rule: &SyncRule) {
         let streams = self.streaming(primary);
-        for name in sync::read(names).1.difference(&self.listed(primary)) {
+        for name in rule.standbys.difference(&self.listed(primary)) {
             let hurt = self.hurt.iter().any(|node| node.node.identifier() == *name);
             assert!(
                 hurt || self.unasked.contains(primary) || streams.contains(name),
@@ -110,11 +110,8 @@ impl World {
 
     /// Those that the commits on a server wait for.
     fn listed(&self, primary: &NodeAddress) -> BTreeSet<String> {
-        let names = self
-            .homes
-            .get(primary)
-            .and_then(|home| home.configured.get("synchronous_standby_names"));
-        names.map(|names| sync::read(names).1).unwrap_or_default()
+        let home = self.homes.get(primary);
+        home.map(|home| home.sync_rule().standbys).unwrap_or_default()
     }
 
     /// Nobody that commits wait for is stopped for good, dropped or sent elsewhere, unless its whole cluster goes.

@@ -1,6 +1,6 @@
 //! What data holds: the writes in their order, and the timelines they were written on.
 //!
-//! A write is a number. It is acknowledged when as many listed standbys have it as `synchronous_standby_names` asks for,
+//! A write is a number. It is acknowledged when as many listed standbys have it as the rule of its server asks for,
 //! and from then on it must be on whoever leads.
 
 use std::collections::BTreeSet;
@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::ClusterName;
+use simdb_state::sync::{SyncMethod, SyncRule};
 
 use super::{Home, World};
-use crate::engine::postgresql::sync;
 use crate::plan::Step;
 
 /// Where the log of new data begins, and how long a write is: positions look like those of a server.
@@ -201,16 +201,18 @@ impl World {
     /// whoever is furthest.
     fn confirmed(&self, node: &NodeAddress) -> Vec<u64> {
         let Some(log) = self.log(node) else { return Vec::new() };
-        let names = self.homes[node].configured.get("synchronous_standby_names");
-        let names = names.map_or("", String::as_str);
-        let (waited, listed) = sync::read(names);
+        let SyncRule {
+            method,
+            number: waited,
+            standbys: listed,
+        } = self.homes[node].sync_rule();
         let mut has: Vec<usize> = self
             .streams_from(node)
             .iter()
             .filter(|other| listed.contains(&other.node.identifier()))
             .filter_map(|other| Some(self.log(other)?.writes.len()))
             .collect();
-        if names.starts_with("ANY") {
+        if method == SyncMethod::Any {
             has.sort_unstable_by(|one, other| other.cmp(one));
         }
         let asked = &has[..has.len().min(waited as usize)];

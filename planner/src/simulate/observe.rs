@@ -7,7 +7,6 @@ use simdb_state::address::NodeAddress;
 use simdb_state::object::{EngineKind, Listen};
 
 use super::{Home, Log, Running, World};
-use crate::engine::postgresql::sync;
 use crate::observed::{
     Control, ControlData, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, ProcessFacts, ReceiverFacts,
     SenderFacts, ServerFacts, SlotFacts, UserFacts,
@@ -109,8 +108,7 @@ impl World {
     }
 
     fn server_facts(&self, address: &NodeAddress, home: &Home, server: &Running) -> ServerFacts {
-        let names = home.configured.get("synchronous_standby_names");
-        let listed = names.map(|names| sync::read(names).1).unwrap_or_default();
+        let listed = home.sync_rule().standbys;
         let sender = |other: NodeAddress| {
             let name = other.node.identifier();
             let has = self.log(&other).map(Log::position);

@@ -19,6 +19,7 @@ use simdb_state::delta::{Delta, Outputs};
 use simdb_state::instance::{InstanceSpec, ServiceEntry};
 use simdb_state::object::{CommitLevel, Data, Slot, State, User};
 use simdb_state::sensitive::{Secrets, Sensitive};
+use simdb_state::sync::SyncRule;
 use tokio_postgres::{Client, NoTls};
 
 use crate::platform::Machine;
@@ -326,7 +327,7 @@ impl Cluster {
             parameters: &self.parameters,
             generation: 1,
             upstream,
-            synchronous_standby_names: String::new(),
+            sync_rule: SyncRule::default(),
             replication_password: replication_password(&node.cluster),
         }
     }

@@ -92,8 +92,8 @@ fn state() -> State {
         synchronous_commit: CommitLevel::RemoteApply,
         on_standby_loss: OnStandbyLoss::Degrade,
         max_lag: MAX_LAG,
-        synchronous_standby_names: "ANY 1 (r_0)".to_owned(),
-        pending_standby_names: BTreeSet::new(),
+        sync_rule: "ANY 1 (r_0)".into(),
+        pending_sync_rules: BTreeSet::new(),
         degraded: None,
         verified: Some(Verified {
             topology: "ab12".to_owned(),
@@ -210,7 +210,7 @@ fn a_cluster_and_a_node_without_later_attributes_have_their_defaults() {
     assert_eq!((cluster.synchronous_standbys, cluster.max_lag), (0, MAX_LAG));
     assert_eq!(cluster.synchronous_commit, CommitLevel::On);
     assert_eq!(cluster.on_standby_loss, OnStandbyLoss::Block);
-    assert_eq!(cluster.synchronous_standby_names, "");
+    assert!(cluster.sync_rule.is_empty());
     let node: Node = serde_json::from_value(old("object/cluster.orders.node.r[0]", &["left_slots"])).unwrap();
     assert_eq!(node.left_slots, []);
 }

@@ -65,7 +65,7 @@ pub fn settings(node: &NodeContext<'_>) -> BTreeMap<String, String> {
     settings.extend(node.parameters.clone());
     settings.extend(OWNED.iter().map(pair));
     let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
-    set("synchronous_standby_names", node.synchronous_standby_names.clone());
+    set("synchronous_standby_names", node.sync_rule.to_string());
     set("listen_addresses", node.listen.host.to_string());
     set("port", node.listen.port.to_string());
     set(

@@ -11,6 +11,7 @@ use simdb_state::instance::{
 use simdb_state::name::{ClusterName, UserName};
 use simdb_state::object::{Data, EngineKind, Listen};
 use simdb_state::sensitive::SecretName;
+use simdb_state::sync::SyncRule;
 
 use super::conf;
 use crate::observed::NodeFacts;
@@ -54,8 +55,8 @@ pub struct NodeContext<'a> {
     pub generation: u32,
     /// What it streams from; absent for the primary.
     pub upstream: Option<Upstream>,
-    /// The standbys that commits on it wait for; empty on a standby, unless it is about to be promoted.
-    pub synchronous_standby_names: String,
+    /// Whom commits on it wait for; nobody on a standby, unless it is about to be promoted.
+    pub sync_rule: SyncRule,
     /// The password it streams with.
     pub replication_password: SecretName,
 }

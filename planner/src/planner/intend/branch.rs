@@ -4,6 +4,8 @@ use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
 use simdb_state::object::{Election, ElectionReason, FenceProof, Node, Power, Role, Verdict};
 
+use simdb_state::sync::SyncRule;
+
 use super::cluster::Draft;
 use super::data::Holder;
 use crate::engine::postgresql::instance::{self, LastRun, NodeContext, Upstream};
@@ -120,7 +122,7 @@ impl Draft<'_> {
                 address: upstream,
                 slot: node.slot.as_ref()?.name.clone(),
             }),
-            synchronous_standby_names: String::new(),
+            sync_rule: SyncRule::default(),
             replication_password: instance::replication_password(self.name),
         })
     }

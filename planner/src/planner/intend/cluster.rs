@@ -169,7 +169,7 @@ impl Draft<'_> {
             on_standby_loss,
             max_lag,
         } = self.spec.replication;
-        let names = self.sync_names(&election.primary, intended);
+        let sync = self.sync(&election.primary, intended);
         let cluster = Cluster {
             network: self.spec.network.clone(),
             engine: self.spec.engine,
@@ -179,8 +179,8 @@ impl Draft<'_> {
             synchronous_commit,
             on_standby_loss,
             max_lag,
-            synchronous_standby_names: names.after.clone(),
-            pending_standby_names: BTreeSet::new(),
+            sync_rule: sync.after.clone(),
+            pending_sync_rules: BTreeSet::new(),
             degraded: None,
             verified,
             prevent_destroy: self.spec.prevent_destroy,
@@ -193,7 +193,7 @@ impl Draft<'_> {
             IntendedCluster {
                 cluster,
                 election,
-                names,
+                sync,
                 lead,
                 deposed,
                 verdict,

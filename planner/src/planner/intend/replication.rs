@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use simdb_state::name::NodeName;
-use simdb_state::object::{CommitLevel, Election, OnStandbyLoss, Power, ReplicationMode, Role};
+use simdb_state::object::{CommitLevel, Election, OnStandbyLoss, Power, ReplicationMode, Role, State};
+use simdb_state::sync::{SyncRule, awaited};
 
 use super::cluster::Draft;
 use crate::desired::{NodeSpec, ReplicationSpec};
 use crate::diagnostic::Diagnostic;
-use crate::engine::postgresql::sync::{self, APPLY_DELAY, awaited, synchronous_standby_names};
+use crate::engine::postgresql::sync::APPLY_DELAY;
 use crate::planner::before;
-use crate::planner::intended::{Intended, IntendedNode, Lead, Lost, SyncNames};
+use crate::planner::intended::{Intended, IntendedNode, Lead, Lost, Sync};
 
 impl Draft<'_> {
     /// Returns the node that a standby streams from. One whose declared upstream is stopped on request follows that one's
@@ -78,37 +79,37 @@ impl Draft<'_> {
     }
 
     /// Commits wait for standbys that stream from the primary itself and are meant to run. Where the primary is stopped
-    /// nobody commits, and the names stay: they are what it starts with.
-    pub(super) fn sync_names(&self, primary: &NodeName, intended: &Intended) -> SyncNames {
+    /// nobody commits, and the rule stays: it starts with that.
+    pub(super) fn sync(&self, primary: &NodeName, intended: &Intended) -> Sync {
         let ReplicationSpec {
             mode,
             synchronous_standbys: number,
             synchronous_commit: level,
             ..
         } = self.spec.replication;
-        let names = |state: &simdb_state::object::State| {
+        let rule = |state: &State| {
             let cluster = state.clusters.get(self.name);
-            cluster.map_or_else(String::new, |cluster| cluster.synchronous_standby_names.clone())
+            cluster.map(|cluster| cluster.sync_rule.clone()).unwrap_or_default()
         };
-        let recorded = names(self.inputs.recorded);
+        let recorded = rule(self.inputs.recorded);
         let pending = self.inputs.recorded.clusters.get(self.name);
-        let pending = pending.is_some_and(|cluster| !cluster.pending_standby_names.is_empty());
+        let pending = pending.is_some_and(|cluster| !cluster.pending_sync_rules.is_empty());
         let standbys: BTreeSet<String> = intended
             .nodes_of(self.name)
             .filter(|(_, node)| mode != ReplicationMode::Async && counts(node, primary, level))
             .map(|(address, _)| address.node.identifier())
             .collect();
         let runs = intended.nodes.get(&self.address(primary)).map(|node| node.power) == Some(Power::Running);
-        let before = names(self.before);
+        let before = rule(self.before);
         let after = if runs {
-            synchronous_standby_names(mode, number, &standbys)
+            SyncRule::new(mode, number, &standbys)
         } else {
             before.clone()
         };
         let lead = self.lead(primary);
         let moves = lead == Lead::Passes;
         let before = if moves {
-            self.names_at_promotion(&after, &standbys)
+            self.rule_at_promotion(&after, &standbys)
         } else {
             before
         };
@@ -118,10 +119,10 @@ impl Draft<'_> {
             .lost(primary, &before)
             .filter(|(_, meanwhile)| runs && lead == Lead::Stays && *meanwhile != after);
         let before = match &lost {
-            Some((_, names)) => names.clone(),
+            Some((_, meanwhile)) => meanwhile.clone(),
             None => before,
         };
-        SyncNames {
+        Sync {
             present,
             lost: lost.map(|(lost, _)| lost),
             due: runs && (before != after || ((recorded != after || pending) && !moves)),
@@ -135,23 +136,24 @@ impl Draft<'_> {
 
 impl Draft<'_> {
     /// Returns the standbys that commits are not to wait for any longer, and whom they wait for meanwhile.
-    fn lost(&self, primary: &NodeName, names: &str) -> Option<(Lost, String)> {
+    fn lost(&self, primary: &NodeName, rule: &SyncRule) -> Option<(Lost, SyncRule)> {
         let replication = &self.spec.replication;
         if replication.on_standby_loss == OnStandbyLoss::Block {
             return None;
         }
         let server =
             before::server(self.inputs.observed, &self.address(primary)).filter(|server| !server.in_recovery)?;
-        let streams = |name: &String| {
+        let streams = |name: &&String| {
             server
                 .senders
-                .get(name)
+                .get(*name)
                 .is_some_and(|sender| sender.state == "streaming")
         };
-        let (_, listed) = sync::read(names);
-        let (there, lost): (BTreeSet<String>, BTreeSet<String>) = listed.into_iter().partition(streams);
+        let (there, lost): (BTreeSet<&String>, BTreeSet<&String>) = rule.standbys.iter().partition(streams);
+        let owned = |names: BTreeSet<&String>| names.into_iter().cloned().collect::<BTreeSet<String>>();
+        let (there, lost) = (owned(there), owned(lost));
         let number = replication.synchronous_standbys;
-        let meanwhile = synchronous_standby_names(replication.mode, number, &there);
+        let meanwhile = SyncRule::new(replication.mode, number, &there);
         let lost = Lost {
             standbys: lost,
             awaited: awaited(number, &there),
@@ -162,10 +164,10 @@ impl Draft<'_> {
 
     /// Returns whom commits wait for from the first one that a new primary takes. Where they are to wait rather than be
     /// unprotected that is everybody who is meant to replay from it, also those who have yet to come back.
-    fn names_at_promotion(&self, after: &str, standbys: &BTreeSet<String>) -> String {
+    fn rule_at_promotion(&self, after: &SyncRule, standbys: &BTreeSet<String>) -> SyncRule {
         let replication = &self.spec.replication;
         if replication.on_standby_loss == OnStandbyLoss::Block {
-            return after.to_owned();
+            return after.clone();
         }
         let replays = |node: &NodeName| {
             before::server(self.inputs.observed, &self.address(node)).is_some_and(|server| server.in_recovery)
@@ -177,7 +179,7 @@ impl Draft<'_> {
             .filter(|node| standbys.contains(&node.identifier()) && replays(node))
             .map(NodeName::identifier)
             .collect();
-        synchronous_standby_names(replication.mode, replication.synchronous_standbys, &there)
+        SyncRule::new(replication.mode, replication.synchronous_standbys, &there)
     }
 }
 

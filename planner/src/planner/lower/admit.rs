@@ -13,7 +13,6 @@ use simdb_state::object::{Cluster, Node, Power};
 
 use super::{Draft, Lowering, server};
 use crate::engine::postgresql::instance::{self, NodeContext};
-use crate::engine::postgresql::sync;
 use crate::observed::{Control, ProcessFacts};
 use crate::plan::Action;
 use crate::planner::intended::{IntendedCluster, Lead};
@@ -30,7 +29,7 @@ impl Lowering<'_> {
         };
         if !self.intended.keeps_standbys(name, awaited) {
             // Commits wait for others by then.
-            context.synchronous_standby_names.clone_from(&cluster.names.after);
+            context.sync_rule.clone_from(&cluster.sync.after);
         }
         let action = Action::Admit {
             instance: instance::server(&context),
@@ -63,9 +62,8 @@ impl Lowering<'_> {
     /// waited for, and no more than they are to wait for. Nothing where clients are not held back.
     pub(super) fn held_back(&self, context: &NodeContext<'_>) -> Option<u32> {
         let address = context.address;
-        let declared = self.intended.clusters.get(&address.cluster)?.names.awaited;
-        let (awaited, _) = sync::read(&context.synchronous_standby_names);
-        let awaited = awaited.min(declared);
+        let declared = self.intended.clusters.get(&address.cluster)?.sync.awaited;
+        let awaited = context.sync_rule.number.min(declared);
         let held_back = awaited > 0 && self.leads_on(address) && self.may_show_unconfirmed(address, context);
         held_back.then_some(awaited)
     }

@@ -20,9 +20,9 @@ impl Lowering<'_> {
         };
         // Whom commits wait for is the difference of another step.
         let declared = Cluster {
-            synchronous_standby_names: recorded.synchronous_standby_names.clone(),
-            pending_standby_names: recorded.pending_standby_names.clone(),
-            degraded: recorded.degraded.filter(|_| new.names.due || new.names.lost.is_some()),
+            sync_rule: recorded.sync_rule.clone(),
+            pending_sync_rules: recorded.pending_sync_rules.clone(),
+            degraded: recorded.degraded.filter(|_| new.sync.due || new.sync.lost.is_some()),
             ..new.cluster.clone()
         };
         if *recorded == declared {
@@ -40,7 +40,7 @@ impl Lowering<'_> {
         let Some(IntendedCluster {
             cluster,
             election,
-            names,
+            sync,
             topology,
             ..
         }) = new
@@ -86,8 +86,8 @@ impl Lowering<'_> {
             cluster: name.clone(),
             primary,
             standbys,
-            synchronous: names.standbys.clone(),
-            awaited: names.awaited,
+            synchronous: sync.standbys.clone(),
+            awaited: sync.awaited,
             commit: marker_level(cluster.synchronous_commit),
         };
         self.push(Draft::new(address, action, reason, vec![proof]));

@@ -6,10 +6,11 @@ use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
 use simdb_state::object::{Cluster, Data, Node, Origin, Power, Role, Slot};
 
+use simdb_state::sync::SyncRule;
+
 use super::replication::replaced_slot;
 use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
 use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser_password};
-use crate::engine::postgresql::sync;
 use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::{Action, Impact, Server};
 use crate::planner::before;
@@ -62,7 +63,7 @@ impl Lowering<'_> {
                 name.clone(),
                 Box::new(Cluster {
                     verified: None,
-                    synchronous_standby_names: String::new(),
+                    sync_rule: SyncRule::default(),
                     ..cluster.cluster.clone()
                 }),
             ),
@@ -381,13 +382,11 @@ impl Lowering<'_> {
 
     /// What it costs that a standby is away for a while: writes wait where too few of those they wait for are left.
     fn restart_impact(&self, address: &NodeAddress) -> Impact {
-        let names = self
-            .intended
-            .clusters
-            .get(&address.cluster)
-            .map(|cluster| &cluster.names);
-        let (awaited, listed) = names.map(|names| sync::read(&names.before)).unwrap_or_default();
-        if listed.contains(&address.node.identifier()) && listed.len() <= awaited as usize {
+        let identifier = address.node.identifier();
+        let needs =
+            |rule: &SyncRule| rule.standbys.contains(&identifier) && rule.standbys.len() <= rule.number as usize;
+        let cluster = self.intended.clusters.get(&address.cluster);
+        if cluster.is_some_and(|cluster| needs(&cluster.sync.before)) {
             Impact::WritePause
         } else {
             Impact::Restart

@@ -14,10 +14,10 @@ impl Lowering<'_> {
     /// Lets commits wait for other standbys. One step is enough: what is newly listed streams by then, and what is no
     /// longer listed goes, stops or moves only afterwards.
     pub(super) fn sync_names(&mut self, name: &ClusterName, new: &IntendedCluster) {
-        if let Some(lost) = &new.names.lost {
+        if let Some(lost) = &new.sync.lost {
             self.degrade(name, new, lost);
         }
-        let Some((primary, node)) = self.intended.running_primary(name).filter(|_| new.names.due) else {
+        let Some((primary, node)) = self.intended.running_primary(name).filter(|_| new.sync.due) else {
             return;
         };
         let context = self.intended.context(&primary, node, new);
@@ -25,12 +25,12 @@ impl Lowering<'_> {
             .held_back(&context)
             .is_none_or(|awaited| self.intended.keeps_standbys(name, awaited));
         let context = NodeContext {
-            synchronous_standby_names: new.names.after.clone(),
+            sync_rule: new.sync.after.clone(),
             ..context
         };
         let action = Action::SyncNames {
             cluster: name.clone(),
-            names: new.names.after.clone(),
+            rule: new.sync.after.clone(),
             instance: if admitted {
                 instance::server(&context)
             } else {
@@ -38,16 +38,16 @@ impl Lowering<'_> {
             },
             server: server(&primary, node),
             in_recovery: false,
-            awaited: new.names.awaited,
+            awaited: new.sync.awaited,
         };
-        let reason = if new.names.after.is_empty() {
+        let reason = if new.sync.after.is_empty() {
             format!("commits are to be acknowledged by {} alone", primary.node)
         } else {
-            let listed: Vec<&str> = new.names.standbys.iter().map(String::as_str).collect();
-            format!("commits are to wait for {} of {}", new.names.awaited, listed.join(", "))
+            let listed: Vec<&str> = new.sync.standbys.iter().map(String::as_str).collect();
+            format!("commits are to wait for {} of {}", new.sync.awaited, listed.join(", "))
         };
         let mut delta = vec![
-            Edit::SynchronousStandbyNames(name.clone(), new.names.after.clone()),
+            Edit::SyncRule(name.clone(), new.sync.after.clone()),
             Edit::Unverified(name.clone()),
         ];
         let degraded = self
@@ -55,7 +55,7 @@ impl Lowering<'_> {
             .clusters
             .get(name)
             .is_some_and(|cluster| cluster.degraded.is_some());
-        if degraded || new.names.lost.is_some() {
+        if degraded || new.sync.lost.is_some() {
             delta.push(Edit::Degraded(name.clone(), None));
         }
         let born = !self.before.clusters.contains_key(name);
@@ -72,7 +72,7 @@ impl Lowering<'_> {
         let address = Address::Cluster(name.clone());
         let standbys: Vec<&str> = lost.standbys.iter().map(String::as_str).collect();
         let standbys = standbys.join(", ");
-        let names = &new.names.before;
+        let rule = &new.sync.before;
         let action = Action::Degrade {
             cluster: name.clone(),
             since: lost.since,
@@ -86,19 +86,19 @@ impl Lowering<'_> {
         // It comes before all else, also before the primary moves and before its standbys get another password.
         let server = self.present(server(&primary, node));
         let context = NodeContext {
-            synchronous_standby_names: names.clone(),
+            sync_rule: rule.clone(),
             listen: server.listen,
             ..self.intended.context(&primary, node, new)
         };
         let action = Action::SyncNames {
             cluster: name.clone(),
-            names: names.clone(),
+            rule: rule.clone(),
             instance: self.instance(&context),
             server,
             in_recovery: false,
             awaited: lost.awaited,
         };
-        let delta = vec![Edit::SynchronousStandbyNames(name.clone(), names.clone())];
+        let delta = vec![Edit::SyncRule(name.clone(), rule.clone())];
         let reason = format!("commits wait for {standbys}, and nothing streams there");
         let draft = Draft::new(address, action, reason, delta).generating(context.replication_password);
         self.push(draft.costing(Impact::Reload));

@@ -6,6 +6,8 @@ use simdb_state::delta::Edit;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Data, Election, ElectionReason, Node, Origin, Power, Role, Verdict};
 
+use simdb_state::sync::SyncRule;
+
 use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
 use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser_password};
 use crate::plan::{Action, Evidence, FenceMethod, Handover, Impact, Server};
@@ -165,7 +167,7 @@ impl Lowering<'_> {
             generation: data.generation,
             upstream: None,
             // Those it had: the winner's are no promise of its own.
-            synchronous_standby_names: recorded.synchronous_standby_names.clone(),
+            sync_rule: recorded.sync_rule.clone(),
             replication_password: self.intended.replication_password(&address.cluster),
         };
         // Nobody is to see what no standby has yet.
@@ -232,7 +234,7 @@ impl Lowering<'_> {
             Edit::Succession {
                 node: address.clone(),
                 former: self.former(address, cluster).unwrap_or(address).node.clone(),
-                names: cluster.names.before.clone(),
+                rule: cluster.sync.before.clone(),
             },
             instance_edit(address, new),
             Edit::Role(address.clone(), new.role.clone()),
@@ -307,7 +309,7 @@ impl Lowering<'_> {
                 listen,
                 slot: address.node.identifier(),
             }),
-            synchronous_standby_names: String::new(),
+            sync_rule: SyncRule::default(),
             replication_password: self.intended.replication_password(&address.cluster),
         };
         let action = Action::Start {

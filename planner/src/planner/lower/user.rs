@@ -101,7 +101,7 @@ impl Lowering<'_> {
             .intended
             .clusters
             .get(&address.cluster)
-            .is_some_and(|cluster| !streams.is_empty() && !cluster.cluster.synchronous_standby_names.is_empty());
+            .is_some_and(|cluster| !streams.is_empty() && !cluster.cluster.sync_rule.is_empty());
         let lost = self.lost_password(address, new);
         let mut delta = vec![Edit::User(address.clone(), new.clone())];
         if !streams.is_empty() || lost.is_some() {

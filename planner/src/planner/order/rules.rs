@@ -85,7 +85,7 @@ impl Rules<'_> {
                 .chain(self.asked_by(node).filter(|_| !is_astray(draft)))
                 .chain(index.elect.get(&node.cluster).copied().filter(|_| is_astray(draft)))
                 .collect(),
-            Action::SyncNames { cluster, names, .. } if self.loses(cluster, names) => {
+            Action::SyncNames { cluster, rule, .. } if self.loses(cluster, rule) => {
                 index.degrade.get(cluster).copied().into_iter().collect()
             }
             Action::SyncNames { cluster, server, .. } => {

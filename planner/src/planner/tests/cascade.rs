@@ -26,8 +26,8 @@ fn a_cascaded_standby_is_cloned_from_its_upstream_and_no_commit_waits_for_it() {
             12 verify-sync cluster.orders after [9 10 11] none
         "#]],
     );
-    let recorded = &world.state.clusters.values().next().unwrap().synchronous_standby_names;
-    assert_eq!(recorded, "FIRST 1 (c)");
+    let recorded = &world.state.clusters.values().next().unwrap().sync_rule;
+    assert_eq!(recorded.to_string(), "FIRST 1 (c)");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Whom commits wait for: tightened once a standby streams, loosened before one goes.
 
 use expect_test::expect;
+use simdb_state::sync::SyncRule;
 
 use super::*;
 
@@ -24,8 +25,8 @@ fn at_birth_commits_wait_for_standbys_only_once_those_stream() {
         9 verify-sync cluster.orders after [6 7 8] none
     "#]],
     );
-    let recorded = &world.state.clusters.values().next().unwrap().synchronous_standby_names;
-    assert_eq!(recorded, "FIRST 1 (r_0)");
+    let recorded = &world.state.clusters.values().next().unwrap().sync_rule;
+    assert_eq!(recorded.to_string(), "FIRST 1 (r_0)");
     let configured = &world.homes[&address("cluster.orders.node.a")].configured;
     assert_eq!(configured["synchronous_standby_names"], "FIRST 1 (r_0)");
 }
@@ -115,14 +116,7 @@ fn a_listed_standby_is_stopped_only_when_no_commit_waits_for_it_and_a_note_says_
 fn whom_commits_wait_for_is_recorded_where_a_crash_kept_it_from_being() {
     let desired = replicating(&["a", "r[0]"], ReplicationMode::Sync, 1);
     let mut world = applied(&desired);
-    world
-        .state
-        .clusters
-        .values_mut()
-        .next()
-        .unwrap()
-        .synchronous_standby_names
-        .clear();
+    world.state.clusters.values_mut().next().unwrap().sync_rule = SyncRule::default();
     check(
         &mut world,
         &desired,

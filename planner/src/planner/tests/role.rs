@@ -250,7 +250,7 @@ fn where_it_is_not_known_whom_commits_waited_for_the_answer_that_shows_least_cou
     let at = planned.plan.steps.iter().position(tightens).unwrap();
     world.run(&planned.plan, Cut::After(at)).unwrap();
     let name = "orders".parse().unwrap();
-    assert_eq!(world.state.clusters[&name].synchronous_standby_names, "ANY 1 (r_0)");
+    assert_eq!(world.state.clusters[&name].sync_rule.to_string(), "ANY 1 (r_0)");
     world.write(&name, &BTreeSet::from([address("cluster.orders.node.r[1]")]));
     world.kill(&address("cluster.orders.node.a"));
     world.kill(&address("cluster.orders.node.r[1]"));
@@ -351,7 +351,7 @@ fn commits_stop_waiting_for_a_lost_standby_and_wait_again_once_it_is_back() {
     world.kill(&address("cluster.orders.node.r[0]"));
     degrade(&mut world, &desired);
     let recorded = &world.state.clusters.values().next().unwrap();
-    assert_eq!(recorded.synchronous_standby_names, "");
+    assert!(recorded.sync_rule.is_empty());
     assert!(recorded.degraded.is_some());
     world.kill(&address("cluster.orders.node.a"));
     check_degraded(&mut world, &desired);
@@ -369,7 +369,7 @@ fn check_degraded(world: &mut World, desired: &Desired) {
     assert_second_plan_is_empty(world, desired);
     let recorded = &world.state.clusters.values().next().unwrap();
     assert_eq!(
-        (recorded.synchronous_standby_names.as_str(), recorded.degraded),
+        (recorded.sync_rule.to_string().as_str(), recorded.degraded),
         ("ANY 1 (r_0)", None)
     );
 }

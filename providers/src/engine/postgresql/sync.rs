@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use simdb_state::sync::SyncRule;
 use tokio::time::sleep;
 
 use super::connection::{ANSWER_LIMIT, Connection};
@@ -11,17 +12,20 @@ use crate::platform::Platform;
 /// How long sessions that waited before may take to be released.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Waits until a server shows these names.
-pub(crate) async fn wait_shown(connection: &Connection, names: &str) -> Result<(), PostgresqlError> {
+/// Waits until a server shows this rule.
+pub(crate) async fn wait_shown(connection: &Connection, rule: &SyncRule) -> Result<(), PostgresqlError> {
     const DOING: &str = "read synchronous_standby_names";
     let deadline = Instant::now() + ANSWER_LIMIT;
-    while connection.required(DOING, "SHOW synchronous_standby_names").await? != names {
+    loop {
+        let shown = connection.required(DOING, "SHOW synchronous_standby_names").await?;
+        if SyncRule::from(shown.as_str()) == *rule {
+            return Ok(());
+        }
         if Instant::now() >= deadline {
             return Err(connection.failure(DOING, Cause::Silence(ANSWER_LIMIT)));
         }
         sleep(POLL).await;
     }
-    Ok(())
 }
 
 /// Waits until enough standbys count, and whoever waited for others is released.

@@ -132,23 +132,18 @@ async fn names_that_a_primary_may_have_are_kept_from_the_start_of_their_step_to_
     let mut writer = lock(&store).await;
     writer.begin("apply", &json!({}), 4).await.unwrap();
     writer.commit(&[started(0), done(0, cluster())]).await.unwrap();
-    let names = |names: &str| {
-        vec![Edit::SynchronousStandbyNames(
-            "orders".parse().unwrap(),
-            names.to_owned(),
-        )]
-    };
+    let names = |names: &str| vec![Edit::SyncRule("orders".parse().unwrap(), names.into())];
     let (one, both) = ("ANY 1 (r_0)", "ANY 1 (r_0, r_1)");
     writer.commit(&[starting(1, names(both))]).await.unwrap();
     let recorded = async || {
         let state = place.open().await.snapshot().await.unwrap().state;
         let cluster = state.clusters.into_values().next().unwrap();
         let pending: Vec<String> = cluster
-            .pending_standby_names
+            .pending_sync_rules
             .into_iter()
-            .map(|pending| format!("{}: {}", pending.node, pending.names))
+            .map(|pending| format!("{}: {}", pending.node, pending.rule))
             .collect();
-        (cluster.synchronous_standby_names, pending.join(" "))
+        (cluster.sync_rule.to_string(), pending.join(" "))
     };
     assert_eq!(recorded().await, (String::new(), format!("a: {both}")));
     let failed = Entry::Failed {
@@ -164,7 +159,7 @@ async fn names_that_a_primary_may_have_are_kept_from_the_start_of_their_step_to_
         vec![Edit::Succession {
             node: node("cluster.orders.node.a"),
             former: "b".parse().unwrap(),
-            names: both.to_owned(),
+            rule: both.into(),
         }]
     };
     writer.commit(&[starting(3, succession())]).await.unwrap();

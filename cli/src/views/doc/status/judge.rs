@@ -156,8 +156,7 @@ impl<'a> Look<'a> {
         };
         let primary = self.state.leader(name);
         let server = primary.and_then(|address| self.server(address));
-        let (Some(primary), Some(server), false) = (primary, server, cluster.synchronous_standby_names.is_empty())
-        else {
+        let (Some(primary), Some(server), false) = (primary, server, cluster.sync_rule.is_empty()) else {
             return;
         };
         let counts = |state: &str| matches!(state, "sync" | "quorum");

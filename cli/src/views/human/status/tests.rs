@@ -14,6 +14,7 @@ use simdb_state::object::{
     Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Listen, Node, Origin, Power, Role,
     Slot, State, Term,
 };
+use simdb_state::sync::SyncRule;
 
 use super::*;
 
@@ -265,7 +266,7 @@ fn without_clients() -> Observation<NodeFacts> {
         parameters: &BTreeMap::new(),
         generation: 1,
         upstream: None,
-        synchronous_standby_names: String::new(),
+        sync_rule: SyncRule::default(),
         replication_password: instance::replication_password(&address.cluster),
     });
     let file = FileFacts {
@@ -413,7 +414,7 @@ fn two_servers_that_take_writes_are_a_split_brain_with_a_way_out() {
 fn commits_that_wait_for_nobody_are_told() {
     let mut state = state();
     let cluster = state.clusters.values_mut().next().unwrap();
-    "ANY 1 (r_0)".clone_into(&mut cluster.synchronous_standby_names);
+    cluster.sync_rule = "ANY 1 (r_0)".into();
     let problems = |primary: ServerFacts| {
         let observed = observed(seen(primary), seen(server(true, 0x0300_0148)));
         let mut status = StatusDoc::new(state.clusters.keys(), &state, &observed);

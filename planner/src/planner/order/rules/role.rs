@@ -4,7 +4,6 @@ use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::object::Role;
 
 use super::Rules;
-use crate::engine::postgresql::sync;
 
 impl Rules<'_> {
     pub(super) fn promote(&self, node: &NodeAddress) -> Vec<usize> {
@@ -59,16 +58,16 @@ impl Rules<'_> {
         let Some(cluster) = self.intended.clusters.get(&endpoint.cluster) else {
             return waits;
         };
-        let (awaited, names) = sync::read(&cluster.names.after);
+        let rule = &cluster.sync.after;
         let listed = self.intended.nodes_of(&endpoint.cluster).map(|(address, _)| address);
         let listed: Vec<&NodeAddress> = listed
-            .filter(|address| names.contains(&address.node.identifier()))
+            .filter(|address| rule.standbys.contains(&address.node.identifier()))
             .collect();
         let follow = |address: &&&NodeAddress| self.index.follow.contains(**address);
-        let enough = listed.iter().filter(follow).count() >= awaited as usize;
+        let enough = listed.iter().filter(follow).count() >= rule.number as usize;
         let counted = listed
             .iter()
-            .filter(|address| awaited > 0 && (!enough || follow(address)));
+            .filter(|address| rule.number > 0 && (!enough || follow(address)));
         waits.extend(counted.filter_map(|address| self.index.serves.get(*address)));
         waits
     }

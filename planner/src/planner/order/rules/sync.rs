@@ -3,9 +3,9 @@
 use simdb_state::address::NodeAddress;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Node, Power, Role};
+use simdb_state::sync::SyncRule;
 
 use super::Rules;
-use crate::engine::postgresql::sync;
 use crate::planner::intended::IntendedNode;
 
 impl Rules<'_> {
@@ -16,23 +16,27 @@ impl Rules<'_> {
         first.copied()
     }
 
-    /// Returns whether names are those that commits wait for while others are lost.
-    pub(super) fn loses(&self, cluster: &ClusterName, names: &str) -> bool {
-        let intended = &self.intended.clusters[cluster].names;
-        intended.lost.is_some() && intended.before == names
+    /// Returns whether a rule is the one that commits follow while others are lost.
+    pub(super) fn loses(&self, cluster: &ClusterName, rule: &SyncRule) -> bool {
+        let intended = &self.intended.clusters[cluster].sync;
+        intended.lost.is_some() && intended.before == *rule
     }
 
     /// Whoever newly counts, or counts among more, streams before commits wait for it. Who was waited for already is not
     /// waited for here: a change that lets commits wait for fewer must not wait for one that is down.
     pub(super) fn sync_names(&self, cluster: &ClusterName, primary: &NodeAddress) -> Vec<usize> {
-        let names = &self.intended.clusters[cluster].names;
-        let (awaited, listed) = sync::read(&names.before);
+        let sync = &self.intended.clusters[cluster].sync;
+        let SyncRule {
+            number,
+            standbys: listed,
+            ..
+        } = &sync.before;
         let standbys = self
             .intended
             .nodes_of(cluster)
             .map(|(address, _)| address)
-            .filter(|address| names.standbys.contains(&address.node.identifier()))
-            .filter(|address| names.awaited > awaited || !listed.contains(&address.node.identifier()));
+            .filter(|address| sync.standbys.contains(&address.node.identifier()))
+            .filter(|address| sync.awaited > *number || !listed.contains(&address.node.identifier()));
         // One whose slot was dropped behind it goes on by itself once that is there again.
         let streams = |node| [self.index.serves.get(node), self.index.slot.get(node)];
         std::iter::once(primary)
@@ -55,7 +59,7 @@ impl Rules<'_> {
             return waits;
         }
         waits.extend(self.index.sync_names.get(cluster));
-        let (_, listed) = sync::read(&self.intended.clusters[cluster].names.before);
+        let listed = &self.intended.clusters[cluster].sync.before.standbys;
         let made = self
             .intended
             .nodes_of(cluster)
@@ -75,8 +79,8 @@ impl Rules<'_> {
 
     /// The step after which no commit waits for a node any more, where it is to leave those that commits wait for.
     pub(super) fn loosened(&self, node: &NodeAddress) -> Option<usize> {
-        let names = &self.intended.clusters.get(&node.cluster)?.names;
-        let stays = names.standbys.contains(&node.node.identifier());
+        let sync = &self.intended.clusters.get(&node.cluster)?.sync;
+        let stays = sync.standbys.contains(&node.node.identifier());
         self.index.sync_names.get(&node.cluster).copied().filter(|_| !stays)
     }
 
@@ -100,7 +104,7 @@ impl Rules<'_> {
     pub(super) fn waited_for(&self, node: &NodeAddress) -> Option<usize> {
         let primary = self.intended.primary(&node.cluster).filter(|primary| primary != node)?;
         let stop = self.index.stop.get(&primary).copied()?;
-        let (_, listed) = sync::read(&self.intended.clusters.get(&node.cluster)?.names.before);
+        let listed = &self.intended.clusters.get(&node.cluster)?.sync.before.standbys;
         listed.contains(&node.node.identifier()).then_some(stop)
     }
 }
