@@ -8,23 +8,22 @@
 //!
 //! A stage imports no other one: what two of them share stands below both (`intended`, `entry`, `pairs`).
 
-mod astray;
-mod before;
+pub(crate) mod astray;
+pub(crate) mod before;
 mod candidate;
 mod check;
 mod compared;
-mod contradiction;
+pub(crate) mod contradiction;
 mod diff;
-mod drift;
+pub(crate) mod drift;
 mod entry;
-mod intend;
-mod intended;
-mod last_run;
-mod lower;
+pub(crate) mod intend;
+pub(crate) mod intended;
+pub(crate) mod lower;
 mod notes;
-mod order;
+pub(crate) mod order;
 mod pairs;
-mod ports;
+pub(crate) mod ports;
 mod refused;
 mod untried;
 mod versions;

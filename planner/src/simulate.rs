@@ -9,11 +9,7 @@ mod course;
 mod effect;
 mod fault;
 mod invariant;
-mod log;
 mod observe;
-mod pooler;
-mod retained;
-mod role;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,16 +19,14 @@ use simdb_state::lsn::SystemIdentifier;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Listen, State};
 use simdb_state::sensitive::{Secrets, Sensitive};
-use simdb_state::sync::SyncRule;
 
-use crate::engine::postgresql::sync::STANDBY_NAMES;
 use crate::observed::{DatabaseFacts, FileFacts, UserFacts};
 use crate::plan::Plan;
 
+pub use crate::engine::simulated::{Log, Pooler};
 pub use course::Course;
+pub(crate) use effect::{write_files, written};
 pub use fault::Fault;
-pub use log::Log;
-pub use pooler::Pooler;
 
 /// What every password that the simulator makes up begins with, so that it is recognised wherever it must not be.
 pub const PASSWORD: &str = "hush";
@@ -73,10 +67,10 @@ pub struct World {
     /// Whether somebody has accepted that acknowledged writes are lost.
     pub lossy: bool,
     /// The nodes that something happened to since the run began: a step that fails there has met a fault, no defect.
-    hurt: BTreeSet<NodeAddress>,
+    pub(crate) hurt: BTreeSet<NodeAddress>,
     /// The nodes that did not write when the run began, or could not be asked: what is in their catalogs no plan knew.
-    unasked: BTreeSet<NodeAddress>,
-    made: u64,
+    pub(crate) unasked: BTreeSet<NodeAddress>,
+    pub(crate) made: u64,
 }
 
 /// A node's home.
@@ -133,14 +127,6 @@ pub struct Running {
     pub paused: bool,
     /// The writes whose sessions wait for standbys. They end with the server.
     pub waiting: BTreeSet<u64>,
-}
-
-impl Home {
-    /// Returns whom the commits on its server wait for.
-    fn sync_rule(&self) -> SyncRule {
-        let names = self.configured.get(STANDBY_NAMES);
-        names.map(|names| names.as_str().into()).unwrap_or_default()
-    }
 }
 
 impl World {

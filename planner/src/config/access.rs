@@ -9,8 +9,8 @@ use simdb_state::sensitive::Sensitive;
 
 use crate::desired::access::{AccessSpec, DatabaseSpec, SeedSpec, UserSpec};
 use crate::diagnostic::Diagnostic;
+use crate::engine::instance::{REPLICATION_USER, SUPERUSER};
 use crate::engine::pgbouncer;
-use crate::engine::postgresql::instance::{REPLICATION_USER, SUPERUSER};
 
 use super::clusters;
 use super::convert;

@@ -7,7 +7,7 @@ use simdb_state::name::{NodeBlock, NodeName};
 
 use crate::desired::NodeSpec;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::engine::postgresql::settings;
+use crate::engine::settings;
 
 use super::clusters::{self, Context};
 use super::parameters::{self, Parameters};

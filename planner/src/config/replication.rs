@@ -6,7 +6,7 @@ use simdb_state::object::{CommitLevel, OnStandbyLoss, ReplicationMode};
 
 use crate::desired::ReplicationSpec;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::engine::postgresql::settings;
+use crate::engine::settings;
 
 use super::nodes::Nodes;
 use super::read::Reader;

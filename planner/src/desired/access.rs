@@ -9,7 +9,7 @@ use simdb_state::sensitive::{Secrets, Sensitive};
 
 use super::Desired;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::engine::postgresql::script;
+use crate::engine::script;
 
 /// The logins, databases and seeds of one cluster.
 #[derive(Clone, Debug, Default, PartialEq)]

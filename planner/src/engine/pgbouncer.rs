@@ -11,6 +11,13 @@
 //! rights of its owner would have to be in every one of them, also in those that are made later. The same login with the
 //! same password opens its console; no server knows of that.
 
+mod before;
+mod intend;
+mod lower;
+mod order;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod simulate;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -20,8 +27,10 @@ use simdb_state::name::ClusterName;
 use simdb_state::object::{EngineKind, Pooler, User};
 use simdb_state::sensitive::SecretName;
 
-use crate::engine::postgresql::instance::user;
+use crate::engine::instance::user;
 use crate::plan::Console;
+
+pub(crate) use self::before::correct_poolers;
 
 /// The login that PgBouncer looks up users with, and that its console lets in.
 pub const USER: &str = "pgbouncer";
@@ -31,6 +40,12 @@ pub const STOP: Stop = Stop {
     signal: StopSignal::Terminate,
     within: Duration::from_mins(1),
 };
+
+/// What that login is for, as a fragment that follows "because".
+pub(super) const PURPOSE: &str = "PgBouncer looks up other logins with it";
+
+/// How the program is installed.
+pub(super) const INSTALLATION: &str = "on Debian: apt-get install pgbouncer";
 
 /// The file with its settings.
 const SETTINGS: &str = "pgbouncer.ini";

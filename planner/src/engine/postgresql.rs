@@ -1,10 +1,24 @@
 //! PostgreSQL, as far as it can be told without a server: what to run, with which files, and what a setting costs.
 
+mod before;
+mod branch;
 pub mod conf;
+pub(crate) mod gap;
 pub mod instance;
+pub(crate) mod last_run;
 pub mod limits;
+mod lower;
 mod observed;
 pub mod script;
 pub mod settings;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod simulate;
 pub mod sync;
 pub mod trial;
+
+pub(crate) use self::before::correct_replication;
+pub(crate) use self::lower::{leave_slot, replaced_slot};
+
+/// How the programs are installed.
+pub(super) const INSTALLATION: &str =
+    "on Debian: apt-get install postgresql; versions that Debian does not have are at apt.postgresql.org";

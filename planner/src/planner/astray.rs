@@ -13,14 +13,14 @@ use crate::observed::{NodeFacts, Observation, Observed};
 
 /// How far the writes of a node have come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Branch {
-    pub(super) timeline: u32,
+pub(crate) struct Branch {
+    pub(crate) timeline: u32,
     /// Where its timeline branched off, where that is known.
-    pub(super) fork: Option<Lsn>,
+    pub(crate) fork: Option<Lsn>,
     /// Its last position.
-    pub(super) position: Lsn,
+    pub(crate) position: Lsn,
     /// Whether it may have come further: its server is down, and its data tells of its last checkpoint alone.
-    pub(super) at_least: bool,
+    pub(crate) at_least: bool,
 }
 
 impl fmt::Display for Branch {
@@ -42,13 +42,13 @@ impl fmt::Display for Branch {
 
 impl Branch {
     /// Returns how many bytes it has after a position.
-    pub(super) fn bytes_after(&self, fork: Lsn) -> u64 {
+    pub(crate) fn bytes_after(&self, fork: Lsn) -> u64 {
         self.position.ahead_of(fork)
     }
 }
 
 /// Returns whether a standby on record writes, or did when it was last up.
-pub(super) fn is_astray(address: &NodeAddress, recorded: Option<&Node>, observed: &Observed) -> bool {
+pub(crate) fn is_astray(address: &NodeAddress, recorded: Option<&Node>, observed: &Observed) -> bool {
     let facts = observed.nodes.get(address).and_then(Observation::seen);
     recorded
         .zip(facts)
@@ -56,7 +56,7 @@ pub(super) fn is_astray(address: &NodeAddress, recorded: Option<&Node>, observed
 }
 
 /// Returns how far a node has come, as far as anybody can tell.
-pub(super) fn branch(address: &NodeAddress, observed: &Observed) -> Option<Branch> {
+pub(crate) fn branch(address: &NodeAddress, observed: &Observed) -> Option<Branch> {
     if let Some(server) = before::server(observed, address) {
         return Some(Branch {
             timeline: server.timeline,
@@ -76,7 +76,7 @@ pub(super) fn branch(address: &NodeAddress, observed: &Observed) -> Option<Branc
 }
 
 /// Says what each branch of a cluster holds, and which of them is kept.
-pub(super) fn notes<'a>(
+pub(crate) fn notes<'a>(
     kept: &NodeAddress,
     nodes: impl Iterator<Item = (&'a NodeAddress, &'a Node)>,
     observed: &Observed,

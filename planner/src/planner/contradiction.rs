@@ -10,7 +10,7 @@ use crate::observed::{NodeFacts, Observation, ProcessFacts, ServerFacts};
 
 /// Returns how what was seen on a node contradicts what is recorded of it, or what its primary says. A standby that was
 /// elected may have been promoted by a run that was cut off before it could record it.
-pub(super) fn contradiction(
+pub(crate) fn contradiction(
     address: &NodeAddress,
     recorded: &Node,
     facts: &NodeFacts,
@@ -31,7 +31,7 @@ fn is_standby(recorded: &Node) -> bool {
     matches!(recorded.role, Some(Role::Standby { .. }))
 }
 
-pub(super) fn foreign_data(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Option<Diagnostic> {
+pub(crate) fn foreign_data(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Option<Diagnostic> {
     let data = recorded.data.as_ref()?;
     let newest = facts.generations.last() == Some(&data.generation);
     let on_disk = facts
@@ -64,7 +64,7 @@ fn replays(recorded: &Node, facts: &NodeFacts) -> Option<bool> {
 }
 
 /// Whether a node that is a standby on record takes writes, or did when it was last up.
-pub(super) fn wrote(recorded: &Node, facts: &NodeFacts) -> bool {
+pub(crate) fn wrote(recorded: &Node, facts: &NodeFacts) -> bool {
     is_standby(recorded) && replays(recorded, facts) == Some(false)
 }
 

@@ -12,7 +12,7 @@ use simdb_state::object::{
 
 use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
 use super::pairs::pairs;
-use crate::engine::postgresql::settings;
+use crate::engine::settings;
 use crate::plan::{Action, AttributeChange, Change, ChangeAction, Shown, Step};
 
 /// One side of a change: the attributes by name, in the order they are shown.

@@ -8,33 +8,33 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::name::NodeName;
 
-use crate::engine::postgresql::conf;
-use crate::engine::postgresql::instance::{self, NodeContext};
-use crate::engine::postgresql::settings;
+use crate::engine::conf;
+use crate::engine::settings;
+use crate::engine::{NodeContext, instance};
 use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::Impact;
 
 /// What differs. It is not empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Drift {
+pub(crate) struct Drift {
     /// Settings by name: what the server has, and what it should have.
-    pub(super) settings: BTreeMap<String, (Option<String>, Option<String>)>,
+    pub(crate) settings: BTreeMap<String, (Option<String>, Option<String>)>,
     /// Files that do not hold what they should.
-    pub(super) files: BTreeSet<String>,
+    pub(crate) files: BTreeSet<String>,
     /// Whether the server was started by somebody else.
-    pub(super) foreign: bool,
+    pub(crate) foreign: bool,
     /// Whether it takes a restart to mend it.
-    pub(super) restart: bool,
+    pub(crate) restart: bool,
 }
 
 impl Drift {
     /// Returns whether one file differs, and nothing else.
-    pub(super) fn is_of(&self, file: &str) -> bool {
+    pub(crate) fn is_of(&self, file: &str) -> bool {
         self.settings.is_empty() && !self.foreign && self.files.len() == 1 && self.files.contains(file)
     }
 
     /// Says what differs, as a fragment that follows "because".
-    pub(super) fn reason(&self, node: &NodeName) -> String {
+    pub(crate) fn reason(&self, node: &NodeName) -> String {
         if self.foreign {
             return format!("somebody started {node}'s server without simdb, with settings of its own");
         }
@@ -49,7 +49,7 @@ impl Drift {
 
 /// Returns what differs on a node that runs; nothing where that is not known. While the password changes that nodes
 /// stream with, their passfiles do not count.
-pub(super) fn drift(node: &NodeContext<'_>, facts: &NodeFacts, rotated: bool) -> Option<Drift> {
+pub(crate) fn drift(node: &NodeContext<'_>, facts: &NodeFacts, rotated: bool) -> Option<Drift> {
     let mut drift = match facts.process {
         ProcessFacts::Running { .. } => Drift::default(),
         ProcessFacts::Foreign { .. } => Drift {

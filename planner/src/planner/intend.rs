@@ -1,13 +1,15 @@
 //! Configuration, election and facts in; what every object should be, out. Who leads is decided in `election` alone.
 
 mod access;
-mod branch;
 mod cluster;
 mod data;
 mod election;
 mod endpoint;
 mod node;
 mod replication;
+
+pub(crate) use self::cluster::Draft;
+pub(crate) use self::data::Holder;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +21,7 @@ use super::drift::{self, Drift};
 use super::intended::{DataGoal, Intended, replication_password};
 use super::ports::Ports;
 use crate::diagnostic::Diagnostic;
-use crate::engine::postgresql::instance::{self, REPLICATION_USER};
+use crate::engine::instance::{self, REPLICATION_USER};
 
 /// Returns what every object should be, and what keeps some from being so. A cluster that cannot be told is left out.
 pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagnostic>) {

@@ -13,43 +13,44 @@ use simdb_state::sync::SyncRule;
 
 use super::drift::Drift;
 use super::pairs::pairs;
-use crate::engine::postgresql::instance::{self, NodeContext, REPLICATION_USER, Upstream};
-use crate::engine::postgresql::settings;
+use crate::engine::instance::{self, REPLICATION_USER};
+use crate::engine::settings;
+use crate::engine::{NodeContext, Upstream};
 use crate::plan::Impact;
 
 /// What every object should be.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Intended {
-    pub(super) networks: BTreeMap<NetworkName, Network>,
-    pub(super) clusters: BTreeMap<ClusterName, IntendedCluster>,
-    pub(super) nodes: BTreeMap<NodeAddress, IntendedNode>,
-    pub(super) users: BTreeMap<UserAddress, User>,
-    pub(super) databases: BTreeMap<DatabaseAddress, Database>,
-    pub(super) seeds: BTreeMap<SeedAddress, IntendedSeed>,
-    pub(super) endpoints: BTreeMap<EndpointAddress, Endpoint>,
+pub(crate) struct Intended {
+    pub(crate) networks: BTreeMap<NetworkName, Network>,
+    pub(crate) clusters: BTreeMap<ClusterName, IntendedCluster>,
+    pub(crate) nodes: BTreeMap<NodeAddress, IntendedNode>,
+    pub(crate) users: BTreeMap<UserAddress, User>,
+    pub(crate) databases: BTreeMap<DatabaseAddress, Database>,
+    pub(crate) seeds: BTreeMap<SeedAddress, IntendedSeed>,
+    pub(crate) endpoints: BTreeMap<EndpointAddress, Endpoint>,
     /// What the running servers' configurations differ in, where they do.
-    pub(super) drift: BTreeMap<NodeAddress, Drift>,
+    pub(crate) drift: BTreeMap<NodeAddress, Drift>,
 }
 
 /// What a cluster should be.
 #[derive(Clone, Debug)]
-pub(super) struct IntendedCluster {
-    pub(super) cluster: Cluster,
-    pub(super) election: Election,
-    pub(super) sync: Sync,
+pub(crate) struct IntendedCluster {
+    pub(crate) cluster: Cluster,
+    pub(crate) election: Election,
+    pub(crate) sync: Sync,
     /// How whoever was elected comes to lead.
-    pub(super) lead: Lead,
+    pub(crate) lead: Lead,
     /// The node that led until now, and is to be fenced.
-    pub(super) deposed: Option<NodeAddress>,
+    pub(crate) deposed: Option<NodeAddress>,
     /// What is known of the acknowledged writes if the node that led cannot be asked.
-    pub(super) verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// The digest of who is in it, where, and what they are to each other: what a verification proves.
-    pub(super) topology: String,
+    pub(crate) topology: String,
 }
 
 /// How the node that was elected comes to lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lead {
+pub(crate) enum Lead {
     /// It leads already, or is about to be born.
     Stays,
     /// It was fenced, and nobody has led since: it goes on where it stopped.
@@ -60,18 +61,18 @@ pub(super) enum Lead {
 
 /// What a node should be.
 #[derive(Clone, Debug)]
-pub(super) struct IntendedNode {
-    pub(super) listen: Listen,
-    pub(super) parameters: BTreeMap<String, String>,
-    pub(super) data: DataGoal,
-    pub(super) role: Role,
-    pub(super) slot: Option<Slot>,
-    pub(super) power: Power,
+pub(crate) struct IntendedNode {
+    pub(crate) listen: Listen,
+    pub(crate) parameters: BTreeMap<String, String>,
+    pub(crate) data: DataGoal,
+    pub(crate) role: Role,
+    pub(crate) slot: Option<Slot>,
+    pub(crate) power: Power,
 }
 
 /// What should become of a node's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum DataGoal {
+pub(crate) enum DataGoal {
     /// It stays as it is.
     Keep(Data),
     /// It is made, unless its directory is there already: then it is looked at and recorded.
@@ -84,7 +85,7 @@ pub(super) enum DataGoal {
 }
 
 impl DataGoal {
-    pub(super) fn generation(&self) -> u32 {
+    pub(crate) fn generation(&self) -> u32 {
         match self {
             DataGoal::Keep(data) => data.generation,
             DataGoal::Make { generation, .. } => *generation,
@@ -94,7 +95,7 @@ impl DataGoal {
 
 impl Intended {
     /// Returns the node that leads a cluster.
-    pub(super) fn primary(&self, cluster: &ClusterName) -> Option<NodeAddress> {
+    pub(crate) fn primary(&self, cluster: &ClusterName) -> Option<NodeAddress> {
         let election = &self.clusters.get(cluster)?.election;
         Some(NodeAddress {
             cluster: cluster.clone(),
@@ -103,7 +104,7 @@ impl Intended {
     }
 
     /// Returns whether a node gets less of a setting that replay depends on.
-    pub(super) fn lowers_replay_limit(&self, node: &NodeAddress, before: &State) -> bool {
+    pub(crate) fn lowers_replay_limit(&self, node: &NodeAddress, before: &State) -> bool {
         let (Some(old), Some(new)) = (before.nodes.get(node), self.nodes.get(node)) else {
             return false;
         };
@@ -112,7 +113,7 @@ impl Intended {
     }
 
     /// Returns whether the settings of a node change in a way that takes a restart.
-    pub(super) fn restarts(&self, node: &NodeAddress, before: &State) -> bool {
+    pub(crate) fn restarts(&self, node: &NodeAddress, before: &State) -> bool {
         let (Some(old), Some(new)) = (before.nodes.get(node), self.nodes.get(node)) else {
             return false;
         };
@@ -122,14 +123,14 @@ impl Intended {
     }
 
     /// Returns the node that leads a cluster, where it is meant to run.
-    pub(super) fn running_primary(&self, cluster: &ClusterName) -> Option<(NodeAddress, &IntendedNode)> {
+    pub(crate) fn running_primary(&self, cluster: &ClusterName) -> Option<(NodeAddress, &IntendedNode)> {
         let primary = self.primary(cluster)?;
         let node = self.nodes.get(&primary).filter(|node| node.power == Power::Running)?;
         Some((primary, node))
     }
 
     /// Returns whether so many of those that commits wait for go on streaming from the primary with the data they have.
-    pub(super) fn keeps_standbys(&self, cluster: &ClusterName, number: u32) -> bool {
+    pub(crate) fn keeps_standbys(&self, cluster: &ClusterName, number: u32) -> bool {
         let IntendedCluster { sync, election, .. } = &self.clusters[cluster];
         let stays = |(address, node): &(&NodeAddress, &IntendedNode)| {
             sync.before.standbys.contains(&address.node.identifier())
@@ -141,12 +142,12 @@ impl Intended {
     }
 
     /// Returns a node that is meant to run.
-    pub(super) fn serving(&self, node: &NodeAddress) -> Option<&IntendedNode> {
+    pub(crate) fn serving(&self, node: &NodeAddress) -> Option<&IntendedNode> {
         self.nodes.get(node).filter(|node| node.power == Power::Running)
     }
 
     /// Returns what the server of a node depends on.
-    pub(super) fn context<'a>(
+    pub(crate) fn context<'a>(
         &self,
         address: &'a NodeAddress,
         node: &'a IntendedNode,
@@ -184,12 +185,12 @@ impl Intended {
     }
 
     /// Returns the name of the password that the standbys of a cluster stream with.
-    pub(super) fn replication_password(&self, cluster: &ClusterName) -> SecretName {
+    pub(crate) fn replication_password(&self, cluster: &ClusterName) -> SecretName {
         replication_password(&self.users, cluster)
     }
 
     /// Returns the nodes of one cluster.
-    pub(super) fn nodes_of<'a>(
+    pub(crate) fn nodes_of<'a>(
         &'a self,
         cluster: &'a ClusterName,
     ) -> impl Iterator<Item = (&'a NodeAddress, &'a IntendedNode)> {
@@ -199,49 +200,49 @@ impl Intended {
 
 /// What should become of a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct IntendedSeed {
+pub(crate) struct IntendedSeed {
     /// What is recorded once it has run.
-    pub(super) seed: Seed,
+    pub(crate) seed: Seed,
     /// The file it runs.
-    pub(super) file: String,
+    pub(crate) file: String,
     /// The owner of its database, as whom it runs.
-    pub(super) owner: String,
+    pub(crate) owner: String,
     /// Its place in the order of declaration.
-    pub(super) position: usize,
+    pub(crate) position: usize,
 }
 
 /// Whom commits wait for now, and whom they are to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sync {
+pub(crate) struct Sync {
     /// The rule that the primary has now.
-    pub(super) present: SyncRule,
+    pub(crate) present: SyncRule,
     /// The rule until the plan changes it, those who are lost left out.
-    pub(super) before: SyncRule,
+    pub(crate) before: SyncRule,
     /// The rule that it gets.
-    pub(super) after: SyncRule,
+    pub(crate) after: SyncRule,
     /// Whether it is to be set: also where it has been set already and nobody recorded that.
-    pub(super) due: bool,
+    pub(crate) due: bool,
     /// The standbys that are listed afterwards, by identifier.
-    pub(super) standbys: BTreeSet<String>,
+    pub(crate) standbys: BTreeSet<String>,
     /// How many of them commits wait for.
-    pub(super) awaited: u32,
+    pub(crate) awaited: u32,
     /// Whom commits have to stop waiting for first, because they are lost.
-    pub(super) lost: Option<Lost>,
+    pub(crate) lost: Option<Lost>,
 }
 
 /// Standbys that commits wait for and that do not stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Lost {
+pub(crate) struct Lost {
     /// Their identifiers.
-    pub(super) standbys: BTreeSet<String>,
+    pub(crate) standbys: BTreeSet<String>,
     /// How many of the others commits wait for meanwhile.
-    pub(super) awaited: u32,
+    pub(crate) awaited: u32,
     /// How far the primary had written when that was seen.
-    pub(super) since: Lsn,
+    pub(crate) since: Lsn,
 }
 
 /// Returns the name of the password of the login that streams, as it stands among those logins.
-pub(super) fn replication_password(users: &BTreeMap<UserAddress, User>, cluster: &ClusterName) -> SecretName {
+pub(crate) fn replication_password(users: &BTreeMap<UserAddress, User>, cluster: &ClusterName) -> SecretName {
     let address = instance::user(cluster, REPLICATION_USER);
     let user = users.get(&address);
     user.map_or_else(

@@ -1,16 +1,16 @@
 //! Changes to steps: what each difference takes, with its delta, its impact and its reason. Order comes later.
 
-mod admit;
 mod cluster;
 mod database;
 mod endpoint;
 mod node;
 mod orphan;
-mod pooler;
 mod replication;
-mod resume;
 mod role;
 mod user;
+
+pub(crate) use self::orphan::ORPHAN;
+pub(crate) use self::role::method;
 
 use std::collections::BTreeSet;
 
@@ -23,15 +23,20 @@ use simdb_state::sensitive::SecretName;
 use super::intended::{Intended, IntendedNode};
 use super::pairs::pairs;
 use super::{Inputs, Proposal};
-use crate::engine::postgresql::instance::superuser_password;
+use crate::engine::instance::superuser_password;
 use crate::observed::Observed;
 use crate::plan::{Action, Impact, Server, Step};
 
 /// A step before it has a place: it does not say yet what it waits for.
-pub(super) type Draft = Step;
+pub(crate) type Draft = Step;
 
 impl Draft {
-    fn new(address: impl Into<Address>, action: Action, reason: impl Into<String>, delta: Vec<Edit>) -> Self {
+    pub(crate) fn new(
+        address: impl Into<Address>,
+        action: Action,
+        reason: impl Into<String>,
+        delta: Vec<Edit>,
+    ) -> Self {
         Self {
             address: address.into(),
             action,
@@ -44,12 +49,12 @@ impl Draft {
         }
     }
 
-    fn costing(mut self, impact: Impact) -> Self {
+    pub(crate) fn costing(mut self, impact: Impact) -> Self {
         self.impact = impact;
         self
     }
 
-    fn generating(mut self, secret: SecretName) -> Self {
+    pub(crate) fn generating(mut self, secret: SecretName) -> Self {
         self.generates.insert(secret);
         self
     }
@@ -72,13 +77,13 @@ pub(super) fn lower(inputs: Inputs<'_>, before: &State, intended: &Intended) -> 
     lowering.all()
 }
 
-struct Lowering<'a> {
-    before: &'a State,
-    intended: &'a Intended,
-    observed: &'a Observed,
+pub(crate) struct Lowering<'a> {
+    pub(crate) before: &'a State,
+    pub(crate) intended: &'a Intended,
+    pub(crate) observed: &'a Observed,
     proposal: Option<&'a Proposal>,
     /// Why what is recorded and not intended goes.
-    gone: &'static str,
+    pub(crate) gone: &'static str,
     drafts: Vec<Draft>,
 }
 
@@ -124,7 +129,7 @@ impl Lowering<'_> {
         self.drafts
     }
 
-    fn push(&mut self, draft: Draft) {
+    pub(crate) fn push(&mut self, draft: Draft) {
         self.drafts.push(draft);
     }
 
@@ -158,7 +163,8 @@ impl Lowering<'_> {
     }
 }
 
-fn server(address: &NodeAddress, node: &IntendedNode) -> Server {
+/// Returns how the server of a node is reached.
+pub(crate) fn server(address: &NodeAddress, node: &IntendedNode) -> Server {
     Server {
         node: address.clone(),
         listen: node.listen,

@@ -8,7 +8,7 @@ use simdb_state::object::{Damage, Power, Role, State};
 use super::intended::{DataGoal, Intended, IntendedNode};
 use super::{Inputs, Proposal, astray, before, ports};
 use crate::desired::Desired;
-use crate::engine::postgresql::instance::{REPLICATION_USER, user};
+use crate::engine::instance::{REPLICATION_USER, user};
 use crate::observed::Observed;
 
 /// Returns all of them, in the order in which they are shown.

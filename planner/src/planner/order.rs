@@ -16,7 +16,7 @@ use simdb_state::object::{State, Term};
 
 use self::graph::Waits;
 use self::index::Index;
-use self::rules::Rules;
+pub(crate) use self::rules::Rules;
 use super::intended::Intended;
 use super::lower::Draft;
 use crate::desired::Desired;

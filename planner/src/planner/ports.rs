@@ -22,7 +22,7 @@ pub const DEFAULT_RANGE: (u16, u16) = (15432, 32767);
 const OWN_PORTS: (u16, u16) = (5432, 6432);
 
 /// The ports of one plan.
-pub(super) struct Ports<'a> {
+pub(crate) struct Ports<'a> {
     desired: &'a Desired,
     observed: &'a Observed,
     range: (u16, u16),
@@ -36,7 +36,7 @@ pub(super) struct Ports<'a> {
 
 impl<'a> Ports<'a> {
     /// Sets aside every port that a node has or declares, and every address that one has.
-    pub(super) fn new(desired: &'a Desired, before: &State, observed: &'a Observed) -> Self {
+    pub(crate) fn new(desired: &'a Desired, before: &State, observed: &'a Observed) -> Self {
         let range = desired.local.ports.unwrap_or(DEFAULT_RANGE);
         let declared = desired
             .clusters
@@ -78,7 +78,7 @@ impl<'a> Ports<'a> {
 
     /// Returns where a node listens, or what keeps it from getting a port. A port that simdb chose is no promise: where
     /// another program took it while the node was down, the node moves.
-    pub(super) fn listen(
+    pub(crate) fn listen(
         &mut self,
         address: &NodeAddress,
         spec: &NodeSpec,
@@ -101,7 +101,7 @@ impl<'a> Ports<'a> {
     }
 
     /// Returns where an endpoint's pooler listens, or what keeps it from getting a port.
-    pub(super) fn pooler(
+    pub(crate) fn pooler(
         &mut self,
         address: &EndpointAddress,
         (spec, pooler): (&EndpointSpec, &PoolerSpec),
@@ -274,7 +274,7 @@ impl Claim<'_> {
 }
 
 /// Returns whether a server of a network with this subnet, or with none, can have an address.
-pub(super) fn belongs(subnet: Option<Ipv4Net>, host: IpAddr) -> bool {
+pub(crate) fn belongs(subnet: Option<Ipv4Net>, host: IpAddr) -> bool {
     match (subnet, host) {
         (None, host) => host == LOOPBACK,
         (Some(subnet), IpAddr::V4(own)) => host != LOOPBACK && subnet.contains(&own),

@@ -6,7 +6,7 @@ use simdb_state::object::State;
 
 use super::versions;
 use crate::desired::Desired;
-use crate::engine::postgresql::trial::Parameters;
+use crate::engine::trial::Parameters;
 use crate::observed::PlatformFacts;
 
 /// Returns the declared parameters that no node of their cluster was given yet.

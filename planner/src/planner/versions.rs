@@ -7,6 +7,7 @@ use simdb_state::object::State;
 
 use crate::desired::ClusterSpec;
 use crate::diagnostic::Diagnostic;
+use crate::engine;
 use crate::observed::PlatformFacts;
 
 /// Returns the version, or why there is none.
@@ -50,10 +51,10 @@ fn missing(spec: &ClusterSpec, wanted: &str, found: &BTreeMap<u16, String>, plat
     Diagnostic::error(
         "Database programs not found",
         format!(
-            "The programs of {wanted} are not on this machine. {has} Looked in {}. Install it (on Debian: apt-get \
-             install postgresql; versions that Debian does not have are at apt.postgresql.org), or name its directory in \
+            "The programs of {wanted} are not on this machine. {has} Looked in {}. Install it ({}), or name its directory in \
              provider \"local\": binaries = [\"/path/to/bin\"].",
-            platform.searched.join(", ")
+            platform.searched.join(", "),
+            engine::installation(spec.engine)
         ),
     )
 }

@@ -9,12 +9,12 @@ use simdb_state::sensitive::{SecretName, Sensitive};
 
 use super::effect::write_files;
 use super::{Home, PASSWORD, World};
-use crate::engine::postgresql::instance::{self, PASSFILE, REPLICATION_USER};
+use crate::engine::instance::{self, PASSFILE, REPLICATION_USER};
 use crate::observed::{DatabaseFacts, PasswordFacts, UserFacts};
 use crate::plan::{Action, Server, Stream};
 
 impl World {
-    pub(super) fn access(&mut self, action: &Action) -> Result<(), String> {
+    pub(crate) fn access(&mut self, action: &Action) -> Result<(), String> {
         match action {
             Action::ReplicationUser {
                 user,
@@ -135,7 +135,7 @@ impl World {
     }
 
     /// Streams that broke come back only while their login has the password on record.
-    pub(super) fn streams_log_in(&self, primary: &Server) -> Result<(), String> {
+    pub(crate) fn streams_log_in(&self, primary: &Server) -> Result<(), String> {
         let home = self.homes.get(&primary.node);
         let password = home.map(|home| self.password(&primary.node, home, REPLICATION_USER));
         if password == Some(PasswordFacts::Other) {

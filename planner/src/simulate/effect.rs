@@ -4,33 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
-use simdb_state::instance::{FilePart, FileText, InstanceSpec, TaskSpec};
+use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
-use simdb_state::object::Listen;
 
 use super::{Home, Running, World};
+use crate::engine::simulated::{generation_of, read_settings};
 use crate::observed::FileFacts;
 use crate::plan::{Action, Checked, Server, Step};
 
-impl Home {
-    /// Returns where its server streams from, if it does.
-    pub(super) fn upstream(&self) -> Option<Listen> {
-        self.server.as_ref().filter(|server| server.replays)?;
-        let conninfo = self.configured.get("primary_conninfo")?;
-        let part = |name| {
-            conninfo
-                .split(' ')
-                .find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
-        };
-        Some(Listen {
-            host: part("host")?.parse().ok()?,
-            port: part("port")?.parse().ok()?,
-        })
-    }
-}
-
 impl World {
-    pub(super) fn begin(&mut self, step: &Step) {
+    pub(crate) fn begin(&mut self, step: &Step) {
         match &step.action {
             Action::Primary { server, .. } => self.home(&server.node).partial = true,
             Action::Basebackup { node, .. } => self.home(node).partial = true,
@@ -38,7 +21,7 @@ impl World {
         }
     }
 
-    pub(super) fn home(&mut self, node: &NodeAddress) -> &mut Home {
+    pub(crate) fn home(&mut self, node: &NodeAddress) -> &mut Home {
         self.homes.entry(node.clone()).or_default()
     }
 
@@ -204,7 +187,7 @@ impl World {
     }
 
     /// Returns the home of a node whose server answers. One that nothing happened to answers, or the plan is wrong.
-    pub(super) fn serving(&mut self, server: &Server) -> Result<&mut Home, String> {
+    pub(crate) fn serving(&mut self, server: &Server) -> Result<&mut Home, String> {
         let hurt = self.hurt.contains(&server.node);
         let home = self.answering(&server.node)?;
         if home.listen == Some(server.listen) {
@@ -323,7 +306,7 @@ impl World {
     }
 
     /// Returns whose data a server serves.
-    pub(super) fn identifier(&mut self, node: &NodeAddress) -> Result<SystemIdentifier, String> {
+    pub(crate) fn identifier(&mut self, node: &NodeAddress) -> Result<SystemIdentifier, String> {
         let home = self.homes.get(node);
         let server = home.and_then(|home| Some((home, home.server.as_ref().filter(|server| !server.frozen)?)));
         match server.and_then(|(home, server)| home.data.get(&server.generation)) {
@@ -376,7 +359,7 @@ impl World {
     }
 
     /// Returns who runs where a standby streams from.
-    pub(super) fn upstream_of(&self, node: &NodeAddress) -> Option<NodeAddress> {
+    pub(crate) fn upstream_of(&self, node: &NodeAddress) -> Option<NodeAddress> {
         let listen = self.homes.get(node)?.upstream()?;
         let listens = |home: &Home| home.server.is_some() && home.listen == Some(listen);
         let (upstream, _) = self.homes.iter().find(|(_, home)| listens(home))?;
@@ -413,46 +396,16 @@ impl World {
 }
 
 /// Notes what a platform notes of the files it writes.
-pub(super) fn write_files(home: &mut Home, instance: &InstanceSpec) {
+pub(crate) fn write_files(home: &mut Home, instance: &InstanceSpec) {
     home.files = written(instance);
 }
 
 /// Returns what a platform notes of what it writes for an instance.
-pub(super) fn written(instance: &InstanceSpec) -> BTreeMap<String, FileFacts> {
+pub(crate) fn written(instance: &InstanceSpec) -> BTreeMap<String, FileFacts> {
     let facts = |text: &FileText| FileFacts {
         digest: text.digest(),
         edited: false,
     };
     let written = instance.written();
     written.map(|(path, text)| (path.clone(), facts(&text))).collect()
-}
-
-/// Reads the settings that a server would take from its `postgresql.conf`.
-pub(super) fn read_settings(instance: &InstanceSpec) -> BTreeMap<String, String> {
-    let parts = instance
-        .files
-        .get("postgresql.conf")
-        .into_iter()
-        .flat_map(|file| &file.0);
-    let text: String = parts
-        .filter_map(|part| {
-            if let FilePart::Text(text) = part {
-                Some(text.as_str())
-            } else {
-                None
-            }
-        })
-        .collect();
-    let unquoted = |value: &str| value.trim_matches('\'').replace("''", "'").replace("\\\\", "\\");
-    text.lines()
-        .filter_map(|line| line.split_once(" = "))
-        .map(|(name, value)| (name.to_owned(), unquoted(value)))
-        .collect()
-}
-
-pub(super) fn generation_of(directory: Option<&str>) -> u32 {
-    let number = directory
-        .and_then(|directory| directory.strip_prefix("data-"))
-        .and_then(|number| number.parse().ok());
-    number.expect("data directories are called data-N")
 }

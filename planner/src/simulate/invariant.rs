@@ -11,14 +11,14 @@ use super::{Home, World};
 use crate::plan::{Action, Plan, Step};
 
 impl Home {
-    pub(super) fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         self.server.as_ref().is_some_and(|server| !server.replays)
     }
 }
 
 impl World {
     /// What holds at any time, whatever happens.
-    pub(super) fn sound(&self) {
+    pub(crate) fn sound(&self) {
         self.one_writer();
         self.nothing_is_lost();
     }
@@ -40,7 +40,7 @@ impl World {
     }
 
     /// Whoever led is fenced before anybody else is promoted: its server is down, and would only replay.
-    pub(super) fn others_are_fenced(&self, node: &NodeAddress) {
+    pub(crate) fn others_are_fenced(&self, node: &NodeAddress) {
         let others = self
             .homes
             .iter()
@@ -68,7 +68,7 @@ impl World {
 
     /// Commits never come to wait for a standby that is not there, unless something happened to it, or to the primary
     /// before it could be asked.
-    pub(super) fn only_wait_for_streams(&self, primary: &NodeAddress, rule: &SyncRule) {
+    pub(crate) fn only_wait_for_streams(&self, primary: &NodeAddress, rule: &SyncRule) {
         let streams = self.streaming(primary);
         for name in rule.standbys.difference(&self.listed(primary)) {
             let hurt = self.hurt.iter().any(|node| node.node.identifier() == *name);
@@ -80,7 +80,7 @@ impl World {
     }
 
     /// Waits until so many of those that commits wait for are synchronous.
-    pub(super) fn wait_for_standbys(&self, primary: &NodeAddress, awaited: u32) -> Result<(), String> {
+    pub(crate) fn wait_for_standbys(&self, primary: &NodeAddress, awaited: u32) -> Result<(), String> {
         let counted = self.listed(primary).intersection(&self.streaming(primary)).count();
         if counted < awaited as usize {
             return Err(format!("{counted} of those listed on {primary} are synchronous"));
@@ -94,7 +94,7 @@ impl World {
     }
 
     /// Whether a server streams, perhaps through others, from another one.
-    pub(super) fn streams_through(&self, node: &NodeAddress, other: &NodeAddress) -> bool {
+    pub(crate) fn streams_through(&self, node: &NodeAddress, other: &NodeAddress) -> bool {
         let mut at = node.clone();
         for _ in &self.homes {
             if at == *other {
@@ -115,7 +115,7 @@ impl World {
     }
 
     /// Nobody that commits wait for is stopped for good, dropped or sent elsewhere, unless its whole cluster goes.
-    pub(super) fn waited_for(&self, step: &Step, plan: &Plan) {
+    pub(crate) fn waited_for(&self, step: &Step, plan: &Plan) {
         let node = match &step.action {
             Action::DropNode { node } => node,
             Action::Stop { node } if step.delta.0.contains(&Edit::Held(node.clone(), true)) => node,
@@ -143,7 +143,7 @@ impl World {
     }
 
     /// The record never leads the world: what a step has recorded is so.
-    pub(super) fn truthful(&self, step: &Step) {
+    pub(crate) fn truthful(&self, step: &Step) {
         for edit in &step.delta.0 {
             let Address::Node(address) = edit.address() else {
                 continue;

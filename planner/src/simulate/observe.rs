@@ -73,7 +73,7 @@ impl World {
         }
     }
 
-    pub(super) fn facts(&self, address: &NodeAddress, home: &Home) -> NodeFacts {
+    pub(crate) fn facts(&self, address: &NodeAddress, home: &Home) -> NodeFacts {
         let newest = home.data.last_key_value();
         let log = newest.and_then(|(generation, _)| self.logs.get(&(address.clone(), *generation)));
         let log = log.cloned().unwrap_or_default();
@@ -160,7 +160,7 @@ impl World {
     }
 
     /// Compares the password of a role with the one on record.
-    pub(super) fn password(&self, node: &NodeAddress, home: &Home, role: &str) -> PasswordFacts {
+    pub(crate) fn password(&self, node: &NodeAddress, home: &Home, role: &str) -> PasswordFacts {
         let mut users = self.state.users.iter();
         let recorded = users.find(|(address, _)| address.cluster == node.cluster && address.user.as_str() == role);
         let known = recorded.filter(|(_, user)| user.login);

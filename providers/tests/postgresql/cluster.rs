@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use simdb_planner::engine::postgresql::instance::{
-    self, NodeContext, REPLICATION_USER, SUPERUSER, Upstream, replication_password, superuser_password, user,
+    self, REPLICATION_USER, SUPERUSER, replication_password, superuser_password, user,
 };
+use simdb_planner::engine::{NodeContext, Upstream};
 use simdb_planner::observed::{NodeFacts, Observation, Observed, ServerFacts};
 use simdb_planner::plan::{Action, Checked, Impact, Server, Step};
 use simdb_providers::effects::{Effects, Limits, ProviderEffects, StepError};
@@ -99,7 +100,7 @@ impl Cluster {
     pub(crate) fn make_primary(&self) -> Action {
         let context = self.context(&self.primary, None);
         Action::Primary {
-            initdb: instance::initdb(&context),
+            initdb: instance::birth(&context),
             instance: instance::server(&context),
             server: self.server(&self.primary),
         }
@@ -138,7 +139,7 @@ impl Cluster {
         let upstream = self.upstream();
         Action::Basebackup {
             node: self.standby.clone(),
-            task: instance::basebackup(
+            task: instance::copy(
                 &self.context(&self.standby, Some(upstream.clone())),
                 &upstream,
                 Vec::new(),

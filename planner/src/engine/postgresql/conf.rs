@@ -12,7 +12,8 @@ use simdb_state::instance::{FilePart, FileText, LOOPBACK};
 use simdb_state::object::Listen;
 use simdb_state::sensitive::SecretName;
 
-use super::instance::{NodeContext, REPLICATION_USER, SUPERUSER, Upstream};
+use super::instance::{REPLICATION_USER, SUPERUSER};
+use crate::engine::node::{NodeContext, Upstream};
 
 /// The passfile, as the server finds it: a server's working directory is its data directory, and that is one below the
 /// home. A relative path needs no quoting, whatever the home is called.

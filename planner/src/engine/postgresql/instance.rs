@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use simdb_state::address::{NodeAddress, UserAddress};
+use simdb_state::address::UserAddress;
 use simdb_state::instance::{
     Argument, ArgumentPart, Command, FilePart, FileText, InstanceSpec, Stop, StopSignal, TaskSpec,
 };
 use simdb_state::name::{ClusterName, UserName};
-use simdb_state::object::{Data, EngineKind, Listen};
+use simdb_state::object::{Data, EngineKind};
 use simdb_state::sensitive::SecretName;
-use simdb_state::sync::SyncRule;
 
 use super::conf;
+use crate::engine::node::{NodeContext, Upstream};
 use crate::observed::NodeFacts;
 
 /// The login that standbys stream with.
@@ -39,38 +39,6 @@ pub const SUPERUSER: &str = "postgres";
 
 /// The passfile of a rewind, which needs more rights than a stream; it is there only as long as that runs.
 const REWIND_PASSFILE: &str = "rewind.passfile";
-
-/// Everything about a node that its server depends on.
-#[derive(Clone, Debug)]
-pub struct NodeContext<'a> {
-    /// The node.
-    pub address: &'a NodeAddress,
-    /// The major version.
-    pub version: u16,
-    /// Where its server listens.
-    pub listen: Listen,
-    /// The declared parameters.
-    pub parameters: &'a BTreeMap<String, String>,
-    /// The generation of its data.
-    pub generation: u32,
-    /// What it streams from; absent for the primary.
-    pub upstream: Option<Upstream>,
-    /// Whom commits on it wait for; nobody on a standby, unless it is about to be promoted.
-    pub sync_rule: SyncRule,
-    /// The password it streams with.
-    pub replication_password: SecretName,
-}
-
-/// What a standby streams from.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    /// The node.
-    pub address: NodeAddress,
-    /// Where it listens.
-    pub listen: Listen,
-    /// The slot on it.
-    pub slot: String,
-}
 
 /// Returns a login of a cluster. The two that simdb needs are reserved names, so this is the place that makes them.
 pub fn user(cluster: &ClusterName, name: &str) -> UserAddress {
@@ -236,7 +204,7 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: Last
 /// Returns the task that makes empty data: checksums on, SCRAM only, a locale that every platform has.
 ///
 /// `initdb` gets the password as a SCRAM verifier, which it takes in place of the password.
-pub fn initdb(node: &NodeContext<'_>) -> TaskSpec {
+pub fn birth(node: &NodeContext<'_>) -> TaskSpec {
     let product = Data::directory(node.generation);
     let verifier = FileText(vec![
         FilePart::ScramVerifier(superuser_password(&node.address.cluster)),
@@ -267,7 +235,7 @@ pub fn initdb(node: &NodeContext<'_>) -> TaskSpec {
 ///
 /// The slot exists already, so that no log is missing between the end of the copy and the standby's first start; the
 /// checkpoint is fast, because a spread one takes minutes on an idle server.
-pub fn basebackup(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<String>) -> TaskSpec {
+pub fn copy(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<String>) -> TaskSpec {
     let product = Data::directory(node.generation);
     let partial = TaskSpec::partial(&product);
     let connection = Argument(vec![

@@ -10,7 +10,7 @@ use super::server;
 use crate::observed::{Observed, ServerFacts, UserFacts};
 
 /// Returns what the server of a cluster's primary says of itself.
-pub(in crate::planner) fn primary_server<'a>(
+pub(crate) fn primary_server<'a>(
     state: &State,
     observed: &'a Observed,
     cluster: &ClusterName,
@@ -26,7 +26,7 @@ pub(in crate::planner) fn primary_server<'a>(
 ///
 /// A seed that has run has run: its mark may be reset by hand, and running it twice would be worse than not at all. Only
 /// where its database is gone, the seed is to run again.
-pub(super) fn correct(state: &mut State, observed: &Observed) -> Vec<String> {
+pub(crate) fn correct(state: &mut State, observed: &Observed) -> Vec<String> {
     let mut notes = Vec::new();
     let clusters: Vec<ClusterName> = state.clusters.keys().cloned().collect();
     for cluster in clusters {

@@ -7,7 +7,7 @@ use simdb_state::object::{Election, Seed, User};
 use super::cluster::Draft;
 use crate::desired::access::{DatabaseSpec, SeedSpec, database_address, seed_address, user_address};
 use crate::diagnostic::Diagnostic;
-use crate::engine::postgresql::instance::{REPLICATION_USER, user};
+use crate::engine::instance::{REPLICATION_USER, user};
 use crate::observed::ServerFacts;
 use crate::planner::before;
 use crate::planner::intended::{Intended, IntendedSeed};

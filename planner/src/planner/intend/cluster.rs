@@ -9,22 +9,22 @@ use simdb_state::object::{Cluster, Election, Listen, Power, State};
 
 use crate::desired::{ClusterSpec, NodeSpec, ReplicationSpec};
 use crate::diagnostic::{Diagnostic, Severity, Span};
-use crate::engine::postgresql::{limits, settings};
+use crate::engine::{self, limits, settings};
 use crate::observed::Observation;
 use crate::planner::intended::{Intended, IntendedCluster, IntendedNode, Lead};
 use crate::planner::ports::Ports;
 use crate::planner::{Inputs, before, versions};
 
 /// One cluster on its way from declaration to intention.
-pub(super) struct Draft<'a> {
-    pub(super) inputs: Inputs<'a>,
-    pub(super) before: &'a State,
-    pub(super) name: &'a ClusterName,
-    pub(super) spec: &'a ClusterSpec,
+pub(crate) struct Draft<'a> {
+    pub(crate) inputs: Inputs<'a>,
+    pub(crate) before: &'a State,
+    pub(crate) name: &'a ClusterName,
+    pub(crate) spec: &'a ClusterSpec,
 }
 
 impl Draft<'_> {
-    pub(super) fn cluster(&self, ports: &mut Ports<'_>, intended: &mut Intended) -> Vec<Diagnostic> {
+    pub(crate) fn cluster(&self, ports: &mut Ports<'_>, intended: &mut Intended) -> Vec<Diagnostic> {
         let mut diagnostics = Vec::new();
         let mut keep = |result: Result<(), Diagnostic>| diagnostics.extend(result.err());
         let version = versions::choose(self.name, self.spec, self.before, &self.inputs.observed.platform);
@@ -120,11 +120,12 @@ impl Draft<'_> {
         let Some(found) = tried.find(|tried| tried.version == version && tried.parameters == node.parameters) else {
             return;
         };
+        let engine = engine::title(self.spec.engine);
         match &found.refusals {
             Observation::Absent => {}
             Observation::Unknown(reason) => {
                 let detail = format!(
-                    "Whether PostgreSQL {version} accepts the parameters of {} is not known: {reason}.",
+                    "Whether {engine} {version} accepts the parameters of {} is not known: {reason}.",
                     self.name
                 );
                 problems.insert((node.span.clone(), ""), (Severity::Warning, detail));
@@ -138,7 +139,7 @@ impl Draft<'_> {
                         |(name, value)| format!("{name} = {value:?}"),
                     );
                     let detail = format!(
-                        "PostgreSQL {version} does not accept {given}. It says: {}.",
+                        "{engine} {version} does not accept {given}. It says: {}.",
                         refusal.words
                     );
                     let key = (parameter_span(node, name), name.unwrap_or_default());
@@ -148,7 +149,7 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn address(&self, node: &NodeName) -> NodeAddress {
+    pub(crate) fn address(&self, node: &NodeName) -> NodeAddress {
         NodeAddress {
             cluster: self.name.clone(),
             node: node.clone(),

@@ -6,25 +6,26 @@ use simdb_state::object::{Damage, Data, Election, ElectionReason, Node, Origin, 
 
 use super::cluster::Draft;
 use crate::diagnostic::Diagnostic;
+use crate::engine::gap::{self, Gap};
 use crate::observed::NodeFacts;
 use crate::planner::Proposal;
 use crate::planner::astray;
-use crate::planner::before::{self, Gap, next_generation, unrecorded_generation};
+use crate::planner::before::{self, next_generation, unrecorded_generation};
 use crate::planner::intended::DataGoal;
 
 /// A node whose data is decided on.
-pub(super) struct Holder<'a> {
-    pub(super) address: &'a NodeAddress,
-    pub(super) old: Option<&'a Node>,
+pub(crate) struct Holder<'a> {
+    pub(crate) address: &'a NodeAddress,
+    pub(crate) old: Option<&'a Node>,
     /// Whom it streams from, where it does not lead.
-    pub(super) upstream: &'a NodeName,
+    pub(crate) upstream: &'a NodeName,
     /// Whether it is to run.
-    pub(super) power: Power,
+    pub(crate) power: Power,
 }
 
 impl Draft<'_> {
     /// Decides on a node's data. A primary's is kept, or there is none yet.
-    pub(super) fn data(&self, holder: &Holder<'_>, election: &Election) -> Result<DataGoal, Diagnostic> {
+    pub(crate) fn data(&self, holder: &Holder<'_>, election: &Election) -> Result<DataGoal, Diagnostic> {
         let Holder {
             address,
             old,
@@ -142,8 +143,8 @@ impl Draft<'_> {
         let observed = self.inputs.observed;
         let source = self.upstream(upstream, election);
         let source = before::server(observed, &self.address(&source))?;
-        let needs = before::held(address, old?, observed)?;
-        before::starts_later(address, needs, upstream, source.position)
+        let needs = gap::held(address, old?, observed)?;
+        gap::starts_later(address, needs, upstream, source.position)
     }
 
     /// Returns whether a node streams from another one of its cluster.
@@ -158,7 +159,7 @@ impl Draft<'_> {
     }
 
     /// Returns whether somebody asked for a node's data to be brought in line.
-    pub(super) fn resyncs(&self, address: &NodeAddress) -> bool {
+    pub(crate) fn resyncs(&self, address: &NodeAddress) -> bool {
         matches!(self.inputs.proposal, Some(Proposal::Resync(node)) if node == address)
     }
 
@@ -197,7 +198,7 @@ impl Draft<'_> {
             has_slot && made_since(facts, election) && identifier.is_some() && control.or(served) == identifier
         };
         let recorded = self.inputs.recorded.nodes.get(address);
-        let gap = recorded.and_then(|recorded| before::gap(address, recorded, observed));
+        let gap = recorded.and_then(|recorded| gap::gap(address, recorded, observed));
         // Data that is on record and of no use is not an unrecorded copy.
         let unrecorded = unrecorded_generation(observed, address, same).filter(|_| gap.is_none());
         let generation = unrecorded.unwrap_or_else(|| next_generation(self.inputs.recorded, observed, address));

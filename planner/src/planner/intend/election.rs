@@ -19,7 +19,7 @@ use crate::planner::{ElectionKind, ElectionRequest};
 
 impl Draft<'_> {
     /// Returns the last election, the first one, or the one that is to be held now.
-    pub(super) fn election(&self) -> Result<Election, Diagnostic> {
+    pub(crate) fn election(&self) -> Result<Election, Diagnostic> {
         let Some(last) = self.before.elections.get(self.name) else {
             return Ok(Election {
                 term: Term(1),
@@ -66,7 +66,7 @@ impl Draft<'_> {
     }
 
     /// Returns whether somebody says which branch is kept, so that those of the other nodes are given up.
-    pub(super) fn settles(&self, election: &Election) -> bool {
+    pub(crate) fn settles(&self, election: &Election) -> bool {
         let recorded = &self.inputs.recorded;
         let torn = || {
             let mut nodes = recorded.nodes_of(self.name);
@@ -97,7 +97,7 @@ impl Draft<'_> {
     }
 
     /// Whoever is to take over, or to be followed, is not stopped before that.
-    pub(super) fn unfinished(&self, election: &Election) -> Result<(), Diagnostic> {
+    pub(crate) fn unfinished(&self, election: &Election) -> Result<(), Diagnostic> {
         let Some(Proposal::Power { nodes, power }) = self.inputs.proposal else {
             return Ok(());
         };
@@ -127,13 +127,13 @@ impl Draft<'_> {
 
     /// Returns the node that writes: the one on record; else whoever was elected, unless it is proven that it replays, for
     /// a run that was cut off may have promoted it before it could record that.
-    pub(super) fn leader(&self) -> Option<&NodeName> {
+    pub(crate) fn leader(&self) -> Option<&NodeName> {
         let elected = self.before.elections.get(self.name).map(|last| &last.primary);
         self.recorded_leader()
             .or_else(|| elected.filter(|elected| !self.is_proven_to_replay(elected)))
     }
 
-    pub(super) fn recorded_leader(&self) -> Option<&NodeName> {
+    pub(crate) fn recorded_leader(&self) -> Option<&NodeName> {
         self.inputs.recorded.leader(self.name).map(|leader| &leader.node)
     }
 
@@ -152,7 +152,7 @@ impl Draft<'_> {
 
     /// Returns how the node that was elected comes to lead. One that was fenced resumes only where nobody was fenced after
     /// it, for then somebody else has written since, and where nobody has started it to replay.
-    pub(super) fn lead(&self, winner: &NodeName) -> Lead {
+    pub(crate) fn lead(&self, winner: &NodeName) -> Lead {
         let address = self.address(winner);
         let node = self.before.nodes.get(&address).filter(|node| node.data.is_some());
         let fenced = |node: &Node| match node.role {
@@ -182,19 +182,19 @@ impl Draft<'_> {
     }
 
     /// Returns whether another node is to come to lead, or is yet to.
-    pub(super) fn moves(&self, election: &Election) -> bool {
+    pub(crate) fn moves(&self, election: &Election) -> bool {
         let last = self.before.elections.get(self.name);
         last.is_some_and(|last| last.term != election.term || self.lead(&election.primary) == Lead::Passes)
     }
 
     /// Returns the node that has to be fenced before the one that was elected may lead.
-    pub(super) fn deposed(&self, election: &Election) -> Option<NodeAddress> {
+    pub(crate) fn deposed(&self, election: &Election) -> Option<NodeAddress> {
         let leader = self.leader().filter(|leader| **leader != election.primary)?;
         Some(self.address(leader))
     }
 
     /// Returns what is known of the acknowledged writes where the node that led cannot be asked.
-    pub(super) fn verdict(&self, election: &Election) -> Verdict {
+    pub(crate) fn verdict(&self, election: &Election) -> Verdict {
         self.field(election).verdict(&election.primary)
     }
 

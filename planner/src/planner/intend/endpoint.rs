@@ -1,16 +1,11 @@
 //! The endpoints of a cluster: where each leads, and through what.
 
-use std::collections::BTreeMap;
-
 use simdb_state::address::EndpointAddress;
 use simdb_state::name::ClusterName;
-use simdb_state::object::{Election, Endpoint, EndpointTarget, EngineKind, Pooler, Power, Role};
+use simdb_state::object::{Election, Endpoint, EndpointTarget, Role};
 
 use super::cluster::Draft;
-use crate::desired::{EndpointSpec, PoolerSpec};
 use crate::diagnostic::Diagnostic;
-use crate::engine::pgbouncer;
-use crate::engine::postgresql::instance::user;
 use crate::planner::intended::{Intended, IntendedNode};
 use crate::planner::ports::Ports;
 
@@ -34,9 +29,7 @@ impl Draft<'_> {
             match endpoint {
                 Ok(endpoint) => {
                     if endpoint.as_ref().is_some_and(|endpoint| endpoint.pooler.is_some()) {
-                        intended
-                            .users
-                            .insert(user(self.name, pgbouncer::USER), pgbouncer::login());
+                        self.pooler_login(intended);
                     }
                     intended.endpoints.extend(endpoint.map(|endpoint| (address, endpoint)));
                 }
@@ -44,52 +37,6 @@ impl Draft<'_> {
             }
         }
         diagnostics
-    }
-
-    /// Clients of an endpoint with a pooler know the pooler alone, whoever leads. It stops and starts with the cluster.
-    fn pooled(
-        &self,
-        address: &EndpointAddress,
-        (spec, pooler): (&EndpointSpec, &PoolerSpec),
-        election: &Election,
-        ports: &mut Ports<'_>,
-        intended: &Intended,
-    ) -> Result<Option<Endpoint>, Diagnostic> {
-        let engines = &self.inputs.observed.platform.engines;
-        if engines.get(&EngineKind::Pgbouncer).is_none_or(BTreeMap::is_empty) {
-            return Err(missing(address, spec));
-        }
-        let before = self.before.endpoints.get(address);
-        let Some(primary) = intended.nodes.get(&self.address(&election.primary)) else {
-            return Ok(before.cloned());
-        };
-        let listen = ports.pooler(address, (spec, pooler), self.before, primary.power)?;
-        let pooler = if primary.power == Power::Running {
-            Some(Pooler {
-                listen,
-                pool_mode: pooler.pool_mode,
-                node: election.primary.clone(),
-                upstream: primary.listen,
-                power: Power::Running,
-                paused: false,
-            })
-        } else {
-            let recorded = before.and_then(|endpoint| endpoint.pooler.clone());
-            recorded.map(|recorded| Pooler {
-                power: Power::Stopped,
-                ..recorded
-            })
-        };
-        // One that was never started is made when the cluster starts.
-        Ok(match pooler {
-            None => before.cloned(),
-            Some(pooler) => Some(Endpoint {
-                target: spec.target,
-                nodes: Vec::new(),
-                hosts: vec![pooler.listen],
-                pooler: Some(pooler),
-            }),
-        })
     }
 }
 
@@ -111,13 +58,4 @@ fn endpoint(cluster: &ClusterName, target: EndpointTarget, intended: &Intended) 
         hosts: first.iter().map(|(_, node)| node.listen).collect(),
         pooler: None,
     }
-}
-
-fn missing(address: &EndpointAddress, spec: &EndpointSpec) -> Diagnostic {
-    let detail = format!(
-        "{address} goes through PgBouncer, and its program \"pgbouncer\" is not on this machine. Install it (on Debian: \
-         apt-get install pgbouncer), name its directory in provider \"local\": binaries = [\"/path/to/bin\"], or remove \
-         via = \"pgbouncer\"."
-    );
-    Diagnostic::error("PgBouncer not found", detail).at(spec.span.clone())
 }

@@ -9,7 +9,7 @@ use super::cluster::Draft;
 use super::data::Holder;
 use crate::desired::NodeSpec;
 use crate::diagnostic::Diagnostic;
-use crate::engine::postgresql::sync::APPLY_DELAY;
+use crate::engine::sync::APPLY_DELAY;
 use crate::observed::{NodeFacts, Observation};
 use crate::planner::Proposal;
 use crate::planner::before;

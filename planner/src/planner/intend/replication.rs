@@ -9,7 +9,7 @@ use simdb_state::sync::{SyncRule, awaited};
 use super::cluster::Draft;
 use crate::desired::{NodeSpec, ReplicationSpec};
 use crate::diagnostic::Diagnostic;
-use crate::engine::postgresql::sync::APPLY_DELAY;
+use crate::engine::sync::APPLY_DELAY;
 use crate::planner::before;
 use crate::planner::intended::{Intended, IntendedNode, Lead, Lost, Sync};
 

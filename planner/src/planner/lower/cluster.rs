@@ -8,7 +8,7 @@ use simdb_state::name::ClusterName;
 use simdb_state::object::{Cluster, Power, Role};
 
 use super::{Draft, Lowering, server};
-use crate::engine::postgresql::sync::{APPLY_DELAY, marker_level};
+use crate::engine::sync::{APPLY_DELAY, marker_level};
 use crate::plan::{Action, Checked};
 use crate::planner::intended::IntendedCluster;
 

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
-use simdb_state::object::{Cluster, Data, Node, Origin, Power, Role, Slot};
-
+use simdb_state::object::{Cluster, Data, Node, Origin, Power, Role};
 use simdb_state::sync::SyncRule;
 
-use super::replication::replaced_slot;
 use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
-use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser_password};
+use crate::engine;
+use crate::engine::instance::superuser_password;
+use crate::engine::{NodeContext, Upstream, instance};
 use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::{Action, Impact, Server};
 use crate::planner::before;
@@ -20,7 +20,7 @@ use crate::planner::intended::{DataGoal, IntendedCluster, IntendedNode, Lead};
 use crate::planner::pairs::pairs;
 
 impl Lowering<'_> {
-    pub(super) fn node(&mut self, address: &NodeAddress, old: Option<&Node>, new: &IntendedNode) {
+    pub(crate) fn node(&mut self, address: &NodeAddress, old: Option<&Node>, new: &IntendedNode) {
         let Some(cluster) = self.intended.clusters.get(&address.cluster) else {
             return;
         };
@@ -45,7 +45,7 @@ impl Lowering<'_> {
         }
     }
 
-    pub(super) fn facts(&self, address: &NodeAddress) -> Option<&NodeFacts> {
+    pub(crate) fn facts(&self, address: &NodeAddress) -> Option<&NodeFacts> {
         self.observed.nodes.get(address).and_then(Observation::seen)
     }
 
@@ -78,7 +78,7 @@ impl Lowering<'_> {
             Edit::Power(address.clone(), Power::Running),
         ];
         let action = Action::Primary {
-            initdb: instance::initdb(context),
+            initdb: instance::birth(context),
             instance: instance::server(context),
             server: server(address, new),
         };
@@ -147,7 +147,7 @@ impl Lowering<'_> {
     }
 
     /// Returns a node that runs, or is to: one that has yet to be made is not, while its upstream is stopped.
-    pub(super) fn serving(&self, address: &NodeAddress) -> Option<&IntendedNode> {
+    pub(crate) fn serving(&self, address: &NodeAddress) -> Option<&IntendedNode> {
         let made = |new: &&IntendedNode| {
             let upstream = new.role.follows().map(|follows| address.sibling(follows));
             upstream.is_none_or(|upstream| self.serving(&upstream).is_some()) || self.is_settled(address, new)
@@ -180,28 +180,6 @@ impl Lowering<'_> {
         self.push(draft.costing(impact));
     }
 
-    fn slot(&mut self, address: &NodeAddress, slot: &Slot, old: Option<&Node>, settled: bool, upstream: &Server) {
-        let there = |left: &&Slot| *left != slot && self.before.nodes.contains_key(&address.sibling(&left.upstream));
-        let left = old.and_then(|old| old.slot.as_ref()).filter(there).cloned();
-        let left = left.map(|left| Edit::SlotLeft(address.clone(), left));
-        let mut delta: Vec<Edit> = left.into_iter().collect();
-        delta.push(Edit::Slot(address.clone(), Some(slot.clone())));
-        if settled {
-            // It streamed through a slot that is gone: whether it still can is to be proven.
-            delta.push(Edit::Unverified(address.cluster.clone()));
-        }
-        let action = Action::Slot {
-            node: address.clone(),
-            slot: slot.clone(),
-            server: upstream.clone(),
-        };
-        let reason = format!(
-            "{} keeps the log that {} has yet to receive",
-            slot.upstream, address.node
-        );
-        self.push(Draft::new(address.clone(), action, reason, delta));
-    }
-
     /// Copies the upstream's data. Older data goes once the copy is complete and verified.
     fn clone_data(
         &mut self,
@@ -217,7 +195,7 @@ impl Lowering<'_> {
             .flat_map(|facts| &facts.generations)
             .filter(|older| **older != generation);
         let replaces = older.map(|older| Data::directory(*older)).collect();
-        let task = instance::basebackup(context, upstream, replaces);
+        let task = instance::copy(context, upstream, replaces);
         let origin = Origin::Cloned {
             from: upstream.address.node.clone(),
         };
@@ -455,7 +433,7 @@ impl Lowering<'_> {
     }
 
     /// A standby's slot outlives it on the node it followed, so the record keeps the slot until that is dropped too.
-    pub(super) fn drop_node(&mut self, address: &NodeAddress, old: Option<&Node>) {
+    pub(crate) fn drop_node(&mut self, address: &NodeAddress, old: Option<&Node>) {
         let Some(old) = old else { return };
         let cluster_stays = self.intended.clusters.contains_key(&address.cluster);
         let upstream = old.slot.as_ref().filter(|_| cluster_stays).and_then(|slot| {
@@ -480,7 +458,7 @@ impl Lowering<'_> {
             let mut delta = vec![emptied.unwrap_or_else(|| drop.clone())];
             // Slots on it that others left go with it.
             let left = self.before.nodes_of(&address.cluster).flat_map(|(other, node)| {
-                let leaves = replaced_slot(node, self.intended.nodes.get(other));
+                let leaves = engine::replaced_slot(node, self.intended.nodes.get(other));
                 let on_it = node
                     .left_slots
                     .iter()

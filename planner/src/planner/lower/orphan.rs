@@ -1,13 +1,11 @@
 //! What an interrupted run left behind, and neither the record nor the configuration knows.
 
-use simdb_state::address::EndpointAddress;
 use simdb_state::delta::Edit;
-use simdb_state::object::Endpoint;
 
 use super::{Draft, Lowering};
 use crate::plan::{Action, Impact};
 
-const ORPHAN: &str = "an interrupted run left it, and the configuration does not declare it";
+pub(crate) const ORPHAN: &str = "an interrupted run left it, and the configuration does not declare it";
 
 impl Lowering<'_> {
     /// Homes that neither the record nor the configuration knows: a run was killed before it could record them.
@@ -25,24 +23,6 @@ impl Lowering<'_> {
             let action = Action::DropNode { node: address.clone() };
             let delta = vec![Edit::Drop(address.clone().into())];
             self.push(Draft::new(address.clone(), action, ORPHAN, delta).costing(impact));
-        }
-    }
-
-    /// Poolers that neither the record nor the configuration knows.
-    pub(super) fn orphaned_poolers(&mut self) {
-        let (before, intended) = (&self.before.endpoints, &self.intended.endpoints);
-        let knows = |endpoint: Option<&Endpoint>| endpoint.is_some_and(|endpoint| endpoint.pooler.is_some());
-        let orphans: Vec<EndpointAddress> = self
-            .observed
-            .poolers
-            .iter()
-            .filter(|(address, found)| {
-                found.seen().is_some() && !knows(before.get(*address)) && !knows(intended.get(*address))
-            })
-            .map(|(address, _)| address.clone())
-            .collect();
-        for orphan in &orphans {
-            self.drop_pooler(orphan, ORPHAN);
         }
     }
 

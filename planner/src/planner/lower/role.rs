@@ -5,20 +5,20 @@ use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::Edit;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Data, Election, ElectionReason, Node, Origin, Power, Role, Verdict};
-
 use simdb_state::sync::SyncRule;
 
 use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
-use crate::engine::postgresql::instance::{self, NodeContext, Upstream, superuser_password};
+use crate::engine;
+use crate::engine::instance::superuser_password;
+use crate::engine::{NodeContext, Upstream, instance};
 use crate::plan::{Action, Evidence, FenceMethod, Handover, Impact, Server};
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
 use crate::planner::intended::{DataGoal, IntendedCluster, IntendedNode};
-use crate::planner::last_run::last_run;
 
 impl Lowering<'_> {
     /// Every election that is to be held now, and every node that led and leads no more.
-    pub(super) fn elections(&mut self) {
+    pub(crate) fn elections(&mut self) {
         let intended = self.intended;
         for (name, cluster) in &intended.clusters {
             let Some(last) = self.before.elections.get(name) else {
@@ -47,7 +47,7 @@ impl Lowering<'_> {
         if let Some(node) = node.filter(|node| matches!(node.role, Some(Role::Primary { .. }))) {
             let role = Role::Primary { term: election.term };
             delta.push(Edit::Role(winner.clone(), role));
-            delta.extend(leave_slot(&winner, node));
+            delta.extend(engine::leave_slot(&winner, node));
         }
         // A run that was cut off promoted it. From now on its election is not the last one, and tells of it no more.
         let deposed = intended.deposed.as_ref().filter(|deposed| deposed.node == last.primary);
@@ -192,7 +192,7 @@ impl Lowering<'_> {
         recorded.map(|data| data.generation).or_else(seen)
     }
 
-    pub(super) fn promote(
+    pub(crate) fn promote(
         &mut self,
         address: &NodeAddress,
         old: Option<&Node>,
@@ -239,7 +239,7 @@ impl Lowering<'_> {
             instance_edit(address, new),
             Edit::Role(address.clone(), new.role.clone()),
         ];
-        delta.extend(old.into_iter().flat_map(|old| leave_slot(address, old)));
+        delta.extend(old.into_iter().flat_map(|old| engine::leave_slot(address, old)));
         if lost_its_data {
             delta.extend(self.left_behind(&address.cluster, true));
         }
@@ -347,7 +347,7 @@ impl Lowering<'_> {
     }
 
     /// A node that was fenced and elected again before anybody else was promoted: it goes on where it stopped.
-    pub(super) fn restore(
+    pub(crate) fn restore(
         &mut self,
         address: &NodeAddress,
         old: Option<&Node>,
@@ -366,12 +366,12 @@ impl Lowering<'_> {
             Edit::Held(address.clone(), false),
             cleared_by_start(address),
         ];
-        delta.extend(old.into_iter().flat_map(|old| leave_slot(address, old)));
+        delta.extend(old.into_iter().flat_map(|old| engine::leave_slot(address, old)));
         let reason = "it leads again: nobody was promoted in its place";
         self.push(Draft::new(address.clone(), action, reason, delta));
     }
 
-    pub(super) fn rewind(
+    pub(crate) fn rewind(
         &mut self,
         address: &NodeAddress,
         generation: u32,
@@ -384,7 +384,7 @@ impl Lowering<'_> {
             return;
         };
         self.halt(address);
-        let last = last_run(old, self.facts(address));
+        let last = engine::last_run::last_run(old, self.facts(address));
         let action = Action::Rewind {
             node: address.clone(),
             task: instance::rewind(context, upstream, from.generation, last),
@@ -407,14 +407,14 @@ impl Lowering<'_> {
     }
 
     /// Whether this plan fences a node.
-    pub(super) fn is_deposed(&self, address: &NodeAddress) -> bool {
+    pub(crate) fn is_deposed(&self, address: &NodeAddress) -> bool {
         let cluster = self.intended.clusters.get(&address.cluster);
         cluster.is_some_and(|cluster| cluster.deposed.as_ref() == Some(address))
     }
 
     /// Stops a server whose data is worked on next: somebody may have started one that was fenced, and it runs with the
     /// settings of the primary it was. One that is fenced in this plan is down by then.
-    pub(super) fn halt(&mut self, address: &NodeAddress) {
+    pub(crate) fn halt(&mut self, address: &NodeAddress) {
         if self.is_deposed(address) || !self.facts(address).is_some_and(|facts| facts.process.is_alive()) {
             return;
         }
@@ -427,13 +427,7 @@ impl Lowering<'_> {
     }
 }
 
-/// A node that leads streams through no slot; the one it had is yet to be dropped.
-fn leave_slot(address: &NodeAddress, old: &Node) -> Vec<Edit> {
-    let left = old.slot.clone().map(|left| Edit::SlotLeft(address.clone(), left));
-    left.into_iter().chain([Edit::Slot(address.clone(), None)]).collect()
-}
-
-pub(super) fn method(election: &Election) -> FenceMethod {
+pub(crate) fn method(election: &Election) -> FenceMethod {
     match election.reason {
         ElectionReason::Failover => FenceMethod::Kill,
         ElectionReason::Switchover | ElectionReason::Birth => FenceMethod::ShutDown,

@@ -8,15 +8,15 @@ use simdb_state::name::ClusterName;
 use simdb_state::object::{Power, Role, User};
 
 use super::{Draft, Lowering, server};
-use crate::engine::pgbouncer;
-use crate::engine::postgresql::instance::{self, REPLICATION_USER};
+use crate::engine;
+use crate::engine::instance::{self, REPLICATION_USER};
 use crate::observed::{PasswordFacts, UserFacts};
 use crate::plan::{Action, Impact, Server, Stream};
 use crate::planner::before;
 use crate::planner::intended::{DataGoal, IntendedNode};
 
 impl Lowering<'_> {
-    pub(super) fn user(&mut self, address: &UserAddress, old: Option<&User>, new: Option<&User>) {
+    pub(crate) fn user(&mut self, address: &UserAddress, old: Option<&User>, new: Option<&User>) {
         match (old, new) {
             (old, Some(new)) if old == Some(new) && self.lost_password(address, new).is_none() => {}
             (old, Some(new)) if address.user.as_str() == REPLICATION_USER => {
@@ -50,8 +50,7 @@ impl Lowering<'_> {
             Some(old) if old == new => self.lost_password(address, new).unwrap_or_default(),
             Some(_) => "the role has other attributes",
             None if role.is_some() => "a role of that name is there already, and is adopted",
-            None if address.user.as_str() == pgbouncer::USER => "PgBouncer looks up other logins with it",
-            None => "the configuration declares it",
+            None => engine::purpose(&address.user).unwrap_or("the configuration declares it"),
         };
         let has = old.map_or_else(|| self.memberships(address, role), |old| old.member_of.clone());
         let action = Action::User {
@@ -158,7 +157,7 @@ impl Lowering<'_> {
 
     /// Returns how a server is reached now: one that is to listen elsewhere moves once all streams have the password, for
     /// until then nobody could follow it.
-    pub(super) fn present(&self, server: Server) -> Server {
+    pub(crate) fn present(&self, server: Server) -> Server {
         let node = self.before.nodes.get(&server.node);
         let runs = node.is_some_and(|node| node.power == Power::Running);
         let listen = before::listens(self.before, self.observed, &server.node).filter(|_| runs);

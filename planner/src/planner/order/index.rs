@@ -11,68 +11,68 @@ use crate::planner::lower::Draft;
 
 /// Where the steps are that others wait for.
 #[derive(Default)]
-pub(super) struct Index {
-    pub(super) network: BTreeMap<NetworkName, usize>,
+pub(crate) struct Index {
+    pub(crate) network: BTreeMap<NetworkName, usize>,
     /// The step that lets a node that is down serve.
-    pub(super) up: BTreeMap<NodeAddress, usize>,
+    pub(crate) up: BTreeMap<NodeAddress, usize>,
     /// The step after which a node serves with the data, role and parameters it should have.
-    pub(super) serves: BTreeMap<NodeAddress, usize>,
-    pub(super) slot: BTreeMap<NodeAddress, usize>,
+    pub(crate) serves: BTreeMap<NodeAddress, usize>,
+    pub(crate) slot: BTreeMap<NodeAddress, usize>,
     /// The slots that a node is to keep.
-    pub(super) slot_on: BTreeMap<NodeAddress, Vec<usize>>,
-    pub(super) data: BTreeMap<NodeAddress, usize>,
-    pub(super) stop: BTreeMap<NodeAddress, usize>,
+    pub(crate) slot_on: BTreeMap<NodeAddress, Vec<usize>>,
+    pub(crate) data: BTreeMap<NodeAddress, usize>,
+    pub(crate) stop: BTreeMap<NodeAddress, usize>,
     /// The steps that stop servers which write, and were never to.
-    pub(super) astray: BTreeMap<ClusterName, Vec<usize>>,
+    pub(crate) astray: BTreeMap<ClusterName, Vec<usize>>,
     /// The step that starts, restarts or configures a server that is then to follow another one.
-    pub(super) starts: BTreeMap<NodeAddress, usize>,
+    pub(crate) starts: BTreeMap<NodeAddress, usize>,
     /// The step that lets the clients of a primary in that came up without them, and how many standbys it waits for.
-    pub(super) admit: BTreeMap<ClusterName, (u32, usize)>,
-    pub(super) settings: BTreeMap<ClusterName, usize>,
-    pub(super) sync_names: BTreeMap<ClusterName, usize>,
-    pub(super) degrade: BTreeMap<ClusterName, usize>,
+    pub(crate) admit: BTreeMap<ClusterName, (u32, usize)>,
+    pub(crate) settings: BTreeMap<ClusterName, usize>,
+    pub(crate) sync_names: BTreeMap<ClusterName, usize>,
+    pub(crate) degrade: BTreeMap<ClusterName, usize>,
     /// The step after which commits no longer wait for who was lost.
-    pub(super) degraded: BTreeMap<ClusterName, usize>,
-    pub(super) drop_slots: BTreeMap<NodeAddress, Vec<usize>>,
+    pub(crate) degraded: BTreeMap<ClusterName, usize>,
+    pub(crate) drop_slots: BTreeMap<NodeAddress, Vec<usize>>,
     /// The step that starts a server whose role changes next.
-    pub(super) start: BTreeMap<NodeAddress, usize>,
-    pub(super) elect: BTreeMap<ClusterName, usize>,
-    pub(super) fence: BTreeMap<ClusterName, usize>,
-    pub(super) promote: BTreeMap<ClusterName, (NodeAddress, usize)>,
+    pub(crate) start: BTreeMap<NodeAddress, usize>,
+    pub(crate) elect: BTreeMap<ClusterName, usize>,
+    pub(crate) fence: BTreeMap<ClusterName, usize>,
+    pub(crate) promote: BTreeMap<ClusterName, (NodeAddress, usize)>,
     /// The step that makes or changes the login that standbys stream with.
-    pub(super) replication_user: BTreeMap<ClusterName, usize>,
+    pub(crate) replication_user: BTreeMap<ClusterName, usize>,
     /// The same step where it gives that login another password, and so writes files of all nodes.
-    pub(super) rotation: BTreeMap<ClusterName, usize>,
-    pub(super) user: BTreeMap<UserAddress, usize>,
-    pub(super) database: BTreeMap<DatabaseAddress, usize>,
+    pub(crate) rotation: BTreeMap<ClusterName, usize>,
+    pub(crate) user: BTreeMap<UserAddress, usize>,
+    pub(crate) database: BTreeMap<DatabaseAddress, usize>,
     /// The seeds of a database in the order in which they run.
-    pub(super) seeds: BTreeMap<DatabaseAddress, Vec<(SeedAddress, usize)>>,
-    pub(super) drop_databases: BTreeMap<ClusterName, Vec<usize>>,
+    pub(crate) seeds: BTreeMap<DatabaseAddress, Vec<(SeedAddress, usize)>>,
+    pub(crate) drop_databases: BTreeMap<ClusterName, Vec<usize>>,
     /// Everything in a cluster that makes or changes something.
-    pub(super) builds: BTreeMap<ClusterName, Vec<usize>>,
+    pub(crate) builds: BTreeMap<ClusterName, Vec<usize>>,
     /// The steps after which the clients of a cluster's poolers wait.
-    pub(super) pause: BTreeMap<ClusterName, Vec<usize>>,
+    pub(crate) pause: BTreeMap<ClusterName, Vec<usize>>,
     /// The step after which an endpoint's pooler leads where it should.
-    pub(super) pooler: BTreeMap<EndpointAddress, usize>,
-    pub(super) endpoint: BTreeMap<EndpointAddress, usize>,
-    pub(super) drop_pooler: BTreeMap<EndpointAddress, usize>,
-    pub(super) follow: BTreeSet<NodeAddress>,
+    pub(crate) pooler: BTreeMap<EndpointAddress, usize>,
+    pub(crate) endpoint: BTreeMap<EndpointAddress, usize>,
+    pub(crate) drop_pooler: BTreeMap<EndpointAddress, usize>,
+    pub(crate) follow: BTreeSet<NodeAddress>,
     /// The step after which a standby streams from another upstream.
-    pub(super) moves: BTreeMap<NodeAddress, usize>,
-    pub(super) drop_endpoints: BTreeMap<ClusterName, Vec<usize>>,
-    pub(super) drop_node: BTreeMap<NodeAddress, usize>,
+    pub(crate) moves: BTreeMap<NodeAddress, usize>,
+    pub(crate) drop_endpoints: BTreeMap<ClusterName, Vec<usize>>,
+    pub(crate) drop_node: BTreeMap<NodeAddress, usize>,
     /// Everything in a cluster that removes something, the cluster itself aside.
-    pub(super) drops: BTreeMap<ClusterName, Vec<usize>>,
-    pub(super) drop_clusters: Vec<usize>,
+    pub(crate) drops: BTreeMap<ClusterName, Vec<usize>>,
+    pub(crate) drop_clusters: Vec<usize>,
 }
 
 /// Returns whether a step stops a server that writes and was never to: nothing else that is stopped costs data.
-pub(super) fn is_astray(draft: &Draft) -> bool {
+pub(crate) fn is_astray(draft: &Draft) -> bool {
     matches!(draft.action, Action::Stop { .. }) && draft.impact == Impact::DataLoss
 }
 
 impl Index {
-    pub(super) fn of(drafts: &[Draft]) -> Self {
+    pub(crate) fn of(drafts: &[Draft]) -> Self {
         let mut index = Self::default();
         for (at, draft) in drafts.iter().enumerate() {
             index.add(at, draft);

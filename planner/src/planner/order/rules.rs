@@ -12,17 +12,15 @@ use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::State;
 
 use super::index::{Index, is_astray};
-use crate::engine::pgbouncer;
-use crate::engine::postgresql::instance::user;
 use crate::plan::Action;
 use crate::planner::intended::Intended;
 use crate::planner::lower::Draft;
 
 /// What the rules look at.
-pub(super) struct Rules<'a> {
-    pub(super) index: Index,
-    pub(super) before: &'a State,
-    pub(super) intended: &'a Intended,
+pub(crate) struct Rules<'a> {
+    pub(crate) index: Index,
+    pub(crate) before: &'a State,
+    pub(crate) intended: &'a Intended,
     pub(super) verify: BTreeMap<ClusterName, usize>,
     /// The steps that drop a slot and keep the record of its node.
     pub(super) left: BTreeSet<usize>,
@@ -55,14 +53,7 @@ impl Rules<'_> {
                 waits
             }
             Action::Pause { server, .. } => self.before_the_pause(&server.node),
-            Action::Pooler { console, .. } | Action::Repoint { console, .. } => {
-                let user = user(&console.endpoint.cluster, pgbouncer::USER);
-                let login = index.user.get(&user).copied();
-                self.primary_serves(&console.endpoint.cluster)
-                    .into_iter()
-                    .chain(login)
-                    .collect()
-            }
+            Action::Pooler { console, .. } | Action::Repoint { console, .. } => self.leads(&console.endpoint),
             Action::Unpause { console } => self.unpause(&console.endpoint),
             Action::DropPooler { endpoint } => index.endpoint.get(endpoint).copied().into_iter().collect(),
             Action::DropEndpoint { endpoint, .. } => index.drop_pooler.get(endpoint).copied().into_iter().collect(),
@@ -186,7 +177,7 @@ impl Rules<'_> {
         nodes.filter_map(serves).collect()
     }
 
-    fn primary_serves(&self, cluster: &ClusterName) -> Option<usize> {
+    pub(crate) fn primary_serves(&self, cluster: &ClusterName) -> Option<usize> {
         self.index.serves.get(&self.intended.primary(cluster)?).copied()
     }
 

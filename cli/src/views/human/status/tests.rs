@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use anstream::adapter::strip_str;
 use expect_test::expect;
 use serde_json::json;
-use simdb_planner::engine::postgresql::instance::{self, NodeContext};
+use simdb_planner::engine::NodeContext;
+use simdb_planner::engine::postgresql::instance;
 use simdb_planner::observed::{
     FileFacts, NodeFacts, Observation, Observed, ProcessFacts, SenderFacts, ServerFacts, SlotFacts,
 };

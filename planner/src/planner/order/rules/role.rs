@@ -1,12 +1,12 @@
 //! A change of role: what can be done before writes wait, and what comes after the new primary.
 
-use simdb_state::address::{EndpointAddress, NodeAddress};
+use simdb_state::address::NodeAddress;
 use simdb_state::object::Role;
 
 use super::Rules;
 
 impl Rules<'_> {
-    pub(super) fn promote(&self, node: &NodeAddress) -> Vec<usize> {
+    pub(crate) fn promote(&self, node: &NodeAddress) -> Vec<usize> {
         let index = &self.index;
         let earlier = [
             index.elect.get(&node.cluster),
@@ -19,13 +19,13 @@ impl Rules<'_> {
 
     /// Whoever is about to replay from another primary is left alone until that one is promoted: it is asked what it has,
     /// and commits wait for it.
-    pub(super) fn asked_by(&self, node: &NodeAddress) -> Option<usize> {
+    pub(crate) fn asked_by(&self, node: &NodeAddress) -> Option<usize> {
         let (promoted, at) = self.index.promote.get(&node.cluster)?;
         (promoted != node).then_some(*at)
     }
 
     /// Returns whether a node is to be promoted, and is known to replay until then.
-    pub(super) fn replays(&self, node: &NodeAddress) -> bool {
+    pub(crate) fn replays(&self, node: &NodeAddress) -> bool {
         let promoted = self.index.promote.get(&node.cluster);
         let role = self.before.nodes.get(node).and_then(|node| node.role.as_ref());
         promoted.is_some_and(|(promoted, _)| promoted == node)
@@ -33,13 +33,13 @@ impl Rules<'_> {
     }
 
     /// Returns what is recorded of an election, and the start of a server that was elected while it was down.
-    pub(super) fn elected(&self, node: &NodeAddress) -> Vec<usize> {
+    pub(crate) fn elected(&self, node: &NodeAddress) -> Vec<usize> {
         let elect = self.index.elect.get(&node.cluster);
         elect.into_iter().chain(self.index.start.get(node)).copied().collect()
     }
 
     /// Returns all that can be done while the former primary still writes: from when it is fenced, writes wait.
-    pub(super) fn before_the_pause(&self, node: &NodeAddress) -> Vec<usize> {
+    pub(crate) fn before_the_pause(&self, node: &NodeAddress) -> Vec<usize> {
         let slots = self
             .index
             .slot_on
@@ -48,27 +48,5 @@ impl Rules<'_> {
         let mut earlier = self.elected(node);
         earlier.extend(slots.flat_map(|(_, slots)| slots.iter().copied()));
         earlier
-    }
-
-    /// Clients go on when their pooler leads where it should, and when enough standbys stream for their commits to be
-    /// acknowledged: those that only change whom they follow, or where they are too few, also who led before.
-    pub(super) fn unpause(&self, endpoint: &EndpointAddress) -> Vec<usize> {
-        let mut waits: Vec<usize> = self.primary_serves(&endpoint.cluster).into_iter().collect();
-        waits.extend(self.index.pooler.get(endpoint));
-        let Some(cluster) = self.intended.clusters.get(&endpoint.cluster) else {
-            return waits;
-        };
-        let rule = &cluster.sync.after;
-        let listed = self.intended.nodes_of(&endpoint.cluster).map(|(address, _)| address);
-        let listed: Vec<&NodeAddress> = listed
-            .filter(|address| rule.standbys.contains(&address.node.identifier()))
-            .collect();
-        let follow = |address: &&&NodeAddress| self.index.follow.contains(**address);
-        let enough = listed.iter().filter(follow).count() >= rule.number as usize;
-        let counted = listed
-            .iter()
-            .filter(|address| rule.number > 0 && (!enough || follow(address)));
-        waits.extend(counted.filter_map(|address| self.index.serves.get(*address)));
-        waits
     }
 }

@@ -8,7 +8,7 @@ use simdb_state::address::{Address, NodeAddress};
 use simdb_state::instance::{InstanceSpec, LOOPBACK};
 
 use super::{History, cases, story};
-use crate::engine::postgresql::instance::{self, HBA};
+use crate::engine::instance::{self, HBA};
 use crate::observed::{Control, FileFacts, NodeFacts, Observation, Observed, ProcessFacts};
 use crate::plan::{Action, Plan, Step};
 use crate::planner::{ElectionKind, Inputs, Planned, Proposal, plan};

@@ -3,21 +3,20 @@
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
 use simdb_state::object::{Election, ElectionReason, FenceProof, Node, Power, Role, Verdict};
-
 use simdb_state::sync::SyncRule;
 
-use super::cluster::Draft;
-use super::data::Holder;
-use crate::engine::postgresql::instance::{self, LastRun, NodeContext, Upstream};
+use super::instance::{self, LastRun};
+use super::last_run::{ends_in_order, last_run};
+use crate::engine::{NodeContext, Upstream};
 use crate::observed::{NodeFacts, Observation, ServerFacts};
 use crate::planner::astray;
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
-use crate::planner::last_run::{ends_in_order, last_run};
+use crate::planner::intend::{Draft, Holder};
 
 impl Draft<'_> {
     /// Returns whether a node may have what whoever leads never had.
-    pub(super) fn is_branch(&self, holder: &Holder<'_>, election: &Election) -> bool {
+    pub(crate) fn is_branch(&self, holder: &Holder<'_>, election: &Election) -> bool {
         let Holder { address, old, .. } = *holder;
         old.is_some_and(|old| old.adrift)
             || self.is_unstarted_copy(old, election)
@@ -34,7 +33,7 @@ impl Draft<'_> {
     }
 
     /// Returns whether a node was elected and promoted, a cut kept that from the record, and now another one is elected.
-    pub(super) fn strayed(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
+    pub(crate) fn strayed(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
         self.may_lead_unrecorded(address, election)
             && (self.leader() != Some(&address.node) || election.reason == ElectionReason::Failover)
@@ -42,7 +41,7 @@ impl Draft<'_> {
     }
 
     /// Returns whether a node may have been promoted by a run that was cut off before it could record it.
-    pub(super) fn may_lead_unrecorded(&self, address: &NodeAddress, election: &Election) -> bool {
+    pub(crate) fn may_lead_unrecorded(&self, address: &NodeAddress, election: &Election) -> bool {
         let last = self.inputs.recorded.elections.get(self.name);
         let was_elected = last.is_some_and(|last| last.primary == address.node);
         self.recorded_leader().is_none() && (address.node == election.primary || was_elected)
@@ -86,7 +85,7 @@ impl Draft<'_> {
     }
 
     /// Returns whether the elected node was promoted by hand and is down: where it branched off cannot be told.
-    pub(super) fn is_kept_unasked(&self, election: &Election) -> bool {
+    pub(crate) fn is_kept_unasked(&self, election: &Election) -> bool {
         let primary = self.address(&election.primary);
         let answers = before::server(self.inputs.observed, &primary).is_some();
         !answers && astray::is_astray(&primary, self.before.nodes.get(&primary), self.inputs.observed)
@@ -152,7 +151,7 @@ impl Draft<'_> {
     /// It knows branches by the number of their timeline and by positions, and so not those that were written on the
     /// timeline of another node, or on another branch of the same number. Where data was not shut down in order it writes
     /// such a branch by itself, unless the node led on that timeline. What has not parted it leaves as it is.
-    pub(super) fn can_be_rewound(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
+    pub(crate) fn can_be_rewound(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
         let Some(old) = old else { return false };
         let observed = self.inputs.observed;
         let facts = observed.nodes.get(address).and_then(Observation::seen);

@@ -8,7 +8,7 @@ use crate::observed::{ControlData, NodeFacts, Observation};
 
 /// Returns what the last server on a node's data did. What nobody saw is taken from the record: the node that leads wrote,
 /// and so did one that was killed since.
-pub(super) fn last_run(recorded: &Node, facts: Option<&NodeFacts>) -> LastRun {
+pub(crate) fn last_run(recorded: &Node, facts: Option<&NodeFacts>) -> LastRun {
     let server = facts.and_then(|facts| facts.server.as_ref()?.seen());
     let killed = FenceProof::Killed;
     match (server, control(recorded, facts)) {
@@ -28,7 +28,7 @@ pub(super) fn last_run(recorded: &Node, facts: Option<&NodeFacts>) -> LastRun {
 }
 
 /// Returns whether a server that replayed was shut down in order, or can be.
-pub(super) fn ends_in_order(recorded: &Node, facts: Option<&NodeFacts>) -> bool {
+pub(crate) fn ends_in_order(recorded: &Node, facts: Option<&NodeFacts>) -> bool {
     let answers = facts.is_some_and(|facts| facts.server.as_ref().and_then(Observation::seen).is_some());
     answers || control(recorded, facts).is_some_and(|control| control.state == "shut down in recovery")
 }

@@ -6,10 +6,9 @@ use simdb_state::address::EndpointAddress;
 use simdb_state::instance::InstanceSpec;
 use simdb_state::object::Listen;
 
-use super::World;
-use super::effect::written;
 use crate::observed::{FileFacts, PoolerFacts, ProcessFacts};
 use crate::plan::Console;
+use crate::simulate::{World, written};
 
 /// The home of a pooler.
 #[derive(Clone, Debug)]
@@ -26,7 +25,7 @@ pub struct Pooler {
 
 impl World {
     /// Starts a pooler where it is down. One that starts holds nobody up.
-    pub(super) fn pooler(&mut self, console: &Console, instance: &InstanceSpec, restart: bool) {
+    pub(crate) fn pooler(&mut self, console: &Console, instance: &InstanceSpec, restart: bool) {
         let old = self.poolers.get(&console.endpoint).filter(|old| old.runs && !restart);
         let paused = old.is_some_and(|old| old.paused);
         let pooler = Pooler {
@@ -39,7 +38,7 @@ impl World {
     }
 
     /// Lets the clients of a pooler wait, or go on. One that died cannot be told.
-    pub(super) fn hold_up(&mut self, endpoint: &EndpointAddress, paused: bool) -> Result<(), String> {
+    pub(crate) fn hold_up(&mut self, endpoint: &EndpointAddress, paused: bool) -> Result<(), String> {
         match self.poolers.get_mut(endpoint).filter(|pooler| pooler.runs) {
             Some(pooler) => pooler.paused = paused,
             None => return Err(format!("the pooler of {endpoint} does not answer")),
@@ -49,7 +48,7 @@ impl World {
 }
 
 impl Pooler {
-    pub(super) fn facts(&self) -> PoolerFacts {
+    pub(crate) fn facts(&self) -> PoolerFacts {
         PoolerFacts {
             process: if self.runs {
                 ProcessFacts::Running { pid: 4712 }

@@ -1,15 +1,14 @@
 //! How much of its log a node still has, and what becomes of those who need what is gone.
 
+use crate::simulate::{Home, World};
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::{Delta, Edit, Outputs};
 use simdb_state::object::Damage;
 
-use super::{Home, World};
-
 impl World {
     /// Lets a server remove the log that no slot retains. A slot that was made too late retains nothing of what its standby
     /// needs.
-    pub(super) fn forget_log(&mut self, node: &NodeAddress) {
+    pub(crate) fn forget_log(&mut self, node: &NodeAddress) {
         let Some(all) = self.log(node).map(|log| log.writes.len()) else {
             return;
         };
@@ -24,7 +23,7 @@ impl World {
     }
 
     /// The log of a node begins there, and who has less can no longer stream from it.
-    pub(super) fn begin_log(&mut self, node: &NodeAddress, forgotten: usize) {
+    pub(crate) fn begin_log(&mut self, node: &NodeAddress, forgotten: usize) {
         self.home(node).forgotten = forgotten;
         let of_cluster = self.homes.keys().filter(|other| other.cluster == node.cluster);
         let behind = of_cluster.filter(|other| self.newest(other).is_some_and(|has| has < forgotten));
@@ -39,13 +38,13 @@ impl World {
     }
 
     /// Returns whether a server needs log that another one no longer has.
-    pub(super) fn is_starved(&self, node: &NodeAddress, upstream: &NodeAddress) -> bool {
+    pub(crate) fn is_starved(&self, node: &NodeAddress, upstream: &NodeAddress) -> bool {
         let forgotten = self.homes.get(upstream).map_or(0, |home| home.forgotten);
         self.log(node).is_some_and(|log| log.writes.len() < forgotten)
     }
 
     /// A standby that waits for log that is gone is found out by the step that waits for it, which records that.
-    pub(super) fn find_starved(&mut self, node: &NodeAddress, upstream: &NodeAddress) -> Result<(), String> {
+    pub(crate) fn find_starved(&mut self, node: &NodeAddress, upstream: &NodeAddress) -> Result<(), String> {
         if !self.is_starved(node, upstream) {
             return Ok(());
         }
@@ -57,7 +56,7 @@ impl World {
     }
 
     /// A verification finds that the data of a standby differs from the others', and records it.
-    pub(super) fn find_different(&mut self, node: &NodeAddress) {
+    pub(crate) fn find_different(&mut self, node: &NodeAddress) {
         let replays = self.homes[node].server.as_ref().is_some_and(|server| server.replays);
         let cluster = &node.cluster;
         let leader = self.state.leader(cluster);
@@ -74,7 +73,7 @@ impl World {
 
     /// A node whose data was found to differ is not elected, unless a loss was accepted. An election that
     /// was held before that is carried through.
-    pub(super) fn is_not_known_to_differ(&self, node: &NodeAddress) {
+    pub(crate) fn is_not_known_to_differ(&self, node: &NodeAddress) {
         let recorded = self.state.nodes.get(node).and_then(|node| node.damage.as_ref());
         let differs = matches!(recorded, Some(Damage::Differs(_)));
         assert!(

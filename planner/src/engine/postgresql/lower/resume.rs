@@ -4,13 +4,13 @@ use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
 use simdb_state::object::Role;
 
-use super::{Draft, Lowering, server};
 use crate::plan::Action;
 use crate::planner::before;
 use crate::planner::intended::IntendedNode;
+use crate::planner::lower::{Draft, Lowering, server};
 
 impl Lowering<'_> {
-    pub(super) fn resume(&mut self, address: &NodeAddress, node: &IntendedNode) {
+    pub(crate) fn resume(&mut self, address: &NodeAddress, node: &IntendedNode) {
         let paused = before::server(self.observed, address).is_some_and(|server| server.replay_paused);
         if !paused || !matches!(node.role, Role::Standby { .. }) {
             return;

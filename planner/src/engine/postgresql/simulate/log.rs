@@ -10,8 +10,8 @@ use simdb_state::lsn::Lsn;
 use simdb_state::name::ClusterName;
 use simdb_state::sync::{SyncMethod, SyncRule};
 
-use super::{Home, World};
 use crate::plan::Step;
+use crate::simulate::{Home, World};
 
 /// Where the log of new data begins, and how long a write is: positions look like those of a server.
 const FIRST: u64 = 0x0300_0000;
@@ -29,22 +29,22 @@ pub struct Log {
 }
 
 impl Log {
-    pub(super) fn timeline(&self) -> u32 {
+    pub(crate) fn timeline(&self) -> u32 {
         1 + u32::try_from(self.switches.len()).expect("few elections are held")
     }
 
-    pub(super) fn position(&self) -> Lsn {
+    pub(crate) fn position(&self) -> Lsn {
         Self::end_of(self.writes.len())
     }
 
     /// Returns where the log of so many writes ends.
-    pub(super) fn end_of(writes: usize) -> Lsn {
+    pub(crate) fn end_of(writes: usize) -> Lsn {
         Lsn(FIRST + LENGTH * u64::try_from(writes).expect("few writes are made"))
     }
 
     /// Returns whether a server with this data can go on with what another one sends. Servers compare timelines and
     /// positions, and nothing else: what stands at the positions they take for granted.
-    pub(super) fn leads_to(&self, other: &Log) -> bool {
+    pub(crate) fn leads_to(&self, other: &Log) -> bool {
         let common = self.writes.len();
         common <= other.writes.len()
             && other.switches.starts_with(&self.switches)
@@ -56,7 +56,7 @@ impl Log {
 
 impl Log {
     /// Returns whether timelines and positions show that this log holds what another one does not.
-    pub(super) fn is_parted_from(&self, other: &Log) -> bool {
+    pub(crate) fn is_parted_from(&self, other: &Log) -> bool {
         if self.timeline() == other.timeline() {
             return false;
         }
@@ -82,18 +82,18 @@ impl Log {
 
 impl World {
     /// Returns the log of the data that a node's server works with.
-    pub(super) fn log(&self, node: &NodeAddress) -> Option<&Log> {
+    pub(crate) fn log(&self, node: &NodeAddress) -> Option<&Log> {
         let generation = self.homes.get(node)?.server.as_ref()?.generation;
         self.logs.get(&(node.clone(), generation))
     }
 
-    pub(super) fn log_mut(&mut self, node: &NodeAddress) -> Option<&mut Log> {
+    pub(crate) fn log_mut(&mut self, node: &NodeAddress) -> Option<&mut Log> {
         let generation = self.homes.get(node)?.server.as_ref()?.generation;
         Some(self.logs.entry((node.clone(), generation)).or_default())
     }
 
     /// Returns who streams from a node, and so has a slot there.
-    pub(super) fn streams_from(&self, node: &NodeAddress) -> Vec<NodeAddress> {
+    pub(crate) fn streams_from(&self, node: &NodeAddress) -> Vec<NodeAddress> {
         let answers = |home: &Home| home.server.as_ref().is_some_and(|server| !server.frozen);
         let Some(upstream) = self.homes.get(node).filter(|home| answers(home)) else {
             return Vec::new();
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// Returns whether a server has what another one lacks.
-    pub(super) fn diverged(&self, node: &NodeAddress, from: &NodeAddress) -> bool {
+    pub(crate) fn diverged(&self, node: &NodeAddress, from: &NodeAddress) -> bool {
         match (self.log(node), self.log(from)) {
             (Some(theirs), Some(log)) => !theirs.leads_to(log),
             _ => false,
@@ -122,7 +122,7 @@ impl World {
     }
 
     /// Sends everything a node has to those who stream from it, and on.
-    pub(super) fn send(&mut self, node: &NodeAddress) {
+    pub(crate) fn send(&mut self, node: &NodeAddress) {
         let mut sent = BTreeSet::from([node.clone()]);
         let mut due = vec![node.clone()];
         while let Some(node) = due.pop() {
@@ -155,7 +155,7 @@ impl World {
 
     /// Gives every node the logins and databases that the one that writes has. What histories lose is writes: a role or a
     /// database that a failover lost or brought back is for a person to judge, and ends no history well.
-    pub(super) fn share_catalog(&mut self, step: &Step) {
+    pub(crate) fn share_catalog(&mut self, step: &Step) {
         let of_cluster = |node: &NodeAddress| Some(&node.cluster) == step.address.cluster();
         let nodes: Vec<NodeAddress> = self.homes.keys().filter(|node| of_cluster(node)).cloned().collect();
         let rightful = |home: &Home| home.writes() && !home.by_hand;
@@ -168,7 +168,7 @@ impl World {
     }
 
     /// Gives a node the logins and databases that another one has: they are in the data.
-    pub(super) fn copy_catalog(&mut self, from: &NodeAddress, to: &NodeAddress) {
+    pub(crate) fn copy_catalog(&mut self, from: &NodeAddress, to: &NodeAddress) {
         let Some(theirs) = self.homes.get(from) else { return };
         let (users, passwords) = (theirs.users.clone(), theirs.passwords.clone());
         let (databases, ran) = (theirs.databases.clone(), theirs.ran.clone());
@@ -181,7 +181,7 @@ impl World {
     }
 
     /// Acknowledges the writes that wait on a server and that enough of those they wait for have.
-    pub(super) fn confirm(&mut self, node: &NodeAddress) {
+    pub(crate) fn confirm(&mut self, node: &NodeAddress) {
         if self.homes.get(node).is_some_and(|home| home.by_hand) {
             return;
         }

@@ -11,15 +11,16 @@ use simdb_state::instance::InstanceSpec;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Cluster, Node, Power};
 
-use super::{Draft, Lowering, server};
-use crate::engine::postgresql::instance::{self, NodeContext};
+use crate::engine::NodeContext;
+use crate::engine::postgresql::instance;
 use crate::observed::{Control, ProcessFacts};
 use crate::plan::Action;
 use crate::planner::intended::{IntendedCluster, Lead};
+use crate::planner::lower::{Draft, Lowering, server};
 
 impl Lowering<'_> {
     /// Lets the clients of a primary in that came up without them.
-    pub(super) fn admit(&mut self, name: &ClusterName, cluster: &IntendedCluster) {
+    pub(crate) fn admit(&mut self, name: &ClusterName, cluster: &IntendedCluster) {
         let Some((primary, node)) = self.intended.running_primary(name) else {
             return;
         };
@@ -51,7 +52,7 @@ impl Lowering<'_> {
     }
 
     /// Returns the server of a node: without its clients where they are let in by a step of their own.
-    pub(super) fn instance(&self, context: &NodeContext<'_>) -> InstanceSpec {
+    pub(crate) fn instance(&self, context: &NodeContext<'_>) -> InstanceSpec {
         match self.held_back(context) {
             Some(_) => instance::without_clients(context),
             None => instance::server(context),
@@ -60,7 +61,7 @@ impl Lowering<'_> {
 
     /// Returns how many standbys must have all that a primary has before its clients are let in again: as many as commits
     /// waited for, and no more than they are to wait for. Nothing where clients are not held back.
-    pub(super) fn held_back(&self, context: &NodeContext<'_>) -> Option<u32> {
+    pub(crate) fn held_back(&self, context: &NodeContext<'_>) -> Option<u32> {
         let address = context.address;
         let declared = self.intended.clusters.get(&address.cluster)?.sync.awaited;
         let awaited = context.sync_rule.number.min(declared);

@@ -7,15 +7,15 @@ use simdb_state::lsn::Lsn;
 use simdb_state::name::NodeName;
 use simdb_state::object::Node;
 
-use super::server;
 use crate::observed::{NodeFacts, Observation, Observed};
+use crate::planner::before::server;
 
 /// The size of a file of the log. A copy of a node's data begins its log with the file in which the copy began.
 const SEGMENT: u64 = 16 << 20;
 
 /// Log that a standby needs and that its upstream does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::planner) struct Gap {
+pub(crate) struct Gap {
     standby: NodeName,
     upstream: NodeName,
     /// From where the standby needs it; absent where only its slot tells.
@@ -50,7 +50,7 @@ impl fmt::Display for Gap {
 /// What is taken for proof: a slot whose log is lost; a server that has replayed all it has, at a position before the
 /// oldest log of its upstream; and, where the slot is gone, a position before that log, though the standby may have some
 /// log that its control data does not know of. Without its slot nothing retains what it needs.
-pub(in crate::planner) fn gap(address: &NodeAddress, node: &Node, observed: &Observed) -> Option<Gap> {
+pub(crate) fn gap(address: &NodeAddress, node: &Node, observed: &Observed) -> Option<Gap> {
     let slot = node.slot.as_ref()?;
     let upstream = server(observed, &address.sibling(&slot.upstream))?;
     let found = upstream.slots.get(&slot.name);
@@ -68,7 +68,7 @@ pub(in crate::planner) fn gap(address: &NodeAddress, node: &Node, observed: &Obs
 }
 
 /// Returns up to where a standby is known to have the log: what its server says, or its data where that is down.
-pub(in crate::planner) fn held(address: &NodeAddress, node: &Node, observed: &Observed) -> Option<Lsn> {
+pub(crate) fn held(address: &NodeAddress, node: &Node, observed: &Observed) -> Option<Lsn> {
     if let Some(standby) = server(observed, address) {
         return Some(standby.position);
     }
@@ -80,12 +80,7 @@ pub(in crate::planner) fn held(address: &NodeAddress, node: &Node, observed: &Ob
 
 /// Returns the gap before the log of an upstream whose data is about to be copied from a source: it begins with the file
 /// that the source writes by then.
-pub(in crate::planner) fn starts_later(
-    standby: &NodeAddress,
-    needs: Lsn,
-    upstream: &NodeName,
-    source: Lsn,
-) -> Option<Gap> {
+pub(crate) fn starts_later(standby: &NodeAddress, needs: Lsn, upstream: &NodeName, source: Lsn) -> Option<Gap> {
     let oldest = source.0 / SEGMENT * SEGMENT;
     (needs.0 < oldest).then(|| Gap {
         standby: standby.node.clone(),

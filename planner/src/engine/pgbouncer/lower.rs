@@ -3,17 +3,16 @@
 use simdb_state::address::EndpointAddress;
 use simdb_state::delta::Edit;
 use simdb_state::instance::InstanceSpec;
-use simdb_state::object::{EngineKind, Pooler, Power};
+use simdb_state::object::{Endpoint, EngineKind, Pooler, Power};
 
-use super::role::method;
-use super::{Draft, Lowering};
+use crate::engine::instance::superuser_password;
 use crate::engine::pgbouncer;
-use crate::engine::postgresql::instance::superuser_password;
 use crate::observed::{Observation, PoolerFacts, ProcessFacts};
 use crate::plan::{Action, FenceMethod, Impact, Server};
+use crate::planner::lower::{Draft, Lowering, ORPHAN, method};
 
 impl Lowering<'_> {
-    pub(super) fn pooler(&mut self, address: &EndpointAddress, old: Option<&Pooler>, new: Option<&Pooler>) {
+    pub(crate) fn pooler(&mut self, address: &EndpointAddress, old: Option<&Pooler>, new: Option<&Pooler>) {
         match (old, new) {
             (None, None) => {}
             (Some(_), None) => self.drop_pooler(address, "clients no longer go through it"),
@@ -28,7 +27,25 @@ impl Lowering<'_> {
         }
     }
 
-    pub(super) fn drop_pooler(&mut self, address: &EndpointAddress, reason: &str) {
+    /// Poolers that neither the record nor the configuration knows.
+    pub(crate) fn orphaned_poolers(&mut self) {
+        let (before, intended) = (&self.before.endpoints, &self.intended.endpoints);
+        let knows = |endpoint: Option<&Endpoint>| endpoint.is_some_and(|endpoint| endpoint.pooler.is_some());
+        let orphans: Vec<EndpointAddress> = self
+            .observed
+            .poolers
+            .iter()
+            .filter(|(address, found)| {
+                found.seen().is_some() && !knows(before.get(*address)) && !knows(intended.get(*address))
+            })
+            .map(|(address, _)| address.clone())
+            .collect();
+        for orphan in &orphans {
+            self.drop_pooler(orphan, ORPHAN);
+        }
+    }
+
+    pub(crate) fn drop_pooler(&mut self, address: &EndpointAddress, reason: &str) {
         let action = Action::DropPooler {
             endpoint: address.clone(),
         };

@@ -5,12 +5,13 @@ use simdb_state::delta::Outputs;
 use simdb_state::instance::{Argument, InstanceSpec, TaskSpec};
 use simdb_state::object::{FenceProof, Switch, Verdict, Witness};
 
-use super::effect::{generation_of, read_settings, write_files};
-use super::{Home, Log, World};
+use super::log::Log;
+use super::{generation_of, read_settings};
 use crate::plan::{Evidence, FenceMethod, Server};
+use crate::simulate::{Home, World, write_files};
 
 impl World {
-    pub(super) fn fence(
+    pub(crate) fn fence(
         &mut self,
         node: &NodeAddress,
         has_data: bool,
@@ -41,7 +42,7 @@ impl World {
     }
 
     /// Stops a server in order: whoever streams from it has everything then. One that hangs is killed.
-    pub(super) fn shut_down(&mut self, node: &NodeAddress) -> Result<(), String> {
+    pub(crate) fn shut_down(&mut self, node: &NodeAddress) -> Result<(), String> {
         let Some(frozen) = self.home(node).server.as_ref().map(|server| server.frozen) else {
             return Ok(());
         };
@@ -60,7 +61,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn promote(
+    pub(crate) fn promote(
         &mut self,
         instance: &InstanceSpec,
         server: &Server,
@@ -125,7 +126,7 @@ impl World {
 
     /// `pg_rewind` knows branches by timelines and positions, and leaves alone what these show to be a part of the source's
     /// log. Where data was not shut down in order it lets that recover by itself first, unless it is told not to.
-    pub(super) fn rewind(&mut self, node: &NodeAddress, task: &TaskSpec, source: &Server) -> Result<Outputs, String> {
+    pub(crate) fn rewind(&mut self, node: &NodeAddress, task: &TaskSpec, source: &Server) -> Result<Outputs, String> {
         let identifier = self.identifier(&source.node)?;
         let generation = generation_of(task.product.as_deref());
         let outputs = Outputs {

@@ -1,0 +1,40 @@
+//! What the server of a node depends on, whatever its engine.
+
+use std::collections::BTreeMap;
+
+use simdb_state::address::NodeAddress;
+use simdb_state::object::Listen;
+use simdb_state::sensitive::SecretName;
+use simdb_state::sync::SyncRule;
+
+/// Everything about a node that its server depends on.
+#[derive(Clone, Debug)]
+pub struct NodeContext<'a> {
+    /// The node.
+    pub address: &'a NodeAddress,
+    /// The major version.
+    pub version: u16,
+    /// Where its server listens.
+    pub listen: Listen,
+    /// The declared parameters.
+    pub parameters: &'a BTreeMap<String, String>,
+    /// The generation of its data.
+    pub generation: u32,
+    /// What it streams from; absent for the primary.
+    pub upstream: Option<Upstream>,
+    /// Whom commits on it wait for; nobody on a standby, unless it is about to be promoted.
+    pub sync_rule: SyncRule,
+    /// The password it streams with.
+    pub replication_password: SecretName,
+}
+
+/// What a standby streams from.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The node.
+    pub address: NodeAddress,
+    /// Where it listens.
+    pub listen: Listen,
+    /// The slot on it.
+    pub slot: String,
+}

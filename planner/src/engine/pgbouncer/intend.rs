@@ -1,0 +1,76 @@
+//! The pooler of an endpoint: where it is to listen and lead.
+
+use std::collections::BTreeMap;
+
+use simdb_state::address::EndpointAddress;
+use simdb_state::object::{Election, Endpoint, EngineKind, Pooler, Power};
+
+use super::{INSTALLATION, USER, login};
+use crate::desired::{EndpointSpec, PoolerSpec};
+use crate::diagnostic::Diagnostic;
+use crate::engine::instance::user;
+use crate::planner::intend::Draft;
+use crate::planner::intended::Intended;
+use crate::planner::ports::Ports;
+
+impl Draft<'_> {
+    /// Adds the login that poolers of the cluster look up others with.
+    pub(crate) fn pooler_login(&self, intended: &mut Intended) {
+        intended.users.insert(user(self.name, USER), login());
+    }
+
+    /// Clients of an endpoint with a pooler know the pooler alone, whoever leads. It stops and starts with the cluster.
+    pub(crate) fn pooled(
+        &self,
+        address: &EndpointAddress,
+        (spec, pooler): (&EndpointSpec, &PoolerSpec),
+        election: &Election,
+        ports: &mut Ports<'_>,
+        intended: &Intended,
+    ) -> Result<Option<Endpoint>, Diagnostic> {
+        let engines = &self.inputs.observed.platform.engines;
+        if engines.get(&EngineKind::Pgbouncer).is_none_or(BTreeMap::is_empty) {
+            return Err(missing(address, spec));
+        }
+        let before = self.before.endpoints.get(address);
+        let Some(primary) = intended.nodes.get(&self.address(&election.primary)) else {
+            return Ok(before.cloned());
+        };
+        let listen = ports.pooler(address, (spec, pooler), self.before, primary.power)?;
+        let pooler = if primary.power == Power::Running {
+            Some(Pooler {
+                listen,
+                pool_mode: pooler.pool_mode,
+                node: election.primary.clone(),
+                upstream: primary.listen,
+                power: Power::Running,
+                paused: false,
+            })
+        } else {
+            let recorded = before.and_then(|endpoint| endpoint.pooler.clone());
+            recorded.map(|recorded| Pooler {
+                power: Power::Stopped,
+                ..recorded
+            })
+        };
+        // One that was never started is made when the cluster starts.
+        Ok(match pooler {
+            None => before.cloned(),
+            Some(pooler) => Some(Endpoint {
+                target: spec.target,
+                nodes: Vec::new(),
+                hosts: vec![pooler.listen],
+                pooler: Some(pooler),
+            }),
+        })
+    }
+}
+
+fn missing(address: &EndpointAddress, spec: &EndpointSpec) -> Diagnostic {
+    let detail = format!(
+        "{address} goes through PgBouncer, and its program \"pgbouncer\" is not on this machine. Install it \
+         ({INSTALLATION}), name its directory in provider \"local\": binaries = [\"/path/to/bin\"], or remove \
+         via = \"pgbouncer\"."
+    );
+    Diagnostic::error("PgBouncer not found", detail).at(spec.span.clone())
+}
