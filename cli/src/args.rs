@@ -2,6 +2,7 @@
 //!
 //! Long options take one dash or two, values follow after `=` or a space: see [`rewrite`].
 
+mod language;
 mod rewrite;
 pub(crate) mod usage;
 mod variables;
@@ -15,6 +16,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, 
 use simdb_planner::plan::Impact;
 use simdb_state::address::Address;
 
+pub use language::{Console, Fmt, Metadata, Validate};
 pub use variables::{VariableArgument, Variables};
 
 /// Parses a command line, program name included.
@@ -65,6 +67,11 @@ pub enum Command {
     Validate(Validate),
     /// Rewrite configuration files in canonical style
     Fmt(Fmt),
+    /// Evaluate expressions against the configuration and the last apply
+    Console(Console),
+    /// Describe the configuration language for other programs
+    #[command(subcommand)]
+    Metadata(Metadata),
     /// Show what an apply would do
     Plan(Plan),
     /// Make what runs match the configuration
@@ -114,31 +121,6 @@ pub enum Command {
     Version(Version),
     /// Write a completion script for a shell
     Completions(Completions),
-}
-
-/// Arguments of `validate`.
-#[derive(Debug, Args)]
-pub struct Validate {
-    /// Values of variables.
-    #[command(flatten)]
-    pub variables: Variables,
-    /// Write a JSON document.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `fmt`.
-#[derive(Debug, Args)]
-pub struct Fmt {
-    /// Files or directories; - is standard input [default: the working directory]
-    #[arg(value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-    /// Change nothing; exit with 3 where a file is not in canonical style.
-    #[arg(long)]
-    pub check: bool,
-    /// Show what changes.
-    #[arg(long)]
-    pub diff: bool,
 }
 
 /// Where the configuration's values come from and how the world is looked at.

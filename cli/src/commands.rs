@@ -2,6 +2,7 @@
 
 mod apply;
 mod completions;
+mod console;
 mod env;
 mod events;
 mod fmt;
@@ -9,6 +10,7 @@ mod force_unlock;
 mod graph;
 mod init;
 mod logs;
+mod metadata;
 mod output;
 mod plan;
 mod psql;
@@ -53,6 +55,8 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Init => init::run(ui),
         Command::Validate(arguments) => Ok(validate::run(&arguments, ui)),
         Command::Fmt(arguments) => fmt::run(&arguments, ui),
+        Command::Console(arguments) => console::run(&arguments, ui),
+        Command::Metadata(command) => Ok(metadata::run(&command, ui)),
         Command::Plan(arguments) => plan::run(&arguments, ui),
         Command::Apply(arguments) => apply::run(Operation::Apply, &arguments, ui),
         Command::Destroy(arguments) => apply::run(Operation::Destroy, &arguments, ui),

@@ -1,5 +1,6 @@
 //! Where a command works: the only place that knows which files, backend and platform there are.
 
+pub(crate) mod contents;
 mod files;
 
 use std::future::Future;
@@ -87,7 +88,7 @@ impl Project {
             ));
         }
         let values = files::variables(&self.directory, variables)?;
-        let (mut config, mut diagnostics) = config::load(&self.source, &values.inputs);
+        let (mut config, mut diagnostics) = contents::load(&self.directory, &self.source, &values.inputs);
         // Values of variables come from files, too, and diagnostics point into those, and into seeds.
         let mut everything = self.source.clone();
         if let Some(config) = &mut config {

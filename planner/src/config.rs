@@ -10,13 +10,16 @@
 
 mod access;
 mod clusters;
+mod console;
 mod convert;
 mod endpoints;
 mod eval;
+mod files;
 mod follows;
 mod format;
 mod functions;
 mod heredoc;
+mod json;
 mod locals;
 mod networks;
 mod nodes;
@@ -43,6 +46,7 @@ mod variables;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use hcl_edit::structure::Block;
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
@@ -58,7 +62,10 @@ use self::parse::Piece;
 use self::read::Reader;
 use self::reference::{Names, Table};
 
+pub use self::console::{CONSOLE, is_unfinished};
+pub use self::files::{Files, Found, Wanted};
 pub use self::format::format;
+pub use self::functions::{FunctionSignature, Parameter, function_signatures};
 pub use self::outputs::OutputValue;
 pub use self::pin::{PinError, set_primary};
 pub use self::settings::{Settings, check_version, settings};
@@ -107,8 +114,20 @@ impl Config {
     }
 }
 
-/// Reads a configuration. There is a [`Config`] exactly where no diagnostic is an error.
+/// Reads a configuration that refers to no files; see [`load_with`].
 pub fn load(source: &Source, variables: &[VariableInput]) -> (Option<Config>, Vec<Diagnostic>) {
+    load_with(source, variables, &Arc::default())
+}
+
+/// Reads a configuration. There is a [`Config`] exactly where no diagnostic is an error.
+///
+/// Where the files have been asked for something that they lack, the answer counts for nothing: hand in what is wanted,
+/// and load again.
+pub fn load_with(
+    source: &Source,
+    variables: &[VariableInput],
+    files: &Arc<Files>,
+) -> (Option<Config>, Vec<Diagnostic>) {
     let mut pieces = Vec::new();
     let mut diagnostics = Vec::new();
     for (name, text) in source.files() {
@@ -123,14 +142,14 @@ pub fn load(source: &Source, variables: &[VariableInput]) -> (Option<Config>, Ve
     diagnostics.extend(schema::check(&pieces, source));
     let blocks = Blocks::new(&pieces);
     let settings = settings::read(&pieces, &mut diagnostics);
-    let variables = variables::values(&blocks.of("variable"), variables, &mut diagnostics);
+    let variables = variables::values(&blocks.of("variable"), variables, files, &mut diagnostics);
     let locals = blocks
         .of("locals")
         .into_iter()
         .map(|(_, reader)| reader)
         .collect::<Vec<_>>();
-    let locals = locals::values(&locals, &variables, source, &mut diagnostics);
-    let (desired, outputs) = resolve(&blocks, variables, locals, source, &mut diagnostics);
+    let locals = locals::values(&locals, &variables, source, files, &mut diagnostics);
+    let (desired, outputs) = resolve(&blocks, variables, locals, (source, files), &mut diagnostics);
     diagnostics.sort_by(|a, b| a.span.cmp(&b.span));
     let config = Config {
         settings,
@@ -146,10 +165,11 @@ fn resolve(
     blocks: &Blocks<'_>,
     variables: Table,
     locals: Table,
-    source: &Source,
+    (source, files): (&Source, &Arc<Files>),
     diagnostics: &mut Vec<Diagnostic>,
 ) -> (Desired, Outputs) {
     let names = Names {
+        files: Some(files),
         variables: Some(&variables),
         locals: Some(&locals),
         ..Names::default()
@@ -179,6 +199,7 @@ fn resolve(
         variables,
         locals,
         counted,
+        files: Arc::clone(files),
     };
     // What an output refers to may be missing only because it is wrong.
     if !diagnostics.iter().any(Diagnostic::is_error) {

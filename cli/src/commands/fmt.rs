@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &Fmt, ui: &Ui) -> Result<Exit, CliError> {
         return input(arguments, ui);
     }
     let mut changed = false;
-    for path in files(&arguments.paths)? {
+    for path in files(&arguments.paths, arguments.recursive)? {
         changed |= file(&path, arguments, ui)?;
     }
     Ok(exit(changed, arguments))
@@ -55,11 +55,13 @@ fn file(path: &Path, arguments: &Fmt, ui: &Ui) -> Result<bool, CliError> {
     if formatted == text {
         return Ok(false);
     }
-    ui.answer(&format!("{name}\n"));
+    if arguments.list {
+        ui.answer(&format!("{name}\n"));
+    }
     if arguments.diff {
         ui.answer(&difference(&name, &text, &formatted));
     }
-    if !arguments.check {
+    if arguments.write && !arguments.check {
         std::fs::write(path, formatted).map_err(|source| CliError::Write {
             path: path.to_owned(),
             source,
@@ -84,13 +86,13 @@ fn difference(name: &str, before: &str, after: &str) -> String {
         .to_string()
 }
 
-/// Returns the files that were named, and those of the directories that were.
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
+/// Returns the files that were named, and those of the directories that were, with what is below them where asked for.
+fn files(paths: &[PathBuf], recursive: bool) -> Result<Vec<PathBuf>, CliError> {
     let here = [PathBuf::from(".")];
     let mut files = Vec::new();
     for path in if paths.is_empty() { &here } else { paths } {
         if path.is_dir() {
-            files.extend(files_of(path).map_err(|source| reading(path, source))?);
+            files.extend(files_of(path, recursive).map_err(|source| reading(path, source))?);
         } else {
             files.push(path.clone());
         }
@@ -98,12 +100,18 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     Ok(files)
 }
 
-fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
+fn files_of(directory: &Path, recursive: bool) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in directory.read_dir()? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
         let path = path.strip_prefix(".").unwrap_or(&path);
-        files.extend(is_configuration(path).then(|| path.to_owned()));
+        // Hidden directories hold what programs keep, such as .git.
+        if recursive && entry.file_type()?.is_dir() && !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            files.extend(files_of(path, recursive)?);
+        } else {
+            files.extend(is_configuration(path).then(|| path.to_owned()));
+        }
     }
     files.sort();
     Ok(files)
@@ -124,7 +132,11 @@ mod tests {
         for name in ["b.simdb.hcl", "a.simdb.hcl", "notes.txt", "x.auto.simdbvars.hcl"] {
             std::fs::write(directory.path().join(name), "").unwrap();
         }
-        let found = files(&[directory.path().to_owned()]).unwrap();
+        std::fs::create_dir(directory.path().join("below")).unwrap();
+        std::fs::write(directory.path().join("below/c.simdb.hcl"), "").unwrap();
+        let paths = [directory.path().to_owned()];
+        assert_eq!(files(&paths, true).unwrap().len(), 4);
+        let found = files(&paths, false).unwrap();
         let names: Vec<_> = found
             .iter()
             .map(|path| path.file_name().unwrap().to_str().unwrap())

@@ -1,12 +1,13 @@
-//! Conversions between kinds of values: the primitive ones that operators and functions do by themselves, and type
-//! constraints of variables.
+//! Conversions between kinds of values: the primitive ones that operators and functions do by themselves, type
+//! constraints of variables, and the one type that several values have in common.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::number::Number;
 use super::value::{Kind, Value};
 
-/// A type constraint.
+/// A type constraint. `Any` stands for every type; within a list, a set or a map, for the one that all elements share.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Type {
     Any,
@@ -29,6 +30,35 @@ pub(super) struct Attribute {
     pub(super) default: Option<Value>,
 }
 
+impl fmt::Display for Type {
+    /// Writes the type as a configuration does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Type::Any => f.write_str("any"),
+            Type::String => f.write_str("string"),
+            Type::Number => f.write_str("number"),
+            Type::Bool => f.write_str("bool"),
+            Type::List(of) => write!(f, "list({of})"),
+            Type::Set(of) => write!(f, "set({of})"),
+            Type::Map(of) => write!(f, "map({of})"),
+            Type::Tuple(items) => {
+                let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+                write!(f, "tuple([{}])", items.join(", "))
+            }
+            Type::Object(attributes) => {
+                let attributes: Vec<String> = attributes
+                    .iter()
+                    .map(|(name, attribute)| match attribute.default {
+                        Some(_) => format!("{name} = optional({})", attribute.of),
+                        None => format!("{name} = {}", attribute.of),
+                    })
+                    .collect();
+                write!(f, "object({{{}}})", attributes.join(", "))
+            }
+        }
+    }
+}
+
 /// Why a value is not of a type: a sentence part such as `a number is required, not a list`.
 pub(super) type Mismatch = String;
 
@@ -49,7 +79,7 @@ pub(super) fn to_text(value: &Value) -> Result<String, Mismatch> {
 /// Returns a number, or a text that is one.
 pub(super) fn to_number(value: &Value) -> Result<Number, Mismatch> {
     match &value.kind {
-        Kind::Number(number) => Ok(*number),
+        Kind::Number(number) => Ok(number.clone()),
         Kind::String(text) => {
             Number::parse(text).ok_or_else(|| "a number is required, not a string that is none".to_owned())
         }
@@ -90,7 +120,14 @@ pub(super) fn convert(value: &Value, to: &Type) -> Result<Value, Mismatch> {
         Type::Number => to_number(value)?.into(),
         Type::Bool => to_bool(value)?.into(),
         Type::List(of) => Value::list(convert_items(value, of, "a list")?),
-        Type::Set(of) => Value::set(convert_items(value, of, "a set")?),
+        Type::Set(of) => {
+            let items = convert_items(value, of, "a set")?;
+            // An unknown element may be equal to another one.
+            if items.iter().any(Value::has_unknown) {
+                return Ok(Value::unknown().marked(value.has_sensitive()));
+            }
+            Value::set(&items)
+        }
         Type::Tuple(of) => to_tuple(value, of)?,
         Type::Map(of) => to_map(value, of)?,
         Type::Object(of) => to_object(value, of)?,
@@ -98,10 +135,22 @@ pub(super) fn convert(value: &Value, to: &Type) -> Result<Value, Mismatch> {
     Ok(converted.marked(value.sensitive))
 }
 
+/// Returns what the elements of a list, a set or a map are to be, where the constraint leaves it open.
+fn shared(of: &Type, mut items: impl Iterator<Item = Type>, what: &str) -> Result<Type, Mismatch> {
+    if *of != Type::Any {
+        return Ok(of.clone());
+    }
+    let first = items.next().unwrap_or(Type::Any);
+    items
+        .try_fold(first, unify)
+        .ok_or_else(|| format!("all elements of {what} must be of one type"))
+}
+
 fn convert_items(value: &Value, of: &Type, required: &str) -> Result<Vec<Value>, Mismatch> {
     let (Kind::List(parts) | Kind::Set(parts)) = &value.kind else {
         return Err(mismatch(required, value));
     };
+    let of = &shared(of, parts.items.iter().map(type_of), required)?;
     let convert = |(index, item)| convert(item, of).map_err(|why| format!("element {index}: {why}"));
     parts.items.iter().enumerate().map(convert).collect()
 }
@@ -110,7 +159,7 @@ fn to_tuple(value: &Value, of: &[Type]) -> Result<Value, Mismatch> {
     match &value.kind {
         Kind::List(parts) if parts.items.len() == of.len() => {
             let converted = parts.items.iter().zip(of).map(|(item, of)| convert(item, of));
-            Ok(Value::list(converted.collect::<Result<_, _>>()?))
+            Ok(Value::tuple(converted.collect::<Result<_, _>>()?))
         }
         Kind::List(parts) => Err(format!("{} elements are required, not {}", of.len(), parts.items.len())),
         _ => Err(mismatch("a tuple", value)),
@@ -121,13 +170,12 @@ fn to_map(value: &Value, of: &Type) -> Result<Value, Mismatch> {
     let Kind::Object(parts) = &value.kind else {
         return Err(mismatch("a map", value));
     };
+    let of = &shared(of, parts.items.values().map(type_of), "a map")?;
     let convert = |(key, item): (&String, &Value)| match convert(item, of) {
         Ok(item) => Ok((key.clone(), item)),
         Err(why) => Err(format!("key {key:?}: {why}")),
     };
-    Ok(Value::object(
-        parts.items.iter().map(convert).collect::<Result<_, _>>()?,
-    ))
+    Ok(Value::map(parts.items.iter().map(convert).collect::<Result<_, _>>()?))
 }
 
 fn to_object(value: &Value, of: &BTreeMap<String, Attribute>) -> Result<Value, Mismatch> {
@@ -149,23 +197,88 @@ fn to_object(value: &Value, of: &BTreeMap<String, Attribute>) -> Result<Value, M
     Ok(Value::object(of.iter().map(attribute).collect::<Result<_, _>>()?))
 }
 
-/// Brings the two results of a conditional to one kind: where one is a string, a number or bool becomes one too.
-pub(super) fn unify(chosen: Value, other: &Value) -> Result<Value, Mismatch> {
-    let kind = match (&chosen.kind, &other.kind) {
-        (Kind::Number(_) | Kind::Bool(_), Kind::String(_)) => Kind::String(to_text(&chosen)?.into()),
-        (Kind::Null | Kind::Unknown, _)
-        | (_, Kind::Null | Kind::Unknown)
-        | (Kind::String(_), Kind::Number(_) | Kind::Bool(_))
-        | (Kind::List(_), Kind::Set(_))
-        | (Kind::Set(_), Kind::List(_)) => return Ok(chosen),
-        (a, b) if std::mem::discriminant(a) == std::mem::discriminant(b) => return Ok(chosen),
-        _ => {
-            return Err(format!(
-                "one is {}, the other {}",
-                chosen.kind_name(),
-                other.kind_name()
-            ));
-        }
+/// Returns the type of a value; of what is null or unknown it is `Any`.
+pub(super) fn type_of(value: &Value) -> Type {
+    let element = |mut types: Vec<Type>| {
+        let first = types.pop().unwrap_or(Type::Any);
+        Box::new(types.into_iter().try_fold(first, unify).unwrap_or(Type::Any))
     };
-    Ok(Value::from(kind).marked(chosen.sensitive))
+    match &value.kind {
+        Kind::Null | Kind::Unknown => Type::Any,
+        Kind::Bool(_) => Type::Bool,
+        Kind::Number(_) => Type::Number,
+        Kind::String(_) => Type::String,
+        Kind::List(parts) if parts.uniform => Type::List(element(parts.items.iter().map(type_of).collect())),
+        Kind::List(parts) => Type::Tuple(parts.items.iter().map(type_of).collect()),
+        Kind::Set(parts) => Type::Set(element(parts.items.iter().map(type_of).collect())),
+        Kind::Object(parts) if parts.uniform => Type::Map(element(parts.items.values().map(type_of).collect())),
+        Kind::Object(parts) => {
+            let attribute = |(name, item): (&String, &Value)| {
+                let of = type_of(item);
+                (name.clone(), Attribute { of, default: None })
+            };
+            Type::Object(parts.items.iter().map(attribute).collect())
+        }
+    }
+}
+
+/// Returns the type that values of two types can both be converted to without loss; nothing where there is none.
+pub(super) fn unify(a: Type, b: Type) -> Option<Type> {
+    let both = |a: Box<Type>, b: Box<Type>| Some(Box::new(unify(*a, *b)?));
+    let all = |types: Vec<Type>| {
+        let first = Type::Any;
+        Some(Box::new(types.into_iter().try_fold(first, unify)?))
+    };
+    Some(match (a, b) {
+        (Type::Any, other) | (other, Type::Any) => other,
+        (a, b) if a == b => a,
+        (Type::String, Type::Number | Type::Bool) | (Type::Number | Type::Bool, Type::String) => Type::String,
+        (Type::List(a), Type::List(b)) => Type::List(both(a, b)?),
+        (Type::Set(a) | Type::List(a), Type::Set(b)) | (Type::Set(a), Type::List(b)) => Type::Set(both(a, b)?),
+        (Type::Map(a), Type::Map(b)) => Type::Map(both(a, b)?),
+        (Type::Tuple(a), Type::Tuple(b)) if a.len() == b.len() => {
+            let pairs = a.iter().cloned().zip(b.iter().cloned());
+            match pairs.map(|(a, b)| unify(a, b)).collect() {
+                Some(items) => Type::Tuple(items),
+                None => Type::List(all(a.into_iter().chain(b).collect())?),
+            }
+        }
+        (Type::Tuple(a), Type::Tuple(b)) => Type::List(all(a.into_iter().chain(b).collect())?),
+        (Type::Tuple(items), Type::List(of)) | (Type::List(of), Type::Tuple(items)) => {
+            Type::List(all(items.into_iter().chain([*of]).collect())?)
+        }
+        (Type::Tuple(items), Type::Set(of)) | (Type::Set(of), Type::Tuple(items)) => {
+            Type::Set(all(items.into_iter().chain([*of]).collect())?)
+        }
+        (Type::Object(a), Type::Object(b)) if a.keys().eq(b.keys()) => {
+            let attribute = |((name, a), (_, b)): ((String, Attribute), (String, Attribute))| {
+                let of = unify(a.of, b.of)?;
+                Some((name, Attribute { of, default: None }))
+            };
+            match a.clone().into_iter().zip(b.clone()).map(attribute).collect() {
+                Some(attributes) => Type::Object(attributes),
+                None => Type::Map(all(a.into_values().chain(b.into_values()).map(|a| a.of).collect())?),
+            }
+        }
+        (Type::Object(a), Type::Object(b)) => {
+            Type::Map(all(a.into_values().chain(b.into_values()).map(|a| a.of).collect())?)
+        }
+        (Type::Object(attributes), Type::Map(of)) | (Type::Map(of), Type::Object(attributes)) => {
+            let types = attributes.into_values().map(|attribute| attribute.of);
+            Type::Map(all(types.chain([*of]).collect())?)
+        }
+        _ => return None,
+    })
+}
+
+/// Brings the chosen result of a conditional to the type that both results have in common.
+pub(super) fn unified(chosen: Value, other: &Value) -> Result<Value, Mismatch> {
+    let (chosen_type, other_type) = (type_of(&chosen), type_of(other));
+    if chosen_type == other_type {
+        return Ok(chosen);
+    }
+    match unify(chosen_type.clone(), other_type.clone()) {
+        Some(shared) => convert(&chosen, &shared),
+        None => Err(format!("one is {chosen_type}, the other {other_type}")),
+    }
 }

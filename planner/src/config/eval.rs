@@ -18,10 +18,10 @@ use hcl_edit::{Decorated, Ident};
 use crate::diagnostic::Diagnostic;
 
 use super::convert;
-use super::number::Number;
+use super::number::{self, Number};
 use super::reference::{self, Failure, Names};
 use super::source::Place;
-use super::value::{Kind, MAX_DEPTH, Value};
+use super::value::{Kind, MAX_DEPTH, MAX_SIZE, Value};
 
 pub(super) use self::traversal::element;
 
@@ -102,7 +102,7 @@ impl Scope<'_> {
             Expression::String(text) => Ok(Value::from(text.as_str())),
             Expression::Array(array) => {
                 let items = array.iter().map(|item| self.eval(item)).collect::<Result<_, _>>()?;
-                self.bounded(expression, Value::list(items))
+                self.bounded(expression, Value::tuple(items))
             }
             Expression::Object(object) => {
                 let (object, sensitive) = self.object(object)?;
@@ -115,7 +115,7 @@ impl Scope<'_> {
             Expression::Conditional(conditional) => self.conditional(conditional),
             Expression::FuncCall(call) => self.call(expression, call),
             Expression::Traversal(traversal) => self.traversal(traversal),
-            Expression::UnaryOp(operation) => self.unary(expression, operation),
+            Expression::UnaryOp(operation) => self.unary(operation),
             Expression::BinaryOp(operation) => self.binary(expression, operation),
             Expression::ForExpr(each) => self.bounded(expression, self.for_expression(each)?),
         }
@@ -178,6 +178,10 @@ impl Scope<'_> {
             let detail = format!("Lists and objects may be nested {MAX_DEPTH} deep.");
             return Err(self.problem(at, "Value nested too deep", detail));
         }
+        if value.size() > MAX_SIZE {
+            let detail = format!("A value may have {MAX_SIZE} elements, those of its elements included.");
+            return Err(self.problem(at, "Value too large", detail));
+        }
         Ok(value)
     }
 
@@ -187,17 +191,13 @@ impl Scope<'_> {
         let digits = written.trim_start_matches('-').trim_start();
         let parsed = Number::parse(digits.rsplit(['/', ' ', '\t']).next().unwrap_or(digits));
         let signed = if written.starts_with('-') {
-            parsed.and_then(Number::checked_neg)
+            parsed.map(|number| number.negated())
         } else {
             parsed
         };
-        signed.map(Value::from).ok_or_else(|| {
-            self.problem(
-                at,
-                "Number out of range",
-                "A number may have 38 digits, 30 of them behind the point.",
-            )
-        })
+        signed
+            .map(Value::from)
+            .ok_or_else(|| self.problem(at, "Number out of range", number::RANGE))
     }
 
     /// Returns what a name leads to, and how many of the operators after it that took.
@@ -262,7 +262,7 @@ impl Scope<'_> {
         let Ok(other_value) = self.eval(other) else {
             return Ok(value);
         };
-        convert::unify(value, &other_value).map_err(|why| {
+        convert::unified(value, &other_value).map_err(|why| {
             let detail = format!("Both results of a conditional must be of one type, but {why}.");
             self.problem(other, "Inconsistent conditional result types", detail)
         })

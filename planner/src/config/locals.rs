@@ -8,6 +8,7 @@ use hcl_edit::structure::Attribute;
 
 use crate::diagnostic::Diagnostic;
 
+use super::files::Files;
 use super::read::Reader;
 use super::reference::{self, Names, Table};
 use super::source::Source;
@@ -23,6 +24,7 @@ pub(super) fn values(
     blocks: &[Reader<'_>],
     variables: &Table,
     source: &Source,
+    files: &Files,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Table {
     let locals = declared(blocks, source, diagnostics);
@@ -34,6 +36,7 @@ pub(super) fn values(
         let names = Names {
             variables: Some(variables),
             locals: Some(&table),
+            files: Some(files),
             ..Names::default()
         };
         let value = local.reader.evaluate(&local.attribute.value, &names, diagnostics);

@@ -82,10 +82,8 @@ impl Nodes {
         let before = diagnostics.len();
         for (name, index) in names {
             let names = Names {
-                variables: context.names.variables,
-                locals: context.names.locals,
                 index,
-                ..Names::default()
+                ..context.names.clone()
             };
             let (spec, upstream) = spec(node, span.clone(), shared, &names, diagnostics);
             // What is wrong with one is wrong with all.

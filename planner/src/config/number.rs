@@ -1,228 +1,267 @@
-//! Decimal numbers: what a configuration counts and computes with.
+//! Numbers: what a configuration counts and computes with, as exact as Terraform's.
 //!
-//! A number is a whole number of units over a power of ten. Sums and products of what people write are exact
-//! (`0.1 + 0.2 == 0.3`); what needs more than 38 digits loses its last ones behind the point, and is an error before it.
+//! A number is a binary fraction of 512 significant bits, rounded to the nearest, ties to even. Whole numbers of up to
+//! 154 digits are exact, `0.1 + 0.2 == 0.3` holds, and a number is written with the fewest digits that read back as it.
+
+mod decimal;
 
 use std::cmp::Ordering;
-use std::fmt;
 
-/// How many digits stand behind the point at most, so that comparing fractions cannot overflow.
-const MAX_SCALE: u8 = 30;
+use num_bigint::{BigInt, BigUint, Sign};
+
+/// How many significant bits a number has.
+const PRECISION: u64 = 512;
+
+/// How far from one a number may be, in powers of two: about `1e12000`. What is further takes long to write down.
+const MAX_EXPONENT: i64 = 40_000;
+
+/// Says which numbers there are.
+pub(super) const RANGE: &str = "A number is written with at most 20000 digits, and lies between 1e-12000 and 1e12000.";
+
+/// How many digits a number may be written with.
+const MAX_DIGITS: usize = 20_000;
 
 /// A number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Number {
-    /// Never a multiple of ten where `scale` is not zero, so that equal numbers are equal field by field.
-    units: i128,
-    scale: u8,
-}
-
-fn power(exponent: u8) -> i128 {
-    10_i128.pow(u32::from(exponent))
+    /// Odd, or zero where the number is, so that equal numbers are equal field by field.
+    mantissa: BigInt,
+    /// The power of two that the mantissa is multiplied with; zero where the number is.
+    exponent: i64,
 }
 
 impl Number {
-    fn new(mut units: i128, mut scale: u8) -> Self {
-        while scale > 0 && units % 10 == 0 {
-            units /= 10;
-            scale -= 1;
+    /// Makes `mantissa * 2^exponent`, rounded. Nothing where the result is out of range.
+    fn rounded(mantissa: BigInt, exponent: i64) -> Option<Self> {
+        let (sign, mut magnitude) = mantissa.into_parts();
+        let mut exponent = exponent;
+        if let Some(excess) = magnitude.bits().checked_sub(PRECISION).filter(|excess| *excess > 0) {
+            let is_half_or_more = magnitude.bit(excess - 1);
+            let is_exactly_half = is_half_or_more && magnitude.trailing_zeros() == Some(excess - 1);
+            magnitude >>= excess;
+            exponent = exponent.checked_add(i64::try_from(excess).ok()?)?;
+            if is_half_or_more && (!is_exactly_half || magnitude.bit(0)) {
+                magnitude += 1_u8;
+            }
         }
-        Self { units, scale }
+        let Some(zeros) = magnitude.trailing_zeros() else {
+            return Some(Self::zero());
+        };
+        magnitude >>= zeros;
+        exponent = exponent.checked_add(i64::try_from(zeros).ok()?)?;
+        let number = Self {
+            mantissa: BigInt::from_biguint(sign, magnitude),
+            exponent,
+        };
+        (number.magnitude().abs() <= MAX_EXPONENT).then_some(number)
+    }
+
+    fn zero() -> Self {
+        Self {
+            mantissa: BigInt::ZERO,
+            exponent: 0,
+        }
+    }
+
+    /// Returns the power of two that is just above the number.
+    fn magnitude(&self) -> i64 {
+        self.exponent + i64::try_from(self.mantissa.bits()).unwrap_or(i64::MAX / 2)
     }
 
     /// Reads a number as a configuration writes it; nothing where the text is none, or one out of range.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            None => (text, 0),
-            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        };
-        let (negative, digits) = match mantissa.strip_prefix('-') {
-            Some(digits) => (true, digits),
-            None => (false, mantissa),
-        };
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        if !is_digits(whole) || (digits.contains('.') && !is_digits(fraction)) {
+        decimal::read(text)
+    }
+
+    /// Divides whole numbers.
+    fn quotient(dividend: &BigInt, divisor: &BigInt) -> Option<Self> {
+        // Two bits more than are kept, so that rounding sees what comes after the last one.
+        let shift = (PRECISION + 2 + divisor.bits()).saturating_sub(dividend.bits());
+        let shifted = dividend << shift;
+        let quotient = &shifted / divisor;
+        let is_exact = &quotient * divisor == shifted;
+        // The last bit stands for all that were cut off.
+        let (sign, magnitude) = BigInt::into_parts(quotient << 1);
+        let magnitude = if is_exact { magnitude } else { magnitude + 1_u8 };
+        Self::rounded(BigInt::from_biguint(sign, magnitude), -i64::try_from(shift).ok()? - 1)
+    }
+
+    /// Writes two numbers as whole multiples of one power of two.
+    fn aligned(&self, other: &Self) -> (BigInt, BigInt, i64) {
+        let exponent = self.exponent.min(other.exponent);
+        let whole = |number: &Self| &number.mantissa << (number.exponent - exponent).unsigned_abs();
+        (whole(self), whole(other), exponent)
+    }
+
+    pub(super) fn checked_add(&self, other: &Self) -> Option<Self> {
+        let (a, b, exponent) = self.aligned(other);
+        Self::rounded(a + b, exponent)
+    }
+
+    pub(super) fn checked_sub(&self, other: &Self) -> Option<Self> {
+        self.checked_add(&other.negated())
+    }
+
+    pub(super) fn checked_mul(&self, other: &Self) -> Option<Self> {
+        Self::rounded(
+            &self.mantissa * &other.mantissa,
+            self.exponent.checked_add(other.exponent)?,
+        )
+    }
+
+    /// Divides; nothing where the result is out of range, or the divisor zero.
+    pub(super) fn checked_div(&self, other: &Self) -> Option<Self> {
+        if other.is_zero() {
             return None;
         }
-        let mut units = 0_i128;
-        for digit in whole.bytes().chain(fraction.bytes()) {
-            units = units.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
-        }
-        let scale = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
-        Self::shifted(if negative { -units } else { units }, scale)
+        let quotient = Self::quotient(&self.mantissa, &other.mantissa)?;
+        let exponent = quotient.exponent + self.exponent - other.exponent;
+        Self::rounded(quotient.mantissa, exponent)
     }
 
-    /// Returns `units / 10^scale` for any scale.
-    fn shifted(units: i128, scale: i32) -> Option<Self> {
-        if units == 0 {
-            return Some(Self { units: 0, scale: 0 });
-        }
-        if scale <= 0 {
-            let factor = 10_i128.checked_pow(scale.unsigned_abs())?;
-            return Some(Self::new(units.checked_mul(factor)?, 0));
-        }
-        let Some(excess) = scale.checked_sub(i32::from(MAX_SCALE)).filter(|excess| *excess > 0) else {
-            return Some(Self::new(units, u8::try_from(scale).ok()?));
-        };
-        let units = 10_i128
-            .checked_pow(excess.unsigned_abs())
-            .map_or(0, |factor| units / factor);
-        Some(Self::new(units, MAX_SCALE))
-    }
-
-    /// Writes the number with another scale, dropping digits where it is smaller.
-    fn at_scale(self, scale: u8) -> Option<i128> {
-        if scale >= self.scale {
-            self.units.checked_mul(power(scale - self.scale))
+    /// Returns what is left after dividing; it has the sign of the dividend. Nothing where the divisor is zero.
+    pub(super) fn checked_rem(&self, other: &Self) -> Option<Self> {
+        let quotient = self.checked_div(other)?;
+        let whole = if quotient.is_negative() {
+            quotient.ceil()
         } else {
-            Some(self.units / power(self.scale - scale))
-        }
-    }
-
-    /// Writes two numbers with the largest scale at which both fit.
-    fn aligned(self, other: Self) -> (i128, i128, u8) {
-        (0..=self.scale.max(other.scale))
-            .rev()
-            .find_map(|scale| Some((self.at_scale(scale)?, other.at_scale(scale)?, scale)))
-            .expect("at scale 0 every number fits")
-    }
-
-    pub(super) fn checked_add(self, other: Self) -> Option<Self> {
-        let (a, b, scale) = self.aligned(other);
-        Some(Self::new(a.checked_add(b)?, scale))
-    }
-
-    pub(super) fn checked_sub(self, other: Self) -> Option<Self> {
-        self.checked_add(other.checked_neg()?)
-    }
-
-    pub(super) fn checked_mul(self, other: Self) -> Option<Self> {
-        let (mut a, mut b) = (self, other);
-        loop {
-            if let Some(units) = a.units.checked_mul(b.units) {
-                return Self::shifted(units, i32::from(a.scale + b.scale));
-            }
-            let longer = if a.scale >= b.scale { &mut a } else { &mut b };
-            *longer = Self::new(longer.units / 10, longer.scale.checked_sub(1)?);
-        }
-    }
-
-    /// Divides; nothing where the result is out of range. The divisor is not zero.
-    pub(super) fn checked_div(self, other: Self) -> Option<Self> {
-        let mut quotient = self.units.checked_div(other.units)?;
-        let mut rest = self.units % other.units;
-        let mut scale = i32::from(self.scale) - i32::from(other.scale);
-        let next = |quotient: i128, rest: i128| {
-            let rest = rest.checked_mul(10)?;
-            Some((
-                quotient.checked_mul(10)?.checked_add(rest / other.units)?,
-                rest % other.units,
-            ))
+            quotient.floor()
         };
-        while scale < 0 || (rest != 0 && scale < i32::from(MAX_SCALE)) {
-            match next(quotient, rest) {
-                Some(step) => (quotient, rest) = step,
-                None if scale < 0 => return None,
-                None => break,
-            }
-            scale += 1;
+        self.checked_sub(&other.checked_mul(&whole)?)
+    }
+
+    pub(super) fn negated(&self) -> Self {
+        Self {
+            mantissa: -&self.mantissa,
+            exponent: self.exponent,
         }
-        Self::shifted(quotient, scale)
     }
 
-    /// Returns what is left after dividing; it has the sign of the dividend. The divisor is not zero.
-    pub(super) fn checked_rem(self, other: Self) -> Option<Self> {
-        let (a, b, scale) = self.aligned(other);
-        Some(Self::new(a.checked_rem(b)?, scale))
-    }
-
-    pub(super) fn checked_neg(self) -> Option<Self> {
-        Some(Self {
-            units: self.units.checked_neg()?,
-            scale: self.scale,
-        })
+    pub(super) fn absolute(&self) -> Self {
+        if self.is_negative() {
+            self.negated()
+        } else {
+            self.clone()
+        }
     }
 
     /// Returns the largest whole number that is not larger.
-    pub(super) fn floor(self) -> Self {
-        Self::new(self.units.div_euclid(power(self.scale)), 0)
+    pub(super) fn floor(&self) -> Self {
+        if self.exponent >= 0 {
+            return self.clone();
+        }
+        // Shifting a negative number to the right rounds down.
+        Self::from(&self.mantissa >> self.exponent.unsigned_abs())
     }
 
     /// Returns the smallest whole number that is not smaller.
-    pub(super) fn ceil(self) -> Self {
-        let floor = self.floor();
-        // A number with a fraction is far from the limit of its units.
-        Self::new(floor.units + i128::from(self.scale > 0), 0)
+    pub(super) fn ceil(&self) -> Self {
+        self.negated().floor().negated()
+    }
+
+    pub(super) fn is_zero(&self) -> bool {
+        self.mantissa == BigInt::ZERO
+    }
+
+    pub(super) fn is_negative(&self) -> bool {
+        self.mantissa.sign() == Sign::Minus
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.exponent >= 0
+    }
+
+    /// Returns the number where it is whole and has at most 128 bits.
+    pub(super) fn whole(&self) -> Option<i128> {
+        if !self.is_whole() || self.magnitude() > 128 {
+            return None;
+        }
+        i128::try_from(self.big()?).ok()
+    }
+
+    /// Returns the number where it is whole.
+    pub(super) fn big(&self) -> Option<BigInt> {
+        self.is_whole().then(|| &self.mantissa << self.exponent.unsigned_abs())
+    }
+
+    /// Returns the nearest float.
+    pub(super) fn to_f64(&self) -> f64 {
+        self.to_string().parse().unwrap_or(f64::NAN)
+    }
+
+    /// Returns the number that a float is exactly; nothing where it is none.
+    pub(super) fn from_f64(float: f64) -> Option<Self> {
+        if float == 0.0 {
+            return Some(Self::zero());
+        }
+        if !float.is_finite() {
+            return None;
+        }
+        let bits = float.to_bits();
+        let raw = i64::try_from(bits >> 52 & 0x7ff).ok()?;
+        let fraction = bits & ((1 << 52) - 1);
+        let (mantissa, exponent) = if raw == 0 {
+            (fraction, -1074)
+        } else {
+            (fraction | 1 << 52, raw - 1075)
+        };
+        let sign = if float < 0.0 { Sign::Minus } else { Sign::Plus };
+        Self::rounded(BigInt::from_biguint(sign, BigUint::from(mantissa)), exponent)
     }
 
     /// Returns the number as JSON has it: exact where it is a whole number of 64 bits, else the nearest float.
-    pub(super) fn to_json(self) -> serde_json::Value {
+    pub(super) fn to_json(&self) -> serde_json::Value {
         let whole = self.whole();
         if let Some(number) = whole.and_then(|whole| u64::try_from(whole).ok()) {
             return number.into();
         }
         match whole.and_then(|whole| i64::try_from(whole).ok()) {
             Some(number) => number.into(),
-            None => self
-                .to_string()
-                .parse::<f64>()
-                .expect("a decimal number is a float")
-                .into(),
+            None => self.to_f64().into(),
         }
     }
+}
 
-    pub(super) fn is_zero(self) -> bool {
-        self.units == 0
-    }
-
-    pub(super) fn is_negative(self) -> bool {
-        self.units < 0
-    }
-
-    /// Returns the number where it is whole.
-    pub(super) fn whole(self) -> Option<i128> {
-        (self.scale == 0).then_some(self.units)
+impl From<BigInt> for Number {
+    fn from(value: BigInt) -> Self {
+        // Only what comes from a number already, or is short, gets here.
+        Self::rounded(value, 0).unwrap_or_else(Self::zero)
     }
 }
 
 impl From<usize> for Number {
     fn from(value: usize) -> Self {
-        Self::new(i128::try_from(value).expect("a size fits in 128 bits"), 0)
+        Self::from(BigInt::from(value))
     }
 }
 
 impl From<i128> for Number {
     fn from(value: i128) -> Self {
-        Self::new(value, 0)
+        Self::from(BigInt::from(value))
     }
 }
 
 impl Ord for Number {
     fn cmp(&self, other: &Self) -> Ordering {
-        let parts = |n: &Self| {
-            let fraction = n.units % power(n.scale) * power(MAX_SCALE - n.scale);
-            (n.units / power(n.scale), fraction)
+        let (a, b) = (self.mantissa.sign(), other.mantissa.sign());
+        if a != b {
+            return a.cmp(&b);
+        }
+        let by_size = match a {
+            Sign::NoSign => return Ordering::Equal,
+            Sign::Plus => self.magnitude().cmp(&other.magnitude()),
+            Sign::Minus => other.magnitude().cmp(&self.magnitude()),
         };
-        parts(self).cmp(&parts(other))
+        by_size.then_with(|| {
+            let (a, b, _) = self.aligned(other);
+            a.cmp(&b)
+        })
     }
 }
 
 impl PartialOrd for Number {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
-    }
-}
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.scale == 0 {
-            return self.units.fmt(f);
-        }
-        let sign = if self.units < 0 { "-" } else { "" };
-        let (units, factor) = (self.units.unsigned_abs(), power(self.scale).unsigned_abs());
-        let width = usize::from(self.scale);
-        write!(f, "{sign}{}.{:0width$}", units / factor, units % factor)
     }
 }
 
@@ -242,35 +281,52 @@ mod tests {
             "0.1",
             "-0.05",
             "18446744073709551616",
+            "99999999999999999999999999999999999999999999999999999999999999999999",
             "12345678901234567890.5",
+            "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798214808651",
         ] {
             assert_eq!(n(text).to_string(), text);
         }
         assert_eq!(n("1.50e1").to_string(), "15");
-        assert_eq!(n("1e-40").to_string(), "0");
-        for bad in ["", "-", "1.", ".5", "1e", "0x10", "1e400", "one", "1 ", "+1"] {
+        assert_eq!(n("1e400").to_string(), format!("1{}", "0".repeat(400)));
+        assert_eq!(n("1e-400").to_string(), format!("0.{}1", "0".repeat(399)));
+        assert_eq!(n("0e99").to_string(), "0");
+        for bad in [
+            "", "-", "1.", ".5", "1e", "0x10", "1e40000", "one", "1 ", "+1", "1e-40000",
+        ] {
             assert_eq!(Number::parse(bad), None, "{bad}");
         }
     }
 
     #[test]
-    fn decimal_sums_are_exact() {
-        assert_eq!(n("0.1").checked_add(n("0.2")), Some(n("0.3")));
+    fn sums_and_products_of_what_people_write_are_exact() {
+        assert_eq!(n("0.1").checked_add(&n("0.2")), Some(n("0.3")));
         assert_eq!(
-            n("2").checked_sub(n("18446744073709551615")),
+            n("2").checked_sub(&n("18446744073709551615")),
             Some(n("-18446744073709551613"))
         );
-        assert_eq!(n("1000000").checked_mul(n("1e30")), Some(n("1e36")));
-        assert_eq!(n("1e30").checked_mul(n("1e30")), None);
-        assert_eq!(n("10").checked_div(n("4")), Some(n("2.5")));
-        assert_eq!(n("1").checked_div(n("0.001")), Some(n("1000")));
-        assert_eq!(n("1").checked_div(n("3")).unwrap().to_string().len(), 32);
-        assert_eq!(n("-7").checked_rem(n("3")), Some(n("-1")));
-        assert_eq!(n("5.5").checked_rem(n("2")), Some(n("1.5")));
+        assert_eq!(n("1000000").checked_mul(&n("1e30")), Some(n("1e36")));
+        assert_eq!(n("1e30").checked_mul(&n("1e30")), Some(n("1e60")));
+        assert_eq!(n("1e10000").checked_mul(&n("1e10000")), None);
+        assert_eq!(n("10").checked_div(&n("4")), Some(n("2.5")));
+        assert_eq!(n("1").checked_div(&n("0.001")), Some(n("1000")));
+        assert_eq!(n("1").checked_div(&n("0")), None);
+        assert_eq!(n("-7").checked_rem(&n("3")), Some(n("-1")));
+        assert_eq!(n("5.5").checked_rem(&n("2")), Some(n("1.5")));
+        assert_eq!(n("1").checked_rem(&n("0.1")), Some(n("0")));
     }
 
     #[test]
-    fn numbers_of_any_scale_compare() {
+    fn a_third_has_as_many_digits_as_its_bits_hold() {
+        let third = n("1").checked_div(&n("3")).unwrap();
+        assert_eq!(third.to_string(), format!("0.{}5", "3".repeat(154)));
+        assert_eq!(third.checked_mul(&n("3")), Some(n("1")));
+        assert_eq!(n(&third.to_string()), third);
+        assert_eq!(n("-2").checked_div(&n("3")).unwrap().to_string().len(), 157);
+    }
+
+    #[test]
+    fn numbers_of_any_size_compare() {
         let mut numbers = ["1.5", "-1.5", "-1.2", "1e37", "0.25", "0", "-1e37"].map(n);
         numbers.sort();
         assert_eq!(numbers.map(|n| n.to_string()).join(" "), {
@@ -281,5 +337,14 @@ mod tests {
             (n("-1.8").floor(), n("-1.8").ceil(), n("1.2").ceil()),
             (n("-2"), n("-1"), n("2"))
         );
+    }
+
+    #[test]
+    fn floats_come_and_go() {
+        for float in [0.0, 1.0, -2.5, 0.1, 1e300, 5e-324, f64::MAX] {
+            assert_eq!(Number::from_f64(float).unwrap().to_f64().to_bits(), float.to_bits());
+        }
+        assert_eq!(Number::from_f64(f64::NAN), None);
+        assert_eq!(Number::from_f64(f64::INFINITY), None);
     }
 }

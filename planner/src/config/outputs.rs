@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::Block;
@@ -19,6 +20,7 @@ use crate::diagnostic::{Diagnostic, Span};
 
 use super::access;
 use super::eval;
+use super::files::Files;
 use super::number::Number;
 use super::read::Reader;
 use super::reference::{Names, Objects, Table};
@@ -58,6 +60,8 @@ pub(super) struct Outputs {
     pub(super) locals: Table,
     /// Which node blocks of each cluster have a `count`, and so are lists.
     pub(super) counted: BTreeMap<ClusterName, BTreeSet<String>>,
+    /// What functions read.
+    pub(super) files: Arc<Files>,
 }
 
 /// An `output` block.
@@ -107,12 +111,7 @@ impl Outputs {
             return (BTreeMap::new(), Vec::new());
         }
         let objects = self.objects(desired, state, secrets);
-        let names = Names {
-            variables: Some(&self.variables),
-            locals: Some(&self.locals),
-            objects: Some(&objects),
-            ..Names::default()
-        };
+        let names = self.names(&objects);
         let mut values = BTreeMap::new();
         let mut diagnostics = Vec::new();
         for output in &self.blocks {
@@ -141,8 +140,19 @@ impl Outputs {
         (values, diagnostics)
     }
 
+    /// Returns what an output may refer to.
+    pub(super) fn names<'a>(&'a self, objects: &'a Objects) -> Names<'a> {
+        Names {
+            variables: Some(&self.variables),
+            locals: Some(&self.locals),
+            objects: Some(objects),
+            files: Some(&self.files),
+            ..Names::default()
+        }
+    }
+
     /// Makes what `cluster` and `network` refer to: as far as it is recorded, else unknown.
-    fn objects(&self, desired: &Desired, state: &State, secrets: &Secrets) -> Objects {
+    pub(super) fn objects(&self, desired: &Desired, state: &State, secrets: &Secrets) -> Objects {
         let clusters = desired.clusters.iter().map(|(name, spec)| {
             let counted = self.counted.get(name);
             (name.to_string(), cluster(name, spec, counted, state, secrets))
@@ -304,7 +314,7 @@ fn nodes(cluster: &ClusterName, spec: &ClusterSpec, counted: Option<&BTreeSet<St
             }
         }
     }
-    nodes.extend(lists.into_iter().map(|(block, list)| (block, Value::list(list))));
+    nodes.extend(lists.into_iter().map(|(block, list)| (block, Value::tuple(list))));
     Value::object(nodes)
 }
 

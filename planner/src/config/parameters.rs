@@ -119,11 +119,16 @@ fn reason(groups: &[Reserved], name: &str) -> Option<&'static str> {
 
 /// Reads the `parameters` attribute of a block.
 pub(super) fn read(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Parameters {
-    let of = Type::Map(Box::new(Type::Any));
-    let Some(read) = reader.setting("parameters", &of, names, diagnostics) else {
+    // Each may be of another type, so this is an object and no map.
+    let Some(read) = reader.setting("parameters", &Type::Any, names, diagnostics) else {
         return Parameters::new();
     };
     let Kind::Object(parts) = &read.value.kind else {
+        let detail = format!(
+            "Inappropriate value for \"parameters\": a map is required, not {}.",
+            read.value.kind_name()
+        );
+        diagnostics.push(reader.error(read.span, "Incorrect attribute value type", detail));
         return Parameters::new();
     };
     let spans = spans(reader);

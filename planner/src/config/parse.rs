@@ -1,14 +1,18 @@
 //! Text to syntax trees. A file with a mistake gives the trees of its other blocks, and a message for each mistake.
 
-use hcl_edit::parser::{Error, parse_body};
+use hcl_edit::Span as _;
+use hcl_edit::expr::Expression;
+use hcl_edit::parser::{Error, parse_body, parse_expr};
 use hcl_edit::structure::Body;
+use hcl_edit::visit_mut::{self, VisitMut};
 
 use crate::diagnostic::Diagnostic;
 
 use super::heredoc;
+use super::number::Number;
 use super::scan;
 use super::source::{BYTE_ORDER_MARK, Place};
-use super::token::tokenize;
+use super::token::{Kind, tokenize};
 
 /// A syntax tree, and the text its ranges count in.
 #[derive(Debug)]
@@ -56,9 +60,75 @@ pub(super) fn parse(name: &str, text: &str) -> (Vec<Piece>, Vec<Diagnostic>) {
 }
 
 fn piece(text: &str, place: Place) -> Result<Piece, Error> {
-    let mut body = parse_body(text)?;
+    let mut body = match parse_body(text) {
+        Ok(body) => body,
+        Err(error) => {
+            let smaller = without_large_numbers(text).ok_or(error)?;
+            let mut body = parse_body(&smaller)?;
+            Numbers { text }.visit_body_mut(&mut body);
+            body
+        }
+    };
     heredoc::mend(&mut body, text);
     Ok(Piece { body, place })
+}
+
+/// Reads an expression that is not in a file of a configuration.
+pub(super) fn expression(text: &str) -> Result<Expression, Error> {
+    let mut expression = match parse_expr(text) {
+        Ok(expression) => expression,
+        Err(error) => {
+            let smaller = without_large_numbers(text).ok_or(error)?;
+            let mut expression = parse_expr(&smaller)?;
+            Numbers { text }.visit_expr_mut(&mut expression);
+            expression
+        }
+    };
+    heredoc::mend_expression(&mut expression, text);
+    Ok(expression)
+}
+
+/// Writes numbers that are too large for the parser's floats with zero exponents, so that nothing moves. Returns nothing
+/// where there are none, or any is out of range.
+fn without_large_numbers(text: &str) -> Option<String> {
+    let mut smaller = String::new();
+    let mut after = 0;
+    for token in tokenize(text).tokens {
+        let written = token.text(text);
+        if token.kind == Kind::Number && is_large(written) {
+            Number::parse(written)?;
+            let exponent = written.find(['e', 'E']).map_or(written.len(), |at| at + 1);
+            smaller.push_str(&text[after..token.start + exponent]);
+            smaller.push_str(&"0".repeat(written.len() - exponent));
+            after = token.end;
+        }
+    }
+    smaller.push_str(&text[after..]);
+    (after > 0 && smaller != text).then_some(smaller)
+}
+
+/// Puts calls that read the digits of another text in the place of the numbers that a float cannot hold.
+struct Numbers<'t> {
+    text: &'t str,
+}
+
+impl VisitMut for Numbers<'_> {
+    fn visit_expr_mut(&mut self, node: &mut Expression) {
+        visit_mut::visit_expr_mut(self, node);
+        let written = match node {
+            Expression::Number(number) => number.span().and_then(|span| self.text.get(span)),
+            _ => None,
+        };
+        if let Some(written) = written.filter(|written| is_large(written)) {
+            let call = parse_expr(&format!("tonumber(\"{written}\")"));
+            *node = call.expect("a call with a text of digits is an expression");
+        }
+    }
+}
+
+/// Returns whether a number is too large for a float.
+pub(super) fn is_large(written: &str) -> bool {
+    written.parse::<f64>().is_ok_and(f64::is_infinite)
 }
 
 /// Puts the parser's message in our form.

@@ -12,6 +12,7 @@ use hcl_edit::{Decorated, Ident};
 
 use crate::diagnostic::Diagnostic;
 
+use super::files::Files;
 use super::source::Place;
 use super::suggest::did_you_mean;
 use super::value::Value;
@@ -20,7 +21,7 @@ use super::value::Value;
 pub(super) type Table = BTreeMap<String, Option<Value>>;
 
 /// What the names in an expression lead to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Names<'a> {
     /// `var.*`; absent where no reference is allowed at all.
     pub(super) variables: Option<&'a Table>,
@@ -30,6 +31,12 @@ pub(super) struct Names<'a> {
     pub(super) index: Option<usize>,
     /// `cluster.*` and `network.*`
     pub(super) objects: Option<&'a Objects>,
+    /// What files hold.
+    pub(super) files: Option<&'a Files>,
+    /// The variables of a template, which are all that it may refer to.
+    pub(super) globals: Option<&'a BTreeMap<String, Value>>,
+    /// Whether a template is being rendered, which may not render another one.
+    pub(super) is_template: bool,
     /// How many expressions have been evaluated.
     pub(super) steps: Cell<u32>,
 }
@@ -74,6 +81,9 @@ impl Names<'_> {
         operators: &[Decorated<TraversalOperator>],
         place: &Place,
     ) -> Result<(Value, usize), Failure> {
+        if let Some(globals) = self.globals {
+            return global(globals, root, place);
+        }
         let found = match root.as_str() {
             "var" | "local" => return Ok((self.entry(root, operators, place)?, 1)),
             "count" => match (self.index, selected(operators).map(Ident::as_str)) {
@@ -154,6 +164,23 @@ impl Names<'_> {
             }
         }
     }
+}
+
+/// Returns the value of a variable of a template.
+fn global(
+    globals: &BTreeMap<String, Value>,
+    root: &Decorated<Ident>,
+    place: &Place,
+) -> Result<(Value, usize), Failure> {
+    if let Some(value) = globals.get(root.as_str()) {
+        return Ok((value.clone(), 0));
+    }
+    let hint = did_you_mean(root.as_str(), globals.keys().map(String::as_str));
+    let detail = format!(
+        "The template has no variable \"{}\". All it may refer to is what it is called with.{hint}",
+        root.as_str()
+    );
+    Err(problem("Unknown reference", detail, place, root))
 }
 
 fn problem(summary: &str, detail: String, place: &Place, at: &impl hcl_edit::Span) -> Failure {

@@ -139,19 +139,30 @@ fn show(desired: &Desired) -> String {
     out
 }
 
-/// Evaluates an expression as the value of an output.
+/// Evaluates an expression as the value of an output, where no file is there.
 fn evaluated(expression: &str) -> Result<String, String> {
     let text = format!("output \"it\" {{\n  sensitive = true\n  value = {expression}\n}}\n");
     let source = source(&text);
-    let (config, diagnostics) = load(&source, &[]);
-    let Some(config) = config else {
-        return Err(render(&source, &diagnostics));
-    };
-    let (values, _) = config.outputs(&State::default(), &Secrets::new());
-    Ok(values["it"]
-        .value
-        .as_ref()
-        .map_or_else(|| "unknown".to_owned(), ToString::to_string))
+    let mut files = Files::new("/work", Some("/root".to_owned()));
+    loop {
+        let shared = Arc::new(files);
+        let (config, diagnostics) = load_with(&source, &[], &shared);
+        let wanted = shared.take_wanted();
+        if wanted.is_empty() {
+            let config = config.ok_or_else(|| render(&source, &diagnostics))?;
+            let (values, _) = config.outputs(&State::default(), &Secrets::new());
+            let value = values["it"].value.as_ref();
+            return Ok(value.map_or_else(|| "unknown".to_owned(), ToString::to_string));
+        }
+        drop(config);
+        files = Arc::into_inner(shared).expect("the configuration was the last to share the files");
+        for wanted in wanted {
+            match wanted {
+                Wanted::File(path) => files.add(path, Found::Nothing),
+                Wanted::Names(path) => files.add_names(path, Ok(Vec::new())),
+            }
+        }
+    }
 }
 
 /// Compares the values of expressions, one per line; of a problem the summary and detail count.

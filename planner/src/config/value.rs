@@ -14,6 +14,9 @@ use super::number::Number;
 /// How deep values nest at most: they are compared, printed and dropped by recursion.
 pub(super) const MAX_DEPTH: u16 = 100;
 
+/// How many parts a value has at most, each counted wherever it stands.
+pub(super) const MAX_SIZE: usize = 1 << 22;
+
 /// A value, and whether it must not be shown.
 #[derive(Clone, PartialEq)]
 pub(super) struct Value {
@@ -36,11 +39,11 @@ pub(super) enum Kind {
     Number(Number),
     /// A text.
     String(Arc<str>),
-    /// Lists and tuples.
+    /// A list, or a tuple.
     List(Arc<Parts<Vec<Value>>>),
     /// Distinct values in order.
     Set(Arc<Parts<Vec<Value>>>),
-    /// Maps and objects.
+    /// A map, or an object.
     Object(Arc<Parts<BTreeMap<String, Value>>>),
 }
 
@@ -49,12 +52,16 @@ pub(super) enum Kind {
 pub(super) struct Parts<T> {
     /// The parts.
     pub(super) items: T,
+    /// Whether all are of one type: a list rather than a tuple, a map rather than an object.
+    pub(super) uniform: bool,
     /// Whether any is sensitive, at any depth.
     sensitive: bool,
     /// Whether any is unknown, at any depth.
     unknown: bool,
     /// How many levels of parts there are.
     depth: u16,
+    /// How many parts there are, at any depth.
+    size: usize,
 }
 
 /// What a collection tells of its parts.
@@ -63,32 +70,50 @@ struct Inside {
     sensitive: bool,
     unknown: bool,
     depth: u16,
+    size: usize,
 }
 
 impl Inside {
     fn of<'a>(values: impl Iterator<Item = &'a Value>) -> Self {
         values.fold(Self::default(), |inside, value| {
-            let (sensitive, unknown, depth) = match &value.kind {
-                Kind::Unknown => (false, true, 0),
-                Kind::List(parts) | Kind::Set(parts) => (parts.sensitive, parts.unknown, parts.depth),
-                Kind::Object(parts) => (parts.sensitive, parts.unknown, parts.depth),
-                Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => (false, false, 0),
+            let own = match &value.kind {
+                Kind::Unknown => Self {
+                    unknown: true,
+                    ..Self::default()
+                },
+                Kind::List(parts) | Kind::Set(parts) => parts.inside(),
+                Kind::Object(parts) => parts.inside(),
+                Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => Self::default(),
             };
             Self {
-                sensitive: inside.sensitive || value.sensitive || sensitive,
-                unknown: inside.unknown || unknown,
-                depth: inside.depth.max(depth.saturating_add(1)),
+                sensitive: inside.sensitive || value.sensitive || own.sensitive,
+                unknown: inside.unknown || own.unknown,
+                depth: inside.depth.max(own.depth.saturating_add(1)),
+                size: inside.size.saturating_add(own.size).saturating_add(1),
             }
         })
     }
 
-    fn around<T>(self, items: T) -> Arc<Parts<T>> {
+    fn around<T>(self, items: T, uniform: bool) -> Arc<Parts<T>> {
         Arc::new(Parts {
             items,
+            uniform,
             sensitive: self.sensitive,
             unknown: self.unknown,
             depth: self.depth,
+            size: self.size,
         })
+    }
+}
+
+impl<T> Parts<T> {
+    fn inside(&self) -> Inside {
+        Inside {
+            sensitive: self.sensitive,
+            unknown: self.unknown,
+            depth: self.depth,
+            size: self.size,
+        }
     }
 }
 
@@ -141,19 +166,45 @@ impl Value {
         Kind::Unknown.into()
     }
 
-    pub(super) fn list(items: Vec<Value>) -> Self {
-        Kind::List(Inside::of(items.iter()).around(items)).into()
+    pub(super) fn tuple(items: Vec<Value>) -> Self {
+        Kind::List(Inside::of(items.iter()).around(items, false)).into()
     }
 
-    /// Makes a set: the items in order, each once.
-    pub(super) fn set(mut items: Vec<Value>) -> Self {
-        items.sort_by_cached_key(Value::sort_key);
+    /// Makes a list of items that are of one type.
+    pub(super) fn list(items: Vec<Value>) -> Self {
+        Kind::List(Inside::of(items.iter()).around(items, true)).into()
+    }
+
+    /// Makes a set of items that are of one type: in order, each once. A set with a sensitive item is sensitive.
+    pub(super) fn set(items: &[Value]) -> Self {
+        let sensitive = items.iter().any(Value::has_sensitive);
+        let mut items: Vec<Value> = items.iter().map(Value::revealed).collect();
+        items.sort_by(Value::compare);
         items.dedup();
-        Kind::Set(Inside::of(items.iter()).around(items)).into()
+        Value::from(Kind::Set(Inside::of(items.iter()).around(items, true))).marked(sensitive)
     }
 
     pub(super) fn object(items: BTreeMap<String, Value>) -> Self {
-        Kind::Object(Inside::of(items.values()).around(items)).into()
+        Kind::Object(Inside::of(items.values()).around(items, false)).into()
+    }
+
+    /// Makes a map of items that are of one type.
+    pub(super) fn map(items: BTreeMap<String, Value>) -> Self {
+        Kind::Object(Inside::of(items.values()).around(items, true)).into()
+    }
+
+    /// Compares values as sets order them: numbers by size, all else by how it is written.
+    pub(super) fn compare(&self, other: &Self) -> std::cmp::Ordering {
+        match (&self.kind, &other.kind) {
+            (Kind::Number(a), Kind::Number(b)) => a.cmp(b),
+            (Kind::String(a), Kind::String(b)) => a.cmp(b),
+            _ => self.sort_key().cmp(&other.sort_key()),
+        }
+    }
+
+    /// Returns the value without its own mark; those of its parts stay.
+    pub(super) fn unmarked(&self) -> Value {
+        self.kind.clone().into()
     }
 
     /// Makes the value sensitive where the flag says so.
@@ -192,6 +243,15 @@ impl Value {
         }
     }
 
+    /// Returns how many parts the value has, at any depth.
+    pub(super) fn size(&self) -> usize {
+        match &self.kind {
+            Kind::List(parts) | Kind::Set(parts) => parts.size,
+            Kind::Object(parts) => parts.size,
+            Kind::Null | Kind::Unknown | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => 0,
+        }
+    }
+
     pub(super) fn is_unknown(&self) -> bool {
         self.kind == Kind::Unknown
     }
@@ -205,16 +265,18 @@ impl Value {
         if !self.has_sensitive() {
             return self.clone();
         }
+        let all = |items: &[Value]| items.iter().map(Value::revealed).collect::<Vec<_>>();
         match &self.kind {
-            Kind::List(parts) => Value::list(parts.items.iter().map(Value::revealed).collect()),
-            Kind::Set(parts) => Value::set(parts.items.iter().map(Value::revealed).collect()),
-            Kind::Object(parts) => Value::object(
-                parts
-                    .items
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value.revealed()))
-                    .collect(),
-            ),
+            Kind::List(parts) => {
+                let items = all(&parts.items);
+                Kind::List(Inside::of(items.iter()).around(items, parts.uniform)).into()
+            }
+            Kind::Set(parts) => Value::set(&all(&parts.items)),
+            Kind::Object(parts) => {
+                let revealed = |(key, value): (&String, &Value)| (key.clone(), value.revealed());
+                let items: BTreeMap<String, Value> = parts.items.iter().map(revealed).collect();
+                Kind::Object(Inside::of(items.values()).around(items, parts.uniform)).into()
+            }
             kind => kind.clone().into(),
         }
     }
@@ -229,6 +291,7 @@ impl Value {
             Kind::String(_) => "a string",
             Kind::List(_) => "a list",
             Kind::Set(_) => "a set",
+            Kind::Object(ref parts) if parts.uniform => "a map",
             Kind::Object(_) => "an object",
         }
     }
@@ -242,9 +305,13 @@ impl Value {
         match &self.kind {
             Kind::Unknown => "known only after apply".to_owned(),
             Kind::String(text) if text.chars().count() > 60 => "a long string".to_owned(),
-            Kind::List(parts) => format!("a list {}", count(parts.items.len(), "element")),
-            Kind::Set(parts) => format!("a set {}", count(parts.items.len(), "element")),
-            Kind::Object(parts) => format!("an object {}", count(parts.items.len(), "attribute")),
+            Kind::List(parts) | Kind::Set(parts) => {
+                format!("{} {}", self.kind_name(), count(parts.items.len(), "element"))
+            }
+            Kind::Object(parts) => {
+                let what = if parts.uniform { "element" } else { "attribute" };
+                format!("{} {}", self.kind_name(), count(parts.items.len(), what))
+            }
             Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => self.sort_key(),
         }
     }

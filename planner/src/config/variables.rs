@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use hcl_edit::parser::parse_expr;
 use hcl_edit::structure::Block;
 
 use crate::diagnostic::{Diagnostic, Span};
@@ -10,8 +9,8 @@ use crate::diagnostic::{Diagnostic, Span};
 use super::VariableInput;
 use super::convert::{self, Type};
 use super::eval;
-use super::heredoc;
-use super::parse::{parse, syntax_error};
+use super::files::Files;
+use super::parse::{self, parse, syntax_error};
 use super::read::Reader;
 use super::reference::{Names, Table};
 use super::source::Place;
@@ -62,6 +61,7 @@ pub fn variable_file(name: &str, text: &str) -> (Vec<VariableInput>, Vec<Diagnos
 pub(super) fn values(
     blocks: &[(&Block, Reader<'_>)],
     inputs: &[VariableInput],
+    files: &Files,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Table {
     let declared: Vec<Variable<'_>> = blocks
@@ -83,7 +83,7 @@ pub(super) fn values(
     }
     for variable in &declared {
         let input = inputs.iter().rfind(|input| input.name == variable.name);
-        if !variable.validate(&table, input, diagnostics) {
+        if !variable.validate((&table, files), input, diagnostics) {
             table.insert(variable.name.to_owned(), None);
         }
     }
@@ -220,12 +220,18 @@ impl Variable<'_> {
     }
 
     /// Checks the value against the variable's rules. Returns whether it keeps them.
-    fn validate(&self, table: &Table, input: Option<&VariableInput>, diagnostics: &mut Vec<Diagnostic>) -> bool {
+    fn validate(
+        &self,
+        (table, files): (&Table, &Files),
+        input: Option<&VariableInput>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> bool {
         let Some(Some(value)) = table.get(self.name) else {
             return true;
         };
         let names = Names {
             variables: Some(table),
+            files: Some(files),
             ..Names::default()
         };
         let mut keeps = true;
@@ -271,11 +277,8 @@ fn expression(input: &VariableInput, diagnostics: &mut Vec<Diagnostic>) -> Optio
         Some(span) => Place::new(&span.file, span.start),
         None => Place::nowhere(),
     };
-    match parse_expr(&input.text) {
-        Ok(mut expression) => {
-            heredoc::mend_expression(&mut expression, &input.text);
-            eval::evaluate(&expression, &Names::default(), &place, diagnostics)
-        }
+    match parse::expression(&input.text) {
+        Ok(expression) => eval::evaluate(&expression, &Names::default(), &place, diagnostics),
         Err(error) => {
             let mut diagnostic = syntax_error(&error, &input.text, &place);
             diagnostic.summary = String::from("Invalid value for variable");

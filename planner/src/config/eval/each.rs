@@ -143,11 +143,11 @@ impl<'e> Collected<'e> {
         let value = if self.unknown {
             Value::unknown()
         } else if self.each.key_expr.is_none() {
-            Value::list(self.list)
+            Value::tuple(self.list)
         } else {
             let join = |mut group: Vec<Value>| match group.pop() {
                 Some(only) if !self.each.grouping => only,
-                last => Value::list(group.into_iter().chain(last).collect()),
+                last => Value::tuple(group.into_iter().chain(last).collect()),
             };
             Value::object(self.object.into_iter().map(|(key, group)| (key, join(group))).collect())
         };

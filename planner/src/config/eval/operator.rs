@@ -8,18 +8,14 @@ use super::super::value::Value;
 use super::{Evaluated, Failure, Scope};
 
 impl Scope<'_> {
-    pub(super) fn unary(&self, at: &Expression, operation: &UnaryOp) -> Evaluated {
+    pub(super) fn unary(&self, operation: &UnaryOp) -> Evaluated {
         let value = self.eval(&operation.expr)?;
         if value.is_unknown() {
             return Ok(value);
         }
         let result = match operation.operator.value() {
             UnaryOperator::Not => convert::to_bool(&value).map(|flag| Value::from(!flag)),
-            UnaryOperator::Neg => match convert::to_number(&value).map(Number::checked_neg) {
-                Ok(Some(number)) => Ok(Value::from(number)),
-                Ok(None) => return Err(self.out_of_range(at)),
-                Err(why) => Err(why),
-            },
+            UnaryOperator::Neg => convert::to_number(&value).map(|number| Value::from(number.negated())),
         };
         match result {
             Ok(result) => Ok(result.marked(value.sensitive)),
@@ -45,7 +41,7 @@ impl Scope<'_> {
                 let (left, left_sensitive) = self.number_operand(&operation.lhs_expr)?;
                 let (right, right_sensitive) = self.number_operand(&operation.rhs_expr)?;
                 let value = match (left, right) {
-                    (Some(left), Some(right)) => self.arithmetic(at, operation, *operator, left, right)?,
+                    (Some(left), Some(right)) => self.arithmetic(at, operation, *operator, &left, &right)?,
                     _ => Value::unknown(),
                 };
                 Ok(value.marked(left_sensitive || right_sensitive))
@@ -95,8 +91,8 @@ impl Scope<'_> {
         at: &Expression,
         operation: &BinaryOp,
         operator: BinaryOperator,
-        left: Number,
-        right: Number,
+        left: &Number,
+        right: &Number,
     ) -> Evaluated {
         use BinaryOperator as Op;
         let result = match operator {
@@ -119,6 +115,10 @@ impl Scope<'_> {
     }
 
     fn out_of_range(&self, at: &Expression) -> Failure {
-        self.problem(at, "Number out of range", "The result has more than 38 digits.")
+        self.problem(
+            at,
+            "Number out of range",
+            "The result is larger than 1e12000, or smaller than 1e-12000.",
+        )
     }
 }

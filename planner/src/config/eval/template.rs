@@ -87,6 +87,14 @@ impl Scope<'_> {
         self.text(&heredoc.template, true)
     }
 
+    /// Renders the text of a whole file.
+    pub(super) fn file(&self, template: &Template) -> Evaluated {
+        if let Some(Element::Interpolation(only)) = template.as_single_element() {
+            return self.eval(&only.expr);
+        }
+        self.text(template, true)
+    }
+
     fn text(&self, template: &Template, lines: bool) -> Evaluated {
         let mut out = Text {
             written: String::new(),

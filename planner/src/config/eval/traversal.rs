@@ -67,17 +67,22 @@ impl Scope<'_> {
 
     fn splat(&self, value: Value, each: &[Decorated<TraversalOperator>]) -> Evaluated {
         let sensitive = value.sensitive;
-        let items = match value.kind {
+        let (items, uniform) = match value.kind {
             Kind::Unknown => return Ok(value),
-            Kind::Null => Vec::new(),
-            Kind::List(ref parts) | Kind::Set(ref parts) => parts.items.clone(),
-            _ => vec![value],
+            Kind::Null => (Vec::new(), false),
+            Kind::List(ref parts) | Kind::Set(ref parts) => (parts.items.clone(), parts.uniform),
+            _ => (vec![value], false),
         };
         let items = items
             .into_iter()
             .map(|item| self.apply(item, each))
             .collect::<Result<_, _>>()?;
-        Ok(Value::list(items).marked(sensitive))
+        let all = if uniform {
+            Value::list(items)
+        } else {
+            Value::tuple(items)
+        };
+        Ok(all.marked(sensitive))
     }
 
     fn step(&self, value: Value, operator: &Decorated<TraversalOperator>) -> Evaluated {

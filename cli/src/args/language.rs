@@ -1,0 +1,63 @@
+//! Arguments of the commands that are about the configuration language.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Subcommand};
+
+use super::Variables;
+
+/// Arguments of `validate`.
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: Variables,
+    /// Write a JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `fmt`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct Fmt {
+    /// Files or directories; - is standard input [default: the working directory]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Change nothing; exit with 3 where a file is not in canonical style.
+    #[arg(long)]
+    pub check: bool,
+    /// Show what changes.
+    #[arg(long)]
+    pub diff: bool,
+    /// Go into the directories below, too.
+    #[arg(long)]
+    pub recursive: bool,
+    /// Whether to name the files that are not in canonical style.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    #[arg(require_equals = true, num_args = 0..=1, default_missing_value = "true")]
+    pub list: bool,
+    /// Whether to rewrite files.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    #[arg(require_equals = true, num_args = 0..=1, default_missing_value = "true")]
+    pub write: bool,
+}
+
+/// Arguments of `console`.
+#[derive(Debug, Args)]
+pub struct Console {
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: Variables,
+}
+
+/// `metadata` and what it describes.
+#[derive(Debug, Subcommand)]
+pub enum Metadata {
+    /// Describe the functions of expressions
+    Functions {
+        /// Write a JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+}

@@ -1,0 +1,105 @@
+//! `simdb metadata`: the configuration language, described for editors and other programs.
+
+use serde_json::{Map, Value, json};
+use simdb_planner::config::{FunctionSignature, Parameter, function_signatures};
+
+use crate::args::Metadata;
+use crate::exit::Exit;
+use crate::ui::Ui;
+use crate::views::json::document;
+
+/// Describes a part of the language.
+pub(super) fn run(command: &Metadata, ui: &Ui) -> Exit {
+    match command {
+        Metadata::Functions { json: true } => ui.answer(&document(&functions_document())),
+        Metadata::Functions { json: false } => ui.answer(&functions_text()),
+    }
+    Exit::Done
+}
+
+/// Writes the functions one by one: what each is called with, what it returns, and an example.
+fn functions_text() -> String {
+    let text = |function: FunctionSignature| {
+        let parameter = |parameter: &Parameter| {
+            let optional = if parameter.optional { "?" } else { "" };
+            let more = if parameter.variadic { "..." } else { "" };
+            format!("{}{optional}: {}{more}", parameter.name, parameter.of)
+        };
+        let parameters: Vec<String> = function.parameters.iter().map(parameter).collect();
+        format!(
+            "{}({}) -> {}\n    {}\n    {} = {}\n\n",
+            function.name,
+            parameters.join(", "),
+            function.returns,
+            function.description,
+            function.example,
+            function.result
+        )
+    };
+    function_signatures().into_iter().map(text).collect()
+}
+
+/// Makes the document of `terraform metadata functions -json`, with examples in addition.
+fn functions_document() -> Value {
+    let entry = |function: FunctionSignature| {
+        let fixed = function.parameters.iter().filter(|parameter| !parameter.variadic);
+        let mut entry = json!({
+            "description": function.description,
+            "return_type": type_document(function.returns),
+            "parameters": fixed.map(parameter_document).collect::<Vec<_>>(),
+            "example": { "call": function.example, "result": function.result },
+        });
+        if let Some(variadic) = function.parameters.iter().find(|parameter| parameter.variadic) {
+            entry["variadic_parameter"] = parameter_document(variadic);
+        }
+        (function.name.to_owned(), entry)
+    };
+    let signatures: Map<String, Value> = function_signatures().into_iter().map(entry).collect();
+    json!({ "format_version": "1.0", "function_signatures": signatures })
+}
+
+fn parameter_document(parameter: &Parameter) -> Value {
+    let mut document = json!({ "name": parameter.name, "type": type_document(parameter.of) });
+    if parameter.optional {
+        document["optional"] = true.into();
+    }
+    document
+}
+
+/// Writes a type as Terraform's documents do: `["list", "string"]`, and `"dynamic"` for any.
+fn type_document(of: &str) -> Value {
+    if let Some((kind, inner)) = of.strip_suffix(')').and_then(|of| of.split_once('(')) {
+        return json!([kind, type_document(inner)]);
+    }
+    Value::from(if of == "any" { "dynamic" } else { of })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_described_in_terraforms_shape() {
+        let document = functions_document();
+        let function = |name: &str| document["function_signatures"][name].clone();
+        assert_eq!(function("abs")["return_type"], "number");
+        assert_eq!(
+            function("transpose")["parameters"],
+            json!([{ "name": "map", "type": ["map", ["list", "string"]] }])
+        );
+        assert_eq!(
+            function("max")["variadic_parameter"],
+            json!({ "name": "numbers", "type": "number" })
+        );
+        assert_eq!(function("lookup")["parameters"][2]["optional"], true);
+    }
+
+    #[test]
+    fn functions_are_described_to_people() {
+        let text = functions_text();
+        assert!(
+            text.contains("lookup(map: map(any), key: string, default?: any) -> any\n"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! What files hold that a configuration refers to with functions: read when the planner asks for it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use simdb_planner::config::{self, Config, Files, Found, Source, VariableInput, Wanted};
+use simdb_planner::diagnostic::Diagnostic;
+
+/// How many bytes a file may have that a function reads.
+const MAX_SIZE: u64 = 16 << 20;
+
+/// How many files are listed below a directory at most.
+const MAX_NAMES: usize = 100_000;
+
+/// How often the planner may ask: a path can depend on what another file holds.
+const MAX_ROUNDS: usize = 50;
+
+/// Loads a configuration together with the files that it refers to.
+pub(crate) fn load(directory: &Path, source: &Source, inputs: &[VariableInput]) -> (Option<Config>, Vec<Diagnostic>) {
+    let mut files = new(directory);
+    for _ in 0..MAX_ROUNDS {
+        let shared = Arc::new(files);
+        let (config, diagnostics) = config::load_with(source, inputs, &shared);
+        let wanted = shared.take_wanted();
+        if wanted.is_empty() {
+            return (config, diagnostics);
+        }
+        drop(config);
+        files = Arc::into_inner(shared).expect("only the configuration shared the files");
+        for wanted in wanted {
+            hand_in(directory, wanted, &mut files);
+        }
+    }
+    let detail = format!("What one file holds leads to another one, and that more than {MAX_ROUNDS} times.");
+    (None, vec![Diagnostic::error("Too many files", detail)])
+}
+
+/// Runs something with a configuration, and again whenever it asked for files that had not been read.
+pub(crate) fn with_files<T>(directory: &Path, config: &mut Config, run: impl Fn(&Config) -> T) -> T {
+    let mut files = new(directory);
+    for _ in 0..MAX_ROUNDS {
+        let shared = Arc::new(files);
+        config.set_files(Arc::clone(&shared));
+        let result = run(config);
+        let wanted = shared.take_wanted();
+        config.set_files(Arc::default());
+        files = Arc::into_inner(shared).expect("only the configuration shared the files");
+        if wanted.is_empty() {
+            return result;
+        }
+        for wanted in wanted {
+            hand_in(directory, wanted, &mut files);
+        }
+    }
+    run(config)
+}
+
+/// Makes files of which none has been read.
+fn new(directory: &Path) -> Files {
+    let home = std::env::var_os("HOME").and_then(|home| home.into_string().ok());
+    Files::new(directory.to_string_lossy(), home)
+}
+
+/// Reads what is asked for.
+fn hand_in(directory: &Path, wanted: Wanted, files: &mut Files) {
+    match wanted {
+        Wanted::File(path) => {
+            let found = read(&directory.join(&path));
+            files.add(path, found);
+        }
+        Wanted::Names(path) => {
+            let mut names = Vec::new();
+            let listed = list(&directory.join(&path), "", &mut names);
+            names.sort();
+            files.add_names(path, listed.map(|()| names));
+        }
+    }
+}
+
+fn read(path: &Path) -> Found {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Found::Nothing,
+        Err(error) => Found::Unreadable(error.to_string()),
+        Ok(metadata) if metadata.is_dir() => Found::Directory,
+        Ok(metadata) if !metadata.is_file() => Found::Unreadable("it is no regular file".to_owned()),
+        Ok(metadata) if metadata.len() > MAX_SIZE => {
+            Found::Unreadable(format!("it is larger than {} MB", MAX_SIZE >> 20))
+        }
+        Ok(_) => std::fs::read(path).map_or_else(|error| Found::Unreadable(error.to_string()), Found::File),
+    }
+}
+
+/// Collects the files below a directory. A directory that is not there holds none.
+fn list(directory: &Path, prefix: &str, names: &mut Vec<String>) -> Result<(), String> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|error| error.to_string())?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let kind = entry.file_type().map_err(|error| error.to_string())?;
+        let name = format!("{prefix}{name}");
+        if kind.is_dir() {
+            list(&entry.path(), &format!("{name}/"), names)?;
+        } else if entry.path().is_file() {
+            names.push(name);
+        }
+        if names.len() > MAX_NAMES {
+            return Err(format!("it holds more than {MAX_NAMES} files"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use simdb_state::object::State;
+    use simdb_state::sensitive::Secrets;
+
+    use super::*;
+
+    #[test]
+    fn files_that_functions_name_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("sql")).unwrap();
+        std::fs::write(directory.path().join("sql/a.sql"), "select 1;").unwrap();
+        std::fs::write(directory.path().join("name"), "sql/a.sql\n").unwrap();
+        let mut source = Source::default();
+        let text = "locals {\n  a = file(chomp(file(\"name\")))\n}\noutput \"all\" {\n  value = [local.a, fileset(\".\", \"**/*.sql\"), \
+                    fileexists(\"b\")]\n}\n";
+        source.add("main.simdb.hcl", text);
+        let (config, diagnostics) = load(directory.path(), &source, &[]);
+        assert_eq!(diagnostics, Vec::new());
+        let (outputs, _) = config.unwrap().outputs(&State::default(), &Secrets::new());
+        let value = outputs["all"].value.as_ref().map(ToString::to_string);
+        assert_eq!(value.as_deref(), Some("[\"select 1;\",[\"sql/a.sql\"],false]"));
+    }
+}
