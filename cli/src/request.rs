@@ -126,7 +126,7 @@ pub(crate) fn continuation(
     let mut clusters = plan.steps.iter().filter_map(|step| match &step.action {
         Action::Elect { cluster, .. } => Some(cluster),
         Action::Fence { server, .. } | Action::Promote { server, .. } => Some(&server.node.cluster),
-        Action::Rewind { node, .. } => Some(&node.cluster),
+        Action::Rejoin { node, .. } => Some(&node.cluster),
         _ => None,
     });
     let changed = clusters.find_map(|cluster| of_cluster(cluster, state).filter(|_| held));

@@ -8,13 +8,16 @@
 //! The effectful half lives in the providers.
 
 pub mod node;
+mod order;
 pub mod pgbouncer;
 pub mod postgresql;
+#[cfg(any(test, feature = "testing"))]
+mod simulate;
 
 pub use self::node::{NodeContext, Upstream};
 pub(crate) use self::pgbouncer::correct_poolers;
 pub use self::postgresql::{conf, instance, limits, script, settings, sync, trial};
-pub(crate) use self::postgresql::{correct_replication, gap, last_run, leave_slot, replaced_slot};
+pub(crate) use self::postgresql::{correct_replication, gap, last_run, leave_slot};
 
 /// What the engines' servers are in the simulated world.
 #[cfg(any(test, feature = "testing"))]
@@ -24,8 +27,59 @@ pub(crate) mod simulated {
     pub(crate) use super::postgresql::simulate::{generation_of, read_settings};
 }
 
+use serde::{Deserialize, Serialize};
 use simdb_state::name::UserName;
 use simdb_state::object::EngineKind;
+
+use crate::plan::need::Need;
+
+/// What a step does that only one engine has. The names of such steps tell the engines apart, on the wire too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Action {
+    /// A step of PostgreSQL's.
+    Postgresql(postgresql::Action),
+    /// A step of PgBouncer's.
+    Pgbouncer(pgbouncer::Action),
+}
+
+impl Action {
+    /// Returns the step's name, as the step table and every view spell it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::Postgresql(action) => action.name(),
+            Action::Pgbouncer(action) => action.name(),
+        }
+    }
+
+    /// Returns what the step needs.
+    pub(crate) fn needs(&self) -> Vec<Need<'_>> {
+        match self {
+            Action::Postgresql(action) => action.needs(),
+            Action::Pgbouncer(action) => action.needs(),
+        }
+    }
+
+    /// Returns whether the step gives free what an earlier one holds up.
+    pub(crate) fn releases(&self) -> bool {
+        match self {
+            Action::Postgresql(_) => false,
+            Action::Pgbouncer(action) => action.releases(),
+        }
+    }
+}
+
+impl From<postgresql::Action> for Action {
+    fn from(action: postgresql::Action) -> Self {
+        Action::Postgresql(action)
+    }
+}
+
+impl From<pgbouncer::Action> for Action {
+    fn from(action: pgbouncer::Action) -> Self {
+        Action::Pgbouncer(action)
+    }
+}
 
 /// Returns how an engine is called in a sentence.
 pub(crate) fn title(kind: EngineKind) -> &'static str {
@@ -46,4 +100,44 @@ pub(crate) fn installation(kind: EngineKind) -> &'static str {
 /// Returns what a login is for that an engine needs beside its own, as a fragment that follows "because".
 pub(crate) fn purpose(login: &UserName) -> Option<&'static str> {
     (login.as_str() == pgbouncer::USER).then_some(pgbouncer::PURPOSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Action, pgbouncer, postgresql};
+    use crate::plan;
+
+    #[test]
+    fn steps_of_an_engine_stand_beside_the_others_in_a_document() {
+        let server = json!({
+            "node": "cluster.orders.node.r[0]",
+            "listen": { "host": "127.0.0.1", "port": 15432 },
+            "password": "secret/cluster.orders.user.postgres/password/1",
+        });
+        let read = |document: &Value| serde_json::from_value::<plan::Action>(document.clone());
+        let resume = json!({ "kind": "resume", "server": server });
+        let action = read(&resume).unwrap();
+        assert!(
+            matches!(
+                &action,
+                plan::Action::Engine(Action::Postgresql(postgresql::Action::Resume { .. }))
+            ),
+            "{action:?}"
+        );
+        assert_eq!(serde_json::to_value(&action).unwrap(), resume);
+        let stop = json!({ "kind": "stop-pooler", "endpoint": "cluster.orders.endpoint.rw" });
+        let action = read(&stop).unwrap();
+        assert!(
+            matches!(
+                &action,
+                plan::Action::Engine(Action::Pgbouncer(pgbouncer::Action::StopPooler { .. }))
+            ),
+            "{action:?}"
+        );
+        let clone = json!({ "kind": "basebackup", "node": "cluster.orders.node.r[0]", "data": "data-1" });
+        assert!(read(&clone).is_err(), "its task is missing");
+        assert!(read(&json!({ "kind": "unheard-of" })).is_err());
+    }
 }

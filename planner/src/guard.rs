@@ -5,10 +5,11 @@
 
 use simdb_state::address::{DatabaseAddress, EndpointAddress, NodeAddress};
 use simdb_state::name::ClusterName;
-use simdb_state::object::{Election, Node, Role, Slot, State};
+use simdb_state::object::{Node, Role, Slot, State, Term};
 use thiserror::Error;
 
 use crate::desired::access::database_address;
+use crate::plan::need::Need;
 use crate::plan::{Action, Server, Step};
 
 /// Why a step may not run.
@@ -55,75 +56,96 @@ pub enum Refusal {
 /// Returns whether a step may run on this record.
 pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
     not_outdated(step, state)?;
-    match &step.action {
-        Action::Primary { server, .. } => no_other_primary(state, &server.node),
-        Action::ReplicationUser { server, .. }
-        | Action::User { server, .. }
-        | Action::Database { server, .. }
-        | Action::Slot { server, .. }
-        | Action::Admit { server, .. }
-        | Action::SyncNames { server, .. } => serving(state, &server.node),
-        Action::Seed {
-            seed, database, server, ..
-        } => {
-            serving(state, &server.node)?;
-            has_database(state, &database_address(&seed.cluster, database))
+    step.action.needs().iter().try_for_each(|need| met(need, state))
+}
+
+impl Action {
+    /// Returns what a step needs.
+    fn needs(&self) -> Vec<Need<'_>> {
+        match self {
+            Action::Primary { server, .. } => vec![Need::OnlyWriter(&server.node)],
+            Action::ReplicationUser { server, .. } | Action::User { server, .. } | Action::Database { server, .. } => {
+                vec![Need::Serves(&server.node)]
+            }
+            Action::Seed {
+                seed, database, server, ..
+            } => vec![
+                Need::Serves(&server.node),
+                Need::Database(database_address(&seed.cluster, database)),
+            ],
+            Action::Clone { node, .. } => vec![Need::Retained(node)],
+            Action::Join { server, upstream, .. } => {
+                vec![Need::HasData(&server.node), Need::Serves(&upstream.node)]
+            }
+            Action::Follow { server, upstream, .. } => vec![
+                Need::HasData(&server.node),
+                Need::RetainedOn(&server.node, &upstream.node),
+                Need::Serves(&upstream.node),
+            ],
+            Action::Elect { cluster, election, .. } => vec![Need::NextTerm(cluster, election.term)],
+            Action::Fence { server, .. } => vec![Need::Deposed(&server.node)],
+            Action::Promote { server, .. } => vec![Need::Elected(&server.node), Need::OnlyWriter(&server.node)],
+            Action::Rejoin { source, .. } => vec![Need::Serves(&source.node)],
+            Action::Start { server, .. } | Action::Configure { server, .. } => vec![Need::HasData(&server.node)],
+            Action::Verify { primary, standbys, .. } => std::iter::once(primary)
+                .chain(standbys.values().map(|standby| &standby.server))
+                .map(|server| Need::Serves(&server.node))
+                .collect(),
+            Action::DropNode { node } => vec![Need::Unfollowed(node)],
+            Action::DropUser { user, server } => vec![removable(server.as_ref(), &user.cluster)],
+            Action::DropDatabase { database, server } => vec![removable(server.as_ref(), &database.cluster)],
+            Action::DropCluster { cluster } => vec![Need::NoNodes(cluster)],
+            Action::DropNetwork { network } => vec![Need::Unused(network)],
+            Action::Engine(action) => action.needs(),
+            Action::Network { .. }
+            | Action::Cluster { .. }
+            | Action::Degrade { .. }
+            | Action::Stop { .. }
+            | Action::Endpoint { .. }
+            | Action::DropEndpoint { .. }
+            | Action::DropSeed { .. } => Vec::new(),
         }
-        Action::Basebackup { node, .. } => {
-            let slot = node_of(state, node).and_then(|node| node.slot.as_ref());
-            let slot = slot.ok_or_else(|| Refusal::NoSlot(node.clone()))?;
+    }
+}
+
+/// What a server holds is removed there, or goes with all servers of its cluster.
+fn removable<'a>(server: Option<&'a Server>, cluster: &'a ClusterName) -> Need<'a> {
+    server.map_or(Need::NoNodes(cluster), |server| Need::Serves(&server.node))
+}
+
+fn met(need: &Need<'_>, state: &State) -> Result<(), Refusal> {
+    match need {
+        Need::Serves(node) => serving(state, node),
+        Need::HasData(node) => has_data(state, node),
+        Need::Retained(node) => {
+            let slot = state.nodes.get(node).and_then(|node| node.slot.as_ref());
+            let slot = slot.ok_or_else(|| Refusal::NoSlot((*node).clone()))?;
             serving(state, &node.sibling(&slot.upstream))
         }
-        Action::Standby { server, upstream, .. } => {
-            has_data(state, &server.node)?;
-            serving(state, &upstream.node)
-        }
-        Action::Follow { server, upstream, .. } => {
-            has_data(state, &server.node)?;
-            has_slot_on(state, &server.node, &upstream.node)?;
-            serving(state, &upstream.node)
-        }
-        Action::Elect { cluster, election, .. } => next_term(state, cluster, election),
-        Action::Fence { server, .. } => match elected(state, &server.node) {
-            Some(true) | None => Err(Refusal::Elected(server.node.clone())),
+        Need::RetainedOn(node, upstream) => has_slot_on(state, node, upstream),
+        Need::Released(node, slot) => gone(state.nodes.get(node).is_some_and(|node| streams(node, slot)), node),
+        Need::Unfollowed(node) => nobody_follows(state, node),
+        Need::OnlyWriter(node) => no_other_primary(state, node),
+        Need::Elected(node) => match elected(state, node) {
+            Some(true) => Ok(()),
+            Some(false) | None => Err(Refusal::NotElected((*node).clone())),
+        },
+        Need::Deposed(node) => match elected(state, node) {
+            Some(true) | None => Err(Refusal::Elected((*node).clone())),
             Some(false) => Ok(()),
         },
-        Action::Promote { server, .. } => match elected(state, &server.node) {
-            Some(true) => no_other_primary(state, &server.node),
-            Some(false) | None => Err(Refusal::NotElected(server.node.clone())),
-        },
-        Action::Rewind { source, .. } => serving(state, &source.node),
-        Action::Start { server, .. } | Action::Configure { server, .. } | Action::Resume { server } => {
-            has_data(state, &server.node)
+        Need::NextTerm(cluster, term) => next_term(state, cluster, *term),
+        Need::Database(database) => has_database(state, database),
+        Need::Pooler(endpoint) => {
+            let found = state.endpoints.get(endpoint);
+            let pooler = found.and_then(|endpoint| endpoint.pooler.as_ref());
+            pooler.map_or_else(|| Err(Refusal::NoPooler((*endpoint).clone())), |_| Ok(()))
         }
-        Action::VerifySync { primary, standbys, .. } => std::iter::once(primary)
-            .chain(standbys.values().map(|standby| &standby.server))
-            .try_for_each(|server| serving(state, &server.node)),
-        Action::Pause { console, .. } | Action::Unpause { console } => {
-            let endpoint = state.endpoints.get(&console.endpoint);
-            let pooler = endpoint.and_then(|endpoint| endpoint.pooler.as_ref());
-            pooler.map_or_else(|| Err(Refusal::NoPooler(console.endpoint.clone())), |_| Ok(()))
-        }
-        Action::DropNode { node } => nobody_follows(state, node),
-        Action::DropSlot { node, slot, .. } => gone(node_of(state, node).is_some_and(|node| streams(node, slot)), node),
-        Action::DropUser { user, server } => removable(state, server.as_ref(), &user.cluster),
-        Action::DropDatabase { database, server } => removable(state, server.as_ref(), &database.cluster),
-        Action::DropCluster { cluster } => no_nodes(state, cluster),
-        Action::DropNetwork { network } => {
-            let user = state.clusters.iter().find(|(_, cluster)| cluster.network == *network);
+        Need::NoNodes(cluster) => no_nodes(state, cluster),
+        Need::Unused(network) => {
+            let user = state.clusters.iter().find(|(_, cluster)| cluster.network == **network);
             user.map_or(Ok(()), |(name, _)| Err(Refusal::StillThere(format!("cluster.{name}"))))
         }
-        Action::Network { .. }
-        | Action::Cluster { .. }
-        | Action::Degrade { .. }
-        | Action::Stop { .. }
-        | Action::Endpoint { .. }
-        | Action::DropEndpoint { .. }
-        | Action::Pooler { .. }
-        | Action::Repoint { .. }
-        | Action::StopPooler { .. }
-        | Action::DropPooler { .. }
-        | Action::DropSeed { .. } => Ok(()),
     }
 }
 
@@ -137,9 +159,9 @@ fn not_outdated(step: &Step, state: &State) -> Result<(), Refusal> {
     }
 }
 
-fn next_term(state: &State, cluster: &ClusterName, election: &Election) -> Result<(), Refusal> {
+fn next_term(state: &State, cluster: &ClusterName, term: Term) -> Result<(), Refusal> {
     let last = state.elections.get(cluster).map_or(0, |last| last.term.0);
-    if last + 1 == election.term.0 {
+    if last + 1 == term.0 {
         Ok(())
     } else {
         Err(Refusal::OtherElection(last))
@@ -183,14 +205,6 @@ fn streams(node: &Node, slot: &Slot) -> bool {
         _ => node.slot.as_ref() == Some(slot),
     };
     node.listen.is_some() && streams
-}
-
-/// What a server holds is removed there, or goes with all servers of its cluster.
-fn removable(state: &State, server: Option<&Server>, cluster: &ClusterName) -> Result<(), Refusal> {
-    match server {
-        Some(server) => serving(state, &server.node),
-        None => no_nodes(state, cluster),
-    }
 }
 
 fn has_database(state: &State, database: &DatabaseAddress) -> Result<(), Refusal> {

@@ -1,5 +1,8 @@
 //! The plan: reviewable changes, and the steps that make them, order included. Data only.
 
+pub(crate) mod need;
+pub mod server;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,9 +13,11 @@ use simdb_state::delta::Delta;
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
-use simdb_state::object::{CommitLevel, Database, Election, Slot, Term, User, Verdict};
+use simdb_state::object::{CommitLevel, Database, Election, Term, User, Verdict};
 use simdb_state::sensitive::SecretName;
-use simdb_state::sync::SyncRule;
+
+pub use self::server::Server;
+use crate::engine;
 
 /// The format of a plan document.
 pub const FORMAT: u32 = 1;
@@ -158,17 +163,6 @@ pub struct Step {
     pub generates: BTreeSet<SecretName>,
 }
 
-/// Where a server is reached as the superuser, and under which node's address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Server {
-    /// The node.
-    pub node: NodeAddress,
-    /// Where it listens.
-    pub listen: simdb_state::object::Listen,
-    /// The superuser's password.
-    pub password: SecretName,
-}
-
 /// A server that is given another password to stream with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stream {
@@ -208,17 +202,6 @@ pub struct Checked {
     pub delayed: bool,
 }
 
-/// Where the console of an endpoint's pooler is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Console {
-    /// The endpoint.
-    pub endpoint: EndpointAddress,
-    /// Where the pooler listens.
-    pub listen: simdb_state::object::Listen,
-    /// The password of the login that the console lets in.
-    pub password: SecretName,
-}
-
 /// What a step does. Rows of the step table in the crate documentation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -231,7 +214,8 @@ pub enum Action {
     /// Makes empty data and starts a server on it that writes.
     Primary {
         /// Makes the data.
-        initdb: TaskSpec,
+        #[serde(rename = "initdb")]
+        birth: TaskSpec,
         /// The server.
         instance: InstanceSpec,
         /// How it is reached.
@@ -280,7 +264,8 @@ pub enum Action {
         evidence: Evidence,
     },
     /// Takes a former primary's data back to where the log of the new one branches off.
-    Rewind {
+    #[serde(rename = "rewind")]
+    Rejoin {
         /// The node that gets the data.
         node: NodeAddress,
         /// Rewinds it.
@@ -343,17 +328,9 @@ pub enum Action {
         /// The server it runs on.
         server: Server,
     },
-    /// Makes a replication slot that keeps the log from now on.
-    Slot {
-        /// The node the slot is for.
-        node: NodeAddress,
-        /// The slot.
-        slot: Slot,
-        /// The server it is made on.
-        server: Server,
-    },
     /// Copies another node's data.
-    Basebackup {
+    #[serde(rename = "basebackup")]
+    Clone {
         /// The node that gets the data.
         node: NodeAddress,
         /// Copies it and verifies the copy.
@@ -362,7 +339,8 @@ pub enum Action {
         data: String,
     },
     /// Starts a server that replays what another node writes, and waits until it streams.
-    Standby {
+    #[serde(rename = "standby")]
+    Join {
         /// The server.
         instance: InstanceSpec,
         /// How it is reached.
@@ -402,40 +380,10 @@ pub enum Action {
         /// For a standby that is restarted: whom it must stream from again before the next server is restarted.
         upstream: Option<Server>,
     },
-    /// Lets the clients of a primary in that crashed and came up without them, once standbys have all that it has.
-    Admit {
-        /// The server, with its clients.
-        instance: InstanceSpec,
-        /// How it is reached.
-        server: Server,
-        /// How many standbys must have everything.
-        awaited: u32,
-    },
-    /// Lets a standby replay again that somebody paused.
-    Resume {
-        /// The standby.
-        server: Server,
-    },
     /// Records what concerns a cluster as a whole.
     Cluster {
         /// The cluster.
         cluster: ClusterName,
-    },
-    /// Lets the commits on a server wait for other standbys than before, or for none.
-    SyncNames {
-        /// The cluster.
-        cluster: ClusterName,
-        /// Whom commits wait for then.
-        #[serde(rename = "names")]
-        rule: SyncRule,
-        /// The server, with this rule among its settings.
-        instance: InstanceSpec,
-        /// How it is reached.
-        server: Server,
-        /// Whether it replays (it is about to be promoted) or writes. Only one that writes has standbys to wait for.
-        in_recovery: bool,
-        /// How many of the standbys must be seen to count before the step is done, on a server that writes.
-        awaited: u32,
     },
     /// Lets a standby that runs stream from another node, or from one that listens elsewhere than before.
     Follow {
@@ -449,7 +397,8 @@ pub enum Action {
         application_name: String,
     },
     /// Proves that every standby receives and replays what the primary commits.
-    VerifySync {
+    #[serde(rename = "verify-sync")]
+    Verify {
         /// The cluster.
         cluster: ClusterName,
         /// The primary.
@@ -470,57 +419,10 @@ pub enum Action {
         /// Where it leads.
         entry: ServiceEntry,
     },
-    /// Starts an endpoint's pooler where it is down, and lets it read its settings again.
-    Pooler {
-        /// The pooler.
-        instance: InstanceSpec,
-        /// How its console is reached.
-        console: Console,
-        /// Whether it is stopped first: its clients lose their connections.
-        restart: bool,
-    },
-    /// Lets the clients of a pooler finish what they are at, and then wait.
-    Pause {
-        /// The pooler.
-        console: Console,
-        /// The server it leads to: it writes what it has left to write before clients wait for it.
-        server: Server,
-    },
-    /// Lets a pooler lead to another server.
-    Repoint {
-        /// The pooler, with the other server among its settings.
-        instance: InstanceSpec,
-        /// How its console is reached.
-        console: Console,
-    },
-    /// Lets the clients of a pooler go on. It is done at the end of a run that failed or was ended, too.
-    Unpause {
-        /// The pooler.
-        console: Console,
-    },
-    /// Stops an endpoint's pooler.
-    StopPooler {
-        /// The endpoint.
-        endpoint: EndpointAddress,
-    },
-    /// Stops an endpoint's pooler and removes its files.
-    DropPooler {
-        /// The endpoint.
-        endpoint: EndpointAddress,
-    },
     /// Stops a node's server and removes its data.
     DropNode {
         /// The node.
         node: NodeAddress,
-    },
-    /// Removes a slot that nobody needs any more.
-    DropSlot {
-        /// The node the slot was for.
-        node: NodeAddress,
-        /// The slot.
-        slot: Slot,
-        /// The server that keeps it.
-        server: Server,
     },
     /// Removes an endpoint's entry.
     DropEndpoint {
@@ -558,6 +460,9 @@ pub enum Action {
         /// The network.
         network: NetworkName,
     },
+    /// Does what only one engine needs. On the wire these steps stand beside the others: the names of all are different.
+    #[serde(untagged)]
+    Engine(engine::Action),
 }
 
 /// A primary that serves, and the standby that takes over from it.
@@ -596,10 +501,16 @@ pub enum Evidence {
     Verdict(Verdict),
 }
 
+impl From<engine::Action> for Action {
+    fn from(action: engine::Action) -> Self {
+        Action::Engine(action)
+    }
+}
+
 impl Action {
     /// Returns whether the step gives free what an earlier one holds up. It is due even where others have failed.
     pub fn releases(&self) -> bool {
-        matches!(self, Action::Unpause { .. })
+        matches!(self, Action::Engine(action) if action.releases())
     }
 
     /// Returns the step's name, as the step table and every view spell it.
@@ -611,38 +522,28 @@ impl Action {
             Action::Degrade { .. } => "degrade",
             Action::Fence { .. } => "fence",
             Action::Promote { .. } => "promote",
-            Action::Rewind { .. } => "rewind",
+            Action::Rejoin { .. } => "rewind",
             Action::ReplicationUser { .. } => "replication-user",
             Action::User { .. } => "user",
             Action::Database { .. } => "database",
             Action::Seed { .. } => "seed",
-            Action::Slot { .. } => "slot",
-            Action::Basebackup { .. } => "basebackup",
-            Action::Standby { .. } => "standby",
+            Action::Clone { .. } => "basebackup",
+            Action::Join { .. } => "standby",
             Action::Start { .. } => "start",
             Action::Stop { .. } => "stop",
             Action::Configure { .. } => "configure",
-            Action::Admit { .. } => "admit",
-            Action::Resume { .. } => "resume",
             Action::Cluster { .. } => "cluster",
-            Action::SyncNames { .. } => "sync-names",
             Action::Follow { .. } => "follow",
-            Action::VerifySync { .. } => "verify-sync",
+            Action::Verify { .. } => "verify-sync",
             Action::Endpoint { .. } => "endpoint",
-            Action::Pooler { .. } => "pooler",
-            Action::Pause { .. } => "pause",
-            Action::Repoint { .. } => "repoint",
-            Action::Unpause { .. } => "unpause",
-            Action::StopPooler { .. } => "stop-pooler",
-            Action::DropPooler { .. } => "drop-pooler",
             Action::DropNode { .. } => "drop-node",
-            Action::DropSlot { .. } => "drop-slot",
             Action::DropEndpoint { .. } => "drop-endpoint",
             Action::DropUser { .. } => "drop-user",
             Action::DropDatabase { .. } => "drop-database",
             Action::DropSeed { .. } => "drop-seed",
             Action::DropCluster { .. } => "drop-cluster",
             Action::DropNetwork { .. } => "drop-network",
+            Action::Engine(action) => action.name(),
         }
     }
 }

@@ -199,8 +199,8 @@ impl Effects for Simulated {
             ..Outputs::default()
         };
         Ok(match &step.action {
-            Action::Primary { .. } | Action::Basebackup { .. } => identifier,
-            Action::VerifySync { .. } => Outputs {
+            Action::Primary { .. } | Action::Clone { .. } => identifier,
+            Action::Verify { .. } => Outputs {
                 marker: Some(Lsn(0x0300_0060)),
                 ..Outputs::default()
             },

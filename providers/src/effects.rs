@@ -4,7 +4,6 @@
 
 mod access;
 mod error;
-mod pooler;
 mod role;
 mod server;
 
@@ -24,7 +23,7 @@ pub use self::error::StepError;
 use self::server::Restart;
 use crate::engine::postgresql::connection::Connection;
 use crate::engine::postgresql::verify::Expected;
-use crate::engine::postgresql::{Activity, PostgresqlError, replication, sync, verify};
+use crate::engine::postgresql::{Activity, PostgresqlError, verify};
 use crate::platform::{Dial, Directory, Platform, StopMode, World};
 use crate::sessions::Sessions;
 
@@ -90,11 +89,11 @@ impl Effects for ProviderEffects {
         self.grant.check().await?;
         match &step.action {
             Action::Primary {
-                initdb,
+                birth,
                 instance,
                 server,
-            } => return self.primary(initdb, instance, server, secrets).await,
-            Action::Basebackup { node, task, data } => return self.basebackup(node, task, data, secrets).await,
+            } => return self.primary(birth, instance, server, secrets).await,
+            Action::Clone { node, task, data } => return self.basebackup(node, task, data, secrets).await,
             Action::Fence {
                 server,
                 version,
@@ -120,13 +119,13 @@ impl Effects for ProviderEffects {
                 survivors,
                 evidence,
             } => return self.promote(instance, server, survivors, evidence, secrets).await,
-            Action::Rewind {
+            Action::Rejoin {
                 node,
                 task,
                 data,
                 source,
             } => return self.rewind(node, task, data, source, secrets).await,
-            Action::VerifySync {
+            Action::Verify {
                 cluster: _,
                 primary,
                 standbys,
@@ -156,15 +155,7 @@ impl Effects for ProviderEffects {
             | Action::Seed { .. }
             | Action::DropUser { .. }
             | Action::DropDatabase { .. } => self.access(&step.action, secrets).await?,
-            Action::Slot { node: _, slot, server } => {
-                let connection = self.session(server, secrets).await?;
-                replication::ensure_slot(&connection, &slot.name).await?;
-            }
-            Action::DropSlot { node: _, slot, server } => {
-                let connection = self.session(server, secrets).await?;
-                replication::drop_slot(&connection, &slot.name).await?;
-            }
-            Action::Standby {
+            Action::Join {
                 instance,
                 server,
                 upstream,
@@ -199,34 +190,6 @@ impl Effects for ProviderEffects {
                     drop(self.reload(instance, server, expected, secrets).await?);
                 }
             }
-            Action::Admit {
-                instance,
-                server,
-                awaited,
-            } => {
-                let connection = self.open(server, secrets).await?;
-                sync::wait_for_standbys(&*self.platform, &connection, *awaited, self.limits.streaming).await?;
-                drop(self.reload(instance, server, Activity::Writes, secrets).await?);
-            }
-            Action::Resume { server } => {
-                let connection = self.session(server, secrets).await?;
-                replication::resume(&connection).await?;
-            }
-            Action::SyncNames {
-                cluster: _,
-                rule,
-                instance,
-                server,
-                in_recovery,
-                awaited,
-            } => {
-                let expected = (*in_recovery).into();
-                let connection = self.reload(instance, server, expected, secrets).await?;
-                sync::wait_shown(&connection, rule).await?;
-                if !in_recovery {
-                    sync::wait_for_standbys(&*self.platform, &connection, *awaited, self.limits.streaming).await?;
-                }
-            }
             Action::Follow {
                 instance,
                 server,
@@ -237,22 +200,7 @@ impl Effects for ProviderEffects {
                 self.wait_streaming(upstream, &standby, application_name, secrets)
                     .await?;
             }
-            Action::Pooler {
-                instance,
-                console,
-                restart,
-            } => {
-                if *restart {
-                    let home = (&console.endpoint).into();
-                    self.platform.stop(&home, StopMode::Fast).await?;
-                }
-                self.lead(instance, console, secrets).await?;
-            }
-            Action::Repoint { instance, console } => self.lead(instance, console, secrets).await?,
-            Action::Pause { console, server } => self.pause(console, server, secrets).await?,
-            Action::Unpause { console } => self.resume(console, secrets).await?,
-            Action::StopPooler { endpoint } => drop(self.platform.stop(&endpoint.into(), StopMode::Fast).await?),
-            Action::DropPooler { endpoint } => Platform::drop(&*self.platform, &endpoint.into()).await?,
+            Action::Engine(action) => self.engine(action, secrets).await?,
             Action::DropNode { node } => Platform::drop(&*self.platform, &node.into()).await?,
             Action::Endpoint { endpoint: _, entry } => self.directory.publish(entry).await?,
             Action::DropEndpoint { endpoint: _, name } => self.directory.withdraw(name).await?,
@@ -283,17 +231,17 @@ impl ProviderEffects {
         }
     }
 
-    fn sessions<'a>(&self, secrets: &'a Secrets) -> Sessions<'a> {
+    pub(crate) fn sessions<'a>(&self, secrets: &'a Secrets) -> Sessions<'a> {
         Sessions::new(Arc::clone(&self.platform) as Arc<dyn Dial>, secrets)
     }
 
     /// Opens a session that looks at a server.
-    async fn open(&self, server: &Server, secrets: &Secrets) -> Result<Connection, PostgresqlError> {
+    pub(crate) async fn open(&self, server: &Server, secrets: &Secrets) -> Result<Connection, PostgresqlError> {
         Connection::open(&self.sessions(secrets), server).await
     }
 
     /// Opens a session that changes a server, if the lock of the record is still held: opening it may have taken long.
-    async fn session(&self, server: &Server, secrets: &Secrets) -> Result<Connection, StepError> {
+    pub(crate) async fn session(&self, server: &Server, secrets: &Secrets) -> Result<Connection, StepError> {
         let connection = self.open(server, secrets).await?;
         self.grant.check().await?;
         Ok(connection)

@@ -3,6 +3,7 @@
 pub mod pgbouncer;
 pub mod postgresql;
 pub(crate) mod programs;
+mod steps;
 
 use self::programs::Programs;
 

@@ -11,6 +11,7 @@
 //! rights of its owner would have to be in every one of them, also in those that are made later. The same login with the
 //! same password opens its console; no server knows of that.
 
+pub mod action;
 mod before;
 mod intend;
 mod lower;
@@ -28,8 +29,8 @@ use simdb_state::object::{EngineKind, Pooler, User};
 use simdb_state::sensitive::SecretName;
 
 use crate::engine::instance::user;
-use crate::plan::Console;
 
+pub use self::action::{Action, Console};
 pub(crate) use self::before::correct_poolers;
 
 /// The login that PgBouncer looks up users with, and that its console lets in.

@@ -1,5 +1,6 @@
 //! PostgreSQL, as far as it can be told without a server: what to run, with which files, and what a setting costs.
 
+pub mod action;
 mod before;
 mod branch;
 pub mod conf;
@@ -9,6 +10,7 @@ pub(crate) mod last_run;
 pub mod limits;
 mod lower;
 mod observed;
+mod order;
 pub mod script;
 pub mod settings;
 #[cfg(any(test, feature = "testing"))]
@@ -16,8 +18,9 @@ pub(crate) mod simulate;
 pub mod sync;
 pub mod trial;
 
+pub use self::action::Action;
 pub(crate) use self::before::correct_replication;
-pub(crate) use self::lower::{leave_slot, replaced_slot};
+pub(crate) use self::lower::leave_slot;
 
 /// How the programs are installed.
 pub(super) const INSTALLATION: &str =

@@ -33,13 +33,13 @@ pub(crate) type Draft = Step;
 impl Draft {
     pub(crate) fn new(
         address: impl Into<Address>,
-        action: Action,
+        action: impl Into<Action>,
         reason: impl Into<String>,
         delta: Vec<Edit>,
     ) -> Self {
         Self {
             address: address.into(),
-            action,
+            action: action.into(),
             term: None,
             after: BTreeSet::new(),
             impact: Impact::None,

@@ -15,7 +15,7 @@ use simdb_state::name::ClusterName;
 use simdb_state::object::{State, Term};
 
 use self::graph::Waits;
-use self::index::Index;
+pub(crate) use self::index::Index;
 pub(crate) use self::rules::Rules;
 use super::intended::Intended;
 use super::lower::Draft;
@@ -85,12 +85,12 @@ fn term(step: &Step, before: &State, intended: &Intended) -> Option<Term> {
 /// Asks the rules about every step.
 fn waits(drafts: &[Draft], before: &State, intended: &Intended) -> Waits {
     let verify = drafts.iter().enumerate().filter_map(|(at, draft)| match &draft.action {
-        Action::VerifySync { cluster, .. } => Some((cluster.clone(), at)),
+        Action::Verify { cluster, .. } => Some((cluster.clone(), at)),
         _ => None,
     });
     let left = drafts.iter().enumerate().filter_map(|(at, draft)| {
         let keeps = !draft.delta.0.iter().any(|edit| matches!(edit, Edit::Drop(_)));
-        (keeps && matches!(draft.action, Action::DropSlot { .. })).then_some(at)
+        (keeps && draft.action.name() == "drop-slot").then_some(at)
     });
     let rules = Rules {
         index: Index::of(drafts),

@@ -16,7 +16,7 @@ impl World {
     pub(crate) fn begin(&mut self, step: &Step) {
         match &step.action {
             Action::Primary { server, .. } => self.home(&server.node).partial = true,
-            Action::Basebackup { node, .. } => self.home(node).partial = true,
+            Action::Clone { node, .. } => self.home(node).partial = true,
             _ => {}
         }
     }
@@ -36,10 +36,10 @@ impl World {
             }),
             Action::DropCluster { cluster } => self.acknowledged.retain(|(of, _)| of != cluster),
             Action::Primary {
-                initdb,
+                birth,
                 instance,
                 server,
-            } => return self.primary(initdb, instance, server),
+            } => return self.primary(birth, instance, server),
             Action::Fence {
                 server,
                 data,
@@ -53,7 +53,7 @@ impl World {
                 survivors,
                 evidence,
             } => return self.promote(instance, server, survivors, evidence),
-            Action::Rewind { node, task, source, .. } => return self.rewind(node, task, source),
+            Action::Rejoin { node, task, source, .. } => return self.rewind(node, task, source),
             Action::ReplicationUser { .. }
             | Action::User { .. }
             | Action::Database { .. }
@@ -64,13 +64,8 @@ impl World {
                 self.access(&step.action)?;
                 self.share_catalog(step);
             }
-            Action::Slot { slot, server, .. } => {
-                let home = self.serving(server)?;
-                home.lost.remove(&slot.name);
-                home.slots.insert(slot.name.clone());
-            }
-            Action::Basebackup { node, task, .. } => return self.basebackup(node, task),
-            Action::Standby {
+            Action::Clone { node, task, .. } => return self.basebackup(node, task),
+            Action::Join {
                 instance,
                 server,
                 upstream,
@@ -108,33 +103,6 @@ impl World {
                     self.streams(&server.node, &upstream.node)?;
                 }
             }
-            Action::SyncNames {
-                rule,
-                server,
-                instance,
-                in_recovery,
-                awaited,
-                ..
-            } => {
-                self.answering(&server.node)?;
-                self.only_wait_for_streams(&server.node, rule);
-                self.ensure_running(server, instance)?;
-                // It is done when those who count have what was written before.
-                self.send(&server.node);
-                if !in_recovery {
-                    self.wait_for_standbys(&server.node, *awaited)?;
-                }
-            }
-            Action::Admit {
-                instance,
-                server,
-                awaited,
-            } => {
-                self.serving(server)?;
-                self.send(&server.node);
-                self.wait_for_standbys(&server.node, *awaited)?;
-                self.ensure_running(server, instance)?;
-            }
             Action::Follow {
                 instance,
                 server,
@@ -151,36 +119,18 @@ impl World {
                 self.assert_streams(server, upstream)?;
                 self.streams(&server.node, &upstream.node)?;
             }
-            Action::Resume { server } => {
-                let running = self.serving(server)?.server.as_mut();
-                running.expect("a home that serves has a server").paused = false;
-            }
-            Action::VerifySync { primary, standbys, .. } => {
+            Action::Verify { primary, standbys, .. } => {
                 if !standbys.is_empty() {
                     self.streams_log_in(primary)?;
                 }
                 return self.verify(primary, standbys);
             }
             Action::Endpoint { entry, .. } => drop(self.entries.insert(entry.endpoint.clone(), entry.clone())),
-            Action::Pooler {
-                instance,
-                console,
-                restart,
-            } => self.pooler(console, instance, *restart),
-            Action::Repoint { instance, console } => self.pooler(console, instance, false),
-            Action::Pause { console, .. } => self.hold_up(&console.endpoint, true)?,
-            Action::Unpause { console } => self.hold_up(&console.endpoint, false)?,
-            Action::StopPooler { endpoint } => {
-                if let Some(pooler) = self.poolers.get_mut(endpoint) {
-                    pooler.runs = false;
-                }
-            }
-            Action::DropPooler { endpoint } => drop(self.poolers.remove(endpoint)),
+            Action::Engine(action) => self.engine(action)?,
             Action::DropNode { node } => {
                 self.homes.remove(node);
                 self.logs.retain(|(of, _), _| of != node);
             }
-            Action::DropSlot { slot, server, .. } => drop(self.serving(server)?.slots.remove(&slot.name)),
             Action::DropEndpoint { endpoint, .. } => drop(self.entries.remove(endpoint)),
         }
         Ok(Outputs::default())
@@ -201,7 +151,7 @@ impl World {
         Err(format!("{} does not answer on {}", server.node, server.listen))
     }
 
-    fn answering(&mut self, node: &NodeAddress) -> Result<&mut Home, String> {
+    pub(crate) fn answering(&mut self, node: &NodeAddress) -> Result<&mut Home, String> {
         let hurt = self.hurt.contains(node);
         let answers = |home: &&mut Home| home.server.as_ref().is_some_and(|server| !server.frozen);
         match self.homes.get_mut(node).filter(answers) {
@@ -247,7 +197,7 @@ impl World {
     }
 
     /// Gives a server that runs other files. A standby then streams from where these say, if anybody listens there.
-    fn ensure_running(&mut self, server: &Server, instance: &InstanceSpec) -> Result<&mut Home, String> {
+    pub(crate) fn ensure_running(&mut self, server: &Server, instance: &InstanceSpec) -> Result<&mut Home, String> {
         let home = self.answering(&server.node)?;
         write_files(home, instance);
         home.listen = Some(instance.listen);
@@ -263,8 +213,8 @@ impl World {
         })
     }
 
-    fn primary(&mut self, initdb: &TaskSpec, instance: &InstanceSpec, server: &Server) -> Result<Outputs, String> {
-        let generation = generation_of(initdb.product.as_deref());
+    fn primary(&mut self, birth: &TaskSpec, instance: &InstanceSpec, server: &Server) -> Result<Outputs, String> {
+        let generation = generation_of(birth.product.as_deref());
         self.made += 1;
         let made = SystemIdentifier(self.made);
         let home = self.home(&server.node);

@@ -14,28 +14,28 @@ use crate::engine::postgresql::{Activity, PostgresqlError, observe, ready, repli
 use crate::platform::StopMode;
 
 /// What a restart waits for, before and after.
-pub(super) struct Restart<'a> {
+pub(crate) struct Restart<'a> {
     /// The primary whose log must have been replayed before.
-    pub(super) replays: Option<&'a Server>,
+    pub(crate) replays: Option<&'a Server>,
     /// Whom the server must stream from afterwards.
-    pub(super) upstream: Option<&'a Server>,
+    pub(crate) upstream: Option<&'a Server>,
 }
 
 impl ProviderEffects {
-    pub(super) async fn primary(
+    pub(crate) async fn primary(
         &self,
-        initdb: &TaskSpec,
+        birth: &TaskSpec,
         instance: &InstanceSpec,
         server: &Server,
         secrets: &Secrets,
     ) -> Result<Outputs, StepError> {
-        self.platform.run_task(&(&server.node).into(), initdb, secrets).await?;
+        self.platform.run_task(&(&server.node).into(), birth, secrets).await?;
         let connection = self.start(instance, server, Activity::Writes, secrets).await?;
         let seen = observe::snapshot(&connection).await?;
         Ok(identified(seen.facts.system_identifier))
     }
 
-    pub(super) async fn basebackup(
+    pub(crate) async fn basebackup(
         &self,
         node: &NodeAddress,
         task: &TaskSpec,
@@ -48,7 +48,7 @@ impl ProviderEffects {
         Ok(identified(control.system_identifier))
     }
 
-    pub(super) async fn wait_streaming(
+    pub(crate) async fn wait_streaming(
         &self,
         upstream: &Server,
         standby: &Connection,
@@ -66,7 +66,7 @@ impl ProviderEffects {
     }
 
     /// Starts a server where it is down, and waits until it lets somebody in.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         &self,
         instance: &InstanceSpec,
         server: &Server,
@@ -100,7 +100,7 @@ impl ProviderEffects {
 
     /// Lets a server read its files again. It is told so by the platform first, because the files that it has may keep
     /// simdb out.
-    pub(super) async fn reload(
+    pub(crate) async fn reload(
         &self,
         instance: &InstanceSpec,
         server: &Server,
@@ -117,7 +117,7 @@ impl ProviderEffects {
     }
 
     /// Stops a server and starts it with what it is to have.
-    pub(super) async fn restart(
+    pub(crate) async fn restart(
         &self,
         instance: &InstanceSpec,
         server: &Server,

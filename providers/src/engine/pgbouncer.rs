@@ -2,11 +2,12 @@
 //!
 //! Every wait has a limit; clients that were made to wait and are not waited for any more are let go on.
 
+mod steps;
+
 use std::time::{Duration, Instant};
 
-use simdb_planner::engine::pgbouncer::{STOP, USER};
+use simdb_planner::engine::pgbouncer::{Console, STOP, USER};
 use simdb_planner::observed::{Observation, ProcessFacts};
-use simdb_planner::plan::Console;
 use simdb_state::address::{EndpointAddress, HomeAddress};
 use simdb_state::object::{EngineKind, Listen};
 use simdb_state::sensitive::SecretName;

@@ -27,6 +27,7 @@ pub(crate) mod restart_point;
 pub(crate) mod ruin;
 pub mod seed;
 pub(crate) mod settings;
+mod steps;
 pub(crate) mod sync;
 mod table;
 pub mod trial;

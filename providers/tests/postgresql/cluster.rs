@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use simdb_planner::engine::postgresql::instance::{
     self, REPLICATION_USER, SUPERUSER, replication_password, superuser_password, user,
 };
-use simdb_planner::engine::{NodeContext, Upstream};
+use simdb_planner::engine::{self, NodeContext, Upstream, postgresql};
 use simdb_planner::observed::{NodeFacts, Observation, Observed, ServerFacts};
 use simdb_planner::plan::{Action, Checked, Impact, Server, Step};
 use simdb_providers::effects::{Effects, Limits, ProviderEffects, StepError};
@@ -100,7 +100,7 @@ impl Cluster {
     pub(crate) fn make_primary(&self) -> Action {
         let context = self.context(&self.primary, None);
         Action::Primary {
-            initdb: instance::birth(&context),
+            birth: instance::birth(&context),
             instance: instance::server(&context),
             server: self.server(&self.primary),
         }
@@ -120,24 +120,26 @@ impl Cluster {
     }
 
     pub(crate) fn slot(&self) -> Action {
-        Action::Slot {
+        let action = postgresql::Action::Slot {
             node: self.standby.clone(),
             slot: self.standby_slot(),
             server: self.server(&self.primary),
-        }
+        };
+        engine::Action::from(action).into()
     }
 
     pub(crate) fn drop_slot(&self) -> Action {
-        Action::DropSlot {
+        let action = postgresql::Action::DropSlot {
             node: self.standby.clone(),
             slot: self.standby_slot(),
             server: self.server(&self.primary),
-        }
+        };
+        engine::Action::from(action).into()
     }
 
     pub(crate) fn basebackup(&self) -> Action {
         let upstream = self.upstream();
-        Action::Basebackup {
+        Action::Clone {
             node: self.standby.clone(),
             task: instance::copy(
                 &self.context(&self.standby, Some(upstream.clone())),
@@ -149,7 +151,7 @@ impl Cluster {
     }
 
     pub(crate) fn make_standby(&self) -> Action {
-        Action::Standby {
+        Action::Join {
             instance: self.instance(&self.standby),
             server: self.server(&self.standby),
             upstream: self.server(&self.primary),
@@ -182,7 +184,7 @@ impl Cluster {
             upstream: None,
             delayed: false,
         };
-        Action::VerifySync {
+        Action::Verify {
             cluster: self.primary.cluster.clone(),
             primary: self.server(&self.primary),
             standbys: BTreeMap::from([(self.standby.node.identifier(), checked)]),

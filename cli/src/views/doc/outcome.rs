@@ -133,7 +133,7 @@ fn switches(plan: &Plan, outcome: &Outcome, recorded: &State) -> Vec<SwitchDoc> 
 fn proofs(plan: &Plan, outcome: &Outcome, recorded: &State) -> Vec<ProofDoc> {
     let done = outcome.done.iter().map(|id| &plan.steps[id.index()].action);
     done.filter_map(|action| {
-        let Action::VerifySync { cluster, .. } = action else {
+        let Action::Verify { cluster, .. } = action else {
             return None;
         };
         ProofDoc::last(cluster, recorded)

@@ -5,10 +5,11 @@ use simdb_state::delta::Edit;
 use simdb_state::instance::InstanceSpec;
 use simdb_state::object::{Endpoint, EngineKind, Pooler, Power};
 
+use crate::engine;
 use crate::engine::instance::superuser_password;
-use crate::engine::pgbouncer;
+use crate::engine::pgbouncer::{self, Action};
 use crate::observed::{Observation, PoolerFacts, ProcessFacts};
-use crate::plan::{Action, FenceMethod, Impact, Server};
+use crate::plan::{FenceMethod, Impact, Server};
 use crate::planner::lower::{Draft, Lowering, ORPHAN, method};
 
 impl Lowering<'_> {
@@ -46,9 +47,9 @@ impl Lowering<'_> {
     }
 
     pub(crate) fn drop_pooler(&mut self, address: &EndpointAddress, reason: &str) {
-        let action = Action::DropPooler {
+        let action = engine::Action::from(Action::DropPooler {
             endpoint: address.clone(),
-        };
+        });
         let delta = vec![Edit::Pooler(address.clone(), None)];
         self.push(Draft::new(address.clone(), action, reason, delta));
     }
@@ -61,9 +62,9 @@ impl Lowering<'_> {
             power: Power::Stopped,
             ..old.clone()
         };
-        let action = Action::StopPooler {
+        let action = engine::Action::from(Action::StopPooler {
             endpoint: address.clone(),
-        };
+        });
         let delta = vec![
             Edit::Pooler(address.clone(), Some(stopped)),
             Edit::Paused(address.clone(), false),
@@ -89,14 +90,14 @@ impl Lowering<'_> {
         if old.power == Power::Stopped || matches!(self.pooler_process(address), Some(ProcessFacts::Foreign { .. })) {
             return false;
         }
-        let action = Action::Pause {
+        let action = engine::Action::from(Action::Pause {
             console: pgbouncer::console(address, old),
             server: Server {
                 node: deposed.clone(),
                 listen,
                 password: superuser_password(&deposed.cluster),
             },
-        };
+        });
         let reason = format!("its clients are to wait until {} writes", cluster.election.primary);
         let delta = vec![Edit::Paused(address.clone(), true)];
         self.push(Draft::new(address.clone(), action, reason, delta).costing(Impact::WritePause));
@@ -122,7 +123,7 @@ impl Lowering<'_> {
             } else {
                 format!("{} leads instead of {}", new.node, old.node)
             };
-            let action = Action::Repoint { instance, console };
+            let action = engine::Action::from(Action::Repoint { instance, console });
             return self.push(Draft::new(address.clone(), action, reason, delta));
         }
         let Some((reason, impact)) = self.due(address, old, new, &instance) else {
@@ -133,11 +134,11 @@ impl Lowering<'_> {
             // One that starts holds nobody up.
             delta.push(Edit::Paused(address.clone(), false));
         }
-        let action = Action::Pooler {
+        let action = engine::Action::from(Action::Pooler {
             instance,
             console,
             restart,
-        };
+        });
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
     }
 
@@ -185,9 +186,9 @@ impl Lowering<'_> {
     }
 
     fn unpause(&mut self, address: &EndpointAddress, new: &Pooler) {
-        let action = Action::Unpause {
+        let action = engine::Action::from(Action::Unpause {
             console: pgbouncer::console(address, new),
-        };
+        });
         let reason = format!("its clients can go on with {}", new.node);
         let delta = vec![Edit::Paused(address.clone(), false)];
         self.push(Draft::new(address.clone(), action, reason, delta));

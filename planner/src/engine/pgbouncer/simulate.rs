@@ -6,8 +6,8 @@ use simdb_state::address::EndpointAddress;
 use simdb_state::instance::InstanceSpec;
 use simdb_state::object::Listen;
 
+use super::{Action, Console};
 use crate::observed::{FileFacts, PoolerFacts, ProcessFacts};
-use crate::plan::Console;
 use crate::simulate::{World, written};
 
 /// The home of a pooler.
@@ -24,8 +24,29 @@ pub struct Pooler {
 }
 
 impl World {
+    /// Lets a step happen that only PgBouncer has.
+    pub(crate) fn pgbouncer(&mut self, action: &Action) -> Result<(), String> {
+        match action {
+            Action::Pooler {
+                instance,
+                console,
+                restart,
+            } => self.pooler(console, instance, *restart),
+            Action::Repoint { instance, console } => self.pooler(console, instance, false),
+            Action::Pause { console, .. } => self.hold_up(&console.endpoint, true)?,
+            Action::Unpause { console } => self.hold_up(&console.endpoint, false)?,
+            Action::StopPooler { endpoint } => {
+                if let Some(pooler) = self.poolers.get_mut(endpoint) {
+                    pooler.runs = false;
+                }
+            }
+            Action::DropPooler { endpoint } => drop(self.poolers.remove(endpoint)),
+        }
+        Ok(())
+    }
+
     /// Starts a pooler where it is down. One that starts holds nobody up.
-    pub(crate) fn pooler(&mut self, console: &Console, instance: &InstanceSpec, restart: bool) {
+    fn pooler(&mut self, console: &Console, instance: &InstanceSpec, restart: bool) {
         let old = self.poolers.get(&console.endpoint).filter(|old| old.runs && !restart);
         let paused = old.is_some_and(|old| old.paused);
         let pooler = Pooler {
@@ -38,7 +59,7 @@ impl World {
     }
 
     /// Lets the clients of a pooler wait, or go on. One that died cannot be told.
-    pub(crate) fn hold_up(&mut self, endpoint: &EndpointAddress, paused: bool) -> Result<(), String> {
+    fn hold_up(&mut self, endpoint: &EndpointAddress, paused: bool) -> Result<(), String> {
         match self.poolers.get_mut(endpoint).filter(|pooler| pooler.runs) {
             Some(pooler) => pooler.paused = paused,
             None => return Err(format!("the pooler of {endpoint} does not answer")),

@@ -5,4 +5,4 @@ mod resume;
 mod slot;
 mod sync;
 
-pub(crate) use self::slot::{leave_slot, replaced_slot};
+pub(crate) use self::slot::leave_slot;

@@ -13,8 +13,9 @@ use simdb_state::instance::{FilePart, InstanceSpec};
 use simdb_state::object::Listen;
 use simdb_state::sync::SyncRule;
 
+use super::Action;
 use super::sync::STANDBY_NAMES;
-use crate::simulate::Home;
+use crate::simulate::{Home, World};
 
 impl Home {
     /// Returns where its server streams from, if it does.
@@ -36,6 +37,52 @@ impl Home {
     pub(crate) fn sync_rule(&self) -> SyncRule {
         let names = self.configured.get(STANDBY_NAMES);
         names.map(|names| names.as_str().into()).unwrap_or_default()
+    }
+}
+
+impl World {
+    /// Lets a step happen that only PostgreSQL has.
+    pub(crate) fn postgresql(&mut self, action: &Action) -> Result<(), String> {
+        match action {
+            Action::Slot { slot, server, .. } => {
+                let home = self.serving(server)?;
+                home.lost.remove(&slot.name);
+                home.slots.insert(slot.name.clone());
+            }
+            Action::SyncNames {
+                rule,
+                server,
+                instance,
+                in_recovery,
+                awaited,
+                ..
+            } => {
+                self.answering(&server.node)?;
+                self.only_wait_for_streams(&server.node, rule);
+                self.ensure_running(server, instance)?;
+                // It is done when those who count have what was written before.
+                self.send(&server.node);
+                if !in_recovery {
+                    self.wait_for_standbys(&server.node, *awaited)?;
+                }
+            }
+            Action::Admit {
+                instance,
+                server,
+                awaited,
+            } => {
+                self.serving(server)?;
+                self.send(&server.node);
+                self.wait_for_standbys(&server.node, *awaited)?;
+                self.ensure_running(server, instance)?;
+            }
+            Action::Resume { server } => {
+                let running = self.serving(server)?.server.as_mut();
+                running.expect("a home that serves has a server").paused = false;
+            }
+            Action::DropSlot { slot, server, .. } => drop(self.serving(server)?.slots.remove(&slot.name)),
+        }
+        Ok(())
     }
 }
 

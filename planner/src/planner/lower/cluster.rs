@@ -82,7 +82,7 @@ impl Lowering<'_> {
             0 => "the primary must take writes before it is called ready".to_owned(),
             _ => "every standby must be seen to replay what the primary commits".to_owned(),
         };
-        let action = Action::VerifySync {
+        let action = Action::Verify {
             cluster: name.clone(),
             primary,
             standbys,

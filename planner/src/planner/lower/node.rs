@@ -8,7 +8,6 @@ use simdb_state::object::{Cluster, Data, Node, Origin, Power, Role};
 use simdb_state::sync::SyncRule;
 
 use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
-use crate::engine;
 use crate::engine::instance::superuser_password;
 use crate::engine::{NodeContext, Upstream, instance};
 use crate::observed::{NodeFacts, Observation, ProcessFacts};
@@ -78,7 +77,7 @@ impl Lowering<'_> {
             Edit::Power(address.clone(), Power::Running),
         ];
         let action = Action::Primary {
-            initdb: instance::birth(context),
+            birth: instance::birth(context),
             instance: instance::server(context),
             server: server(address, new),
         };
@@ -205,7 +204,7 @@ impl Lowering<'_> {
             origin,
         }];
         delta.extend(self.slots_gone_with(address));
-        let action = Action::Basebackup {
+        let action = Action::Clone {
             node: address.clone(),
             task,
             data: Data::directory(generation),
@@ -245,7 +244,7 @@ impl Lowering<'_> {
             Edit::Unverified(address.cluster.clone()),
         ];
         let reason = format!("{} is to stream from {}", address.node, upstream.node.node);
-        let action = Action::Standby {
+        let action = Action::Join {
             instance: instance::server(context),
             server: server(address, new),
             upstream,
@@ -432,55 +431,27 @@ impl Lowering<'_> {
         self.push(Draft::new(address.clone(), action, "it was asked to be stopped", delta).costing(impact));
     }
 
-    /// A standby's slot outlives it on the node it followed, so the record keeps the slot until that is dropped too.
+    /// What a node needed elsewhere may outlive it, and then the record keeps it until that is dropped too.
     pub(crate) fn drop_node(&mut self, address: &NodeAddress, old: Option<&Node>) {
         let Some(old) = old else { return };
-        let cluster_stays = self.intended.clusters.contains_key(&address.cluster);
-        let upstream = old.slot.as_ref().filter(|_| cluster_stays).and_then(|slot| {
-            let upstream = NodeAddress {
-                cluster: address.cluster.clone(),
-                node: slot.upstream.clone(),
-            };
-            self.intended.nodes.get(&upstream).map(|node| (slot, upstream, node))
-        });
-        let reason = self.gone;
-        let drop = Edit::Drop(address.clone().into());
-        let emptied = upstream
-            .as_ref()
-            .map(|(slot, ..)| Edit::Emptied(address.clone(), (*slot).clone()));
-        if old.listen.is_some() || self.facts(address).is_some() || emptied.is_none() {
+        let kept = self
+            .outlives(address, old)
+            .map(|slot| Edit::Emptied(address.clone(), slot));
+        if old.listen.is_some() || self.facts(address).is_some() || kept.is_none() {
             // A standby's data is a copy; with the whole cluster, the last one goes.
-            let impact = if old.data.is_some() && !cluster_stays {
+            let goes = !self.intended.clusters.contains_key(&address.cluster);
+            let impact = if old.data.is_some() && goes {
                 Impact::DataLoss
             } else {
                 Impact::None
             };
-            let mut delta = vec![emptied.unwrap_or_else(|| drop.clone())];
-            // Slots on it that others left go with it.
-            let left = self.before.nodes_of(&address.cluster).flat_map(|(other, node)| {
-                let leaves = engine::replaced_slot(node, self.intended.nodes.get(other));
-                let on_it = node
-                    .left_slots
-                    .iter()
-                    .chain(leaves)
-                    .filter(|slot| slot.upstream == address.node);
-                on_it.map(|slot| Edit::SlotGone(other.clone(), slot.clone()))
-            });
-            delta.extend(left);
+            let mut delta = vec![kept.unwrap_or_else(|| Edit::Drop(address.clone().into()))];
+            delta.extend(self.slots_left_on(address));
             let action = Action::DropNode { node: address.clone() };
-            self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
+            self.push(Draft::new(address.clone(), action, self.gone, delta).costing(impact));
         }
         self.left_slots(address, old, None);
-        let Some((slot, upstream, node)) = upstream.filter(|(_, upstream, _)| self.serving(upstream).is_some()) else {
-            return;
-        };
-        let action = Action::DropSlot {
-            node: address.clone(),
-            slot: slot.clone(),
-            server: server(&upstream, node),
-        };
-        let reason = format!("nobody will read it once {} is gone", address.node);
-        self.push(Draft::new(address.clone(), action, reason, vec![drop]));
+        self.drop_last_slot(address, old);
     }
 }
 

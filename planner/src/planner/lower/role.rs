@@ -385,7 +385,7 @@ impl Lowering<'_> {
         };
         self.halt(address);
         let last = engine::last_run::last_run(old, self.facts(address));
-        let action = Action::Rewind {
+        let action = Action::Rejoin {
             node: address.clone(),
             task: instance::rewind(context, upstream, from.generation, last),
             data: Data::directory(generation),

@@ -98,7 +98,7 @@ impl Index {
                 self.starts.insert(server.node.clone(), at);
                 self.serves.entry(server.node.clone()).or_insert(at);
             }
-            Action::Standby { server, .. } => {
+            Action::Join { server, .. } => {
                 self.starts.insert(server.node.clone(), at);
                 self.serves.insert(server.node.clone(), at);
                 self.moves.insert(server.node.clone(), at);
@@ -109,16 +109,7 @@ impl Index {
                 self.follow.insert(server.node.clone());
             }
             Action::Cluster { cluster } => drop(self.settings.insert(cluster.clone(), at)),
-            Action::SyncNames { cluster, .. } => {
-                // Where commits stop waiting for who was lost first, that comes first.
-                let last = self.sync_names.insert(cluster.clone(), at);
-                self.degraded.extend(last.map(|first| (cluster.clone(), first)));
-            }
-            Action::Admit { server, awaited, .. } => {
-                self.admit.insert(server.node.cluster.clone(), (*awaited, at));
-            }
             Action::Degrade { cluster, .. } => drop(self.degrade.insert(cluster.clone(), at)),
-            Action::DropSlot { node, .. } => self.drop_slots.entry(node.clone()).or_default().push(at),
             Action::Elect { cluster, .. } => drop(self.elect.insert(cluster.clone(), at)),
             Action::Fence { server, .. } => {
                 self.fence.insert(server.node.cluster.clone(), at);
@@ -130,11 +121,7 @@ impl Index {
                 let cluster = server.node.cluster.clone();
                 self.promote.insert(cluster, (server.node.clone(), at));
             }
-            Action::Slot { node, server, .. } => {
-                self.slot.insert(node.clone(), at);
-                self.slot_on.entry(server.node.clone()).or_default().push(at);
-            }
-            Action::Basebackup { node, .. } | Action::Rewind { node, .. } => {
+            Action::Clone { node, .. } | Action::Rejoin { node, .. } => {
                 self.data.insert(node.clone(), at);
             }
             Action::ReplicationUser { user, streams, .. } => {
@@ -167,26 +154,13 @@ impl Index {
                     .or_default()
                     .push(at);
             }
-            Action::Pause { console, .. } => {
-                let cluster = console.endpoint.cluster.clone();
-                self.pause.entry(cluster).or_default().push(at);
-            }
-            Action::Pooler { console, .. } | Action::Repoint { console, .. } => {
-                self.pooler.insert(console.endpoint.clone(), at);
-            }
             Action::Endpoint { endpoint, .. } => drop(self.endpoint.insert(endpoint.clone(), at)),
-            Action::DropPooler { endpoint } => drop(self.drop_pooler.insert(endpoint.clone(), at)),
-            Action::VerifySync { .. }
-            | Action::Resume { .. }
-            | Action::Unpause { .. }
-            | Action::StopPooler { .. }
-            | Action::DropUser { .. }
-            | Action::DropSeed { .. }
-            | Action::DropNetwork { .. } => {}
+            Action::Engine(action) => self.add_engine(at, action),
+            Action::Verify { .. } | Action::DropUser { .. } | Action::DropSeed { .. } | Action::DropNetwork { .. } => {}
         }
         let Some(cluster) = cluster else { return };
         let group = match &draft.action {
-            Action::DropCluster { .. } | Action::VerifySync { .. } => return,
+            Action::DropCluster { .. } | Action::Verify { .. } => return,
             action if action.name().starts_with("drop") => &mut self.drops,
             _ => &mut self.builds,
         };

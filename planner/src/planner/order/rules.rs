@@ -7,7 +7,6 @@ mod sync;
 use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{self, EndpointAddress, NodeAddress};
-use simdb_state::delta::Edit;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::State;
 
@@ -23,7 +22,7 @@ pub(crate) struct Rules<'a> {
     pub(crate) intended: &'a Intended,
     pub(super) verify: BTreeMap<ClusterName, usize>,
     /// The steps that drop a slot and keep the record of its node.
-    pub(super) left: BTreeSet<usize>,
+    pub(crate) left: BTreeSet<usize>,
     /// The node that is given other parameters just before another one.
     pub(super) rolling: BTreeMap<NodeAddress, usize>,
 }
@@ -35,12 +34,9 @@ impl Rules<'_> {
         let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
         let index = &self.index;
         match &draft.action {
-            Action::Network { .. }
-            | Action::Elect { .. }
-            | Action::Degrade { .. }
-            | Action::Resume { .. }
-            | Action::StopPooler { .. }
-            | Action::DropSeed { .. } => Vec::new(),
+            Action::Network { .. } | Action::Elect { .. } | Action::Degrade { .. } | Action::DropSeed { .. } => {
+                Vec::new()
+            }
             Action::Cluster { cluster } => self.network_of(cluster).into_iter().collect(),
             Action::Primary { server, .. } => self
                 .network_of(&server.node.cluster)
@@ -52,15 +48,8 @@ impl Rules<'_> {
                 waits.extend(index.pause.get(&server.node.cluster).into_iter().flatten());
                 waits
             }
-            Action::Pause { server, .. } => self.before_the_pause(&server.node),
-            Action::Pooler { console, .. } | Action::Repoint { console, .. } => self.leads(&console.endpoint),
-            Action::Unpause { console } => self.unpause(&console.endpoint),
-            Action::DropPooler { endpoint } => index.endpoint.get(endpoint).copied().into_iter().collect(),
             Action::DropEndpoint { endpoint, .. } => index.drop_pooler.get(endpoint).copied().into_iter().collect(),
             Action::Promote { server, .. } => self.promote(&server.node),
-            // A slot can be made before its server writes, and then nobody waits for it while nobody writes.
-            Action::Slot { server, .. } if self.replays(&server.node) => self.elected(&server.node),
-            Action::Slot { server, .. } => serves(&server.node).into_iter().collect(),
             // Streams get another password before anybody moves.
             Action::ReplicationUser { server, streams, .. } if streams.is_empty() => {
                 serves(&server.node).into_iter().collect()
@@ -76,16 +65,6 @@ impl Rules<'_> {
                 .chain(self.asked_by(node).filter(|_| !is_astray(draft)))
                 .chain(index.elect.get(&node.cluster).copied().filter(|_| is_astray(draft)))
                 .collect(),
-            Action::SyncNames { cluster, rule, .. } if self.loses(cluster, rule) => {
-                index.degrade.get(cluster).copied().into_iter().collect()
-            }
-            Action::SyncNames { cluster, server, .. } => {
-                let mut waits = self.sync_names(cluster, &server.node);
-                waits.extend(index.rotation.get(cluster));
-                waits.extend(self.admitted(cluster));
-                waits
-            }
-            Action::Admit { server, awaited, .. } => self.admit(&server.node, *awaited),
             Action::Follow { server, upstream, .. } => [
                 index.slot.get(&server.node).copied(),
                 index.replication_user.get(&server.node.cluster).copied(),
@@ -99,7 +78,7 @@ impl Rules<'_> {
             .flatten()
             .chain(self.moves_above(&server.node))
             .collect(),
-            Action::Basebackup { node, .. } | Action::Rewind { node, .. } => [
+            Action::Clone { node, .. } | Action::Rejoin { node, .. } => [
                 index.stop.get(node).copied(),
                 index.slot.get(node).copied(),
                 index.replication_user.get(&node.cluster).copied(),
@@ -109,7 +88,7 @@ impl Rules<'_> {
             .into_iter()
             .flatten()
             .collect(),
-            Action::Standby { server, upstream, .. } => [
+            Action::Join { server, upstream, .. } => [
                 index.stop.get(&server.node).copied(),
                 index.data.get(&server.node).copied(),
                 index.slot.get(&server.node).copied(),
@@ -144,9 +123,9 @@ impl Rules<'_> {
             .flatten()
             .collect(),
             Action::Endpoint { endpoint, .. } => self.endpoint(endpoint),
-            Action::VerifySync { cluster, .. } => index.builds.get(cluster).cloned().unwrap_or_default(),
+            Action::Verify { cluster, .. } => index.builds.get(cluster).cloned().unwrap_or_default(),
+            Action::Engine(action) => self.engine(action, draft),
             Action::DropNode { node } => self.drop_node(node),
-            Action::DropSlot { node, .. } => self.drop_slot(node, draft),
             Action::DropUser { user, server } => self.drop_user(user, server.as_ref()),
             Action::DropDatabase { database, server } => self.drop_database(database, server.as_ref()),
             Action::DropCluster { cluster } => index.drops.get(cluster).cloned().unwrap_or_default(),
@@ -179,27 +158,6 @@ impl Rules<'_> {
 
     pub(crate) fn primary_serves(&self, cluster: &ClusterName) -> Option<usize> {
         self.index.serves.get(&self.intended.primary(cluster)?).copied()
-    }
-
-    /// A slot goes when its node streams through another one, or is gone; the last one takes the node's record along.
-    fn drop_slot(&self, node: &NodeAddress, draft: &Draft) -> Vec<usize> {
-        let index = &self.index;
-        let last = draft.delta.0.iter().any(|edit| matches!(edit, Edit::Drop(_)));
-        let others = index.drop_slots.get(node).into_iter().flatten();
-        let others = others.copied().filter(|at| last && self.left.contains(at));
-        let keeper = match &draft.action {
-            Action::DropSlot { server, .. } => index.serves.get(&server.node),
-            _ => None,
-        };
-        let moved = [
-            index.drop_node.get(node),
-            index.slot.get(node),
-            index.serves.get(node),
-            // Whoever leads again without having been away has left its slot when that is recorded.
-            index.elect.get(&node.cluster),
-            keeper,
-        ];
-        moved.into_iter().flatten().copied().chain(others).collect()
     }
 
     fn network_of(&self, cluster: &ClusterName) -> Option<usize> {

@@ -452,7 +452,7 @@ fn is_of_the_catalog(step: &Step) -> bool {
             | Action::DropUser { .. }
             | Action::DropDatabase { .. }
             | Action::DropSeed { .. }
-            | Action::VerifySync { .. }
+            | Action::Verify { .. }
     )
 }
 

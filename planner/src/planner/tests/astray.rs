@@ -83,6 +83,6 @@ fn a_branch_that_is_given_up_is_stopped_before_anybody_is_promoted_and_its_data_
     let copy = plan
         .steps
         .iter()
-        .find(|step| matches!(step.action, Action::Basebackup { .. }));
+        .find(|step| matches!(step.action, Action::Clone { .. }));
     assert!(copy.unwrap().reason.contains("what b wrote by itself is given up"));
 }

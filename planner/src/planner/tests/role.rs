@@ -7,7 +7,7 @@ use simdb_state::object::{FenceProof, OnStandbyLoss, Role, Verdict};
 
 use super::*;
 use crate::observed::{Control, Observation};
-use crate::plan::{Action, Step};
+use crate::plan::Step;
 use crate::planner::{ElectionKind, ElectionRequest, Proposal};
 
 /// A cluster whose commits wait for one of its standbys.
@@ -246,7 +246,7 @@ fn where_it_is_not_known_whom_commits_waited_for_the_answer_that_shows_least_cou
     let mut world = applied(&quorum(&["a", "r[0]"]));
     let desired = quorum(&["a", "r[0]", "r[1]"]);
     let planned = plan_for(&world, &desired);
-    let tightens = |step: &Step| matches!(step.action, Action::SyncNames { .. });
+    let tightens = |step: &Step| step.action.name() == "sync-names";
     let at = planned.plan.steps.iter().position(tightens).unwrap();
     world.run(&planned.plan, Cut::After(at)).unwrap();
     let name = "orders".parse().unwrap();

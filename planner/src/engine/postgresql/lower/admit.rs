@@ -11,10 +11,9 @@ use simdb_state::instance::InstanceSpec;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Cluster, Node, Power};
 
-use crate::engine::NodeContext;
-use crate::engine::postgresql::instance;
+use crate::engine::postgresql::{Action, instance};
+use crate::engine::{self, NodeContext};
 use crate::observed::{Control, ProcessFacts};
-use crate::plan::Action;
 use crate::planner::intended::{IntendedCluster, Lead};
 use crate::planner::lower::{Draft, Lowering, server};
 
@@ -32,11 +31,11 @@ impl Lowering<'_> {
             // Commits wait for others by then.
             context.sync_rule.clone_from(&cluster.sync.after);
         }
-        let action = Action::Admit {
+        let action = engine::Action::from(Action::Admit {
             instance: instance::server(&context),
             server: server(&primary, node),
             awaited,
-        };
+        });
         let crashed = match self.facts(&primary).map(|facts| (&facts.process, &facts.control)) {
             Some((ProcessFacts::Stopping { .. }, _)) => "has not ended yet and may be killed".to_owned(),
             Some((_, Control::Unknown(reason))) => format!("may have crashed ({reason})"),

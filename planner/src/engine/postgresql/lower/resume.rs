@@ -4,7 +4,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
 use simdb_state::object::Role;
 
-use crate::plan::Action;
+use crate::engine::{self, postgresql::Action};
 use crate::planner::before;
 use crate::planner::intended::IntendedNode;
 use crate::planner::lower::{Draft, Lowering, server};
@@ -15,9 +15,9 @@ impl Lowering<'_> {
         if !paused || !matches!(node.role, Role::Standby { .. }) {
             return;
         }
-        let action = Action::Resume {
+        let action = engine::Action::from(Action::Resume {
             server: server(address, node),
-        };
+        });
         let reason = format!("somebody paused the replay of {}", address.node);
         let delta = vec![Edit::Unverified(address.cluster.clone())];
         self.push(Draft::new(address.clone(), action, reason, delta));

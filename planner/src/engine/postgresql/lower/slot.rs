@@ -5,7 +5,9 @@ use simdb_state::delta::Edit;
 use simdb_state::name::NodeName;
 use simdb_state::object::{Node, Slot};
 
-use crate::plan::{Action, Server};
+use super::super::Action;
+use crate::engine;
+use crate::plan::Server;
 use crate::planner::intended::IntendedNode;
 use crate::planner::lower::{Draft, Lowering, server};
 
@@ -28,11 +30,11 @@ impl Lowering<'_> {
             // It streamed through a slot that is gone: whether it still can is to be proven.
             delta.push(Edit::Unverified(address.cluster.clone()));
         }
-        let action = Action::Slot {
+        let action = engine::Action::from(Action::Slot {
             node: address.clone(),
             slot: slot.clone(),
             server: upstream.clone(),
-        };
+        });
         let reason = format!(
             "{} keeps the log that {} has yet to receive",
             slot.upstream, address.node
@@ -72,15 +74,53 @@ impl Lowering<'_> {
             let Some(keeper) = self.serving(&upstream) else {
                 continue;
             };
-            let action = Action::DropSlot {
+            let action = engine::Action::from(Action::DropSlot {
                 node: address.clone(),
                 slot: slot.clone(),
                 server: server(&upstream, keeper),
-            };
+            });
             let reason = format!("{} no longer streams from {}", address.node, slot.upstream);
             let delta = vec![Edit::SlotGone(address.clone(), slot.clone())];
             self.push(Draft::new(address.clone(), action, reason, delta));
         }
+    }
+
+    /// Returns the slot that outlives a node on the one it followed.
+    pub(crate) fn outlives(&self, address: &NodeAddress, old: &Node) -> Option<Slot> {
+        let slot = old.slot.as_ref()?;
+        let stays = self.intended.clusters.contains_key(&address.cluster)
+            && self.intended.nodes.contains_key(&address.sibling(&slot.upstream));
+        stays.then(|| slot.clone())
+    }
+
+    /// Slots on a node that others left go with it.
+    pub(crate) fn slots_left_on(&self, address: &NodeAddress) -> Vec<Edit> {
+        let left = self.before.nodes_of(&address.cluster).flat_map(|(other, node)| {
+            let leaves = replaced_slot(node, self.intended.nodes.get(other));
+            let all = node.left_slots.iter().chain(leaves);
+            let on_it = all.filter(|slot| slot.upstream == address.node);
+            on_it.map(|slot| Edit::SlotGone(other.clone(), slot.clone()))
+        });
+        left.collect()
+    }
+
+    /// Drops the slot that outlived a node, and with it the record of the node.
+    pub(crate) fn drop_last_slot(&mut self, address: &NodeAddress, old: &Node) {
+        let Some(slot) = self.outlives(address, old) else {
+            return;
+        };
+        let upstream = address.sibling(&slot.upstream);
+        let Some(keeper) = self.serving(&upstream) else {
+            return;
+        };
+        let action = engine::Action::from(Action::DropSlot {
+            node: address.clone(),
+            slot,
+            server: server(&upstream, keeper),
+        });
+        let reason = format!("nobody will read it once {} is gone", address.node);
+        let drop = Edit::Drop(address.clone().into());
+        self.push(Draft::new(address.clone(), action, reason, vec![drop]));
     }
 }
 
@@ -91,7 +131,7 @@ pub(crate) fn leave_slot(address: &NodeAddress, old: &Node) -> Vec<Edit> {
 }
 
 /// Returns the slot that a node leaves for another one, or for none.
-pub(crate) fn replaced_slot<'a>(old: &'a Node, new: Option<&IntendedNode>) -> Option<&'a Slot> {
+fn replaced_slot<'a>(old: &'a Node, new: Option<&IntendedNode>) -> Option<&'a Slot> {
     let new = new?;
     old.slot.as_ref().filter(|old| new.slot.as_ref() != Some(*old))
 }

@@ -4,9 +4,9 @@ use simdb_state::address::Address;
 use simdb_state::delta::Edit;
 use simdb_state::name::ClusterName;
 
-use crate::engine::NodeContext;
-use crate::engine::postgresql::instance;
-use crate::plan::{Action, Impact};
+use crate::engine::postgresql::{Action, instance};
+use crate::engine::{self, NodeContext};
+use crate::plan::{self, Impact};
 use crate::planner::intended::{IntendedCluster, Lost};
 use crate::planner::lower::{Draft, Lowering, server};
 
@@ -28,7 +28,7 @@ impl Lowering<'_> {
             sync_rule: new.sync.after.clone(),
             ..context
         };
-        let action = Action::SyncNames {
+        let action = engine::Action::from(Action::SyncNames {
             cluster: name.clone(),
             rule: new.sync.after.clone(),
             instance: if admitted {
@@ -39,7 +39,7 @@ impl Lowering<'_> {
             server: server(&primary, node),
             in_recovery: false,
             awaited: new.sync.awaited,
-        };
+        });
         let reason = if new.sync.after.is_empty() {
             format!("commits are to be acknowledged by {} alone", primary.node)
         } else {
@@ -73,7 +73,7 @@ impl Lowering<'_> {
         let standbys: Vec<&str> = lost.standbys.iter().map(String::as_str).collect();
         let standbys = standbys.join(", ");
         let rule = &new.sync.before;
-        let action = Action::Degrade {
+        let action = plan::Action::Degrade {
             cluster: name.clone(),
             since: lost.since,
         };
@@ -90,14 +90,14 @@ impl Lowering<'_> {
             listen: server.listen,
             ..self.intended.context(&primary, node, new)
         };
-        let action = Action::SyncNames {
+        let action = engine::Action::from(Action::SyncNames {
             cluster: name.clone(),
             rule: rule.clone(),
             instance: self.instance(&context),
             server,
             in_recovery: false,
             awaited: lost.awaited,
-        };
+        });
         let delta = vec![Edit::SyncRule(name.clone(), rule.clone())];
         let reason = format!("commits wait for {standbys}, and nothing streams there");
         let draft = Draft::new(address, action, reason, delta).generating(context.replication_password);

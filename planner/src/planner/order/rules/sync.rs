@@ -3,7 +3,6 @@
 use simdb_state::address::NodeAddress;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Node, Power, Role};
-use simdb_state::sync::SyncRule;
 
 use super::Rules;
 use crate::planner::intended::IntendedNode;
@@ -14,67 +13,6 @@ impl Rules<'_> {
         self.index.degrade.get(cluster)?;
         let first = self.index.degraded.get(cluster).or(self.index.sync_names.get(cluster));
         first.copied()
-    }
-
-    /// Returns whether a rule is the one that commits follow while others are lost.
-    pub(crate) fn loses(&self, cluster: &ClusterName, rule: &SyncRule) -> bool {
-        let intended = &self.intended.clusters[cluster].sync;
-        intended.lost.is_some() && intended.before == *rule
-    }
-
-    /// Whoever newly counts, or counts among more, streams before commits wait for it. Who was waited for already is not
-    /// waited for here: a change that lets commits wait for fewer must not wait for one that is down.
-    pub(crate) fn sync_names(&self, cluster: &ClusterName, primary: &NodeAddress) -> Vec<usize> {
-        let sync = &self.intended.clusters[cluster].sync;
-        let SyncRule {
-            number,
-            standbys: listed,
-            ..
-        } = &sync.before;
-        let standbys = self
-            .intended
-            .nodes_of(cluster)
-            .map(|(address, _)| address)
-            .filter(|address| sync.standbys.contains(&address.node.identifier()))
-            .filter(|address| sync.awaited > *number || !listed.contains(&address.node.identifier()));
-        // One whose slot was dropped behind it goes on by itself once that is there again.
-        let streams = |node| [self.index.serves.get(node), self.index.slot.get(node)];
-        std::iter::once(primary)
-            .chain(standbys)
-            .flat_map(streams)
-            .flatten()
-            .copied()
-            .chain(self.index.settings.get(cluster).copied())
-            .chain(self.index.degraded.get(cluster).copied())
-            .collect()
-    }
-
-    /// Clients are let in before commits wait for others, where enough of those they wait for stay. These come up beside
-    /// this step, which waits for enough of them: one that does not come must not keep clients out.
-    pub(crate) fn admit(&self, primary: &NodeAddress, awaited: u32) -> Vec<usize> {
-        let cluster = &primary.cluster;
-        let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
-        let mut waits: Vec<usize> = serves(primary).into_iter().collect();
-        if self.intended.keeps_standbys(cluster, awaited) {
-            return waits;
-        }
-        waits.extend(self.index.sync_names.get(cluster));
-        let listed = &self.intended.clusters[cluster].sync.before.standbys;
-        let made = self
-            .intended
-            .nodes_of(cluster)
-            .filter(|(address, node)| {
-                node.role.follows() == Some(&primary.node) && listed.contains(&address.node.identifier())
-            })
-            .filter_map(|(address, _)| serves(address));
-        waits.extend(made);
-        waits
-    }
-
-    /// It writes all files of the primary, those that let clients in among them.
-    pub(crate) fn admitted(&self, cluster: &ClusterName) -> Option<usize> {
-        let (awaited, at) = self.index.admit.get(cluster)?;
-        self.intended.keeps_standbys(cluster, *awaited).then_some(*at)
     }
 
     /// The step after which no commit waits for a node any more, where it is to leave those that commits wait for.

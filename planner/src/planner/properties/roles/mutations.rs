@@ -112,15 +112,15 @@ fn rewind_everything(plan: &mut Plan) {
         .steps
         .iter()
         .filter_map(|step| match &step.action {
-            Action::Standby { server, upstream, .. } => Some((server.node.clone(), upstream.clone())),
+            Action::Join { server, upstream, .. } => Some((server.node.clone(), upstream.clone())),
             _ => None,
         })
         .collect();
     for step in &mut plan.steps {
-        if let Action::Basebackup { node, task, data } = &step.action
+        if let Action::Clone { node, task, data } = &step.action
             && let Some((origin, source)) = task.replaces.last().zip(upstreams.get(node))
         {
-            step.action = Action::Rewind {
+            step.action = Action::Rejoin {
                 task: TaskSpec {
                     product: task.product.clone(),
                     origin: Some(origin.clone()),
@@ -161,7 +161,7 @@ const MUTATIONS: [Mutation; 14] = [
     Mutation {
         name: "skip the rewind",
         look: as_it_is,
-        edit: |plan| without(plan, |action| matches!(action, Action::Rewind { .. })),
+        edit: |plan| without(plan, |action| matches!(action, Action::Rejoin { .. })),
     },
     Mutation {
         name: "let a standby's data recover by itself",
@@ -211,7 +211,7 @@ const MUTATIONS: [Mutation; 14] = [
     Mutation {
         name: "tighten too early",
         look: as_it_is,
-        edit: |plan| at_once(plan, |action| matches!(action, Action::SyncNames { .. })),
+        edit: |plan| at_once(plan, |action| action.name() == "sync-names"),
     },
     Mutation {
         name: "follow before serving",
@@ -221,7 +221,7 @@ const MUTATIONS: [Mutation; 14] = [
     Mutation {
         name: "drop a slot before its user is gone",
         look: as_it_is,
-        edit: |plan| at_once(plan, |action| matches!(action, Action::DropSlot { .. })),
+        edit: |plan| at_once(plan, |action| action.name() == "drop-slot"),
     },
     Mutation {
         name: "drop a listed standby before loosening",

@@ -1,0 +1,94 @@
+//! The steps that only PgBouncer has.
+
+use serde::{Deserialize, Serialize};
+use simdb_state::address::EndpointAddress;
+use simdb_state::instance::InstanceSpec;
+use simdb_state::object::Listen;
+use simdb_state::sensitive::SecretName;
+
+use crate::plan::need::Need;
+use crate::plan::server::Server;
+
+/// Where the console of an endpoint's pooler is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Console {
+    /// The endpoint.
+    pub endpoint: EndpointAddress,
+    /// Where the pooler listens.
+    pub listen: Listen,
+    /// The password of the login that the console lets in.
+    pub password: SecretName,
+}
+
+/// What such a step does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Action {
+    /// Starts an endpoint's pooler where it is down, and lets it read its settings again.
+    Pooler {
+        /// The pooler.
+        instance: InstanceSpec,
+        /// How its console is reached.
+        console: Console,
+        /// Whether it is stopped first: its clients lose their connections.
+        restart: bool,
+    },
+    /// Lets the clients of a pooler finish what they are at, and then wait.
+    Pause {
+        /// The pooler.
+        console: Console,
+        /// The server it leads to: it writes what it has left to write before clients wait for it.
+        server: Server,
+    },
+    /// Lets a pooler lead to another server.
+    Repoint {
+        /// The pooler, with the other server among its settings.
+        instance: InstanceSpec,
+        /// How its console is reached.
+        console: Console,
+    },
+    /// Lets the clients of a pooler go on. It is done at the end of a run that failed or was ended, too.
+    Unpause {
+        /// The pooler.
+        console: Console,
+    },
+    /// Stops an endpoint's pooler.
+    StopPooler {
+        /// The endpoint.
+        endpoint: EndpointAddress,
+    },
+    /// Stops an endpoint's pooler and removes its files.
+    DropPooler {
+        /// The endpoint.
+        endpoint: EndpointAddress,
+    },
+}
+
+impl Action {
+    /// Returns the step's name.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Action::Pooler { .. } => "pooler",
+            Action::Pause { .. } => "pause",
+            Action::Repoint { .. } => "repoint",
+            Action::Unpause { .. } => "unpause",
+            Action::StopPooler { .. } => "stop-pooler",
+            Action::DropPooler { .. } => "drop-pooler",
+        }
+    }
+
+    /// Returns whether the step gives free what an earlier one holds up.
+    pub(crate) fn releases(&self) -> bool {
+        matches!(self, Action::Unpause { .. })
+    }
+
+    /// Returns what the step needs.
+    pub(crate) fn needs(&self) -> Vec<Need<'_>> {
+        match self {
+            Action::Pause { console, .. } | Action::Unpause { console } => vec![Need::Pooler(&console.endpoint)],
+            Action::Pooler { .. } | Action::Repoint { .. } | Action::StopPooler { .. } | Action::DropPooler { .. } => {
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! How a step reaches a server.
+
+use serde::{Deserialize, Serialize};
+use simdb_state::address::NodeAddress;
+use simdb_state::object::Listen;
+use simdb_state::sensitive::SecretName;
+
+/// Where a server is reached as the superuser, and under which node's address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// The node.
+    pub node: NodeAddress,
+    /// Where it listens.
+    pub listen: Listen,
+    /// The superuser's password.
+    pub password: SecretName,
+}
