@@ -35,9 +35,10 @@ bench: setup  ## What simdb takes: planning, recording, applying and role change
 	PATH="$(TARGET)/release:$$PATH" tests/support/bench.sh
 	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/bench-roles.sh
 
-lint: setup-lint  ## Format, lints, and what the dependencies may be.
+lint: setup-lint  ## Format, lints, what the source may name and import, and what the dependencies may be.
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	cargo test --locked -p simdb-tests --test structure
 	cargo deny --locked --all-features check bans licenses sources
 
 advisories: setup-lint  ## Known vulnerabilities of the dependencies: asks the advisory database.

@@ -57,7 +57,7 @@ impl Desired {
 /// The `provider "local"` block; every value has a default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalSettings {
-    /// The system user that servers run as where simdb is root; absent, `postgres`.
+    /// The system user that servers run as where simdb is root; absent, the usual one of the engine.
     pub run_as: Option<String>,
     /// Where data lives; absent, `.simdb` beside the configuration, or `/var/lib/simdb/<lineage>` as root.
     pub data_root: Option<String>,
@@ -160,7 +160,7 @@ pub struct NodeSpec {
     /// The node it streams from; absent, the primary. Other nodes that follow it never lead back to it. Of no meaning
     /// while the node is the primary.
     pub follows: Option<NodeName>,
-    /// How long it waits before it replays what it has received: a value of PostgreSQL's `recovery_min_apply_delay`.
+    /// How long it waits before it replays what it has received: as the engine writes a duration.
     pub apply_delay: Option<String>,
     /// The engine's parameters, the node's over the cluster's. Values are written as a user would write them.
     pub parameters: BTreeMap<String, String>,
@@ -185,7 +185,7 @@ pub struct EndpointSpec {
     pub span: Span,
 }
 
-/// The pooler of an endpoint with `via = "pgbouncer"`.
+/// The pooler of an endpoint with `via`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PoolerSpec {
     /// The TCP port; absent, the planner takes the lowest free one.

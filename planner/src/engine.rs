@@ -16,7 +16,8 @@ mod simulate;
 
 pub use self::node::{NodeContext, Upstream};
 pub(crate) use self::pgbouncer::correct_poolers;
-pub use self::postgresql::{conf, instance, limits, script, settings, sync, trial};
+pub(crate) use self::postgresql::logins::is_predefined;
+pub use self::postgresql::{conf, facts, instance, limits, script, settings, sync, trial};
 pub(crate) use self::postgresql::{correct_replication, gap, last_run, leave_slot};
 
 /// What the engines' servers are in the simulated world.
@@ -24,7 +25,8 @@ pub(crate) use self::postgresql::{correct_replication, gap, last_run, leave_slot
 pub(crate) mod simulated {
     pub use super::pgbouncer::simulate::Pooler;
     pub use super::postgresql::simulate::Log;
-    pub(crate) use super::postgresql::simulate::{generation_of, read_settings};
+    pub(crate) use super::postgresql::simulate::{generation_of, is_seal, read_settings};
+    pub(crate) use super::simulate::{POOLER, SEARCHED, SERVER, programs};
 }
 
 use serde::{Deserialize, Serialize};
@@ -80,6 +82,9 @@ impl From<pgbouncer::Action> for Action {
         Action::Pgbouncer(action)
     }
 }
+
+/// What stands between clients and a server where an endpoint has a pooler.
+pub(crate) const POOLER: EngineKind = EngineKind::Pgbouncer;
 
 /// Returns how an engine is called in a sentence.
 pub(crate) fn title(kind: EngineKind) -> &'static str {

@@ -11,6 +11,8 @@ use simdb_state::instance::ServiceEntry;
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::object::{EngineKind, Listen};
 
+pub use crate::engine::facts::{Control, ControlData, ReceiverFacts, SenderFacts, SlotFacts};
+
 /// Everything that was seen, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
@@ -77,7 +79,7 @@ pub struct PlatformFacts {
     pub engines: BTreeMap<EngineKind, BTreeMap<u16, String>>,
     /// Where programs were looked for, for messages.
     pub searched: Vec<String>,
-    /// TCP ports that something listens on, by address, with who where that is known (`postgres (pid 812)`). Who listens on
+    /// TCP ports that something listens on, by address, with who where that is known (`nginx (pid 812)`). Who listens on
     /// the unspecified address does on all of them.
     pub busy_ports: BTreeMap<u16, BTreeMap<IpAddr, String>>,
     /// The lowest TCP port that the servers' user may listen on.
@@ -208,70 +210,6 @@ impl ProcessFacts {
     }
 }
 
-/// What came of reading the control data of a node whose server is down.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Control {
-    /// There is no data, or a server runs on it and speaks for it.
-    #[default]
-    Absent,
-    /// It could not be read, and why not.
-    Unknown(String),
-    /// It was read, and is not what a server wrote: nobody can say whose data it is, and no server starts on it.
-    Damaged,
-    /// It was read.
-    Seen(ControlData),
-}
-
-impl Control {
-    /// Returns what was read, where anything was.
-    pub fn seen(&self) -> Option<&ControlData> {
-        match self {
-            Control::Seen(control) => Some(control),
-            Control::Absent | Control::Unknown(_) | Control::Damaged => None,
-        }
-    }
-
-    /// Returns whether the last server on the data is known to have been shut down in order. What could not be read
-    /// counts as crashed.
-    pub fn was_shut_down(&self) -> bool {
-        self.seen()
-            .is_some_and(|control| matches!(control.state.as_str(), "shut down" | "shut down in recovery"))
-    }
-
-    /// Returns whether the last server on the data only replayed, where the data says so.
-    pub fn replays(&self) -> Option<bool> {
-        match self.seen()?.state.as_str() {
-            "in archive recovery" | "shut down in recovery" => Some(true),
-            "in production" | "shut down" | "shutting down" | "in crash recovery" => Some(false),
-            _ => None,
-        }
-    }
-}
-
-/// The part of `pg_controldata` that matters: what a data directory is, without its server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ControlData {
-    /// Whose data it is.
-    pub system_identifier: SystemIdentifier,
-    /// `Database cluster state`: `in production`, `shut down`, `in archive recovery`, …
-    pub state: String,
-    /// The timeline of the last checkpoint.
-    pub timeline: u32,
-    /// The last checkpoint.
-    pub checkpoint: Lsn,
-    /// Where its log must reach at least for the data to be consistent; a standby has flushed that much of it.
-    #[serde(default)]
-    pub consistent: Option<Lsn>,
-}
-
-impl ControlData {
-    /// Returns a position up to which the log of a standby that is down is known to reach. It may reach further.
-    pub fn reaches(&self) -> Lsn {
-        self.checkpoint.max(self.consistent.unwrap_or(self.checkpoint))
-    }
-}
-
 /// What a running server says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServerFacts {
@@ -289,9 +227,9 @@ pub struct ServerFacts {
     pub replay_paused: bool,
     /// Seconds since the last replayed transaction; absent on a primary and where nothing is behind.
     pub replay_lag_seconds: Option<f64>,
-    /// Those who stream from it, by `application_name`.
+    /// Those who stream from it, by identifier.
     pub senders: BTreeMap<String, SenderFacts>,
-    /// Its replication slots by name.
+    /// What it retains for its standbys, by name.
     pub slots: BTreeMap<String, SlotFacts>,
     /// What it streams from.
     pub receiver: Option<ReceiverFacts>,
@@ -314,51 +252,10 @@ pub struct ServerFacts {
     pub databases: BTreeMap<String, DatabaseFacts>,
 }
 
-/// One row of `pg_stat_replication`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SenderFacts {
-    /// `startup`, `catchup`, `streaming`, …
-    pub state: String,
-    /// `async`, `potential`, `sync` or `quorum`.
-    pub sync_state: String,
-    /// What it has flushed.
-    pub flushed: Option<Lsn>,
-    /// What it has replayed.
-    pub replayed: Option<Lsn>,
-}
-
-/// One row of `pg_replication_slots`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SlotFacts {
-    /// Whether somebody streams through it.
-    pub active: bool,
-    /// `reserved`, `extended`, `unreserved` or `lost`.
-    pub wal_status: Option<String>,
-    /// The oldest position of the log that it keeps.
-    #[serde(default)]
-    pub restart: Option<Lsn>,
-}
-
-/// The row of `pg_stat_wal_receiver`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReceiverFacts {
-    /// `streaming`, `waiting`, …
-    pub status: String,
-    /// The host it streams from.
-    pub host: String,
-    /// The port it streams from.
-    pub port: u16,
-    /// The slot it streams through.
-    pub slot: Option<String>,
-}
-
-/// A row of `pg_roles`.
+/// A login or role, as the server has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "they are PostgreSQL's own attributes of a role"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the attributes of a role")]
 pub struct UserFacts {
     /// Whether it may connect.
     pub login: bool,
@@ -397,7 +294,7 @@ pub enum PasswordFacts {
     Expired,
 }
 
-/// A row of `pg_database`.
+/// A database, as the server has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseFacts {
     /// The role that owns it.

@@ -16,6 +16,7 @@ use crate::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, SeedAd
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::name::{ClusterName, DatabaseName, NetworkName, NodeName};
 use crate::sensitive::SecretName;
+pub use crate::sync::ReplicationMode;
 use crate::sync::SyncRule;
 
 /// What runs on a node.
@@ -67,28 +68,6 @@ pub struct Place {
 pub struct Network {
     /// The addresses nodes get, one each, in CIDR notation (`127.20.0.0/24`); absent, they share the platform's default.
     pub subnet: Option<String>,
-}
-
-/// When a commit is acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReplicationMode {
-    /// When the primary has it.
-    Async,
-    /// When the primary and the first n of its standbys have it.
-    Sync,
-    /// When the primary and any n of its standbys have it.
-    Quorum,
-}
-
-impl fmt::Display for ReplicationMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ReplicationMode::Async => "async",
-            ReplicationMode::Sync => "sync",
-            ReplicationMode::Quorum => "quorum",
-        })
-    }
 }
 
 /// How far a standby must have come with a commit that waits for it: PostgreSQL's `synchronous_commit`.

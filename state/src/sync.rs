@@ -9,7 +9,27 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::object::ReplicationMode;
+/// When a commit is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplicationMode {
+    /// When the primary has it.
+    Async,
+    /// When the primary and the first n of its standbys have it.
+    Sync,
+    /// When the primary and any n of its standbys have it.
+    Quorum,
+}
+
+impl fmt::Display for ReplicationMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ReplicationMode::Async => "async",
+            ReplicationMode::Sync => "sync",
+            ReplicationMode::Quorum => "quorum",
+        })
+    }
+}
 
 /// Whom the commits of a primary wait for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,10 +4,11 @@ pub mod action;
 mod before;
 mod branch;
 pub mod conf;
+pub mod facts;
 pub(crate) mod gap;
 pub mod instance;
 pub(crate) mod last_run;
-pub mod limits;
+pub(crate) mod logins;
 mod lower;
 mod observed;
 mod order;
@@ -21,6 +22,7 @@ pub mod trial;
 pub use self::action::Action;
 pub(crate) use self::before::correct_replication;
 pub(crate) use self::lower::leave_slot;
+pub use self::settings::limits;
 
 /// How the programs are installed.
 pub(super) const INSTALLATION: &str =

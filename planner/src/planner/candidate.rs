@@ -1,6 +1,6 @@
 //! Who may lead: every node of a cluster is looked at, and told why it may not.
 //!
-//! The rules are those of `postgres-ha.md` 2(a) and 2(b): a switchover goes to a standby that streams and keeps up; a
+//! A switchover goes to a standby that streams and keeps up; a
 //! failover goes to the most advanced survivor, and loses nothing where so many of those that commits waited for answer
 //! that one of them must have every acknowledged write (R + W > N).
 

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use simdb_state::address::Address;
 use simdb_state::object::{
-    Cluster, Data, Database, Election, Endpoint, EngineKind, Network, Node, Origin, Pooler, Power, ReplicationMode,
-    Role, Seed, State, User, Verified,
+    Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Pooler, Power, ReplicationMode, Role, Seed,
+    State, User, Verified,
 };
 
 use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
 use super::pairs::pairs;
-use crate::engine::settings;
+use crate::engine::sync::STANDBY_NAMES;
+use crate::engine::{self, settings};
 use crate::plan::{Action, AttributeChange, Change, ChangeAction, Shown, Step};
 
 /// One side of a change: the attributes by name, in the order they are shown.
@@ -142,7 +143,7 @@ fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
         attributes.push(value("prevent_destroy", true));
     }
     if !sync_rule.is_empty() {
-        attributes.push(value("synchronous_standby_names", sync_rule.to_string()));
+        attributes.push(value(STANDBY_NAMES, sync_rule.to_string()));
     }
     attributes.extend(degraded.map(|since| value("degraded_since", since.to_string())));
     if let Some(Election {
@@ -363,7 +364,7 @@ fn pooler(
     }: &Pooler,
 ) -> Attributes {
     let mut attributes = vec![
-        value("via", EngineKind::Pgbouncer.to_string()),
+        value("via", engine::POOLER.to_string()),
         value("pool_mode", pool_mode.to_string()),
         value("power", power.to_string()),
         value("leads_to", format!("{node} at {upstream}")),

@@ -4,6 +4,8 @@ use simdb_state::address::EndpointAddress;
 use simdb_state::instance::ServiceEntry;
 use simdb_state::object::{Endpoint, EndpointTarget};
 
+use crate::engine::instance;
+
 /// Returns the entry that lets clients find an endpoint.
 pub(super) fn entry(address: &EndpointAddress, endpoint: &Endpoint) -> ServiceEntry {
     let session = match (&endpoint.pooler, endpoint.target) {
@@ -15,7 +17,7 @@ pub(super) fn entry(address: &EndpointAddress, endpoint: &Endpoint) -> ServiceEn
         endpoint: address.clone(),
         name: address.service(),
         hosts: endpoint.hosts.clone(),
-        database: "postgres".to_owned(),
+        database: instance::DATABASE.to_owned(),
         session: session.to_owned(),
     }
 }

@@ -18,7 +18,7 @@ use crate::observed::{Observation, Observed, ProcessFacts, ProviderArgument};
 /// gives to clients (from 32768 on Linux), which could take a node's port while its server is down.
 pub const DEFAULT_RANGE: (u16, u16) = (15432, 32767);
 
-/// The ports of servers that have an address of their own: those of PostgreSQL and of PgBouncer.
+/// The ports of servers that have an address of their own: those of nodes and those of poolers.
 const OWN_PORTS: (u16, u16) = (5432, 6432);
 
 /// The ports of one plan.

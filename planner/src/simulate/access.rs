@@ -9,6 +9,7 @@ use simdb_state::sensitive::{SecretName, Sensitive};
 
 use super::effect::write_files;
 use super::{Home, PASSWORD, World};
+use crate::engine;
 use crate::engine::instance::{self, PASSFILE, REPLICATION_USER};
 use crate::observed::{DatabaseFacts, PasswordFacts, UserFacts};
 use crate::plan::{Action, Server, Stream};
@@ -93,7 +94,7 @@ impl World {
     ) -> Result<(), String> {
         let password = password.map(|password| self.secret(password));
         let name = address.user.to_string();
-        for role in user.member_of.iter().filter(|role| !role.starts_with("pg_")) {
+        for role in user.member_of.iter().filter(|role| !engine::is_predefined(role)) {
             let there = self.serving(server)?.users.contains_key(role);
             self.expect(there, server, || {
                 format!("{address} is to be a member of {role}, which is not there")

@@ -64,7 +64,7 @@ impl World {
                 self.access(&step.action)?;
                 self.share_catalog(step);
             }
-            Action::Clone { node, task, .. } => return self.basebackup(node, task),
+            Action::Clone { node, task, .. } => return self.copy(node, task),
             Action::Join {
                 instance,
                 server,
@@ -227,7 +227,7 @@ impl World {
         })
     }
 
-    fn basebackup(&mut self, node: &NodeAddress, task: &TaskSpec) -> Result<Outputs, String> {
+    fn copy(&mut self, node: &NodeAddress, task: &TaskSpec) -> Result<Outputs, String> {
         let upstream = self.follows(node).expect("a node that is cloned has a slot");
         let source = self.identifier(&upstream)?;
         let generation = generation_of(task.product.as_deref());

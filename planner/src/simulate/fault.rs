@@ -4,6 +4,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::sensitive::Sensitive;
 
 use super::{PASSWORD, World};
+use crate::engine::simulated::is_seal;
 
 /// Something that happens. A number picks one of those that it could happen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl World {
         let home = self.home(node);
         (home.by_hand, home.led, home.sealed) = (true, true, false);
         // The file that made it replay goes.
-        home.files.retain(|file, _| !file.ends_with("/standby.signal"));
+        home.files.retain(|file, _| !is_seal(file));
         if let Some(log) = self.log_mut(node) {
             log.switches.push(log.writes.len());
             log.shut_down = false;

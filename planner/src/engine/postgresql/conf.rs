@@ -12,12 +12,15 @@ use simdb_state::instance::{FilePart, FileText, LOOPBACK};
 use simdb_state::object::Listen;
 use simdb_state::sensitive::SecretName;
 
-use super::instance::{REPLICATION_USER, SUPERUSER};
+use super::logins::{REPLICATION_USER, SUPERUSER};
 use crate::engine::node::{NodeContext, Upstream};
 
 /// The passfile, as the server finds it: a server's working directory is its data directory, and that is one below the
 /// home. A relative path needs no quoting, whatever the home is called.
 const PASSFILE_FROM_DATA: &str = "../passfile";
+
+/// The settings that say what a standby streams from.
+pub(crate) const UPSTREAM: [&str; 2] = ["primary_conninfo", "primary_slot_name"];
 
 /// Settings that a topology wants and the configuration may change.
 const DEFAULTS: &[(&str, &str)] = &[

@@ -4,20 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use simdb_state::address::UserAddress;
 use simdb_state::instance::{
     Argument, ArgumentPart, Command, FilePart, FileText, InstanceSpec, Stop, StopSignal, TaskSpec,
 };
-use simdb_state::name::{ClusterName, UserName};
 use simdb_state::object::{Data, EngineKind};
-use simdb_state::sensitive::SecretName;
 
 use super::conf;
+pub use super::logins::{DATABASE, REPLICATION_USER, SUPERUSER, replication_password, superuser_password, user};
 use crate::engine::node::{NodeContext, Upstream};
 use crate::observed::NodeFacts;
-
-/// The login that standbys stream with.
-pub const REPLICATION_USER: &str = "replicator";
 
 /// Ends its sessions, writes a checkpoint, and ends (the fast shutdown).
 pub const STOP: Stop = Stop {
@@ -34,30 +29,8 @@ pub const HBA: &str = "pg_hba.conf";
 /// The file with a server's settings, relative to the home.
 pub const CONF: &str = "postgresql.conf";
 
-/// The login that simdb works with.
-pub const SUPERUSER: &str = "postgres";
-
 /// The passfile of a rewind, which needs more rights than a stream; it is there only as long as that runs.
 const REWIND_PASSFILE: &str = "rewind.passfile";
-
-/// Returns a login of a cluster. The two that simdb needs are reserved names, so this is the place that makes them.
-pub fn user(cluster: &ClusterName, name: &str) -> UserAddress {
-    let user: UserName = name.parse().expect("the reserved logins are names");
-    UserAddress {
-        cluster: cluster.clone(),
-        user,
-    }
-}
-
-/// Returns the name of the superuser's password.
-pub fn superuser_password(cluster: &ClusterName) -> SecretName {
-    SecretName::password(&user(cluster, SUPERUSER))
-}
-
-/// Returns the name of the replication user's first password.
-pub fn replication_password(cluster: &ClusterName) -> SecretName {
-    SecretName::password(&user(cluster, REPLICATION_USER))
-}
 
 fn command(version: u16, program: &str, arguments: Vec<Argument>) -> Command {
     Command {

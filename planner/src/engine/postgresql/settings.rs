@@ -6,12 +6,13 @@
 //! Texts are compared as they stand: what a server shows in other words than it was told (`DateStyle`) is observed as its
 //! files say it.
 
+pub mod limits;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use thiserror::Error;
 
-use super::limits;
 use crate::plan::Impact;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! of them.
 
 mod log;
+mod observe;
 mod retained;
 mod role;
 
@@ -84,6 +85,11 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Returns whether a file is the one that lets a server only replay.
+pub(crate) fn is_seal(file: &str) -> bool {
+    file.ends_with("/standby.signal")
 }
 
 /// Reads the settings that a server would take from its `postgresql.conf`.

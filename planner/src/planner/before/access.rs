@@ -7,6 +7,7 @@ use simdb_state::name::ClusterName;
 use simdb_state::object::{State, User};
 
 use super::server;
+use crate::engine;
 use crate::observed::{Observed, ServerFacts, UserFacts};
 
 /// Returns what the server of a cluster's primary says of itself.
@@ -76,7 +77,7 @@ fn correct_user(user: &mut User, facts: &UserFacts, is_declared: impl Fn(&str) -
     user.createrole = *createrole;
     user.inherit = *inherit;
     user.connection_limit = u32::try_from(*connection_limit).ok();
-    let counts = |role: &&String| role.starts_with("pg_") || is_declared(role) || user.member_of.contains(*role);
+    let counts = |role: &&String| engine::is_predefined(role) || is_declared(role) || user.member_of.contains(*role);
     user.member_of = member_of.iter().filter(counts).cloned().collect();
 }
 

@@ -5,7 +5,7 @@ use simdb_state::delta::Edit;
 use simdb_state::object::{Node, Role};
 
 use super::{Draft, Lowering, instance_edit, server};
-use crate::engine::{NodeContext, instance};
+use crate::engine::{self, NodeContext, instance};
 use crate::plan::{Action, Impact};
 use crate::planner::intended::IntendedNode;
 
@@ -36,7 +36,7 @@ impl Lowering<'_> {
             ));
         }
         let drift = self.intended.drift.get(address)?;
-        ["primary_conninfo", "primary_slot_name"]
+        engine::conf::UPSTREAM
             .iter()
             .any(|name| drift.settings.contains_key(*name))
             .then(|| drift.reason(&address.node))

@@ -73,7 +73,7 @@ impl Lowering<'_> {
             users.any(|user| user.cluster == address.cluster && user.user.as_str() == role)
         };
         let has = role.into_iter().flat_map(|role| &role.member_of);
-        has.filter(|role| role.starts_with("pg_") || is_declared(role))
+        has.filter(|role| engine::is_predefined(role) || is_declared(role))
             .cloned()
             .collect()
     }

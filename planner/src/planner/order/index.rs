@@ -80,7 +80,6 @@ impl Index {
         index
     }
 
-    #[expect(clippy::too_many_lines, reason = "one short arm for each kind of step")]
     fn add(&mut self, at: usize, draft: &Draft) {
         let cluster = draft.address.cluster();
         if let Action::Primary { server, .. } | Action::Start { server, .. } = &draft.action {

@@ -29,7 +29,6 @@ pub(crate) struct Rules<'a> {
 
 impl Rules<'_> {
     /// Returns what one step waits for.
-    #[expect(clippy::too_many_lines, reason = "one short arm for each kind of step")]
     pub(super) fn waits_for(&self, draft: &Draft) -> Vec<usize> {
         let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
         let index = &self.index;

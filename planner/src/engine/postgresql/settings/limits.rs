@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::settings::{SettingProblem, find, read_bytes, read_milliseconds};
+use super::{SettingProblem, find, read_bytes, read_milliseconds};
 
 /// One rule about the values of a setting.
 struct Limit {
@@ -175,7 +175,7 @@ pub fn connections(version: u16, parameters: &BTreeMap<String, String>) -> Optio
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings;
+    use super::super as settings;
 
     #[test]
     fn values_that_would_stop_a_cluster_later_are_refused() {

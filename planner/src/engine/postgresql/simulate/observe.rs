@@ -1,0 +1,99 @@
+//! What an observer would see of a server and of its data.
+
+use simdb_state::address::NodeAddress;
+
+use super::{Log, is_seal};
+use crate::engine::postgresql::facts::{Control, ControlData, ReceiverFacts, SenderFacts, SlotFacts};
+use crate::observed::{ServerFacts, UserFacts};
+use crate::simulate::{Home, Running, World};
+
+impl World {
+    /// Returns what the data of a node says by itself.
+    pub(crate) fn control(&self, address: &NodeAddress, home: &Home) -> Control {
+        let Some((generation, system_identifier)) = home.data.last_key_value() else {
+            return Control::Absent;
+        };
+        let log = self.logs.get(&(address.clone(), *generation));
+        let log = log.cloned().unwrap_or_default();
+        Control::Seen(ControlData {
+            system_identifier: *system_identifier,
+            state: control_state(home, log.shut_down).to_owned(),
+            timeline: log.timeline(),
+            checkpoint: log.position(),
+            consistent: None,
+        })
+    }
+
+    /// Returns what a server says of itself.
+    pub(crate) fn server_facts(&self, address: &NodeAddress, home: &Home, server: &Running) -> ServerFacts {
+        let listed = home.sync_rule().standbys;
+        let sender = |other: NodeAddress| {
+            let name = other.node.identifier();
+            let has = self.log(&other).map(Log::position);
+            let facts = SenderFacts {
+                state: "streaming".to_owned(),
+                sync_state: if listed.contains(&name) { "sync" } else { "async" }.to_owned(),
+                flushed: has,
+                replayed: has,
+            };
+            (name, facts)
+        };
+        let log = self.log(address).cloned().unwrap_or_default();
+        ServerFacts {
+            in_recovery: server.replays,
+            system_identifier: home.data[&server.generation],
+            timeline: log.timeline(),
+            position: log.position(),
+            replayed: log.position(),
+            replay_paused: server.paused,
+            replay_lag_seconds: None,
+            senders: self.streams_from(address).into_iter().map(sender).collect(),
+            slots: home.slots.iter().map(|name| (name.clone(), slot(home, name))).collect(),
+            receiver: server.replays.then(|| ReceiverFacts {
+                status: "streaming".to_owned(),
+                host: "127.0.0.1".to_owned(),
+                port: 0,
+                slot: Some(address.node.identifier()),
+            }),
+            oldest: Some(Log::end_of(home.forgotten)),
+            exhausted: server.replays,
+            fork: None,
+            configured: home.configured.clone(),
+            users: home
+                .users
+                .iter()
+                .map(|(name, facts)| {
+                    let password = self.password(address, home, name);
+                    (
+                        name.clone(),
+                        UserFacts {
+                            password,
+                            ..facts.clone()
+                        },
+                    )
+                })
+                .collect(),
+            databases: home.databases.clone(),
+        }
+    }
+}
+
+/// What `pg_controldata` says of the data that a server was last started on.
+fn control_state(home: &Home, shut_down: bool) -> &'static str {
+    let replays = home.files.keys().any(|file| is_seal(file));
+    match (replays, shut_down) {
+        (true, true) => "shut down in recovery",
+        (true, false) => "in archive recovery",
+        (false, true) => "shut down",
+        (false, false) => "in production",
+    }
+}
+
+fn slot(home: &Home, name: &String) -> SlotFacts {
+    let status = if home.lost.contains(name) { "lost" } else { "reserved" };
+    SlotFacts {
+        active: status == "reserved",
+        wal_status: Some(status.to_owned()),
+        restart: None,
+    }
+}
