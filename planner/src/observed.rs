@@ -12,6 +12,7 @@ use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::object::{EngineKind, Listen};
 
 pub use crate::engine::facts::{Control, ControlData, ReceiverFacts, SenderFacts, SlotFacts};
+use crate::engine::replay::ReplayLimits;
 
 /// Everything that was seen, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -225,6 +226,9 @@ pub struct ServerFacts {
     pub replayed: Lsn,
     /// Whether replay is paused.
     pub replay_paused: bool,
+    /// What its control data ask for, where its replay is paused: it may have paused by itself, for it has less.
+    #[serde(default)]
+    pub needs: Option<ReplayLimits>,
     /// Seconds since the last replayed transaction; absent on a primary and where nothing is behind.
     pub replay_lag_seconds: Option<f64>,
     /// Those who stream from it, by identifier.

@@ -374,9 +374,6 @@ pub enum Action {
         restart: bool,
         /// Whether it must come up replaying (a standby) or writing (the primary).
         in_recovery: bool,
-        /// For a standby that is restarted with less of a setting that replay depends on: the primary. All that it has now
-        /// must have been replayed first, or the standby does not start.
-        replays: Option<Server>,
         /// For a standby that is restarted: whom it must stream from again before the next server is restarted.
         upstream: Option<Server>,
     },

@@ -142,6 +142,9 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
         Ok(steps) => steps,
         Err(diagnostic) => return refused(vec![diagnostic], before),
     };
+    if inputs.proposal.is_none() {
+        diagnostics.extend(refused::not_mended(&intended, &steps));
+    }
     // The rest needs what came of it alone, and a plan of thousands of nodes is large.
     drop(intended);
     steps.shrink_to_fit();

@@ -20,6 +20,7 @@ use simdb_state::name::ClusterName;
 use simdb_state::object::{Listen, State};
 use simdb_state::sensitive::{Secrets, Sensitive};
 
+use crate::engine::replay::ReplayLimits;
 use crate::observed::{DatabaseFacts, FileFacts, UserFacts};
 use crate::plan::Plan;
 
@@ -116,6 +117,10 @@ pub struct Home {
 
 /// A server that runs.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact that holds beside the others"
+)]
 pub struct Running {
     /// The generation of the data it serves.
     pub generation: u32,
@@ -125,6 +130,10 @@ pub struct Running {
     pub frozen: bool,
     /// Whether somebody paused its replay.
     pub paused: bool,
+    /// What it has of the settings that replay depends on.
+    pub limits: ReplayLimits,
+    /// Whether it paused its replay by itself, because it has less than the log asks for.
+    pub lacking: bool,
     /// The writes whose sessions wait for standbys. They end with the server.
     pub waiting: BTreeSet<u64>,
 }

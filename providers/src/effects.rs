@@ -6,6 +6,7 @@ mod access;
 mod error;
 mod role;
 mod server;
+mod standby;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,7 +21,6 @@ use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use simdb_state::store::Grant;
 
 pub use self::error::StepError;
-use self::server::Restart;
 use crate::engine::postgresql::connection::Connection;
 use crate::engine::postgresql::verify::Expected;
 use crate::engine::postgresql::{Activity, PostgresqlError, verify};
@@ -161,33 +161,36 @@ impl Effects for ProviderEffects {
                 upstream,
                 application_name,
             } => {
-                let standby = self.start(instance, server, Activity::Replays, secrets).await?;
-                self.wait_streaming(upstream, &standby, application_name, secrets)
-                    .await?;
+                let upstream = Some((upstream, application_name.as_str()));
+                self.start_standby(instance, server, upstream, secrets).await?;
             }
             Action::Start {
                 instance,
                 server,
-                in_recovery,
-            } => drop(self.start(instance, server, (*in_recovery).into(), secrets).await?),
+                in_recovery: true,
+            } => self.start_standby(instance, server, None, secrets).await?,
+            Action::Start {
+                instance,
+                server,
+                in_recovery: false,
+            } => drop(self.start(instance, server, secrets).await?),
             Action::Stop { node } => drop(self.platform.stop(&node.into(), StopMode::Fast).await?),
             Action::Configure {
                 instance,
                 server,
                 restart,
                 in_recovery,
-                replays,
                 upstream,
             } => {
-                let expected = (*in_recovery).into();
-                if *restart {
-                    let waits = Restart {
-                        replays: replays.as_ref(),
-                        upstream: upstream.as_ref(),
-                    };
-                    self.restart(instance, server, expected, waits, secrets).await?;
+                if !*restart {
+                    drop(self.reload(instance, server, (*in_recovery).into(), secrets).await?);
+                } else if *in_recovery {
+                    let name = server.node.node.identifier();
+                    let upstream = upstream.as_ref().map(|upstream| (upstream, name.as_str()));
+                    self.restart_standby(instance, server, upstream, secrets).await?;
                 } else {
-                    drop(self.reload(instance, server, expected, secrets).await?);
+                    self.platform.stop(&(&server.node).into(), StopMode::Fast).await?;
+                    drop(self.start(instance, server, secrets).await?);
                 }
             }
             Action::Follow {

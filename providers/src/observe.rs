@@ -144,7 +144,16 @@ impl Look<'_> {
                 Err(reason) => return Observation::Unknown(reason),
             },
             ProcessFacts::Stopping { .. } => {}
-            _ => facts.server = Some(self.server(node, home.listen, deadline).await),
+            _ => {
+                let mut server = self.server(node, home.listen, deadline).await;
+                if let Observation::Seen(server) = &mut server
+                    && server.replay_paused
+                {
+                    let control = self.control(node, &facts.generations, deadline).await;
+                    server.needs = control.ok().and_then(|control| Some(control.seen()?.limits));
+                }
+                facts.server = Some(server);
+            }
         }
         Observation::Seen(facts)
     }

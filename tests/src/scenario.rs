@@ -247,8 +247,18 @@ impl Scenario {
 
     /// Returns where the programs are that the primary runs with.
     pub fn programs(&self) -> PathBuf {
-        self.ask(&self.primary(), "SELECT setting FROM pg_config WHERE name = 'BINDIR'")
+        self.programs_of(&self.primary())
+    }
+
+    /// Returns where the programs are that a node runs with.
+    pub fn programs_of(&self, node: &str) -> PathBuf {
+        self.ask(node, "SELECT setting FROM pg_config WHERE name = 'BINDIR'")
             .into()
+    }
+
+    /// Waits until a node says that something is so.
+    pub fn wait_for(&self, node: &str, question: &str) {
+        wait_until(question, || self.answer(node, question).as_deref() == Some("t"));
     }
 
     /// Starts a node's server as somebody would who knows nothing of simdb.

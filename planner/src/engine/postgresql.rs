@@ -12,6 +12,7 @@ pub(crate) mod logins;
 mod lower;
 mod observed;
 mod order;
+pub mod replay;
 pub mod script;
 pub mod settings;
 #[cfg(any(test, feature = "testing"))]

@@ -43,6 +43,7 @@ impl fmt::Display for Refusal {
 enum Unfit<'a> {
     NotSeen,
     Silent,
+    Stopped,
     OtherData,
     Damaged(&'a str),
     Writes,
@@ -56,12 +57,37 @@ impl fmt::Display for Unfit<'_> {
         match self {
             Unfit::NotSeen => f.write_str("it was not looked at"),
             Unfit::Silent => f.write_str("its server does not answer"),
+            Unfit::Stopped => f.write_str("it is stopped on request"),
             Unfit::OtherData => f.write_str("it does not hold this cluster's data"),
             Unfit::Damaged(reason) => write!(f, "its data has to be made anew with `simdb resync` first ({reason})"),
             Unfit::Writes => f.write_str("it is no standby"),
             Unfit::Paused => f.write_str("its replay is paused"),
             Unfit::NotStreaming => f.write_str("it does not stream from the primary"),
             Unfit::Behind(bytes) => write!(f, "it is {bytes} bytes behind"),
+        }
+    }
+}
+
+impl Unfit<'_> {
+    /// Returns whether an apply that leaves the lead where it is lets the node stream and replay again, as far as it can.
+    fn is_mended(&self) -> bool {
+        match self {
+            Unfit::Silent | Unfit::OtherData | Unfit::Damaged(_) | Unfit::Paused | Unfit::NotStreaming => true,
+            Unfit::NotSeen | Unfit::Stopped | Unfit::Writes | Unfit::Behind(_) => false,
+        }
+    }
+
+    /// Returns a sentence that says what a person can do, for a node that has a name.
+    fn way_out(&self, cluster: &ClusterName, node: &NodeName) -> String {
+        match self {
+            Unfit::NotSeen => "Look at it: leave out -refresh=false".to_owned(),
+            Unfit::Silent => "Start it with `simdb apply`".to_owned(),
+            Unfit::Stopped => format!("Start it with `simdb start {cluster}.{node}`"),
+            Unfit::Paused | Unfit::NotStreaming => "Let `simdb apply` mend that".to_owned(),
+            Unfit::OtherData => "Let `simdb apply` clone it".to_owned(),
+            Unfit::Damaged(_) => format!("Run `simdb resync {cluster}.{node}`"),
+            Unfit::Writes => "Run `simdb status` to see who promoted it".to_owned(),
+            Unfit::Behind(_) => "Wait until it has caught up".to_owned(),
         }
     }
 }
@@ -123,12 +149,23 @@ impl Field<'_> {
             Some(to) => match unfit(to) {
                 None => Ok(to.clone()),
                 Some(reason) => Err(Refusal(format!(
-                    "{}.{to} cannot take over from {leader}: {reason}. Mend that first, or choose another node.",
-                    self.cluster
+                    "{}.{to} cannot take over from {leader}: {reason}. {}, or choose another node.",
+                    self.cluster,
+                    reason.way_out(self.cluster, to)
                 ))),
             },
             None => self.best(leader, primary, unfit),
         }
+    }
+
+    /// Returns why a node cannot take over yet, as a clause, where an apply that leaves the lead where it is mends that.
+    pub(super) fn mended_first(&self, to: &NodeName) -> Option<String> {
+        let leader = self.leader.and_then(|leader| self.server(leader));
+        let Some(primary) = leader.filter(|facts| !facts.in_recovery) else {
+            return Some(format!("{} does not answer", self.leader.unwrap_or(self.elected)));
+        };
+        let reason = self.unfit_to_take_over(to, primary)?;
+        reason.is_mended().then(|| reason.to_string())
     }
 
     /// Returns whether nobody was fenced after this node was: whoever was has written since.
@@ -167,7 +204,8 @@ impl Field<'_> {
                 )
             } else {
                 format!(
-                    "No node of cluster {} can take over from {leader} ({}). Run `simdb apply` to mend them.",
+                    "No node of cluster {} can take over from {leader} ({}). Let `simdb apply` mend them, with {leader} \
+                     declared until one of them can.",
                     self.cluster,
                     reasons.join("; ")
                 )
@@ -195,11 +233,15 @@ impl Field<'_> {
     /// Returns why a node cannot lead, whatever the others are.
     fn unfit(&self, node: &NodeName) -> Option<Unfit<'_>> {
         let address = self.address(node);
+        let recorded = self.recorded.nodes.get(&address);
         let Some(facts) = self.server(node) else {
             let looked_at = self.observed.nodes.contains_key(&address);
-            return Some(if looked_at { Unfit::Silent } else { Unfit::NotSeen });
+            return Some(match recorded {
+                _ if !looked_at => Unfit::NotSeen,
+                Some(recorded) if recorded.held => Unfit::Stopped,
+                _ => Unfit::Silent,
+            });
         };
-        let recorded = self.recorded.nodes.get(&address);
         let data = recorded.and_then(|node| node.data.as_ref());
         if data.is_none_or(|data| data.system_identifier != facts.system_identifier) {
             return Some(Unfit::OtherData);
@@ -227,6 +269,7 @@ impl Field<'_> {
             return Ok(damaged.clone());
         }
         let Some((best, furthest)) = survivors.iter().rev().max_by_key(|(_, position)| **position) else {
+            self.others_are_known(to)?;
             return self.dormant(to).filter(|_| lossy).ok_or_else(|| self.nobody());
         };
         // Whoever is no longer declared is about to go; it is asked all the same what it has.
@@ -243,8 +286,9 @@ impl Field<'_> {
         };
         if let Some(reason) = self.unfit(winner) {
             return Err(Refusal(format!(
-                "{}.{winner} cannot lead: {reason}. Mend that first, or promote another node.",
-                self.cluster
+                "{}.{winner} cannot lead: {reason}. {}, or promote another node.",
+                self.cluster,
+                reason.way_out(self.cluster, winner)
             )));
         }
         let has = survivors.get(winner).copied().unwrap_or_default();
@@ -287,14 +331,19 @@ impl Field<'_> {
         match self.unfit(node) {
             Some(Unfit::Writes) => Ok(node.clone()),
             // It is started to write, so no other server may write by then.
-            Some(Unfit::Silent) if self.leader.is_none_or(|leader| self.is_down(leader)) => Ok(node.clone()),
-            Some(Unfit::Silent) => Err(Refusal(format!(
+            Some(Unfit::Silent | Unfit::Stopped) if self.leader.is_none_or(|leader| self.is_down(leader)) => {
+                Ok(node.clone())
+            }
+            Some(Unfit::Silent | Unfit::Stopped) => Err(Refusal(format!(
                 "{address} was promoted by hand and is down, and the server of the primary is not: start {address} by hand, or \
                  stop the primary, and say so again."
             ))),
-            reason => Err(Refusal(format!(
-                "{address} cannot lead: {}. Mend that first.",
-                reason.map(|reason| reason.to_string()).unwrap_or_default()
+            Some(reason) => Err(Refusal(format!(
+                "{address} cannot lead: {reason}. {} first.",
+                reason.way_out(self.cluster, node)
+            ))),
+            None => Err(Refusal(format!(
+                "{address} only replays. Promote it without -allow=data-loss."
             ))),
         }
     }
@@ -357,7 +406,7 @@ impl Field<'_> {
         match self.observed.nodes.get(&self.address(leader)) {
             Some(Observation::Unknown(reason)) => Err(Refusal(format!(
                 "{}.{leader} leads and could not be looked at ({reason}), so it cannot be proven that it takes no writes. \
-                 Mend that first.",
+                 Make sure that it can be reached, or stop its server.",
                 self.cluster
             ))),
             None => Err(Refusal(format!(
@@ -365,6 +414,35 @@ impl Field<'_> {
                 self.cluster
             ))),
             Some(_) => Ok(()),
+        }
+    }
+
+    /// Where none of the standbys answers, one that is down leads only if all of them are known to be down: one that could
+    /// not be asked may have more.
+    fn others_are_known(&self, to: Option<&NodeName>) -> Result<(), Refusal> {
+        let others = self.recorded.nodes_of(self.cluster).map(|(address, _)| &address.node);
+        let mut asked = others.filter(|node| Some(*node) != self.leader && Some(*node) != to);
+        let Some((node, reason)) = asked.find_map(|node| Some((node, self.silence(node)?))) else {
+            return Ok(());
+        };
+        Err(Refusal(format!(
+            "{}.{node} could not be asked what it has ({reason}), and it may have what no other node has. Bring it back or stop it first.",
+            self.cluster
+        )))
+    }
+
+    /// Returns why it is not known whether a node's server answers.
+    fn silence(&self, node: &NodeName) -> Option<&str> {
+        match self.observed.nodes.get(&self.address(node)) {
+            Some(Observation::Unknown(reason)) => Some(reason),
+            Some(Observation::Seen(facts)) => match &facts.server {
+                Some(Observation::Unknown(reason)) if !matches!(facts.process, ProcessFacts::Frozen { .. }) => {
+                    Some(reason)
+                }
+                _ => None,
+            },
+            Some(Observation::Absent) => None,
+            None => Some("it was not looked at"),
         }
     }
 

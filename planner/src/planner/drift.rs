@@ -33,6 +33,13 @@ impl Drift {
         self.settings.is_empty() && !self.foreign && self.files.len() == 1 && self.files.contains(file)
     }
 
+    /// Returns what else differs than these settings.
+    pub(super) fn without(mut self, version: u16, name: fn(&str) -> bool) -> Option<Self> {
+        self.settings.retain(|setting, _| !name(setting));
+        self.restart = self.foreign || takes_a_restart(version, &self.settings);
+        (self != Self::default()).then_some(self)
+    }
+
     /// Says what differs, as a fragment that follows "because".
     pub(crate) fn reason(&self, node: &NodeName) -> String {
         if self.foreign {
@@ -61,10 +68,7 @@ pub(crate) fn drift(node: &NodeContext<'_>, facts: &NodeFacts, rotated: bool) ->
     };
     if let (Some(Observation::Seen(server)), false) = (&facts.server, drift.foreign) {
         drift.settings = different_settings(node.version, &conf::settings(node), &server.configured);
-        drift.restart = drift
-            .settings
-            .keys()
-            .any(|name| settings::impact(node.version, name) == Impact::Restart);
+        drift.restart = takes_a_restart(node.version, &drift.settings);
     }
     if !drift.foreign {
         drift.files = different_files(node, facts);
@@ -73,6 +77,11 @@ pub(crate) fn drift(node: &NodeContext<'_>, facts: &NodeFacts, rotated: bool) ->
         }
     }
     (drift != Drift::default()).then_some(drift)
+}
+
+fn takes_a_restart(version: u16, settings: &BTreeMap<String, (Option<String>, Option<String>)>) -> bool {
+    let impact = |name| settings::impact(version, name);
+    settings.keys().any(|name| impact(name) == Impact::Restart)
 }
 
 fn different_settings(

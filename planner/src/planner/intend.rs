@@ -5,6 +5,7 @@ mod cluster;
 mod data;
 mod election;
 mod endpoint;
+mod limits;
 mod node;
 mod replication;
 
@@ -22,6 +23,7 @@ use super::intended::{DataGoal, Intended, replication_password};
 use super::ports::Ports;
 use crate::diagnostic::Diagnostic;
 use crate::engine::instance::{self, REPLICATION_USER};
+use crate::engine::replay;
 
 /// Returns what every object should be, and what keeps some from being so. A cluster that cannot be told is left out.
 pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagnostic>) {
@@ -46,6 +48,7 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagn
         .cluster(&mut ports, &mut intended);
         diagnostics.extend(found);
     }
+    intended.limits = limits::limits(inputs, before, &intended);
     intended.drift = drifts(inputs, before, &intended);
     (intended, diagnostics)
 }
@@ -71,7 +74,10 @@ fn drifts(inputs: Inputs<'_>, before: &State, intended: &Intended) -> BTreeMap<N
             if matches!(node.role, Role::Primary { .. }) {
                 context.sync_rule.clone_from(&cluster.sync.present);
             }
-            let found = drift::drift(&context, facts, rotated);
+            let mut found = drift::drift(&context, facts, rotated);
+            if intended.limits.waiting.contains(address) {
+                found = found.and_then(|drift| drift.without(context.version, replay::is_limit));
+            }
             drifts.extend(found.map(|drift| (address.clone(), drift)));
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::lsn::Lsn;
-use simdb_state::name::{ClusterName, NetworkName};
+use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::{
     Cluster, Data, Database, Election, Endpoint, Listen, Network, Origin, Power, Role, Seed, Slot, State, User, Verdict,
 };
@@ -12,11 +12,11 @@ use simdb_state::sensitive::SecretName;
 use simdb_state::sync::SyncRule;
 
 use super::drift::Drift;
-use super::pairs::pairs;
+use crate::diagnostic::Diagnostic;
 use crate::engine::instance::{self, REPLICATION_USER};
+use crate::engine::replay::ReplayLimits;
 use crate::engine::settings;
 use crate::engine::{NodeContext, Upstream};
-use crate::plan::Impact;
 
 /// What every object should be.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +30,8 @@ pub(crate) struct Intended {
     pub(crate) endpoints: BTreeMap<EndpointAddress, Endpoint>,
     /// What the running servers' configurations differ in, where they do.
     pub(crate) drift: BTreeMap<NodeAddress, Drift>,
+    /// What replay depends on, where it changes or is missing.
+    pub(crate) limits: Limits,
 }
 
 /// What a cluster should be.
@@ -44,8 +46,20 @@ pub(crate) struct IntendedCluster {
     pub(crate) deposed: Option<NodeAddress>,
     /// What is known of the acknowledged writes if the node that led cannot be asked.
     pub(crate) verdict: Verdict,
+    /// Who becomes primary with a later plan.
+    pub(crate) postponed: Option<Postponed>,
     /// The digest of who is in it, where, and what they are to each other: what a verification proves.
     pub(crate) topology: String,
+}
+
+/// A node that `primary` names and that cannot take over yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Postponed {
+    pub(crate) winner: NodeName,
+    /// Why not, as a clause.
+    pub(crate) reason: String,
+    /// What is said where the plan mends nothing of it.
+    pub(crate) refusal: Diagnostic,
 }
 
 /// How the node that was elected comes to lead.
@@ -103,13 +117,19 @@ impl Intended {
         })
     }
 
-    /// Returns whether a node gets less of a setting that replay depends on.
-    pub(crate) fn lowers_replay_limit(&self, node: &NodeAddress, before: &State) -> bool {
-        let (Some(old), Some(new)) = (before.nodes.get(node), self.nodes.get(node)) else {
-            return false;
+    /// Returns how many nodes a node streams through: 0 for the primary.
+    pub(crate) fn depth(&self, node: &NodeAddress) -> usize {
+        let upstream = |node: &NodeAddress| {
+            let follows = self.nodes.get(node)?.role.follows()?;
+            Some(NodeAddress {
+                cluster: node.cluster.clone(),
+                node: follows.clone(),
+            })
         };
-        let version = self.clusters[&node.cluster].cluster.version;
-        settings::lowers_replay_limit(version, &old.parameters, &new.parameters)
+        // Nodes that follow a circle are refused elsewhere.
+        std::iter::successors(upstream(node), upstream)
+            .take(self.nodes.len())
+            .count()
     }
 
     /// Returns whether the settings of a node change in a way that takes a restart.
@@ -118,8 +138,7 @@ impl Intended {
             return false;
         };
         let version = self.clusters[&node.cluster].cluster.version;
-        let mut changed = pairs(&old.parameters, &new.parameters).filter(|(_, old, new)| old != new);
-        changed.any(|(name, ..)| settings::impact(version, name) == Impact::Restart)
+        !settings::restarting(version, &old.parameters, &new.parameters).is_empty()
     }
 
     /// Returns the node that leads a cluster, where it is meant to run.
@@ -195,6 +214,33 @@ impl Intended {
         cluster: &'a ClusterName,
     ) -> impl Iterator<Item = (&'a NodeAddress, &'a IntendedNode)> {
         address::nodes_of(&self.nodes, cluster)
+    }
+}
+
+/// What the nodes of all clusters have and get of the settings that replay depends on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Limits {
+    /// Clusters in which a node gets less: the primary is given it before its standbys are, and before they are started.
+    pub(crate) lowered: BTreeSet<ClusterName>,
+    /// Standbys that have more than they get, and keep it while their primary is stopped: their log asks for it until then.
+    pub(crate) waiting: BTreeSet<NodeAddress>,
+    /// Standbys that paused their replay because they have less than the log asks for.
+    pub(crate) lacking: BTreeMap<NodeAddress, Lacking>,
+}
+
+/// What a standby has less of than the log asks for that it replays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lacking {
+    pub(crate) settings: Vec<&'static str>,
+    pub(crate) needs: ReplayLimits,
+}
+
+impl Lacking {
+    /// Says why the standby is restarted, as a fragment that follows "because".
+    pub(crate) fn reason(&self, node: &NodeName) -> String {
+        let needed = |name: &&str| Some(format!("{name} = {}", self.needs.value(name)?));
+        let needed: Vec<String> = self.settings.iter().filter_map(needed).collect();
+        format!("{node} paused its replay: the log asks for {}", needed.join(", "))
     }
 }
 

@@ -5,11 +5,13 @@ use simdb_state::instance::LOOPBACK;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Damage, Power, Role, State};
 
-use super::intended::{DataGoal, Intended, IntendedNode};
+use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, Lead, Postponed};
 use super::{Inputs, Proposal, astray, before, ports};
-use crate::desired::Desired;
+use crate::desired::{ClusterSpec, Desired};
 use crate::engine::instance::{REPLICATION_USER, user};
+use crate::engine::settings;
 use crate::observed::Observed;
+use crate::plan::Impact;
 
 /// Returns all of them, in the order in which they are shown.
 pub(super) fn notes(inputs: Inputs<'_>, before: &State, intended: &Intended) -> Vec<String> {
@@ -114,7 +116,16 @@ fn pins(desired: &Desired, intended: &Intended) -> Vec<String> {
         .iter()
         .filter_map(|(name, spec)| Some((name, spec.primary.as_ref()?)));
     let note = |(name, pin): (&ClusterName, &NodeName)| {
-        let leads = &intended.clusters.get(name)?.election.primary;
+        let IntendedCluster {
+            election, postponed, ..
+        } = intended.clusters.get(name)?;
+        let leads = &election.primary;
+        if let Some(Postponed { winner, reason, .. }) = postponed {
+            return Some(format!(
+                "cluster.{name} stays led by {leads} while this plan runs, since {winner} cannot take over yet: {reason}. \
+                 {winner} becomes primary with the next apply."
+            ));
+        }
         (leads != pin).then(|| {
             format!(
                 "cluster.{name} is led by {leads}, since the lead was moved there, and its configuration says primary = \
@@ -146,6 +157,12 @@ fn later(inputs: Inputs<'_>, intended: &Intended, state: &State) -> Vec<String> 
                     node.listen.host
                 ));
             }
+            notes.extend(postponed_settings(spec, intended, address, node));
+            if intended.limits.waiting.contains(address) {
+                notes.push(format!(
+                    "{address} keeps more of what replay depends on than is declared, until its primary runs again."
+                ));
+            }
             if before::is_halted(inputs.observed, address) && intended.restarts(address, state) {
                 notes.push(format!(
                     "{address} was halted by a signal and goes on as it was; it is restarted for its other settings with the \
@@ -166,6 +183,35 @@ fn later(inputs: Inputs<'_>, intended: &Intended, state: &State) -> Vec<String> 
         }
     }
     notes
+}
+
+/// Settings that take a restart, and wait for it until another node has come to lead.
+fn postponed_settings(
+    spec: &ClusterSpec,
+    intended: &Intended,
+    address: &NodeAddress,
+    node: &IntendedNode,
+) -> Option<String> {
+    let declared = spec.nodes.get(&address.node)?;
+    let cluster = intended.clusters.get(&address.cluster)?;
+    let version = cluster.cluster.version;
+    let mut names = settings::restarting(version, &node.parameters, &declared.parameters);
+    if cluster.lead == Lead::Passes
+        && let Some(drift) = intended
+            .drift
+            .get(address)
+            .filter(|_| matches!(node.role, Role::Primary { .. }))
+    {
+        let restarts = |name: &&String| settings::impact(version, name) == Impact::Restart;
+        names.extend(drift.settings.keys().filter(restarts).cloned());
+    }
+    let names: Vec<String> = names.into_iter().collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{address} keeps {} while this plan runs, and is restarted with what is declared with the next apply.",
+            names.join(", ")
+        )
+    })
 }
 
 /// Says what is taken over: roles and databases that somebody else made, and are declared now.

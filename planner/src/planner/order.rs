@@ -24,10 +24,10 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::{Action, Step, StepId};
 
 /// Servers of a cluster are given other parameters one after the other, standbys first, so that the cluster is served
-/// throughout. Where a setting that replay depends on is lowered the primary comes first: a standby with less than its
-/// primary pauses replay.
-fn rolling(drafts: &[Draft], before: &State, intended: &Intended) -> BTreeMap<NodeAddress, usize> {
-    let mut turns: BTreeMap<&ClusterName, BTreeMap<(bool, &NodeAddress), usize>> = BTreeMap::new();
+/// throughout. Where the primary gets less of what replay depends on it comes first, and then each standby after the one it
+/// follows: a standby gets less only once the log that it replays asks for no more.
+fn rolling(drafts: &[Draft], intended: &Intended) -> BTreeMap<NodeAddress, usize> {
+    let mut turns: BTreeMap<&ClusterName, BTreeMap<(usize, &NodeAddress), usize>> = BTreeMap::new();
     for (at, draft) in drafts.iter().enumerate() {
         let Action::Configure {
             server, in_recovery, ..
@@ -36,10 +36,11 @@ fn rolling(drafts: &[Draft], before: &State, intended: &Intended) -> BTreeMap<No
             continue;
         };
         let cluster = &server.node.cluster;
-        let primary = intended.primary(cluster);
-        let lowers = primary.is_some_and(|primary| intended.lowers_replay_limit(&primary, before));
-        let later = *in_recovery == lowers;
-        turns.entry(cluster).or_default().insert((later, &server.node), at);
+        let turn = match (intended.limits.lowered.contains(cluster), *in_recovery) {
+            (true, _) => intended.depth(&server.node),
+            (false, replays) => usize::from(!replays),
+        };
+        turns.entry(cluster).or_default().insert((turn, &server.node), at);
     }
     let mut earlier = BTreeMap::new();
     for turns in turns.into_values() {
@@ -98,7 +99,7 @@ fn waits(drafts: &[Draft], before: &State, intended: &Intended) -> Waits {
         intended,
         verify: verify.collect(),
         left: left.collect(),
-        rolling: rolling(drafts, before, intended),
+        rolling: rolling(drafts, intended),
     };
     Waits::new(drafts.iter().map(|draft| rules.waits_for(draft).into_iter().collect()))
 }

@@ -1,11 +1,16 @@
 //! What keeps a plan from being made, whatever its clusters should be.
 
+use std::collections::BTreeSet;
+
+use simdb_state::name::ClusterName;
 use simdb_state::object::State;
 
 use super::Inputs;
+use super::intended::{Intended, IntendedCluster};
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
 use crate::observed::PlatformProblem;
+use crate::plan::Step;
 
 /// A platform that cannot be used is no obstacle to an empty configuration without a record.
 pub(super) fn unusable(inputs: Inputs<'_>) -> Vec<Diagnostic> {
@@ -41,4 +46,12 @@ pub(super) fn protected(before: &State, desired: &Desired) -> Vec<Diagnostic> {
         )
     };
     going.map(refusal).collect()
+}
+
+/// Nodes that `primary` names and that cannot take over, of clusters in which the plan mends nothing.
+pub(super) fn not_mended(intended: &Intended, steps: &[Step]) -> Vec<Diagnostic> {
+    let mended: BTreeSet<&ClusterName> = steps.iter().filter_map(|step| step.address.cluster()).collect();
+    let left = intended.clusters.iter().filter(|(name, _)| !mended.contains(name));
+    let refusal = |(_, cluster): (_, &IntendedCluster)| Some(cluster.postponed.as_ref()?.refusal.clone());
+    left.filter_map(refusal).collect()
 }

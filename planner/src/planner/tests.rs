@@ -3,6 +3,7 @@ mod astray;
 mod cascade;
 mod drift;
 mod interrupted;
+mod limits;
 mod pooler;
 mod ports;
 mod power;
@@ -609,7 +610,7 @@ fn a_setting_that_was_changed_behind_our_back_is_put_back() {
         "#]],
     );
     after(
-        set("max_wal_senders", "5"),
+        set("wal_level", "replica"),
         &expect![[r#"
         0 configure cluster.orders.node.a after [] downtime
         1 verify-sync cluster.orders after [0] none

@@ -8,7 +8,9 @@ use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 
 use super::{Home, Running, World};
-use crate::engine::simulated::{generation_of, read_settings};
+use crate::engine::conf;
+use crate::engine::replay::{self, ReplayLimits};
+use crate::engine::simulated::generation_of;
 use crate::observed::FileFacts;
 use crate::plan::{Action, Checked, Server, Step};
 
@@ -96,6 +98,7 @@ impl World {
                 let home = self.ensure_running(server, instance)?;
                 if let Some(running) = home.server.as_mut().filter(|_| *restart) {
                     running.paused = false;
+                    self.take_limits(&server.node, instance);
                 }
                 if let Some(upstream) = upstream {
                     self.has_slot(server, upstream, &server.node.node.identifier())?;
@@ -201,7 +204,7 @@ impl World {
         let home = self.answering(&server.node)?;
         write_files(home, instance);
         home.listen = Some(instance.listen);
-        home.configured = read_settings(instance);
+        home.configured = conf::read(instance);
         Ok(home)
     }
 
@@ -281,7 +284,7 @@ impl World {
         home.sealed &= replays;
         home.partial = false;
         write_files(home, instance);
-        let mut halted = false;
+        let (mut halted, mut started) = (false, false);
         if let Some(server) = &mut home.server {
             // It goes on as it was started, and could not be asked how.
             if std::mem::take(&mut server.frozen) {
@@ -289,23 +292,60 @@ impl World {
             }
         } else {
             home.listen = Some(instance.listen);
-            home.configured = read_settings(instance);
+            home.configured = conf::read(instance);
             home.server = Some(Running {
                 generation,
                 replays,
                 frozen: false,
                 paused: false,
+                limits: ReplayLimits::default(),
+                lacking: false,
                 waiting: BTreeSet::new(),
             });
+            started = true;
         }
         home.led = home.writes();
         self.hurt.extend(halted.then(|| node.clone()));
         let log = self.logs.entry((node.clone(), generation)).or_default();
         log.shut_down = false;
+        if started {
+            self.take_limits(node, instance);
+        }
         if let Some(upstream) = self.upstream_of(node) {
             self.send(&upstream);
         }
         Ok(())
+    }
+
+    /// Gives a server that was just started what its file says of the settings that replay depends on. A standby gets as
+    /// much as its log asks for, and is restarted as its file says once it has replayed that less is enough.
+    fn take_limits(&mut self, node: &NodeAddress, instance: &InstanceSpec) {
+        let declared = ReplayLimits::of_instance(instance);
+        let replays = self.homes[node].server.as_ref().is_some_and(|server| server.replays);
+        if !replays {
+            self.set_limits(node, declared);
+            self.log_mut(node).expect("it runs").limits = declared;
+            return;
+        }
+        let needed = self.log(node).map(|log| log.limits).unwrap_or_default();
+        let fitted = ReplayLimits::of_instance(&replay::fit(instance, &needed));
+        assert!(!needed.exceeds(&fitted), "{node} is started with less than it needs");
+        self.set_limits(node, fitted);
+        if let Some(upstream) = self.upstream_of(node) {
+            self.send(&upstream);
+        }
+        let needed = self.log(node).map(|log| log.limits).unwrap_or_default();
+        if !needed.exceeds(&declared) {
+            self.set_limits(node, declared);
+        } else if needed.exceeds(&fitted) {
+            self.set_limits(node, fitted.max(needed));
+        }
+    }
+
+    fn set_limits(&mut self, node: &NodeAddress, limits: ReplayLimits) {
+        if let Some(server) = &mut self.home(node).server {
+            (server.limits, server.lacking) = (limits, false);
+        }
     }
 
     /// Returns who runs where a standby streams from.
@@ -330,8 +370,12 @@ impl World {
             if !slots.contains(name) {
                 return Err(format!("{node} does not stream: its slot is gone"));
             }
-            if home.server.as_ref().is_some_and(|server| server.paused) {
-                return Err(format!("{node} does not replay: somebody paused it"));
+            if home
+                .server
+                .as_ref()
+                .is_some_and(|server| server.paused || server.lacking)
+            {
+                return Err(format!("{node} does not replay: its replay is paused"));
             }
             self.find_starved(node, &upstream.node)?;
             if self.diverged(node, &upstream.node) {

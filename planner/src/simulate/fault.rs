@@ -100,7 +100,8 @@ impl World {
         let Some(server) = server.filter(|server| server.replays && !server.frozen) else {
             return;
         };
-        (server.replays, server.paused) = (false, false);
+        (server.replays, server.paused, server.lacking) = (false, false, false);
+        let limits = server.limits;
         let home = self.home(node);
         (home.by_hand, home.led, home.sealed) = (true, true, false);
         // The file that made it replay goes.
@@ -108,6 +109,7 @@ impl World {
         if let Some(log) = self.log_mut(node) {
             log.switches.push(log.writes.len());
             log.shut_down = false;
+            log.limits = limits;
         }
         self.hurt.insert(node.clone());
     }

@@ -173,7 +173,6 @@ impl Cluster {
             server: self.server(node),
             restart,
             in_recovery: *node == self.standby,
-            replays: None,
             upstream: None,
         }
     }

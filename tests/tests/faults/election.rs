@@ -125,3 +125,26 @@ fn a_failover_that_may_lose_writes_is_refused_and_what_is_lost_when_it_is_forced
         assert_one_witness_everywhere(scenario);
     });
 }
+
+#[test]
+fn a_standby_that_primary_names_and_that_is_down_is_started_and_then_leads() {
+    let pinned = format!("{THREE}  primary = \"r[0]\"\n");
+    disturb(&Version::all(), THREE, any(1), |scenario| {
+        scenario.kill_all("r[0]");
+        scenario.declare(&pinned);
+        let started = scenario.simdb(&APPLY);
+        let note = "r[0] becomes primary with the next apply";
+        assert!(started.text().contains(note), "{}", started.text());
+        assert_eq!(scenario.primary(), "a");
+        scenario.simdb(&APPLY);
+        assert_eq!(scenario.primary(), "r[0]");
+    });
+    disturb(&Version::all(), &pinned, any(1), |scenario| {
+        scenario.kill_all("r[0]");
+        scenario.kill_all("a");
+        scenario.declare(&pinned.replace("r[0]", "a"));
+        scenario.simdb(&APPLY);
+        scenario.simdb(&APPLY);
+        assert_eq!(scenario.primary(), "a");
+    });
+}

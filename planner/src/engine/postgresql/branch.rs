@@ -5,6 +5,7 @@ use simdb_state::name::NodeName;
 use simdb_state::object::{Election, ElectionReason, FenceProof, Node, Power, Role, Verdict};
 use simdb_state::sync::SyncRule;
 
+use super::conf::CONF;
 use super::instance::{self, LastRun};
 use super::last_run::{ends_in_order, last_run};
 use crate::engine::{NodeContext, Upstream};
@@ -96,12 +97,12 @@ impl Draft<'_> {
     fn follows_as_recorded(&self, address: &NodeAddress) -> bool {
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
         let written = facts
-            .and_then(|facts| facts.files.get(instance::CONF))
+            .and_then(|facts| facts.files.get(CONF))
             .filter(|file| !file.edited);
         let context = self.recorded_context(address);
         written.zip(context).is_some_and(|(written, context)| {
             let recorded = instance::server(&context);
-            written.digest == recorded.files[instance::CONF].digest()
+            written.digest == recorded.files[CONF].digest()
         })
     }
 

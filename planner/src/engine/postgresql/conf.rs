@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use simdb_state::instance::{FilePart, FileText, LOOPBACK};
+use simdb_state::instance::{FilePart, FileText, InstanceSpec, LOOPBACK};
 use simdb_state::object::Listen;
 use simdb_state::sensitive::SecretName;
 
@@ -21,6 +21,9 @@ const PASSFILE_FROM_DATA: &str = "../passfile";
 
 /// The settings that say what a standby streams from.
 pub(crate) const UPSTREAM: [&str; 2] = ["primary_conninfo", "primary_slot_name"];
+
+/// The file with a server's settings, relative to the home.
+pub const CONF: &str = "postgresql.conf";
 
 /// Settings that a topology wants and the configuration may change.
 const DEFAULTS: &[(&str, &str)] = &[
@@ -97,6 +100,22 @@ pub(super) fn trial_conf(parameters: &BTreeMap<String, String>) -> String {
 /// Returns a node's `postgresql.conf`.
 pub(super) fn postgresql_conf(node: &NodeContext<'_>) -> FileText {
     FileText::text(render(&settings(node)))
+}
+
+/// Returns the settings that stand in the `postgresql.conf` of a server, by name.
+pub(crate) fn read(instance: &InstanceSpec) -> BTreeMap<String, String> {
+    let parts = instance.files.get(CONF).into_iter().flat_map(|file| &file.0);
+    let text: String = parts
+        .filter_map(|part| match part {
+            FilePart::Text(text) => Some(text.as_str()),
+            FilePart::Home | FilePart::Secret(_) | FilePart::ScramVerifier(_) => None,
+        })
+        .collect();
+    let unquoted = |value: &str| value.trim_matches('\'').replace("''", "'").replace("\\\\", "\\");
+    text.lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, value)| (name.to_owned(), unquoted(value)))
+        .collect()
 }
 
 fn render(settings: &BTreeMap<String, String>) -> String {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 
+use super::replay::ReplayLimits;
+
 /// What came of reading the control data of a node whose server is down.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -58,6 +60,9 @@ pub struct ControlData {
     /// Where its log must reach at least for the data to be consistent; a standby has flushed that much of it.
     #[serde(default)]
     pub consistent: Option<Lsn>,
+    /// What the log that was replayed so far, or was written last, asks of a standby.
+    #[serde(default)]
+    pub limits: ReplayLimits,
 }
 
 impl ControlData {

@@ -9,7 +9,7 @@ use simdb_state::instance::{
 };
 use simdb_state::object::{Data, EngineKind};
 
-use super::conf;
+use super::conf::{self, CONF};
 pub use super::logins::{DATABASE, REPLICATION_USER, SUPERUSER, replication_password, superuser_password, user};
 use crate::engine::node::{NodeContext, Upstream};
 use crate::observed::NodeFacts;
@@ -25,9 +25,6 @@ pub const PASSFILE: &str = "passfile";
 
 /// The file that says who is let in.
 pub const HBA: &str = "pg_hba.conf";
-
-/// The file with a server's settings, relative to the home.
-pub const CONF: &str = "postgresql.conf";
 
 /// The passfile of a rewind, which needs more rights than a stream; it is there only as long as that runs.
 const REWIND_PASSFILE: &str = "rewind.passfile";

@@ -8,7 +8,7 @@
 
 pub mod limits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use thiserror::Error;
@@ -39,15 +39,6 @@ const OLD_NAMES: [(&str, &str); 4] = [
 
 /// Settings that are shown as a file mode.
 const FILE_MODES: [&str; 2] = ["log_file_mode", "unix_socket_permissions"];
-
-/// Settings that a standby must not have below its primary, each with its default.
-const REPLAY_LIMITS: [(&str, i64); 5] = [
-    ("max_connections", 100),
-    ("max_worker_processes", 8),
-    ("max_wal_senders", 10),
-    ("max_prepared_transactions", 0),
-    ("max_locks_per_transaction", 64),
-];
 
 /// One setting as one major version has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -237,17 +228,11 @@ pub fn canonical(version: u16, name: &str, value: &str) -> String {
         .unwrap_or_else(|| value.to_owned())
 }
 
-/// Returns whether the parameters of a primary lower one that its standbys must not be below of: a standby that gets the
-/// lower value first does not replay what the primary still writes, so that the primary goes first.
-pub fn lowers_replay_limit(version: u16, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> bool {
-    let number = |parameters: &BTreeMap<String, String>, (name, default): (&str, i64)| {
-        let given = parameters.iter().find(|(given, _)| given.eq_ignore_ascii_case(name));
-        let value = given.and_then(|(_, value)| canonical(version, name, value).parse().ok());
-        value.unwrap_or(default)
-    };
-    REPLAY_LIMITS
-        .iter()
-        .any(|limit| number(new, *limit) < number(old, *limit))
+/// Returns the names of the parameters that differ and take a restart to change.
+pub fn restarting(version: u16, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let names = old.keys().chain(new.keys());
+    let differs = |name: &&String| old.get(*name) != new.get(*name) && impact(version, name) == Impact::Restart;
+    names.filter(differs).cloned().collect()
 }
 
 fn rows(version: u16) -> impl Iterator<Item = &'static Row> {

@@ -8,9 +8,6 @@ mod role;
 
 pub use self::log::Log;
 
-use std::collections::BTreeMap;
-
-use simdb_state::instance::{FilePart, InstanceSpec};
 use simdb_state::object::Listen;
 use simdb_state::sync::SyncRule;
 
@@ -79,7 +76,9 @@ impl World {
             }
             Action::Resume { server } => {
                 let running = self.serving(server)?.server.as_mut();
-                running.expect("a home that serves has a server").paused = false;
+                let running = running.expect("a home that serves has a server");
+                assert!(!running.lacking, "{} ends where its replay is resumed", server.node);
+                running.paused = false;
             }
             Action::DropSlot { slot, server, .. } => drop(self.serving(server)?.slots.remove(&slot.name)),
         }
@@ -90,29 +89,6 @@ impl World {
 /// Returns whether a file is the one that lets a server only replay.
 pub(crate) fn is_seal(file: &str) -> bool {
     file.ends_with("/standby.signal")
-}
-
-/// Reads the settings that a server would take from its `postgresql.conf`.
-pub(crate) fn read_settings(instance: &InstanceSpec) -> BTreeMap<String, String> {
-    let parts = instance
-        .files
-        .get("postgresql.conf")
-        .into_iter()
-        .flat_map(|file| &file.0);
-    let text: String = parts
-        .filter_map(|part| {
-            if let FilePart::Text(text) = part {
-                Some(text.as_str())
-            } else {
-                None
-            }
-        })
-        .collect();
-    let unquoted = |value: &str| value.trim_matches('\'').replace("''", "'").replace("\\\\", "\\");
-    text.lines()
-        .filter_map(|line| line.split_once(" = "))
-        .map(|(name, value)| (name.to_owned(), unquoted(value)))
-        .collect()
 }
 
 pub(crate) fn generation_of(directory: Option<&str>) -> u32 {

@@ -10,8 +10,7 @@ use std::collections::BTreeMap;
 use simdb_state::instance::{Argument, Command, TrialSpec};
 use simdb_state::object::EngineKind;
 
-use super::conf;
-use super::instance::CONF;
+use super::conf::{self, CONF};
 use super::settings::{self, Context};
 use crate::observed::ParameterRefusal;
 

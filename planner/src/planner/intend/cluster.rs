@@ -189,6 +189,7 @@ impl Draft<'_> {
         let lead = self.lead(&election.primary);
         let deposed = self.deposed(&election);
         let verdict = self.verdict(&election);
+        let postponed = self.postponed(&election);
         intended.clusters.insert(
             self.name.clone(),
             IntendedCluster {
@@ -198,6 +199,7 @@ impl Draft<'_> {
                 lead,
                 deposed,
                 verdict,
+                postponed,
                 topology,
             },
         );

@@ -14,7 +14,7 @@ use crate::planner::Proposal;
 use crate::planner::astray;
 use crate::planner::before;
 use crate::planner::candidate::{self, Field};
-use crate::planner::intended::Lead;
+use crate::planner::intended::{Lead, Postponed};
 use crate::planner::{ElectionKind, ElectionRequest};
 
 impl Draft<'_> {
@@ -34,10 +34,40 @@ impl Draft<'_> {
         }
         let pin = self.spec.primary.as_ref().filter(|pin| last.pin.as_ref() != Some(*pin));
         match pin {
+            Some(pin) if *pin != last.primary && self.waits(last, pin) => Ok(last.clone()),
             Some(pin) if *pin != last.primary => self.switchover(last, Some(pin)),
             _ if !self.spec.nodes.contains_key(&last.primary) => self.switchover(last, self.spec.primary.as_ref()),
             _ => Ok(last.clone()),
         }
+    }
+
+    /// Returns whether the node that `primary` names takes over with a later plan: this one mends what keeps it from that, or
+    /// was asked for something else. It must not take away the node that leads until then, nor carry an election through.
+    fn waits(&self, last: &Election, pin: &NodeName) -> bool {
+        self.spec.nodes.contains_key(&last.primary)
+            && !self.field(last).is_pending()
+            && self.switchover(last, Some(pin)).is_err()
+            && (self.inputs.proposal.is_some() || self.field(last).mended_first(pin).is_some())
+    }
+
+    /// Returns which node takes over with a later plan than this one, and why not with this one.
+    pub(super) fn postponed(&self, election: &Election) -> Option<Postponed> {
+        let last = self.before.elections.get(self.name).filter(|last| *last == election)?;
+        let pin = self
+            .spec
+            .primary
+            .as_ref()
+            .filter(|pin| last.pin.as_ref() != Some(*pin))?;
+        if *pin == last.primary || self.request().is_some() {
+            return None;
+        }
+        let refusal = self.switchover(last, Some(pin)).err()?;
+        let reason = self.field(last).mended_first(pin);
+        Some(Postponed {
+            winner: pin.clone(),
+            reason: reason.unwrap_or_else(|| "this plan was asked for something else".to_owned()),
+            refusal,
+        })
     }
 
     fn request(&self) -> Option<&ElectionRequest> {

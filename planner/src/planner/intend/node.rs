@@ -9,6 +9,7 @@ use super::cluster::Draft;
 use super::data::Holder;
 use crate::desired::NodeSpec;
 use crate::diagnostic::Diagnostic;
+use crate::engine::settings;
 use crate::engine::sync::APPLY_DELAY;
 use crate::observed::{NodeFacts, Observation};
 use crate::planner::Proposal;
@@ -66,7 +67,7 @@ impl Draft<'_> {
         };
         Ok(IntendedNode {
             listen,
-            parameters: self.parameters_of(spec, leads),
+            parameters: self.stays_with(old, self.parameters_of(spec, leads), election),
             data,
             role,
             slot,
@@ -84,6 +85,27 @@ impl Draft<'_> {
             _ if old.is_some_and(|old| old.held) => Power::Stopped,
             _ => Power::Running,
         }
+    }
+
+    /// A setting that takes a restart stays while another node comes to lead: a restart in between would be another pause,
+    /// and standbys could not replay what the new primary writes.
+    fn stays_with(
+        &self,
+        old: Option<&Node>,
+        mut parameters: BTreeMap<String, String>,
+        election: &Election,
+    ) -> BTreeMap<String, String> {
+        let recorded = old.filter(|old| old.data.is_some() && self.moves(election));
+        let Some((old, cluster)) = recorded.zip(self.before.clusters.get(self.name)) else {
+            return parameters;
+        };
+        for name in settings::restarting(cluster.version, &old.parameters, &parameters) {
+            match old.parameters.get(&name) {
+                Some(value) => drop(parameters.insert(name, value.clone())),
+                None => drop(parameters.remove(&name)),
+            }
+        }
+        parameters
     }
 
     /// The level at which commits wait is a setting like any other, the same on every node, so that it is right whoever

@@ -325,20 +325,9 @@ impl Lowering<'_> {
             server: server(address, new),
             restart,
             in_recovery,
-            replays: self.replays(address).filter(|_| restart && in_recovery),
             upstream,
         };
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
-    }
-
-    /// Returns the primary of a standby that gets less of a setting that replay depends on. The primary got less before
-    /// it, in this plan or in an earlier one.
-    fn replays(&self, standby: &NodeAddress) -> Option<Server> {
-        let primary = self.intended.primary(&standby.cluster)?;
-        let lowers = |node| self.intended.lowers_replay_limit(node, self.before);
-        let server = self.running(&primary)?;
-        let comes_later = server.listen != self.before.nodes.get(&primary)?.listen? && !lowers(&primary);
-        (lowers(standby) && !comes_later).then_some(server)
     }
 
     /// Returns the server of a node that runs, and goes on running as what it is and where it is.
@@ -397,6 +386,9 @@ impl Lowering<'_> {
     ) -> Option<(String, bool)> {
         if old.listen.is_some_and(|had| had != new.listen) {
             return Some((format!("{} moves to {}", address.node, new.listen), true));
+        }
+        if let Some(lacking) = self.intended.limits.lacking.get(address) {
+            return Some((lacking.reason(&address.node), true));
         }
         let admitted = |drift: &&Drift| self.held_back(context).is_none() || !drift.is_of(instance::HBA);
         if let Some(drift) = self.intended.drift.get(address).filter(admitted) {

@@ -26,6 +26,8 @@ pub(crate) struct Index {
     pub(crate) astray: BTreeMap<ClusterName, Vec<usize>>,
     /// The step that starts, restarts or configures a server that is then to follow another one.
     pub(crate) starts: BTreeMap<NodeAddress, usize>,
+    /// The step that gives a server that runs other settings.
+    pub(crate) configure: BTreeMap<NodeAddress, usize>,
     /// The step that lets the clients of a primary in that came up without them, and how many standbys it waits for.
     pub(crate) admit: BTreeMap<ClusterName, (u32, usize)>,
     pub(crate) settings: BTreeMap<ClusterName, usize>,
@@ -84,6 +86,9 @@ impl Index {
         let cluster = draft.address.cluster();
         if let Action::Primary { server, .. } | Action::Start { server, .. } = &draft.action {
             self.up.entry(server.node.clone()).or_insert(at);
+        }
+        if let Action::Configure { server, .. } = &draft.action {
+            self.configure.insert(server.node.clone(), at);
         }
         match &draft.action {
             Action::Network { network } => drop(self.network.insert(network.clone(), at)),

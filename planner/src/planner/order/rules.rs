@@ -94,6 +94,7 @@ impl Rules<'_> {
                 index.replication_user.get(&server.node.cluster).copied(),
                 self.asked_by(&server.node),
                 serves(&upstream.node),
+                self.lowered(&server.node.cluster),
             ]
             .into_iter()
             .flatten()
@@ -111,16 +112,9 @@ impl Rules<'_> {
                 .into_iter()
                 .chain(index.slot.get(&server.node).copied())
                 .chain(self.password_of(&server.node))
+                .chain(self.lowered(&server.node.cluster))
                 .collect(),
-            Action::Configure { server, .. } => [
-                self.asked_by(&server.node),
-                self.without_lost(&server.node.cluster),
-                self.rolling.get(&server.node).copied(),
-                index.rotation.get(&server.node.cluster).copied(),
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
+            Action::Configure { server, .. } => self.configure(&server.node),
             Action::Endpoint { endpoint, .. } => self.endpoint(endpoint),
             Action::Verify { cluster, .. } => index.builds.get(cluster).cloned().unwrap_or_default(),
             Action::Engine(action) => self.engine(action, draft),
@@ -182,6 +176,37 @@ impl Rules<'_> {
             Some(verify) => vec![*verify],
             None => self.index.builds.get(cluster).cloned().unwrap_or_default(),
         }
+    }
+
+    /// One server after the other is given other settings, each with everything that it needs to come back.
+    fn configure(&self, node: &NodeAddress) -> Vec<usize> {
+        let index = &self.index;
+        [
+            self.asked_by(node),
+            self.without_lost(&node.cluster),
+            self.rolling.get(node).copied(),
+            index.rotation.get(&node.cluster).copied(),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(self.replays_for_less(node))
+        .collect()
+    }
+
+    /// The steps after which a standby can stream that is to replay until its log asks for less.
+    fn replays_for_less(&self, node: &NodeAddress) -> impl Iterator<Item = usize> {
+        let lowered = self.intended.limits.lowered.contains(&node.cluster);
+        let upstream = self.upstream(node).filter(|_| lowered);
+        let serves = upstream.and_then(|upstream| self.index.serves.get(&upstream).copied());
+        let slot = self.index.slot.get(node).copied().filter(|_| lowered);
+        serves.into_iter().chain(slot)
+    }
+
+    /// The step that gives the primary less of what replay depends on: a standby that starts after it gets less at once.
+    fn lowered(&self, cluster: &ClusterName) -> Option<usize> {
+        self.intended.limits.lowered.get(cluster)?;
+        let primary = self.intended.primary(cluster)?;
+        self.index.configure.get(&primary).copied()
     }
 
     /// A standby that starts is to find the password it streams with.

@@ -1,5 +1,6 @@
 //! Control data: what a data directory is, without its server.
 
+use simdb_planner::engine::postgresql::replay::{self, ReplayLimits};
 use simdb_planner::observed::ControlData;
 use simdb_state::instance::{Argument, Command, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
@@ -64,8 +65,18 @@ pub(crate) fn parse(text: &str) -> Result<ControlData, ControlError> {
         })
         .ok()
         .filter(|position| position.0 != 0),
+        limits: ReplayLimits::try_from_each(|at, _| field(text, LIMITS[at], |value| value.parse().ok()))?,
     })
 }
+
+/// The lines of what a standby needs that replays the log, in the order of `replay::SETTINGS`.
+const LIMITS: [&str; replay::SETTINGS.len()] = [
+    "max_connections setting",
+    "max_worker_processes setting",
+    "max_wal_senders setting",
+    "max_prepared_xacts setting",
+    "max_locks_per_xact setting",
+];
 
 fn field<T>(text: &str, label: &'static str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, ControlError> {
     let value = text

@@ -27,7 +27,8 @@ pub(crate) struct Snapshot {
 ///
 /// What this session brings settings of its own for, what a role or a database sets, and what the server sets in place of
 /// -1 comes from the files, and so does what a server shows in other words than it was told: an archive command that is
-/// off, the name of a time zone, and what the system makes of a socket.
+/// off, the name of a time zone, and what the system makes of a socket. What a standby was started with more of than its
+/// file says, as its log asks for that, it shows as well.
 const SNAPSHOT: &str = "
 SELECT json_build_object(
   'facts', json_build_object(
@@ -72,9 +73,11 @@ SELECT json_build_object(
     'configured', (SELECT coalesce(json_object_agg(name, setting), '{}')
       FROM (SELECT name, setting FROM pg_settings
           WHERE source = 'configuration file' AND NOT (name LIKE 'tcp%' OR name IN ('archive_command', 'log_timezone'))
+            OR source = 'command line' AND name IN ('max_connections', 'max_worker_processes', 'max_wal_senders',
+              'max_prepared_transactions', 'max_locks_per_transaction')
         UNION ALL SELECT shown.name, file.setting
           FROM pg_file_settings AS file JOIN pg_settings AS shown ON lower(shown.name) = lower(file.name)
-          WHERE applied AND (source <> 'configuration file'
+          WHERE applied AND source <> 'command line' AND (source <> 'configuration file'
             OR shown.name LIKE 'tcp%' OR shown.name IN ('archive_command', 'log_timezone'))) AS settings),
     'users', (SELECT coalesce(json_object_agg(rolname, json_build_object(
         'login', rolcanlogin, 'replication', rolreplication, 'superuser', rolsuper, 'createdb', rolcreatedb,

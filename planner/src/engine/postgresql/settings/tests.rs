@@ -310,16 +310,3 @@ fn parameters_of_extensions_are_accepted() {
     check(15, "pg_stat_statements.max", "anything").unwrap();
     check(15, "a.b.c$1", "").unwrap();
 }
-
-#[test]
-fn lowering_what_standbys_must_have_is_told_from_raising_it() {
-    let parameters = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-    let lowers =
-        |old: &[(&str, &str)], new: &[(&str, &str)]| lowers_replay_limit(15, &parameters(old), &parameters(new));
-    assert!(lowers(&[("max_connections", "50")], &[("max_connections", "40")]));
-    assert!(lowers(&[("max_connections", "200")], &[]), "the default is 100");
-    assert!(lowers(&[], &[("MAX_WAL_SENDERS", "5")]));
-    assert!(!lowers(&[("max_connections", "50")], &[("max_connections", "0x32")]));
-    assert!(!lowers(&[("max_connections", "50")], &[]));
-    assert!(!lowers(&[("work_mem", "8MB")], &[("work_mem", "4MB")]));
-}

@@ -10,6 +10,7 @@ use simdb_state::lsn::Lsn;
 use simdb_state::name::ClusterName;
 use simdb_state::sync::{SyncMethod, SyncRule};
 
+use crate::engine::postgresql::replay::ReplayLimits;
 use crate::plan::Step;
 use crate::simulate::{Home, World};
 
@@ -26,6 +27,8 @@ pub struct Log {
     pub switches: Vec<usize>,
     /// Whether its server was shut down in order after the last write.
     pub shut_down: bool,
+    /// What it asks of a standby that replays it.
+    pub limits: ReplayLimits,
 }
 
 impl Log {
@@ -77,6 +80,7 @@ impl Log {
         self.writes.extend_from_slice(sent);
         self.switches.clone_from(&other.switches);
         self.shut_down = other.shut_down;
+        self.limits = other.limits;
     }
 }
 
@@ -149,6 +153,10 @@ impl World {
                 theirs.writes == log.writes,
                 "{to} streams from {from}, and replayed another log than it wrote"
             );
+        }
+        let lacks = self.log(to).map(|log| log.limits);
+        if let Some((needed, server)) = lacks.zip(self.home(to).server.as_mut()) {
+            server.lacking |= needed.exceeds(&server.limits);
         }
         self.copy_catalog(from, to);
     }

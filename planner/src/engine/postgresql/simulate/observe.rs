@@ -1,9 +1,12 @@
 //! What an observer would see of a server and of its data.
 
+use std::collections::BTreeMap;
+
 use simdb_state::address::NodeAddress;
 
 use super::{Log, is_seal};
 use crate::engine::postgresql::facts::{Control, ControlData, ReceiverFacts, SenderFacts, SlotFacts};
+use crate::engine::postgresql::replay::{self, ReplayLimits};
 use crate::observed::{ServerFacts, UserFacts};
 use crate::simulate::{Home, Running, World};
 
@@ -21,6 +24,7 @@ impl World {
             timeline: log.timeline(),
             checkpoint: log.position(),
             consistent: None,
+            limits: log.limits,
         })
     }
 
@@ -45,7 +49,8 @@ impl World {
             timeline: log.timeline(),
             position: log.position(),
             replayed: log.position(),
-            replay_paused: server.paused,
+            replay_paused: server.paused || server.lacking,
+            needs: (server.paused || server.lacking).then_some(log.limits),
             replay_lag_seconds: None,
             senders: self.streams_from(address).into_iter().map(sender).collect(),
             slots: home.slots.iter().map(|name| (name.clone(), slot(home, name))).collect(),
@@ -58,7 +63,7 @@ impl World {
             oldest: Some(Log::end_of(home.forgotten)),
             exhausted: server.replays,
             fork: None,
-            configured: home.configured.clone(),
+            configured: configured(home, server),
             users: home
                 .users
                 .iter()
@@ -76,6 +81,19 @@ impl World {
             databases: home.databases.clone(),
         }
     }
+}
+
+/// What a server shows of its settings: those that replay depends on are the ones it was started with.
+fn configured(home: &Home, server: &Running) -> BTreeMap<String, String> {
+    let mut configured = home.configured.clone();
+    let default = ReplayLimits::default();
+    for (name, _) in replay::SETTINGS {
+        let has = server.limits.value(name);
+        if let Some(value) = has.filter(|_| configured.contains_key(name) || has != default.value(name)) {
+            configured.insert(name.to_owned(), value.to_string());
+        }
+    }
+    configured
 }
 
 /// What `pg_controldata` says of the data that a server was last started on.

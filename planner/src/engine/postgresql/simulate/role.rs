@@ -5,8 +5,9 @@ use simdb_state::delta::Outputs;
 use simdb_state::instance::{Argument, InstanceSpec, TaskSpec};
 use simdb_state::object::{FenceProof, Switch, Verdict, Witness};
 
+use super::generation_of;
 use super::log::Log;
-use super::{generation_of, read_settings};
+use crate::engine::postgresql::conf;
 use crate::plan::{Evidence, FenceMethod, Server};
 use crate::simulate::{Home, World, write_files};
 
@@ -106,14 +107,21 @@ impl World {
         }
         let home = self.home(node);
         write_files(home, instance);
-        home.configured = read_settings(instance);
+        home.configured = conf::read(instance);
         let running = home.server.as_mut().expect("it has a log, so it runs");
+        if running.lacking {
+            return Err(format!(
+                "{node} has less than its log asks for, and does not come to write"
+            ));
+        }
         (running.replays, running.paused) = (false, false);
+        let limits = running.limits;
         (home.led, home.sealed, home.by_hand) = (true, false, false);
         let log = self.log_mut(node).expect("it runs");
         if replays {
             log.switches.push(log.writes.len());
         }
+        log.limits = limits;
         Ok(Outputs {
             switch: Some(Switch {
                 timeline: log.timeline(),

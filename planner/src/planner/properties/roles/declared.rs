@@ -27,7 +27,9 @@ pub(in crate::planner::properties) struct Declared {
     degrade: bool,
     /// Which of the nodes is pinned, if any.
     pub(super) pin: Option<u8>,
+    /// Two settings that replay depends on: `max_connections` and `max_worker_processes`.
     connections: u16,
+    workers: u16,
     shape: Shape,
     access: Access,
 }
@@ -68,11 +70,12 @@ impl fmt::Debug for Declared {
             degrade,
             pin: _,
             connections,
+            workers,
             shape,
             access,
         } = self;
         let loss = if *degrade { "degrade" } else { "block" };
-        write!(f, "{} {mode} {number} {loss} {connections}", nodes.join(" "))?;
+        write!(f, "{} {mode} {number} {loss} {connections}/{workers}", nodes.join(" "))?;
         if let Some(pin) = self.pinned() {
             write!(f, " primary={pin}")?;
         }
@@ -145,7 +148,8 @@ impl Declared {
         for (at, name) in self.nodes.iter().enumerate() {
             let node = cluster.nodes.get_mut(&name.parse().unwrap()).unwrap();
             let connections = ("max_connections".to_owned(), self.connections.to_string());
-            node.parameters.extend([connections]);
+            let workers = ("max_worker_processes".to_owned(), self.workers.to_string());
+            node.parameters.extend([connections, workers]);
             node.follows = self.follows(at).map(|upstream| self.nodes[upstream].parse().unwrap());
             let delayed = self.shape.delayed.map(|number| usize::from(number) % self.nodes.len());
             node.apply_delay = (delayed == Some(at)).then(|| "5s".to_owned());
@@ -237,15 +241,17 @@ pub(super) fn declared() -> impl Strategy<Value = Declared> {
     let pin = prop::option::weighted(0.4, 0..5_u8);
     let nodes = subsequence(NODES.to_vec(), 2..=NODES.len());
     let connections = prop_oneof![3 => Just(50_u16), 1 => Just(100_u16)];
+    let workers = prop_oneof![3 => Just(8_u16), 1 => Just(16_u16)];
     let replication = (mode, 1..3_u32, any::<bool>());
-    (nodes, replication, pin, connections, shape(), access()).prop_map(
-        |(nodes, (mode, number, degrade), pin, connections, shape, access)| Declared {
+    (nodes, replication, pin, (connections, workers), shape(), access()).prop_map(
+        |(nodes, (mode, number, degrade), pin, (connections, workers), shape, access)| Declared {
             nodes,
             mode,
             number,
             degrade,
             pin,
             connections,
+            workers,
             shape,
             access,
         },

@@ -1,0 +1,97 @@
+//! Settings that replay depends on, given while standbys are away, move, or have too little.
+
+use expect_test::expect;
+
+use super::role::{election, proposed, quorum};
+use super::*;
+use crate::engine::replay::ReplayLimits;
+use crate::planner::ElectionKind;
+
+fn with(nodes: &[&str], settings: &[(&str, &str)]) -> Desired {
+    let mut desired = quorum(nodes);
+    for node in cluster(&mut desired).nodes.values_mut() {
+        let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        node.parameters.extend(settings.iter().map(pair));
+    }
+    desired
+}
+
+/// Returns what a node's server has of `max_connections` now.
+fn connections(world: &World, node: &str) -> Option<u32> {
+    let server = world.homes[&address(&format!("cluster.orders.node.{node}"))]
+        .server
+        .as_ref()?;
+    server.limits.value("max_connections")
+}
+
+#[test]
+fn a_standby_that_is_down_while_the_primary_gets_less_is_started_after_that_and_gets_less_too() {
+    let nodes = ["a", "r[0]", "r[1]"];
+    let mut world = applied(&with(&nodes, &[("max_connections", "80")]));
+    world.kill(&address("cluster.orders.node.r[0]"));
+    let less = with(&nodes, &[("max_connections", "40")]);
+    check(
+        &mut world,
+        &less,
+        &expect![[r#"
+            0 configure cluster.orders.node.a after [] downtime
+            1 start cluster.orders.node.r[0] after [0] none
+            2 configure cluster.orders.node.r[1] after [0] restart
+            3 verify-sync cluster.orders after [1 2] none
+        "#]],
+    );
+    assert_eq!(connections(&world, "r[0]"), Some(40));
+}
+
+#[test]
+fn all_nodes_move_and_get_less_in_one_apply() {
+    let nodes = ["a", "r[0]", "r[1]"];
+    let mut world = applied(&with(&nodes, &[("max_connections", "80")]));
+    let mut less = with(&nodes, &[("max_connections", "40")]);
+    subnet(&mut less, 1);
+    finish(&mut world, &less);
+    assert!(nodes.iter().all(|node| connections(&world, node) == Some(40)));
+}
+
+#[test]
+fn a_standby_that_paused_by_itself_is_restarted_and_never_resumed() {
+    let desired = with(&["a", "r[0]"], &[("max_connections", "80")]);
+    let mut world = applied(&desired);
+    let standby = home(&mut world, "r[0]").server.as_mut().unwrap();
+    standby.limits = ReplayLimits::default();
+    standby.lacking = true;
+    let generation = standby.generation;
+    let log = world
+        .logs
+        .get_mut(&(address("cluster.orders.node.r[0]"), generation))
+        .unwrap();
+    log.limits = ReplayLimits::of(15, &[("max_connections".to_owned(), "120".to_owned())].into());
+    let planned = plan_for(&world, &desired);
+    expect![[r#"
+        0 configure cluster.orders.node.r[0] after [] write-pause
+        1 verify-sync cluster.orders after [0] none
+    "#]]
+    .assert_eq(&steps(&planned.plan));
+    expect!["r[0] paused its replay: the log asks for max_connections = 120"].assert_eq(&planned.plan.steps[0].reason);
+    finish(&mut world, &desired);
+    assert_eq!(connections(&world, "r[0]"), Some(80));
+}
+
+#[test]
+fn a_setting_that_takes_a_restart_waits_until_the_lead_has_passed() {
+    let nodes = ["a", "r[0]"];
+    let mut world = applied(&with(&nodes, &[("shared_buffers", "80MB")]));
+    let other = with(&nodes, &[("shared_buffers", "40MB"), ("work_mem", "8MB")]);
+    let planned = proposed(&world, &other, &election(ElectionKind::Switchover, Some("r[0]")));
+    let kept = "keeps shared_buffers while this plan runs, and is restarted with what is declared with the next apply.";
+    let told = planned.plan.notes.join("\n");
+    assert!(told.contains(&format!("cluster.orders.node.a {kept}")), "{told}");
+    assert!(told.contains(&format!("cluster.orders.node.r[0] {kept}")), "{told}");
+    world.run(&planned.plan, Cut::Never).unwrap();
+    let recorded = &world.state.nodes[&address("cluster.orders.node.r[0]")].parameters;
+    assert_eq!(
+        (recorded["shared_buffers"].as_str(), recorded["work_mem"].as_str()),
+        ("80MB", "8MB")
+    );
+    finish(&mut world, &other);
+}
