@@ -67,16 +67,18 @@ impl Project {
 
     /// Reads the whole configuration; returns it with all warnings.
     pub(crate) fn load(&self, variables: &[VariableArgument]) -> Result<(Config, Vec<DiagnosticDoc>), CliError> {
-        let (config, diagnostics) = self.check(variables)?;
+        let (config, diagnostics) = self.check(variables, false)?;
         config
             .map(|config| (config, diagnostics.clone()))
             .ok_or(CliError::Diagnosed(diagnostics))
     }
 
-    /// Reads the whole configuration; returns what could be made of it and all that is wrong with it.
+    /// Reads the whole configuration; returns what could be made of it and all that is wrong with it. Values of variables
+    /// may be missing where that is asked for.
     pub(crate) fn check(
         &self,
         variables: &[VariableArgument],
+        is_lenient: bool,
     ) -> Result<(Option<Config>, Vec<DiagnosticDoc>), CliError> {
         if self.source.files().next().is_none() {
             return Err(CliError::refused(
@@ -88,7 +90,7 @@ impl Project {
             ));
         }
         let values = files::variables(&self.directory, variables)?;
-        let (mut config, mut diagnostics) = contents::load(&self.directory, &self.source, &values.inputs);
+        let (mut config, mut diagnostics) = contents::load(&self.directory, &self.source, &values.inputs, is_lenient);
         // Values of variables come from files, too, and diagnostics point into those, and into seeds.
         let mut everything = self.source.clone();
         if let Some(config) = &mut config {

@@ -9,22 +9,27 @@
 //! said once is not said again by a later stage. Semantics follow HCL2: see `eval`.
 
 mod access;
+mod checks;
 mod clusters;
 mod console;
 mod convert;
 mod endpoints;
 mod eval;
+mod expand;
 mod files;
 mod follows;
+mod foreign;
 mod format;
 mod functions;
 mod heredoc;
 mod json;
+mod json_syntax;
 mod locals;
 mod networks;
 mod nodes;
 mod number;
 mod outputs;
+mod overrides;
 mod parameters;
 mod parse;
 mod pin;
@@ -66,6 +71,7 @@ pub use self::console::{CONSOLE, is_unfinished};
 pub use self::files::{Files, Found, Wanted};
 pub use self::format::format;
 pub use self::functions::{FunctionSignature, Parameter, function_signatures};
+pub use self::json_syntax::variable_file_json;
 pub use self::outputs::OutputValue;
 pub use self::pin::{PinError, set_primary};
 pub use self::settings::{Settings, check_version, settings};
@@ -114,42 +120,49 @@ impl Config {
     }
 }
 
+/// What a configuration is read with.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Values of variables.
+    pub variables: &'a [VariableInput],
+    /// The files that it refers to.
+    pub files: &'a Arc<Files>,
+    /// Whether values of variables may be missing: what depends on them is not judged.
+    pub is_lenient: bool,
+}
+
 /// Reads a configuration that refers to no files; see [`load_with`].
 pub fn load(source: &Source, variables: &[VariableInput]) -> (Option<Config>, Vec<Diagnostic>) {
-    load_with(source, variables, &Arc::default())
+    let options = Options {
+        variables,
+        files: &Arc::default(),
+        is_lenient: false,
+    };
+    load_with(source, &options)
 }
 
 /// Reads a configuration. There is a [`Config`] exactly where no diagnostic is an error.
 ///
 /// Where the files have been asked for something that they lack, the answer counts for nothing: hand in what is wanted,
 /// and load again.
-pub fn load_with(
-    source: &Source,
-    variables: &[VariableInput],
-    files: &Arc<Files>,
-) -> (Option<Config>, Vec<Diagnostic>) {
-    let mut pieces = Vec::new();
-    let mut diagnostics = Vec::new();
-    for (name, text) in source.files() {
-        let (parsed, problems) = parse::parse(name, text);
-        pieces.extend(parsed);
-        diagnostics.extend(problems);
-    }
+pub fn load_with(source: &Source, options: &Options<'_>) -> (Option<Config>, Vec<Diagnostic>) {
+    let (pieces, mut diagnostics) = overrides::parse_all(source);
+    let has_syntax_errors = !diagnostics.is_empty();
+    diagnostics.extend(schema::check(&pieces, source));
     // Where a block cannot be read, every reference to it would look wrong.
-    if !diagnostics.is_empty() {
+    if has_syntax_errors {
+        diagnostics.sort_by(|a, b| a.span.cmp(&b.span));
         return (None, diagnostics);
     }
-    diagnostics.extend(schema::check(&pieces, source));
     let blocks = Blocks::new(&pieces);
     let settings = settings::read(&pieces, &mut diagnostics);
-    let variables = variables::values(&blocks.of("variable"), variables, files, &mut diagnostics);
-    let locals = blocks
-        .of("locals")
-        .into_iter()
-        .map(|(_, reader)| reader)
-        .collect::<Vec<_>>();
-    let locals = locals::values(&locals, &variables, source, files, &mut diagnostics);
-    let (desired, outputs) = resolve(&blocks, variables, locals, (source, files), &mut diagnostics);
+    let inputs = variables::Inputs {
+        given: options.variables,
+        files: options.files,
+        is_lenient: options.is_lenient,
+    };
+    let variables = variables::values(&blocks.of("variable"), &inputs, &mut diagnostics);
+    let (desired, outputs) = resolve(&blocks, variables, source, options, &mut diagnostics);
     diagnostics.sort_by(|a, b| a.span.cmp(&b.span));
     let config = Config {
         settings,
@@ -164,47 +177,72 @@ pub fn load_with(
 fn resolve(
     blocks: &Blocks<'_>,
     variables: Table,
-    locals: Table,
-    (source, files): (&Source, &Arc<Files>),
+    source: &Source,
+    options: &Options<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> (Desired, Outputs) {
-    let names = Names {
-        files: Some(files),
-        variables: Some(&variables),
-        locals: Some(&locals),
+    let mut base = Names {
+        files: Some(options.files),
+        is_lenient: options.is_lenient,
         ..Names::default()
     };
+    base.variables = Some(&variables);
+    let readers = blocks
+        .of("locals")
+        .into_iter()
+        .map(|(_, reader)| reader)
+        .collect::<Vec<_>>();
+    let (locals, deferred) = locals::values(&readers, &base, source, diagnostics);
+    let names = Names {
+        locals: Some(&locals),
+        ..base.clone()
+    };
+    let mut groups = outputs::AllGroups::default();
+    let networks = expand::top(&blocks.of("network"), &names, diagnostics);
+    groups.networks = networks.groups;
     let mut desired = Desired {
         local: provider::read(&blocks.of("provider"), &names, diagnostics),
-        networks: networks::read(&blocks.of("network"), &names, diagnostics),
+        networks: networks::read(&networks.all, &mut groups.networks, diagnostics),
         clusters: BTreeMap::new(),
     };
-    let mut counted = BTreeMap::new();
-    let context = clusters::Context {
-        source,
-        names: &names,
-        networks: &desired.networks,
-    };
-    for (block, reader) in blocks.of("cluster") {
-        if let Some(cluster) = clusters::read(block, reader, &context, diagnostics) {
-            counted.insert(cluster.name.clone(), cluster.counted);
-            desired.clusters.insert(cluster.name, cluster.spec);
+    let clusters = expand::top(&blocks.of("cluster"), &names, diagnostics);
+    groups.clusters = clusters.groups;
+    for instance in &clusters.all {
+        let context = clusters::Context {
+            source,
+            names: &names,
+            networks: &desired.networks,
+        };
+        if let Some(cluster) = clusters::read(instance, &context, diagnostics) {
+            instance.note(cluster.name.as_str(), &mut groups.clusters);
+            groups.inner.insert(cluster.name.clone(), cluster.inner);
+            let name = cluster.name.clone();
+            if desired.clusters.insert(cluster.name, cluster.spec).is_some() && instance.key.is_some() {
+                diagnostics.push(clusters::same_name(instance, "cluster", name.as_str()));
+            }
         }
     }
     check_ports(&desired, source, diagnostics);
     let read = |(block, reader)| outputs::read(block, reader, &names, diagnostics);
-    let outputs = blocks.of("output").into_iter().filter_map(read).collect();
+    let declared = blocks.of("output").into_iter().filter_map(read).collect();
+    let rules = checks::read(blocks);
     let outputs = Outputs {
-        blocks: outputs,
+        blocks: declared,
+        rules,
         variables,
         locals,
-        counted,
-        files: Arc::clone(files),
+        deferred,
+        groups,
+        files: Arc::clone(options.files),
+        is_lenient: options.is_lenient,
     };
     // What an output refers to may be missing only because it is wrong.
-    if !diagnostics.iter().any(Diagnostic::is_error) {
-        diagnostics.extend(outputs.values(&desired, &State::default(), &Secrets::new()).1);
-    }
+    let problems = if diagnostics.iter().any(Diagnostic::is_error) {
+        outputs.check()
+    } else {
+        outputs.values(&desired, &State::default(), &Secrets::new()).1
+    };
+    diagnostics.extend(problems);
     (desired, outputs)
 }
 

@@ -9,9 +9,9 @@ use crate::views::human::diagnostic;
 use crate::views::human::style::{GOOD, paint};
 use crate::views::json::document;
 
-/// Reads the configuration and says all that is wrong with it.
+/// Reads the configuration and says all that is wrong with it; variables need no values.
 pub(super) fn run(arguments: &Validate, ui: &Ui) -> Exit {
-    let checked = Project::open().and_then(|project| project.check(&arguments.variables.0));
+    let checked = Project::open().and_then(|project| project.check(&arguments.variables.0, true));
     let validation = match checked {
         Ok((_, diagnostics)) => ValidationDoc::new(diagnostics),
         Err(error) => ValidationDoc::new(error.into_documents()),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use simdb_planner::config::{self, Config, Files, Found, Source, VariableInput, Wanted};
+use simdb_planner::config::{self, Config, Files, Found, Options, Source, VariableInput, Wanted};
 use simdb_planner::diagnostic::Diagnostic;
 
 /// How many bytes a file may have that a function reads.
@@ -16,11 +16,21 @@ const MAX_NAMES: usize = 100_000;
 const MAX_ROUNDS: usize = 50;
 
 /// Loads a configuration together with the files that it refers to.
-pub(crate) fn load(directory: &Path, source: &Source, inputs: &[VariableInput]) -> (Option<Config>, Vec<Diagnostic>) {
+pub(crate) fn load(
+    directory: &Path,
+    source: &Source,
+    inputs: &[VariableInput],
+    is_lenient: bool,
+) -> (Option<Config>, Vec<Diagnostic>) {
     let mut files = new(directory);
     for _ in 0..MAX_ROUNDS {
         let shared = Arc::new(files);
-        let (config, diagnostics) = config::load_with(source, inputs, &shared);
+        let options = Options {
+            variables: inputs,
+            files: &shared,
+            is_lenient,
+        };
+        let (config, diagnostics) = config::load_with(source, &options);
         let wanted = shared.take_wanted();
         if wanted.is_empty() {
             return (config, diagnostics);
@@ -133,7 +143,7 @@ mod tests {
         let text = "locals {\n  a = file(chomp(file(\"name\")))\n}\noutput \"all\" {\n  value = [local.a, fileset(\".\", \"**/*.sql\"), \
                     fileexists(\"b\")]\n}\n";
         source.add("main.simdb.hcl", text);
-        let (config, diagnostics) = load(directory.path(), &source, &[]);
+        let (config, diagnostics) = load(directory.path(), &source, &[], false);
         assert_eq!(diagnostics, Vec::new());
         let (outputs, _) = config.unwrap().outputs(&State::default(), &Secrets::new());
         let value = outputs["all"].value.as_ref().map(ToString::to_string);

@@ -11,10 +11,14 @@ use crate::error::CliError;
 
 /// The end of the names of configuration files.
 const CONFIGURATION: &str = ".simdb.hcl";
-/// The file of values that is always read.
-const VALUES: &str = "simdb.simdbvars.hcl";
+/// The end of the names of configuration files that programs write.
+const CONFIGURATION_JSON: &str = ".simdb.json";
+/// The files of values that are always read.
+const VALUES: [&str; 2] = ["simdb.simdbvars.hcl", "simdb.simdbvars.json"];
+/// The end of the names of files of values that programs write.
+const VALUES_JSON: &str = ".json";
 /// The end of the names of further files of values that are always read.
-const AUTOMATIC_VALUES: &str = ".auto.simdbvars.hcl";
+const AUTOMATIC_VALUES: [&str; 2] = [".auto.simdbvars.hcl", ".auto.simdbvars.json"];
 /// The start of the names of environment variables that hold values.
 const ENVIRONMENT: &str = "SIMDB_VAR_";
 
@@ -27,7 +31,7 @@ pub(crate) fn is_configuration(path: &Path) -> bool {
 /// Reads the configuration of a directory.
 pub(super) fn configuration(directory: &Path) -> Result<Source, CliError> {
     let mut source = Source::default();
-    for name in names_ending(directory, CONFIGURATION)? {
+    for name in names_ending(directory, &[CONFIGURATION, CONFIGURATION_JSON])? {
         source.add(&name, read(&directory.join(&name))?);
     }
     Ok(source)
@@ -45,7 +49,11 @@ pub(super) struct Values {
 impl Values {
     fn add_file(&mut self, directory: &Path, name: &str) -> Result<(), CliError> {
         let text = read(&directory.join(name))?;
-        let (inputs, diagnostics) = config::variable_file(name, &text);
+        let (inputs, diagnostics) = if name.ends_with(VALUES_JSON) {
+            config::variable_file_json(name, &text)
+        } else {
+            config::variable_file(name, &text)
+        };
         self.inputs.extend(inputs);
         self.diagnostics.extend(diagnostics);
         self.source.add(name, text);
@@ -80,10 +88,12 @@ pub(super) fn seeds(directory: &Path, desired: &mut Desired, source: &mut Source
 pub(super) fn variables(directory: &Path, typed: &[VariableArgument]) -> Result<Values, CliError> {
     let mut values = Values::default();
     values.inputs.extend(environment());
-    if directory.join(VALUES).is_file() {
-        values.add_file(directory, VALUES)?;
+    for name in VALUES {
+        if directory.join(name).is_file() {
+            values.add_file(directory, name)?;
+        }
     }
-    for name in names_ending(directory, AUTOMATIC_VALUES)? {
+    for name in names_ending(directory, &AUTOMATIC_VALUES)? {
         values.add_file(directory, &name)?;
     }
     for argument in typed {
@@ -116,8 +126,8 @@ fn environment() -> Vec<VariableInput> {
     inputs
 }
 
-/// Returns the names of the files of a directory that end so, in order. Hidden ones are editors' and not meant.
-fn names_ending(directory: &Path, end: &str) -> Result<Vec<String>, CliError> {
+/// Returns the names of the files of a directory that end so, or so, in order. Hidden ones are editors' and not meant.
+fn names_ending(directory: &Path, ends: &[&str]) -> Result<Vec<String>, CliError> {
     let failed = |source| CliError::Read {
         path: directory.to_owned(),
         source,
@@ -127,7 +137,7 @@ fn names_ending(directory: &Path, end: &str) -> Result<Vec<String>, CliError> {
         let name = entry.map_err(failed)?.file_name();
         names.extend(
             name.to_str()
-                .filter(|name| name.ends_with(end) && !name.starts_with('.'))
+                .filter(|name| ends.iter().any(|end| name.ends_with(end)) && !name.starts_with('.'))
                 .map(str::to_owned),
         );
     }
@@ -192,7 +202,7 @@ mod tests {
         ] {
             std::fs::write(directory.path().join(name), "").unwrap();
         }
-        let names = names_ending(directory.path(), AUTOMATIC_VALUES).unwrap();
+        let names = names_ending(directory.path(), &AUTOMATIC_VALUES).unwrap();
         assert_eq!(names, ["a.auto.simdbvars.hcl", "b.auto.simdbvars.hcl"]);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hcl_edit::structure::Block;
 use simdb_state::name::{DatabaseName, NameError, UserName};
 use simdb_state::object::{Database, User};
 use simdb_state::sensitive::Sensitive;
@@ -12,8 +11,9 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::instance::{REPLICATION_USER, SUPERUSER};
 use crate::engine::pgbouncer;
 
-use super::clusters;
+use super::clusters::{self, Inner};
 use super::convert;
+use super::expand::{self, Groups, Instance};
 use super::read::{Read, Reader};
 use super::reference::Names;
 use super::suggest::did_you_mean;
@@ -47,67 +47,100 @@ const RESERVED_USERS: &[&str] = &["public", "none", "user", "current_role", "cur
 const RESERVED_DATABASES: &[&str] = &["postgres", "template0", "template1"];
 
 /// Reads what a cluster declares of logins, databases and seeds.
-pub(super) fn read(cluster: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> AccessSpec {
-    let declared = |kind| -> BTreeSet<&str> {
-        let labels = cluster.blocks(kind).filter_map(|(block, _)| block.labels.first());
-        labels.map(hcl_edit::structure::BlockLabel::as_str).collect()
-    };
+pub(super) fn read(
+    cluster: Reader<'_>,
+    names: &Names<'_>,
+    inner: &mut Inner,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> AccessSpec {
+    let users = named(cluster, "user", names, &mut inner.users, diagnostics);
+    let databases = named(cluster, "database", names, &mut inner.databases, diagnostics);
+    let mut seeds = Groups::new();
+    let all_seeds = named(cluster, "seed", names, &mut seeds, diagnostics);
     let mut access = Access {
-        names,
-        users: declared("user"),
-        databases: declared("database"),
+        users: users.iter().map(|(_, name)| name.as_str()).collect(),
+        databases: databases.iter().map(|(_, name)| name.as_str()).collect(),
         diagnostics,
     };
     let mut spec = AccessSpec::default();
-    for (block, user) in cluster.blocks("user") {
-        spec.users.extend(access.user(block, user));
+    for (user, name) in &users {
+        spec.users.extend(access.user(user, name));
     }
-    for (block, database) in cluster.blocks("database") {
-        spec.databases.extend(access.database(block, database));
+    for (database, name) in &databases {
+        spec.databases.extend(access.database(database, name));
     }
-    for (block, seed) in cluster.blocks("seed") {
-        spec.seeds.extend(access.seed(block, seed));
+    for (seed, name) in &all_seeds {
+        spec.seeds.extend(access.seed(seed, name));
     }
     for (_, replication) in cluster.blocks("replication") {
-        spec.replication_password_version = access.password_version(replication);
+        spec.replication_password_version = password_version(replication, names, access.diagnostics);
     }
     spec
 }
 
-struct Access<'a, 'n> {
-    names: &'a Names<'n>,
-    /// The labels of all `user` blocks, also of those that are wrong.
+/// Expands the blocks of a kind, each with what it is called.
+fn named<'a, 'n>(
+    cluster: Reader<'a>,
+    kind: &str,
+    names: &Names<'n>,
+    groups: &mut Groups,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<(Instance<'a, 'n>, String)> {
+    let instances = expand::within(cluster, kind, names, diagnostics);
+    *groups = instances.groups;
+    let mut all: BTreeMap<String, usize> = BTreeMap::new();
+    let mut found = Vec::new();
+    for instance in instances.all {
+        let given = instance.reader.text("name", &instance.names, diagnostics);
+        let name = given.map_or_else(|| instance.name(), |read| read.value);
+        // Two blocks of one label have been told.
+        if let Some(other) = all.insert(name.clone(), found.len())
+            && found
+                .get(other)
+                .is_some_and(|(other, _): &(Instance<'_, '_>, String)| other.label != instance.label)
+        {
+            diagnostics.push(clusters::same_name(&instance, kind, &name));
+        }
+        instance.note(&name, groups);
+        found.push((instance, name));
+    }
+    found
+}
+
+fn password_version(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<u32> {
+    let read = reader.whole("password_version", (1, u32::MAX), names, diagnostics);
+    read.map(|read| read.value)
+}
+
+struct Access<'a> {
+    /// The names of all `user` blocks, also of those that are wrong.
     users: BTreeSet<&'a str>,
     databases: BTreeSet<&'a str>,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
-impl Access<'_, '_> {
-    /// Reads the name of a block, which may not be one that means something else.
+impl Access<'_> {
+    /// Reads a name, which may not be one that means something else.
     fn name<T: std::str::FromStr<Err = NameError>>(
         &mut self,
-        block: &Block,
-        reader: Reader<'_>,
+        instance: &Instance<'_, '_>,
+        name: &str,
         reserved: impl Fn(&str) -> Option<String>,
     ) -> Option<T> {
-        let label = block.labels.first()?;
-        if let Some(detail) = reserved(label.as_str()) {
-            let diagnostic = reader.error(reader.span(label), "Reserved name", detail);
+        if let Some(detail) = reserved(name) {
+            let span = instance.label_span.clone();
+            let diagnostic = instance.reader.error(span, "Reserved name", detail);
             self.diagnostics.push(diagnostic);
             return None;
         }
-        clusters::name(block, reader, self.diagnostics)
+        clusters::parsed(name, instance, self.diagnostics)
     }
 
-    fn password_version(&mut self, reader: Reader<'_>) -> Option<u32> {
-        let read = reader.whole("password_version", (1, u32::MAX), self.names, self.diagnostics);
-        read.map(|read| read.value)
-    }
-
-    fn user(&mut self, block: &Block, user: Reader<'_>) -> Option<(UserName, UserSpec)> {
-        let name: Option<UserName> = self.name(block, user, reserved_user);
+    fn user(&mut self, instance: &Instance<'_, '_>, name: &str) -> Option<(UserName, UserSpec)> {
+        let (user, names) = (instance.reader, &instance.names);
+        let parsed: Option<UserName> = self.name(instance, name, reserved_user);
         let usual = User::default();
-        let mut flag = |name: &str, usual: bool| user.flag(name, self.names, self.diagnostics).unwrap_or(usual);
+        let mut flag = |name: &str, usual: bool| user.flag(name, names, self.diagnostics).unwrap_or(usual);
         let attributes = User {
             login: flag("login", usual.login),
             replication: flag("replication", usual.replication),
@@ -117,46 +150,46 @@ impl Access<'_, '_> {
             inherit: flag("inherit", usual.inherit),
             ..usual
         };
-        let limit = user.whole("connection_limit", (0, MAX_CONNECTIONS), self.names, self.diagnostics);
+        let limit = user.whole("connection_limit", (0, MAX_CONNECTIONS), names, self.diagnostics);
+        let version = password_version(user, names, self.diagnostics);
         let attributes = User {
             connection_limit: limit.map(|read| read.value),
-            member_of: self.member_of(block, user),
-            password_version: self.password_version(user).unwrap_or(attributes.password_version),
+            member_of: self.member_of(instance, name),
+            password_version: version.unwrap_or(attributes.password_version),
             ..attributes
         };
         if attributes.superuser {
-            self.diagnostics.push(superuser(block, user));
+            self.diagnostics.push(superuser(instance));
         }
-        let password = self.password(user, attributes.login);
-        let span = user.header(block);
+        let password = self.password(instance, attributes.login);
         let spec = UserSpec {
             attributes,
             password,
-            span,
+            span: instance.header.clone(),
         };
-        Some((name?, spec))
+        Some((parsed?, spec))
     }
 
     /// Reads the roles a login is a member of: declared ones, and those that every server has.
-    fn member_of(&mut self, block: &Block, user: Reader<'_>) -> BTreeSet<String> {
+    fn member_of(&mut self, instance: &Instance<'_, '_>, own: &str) -> BTreeSet<String> {
+        let user = instance.reader;
         let roles: BTreeSet<String> = user
-            .texts("member_of", self.names, self.diagnostics)
+            .texts("member_of", &instance.names, self.diagnostics)
             .into_iter()
             .collect();
-        let own = block.labels.first().map(hcl_edit::structure::BlockLabel::as_str);
         let Some(attribute) = user.attribute("member_of") else {
             return roles;
         };
         for role in &roles {
             let known = self.users.contains(role.as_str()) || PREDEFINED_ROLES.contains(&role.as_str());
-            let detail = if Some(role.as_str()) == own {
+            let detail = if role == own {
                 format!("User \"{role}\" cannot be a member of itself.")
             } else if !known {
                 let candidates = self.users.iter().chain(PREDEFINED_ROLES).copied();
                 format!(
                     "\"member_of\" must name users of this cluster or roles that PostgreSQL has by itself, and there is no \
                      \"{role}\".{}",
-                    did_you_mean(role, candidates.filter(|user| Some(*user) != own))
+                    did_you_mean(role, candidates.filter(|user| *user != own))
                 )
             } else {
                 continue;
@@ -168,12 +201,13 @@ impl Access<'_, '_> {
     }
 
     /// Reads the password, which no diagnostic ever shows.
-    fn password(&mut self, user: Reader<'_>, login: bool) -> Option<Sensitive<String>> {
+    fn password(&mut self, instance: &Instance<'_, '_>, login: bool) -> Option<Sensitive<String>> {
+        let user = instance.reader;
         let attribute = user.attribute("password")?;
         let value = user
-            .evaluate(&attribute.value, self.names, self.diagnostics)?
+            .evaluate(&attribute.value, &instance.names, self.diagnostics)?
             .revealed();
-        if value.is_null() {
+        if value.is_null() || (value.is_unknown() && instance.names.is_lenient) {
             return None;
         }
         let problem = match convert::to_text(&value) {
@@ -189,12 +223,13 @@ impl Access<'_, '_> {
         None
     }
 
-    fn database(&mut self, block: &Block, database: Reader<'_>) -> Option<(DatabaseName, DatabaseSpec)> {
-        let name = self.name(block, database, reserved_database);
-        let owner = database.text("owner", self.names, self.diagnostics);
+    fn database(&mut self, instance: &Instance<'_, '_>, name: &str) -> Option<(DatabaseName, DatabaseSpec)> {
+        let (database, names) = (instance.reader, &instance.names);
+        let name = self.name(instance, name, reserved_database);
+        let owner = database.text("owner", names, self.diagnostics);
         let owner = owner.and_then(|owner| self.declared(owner, database, "owner", "user"));
         let mut text = |name: &str| {
-            let read = database.text(name, self.names, self.diagnostics);
+            let read = database.text(name, names, self.diagnostics);
             read.map(|read| read.value)
         };
         let attributes = Database {
@@ -202,22 +237,23 @@ impl Access<'_, '_> {
             locale: text("locale"),
             owner: owner?,
         };
-        let span = database.header(block);
+        let span = instance.header.clone();
         Some((name?, DatabaseSpec { attributes, span }))
     }
 
-    fn seed(&mut self, block: &Block, seed: Reader<'_>) -> Option<SeedSpec> {
-        let name = clusters::name(block, seed, self.diagnostics);
-        let database = seed.text("database", self.names, self.diagnostics);
+    fn seed(&mut self, instance: &Instance<'_, '_>, name: &str) -> Option<SeedSpec> {
+        let (seed, names) = (instance.reader, &instance.names);
+        let name = clusters::parsed(name, instance, self.diagnostics);
+        let database = seed.text("database", names, self.diagnostics);
         let database = database.and_then(|database| self.declared(database, seed, "database", "database"));
-        let file = seed.text("file", self.names, self.diagnostics)?;
+        let file = seed.text("file", names, self.diagnostics)?;
         Some(SeedSpec {
             name: name?,
             // What is declared under a wrong name has been told.
             database: database?.parse().ok()?,
             file: file.value,
             digest: String::new(),
-            span: seed.header(block),
+            span: instance.header.clone(),
             file_span: file.span,
         })
     }
@@ -241,13 +277,14 @@ impl Access<'_, '_> {
     }
 }
 
-fn superuser(block: &Block, user: Reader<'_>) -> Diagnostic {
+fn superuser(instance: &Instance<'_, '_>) -> Diagnostic {
+    let user = instance.reader;
     let detail = "A superuser can undo what simdb set up: stop replication, change roles and settings, read every password's \
                   verifier. Most applications do with the owner of their database.";
     Diagnostic::warning("User is a superuser", detail)
         .at(user
             .attribute("superuser")
-            .map_or_else(|| user.header(block), |attribute| user.span(&attribute.value)))
+            .map_or_else(|| instance.header.clone(), |attribute| user.span(&attribute.value)))
         .within(user.context)
 }
 

@@ -1,16 +1,19 @@
 //! `cluster` blocks to what is desired.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hcl_edit::expr::{Expression, TraversalOperator};
-use hcl_edit::structure::Block;
+use hcl_edit::structure::Attribute;
+use hcl_edit::template::Element;
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::EngineKind;
 
 use crate::desired::{ClusterSpans, ClusterSpec, NetworkSpec};
 use crate::diagnostic::{Diagnostic, Span};
 
+use super::convert::{self, Type};
 use super::endpoints;
+use super::expand::{Groups, Instance, Key};
 use super::nodes;
 use super::parameters;
 use super::read::Reader;
@@ -19,19 +22,42 @@ use super::replication;
 use super::source::Source;
 use super::suggest::did_you_mean;
 
-/// Reads the name in a block's label.
-pub(super) fn name<T: std::str::FromStr<Err = simdb_state::name::NameError>>(
-    block: &Block,
-    reader: Reader<'_>,
+/// Reads a name of an instance.
+pub(super) fn parsed<T: std::str::FromStr<Err = simdb_state::name::NameError>>(
+    text: &str,
+    instance: &Instance<'_, '_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<T> {
-    let label = block.labels.first()?;
-    let parsed: Result<T, _> = label.as_str().parse();
-    parsed
+    let made_of = match &instance.key {
+        Some(Key::Text(key)) => format!(" It is made of the label \"{}\" and the key \"{key}\".", instance.label),
+        _ => String::new(),
+    };
+    text.parse()
         .map_err(|error| {
-            diagnostics.push(reader.error(reader.span(label), "Invalid name", format!("The {error}.")));
+            let detail = format!("The {error}.{made_of}");
+            let diagnostic = instance
+                .reader
+                .error(instance.label_span.clone(), "Invalid name", detail);
+            diagnostics.push(diagnostic);
         })
         .ok()
+}
+
+/// Reads what an instance is called.
+pub(super) fn name<T: std::str::FromStr<Err = simdb_state::name::NameError>>(
+    instance: &Instance<'_, '_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    parsed(&instance.name(), instance, diagnostics)
+}
+
+/// Says that another instance has the same name.
+pub(super) fn same_name(instance: &Instance<'_, '_>, kind: &str, name: &str) -> Diagnostic {
+    let detail = format!(
+        "Two blocks would make the {kind} \"{name}\": one called so, and an instance of another one. Rename one of them."
+    );
+    let summary = format!("Two of a name: {kind} \"{name}\"");
+    instance.reader.error(instance.header.clone(), summary, detail)
 }
 
 /// What the clusters are read with.
@@ -41,35 +67,44 @@ pub(super) struct Context<'a> {
     pub(super) networks: &'a BTreeMap<NetworkName, NetworkSpec>,
 }
 
-/// A cluster, and which of its node blocks have a `count`.
+/// The instances of the blocks within a cluster, by kind.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inner {
+    pub(super) nodes: Groups,
+    pub(super) users: Groups,
+    pub(super) databases: Groups,
+    pub(super) endpoints: Groups,
+}
+
+/// A cluster, and which of its blocks stand for several things.
 pub(super) struct Cluster {
     pub(super) name: ClusterName,
     pub(super) spec: ClusterSpec,
-    pub(super) counted: BTreeSet<String>,
+    pub(super) inner: Inner,
 }
 
 /// Reads a `cluster` block. It is whole only where no diagnostic was added.
 pub(super) fn read(
-    block: &Block,
-    reader: Reader<'_>,
+    instance: &Instance<'_, '_>,
     context: &Context<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Cluster> {
-    let cluster: Option<ClusterName> = name(block, reader, diagnostics);
-    let header = reader.header(block);
+    let cluster: Option<ClusterName> = name(instance, diagnostics);
+    let (reader, header) = (instance.reader, instance.header.clone());
+    let context = &Context {
+        names: &instance.names,
+        ..*context
+    };
     let network = network(&header, reader, context, diagnostics);
     let (version, shared) = engine(reader, context.names, diagnostics);
     let nodes = nodes::read(reader, &header, &shared, context, diagnostics);
     let (replication, synchronous_standbys) = replication::read(reader, &nodes, context.names, diagnostics);
     let primary = primary(reader, context.names, &nodes, diagnostics);
-    let access = super::access::read(reader, context.names, diagnostics);
-    let endpoints = endpoints::read(reader, context.names, diagnostics);
-    let mut prevent_destroy = false;
-    for (_, lifecycle) in reader.blocks("lifecycle") {
-        prevent_destroy |= lifecycle
-            .flag("prevent_destroy", context.names, diagnostics)
-            .unwrap_or(false);
-    }
+    let mut inner = Inner::default();
+    let access = super::access::read(reader, context.names, &mut inner, diagnostics);
+    let endpoints = endpoints::read(reader, context.names, &mut inner, diagnostics);
+    let prevent_destroy = lifecycle(reader, context.names, diagnostics);
+    inner.nodes = nodes.groups;
     let (version, version_span) = version.map_or((None, None), |(version, span)| (Some(version), Some(span)));
     let (primary, primary_span) = primary.map_or((None, None), |(primary, span)| (Some(primary), Some(span)));
     Some(Cluster {
@@ -92,8 +127,21 @@ pub(super) fn read(
                 synchronous_standbys,
             },
         },
-        counted: nodes.counted,
+        inner,
     })
+}
+
+/// Reads the `lifecycle` block: whether the cluster may not be destroyed. Its preconditions are checked.
+fn lifecycle(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> bool {
+    let mut prevent_destroy = false;
+    for (_, lifecycle) in reader.blocks("lifecycle") {
+        prevent_destroy |= lifecycle.flag("prevent_destroy", names, diagnostics).unwrap_or(false);
+        for (_, rule) in lifecycle.blocks("precondition") {
+            let broken = rule.broken("Precondition failed", names, diagnostics);
+            diagnostics.extend(broken);
+        }
+    }
+    prevent_destroy
 }
 
 fn network(
@@ -124,14 +172,13 @@ fn network(
         return None;
     };
     let span = reader.span(&attribute.value);
-    let Some(given) = network_reference(&attribute.value) else {
-        let detail = "The network of a cluster is a reference such as network.lan, without quotes.";
-        diagnostics.push(reader.error(span, "Invalid network reference", detail));
-        return None;
+    let given = match network_reference(&attribute.value) {
+        Some(given) => given.to_owned(),
+        None => network_value(attribute, reader, context.names, diagnostics)?,
     };
     let found = networks.keys().find(|name| name.as_str() == given);
     if found.is_none() {
-        let hint = did_you_mean(given, networks.keys().map(NetworkName::as_str));
+        let hint = did_you_mean(&given, networks.keys().map(NetworkName::as_str));
         let detail =
             format!("No network \"{given}\" is declared. Declare it with a line: network \"{given}\" {{}}.{hint}");
         diagnostics.push(reader.error(span, "Reference to undeclared network", detail));
@@ -139,8 +186,32 @@ fn network(
     found.cloned()
 }
 
+/// Returns the name of a network that is not referred to as `network.NAME`, but with its name as a value.
+fn network_value(
+    attribute: &Attribute,
+    reader: Reader<'_>,
+    names: &Names<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<String> {
+    // Text in quotes would look like a name, and would not be one that a reader can follow.
+    if !matches!(attribute.value, Expression::String(_)) {
+        let read = reader.setting("network", &Type::String, names, diagnostics);
+        return read.and_then(|read| convert::to_text(&read.value).ok());
+    }
+    let detail = "The network of a cluster is a reference such as network.lan, without quotes.";
+    let span = reader.span(&attribute.value);
+    diagnostics.push(reader.error(span, "Invalid network reference", detail));
+    None
+}
+
 /// Returns the name in `network.NAME`.
 fn network_reference(expression: &Expression) -> Option<&str> {
+    // A configuration in JSON has no other way to write a reference.
+    if let Expression::StringTemplate(template) = expression
+        && let Some(Element::Interpolation(only)) = template.as_single_element()
+    {
+        return network_reference(&only.expr);
+    }
     let Expression::Traversal(traversal) = expression else {
         return None;
     };
@@ -201,8 +272,8 @@ fn primary(
     // Where a node block is wrong, the name may well be right.
     if nodes.whole {
         let given = &read.value;
-        let detail = if nodes.counted.contains(given) {
-            format!("The node block \"{given}\" has a count, so name one of its nodes, such as \"{given}[0]\".")
+        let detail = if nodes.groups.contains_key(given) {
+            nodes.several(given)
         } else {
             let known: Vec<String> = nodes.specs.keys().take(100).map(ToString::to_string).collect();
             let hint = did_you_mean(given, known.iter().map(String::as_str));

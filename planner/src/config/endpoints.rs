@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use simdb_state::name::EndpointName;
 use simdb_state::object::{EndpointTarget, EngineKind, PoolMode};
 
-use super::clusters;
+use super::clusters::{self, Inner};
+use super::expand;
 use super::read::Reader;
 use super::reference::Names;
 use super::suggest::{choice, did_you_mean};
@@ -16,11 +17,15 @@ use crate::diagnostic::Diagnostic;
 pub(super) fn read(
     cluster: Reader<'_>,
     names: &Names<'_>,
+    inner: &mut Inner,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<EndpointName, EndpointSpec> {
     let mut endpoints = BTreeMap::new();
-    for (block, endpoint) in cluster.blocks("endpoint") {
-        let name: Option<EndpointName> = clusters::name(block, endpoint, diagnostics);
+    let instances = expand::within(cluster, "endpoint", names, diagnostics);
+    inner.endpoints = instances.groups;
+    for instance in &instances.all {
+        let (endpoint, names) = (instance.reader, &instance.names);
+        let name: Option<EndpointName> = clusters::name(instance, diagnostics);
         let targets = [EndpointTarget::Primary, EndpointTarget::Standby];
         let target = one_of("target", &targets, endpoint, names, diagnostics);
         let via = one_of("via", &[EngineKind::Pgbouncer], endpoint, names, diagnostics);
@@ -43,9 +48,12 @@ pub(super) fn read(
         let spec = EndpointSpec {
             target,
             pooler: via.map(|_| pooler),
-            span: endpoint.header(block),
+            span: instance.header.clone(),
         };
-        endpoints.insert(name, spec);
+        instance.note(name.as_str(), &mut inner.endpoints);
+        if endpoints.insert(name.clone(), spec).is_some() && instance.key.is_some() {
+            diagnostics.push(clusters::same_name(instance, "endpoint", name.as_str()));
+        }
     }
     endpoints
 }

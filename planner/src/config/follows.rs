@@ -25,9 +25,7 @@ impl Nodes {
                     }
                     None
                 }
-                None if self.counted.contains(given) => Some(format!(
-                    "The node block \"{given}\" has a count, so name one of its nodes, such as \"{given}[0]\"."
-                )),
+                None if self.groups.contains_key(given) => Some(self.several(given)),
                 None => {
                     let hint = did_you_mean(given, known.keys().take(100).map(String::as_str));
                     Some(format!(
@@ -41,6 +39,19 @@ impl Nodes {
             }
         }
         self.circles(reader, diagnostics);
+    }
+
+    /// Says that a block stands for several nodes, and what one of them is called.
+    pub(super) fn several(&self, block: &str) -> String {
+        let group = self.groups.get(block);
+        let word = if group.is_some_and(|group| group.is_counted) {
+            "count"
+        } else {
+            "for_each"
+        };
+        let first = group.and_then(|group| group.members.first());
+        let example = first.map_or_else(|| format!("{block}[0]"), |(_, name)| name.clone());
+        format!("The node block \"{block}\" has a {word}, so name one of its nodes, such as \"{example}\".")
     }
 
     fn circles(&self, reader: Reader<'_>, diagnostics: &mut Vec<Diagnostic>) {

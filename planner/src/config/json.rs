@@ -1,4 +1,4 @@
-//! JSON: read with numbers as they are written and problems where they are, and written as Terraform does.
+//! JSON: read with the place of every part and with numbers as they are written, and written as Terraform does.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,15 +9,32 @@ use super::value::{Kind, MAX_DEPTH, Value};
 /// How long a JSON text may become.
 const MAX_LENGTH: usize = 16 << 20;
 
-/// A JSON value.
+/// A part of a JSON text.
 #[derive(Clone, Debug)]
-pub(super) enum Node {
+pub(super) struct Node {
+    /// Where it stands.
+    pub(super) range: Range<usize>,
+    /// What it is.
+    pub(super) kind: NodeKind,
+}
+
+/// What a part of a JSON text is.
+#[derive(Clone, Debug)]
+pub(super) enum NodeKind {
     Null,
     Bool(bool),
     Number(Number),
     String(String),
     Array(Vec<Node>),
-    Object(Vec<(String, Node)>),
+    Object(Vec<Member>),
+}
+
+/// A member of an object.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) key: String,
+    pub(super) key_range: Range<usize>,
+    pub(super) value: Node,
 }
 
 /// Why a text is no JSON, and where.
@@ -42,14 +59,14 @@ pub(super) fn read(text: &str) -> Result<Node, Problem> {
 impl Node {
     /// Returns the value it stands for; the last of several members with one name counts.
     pub(super) fn value(&self) -> Value {
-        match self {
-            Node::Null => Value::null(),
-            Node::Bool(flag) => (*flag).into(),
-            Node::Number(number) => number.clone().into(),
-            Node::String(text) => text.as_str().into(),
-            Node::Array(items) => Value::tuple(items.iter().map(Node::value).collect()),
-            Node::Object(members) => {
-                let member = |(key, value): &(String, Node)| (key.clone(), value.value());
+        match &self.kind {
+            NodeKind::Null => Value::null(),
+            NodeKind::Bool(flag) => (*flag).into(),
+            NodeKind::Number(number) => number.clone().into(),
+            NodeKind::String(text) => text.as_str().into(),
+            NodeKind::Array(items) => Value::tuple(items.iter().map(Node::value).collect()),
+            NodeKind::Object(members) => {
+                let member = |member: &Member| (member.key.clone(), member.value.value());
                 Value::object(members.iter().map(member).collect::<BTreeMap<_, _>>())
             }
         }
@@ -86,22 +103,27 @@ impl<'a> Parser<'a> {
 
     fn value(&mut self) -> Result<Node, Problem> {
         self.space();
-        Ok(match self.peek() {
-            Some('"') => Node::String(self.string()?),
+        let start = self.at;
+        let kind = match self.peek() {
+            Some('"') => NodeKind::String(self.string()?),
             Some('[') => self.nested(Self::array)?,
             Some('{') => self.nested(Self::object)?,
             Some('-' | '0'..='9') => self.number()?,
             Some('\'') => return Err(self.problem("JSON texts stand in double quotes")),
             Some(_) => self.word()?,
             None => return Err(self.problem("the text ends where a value is expected")),
+        };
+        Ok(Node {
+            range: start..self.at,
+            kind,
         })
     }
 
-    fn word(&mut self) -> Result<Node, Problem> {
+    fn word(&mut self) -> Result<NodeKind, Problem> {
         let words = [
-            ("null", Node::Null),
-            ("true", Node::Bool(true)),
-            ("false", Node::Bool(false)),
+            ("null", NodeKind::Null),
+            ("true", NodeKind::Bool(true)),
+            ("false", NodeKind::Bool(false)),
         ];
         for (word, kind) in words {
             if self.rest().starts_with(word) {
@@ -114,7 +136,7 @@ impl<'a> Parser<'a> {
         ))
     }
 
-    fn number(&mut self) -> Result<Node, Problem> {
+    fn number(&mut self) -> Result<NodeKind, Problem> {
         let start = self.at;
         let rest = self.rest();
         let length = rest
@@ -126,14 +148,14 @@ impl<'a> Parser<'a> {
         let leads_with_zero = digits.len() > 1 && digits.starts_with('0') && digits.as_bytes()[1].is_ascii_digit();
         Number::parse(written)
             .filter(|_| !leads_with_zero)
-            .map(Node::Number)
+            .map(NodeKind::Number)
             .ok_or_else(|| Problem {
                 at: start..self.at,
                 message: format!("{written} is no JSON number, or out of range"),
             })
     }
 
-    fn nested(&mut self, inner: impl FnOnce(&mut Self) -> Result<Node, Problem>) -> Result<Node, Problem> {
+    fn nested(&mut self, inner: impl FnOnce(&mut Self) -> Result<NodeKind, Problem>) -> Result<NodeKind, Problem> {
         if self.depth >= MAX_DEPTH {
             return Err(self.problem("lists and objects are nested too deep"));
         }
@@ -178,33 +200,35 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn array(&mut self) -> Result<Node, Problem> {
+    fn array(&mut self) -> Result<NodeKind, Problem> {
         let mut all = Vec::new();
         self.items(']', |parser| {
             all.push(parser.value()?);
             Ok(())
         })?;
-        Ok(Node::Array(all))
+        Ok(NodeKind::Array(all))
     }
 
-    fn object(&mut self) -> Result<Node, Problem> {
+    fn object(&mut self) -> Result<NodeKind, Problem> {
         let mut all = Vec::new();
         self.items('}', |parser| {
             parser.space();
+            let start = parser.at;
             if parser.peek() != Some('"') {
                 return Err(parser.problem("a member starts with its name in double quotes"));
             }
             let key = parser.string()?;
+            let key_range = start..parser.at;
             parser.space();
             if parser.peek() != Some(':') {
                 return Err(parser.problem("a colon follows the name of a member"));
             }
             parser.at += 1;
             let value = parser.value()?;
-            all.push((key, value));
+            all.push(Member { key, key_range, value });
             Ok(())
         })?;
-        Ok(Node::Object(all))
+        Ok(NodeKind::Object(all))
     }
 
     fn string(&mut self) -> Result<String, Problem> {

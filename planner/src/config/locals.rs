@@ -3,47 +3,91 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hcl_edit::Decorated;
-use hcl_edit::expr::TraversalOperator;
+use hcl_edit::expr::{Expression, TraversalOperator};
 use hcl_edit::structure::Attribute;
 
 use crate::diagnostic::Diagnostic;
 
-use super::files::Files;
+use super::eval;
 use super::read::Reader;
 use super::reference::{self, Names, Table};
-use super::source::Source;
+use super::source::{Place, Source};
+use super::value::Value;
 
 struct Local<'a> {
     attribute: &'a Attribute,
     reader: Reader<'a>,
     refers_to: BTreeSet<String>,
+    /// Whether it refers to what is known only when it is there.
+    needs_objects: bool,
 }
 
-/// Evaluates all local values.
+/// A local value that depends on what clusters become: it is known where an output is.
+#[derive(Clone, Debug)]
+pub(super) struct Deferred {
+    pub(super) name: String,
+    value: Expression,
+    place: Place,
+}
+
+/// Evaluates all local values. Those that refer to clusters are returned beside, in the order of their evaluation.
 pub(super) fn values(
     blocks: &[Reader<'_>],
-    variables: &Table,
+    names: &Names<'_>,
     source: &Source,
-    files: &Files,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Table {
+) -> (Table, Vec<Deferred>) {
     let locals = declared(blocks, source, diagnostics);
     // A name that is not evaluated yet is declared all the same.
     let mut table: Table = locals.keys().map(|name| ((*name).to_owned(), None)).collect();
     let (order, cyclic) = order(&locals);
+    let mut deferred: Vec<Deferred> = Vec::new();
+    let mut later: BTreeSet<&str> = BTreeSet::new();
     for name in order {
         let local = &locals[name];
+        if local.needs_objects || local.refers_to.iter().any(|other| later.contains(other.as_str())) {
+            later.insert(name);
+            deferred.push(Deferred {
+                name: name.to_owned(),
+                value: local.attribute.value.clone(),
+                place: local.reader.place.clone(),
+            });
+            continue;
+        }
         let names = Names {
-            variables: Some(variables),
             locals: Some(&table),
-            files: Some(files),
-            ..Names::default()
+            ..names.clone()
         };
         let value = local.reader.evaluate(&local.attribute.value, &names, diagnostics);
         table.insert(name.to_owned(), value);
     }
+    // Where plans need a value, one of these is unknown.
+    for deferred in &deferred {
+        table.insert(deferred.name.clone(), Some(Value::unknown()));
+    }
     diagnostics.extend(cycles(&cyclic, &locals));
-    table
+    (table, deferred)
+}
+
+/// Adds the local values that depend on clusters to the others.
+pub(super) fn evaluate(deferred: &[Deferred], names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Table> {
+    if deferred.is_empty() {
+        return None;
+    }
+    let mut table = names.locals.cloned().unwrap_or_default();
+    for local in deferred {
+        let names = Names {
+            locals: Some(&table),
+            ..names.clone()
+        };
+        let before = diagnostics.len();
+        let value = eval::evaluate(&local.value, &names, &local.place, diagnostics);
+        for diagnostic in &mut diagnostics[before..] {
+            diagnostic.context = Some("locals".to_owned());
+        }
+        table.insert(local.name.clone(), value);
+    }
+    Some(table)
 }
 
 fn declared<'a>(
@@ -62,17 +106,20 @@ fn declared<'a>(
                 continue;
             }
             let mut refers_to = BTreeSet::new();
+            let mut needs_objects = false;
             reference::for_each(&attribute.value, |root, operators| {
                 if let ("local", Some(TraversalOperator::GetAttr(name))) =
                     (root.as_str(), operators.first().map(Decorated::value))
                 {
                     refers_to.insert(name.to_string());
                 }
+                needs_objects |= matches!(root.as_str(), "cluster" | "network" | "module");
             });
             let local = Local {
                 attribute,
                 reader: *reader,
                 refers_to,
+                needs_objects,
             };
             locals.insert(name, local);
         }
@@ -152,7 +199,9 @@ fn cycle(members: &[&str], locals: &BTreeMap<&str, Local<'_>>) -> Diagnostic {
         shown.join(" -> ")
     );
     let local = &locals[members[0]];
-    local
-        .reader
-        .error(local.reader.span(&local.attribute.key), "Cycle of local values", detail)
+    let span = |local: &Local<'_>| local.reader.span(&local.attribute.key);
+    let problem = local.reader.error(span(local), "Cycle of local values", detail);
+    members[1..].iter().fold(problem, |problem, name| {
+        problem.also(format!("local.{name}"), span(&locals[*name]))
+    })
 }

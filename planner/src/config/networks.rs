@@ -3,30 +3,30 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use hcl_edit::structure::Block;
 use ipnet::Ipv4Net;
 use simdb_state::name::NetworkName;
 
 use crate::desired::NetworkSpec;
 use crate::diagnostic::Diagnostic;
 
-use super::clusters::name;
-use super::read::{Read, Reader};
-use super::reference::Names;
+use super::clusters::{name, same_name};
+use super::expand::{Groups, Instance};
+use super::read::Read;
 
 /// The addresses that lead to this machine.
 const LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 
 /// Reads the `network` blocks.
 pub(super) fn read(
-    blocks: &[(&Block, Reader<'_>)],
-    names: &Names<'_>,
+    instances: &[Instance<'_, '_>],
+    groups: &mut Groups,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<NetworkName, NetworkSpec> {
     let mut networks = BTreeMap::new();
     let mut subnets = Vec::new();
-    for (block, reader) in blocks {
-        let given = reader.text("subnet", names, diagnostics);
+    for instance in instances {
+        let reader = instance.reader;
+        let given = reader.text("subnet", &instance.names, diagnostics);
         let subnet = given.and_then(|given| match parse(&given, &subnets) {
             Ok(subnet) => Some((subnet, given.span)),
             Err(detail) => {
@@ -34,15 +34,18 @@ pub(super) fn read(
                 None
             }
         });
-        let Some(name) = name::<NetworkName>(block, *reader, diagnostics) else {
+        let Some(name) = name::<NetworkName>(instance, diagnostics) else {
             continue;
         };
         subnets.extend(subnet.as_ref().map(|(subnet, _)| (name.clone(), *subnet)));
         let spec = NetworkSpec {
             subnet: subnet.map(|(subnet, _)| subnet),
-            span: reader.header(block),
+            span: instance.header.clone(),
         };
-        networks.insert(name, spec);
+        instance.note(name.as_str(), groups);
+        if networks.insert(name.clone(), spec).is_some() && instance.key.is_some() {
+            diagnostics.push(same_name(instance, "network", name.as_str()));
+        }
     }
     networks
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hcl_edit::structure::Block;
 use simdb_state::name::{NodeBlock, NodeName};
 
 use crate::desired::NodeSpec;
@@ -10,12 +9,10 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::settings;
 
 use super::clusters::{self, Context};
+use super::expand::{self, Groups, Instance, Key};
 use super::parameters::{self, Parameters};
 use super::read::Reader;
 use super::reference::Names;
-
-/// How many nodes one block may make.
-const MAX_COUNT: u32 = 10_000;
 
 /// The nodes of a cluster.
 #[derive(Default)]
@@ -23,8 +20,8 @@ pub(super) struct Nodes {
     pub(super) specs: BTreeMap<NodeName, NodeSpec>,
     /// The one declared first.
     pub(super) first: Option<NodeName>,
-    /// The blocks that have a `count`.
-    pub(super) counted: BTreeSet<String>,
+    /// The blocks that stand for several nodes.
+    pub(super) groups: Groups,
     /// The `follows` attributes, before it is known whether they name nodes.
     pub(super) follows: BTreeMap<NodeName, String>,
     /// Whether every block could be read.
@@ -40,13 +37,23 @@ pub(super) fn read(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Nodes {
     let before = diagnostics.len();
-    let mut nodes = Nodes::default();
-    for (block, node) in reader.blocks("node") {
-        if let Some(name) = clusters::name(block, node, diagnostics) {
-            nodes.block(block, &name, node, shared, context, diagnostics);
+    let instances = expand::within(reader, "node", context.names, diagnostics);
+    let mut nodes = Nodes {
+        groups: instances.groups,
+        ..Nodes::default()
+    };
+    let mut wrong: BTreeSet<&str> = BTreeSet::new();
+    for instance in &instances.all {
+        let told = diagnostics.len();
+        // What is wrong with one instance is wrong with all.
+        if !wrong.contains(instance.label.as_str()) {
+            nodes.add(instance, shared, diagnostics);
+        }
+        if diagnostics.len() > told {
+            wrong.insert(&instance.label);
         }
     }
-    nodes.whole = diagnostics.len() == before;
+    nodes.whole = diagnostics.len() == before && instances.complete;
     if nodes.whole {
         nodes.resolve(reader, diagnostics);
     }
@@ -58,42 +65,47 @@ pub(super) fn read(
     nodes
 }
 
+/// Returns the name of the node that an instance is.
+fn node_name(instance: &Instance<'_, '_>, diagnostics: &mut Vec<Diagnostic>) -> Option<NodeName> {
+    match instance.key {
+        Some(Key::Index(index)) => {
+            let block: NodeBlock = clusters::parsed(&instance.label, instance, diagnostics)?;
+            Some(NodeName::indexed(block, index))
+        }
+        _ => clusters::name(instance, diagnostics).map(NodeName::single),
+    }
+}
+
 impl Nodes {
-    fn block(
-        &mut self,
-        block: &Block,
-        name: &NodeBlock,
-        node: Reader<'_>,
-        shared: &Parameters,
-        context: &Context<'_>,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) {
-        let names: Vec<(NodeName, Option<usize>)> = if node.attribute("count").is_some() {
-            self.counted.insert(name.to_string());
-            let Some(count) = node.whole("count", (0, MAX_COUNT), context.names, diagnostics) else {
-                return;
-            };
-            let indexed = |index: u32| (NodeName::indexed(name.clone(), index), usize::try_from(index).ok());
-            (0..count.value).map(indexed).collect()
-        } else {
-            vec![(NodeName::single(name.clone()), None)]
+    fn add(&mut self, instance: &Instance<'_, '_>, shared: &Parameters, diagnostics: &mut Vec<Diagnostic>) {
+        let Some(name) = node_name(instance, diagnostics) else {
+            return;
         };
-        let span = node.header(block);
         let before = diagnostics.len();
-        for (name, index) in names {
-            let names = Names {
-                index,
-                ..context.names.clone()
-            };
-            let (spec, upstream) = spec(node, span.clone(), shared, &names, diagnostics);
-            // What is wrong with one is wrong with all.
-            if diagnostics.len() > before {
+        let (spec, upstream) = spec(
+            instance.reader,
+            instance.header.clone(),
+            shared,
+            &instance.names,
+            diagnostics,
+        );
+        if diagnostics.len() > before {
+            return;
+        }
+        if self.specs.contains_key(&name) {
+            let mut members = self.groups.values().flat_map(|group| &group.members);
+            // Two blocks of one label have been told.
+            if instance.key.is_none() && !members.any(|(_, member)| *member == name.to_string()) {
                 return;
             }
-            self.follows.extend(upstream.map(|upstream| (name.clone(), upstream)));
-            self.first.get_or_insert_with(|| name.clone());
-            self.specs.insert(name, spec);
+            let problem = clusters::same_name(instance, "node", &name.to_string());
+            diagnostics.push(problem);
+            return;
         }
+        instance.note(&name.to_string(), &mut self.groups);
+        self.follows.extend(upstream.map(|upstream| (name.clone(), upstream)));
+        self.first.get_or_insert_with(|| name.clone());
+        self.specs.insert(name, spec);
     }
 
     /// `r[0]` and `r-0` would be one host, one slot and one directory.

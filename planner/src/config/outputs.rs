@@ -3,7 +3,7 @@
 //! The check is an evaluation too, against clusters whose every attribute is unknown: a name that leads nowhere is
 //! wrong before there is a record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
@@ -19,8 +19,12 @@ use crate::desired::{ClusterSpec, Desired};
 use crate::diagnostic::{Diagnostic, Span};
 
 use super::access;
+use super::checks::Rule;
+use super::clusters::Inner;
 use super::eval;
+use super::expand::{Groups, grouped};
 use super::files::Files;
+use super::locals::{self, Deferred};
 use super::number::Number;
 use super::read::Reader;
 use super::reference::{Names, Objects, Table};
@@ -58,10 +62,24 @@ pub(super) struct Outputs {
     pub(super) blocks: Vec<Output>,
     pub(super) variables: Table,
     pub(super) locals: Table,
-    /// Which node blocks of each cluster have a `count`, and so are lists.
-    pub(super) counted: BTreeMap<ClusterName, BTreeSet<String>>,
+    /// The local values that depend on clusters.
+    pub(super) deferred: Vec<Deferred>,
+    /// What is judged together with the outputs.
+    pub(super) rules: Vec<Rule>,
+    /// Which blocks stand for several things.
+    pub(super) groups: AllGroups,
     /// What functions read.
     pub(super) files: Arc<Files>,
+    /// Whether values of variables may be missing.
+    pub(super) is_lenient: bool,
+}
+
+/// The blocks that stand for several things.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AllGroups {
+    pub(super) networks: Groups,
+    pub(super) clusters: Groups,
+    pub(super) inner: BTreeMap<ClusterName, Inner>,
 }
 
 /// An `output` block.
@@ -107,13 +125,37 @@ impl Outputs {
         secrets: &Secrets,
     ) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
         // What the blocks may refer to is made whole, which is not for nothing where there are thousands of nodes.
-        if self.blocks.is_empty() {
+        if self.blocks.is_empty() && self.rules.is_empty() && self.deferred.is_empty() {
             return (BTreeMap::new(), Vec::new());
         }
         let objects = self.objects(desired, state, secrets);
-        let names = self.names(&objects);
-        let mut values = BTreeMap::new();
+        let clusters: Vec<&ClusterName> = desired.clusters.keys().collect();
+        self.evaluated(&objects, &clusters)
+    }
+
+    /// Returns what is wrong with the blocks whatever clusters there are.
+    pub(super) fn check(&self) -> Vec<Diagnostic> {
+        let objects = Objects {
+            clusters: Value::unknown(),
+            networks: Value::unknown(),
+            modules: Value::unknown(),
+            own: None,
+        };
+        self.evaluated(&objects, &[]).1
+    }
+
+    fn evaluated(
+        &self,
+        objects: &Objects,
+        clusters: &[&ClusterName],
+    ) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
+        let locals = locals::evaluate(&self.deferred, &self.names(objects), &mut diagnostics);
+        let names = Names {
+            locals: Some(locals.as_ref().unwrap_or(&self.locals)),
+            ..self.names(objects)
+        };
+        let mut values = BTreeMap::new();
         for output in &self.blocks {
             let before = diagnostics.len();
             let value = eval::evaluate(&output.value, &names, &output.place, &mut diagnostics);
@@ -137,6 +179,9 @@ impl Outputs {
                 diagnostic.context = Some(format!("output \"{}\"", output.name));
             }
         }
+        for rule in &self.rules {
+            rule.judge(&names, clusters, &mut diagnostics);
+        }
         (values, diagnostics)
     }
 
@@ -147,6 +192,7 @@ impl Outputs {
             locals: Some(&self.locals),
             objects: Some(objects),
             files: Some(&self.files),
+            is_lenient: self.is_lenient,
             ..Names::default()
         }
     }
@@ -154,8 +200,8 @@ impl Outputs {
     /// Makes what `cluster` and `network` refer to: as far as it is recorded, else unknown.
     pub(super) fn objects(&self, desired: &Desired, state: &State, secrets: &Secrets) -> Objects {
         let clusters = desired.clusters.iter().map(|(name, spec)| {
-            let counted = self.counted.get(name);
-            (name.to_string(), cluster(name, spec, counted, state, secrets))
+            let inner = self.groups.inner.get(name);
+            (name.to_string(), cluster(name, spec, inner, state, secrets))
         });
         let networks = desired.networks.keys().map(|name| {
             let subnet = state
@@ -168,8 +214,10 @@ impl Outputs {
             )
         });
         Objects {
-            clusters: Value::object(clusters.collect()),
-            networks: Value::object(networks.collect()),
+            clusters: grouped(clusters.collect(), Some(&self.groups.clusters)),
+            networks: grouped(networks.collect(), Some(&self.groups.networks)),
+            modules: Value::object(BTreeMap::new()),
+            own: None,
         }
     }
 }
@@ -191,13 +239,7 @@ fn object<const N: usize>(attributes: [(&str, Value); N]) -> Value {
     )
 }
 
-fn cluster(
-    name: &ClusterName,
-    spec: &ClusterSpec,
-    counted: Option<&BTreeSet<String>>,
-    state: &State,
-    secrets: &Secrets,
-) -> Value {
+fn cluster(name: &ClusterName, spec: &ClusterSpec, inner: Option<&Inner>, state: &State, secrets: &Secrets) -> Value {
     let version = state.clusters.get(name).map(|cluster| cluster.version).or(spec.version);
     let primary = state
         .elections
@@ -221,15 +263,27 @@ fn cluster(
         ),
         ("primary", known(primary)),
         ("network", spec.network.as_str().into()),
-        ("node", nodes(name, spec, counted, state)),
-        ("user", users(name, spec, state, secrets)),
-        ("database", databases(spec)),
-        ("endpoint", Value::object(endpoints.collect())),
+        (
+            "node",
+            grouped(nodes(name, spec, state), inner.map(|inner| &inner.nodes)),
+        ),
+        (
+            "user",
+            grouped(users(name, spec, state, secrets), inner.map(|inner| &inner.users)),
+        ),
+        (
+            "database",
+            grouped(databases(spec), inner.map(|inner| &inner.databases)),
+        ),
+        (
+            "endpoint",
+            grouped(endpoints.collect(), inner.map(|inner| &inner.endpoints)),
+        ),
     ])
 }
 
 /// Makes what `cluster.*.user` leads to. What only the login may know is sensitive, also before it is known.
-fn users(cluster: &ClusterName, spec: &ClusterSpec, state: &State, secrets: &Secrets) -> Value {
+fn users(cluster: &ClusterName, spec: &ClusterSpec, state: &State, secrets: &Secrets) -> BTreeMap<String, Value> {
     let user = |(name, declared): (&UserName, &UserSpec)| {
         let address = user_address(cluster, name);
         let recorded = state.users.get(&address);
@@ -258,7 +312,7 @@ fn users(cluster: &ClusterName, spec: &ClusterSpec, state: &State, secrets: &Sec
         ]);
         (name.to_string(), value)
     };
-    Value::object(spec.access.users.iter().map(user).collect())
+    spec.access.users.iter().map(user).collect()
 }
 
 /// Returns where a cluster's nodes listen, the primary first.
@@ -274,7 +328,7 @@ fn hosts(cluster: &ClusterName, spec: &ClusterSpec, state: &State) -> Vec<String
     listen.map(|listen| listen.to_string()).collect()
 }
 
-fn databases(spec: &ClusterSpec) -> Value {
+fn databases(spec: &ClusterSpec) -> BTreeMap<String, Value> {
     let database = |(name, declared): (&DatabaseName, &DatabaseSpec)| {
         let value = object([
             ("name", name.as_str().into()),
@@ -282,7 +336,7 @@ fn databases(spec: &ClusterSpec) -> Value {
         ]);
         (name.to_string(), value)
     };
-    Value::object(spec.access.databases.iter().map(database).collect())
+    spec.access.databases.iter().map(database).collect()
 }
 
 /// Writes a text so that it can be part of a URL (RFC 3986).
@@ -298,24 +352,9 @@ fn percent_encode(text: &str) -> String {
     encoded
 }
 
-fn nodes(cluster: &ClusterName, spec: &ClusterSpec, counted: Option<&BTreeSet<String>>, state: &State) -> Value {
-    let mut lists: BTreeMap<String, Vec<Value>> = counted
-        .into_iter()
-        .flatten()
-        .map(|block| (block.clone(), Vec::new()))
-        .collect();
-    let mut nodes = BTreeMap::new();
-    for node in spec.nodes.keys() {
-        let value = node_value(cluster, node, state);
-        match lists.get_mut(node.block().as_str()) {
-            Some(list) => list.push(value),
-            None => {
-                nodes.insert(node.block().to_string(), value);
-            }
-        }
-    }
-    nodes.extend(lists.into_iter().map(|(block, list)| (block, Value::tuple(list))));
-    Value::object(nodes)
+fn nodes(cluster: &ClusterName, spec: &ClusterSpec, state: &State) -> BTreeMap<String, Value> {
+    let value = |node: &NodeName| (node.to_string(), node_value(cluster, node, state));
+    spec.nodes.keys().map(value).collect()
 }
 
 fn node_value(cluster: &ClusterName, name: &NodeName, state: &State) -> Value {

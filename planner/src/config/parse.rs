@@ -59,6 +59,21 @@ pub(super) fn parse(name: &str, text: &str) -> (Vec<Piece>, Vec<Diagnostic>) {
     (pieces, diagnostics)
 }
 
+/// Parses a text that has no mistake, behind as many spaces as tell its places from those of other files.
+pub(super) fn parse_behind(name: &str, text: &str, spaces: usize) -> (Vec<Piece>, Vec<Diagnostic>) {
+    let without = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let place = Place::new(name, text.len() - without.len()).behind(spaces);
+    parse_at(&format!("{}{without}", " ".repeat(spaces)), &place)
+}
+
+/// Parses a text whose place is known.
+pub(super) fn parse_at(text: &str, place: &Place) -> (Vec<Piece>, Vec<Diagnostic>) {
+    match piece(text, place.clone()) {
+        Ok(piece) => (vec![piece], Vec::new()),
+        Err(error) => (Vec::new(), vec![syntax_error(&error, text, place)]),
+    }
+}
+
 fn piece(text: &str, place: Place) -> Result<Piece, Error> {
     let mut body = match parse_body(text) {
         Ok(body) => body,

@@ -103,6 +103,9 @@ impl<'a> Reader<'a> {
             diagnostics.push(wrong("Sensitive value in a setting", detail));
             return None;
         }
+        if value.has_unknown() && names.is_lenient {
+            return None;
+        }
         if value.has_unknown() {
             let detail = format!("\"{name}\" must be known when a plan is made.");
             diagnostics.push(wrong("Unknown value in a setting", detail));
@@ -118,6 +121,33 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// Checks a rule, a block with a `condition` and an `error_message`; returns what is wrong where it does not hold. What
+    /// is unknown breaks no rule.
+    pub(super) fn broken(
+        &self,
+        summary: &str,
+        names: &Names<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Diagnostic> {
+        let (condition, message) = (self.attribute("condition")?, self.attribute("error_message")?);
+        let result = self.evaluate(&condition.value, names, diagnostics)?;
+        if result.is_unknown() {
+            return None;
+        }
+        let text = match convert::to_bool(&result) {
+            Ok(true) => return None,
+            Err(why) => format!("The condition of the rule has no answer: {why}."),
+            Ok(false) => self
+                .evaluate(&message.value, names, diagnostics)
+                .filter(|message| !message.has_sensitive())
+                .and_then(|message| convert::to_text(&message).ok())
+                .unwrap_or_else(|| "The condition does not hold.".to_owned()),
+        };
+        let mut diagnostic = self.error(self.span(&condition.value), summary, text);
+        diagnostic.values = eval::values(&condition.value, names, self.place);
+        Some(diagnostic)
     }
 
     pub(super) fn text(

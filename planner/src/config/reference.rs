@@ -29,7 +29,15 @@ pub(super) struct Names<'a> {
     pub(super) locals: Option<&'a Table>,
     /// `count.index`
     pub(super) index: Option<usize>,
-    /// `cluster.*` and `network.*`
+    /// `each.key` and `each.value`
+    pub(super) each: Option<Each>,
+    /// The iterators of the `dynamic` blocks around, each with what it stands for now.
+    pub(super) iterators: Vec<(String, Each)>,
+    /// `path.module`: the directory of the module, seen from that of the configuration.
+    pub(super) module: &'a str,
+    /// Whether values of variables may be missing, so that what depends on them is not judged.
+    pub(super) is_lenient: bool,
+    /// `cluster.*`, `network.*` and `module.*`
     pub(super) objects: Option<&'a Objects>,
     /// What files hold.
     pub(super) files: Option<&'a Files>,
@@ -48,6 +56,29 @@ pub(super) struct Objects {
     pub(super) clusters: Value,
     /// `network`
     pub(super) networks: Value,
+    /// `module`
+    pub(super) modules: Value,
+    /// `self`, in a postcondition.
+    pub(super) own: Option<Value>,
+}
+
+/// What an instance of a block with `for_each` stands for.
+#[derive(Clone, Debug)]
+pub(super) struct Each {
+    pub(super) key: Value,
+    pub(super) value: Value,
+}
+
+impl Each {
+    fn object(&self) -> Value {
+        let items = [("key", &self.key), ("value", &self.value)];
+        Value::object(
+            items
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.clone()))
+                .collect(),
+        )
+    }
 }
 
 /// Why an expression has no value.
@@ -63,6 +94,41 @@ impl From<Diagnostic> for Failure {
     fn from(diagnostic: Diagnostic) -> Self {
         Failure::Problem(Box::new(diagnostic))
     }
+}
+
+/// A value, and how many operators it took; else the summary and detail of a problem.
+type Found = Result<(Value, usize), (&'static str, String)>;
+
+/// What a reference can start with.
+const ROOTS: [&str; 8] = ["var", "local", "count", "each", "cluster", "network", "module", "path"];
+
+/// Says what is wrong with the first name of a reference.
+fn unknown_root(name: &str) -> (&'static str, String) {
+    let advice = match name {
+        "data" => "simdb has no data sources. What exists already is passed in with variables.",
+        "terraform" => "simdb has no workspaces: each directory is a configuration with a state of its own.",
+        "resource" => {
+            "simdb has no resources: a cluster is declared with a cluster block, and referred to as cluster.NAME."
+        }
+        "simdb" => "The settings of the simdb block cannot be referred to.",
+        "provider" => "The settings of a provider cannot be referred to. Put the value into a local.",
+        "output" => "An output cannot be referred to. Put its value into a local, and refer to that.",
+        "variable" => "The value of a variable is var.NAME.",
+        "locals" => "A local value is local.NAME.",
+        "node" | "user" | "database" | "endpoint" | "seed" => {
+            let detail = format!("What is in a cluster is referred to with its cluster: cluster.NAME.{name}.NAME.");
+            return ("Unknown reference", detail);
+        }
+        _ => {
+            let hint = did_you_mean(name, ROOTS);
+            let detail = format!(
+                "There is nothing called \"{name}\". A reference starts with \"var\", \"local\", \"count\", \"each\", \
+                 \"cluster\", \"network\", \"module\" or \"path\"; text stands in double quotes.{hint}"
+            );
+            return ("Unknown reference", detail);
+        }
+    };
+    ("Unknown reference", advice.to_owned())
 }
 
 /// Returns the name that the first operator of a traversal selects.
@@ -84,45 +150,82 @@ impl Names<'_> {
         if let Some(globals) = self.globals {
             return global(globals, root, place);
         }
+        if let Some((_, each)) = self.iterators.iter().rev().find(|(name, _)| name == root.as_str()) {
+            return Ok((each.object(), 0));
+        }
         let found = match root.as_str() {
             "var" | "local" => return Ok((self.entry(root, operators, place)?, 1)),
-            "count" => match (self.index, selected(operators).map(Ident::as_str)) {
-                (Some(index), Some("index")) => return Ok((Value::from(super::number::Number::from(index)), 1)),
-                (None, _) => Err((
-                    "Reference to \"count\" in a block without it",
-                    "\"count.index\" is available only inside a node block that has a \"count\".".to_owned(),
-                )),
-                (Some(_), _) => Err((
-                    "Unknown attribute of \"count\"",
-                    "The only attribute of \"count\" is \"count.index\".".to_owned(),
+            "count" => self.count(operators),
+            "each" => match &self.each {
+                Some(each) => Ok((each.object(), 0)),
+                None => Err((
+                    "Reference to \"each\" in a block without it",
+                    "\"each.key\" and \"each.value\" are available only inside a block that has a \"for_each\"."
+                        .to_owned(),
                 )),
             },
-            name @ ("cluster" | "network") => match self.objects {
-                Some(objects) if name == "cluster" => return Ok((objects.clusters.clone(), 0)),
-                Some(objects) => return Ok((objects.networks.clone(), 0)),
-                None => Err((
-                    "Reference not allowed here",
-                    format!(
-                        "What a {name} is becomes known only when it is there, so \"{name}.*\" can be used in output blocks \
-                         alone{}.",
+            "path" => self.path(operators),
+            name @ ("cluster" | "network" | "module" | "self") => self.object(name),
+            other => Err(unknown_root(other)),
+        };
+        found.map_err(|(summary, detail)| problem(summary, detail, place, root))
+    }
+
+    fn count(&self, operators: &[Decorated<TraversalOperator>]) -> Found {
+        match (self.index, selected(operators).map(Ident::as_str)) {
+            (Some(index), Some("index")) => Ok((Value::from(super::number::Number::from(index)), 1)),
+            (None, _) => Err((
+                "Reference to \"count\" in a block without it",
+                "\"count.index\" is available only inside a block that has a \"count\".".to_owned(),
+            )),
+            (Some(_), _) => Err((
+                "Unknown attribute of \"count\"",
+                "The only attribute of \"count\" is \"count.index\".".to_owned(),
+            )),
+        }
+    }
+
+    fn path(&self, operators: &[Decorated<TraversalOperator>]) -> Found {
+        match (selected(operators).map(Ident::as_str), self.files) {
+            (Some("module"), _) => Ok((if self.module.is_empty() { "." } else { self.module }.into(), 1)),
+            (Some("root"), _) => Ok((".".into(), 1)),
+            (Some("cwd"), Some(files)) => Ok((files.directory.as_str().into(), 1)),
+            _ => Err((
+                "Unknown attribute of \"path\"",
+                "The attributes of \"path\" are \"path.module\", \"path.root\" and \"path.cwd\".".to_owned(),
+            )),
+        }
+    }
+
+    /// Returns what `cluster`, `network`, `module` or `self` leads to.
+    fn object(&self, name: &str) -> Found {
+        let Some(objects) = self.objects else {
+            return Err((
+                "Reference not allowed here",
+                match name {
+                    "self" => "\"self\" is available only in a postcondition.".to_owned(),
+                    _ => format!(
+                        "What a {name} is becomes known only when it is there, so \"{name}.*\" can be used in outputs, checks, \
+                         and the locals that only those refer to{}.",
                         if name == "network" {
                             ", and as the \"network\" of a cluster"
                         } else {
                             ""
                         }
                     ),
-                )),
-            },
-            other => Err((
-                "Unknown reference",
-                format!(
-                    "There is nothing called \"{other}\". A reference starts with \"var\", \"local\", \"count\", \"cluster\" or \
-                     \"network\"; text stands in double quotes.{}",
-                    did_you_mean(other, ["var", "local", "count", "cluster", "network"])
-                ),
-            )),
+                },
+            ));
         };
-        found.map_err(|(summary, detail)| problem(summary, detail, place, root))
+        match (name, &objects.own) {
+            ("cluster", _) => Ok((objects.clusters.clone(), 0)),
+            ("network", _) => Ok((objects.networks.clone(), 0)),
+            ("module", _) => Ok((objects.modules.clone(), 0)),
+            (_, Some(own)) => Ok((own.clone(), 0)),
+            (_, None) => Err((
+                "Reference not allowed here",
+                "\"self\" is available only in a postcondition.".to_owned(),
+            )),
+        }
     }
 
     /// Returns the value of `var.NAME` or `local.NAME`.

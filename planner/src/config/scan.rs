@@ -15,8 +15,8 @@ use super::token::{Kind, Token, Tokens, Unclosed};
 
 /// The blocks that stand at the top of a file: one in the first column means that what is open before it was
 /// forgotten.
-const TOP_LEVEL: [&str; 7] = [
-    "simdb", "variable", "locals", "output", "provider", "network", "cluster",
+const TOP_LEVEL: [&str; 8] = [
+    "simdb", "variable", "locals", "output", "check", "provider", "network", "cluster",
 ];
 
 /// Returns the ranges of the blocks and attributes at the top of a text, so that each can be parsed by itself.

@@ -1,5 +1,6 @@
-//! Which blocks and attributes there are, and the check of all text against them: what is unknown, missing, or there
-//! twice.
+//! The check of all text against the blocks and attributes that there are: what is unknown, missing, or there twice.
+
+mod blocks;
 
 use std::collections::BTreeMap;
 
@@ -8,167 +9,14 @@ use hcl_edit::structure::{Block, Structure};
 
 use crate::diagnostic::{Diagnostic, Span};
 
+use super::foreign;
 use super::parse::Piece;
 use super::source::{Place, Source};
 use super::suggest::did_you_mean;
 
-/// What a body may hold.
-struct Schema {
-    /// The attributes, and whether each is required.
-    attributes: &'static [(&'static str, bool)],
-    /// Whether any attribute is allowed.
-    open: bool,
-    blocks: &'static [Nested],
-}
+use self::blocks::{CLUSTER, Count, FILE};
 
-/// A kind of block within a body.
-struct Nested {
-    name: &'static str,
-    /// What its label is called; absent where it has none.
-    label: Option<&'static str>,
-    schema: &'static Schema,
-    count: Count,
-}
-
-/// How many blocks of a kind there may be.
-#[derive(PartialEq)]
-enum Count {
-    /// One with the same label.
-    AtMostOne,
-    /// One, whatever its label, and it is required.
-    One,
-    Many,
-}
-
-impl Nested {
-    /// Returns what may be there only once.
-    fn identity(&self, block: &Block) -> String {
-        if self.count == Count::One {
-            self.name.to_owned()
-        } else {
-            title(block)
-        }
-    }
-}
-
-const fn body(attributes: &'static [(&'static str, bool)], blocks: &'static [Nested]) -> Schema {
-    Schema {
-        attributes,
-        open: false,
-        blocks,
-    }
-}
-
-const fn nested(name: &'static str, label: Option<&'static str>, count: Count, schema: &'static Schema) -> Nested {
-    Nested {
-        name,
-        label,
-        schema,
-        count,
-    }
-}
-
-static FILE: Schema = body(
-    &[],
-    &[
-        nested("simdb", None, Count::AtMostOne, &SIMDB),
-        nested("variable", Some("name"), Count::AtMostOne, &VARIABLE),
-        nested("locals", None, Count::Many, &LOCALS),
-        nested("output", Some("name"), Count::AtMostOne, &OUTPUT),
-        nested("provider", Some("platform"), Count::AtMostOne, &PROVIDER),
-        nested("network", Some("name"), Count::AtMostOne, &NETWORK),
-        nested("cluster", Some("name"), Count::AtMostOne, &CLUSTER),
-    ],
-);
-static SIMDB: Schema = body(
-    &[("required_version", false)],
-    &[nested("state", Some("backend"), Count::AtMostOne, &STATE)],
-);
-static STATE: Schema = body(&[("path", false)], &[]);
-static VARIABLE: Schema = body(
-    &[
-        ("type", false),
-        ("default", false),
-        ("description", false),
-        ("sensitive", false),
-        ("nullable", false),
-    ],
-    &[nested("validation", None, Count::Many, &VALIDATION)],
-);
-static VALIDATION: Schema = body(&[("condition", true), ("error_message", true)], &[]);
-static LOCALS: Schema = Schema {
-    attributes: &[],
-    open: true,
-    blocks: &[],
-};
-static OUTPUT: Schema = body(&[("value", true), ("sensitive", false), ("description", false)], &[]);
-static PROVIDER: Schema = body(
-    &[
-        ("run_as", false),
-        ("data_root", false),
-        ("port_range", false),
-        ("binaries", false),
-    ],
-    &[],
-);
-static NETWORK: Schema = body(&[("subnet", false)], &[]);
-static CLUSTER: Schema = body(
-    &[("network", false), ("primary", false)],
-    &[
-        nested("engine", Some("engine"), Count::One, &ENGINE),
-        nested("replication", None, Count::AtMostOne, &REPLICATION),
-        nested("node", Some("name"), Count::AtMostOne, &NODE),
-        nested("user", Some("name"), Count::AtMostOne, &USER),
-        nested("database", Some("name"), Count::AtMostOne, &DATABASE),
-        nested("seed", Some("name"), Count::AtMostOne, &SEED),
-        nested("endpoint", Some("name"), Count::AtMostOne, &ENDPOINT),
-        nested("lifecycle", None, Count::AtMostOne, &LIFECYCLE),
-    ],
-);
-static ENGINE: Schema = body(&[("version", false), ("parameters", false)], &[]);
-static REPLICATION: Schema = body(
-    &[
-        ("mode", false),
-        ("synchronous_standbys", false),
-        ("synchronous_commit", false),
-        ("on_standby_loss", false),
-        ("max_lag", false),
-        ("password_version", false),
-    ],
-    &[],
-);
-static USER: Schema = body(
-    &[
-        ("login", false),
-        ("replication", false),
-        ("superuser", false),
-        ("createdb", false),
-        ("createrole", false),
-        ("inherit", false),
-        ("connection_limit", false),
-        ("member_of", false),
-        ("password", false),
-        ("password_version", false),
-    ],
-    &[],
-);
-static DATABASE: Schema = body(&[("owner", true), ("encoding", false), ("locale", false)], &[]);
-static SEED: Schema = body(&[("database", true), ("file", true)], &[]);
-static NODE: Schema = body(
-    &[
-        ("count", false),
-        ("port", false),
-        ("follows", false),
-        ("apply_delay", false),
-        ("parameters", false),
-    ],
-    &[],
-);
-static ENDPOINT: Schema = body(
-    &[("target", true), ("via", false), ("port", false), ("pool_mode", false)],
-    &[],
-);
-static LIFECYCLE: Schema = body(&[("prevent_destroy", false)], &[]);
+pub(super) use self::blocks::{Schema, file};
 
 /// Returns a block as a reader would name it: `cluster "orders"`.
 pub(super) fn title(block: &Block) -> String {
@@ -194,6 +42,7 @@ pub(super) fn check(pieces: &[Piece], source: &Source) -> Vec<Diagnostic> {
         source,
         diagnostics: Vec::new(),
         context: None,
+        depth: 0,
     };
     let structures = || {
         pieces
@@ -209,6 +58,8 @@ struct Checker<'a> {
     diagnostics: Vec<Diagnostic>,
     /// The block at the top around what is checked.
     context: Option<String>,
+    /// How many blocks are around what is checked.
+    depth: usize,
 }
 
 impl Checker<'_> {
@@ -247,28 +98,116 @@ impl Checker<'_> {
         let blocks = schema.blocks.iter().map(|block| block.name);
         let detail = if blocks.clone().any(|block| block == name) {
             format!("\"{name}\" is a block, not an attribute. Write it without the equals sign: {name} {{ ... }}.")
+        } else if let Some(advice) = foreign::attribute(name) {
+            format!("An argument named \"{name}\" is not expected here. {advice}")
         } else {
             let hint = did_you_mean(name, schema.attributes.iter().map(|(known, _)| *known).chain(blocks));
+            let hint = if hint.is_empty() {
+                format!(" Expected here: {}.", schema.allowed())
+            } else {
+                hint
+            };
             format!("An argument named \"{name}\" is not expected here.{hint}")
         };
         self.report(span, "Unsupported argument", detail);
     }
 
-    fn block(&mut self, block: &Block, place: &Place, schema: &Schema, seen: &mut BTreeMap<String, Option<Span>>) {
+    fn unknown_block(&mut self, block: &Block, place: &Place, schema: &Schema) {
+        let name = block.ident.as_str();
+        let detail = if schema.attributes.iter().any(|(known, _)| *known == name) {
+            format!("\"{name}\" is an attribute, not a block. Write it with an equals sign: {name} = ...")
+        } else if let Some(advice) = foreign::block(name) {
+            format!("Blocks of type \"{name}\" are not expected here. {advice}")
+        } else {
+            let known = schema
+                .blocks
+                .iter()
+                .map(|kind| kind.name)
+                .chain(schema.attributes.iter().map(|(known, _)| *known));
+            let hint = did_you_mean(name, known);
+            let within = CLUSTER.blocks.iter().any(|kind| kind.name == name);
+            let hint = if hint.is_empty() && within {
+                format!(" A {name} block stands within a cluster.")
+            } else if hint.is_empty() {
+                format!(" Expected here: {}.", schema.allowed())
+            } else {
+                hint
+            };
+            format!("Blocks of type \"{name}\" are not expected here.{hint}")
+        };
+        self.report(place.of(&block.ident), "Unsupported block type", detail);
+    }
+
+    /// Checks a `dynamic` block: its label names a kind of block, and its content is that of one.
+    fn dynamic(&mut self, block: &Block, place: &Place, schema: &'static Schema) {
+        let header = header(block, place);
+        let Some(label) = block.labels.first() else {
+            let detail = "A dynamic block has one label, the kind of block that it makes: dynamic \"node\" { ... }.";
+            return self.report(header, "Wrong number of labels", detail.to_owned());
+        };
+        let Some(kind) = schema
+            .blocks
+            .iter()
+            .find(|kind| kind.name == label.as_str() && kind.count != Count::One)
+        else {
+            let hint = did_you_mean(label.as_str(), schema.blocks.iter().map(|kind| kind.name));
+            let detail = format!(
+                "There are no blocks of type \"{}\" here that could be made.{hint}",
+                label.as_str()
+            );
+            return self.report(place.of(label), "Unsupported block type", detail);
+        };
+        let allowed = [
+            ("for_each", true),
+            ("iterator", false),
+            ("labels", kind.label.is_some()),
+        ];
+        for (name, required) in allowed {
+            if required && !block.body.has_attribute(name) {
+                let detail = format!("The argument \"{name}\" is required, but no value is given for it.");
+                self.report(header.clone(), "Missing required argument", detail);
+            }
+        }
+        if !block.body.has_blocks("content") {
+            let detail =
+                "A block of type \"content\" is required here: it holds what each block is made of.".to_owned();
+            self.report(header, "Missing content block", detail);
+        }
+        for structure in &block.body {
+            match structure {
+                Structure::Attribute(attribute) if !allowed.iter().any(|(name, _)| *name == attribute.key.as_str()) => {
+                    let name = attribute.key.as_str();
+                    let hint = did_you_mean(name, allowed.iter().map(|(name, _)| *name));
+                    let detail = format!("An argument named \"{name}\" is not expected here.{hint}");
+                    self.report(place.of(&attribute.key), "Unsupported argument", detail);
+                }
+                Structure::Block(content) if content.ident.as_str() == "content" => {
+                    self.required(content, self::header(content, place).as_ref(), kind.schema);
+                    let inner = content.body.iter().map(|structure| (structure, place));
+                    self.body(inner, kind.schema);
+                }
+                Structure::Block(other) => {
+                    let detail = "A dynamic block holds one block, content.".to_owned();
+                    self.report(place.of(&other.ident), "Unsupported block type", detail);
+                }
+                Structure::Attribute(_) => {}
+            }
+        }
+    }
+
+    fn block(
+        &mut self,
+        block: &Block,
+        place: &Place,
+        schema: &'static Schema,
+        seen: &mut BTreeMap<String, Option<Span>>,
+    ) {
         let name = block.ident.as_str();
         let Some(kind) = schema.blocks.iter().find(|kind| kind.name == name) else {
-            let detail = if schema.attributes.iter().any(|(known, _)| *known == name) {
-                format!("\"{name}\" is an attribute, not a block. Write it with an equals sign: {name} = ...")
-            } else {
-                let known = schema
-                    .blocks
-                    .iter()
-                    .map(|kind| kind.name)
-                    .chain(schema.attributes.iter().map(|(known, _)| *known));
-                let hint = did_you_mean(name, known);
-                format!("Blocks of type \"{name}\" are not expected here.{hint}")
-            };
-            return self.report(place.of(&block.ident), "Unsupported block type", detail);
+            if name == "dynamic" && schema.blocks.iter().any(|kind| kind.count != Count::One) && self.depth > 0 {
+                return self.dynamic(block, place, schema);
+            }
+            return self.unknown_block(block, place, schema);
         };
         let header = header(block, place);
         if block.labels.len() != usize::from(kind.label.is_some()) {
@@ -296,7 +235,9 @@ impl Checker<'_> {
             }
         }
         self.required(block, header.as_ref(), kind.schema);
+        self.depth += 1;
         self.body(block.body.iter().map(|structure| (structure, place)), kind.schema);
+        self.depth -= 1;
     }
 
     fn required(&mut self, block: &Block, header: Option<&Span>, schema: &Schema) {

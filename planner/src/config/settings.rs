@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use crate::diagnostic::{Diagnostic, Span};
 
-use super::parse::{Piece, parse};
+use super::overrides;
+use super::parse::Piece;
 use super::read::Reader;
 use super::reference::Names;
 use super::schema;
@@ -22,13 +23,10 @@ pub struct Settings {
 
 /// Reads the `simdb` block alone, so that `state` and `force-unlock` work on a broken configuration.
 pub fn settings(source: &Source) -> (Settings, Vec<Diagnostic>) {
-    let mut pieces = Vec::new();
-    for (name, text) in source.files() {
-        for mut piece in parse(name, text).0 {
-            let kept = piece.body.remove_blocks("simdb");
-            piece.body = kept.into_iter().collect();
-            pieces.push(piece);
-        }
+    let mut pieces = overrides::parse_all(source).0;
+    for piece in &mut pieces {
+        let kept = piece.body.remove_blocks("simdb");
+        piece.body = kept.into_iter().collect();
     }
     let mut diagnostics = schema::check(&pieces, source);
     let settings = read(&pieces, &mut diagnostics);

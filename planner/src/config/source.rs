@@ -88,13 +88,22 @@ impl File {
 }
 
 /// The text that the ranges of a syntax tree count in: a file, or a part of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Place {
     /// The file; absent for text that is in none, such as an argument of the command line.
     file: Option<Arc<str>>,
     /// Where in the file the text starts.
     shift: usize,
+    /// Where the text starts among those of other files that are in the same tree.
+    behind: usize,
+    /// The other files, by where they start.
+    others: Arc<Vec<Place>>,
+    /// Where parts of the text start, and where in the file what they stand for is; absent where the text is the file's.
+    anchors: Option<Anchors>,
 }
+
+/// Where parts of a text start, in order, and where in another text what they stand for is.
+type Anchors = Arc<Vec<(usize, Range<usize>)>>;
 
 impl Place {
     /// Makes the place of text that starts at a byte of a file.
@@ -102,24 +111,61 @@ impl Place {
         Self {
             file: Some(file.into()),
             shift,
+            ..Self::default()
         }
     }
 
     /// Makes the place of text that is in no file.
     pub(super) fn nowhere() -> Self {
-        Self { file: None, shift: 0 }
+        Self::default()
     }
 
     /// Returns the same file, some bytes further on.
     pub(super) fn shifted(&self, bytes: usize) -> Self {
         Self {
-            file: self.file.clone(),
             shift: self.shift + bytes,
+            ..self.clone()
         }
+    }
+
+    /// Returns the same file for text that other text stands before.
+    pub(super) fn behind(&self, bytes: usize) -> Self {
+        Self {
+            behind: bytes,
+            ..self.clone()
+        }
+    }
+
+    /// Returns the same file for text that was made from it.
+    pub(super) fn mapped(&self, anchors: Vec<(usize, Range<usize>)>) -> Self {
+        Self {
+            anchors: Some(Arc::new(anchors)),
+            ..self.clone()
+        }
+    }
+
+    /// Lets the text hold parts of other files, each from where it starts.
+    pub(super) fn also(&mut self, others: &[Place]) {
+        self.others = Arc::new(others.to_vec());
     }
 
     /// Returns where a range of the text stands.
     pub(super) fn span(&self, range: Range<usize>) -> Option<Span> {
+        let other = self
+            .others
+            .iter()
+            .filter(|other| other.behind <= range.start)
+            .max_by_key(|other| other.behind);
+        if let Some(other) = other.filter(|other| other.behind > self.behind) {
+            return other.span(range);
+        }
+        let range = match &self.anchors {
+            Some(anchors) => {
+                let after = anchors.partition_point(|(start, _)| *start <= range.start);
+                after.checked_sub(1).map_or(0..0, |index| anchors[index].1.clone())
+            }
+            None => range.start - self.behind..range.end - self.behind,
+        };
         self.file.as_ref().map(|file| Span {
             file: file.to_string(),
             start: range.start + self.shift,

@@ -9,10 +9,12 @@
 
 mod access;
 mod blocks;
+mod broken;
 mod conformance;
 mod evaluation;
 mod formatting;
 mod properties;
+mod structure;
 mod syntax;
 
 use expect_test::Expect;
@@ -146,7 +148,12 @@ fn evaluated(expression: &str) -> Result<String, String> {
     let mut files = Files::new("/work", Some("/root".to_owned()));
     loop {
         let shared = Arc::new(files);
-        let (config, diagnostics) = load_with(&source, &[], &shared);
+        let options = Options {
+            variables: &[],
+            files: &shared,
+            is_lenient: false,
+        };
+        let (config, diagnostics) = load_with(&source, &options);
         let wanted = shared.take_wanted();
         if wanted.is_empty() {
             let config = config.ok_or_else(|| render(&source, &diagnostics))?;

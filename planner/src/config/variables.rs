@@ -57,33 +57,39 @@ pub fn variable_file(name: &str, text: &str) -> (Vec<VariableInput>, Vec<Diagnos
     (inputs, diagnostics)
 }
 
+/// Where values of variables come from.
+pub(super) struct Inputs<'a> {
+    pub(super) given: &'a [VariableInput],
+    pub(super) files: &'a Files,
+    /// Whether a variable may be without a value, which then is unknown.
+    pub(super) is_lenient: bool,
+}
+
 /// Gives every declared variable its value.
-pub(super) fn values(
-    blocks: &[(&Block, Reader<'_>)],
-    inputs: &[VariableInput],
-    files: &Files,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Table {
+pub(super) fn values(blocks: &[(&Block, Reader<'_>)], inputs: &Inputs<'_>, diagnostics: &mut Vec<Diagnostic>) -> Table {
     let declared: Vec<Variable<'_>> = blocks
         .iter()
         .filter_map(|(block, reader)| declare(block, *reader, diagnostics))
         .collect();
     let mut given: BTreeMap<&str, &VariableInput> = BTreeMap::new();
-    for input in inputs {
+    for input in inputs.given {
         // Where a name is given again, the later value counts.
         given.insert(&input.name, input);
     }
     let mut table = Table::new();
     for variable in &declared {
         let input = given.remove(variable.name);
-        table.insert(variable.name.to_owned(), variable.value(input, diagnostics));
+        table.insert(
+            variable.name.to_owned(),
+            variable.value(input, inputs.is_lenient, diagnostics),
+        );
     }
     for input in given.values() {
         diagnostics.extend(undeclared(input, &declared));
     }
     for variable in &declared {
-        let input = inputs.iter().rfind(|input| input.name == variable.name);
-        if !variable.validate((&table, files), input, diagnostics) {
+        let input = inputs.given.iter().rfind(|input| input.name == variable.name);
+        if !variable.validate(&table, inputs, input, diagnostics) {
             table.insert(variable.name.to_owned(), None);
         }
     }
@@ -129,7 +135,10 @@ fn declare<'a>(block: &'a Block, reader: Reader<'a>, diagnostics: &mut Vec<Diagn
         }
     };
     let default = reader.attribute("default").and_then(|attribute| {
-        let value = reader.evaluate(&attribute.value, &none, diagnostics)?;
+        // A wrong default is not a missing one.
+        let Some(value) = reader.evaluate(&attribute.value, &none, diagnostics) else {
+            return Some(Value::unknown());
+        };
         let converted = convert::convert(&value, of.as_ref().unwrap_or(&Type::Any));
         converted
             .map_err(|why| {
@@ -138,7 +147,6 @@ fn declare<'a>(block: &'a Block, reader: Reader<'a>, diagnostics: &mut Vec<Diagn
                 diagnostics.push(reader.error(span, "Invalid default value for variable", detail));
             })
             .ok()
-            // A wrong default is not a missing one.
             .or(Some(Value::unknown()))
     });
     reader.text("description", &none, diagnostics);
@@ -154,7 +162,15 @@ fn declare<'a>(block: &'a Block, reader: Reader<'a>, diagnostics: &mut Vec<Diagn
 }
 
 impl Variable<'_> {
-    fn value(&self, input: Option<&VariableInput>, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
+    fn value(
+        &self,
+        input: Option<&VariableInput>,
+        is_lenient: bool,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Value> {
+        if input.is_none() && self.default.is_none() && is_lenient {
+            return Some(Value::unknown().marked(self.sensitive));
+        }
         let value = match input {
             Some(input) => self.given(input, diagnostics)?,
             None => self.default.clone().or_else(|| {
@@ -193,7 +209,9 @@ impl Variable<'_> {
 
     /// Reads the value that an argument, the environment or a file gives.
     fn given(&self, input: &VariableInput, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
-        let literal = input.span.is_none() && matches!(self.of, None | Some(Type::String));
+        let literal = input.span.is_none()
+            && matches!(self.of, None | Some(Type::String | Type::Number | Type::Bool))
+            && !(input.text == "null" && matches!(self.of, Some(Type::Number | Type::Bool)));
         let value = if literal {
             Value::from(input.text.as_str())
         } else {
@@ -222,7 +240,8 @@ impl Variable<'_> {
     /// Checks the value against the variable's rules. Returns whether it keeps them.
     fn validate(
         &self,
-        (table, files): (&Table, &Files),
+        table: &Table,
+        inputs: &Inputs<'_>,
         input: Option<&VariableInput>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> bool {
@@ -231,41 +250,23 @@ impl Variable<'_> {
         };
         let names = Names {
             variables: Some(table),
-            files: Some(files),
+            files: Some(inputs.files),
+            is_lenient: inputs.is_lenient,
             ..Names::default()
         };
         let mut keeps = true;
         for (_, rule) in self.block.blocks("validation") {
-            let (Some(condition), Some(message)) = (rule.attribute("condition"), rule.attribute("error_message"))
-            else {
+            let Some(mut broken) = rule.broken("Invalid value for variable", &names, diagnostics) else {
                 continue;
-            };
-            let Some(result) = rule.evaluate(&condition.value, &names, diagnostics) else {
-                continue;
-            };
-            let holds = convert::to_bool(&result);
-            if holds == Ok(true) {
-                continue;
-            }
-            let text = match holds {
-                Err(why) => format!("The condition of the rule has no answer: {why}."),
-                Ok(_) => rule
-                    .evaluate(&message.value, &names, diagnostics)
-                    .filter(|message| !message.has_sensitive())
-                    .and_then(|message| convert::to_text(&message).ok())
-                    .unwrap_or_else(|| "The value breaks a rule of the variable.".to_owned()),
             };
             keeps = false;
-            let span = input
-                .and_then(|input| input.span.clone())
-                .unwrap_or_else(|| rule.span(&condition.value));
-            let mut diagnostic = self.block.error(span, "Invalid value for variable", text);
-            diagnostic.values = eval::values(&condition.value, &names, rule.place);
-            let own = format!("var.{} is {}", self.name, value.describe());
-            if diagnostic.values.is_empty() {
-                diagnostic.values.push(own);
+            if let Some(span) = input.and_then(|input| input.span.clone()) {
+                broken.span = Some(span);
             }
-            diagnostics.push(diagnostic);
+            if broken.values.is_empty() {
+                broken.values.push(format!("var.{} is {}", self.name, value.describe()));
+            }
+            diagnostics.push(broken);
         }
         keeps
     }

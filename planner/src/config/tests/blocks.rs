@@ -114,9 +114,9 @@ fn nodes_are_counted_and_named_apart() {
     check_cluster(
         "  node \"a\" {}\n  node \"b\" { port = count.index }\n",
         expect![[r#"
-        main:5:21-26 error Reference to "count" in a block without it (in cluster "c")
-          "count.index" is available only inside a node block that has a "count".
-    "#]],
+            main:5:21-26 error Reference to "count" in a block without it (in cluster "c")
+              "count.index" is available only inside a block that has a "count".
+        "#]],
     );
 }
 
@@ -267,7 +267,7 @@ fn outputs_are_checked_before_there_is_a_record() {
               This object has no attribute named "prt". Did you mean "port"?
               - cluster.c.node.a is an object with 4 attributes
             main:10:22-29 error Unknown reference (in output "g")
-              There is nothing called "nothing". A reference starts with "var", "local", "count", "cluster" or "network"; text stands in double quotes.
+              There is nothing called "nothing". A reference starts with "var", "local", "count", "each", "cluster", "network", "module" or "path"; text stands in double quotes.
         "#]],
     );
 }

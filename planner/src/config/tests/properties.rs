@@ -125,6 +125,41 @@ fn expression() -> impl Strategy<Value = String> {
     })
 }
 
+/// A piece of a JSON text.
+fn json_word() -> impl Strategy<Value = String> {
+    let words = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"a\"",
+        "\"variable\"",
+        "\"cluster\"",
+        "\"locals\"",
+        "\"node\"",
+        "\"type\"",
+        "\"${var.a}\"",
+        "\"%{ if",
+        "\"",
+        "\\",
+        "\\u12",
+        "1",
+        "-1.5e3",
+        "1e999",
+        "true",
+        "null",
+        " ",
+        "\n",
+        "\"}\"",
+        "\"//\"",
+        "\"for_each\"",
+        "é",
+    ];
+    proptest::sample::select(words.to_vec()).prop_map(str::to_owned)
+}
+
 fn document() -> impl Strategy<Value = String> {
     let item = prop_oneof![
         ("[a-z]{1,9}", expression()).prop_map(|(name, value)| (name, format!("= {value}"))),
@@ -167,6 +202,34 @@ proptest! {
         if let Ok(formatted) = format("main", &text) {
             prop_assert_eq!(format("main", &formatted), Ok(formatted.clone()), "formatting twice changes nothing more");
         }
+    }
+
+    #[test]
+    fn no_json_makes_the_language_panic(words in proptest::collection::vec(json_word(), 0..30)) {
+        let text = words.concat();
+        let (_, diagnostics) = variable_file_json("x.simdbvars.json", &text);
+        let mut source = Source::default();
+        source.add("main.simdb.json", text.as_str());
+        render(&source, &load(&source, &[]).1);
+        prop_assert!(diagnostics.len() <= 1);
+    }
+
+    #[test]
+    fn numbers_are_what_integers_are(a in any::<i64>(), b in any::<i64>()) {
+        let whole = |text: String| evaluated(&format!("jsonencode({text})")).unwrap();
+        let expected = |number: i128| format!("\"{number}\"");
+        let (a, b) = (i128::from(a), i128::from(b));
+        prop_assert_eq!(whole(format!("({a}) * ({b})")), expected(a * b));
+        prop_assert_eq!(whole(format!("({a}) + ({b})")), expected(a + b));
+        if b != 0 {
+            prop_assert_eq!(whole(format!("({a}) % ({b})")), expected(a % b));
+            prop_assert_eq!(whole(format!("floor(({a}) / ({b}))")), expected(a.div_euclid(b) - i128::from(b < 0 && a % b != 0)));
+        }
+    }
+
+    #[test]
+    fn a_number_reads_back_as_it_is_written(digits in "-?[1-9][0-9]{0,80}(\\.[0-9]{0,60}[1-9])?") {
+        prop_assert_eq!(evaluated(&format!("tostring({digits})")), Ok(format!("\"{digits}\"")));
     }
 
     #[test]

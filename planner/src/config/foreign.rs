@@ -1,0 +1,49 @@
+//! Words of Terraform, Compose and Kubernetes that simdb has not, and what to use instead.
+
+/// Returns what to write in place of a block.
+pub(super) fn block(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "terraform" => "Settings of simdb itself stand in a block of its own: simdb { ... }.",
+        "resource" => {
+            "simdb has no resources: declare a cluster \"NAME\" { ... }, and in it nodes, users and databases."
+        }
+        "data" => "simdb has no data sources. Pass what exists already in with a variable.",
+        "module" => "This version has no modules. Use for_each on a cluster for several that are alike.",
+        "moved" | "removed" => "Renaming or forgetting an object is not supported: a new name is a new object.",
+        "import" => "simdb does not adopt servers that it did not make. Load their data with a seed.",
+        "backend" | "cloud" => "Where the state is kept is said by: simdb { state \"sqlite\" { path = ... } }.",
+        "required_providers" => "Providers are part of simdb and need no declaration of versions.",
+        "provisioner" => "simdb runs no programs of yours. Load data with a seed block.",
+        "connection" | "timeouts" => "simdb decides this itself.",
+        "services" | "service" => "A server is a node within a cluster: cluster \"NAME\" { node \"a\" {} }.",
+        "volume" | "volumes" => "Where data lives is said by the provider: provider \"local\" { data_root = ... }.",
+        "ephemeral" => "simdb has no ephemeral resources. Passwords are made and kept by simdb itself.",
+        "var" | "vars" | "input" | "inputs" => "An input is declared with a block: variable \"NAME\" {}.",
+        "local" => "Local values stand in a block called locals.",
+        "outputs" => "Each output has a block of its own: output \"NAME\" { value = ... }.",
+        "role" | "roles" => "Logins and roles are user blocks; one that cannot log in has login = false.",
+        "replica" | "standby" | "secondary" => "A standby is a node like the others: node \"b\" {}.",
+        "schema" | "table" | "extension" => "What is in a database is made by a seed: seed \"NAME\" { file = ... }.",
+        _ => return None,
+    })
+}
+
+/// Returns what to write in place of an attribute.
+pub(super) fn attribute(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "create_before_destroy" => "simdb adds nodes before it removes others, by itself.",
+        "ignore_changes" => "It is not supported: what is not declared is left alone already.",
+        "replace_triggered_by" => "It is not supported: a node is made anew with simdb resync.",
+        "depends_on" => "It is not needed: simdb knows what has to come first.",
+        "provider" | "providers" => "With one provider there is nothing to choose.",
+        "image" => "Which programs run is said by the version of the engine, or by binaries of the provider.",
+        "restart" => "simdb starts what is down with the next apply.",
+        "username" | "user_name" => "The name of a user is the label of its block.",
+        "ephemeral" => "It is not supported: sensitive = true keeps a value out of plans and logs.",
+        "replicas" => "Nodes are counted with: node \"r\" { count = 2 }.",
+        "settings" | "config" | "configuration" | "options" | "environment" | "env" => {
+            "Settings of a server are parameters = { NAME = VALUE }."
+        }
+        _ => return None,
+    })
+}
