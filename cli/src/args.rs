@@ -16,7 +16,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, 
 use simdb_planner::plan::Impact;
 use simdb_state::address::Address;
 
-pub use language::{Console, Fmt, Metadata, Validate};
+pub use language::{Console, Fmt, Metadata, Validate, ValidateFormat};
 pub use variables::{VariableArgument, Variables};
 
 /// Parses a command line, program name included.

@@ -7,6 +7,7 @@
 )]
 
 pub mod doc;
+pub(crate) mod github;
 pub mod graph;
 pub mod human;
 pub mod json;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Subcommand};
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 use super::Variables;
 
@@ -15,6 +15,20 @@ pub struct Validate {
     /// Write a JSON document.
     #[arg(long)]
     pub json: bool,
+    /// How to write what is wrong; github makes it show at its lines in a pull request.
+    #[arg(long, value_name = "FORMAT", default_value = "human", conflicts_with = "json")]
+    pub output: ValidateFormat,
+}
+
+/// How `validate` writes what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ValidateFormat {
+    /// For people.
+    Human,
+    /// A JSON document, as with -json.
+    Json,
+    /// Workflow commands of GitHub Actions.
+    Github,
 }
 
 /// Arguments of `fmt`.

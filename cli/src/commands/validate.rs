@@ -1,10 +1,11 @@
 //! `simdb validate`.
 
-use crate::args::Validate;
+use crate::args::{Validate, ValidateFormat};
 use crate::exit::Exit;
 use crate::session::Project;
 use crate::ui::Ui;
 use crate::views::doc::ValidationDoc;
+use crate::views::github;
 use crate::views::human::diagnostic;
 use crate::views::human::style::{GOOD, paint};
 use crate::views::json::document;
@@ -16,8 +17,10 @@ pub(super) fn run(arguments: &Validate, ui: &Ui) -> Exit {
         Ok((_, diagnostics)) => ValidationDoc::new(diagnostics),
         Err(error) => ValidationDoc::new(error.into_documents()),
     };
-    if arguments.json {
+    if arguments.json || arguments.output == ValidateFormat::Json {
         ui.answer(&document(&validation));
+    } else if arguments.output == ValidateFormat::Github {
+        ui.answer(&github::commands(&validation.diagnostics));
     } else {
         ui.tell(&diagnostic::render_all(&validation.diagnostics, ui.terminal.width));
         if validation.valid {

@@ -13,7 +13,7 @@ mod state;
 mod status;
 mod verify;
 
-pub use diagnostic::{DiagnosticDoc, PositionDoc, RangeDoc, SnippetDoc, ValidationDoc, ValueDoc};
+pub use diagnostic::{DiagnosticDoc, FunctionCallDoc, PositionDoc, RangeDoc, SnippetDoc, ValidationDoc, ValueDoc};
 pub use env::{EnvDoc, Login};
 pub use events::{EventDoc, EventsDoc};
 pub use graph::GraphDoc;

@@ -7,6 +7,7 @@ use simdb_state::object::{EndpointTarget, EngineKind, PoolMode};
 
 use super::clusters::{self, Inner};
 use super::expand;
+use super::nodes::LOWEST_PORT;
 use super::read::Reader;
 use super::reference::Names;
 use super::suggest::{choice, did_you_mean};
@@ -59,7 +60,7 @@ pub(super) fn read(
 }
 
 fn pooler(endpoint: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> PoolerSpec {
-    let port = endpoint.whole("port", (1, u16::MAX), names, diagnostics);
+    let port = endpoint.whole("port", (LOWEST_PORT, u16::MAX), names, diagnostics);
     let modes = [PoolMode::Transaction, PoolMode::Session, PoolMode::Statement];
     PoolerSpec {
         port: port.as_ref().map(|port| port.value),

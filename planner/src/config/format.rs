@@ -4,14 +4,14 @@
 //! the trailing comments of neighbouring lines one below the other.
 
 use hcl_edit::expr::{Array, FuncArgs, Object};
-use hcl_edit::parser::parse_body;
 use hcl_edit::structure::Body;
 use hcl_edit::template::{ForDirective, IfDirective};
 use hcl_edit::visit_mut::{self, VisitMut};
+use unicode_segmentation::UnicodeSegmentation as _;
 
 use crate::diagnostic::Diagnostic;
 
-use super::parse::parse;
+use super::parse::{self, parse};
 use super::source::BYTE_ORDER_MARK;
 use super::token::{Kind, Token, tokenize};
 
@@ -37,7 +37,7 @@ pub fn format(name: &str, text: &str) -> Result<String, Vec<Diagnostic>> {
 
 /// Returns the syntax tree of a text, bare of what stands between its tokens.
 pub(super) fn meaning(text: &str) -> Option<Body> {
-    let mut body = parse_body(text).ok()?;
+    let mut body = parse::body(text).ok()?;
     Bare.visit_body_mut(&mut body);
     Some(body)
 }
@@ -139,7 +139,10 @@ fn nesting(cells: &[Cell<'_>]) -> i32 {
 }
 
 fn width(cells: &[Cell<'_>]) -> usize {
-    cells.iter().map(|cell| cell.spaces + cell.text.chars().count()).sum()
+    cells
+        .iter()
+        .map(|cell| cell.spaces + cell.text.graphemes(true).count())
+        .sum()
 }
 
 impl<'t> Line<'t> {

@@ -14,6 +14,9 @@ use super::parameters::{self, Parameters};
 use super::read::Reader;
 use super::reference::Names;
 
+/// The lowest port that a server may listen on: those below it belong to root, and servers run as another user.
+pub(super) const LOWEST_PORT: u16 = 1024;
+
 /// The nodes of a cluster.
 #[derive(Default)]
 pub(super) struct Nodes {
@@ -134,7 +137,7 @@ fn spec(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> (NodeSpec, Option<String>) {
     let follows = node.text("follows", names, diagnostics);
-    let port = node.whole("port", (1, u16::MAX), names, diagnostics);
+    let port = node.whole("port", (LOWEST_PORT, u16::MAX), names, diagnostics);
     let own = parameters::read(node, names, diagnostics);
     let mut spec = NodeSpec {
         port: port.as_ref().map(|port| port.value),

@@ -75,17 +75,19 @@ pub(super) fn parse_at(text: &str, place: &Place) -> (Vec<Piece>, Vec<Diagnostic
 }
 
 fn piece(text: &str, place: Place) -> Result<Piece, Error> {
-    let mut body = match parse_body(text) {
-        Ok(body) => body,
-        Err(error) => {
-            let smaller = without_large_numbers(text).ok_or(error)?;
-            let mut body = parse_body(&smaller)?;
-            Numbers { text }.visit_body_mut(&mut body);
-            body
-        }
-    };
+    let mut body = body(text)?;
     heredoc::mend(&mut body, text);
     Ok(Piece { body, place })
+}
+
+/// Parses a text, whatever numbers it has.
+pub(super) fn body(text: &str) -> Result<Body, Error> {
+    parse_body(text).or_else(|error| {
+        let smaller = without_large_numbers(text).ok_or(error)?;
+        let mut body = parse_body(&smaller)?;
+        Numbers { text }.visit_body_mut(&mut body);
+        Ok(body)
+    })
 }
 
 /// Reads an expression that is not in a file of a configuration.

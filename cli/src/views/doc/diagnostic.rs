@@ -1,7 +1,7 @@
 //! Diagnostics in the shape of Terraform's `validate -json`, so that editors understand them.
 
 use serde::Serialize;
-use simdb_planner::config::{Position, Source};
+use simdb_planner::config::{Parameter, Position, Source, function_signatures};
 use simdb_planner::diagnostic::{Diagnostic, Severity, Span};
 
 use super::FORMAT_VERSION;
@@ -89,6 +89,75 @@ pub struct SnippetDoc {
     pub highlight_end_offset: usize,
     /// The values that led to it.
     pub values: Vec<ValueDoc>,
+    /// The function that was called, where one failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function_call: Option<FunctionCallDoc>,
+}
+
+/// The call of a function.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FunctionCallDoc {
+    /// The function's name.
+    pub called_as: String,
+    /// The call as people write it: `lookup(map, key, default)`.
+    #[serde(skip)]
+    pub text: String,
+    /// What the function takes and returns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<SignatureDoc>,
+}
+
+/// What a function takes and returns.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SignatureDoc {
+    /// Its name.
+    pub name: String,
+    /// Its parameters.
+    pub params: Vec<ParameterDoc>,
+    /// The one that may be given any number of times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variadic_param: Option<ParameterDoc>,
+    /// The type of its result.
+    pub return_type: String,
+}
+
+/// A parameter of a function.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ParameterDoc {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub of: String,
+}
+
+impl FunctionCallDoc {
+    /// Reads what a diagnostic says of a call: `while calling lookup(map, key, default)`.
+    fn read(fragment: &str) -> Option<Self> {
+        let text = fragment.strip_prefix("while calling ")?;
+        let name = text.split('(').next().unwrap_or(text);
+        let function = function_signatures().into_iter().find(|function| function.name == name);
+        let parameter = |parameter: &Parameter| ParameterDoc {
+            name: parameter.name.to_owned(),
+            of: parameter.of.to_owned(),
+        };
+        let signature = function.map(|function| SignatureDoc {
+            name: name.to_owned(),
+            params: function
+                .parameters
+                .iter()
+                .filter(|one| !one.variadic)
+                .map(parameter)
+                .collect(),
+            variadic_param: function.parameters.iter().find(|one| one.variadic).map(parameter),
+            return_type: function.returns.to_owned(),
+        });
+        Some(Self {
+            called_as: name.to_owned(),
+            text: text.to_owned(),
+            signature,
+        })
+    }
 }
 
 /// A value that led to a diagnostic.
@@ -161,6 +230,10 @@ fn snippet(
             statement: statement.to_owned(),
         }
     };
+    let values = diagnostic
+        .values
+        .iter()
+        .filter(|fragment| !fragment.starts_with("while calling "));
     let also = diagnostic.also.iter().filter_map(|(name, span)| {
         let (start, _) = source.positions(span)?;
         Some(ValueDoc {
@@ -177,7 +250,11 @@ fn snippet(
         } else {
             code.len()
         },
-        values: diagnostic.values.iter().map(value).chain(also).collect(),
+        values: values.map(value).chain(also).collect(),
+        function_call: diagnostic
+            .values
+            .iter()
+            .find_map(|fragment| FunctionCallDoc::read(fragment)),
         code,
     })
 }

@@ -5,7 +5,7 @@ use simdb_planner::diagnostic::Severity;
 
 use super::style::{BAD, BOLD, CHANGED, DIM, paint};
 use super::text::wrap;
-use crate::views::doc::{DiagnosticDoc, RangeDoc, SnippetDoc};
+use crate::views::doc::{DiagnosticDoc, FunctionCallDoc, RangeDoc, SnippetDoc};
 
 /// Renders diagnostics, one box each.
 pub fn render_all(diagnostics: &[DiagnosticDoc], width: usize) -> String {
@@ -59,6 +59,7 @@ fn source_line(snippet: &SnippetDoc) -> Vec<String> {
         highlight_start_offset: start,
         highlight_end_offset: end,
         values,
+        function_call,
         context: _,
     } = snippet;
     let part = |range: std::ops::Range<usize>| code.get(range).unwrap_or_default();
@@ -70,9 +71,11 @@ fn source_line(snippet: &SnippetDoc) -> Vec<String> {
         format!("{number}{before}{}{after}", paint(BOLD.underline(), marked)),
         format!("{:width$}{blank}{}", "", paint(DIM, carets), width = number.len()),
     ];
-    if !values.is_empty() {
+    if !values.is_empty() || function_call.is_some() {
         lines.push(paint(DIM, "    ├────────────────"));
         let bar = paint(DIM, "    │");
+        let calling = |call: &FunctionCallDoc| format!("{bar} while calling {}", paint(BOLD, &call.text));
+        lines.extend(function_call.as_ref().map(calling));
         lines.extend(
             values
                 .iter()

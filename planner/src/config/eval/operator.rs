@@ -118,7 +118,7 @@ impl Scope<'_> {
         self.problem(
             at,
             "Number out of range",
-            "The result is larger than 1e12000, or smaller than 1e-12000.",
+            "The result is larger than 1e2400, or smaller than 1e-2400.",
         )
     }
 }

@@ -108,7 +108,7 @@ fn nodes_are_counted_and_named_apart() {
         main:4:8-11 error Invalid name (in cluster "c")
           The node name "R" must start with a lower-case letter and hold at most 30 lower-case letters, digits and hyphens.
         main:5:21-22 error Value out of range (in cluster "c")
-          "port" must be a whole number from 1 to 65535, not 0.
+          "port" must be a whole number from 1024 to 65535, not 0.
     "#]],
     );
     check_cluster(

@@ -25,6 +25,7 @@ fn sample() -> DiagnosticDoc {
                 traversal: "network.lan".to_owned(),
                 statement: "is a network".to_owned(),
             }],
+            function_call: None,
         }),
     }
 }
