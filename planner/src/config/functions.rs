@@ -4,6 +4,7 @@
 //! looks into a collection and meets an unknown value there says so with [`Stop::Unknown`].
 
 mod arguments;
+mod bytes;
 mod collection;
 mod conversion;
 mod csv;

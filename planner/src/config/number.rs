@@ -21,6 +21,11 @@ pub(super) const RANGE: &str = "A number is written with at most 5000 digits, an
 /// How many digits a number may be written with.
 const MAX_DIGITS: usize = 5_000;
 
+/// Returns whether a number, as it is written, is too large for a float.
+pub(super) fn is_large(written: &str) -> bool {
+    written.parse::<f64>().is_ok_and(f64::is_infinite)
+}
+
 /// A number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Number {

@@ -9,7 +9,7 @@ use hcl_edit::visit_mut::{self, VisitMut};
 use crate::diagnostic::Diagnostic;
 
 use super::heredoc;
-use super::number::Number;
+use super::number::{Number, is_large};
 use super::scan;
 use super::source::{BYTE_ORDER_MARK, Place};
 use super::token::{Kind, tokenize};
@@ -141,11 +141,6 @@ impl VisitMut for Numbers<'_> {
             *node = call.expect("a call with a text of digits is an expression");
         }
     }
-}
-
-/// Returns whether a number is too large for a float.
-pub(super) fn is_large(written: &str) -> bool {
-    written.parse::<f64>().is_ok_and(f64::is_infinite)
 }
 
 /// Puts the parser's message in our form.

@@ -9,7 +9,6 @@ use std::ops::Range;
 use crate::diagnostic::Diagnostic;
 
 use super::number::{self, Number};
-use super::parse;
 use super::source::Place;
 use super::token::{Kind, Token, Tokens, Unclosed};
 
@@ -182,7 +181,7 @@ impl Scanner<'_> {
             (Kind::Stray, "'") => ("Single quotes", "Strings stand in double quotes."),
             (Kind::Stray, "`") => ("Backquote", "Strings stand in double quotes."),
             (Kind::Stray, "&" | "|") => ("Unsupported operator", "The logical operators are && and ||."),
-            (Kind::Number, written) if parse::is_large(written) && Number::parse(written).is_none() => {
+            (Kind::Number, written) if number::is_large(written) && Number::parse(written).is_none() => {
                 ("Number out of range", number::RANGE)
             }
             (Kind::Ident, word) if word.starts_with(['“', '”', '‘', '’', '„']) => {

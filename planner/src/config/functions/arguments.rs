@@ -6,7 +6,7 @@ use super::super::convert::{self, Mismatch, Type};
 use super::super::files::Files;
 use super::super::number::Number;
 use super::super::value::{Kind, Value};
-use super::{Result, Stop};
+use super::{MAX_LENGTH, Result, Stop};
 
 /// The arguments of a call: known at the top.
 pub(super) struct Arguments<'a> {
@@ -108,4 +108,13 @@ impl Arguments<'_> {
 pub(super) fn list_or_tuple(items: Vec<Value>) -> Value {
     let tuple = Value::tuple(items);
     convert::convert(&tuple, &Type::List(Box::new(Type::Any))).unwrap_or(tuple)
+}
+
+/// Makes a text, which may not be longer than memory allows.
+pub(super) fn bounded(text: String) -> Result {
+    if text.len() > MAX_LENGTH {
+        let most = MAX_LENGTH >> 20;
+        return Err(Stop::Call(format!("the result would be longer than {most} MB")));
+    }
+    Ok(text.into())
 }

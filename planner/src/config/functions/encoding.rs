@@ -8,7 +8,8 @@ use flate2::{Compress, Compression, Crc, FlushCompress};
 
 use super::super::json::{self, Unwritable};
 use super::super::value::Value;
-use super::string::bounded;
+use super::arguments::bounded;
+use super::bytes::from_base64;
 use super::{Arguments, Function, Result, Stop, csv, function, text_encoding, yaml};
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -85,16 +86,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         yaml::yamlencode,
     ),
 ];
-
-/// Reads the bytes of an argument that is written in Base64.
-pub(super) fn from_base64(a: &Arguments<'_>) -> Result<Vec<u8>> {
-    let decoded = STANDARD.decode(a.text(0)?.replace(['\r', '\n'], ""));
-    decoded.map_err(|_| Stop::Argument(0, "the text is no Base64".to_owned()))
-}
-
-pub(super) fn to_base64(bytes: &[u8]) -> String {
-    STANDARD.encode(bytes)
-}
 
 fn base64decode(a: &Arguments<'_>) -> Result {
     let text = String::from_utf8(from_base64(a)?);

@@ -6,7 +6,7 @@ use sha2::{Sha256, Sha512};
 
 use super::super::files::{Files, Found, pattern};
 use super::super::value::Value;
-use super::encoding::to_base64;
+use super::bytes::to_base64;
 use super::hash::hex;
 use super::{Arguments, Function, Result, Stop, function};
 

@@ -3,8 +3,7 @@
 use super::super::convert;
 use super::super::number::Number;
 use super::super::value::{Kind, Value};
-use super::arguments::Arguments;
-use super::string::{bounded, list_length};
+use super::arguments::{Arguments, bounded};
 use super::{MAX_ELEMENTS, Result, Stop};
 
 pub(super) fn format(a: &Arguments<'_>) -> Result {
@@ -218,5 +217,13 @@ fn pad(verb: &Verb, text: &str, out: &mut String) {
     } else {
         out.extend(std::iter::repeat_n(' ', missing));
         out.push_str(text);
+    }
+}
+
+/// Returns the elements that an argument of `formatlist` has, where it is a list.
+fn list_length(value: &Value) -> Option<usize> {
+    match &value.kind {
+        Kind::List(parts) | Kind::Set(parts) => Some(parts.items.len()),
+        _ => None,
     }
 }

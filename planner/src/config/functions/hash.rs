@@ -6,7 +6,7 @@ use md5::{Digest as _, Md5};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
-use super::encoding::to_base64;
+use super::bytes::to_base64;
 use super::{Arguments, Function, Marks, Result, Stop, function};
 
 pub(super) const FUNCTIONS: &[Function] = &[

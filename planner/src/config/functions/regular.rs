@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use regex::{Captures, Regex, RegexBuilder};
 
 use super::super::value::Value;
-use super::string::bounded;
+use super::arguments::bounded;
 use super::{Arguments, MAX_ELEMENTS, MAX_LENGTH, Result, Stop};
 
 /// How large a compiled pattern may be, in bytes.

@@ -2,7 +2,8 @@
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::super::value::{Kind, Value};
+use super::super::value::Value;
+use super::arguments::bounded;
 use super::regular;
 use super::{Arguments, Function, MAX_LENGTH, Result, Stop, format, function};
 
@@ -144,15 +145,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ),
 ];
 
-/// Makes a text, which may not be longer than memory allows.
-pub(super) fn bounded(text: String) -> Result {
-    if text.len() > MAX_LENGTH {
-        let most = MAX_LENGTH >> 20;
-        return Err(Stop::Call(format!("the result would be longer than {most} MB")));
-    }
-    Ok(text.into())
-}
-
 fn replace(a: &Arguments<'_>) -> Result {
     let (text, from, to) = (a.text(0)?, a.text(1)?, a.text(2)?);
     if from.len() > 1 && from.starts_with('/') && from.ends_with('/') {
@@ -232,12 +224,4 @@ pub(super) fn characters(text: &str) -> usize {
         return text.len();
     }
     text.graphemes(true).count()
-}
-
-/// Returns the elements that an argument of `formatlist` has, where it is a list.
-pub(super) fn list_length(value: &Value) -> Option<usize> {
-    match &value.kind {
-        Kind::List(parts) | Kind::Set(parts) => Some(parts.items.len()),
-        _ => None,
-    }
 }

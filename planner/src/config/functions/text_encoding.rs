@@ -1,6 +1,6 @@
 //! Text in other encodings than UTF-8.
 
-use super::encoding::{from_base64, to_base64};
+use super::bytes::{from_base64, to_base64};
 use super::{Arguments, Result, Stop};
 
 /// An encoding of text.

@@ -7,7 +7,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
 use super::super::json;
 use super::super::number::Number;
 use super::super::value::{Kind, MAX_DEPTH, Value};
-use super::string::bounded;
+use super::arguments::bounded;
 use super::{Arguments, MAX_ELEMENTS, Result, Stop};
 
 pub(super) fn yamldecode(a: &Arguments<'_>) -> Result {
