@@ -102,9 +102,9 @@ pub(crate) async fn refresh(world: &World, desired: &Desired, recorded: &State, 
 
 /// Adds what servers say of parameters that no node has yet.
 async fn tried(world: &World, desired: &Desired, recorded: &State, seen: Observed) -> Observed {
-    let untried = planner::untried(desired, recorded, &seen.platform);
+    let untried = planner::untried(desired, recorded, &seen);
     Observed {
-        tried: try_out(&*world.platform, untried).await,
+        tried: try_out(&world.providers, untried).await,
         ..seen
     }
 }
@@ -112,7 +112,7 @@ async fn tried(world: &World, desired: &Desired, recorded: &State, seen: Observe
 /// Looks at the platform alone, and believes the record for everything else.
 pub(crate) async fn believe(world: &World, desired: &Desired, recorded: &State) -> Observed {
     let seen = Observed {
-        platform: world.platform.facts().await,
+        platforms: world.facts().await,
         ..Observed::default()
     };
     tried(world, desired, recorded, seen).await

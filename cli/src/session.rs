@@ -3,19 +3,22 @@
 pub(crate) mod contents;
 mod files;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use simdb_planner::config::{self, Config, Settings, Source};
-use simdb_planner::desired::LocalSettings;
+use simdb_planner::desired::{Desired, LocalSettings};
 use simdb_planner::diagnostic::Diagnostic;
 use simdb_providers::effects::ProviderEffects;
 use simdb_providers::platform::World;
-use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
-use simdb_state::object::Place;
+use simdb_providers::platform::local::setup;
+use simdb_providers::platform::registry::{self, Setup};
+use simdb_state::name::{ClusterName, PlatformName};
+use simdb_state::object::{Place, State};
 use simdb_state::secret::KeySource;
-use simdb_state::store::{Lineage, Store, Writer};
+use simdb_state::store::{Grant, Lineage, Snapshot, Store, Writer};
 use tokio::runtime::Builder;
 
 use crate::args::VariableArgument;
@@ -28,14 +31,8 @@ use crate::views::human::diagnostic;
 
 pub(crate) use files::is_configuration;
 
-/// What simdb keeps beside a configuration.
-const OWN_DIRECTORY: &str = ".simdb";
 /// The state, where the configuration does not say otherwise.
 const STATE_PATH: &str = ".simdb/state.db";
-/// The project's connection service file: `PGSERVICEFILE=.simdb/pg_service.conf psql service=orders-rw`.
-const SERVICE_FILE: &str = ".simdb/pg_service.conf";
-/// Where root keeps the data of all projects: under a home directory, servers' own users could not reach it.
-const DATA_ROOT_OF_ROOT: &str = "/var/lib/simdb";
 
 /// The configuration in the working directory.
 pub(crate) struct Project {
@@ -134,13 +131,7 @@ impl Project {
 
     /// Returns where the nodes of a record are while the local platform is set up like this.
     pub(crate) fn place(&self, lineage: &Lineage, local: &LocalSettings) -> Place {
-        let root = self.platform(Some(lineage), local).root;
-        let below = root.strip_prefix(&self.directory).unwrap_or(&root);
-        Place {
-            data_root: below.display().to_string(),
-            run_as: local.run_as.clone(),
-            binaries: local.binaries.clone(),
-        }
+        setup::place(&self.setup(Some(lineage), local, None))
     }
 
     /// Returns where the state is.
@@ -151,7 +142,7 @@ impl Project {
 
     /// Returns where the entries of the project's endpoints are.
     pub(crate) fn service_file(&self) -> PathBuf {
-        self.directory.join(SERVICE_FILE)
+        setup::service_file(&self.directory)
     }
 
     /// Opens the state, where there is one.
@@ -170,20 +161,22 @@ impl Project {
         Ok(Store::create(&path, &keys()?).await?)
     }
 
-    /// Returns the platform that a record's nodes run on, to be looked at. Without a record there is none of its nodes yet.
-    pub(crate) fn world(&self, lineage: Option<&Lineage>, local: &LocalSettings) -> World {
-        World::of(Arc::new(LocalPlatform::new(self.platform(lineage, local))))
+    /// Returns the platforms that clusters run on, to be looked at. Without a record there is none of their nodes yet.
+    pub(crate) fn world(&self, lineage: Option<&Lineage>, local: &LocalSettings, platforms: Platforms) -> World {
+        World::new(registry::open(&self.setup(lineage, local, None)), platforms)
     }
 
-    /// Returns the platform that a record's nodes were last worked on, to be looked at.
-    pub(crate) fn recorded_world(&self, lineage: &Lineage, place: Option<Place>) -> World {
-        self.world(Some(lineage), &place.map(recorded_settings).unwrap_or_default())
+    /// Returns the platforms that a record's nodes were last worked on, to be looked at.
+    pub(crate) fn recorded_world(&self, lineage: &Lineage, snapshot: &Snapshot) -> World {
+        let place = snapshot.place.clone();
+        let local = place.map(recorded_settings).unwrap_or_default();
+        self.world(Some(lineage), &local, platforms(&snapshot.state, &Desired::default()))
     }
 
-    /// Returns the platform that a record's nodes run on, to be changed by the holder of its lock.
-    pub(crate) fn site(&self, writer: &Writer, local: &LocalSettings) -> Site {
-        let platform = LocalPlatform::new(self.platform(Some(writer.lineage()), local));
-        let world = World::of(Arc::new(platform.under(writer.grant())));
+    /// Returns the platforms that clusters run on, to be changed by the holder of the record's lock.
+    pub(crate) fn site(&self, writer: &Writer, desired: &Desired) -> Site {
+        let setup = self.setup(Some(writer.lineage()), &desired.local, Some(writer.grant()));
+        let world = World::new(registry::open(&setup), platforms(writer.state(), desired));
         let effects = ProviderEffects::new(world.clone(), self.directory.clone(), writer.grant());
         let effects = Arc::new(effects);
         #[cfg(feature = "testing")]
@@ -191,22 +184,26 @@ impl Project {
         Site { world, effects }
     }
 
-    fn platform(&self, lineage: Option<&Lineage>, local: &LocalSettings) -> LocalConfig {
-        let lineage = lineage.map_or("unborn", |lineage| lineage.0.as_str());
-        let root = match &local.data_root {
-            Some(root) => self.directory.join(root),
-            None if nix::unistd::geteuid().is_root() => Path::new(DATA_ROOT_OF_ROOT).join(lineage),
-            None => self.directory.join(OWN_DIRECTORY),
-        };
-        LocalConfig {
-            root,
-            run_as: local.run_as.clone(),
-            binaries: local.binaries.iter().map(PathBuf::from).collect(),
-            path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
-            lineage: lineage.to_owned(),
-            service_file: self.service_file(),
+    fn setup<'a>(&'a self, lineage: Option<&'a Lineage>, local: &'a LocalSettings, grant: Option<Grant>) -> Setup<'a> {
+        Setup {
+            directory: &self.directory,
+            lineage: lineage.map(|lineage| lineage.0.as_str()),
+            local,
+            grant,
         }
     }
+}
+
+/// The platforms of clusters.
+pub(crate) type Platforms = BTreeMap<ClusterName, PlatformName>;
+
+/// Returns the platform of every cluster: what is there stays where it is, whatever is declared.
+pub(crate) fn platforms(recorded: &State, desired: &Desired) -> Platforms {
+    let declared = desired.clusters.iter();
+    let declared = declared.map(|(name, cluster)| (name.clone(), cluster.platform.clone()));
+    let recorded = recorded.clusters.iter();
+    let recorded = recorded.map(|(name, cluster)| (name.clone(), cluster.platform.clone()));
+    declared.chain(recorded).collect()
 }
 
 fn recorded_settings(place: Place) -> LocalSettings {

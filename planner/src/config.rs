@@ -207,11 +207,13 @@ fn resolve(
     };
     let clusters = expand::top(&blocks.of("cluster"), &names, diagnostics);
     groups.clusters = clusters.groups;
+    let providers = provider::declared(&blocks.of("provider"));
     for instance in &clusters.all {
         let context = clusters::Context {
             source,
             names: &names,
             networks: &desired.networks,
+            providers: &providers,
         };
         if let Some(cluster) = clusters::read(instance, &context, diagnostics) {
             instance.note(cluster.name.as_str(), &mut groups.clusters);

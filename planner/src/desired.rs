@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
 use simdb_state::address::Address;
-use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName};
+use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName, PlatformName};
 use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, MAX_LAG, OnStandbyLoss, PoolMode, ReplicationMode};
 
 use crate::diagnostic::Span;
@@ -29,6 +29,11 @@ impl Desired {
     /// Returns the addresses that the nodes of a cluster get, where each has its own.
     pub fn subnet(&self, cluster: &ClusterSpec) -> Option<Ipv4Net> {
         self.networks.get(&cluster.network)?.subnet
+    }
+
+    /// Returns the platform of a cluster, as far as it is declared.
+    pub fn platform(&self, cluster: &ClusterName) -> Option<&PlatformName> {
+        self.clusters.get(cluster).map(|cluster| &cluster.platform)
     }
 
     /// Returns where something is declared. What a cluster has without a declaration of its own is declared with it.
@@ -81,6 +86,8 @@ pub struct NetworkSpec {
 /// A `cluster` block. It has at least one node, and `primary`, where given, is one of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterSpec {
+    /// The platform that its servers run on.
+    pub platform: PlatformName,
     /// The network its nodes are in; it is declared.
     pub network: NetworkName,
     /// What it runs.
@@ -142,6 +149,8 @@ impl ReplicationSpec {
 /// Where the parts of a cluster are declared, for the planner's diagnostics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterSpans {
+    /// Its `provider` attribute.
+    pub provider: Option<Span>,
     /// The `cluster` block's header.
     pub cluster: Span,
     /// The `version` attribute of its engine.

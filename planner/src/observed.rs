@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::instance::ServiceEntry;
 use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::name::PlatformName;
 use simdb_state::object::{EngineKind, Listen};
 
 pub use crate::engine::facts::{Control, ControlData, ReceiverFacts, SenderFacts, SlotFacts};
@@ -17,8 +18,8 @@ use crate::engine::replay::ReplayLimits;
 /// Everything that was seen, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
-    /// What the platform offers.
-    pub platform: PlatformFacts,
+    /// What each platform offers. One without an entry was not looked at, and offers nothing.
+    pub platforms: BTreeMap<PlatformName, PlatformFacts>,
     /// The nodes that were looked at. A node without an entry was not looked at.
     pub nodes: BTreeMap<NodeAddress, Observation<NodeFacts>>,
     /// The endpoints that were looked at.
@@ -31,9 +32,27 @@ pub struct Observed {
     pub tried: Vec<TriedParameters>,
 }
 
+/// What a platform offers that was not looked at.
+static NOTHING: PlatformFacts = PlatformFacts {
+    engines: BTreeMap::new(),
+    searched: Vec::new(),
+    busy_ports: BTreeMap::new(),
+    lowest_port: 0,
+    problems: BTreeSet::new(),
+};
+
+impl Observed {
+    /// Returns what a platform offers.
+    pub fn platform(&self, name: &PlatformName) -> &PlatformFacts {
+        self.platforms.get(name).unwrap_or(&NOTHING)
+    }
+}
+
 /// What a server of some version says of parameters that no node has yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TriedParameters {
+    /// The platform they were tried on.
+    pub platform: PlatformName,
     /// The major version.
     pub version: u16,
     /// The parameters by name.

@@ -36,7 +36,7 @@ use simdb_providers::event::{Event, EventSink};
 use simdb_providers::executor::execute;
 use simdb_state::delta::Outputs;
 use simdb_state::lsn::{Lsn, SystemIdentifier};
-use simdb_state::object::{EngineKind, Listen, State};
+use simdb_state::object::{EngineKind, Listen, State, first_platform};
 use simdb_state::secret::KeySource;
 use simdb_state::sensitive::{Secrets, Sensitive};
 use simdb_state::store::{RunEnd, Store};
@@ -150,11 +150,12 @@ fn read(directory: &Path) -> Result<Desired, Failure> {
 fn first_plan(desired: &Desired) -> Result<Plan, Failure> {
     let versions = desired.clusters.values().filter_map(|cluster| cluster.version);
     let engines = versions.map(|version| (version, "/simulated".to_owned())).collect();
+    let facts = PlatformFacts {
+        engines: [(EngineKind::Postgresql, engines)].into(),
+        ..PlatformFacts::default()
+    };
     let observed = Observed {
-        platform: PlatformFacts {
-            engines: [(EngineKind::Postgresql, engines)].into(),
-            ..PlatformFacts::default()
-        },
+        platforms: [(first_platform(), facts)].into(),
         ..Observed::default()
     };
     let planned = plan(Inputs {

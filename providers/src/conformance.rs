@@ -78,30 +78,36 @@ pub async fn check_platform(platform: &dyn Platform, fixture: &Fixture) {
 
 /// Checks a directory with two entries of different names.
 pub async fn check_directory(directory: &dyn Directory, first: &ServiceEntry, second: &ServiceEntry) {
-    let seen = |name: String| async move { directory.lookup(&name).await.expect("an entry can be looked up") };
+    let seen = |entry: &ServiceEntry| {
+        let endpoint = entry.endpoint.clone();
+        async move {
+            let seen = directory.lookup(&endpoint).await;
+            seen.expect("an entry can be looked up")
+        }
+    };
     directory
-        .withdraw(&first.name)
+        .withdraw(&first.endpoint)
         .await
         .expect("what is not there can be withdrawn");
-    assert_eq!(seen(first.name.clone()).await, Observation::Absent);
+    assert_eq!(seen(first).await, Observation::Absent);
     for entry in [first, second, first] {
         directory
             .publish(entry)
             .await
             .expect("an entry can be published, and again");
-        assert_eq!(seen(entry.name.clone()).await, Observation::Seen(entry.clone()));
+        assert_eq!(seen(entry).await, Observation::Seen(entry.clone()));
     }
     let mut moved = first.clone();
     moved.hosts.reverse();
     directory.publish(&moved).await.expect("an entry can be moved");
-    assert_eq!(seen(first.name.clone()).await, Observation::Seen(moved));
-    assert_eq!(seen(second.name.clone()).await, Observation::Seen(second.clone()));
+    assert_eq!(seen(first).await, Observation::Seen(moved));
+    assert_eq!(seen(second).await, Observation::Seen(second.clone()));
     for entry in [first, second, first] {
         directory
-            .withdraw(&entry.name)
+            .withdraw(&entry.endpoint)
             .await
             .expect("an entry can be withdrawn, and again");
-        assert_eq!(seen(entry.name.clone()).await, Observation::Absent);
+        assert_eq!(seen(entry).await, Observation::Absent);
     }
 }
 

@@ -206,7 +206,7 @@ impl Effects for ProviderEffects {
             Action::Engine(action) => self.engine(action, secrets).await?,
             Action::DropNode { node } => Platform::drop(&*self.platform, &node.into()).await?,
             Action::Endpoint { endpoint: _, entry } => self.directory.publish(entry).await?,
-            Action::DropEndpoint { endpoint: _, name } => self.directory.withdraw(name).await?,
+            Action::DropEndpoint { endpoint, name: _ } => self.directory.withdraw(endpoint).await?,
             // These are in the record alone: logins and databases go with their server, and processes of one machine need
             // no network.
             Action::Elect { .. }
@@ -224,7 +224,11 @@ impl Effects for ProviderEffects {
 impl ProviderEffects {
     /// Does steps on a platform, with the usual limits.
     pub fn new(world: World, files: PathBuf, grant: Grant) -> Self {
-        let World { platform, directory } = world;
+        let World {
+            platform,
+            directory,
+            providers: _,
+        } = world;
         Self {
             platform,
             directory,

@@ -15,6 +15,7 @@ use simdb_planner::observed::{
 use simdb_planner::plan::Server;
 use simdb_state::address::{EndpointAddress, HomeAddress, NodeAddress};
 use simdb_state::instance::{ServiceEntry, TaskSpec};
+use simdb_state::name::{ClusterName, PlatformName};
 use simdb_state::object::{Data, EngineKind, Listen, State};
 use simdb_state::sensitive::Secrets;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -45,7 +46,7 @@ pub async fn observe(
     secrets: &Secrets,
 ) -> Observed {
     let (platform, directory) = (&*world.platform, &*world.directory);
-    let (mut facts, listed, entries) = tokio::join!(platform.facts(), platform.list(), directory.entries());
+    let (mut platforms, listed, entries) = tokio::join!(world.facts(), platform.list(), directory.entries());
     let (mut nodes, mut endpoints) = (nodes.clone(), endpoints.clone());
     // An endpoint whose entry cannot be read is unknown when it is looked up.
     endpoints.extend(entries.unwrap_or_default());
@@ -60,14 +61,19 @@ pub async fn observe(
         }
         // The platform's own facts say why.
         Err(PlatformError::Unusable(_)) => {}
-        Err(error) => drop(facts.problems.insert(PlatformProblem {
-            argument: None,
-            detail: format!("The nodes' homes cannot be listed: {}.", chain(&error)),
-        })),
+        Err(error) => {
+            let problem = PlatformProblem {
+                argument: None,
+                detail: format!("The nodes' homes cannot be listed: {}.", chain(&error)),
+            };
+            for facts in platforms.values_mut() {
+                facts.problems.insert(problem.clone());
+            }
+        }
     }
     let look = Look {
         platform,
-        facts: &facts,
+        platforms: &platforms,
         recorded,
         secrets,
         sessions: world.sessions(secrets),
@@ -78,13 +84,18 @@ pub async fn observe(
         join_all(endpoints.iter().map(|endpoint| lookup(directory, endpoint))),
     );
     let nodes: BTreeMap<_, _> = nodes.iter().cloned().zip(seen_nodes).collect();
-    if nodes.values().any(|node| just_ended(node, &facts)) {
-        facts.busy_ports = platform.facts().await.busy_ports;
+    if nodes
+        .iter()
+        .any(|(address, node)| just_ended(node, look.facts(&address.cluster)))
+    {
+        for (name, facts) in world.facts().await {
+            platforms.entry(name).or_default().busy_ports = facts.busy_ports;
+        }
     }
     let poolers = endpoints.iter().cloned().zip(seen_poolers).collect();
     let endpoints = endpoints.iter().cloned().zip(seen_endpoints).collect();
     Observed {
-        platform: facts,
+        platforms,
         nodes,
         endpoints,
         poolers,
@@ -93,28 +104,37 @@ pub async fn observe(
 }
 
 /// Whether a server is down whose port was taken a moment ago. It may have ended in between.
-fn just_ended(node: &Observation<NodeFacts>, facts: &PlatformFacts) -> bool {
+fn just_ended(node: &Observation<NodeFacts>, facts: Option<&PlatformFacts>) -> bool {
     node.seen().is_some_and(|node| {
-        let taken = |listen: Listen| facts.listener(listen).is_some();
+        let taken = |listen: Listen| facts.is_some_and(|facts| facts.listener(listen).is_some());
         matches!(node.process, ProcessFacts::Down) && node.listen.is_some_and(taken)
     })
 }
 
 async fn lookup(directory: &dyn Directory, endpoint: &EndpointAddress) -> Observation<ServiceEntry> {
-    let entry = directory.lookup(&endpoint.service()).await;
+    let entry = directory.lookup(endpoint).await;
     entry.unwrap_or_else(|error| Observation::Unknown(chain(&error)))
 }
 
 /// What looking at a node takes.
 struct Look<'a> {
     platform: &'a dyn Platform,
-    facts: &'a PlatformFacts,
+    platforms: &'a BTreeMap<PlatformName, PlatformFacts>,
     recorded: &'a State,
     secrets: &'a Secrets,
     sessions: Sessions<'a>,
 }
 
 impl Look<'_> {
+    /// Returns what the platform of a cluster offers; where it is not recorded, what any of them does.
+    fn facts(&self, cluster: &ClusterName) -> Option<&PlatformFacts> {
+        let recorded = self.recorded.clusters.get(cluster).map(|cluster| &cluster.platform);
+        match recorded {
+            Some(name) => self.platforms.get(name),
+            None => self.platforms.values().next(),
+        }
+    }
+
     /// Looks at a node, and looks again where it was changed or removed meanwhile: a removal does not wait for a look.
     async fn node(&self, node: &NodeAddress) -> Observation<NodeFacts> {
         let deadline = Instant::now() + NODE_LIMIT;
@@ -163,7 +183,7 @@ impl Look<'_> {
     fn absent(&self, node: &NodeAddress) -> Observation<NodeFacts> {
         let recorded = self.recorded.nodes.get(node).filter(|node| node.data.is_some());
         let listen = recorded.and_then(|node| node.listen);
-        let listener = listen.and_then(|listen| Some((listen, self.facts.listener(listen)?)));
+        let listener = listen.and_then(|listen| Some((listen, self.facts(&node.cluster)?.listener(listen)?)));
         match listener {
             Some((listen, owner)) if owner.starts_with(SERVER) => Observation::Unknown(format!(
                 "its directory is gone, and {owner} listens at {listen}: put the directory back, or stop that server"
@@ -279,7 +299,9 @@ impl Look<'_> {
     /// does so without warnings.
     fn control_task(&self, node: &NodeAddress, generation: u32) -> Result<TaskSpec, String> {
         let recorded = self.recorded.clusters.get(&node.cluster).map(|cluster| cluster.version);
-        let found = self.facts.engines.get(&EngineKind::Postgresql);
+        let found = self
+            .facts(&node.cluster)
+            .and_then(|facts| facts.engines.get(&EngineKind::Postgresql));
         let newest = || found.and_then(|versions| versions.keys().last().copied());
         let version = recorded.or_else(newest);
         let version = version.ok_or("no version of postgresql was found to read its data with")?;

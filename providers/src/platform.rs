@@ -1,6 +1,8 @@
 //! Where things run. A platform knows homes, files, processes and tasks, and no word of any engine.
 
 pub mod local;
+pub mod registry;
+mod router;
 pub mod tcp;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,15 +12,19 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use simdb_planner::observed::{FileFacts, Observation, PlatformFacts, ProcessFacts};
 use simdb_state::address::{EndpointAddress, HomeAddress};
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec, TrialSpec};
+use simdb_state::name::{ClusterName, PlatformName};
 use simdb_state::object::{EngineKind, Listen, Witness};
 use simdb_state::sensitive::{SecretName, Secrets};
 use simdb_state::store::StoreError;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use self::router::Providers;
+use self::router::Router;
 use crate::sessions::Sessions;
 
 /// What is in a node's home.
@@ -219,6 +225,17 @@ pub enum PlatformError {
         /// How long it was waited for.
         limit: Duration,
     },
+    /// A cluster belongs to a platform that is not set up.
+    #[error("reach the platform of cluster {cluster}: {}", match platform {
+        Some(platform) => format!("\"{platform}\" is not set up here"),
+        None => "the record does not name it".to_owned(),
+    })]
+    Elsewhere {
+        /// The cluster.
+        cluster: ClusterName,
+        /// Its platform, where that is known.
+        platform: Option<PlatformName>,
+    },
     /// An entry of the service file belongs to somebody else.
     #[error("publish service \"{name}\": {path:?} has an entry of that name that was not written by simdb; rename it")]
     ForeignEntry {
@@ -279,9 +296,6 @@ pub trait Dial: fmt::Debug + Send + Sync {
 /// it is looked at is absent, or unknown, and gone.
 #[async_trait]
 pub trait Platform: Dial {
-    /// Looks at what the platform offers. What keeps it from being used is a problem in the answer, not an error.
-    async fn facts(&self) -> PlatformFacts;
-
     /// Returns the nodes that have a home here.
     async fn list(&self) -> Result<BTreeSet<HomeAddress>, PlatformError>;
 
@@ -306,10 +320,6 @@ pub trait Platform: Dial {
     /// home. Nothing that was begun there under an earlier lock of the record goes on meanwhile, or afterwards.
     async fn hold(&self, node: &HomeAddress) -> Result<Option<Held>, PlatformError>;
 
-    /// Runs commands in a directory that is made for them, belongs to no node and goes with them. Returns the first that
-    /// failed, where one did.
-    async fn try_out(&self, trial: &TrialSpec) -> Result<Option<Failure>, PlatformError>;
-
     /// Stops whatever runs in a node's home and removes the home with all data in it.
     async fn drop(&self, node: &HomeAddress) -> Result<(), PlatformError>;
 
@@ -321,7 +331,7 @@ pub trait Platform: Dial {
 #[async_trait]
 pub trait Directory: fmt::Debug + Send + Sync {
     /// Looks an entry up.
-    async fn lookup(&self, name: &str) -> Result<Observation<ServiceEntry>, PlatformError>;
+    async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<ServiceEntry>, PlatformError>;
 
     /// Returns the endpoints that have an entry here.
     async fn entries(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError>;
@@ -329,8 +339,19 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// Lets a name lead to the entry's servers, atomically.
     async fn publish(&self, entry: &ServiceEntry) -> Result<(), PlatformError>;
 
-    /// Removes a name.
-    async fn withdraw(&self, name: &str) -> Result<(), PlatformError>;
+    /// Removes an entry.
+    async fn withdraw(&self, endpoint: &EndpointAddress) -> Result<(), PlatformError>;
+}
+
+/// One kind of place where things run, with all that it offers.
+#[async_trait]
+pub trait Provider: Platform + Directory {
+    /// Looks at what the platform offers. What keeps it from being used is a problem in the answer, not an error.
+    async fn facts(&self) -> PlatformFacts;
+
+    /// Runs commands in a directory that is made for them, belongs to no node and goes with them. Returns the first that
+    /// failed, where one did.
+    async fn try_out(&self, trial: &TrialSpec) -> Result<Option<Failure>, PlatformError>;
 }
 
 /// Where things run.
@@ -340,13 +361,26 @@ pub struct World {
     pub platform: Arc<dyn Platform>,
     /// Lets names lead to servers.
     pub directory: Arc<dyn Directory>,
+    /// What there is, by name.
+    pub providers: Providers,
 }
 
 impl World {
-    /// Makes a world of one platform, which lets names lead to its servers itself.
-    pub fn of<T: Platform + Directory + 'static>(platform: Arc<T>) -> Self {
-        let directory: Arc<dyn Directory> = Arc::clone(&platform) as _;
-        Self { platform, directory }
+    /// Makes a world of platforms, for clusters whose platforms are known.
+    pub fn new(providers: Providers, clusters: BTreeMap<ClusterName, PlatformName>) -> Self {
+        let router = Arc::new(Router::new(providers.clone(), clusters));
+        let platform: Arc<dyn Platform> = Arc::clone(&router) as _;
+        Self {
+            platform,
+            directory: router,
+            providers,
+        }
+    }
+
+    /// Looks at what each platform offers, side by side.
+    pub async fn facts(&self) -> BTreeMap<PlatformName, PlatformFacts> {
+        let facts = join_all(self.providers.values().map(|provider| provider.facts())).await;
+        self.providers.keys().cloned().zip(facts).collect()
     }
 
     /// Returns what opens sessions with servers.

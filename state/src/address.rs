@@ -101,6 +101,16 @@ pub enum HomeAddress {
     Pooler(EndpointAddress),
 }
 
+impl HomeAddress {
+    /// Returns the cluster that it belongs to.
+    pub fn cluster(&self) -> &ClusterName {
+        match self {
+            HomeAddress::Node(node) => &node.cluster,
+            HomeAddress::Pooler(endpoint) => &endpoint.cluster,
+        }
+    }
+}
+
 impl From<&NodeAddress> for HomeAddress {
     fn from(address: &NodeAddress) -> Self {
         HomeAddress::Node(address.clone())

@@ -83,6 +83,8 @@ macro_rules! names {
 }
 
 names! {
+    /// The name of a platform: where servers run.
+    PlatformName = "platform";
     /// The name of a network.
     NetworkName = "network";
     /// The name of a cluster.

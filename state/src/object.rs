@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use crate::lsn::{Lsn, SystemIdentifier};
-use crate::name::{ClusterName, DatabaseName, NetworkName, NodeName};
+use crate::name::{ClusterName, DatabaseName, NetworkName, NodeName, PlatformName};
 use crate::sensitive::SecretName;
 pub use crate::sync::ReplicationMode;
 use crate::sync::SyncRule;
@@ -119,6 +119,15 @@ impl fmt::Display for OnStandbyLoss {
 /// How many bytes of log a standby may be behind and still be called healthy, unless the configuration says.
 pub const MAX_LAG: u64 = 16 * 1024 * 1024;
 
+/// The platform of clusters that were recorded when there was no other one, and of those that name none.
+pub fn first_platform() -> PlatformName {
+    "local".parse().expect("it is a name")
+}
+
+fn is_first_platform(name: &PlatformName) -> bool {
+    *name == first_platform()
+}
+
 fn max_lag() -> u64 {
     MAX_LAG
 }
@@ -126,6 +135,9 @@ fn max_lag() -> u64 {
 /// A cluster: `cluster.NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
+    /// The platform that its servers run on.
+    #[serde(default = "first_platform", skip_serializing_if = "is_first_platform")]
+    pub platform: PlatformName,
     /// The network its nodes are in.
     pub network: NetworkName,
     /// What it runs.
@@ -171,8 +183,9 @@ pub struct Cluster {
 
 impl Cluster {
     /// Makes a cluster whose commits wait for nobody, and whose other settings are the defaults.
-    pub fn new(network: NetworkName, engine: EngineKind, version: u16) -> Self {
+    pub fn new(platform: PlatformName, network: NetworkName, engine: EngineKind, version: u16) -> Self {
         Self {
+            platform,
             network,
             engine,
             version,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use simdb_planner::desired::Desired;
 use simdb_providers::platform::Platform;
 use simdb_state::address::HomeAddress;
 use simdb_state::object::State;
@@ -9,7 +10,7 @@ use simdb_state::object::State;
 use crate::args::Logs;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::session::{Project, block_on};
+use crate::session::{self, Project, block_on};
 use crate::target;
 use crate::ui::Ui;
 
@@ -30,7 +31,8 @@ pub(super) fn run(arguments: &Logs, ui: &Ui) -> Result<Exit, CliError> {
         let home = target::home(&snapshot.state, &arguments.node)?;
         let local = project.local_settings(&arguments.variables.0, snapshot.place, ui);
         let local = local.unwrap_or_default();
-        let world = project.world(Some(store.lineage()), &local);
+        let platforms = session::platforms(&snapshot.state, &Desired::default());
+        let world = project.world(Some(store.lineage()), &local, platforms);
         write(ui, &world.platform.log(&home, arguments.lines).await?);
         if arguments.follow {
             follow(&*world.platform, &home, ui).await?;

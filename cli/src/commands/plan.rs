@@ -10,7 +10,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ops::{self, Known};
 use crate::request::Request;
-use crate::session::{Project, block_on};
+use crate::session::{self, Project, block_on};
 use crate::ui::Ui;
 use crate::views::doc::{Operation, PlanDoc};
 use crate::views::operation::View;
@@ -72,6 +72,7 @@ pub(super) async fn make(
     let world = project.world(
         store.as_ref().map(simdb_state::store::Store::lineage),
         &config.desired.local,
+        session::platforms(known.recorded, &config.desired),
     );
     let observed = if arguments.refresh {
         ops::refresh(&world, &config.desired, known.recorded, &secrets).await

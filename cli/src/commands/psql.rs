@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use simdb_planner::desired::Desired;
 use simdb_planner::engine::postgresql::instance::{SUPERUSER, superuser_password};
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{EngineKind, State};
@@ -12,7 +13,7 @@ use simdb_state::store::{Snapshot, Store};
 use crate::args::Psql;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::session::{Project, block_on};
+use crate::session::{self, Project, block_on};
 use crate::target;
 use crate::ui::Ui;
 use simdb_providers::platform::World;
@@ -40,7 +41,11 @@ async fn prepare(arguments: &Psql, ui: &Ui) -> Result<Command, CliError> {
     let node = target::server(&state, arguments.target.as_deref())?;
     let local = project.local_settings(&arguments.variables.0, place, ui);
     let local = local.unwrap_or_default();
-    let world = project.world(Some(store.lineage()), &local);
+    let world = project.world(
+        Some(store.lineage()),
+        &local,
+        session::platforms(&state, &Desired::default()),
+    );
     let mut command = Command::new(program(&state, &node, &world).await);
     connect(&mut command, &store, &state, &node).await?;
     Ok(command)
@@ -66,10 +71,16 @@ async fn connect(command: &mut Command, store: &Store, state: &State, node: &Nod
 
 /// Finds psql among the programs of the cluster's version, else leaves it to the search path.
 async fn program(state: &State, node: &NodeAddress, world: &World) -> PathBuf {
-    let facts = world.platform.facts().await;
-    let version = state.clusters.get(&node.cluster).map(|cluster| cluster.version);
-    let directories = facts.engines.get(&EngineKind::Postgresql);
-    let directory = version.and_then(|version| directories?.get(&version));
+    let cluster = state.clusters.get(&node.cluster);
+    let provider = cluster.and_then(|cluster| Some((world.providers.get(&cluster.platform)?, cluster.version)));
+    let directory = match provider {
+        Some((provider, version)) => {
+            let facts = provider.facts().await;
+            let directories = facts.engines.get(&EngineKind::Postgresql);
+            directories.and_then(|directories| directories.get(&version)).cloned()
+        }
+        None => None,
+    };
     let found = directory
         .map(|directory| PathBuf::from(directory).join("psql"))
         .filter(|path| path.is_file());

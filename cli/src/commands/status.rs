@@ -12,7 +12,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::interrupt;
 use crate::ops;
-use crate::session::{Project, block_on};
+use crate::session::{self, Project, block_on};
 use crate::target;
 use crate::ui::Ui;
 use crate::views::doc::StatusDoc;
@@ -94,7 +94,8 @@ impl Watched {
         };
         let place = store.snapshot().await?.place;
         let local = project.local_settings(&arguments.variables.0, place, ui);
-        let world = local.map(|local| project.world(Some(store.lineage()), &local));
+        let platforms = session::platforms(&state, &Desired::default());
+        let world = local.map(|local| project.world(Some(store.lineage()), &local, platforms));
         let secrets = secrets(&store, ui).await;
         Ok(Self {
             store: Some((store, world)),

@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Verify, ui: &Ui) -> Result<Exit, CliError> {
         let snapshot = store.snapshot().await?;
         let cluster = target::cluster_or_only(&snapshot.state, arguments.cluster.as_deref())?;
         let secrets = store.secrets().await?;
-        let world = project.recorded_world(store.lineage(), snapshot.place);
+        let world = project.recorded_world(store.lineage(), &snapshot);
         let verification = Verification {
             arguments,
             store: &store,

@@ -27,7 +27,7 @@ use crate::approval::{self, Approval, Policy};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::request::{self, Continuation, Request};
-use crate::session::Project;
+use crate::session::{self, Project};
 use crate::ui::Ui;
 use crate::views::doc::{Operation, OutcomeDoc};
 use crate::views::operation::View;
@@ -134,7 +134,7 @@ impl Converge<'_> {
                 }
             };
             let mut writer = self.unless_interrupted(self.lock()).await??;
-            let site = self.project.site(&writer, &self.goal.config.desired.local);
+            let site = self.project.site(&writer, &self.goal.config.desired);
             let result = self.locked(&site, &mut writer, approved.as_ref()).await;
             let unlocked = writer.unlock().await;
             let end = result?;
@@ -152,8 +152,11 @@ impl Converge<'_> {
         let moment = self.moment().await?;
         let known = moment.known(self.goal.config);
         let proposal = self.goal.request.proposal(known.recorded)?;
-        let local = &self.goal.config.desired.local;
-        let world = self.project.world(Some(self.store.lineage()), local);
+        let desired = &self.goal.config.desired;
+        let platforms = session::platforms(known.recorded, desired);
+        let world = self
+            .project
+            .world(Some(self.store.lineage()), &desired.local, platforms);
         let planned = self
             .unless_interrupted(self.plan(&world, &known, proposal.as_ref()))
             .await?;

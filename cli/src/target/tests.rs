@@ -5,7 +5,12 @@ use super::*;
 fn state(clusters: &[&str]) -> State {
     let mut state = State::default();
     for name in clusters {
-        let cluster = Cluster::new("lan".parse().unwrap(), EngineKind::Postgresql, 15);
+        let cluster = Cluster::new(
+            simdb_state::object::first_platform(),
+            "lan".parse().unwrap(),
+            EngineKind::Postgresql,
+            15,
+        );
         state.clusters.insert(name.parse().unwrap(), cluster);
         let primary = Node {
             role: Some(Role::Primary { term: Term(1) }),

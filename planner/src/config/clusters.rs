@@ -1,11 +1,11 @@
 //! `cluster` blocks to what is desired.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hcl_edit::expr::{Expression, TraversalOperator};
 use hcl_edit::structure::Attribute;
 use hcl_edit::template::Element;
-use simdb_state::name::{ClusterName, NetworkName, NodeName};
+use simdb_state::name::{ClusterName, NetworkName, NodeName, PlatformName};
 use simdb_state::object::EngineKind;
 
 use crate::desired::{ClusterSpans, ClusterSpec, NetworkSpec};
@@ -16,6 +16,7 @@ use super::endpoints;
 use super::expand::{Groups, Instance, Key};
 use super::nodes;
 use super::parameters;
+use super::provider;
 use super::read::Reader;
 use super::reference::Names;
 use super::replication;
@@ -65,6 +66,7 @@ pub(super) struct Context<'a> {
     pub(super) source: &'a Source,
     pub(super) names: &'a Names<'a>,
     pub(super) networks: &'a BTreeMap<NetworkName, NetworkSpec>,
+    pub(super) providers: &'a BTreeSet<PlatformName>,
 }
 
 /// The instances of the blocks within a cluster, by kind.
@@ -95,6 +97,7 @@ pub(super) fn read(
         names: &instance.names,
         ..*context
     };
+    let platform = platform(&header, reader, context, diagnostics);
     let network = network(&header, reader, context, diagnostics);
     let (version, shared) = engine(reader, context.names, diagnostics);
     let nodes = nodes::read(reader, &header, &shared, context, diagnostics);
@@ -110,6 +113,7 @@ pub(super) fn read(
     Some(Cluster {
         name: cluster?,
         spec: ClusterSpec {
+            platform: platform?,
             network: network?,
             engine: EngineKind::Postgresql,
             version,
@@ -122,6 +126,7 @@ pub(super) fn read(
             prevent_destroy,
             spans: ClusterSpans {
                 cluster: header,
+                provider: reader.attribute("provider").map(|given| reader.span(&given.value)),
                 version: version_span,
                 primary: primary_span,
                 synchronous_standbys,
@@ -142,6 +147,28 @@ fn lifecycle(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagno
         }
     }
     prevent_destroy
+}
+
+/// Reads which platform the servers of a cluster run on.
+fn platform(
+    header: &Span,
+    reader: Reader<'_>,
+    context: &Context<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<PlatformName> {
+    let given = reader.text("provider", context.names, diagnostics);
+    if given.is_none() && reader.attribute("provider").is_some() {
+        return None;
+    }
+    let span = given.as_ref().map_or(header, |given| &given.span).clone();
+    let chosen = provider::choose(given.as_ref().map(|given| given.value.as_str()), context.providers);
+    match chosen {
+        Ok(name) => Some(name),
+        Err((summary, detail)) => {
+            diagnostics.push(reader.error(span, summary, detail));
+            None
+        }
+    }
 }
 
 fn network(

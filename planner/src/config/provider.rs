@@ -1,6 +1,10 @@
 //! The `provider` block.
 
+use std::collections::BTreeSet;
+
 use hcl_edit::structure::Block;
+use simdb_state::name::PlatformName;
+use simdb_state::object::first_platform;
 
 use crate::desired::LocalSettings;
 use crate::diagnostic::Diagnostic;
@@ -18,6 +22,50 @@ const ARGUMENTS: [(&str, ProviderArgument); 4] = [
     ("port_range", ProviderArgument::PortRange),
 ];
 
+/// The platforms that servers can run on.
+const SUPPORTED: [&str; 1] = ["local"];
+
+/// Returns the platform of that name, or says that this version has none.
+pub(super) fn supported(name: &str) -> Result<PlatformName, String> {
+    if SUPPORTED.contains(&name) {
+        return Ok(name.parse().expect("platforms have names"));
+    }
+    let known = SUPPORTED.map(|name| format!("\"{name}\"")).join(", ");
+    let hint = did_you_mean(name, SUPPORTED);
+    Err(format!(
+        "The provider \"{name}\" is not supported by this version; {known} is.{hint}"
+    ))
+}
+
+/// Returns the platforms that have a `provider` block.
+pub(super) fn declared(blocks: &[(&Block, Reader<'_>)]) -> BTreeSet<PlatformName> {
+    let labels = blocks.iter().filter_map(|(block, _)| block.labels.first());
+    labels.filter_map(|label| supported(label.as_str()).ok()).collect()
+}
+
+/// Chooses the platform of a cluster: the one that it names, else the only one that is declared, else the embedded one.
+pub(super) fn choose(
+    given: Option<&str>,
+    declared: &BTreeSet<PlatformName>,
+) -> Result<PlatformName, (&'static str, String)> {
+    if let Some(given) = given {
+        return supported(given).map_err(|detail| ("Unsupported provider", detail));
+    }
+    let mut all = declared.iter();
+    match (all.next(), all.next()) {
+        (None, _) => Ok(first_platform()),
+        (Some(only), None) => Ok(only.clone()),
+        (Some(_), Some(_)) => {
+            let all: Vec<String> = declared.iter().map(|name| format!("provider = \"{name}\"")).collect();
+            let detail = format!(
+                "Several providers are declared, so the cluster must name its own: {}.",
+                all.join(" or ")
+            );
+            Err(("Missing provider", detail))
+        }
+    }
+}
+
 /// Reads the `provider` blocks.
 pub(super) fn read(
     blocks: &[(&Block, Reader<'_>)],
@@ -27,12 +75,7 @@ pub(super) fn read(
     let mut settings = LocalSettings::default();
     for (block, reader) in blocks {
         let Some(label) = block.labels.first() else { continue };
-        if label.as_str() != "local" {
-            let hint = did_you_mean(label.as_str(), ["local"]);
-            let detail = format!(
-                "The provider \"{}\" is not supported by this version; \"local\" is.{hint}",
-                label.as_str()
-            );
+        if let Err(detail) = supported(label.as_str()) {
             diagnostics.push(reader.error(reader.span(label), "Unsupported provider", detail));
             continue;
         }
@@ -79,4 +122,23 @@ fn ports(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic
         diagnostics.push(reader.error(read.span, "Invalid port range", detail));
     }
     parsed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_runs_where_it_says_else_on_the_only_platform_else_on_the_embedded_one() {
+        let declared = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<BTreeSet<_>>();
+        let chosen = |given: Option<&str>, names: &[&str]| {
+            let chosen = choose(given, &declared(names));
+            chosen.map_or_else(|(summary, _)| summary.to_owned(), |name| name.to_string())
+        };
+        assert_eq!(chosen(None, &[]), "local");
+        assert_eq!(chosen(None, &["cloud"]), "cloud");
+        assert_eq!(chosen(Some("local"), &["cloud", "local"]), "local");
+        assert_eq!(chosen(None, &["cloud", "local"]), "Missing provider");
+        assert_eq!(chosen(Some("lokal"), &[]), "Unsupported provider");
+    }
 }

@@ -22,7 +22,7 @@ pub struct NotCompared {
 /// nothing was to be looked at, and nothing is missing.
 pub(super) fn not_compared(inputs: Inputs<'_>) -> Vec<NotCompared> {
     let Observed {
-        platform: _,
+        platforms: _,
         nodes,
         endpoints,
         poolers,

@@ -113,6 +113,7 @@ fn network(Network { subnet }: &Network) -> Attributes {
 
 fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
     let Cluster {
+        platform: _,
         network,
         engine,
         version,

@@ -17,14 +17,14 @@ use std::collections::BTreeSet;
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::{Delta, Edit};
 use simdb_state::name::ClusterName;
-use simdb_state::object::{Endpoint, State};
+use simdb_state::object::{Endpoint, State, first_platform};
 use simdb_state::sensitive::SecretName;
 
 use super::intended::{Intended, IntendedNode};
 use super::pairs::pairs;
 use super::{Inputs, Proposal};
 use crate::engine::instance::superuser_password;
-use crate::observed::Observed;
+use crate::observed::{Observed, PlatformFacts};
 use crate::plan::{Action, Impact, Server, Step};
 
 /// A step before it has a place: it does not say yet what it waits for.
@@ -85,6 +85,16 @@ pub(crate) struct Lowering<'a> {
     /// Why what is recorded and not intended goes.
     pub(crate) gone: &'static str,
     drafts: Vec<Draft>,
+}
+
+impl<'a> Lowering<'a> {
+    /// Returns what the platform of a cluster offers.
+    pub(crate) fn platform(&self, cluster: &ClusterName) -> &'a PlatformFacts {
+        let intended = self.intended.clusters.get(cluster).map(|new| &new.cluster);
+        let cluster = intended.or_else(|| self.before.clusters.get(cluster));
+        let name = cluster.map_or_else(first_platform, |cluster| cluster.platform.clone());
+        self.observed.platform(&name)
+    }
 }
 
 impl Lowering<'_> {

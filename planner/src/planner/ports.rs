@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{Ipv4AddrRange, Ipv4Net};
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::instance::LOOPBACK;
-use simdb_state::name::ClusterName;
-use simdb_state::object::{Listen, Power, State};
+use simdb_state::name::{ClusterName, PlatformName};
+use simdb_state::object::{Listen, Power, State, first_platform};
 
 use crate::desired::{Desired, EndpointSpec, NodeSpec, PoolerSpec};
 use crate::diagnostic::{Diagnostic, Span};
@@ -26,7 +26,8 @@ pub(crate) struct Ports<'a> {
     desired: &'a Desired,
     observed: &'a Observed,
     range: (u16, u16),
-    next: u32,
+    /// The port of each platform's range that is looked at next.
+    next: BTreeMap<PlatformName, u32>,
     taken: BTreeSet<u16>,
     /// The addresses that servers have.
     hosts: BTreeSet<IpAddr>,
@@ -69,7 +70,7 @@ impl<'a> Ports<'a> {
             desired,
             observed,
             range,
-            next: u32::from(range.0.max(observed.platform.lowest_port)),
+            next: BTreeMap::new(),
             taken: declared.chain(listening.iter().map(|listen| listen.port)).collect(),
             hosts: listening.iter().map(|listen| listen.host).collect(),
             free: BTreeMap::new(),
@@ -89,6 +90,7 @@ impl<'a> Ports<'a> {
         let node = before.nodes.get(address);
         let claim = Claim {
             address: address.clone().into(),
+            platform: self.platform(&address.cluster),
             subnet: self.subnet(&address.cluster).map(|subnet| (subnet, OWN_PORTS.0)),
             declared: spec.port,
             recorded: node.and_then(|node| node.listen),
@@ -115,6 +117,7 @@ impl<'a> Ports<'a> {
             .and_then(|endpoint| endpoint.pooler.as_ref());
         let claim = Claim {
             address: address.clone().into(),
+            platform: self.platform(&address.cluster),
             subnet: self.subnet(&address.cluster).map(|subnet| (subnet, OWN_PORTS.1)),
             declared: pooler.port,
             recorded: recorded.map(|pooler| pooler.listen),
@@ -124,6 +127,10 @@ impl<'a> Ports<'a> {
             span: pooler.port_span.as_ref().unwrap_or(&spec.span),
         };
         self.choose(before, &claim)
+    }
+
+    fn platform(&self, cluster: &ClusterName) -> PlatformName {
+        self.desired.platform(cluster).cloned().unwrap_or_else(first_platform)
     }
 
     fn subnet(&self, cluster: &ClusterName) -> Option<Ipv4Net> {
@@ -151,8 +158,9 @@ impl<'a> Ports<'a> {
         if stays || (claim.power == Power::Stopped && recorded == Some(at)) {
             return Ok(at);
         }
-        let lowest = self.observed.platform.lowest_port;
-        match self.observed.platform.listener(at) {
+        let platform = self.observed.platform(&claim.platform);
+        let lowest = platform.lowest_port;
+        match platform.listener(at) {
             _ if at.port < lowest && claim.declared.is_some() => Err(privileged(claim, at.port, lowest)),
             None => Ok(at),
             Some(owner) if claim.declared.is_some() => Err(taken(claim, at.port, owner)),
@@ -166,7 +174,7 @@ impl<'a> Ports<'a> {
         let host = match (had, claim.subnet) {
             (Some(had), _) => had.host,
             (None, None) => LOOPBACK,
-            (None, Some((subnet, _))) => self.free_host(subnet, port)?,
+            (None, Some((subnet, _))) => self.free_host(&claim.platform, subnet, port)?,
         };
         Some(Listen { host, port })
     }
@@ -174,12 +182,12 @@ impl<'a> Ports<'a> {
     fn any(&mut self, claim: &Claim<'_>) -> Result<Listen, Diagnostic> {
         match claim.subnet {
             None => {
-                let port = self.lowest_free().ok_or_else(|| self.exhausted(claim))?;
+                let port = self.lowest_free(&claim.platform).ok_or_else(|| self.exhausted(claim))?;
                 Ok(Listen { host: LOOPBACK, port })
             }
             Some((subnet, own)) => {
                 let port = claim.declared.unwrap_or(own);
-                let host = self.free_host(subnet, port);
+                let host = self.free_host(&claim.platform, subnet, port);
                 let host = host.ok_or_else(|| self.full(claim, subnet, port))?;
                 Ok(Listen { host, port })
             }
@@ -192,7 +200,7 @@ impl<'a> Ports<'a> {
             host: Ipv4Addr::UNSPECIFIED.into(),
             port,
         };
-        if let Some(owner) = self.observed.platform.listener(everywhere) {
+        if let Some(owner) = self.observed.platform(&claim.platform).listener(everywhere) {
             return taken(claim, port, owner);
         }
         let Claim { address, span, .. } = claim;
@@ -209,7 +217,7 @@ impl<'a> Ports<'a> {
     /// Says that the range has no port left. Where the range itself is what is wrong, that is where it is told.
     fn exhausted(&self, claim: &Claim<'_>) -> Diagnostic {
         let (Claim { address, span, .. }, (first, last)) = (claim, self.range);
-        let lowest = self.observed.platform.lowest_port;
+        let lowest = self.observed.platform(&claim.platform).lowest_port;
         let why = if last < lowest {
             format!("is below {lowest}, where only root's servers may listen, and servers do not run as root")
         } else {
@@ -227,12 +235,15 @@ impl<'a> Ports<'a> {
         }
     }
 
-    fn lowest_free(&mut self) -> Option<u16> {
-        while self.next <= u32::from(self.range.1) {
-            let port = u16::try_from(self.next).expect("the range ends at a port");
-            self.next += 1;
+    fn lowest_free(&mut self, platform: &PlatformName) -> Option<u16> {
+        let facts = self.observed.platform(platform);
+        let first = u32::from(self.range.0.max(facts.lowest_port));
+        let next = self.next.entry(platform.clone()).or_insert(first);
+        while *next <= u32::from(self.range.1) {
+            let port = u16::try_from(*next).expect("the range ends at a port");
+            *next += 1;
             let at = Listen { host: LOOPBACK, port };
-            if !self.taken.contains(&port) && self.observed.platform.listener(at).is_none() {
+            if !self.taken.contains(&port) && facts.listener(at).is_none() {
                 return Some(port);
             }
         }
@@ -240,14 +251,15 @@ impl<'a> Ports<'a> {
     }
 
     /// Returns the lowest address of a subnet that no server has, and on whose port nobody listens.
-    fn free_host(&mut self, subnet: Ipv4Net, port: u16) -> Option<IpAddr> {
+    fn free_host(&mut self, platform: &PlatformName, subnet: Ipv4Net, port: u16) -> Option<IpAddr> {
         let Self {
             free, hosts, observed, ..
         } = self;
+        let facts = observed.platform(platform);
         let mut rest = free.entry(subnet).or_insert_with(|| subnet.hosts()).map(IpAddr::V4);
         rest.find(|host| {
             let at = Listen { host: *host, port };
-            *host != LOOPBACK && !hosts.contains(host) && observed.platform.listener(at).is_none()
+            *host != LOOPBACK && !hosts.contains(host) && facts.listener(at).is_none()
         })
     }
 }
@@ -255,6 +267,7 @@ impl<'a> Ports<'a> {
 /// What decides about one port.
 struct Claim<'a> {
     address: Address,
+    platform: PlatformName,
     /// The addresses of which it gets one of its own, and the port that it then has unless another one is declared.
     subnet: Option<(Ipv4Net, u16)>,
     declared: Option<u16>,

@@ -18,7 +18,8 @@ pub(super) fn unusable(inputs: Inputs<'_>) -> Vec<Diagnostic> {
         return Vec::new();
     }
     let spans = &inputs.desired.local.spans;
-    let problems = inputs.observed.platform.problems.iter();
+    let platforms = inputs.observed.platforms.values();
+    let problems = platforms.flat_map(|platform| &platform.problems);
     let diagnostic = |problem: &PlatformProblem| {
         let diagnostic = Diagnostic::error("Platform cannot be used", &problem.detail);
         match problem.argument.and_then(|argument| spans.get(&argument)) {

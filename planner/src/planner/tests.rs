@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
 use simdb_state::address::{EndpointAddress, NodeAddress};
-use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, ReplicationMode};
+use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, ReplicationMode, first_platform};
 
 use super::*;
 use crate::desired::access::AccessSpec;
@@ -57,6 +57,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
         span: span(),
     };
     let cluster = ClusterSpec {
+        platform: first_platform(),
         network: "lan".parse().unwrap(),
         engine: EngineKind::Postgresql,
         version: None,
@@ -71,6 +72,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
             ("rw".parse().unwrap(), endpoint(EndpointTarget::Primary)),
         ]),
         spans: ClusterSpans {
+            provider: None,
             cluster: span(),
             version: None,
             primary: None,
@@ -452,6 +454,20 @@ fn an_unknown_version_is_refused_and_says_what_there_is() {
         &desired,
         &expect![[r#"
             Database programs not found: The programs of postgresql 99 are not on this machine. Found: 15 in /usr/lib/postgresql/15/bin. Looked in /usr/lib/postgresql. Install it (on Debian: apt-get install postgresql; versions that Debian does not have are at apt.postgresql.org), or name its directory in provider "local": binaries = ["/path/to/bin"].
+        "#]],
+    );
+}
+
+#[test]
+fn a_cluster_does_not_move_to_another_platform() {
+    let mut desired = orders(&["a", "b"]);
+    let world = applied(&desired);
+    cluster(&mut desired).platform = "cloud".parse().unwrap();
+    refuses(
+        &world,
+        &desired,
+        &expect![[r#"
+            Platform cannot be changed: Cluster orders runs on platform "local", and its servers and data cannot move to "cloud". Set provider = "local", or declare another cluster on "cloud" and destroy this one.
         "#]],
     );
 }

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use simdb_state::name::PlatformName;
 use simdb_state::object::State;
 
 use super::versions;
 use crate::desired::Desired;
 use crate::engine::trial::Parameters;
-use crate::observed::PlatformFacts;
+use crate::observed::Observed;
 
-/// Returns the declared parameters that no node of their cluster was given yet.
-pub fn untried(desired: &Desired, recorded: &State, platform: &PlatformFacts) -> BTreeSet<Parameters> {
+/// Returns the declared parameters that no node of their cluster was given yet, each with its cluster's platform.
+pub fn untried(desired: &Desired, recorded: &State, observed: &Observed) -> BTreeSet<(PlatformName, Parameters)> {
     let mut untried = BTreeSet::new();
     for (name, spec) in &desired.clusters {
+        let platform = observed.platform(&spec.platform);
         let Ok(version) = versions::choose(name, spec, recorded, platform) else {
             continue;
         };
@@ -27,7 +29,7 @@ pub fn untried(desired: &Desired, recorded: &State, platform: &PlatformFacts) ->
                 had.iter().any(|(_, node)| node.parameters.get(name) == Some(value))
             };
             if !declared.iter().all(given) {
-                untried.insert((version, declared.clone()));
+                untried.insert((spec.platform.clone(), (version, declared.clone())));
             }
         }
     }
@@ -54,7 +56,7 @@ mod tests {
         let mut desired = orders(&["a", "b"]);
         set(&mut desired, "UTC");
         let world = applied(&desired);
-        let tried = |desired: &Desired| untried(desired, &world.state, &world.observe().platform).len();
+        let tried = |desired: &Desired| untried(desired, &world.state, &world.observe()).len();
         assert_eq!(tried(&desired), 0);
         set(&mut desired, "Europe/Berlin");
         assert_eq!(tried(&desired), 1);
@@ -68,10 +70,11 @@ mod tests {
         set(&mut desired, "Pacific/Nope");
         let planned = |refusals| -> Planned {
             let mut observed = world.observe();
-            let untried = untried(&desired, &world.state, &observed.platform);
+            let untried = untried(&desired, &world.state, &observed);
             observed.tried = untried
                 .into_iter()
-                .map(|(version, parameters)| TriedParameters {
+                .map(|(platform, (version, parameters))| TriedParameters {
+                    platform,
                     version,
                     parameters,
                     refusals: Clone::clone(&refusals),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::Listen;
+use simdb_state::object::{Listen, first_platform};
 
 use super::{Home, World};
 use crate::engine::simulated::{POOLER, SEARCHED, SERVER, programs};
@@ -59,7 +59,7 @@ impl World {
             .iter()
             .map(|(address, pooler)| (address.clone(), Observation::Seen(pooler.facts())));
         Observed {
-            platform,
+            platforms: BTreeMap::from([(first_platform(), platform)]),
             nodes,
             endpoints: missing.chain(entries).collect(),
             tried: Vec::new(),

@@ -7,7 +7,7 @@ use simdb_planner::desired::{ClusterSpans, ClusterSpec, Desired, NetworkSpec, No
 use simdb_planner::diagnostic::Span;
 use simdb_planner::planner::{Inputs, plan};
 use simdb_planner::simulate::{Cut, World};
-use simdb_state::object::EngineKind;
+use simdb_state::object::{EngineKind, first_platform};
 use simdb_state::store::{RunEnd, Store};
 
 use super::*;
@@ -68,6 +68,7 @@ fn orders(nodes: &[&str]) -> Desired {
         follows_span: None,
     };
     let cluster = ClusterSpec {
+        platform: first_platform(),
         network: "lan".parse().unwrap(),
         engine: EngineKind::Postgresql,
         version: None,
@@ -79,6 +80,7 @@ fn orders(nodes: &[&str]) -> Desired {
         access: AccessSpec::default(),
         endpoints: BTreeMap::new(),
         spans: ClusterSpans {
+            provider: None,
             cluster: span(),
             version: None,
             primary: None,

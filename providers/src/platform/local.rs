@@ -27,6 +27,7 @@ mod ports;
 mod process;
 mod server;
 mod service;
+pub mod setup;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -57,7 +58,7 @@ use self::service::Services;
 use self::task::Orphans;
 use self::user::RunAs;
 use super::tcp::Tcp;
-use super::{Dial, Directory, Failure, Held, HomeFacts, Platform, PlatformError, StopMode, Stream};
+use super::{Dial, Directory, Failure, Held, HomeFacts, Platform, PlatformError, Provider, StopMode, Stream};
 
 /// How long a server whose data is about to be removed may take to clean up outside of its home.
 const DROP_LIMIT: Duration = Duration::from_secs(5);
@@ -283,42 +284,6 @@ impl Dial for LocalPlatform {
 
 #[async_trait]
 impl Platform for LocalPlatform {
-    async fn facts(&self) -> PlatformFacts {
-        // Writes may wait for somebody who is looking: what takes its time goes on side by side.
-        let (busy_ports, found) = tokio::join!(blocking(ports::busy), self.installed());
-        let mut facts = PlatformFacts {
-            busy_ports,
-            lowest_port: ports::lowest(),
-            ..PlatformFacts::default()
-        };
-        let problem = |argument| move |detail| PlatformProblem { argument, detail };
-        let about = |argument| problem(Some(argument));
-        facts.problems.extend(machine_problems().into_iter().map(problem(None)));
-        let path = path_problem(&self.config.root);
-        facts.problems.extend(path.map(about(ProviderArgument::DataRoot)));
-        match found {
-            Err(problem) => drop(facts.problems.insert(about(ProviderArgument::RunAs)(problem.clone()))),
-            Ok((found, problems)) => {
-                let shown = |versions: BTreeMap<u16, PathBuf>| {
-                    versions
-                        .into_iter()
-                        .map(|(version, path)| (version, path.display().to_string()))
-                        .collect()
-                };
-                facts.engines = found
-                    .engines
-                    .into_iter()
-                    .map(|(kind, versions)| (kind, shown(versions)))
-                    .collect();
-                facts.searched = found.searched;
-                let binaries = found.problems.into_iter().map(about(ProviderArgument::Binaries));
-                let root = problems.into_iter().map(about(ProviderArgument::DataRoot));
-                facts.problems.extend(binaries.chain(root));
-            }
-        }
-        facts
-    }
-
     async fn list(&self) -> Result<BTreeSet<HomeAddress>, PlatformError> {
         let user = self.user.clone().map_err(PlatformError::Unusable)?;
         let (root, lineage) = (self.config.root.clone(), self.config.lineage.clone());
@@ -380,28 +345,6 @@ impl Platform for LocalPlatform {
     async fn hold(&self, node: &HomeAddress) -> Result<Option<Held>, PlatformError> {
         let (_, hold) = self.locked(&self.home(node)?, Orphans::Finish).await?;
         Ok(hold.map(|hold| Box::new(hold) as Held))
-    }
-
-    async fn try_out(&self, trial: &TrialSpec) -> Result<Option<Failure>, PlatformError> {
-        let user = self.user.clone().map_err(PlatformError::Unusable)?;
-        let place = trial::Place::new(trial, &user).await?;
-        let path = place.path().to_string_lossy().into_owned();
-        for command in &trial.commands {
-            let program = Program {
-                directory: self.programs(&user, command).await?,
-                name: command.program.clone(),
-                arguments: command
-                    .arguments
-                    .iter()
-                    .map(|argument| argument.render(&path))
-                    .collect(),
-            };
-            if let Some(said) = place.run(&program, &user).await? {
-                let program = program.name;
-                return Ok(Some(Failure { program, said }));
-            }
-        }
-        Ok(None)
     }
 
     async fn drop(&self, node: &HomeAddress) -> Result<(), PlatformError> {
@@ -470,8 +413,8 @@ fn bereft(home: &Home) -> Observation<HomeFacts> {
 
 #[async_trait]
 impl Directory for LocalPlatform {
-    async fn lookup(&self, name: &str) -> Result<Observation<ServiceEntry>, PlatformError> {
-        let (services, name) = (self.services()?, name.to_owned());
+    async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<ServiceEntry>, PlatformError> {
+        let (services, name) = (self.services()?, endpoint.service());
         blocking(move || services.lookup(&name)).await
     }
 
@@ -487,11 +430,73 @@ impl Directory for LocalPlatform {
         blocking(move || services.publish(&entry, &lock, &warrant)).await
     }
 
-    async fn withdraw(&self, name: &str) -> Result<(), PlatformError> {
+    async fn withdraw(&self, endpoint: &EndpointAddress) -> Result<(), PlatformError> {
+        let name = endpoint.service();
         let warrant = self.warrant(format!("service \"{name}\"")).await?;
-        let (services, name) = (self.services()?, name.to_owned());
+        let services = self.services()?;
         let lock = services.lock(&warrant).await?;
         blocking(move || services.withdraw(&name, &lock, &warrant)).await
+    }
+}
+
+#[async_trait]
+impl Provider for LocalPlatform {
+    async fn facts(&self) -> PlatformFacts {
+        // Writes may wait for somebody who is looking: what takes its time goes on side by side.
+        let (busy_ports, found) = tokio::join!(blocking(ports::busy), self.installed());
+        let mut facts = PlatformFacts {
+            busy_ports,
+            lowest_port: ports::lowest(),
+            ..PlatformFacts::default()
+        };
+        let problem = |argument| move |detail| PlatformProblem { argument, detail };
+        let about = |argument| problem(Some(argument));
+        facts.problems.extend(machine_problems().into_iter().map(problem(None)));
+        let path = path_problem(&self.config.root);
+        facts.problems.extend(path.map(about(ProviderArgument::DataRoot)));
+        match found {
+            Err(problem) => drop(facts.problems.insert(about(ProviderArgument::RunAs)(problem.clone()))),
+            Ok((found, problems)) => {
+                let shown = |versions: BTreeMap<u16, PathBuf>| {
+                    versions
+                        .into_iter()
+                        .map(|(version, path)| (version, path.display().to_string()))
+                        .collect()
+                };
+                facts.engines = found
+                    .engines
+                    .into_iter()
+                    .map(|(kind, versions)| (kind, shown(versions)))
+                    .collect();
+                facts.searched = found.searched;
+                let binaries = found.problems.into_iter().map(about(ProviderArgument::Binaries));
+                let root = problems.into_iter().map(about(ProviderArgument::DataRoot));
+                facts.problems.extend(binaries.chain(root));
+            }
+        }
+        facts
+    }
+
+    async fn try_out(&self, trial: &TrialSpec) -> Result<Option<Failure>, PlatformError> {
+        let user = self.user.clone().map_err(PlatformError::Unusable)?;
+        let place = trial::Place::new(trial, &user).await?;
+        let path = place.path().to_string_lossy().into_owned();
+        for command in &trial.commands {
+            let program = Program {
+                directory: self.programs(&user, command).await?,
+                name: command.program.clone(),
+                arguments: command
+                    .arguments
+                    .iter()
+                    .map(|argument| argument.render(&path))
+                    .collect(),
+            };
+            if let Some(said) = place.run(&program, &user).await? {
+                let program = program.name;
+                return Ok(Some(Failure { program, said }));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The local platform below a temporary directory, and nothing left of it when it goes.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -9,9 +10,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
-use simdb_providers::platform::{Platform, World};
+use simdb_providers::platform::{Platform, Provider, World};
 use simdb_state::address::NodeAddress;
-use simdb_state::object::EngineKind;
+use simdb_state::object::{EngineKind, first_platform};
 use simdb_state::store::{Grant, Store};
 use tempfile::TempDir;
 
@@ -51,7 +52,10 @@ impl Machine {
     }
 
     pub(crate) fn world(&self) -> World {
-        World::of(Arc::clone(&self.platform))
+        World::new(
+            [(first_platform(), Arc::clone(&self.platform) as _)].into(),
+            BTreeMap::new(),
+        )
     }
 
     /// Returns the newest version whose programs are installed.

@@ -14,7 +14,7 @@ use crate::lsn::{Lsn, SystemIdentifier};
 use crate::object::{
     Cluster, CommitLevel, Data, Database, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Listen,
     MAX_LAG, Network, Node, OnStandbyLoss, Origin, Output, Power, ReplicationMode, Role, Seed, Slot, Term, User,
-    Verified,
+    Verified, first_platform,
 };
 
 const TESTDATA: &str = include_str!("../../testdata/format-1.json");
@@ -84,6 +84,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
 fn state() -> State {
     let orders = "orders".parse::<crate::name::ClusterName>().unwrap();
     let cluster = Cluster {
+        platform: first_platform(),
         network: "lan".parse().unwrap(),
         engine: EngineKind::Postgresql,
         version: 15,

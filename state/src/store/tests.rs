@@ -15,7 +15,7 @@ use crate::address::{NodeAddress, UserAddress};
 use crate::delta::Edit;
 use crate::journal::EventKind::{RunBegan, RunFailed, StepDone, StepFailed, StepStarted};
 use crate::lsn::SystemIdentifier;
-use crate::object::{Cluster, Election, ElectionReason, EngineKind, Network, Origin, Term, User};
+use crate::object::{Cluster, Election, ElectionReason, EngineKind, Network, Origin, Term, User, first_platform};
 
 /// A directory with a place for a record and one for its key.
 struct Place(TempDir);
@@ -99,7 +99,7 @@ fn done(step: u32, edits: Vec<Edit>) -> Entry {
 }
 
 fn cluster() -> Vec<Edit> {
-    let cluster = Cluster::new("lan".parse().unwrap(), EngineKind::Postgresql, 15);
+    let cluster = Cluster::new(first_platform(), "lan".parse().unwrap(), EngineKind::Postgresql, 15);
     let election = Election {
         term: Term(1),
         primary: "a".parse().unwrap(),

@@ -154,6 +154,7 @@ fn objects(state: &State) -> Vec<ObjectDoc> {
 
 fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
     let Cluster {
+        platform: _,
         network,
         engine,
         version,

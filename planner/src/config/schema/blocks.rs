@@ -112,6 +112,7 @@ static NETWORK: Schema = body(&[("subnet", false), ("count", false), ("for_each"
 pub(super) static CLUSTER: Schema = body(
     &[
         ("network", false),
+        ("provider", false),
         ("primary", false),
         ("count", false),
         ("for_each", false),

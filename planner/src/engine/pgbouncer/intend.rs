@@ -28,7 +28,7 @@ impl Draft<'_> {
         ports: &mut Ports<'_>,
         intended: &Intended,
     ) -> Result<Option<Endpoint>, Diagnostic> {
-        let engines = &self.inputs.observed.platform.engines;
+        let engines = &self.inputs.observed.platform(&self.spec.platform).engines;
         if engines.get(&EngineKind::Pgbouncer).is_none_or(BTreeMap::is_empty) {
             return Err(missing(address, spec));
         }

@@ -105,7 +105,7 @@ impl Lowering<'_> {
     }
 
     fn lead(&mut self, address: &EndpointAddress, old: Option<&Pooler>, new: &Pooler) {
-        let found = self.observed.platform.engines.get(&EngineKind::Pgbouncer);
+        let found = self.platform(&address.cluster).engines.get(&EngineKind::Pgbouncer);
         let Some(version) = found.and_then(|found| found.keys().next_back()) else {
             return;
         };

@@ -10,7 +10,7 @@ use simdb_state::object::{Cluster, Election, Listen, Power, State};
 use crate::desired::{ClusterSpec, NodeSpec, ReplicationSpec};
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::engine::{self, limits, settings};
-use crate::observed::Observation;
+use crate::observed::{Observation, TriedParameters};
 use crate::planner::intended::{Intended, IntendedCluster, IntendedNode, Lead};
 use crate::planner::ports::Ports;
 use crate::planner::{Inputs, before, versions};
@@ -25,12 +25,15 @@ pub(crate) struct Draft<'a> {
 
 impl Draft<'_> {
     pub(crate) fn cluster(&self, ports: &mut Ports<'_>, intended: &mut Intended) -> Vec<Diagnostic> {
+        if let Err(diagnostic) = self.stays_on_its_platform() {
+            return vec![diagnostic];
+        }
         let mut diagnostics = Vec::new();
         let mut keep = |result: Result<(), Diagnostic>| diagnostics.extend(result.err());
-        let version = versions::choose(self.name, self.spec, self.before, &self.inputs.observed.platform);
+        let platform = self.inputs.observed.platform(&self.spec.platform);
+        let version = versions::choose(self.name, self.spec, self.before, platform);
         let election = self.election();
         // Without a user who could run them, programs were not looked for, and the platform says so.
-        let platform = &self.inputs.observed.platform;
         if platform.problems.is_empty() || !platform.searched.is_empty() {
             keep(version.as_ref().map(|_| ()).map_err(Clone::clone));
         }
@@ -68,6 +71,22 @@ impl Draft<'_> {
             self.finish(version, election, intended);
         }
         diagnostics
+    }
+
+    /// Data does not move from one platform to another, and no cluster spans two.
+    fn stays_on_its_platform(&self) -> Result<(), Diagnostic> {
+        let wanted = &self.spec.platform;
+        let has = self.before.clusters.get(self.name).map(|cluster| &cluster.platform);
+        let Some(has) = has.filter(|has| *has != wanted) else {
+            return Ok(());
+        };
+        let name = self.name;
+        let detail = format!(
+            "Cluster {name} runs on platform \"{has}\", and its servers and data cannot move to \"{wanted}\". Set provider = \
+             \"{has}\", or declare another cluster on \"{wanted}\" and destroy this one."
+        );
+        let span = self.spec.spans.provider.as_ref().unwrap_or(&self.spec.spans.cluster);
+        Err(Diagnostic::error("Platform cannot be changed", detail).at(span.clone()))
     }
 
     /// Returns where a server stays for as long as this plan runs: one that runs while another node comes to lead is asked
@@ -117,7 +136,10 @@ impl Draft<'_> {
         problems: &mut BTreeMap<(Span, &'a str), (Severity, String)>,
     ) {
         let mut tried = self.inputs.observed.tried.iter();
-        let Some(found) = tried.find(|tried| tried.version == version && tried.parameters == node.parameters) else {
+        let same = |tried: &&TriedParameters| {
+            tried.platform == self.spec.platform && tried.version == version && tried.parameters == node.parameters
+        };
+        let Some(found) = tried.find(same) else {
             return;
         };
         let engine = engine::title(self.spec.engine);
@@ -172,6 +194,7 @@ impl Draft<'_> {
         } = self.spec.replication;
         let sync = self.sync(&election.primary, intended);
         let cluster = Cluster {
+            platform: self.spec.platform.clone(),
             network: self.spec.network.clone(),
             engine: self.spec.engine,
             version,

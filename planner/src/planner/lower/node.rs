@@ -361,7 +361,7 @@ impl Lowering<'_> {
 
     fn start_reason(&self, address: &NodeAddress, old: &Node, new: &IntendedNode) -> String {
         let moved = old.listen.filter(|listen| *listen != new.listen);
-        if let Some(owner) = moved.and_then(|listen| self.observed.platform.listener(listen)) {
+        if let Some(owner) = moved.and_then(|listen| self.platform(&address.cluster).listener(listen)) {
             return format!(
                 "{owner} took its port while it was down, and it moves to {}",
                 new.listen

@@ -204,7 +204,9 @@ fn a_pooler_goes_with_its_cluster_also_where_nobody_recorded_it() {
 #[test]
 fn a_pooler_whose_program_is_missing_is_refused_with_a_way_out() {
     let mut observed = World::default().observe();
-    observed.platform.engines.remove(&EngineKind::Pgbouncer);
+    for platform in observed.platforms.values_mut() {
+        platform.engines.remove(&EngineKind::Pgbouncer);
+    }
     let planned = plan(Inputs {
         desired: &pooled(&["a", "b"]),
         recorded: &State::default(),

@@ -5,16 +5,21 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use simdb_planner::engine::postgresql::trial::{self, Parameters};
 use simdb_planner::observed::{Observation, ParameterRefusal, TriedParameters};
+use simdb_state::name::PlatformName;
 
 use crate::executor::chain;
-use crate::platform::{Failure, Platform};
+use crate::platform::{Failure, Provider, Providers};
 
 /// Tries parameters; what could not be tried is unknown.
-pub async fn try_out(platform: &dyn Platform, untried: BTreeSet<Parameters>) -> Vec<TriedParameters> {
-    let tried = untried.into_iter().map(|parameters| async {
-        let refusals = judge(platform, &parameters).await;
+pub async fn try_out(providers: &Providers, untried: BTreeSet<(PlatformName, Parameters)>) -> Vec<TriedParameters> {
+    let tried = untried.into_iter().map(|(platform, parameters)| async {
+        let refusals = match providers.get(&platform) {
+            Some(provider) => judge(&**provider, &parameters).await,
+            None => Observation::Unknown(format!("platform \"{platform}\" is not set up")),
+        };
         let (version, parameters) = parameters;
         TriedParameters {
+            platform,
             version,
             parameters,
             refusals,
@@ -23,8 +28,8 @@ pub async fn try_out(platform: &dyn Platform, untried: BTreeSet<Parameters>) -> 
     join_all(tried).await
 }
 
-async fn judge(platform: &dyn Platform, parameters: &Parameters) -> Observation<Vec<ParameterRefusal>> {
-    match platform.try_out(&trial::trial(parameters)).await {
+async fn judge(provider: &dyn Provider, parameters: &Parameters) -> Observation<Vec<ParameterRefusal>> {
+    match provider.try_out(&trial::trial(parameters)).await {
         Err(error) => Observation::Unknown(chain(&error)),
         Ok(None) => Observation::Seen(Vec::new()),
         // It reads no parameters: what fails is the trial.

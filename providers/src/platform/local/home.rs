@@ -124,10 +124,7 @@ impl Home {
     }
 
     fn cluster_name(&self) -> &str {
-        match &self.node {
-            HomeAddress::Node(node) => node.cluster.as_str(),
-            HomeAddress::Pooler(endpoint) => endpoint.cluster.as_str(),
-        }
+        self.node.cluster().as_str()
     }
 
     /// Returns the name that the home has while it is being removed.

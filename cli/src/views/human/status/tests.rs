@@ -51,7 +51,12 @@ fn node(role: Role, port: u16, slot: Option<&str>) -> Node {
 fn state() -> State {
     let mut state = State::default();
     let name: simdb_state::name::ClusterName = "orders".parse().unwrap();
-    let cluster = Cluster::new("lan".parse().unwrap(), EngineKind::Postgresql, 15);
+    let cluster = Cluster::new(
+        simdb_state::object::first_platform(),
+        "lan".parse().unwrap(),
+        EngineKind::Postgresql,
+        15,
+    );
     let election = Election {
         term: Term(1),
         primary: "a".parse().unwrap(),

@@ -1,0 +1,64 @@
+//! Where the processes of a project keep what is theirs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use simdb_state::object::Place;
+
+use super::{LocalConfig, LocalPlatform};
+use crate::platform::Provider;
+use crate::platform::registry::Setup;
+
+/// What simdb keeps beside a configuration.
+const OWN_DIRECTORY: &str = ".simdb";
+
+/// The project's connection service file: `PGSERVICEFILE=.simdb/pg_service.conf psql service=orders-rw`.
+const SERVICE_FILE: &str = ".simdb/pg_service.conf";
+
+/// Where root keeps the data of all projects: under a home directory, servers' own users could not reach it.
+const DATA_ROOT_OF_ROOT: &str = "/var/lib/simdb";
+
+/// What stands for the lineage of a record that is yet to be made.
+const UNBORN: &str = "unborn";
+
+/// Opens the platform for a project.
+pub(in crate::platform) fn open(setup: &Setup<'_>) -> Arc<dyn Provider> {
+    let platform = LocalPlatform::new(config(setup));
+    Arc::new(match &setup.grant {
+        Some(grant) => platform.under(grant.clone()),
+        None => platform,
+    })
+}
+
+/// Returns where the entries of a project's endpoints are.
+pub fn service_file(directory: &Path) -> PathBuf {
+    directory.join(SERVICE_FILE)
+}
+
+/// Returns where the nodes of a record are while the platform is set up like this.
+pub fn place(setup: &Setup<'_>) -> Place {
+    let root = config(setup).root;
+    let below = root.strip_prefix(setup.directory).unwrap_or(&root);
+    Place {
+        data_root: below.display().to_string(),
+        run_as: setup.local.run_as.clone(),
+        binaries: setup.local.binaries.clone(),
+    }
+}
+
+fn config(setup: &Setup<'_>) -> LocalConfig {
+    let lineage = setup.lineage.unwrap_or(UNBORN);
+    let root = match &setup.local.data_root {
+        Some(root) => setup.directory.join(root),
+        None if nix::unistd::geteuid().is_root() => Path::new(DATA_ROOT_OF_ROOT).join(lineage),
+        None => setup.directory.join(OWN_DIRECTORY),
+    };
+    LocalConfig {
+        root,
+        run_as: setup.local.run_as.clone(),
+        binaries: setup.local.binaries.iter().map(PathBuf::from).collect(),
+        path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
+        lineage: lineage.to_owned(),
+        service_file: service_file(setup.directory),
+    }
+}

@@ -1,0 +1,242 @@
+//! Leads every call to the platform that it is for.
+//!
+//! ```text
+//!   engine, executor ─► World { platform, directory } ─► Router ─► the platform of the cluster
+//! ```
+//!
+//! A cluster's platform is the one that the record names, else the one that is declared. What a platform lists that is neither
+//! recorded nor declared belongs to that platform.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::future::{join_all, try_join_all};
+use simdb_planner::observed::Observation;
+use simdb_state::address::{EndpointAddress, HomeAddress};
+use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::name::{ClusterName, PlatformName};
+use simdb_state::object::{Listen, Witness};
+use simdb_state::sensitive::Secrets;
+
+use super::{Dial, Directory, Held, HomeFacts, Platform, PlatformError, Provider, StopMode, Stream};
+
+/// The platforms by name.
+pub type Providers = BTreeMap<PlatformName, Arc<dyn Provider>>;
+
+/// Knows the platform of each cluster.
+#[derive(Debug)]
+pub(super) struct Router {
+    providers: Providers,
+    clusters: Mutex<BTreeMap<ClusterName, PlatformName>>,
+}
+
+impl Router {
+    /// Makes a router of platforms, for clusters whose platform is known.
+    pub(super) fn new(providers: Providers, clusters: BTreeMap<ClusterName, PlatformName>) -> Self {
+        Self {
+            providers,
+            clusters: Mutex::new(clusters),
+        }
+    }
+
+    /// Returns the platform of a cluster.
+    fn of(&self, cluster: &ClusterName) -> Result<&dyn Provider, PlatformError> {
+        let known = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = known.get(cluster);
+        let only = || self.providers.keys().next().filter(|_| self.providers.len() == 1);
+        let found = name.or_else(only).and_then(|name| self.providers.get(name));
+        found
+            .map(|provider| &**provider)
+            .ok_or_else(|| PlatformError::Elsewhere {
+                cluster: cluster.clone(),
+                platform: name.cloned(),
+            })
+    }
+
+    fn home(&self, home: &HomeAddress) -> Result<&dyn Provider, PlatformError> {
+        self.of(home.cluster())
+    }
+
+    /// Notes where clusters were found that were not known.
+    fn found<'a>(&self, name: &PlatformName, clusters: impl Iterator<Item = &'a ClusterName>) {
+        let mut known = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        for cluster in clusters {
+            known.entry(cluster.clone()).or_insert_with(|| name.clone());
+        }
+    }
+}
+
+#[async_trait]
+impl Dial for Router {
+    async fn dial(&self, home: &HomeAddress, at: Listen) -> io::Result<Box<dyn Stream>> {
+        self.home(home).map_err(io::Error::other)?.dial(home, at).await
+    }
+}
+
+#[async_trait]
+impl Platform for Router {
+    async fn list(&self) -> Result<BTreeSet<HomeAddress>, PlatformError> {
+        let all = join_all(self.providers.values().map(|provider| provider.list())).await;
+        let mut homes = BTreeSet::new();
+        for (name, listed) in self.providers.keys().zip(all) {
+            let listed = listed?;
+            self.found(name, listed.iter().map(HomeAddress::cluster));
+            homes.extend(listed);
+        }
+        Ok(homes)
+    }
+
+    async fn inspect(&self, home: &HomeAddress) -> Result<Observation<HomeFacts>, PlatformError> {
+        self.home(home)?.inspect(home).await
+    }
+
+    async fn ensure(&self, home: &HomeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError> {
+        self.home(home)?.ensure(home, spec, secrets).await
+    }
+
+    async fn reload(&self, home: &HomeAddress) -> Result<(), PlatformError> {
+        self.home(home)?.reload(home).await
+    }
+
+    async fn stop(&self, home: &HomeAddress, mode: StopMode) -> Result<Witness, PlatformError> {
+        self.home(home)?.stop(home, mode).await
+    }
+
+    async fn run_task(&self, home: &HomeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError> {
+        self.home(home)?.run_task(home, task, secrets).await
+    }
+
+    async fn hold(&self, home: &HomeAddress) -> Result<Option<Held>, PlatformError> {
+        self.home(home)?.hold(home).await
+    }
+
+    async fn drop(&self, home: &HomeAddress) -> Result<(), PlatformError> {
+        Platform::drop(self.home(home)?, home).await
+    }
+
+    async fn log(&self, home: &HomeAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
+        self.home(home)?.log(home, lines).await
+    }
+}
+
+#[async_trait]
+impl Directory for Router {
+    async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<ServiceEntry>, PlatformError> {
+        self.of(&endpoint.cluster)?.lookup(endpoint).await
+    }
+
+    async fn entries(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
+        let all = try_join_all(self.providers.values().map(|provider| provider.entries())).await?;
+        for (name, entries) in self.providers.keys().zip(&all) {
+            self.found(name, entries.iter().map(|endpoint| &endpoint.cluster));
+        }
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    async fn publish(&self, entry: &ServiceEntry) -> Result<(), PlatformError> {
+        self.of(&entry.endpoint.cluster)?.publish(entry).await
+    }
+
+    async fn withdraw(&self, endpoint: &EndpointAddress) -> Result<(), PlatformError> {
+        self.of(&endpoint.cluster)?.withdraw(endpoint).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use simdb_state::instance::LOOPBACK;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::conformance::grant;
+    use crate::platform::local::{LocalConfig, LocalPlatform};
+
+    fn provider(directory: &Path) -> Arc<dyn Provider> {
+        let config = LocalConfig {
+            root: directory.join("data"),
+            run_as: None,
+            binaries: Vec::new(),
+            path: Vec::new(),
+            lineage: "lineage-1".to_owned(),
+            service_file: directory.join("services"),
+        };
+        Arc::new(LocalPlatform::new(config).under(grant()))
+    }
+
+    fn router(one: &TempDir, two: &TempDir, clusters: &[(&str, &str)]) -> Router {
+        let providers = [("one", provider(one.path())), ("two", provider(two.path()))];
+        let clusters = clusters.iter();
+        let clusters = clusters.map(|(cluster, platform)| (cluster.parse().unwrap(), platform.parse().unwrap()));
+        let providers = providers.into_iter();
+        Router::new(
+            providers
+                .map(|(name, provider)| (name.parse().unwrap(), provider))
+                .collect(),
+            clusters.collect(),
+        )
+    }
+
+    fn entry(cluster: &str) -> ServiceEntry {
+        let endpoint: EndpointAddress = format!("cluster.{cluster}.endpoint.rw").parse().unwrap();
+        ServiceEntry {
+            name: endpoint.service(),
+            endpoint,
+            hosts: vec![Listen {
+                host: LOOPBACK,
+                port: 5432,
+            }],
+            database: "postgres".to_owned(),
+            session: "read-write".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_reaches_the_platform_of_its_cluster_and_no_other_one() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let router = router(&one, &two, &[("orders", "one"), ("sales", "two")]);
+        router.publish(&entry("sales")).await.unwrap();
+        assert!(!one.path().join("services").exists() && two.path().join("services").exists());
+        let seen = router.lookup(&entry("sales").endpoint).await.unwrap();
+        assert_eq!(seen, Observation::Seen(entry("sales")));
+        let orders = "cluster.orders.node.a".parse().unwrap();
+        assert_eq!(router.inspect(&orders).await.unwrap(), Observation::Absent);
+        let lost = router
+            .inspect(&"cluster.lost.node.a".parse().unwrap())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(lost, PlatformError::Elsewhere { platform: None, .. }),
+            "{lost:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_a_platform_lists_belongs_to_it() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        router(&one, &two, &[("left", "two")])
+            .publish(&entry("left"))
+            .await
+            .unwrap();
+        let router = router(&one, &two, &[]);
+        assert!(router.lookup(&entry("left").endpoint).await.is_err());
+        assert_eq!(router.entries().await.unwrap(), [entry("left").endpoint].into());
+        router.withdraw(&entry("left").endpoint).await.unwrap();
+        assert!(!two.path().join("services").exists());
+    }
+
+    #[tokio::test]
+    async fn a_cluster_whose_platform_is_not_set_up_is_not_taken_for_absent() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let router = router(&one, &two, &[("orders", "three")]);
+        let error = router
+            .inspect(&"cluster.orders.node.a".parse().unwrap())
+            .await
+            .unwrap_err();
+        let told = "reach the platform of cluster orders: \"three\" is not set up here";
+        assert_eq!(error.to_string(), told);
+    }
+}
