@@ -67,8 +67,10 @@ pub mod desired;
 pub mod diagnostic;
 pub mod engine;
 pub mod guard;
+pub mod health;
 pub mod observed;
 pub mod plan;
 pub mod planner;
 #[cfg(any(test, feature = "testing"))]
 pub mod simulate;
+pub mod text;

@@ -1,9 +1,10 @@
 //! The health of clusters: what is recorded against what was seen.
 
-mod judge;
-
 use serde::Serialize;
+pub use simdb_planner::health::ClusterState;
+use simdb_planner::health::{self, EndpointHealth, Health, NodeHealth};
 use simdb_planner::observed::Observed;
+use simdb_state::address::EndpointAddress;
 use simdb_state::happening::Happening;
 use simdb_state::journal::{Event, EventKind};
 use simdb_state::lsn::Lsn;
@@ -21,24 +22,6 @@ pub struct StatusDoc {
     pub healthy: bool,
     /// The clusters, by name.
     pub clusters: Vec<ClusterStatus>,
-}
-
-/// How a cluster is, the worst last. [`judge`](judge::judge) says exactly what each means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClusterState {
-    /// It was stopped on request.
-    Stopped,
-    /// Every node is there, and every standby has what the primary has.
-    Synchronized,
-    /// Every standby streams, and some are too far behind.
-    Lagging,
-    /// A standby is on its way.
-    Syncing,
-    /// It serves, and something is missing that would be needed if more went wrong.
-    Degraded,
-    /// Nobody takes writes who should, or more than one node does.
-    Broken,
 }
 
 /// The health of one cluster.
@@ -74,7 +57,7 @@ pub struct ClusterStatus {
 }
 
 /// The health of one node.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NodeStatus {
     /// Its name.
     pub node: String,
@@ -156,25 +139,89 @@ impl StatusDoc {
 impl ClusterStatus {
     fn new(name: &ClusterName, state: &State, observed: &Observed) -> Option<Self> {
         let cluster = state.clusters.get(name)?;
-        let judgement = judge::judge(name, state, observed, cluster.max_lag);
+        let Health {
+            state: condition,
+            nodes,
+            endpoints,
+            problems,
+        } = health::judge(name, state, observed);
         Some(Self {
             name: name.clone(),
-            state: judgement.state,
-            healthy: judgement.problems.is_empty(),
+            state: condition,
+            healthy: problems.is_empty(),
             engine: cluster.engine,
             version: cluster.version,
             replication: cluster.replication,
             term: state.elections.get(name).map(|election| election.term),
             verified: cluster.verified.as_ref().map(|verified| verified.marker),
             verified_at: None,
-            nodes: judgement.nodes,
-            endpoints: judgement.endpoints,
-            noticed: judgement
-                .problems
-                .iter()
-                .filter_map(|problem| problem.noticed.clone())
+            nodes: nodes.into_iter().map(NodeStatus::from).collect(),
+            endpoints: endpoints
+                .into_iter()
+                .map(|endpoint| EndpointStatus::new(name, endpoint))
                 .collect(),
-            problems: judgement.problems.into_iter().map(|problem| problem.text).collect(),
+            noticed: problems.iter().filter_map(|problem| problem.noticed.clone()).collect(),
+            problems: problems.into_iter().map(|problem| problem.text).collect(),
         })
+    }
+}
+
+impl From<NodeHealth> for NodeStatus {
+    fn from(health: NodeHealth) -> Self {
+        let NodeHealth {
+            node,
+            condition,
+            recorded_role,
+            seen_role,
+            timeline,
+            position,
+            lag_bytes,
+            lag_seconds,
+            sync_state,
+            slot,
+            listen,
+            process,
+        } = health;
+        let seen_role = seen_role.map(str::to_owned);
+        let differs = |recorded: &String| seen_role.as_ref().is_some_and(|seen| seen != recorded);
+        Self {
+            node: node.to_string(),
+            recorded_role: recorded_role.clone().filter(differs),
+            role: seen_role.or(recorded_role),
+            state: condition.to_string(),
+            timeline,
+            position,
+            lag_bytes,
+            lag_seconds,
+            sync_state,
+            slot_active: slot.as_ref().and_then(|slot| slot.active),
+            slot_kept_bytes: slot.as_ref().and_then(|slot| slot.kept_bytes),
+            slot_wal_status: slot.as_ref().and_then(|slot| slot.wal_status.clone()),
+            slot: slot.map(|slot| slot.name),
+            address: listen.map(|listen| listen.to_string()),
+            pid: process,
+        }
+    }
+}
+
+impl EndpointStatus {
+    fn new(cluster: &ClusterName, health: EndpointHealth) -> Self {
+        let EndpointHealth {
+            name,
+            target,
+            hosts,
+            pooler,
+        } = health;
+        let address = EndpointAddress {
+            cluster: cluster.clone(),
+            endpoint: name,
+        };
+        Self {
+            name: address.endpoint.to_string(),
+            target: target.to_string(),
+            service: format!("service={}", address.service()),
+            addresses: hosts.iter().map(ToString::to_string).collect(),
+            pooler: pooler.map(|(condition, node)| format!("pgbouncer {condition}, to {node}")),
+        }
     }
 }

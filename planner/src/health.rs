@@ -1,35 +1,160 @@
-//! What the facts say about a cluster: pure judgement.
+//! The health of a cluster: what the facts say of what is recorded. Pure judgement; views show it.
 
-use simdb_planner::engine::postgresql::instance;
-use simdb_planner::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts, SlotFacts};
+use std::fmt;
+
+use serde::Serialize;
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::happening::Happening;
 use simdb_state::journal::EventKind;
-use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Endpoint, Node, OnStandbyLoss, Pooler, Power, Role, State};
+use simdb_state::lsn::Lsn;
+use simdb_state::name::{ClusterName, EndpointName, NodeName};
+use simdb_state::object::{Endpoint, EndpointTarget, Listen, MAX_LAG, Node, OnStandbyLoss, Pooler, Power, Role, State};
 
-use super::{ClusterState, EndpointStatus, NodeStatus};
-use crate::views::human::text::{bytes, count};
+use crate::engine::{POOLER, instance, title};
+use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts, SlotFacts};
+use crate::text::{bytes, count};
 
-/// What the facts say about a cluster.
-pub(super) struct Judgement {
-    pub(super) state: ClusterState,
-    pub(super) nodes: Vec<NodeStatus>,
-    pub(super) endpoints: Vec<EndpointStatus>,
-    pub(super) problems: Vec<Problem>,
+/// How a cluster is, the worst last. [`judge`] says exactly what each means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClusterState {
+    /// It was stopped on request.
+    Stopped,
+    /// Every node is there, and every standby has what the primary has.
+    Synchronized,
+    /// Every standby streams, and some are too far behind.
+    Lagging,
+    /// A standby is on its way.
+    Syncing,
+    /// It serves, and something is missing that would be needed if more went wrong.
+    Degraded,
+    /// The node that should take writes does not, or more than one node does.
+    Broken,
+}
+
+/// The health of a cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    /// How it is.
+    pub state: ClusterState,
+    /// Its nodes, by name.
+    pub nodes: Vec<NodeHealth>,
+    /// Its endpoints, by name.
+    pub endpoints: Vec<EndpointHealth>,
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
 }
 
 /// Something that is wrong, and how the cluster is because of it.
-pub(super) struct Problem {
-    pub(super) state: ClusterState,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// How the cluster is.
+    pub state: ClusterState,
     /// A fragment that starts with its subject.
-    pub(super) text: String,
+    pub text: String,
     /// What has happened, where that is worth keeping.
-    pub(super) noticed: Option<Happening>,
+    pub noticed: Option<Happening>,
 }
 
-/// Judges a cluster by what is recorded of it and what was seen of it; `max_lag` is how many bytes of log a standby may
-/// have yet to replay. The cluster is the worst of these that holds:
+/// What a server does, or why it does nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// It could not be looked at.
+    #[default]
+    Unknown,
+    /// Nothing is there.
+    Absent,
+    /// It is down, and should not be.
+    Down,
+    /// It was stopped on request.
+    Stopped,
+    /// It was told to stop.
+    Stopping,
+    /// A signal halted it.
+    Frozen,
+    /// It runs, and lets no session in yet.
+    Starting,
+    /// It runs.
+    Running,
+    /// It is a standby that receives the log.
+    Streaming,
+    /// It is a standby on its way, in the state that its upstream gives it (`catchup`).
+    Approaching(String),
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Condition::Unknown => "unknown",
+            Condition::Absent => "absent",
+            Condition::Down => "down",
+            Condition::Stopped => "stopped",
+            Condition::Stopping => "stopping",
+            Condition::Frozen => "frozen",
+            Condition::Starting => "starting",
+            Condition::Running => "running",
+            Condition::Streaming => "streaming",
+            Condition::Approaching(state) => state,
+        })
+    }
+}
+
+/// The health of one node. What could not be seen is absent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeHealth {
+    /// Its name.
+    pub node: NodeName,
+    /// What its server does.
+    pub condition: Condition,
+    /// What it is on record: `primary`, `standby` or `fenced`.
+    pub recorded_role: Option<String>,
+    /// What it was seen to be: `primary` or `standby`.
+    pub seen_role: Option<&'static str>,
+    /// The timeline it writes or replays.
+    pub timeline: Option<u32>,
+    /// How far it wrote, received or replayed.
+    pub position: Option<Lsn>,
+    /// How many bytes of its upstream's log it has yet to replay.
+    pub lag_bytes: Option<u64>,
+    /// How old the last transaction is that it replayed, where something is behind.
+    pub lag_seconds: Option<f64>,
+    /// What its upstream makes of it: `async`, `potential`, `sync` or `quorum`.
+    pub sync_state: Option<String>,
+    /// Its slot on its upstream.
+    pub slot: Option<SlotHealth>,
+    /// Where it listens.
+    pub listen: Option<Listen>,
+    /// The process of its server.
+    pub process: Option<u32>,
+}
+
+/// The health of a standby's slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotHealth {
+    /// Its name.
+    pub name: String,
+    /// Whether the standby streams through it.
+    pub active: Option<bool>,
+    /// What becomes of the log that it is for: `reserved`, `extended`, `unreserved` or `lost`.
+    pub wal_status: Option<String>,
+    /// How many bytes of log it retains.
+    pub kept_bytes: Option<u64>,
+}
+
+/// The health of one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointHealth {
+    /// Its name.
+    pub name: EndpointName,
+    /// What it is meant to lead to.
+    pub target: EndpointTarget,
+    /// Where it leads, as seen; as recorded where that is unknown.
+    pub hosts: Vec<Listen>,
+    /// The pooler that clients go through, where they do: what it does, and the node it leads to.
+    pub pooler: Option<(Condition, NodeName)>,
+}
+
+/// Judges a cluster by what is recorded of it and what was seen of it. The cluster is the worst of these that holds:
 ///
 /// - *broken*: the node that is the primary on record does not take writes (it is down, frozen, absent, unknown, still
 ///   starting, only replays, or lets no clients in); or another node takes writes, alone or as well (split brain); or a
@@ -45,15 +170,15 @@ pub(super) struct Problem {
 /// - *stopped*: none of these, and all nodes were stopped on request.
 ///
 /// Nodes that were stopped on request are as they should be, the primary included.
-pub(super) fn judge(name: &ClusterName, state: &State, observed: &Observed, max_lag: u64) -> Judgement {
+pub fn judge(name: &ClusterName, state: &State, observed: &Observed) -> Health {
     let mut look = Look {
         state,
         observed,
-        max_lag,
+        max_lag: state.clusters.get(name).map_or(MAX_LAG, |cluster| cluster.max_lag),
         problems: Vec::new(),
     };
     look.split_brain(name);
-    let nodes: Vec<NodeStatus> = state
+    let nodes: Vec<NodeHealth> = state
         .nodes_of(name)
         .map(|(address, node)| look.node(address, node))
         .collect();
@@ -61,13 +186,13 @@ pub(super) fn judge(name: &ClusterName, state: &State, observed: &Observed, max_
     let endpoints = state.endpoints.iter().filter(|(address, _)| address.cluster == *name);
     let endpoints = endpoints.map(|(address, endpoint)| look.endpoint(address, endpoint));
     let endpoints = endpoints.collect();
-    let sound = if !nodes.is_empty() && nodes.iter().all(|node| node.state == "stopped") {
+    let sound = if !nodes.is_empty() && nodes.iter().all(|node| node.condition == Condition::Stopped) {
         ClusterState::Stopped
     } else {
         ClusterState::Synchronized
     };
     let worst = look.problems.iter().map(|problem| problem.state).max();
-    Judgement {
+    Health {
         state: worst.unwrap_or(sound),
         nodes,
         endpoints,
@@ -79,6 +204,7 @@ pub(super) fn judge(name: &ClusterName, state: &State, observed: &Observed, max_
 struct Look<'a> {
     state: &'a State,
     observed: &'a Observed,
+    /// How many bytes of log a standby may have yet to replay.
     max_lag: u64,
     problems: Vec<Problem>,
 }
@@ -172,48 +298,60 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn node(&mut self, address: &NodeAddress, node: &Node) -> NodeStatus {
-        let mut status = NodeStatus {
-            node: address.node.to_string(),
-            role: node.role.as_ref().map(ToString::to_string),
-            slot: node.slot.as_ref().map(|slot| slot.name.clone()),
-            address: node.listen.map(|listen| listen.to_string()),
-            ..NodeStatus::default()
+    fn node(&mut self, address: &NodeAddress, node: &Node) -> NodeHealth {
+        let mut health = NodeHealth {
+            node: address.node.clone(),
+            condition: Condition::Unknown,
+            recorded_role: node.role.as_ref().map(ToString::to_string),
+            seen_role: None,
+            timeline: None,
+            position: None,
+            lag_bytes: None,
+            lag_seconds: None,
+            sync_state: None,
+            slot: node.slot.as_ref().map(|slot| SlotHealth {
+                name: slot.name.clone(),
+                active: None,
+                wal_status: None,
+                kept_bytes: None,
+            }),
+            listen: node.listen,
+            process: None,
         };
-        status.state = match self.observed.nodes.get(address) {
-            None => self.missing(address, node, "unknown", "is unknown: it was not looked at"),
+        health.condition = match self.observed.nodes.get(address) {
+            None => self.missing(address, node, Condition::Unknown, "is unknown: it was not looked at"),
             Some(Observation::Unknown(reason)) => {
-                self.missing(address, node, "unknown", &format!("is unknown: {reason}"))
+                self.missing(address, node, Condition::Unknown, &format!("is unknown: {reason}"))
             }
             Some(Observation::Absent) => {
-                self.missing(address, node, "absent", "is gone: nothing is where its data was")
+                self.missing(address, node, Condition::Absent, "is gone: nothing is where its data was")
             }
-            Some(Observation::Seen(facts)) => self.seen(address, node, facts, &mut status),
+            Some(Observation::Seen(facts)) => self.seen(address, node, facts, &mut health),
         };
-        status
+        health
     }
 
-    /// Says that a node does not do its part; returns its state.
-    fn missing(&mut self, address: &NodeAddress, node: &Node, state: &str, text: &str) -> String {
+    /// Says that a node does not do its part; returns its condition.
+    fn missing(&mut self, address: &NodeAddress, node: &Node, condition: Condition, text: &str) -> Condition {
         let weight = if is_primary(node) {
             ClusterState::Broken
         } else {
             ClusterState::Degraded
         };
         self.problem(weight, format!("{} {text}", address.node));
-        state.to_owned()
+        condition
     }
 
-    /// Compares a node that was looked at; returns its state.
-    fn seen(&mut self, address: &NodeAddress, node: &Node, facts: &NodeFacts, status: &mut NodeStatus) -> String {
-        status.pid = facts.process.pid();
+    /// Compares a node that was looked at; returns its condition.
+    fn seen(&mut self, address: &NodeAddress, node: &Node, facts: &NodeFacts, health: &mut NodeHealth) -> Condition {
+        health.process = facts.process.pid();
         match facts.process {
-            ProcessFacts::Down if node.held => return "stopped".to_owned(),
-            ProcessFacts::Down => return self.missing(address, node, "down", "is down"),
+            ProcessFacts::Down if node.held => return Condition::Stopped,
+            ProcessFacts::Down => return self.missing(address, node, Condition::Down, "is down"),
             ProcessFacts::Frozen { .. } => {
-                return self.missing(address, node, "frozen", "is frozen: somebody halted it with SIGSTOP");
+                return self.missing(address, node, Condition::Frozen, "is frozen: somebody halted it with SIGSTOP");
             }
-            ProcessFacts::Stopping { .. } => return self.missing(address, node, "stopping", "was told to stop"),
+            ProcessFacts::Stopping { .. } => return self.missing(address, node, Condition::Stopping, "was told to stop"),
             ProcessFacts::Foreign { .. } => {
                 let text = "was not started by simdb, and may run with other settings";
                 self.problem(ClusterState::Degraded, format!("{} {text}", address.node));
@@ -223,10 +361,10 @@ impl<'a> Look<'a> {
         match &facts.server {
             Some(Observation::Seen(server)) => {
                 self.clients(address, node, facts);
-                self.serving(address, node, server, status)
+                self.serving(address, node, server, health)
             }
             Some(Observation::Unknown(reason)) => {
-                self.missing(address, node, "unknown", &format!("is unknown: {reason}"))
+                self.missing(address, node, Condition::Unknown, &format!("is unknown: {reason}"))
             }
             Some(Observation::Absent) | None => {
                 let weight = if is_primary(node) {
@@ -235,7 +373,7 @@ impl<'a> Look<'a> {
                     ClusterState::Syncing
                 };
                 self.problem(weight, format!("{} runs and lets nobody in yet", address.node));
-                "starting".to_owned()
+                Condition::Starting
             }
         }
     }
@@ -251,14 +389,18 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Compares a node whose server answers; returns its state.
-    fn serving(&mut self, address: &NodeAddress, node: &Node, server: &ServerFacts, status: &mut NodeStatus) -> String {
+    /// Compares a node whose server answers; returns its condition.
+    fn serving(
+        &mut self,
+        address: &NodeAddress,
+        node: &Node,
+        server: &ServerFacts,
+        health: &mut NodeHealth,
+    ) -> Condition {
         let name = &address.node;
-        status.timeline = Some(server.timeline);
-        status.position = Some(server.position);
-        let role = if server.in_recovery { "standby" } else { "primary" };
-        let recorded = status.role.replace(role.to_owned());
-        status.recorded_role = recorded.filter(|recorded| recorded != role);
+        health.timeline = Some(server.timeline);
+        health.position = Some(server.position);
+        health.seen_role = Some(if server.in_recovery { "standby" } else { "primary" });
         let data = node.data.as_ref();
         if let Some(data) = data.filter(|data| data.system_identifier != server.system_identifier) {
             let (recorded, seen) = (data.system_identifier, server.system_identifier);
@@ -274,7 +416,7 @@ impl<'a> Look<'a> {
             }
             Some(Role::Primary { .. }) => {}
             Some(Role::Standby { follows }) if server.in_recovery => {
-                return self.standby(address, follows, server, status);
+                return self.standby(address, follows, server, health);
             }
             Some(role) if !server.in_recovery => {
                 self.problem(ClusterState::Broken, format!("{name} writes, though it is a {role}"));
@@ -285,19 +427,19 @@ impl<'a> Look<'a> {
             ),
             None => self.problem(ClusterState::Syncing, format!("{name} has no role yet")),
         }
-        "running".to_owned()
+        Condition::Running
     }
 
-    /// Compares a standby with the node it follows; returns its state.
+    /// Compares a standby with the node it follows; returns its condition.
     fn standby(
         &mut self,
         address: &NodeAddress,
         follows: &NodeName,
         server: &ServerFacts,
-        status: &mut NodeStatus,
-    ) -> String {
+        health: &mut NodeHealth,
+    ) -> Condition {
         let name = &address.node;
-        status.lag_seconds = server.replay_lag_seconds;
+        health.lag_seconds = server.replay_lag_seconds;
         if server.replay_paused {
             self.problem(ClusterState::Lagging, format!("{name} has its replay paused"));
         }
@@ -306,10 +448,10 @@ impl<'a> Look<'a> {
             node: follows.clone(),
         };
         let Some(upstream) = self.server(&upstream) else {
-            return "running".to_owned();
+            return Condition::Running;
         };
         let lag = upstream.position.ahead_of(server.replayed);
-        status.lag_bytes = Some(lag);
+        health.lag_bytes = Some(lag);
         if lag > self.max_lag {
             let text = format!("{name} is {} behind, and may be {}", bytes(lag), bytes(self.max_lag));
             let happening = Happening {
@@ -323,27 +465,27 @@ impl<'a> Look<'a> {
             let text = format!("{name} is on timeline {own}, {follows} on {other}");
             self.problem(ClusterState::Degraded, text);
         }
-        self.slot(name, follows, upstream, status);
+        self.slot(name, follows, upstream, health);
         let sender = upstream.senders.get(&name.identifier());
-        status.sync_state = sender.map(|sender| sender.sync_state.clone());
+        health.sync_state = sender.map(|sender| sender.sync_state.clone());
         match sender.map(|sender| sender.state.as_str()) {
-            Some("streaming") => "streaming".to_owned(),
+            Some("streaming") => Condition::Streaming,
             Some(state) => {
                 let text = format!("{name} does not stream from {follows} yet: {state}");
                 self.problem(ClusterState::Syncing, text);
-                state.to_owned()
+                Condition::Approaching(state.to_owned())
             }
             None => {
                 self.problem(ClusterState::Degraded, format!("{name} does not stream from {follows}"));
-                "running".to_owned()
+                Condition::Running
             }
         }
     }
 
-    fn slot(&mut self, name: &NodeName, follows: &NodeName, upstream: &ServerFacts, status: &mut NodeStatus) {
-        let Some(slot) = &status.slot else { return };
-        let Some(facts) = upstream.slots.get(slot) else {
-            let text = format!("{name} has lost its slot {slot} on {follows}");
+    fn slot(&mut self, name: &NodeName, follows: &NodeName, upstream: &ServerFacts, health: &mut NodeHealth) {
+        let Some(slot) = &mut health.slot else { return };
+        let Some(facts) = upstream.slots.get(&slot.name) else {
+            let text = format!("{name} has lost its slot {} on {follows}", slot.name);
             return self.problem(ClusterState::Degraded, text);
         };
         let SlotFacts {
@@ -351,45 +493,48 @@ impl<'a> Look<'a> {
             wal_status,
             restart,
         } = facts;
-        status.slot_active = Some(*active);
-        status.slot_wal_status.clone_from(wal_status);
-        status.slot_kept_bytes = restart.map(|restart| upstream.position.ahead_of(restart));
+        slot.active = Some(*active);
+        slot.wal_status.clone_from(wal_status);
+        slot.kept_bytes = restart.map(|restart| upstream.position.ahead_of(restart));
         if wal_status.as_deref() == Some("lost") {
-            let text =
-                format!("{name} can no longer catch up: {follows} has thrown away the log that slot {slot} kept");
+            let text = format!(
+                "{name} can no longer catch up: {follows} has thrown away the log that slot {} kept",
+                slot.name
+            );
             self.problem(ClusterState::Degraded, text);
         }
     }
 
-    /// Judges the pooler that clients of an endpoint go through, and says what state it is in.
-    fn pooler(&mut self, address: &EndpointAddress, pooler: &Pooler) -> String {
-        let (state, problem) = match self.observed.poolers.get(address) {
+    /// Judges the pooler that clients of an endpoint go through, and returns what it does.
+    fn pooler(&mut self, address: &EndpointAddress, pooler: &Pooler) -> Condition {
+        let (condition, problem) = match self.observed.poolers.get(address) {
             Some(Observation::Seen(facts)) => match facts.process {
-                ProcessFacts::Running { .. } => ("running", None),
-                ProcessFacts::Down if pooler.power == Power::Stopped => ("stopped", None),
-                ProcessFacts::Down => ("down", Some("is down".to_owned())),
+                ProcessFacts::Running { .. } => (Condition::Running, None),
+                ProcessFacts::Down if pooler.power == Power::Stopped => (Condition::Stopped, None),
+                ProcessFacts::Down => (Condition::Down, Some("is down".to_owned())),
                 ProcessFacts::Frozen { .. } => {
-                    ("frozen", Some("is frozen: somebody halted it with SIGSTOP".to_owned()))
+                    (Condition::Frozen, Some("is frozen: somebody halted it with SIGSTOP".to_owned()))
                 }
-                ProcessFacts::Stopping { .. } => ("stopping", Some("was told to stop".to_owned())),
-                ProcessFacts::Foreign { .. } => ("running", Some("was not started by simdb".to_owned())),
+                ProcessFacts::Stopping { .. } => (Condition::Stopping, Some("was told to stop".to_owned())),
+                ProcessFacts::Foreign { .. } => (Condition::Running, Some("was not started by simdb".to_owned())),
             },
-            Some(Observation::Absent) => ("absent", Some("is gone".to_owned())),
-            Some(Observation::Unknown(reason)) => ("unknown", Some(format!("is unknown: {reason}"))),
-            None => ("unknown", Some("is unknown: it was not looked at".to_owned())),
+            Some(Observation::Absent) => (Condition::Absent, Some("is gone".to_owned())),
+            Some(Observation::Unknown(reason)) => (Condition::Unknown, Some(format!("is unknown: {reason}"))),
+            None => (Condition::Unknown, Some("is unknown: it was not looked at".to_owned())),
         };
         if let Some(problem) = problem {
-            let text = format!("the PgBouncer of endpoint {} {problem}", address.endpoint);
+            let pooler = title(POOLER);
+            let text = format!("the {pooler} of endpoint {} {problem}", address.endpoint);
             self.problem(ClusterState::Degraded, text);
         }
         if pooler.paused {
             let text = format!("the clients of endpoint {} may be waiting", address.endpoint);
             self.problem(ClusterState::Degraded, text);
         }
-        format!("pgbouncer {state}, to {}", pooler.node)
+        condition
     }
 
-    fn endpoint(&mut self, address: &EndpointAddress, endpoint: &Endpoint) -> EndpointStatus {
+    fn endpoint(&mut self, address: &EndpointAddress, endpoint: &Endpoint) -> EndpointHealth {
         let name = &address.endpoint;
         let mut leads = endpoint.hosts.clone();
         let problem = match self.observed.endpoints.get(address) {
@@ -408,13 +553,13 @@ impl<'a> Look<'a> {
         if let Some(problem) = problem {
             self.problem(ClusterState::Degraded, format!("endpoint {name} {problem}"));
         }
-        let pooler = endpoint.pooler.as_ref().map(|pooler| self.pooler(address, pooler));
-        EndpointStatus {
-            name: name.to_string(),
-            target: endpoint.target.to_string(),
-            service: format!("service={}", address.service()),
+        let pooler = endpoint.pooler.as_ref();
+        let pooler = pooler.map(|pooler| (self.pooler(address, pooler), pooler.node.clone()));
+        EndpointHealth {
+            name: name.clone(),
+            target: endpoint.target,
+            hosts: leads,
             pooler,
-            addresses: leads.iter().map(ToString::to_string).collect(),
         }
     }
 }
