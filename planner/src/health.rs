@@ -323,9 +323,12 @@ impl<'a> Look<'a> {
             Some(Observation::Unknown(reason)) => {
                 self.missing(address, node, Condition::Unknown, &format!("is unknown: {reason}"))
             }
-            Some(Observation::Absent) => {
-                self.missing(address, node, Condition::Absent, "is gone: nothing is where its data was")
-            }
+            Some(Observation::Absent) => self.missing(
+                address,
+                node,
+                Condition::Absent,
+                "is gone: nothing is where its data was",
+            ),
             Some(Observation::Seen(facts)) => self.seen(address, node, facts, &mut health),
         };
         health
@@ -349,9 +352,16 @@ impl<'a> Look<'a> {
             ProcessFacts::Down if node.held => return Condition::Stopped,
             ProcessFacts::Down => return self.missing(address, node, Condition::Down, "is down"),
             ProcessFacts::Frozen { .. } => {
-                return self.missing(address, node, Condition::Frozen, "is frozen: somebody halted it with SIGSTOP");
+                return self.missing(
+                    address,
+                    node,
+                    Condition::Frozen,
+                    "is frozen: somebody halted it with SIGSTOP",
+                );
             }
-            ProcessFacts::Stopping { .. } => return self.missing(address, node, Condition::Stopping, "was told to stop"),
+            ProcessFacts::Stopping { .. } => {
+                return self.missing(address, node, Condition::Stopping, "was told to stop");
+            }
             ProcessFacts::Foreign { .. } => {
                 let text = "was not started by simdb, and may run with other settings";
                 self.problem(ClusterState::Degraded, format!("{} {text}", address.node));
@@ -512,9 +522,10 @@ impl<'a> Look<'a> {
                 ProcessFacts::Running { .. } => (Condition::Running, None),
                 ProcessFacts::Down if pooler.power == Power::Stopped => (Condition::Stopped, None),
                 ProcessFacts::Down => (Condition::Down, Some("is down".to_owned())),
-                ProcessFacts::Frozen { .. } => {
-                    (Condition::Frozen, Some("is frozen: somebody halted it with SIGSTOP".to_owned()))
-                }
+                ProcessFacts::Frozen { .. } => (
+                    Condition::Frozen,
+                    Some("is frozen: somebody halted it with SIGSTOP".to_owned()),
+                ),
                 ProcessFacts::Stopping { .. } => (Condition::Stopping, Some("was told to stop".to_owned())),
                 ProcessFacts::Foreign { .. } => (Condition::Running, Some("was not started by simdb".to_owned())),
             },

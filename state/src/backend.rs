@@ -15,6 +15,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 
@@ -147,6 +148,10 @@ pub trait Backend: fmt::Debug + Send + Sync {
 
     /// Says that the holder of the token is alive.
     async fn renew(&self, token: Token) -> Result<(), BackendError>;
+
+    /// Keeps a copy of all rows as they are, under a name, in place of one of the same name. Returns where it is; nothing where
+    /// a copy would not outlive the rows.
+    async fn keep_copy(&self, name: &str) -> Result<Option<PathBuf>, BackendError>;
 
     /// Frees the lock, if the token still holds it.
     async fn unlock(&self, token: Token) -> Result<(), BackendError>;

@@ -3,7 +3,7 @@
 //! ```text
 //!   meta/record              Head: format, lineage, serial, counters
 //!   meta/key                 how the secrets are locked up (see `secret`)
-//!   object/<address>         the types of `object`, one row each
+//!   object/<address>         the types of `disk`, one row each
 //!   election/<cluster>
 //!   output/<name>
 //!   secret/<name>            see `secret`
@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Every row is JSON. The format number stands in `meta/record`, which every commit reads and writes; a reader that
-//! finds a greater one stops there.
+//! finds a greater one stops there. A record of a lower one is read as it is, and the next writer brings it up to this one,
+//! after it has kept a copy of it.
 
 use std::collections::BTreeSet;
 
@@ -24,11 +25,15 @@ use thiserror::Error;
 
 use crate::address::Address;
 use crate::backend::{Key, Row, Write};
+use crate::disk::{Election, Object, upgrade};
 use crate::object::{Place, State};
 use crate::store::{Lineage, RunId};
 
 /// The format of the rows. A row is never given another meaning under the same number.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// The format in which objects were rows of their own shape, without their kind.
+const FLAT: u32 = 1;
 
 /// The prefixes of the rows that are the record.
 pub(crate) const RECORD: [&str; 3] = ["object/", "election/", "output/"];
@@ -128,30 +133,28 @@ pub(crate) fn decode<T: DeserializeOwned>(row: &Row) -> Result<T, FormatError> {
     })
 }
 
-/// Reads the record from its rows. Rows under other prefixes are skipped.
-pub(crate) fn read_state(rows: &[Row]) -> Result<State, FormatError> {
+/// Reads the record from its rows, which have a format. Rows under other prefixes are skipped.
+pub(crate) fn read_state(rows: &[Row], format: u32) -> Result<State, FormatError> {
     let mut state = State::default();
     for row in rows {
-        read_row(&mut state, row)?;
+        read_row(&mut state, row, format)?;
     }
     Ok(state)
 }
 
-fn read_row(state: &mut State, row: &Row) -> Result<(), FormatError> {
+fn read_row(state: &mut State, row: &Row, format: u32) -> Result<(), FormatError> {
     let unknown = || FormatError::UnknownKey(row.key.clone());
     match row.key.as_str().split_once('/') {
-        Some(("object", address)) => match address.parse().map_err(|_| unknown())? {
-            Address::Network(name) => drop(state.networks.insert(name, decode(row)?)),
-            Address::Cluster(name) => drop(state.clusters.insert(name, decode(row)?)),
-            Address::Node(address) => drop(state.nodes.insert(address, decode(row)?)),
-            Address::User(address) => drop(state.users.insert(address, decode(row)?)),
-            Address::Database(address) => drop(state.databases.insert(address, decode(row)?)),
-            Address::Seed(address) => drop(state.seeds.insert(address, decode(row)?)),
-            Address::Endpoint(address) => drop(state.endpoints.insert(address, decode(row)?)),
-        },
+        Some(("object", address)) => {
+            let address: Address = address.parse().map_err(|_| unknown())?;
+            let object = read_object(row, &address, format)?;
+            if !object.put(state, address) {
+                return Err(unknown());
+            }
+        }
         Some(("election", cluster)) => {
             let cluster = cluster.parse().map_err(|_| unknown())?;
-            state.elections.insert(cluster, decode(row)?);
+            state.elections.insert(cluster, decode::<Election>(row)?.into());
         }
         Some(("output", name)) => drop(state.outputs.insert(name.to_owned(), decode(row)?)),
         _ => {}
@@ -159,26 +162,57 @@ fn read_row(state: &mut State, row: &Row) -> Result<(), FormatError> {
     Ok(())
 }
 
+fn read_object(row: &Row, address: &Address, format: u32) -> Result<Object, FormatError> {
+    if format != FLAT {
+        return decode(row);
+    }
+    let upgraded = upgrade::object(address, decode(row)?);
+    serde_json::from_value(upgraded).map_err(|source| FormatError::Value {
+        key: row.key.clone(),
+        source,
+    })
+}
+
 /// Returns the rows of some addresses as they stand in a record: written where there is something, else deleted.
 pub(crate) fn object_rows(state: &State, addresses: &BTreeSet<Address>) -> Vec<Write> {
     let mut writes = Vec::new();
     for address in addresses {
-        let value = match address {
-            Address::Network(name) => state.networks.get(name).map(encode),
-            Address::Cluster(name) => {
-                let election = state.elections.get(name).map(encode);
-                writes.push(write(Key::new(format!("election/{name}")), election));
-                state.clusters.get(name).map(encode)
-            }
-            Address::Node(address) => state.nodes.get(address).map(encode),
-            Address::User(address) => state.users.get(address).map(encode),
-            Address::Database(address) => state.databases.get(address).map(encode),
-            Address::Seed(address) => state.seeds.get(address).map(encode),
-            Address::Endpoint(address) => state.endpoints.get(address).map(encode),
-        };
-        writes.push(write(Key::new(format!("object/{address}")), value));
+        if let Address::Cluster(name) = address {
+            let election = state.elections.get(name).map(Election::from);
+            let election = election.as_ref().map(encode);
+            writes.push(write(Key::new(format!("election/{name}")), election));
+        }
+        let object = Object::at(state, address);
+        writes.push(write(
+            Key::new(format!("object/{address}")),
+            object.as_ref().map(encode),
+        ));
     }
     writes
+}
+
+/// Returns every address at which something is recorded.
+pub(crate) fn addresses(state: &State) -> BTreeSet<Address> {
+    let State {
+        networks,
+        clusters,
+        elections,
+        nodes,
+        users,
+        databases,
+        seeds,
+        endpoints,
+        outputs: _,
+    } = state;
+    let clusters = clusters.keys().chain(elections.keys()).cloned();
+    let mut addresses: BTreeSet<Address> = clusters.map(Address::Cluster).collect();
+    addresses.extend(networks.keys().cloned().map(Address::Network));
+    addresses.extend(nodes.keys().cloned().map(Address::Node));
+    addresses.extend(users.keys().cloned().map(Address::User));
+    addresses.extend(databases.keys().cloned().map(Address::Database));
+    addresses.extend(seeds.keys().cloned().map(Address::Seed));
+    addresses.extend(endpoints.keys().cloned().map(Address::Endpoint));
+    addresses
 }
 
 fn write(key: Key, value: Option<Vec<u8>>) -> Write {

@@ -15,6 +15,7 @@ pub mod backend;
 pub mod conformance;
 pub mod delta;
 pub mod digest;
+mod disk;
 mod format;
 mod grant;
 pub mod happening;

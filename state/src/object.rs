@@ -3,8 +3,7 @@
 //! A field is one recorded attribute. An effect that is the difference of no attribute would be lost by a crash, so
 //! whatever a step does to the world stands here: see the step table in the planner's documentation.
 //!
-//! Rows are these types as JSON with a format number (`store::FORMAT`). A field is never renamed or given another
-//! meaning; what a newer version adds has a default.
+//! How they are kept is another thing: see the module `disk`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -124,10 +123,6 @@ pub fn first_platform() -> PlatformName {
     "local".parse().expect("it is a name")
 }
 
-fn is_first_platform(name: &PlatformName) -> bool {
-    *name == first_platform()
-}
-
 fn max_lag() -> u64 {
     MAX_LAG
 }
@@ -136,7 +131,6 @@ fn max_lag() -> u64 {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
     /// The platform that its servers run on.
-    #[serde(default = "first_platform", skip_serializing_if = "is_first_platform")]
     pub platform: PlatformName,
     /// The network its nodes are in.
     pub network: NetworkName,

@@ -103,7 +103,7 @@ impl Record {
         let head_row = rows.iter().find(|row| row.key == key);
         let head = self.head(head_row)?;
         let version = head_row.map_or(Version(0), |row| row.version);
-        let state = read_state(&rows).map_err(|error| self.unreadable(error))?;
+        let state = read_state(&rows, head.format).map_err(|error| self.unreadable(error))?;
         let snapshot = Snapshot {
             state,
             serial: head.serial,

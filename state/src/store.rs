@@ -27,7 +27,7 @@ use crate::object::{Output, Place, State};
 use crate::record::{Record, blocking};
 use crate::secret::{self, KeyRow, KeySource, SecretError};
 use crate::sensitive::{SecretName, Secrets, Sensitive};
-pub use crate::writer::Writer;
+pub use crate::writer::{Upgrade, Writer};
 
 /// Identifies one record for good: two records never share it, and it names the key and the data root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

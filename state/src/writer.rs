@@ -3,6 +3,7 @@
 mod rekey;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::address::{Address, UserAddress};
 use crate::backend::{Expect, Key, Row, Token, Version, Write};
 use crate::delta::{Edit, Outputs};
-use crate::format::{Head, encode, excerpt, now, object_rows, run_id};
+use crate::format::{FORMAT, Head, addresses, encode, excerpt, now, object_rows, run_id};
 use crate::grant::Grant;
 use crate::happening::{Happening, happenings};
 use crate::journal::{
@@ -41,6 +42,16 @@ pub struct Writer {
     version: Version,
     snapshot: Snapshot,
     run: Option<Run>,
+    upgrade: Option<Upgrade>,
+}
+
+/// A record that was brought up to the present format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// The format that it had.
+    pub from: u32,
+    /// Where a copy of it is, as it was; absent where the record is not kept, either.
+    pub copy: Option<PathBuf>,
 }
 
 /// The task that keeps the lock; it ends with its owner.
@@ -75,23 +86,55 @@ impl Writer {
             Ok(()) => record.load().await,
             Err(error) => Err(error),
         };
-        match loaded {
-            Ok(loaded) => Ok(Self {
-                record,
-                token,
-                owner,
-                heartbeat,
-                head: loaded.head,
-                version: loaded.version,
-                snapshot: loaded.snapshot,
-                run: None,
-            }),
+        let upgraded = match loaded {
+            Ok(loaded) => {
+                let mut writer = Self {
+                    record: Arc::clone(&record),
+                    token,
+                    owner,
+                    heartbeat,
+                    head: loaded.head,
+                    version: loaded.version,
+                    snapshot: loaded.snapshot,
+                    run: None,
+                    upgrade: None,
+                };
+                writer.bring_up().await.map(|()| writer)
+            }
+            Err(error) => Err(error),
+        };
+        match upgraded {
+            Ok(writer) => Ok(writer),
             Err(error) => {
                 // The reading error is the one to report; a lock that stays is taken over once this process is gone.
                 let _ = record.backend.unlock(token).await;
                 Err(error)
             }
         }
+    }
+
+    /// Brings a record of an older format up to this one, in one commit, once a copy of it is kept.
+    async fn bring_up(&mut self) -> Result<(), StoreError> {
+        let from = self.head.format;
+        if from == FORMAT {
+            return Ok(());
+        }
+        let kept = self.record.backend.keep_copy(&format!("format-{from}")).await;
+        let copy = kept.map_err(|error| self.record.failed(error))?;
+        let state = self.state();
+        let draft = Draft {
+            writes: object_rows(state, &addresses(state)),
+            ..Draft::default()
+        };
+        self.head.format = FORMAT;
+        self.write(draft, self.head.runs).await?;
+        self.upgrade = Some(Upgrade { from, copy });
+        Ok(())
+    }
+
+    /// Returns from which format the record was brought up to this one when its lock was taken, where it was.
+    pub fn upgrade(&self) -> Option<&Upgrade> {
+        self.upgrade.as_ref()
     }
 
     /// Returns the record as it is now, every commit of this writer included.

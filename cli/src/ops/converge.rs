@@ -20,7 +20,7 @@ use simdb_planner::diagnostic::Diagnostic;
 use simdb_planner::plan::{Impact, Plan};
 use simdb_planner::planner::Proposal;
 use simdb_state::sensitive::Secrets;
-use simdb_state::store::{Snapshot, Store, Writer};
+use simdb_state::store::{FORMAT, Snapshot, Store, Upgrade, Writer};
 
 use super::{Known, Planned, Site, World, apply, believe, plan, record_noticed, record_outputs, refresh, settle};
 use crate::approval::{self, Approval, Policy};
@@ -253,11 +253,19 @@ impl Converge<'_> {
         let lock = self.store.lock(self.goal.operation.name(), self.terms.lock_timeout);
         tokio::pin!(lock);
         let patient = tokio::time::timeout(PATIENCE, &mut lock).await;
-        if let Ok(locked) = patient {
-            return Ok(locked?);
+        let writer = if let Ok(locked) = patient {
+            locked?
+        } else {
+            self.ui.tell("Waiting for the lock of the state...\n");
+            lock.await?
+        };
+        if let Some(Upgrade { from, copy: Some(copy) }) = writer.upgrade() {
+            self.ui.tell(&format!(
+                "The state had format {from}, and has format {FORMAT} now. A copy as it was: {}\n",
+                copy.display()
+            ));
         }
-        self.ui.tell("Waiting for the lock of the state...\n");
-        Ok(lock.await?)
+        Ok(writer)
     }
 
     async fn approved(&self, planned: &Planned) -> Result<bool, CliError> {

@@ -125,6 +125,10 @@ impl Backend for MemoryBackend {
         Ok(())
     }
 
+    async fn keep_copy(&self, _: &str) -> Result<Option<std::path::PathBuf>, BackendError> {
+        Ok(None)
+    }
+
     async fn unlock(&self, token: Token) -> Result<(), BackendError> {
         let mut contents = self.contents();
         contents.held_by(token)?;

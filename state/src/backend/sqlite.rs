@@ -4,7 +4,7 @@
 //! cut; `BEGIN IMMEDIATE`, so that no transaction finds out halfway that it cannot write. What the file is gets decided
 //! from its first bytes ([`file`]), before SQLite sees it. SQLite blocks, so every call runs on a blocking thread.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ const BUSY: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct SqliteBackend {
     connection: Arc<Mutex<Connection>>,
+    path: PathBuf,
     writable: bool,
 }
 
@@ -38,6 +39,7 @@ impl SqliteBackend {
             opened.connection.busy_timeout(BUSY).map_err(failed("open the file"))?;
             Ok(Some(Self {
                 connection: Arc::new(Mutex::new(opened.connection)),
+                path,
                 writable: opened.writable,
             }))
         })
@@ -282,6 +284,18 @@ impl Backend for SqliteBackend {
             )?)
         })
         .await
+    }
+
+    async fn keep_copy(&self, name: &str) -> Result<Option<PathBuf>, BackendError> {
+        let copy = file::beside(&self.path, &format!(".{name}"));
+        let kept = copy.clone();
+        let connection = Arc::clone(&self.connection);
+        blocking(move || {
+            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            file::copy(&connection, &copy)
+        })
+        .await?;
+        Ok(Some(kept))
     }
 
     async fn unlock(&self, token: Token) -> Result<(), BackendError> {

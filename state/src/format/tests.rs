@@ -1,4 +1,4 @@
-//! The format on disk, held still by `testdata/format-1.json`: what was written once is read for ever.
+//! The format on disk, held still by `testdata/format-2.json`, and those before it: what was written once is read for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,15 +12,28 @@ use crate::journal::{Event, EventKind, RunRow, RunStatus, StepRow};
 use crate::lock::Owner;
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::object::{
-    Cluster, CommitLevel, Data, Database, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Listen,
-    MAX_LAG, Network, Node, OnStandbyLoss, Origin, Output, Power, ReplicationMode, Role, Seed, Slot, Term, User,
-    Verified, first_platform,
+    Cluster, CommitLevel, Data, Database, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, FenceProof,
+    Listen, MAX_LAG, Network, Node, OnStandbyLoss, Origin, Output, PoolMode, Power, ReplicationMode, Role, Seed, Slot,
+    Term, User, Verified, Witness, first_platform,
 };
 
-const TESTDATA: &str = include_str!("../../testdata/format-1.json");
+/// What version 0.1.0 wrote in format 1.
+const FORMAT_1: &str = include_str!("../../testdata/format-1.json");
+
+const TESTDATA: &str = include_str!("../../testdata/format-2.json");
 
 fn testdata() -> BTreeMap<String, Value> {
     serde_json::from_str(TESTDATA).unwrap()
+}
+
+fn rows(text: &str) -> Vec<Row> {
+    let values: BTreeMap<String, Value> = serde_json::from_str(text).unwrap();
+    let row = |(key, value)| Row {
+        key: Key::new(key),
+        version: Version(1),
+        bytes: encode(&value),
+    };
+    values.into_iter().map(row).collect()
 }
 
 fn listen(port: u16) -> Listen {
@@ -154,18 +167,6 @@ fn state() -> State {
     }
 }
 
-fn addresses(state: &State) -> BTreeSet<Address> {
-    let mut addresses = BTreeSet::new();
-    addresses.extend(state.networks.keys().cloned().map(Address::Network));
-    addresses.extend(state.clusters.keys().cloned().map(Address::Cluster));
-    addresses.extend(state.nodes.keys().cloned().map(Address::Node));
-    addresses.extend(state.users.keys().cloned().map(Address::User));
-    addresses.extend(state.databases.keys().cloned().map(Address::Database));
-    addresses.extend(state.seeds.keys().cloned().map(Address::Seed));
-    addresses.extend(state.endpoints.keys().cloned().map(Address::Endpoint));
-    addresses
-}
-
 fn stored(prefixes: &[&str]) -> Vec<Row> {
     let rows = testdata().into_iter();
     let rows = rows.filter(|(key, _)| prefixes.iter().any(|prefix| key.starts_with(prefix)));
@@ -185,20 +186,20 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(key: &st
 }
 
 #[test]
-fn the_record_is_read_as_format_1_wrote_it() {
-    assert_eq!(read_state(&stored(&RECORD)).unwrap(), state());
+fn the_record_is_read_as_it_was_written_in_every_format() {
+    assert_eq!(read_state(&rows(FORMAT_1), 1).unwrap(), state());
+    assert_eq!(read_state(&rows(TESTDATA), FORMAT).unwrap(), state());
 }
 
 /// What versions before synchronous replication and cascading wrote.
 #[test]
-fn a_cluster_and_a_node_without_later_attributes_have_their_defaults() {
-    let old = |key: &str, later: &[&str]| {
-        let mut row = testdata()[key].clone();
-        let object = row.as_object_mut().unwrap();
+fn what_format_1_left_out_has_its_default() {
+    let mut old: BTreeMap<String, Value> = serde_json::from_str(FORMAT_1).unwrap();
+    let mut forget = |key: &str, later: &[&str]| {
+        let object = old.get_mut(key).unwrap().as_object_mut().unwrap();
         for name in later {
             object.remove(*name).unwrap();
         }
-        row
     };
     let later = [
         "synchronous_standbys",
@@ -206,18 +207,78 @@ fn a_cluster_and_a_node_without_later_attributes_have_their_defaults() {
         "on_standby_loss",
         "max_lag",
         "synchronous_standby_names",
+        "verified",
+        "prevent_destroy",
     ];
-    let cluster: Cluster = serde_json::from_value(old("object/cluster.orders", &later)).unwrap();
+    forget("object/cluster.orders", &later);
+    forget(
+        "object/cluster.orders.node.r[0]",
+        &["left_slots", "parameters", "power", "held"],
+    );
+    forget(
+        "object/cluster.orders.user.app",
+        &["inherit", "member_of", "createdb", "connection_limit"],
+    );
+    let state = read_state(&rows(&serde_json::to_string(&old).unwrap()), 1).unwrap();
+    let cluster = &state.clusters[&"orders".parse().unwrap()];
     assert_eq!((cluster.synchronous_standbys, cluster.max_lag), (0, MAX_LAG));
     assert_eq!(cluster.synchronous_commit, CommitLevel::On);
     assert_eq!(cluster.on_standby_loss, OnStandbyLoss::Block);
     assert!(cluster.sync_rule.is_empty());
-    let node: Node = serde_json::from_value(old("object/cluster.orders.node.r[0]", &["left_slots"])).unwrap();
-    assert_eq!(node.left_slots, []);
+    assert_eq!((&cluster.verified, cluster.prevent_destroy), (&None, false));
+    assert_eq!(cluster.platform, first_platform());
+    let node = &state.nodes[&"cluster.orders.node.r[0]".parse().unwrap()];
+    assert_eq!((node.left_slots.len(), node.parameters.len()), (0, 0));
+    assert_eq!((node.power, node.held), (Power::Stopped, false));
+    let user = &state.users[&"cluster.orders.user.app".parse().unwrap()];
+    assert!(user.inherit && !user.createdb && user.member_of.is_empty());
 }
 
 #[test]
-fn the_record_is_written_as_format_1_reads_it() {
+fn what_format_1_fenced_was_fenced_on_this_machine() {
+    let fenced = |role: Value| {
+        let node = json!({"listen": null, "data": null, "slot": null, "role": {"fenced": role}});
+        let rows = [Row {
+            key: Key::new("object/cluster.orders.node.a"),
+            version: Version(1),
+            bytes: encode(&node),
+        }];
+        let state = read_state(&rows, 1).unwrap();
+        state.nodes.into_values().next().unwrap().role
+    };
+    let expected = |proof| {
+        Some(Role::Fenced {
+            term: Term(3),
+            proof,
+            witness: Witness::ProcessesGone,
+        })
+    };
+    let killed = json!({"term": 3, "proof": "killed"});
+    assert_eq!(fenced(killed), expected(FenceProof::Killed));
+    let checkpoint = Lsn(0x28);
+    let shut_down = json!({"term": 3, "proof": {"shut_down": {"checkpoint": "0/28"}}});
+    assert_eq!(fenced(shut_down), expected(FenceProof::ShutDown { checkpoint }));
+}
+
+#[test]
+fn a_pooler_of_format_1_is_read() {
+    let pooler = json!({
+        "listen": {"host": "127.0.0.1", "port": 6432}, "pool_mode": "session", "node": "a",
+        "upstream": {"host": "127.0.0.1", "port": 5432}, "power": "running",
+    });
+    let row = Row {
+        key: Key::new("object/cluster.orders.endpoint.rw"),
+        version: Version(1),
+        bytes: encode(&json!({"target": "primary", "nodes": [], "hosts": [], "pooler": pooler})),
+    };
+    let state = read_state(&[row], 1).unwrap();
+    let pooler = state.endpoints.into_values().next().unwrap().pooler.unwrap();
+    assert_eq!((pooler.listen, pooler.upstream), (listen(6432), listen(5432)));
+    assert_eq!((pooler.pool_mode, pooler.paused), (PoolMode::Session, false));
+}
+
+#[test]
+fn the_record_is_written_as_it_is_read() {
     let state = state();
     let writes = object_rows(&state, &addresses(&state));
     let written = writes.into_iter().map(|write| {
@@ -301,8 +362,8 @@ fn a_newer_format_is_refused_even_if_the_rest_looks_different() {
         version: Version(1),
         bytes: encode(&value),
     };
-    let newer = Head::read(Some(&row(json!({"format": 2, "lineage": {"id": 1}}))));
-    assert!(matches!(newer, Err(FormatError::Newer { found: 2 })));
+    let newer = Head::read(Some(&row(json!({"format": 3, "lineage": {"id": 1}}))));
+    assert!(matches!(newer, Err(FormatError::Newer { found: 3 })));
     let spoilt = Head::read(Some(&row(json!({"format": 1}))));
     assert!(matches!(spoilt, Err(FormatError::Value { .. })));
     assert!(matches!(Head::read(None), Err(FormatError::Missing(_))));
@@ -315,9 +376,11 @@ fn a_row_that_is_not_understood_is_named() {
         version: Version(1),
         bytes: bytes.into(),
     };
-    let unknown = read_state(&[row("object/cluster.orders.slot.x", "{}")]);
+    let unknown = read_state(&[row("object/cluster.orders.slot.x", "{}")], FORMAT);
     assert!(matches!(unknown, Err(FormatError::UnknownKey(key)) if key.as_str() == "object/cluster.orders.slot.x"));
-    let spoilt = read_state(&[row("election/orders", "{}")]);
+    let moved = read_state(&[row("object/network.lan", r#"{"database": {"owner": "a"}}"#)], FORMAT);
+    assert!(matches!(moved, Err(FormatError::UnknownKey(key)) if key.as_str() == "object/network.lan"));
+    let spoilt = read_state(&[row("election/orders", "{}")], FORMAT);
     assert!(matches!(spoilt, Err(FormatError::Value { key, .. }) if key.as_str() == "election/orders"));
 }
 

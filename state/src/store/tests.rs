@@ -1,5 +1,6 @@
 //! The record as callers see it, over a real file.
 
+mod formats;
 mod keys;
 mod lock;
 mod runs;

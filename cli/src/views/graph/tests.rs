@@ -1,6 +1,7 @@
 use expect_test::expect;
-use serde_json::json;
-use simdb_state::object::{Endpoint, EndpointTarget, Network, Node, Role, State, Term};
+use simdb_state::object::{
+    Cluster, Endpoint, EndpointTarget, EngineKind, Network, Node, Role, State, Term, first_platform,
+};
 
 use super::*;
 use crate::views::sample::creation;
@@ -56,8 +57,7 @@ fn two_steps_of_one_kind_at_one_address_are_two_boxes() {
 fn what_is_recorded_is_drawn_where_nothing_changes() {
     let mut state = State::default();
     state.networks.insert("lan".parse().unwrap(), Network::default());
-    let cluster = json!({ "network": "lan", "engine": "postgresql", "version": 15, "replication": "async" });
-    let cluster = serde_json::from_value(cluster).unwrap();
+    let cluster = Cluster::new(first_platform(), "lan".parse().unwrap(), EngineKind::Postgresql, 15);
     state.clusters.insert("orders".parse().unwrap(), cluster);
     let mut node = |name: &str, role| {
         let node = Node {

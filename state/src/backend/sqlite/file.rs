@@ -100,6 +100,34 @@ fn fill(new: &Path, rows: &[(Key, Vec<u8>)]) -> Result<(), BackendError> {
     write().map_err(failed("make the file"))
 }
 
+/// Copies all rows, also those that are only in the log, to another file, in place of what is there. A crash leaves that as it
+/// was.
+pub(super) fn copy(connection: &Connection, to: &Path) -> Result<(), BackendError> {
+    let new = beside(to, &format!(".{}.new", random_hex(4)));
+    let copied = copy_to(connection, &new).and_then(|()| {
+        fs::rename(&new, to).map_err(BackendError::failed("keep a copy"))?;
+        let directory = File::open(directory_of(to)).and_then(|directory| directory.sync_all());
+        directory.map_err(BackendError::failed("keep a copy"))
+    });
+    // What failed is worthless, and what did not has another name.
+    let _ = fs::remove_file(&new);
+    copied
+}
+
+fn copy_to(connection: &Connection, new: &Path) -> Result<(), BackendError> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(new)
+        .map_err(BackendError::failed("keep a copy"))?;
+    connection
+        .backup("main", new, None::<fn(rusqlite::backup::Progress)>)
+        .map_err(failed("keep a copy"))?;
+    let synced = File::open(new).and_then(|file| file.sync_all());
+    synced.map_err(BackendError::failed("keep a copy"))
+}
+
 /// Gives the file its name. A link, unlike a rename, never replaces what somebody else put there meanwhile.
 fn put_in_place(new: &Path, path: &Path) -> Result<bool, BackendError> {
     match fs::hard_link(new, path) {
@@ -119,7 +147,7 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -1,0 +1,89 @@
+//! Recorded objects as they are on disk (format 2), apart from those in memory.
+//!
+//! A row holds one [`Object`]; a new kind is one variant. What only one engine has stands in a part of its own. Words and
+//! positions (modes, levels, roles' proofs, origins, log positions) are the types of `object`: each has one spelling for good.
+//! A field is never renamed or given another meaning under the same format number; older formats are brought up to
+//! this one by [`upgrade`] before they are read.
+
+mod access;
+mod cluster;
+mod endpoint;
+mod node;
+pub(crate) mod upgrade;
+
+use serde::{Deserialize, Serialize};
+
+use self::access::{Database, Seed, User};
+use self::cluster::Cluster;
+pub(crate) use self::cluster::Election;
+use self::endpoint::Endpoint;
+use self::node::Node;
+use crate::address::Address;
+use crate::object::{self, State};
+
+/// One recorded object.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Object {
+    Network(Network),
+    Cluster(Cluster),
+    Node(Node),
+    User(User),
+    Database(Database),
+    Seed(Seed),
+    Endpoint(Endpoint),
+}
+
+/// A network.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Network {
+    subnet: Option<String>,
+}
+
+impl Object {
+    /// Returns what stands at an address, as it is written.
+    pub(crate) fn at(state: &State, address: &Address) -> Option<Self> {
+        Some(match address {
+            Address::Network(name) => Self::Network(state.networks.get(name)?.into()),
+            Address::Cluster(name) => Self::Cluster(state.clusters.get(name)?.into()),
+            Address::Node(address) => Self::Node(state.nodes.get(address)?.into()),
+            Address::User(address) => Self::User(state.users.get(address)?.into()),
+            Address::Database(address) => Self::Database(state.databases.get(address)?.into()),
+            Address::Seed(address) => Self::Seed(state.seeds.get(address)?.into()),
+            Address::Endpoint(address) => Self::Endpoint(state.endpoints.get(address)?.into()),
+        })
+    }
+
+    /// Puts an object at its address. Returns false where an object of that kind cannot stand there.
+    pub(crate) fn put(self, state: &mut State, address: Address) -> bool {
+        match (self, address) {
+            (Self::Network(network), Address::Network(name)) => drop(state.networks.insert(name, network.into())),
+            (Self::Cluster(cluster), Address::Cluster(name)) => drop(state.clusters.insert(name, cluster.into())),
+            (Self::Node(node), Address::Node(address)) => drop(state.nodes.insert(address, node.into())),
+            (Self::User(user), Address::User(address)) => drop(state.users.insert(address, user.into())),
+            (Self::Database(database), Address::Database(address)) => {
+                state.databases.insert(address, database.into());
+            }
+            (Self::Seed(seed), Address::Seed(address)) => drop(state.seeds.insert(address, seed.into())),
+            (Self::Endpoint(endpoint), Address::Endpoint(address)) => {
+                state.endpoints.insert(address, endpoint.into());
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+impl From<&object::Network> for Network {
+    fn from(network: &object::Network) -> Self {
+        let object::Network { subnet } = network.clone();
+        Self { subnet }
+    }
+}
+
+impl From<Network> for object::Network {
+    fn from(network: Network) -> Self {
+        let Network { subnet } = network;
+        Self { subnet }
+    }
+}

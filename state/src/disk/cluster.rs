@@ -1,0 +1,179 @@
+//! Clusters and elections on disk.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lsn::Lsn;
+use crate::name::{NetworkName, NodeName, PlatformName};
+use crate::object::{
+    self, CommitLevel, ElectionReason, EngineKind, OnStandbyLoss, PendingSyncRule, ReplicationMode, Switch, Term,
+    Verified,
+};
+use crate::sync::SyncRule;
+
+/// A cluster.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Cluster {
+    platform: PlatformName,
+    network: NetworkName,
+    engine: EngineKind,
+    version: u16,
+    replication: Replication,
+    verified: Option<Verified>,
+    prevent_destroy: bool,
+    detail: Detail,
+}
+
+/// When commits are acknowledged.
+#[derive(Debug, Serialize, Deserialize)]
+struct Replication {
+    mode: ReplicationMode,
+    synchronous_standbys: u32,
+    synchronous_commit: CommitLevel,
+    on_standby_loss: OnStandbyLoss,
+    max_lag: u64,
+}
+
+/// What only clusters of one engine have.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Detail {
+    Postgresql {
+        synchronous_standby_names: SyncRule,
+        pending_standby_names: BTreeSet<PendingSyncRule>,
+        degraded: Option<Lsn>,
+    },
+}
+
+impl From<&object::Cluster> for Cluster {
+    fn from(cluster: &object::Cluster) -> Self {
+        let object::Cluster {
+            platform,
+            network,
+            engine,
+            version,
+            replication,
+            synchronous_standbys,
+            synchronous_commit,
+            on_standby_loss,
+            max_lag,
+            sync_rule,
+            pending_sync_rules,
+            degraded,
+            verified,
+            prevent_destroy,
+        } = cluster.clone();
+        Self {
+            platform,
+            network,
+            engine,
+            version,
+            replication: Replication {
+                mode: replication,
+                synchronous_standbys,
+                synchronous_commit,
+                on_standby_loss,
+                max_lag,
+            },
+            verified,
+            prevent_destroy,
+            detail: Detail::Postgresql {
+                synchronous_standby_names: sync_rule,
+                pending_standby_names: pending_sync_rules,
+                degraded,
+            },
+        }
+    }
+}
+
+impl From<Cluster> for object::Cluster {
+    fn from(cluster: Cluster) -> Self {
+        let Cluster {
+            platform,
+            network,
+            engine,
+            version,
+            replication,
+            verified,
+            prevent_destroy,
+            detail,
+        } = cluster;
+        let Replication {
+            mode,
+            synchronous_standbys,
+            synchronous_commit,
+            on_standby_loss,
+            max_lag,
+        } = replication;
+        let Detail::Postgresql {
+            synchronous_standby_names,
+            pending_standby_names,
+            degraded,
+        } = detail;
+        Self {
+            platform,
+            network,
+            engine,
+            version,
+            replication: mode,
+            synchronous_standbys,
+            synchronous_commit,
+            on_standby_loss,
+            max_lag,
+            sync_rule: synchronous_standby_names,
+            pending_sync_rules: pending_standby_names,
+            degraded,
+            verified,
+            prevent_destroy,
+        }
+    }
+}
+
+/// The election of a cluster.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Election {
+    term: Term,
+    primary: NodeName,
+    pin: Option<NodeName>,
+    reason: ElectionReason,
+    switch: Option<Switch>,
+}
+
+impl From<&object::Election> for Election {
+    fn from(election: &object::Election) -> Self {
+        let object::Election {
+            term,
+            primary,
+            pin,
+            reason,
+            switch,
+        } = election.clone();
+        Self {
+            term,
+            primary,
+            pin,
+            reason,
+            switch,
+        }
+    }
+}
+
+impl From<Election> for object::Election {
+    fn from(election: Election) -> Self {
+        let Election {
+            term,
+            primary,
+            pin,
+            reason,
+            switch,
+        } = election;
+        Self {
+            term,
+            primary,
+            pin,
+            reason,
+            switch,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Nodes on disk.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lsn::SystemIdentifier;
+use crate::name::NodeName;
+use crate::object::{self, Damage, FenceProof, Listen, Origin, Power, Slot, Term, Witness};
+
+/// A node.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Node {
+    place: Option<Place>,
+    parameters: BTreeMap<String, String>,
+    data: Option<Data>,
+    role: Option<Role>,
+    power: Power,
+    stopped_by_request: bool,
+    needs_rebuild: bool,
+    damage: Option<Damage>,
+    detail: Detail,
+}
+
+/// What only nodes of one engine have.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Detail {
+    Postgresql { slot: Option<Slot>, left_slots: Vec<Slot> },
+}
+
+/// Where a server listens.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Place {
+    bind: Bind,
+}
+
+/// An address and a port of the place where a server runs.
+#[derive(Debug, Serialize, Deserialize)]
+struct Bind {
+    host: IpAddr,
+    port: u16,
+}
+
+impl From<Listen> for Place {
+    fn from(listen: Listen) -> Self {
+        let Listen { host, port } = listen;
+        Self {
+            bind: Bind { host, port },
+        }
+    }
+}
+
+impl From<Place> for Listen {
+    fn from(place: Place) -> Self {
+        let Place {
+            bind: Bind { host, port },
+        } = place;
+        Self { host, port }
+    }
+}
+
+/// The data of a node.
+#[derive(Debug, Serialize, Deserialize)]
+struct Data {
+    generation: u32,
+    origin: Origin,
+    identity: Identity,
+}
+
+/// Whose data it is, in the words of its engine.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Identity {
+    SystemIdentifier(SystemIdentifier),
+}
+
+/// What a node is to its cluster.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Role {
+    Primary {
+        term: Term,
+    },
+    Standby {
+        follows: NodeName,
+    },
+    Fenced {
+        term: Term,
+        proof: FenceProof,
+        witness: Witness,
+    },
+}
+
+impl From<&object::Node> for Node {
+    fn from(node: &object::Node) -> Self {
+        let object::Node {
+            listen,
+            parameters,
+            data,
+            slot,
+            left_slots,
+            role,
+            power,
+            held,
+            adrift,
+            damage,
+        } = node.clone();
+        Self {
+            place: listen.map(Place::from),
+            parameters,
+            data: data.map(Data::from),
+            role: role.map(Role::from),
+            power,
+            stopped_by_request: held,
+            needs_rebuild: adrift,
+            damage,
+            detail: Detail::Postgresql { slot, left_slots },
+        }
+    }
+}
+
+impl From<Node> for object::Node {
+    fn from(node: Node) -> Self {
+        let Node {
+            place,
+            parameters,
+            data,
+            role,
+            power,
+            stopped_by_request,
+            needs_rebuild,
+            damage,
+            detail,
+        } = node;
+        let Detail::Postgresql { slot, left_slots } = detail;
+        Self {
+            listen: place.map(Listen::from),
+            parameters,
+            data: data.map(object::Data::from),
+            slot,
+            left_slots,
+            role: role.map(object::Role::from),
+            power,
+            held: stopped_by_request,
+            adrift: needs_rebuild,
+            damage,
+        }
+    }
+}
+
+impl From<object::Data> for Data {
+    fn from(data: object::Data) -> Self {
+        let object::Data {
+            generation,
+            system_identifier,
+            origin,
+        } = data;
+        Self {
+            generation,
+            origin,
+            identity: Identity::SystemIdentifier(system_identifier),
+        }
+    }
+}
+
+impl From<Data> for object::Data {
+    fn from(data: Data) -> Self {
+        let Data {
+            generation,
+            origin,
+            identity: Identity::SystemIdentifier(system_identifier),
+        } = data;
+        Self {
+            generation,
+            system_identifier,
+            origin,
+        }
+    }
+}
+
+impl From<object::Role> for Role {
+    fn from(role: object::Role) -> Self {
+        match role {
+            object::Role::Primary { term } => Self::Primary { term },
+            object::Role::Standby { follows } => Self::Standby { follows },
+            object::Role::Fenced { term, proof, witness } => Self::Fenced { term, proof, witness },
+        }
+    }
+}
+
+impl From<Role> for object::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Primary { term } => Self::Primary { term },
+            Role::Standby { follows } => Self::Standby { follows },
+            Role::Fenced { term, proof, witness } => Self::Fenced { term, proof, witness },
+        }
+    }
+}
