@@ -26,7 +26,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long a standby may come without a stream before nothing more is expected of its replay.
 const STREAM_GRACE: Duration = Duration::from_secs(2);
 
-/// What a standby streams from, and under which name; absent where nobody waits for its stream.
+/// What a standby streams from, and under which name; absent where the step does not wait for its stream.
 type From<'a> = Option<(&'a Server, &'a str)>;
 
 impl ProviderEffects {
@@ -61,7 +61,8 @@ impl ProviderEffects {
     ) -> Result<(), StepError> {
         // It may be where it was, and not where it is about to listen.
         if let Ok(standby) = self.open(server, secrets).await {
-            self.asks_for_no_more(instance, &standby, secrets).await?;
+            // What keeps it from telling keeps it from nothing here: it is stopped next.
+            let _ = self.asks_for_no_more(instance, &standby, secrets).await;
         }
         self.platform.stop(&(&server.node).into(), StopMode::Fast).await?;
         self.start_standby(instance, server, from, secrets).await
@@ -75,7 +76,7 @@ impl ProviderEffects {
         secrets: &Secrets,
     ) -> Result<Connection, StepError> {
         let (home, limit) = ((&server.node).into(), self.limits.ready);
-        let mut fitted = replay::fit(instance, &self.needed(instance, &server.node, secrets).await?);
+        let mut fitted = self.fitted(instance, server, secrets).await;
         let standby = loop {
             let since = Since::now(&*self.platform, &server.node).await;
             self.platform.ensure(&home, &fitted, secrets).await?;
@@ -94,7 +95,7 @@ impl ProviderEffects {
                 Err(error) => error,
             };
             // Log that it met on its way may have asked for more than its control data did, and then it ended.
-            let again = replay::fit(instance, &self.needed(instance, &server.node, secrets).await?);
+            let again = self.fitted(instance, server, secrets).await;
             if again == fitted {
                 return Err(error.into());
             }
@@ -104,6 +105,15 @@ impl ProviderEffects {
             self.wait_streaming(upstream, &standby, name, secrets).await?;
         }
         Ok(standby)
+    }
+
+    /// Returns a standby with what its control data ask for. Data that has none is started as it is: its server says what is
+    /// wrong, and then another copy is made.
+    async fn fitted(&self, instance: &InstanceSpec, server: &Server, secrets: &Secrets) -> InstanceSpec {
+        match self.needed(instance, &server.node, secrets).await {
+            Ok(needed) => replay::fit(instance, &needed),
+            Err(_) => instance.clone(),
+        }
     }
 
     /// Waits until the control data of a standby ask for no more than it is declared with, and returns whether they do.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Command;
 
 use nix::sys::signal::Signal;
 use simdb_tests::{Moment, Scenario, Step, THREE, TWO, Version, any, disturb, wait_until};
@@ -240,4 +241,21 @@ fn a_node_whose_upstream_was_cloned_and_has_no_log_that_is_old_enough_is_cloned_
         scenario.simdb(&["verify", "orders"]);
         scenario.destroy();
     }
+}
+
+#[test]
+fn a_copy_that_was_cut_off_while_it_replaced_the_data_before_it_is_mended() {
+    disturb(&Version::all(), TWO, any(1), |scenario| {
+        scenario.kill_all("b");
+        // The copy was complete, and of the data before it some was removed already.
+        let data = scenario.data("b");
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(&data)
+            .arg(data.with_file_name("data-2"))
+            .status();
+        assert!(copied.unwrap().success());
+        fs::remove_file(data.join("global/pg_control")).unwrap();
+        scenario.simdb(&APPLY);
+    });
 }

@@ -1,5 +1,6 @@
 //! What a run of random kills counts.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub(crate) struct Figures {
     servers: usize,
     /// Why commands refused that may.
     refusals: Vec<String>,
+    /// How many applies had to run again, for a server that did not answer.
+    repeated: Cell<usize>,
     /// How long each recovery took, from the command that mends to a cluster that is whole.
     recoveries: Vec<Duration>,
     /// How long each command took that ran to its end.
@@ -49,6 +52,11 @@ impl Figures {
         }
     }
 
+    /// Counts an apply that had to run again.
+    pub(crate) fn repeated(&self, again: bool) {
+        self.repeated.set(self.repeated.get() + usize::from(again));
+    }
+
     /// Counts a recovery.
     pub(crate) fn recovered(&mut self, within: Duration) {
         self.recoveries.push(within);
@@ -72,9 +80,10 @@ impl fmt::Display for Figures {
         let longest = recoveries.last().copied().unwrap_or_default();
         write!(
             formatter,
-            "{}; {} servers killed; {} recoveries, median {median:.1?}, longest {longest:.1?}",
+            "{}; {} servers killed; {} applies repeated; {} recoveries, median {median:.1?}, longest {longest:.1?}",
             commands.join(", "),
             self.servers,
+            self.repeated.get(),
             recoveries.len()
         )?;
         for refusal in &self.refusals {
