@@ -392,7 +392,10 @@ impl Lowering<'_> {
         }
         let admitted = |drift: &&Drift| self.held_back(context).is_none() || !drift.is_of(instance::HBA);
         if let Some(drift) = self.intended.drift.get(address).filter(admitted) {
-            return Some((drift.reason(&address.node), drift.restart));
+            // A server that could not be asked may have been told to stop by a run that was cut off in its restart.
+            let asked = before::server(self.observed, address).is_some();
+            let restart = drift.restart || (!asked && self.intended.restarts(address, self.before));
+            return Some((drift.reason(&address.node), restart));
         }
         if old.parameters == new.parameters {
             return None;

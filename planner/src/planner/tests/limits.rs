@@ -5,6 +5,8 @@ use expect_test::expect;
 use super::role::{election, proposed, quorum};
 use super::*;
 use crate::engine::replay::ReplayLimits;
+use crate::observed::Observation;
+use crate::plan::{Action, Step};
 use crate::planner::ElectionKind;
 
 fn with(nodes: &[&str], settings: &[(&str, &str)]) -> Desired {
@@ -94,4 +96,32 @@ fn a_setting_that_takes_a_restart_waits_until_the_lead_has_passed() {
         ("80MB", "8MB")
     );
     finish(&mut world, &other);
+}
+
+#[test]
+fn a_server_that_cannot_be_asked_in_the_middle_of_its_restart_is_restarted() {
+    let mut world = applied(&with(&["a", "r[0]"], &[("max_connections", "40")]));
+    let more = with(&["a", "r[0]"], &[("max_connections", "80")]);
+    // The files were written, and the server was told to stop.
+    let planned = plan_for(&world, &more);
+    world.run(&planned.plan, Cut::After(1)).unwrap();
+    let mut observed = world.observe();
+    let primary = observed.nodes.get_mut(&address("cluster.orders.node.a"));
+    let Some(Observation::Seen(facts)) = primary else {
+        panic!("the primary was seen")
+    };
+    facts.server = Some(Observation::Unknown("the database system is shutting down".to_owned()));
+    let planned = plan(Inputs {
+        desired: &more,
+        recorded: &world.state,
+        observed: &observed,
+        proposal: None,
+    });
+    assert_eq!(diagnostics(&planned), "");
+    let configures = |step: &&Step| step.address == address("cluster.orders.node.a").into();
+    let step = planned.plan.steps.iter().find(configures).unwrap();
+    assert!(
+        matches!(step.action, Action::Configure { restart: true, .. }),
+        "{step:?}"
+    );
 }
