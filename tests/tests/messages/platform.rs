@@ -144,13 +144,13 @@ fn ports_that_only_roots_servers_may_have_are_refused() {
         &["plan"],
         &expect![[r#"
         ╷
-        │ Error: Port needs root's rights
+        │ Error: Value out of range
         │
-        │   on main.simdb.hcl line 13:
+        │   on main.simdb.hcl line 13, in cluster "c":
         │   13:     port = 80
         │                  ^^
         │
-        │ cluster.c.node.a is to have port 80, and ports below 1024 are for servers that run as root, which those of simdb never do. Give the node a port from 1024 on.
+        │ "port" must be a whole number from 1024 to 65535, not 80.
         ╵
     "#]],
     );

@@ -72,12 +72,19 @@ impl Since {
     }
 }
 
+/// What a server says of a directory without a control file, which a copy that was cut off may have begun to remove.
+const NO_CONTROL_FILE: &str = "postgres: could not find the database system";
+
 fn ruined(lines: &[String]) -> Option<String> {
     let last_words = lines.iter().rev().filter_map(|line| {
         let words = ["FATAL:", "PANIC:"].iter().find_map(|level| line.split_once(level))?;
         Some(words.1.trim())
     });
     let mut last_words = last_words;
+    // It says this before it has a log to say it in.
+    if lines.iter().any(|line| line.ends_with(NO_CONTROL_FILE)) {
+        return Some("its server cannot recover its data: the control file is gone".to_owned());
+    }
     let says = last_words.find(|words| RUINED.iter().any(|known| words.contains(known)) || misses_a_file(words))?;
     Some(format!("its server cannot recover its data: {says}"))
 }
@@ -125,6 +132,11 @@ mod tests {
         ] {
             assert_eq!(ruined(&lines(&[kept])), None, "{kept}");
         }
+        let missing = "postgres: could not find the database system";
+        assert_eq!(
+            ruined(&lines(&["LOG:  database system is shut down", missing])).unwrap(),
+            "its server cannot recover its data: the control file is gone"
+        );
         let gone = "FATAL:  could not open file \"global/pg_filenode.map\": No such file or directory";
         assert!(ruined(&lines(&[gone])).is_some());
     }
