@@ -4,6 +4,7 @@ mod cascade;
 mod drift;
 mod interrupted;
 mod limits;
+mod pinned;
 mod pooler;
 mod ports;
 mod power;

@@ -10,7 +10,7 @@ use crate::observed::Observation;
 use crate::planner::intended::{Intended, Lacking, Limits};
 use crate::planner::{Inputs, before};
 
-/// Compares what each primary has with what it gets, and what each standby has with what its control data ask for.
+/// Compares what each node has with what it gets, and what each standby has with what its control data ask for.
 pub(super) fn limits(inputs: Inputs<'_>, before: &State, intended: &Intended) -> Limits {
     let mut limits = Limits::default();
     for (name, cluster) in &intended.clusters {
