@@ -18,7 +18,7 @@ use simdb_providers::executor::{Outcome, execute};
 use simdb_providers::observe::observe;
 use simdb_providers::platform::World;
 use simdb_state::address::{EndpointAddress, NodeAddress};
-use simdb_state::happening::Happening;
+use simdb_state::cluster_event::ClusterEvent;
 use simdb_state::name::{EndpointName, NodeName};
 use simdb_state::object::{Output, State};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
@@ -54,7 +54,7 @@ pub(crate) struct Planned {
     /// What is shown.
     pub(crate) document: PlanDoc,
     /// What was seen to have happened to clusters by itself.
-    pub(crate) noticed: Vec<Happening>,
+    pub(crate) noticed: Vec<ClusterEvent>,
     /// The passwords that the configuration gives and that steps set.
     pub(crate) given: Secrets,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use simdb_state::address::{HomeAddress, NodeAddress};
+use simdb_state::address::{InstanceAddress, NodeAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::State;
 
@@ -36,7 +36,7 @@ pub(crate) fn node(state: &State, text: &str) -> Result<NodeAddress, CliError> {
 }
 
 /// Finds a node, or an endpoint with a pooler: `cluster.orders.endpoint.rw`, `orders.rw`.
-pub(crate) fn home(state: &State, text: &str) -> Result<HomeAddress, CliError> {
+pub(crate) fn instance(state: &State, text: &str) -> Result<InstanceAddress, CliError> {
     let poolers = state.endpoints.iter().filter(|(_, endpoint)| endpoint.pooler.is_some());
     let mut poolers = poolers.map(|(address, _)| address);
     let pooler = poolers.find(|address| {
@@ -44,8 +44,8 @@ pub(crate) fn home(state: &State, text: &str) -> Result<HomeAddress, CliError> {
         address.to_string() == text || short == text
     });
     match node(state, text) {
-        Ok(node) => Ok(HomeAddress::Node(node)),
-        Err(error) => pooler.map(HomeAddress::from).ok_or(error),
+        Ok(node) => Ok(InstanceAddress::Node(node)),
+        Err(error) => pooler.map(InstanceAddress::from).ok_or(error),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
-use simdb_state::happening::Happening;
+use simdb_state::cluster_event::ClusterEvent;
 use simdb_state::journal::EventKind;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, EndpointName, NodeName};
@@ -53,7 +53,7 @@ pub struct Problem {
     /// A fragment that starts with its subject.
     pub text: String,
     /// What has happened, where that is worth keeping.
-    pub noticed: Option<Happening>,
+    pub noticed: Option<ClusterEvent>,
 }
 
 /// What a server does, or why it does nothing.
@@ -218,11 +218,11 @@ impl<'a> Look<'a> {
         });
     }
 
-    fn noticed(&mut self, state: ClusterState, text: String, happening: Happening) {
+    fn noticed(&mut self, state: ClusterState, text: String, event: ClusterEvent) {
         self.problems.push(Problem {
             state,
             text,
-            noticed: Some(happening),
+            noticed: Some(event),
         });
     }
 
@@ -263,8 +263,8 @@ impl<'a> Look<'a> {
             look.collect::<Vec<_>>().join(", "),
             give_up.join(", or: "),
         );
-        let happening = Happening::new(EventKind::SplitBrain, Address::Cluster(name.clone()));
-        self.noticed(ClusterState::Broken, text, happening);
+        let event = ClusterEvent::new(EventKind::SplitBrain, Address::Cluster(name.clone()));
+        self.noticed(ClusterState::Broken, text, event);
     }
 
     /// Says that commits wait for more standbys than confirm them.
@@ -349,7 +349,7 @@ impl<'a> Look<'a> {
     fn seen(&mut self, address: &NodeAddress, node: &Node, facts: &NodeFacts, health: &mut NodeHealth) -> Condition {
         health.process = facts.process.pid();
         match facts.process {
-            ProcessFacts::Down if node.held => return Condition::Stopped,
+            ProcessFacts::Down if node.stopped_by_request => return Condition::Stopped,
             ProcessFacts::Down => return self.missing(address, node, Condition::Down, "is down"),
             ProcessFacts::Frozen { .. } => {
                 return self.missing(
@@ -464,11 +464,11 @@ impl<'a> Look<'a> {
         health.lag_bytes = Some(lag);
         if lag > self.max_lag {
             let text = format!("{name} is {} behind, and may be {}", bytes(lag), bytes(self.max_lag));
-            let happening = Happening {
+            let event = ClusterEvent {
                 position: Some(server.replayed),
-                ..Happening::new(EventKind::LagDetected, address.clone())
+                ..ClusterEvent::new(EventKind::LagDetected, address.clone())
             };
-            self.noticed(ClusterState::Lagging, text, happening);
+            self.noticed(ClusterState::Lagging, text, event);
         }
         if upstream.timeline != server.timeline {
             let (own, other) = (server.timeline, upstream.timeline);

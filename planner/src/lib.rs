@@ -16,36 +16,36 @@
 //! | Step | Changes | Observed by | Impact | Safe to run twice because | Crash in the middle → next plan |
 //! |---|---|---|---|---|---|
 //! | `network` | network: subnet | – (a name and its addresses on the local platform) | none | nothing is made | again |
-//! | `primary` | cluster; election; node: data, instance, role, power | home, control data, SQL | none | complete data is kept, a server that runs is left alone | an unfinished data directory is removed, complete data is taken over |
+//! | `primary` | cluster; election; node: data, instance, role, power | instance directory, control data, SQL | none | complete data is kept, a server that runs is left alone | an unfinished data directory is removed, complete data is taken over |
 //! | `replication-user` | user: attributes, `password_version` | catalog; the password by its verifier | none, write-pause (another password, where commits wait) | `CREATE` or `ALTER`, whichever fits; files are compared before they are written | again, passfiles and streams included, with the password that was stored before it started |
 //! | `user` | user: attributes, keyed digest of a given password, `password_version` | catalog; passwords by their verifiers | none | `CREATE` or `ALTER`, whichever fits | again, with the password that was stored before it started |
 //! | `database` | database: owner | catalog | none | `CREATE` or `ALTER`, whichever fits | again |
 //! | `seed` | seed: database, digest | its mark: a setting of the database, made in the seed's own transaction | none | one whose mark is there does not run | again: it runs if it did not commit, else it is only recorded; an owner who may not log in and was let in for the run is shut out again |
 //! | `slot` | node: slot on its upstream, and the one it leaves | catalog | none | a slot of that name is kept | again |
-//! | `basebackup` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | an unfinished copy is removed; a complete one of the same cluster whose slot is there is taken over, any other is replaced |
+//! | `basebackup` | node: data (generation, origin, system identifier) | instance directory, control data | none | complete data is kept | an unfinished copy is removed; a complete one of the same cluster whose slot is there is taken over, any other is replaced |
 //! | `standby` | node: instance, role, power | SQL | none | a server that runs is left alone | again: it waits until the standby streams; a server that was started with other settings is stopped first |
-//! | `start` | node: power, held | home | none | a server that runs is left alone, one halted by a signal goes on | again, or nothing where it runs |
-//! | `stop` | node: power, held | home | restart, downtime (primary) | a server that is down is fine | again |
+//! | `start` | node: power, `stopped_by_request` | instance directory | none | a server that runs is left alone, one halted by a signal goes on | again, or nothing where it runs |
+//! | `stop` | node: power, `stopped_by_request` | instance directory | restart, downtime (primary) | a server that is down is fine | again |
 //! | `configure` | node: parameters | files, settings | reload, restart, downtime (primary) | files are compared before they are written | again |
-//! | `admit` | cluster: verified | files | none | it waits for standbys, then files are compared before they are written | again: its `pg_hba.conf` lets no clients in yet |
+//! | `open` | cluster: verified | files | none | it waits for standbys, then files are compared before they are written | again: its `pg_hba.conf` lets no clients in yet |
 //! | `follow` | node: role (follows), instance | SQL | reload | files are compared before they are written | again: its settings differ from what they should be |
 //! | `cluster` | cluster: what is declared of it, but for its names and its proof | – | none | only the record changes | again |
 //! | `sync-names` | cluster: `synchronous_standby_names` (tightened when the standbys stream, loosened before one leaves) | settings of the primary | none, reload | files are compared before they are written | again, also where the server has the names already |
 //! | `resume` | cluster: verified | SQL | none | a standby that replays goes on | again |
 //! | `verify-sync` | cluster: verified | – (any change of topology or term, and any start, clears it) | none | it only looks, and writes a marker to the log | again |
 //! | `degrade` | cluster: degraded since | – | none | only the record changes | again: who is lost is looked at anew |
-//! | `elect` | cluster: election (term, primary, pin seen, reason); node: role (of one that a cut-off run promoted), adrift (those that a failover leaves behind) | – | none | it is compare-and-set: a term is held once; a standby that takes over from a primary that serves must keep up with it first | the election is carried through, or back on request |
-//! | `fence` | node: role fenced with its proof, power | home, control data | write-pause, downtime (killed while it serves) | a server that is down stays down, a seal stays a seal | again; one that crashed meanwhile is started, and shut down in order |
+//! | `elect` | cluster: election (term, primary, pin seen, reason); node: role (of one that a cut-off run promoted), `needs_rebuild` (those that a failover leaves behind) | – | none | it is compare-and-set: a term is held once; a standby that takes over from a primary that serves must keep up with it first | the election is carried through, or back on request |
+//! | `fence` | node: role fenced with its proof, power | instance directory, control data | write-pause, downtime (killed while it serves) | a server that is down stays down, a seal stays a seal | again; one that crashed meanwhile is started, and shut down in order |
 //! | `promote` | cluster: switch point and verdict, `synchronous_standby_names` beside those of the former primary; node: role, instance, slot | SQL, history file | write-pause, data-loss (nothing shows that nothing is lost) | a server that writes already is not promoted again | again: it finds the promotion done, and records it |
-//! | `rewind` | node: data (generation, origin, system identifier) | home, control data | none | complete data is kept | the data has become a partial directory, and the node is cloned; so is one that `pg_rewind` left as it was |
+//! | `rewind` | node: data (generation, origin, system identifier) | instance directory, control data | none | complete data is kept | the data has become a partial directory, and the node is cloned; so is one that `pg_rewind` left as it was |
 //! | `endpoint` | endpoint: nodes, hosts | its entry | none | the entry is rewritten whole | again |
-//! | `pooler` | endpoint: pooler (where it listens and leads, pool mode, power) | home, files | none, reload, restart | files are compared before they are written, one that runs is left alone | again |
+//! | `pooler` | endpoint: pooler (where it listens and leads, pool mode, power) | instance directory, files | none, reload, restart | files are compared before they are written, one that runs is left alone | again |
 //! | `pause` | endpoint: pooler paused, from its start | – | write-pause | clients that wait already go on waiting | again, or clients are let go on |
 //! | `repoint` | endpoint: pooler (where it leads) | files | none | files are compared before they are written | again |
 //! | `unpause` | endpoint: pooler paused | – | none | where nobody waits it changes nothing | again |
-//! | `stop-pooler` | endpoint: pooler (power) | home | none | one that is down is fine | again |
-//! | `drop-pooler` | endpoint: pooler absent | home | none | what is gone stays gone | again; a home that nobody recorded is removed |
-//! | `drop-node` | node absent; all but its slot where its upstream stays | home | data-loss with its cluster, else none | what is gone stays gone | again; a home that nobody recorded is removed |
+//! | `stop-pooler` | endpoint: pooler (power) | instance directory | none | one that is down is fine | again |
+//! | `drop-pooler` | endpoint: pooler absent | instance directory | none | what is gone stays gone | again; an instance directory that nobody recorded is removed |
+//! | `drop-node` | node absent; all but its slot where its upstream stays | instance directory | data-loss with its cluster, else none | what is gone stays gone | again; an instance directory that nobody recorded is removed |
 //! | `drop-slot` | node absent, or a slot it left | catalog | none | a slot that is gone is fine | again |
 //! | `drop-endpoint` | endpoint absent | its entry | none | an entry that is gone is fine | again |
 //! | `drop-user` | user absent | catalog (what it owns, too) | none | a role that is gone is fine; with its cluster only the record changes | again |

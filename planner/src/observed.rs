@@ -142,18 +142,18 @@ impl PlatformFacts {
     }
 }
 
-/// What is on one node. "Home" is the directory that the platform gave it.
+/// What is on one node. Its instance directory is the one that the platform gave it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeFacts {
     /// Its server process.
     pub process: ProcessFacts,
-    /// Where the server that was last started from this home listens, as the platform noted it.
+    /// Where the server that was last started from this instance directory listens, as the platform noted it.
     pub listen: Option<Listen>,
     /// The generations of complete data directories found (`data-1` is 1).
     pub generations: BTreeSet<u32>,
     /// Whether an unfinished data directory was found.
     pub partial: bool,
-    /// The files that were last written for its server, by path below the home.
+    /// The files that were last written for its server, by path below the instance directory.
     #[serde(default)]
     pub files: BTreeMap<String, FileFacts>,
     /// The control data of the newest complete data directory, where its server is down.
@@ -163,7 +163,7 @@ pub struct NodeFacts {
     pub server: Option<Observation<ServerFacts>>,
 }
 
-/// What is in the home of an endpoint's pooler.
+/// What is in the instance directory of an endpoint's pooler.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PoolerFacts {
     /// Its process.

@@ -245,7 +245,7 @@ pub enum Action {
         server: Server,
         /// The engine's major version, for its control data.
         version: u16,
-        /// The directory below the home that holds its data; absent where it has none.
+        /// The directory below the instance directory that holds its data; absent where it has none.
         data: Option<String>,
         /// Seals the data.
         seal: Option<TaskSpec>,
@@ -270,7 +270,7 @@ pub enum Action {
         node: NodeAddress,
         /// Rewinds it.
         task: TaskSpec,
-        /// The directory below the home that the data ends up in.
+        /// The directory below the instance directory that the data ends up in.
         data: String,
         /// The server whose log it follows then.
         source: Server,
@@ -335,7 +335,7 @@ pub enum Action {
         node: NodeAddress,
         /// Copies it and verifies the copy.
         task: TaskSpec,
-        /// The directory below the home that the copy ends up in.
+        /// The directory below the instance directory that the copy ends up in.
         data: String,
     },
     /// Starts a server that replays what another node writes, and waits until it streams.
@@ -491,7 +491,7 @@ pub enum Evidence {
         node: NodeAddress,
         /// The engine's major version, for its control data.
         version: u16,
-        /// The directory below its home that holds its data.
+        /// The directory below its instance directory that holds its data.
         data: String,
     },
     /// Nobody can be asked what was written last.

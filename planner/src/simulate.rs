@@ -1,15 +1,15 @@
 //! A world of values that runs steps and enforces the invariants, so that plans can be tried by the thousands.
 //!
 //! It folds the same deltas and asks the same guards as the executor. What it adds is the effect: what a step does to
-//! homes, servers, slots and endpoints, with the rules of real servers where they matter to a plan (a server needs its
+//! instance directories, servers, slots and endpoints, with the rules of real servers where they matter to a plan (a server needs its
 //! data, a standby needs a slot and an upstream that serves, a clone comes from a server that runs).
 
 mod access;
-mod course;
 mod effect;
 mod fault;
 mod invariant;
 mod observe;
+mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,9 +25,9 @@ use crate::observed::{DatabaseFacts, FileFacts, UserFacts};
 use crate::plan::Plan;
 
 pub use crate::engine::simulated::{Log, Pooler};
-pub use course::Course;
 pub(crate) use effect::{write_files, written};
 pub use fault::Fault;
+pub use schedule::Schedule;
 
 /// What every password that the simulator makes up begins with, so that it is recognised wherever it must not be.
 pub const PASSWORD: &str = "hush";
@@ -51,11 +51,11 @@ pub enum Cut {
 pub struct World {
     /// The record.
     pub state: State,
-    /// The homes of nodes.
-    pub homes: BTreeMap<NodeAddress, Home>,
+    /// The instance directories of nodes.
+    pub directories: BTreeMap<NodeAddress, InstanceDirectory>,
     /// The endpoints' entries.
     pub entries: BTreeMap<EndpointAddress, ServiceEntry>,
-    /// The homes of endpoints' poolers.
+    /// The instance directories of endpoints' poolers.
     pub poolers: BTreeMap<EndpointAddress, Pooler>,
     /// Ports that others listen on, on all addresses.
     pub busy_ports: BTreeMap<u16, String>,
@@ -68,19 +68,19 @@ pub struct World {
     /// Whether somebody has accepted that acknowledged writes are lost.
     pub lossy: bool,
     /// The nodes that something happened to since the run began: a step that fails there has met a fault, no defect.
-    pub(crate) hurt: BTreeSet<NodeAddress>,
+    pub(crate) faulted: BTreeSet<NodeAddress>,
     /// The nodes that did not write when the run began, or could not be asked: what is in their catalogs no plan knew.
     pub(crate) unasked: BTreeSet<NodeAddress>,
     pub(crate) made: u64,
 }
 
-/// A node's home.
+/// A node's instance directory.
 #[derive(Clone, Debug, Default)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a fact that holds beside the others"
 )]
-pub struct Home {
+pub struct InstanceDirectory {
     /// Complete data directories by generation, with whose data they hold.
     pub data: BTreeMap<u32, SystemIdentifier>,
     /// Whether an unfinished data directory is there.
@@ -141,10 +141,10 @@ pub struct Running {
 impl World {
     /// Runs a plan in its own order until it is done, cut off or fails, as [`World::follow`] does.
     pub fn run(&mut self, plan: &Plan, cut: Cut) -> Result<(), String> {
-        let course = Course {
+        let schedule = Schedule {
             cut,
-            ..Course::default()
+            ..Schedule::default()
         };
-        self.follow(plan, &course)
+        self.follow(plan, &schedule)
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use simdb_planner::observed::{Observation, ProcessFacts};
-use simdb_state::address::HomeAddress;
+use simdb_state::address::InstanceAddress;
 use simdb_state::instance::{FileText, InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::object::Witness;
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::{Grant, Store};
 use tokio::time::{sleep, timeout};
 
-use crate::platform::{Directory, HomeFacts, Platform, PlatformError, StopMode};
+use crate::platform::{Endpoints, InstanceFacts, Platform, PlatformError, StopMode};
 
 /// How long a server may take until it is where a check needs it.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -24,8 +24,8 @@ const ROUNDS: usize = 10;
 /// What the checks run: a platform's own tests know which programs it has.
 #[derive(Clone, Debug)]
 pub struct Fixture {
-    /// A node without a home.
-    pub node: HomeAddress,
+    /// A node without an instance directory.
+    pub node: InstanceAddress,
     /// Makes the instance's data, and prints something.
     pub task: TaskSpec,
     /// Makes half of a product, then fails.
@@ -77,7 +77,7 @@ pub async fn check_platform(platform: &dyn Platform, fixture: &Fixture) {
 }
 
 /// Checks a directory with two entries of different names.
-pub async fn check_directory(directory: &dyn Directory, first: &ServiceEntry, second: &ServiceEntry) {
+pub async fn check_directory(directory: &dyn Endpoints, first: &ServiceEntry, second: &ServiceEntry) {
     let seen = |entry: &ServiceEntry| {
         let endpoint = entry.endpoint.clone();
         async move {
@@ -117,22 +117,22 @@ struct Checks<'a> {
 }
 
 impl Checks<'_> {
-    async fn look(&self) -> Observation<HomeFacts> {
+    async fn look(&self) -> Observation<InstanceFacts> {
         self.platform
             .inspect(&self.fixture.node)
             .await
             .expect("a node can be looked at")
     }
 
-    async fn home(&self) -> HomeFacts {
+    async fn directory(&self) -> InstanceFacts {
         match self.look().await {
-            Observation::Seen(home) => home,
-            other => panic!("the home is there, and was seen as {other:?}"),
+            Observation::Seen(directory) => directory,
+            other => panic!("the instance directory is there, and was seen as {other:?}"),
         }
     }
 
     async fn pid(&self) -> u32 {
-        match self.home().await.process {
+        match self.directory().await.process {
             ProcessFacts::Running { pid } => pid,
             other => panic!(
                 "the server does not run, and was seen as {other:?}: {:?}",
@@ -206,7 +206,7 @@ impl Checks<'_> {
                 .platform
                 .list()
                 .await
-                .expect("homes can be listed")
+                .expect("instance directories can be listed")
                 .contains(&self.fixture.node)
         );
     }
@@ -214,10 +214,10 @@ impl Checks<'_> {
     async fn a_server_without_data_is_not_started(&self) {
         let error = self.ensure().await.expect_err("there is no data");
         assert!(matches!(error, PlatformError::DataMissing { .. }), "{error:?}");
-        let home = self.home().await;
-        assert_eq!(home.process, ProcessFacts::Down);
+        let directory = self.directory().await;
+        assert_eq!(directory.process, ProcessFacts::Down);
         assert!(
-            !home.directories.contains(&self.fixture.instance.data),
+            !directory.directories.contains(&self.fixture.instance.data),
             "what is not there must not look complete"
         );
     }
@@ -232,7 +232,7 @@ impl Checks<'_> {
                 .product
                 .as_ref()
                 .expect("the failing task has a product");
-            assert!(!self.home().await.directories.contains(product));
+            assert!(!self.directory().await.directories.contains(product));
         }
     }
 
@@ -240,24 +240,24 @@ impl Checks<'_> {
         let product = self.fixture.task.product.as_ref().expect("the task has a product");
         let printed = self.run(&self.fixture.task).await.expect("the task succeeds");
         assert_ne!(printed, "", "a task returns what it printed");
-        let directories = self.home().await.directories;
+        let directories = self.directory().await.directories;
         assert!(
             directories.contains(product) && !directories.contains(&TaskSpec::partial(product)),
             "{directories:?}"
         );
         let printed = self.run(&self.fixture.task).await.expect("the task is done");
         assert_eq!(printed, "", "a task that is done is not run again");
-        let before = self.home().await;
+        let before = self.directory().await;
         let printed = self.run(&self.fixture.question).await.expect("a question is answered");
         assert_ne!(printed, "", "a question returns what it printed");
-        assert_eq!(self.home().await, before, "a question changes nothing");
+        assert_eq!(self.directory().await, before, "a question changes nothing");
     }
 
     async fn a_server_is_started_once(&self) {
         self.ensure().await.expect("the server starts");
-        let home = self.home().await;
+        let directory = self.directory().await;
         let first = self.pid().await;
-        assert_eq!(home.listen, Some(self.fixture.instance.listen));
+        assert_eq!(directory.listen, Some(self.fixture.instance.listen));
         self.wait_until_it_logs(0).await;
         self.ensure().await.expect("the server runs");
         assert_eq!(self.pid().await, first, "what runs is not restarted");
@@ -265,7 +265,7 @@ impl Checks<'_> {
             self.platform
                 .list()
                 .await
-                .expect("homes can be listed")
+                .expect("instance directories can be listed")
                 .contains(&self.fixture.node)
         );
     }
@@ -284,9 +284,9 @@ impl Checks<'_> {
             .ensure(node, &longer, secrets)
             .await
             .expect("files of a server that runs can be written");
-        assert!(self.home().await.files.contains_key(NAME));
+        assert!(self.directory().await.files.contains_key(NAME));
         self.ensure().await.expect("the server runs");
-        let files = self.home().await.files;
+        let files = self.directory().await.files;
         assert!(
             files
                 .keys()
@@ -312,7 +312,7 @@ impl Checks<'_> {
         for (spec, expected) in [(&with, true), (&with, true), (&without, false), (&without, false)] {
             let ensured = self.platform.ensure(node, spec, secrets).await;
             ensured.expect("markers of a server that runs can be set");
-            assert_eq!(self.home().await.files.contains_key(&marker), expected);
+            assert_eq!(self.directory().await.files.contains_key(&marker), expected);
         }
     }
 
@@ -340,7 +340,7 @@ impl Checks<'_> {
     async fn a_stopped_server_is_down_and_can_be_started_again(&self, mode: StopMode) {
         let first = self.pid().await;
         self.stop(mode).await;
-        assert_eq!(self.home().await.process, ProcessFacts::Down);
+        assert_eq!(self.directory().await.process, ProcessFacts::Down);
         self.stop(mode).await;
         self.run(&self.fixture.failing).await.expect_err("the task fails");
         let before = self
@@ -350,7 +350,7 @@ impl Checks<'_> {
             .expect("a log can be read")
             .len();
         self.ensure().await.expect("the server starts again");
-        let directories = self.home().await.directories;
+        let directories = self.directory().await.directories;
         assert!(
             !directories.iter().any(|name| name.ends_with(".partial")),
             "what a task left unfinished is gone: {directories:?}"
@@ -377,7 +377,7 @@ impl Checks<'_> {
                 .platform
                 .list()
                 .await
-                .expect("homes can be listed")
+                .expect("instance directories can be listed")
                 .contains(&self.fixture.node)
         );
     }
@@ -391,7 +391,7 @@ impl Checks<'_> {
                 // What is gone cannot be asked.
                 let _ = self.run(&fixture.question).await;
                 self.log().await;
-                platform.list().await.expect("homes can be listed");
+                platform.list().await.expect("instance directories can be listed");
             }
         };
         tokio::select! {

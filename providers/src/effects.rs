@@ -24,7 +24,7 @@ pub use self::error::StepError;
 use crate::engine::postgresql::connection::Connection;
 use crate::engine::postgresql::verify::Expected;
 use crate::engine::postgresql::{Activity, PostgresqlError, verify};
-use crate::platform::{Dial, Directory, Platform, StopMode, World};
+use crate::platform::{Dial, Endpoints, Platform, StopMode, World};
 use crate::sessions::Sessions;
 
 /// Does steps. Every step is safe to do again.
@@ -73,7 +73,7 @@ pub struct ProviderEffects {
     /// Where servers run.
     pub platform: Arc<dyn Platform>,
     /// Where endpoints are entered.
-    pub directory: Arc<dyn Directory>,
+    pub endpoints: Arc<dyn Endpoints>,
     /// Where the files are that steps name.
     pub files: PathBuf,
     /// How long to wait for servers.
@@ -205,8 +205,8 @@ impl Effects for ProviderEffects {
             }
             Action::Engine(action) => self.engine(action, secrets).await?,
             Action::DropNode { node } => Platform::drop(&*self.platform, &node.into()).await?,
-            Action::Endpoint { endpoint: _, entry } => self.directory.publish(entry).await?,
-            Action::DropEndpoint { endpoint, name: _ } => self.directory.withdraw(endpoint).await?,
+            Action::Endpoint { endpoint: _, entry } => self.endpoints.publish(entry).await?,
+            Action::DropEndpoint { endpoint, name: _ } => self.endpoints.withdraw(endpoint).await?,
             // These are in the record alone: logins and databases go with their server, and processes of one machine need
             // no network.
             Action::Elect { .. }
@@ -226,12 +226,12 @@ impl ProviderEffects {
     pub fn new(world: World, files: PathBuf, grant: Grant) -> Self {
         let World {
             platform,
-            directory,
+            endpoints,
             providers: _,
         } = world;
         Self {
             platform,
-            directory,
+            endpoints,
             files,
             limits: Limits::default(),
             grant,

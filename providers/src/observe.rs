@@ -13,7 +13,7 @@ use simdb_planner::observed::{
     ProcessFacts, ServerFacts,
 };
 use simdb_planner::plan::Server;
-use simdb_state::address::{EndpointAddress, HomeAddress, NodeAddress};
+use simdb_state::address::{EndpointAddress, InstanceAddress, NodeAddress};
 use simdb_state::instance::{ServiceEntry, TaskSpec};
 use simdb_state::name::{ClusterName, PlatformName};
 use simdb_state::object::{Data, EngineKind, Listen, State};
@@ -24,7 +24,7 @@ use crate::engine::postgresql::connection::Connection;
 use crate::engine::postgresql::control::ControlError;
 use crate::engine::postgresql::{PostgresqlError, control, observe as postgresql};
 use crate::executor::chain;
-use crate::platform::{Directory, HomeFacts, Platform, PlatformError, World};
+use crate::platform::{Endpoints, InstanceFacts, Platform, PlatformError, World};
 use crate::sessions::Sessions;
 
 /// How long one node may take to answer; one that hangs is unknown.
@@ -36,7 +36,7 @@ const SERVER: &str = "postgres ";
 /// How often a server that was told to stop is looked at.
 const STOPPING_POLL: Duration = Duration::from_millis(50);
 
-/// Looks at the given nodes and endpoints, at every node that has a home on the platform, and at every endpoint that has
+/// Looks at the given nodes and endpoints, at every node that has an instance directory on the platform, and at every endpoint that has
 /// an entry.
 pub async fn observe(
     world: &World,
@@ -45,17 +45,17 @@ pub async fn observe(
     recorded: &State,
     secrets: &Secrets,
 ) -> Observed {
-    let (platform, directory) = (&*world.platform, &*world.directory);
-    let (mut platforms, listed, entries) = tokio::join!(world.facts(), platform.list(), directory.entries());
+    let (platform, registry) = (&*world.platform, &*world.endpoints);
+    let (mut platforms, listed, entries) = tokio::join!(world.facts(), platform.list(), registry.entries());
     let (mut nodes, mut endpoints) = (nodes.clone(), endpoints.clone());
     // An endpoint whose entry cannot be read is unknown when it is looked up.
     endpoints.extend(entries.unwrap_or_default());
     match listed {
-        Ok(homes) => {
-            for home in homes {
-                match home {
-                    HomeAddress::Node(node) => drop(nodes.insert(node)),
-                    HomeAddress::Pooler(endpoint) => drop(endpoints.insert(endpoint)),
+        Ok(directories) => {
+            for instance_directory in directories {
+                match instance_directory {
+                    InstanceAddress::Node(node) => drop(nodes.insert(node)),
+                    InstanceAddress::Pooler(endpoint) => drop(endpoints.insert(endpoint)),
                 }
             }
         }
@@ -64,7 +64,7 @@ pub async fn observe(
         Err(error) => {
             let problem = PlatformProblem {
                 argument: None,
-                detail: format!("The nodes' homes cannot be listed: {}.", chain(&error)),
+                detail: format!("The nodes' instance directories cannot be listed: {}.", chain(&error)),
             };
             for facts in platforms.values_mut() {
                 facts.problems.insert(problem.clone());
@@ -81,7 +81,7 @@ pub async fn observe(
     let (seen_nodes, seen_poolers, seen_endpoints) = tokio::join!(
         join_all(nodes.iter().map(|node| look.node(node))),
         join_all(endpoints.iter().map(|endpoint| look.pooler(endpoint))),
-        join_all(endpoints.iter().map(|endpoint| lookup(directory, endpoint))),
+        join_all(endpoints.iter().map(|endpoint| lookup(registry, endpoint))),
     );
     let nodes: BTreeMap<_, _> = nodes.iter().cloned().zip(seen_nodes).collect();
     if nodes
@@ -111,8 +111,8 @@ fn just_ended(node: &Observation<NodeFacts>, facts: Option<&PlatformFacts>) -> b
     })
 }
 
-async fn lookup(directory: &dyn Directory, endpoint: &EndpointAddress) -> Observation<ServiceEntry> {
-    let entry = directory.lookup(endpoint).await;
+async fn lookup(registry: &dyn Endpoints, endpoint: &EndpointAddress) -> Observation<ServiceEntry> {
+    let entry = registry.lookup(endpoint).await;
     entry.unwrap_or_else(|error| Observation::Unknown(chain(&error)))
 }
 
@@ -152,20 +152,20 @@ impl Look<'_> {
 
     /// Looks at a node once. Its process is known at once, so a server that hangs is unknown, and its node is not.
     async fn glance(&self, node: &NodeAddress, deadline: Instant) -> Observation<NodeFacts> {
-        let home = match self.home(&node.into(), deadline).await {
+        let directory = match self.instance(&node.into(), deadline).await {
             Observation::Unknown(reason) => return Observation::Unknown(reason),
             Observation::Absent => return self.absent(node),
-            Observation::Seen(home) => home,
+            Observation::Seen(directory) => directory,
         };
-        let mut facts = inventory(&home);
-        match home.process {
+        let mut facts = inventory(&directory);
+        match directory.process {
             ProcessFacts::Down => match self.control(node, &facts.generations, deadline).await {
                 Ok(control) => facts.control = control,
                 Err(reason) => return Observation::Unknown(reason),
             },
             ProcessFacts::Stopping { .. } => {}
             _ => {
-                let mut server = self.server(node, home.listen, deadline).await;
+                let mut server = self.server(node, directory.listen, deadline).await;
                 if let Observation::Seen(server) = &mut server
                     && server.replay_paused
                 {
@@ -178,7 +178,7 @@ impl Look<'_> {
         Observation::Seen(facts)
     }
 
-    /// A home that is not where it was may have been moved, and its server goes on: then something listens where it did,
+    /// An instance directory that is not where it was may have been moved, and its server goes on: then something listens where it did,
     /// and whether that is the node's server nobody can say.
     fn absent(&self, node: &NodeAddress) -> Observation<NodeFacts> {
         let recorded = self.recorded.nodes.get(node).filter(|node| node.data.is_some());
@@ -194,10 +194,10 @@ impl Look<'_> {
 
     /// Looks at an endpoint's pooler.
     async fn pooler(&self, endpoint: &EndpointAddress) -> Observation<PoolerFacts> {
-        match self.home(&endpoint.into(), Instant::now() + NODE_LIMIT).await {
+        match self.instance(&endpoint.into(), Instant::now() + NODE_LIMIT).await {
             Observation::Unknown(reason) => Observation::Unknown(reason),
             Observation::Absent => Observation::Absent,
-            Observation::Seen(HomeFacts {
+            Observation::Seen(InstanceFacts {
                 process,
                 listen,
                 directories: _,
@@ -206,15 +206,15 @@ impl Look<'_> {
         }
     }
 
-    /// Looks at a home. One whose server was told to stop is looked at until that has ended, as long as time allows.
-    async fn home(&self, home: &HomeAddress, deadline: Instant) -> Observation<HomeFacts> {
+    /// Looks at an instance directory. One whose server was told to stop is looked at until that has ended, as long as time allows.
+    async fn instance(&self, instance: &InstanceAddress, deadline: Instant) -> Observation<InstanceFacts> {
         loop {
-            let seen = match timeout_at(deadline, self.platform.inspect(home)).await {
+            let seen = match timeout_at(deadline, self.platform.inspect(instance)).await {
                 Err(_) => return Observation::Unknown(silence()),
                 Ok(Err(error)) => return Observation::Unknown(chain(&error)),
                 Ok(Ok(seen)) => seen,
             };
-            let stopping = |home: &HomeFacts| matches!(home.process, ProcessFacts::Stopping { .. });
+            let stopping = |directory: &InstanceFacts| matches!(directory.process, ProcessFacts::Stopping { .. });
             if !seen.seen().is_some_and(stopping) || Instant::now() + STOPPING_POLL > deadline {
                 return seen;
             }
@@ -281,8 +281,8 @@ impl Look<'_> {
             return Ok(Control::Absent);
         };
         let task = self.control_task(node, *newest)?;
-        let home = node.into();
-        let printed = timeout_at(deadline, self.platform.run_task(&home, &task, self.secrets)).await;
+        let directory = node.into();
+        let printed = timeout_at(deadline, self.platform.run_task(&directory, &task, self.secrets)).await;
         // Backends may outlive their server and hold its data. Whoever fences the node ends them first.
         let Ok(printed) = printed else {
             return Ok(Control::Unknown(format!("pg_controldata {}", silence())));
@@ -309,8 +309,8 @@ impl Look<'_> {
     }
 }
 
-/// Sorts what is in a home.
-fn inventory(home: &HomeFacts) -> NodeFacts {
+/// Sorts what is in an instance directory.
+fn inventory(instance_directory: &InstanceFacts) -> NodeFacts {
     let generation = |name: &str| {
         let number = name.strip_prefix("data-")?.parse().ok()?;
         (Data::directory(number) == name).then_some(number)
@@ -320,11 +320,15 @@ fn inventory(home: &HomeFacts) -> NodeFacts {
             .is_some_and(|name| generation(name).is_some())
     };
     NodeFacts {
-        process: home.process.clone(),
-        listen: home.listen,
-        generations: home.directories.iter().filter_map(|name| generation(name)).collect(),
-        partial: home.directories.iter().any(partial),
-        files: home.files.clone(),
+        process: instance_directory.process.clone(),
+        listen: instance_directory.listen,
+        generations: instance_directory
+            .directories
+            .iter()
+            .filter_map(|name| generation(name))
+            .collect(),
+        partial: instance_directory.directories.iter().any(partial),
+        files: instance_directory.files.clone(),
         control: Control::Absent,
         server: None,
     }
@@ -350,21 +354,21 @@ mod tests {
             "log",
             "data-4.partial",
         ];
-        let home = HomeFacts {
+        let directory = InstanceFacts {
             directories: names.map(str::to_owned).into(),
-            ..HomeFacts::default()
+            ..InstanceFacts::default()
         };
-        let facts = inventory(&home);
+        let facts = inventory(&directory);
         assert_eq!(facts.generations, BTreeSet::from([1, 12]));
         assert!(facts.partial);
     }
 
     #[test]
     fn foreign_partial_directories_are_not_ours() {
-        let home = HomeFacts {
+        let directory = InstanceFacts {
             directories: ["data-1", "download.partial"].map(str::to_owned).into(),
-            ..HomeFacts::default()
+            ..InstanceFacts::default()
         };
-        assert!(!inventory(&home).partial);
+        assert!(!inventory(&directory).partial);
     }
 }

@@ -1,4 +1,4 @@
-//! Where things run. A platform knows homes, files, processes and tasks, and no word of any engine.
+//! Where things run. A platform knows instance directories, files, processes and tasks, and no word of any engine.
 
 pub mod local;
 pub mod registry;
@@ -14,7 +14,7 @@ use std::{fmt, io};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use simdb_planner::observed::{FileFacts, Observation, PlatformFacts, ProcessFacts};
-use simdb_state::address::{EndpointAddress, HomeAddress};
+use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec, TrialSpec};
 use simdb_state::name::{ClusterName, PlatformName};
 use simdb_state::object::{EngineKind, Listen, Witness};
@@ -27,16 +27,16 @@ pub use self::router::Providers;
 use self::router::Router;
 use crate::sessions::Sessions;
 
-/// What is in a node's home.
+/// What is in a node's instance directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HomeFacts {
+pub struct InstanceFacts {
     /// The server started from it.
     pub process: ProcessFacts,
     /// Where that server listens, as noted when it was last started, or as seen where somebody else started it.
     pub listen: Option<Listen>,
     /// Directories in it, such as `data-1` and `data-2.partial`.
     pub directories: BTreeSet<String>,
-    /// The files last written for its server, by path below the home.
+    /// The files last written for its server, by path below the instance directory.
     pub files: BTreeMap<String, FileFacts>,
 }
 
@@ -78,13 +78,13 @@ pub enum PlatformError {
     },
     /// A later holder of the lock was there than the record knows of.
     #[error(
-        "change the home of {node}: it was changed under lock {noted} of the state, and lock {held} is held here, so this \
+        "change the directory of {node}: it was changed under lock {noted} of the state, and lock {held} is held here, so this \
          state is a backup or a copy from before; work with the newest one, or where there is no newer one run: rm {notes}"
     )]
     OlderState {
         /// The node.
-        node: HomeAddress,
-        /// The token noted in its home.
+        node: InstanceAddress,
+        /// The token noted in its instance directory.
         noted: u64,
         /// The token of the lock that is held.
         held: u64,
@@ -102,12 +102,12 @@ pub enum PlatformError {
         #[source]
         source: io::Error,
     },
-    /// Something stands where a node's home belongs, and it was not made by this project.
-    #[error("use {path:?} as the home of {node}: {reason}; move it away, or set another data_root")]
-    ForeignHome {
+    /// Something stands where a node's instance directory belongs, and it was not made by this project.
+    #[error("use {path:?} as the instance directory of {node}: {reason}; move it away, or set another data_root")]
+    ForeignInstanceDirectory {
         /// The node.
-        node: HomeAddress,
-        /// Where its home belongs.
+        node: InstanceAddress,
+        /// Where its instance directory belongs.
         path: PathBuf,
         /// What tells that it is not ours.
         reason: String,
@@ -126,7 +126,7 @@ pub enum PlatformError {
     #[error("write file \"{file}\" of {node}: secret \"{secret}\" is not at hand")]
     SecretMissing {
         /// The node.
-        node: HomeAddress,
+        node: InstanceAddress,
         /// The file.
         file: String,
         /// The secret.
@@ -136,7 +136,7 @@ pub enum PlatformError {
     #[error("start the server of {node}: its data directory {path:?} does not exist")]
     DataMissing {
         /// The node.
-        node: HomeAddress,
+        node: InstanceAddress,
         /// Where the data should be.
         path: PathBuf,
     },
@@ -147,7 +147,7 @@ pub enum PlatformError {
     )]
     StillRunning {
         /// The node.
-        node: HomeAddress,
+        node: InstanceAddress,
         /// The processes that are left.
         pids: Vec<u32>,
         /// How long it was waited for.
@@ -159,7 +159,7 @@ pub enum PlatformError {
     #[error("stop the server of {node}: it may still run, and nothing proves that it does not: {reason}")]
     Unprovable {
         /// The node.
-        node: HomeAddress,
+        node: InstanceAddress,
         /// Why it cannot be known.
         reason: String,
     },
@@ -167,7 +167,7 @@ pub enum PlatformError {
     #[error("run task \"{task}\" of {node}: process {pid} uses the node's data; stop the node first")]
     InUse {
         /// The node.
-        node: HomeAddress,
+        node: InstanceAddress,
         /// The task.
         task: String,
         /// The process that uses the data.
@@ -187,7 +187,7 @@ pub enum PlatformError {
     #[error("run task \"{task}\" of {node}: {program} ended with {status}:\n{stderr}")]
     TaskFailed {
         /// The node; boxed, or every result would be as large as this variant.
-        node: Box<HomeAddress>,
+        node: Box<InstanceAddress>,
         /// The task.
         task: String,
         /// The command that failed.
@@ -201,7 +201,7 @@ pub enum PlatformError {
     #[error("run task \"{task}\" of {node}: it succeeded and did not make {path:?}")]
     ProductMissing {
         /// The node.
-        node: HomeAddress,
+        node: InstanceAddress,
         /// The task.
         task: String,
         /// What it was to make.
@@ -211,7 +211,7 @@ pub enum PlatformError {
     #[error("run task \"{task}\" of {node}: it succeeded and did not print {text:?}")]
     NotPrinted {
         /// The node.
-        node: HomeAddress,
+        node: InstanceAddress,
         /// The task.
         task: String,
         /// What it was to print.
@@ -246,10 +246,10 @@ pub enum PlatformError {
     },
 }
 
-/// What keeps a home from being changed by anybody else.
+/// What keeps an instance directory from being changed by anybody else.
 pub type Held = Box<dyn fmt::Debug + Send + Sync>;
 
-/// Who holds the lock of a home.
+/// Who holds the lock of an instance directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// A process that was halted, and does nothing until it is told to go on.
@@ -282,11 +282,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 /// and peers of a server reach it may be somewhere else.
 #[async_trait]
 pub trait Dial: fmt::Debug + Send + Sync {
-    /// Opens a stream to the server of a home, which listens at a place. Every caller has a limit for it.
-    async fn dial(&self, home: &HomeAddress, at: Listen) -> io::Result<Box<dyn Stream>>;
+    /// Opens a stream to the server of an instance directory, which listens at a place. Every caller has a limit for it.
+    async fn dial(&self, instance: &InstanceAddress, at: Listen) -> io::Result<Box<dyn Stream>>;
 }
 
-/// Runs servers and tasks, each on the home of a node.
+/// Runs servers and tasks, each on the instance directory of a node.
 ///
 /// Every call is idempotent and safe to repeat after a crash of the caller.
 ///
@@ -296,40 +296,46 @@ pub trait Dial: fmt::Debug + Send + Sync {
 /// it is looked at is absent, or unknown, and gone.
 #[async_trait]
 pub trait Platform: Dial {
-    /// Returns the nodes that have a home here.
-    async fn list(&self) -> Result<BTreeSet<HomeAddress>, PlatformError>;
+    /// Returns the nodes that have an instance directory here.
+    async fn list(&self) -> Result<BTreeSet<InstanceAddress>, PlatformError>;
 
-    /// Looks at a node's home.
-    async fn inspect(&self, node: &HomeAddress) -> Result<Observation<HomeFacts>, PlatformError>;
+    /// Looks at a node's instance directory.
+    async fn inspect(&self, node: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError>;
 
     /// Writes the files of an instance and starts its server if it is down. Never restarts a server that runs. Whether it
     /// gets ready, or ends instead, is for the engine to find out. What a task left unfinished is removed.
-    async fn ensure(&self, node: &HomeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError>;
+    async fn ensure(&self, node: &InstanceAddress, spec: &InstanceSpec, secrets: &Secrets)
+    -> Result<(), PlatformError>;
 
     /// Tells a node's server, where it runs, to read its files again.
-    async fn reload(&self, node: &HomeAddress) -> Result<(), PlatformError>;
+    async fn reload(&self, node: &InstanceAddress) -> Result<(), PlatformError>;
 
     /// Stops a node's server, and returns when nothing of it runs any more, with how that is known. Where the platform
     /// cannot know it, because it does not reach the place where the server runs, that is [`PlatformError::Unprovable`].
-    async fn stop(&self, node: &HomeAddress, mode: StopMode) -> Result<Witness, PlatformError>;
+    async fn stop(&self, node: &InstanceAddress, mode: StopMode) -> Result<Witness, PlatformError>;
 
     /// Runs a task to its end and returns what it wrote to its standard output.
-    async fn run_task(&self, node: &HomeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError>;
+    async fn run_task(
+        &self,
+        node: &InstanceAddress,
+        task: &TaskSpec,
+        secrets: &Secrets,
+    ) -> Result<String, PlatformError>;
 
-    /// Keeps a node's home from being changed by anybody else, until what is returned is dropped; absent where there is no
-    /// home. Nothing that was begun there under an earlier lock of the record goes on meanwhile, or afterwards.
-    async fn hold(&self, node: &HomeAddress) -> Result<Option<Held>, PlatformError>;
+    /// Keeps a node's instance directory from being changed by anybody else, until what is returned is dropped; absent where there is no
+    /// instance directory. Nothing that was begun there under an earlier lock of the record goes on meanwhile, or afterwards.
+    async fn hold(&self, node: &InstanceAddress) -> Result<Option<Held>, PlatformError>;
 
-    /// Stops whatever runs in a node's home and removes the home with all data in it.
-    async fn drop(&self, node: &HomeAddress) -> Result<(), PlatformError>;
+    /// Stops whatever runs in a node's instance directory and removes the instance directory with all data in it.
+    async fn drop(&self, node: &InstanceAddress) -> Result<(), PlatformError>;
 
     /// Returns the last lines of a node's log, oldest first.
-    async fn log(&self, node: &HomeAddress, lines: usize) -> Result<Vec<String>, PlatformError>;
+    async fn log(&self, node: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError>;
 }
 
 /// Lets names lead to servers: the endpoints of a project.
 #[async_trait]
-pub trait Directory: fmt::Debug + Send + Sync {
+pub trait Endpoints: fmt::Debug + Send + Sync {
     /// Looks an entry up.
     async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<ServiceEntry>, PlatformError>;
 
@@ -345,7 +351,7 @@ pub trait Directory: fmt::Debug + Send + Sync {
 
 /// One kind of place where things run, with all that it offers.
 #[async_trait]
-pub trait Provider: Platform + Directory {
+pub trait Provider: Platform + Endpoints {
     /// Looks at what the platform offers. What keeps it from being used is a problem in the answer, not an error.
     async fn facts(&self) -> PlatformFacts;
 
@@ -360,7 +366,7 @@ pub struct World {
     /// Runs servers.
     pub platform: Arc<dyn Platform>,
     /// Lets names lead to servers.
-    pub directory: Arc<dyn Directory>,
+    pub endpoints: Arc<dyn Endpoints>,
     /// What there is, by name.
     pub providers: Providers,
 }
@@ -372,7 +378,7 @@ impl World {
         let platform: Arc<dyn Platform> = Arc::clone(&router) as _;
         Self {
             platform,
-            directory: router,
+            endpoints: router,
             providers,
         }
     }

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use simdb_state::address::HomeAddress;
+use simdb_state::address::InstanceAddress;
 use simdb_state::object::Listen;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use tokio::task::JoinHandle;
@@ -38,17 +38,17 @@ impl<'a> Sessions<'a> {
         self.secrets.get(name)
     }
 
-    /// Opens a session with a server of a home, within a limit.
+    /// Opens a session with a server of an instance directory, within a limit.
     pub(crate) async fn open(
         &self,
-        home: HomeAddress,
+        instance: InstanceAddress,
         at: Listen,
         config: &Config,
         limit: Duration,
     ) -> Result<Session, Cause> {
         let way = Way {
             dial: Arc::clone(&self.dial),
-            home,
+            instance,
             at,
         };
         let opened = timeout(limit, async {
@@ -102,12 +102,12 @@ impl Session {
 #[derive(Clone, Debug)]
 struct Way {
     dial: Arc<dyn Dial>,
-    home: HomeAddress,
+    instance: InstanceAddress,
     at: Listen,
 }
 
 impl Way {
     async fn go(&self) -> io::Result<Box<dyn Stream>> {
-        self.dial.dial(&self.home, self.at).await
+        self.dial.dial(&self.instance, self.at).await
     }
 }

@@ -92,53 +92,53 @@ pub fn nodes_of<'a, T>(
         .take_while(move |(address, _)| address.cluster == *cluster)
 }
 
-/// What has a home on a platform: a node, or the pooler that an endpoint goes through.
+/// What has an instance directory on a platform: a node, or the pooler that an endpoint goes through.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HomeAddress {
-    /// The home of a node.
+pub enum InstanceAddress {
+    /// The instance directory of a node.
     Node(NodeAddress),
-    /// The home of an endpoint's pooler.
+    /// The instance directory of an endpoint's pooler.
     Pooler(EndpointAddress),
 }
 
-impl HomeAddress {
+impl InstanceAddress {
     /// Returns the cluster that it belongs to.
     pub fn cluster(&self) -> &ClusterName {
         match self {
-            HomeAddress::Node(node) => &node.cluster,
-            HomeAddress::Pooler(endpoint) => &endpoint.cluster,
+            InstanceAddress::Node(node) => &node.cluster,
+            InstanceAddress::Pooler(endpoint) => &endpoint.cluster,
         }
     }
 }
 
-impl From<&NodeAddress> for HomeAddress {
+impl From<&NodeAddress> for InstanceAddress {
     fn from(address: &NodeAddress) -> Self {
-        HomeAddress::Node(address.clone())
+        InstanceAddress::Node(address.clone())
     }
 }
 
-impl From<&EndpointAddress> for HomeAddress {
+impl From<&EndpointAddress> for InstanceAddress {
     fn from(address: &EndpointAddress) -> Self {
-        HomeAddress::Pooler(address.clone())
+        InstanceAddress::Pooler(address.clone())
     }
 }
 
-impl fmt::Display for HomeAddress {
+impl fmt::Display for InstanceAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HomeAddress::Node(address) => address.fmt(f),
-            HomeAddress::Pooler(address) => address.fmt(f),
+            InstanceAddress::Node(address) => address.fmt(f),
+            InstanceAddress::Pooler(address) => address.fmt(f),
         }
     }
 }
 
-impl FromStr for HomeAddress {
+impl FromStr for InstanceAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         match text.parse()? {
-            Address::Node(address) => Ok(HomeAddress::Node(address)),
-            Address::Endpoint(address) => Ok(HomeAddress::Pooler(address)),
+            Address::Node(address) => Ok(InstanceAddress::Node(address)),
+            Address::Endpoint(address) => Ok(InstanceAddress::Pooler(address)),
             _ => Err(AddressError::Shape(text.to_owned())),
         }
     }
@@ -372,7 +372,7 @@ macro_rules! serde_as_text {
     )*};
 }
 
-serde_as_text!(Address NodeAddress UserAddress DatabaseAddress SeedAddress EndpointAddress HomeAddress);
+serde_as_text!(Address NodeAddress UserAddress DatabaseAddress SeedAddress EndpointAddress InstanceAddress);
 
 #[cfg(test)]
 mod tests {

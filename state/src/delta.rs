@@ -29,7 +29,7 @@ pub enum Edit {
     #[serde(rename = "synchronous_standby_names")]
     SyncRule(ClusterName, SyncRule),
     /// Whether the node may have what whoever leads now never had, so that its data is to be made anew.
-    Adrift(NodeAddress, bool),
+    NeedsRebuild(NodeAddress, bool),
     /// Something is wrong with the node's data, or no longer.
     Damage(NodeAddress, Option<Damage>),
     /// The node writes instead of the former one, and its commits wait for these standbys. These may lack what the former
@@ -80,7 +80,7 @@ pub enum Edit {
     /// The node's server runs, or does not.
     Power(NodeAddress, Power),
     /// The node was stopped on request, or is no longer.
-    Held(NodeAddress, bool),
+    StoppedByRequest(NodeAddress, bool),
     /// Nothing is left of the node but its slot on another one.
     Emptied(NodeAddress, Slot),
     /// The login exists, and is this.
@@ -154,8 +154,8 @@ impl Edit {
             | Edit::Slot(node, _)
             | Edit::SlotLeft(node, _)
             | Edit::SlotGone(node, _)
-            | Edit::Held(node, _)
-            | Edit::Adrift(node, _)
+            | Edit::StoppedByRequest(node, _)
+            | Edit::NeedsRebuild(node, _)
             | Edit::Damage(node, _)
             | Edit::Emptied(node, _)
             | Edit::Power(node, _) => node.clone().into(),
@@ -260,7 +260,7 @@ impl State {
                 }
             }
             Edit::Role(node, role) => self.node(node).role = Some(role.clone()),
-            Edit::Adrift(node, adrift) => self.node(node).adrift = *adrift,
+            Edit::NeedsRebuild(node, needs_rebuild) => self.node(node).needs_rebuild = *needs_rebuild,
             Edit::Damage(node, damage) => {
                 // A node that is gone meanwhile does not come back by it.
                 if let Some(node) = self.nodes.get_mut(node) {
@@ -297,7 +297,7 @@ impl State {
                 }
             }
             Edit::Power(node, power) => self.node(node).power = *power,
-            Edit::Held(node, held) => self.node(node).held = *held,
+            Edit::StoppedByRequest(node, stopped) => self.node(node).stopped_by_request = *stopped,
             Edit::Emptied(node, slot) => {
                 let node = self.node(node);
                 *node = Node {
@@ -359,7 +359,7 @@ impl State {
                 system_identifier,
                 origin: origin.clone(),
             });
-            node.adrift = false;
+            node.needs_rebuild = false;
             node.damage = None;
             // What a server on this data is to its cluster is known when one has been started on it.
             node.role = None;

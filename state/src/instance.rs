@@ -1,6 +1,6 @@
 //! What a platform runs: servers and one-off tasks, with no engine words and no platform words in them.
 //!
-//! Everything lives under the *home* of a node, a directory that each platform places where it likes. Texts are made of
+//! Everything lives under the *instance directory* of a node, a directory that each platform places where it likes. Texts are made of
 //! parts, so that the planner can write them without knowing that place and without ever holding a secret. An argument
 //! has no part for secrets: what is on a command line can be read by every process of the machine.
 
@@ -22,8 +22,9 @@ use crate::sensitive::SecretName;
 pub enum ArgumentPart {
     /// As it stands.
     Text(String),
-    /// The absolute path of the node's home.
-    Home,
+    /// The absolute path of the node's instance directory, under the name that servers which run already were noted with.
+    #[serde(rename = "home")]
+    InstanceDirectory,
 }
 
 /// One argument of a command.
@@ -37,20 +38,20 @@ impl Argument {
         Self(vec![ArgumentPart::Text(text.into())])
     }
 
-    /// Makes an argument that is `before`, then a path below the node's home.
-    pub fn below_home(before: impl Into<String>, path: &str) -> Self {
+    /// Makes an argument that is `before`, then a path below the node's instance directory.
+    pub fn below_directory(before: impl Into<String>, path: &str) -> Self {
         Self(vec![
             ArgumentPart::Text(before.into()),
-            ArgumentPart::Home,
+            ArgumentPart::InstanceDirectory,
             ArgumentPart::Text(format!("/{path}")),
         ])
     }
 
-    /// Returns the argument as text, with the home put in.
-    pub fn render(&self, home: &str) -> String {
+    /// Returns the argument as text, with the instance directory put in.
+    pub fn render(&self, directory: &str) -> String {
         let part = |part: &ArgumentPart| match part {
             ArgumentPart::Text(text) => text.clone(),
-            ArgumentPart::Home => home.to_owned(),
+            ArgumentPart::InstanceDirectory => directory.to_owned(),
         };
         self.0.iter().map(part).collect()
     }
@@ -62,8 +63,9 @@ impl Argument {
 pub enum FilePart {
     /// As it stands.
     Text(String),
-    /// The absolute path of the node's home.
-    Home,
+    /// The absolute path of the node's instance directory. Digests of files that stand already rest on its name on the wire.
+    #[serde(rename = "home")]
+    InstanceDirectory,
     /// A password in clear, for files that a client reads (a passfile).
     Secret(SecretName),
     /// The SCRAM-SHA-256 verifier of a password, as `initdb --pwfile` takes it in place of the password.
@@ -94,7 +96,7 @@ impl FileText {
     pub fn secrets(&self) -> impl Iterator<Item = &SecretName> {
         self.0.iter().filter_map(|part| match part {
             FilePart::Secret(name) | FilePart::ScramVerifier(name) => Some(name),
-            FilePart::Text(_) | FilePart::Home => None,
+            FilePart::Text(_) | FilePart::InstanceDirectory => None,
         })
     }
 }
@@ -117,18 +119,18 @@ pub struct Command {
 pub struct InstanceSpec {
     /// What is run.
     pub command: Command,
-    /// Its configuration: files by path below the home. They are all in place before the server starts.
+    /// Its configuration: files by path below the instance directory. They are all in place before the server starts.
     pub files: BTreeMap<String, FileText>,
-    /// The directory below the home that holds the data, or nothing where the home itself does; it exists, or the server
+    /// The directory below the instance directory that holds the data, or nothing where the instance directory itself does; it exists, or the server
     /// is not started.
     pub data: String,
     /// Where the server listens.
     pub listen: Listen,
-    /// Empty files below the home that must be there when the server starts: without them it would be another kind of
+    /// Empty files below the instance directory that must be there when the server starts: without them it would be another kind of
     /// server.
     #[serde(default)]
     pub present: BTreeSet<String>,
-    /// Files below the home that must not be there then, for the same reason.
+    /// Files below the instance directory that must not be there then, for the same reason.
     #[serde(default)]
     pub absent: BTreeSet<String>,
     /// How it is stopped.
@@ -163,29 +165,29 @@ pub enum StopSignal {
     Terminate,
 }
 
-/// A task that runs to its end on the home of a node whose server is down.
+/// A task that runs to its end on the instance directory of a node whose server is down.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
     /// What the task is called in messages and logs: `initdb`, `basebackup`.
     pub name: String,
     /// What is run, one after the other; the first failure ends the task. Where nothing below is said, they change nothing.
     pub commands: Vec<Command>,
-    /// Files by path below the home, written before the first command.
+    /// Files by path below the instance directory, written before the first command.
     pub files: BTreeMap<String, FileText>,
     /// Files of `files` that nobody needs once the task is over.
     pub temporary: Vec<String>,
-    /// The directory below the home that the task makes. The commands make it as `<product>.partial`; the platform
+    /// The directory below the instance directory that the task makes. The commands make it as `<product>.partial`; the platform
     /// renames it when all of them have succeeded. A product that exists is complete, and its task is not run again; a
     /// partial one is somebody's unfinished work and is removed first.
     pub product: Option<String>,
-    /// The directory below the home that becomes `<product>.partial` before the first command, for commands that change
+    /// The directory below the instance directory that becomes `<product>.partial` before the first command, for commands that change
     /// data in place: once they have begun, half of it is worth nothing.
     #[serde(default)]
     pub origin: Option<String>,
-    /// Files below the home that are removed before the first command.
+    /// Files below the instance directory that are removed before the first command.
     #[serde(default)]
     pub removes: Vec<String>,
-    /// Directories below the home that the product replaces; they are removed once it is complete.
+    /// Directories below the instance directory that the product replaces; they are removed once it is complete.
     #[serde(default)]
     pub replaces: Vec<String>,
     /// What the commands must have printed; without it the task fails, though each of them succeeded. Some programs
@@ -224,7 +226,7 @@ pub struct TrialSpec {
     pub files: BTreeMap<String, String>,
     /// The directories in it.
     pub directories: BTreeSet<String>,
-    /// What is run, one after the other, with the directory as home; the first failure ends the trial.
+    /// What is run, one after the other, with the directory as instance directory; the first failure ends the trial.
     pub commands: Vec<Command>,
 }
 

@@ -11,6 +11,7 @@
 
 pub mod address;
 pub mod backend;
+pub mod cluster_event;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod delta;
@@ -18,7 +19,6 @@ pub mod digest;
 mod disk;
 mod format;
 mod grant;
-pub mod happening;
 pub mod instance;
 pub mod journal;
 pub mod lock;

@@ -410,7 +410,7 @@ pub struct Data {
 }
 
 impl Data {
-    /// Returns the directory of a generation, below the node's home.
+    /// Returns the directory of a generation, below the node's instance directory.
     pub fn directory(generation: u32) -> String {
         format!("data-{generation}")
     }
@@ -485,10 +485,10 @@ pub struct Node {
     pub power: Power,
     /// Whether it was stopped on request: then a server that is down is no drift.
     #[serde(default)]
-    pub held: bool,
+    pub stopped_by_request: bool,
     /// Whether a failover left it behind with what the winner may never have had: its data is to be made anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub adrift: bool,
+    pub needs_rebuild: bool,
     /// What was found to be wrong with its data, until that is made anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<Damage>,

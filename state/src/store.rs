@@ -16,11 +16,11 @@ use tokio::sync::OnceCell;
 use crate::backend::memory::MemoryBackend;
 use crate::backend::sqlite::SqliteBackend;
 use crate::backend::{BackendError, Key, Lease};
+use crate::cluster_event::ClusterEvent;
 use crate::delta::{Delta, Outputs};
 pub use crate::format::FORMAT;
 use crate::format::{FormatError, Head, encode, random_hex};
 pub use crate::grant::Grant;
-use crate::happening::Happening;
 use crate::journal::{EVENTS, Event, JournalError};
 use crate::lock::{self, Owner};
 use crate::object::{Output, Place, State};
@@ -102,7 +102,7 @@ pub enum Entry {
     /// Something about recorded objects was found out, whatever came of the step that found it out; it needs no run.
     Found(Delta),
     /// Something was seen to have happened by itself; it belongs to no step and needs no run.
-    Noticed(Vec<Happening>),
+    Noticed(Vec<ClusterEvent>),
     /// The values of the `output` blocks; the sensitive ones with their JSON text. They replace all that were recorded;
     /// a sensitive one without text keeps the text it has.
     Outputs(BTreeMap<String, (Output, Option<Sensitive<String>>)>),

@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 
 use crate::address::{Address, UserAddress};
 use crate::backend::{Expect, Key, Row, Token, Version, Write};
+use crate::cluster_event::{ClusterEvent, cluster_events};
 use crate::delta::{Edit, Outputs};
 use crate::format::{FORMAT, Head, addresses, encode, excerpt, now, object_rows, run_id};
 use crate::grant::Grant;
-use crate::happening::{Happening, happenings};
 use crate::journal::{
     Event, EventKind, JournalError, KEPT_RUNS, Progress, Run, RunRow, RunStatus, StepRow, event_key, plan_key, run_key,
     step_key,
@@ -66,7 +66,7 @@ impl Drop for Heartbeat {
 
 /// What one commit is made of, before it is made.
 #[derive(Debug, Default)]
-struct Draft {
+struct Commit {
     writes: Vec<Write>,
     moves: Vec<(u32, Progress)>,
     events: Vec<Event>,
@@ -122,12 +122,12 @@ impl Writer {
         let kept = self.record.backend.keep_copy(&format!("format-{from}")).await;
         let copy = kept.map_err(|error| self.record.failed(error))?;
         let state = self.state();
-        let draft = Draft {
+        let commit = Commit {
             writes: object_rows(state, &addresses(state)),
-            ..Draft::default()
+            ..Commit::default()
         };
         self.head.format = FORMAT;
-        self.write(draft, self.head.runs).await?;
+        self.write(commit, self.head.runs).await?;
         self.upgrade = Some(Upgrade { from, copy });
         Ok(())
     }
@@ -191,11 +191,11 @@ impl Writer {
 
     /// Removes rows that belong to something that is not recorded.
     pub async fn remove(&mut self, dangling: &[Dangling]) -> Result<(), StoreError> {
-        let draft = Draft {
+        let commit = Commit {
             writes: dangling.iter().map(Dangling::removal).collect(),
-            ..Draft::default()
+            ..Commit::default()
         };
-        self.write(draft, self.head.runs).await?;
+        self.write(commit, self.head.runs).await?;
         self.snapshot = self.record.load().await?.snapshot;
         Ok(())
     }
@@ -220,12 +220,12 @@ impl Writer {
             began: now(),
             ended: None,
         };
-        let mut draft = Draft::default();
-        draft.writes.extend(self.close_older_runs(number).await?);
-        draft.writes.push(Write::put(run_key(&id), encode(&row)));
-        draft.writes.push(Write::put(plan_key(&id), encode(plan)));
-        draft.events.push(event(Some(&id), EventKind::RunBegan, None));
-        self.write(draft, number).await?;
+        let mut commit = Commit::default();
+        commit.writes.extend(self.close_older_runs(number).await?);
+        commit.writes.push(Write::put(run_key(&id), encode(&row)));
+        commit.writes.push(Write::put(plan_key(&id), encode(plan)));
+        commit.events.push(event(Some(&id), EventKind::RunBegan, None));
+        self.write(commit, number).await?;
         self.run = Some(Run::new(id.clone(), row));
         self.snapshot.unfinished = None;
         Ok(id)
@@ -250,18 +250,18 @@ impl Writer {
 
     /// Stores secrets before anything uses them.
     pub async fn keep(&mut self, secrets: &Secrets) -> Result<(), StoreError> {
-        let mut draft = Draft::default();
+        let mut commit = Commit::default();
         for (name, value) in secrets {
-            draft.writes.push(self.record.key().await?.seal_row(name, value));
+            commit.writes.push(self.record.key().await?.seal_row(name, value));
         }
-        self.write(draft, self.head.runs).await
+        self.write(commit, self.head.runs).await
     }
 
     /// Commits entries, all or none, under the lock's fencing token.
     pub async fn commit(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
-        let draft = self.draft(entries).await?;
-        let ends = self.run.as_ref().map(|run| run.check(&draft.moves)).transpose()?;
-        self.write(draft, self.head.runs).await?;
+        let commit = self.commit_of(entries).await?;
+        let ends = self.run.as_ref().map(|run| run.check(&commit.moves)).transpose()?;
+        self.write(commit, self.head.runs).await?;
         if let (Some(run), Some(ends)) = (&mut self.run, ends) {
             run.make(ends);
         }
@@ -287,12 +287,12 @@ impl Writer {
         let mut row = run.row.clone();
         row.status = end.into();
         row.ended = Some(now());
-        let draft = Draft {
+        let commit = Commit {
             writes: vec![Write::put(run_key(&run.id), encode(&row))],
             events: vec![event(Some(&run.id), end.into(), None)],
             moves: Vec::new(),
         };
-        self.write(draft, self.head.runs).await?;
+        self.write(commit, self.head.runs).await?;
         self.run = None;
         Ok(())
     }
@@ -309,13 +309,13 @@ impl Writer {
         record.backend.unlock(token).await.map_err(|error| record.failed(error))
     }
 
-    /// Writes a draft with its events and the head, and learns the new head.
-    async fn write(&mut self, draft: Draft, runs: u64) -> Result<(), StoreError> {
+    /// Writes a commit with its events and the head, and learns the new head.
+    async fn write(&mut self, commit: Commit, runs: u64) -> Result<(), StoreError> {
         let mut head = self.head.clone();
         head.serial += 1;
         head.runs = runs;
-        let mut writes = draft.writes;
-        for event in &draft.events {
+        let mut writes = commit.writes;
+        for event in &commit.events {
             head.events += 1;
             writes.push(Write::put(event_key(head.events), encode(event)));
         }
@@ -332,8 +332,8 @@ impl Writer {
     }
 
     /// Turns entries into rows.
-    async fn draft(&self, entries: &[Entry]) -> Result<Draft, StoreError> {
-        let mut draft = Draft::default();
+    async fn commit_of(&self, entries: &[Entry]) -> Result<Commit, StoreError> {
+        let mut commit = Commit::default();
         let touched = touched(entries);
         // The steps are tried on a copy of what they touch: the record itself follows when they are committed.
         let mut part = excerpt(self.state(), &touched);
@@ -341,39 +341,39 @@ impl Writer {
             match entry {
                 Entry::Started { step, delta, secrets } => {
                     part.begin(delta);
-                    self.draft_step(&mut draft, *step, &StepRow::Started, Vec::new())?;
+                    self.add_step(&mut commit, *step, &StepRow::Started, Vec::new())?;
                     for (name, value) in secrets {
-                        draft.writes.push(self.record.key().await?.seal_row(name, value));
+                        commit.writes.push(self.record.key().await?.seal_row(name, value));
                     }
                 }
                 Entry::Done { step, delta, outputs } => {
-                    let happened = happenings(&part, delta, outputs);
+                    let happened = cluster_events(&part, delta, outputs);
                     part.apply(delta, outputs);
                     let addresses: BTreeSet<Address> = delta.0.iter().map(Edit::address).collect();
                     let row = StepRow::Done {
                         outputs: outputs.clone(),
                     };
-                    self.draft_step(&mut draft, *step, &row, addresses.into_iter().collect())?;
+                    self.add_step(&mut commit, *step, &row, addresses.into_iter().collect())?;
                     let run = self.run.as_ref().map(|run| &run.id);
-                    draft.events.extend(told(run, Some(*step), &happened));
-                    draft.writes.extend(self.drop_secrets(&delta.0).await?);
+                    commit.events.extend(told(run, Some(*step), &happened));
+                    commit.writes.extend(self.drop_secrets(&delta.0).await?);
                 }
                 Entry::Failed { step, cause } => {
                     let row = StepRow::Failed { cause: cause.clone() };
-                    self.draft_step(&mut draft, *step, &row, Vec::new())?;
+                    self.add_step(&mut commit, *step, &row, Vec::new())?;
                 }
                 Entry::Found(delta) => part.apply(delta, &Outputs::default()),
-                Entry::Noticed(happened) => draft.events.extend(told(None, None, happened)),
-                Entry::Outputs(values) => self.draft_outputs(&mut draft, values).await?,
+                Entry::Noticed(happened) => commit.events.extend(told(None, None, happened)),
+                Entry::Outputs(values) => self.add_outputs(&mut commit, values).await?,
             }
         }
-        draft.writes.extend(object_rows(&part, &touched));
-        Ok(draft)
+        commit.writes.extend(object_rows(&part, &touched));
+        Ok(commit)
     }
 
-    fn draft_step(
+    fn add_step(
         &self,
-        draft: &mut Draft,
+        commit: &mut Commit,
         step: u32,
         row: &StepRow,
         addresses: Vec<Address>,
@@ -384,9 +384,9 @@ impl Writer {
             StepRow::Done { .. } => (EventKind::StepDone, Progress::Done),
             StepRow::Failed { .. } => (EventKind::StepFailed, Progress::Failed),
         };
-        draft.writes.push(Write::put(step_key(run, step), encode(row)));
-        draft.moves.push((step, progress));
-        draft.events.push(Event {
+        commit.writes.push(Write::put(step_key(run, step), encode(row)));
+        commit.moves.push((step, progress));
+        commit.events.push(Event {
             addresses,
             ..event(Some(run), kind, Some(step))
         });
@@ -429,28 +429,28 @@ impl Writer {
             .collect())
     }
 
-    async fn draft_outputs(
+    async fn add_outputs(
         &self,
-        draft: &mut Draft,
+        commit: &mut Commit,
         values: &BTreeMap<String, (Output, Option<Sensitive<String>>)>,
     ) -> Result<(), StoreError> {
         let key = |name: &str| Key::new(format!("output/{name}"));
         for (name, old) in &self.state().outputs {
             let new = values.get(name).map(|(value, _)| value);
             if new.is_none() {
-                draft.writes.push(Write::delete(key(name)));
+                commit.writes.push(Write::delete(key(name)));
             }
             if *old == Output::Sensitive && new != Some(&Output::Sensitive) {
-                draft
+                commit
                     .writes
                     .push(Write::delete(secret::secret_key(&SecretName::output(name))));
             }
         }
         for (name, (value, text)) in values {
-            draft.writes.push(Write::put(key(name), encode(value)));
+            commit.writes.push(Write::put(key(name), encode(value)));
             if let Some(text) = text {
                 let sealed = self.record.key().await?.seal_row(&SecretName::output(name), text);
-                draft.writes.push(sealed);
+                commit.writes.push(sealed);
             }
         }
         Ok(())
@@ -482,12 +482,12 @@ fn event(run: Option<&RunId>, kind: EventKind, step: Option<u32>) -> Event {
     }
 }
 
-/// Returns happenings as they are kept.
-fn told(run: Option<&RunId>, step: Option<u32>, happened: &[Happening]) -> impl Iterator<Item = Event> {
-    happened.iter().map(move |happening| Event {
-        addresses: vec![happening.subject.clone()],
-        position: happening.position,
-        term: happening.term,
-        ..event(run, happening.kind, step)
+/// Returns cluster events as they are kept.
+fn told(run: Option<&RunId>, step: Option<u32>, happened: &[ClusterEvent]) -> impl Iterator<Item = Event> {
+    happened.iter().map(move |noticed| Event {
+        addresses: vec![noticed.subject.clone()],
+        position: noticed.position,
+        term: noticed.term,
+        ..event(run, noticed.kind, step)
     })
 }

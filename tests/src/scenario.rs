@@ -263,7 +263,7 @@ impl Scenario {
 
     /// Starts a node's server as somebody would who knows nothing of simdb.
     pub fn start_by_hand(&self, node: &str, programs: &Path) {
-        let path = self.home(node).join("server.json");
+        let path = self.directory(node).join("server.json");
         let text = fs::read_to_string(path).expect("the server was started before");
         let record: Value = serde_json::from_str(&text).expect("it is a document");
         let arguments = record["arguments"].as_array().expect("it has arguments").iter();
@@ -275,7 +275,7 @@ impl Scenario {
         command
             .arg(programs.join("postgres"))
             .args(arguments)
-            .current_dir(self.home(node));
+            .current_dir(self.directory(node));
         command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
         drop(command.spawn().expect("it can be started"));
     }
@@ -350,14 +350,14 @@ impl Scenario {
     }
 
     /// Returns where a node keeps its files.
-    pub fn home(&self, node: &str) -> PathBuf {
+    pub fn directory(&self, node: &str) -> PathBuf {
         let name = node.replace('[', "-").replace(']', "");
         self.environment.data().join(CLUSTER).join(name)
     }
 
     /// Returns where a node has its data now.
     pub fn data(&self, node: &str) -> PathBuf {
-        let entries = fs::read_dir(self.home(node)).expect("the node has a home");
+        let entries = fs::read_dir(self.directory(node)).expect("the node has an instance directory");
         let data = entries.flatten().filter_map(|entry| {
             let generation: u32 = entry.file_name().to_str()?.strip_prefix("data-")?.parse().ok()?;
             Some((generation, entry.path()))
@@ -368,7 +368,9 @@ impl Scenario {
     /// Asserts that no copy of a primary's data that was broken off lies about.
     #[track_caller]
     pub fn assert_no_partial_copy(&self, node: &str) {
-        let entries = fs::read_dir(self.home(node)).expect("the node has a home").flatten();
+        let entries = fs::read_dir(self.directory(node))
+            .expect("the node has an instance directory")
+            .flatten();
         let partial = entries.filter(|entry| entry.file_name().to_string_lossy().contains("partial"));
         assert_eq!(partial.count(), 0, "partial copies of {node}");
     }

@@ -108,19 +108,19 @@ fn looking_writes_nothing_where_a_server_lived() {
 }
 
 #[test]
-fn what_an_older_version_left_of_a_home_is_removed() {
+fn what_an_older_version_left_of_a_instance_directory_is_removed() {
     let environment = TestEnvironment::with_configuration(CLUSTER);
-    let home = environment.data().join("c/a");
+    let directory = environment.data().join("c/a");
     let left = || {
-        fs::create_dir_all(&home).unwrap();
-        fs::write(home.join("task.lock"), "").unwrap();
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("task.lock"), "").unwrap();
         let task = r#"{"format":1,"task":"controldata","product":null,"owner":null}"#;
-        fs::write(home.join("task.json"), task).unwrap();
+        fs::write(directory.join("task.json"), task).unwrap();
     };
     left();
     environment.run(&APPLY).expect_code(0);
     environment.run(&["stop", "c", "-auto-approve"]).expect_code(0);
-    fs::remove_dir_all(&home).unwrap();
+    fs::remove_dir_all(&directory).unwrap();
     left();
     environment.run(&DESTROY).expect_code(0);
     environment.assert_nothing_left();
@@ -150,10 +150,10 @@ fn what_links_lead_to_stays_as_it_is_and_the_link_is_named() {
     let environment = TestEnvironment::with_configuration(CLUSTER);
     environment.run(&APPLY).expect_code(0);
     environment.run(&["stop", "c", "-auto-approve"]).expect_code(0);
-    let (home, outside) = (environment.data().join("c/a"), environment.home().join("outside"));
+    let (directory, outside) = (environment.data().join("c/a"), environment.home().join("outside"));
     let copied = std::process::Command::new("cp")
         .arg("-r")
-        .args([&home, &outside])
+        .args([&directory, &outside])
         .status();
     assert!(copied.unwrap().success());
     let before = tree(&outside);
@@ -170,9 +170,9 @@ fn what_links_lead_to_stays_as_it_is_and_the_link_is_named() {
     ] {
         // A path that ends in a slash names what the link leads to.
         let (place, target) = if name.is_empty() {
-            (home.clone(), outside.clone())
+            (directory.clone(), outside.clone())
         } else {
-            (home.join(name), outside.join(name))
+            (directory.join(name), outside.join(name))
         };
         if fs::rename(&place, &away).is_err() {
             continue;
@@ -203,7 +203,7 @@ fn what_links_lead_to_stays_as_it_is_and_the_link_is_named() {
         }
         fs::rename(&away, &place).unwrap();
     }
-    symlink(&outside, home.join("data-1/pg_tblspc/16400")).unwrap();
+    symlink(&outside, directory.join("data-1/pg_tblspc/16400")).unwrap();
     environment.run(&DESTROY).expect_code(0);
     assert_eq!(tree(&outside), before);
     fs::remove_dir_all(&outside).unwrap();

@@ -146,8 +146,12 @@ fn recover(environment: &TestEnvironment, run: &Rehearsed, step: &Step) {
     assert_eq!(recorded(environment), run.recorded, "{step:?}");
     assert_eq!(slots(environment), run.slots, "{step:?}");
     assert_eq!(files(environment), run.files, "{step:?}");
-    for home in homes(environment) {
-        assert_eq!(started_with(&home.join("task.lock")), Vec::<i32>::new(), "{step:?}");
+    for directory in directories(environment) {
+        assert_eq!(
+            started_with(&directory.join("task.lock")),
+            Vec::<i32>::new(),
+            "{step:?}"
+        );
     }
 }
 
@@ -155,11 +159,11 @@ fn recover(environment: &TestEnvironment, run: &Rehearsed, step: &Step) {
 fn a_step_in_doubt_that_left_nothing_to_do_is_shown_until_an_apply_has_looked_at_it() {
     let environment = environment();
     environment.run(LIFE[0]).expect_code(0);
-    let home = environment.data().join("orders/r-0");
-    let pid = fs::read_to_string(home.join("data-1/postmaster.pid")).unwrap();
+    let directory = environment.data().join("orders/r-0");
+    let pid = fs::read_to_string(directory.join("data-1/postmaster.pid")).unwrap();
     let pid = Pid::from_raw(pid.lines().next().unwrap().parse().unwrap());
     signal::kill(pid, Signal::SIGKILL).unwrap();
-    wait_until("the standby is gone", || processes_below(&home).is_empty());
+    wait_until("the standby is gone", || processes_below(&directory).is_empty());
     let start = Step {
         name: "start".to_owned(),
         address: "cluster.orders.node.r[0]".to_owned(),
@@ -192,9 +196,9 @@ fn a_task_that_outlives_simdb_is_ended_and_never_raced() {
         simdb.kill().unwrap();
         simdb.wait().unwrap();
         let orphans = || {
-            homes(&environment)
+            directories(&environment)
                 .iter()
-                .flat_map(|home| started_with(&home.join("task.lock")))
+                .flat_map(|directory| started_with(&directory.join("task.lock")))
                 .count()
         };
         assert!(orphans() > 0, "{task} goes on alone");
@@ -269,7 +273,7 @@ fn recorded(environment: &TestEnvironment) -> Value {
 }
 
 fn slots(environment: &TestEnvironment) -> String {
-    if homes(environment).is_empty() {
+    if directories(environment).is_empty() {
         return String::new();
     }
     let query = "SELECT string_agg(slot_name, ' ' ORDER BY slot_name) FROM pg_replication_slots";
@@ -279,20 +283,20 @@ fn slots(environment: &TestEnvironment) -> String {
 }
 
 /// Returns the directories of nodes.
-fn homes(environment: &TestEnvironment) -> Vec<PathBuf> {
-    let homes = fs::read_dir(environment.data().join("orders")).into_iter().flatten();
-    homes.map(|home| home.unwrap().path()).collect()
+fn directories(environment: &TestEnvironment) -> Vec<PathBuf> {
+    let directories = fs::read_dir(environment.data().join("orders")).into_iter().flatten();
+    directories.map(|directory| directory.unwrap().path()).collect()
 }
 
 /// Returns what lies in the directories of nodes; data directories without their number, which grows.
 fn files(environment: &TestEnvironment) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for home in homes(environment) {
-        for entry in fs::read_dir(&home).unwrap() {
+    for directory in directories(environment) {
+        for entry in fs::read_dir(&directory).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let name = name.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
-            let new = names.insert(format!("{}/{name}", home.display()));
-            assert!(new, "{} has {name} more than once", home.display());
+            let new = names.insert(format!("{}/{name}", directory.display()));
+            assert!(new, "{} has {name} more than once", directory.display());
         }
     }
     names

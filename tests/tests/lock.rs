@@ -168,7 +168,7 @@ fn who_lost_the_lock_while_it_slept_begins_no_step_once_it_wakes_up() {
     };
     let plan = ["plan", "-detailed-exitcode", "-var=memory=3MB"];
     let set = ["apply", "-auto-approve", "-var=memory=3MB"];
-    // What is told a server, what is written for clients, a home that is not there, files of one that is.
+    // What is told a server, what is written for clients, an instance directory that is not there, files of one that is.
     let cases = [
         ("user \"late\" {}", "user cluster.c.user.late"),
         (
@@ -202,7 +202,7 @@ fn who_lost_the_lock_while_it_slept_begins_no_step_once_it_wakes_up() {
         "SELECT count(*) FROM pg_roles WHERE rolname = 'late'",
     ];
     assert_eq!(environment.run(&late).stdout.trim(), "0");
-    // A home that is gone meanwhile is not made again.
+    // An instance directory that is gone meanwhile is not made again.
     let sleeper = halted_before(&environment, "configure cluster.c.node.a", &APPLY);
     unlock();
     environment.run(&DESTROY).expect_code(0);

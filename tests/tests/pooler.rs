@@ -63,14 +63,14 @@ fn assert_second_plan_is_empty(environment: &TestEnvironment) {
     assert!(plan.stdout.contains("No changes."), "{}", plan.stdout);
 }
 
-fn home(environment: &TestEnvironment) -> PathBuf {
+fn directory(environment: &TestEnvironment) -> PathBuf {
     environment.data().join("orders").join("rw.pooler")
 }
 
 /// Returns the process of the pooler, as simdb noted it.
 fn pooler(environment: &TestEnvironment) -> Pid {
     let record: serde_json::Value =
-        serde_json::from_slice(&fs::read(home(environment).join("server.json")).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(directory(environment).join("server.json")).unwrap()).unwrap();
     let pid = record["process"]["pid"].as_i64().unwrap();
     Pid::from_raw(i32::try_from(pid).unwrap())
 }
@@ -221,7 +221,7 @@ fn clients_of_a_pooler_write_again_after_a_failover_and_lose_nothing() {
 #[test]
 fn a_pooler_is_looked_at_and_mended_like_a_node() {
     let Some(environment) = created() else { return };
-    let settings = home(&environment).join("pgbouncer.ini");
+    let settings = directory(&environment).join("pgbouncer.ini");
     let cases: [(&str, &dyn Fn(), &str); 4] = [
         (
             "it is killed",
@@ -276,18 +276,18 @@ fn started_by_hand(environment: &TestEnvironment) {
     wait_until("the pooler is gone", || {
         !Path::new(&format!("/proc/{before}")).exists() || is_zombie(before)
     });
-    let home = home(environment);
+    let directory = directory(environment);
     let program = environment.home().join("by-hand.sh");
     let text = format!(
         "cd {} && exec setsid pgbouncer -q pgbouncer.ini </dev/null >/dev/null 2>&1\n",
-        home.display()
+        directory.display()
     );
     fs::write(&program, text).unwrap();
     let mut command = Command::new("setpriv");
-    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&home).unwrap()).to_string();
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&directory).unwrap()).to_string();
     command.args(["--reuid", &owner, "--clear-groups", "sh"]).arg(&program);
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    // Others may not enter the directory of the test's home.
+    // Others may not enter the directory of the test's instance directory.
     command.current_dir("/");
     drop(command.spawn().unwrap());
 }

@@ -143,12 +143,12 @@ fn clients_of_a_primary_that_crashed_are_let_in_once_a_standby_has_what_it_has()
         load.wait_until_stalled();
         scenario.kill_all("a");
         // What waited is there, and on no other node.
-        let admit = Step {
-            name: "admit".to_owned(),
+        let open = Step {
+            name: "open".to_owned(),
             address: "cluster.orders.node.a".to_owned(),
             seconds: 0.0,
         };
-        admit.kill(&scenario.environment, &APPLY, Moment::Before, 0);
+        open.kill(&scenario.environment, &APPLY, Moment::Before, 0);
         let refused = enters();
         assert!(
             refused.code != Some(0) && refused.stderr.contains("no pg_hba.conf entry"),
@@ -170,26 +170,26 @@ fn clients_of_a_primary_that_crashed_are_let_in_once_a_standby_has_what_it_has()
 struct Disk(PathBuf);
 
 impl Disk {
-    /// Mounts a disk where a node will have its home; `None` where that is not allowed, which is said.
-    fn mount(home: &Path, size: &str) -> Option<Disk> {
+    /// Mounts a disk where a node will have its instance directory; `None` where that is not allowed, which is said.
+    fn mount(directory: &Path, size: &str) -> Option<Disk> {
         if !Uid::effective().is_root() {
             skip("only root can mount a disk");
             return None;
         }
-        fs::create_dir(home).unwrap();
-        let owner = fs::metadata(home.parent().unwrap().join("a")).unwrap();
+        fs::create_dir(directory).unwrap();
+        let owner = fs::metadata(directory.parent().unwrap().join("a")).unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"])
-            .arg(home)
+            .arg(directory)
             .output()
             .unwrap();
         if !mounted.status.success() {
             skip(&String::from_utf8_lossy(&mounted.stderr));
-            fs::remove_dir(home).unwrap();
+            fs::remove_dir(directory).unwrap();
             return None;
         }
-        chown(home, Some(owner.uid()), Some(owner.gid())).unwrap();
-        Some(Disk(home.to_owned()))
+        chown(directory, Some(owner.uid()), Some(owner.gid())).unwrap();
+        Some(Disk(directory.to_owned()))
     }
 
     fn grow(&self, size: &str) {

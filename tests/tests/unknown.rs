@@ -79,8 +79,8 @@ fn what_lies_where_a_plan_looks_and_cannot_be_read_is_told() {
         "network \"lan\" {{}}\n\ncluster \"orders\" {{\n  network = network.lan\n  engine \"postgresql\" {{}}\n{PAIR}}}\n"
     ));
     environment.run(&["apply", "-auto-approve"]).expect_code(0);
-    let (home, away) = (environment.data().join("orders/r-0"), environment.data().join("away"));
-    let (marker, aside) = (home.join("home.json"), environment.data().join("aside"));
+    let (directory, away) = (environment.data().join("orders/r-0"), environment.data().join("away"));
+    let (marker, aside) = (directory.join("home.json"), environment.data().join("aside"));
     fs::rename(&marker, &aside).unwrap();
     assert_told(&environment, "cluster.orders.node.r[0]", "no home.json");
     fs::rename(&aside, &marker).unwrap();
@@ -96,8 +96,8 @@ fn what_lies_where_a_plan_looks_and_cannot_be_read_is_told() {
     fs::rename(&aside, &entries).unwrap();
     for node in ["r-0", "a"] {
         // The server goes on, and nothing says whose it is.
-        let home = environment.data().join("orders").join(node);
-        fs::rename(&home, &away).unwrap();
+        let directory = environment.data().join("orders").join(node);
+        fs::rename(&directory, &away).unwrap();
         let name = if node == "a" { "a" } else { "r[0]" };
         assert_told(
             &environment,
@@ -106,7 +106,7 @@ fn what_lies_where_a_plan_looks_and_cannot_be_read_is_told() {
         );
         let failover = environment.run(&["failover", "orders", "-auto-approve", "-allow=data-loss"]);
         failover.expect_code(1);
-        fs::rename(&away, &home).unwrap();
+        fs::rename(&away, &directory).unwrap();
     }
     environment.run(&["plan", "-detailed-exitcode"]).expect_code(0);
     environment.destroy();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use simdb_planner::desired::Desired;
 use simdb_providers::platform::Platform;
-use simdb_state::address::HomeAddress;
+use simdb_state::address::InstanceAddress;
 use simdb_state::object::State;
 
 use crate::args::Logs;
@@ -24,28 +24,28 @@ pub(super) fn run(arguments: &Logs, ui: &Ui) -> Result<Exit, CliError> {
     block_on(async {
         let project = Project::open()?;
         let Some(store) = project.store().await? else {
-            target::home(&State::default(), &arguments.node)?;
+            target::instance(&State::default(), &arguments.node)?;
             return Ok(Exit::Failed);
         };
         let snapshot = store.snapshot().await?;
-        let home = target::home(&snapshot.state, &arguments.node)?;
+        let instance = target::instance(&snapshot.state, &arguments.node)?;
         let local = project.local_settings(&arguments.variables.0, snapshot.place, ui);
         let local = local.unwrap_or_default();
         let platforms = session::platforms(&snapshot.state, &Desired::default());
         let world = project.world(Some(store.lineage()), &local, platforms);
-        write(ui, &world.platform.log(&home, arguments.lines).await?);
+        write(ui, &world.platform.log(&instance, arguments.lines).await?);
         if arguments.follow {
-            follow(&*world.platform, &home, ui).await?;
+            follow(&*world.platform, &instance, ui).await?;
         }
         Ok(Exit::Done)
     })
 }
 
-async fn follow(platform: &dyn Platform, home: &HomeAddress, ui: &Ui) -> Result<(), CliError> {
-    let mut seen = platform.log(home, WINDOW).await?;
+async fn follow(platform: &dyn Platform, instance: &InstanceAddress, ui: &Ui) -> Result<(), CliError> {
+    let mut seen = platform.log(instance, WINDOW).await?;
     while !ui.is_gone() {
         tokio::time::sleep(LOOK).await;
-        let now = platform.log(home, WINDOW).await?;
+        let now = platform.log(instance, WINDOW).await?;
         write(ui, appended(&seen, &now));
         seen = now;
     }

@@ -227,7 +227,7 @@ impl Members {
         let election = state.elections.get(cluster);
         let settings = state.clusters.get(cluster)?;
         let rule = &settings.sync_rule;
-        for (address, node) in state.nodes_of(cluster).filter(|(_, node)| !node.held) {
+        for (address, node) in state.nodes_of(cluster).filter(|(_, node)| !node.stopped_by_request) {
             let Some(listen) = node.listen else { continue };
             let server = Server {
                 node: address.clone(),

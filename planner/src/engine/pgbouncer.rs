@@ -94,7 +94,7 @@ pub fn server(endpoint: &EndpointAddress, pooler: &Pooler, version: u16) -> Inst
             engine: EngineKind::Pgbouncer,
             version,
             program: "pgbouncer".to_owned(),
-            arguments: vec![Argument::below_home("", SETTINGS)],
+            arguments: vec![Argument::below_directory("", SETTINGS)],
         },
         files: BTreeMap::from([(SETTINGS.to_owned(), settings(pooler)), (USERS.to_owned(), users)]),
         data: String::new(),
@@ -140,5 +140,9 @@ fn settings(pooler: &Pooler) -> FileText {
          ignore_startup_parameters = extra_float_digits\n\
          log_stats = 0\n"
     );
-    FileText(vec![FilePart::Text(before), FilePart::Home, FilePart::Text(after)])
+    FileText(vec![
+        FilePart::Text(before),
+        FilePart::InstanceDirectory,
+        FilePart::Text(after),
+    ])
 }

@@ -119,7 +119,7 @@ fn correct_endpoints(state: &mut State, observed: &Observed) {
         });
 }
 
-/// Returns whether a node's home holds a copy of this cluster's data that nobody recorded: the work of a run that was
+/// Returns whether a node's instance directory holds a copy of this cluster's data that nobody recorded: the work of a run that was
 /// killed between the end of a step and its commit.
 pub(crate) fn unrecorded_generation(
     observed: &Observed,

@@ -238,7 +238,7 @@ impl Field<'_> {
             let looked_at = self.observed.nodes.contains_key(&address);
             return Some(match recorded {
                 _ if !looked_at => Unfit::NotSeen,
-                Some(recorded) if recorded.held => Unfit::Stopped,
+                Some(recorded) if recorded.stopped_by_request => Unfit::Stopped,
                 _ => Unfit::Silent,
             });
         };

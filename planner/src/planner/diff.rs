@@ -64,7 +64,7 @@ pub(super) fn diff(before: &State, intended: &Intended) -> Vec<Change> {
 
 /// Returns whether a node was stopped on request and is to stay so: what it lacks is made when it is started.
 fn stays_stopped(old: &Node, new: &IntendedNode) -> bool {
-    old.held && old.power == Power::Stopped && new.power == Power::Stopped
+    old.stopped_by_request && old.power == Power::Stopped && new.power == Power::Stopped
 }
 
 fn change(address: &Address, before: Option<Attributes>, after: Option<Attributes>) -> Option<Change> {
@@ -221,8 +221,8 @@ fn node_before(node: &Node) -> Attributes {
         left_slots: _,
         role: has,
         power,
-        held: _,
-        adrift: _,
+        stopped_by_request: _,
+        needs_rebuild: _,
         damage: _,
     } = node;
     let mut attributes = has.as_ref().map(role).unwrap_or_default();

@@ -9,7 +9,7 @@ mod limits;
 mod node;
 mod replication;
 
-pub(crate) use self::cluster::Draft;
+pub(crate) use self::cluster::Declaration;
 pub(crate) use self::data::Holder;
 
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagn
     }
     let mut ports = Ports::new(inputs.desired, before, inputs.observed);
     for (name, spec) in &inputs.desired.clusters {
-        let found = cluster::Draft {
+        let found = cluster::Declaration {
             inputs,
             before,
             name,

@@ -125,7 +125,7 @@ impl Lowering<'_> {
         for (name, new) in &self.intended.clusters {
             self.settings(name, new);
             self.sync_names(name, new);
-            self.admit(name, new);
+            self.open(name, new);
         }
         let cleared: BTreeSet<ClusterName> = self
             .drafts

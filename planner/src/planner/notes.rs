@@ -30,7 +30,7 @@ pub(super) fn notes(inputs: Inputs<'_>, before: &State, intended: &Intended) -> 
 
 /// Nodes that were stopped on request.
 fn held(intended: &Intended, before: &State) -> Vec<String> {
-    let held = |address: &&NodeAddress| before.nodes.get(*address).is_some_and(|node| node.held);
+    let held = |address: &&NodeAddress| before.nodes.get(*address).is_some_and(|node| node.stopped_by_request);
     let stopped = intended
         .nodes
         .iter()

@@ -168,15 +168,15 @@ fn happen(world: &mut World, event: &Event) {
         }
         Event::Applied(topology) => finish(world, &desired(topology)),
         Event::Killed(index) => {
-            let homes: Vec<_> = world.homes.keys().cloned().collect();
-            if let Some(node) = pick(*index, &homes) {
+            let directories: Vec<_> = world.directories.keys().cloned().collect();
+            if let Some(node) = pick(*index, &directories) {
                 world.kill(node);
             }
         }
         Event::SlotDropped(index) => {
-            if let Some(home) = world.homes.get_mut(&address("cluster.orders.node.a")) {
-                let slots: Vec<String> = home.slots.iter().cloned().collect();
-                pick(*index, &slots).map(|slot| home.slots.remove(slot));
+            if let Some(directory) = world.directories.get_mut(&address("cluster.orders.node.a")) {
+                let slots: Vec<String> = directory.slots.iter().cloned().collect();
+                pick(*index, &slots).map(|slot| directory.slots.remove(slot));
             }
         }
         Event::EntryRemoved(index) => {
@@ -184,16 +184,19 @@ fn happen(world: &mut World, event: &Event) {
             pick(*index, &entries).map(|entry| world.entries.remove(entry));
         }
         Event::DataRemoved(index) => {
-            let homes = world.homes.keys().filter(|node| node.node.to_string() != "a");
-            let homes: Vec<_> = homes.cloned().collect();
-            let Some(home) = pick(*index, &homes).and_then(|node| world.homes.get_mut(node)) else {
+            let directories = world.directories.keys().filter(|node| node.node.to_string() != "a");
+            let directories: Vec<_> = directories.cloned().collect();
+            let Some(directory) = pick(*index, &directories).and_then(|node| world.directories.get_mut(node)) else {
                 return;
             };
-            home.server = None;
-            home.data.clear();
+            directory.server = None;
+            directory.data.clear();
         }
         Event::Paused(index) => {
-            let standbys = world.homes.values_mut().filter_map(|home| home.server.as_mut());
+            let standbys = world
+                .directories
+                .values_mut()
+                .filter_map(|directory| directory.server.as_mut());
             let standbys: Vec<_> = standbys.filter(|server| server.replays).collect();
             let length = standbys.len();
             let mut standbys = standbys.into_iter();
@@ -202,11 +205,11 @@ fn happen(world: &mut World, event: &Event) {
             }
         }
         Event::PortTaken(index) => {
-            let homes: Vec<_> = world.homes.keys().cloned().collect();
-            let Some(node) = pick(*index, &homes) else { return };
+            let directories: Vec<_> = world.directories.keys().cloned().collect();
+            let Some(node) = pick(*index, &directories) else { return };
             world.kill(node);
             // A port that is declared is not given up: whoever took it has to go.
-            if let Some(listen) = world.homes[node]
+            if let Some(listen) = world.directories[node]
                 .listen
                 .filter(|at| at.host == LOOPBACK && at.port < DECLARED)
             {
@@ -243,11 +246,11 @@ proptest! {
             happen(&mut world, event);
         }
         finish(&mut world, &desired(&last));
-        prop_assert_eq!(world.homes.len(), last.standbys.len() + 1);
-        prop_assert!(world.homes.values().all(|home| !home.partial && home.server.is_some()));
+        prop_assert_eq!(world.directories.len(), last.standbys.len() + 1);
+        prop_assert!(world.directories.values().all(|directory| !directory.partial && directory.server.is_some()));
         if destroyed {
             finish(&mut world, &Desired::default());
-            prop_assert!(world.homes.is_empty() && world.entries.is_empty());
+            prop_assert!(world.directories.is_empty() && world.entries.is_empty());
         }
     }
 }

@@ -314,7 +314,7 @@ fn everything_is_destroyed_standbys_first() {
             6 drop-network network.lan after [5] none
         "#]],
     );
-    assert!(world.homes.is_empty() && world.entries.is_empty());
+    assert!(world.directories.is_empty() && world.entries.is_empty());
     assert_eq!(world.state, State::default());
 }
 
@@ -346,9 +346,10 @@ fn kept(world: &World) -> (State, BTreeMap<NodeAddress, Vec<String>>, Vec<Endpoi
     for data in state.nodes.values_mut().filter_map(|node| node.data.as_mut()) {
         data.generation = 0;
     }
-    let homes = world.homes.iter();
-    let homes = homes.map(|(address, home)| (address.clone(), home.slots.iter().cloned().collect()));
-    (state, homes.collect(), world.entries.keys().cloned().collect())
+    let directories = world.directories.iter();
+    let directories =
+        directories.map(|(address, directory)| (address.clone(), directory.slots.iter().cloned().collect()));
+    (state, directories.collect(), world.entries.keys().cloned().collect())
 }
 
 #[test]
@@ -377,7 +378,12 @@ fn a_run_cut_off_anywhere_is_finished_by_the_next_plan() {
                 assert_eq!(diagnostics(&again), "", "{cut:?}");
                 world.run(&again.plan, Cut::Never).unwrap();
                 assert_second_plan_is_empty(&world, desired);
-                assert!(world.homes.values().all(|home| !home.partial && home.data.len() == 1));
+                assert!(
+                    world
+                        .directories
+                        .values()
+                        .all(|directory| !directory.partial && directory.data.len() == 1)
+                );
                 assert_eq!(kept(&world), kept(&finished), "{cut:?}");
                 cases += 1;
             }
@@ -397,7 +403,7 @@ fn what_a_cut_off_creation_left_is_removed_when_it_is_no_longer_declared() {
             let removal = plan_for(&world, &Desired::default());
             assert_eq!(diagnostics(&removal), "");
             world.run(&removal.plan, Cut::Never).unwrap();
-            assert!(world.homes.is_empty() && world.entries.is_empty(), "{cut:?}");
+            assert!(world.directories.is_empty() && world.entries.is_empty(), "{cut:?}");
             assert_eq!(world.state, State::default(), "{cut:?}");
         }
     }
@@ -503,7 +509,7 @@ fn what_cannot_be_changed_yet_is_refused_with_the_line_to_write() {
 #[test]
 fn a_primary_that_lost_its_data_is_never_made_empty() {
     let mut world = created(&["a", "r[0]"]);
-    world.homes.remove(&address("cluster.orders.node.a"));
+    world.directories.remove(&address("cluster.orders.node.a"));
     refuses(
         &world,
         &orders(&["a", "r[0]"]),
@@ -556,13 +562,16 @@ fn after(happen: impl FnOnce(&mut World), expected: &Expect) {
     let mut world = created(&["a", "r[0]", "r[1]"]);
     happen(&mut world);
     check(&mut world, &orders(&["a", "r[0]", "r[1]"]), expected);
-    let slots: Vec<&String> = world.homes[&address("cluster.orders.node.a")].slots.iter().collect();
+    let slots: Vec<&String> = world.directories[&address("cluster.orders.node.a")]
+        .slots
+        .iter()
+        .collect();
     assert_eq!(slots, ["r_0", "r_1"]);
 }
 
-fn home<'a>(world: &'a mut World, node: &str) -> &'a mut crate::simulate::Home {
+fn directory<'a>(world: &'a mut World, node: &str) -> &'a mut crate::simulate::InstanceDirectory {
     world
-        .homes
+        .directories
         .get_mut(&address(&format!("cluster.orders.node.{node}")))
         .unwrap()
 }
@@ -570,7 +579,7 @@ fn home<'a>(world: &'a mut World, node: &str) -> &'a mut crate::simulate::Home {
 #[test]
 fn a_server_halted_by_a_signal_goes_on() {
     after(
-        |world| home(world, "r[0]").server.as_mut().unwrap().frozen = true,
+        |world| directory(world, "r[0]").server.as_mut().unwrap().frozen = true,
         &expect![[r#"
             0 start cluster.orders.node.r[0] after [] none
             1 verify-sync cluster.orders after [0] none
@@ -581,7 +590,7 @@ fn a_server_halted_by_a_signal_goes_on() {
 #[test]
 fn a_dropped_slot_is_made_again_and_proven() {
     after(
-        |world| assert!(home(world, "a").slots.remove("r_0")),
+        |world| assert!(directory(world, "a").slots.remove("r_0")),
         &expect![[r#"
         0 slot cluster.orders.node.r[0] after [] none
         1 verify-sync cluster.orders after [0] none
@@ -592,7 +601,7 @@ fn a_dropped_slot_is_made_again_and_proven() {
 #[test]
 fn a_standby_whose_data_was_removed_is_stopped_and_cloned_again() {
     after(
-        |world| home(world, "r[0]").data.clear(),
+        |world| directory(world, "r[0]").data.clear(),
         &expect![[r#"
         0 stop cluster.orders.node.r[0] after [] restart
         1 basebackup cluster.orders.node.r[0] after [0] none
@@ -604,7 +613,7 @@ fn a_standby_whose_data_was_removed_is_stopped_and_cloned_again() {
 
 #[test]
 fn an_edited_file_is_written_again_and_read() {
-    let edit = |world: &mut World| home(world, "r[0]").files.get_mut("pg_hba.conf").unwrap().edited = true;
+    let edit = |world: &mut World| directory(world, "r[0]").files.get_mut("pg_hba.conf").unwrap().edited = true;
     after(
         edit,
         &expect![[r#"
@@ -617,7 +626,9 @@ fn an_edited_file_is_written_again_and_read() {
 fn a_setting_that_was_changed_behind_our_back_is_put_back() {
     let set = |name: &'static str, value: &'static str| {
         move |world: &mut World| {
-            home(world, "a").configured.insert(name.to_owned(), value.to_owned());
+            directory(world, "a")
+                .configured
+                .insert(name.to_owned(), value.to_owned());
         }
     };
     after(
@@ -639,7 +650,7 @@ fn a_setting_that_was_changed_behind_our_back_is_put_back() {
 fn foreign_data_and_changed_roles_are_refused_with_an_explanation() {
     let desired = orders(&["a", "r[0]"]);
     let mut world = created(&["a", "r[0]"]);
-    home(&mut world, "r[0]")
+    directory(&mut world, "r[0]")
         .data
         .insert(1, simdb_state::lsn::SystemIdentifier(99));
     refuses(
@@ -650,7 +661,7 @@ fn foreign_data_and_changed_roles_are_refused_with_an_explanation() {
     "#]],
     );
     let mut world = created(&["a", "r[0]"]);
-    home(&mut world, "r[0]").server.as_mut().unwrap().replays = false;
+    directory(&mut world, "r[0]").server.as_mut().unwrap().replays = false;
     refuses(
         &world,
         &desired,
@@ -694,7 +705,7 @@ fn a_protected_cluster_is_not_destroyed_even_where_its_block_is_gone() {
     world
         .run(&plan_for(&world, &Desired::default()).plan, Cut::Never)
         .unwrap();
-    assert!(world.homes.is_empty());
+    assert!(world.directories.is_empty());
 }
 
 #[test]
@@ -719,7 +730,7 @@ fn parameters_are_changed_one_server_after_the_other() {
 #[test]
 fn a_standby_whose_log_is_gone_is_cloned_again_beside_its_old_data() {
     let lose = |world: &mut World| {
-        home(world, "a").lost.insert("r_0".to_owned());
+        directory(world, "a").lost.insert("r_0".to_owned());
     };
     after(
         lose,

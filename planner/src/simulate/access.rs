@@ -8,7 +8,7 @@ use simdb_state::object::User;
 use simdb_state::sensitive::{SecretName, Sensitive};
 
 use super::effect::write_files;
-use super::{Home, PASSWORD, World};
+use super::{InstanceDirectory, PASSWORD, World};
 use crate::engine;
 use crate::engine::instance::{self, PASSFILE, REPLICATION_USER};
 use crate::observed::{DatabaseFacts, PasswordFacts, UserFacts};
@@ -43,8 +43,8 @@ impl World {
             } => {
                 let owned = self.serving(server)?.users.contains_key(&attributes.owner);
                 self.expect(owned, server, || format!("{database} is given to nobody"))?;
-                let home = self.serving(server)?;
-                let facts = home.databases.entry(database.database.to_string());
+                let directory = self.serving(server)?;
+                let facts = directory.databases.entry(database.database.to_string());
                 let facts = facts.or_insert_with(|| DatabaseFacts {
                     owner: String::new(),
                     seeds: BTreeMap::new(),
@@ -60,7 +60,7 @@ impl World {
             } => {
                 let there = self.serving(server)?.databases.contains_key(database.as_str());
                 self.expect(there, server, || format!("{seed} runs in a database that is not there"))?;
-                let facts = self.facts(&server.node, &self.homes[&server.node]);
+                let facts = self.facts(&server.node, &self.directories[&server.node]);
                 if instance::keeps_clients_out(&facts, server.listen.host) {
                     return Err(format!("{seed} logs in as a client does, and clients are kept out"));
                 }
@@ -100,8 +100,10 @@ impl World {
                 format!("{address} is to be a member of {role}, which is not there")
             })?;
         }
-        let home = self.serving(server)?;
-        home.passwords.extend(password.map(|password| (name.clone(), password)));
+        let directory = self.serving(server)?;
+        directory
+            .passwords
+            .extend(password.map(|password| (name.clone(), password)));
         let facts = UserFacts {
             login: user.login,
             replication: user.replication,
@@ -115,7 +117,7 @@ impl World {
             password: PasswordFacts::Unknown,
             holds: BTreeMap::new(),
         };
-        home.users.insert(name, facts);
+        directory.users.insert(name, facts);
         Ok(())
     }
 
@@ -137,8 +139,8 @@ impl World {
 
     /// Streams that broke come back only while their login has the password on record.
     pub(crate) fn streams_log_in(&self, primary: &Server) -> Result<(), String> {
-        let home = self.homes.get(&primary.node);
-        let password = home.map(|home| self.password(&primary.node, home, REPLICATION_USER));
+        let directory = self.directories.get(&primary.node);
+        let password = directory.map(|directory| self.password(&primary.node, directory, REPLICATION_USER));
         if password == Some(PasswordFacts::Other) {
             return Err("password authentication failed".to_owned());
         }
@@ -147,8 +149,8 @@ impl World {
 
     /// A stream begins anew only with the password that its role has.
     fn rotate(&mut self, stream: &Stream, password: &SecretName) -> Result<(), String> {
-        let home = self.serving(&stream.server)?;
-        write_files(home, &stream.instance);
+        let directory = self.serving(&stream.server)?;
+        write_files(directory, &stream.instance);
         let passfile = &stream.instance.files[PASSFILE];
         let has = passfile
             .0
@@ -159,13 +161,13 @@ impl World {
     }
 }
 
-fn run_seed(home: &mut Home, seed: &SeedAddress, database: &str, digest: &str) {
-    let facts = home
+fn run_seed(directory: &mut InstanceDirectory, seed: &SeedAddress, database: &str, digest: &str) {
+    let facts = directory
         .databases
         .get_mut(database)
         .expect("the database of a seed is there");
     let name = seed.seed.to_string();
     if facts.seeds.insert(name, digest.to_owned()).is_none() {
-        home.ran.push(seed.clone());
+        directory.ran.push(seed.clone());
     }
 }

@@ -7,7 +7,7 @@ use simdb_state::delta::Outputs;
 use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 
-use super::{Home, Running, World};
+use super::{InstanceDirectory, Running, World};
 use crate::engine::conf;
 use crate::engine::replay::{self, ReplayLimits};
 use crate::engine::simulated::generation_of;
@@ -17,14 +17,14 @@ use crate::plan::{Action, Checked, Server, Step};
 impl World {
     pub(crate) fn begin(&mut self, step: &Step) {
         match &step.action {
-            Action::Primary { server, .. } => self.home(&server.node).partial = true,
-            Action::Clone { node, .. } => self.home(node).partial = true,
+            Action::Primary { server, .. } => self.directory(&server.node).partial = true,
+            Action::Clone { node, .. } => self.directory(node).partial = true,
             _ => {}
         }
     }
 
-    pub(crate) fn home(&mut self, node: &NodeAddress) -> &mut Home {
-        self.homes.entry(node.clone()).or_default()
+    pub(crate) fn directory(&mut self, node: &NodeAddress) -> &mut InstanceDirectory {
+        self.directories.entry(node.clone()).or_default()
     }
 
     /// Lets a step happen, and returns what it found out. The record is not touched.
@@ -86,7 +86,7 @@ impl World {
             Action::Stop { node } => {
                 // One that hangs is killed in the end.
                 let _ = self.shut_down(node);
-                self.home(node).server = None;
+                self.directory(node).server = None;
             }
             Action::Configure {
                 instance,
@@ -95,8 +95,8 @@ impl World {
                 upstream,
                 ..
             } => {
-                let home = self.ensure_running(server, instance)?;
-                if let Some(running) = home.server.as_mut().filter(|_| *restart) {
+                let directory = self.ensure_running(server, instance)?;
+                if let Some(running) = directory.server.as_mut().filter(|_| *restart) {
                     running.paused = false;
                     self.take_limits(&server.node, instance);
                 }
@@ -114,7 +114,7 @@ impl World {
             } => {
                 self.has_slot(server, upstream, application_name)?;
                 assert!(
-                    !self.streams_through(&upstream.node, &server.node) || !self.hurt.is_empty(),
+                    !self.streams_through(&upstream.node, &server.node) || !self.faulted.is_empty(),
                     "{} would follow a circle",
                     server.node
                 );
@@ -131,7 +131,7 @@ impl World {
             Action::Endpoint { entry, .. } => drop(self.entries.insert(entry.endpoint.clone(), entry.clone())),
             Action::Engine(action) => self.engine(action)?,
             Action::DropNode { node } => {
-                self.homes.remove(node);
+                self.directories.remove(node);
                 self.logs.retain(|(of, _), _| of != node);
             }
             Action::DropEndpoint { endpoint, .. } => drop(self.entries.remove(endpoint)),
@@ -139,27 +139,28 @@ impl World {
         Ok(Outputs::default())
     }
 
-    /// Returns the home of a node whose server answers. One that nothing happened to answers, or the plan is wrong.
-    pub(crate) fn serving(&mut self, server: &Server) -> Result<&mut Home, String> {
-        let hurt = self.hurt.contains(&server.node);
-        let home = self.answering(&server.node)?;
-        if home.listen == Some(server.listen) {
-            return Ok(home);
+    /// Returns the instance directory of a node whose server answers. One that nothing happened to answers, or the plan is wrong.
+    pub(crate) fn serving(&mut self, server: &Server) -> Result<&mut InstanceDirectory, String> {
+        let faulted = self.faulted.contains(&server.node);
+        let directory = self.answering(&server.node)?;
+        if directory.listen == Some(server.listen) {
+            return Ok(directory);
         }
         assert!(
-            hurt,
+            faulted,
             "{} is to listen on {}, and listens on {:?}",
-            server.node, server.listen, home.listen
+            server.node, server.listen, directory.listen
         );
         Err(format!("{} does not answer on {}", server.node, server.listen))
     }
 
-    pub(crate) fn answering(&mut self, node: &NodeAddress) -> Result<&mut Home, String> {
-        let hurt = self.hurt.contains(node);
-        let answers = |home: &&mut Home| home.server.as_ref().is_some_and(|server| !server.frozen);
-        match self.homes.get_mut(node).filter(answers) {
-            Some(home) => Ok(home),
-            None if hurt => Err(format!("{node} does not answer")),
+    pub(crate) fn answering(&mut self, node: &NodeAddress) -> Result<&mut InstanceDirectory, String> {
+        let faulted = self.faulted.contains(node);
+        let answers =
+            |directory: &&mut InstanceDirectory| directory.server.as_ref().is_some_and(|server| !server.frozen);
+        match self.directories.get_mut(node).filter(answers) {
+            Some(directory) => Ok(directory),
+            None if faulted => Err(format!("{node} does not answer")),
             None => panic!("{node} does not serve"),
         }
     }
@@ -174,7 +175,7 @@ impl World {
     /// A server streams from where its settings say that it does.
     fn assert_streams(&mut self, server: &Server, upstream: &Server) -> Result<(), String> {
         let streams = self.serving(server)?.upstream() == Some(upstream.listen);
-        if !streams && self.hurt.contains(&server.node) {
+        if !streams && self.faulted.contains(&server.node) {
             return Err(format!("{} does not stream from {}", server.node, upstream.node));
         }
         assert!(streams, "{} does not stream from {}", server.node, upstream.node);
@@ -186,7 +187,7 @@ impl World {
     fn streams(&mut self, node: &NodeAddress, upstream: &NodeAddress) -> Result<(), String> {
         // Whoever is behind itself catches up first.
         let mut source = upstream.clone();
-        for _ in 0..self.homes.len() {
+        for _ in 0..self.directories.len() {
             let Some(next) = self.upstream_of(&source) else { break };
             source = next;
         }
@@ -200,12 +201,16 @@ impl World {
     }
 
     /// Gives a server that runs other files. A standby then streams from where these say, if anybody listens there.
-    pub(crate) fn ensure_running(&mut self, server: &Server, instance: &InstanceSpec) -> Result<&mut Home, String> {
-        let home = self.answering(&server.node)?;
-        write_files(home, instance);
-        home.listen = Some(instance.listen);
-        home.configured = conf::read(instance);
-        Ok(home)
+    pub(crate) fn ensure_running(
+        &mut self,
+        server: &Server,
+        instance: &InstanceSpec,
+    ) -> Result<&mut InstanceDirectory, String> {
+        let directory = self.answering(&server.node)?;
+        write_files(directory, instance);
+        directory.listen = Some(instance.listen);
+        directory.configured = conf::read(instance);
+        Ok(directory)
     }
 
     fn follows(&self, node: &NodeAddress) -> Option<NodeAddress> {
@@ -220,9 +225,9 @@ impl World {
         let generation = generation_of(birth.product.as_deref());
         self.made += 1;
         let made = SystemIdentifier(self.made);
-        let home = self.home(&server.node);
-        home.partial = false;
-        let system_identifier = Some(*home.data.entry(generation).or_insert(made));
+        let directory = self.directory(&server.node);
+        directory.partial = false;
+        let system_identifier = Some(*directory.data.entry(generation).or_insert(made));
         self.ensure(&server.node, instance, false)?;
         Ok(Outputs {
             system_identifier,
@@ -234,19 +239,20 @@ impl World {
         let upstream = self.follows(node).expect("a node that is cloned has a slot");
         let source = self.identifier(&upstream)?;
         let generation = generation_of(task.product.as_deref());
-        let home = self.home(node);
+        let directory = self.directory(node);
         assert!(
-            home.server.is_none() || home.data.contains_key(&generation),
+            directory.server.is_none() || directory.data.contains_key(&generation),
             "{node} is cloned while it runs"
         );
-        home.partial = false;
-        home.data
+        directory.partial = false;
+        directory
+            .data
             .retain(|old, _| !task.replaces.contains(&format!("data-{old}")));
-        let made = !home.data.contains_key(&generation);
-        let identifier = *home.data.entry(generation).or_insert(source);
+        let made = !directory.data.contains_key(&generation);
+        let identifier = *directory.data.entry(generation).or_insert(source);
         if made {
-            home.slots.clear();
-            (home.sealed, home.led, home.by_hand) = (false, false, false);
+            directory.slots.clear();
+            (directory.sealed, directory.led, directory.by_hand) = (false, false, false);
             let log = self.log(&upstream).cloned().unwrap_or_default();
             self.begin_log(node, log.writes.len());
             self.logs.insert((node.clone(), generation), log);
@@ -260,40 +266,44 @@ impl World {
 
     /// Returns whose data a server serves.
     pub(crate) fn identifier(&mut self, node: &NodeAddress) -> Result<SystemIdentifier, String> {
-        let home = self.homes.get(node);
-        let server = home.and_then(|home| Some((home, home.server.as_ref().filter(|server| !server.frozen)?)));
-        match server.and_then(|(home, server)| home.data.get(&server.generation)) {
+        let directory = self.directories.get(node);
+        let server = directory
+            .and_then(|directory| Some((directory, directory.server.as_ref().filter(|server| !server.frozen)?)));
+        match server.and_then(|(directory, server)| directory.data.get(&server.generation)) {
             Some(identifier) => Ok(*identifier),
-            None if self.hurt.contains(node) => Err(format!("{node} does not answer")),
+            None if self.faulted.contains(node) => Err(format!("{node} does not answer")),
             None => panic!("data is copied from {node}, which does not serve"),
         }
     }
 
     fn ensure(&mut self, node: &NodeAddress, instance: &InstanceSpec, replays: bool) -> Result<(), String> {
         let generation = generation_of(Some(&instance.data));
-        let hurt = self.hurt.contains(node);
-        let home = self.home(node);
-        if hurt && !home.data.contains_key(&generation) {
+        let faulted = self.faulted.contains(node);
+        let directory = self.directory(node);
+        if faulted && !directory.data.contains_key(&generation) {
             return Err(format!("{node} has lost its data"));
         }
-        assert!(home.data.contains_key(&generation), "{node} is started without data");
         assert!(
-            replays || !home.sealed || !instance.absent.is_empty(),
+            directory.data.contains_key(&generation),
+            "{node} is started without data"
+        );
+        assert!(
+            replays || !directory.sealed || !instance.absent.is_empty(),
             "{node} is fenced, and started to write"
         );
-        home.sealed &= replays;
-        home.partial = false;
-        write_files(home, instance);
+        directory.sealed &= replays;
+        directory.partial = false;
+        write_files(directory, instance);
         let (mut halted, mut started) = (false, false);
-        if let Some(server) = &mut home.server {
+        if let Some(server) = &mut directory.server {
             // It goes on as it was started, and could not be asked how.
             if std::mem::take(&mut server.frozen) {
                 halted = true;
             }
         } else {
-            home.listen = Some(instance.listen);
-            home.configured = conf::read(instance);
-            home.server = Some(Running {
+            directory.listen = Some(instance.listen);
+            directory.configured = conf::read(instance);
+            directory.server = Some(Running {
                 generation,
                 replays,
                 frozen: false,
@@ -304,8 +314,8 @@ impl World {
             });
             started = true;
         }
-        home.led = home.writes();
-        self.hurt.extend(halted.then(|| node.clone()));
+        directory.led = directory.writes();
+        self.faulted.extend(halted.then(|| node.clone()));
         let log = self.logs.entry((node.clone(), generation)).or_default();
         log.shut_down = false;
         if started {
@@ -321,7 +331,10 @@ impl World {
     /// much as its log asks for, and is restarted as its file says once it has replayed that less is enough.
     fn take_limits(&mut self, node: &NodeAddress, instance: &InstanceSpec) {
         let declared = ReplayLimits::of_instance(instance);
-        let replays = self.homes[node].server.as_ref().is_some_and(|server| server.replays);
+        let replays = self.directories[node]
+            .server
+            .as_ref()
+            .is_some_and(|server| server.replays);
         if !replays {
             self.set_limits(node, declared);
             self.log_mut(node).expect("it runs").limits = declared;
@@ -343,21 +356,26 @@ impl World {
     }
 
     fn set_limits(&mut self, node: &NodeAddress, limits: ReplayLimits) {
-        if let Some(server) = &mut self.home(node).server {
+        if let Some(server) = &mut self.directory(node).server {
             (server.limits, server.lacking) = (limits, false);
         }
     }
 
     /// Returns who runs where a standby streams from.
     pub(crate) fn upstream_of(&self, node: &NodeAddress) -> Option<NodeAddress> {
-        let listen = self.homes.get(node)?.upstream()?;
-        let listens = |home: &Home| home.server.is_some() && home.listen == Some(listen);
-        let (upstream, _) = self.homes.iter().find(|(_, home)| listens(home))?;
+        let listen = self.directories.get(node)?.upstream()?;
+        let listens = |directory: &InstanceDirectory| directory.server.is_some() && directory.listen == Some(listen);
+        let (upstream, _) = self.directories.iter().find(|(_, directory)| listens(directory))?;
         Some(upstream.clone())
     }
 
     fn verify(&mut self, primary: &Server, standbys: &BTreeMap<String, Checked>) -> Result<Outputs, String> {
-        let data = |home: &Home| home.server.as_ref().map(|server| home.data[&server.generation]);
+        let data = |directory: &InstanceDirectory| {
+            directory
+                .server
+                .as_ref()
+                .map(|server| directory.data[&server.generation])
+        };
         let identifier = data(self.serving(primary)?);
         self.send(&primary.node);
         for (name, Checked { server, upstream, .. }) in standbys {
@@ -365,12 +383,12 @@ impl World {
             let upstream = upstream.as_ref().map_or(primary, |upstream| &standbys[upstream].server);
             let slots = self.serving(upstream)?.slots.clone();
             self.assert_streams(server, upstream)?;
-            let home = self.serving(server)?;
-            assert_eq!(data(home), identifier, "{node} has other data than its primary");
+            let directory = self.serving(server)?;
+            assert_eq!(data(directory), identifier, "{node} has other data than its primary");
             if !slots.contains(name) {
                 return Err(format!("{node} does not stream: its slot is gone"));
             }
-            if home
+            if directory
                 .server
                 .as_ref()
                 .is_some_and(|server| server.paused || server.lacking)
@@ -390,8 +408,8 @@ impl World {
 }
 
 /// Notes what a platform notes of the files it writes.
-pub(crate) fn write_files(home: &mut Home, instance: &InstanceSpec) {
-    home.files = written(instance);
+pub(crate) fn write_files(directory: &mut InstanceDirectory, instance: &InstanceSpec) {
+    directory.files = written(instance);
 }
 
 /// Returns what a platform notes of what it writes for an instance.

@@ -39,8 +39,8 @@ pub enum Fault {
 
 impl World {
     /// Lets something happen, and enforces the invariants.
-    pub fn befall(&mut self, fault: &Fault) {
-        let nodes: Vec<NodeAddress> = self.homes.keys().cloned().collect();
+    pub fn inject(&mut self, fault: &Fault) {
+        let nodes: Vec<NodeAddress> = self.directories.keys().cloned().collect();
         let pick = |number: u8| nodes.get(usize::from(number) % nodes.len().max(1)).cloned();
         match *fault {
             Fault::Write(receivers) => self.write_everywhere(&nodes, receivers),
@@ -84,38 +84,51 @@ impl World {
 
     /// Stops a server as `kill -9` would.
     pub fn kill(&mut self, node: &NodeAddress) {
-        self.hurt.insert(node.clone());
-        self.homes.get_mut(node).expect("the node has a home").server = None;
+        self.faulted.insert(node.clone());
+        self.directories
+            .get_mut(node)
+            .expect("the node has an instance directory")
+            .server = None;
     }
 
     fn freeze(&mut self, node: &NodeAddress, frozen: bool) {
-        if let Some(server) = self.homes.get_mut(node).and_then(|home| home.server.as_mut()) {
+        if let Some(server) = self
+            .directories
+            .get_mut(node)
+            .and_then(|directory| directory.server.as_mut())
+        {
             server.frozen = frozen;
-            self.hurt.insert(node.clone());
+            self.faulted.insert(node.clone());
         }
     }
 
     fn promote_by_hand(&mut self, node: &NodeAddress) {
-        let server = self.homes.get_mut(node).and_then(|home| home.server.as_mut());
+        let server = self
+            .directories
+            .get_mut(node)
+            .and_then(|directory| directory.server.as_mut());
         let Some(server) = server.filter(|server| server.replays && !server.frozen) else {
             return;
         };
         (server.replays, server.paused, server.lacking) = (false, false, false);
         let limits = server.limits;
-        let home = self.home(node);
-        (home.by_hand, home.led, home.sealed) = (true, true, false);
+        let directory = self.directory(node);
+        (directory.by_hand, directory.led, directory.sealed) = (true, true, false);
         // The file that made it replay goes.
-        home.files.retain(|file, _| !is_seal(file));
+        directory.files.retain(|file, _| !is_seal(file));
         if let Some(log) = self.log_mut(node) {
             log.switches.push(log.writes.len());
             log.shut_down = false;
             log.limits = limits;
         }
-        self.hurt.insert(node.clone());
+        self.faulted.insert(node.clone());
     }
 
     fn pause_replay(&mut self, node: &NodeAddress) {
-        let server = self.homes.get_mut(node).and_then(|home| home.server.as_mut());
+        let server = self
+            .directories
+            .get_mut(node)
+            .and_then(|directory| directory.server.as_mut());
         if let Some(server) = server.filter(|server| server.replays) {
             server.paused = true;
         }
@@ -123,37 +136,37 @@ impl World {
 
     fn drop_slot(&mut self, number: u8) {
         let slots = self
-            .homes
+            .directories
             .iter()
-            .flat_map(|(node, home)| home.slots.iter().map(move |slot| (node.clone(), slot.clone())));
+            .flat_map(|(node, directory)| directory.slots.iter().map(move |slot| (node.clone(), slot.clone())));
         let slots: Vec<_> = slots.collect();
         let Some((node, slot)) = slots.get(usize::from(number) % slots.len().max(1)) else {
             return;
         };
-        self.home(node).slots.remove(slot);
-        // Whoever streamed through it is hurt as well.
-        let streams = self.homes.keys().filter(|other| other.node.identifier() == *slot);
+        self.directory(node).slots.remove(slot);
+        // Whoever streamed through it is faulted as well.
+        let streams = self.directories.keys().filter(|other| other.node.identifier() == *slot);
         let streams: Vec<NodeAddress> = streams.cloned().collect();
-        self.hurt.extend(streams);
+        self.faulted.extend(streams);
     }
 
     fn alter_password(&mut self, number: u8) {
-        let writers = self.homes.iter().filter(|(_, home)| home.writes());
-        let logins = writers.flat_map(|(node, home)| home.passwords.keys().map(move |login| (node, login)));
+        let writers = self.directories.iter().filter(|(_, directory)| directory.writes());
+        let logins = writers.flat_map(|(node, directory)| directory.passwords.keys().map(move |login| (node, login)));
         let logins: Vec<_> = logins.map(|(node, login)| (node.clone(), login.clone())).collect();
         if let Some((node, login)) = logins.get(usize::from(number) % logins.len().max(1)) {
             let altered = Sensitive::new(format!("{PASSWORD}-altered"));
-            self.home(node).passwords.insert(login.clone(), altered);
+            self.directory(node).passwords.insert(login.clone(), altered);
         }
     }
 
     fn remove_data(&mut self, node: &NodeAddress) {
-        self.hurt.insert(node.clone());
-        let home = self.home(node);
-        home.server = None;
-        home.data.clear();
-        home.slots.clear();
-        home.forgotten = 0;
-        (home.sealed, home.led, home.by_hand) = (false, false, false);
+        self.faulted.insert(node.clone());
+        let directory = self.directory(node);
+        directory.server = None;
+        directory.data.clear();
+        directory.slots.clear();
+        directory.forgotten = 0;
+        (directory.sealed, directory.led, directory.by_hand) = (false, false, false);
     }
 }

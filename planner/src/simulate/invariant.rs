@@ -7,10 +7,10 @@ use simdb_state::delta::Edit;
 use simdb_state::object::Power;
 use simdb_state::sync::SyncRule;
 
-use super::{Home, World};
+use super::{InstanceDirectory, World};
 use crate::plan::{Action, Plan, Step};
 
-impl Home {
+impl InstanceDirectory {
     pub(crate) fn writes(&self) -> bool {
         self.server.as_ref().is_some_and(|server| !server.replays)
     }
@@ -25,7 +25,11 @@ impl World {
 
     /// What was acknowledged is on whoever writes.
     fn nothing_is_lost(&self) {
-        for (address, _) in self.homes.iter().filter(|(_, home)| home.writes() && !home.by_hand) {
+        for (address, _) in self
+            .directories
+            .iter()
+            .filter(|(_, directory)| directory.writes() && !directory.by_hand)
+        {
             let has: BTreeSet<u64> = self
                 .log(address)
                 .into_iter()
@@ -42,14 +46,14 @@ impl World {
     /// Whoever led is fenced before anybody else is promoted: its server is down, and would only replay.
     pub(crate) fn others_are_fenced(&self, node: &NodeAddress) {
         let others = self
-            .homes
+            .directories
             .iter()
             .filter(|(other, _)| other.cluster == node.cluster && *other != node);
-        for (other, home) in others {
-            let replays = home.server.as_ref().is_some_and(|server| server.replays);
-            let stopped = home.by_hand && home.server.is_none();
+        for (other, directory) in others {
+            let replays = directory.server.as_ref().is_some_and(|server| server.replays);
+            let stopped = directory.by_hand && directory.server.is_none();
             assert!(
-                !home.led || home.sealed || replays || stopped || self.hurt.contains(other),
+                !directory.led || directory.sealed || replays || stopped || self.faulted.contains(other),
                 "{node} is promoted, and {other} is not fenced"
             );
         }
@@ -58,7 +62,11 @@ impl World {
     /// At no time do two servers of a cluster write.
     fn one_writer(&self) {
         let mut writers = BTreeSet::new();
-        for (address, _) in self.homes.iter().filter(|(_, home)| home.writes() && !home.by_hand) {
+        for (address, _) in self
+            .directories
+            .iter()
+            .filter(|(_, directory)| directory.writes() && !directory.by_hand)
+        {
             assert!(
                 writers.insert(&address.cluster),
                 "{address} is a second writer of its cluster"
@@ -71,9 +79,9 @@ impl World {
     pub(crate) fn only_wait_for_streams(&self, primary: &NodeAddress, rule: &SyncRule) {
         let streams = self.streaming(primary);
         for name in rule.standbys.difference(&self.listed(primary)) {
-            let hurt = self.hurt.iter().any(|node| node.node.identifier() == *name);
+            let faulted = self.faulted.iter().any(|node| node.node.identifier() == *name);
             assert!(
-                hurt || self.unasked.contains(primary) || streams.contains(name),
+                faulted || self.unasked.contains(primary) || streams.contains(name),
                 "commits on {primary} are to wait for {name}, which does not stream from it"
             );
         }
@@ -96,7 +104,7 @@ impl World {
     /// Whether a server streams, perhaps through others, from another one.
     pub(crate) fn streams_through(&self, node: &NodeAddress, other: &NodeAddress) -> bool {
         let mut at = node.clone();
-        for _ in &self.homes {
+        for _ in &self.directories {
             if at == *other {
                 return true;
             }
@@ -110,17 +118,19 @@ impl World {
 
     /// Those that the commits on a server wait for.
     fn listed(&self, primary: &NodeAddress) -> BTreeSet<String> {
-        let home = self.homes.get(primary);
-        home.map(|home| home.sync_rule().standbys).unwrap_or_default()
+        let directory = self.directories.get(primary);
+        directory
+            .map(|directory| directory.sync_rule().standbys)
+            .unwrap_or_default()
     }
 
     /// Nobody that commits wait for is stopped for good, dropped or sent elsewhere, unless its whole cluster goes.
     pub(crate) fn waited_for(&self, step: &Step, plan: &Plan) {
         let node = match &step.action {
             Action::DropNode { node } => node,
-            Action::Stop { node } if step.delta.0.contains(&Edit::Held(node.clone(), true)) => node,
+            Action::Stop { node } if step.delta.0.contains(&Edit::StoppedByRequest(node.clone(), true)) => node,
             // Whoever comes to the server that writes is not taken away from it.
-            Action::Follow { upstream, .. } if self.homes[&upstream.node].writes() => return,
+            Action::Follow { upstream, .. } if self.directories[&upstream.node].writes() => return,
             Action::Follow { server, .. } => &server.node,
             _ => return,
         };
@@ -130,9 +140,9 @@ impl World {
             _ => false,
         });
         let writers = self
-            .homes
+            .directories
             .iter()
-            .filter(|(address, home)| address.cluster == *cluster && home.writes());
+            .filter(|(address, directory)| address.cluster == *cluster && directory.writes());
         for (primary, _) in writers.filter(|_| !goes) {
             assert!(
                 !self.listed(primary).contains(&node.node.identifier()),
@@ -148,23 +158,23 @@ impl World {
             let Address::Node(address) = edit.address() else {
                 continue;
             };
-            let home = self.homes.get(&address);
+            let directory = self.directories.get(&address);
             match edit {
                 Edit::Data { generation, .. } => {
-                    let there = home.and_then(|home| home.data.get(generation));
+                    let there = directory.and_then(|directory| directory.data.get(generation));
                     let recorded = self.state.nodes[&address]
                         .data
                         .as_ref()
                         .map(|data| &data.system_identifier);
                     assert!(
-                        there == recorded || self.hurt.contains(&address),
+                        there == recorded || self.faulted.contains(&address),
                         "{address} is recorded with data it does not have"
                     );
                 }
                 Edit::Power(_, Power::Running) => {
-                    let runs = home.is_some_and(|home| home.server.is_some());
-                    let hurt = self.hurt.contains(&address);
-                    assert!(runs || hurt, "{address} is recorded as running, and does not run");
+                    let runs = directory.is_some_and(|directory| directory.server.is_some());
+                    let faulted = self.faulted.contains(&address);
+                    assert!(runs || faulted, "{address} is recorded as running, and does not run");
                 }
                 _ => {}
             }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{Listen, first_platform};
 
-use super::{Home, World};
+use super::{InstanceDirectory, World};
 use crate::engine::simulated::{POOLER, SEARCHED, SERVER, programs};
 use crate::observed::{NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, ProcessFacts};
 
@@ -17,10 +17,10 @@ impl World {
             let host = Ipv4Addr::UNSPECIFIED.into();
             (Listen { host, port: *port }, owner.clone())
         });
-        let running = self.homes.values().filter(|home| home.server.is_some());
+        let running = self.directories.values().filter(|directory| directory.server.is_some());
         let poolers = self.poolers.values().filter(|pooler| pooler.runs);
         let poolers = poolers.map(|pooler| (pooler.listen, POOLER.to_owned()));
-        let servers = running.filter_map(|home| Some((home.listen?, SERVER.to_owned())));
+        let servers = running.filter_map(|directory| Some((directory.listen?, SERVER.to_owned())));
         let mut busy_ports: BTreeMap<u16, BTreeMap<IpAddr, String>> = BTreeMap::new();
         for (listen, owner) in everywhere.chain(poolers).chain(servers) {
             busy_ports.entry(listen.port).or_default().insert(listen.host, owner);
@@ -32,14 +32,15 @@ impl World {
             lowest_port: 1024,
             problems: BTreeSet::new(),
         };
-        let seen =
-            |(address, home): (&NodeAddress, &Home)| (address.clone(), Observation::Seen(self.facts(address, home)));
+        let seen = |(address, directory): (&NodeAddress, &InstanceDirectory)| {
+            (address.clone(), Observation::Seen(self.facts(address, directory)))
+        };
         let absent = self
             .state
             .nodes
             .keys()
             .map(|address| (address.clone(), Observation::Absent));
-        let nodes = absent.chain(self.homes.iter().map(seen)).collect();
+        let nodes = absent.chain(self.directories.iter().map(seen)).collect();
         let missing = self
             .state
             .endpoints
@@ -67,36 +68,36 @@ impl World {
         }
     }
 
-    pub(crate) fn facts(&self, address: &NodeAddress, home: &Home) -> NodeFacts {
-        let process = match &home.server {
+    pub(crate) fn facts(&self, address: &NodeAddress, directory: &InstanceDirectory) -> NodeFacts {
+        let process = match &directory.server {
             None => ProcessFacts::Down,
             Some(server) if server.frozen => ProcessFacts::Frozen { pid: 4711 },
             Some(_) => ProcessFacts::Running { pid: 4711 },
         };
-        let server = home.server.as_ref().map(|server| {
-            if server.frozen || !home.data.contains_key(&server.generation) {
+        let server = directory.server.as_ref().map(|server| {
+            if server.frozen || !directory.data.contains_key(&server.generation) {
                 return Observation::Unknown("did not answer within 2s".to_owned());
             }
-            Observation::Seen(self.server_facts(address, home, server))
+            Observation::Seen(self.server_facts(address, directory, server))
         });
         NodeFacts {
             process,
-            listen: home.listen,
-            generations: home.data.keys().copied().collect(),
-            partial: home.partial,
-            control: self.control(address, home),
-            files: home.files.clone(),
+            listen: directory.listen,
+            generations: directory.data.keys().copied().collect(),
+            partial: directory.partial,
+            control: self.control(address, directory),
+            files: directory.files.clone(),
             server,
         }
     }
 
     /// Compares the password of a role with the one on record.
-    pub(crate) fn password(&self, node: &NodeAddress, home: &Home, role: &str) -> PasswordFacts {
+    pub(crate) fn password(&self, node: &NodeAddress, directory: &InstanceDirectory, role: &str) -> PasswordFacts {
         let mut users = self.state.users.iter();
         let recorded = users.find(|(address, _)| address.cluster == node.cluster && address.user.as_str() == role);
         let known = recorded.filter(|(_, user)| user.login);
         let known = known.and_then(|(address, user)| self.secrets.get(&user.password(address)));
-        match (known, home.passwords.get(role)) {
+        match (known, directory.passwords.get(role)) {
             (None, _) => PasswordFacts::Unknown,
             (Some(known), Some(has)) if known == has => PasswordFacts::Recorded,
             (Some(_), _) => PasswordFacts::Other,

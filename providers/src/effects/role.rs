@@ -81,11 +81,11 @@ impl ProviderEffects {
         if let Ok(connection) = self.open(server, secrets).await {
             promotion::checkpoint(&connection).await?;
         }
-        let (limit, home) = (self.limits.shutdown, (&server.node).into());
-        if let Ok(stopped) = timeout(limit, self.platform.stop(&home, StopMode::Fast)).await {
+        let (limit, directory) = (self.limits.shutdown, (&server.node).into());
+        if let Ok(stopped) = timeout(limit, self.platform.stop(&directory, StopMode::Fast)).await {
             return Ok(stopped?);
         }
-        self.platform.stop(&home, StopMode::Immediate).await?;
+        self.platform.stop(&directory, StopMode::Immediate).await?;
         Err(StepError::Hung {
             node: server.node.clone(),
             limit,
@@ -150,7 +150,7 @@ impl ProviderEffects {
         self.platform.ensure(&(&server.node).into(), &sealed, secrets).await?;
         settings::reload(&connection).await?;
         if replays {
-            // Two may never write. A run that was halted right before it promotes another one holds that one's home: so it
+            // Two may never write. A run that was halted right before it promotes another one holds that one's instance directory: so it
             // is waited for here, and looked what came of it, and it finds the lock lost when it goes on.
             let mut held = Vec::new();
             for node in survivors.iter().chain([server]).map(|server| &server.node) {

@@ -81,7 +81,7 @@ impl ProviderEffects {
         self.platform.reload(&(&server.node).into()).await?;
         let limit = self.limits.ready;
         let connection =
-            ready::wait_admitted(&*self.platform, server, &self.sessions(secrets), expected, limit).await?;
+            ready::wait_caught_up(&*self.platform, server, &self.sessions(secrets), expected, limit).await?;
         settings::reload(&connection).await?;
         Ok(connection)
     }

@@ -75,11 +75,11 @@ impl ProviderEffects {
         from: From<'_>,
         secrets: &Secrets,
     ) -> Result<Connection, StepError> {
-        let (home, limit) = ((&server.node).into(), self.limits.ready);
+        let (directory, limit) = ((&server.node).into(), self.limits.ready);
         let mut fitted = self.fitted(instance, server, secrets).await;
         let standby = loop {
             let since = Since::now(&*self.platform, &server.node).await;
-            self.platform.ensure(&home, &fitted, secrets).await?;
+            self.platform.ensure(&directory, &fitted, secrets).await?;
             let expected = Activity::Replays;
             let error = match ready::wait(
                 &*self.platform,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use simdb_planner::engine::pgbouncer::{Console, STOP, USER};
 use simdb_planner::observed::{Observation, ProcessFacts};
-use simdb_state::address::{EndpointAddress, HomeAddress};
+use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::object::{EngineKind, Listen};
 use simdb_state::sensitive::SecretName;
 use thiserror::Error;
@@ -140,8 +140,8 @@ impl Session {
             .password(password.expose())
             .dbname("pgbouncer")
             .application_name("simdb");
-        let home = (&console.endpoint).into();
-        let opened = sessions.open(home, console.listen, &config, ANSWER_LIMIT).await;
+        let directory = (&console.endpoint).into();
+        let opened = sessions.open(directory, console.listen, &config, ANSWER_LIMIT).await;
         let session = opened.map_err(|cause| PgbouncerError::Connect {
             endpoint: console.endpoint.clone(),
             listen: console.listen,
@@ -159,14 +159,14 @@ impl Session {
         limit: Duration,
     ) -> Result<Self, PgbouncerError> {
         let deadline = Instant::now() + limit;
-        let home = HomeAddress::from(&console.endpoint);
+        let directory = InstanceAddress::from(&console.endpoint);
         loop {
             let error = match Self::open(sessions, console).await {
                 Ok(session) => return Ok(session),
                 Err(error) => error,
             };
             let endpoint = console.endpoint.clone();
-            let ended = match platform.inspect(&home).await? {
+            let ended = match platform.inspect(&directory).await? {
                 Observation::Seen(facts) => facts.process == ProcessFacts::Down,
                 Observation::Absent => true,
                 Observation::Unknown(_) => false,

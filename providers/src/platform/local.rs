@@ -1,7 +1,7 @@
 //! Servers as processes of this machine, on Linux: processes are found in `/proc`.
 //!
 //! ```text
-//!   LocalPlatform ─► home      directories and files of a node, and whose they are ─► folder   no link is followed
+//!   LocalPlatform ─► instance directory      directories and files of a node, and whose they are ─► folder   no link is followed
 //!                 ─► hold      the right to change them
 //!                 ─► server    start, find, stop            ─┐
 //!                 ─► task      run to the end, settle orphans ├─► process   /proc and signals
@@ -11,17 +11,17 @@
 //!
 //! Development and test: a server is fenced by killing its processes, which no other machine can have.
 //!
-//! What changes a home first takes the home's lock, then asks whether the lock of the record is still held, and leaves
+//! What changes an instance directory first takes the instance directory's lock, then asks whether the lock of the record is still held, and leaves
 //! its token there; it asks again right before every change and every signal. Who takes the record's lock over in between
-//! waits for the home's, so that of two holders the later one always comes last. The token tells a record that was
-//! restored, or copied, from the newest one. Looking takes no lock and leaves nothing in a home.
+//! waits for the instance directory's, so that of two holders the later one always comes last. The token tells a record that was
+//! restored, or copied, from the newest one. Looking takes no lock and leaves nothing in an instance directory.
 
 mod binaries;
 mod command;
+mod directory;
 mod files;
 mod folder;
 mod hold;
-mod home;
 mod listing;
 mod ports;
 mod process;
@@ -43,7 +43,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nix::unistd::{AccessFlags, access};
 use simdb_planner::observed::{Observation, PlatformFacts, PlatformProblem, ProcessFacts, ProviderArgument};
-use simdb_state::address::{EndpointAddress, HomeAddress};
+use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec, TrialSpec};
 use simdb_state::object::{Listen, Witness};
 use simdb_state::sensitive::Secrets;
@@ -52,21 +52,21 @@ use tokio::sync::Mutex;
 
 use self::binaries::{Directories, Found, Versions};
 use self::command::{Program, SETSID, SYSTEM_PATH};
+use self::directory::{InstanceDirectory, Presence};
 use self::hold::{Hold, Warrant};
-use self::home::{Home, Presence};
 use self::service::Services;
 use self::task::Orphans;
 use self::user::RunAs;
 use super::tcp::Tcp;
-use super::{Dial, Directory, Failure, Held, HomeFacts, Platform, PlatformError, Provider, StopMode, Stream};
+use super::{Dial, Endpoints, Failure, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream};
 
-/// How long a server whose data is about to be removed may take to clean up outside of its home.
+/// How long a server whose data is about to be removed may take to clean up outside of its instance directory.
 const DROP_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the platform is told from outside.
 #[derive(Clone, Debug)]
 pub struct LocalConfig {
-    /// The directory that all homes live under.
+    /// The directory that all instance directories live under.
     pub root: PathBuf,
     /// The user that servers run as; absent, `postgres` when simdb runs as root, and simdb's own user otherwise.
     pub run_as: Option<String>,
@@ -74,7 +74,7 @@ pub struct LocalConfig {
     pub binaries: Vec<PathBuf>,
     /// Where engines are looked for next: the directories of `PATH`.
     pub path: Vec<PathBuf>,
-    /// What tells this project's homes from those of others.
+    /// What tells this project's instance directories from those of others.
     pub lineage: String,
     /// The connection service file that endpoints are entries of.
     pub service_file: PathBuf,
@@ -88,7 +88,7 @@ pub struct LocalPlatform {
     grant: Option<Grant>,
     user: Result<RunAs, String>,
     engines: Mutex<Engines>,
-    /// Held while directories above homes come and go: a home must not lose its parent while it is being made.
+    /// Held while directories above instance directories come and go: an instance directory must not lose its parent while it is being made.
     tree: Arc<Guard<()>>,
 }
 
@@ -124,9 +124,14 @@ impl LocalPlatform {
         Self { grant, ..self }
     }
 
-    fn home(&self, node: &HomeAddress) -> Result<Home, PlatformError> {
+    fn directory(&self, node: &InstanceAddress) -> Result<InstanceDirectory, PlatformError> {
         let user = self.user.clone().map_err(PlatformError::Unusable)?;
-        Ok(Home::new(&self.config.root, &self.config.lineage, user, node))
+        Ok(InstanceDirectory::new(
+            &self.config.root,
+            &self.config.lineage,
+            user,
+            node,
+        ))
     }
 
     /// Returns the right to change something, from the lock of the record, which is still held.
@@ -138,24 +143,30 @@ impl LocalPlatform {
         warrant.check().await.map(|()| warrant)
     }
 
-    /// Locks a home that will be changed, where there is one: it may have been removed under a running server.
-    async fn locked(&self, home: &Home, orphans: Orphans) -> Result<(Warrant, Option<Arc<Hold>>), PlatformError> {
-        let warrant = self.warrant(format!("the home of {}", home.node)).await?;
-        let hold = Hold::take(home, warrant.clone(), orphans).await?;
+    /// Locks an instance directory that will be changed, where there is one: it may have been removed under a running server.
+    async fn locked(
+        &self,
+        directory: &InstanceDirectory,
+        orphans: Orphans,
+    ) -> Result<(Warrant, Option<Arc<Hold>>), PlatformError> {
+        let warrant = self
+            .warrant(format!("the instance directory of {}", directory.node))
+            .await?;
+        let hold = Hold::take(directory, warrant.clone(), orphans).await?;
         Ok((warrant, hold.map(Arc::new)))
     }
 
-    /// Makes the home of a node unless it is there, and locks it.
-    async fn claim(&self, node: &HomeAddress) -> Result<Arc<Hold>, PlatformError> {
-        let warrant = self.warrant(format!("the home of {node}")).await?;
-        let (home, tree, right) = (self.home(node)?, Arc::clone(&self.tree), warrant.clone());
-        let home = blocking(move || {
+    /// Makes the instance directory of a node unless it is there, and locks it.
+    async fn claim(&self, node: &InstanceAddress) -> Result<Arc<Hold>, PlatformError> {
+        let warrant = self.warrant(format!("the instance directory of {node}")).await?;
+        let (directory, tree, right) = (self.directory(node)?, Arc::clone(&self.tree), warrant.clone());
+        let directory = blocking(move || {
             let _tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
-            home.claim(&right).map(|()| home)
+            directory.claim(&right).map(|()| directory)
         })
         .await?;
-        let hold = Hold::take(&home, warrant, Orphans::Finish).await?;
-        hold.map(Arc::new).ok_or_else(|| home.lost())
+        let hold = Hold::take(&directory, warrant, Orphans::Finish).await?;
+        hold.map(Arc::new).ok_or_else(|| directory.lost())
     }
 
     async fn search(&self, user: &RunAs) -> Found {
@@ -172,10 +183,14 @@ impl LocalPlatform {
     }
 
     /// Finds the program of a command.
-    async fn program(&self, home: &Home, command: &Command) -> Result<Program, PlatformError> {
-        let path = home.path.to_string_lossy();
+    async fn program(
+        &self,
+        instance_directory: &InstanceDirectory,
+        command: &Command,
+    ) -> Result<Program, PlatformError> {
+        let path = instance_directory.path.to_string_lossy();
         Ok(Program {
-            directory: self.programs(&home.user, command).await?,
+            directory: self.programs(&instance_directory.user, command).await?,
             name: command.program.clone(),
             arguments: command
                 .arguments
@@ -199,7 +214,7 @@ impl LocalPlatform {
         })
     }
 
-    /// Looks for what keeps homes from being made, and their user from entering them.
+    /// Looks for what keeps instance directories from being made, and their user from entering them.
     async fn root_problems(&self, user: &RunAs) -> Vec<String> {
         let root = &self.config.root;
         let existing: Vec<PathBuf> = root
@@ -251,7 +266,7 @@ fn machine_problems() -> Vec<String> {
     problems
 }
 
-/// The path of a home is put into configuration files and connection strings as it stands.
+/// The path of an instance directory is put into configuration files and connection strings as it stands.
 fn path_problem(root: &Path) -> Option<String> {
     let awkward = |c: char| c.is_control() || matches!(c, '\'' | '"' | '\\');
     let plain = root.to_str().is_some_and(|path| !path.contains(awkward));
@@ -277,22 +292,22 @@ fn closed_problem(user: &RunAs, root: &Path, directory: &Path) -> String {
 
 #[async_trait]
 impl Dial for LocalPlatform {
-    async fn dial(&self, home: &HomeAddress, at: Listen) -> io::Result<Box<dyn Stream>> {
-        Tcp.dial(home, at).await
+    async fn dial(&self, directory: &InstanceAddress, at: Listen) -> io::Result<Box<dyn Stream>> {
+        Tcp.dial(directory, at).await
     }
 }
 
 #[async_trait]
 impl Platform for LocalPlatform {
-    async fn list(&self) -> Result<BTreeSet<HomeAddress>, PlatformError> {
+    async fn list(&self) -> Result<BTreeSet<InstanceAddress>, PlatformError> {
         let user = self.user.clone().map_err(PlatformError::Unusable)?;
         let (root, lineage) = (self.config.root.clone(), self.config.lineage.clone());
         blocking(move || listing::list(&root, &user, &lineage)).await
     }
 
-    async fn inspect(&self, node: &HomeAddress) -> Result<Observation<HomeFacts>, PlatformError> {
-        let home = self.home(node)?;
-        match blocking(move || inspect(&home)).await {
+    async fn inspect(&self, node: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError> {
+        let directory = self.directory(node)?;
+        match blocking(move || inspect(&directory)).await {
             Err(PlatformError::Io { doing, path, source }) => Ok(Observation::Unknown(format!(
                 "failed to {doing} {}: {source}",
                 path.display()
@@ -301,8 +316,13 @@ impl Platform for LocalPlatform {
         }
     }
 
-    async fn ensure(&self, node: &HomeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError> {
-        let program = self.program(&self.home(node)?, &spec.command).await?;
+    async fn ensure(
+        &self,
+        node: &InstanceAddress,
+        spec: &InstanceSpec,
+        secrets: &Secrets,
+    ) -> Result<(), PlatformError> {
+        let program = self.program(&self.directory(node)?, &spec.command).await?;
         let hold = self.claim(node).await?;
         let (holding, spec_of, secrets) = (Arc::clone(&hold), spec.clone(), secrets.clone());
         server::data(&hold, spec)?;
@@ -315,104 +335,115 @@ impl Platform for LocalPlatform {
         server::start(&hold, spec, &program).await
     }
 
-    async fn reload(&self, node: &HomeAddress) -> Result<(), PlatformError> {
-        match self.locked(&self.home(node)?, Orphans::Finish).await? {
+    async fn reload(&self, node: &InstanceAddress) -> Result<(), PlatformError> {
+        match self.locked(&self.directory(node)?, Orphans::Finish).await? {
             (_, Some(hold)) => server::reload(&hold).await,
             (_, None) => Ok(()),
         }
     }
 
-    async fn stop(&self, node: &HomeAddress, mode: StopMode) -> Result<Witness, PlatformError> {
-        let home = self.home(node)?;
-        let (warrant, _hold) = self.locked(&home, Orphans::Finish).await?;
-        server::stop(&home, &warrant, mode, server::stop_limit(&home)).await
+    async fn stop(&self, node: &InstanceAddress, mode: StopMode) -> Result<Witness, PlatformError> {
+        let directory = self.directory(node)?;
+        let (warrant, _hold) = self.locked(&directory, Orphans::Finish).await?;
+        server::stop(&directory, &warrant, mode, server::stop_limit(&directory)).await
     }
 
-    async fn run_task(&self, node: &HomeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError> {
-        let home = self.home(node)?;
+    async fn run_task(
+        &self,
+        node: &InstanceAddress,
+        task: &TaskSpec,
+        secrets: &Secrets,
+    ) -> Result<String, PlatformError> {
+        let directory = self.directory(node)?;
         let mut programs = Vec::new();
         for command in &task.commands {
-            programs.push(self.program(&home, command).await?);
+            programs.push(self.program(&directory, command).await?);
         }
         if task.is_question() {
-            home.look()?;
-            return task::ask(&home, task, &programs).await;
+            directory.look()?;
+            return task::ask(&directory, task, &programs).await;
         }
         let hold = self.claim(node).await?;
         task::run(&hold, task, secrets, &programs).await
     }
 
-    async fn hold(&self, node: &HomeAddress) -> Result<Option<Held>, PlatformError> {
-        let (_, hold) = self.locked(&self.home(node)?, Orphans::Finish).await?;
+    async fn hold(&self, node: &InstanceAddress) -> Result<Option<Held>, PlatformError> {
+        let (_, hold) = self.locked(&self.directory(node)?, Orphans::Finish).await?;
         Ok(hold.map(|hold| Box::new(hold) as Held))
     }
 
-    async fn drop(&self, node: &HomeAddress) -> Result<(), PlatformError> {
-        let home = self.home(node)?;
-        let (warrant, hold) = self.locked(&home, Orphans::End).await?;
-        // Also where the home is gone: somebody may have removed it under a running server.
-        if let Err(error) = server::stop(&home, &warrant, StopMode::Fast, DROP_LIMIT).await {
+    async fn drop(&self, node: &InstanceAddress) -> Result<(), PlatformError> {
+        let directory = self.directory(node)?;
+        let (warrant, hold) = self.locked(&directory, Orphans::End).await?;
+        // Also where the instance directory is gone: somebody may have removed it under a running server.
+        if let Err(error) = server::stop(&directory, &warrant, StopMode::Fast, DROP_LIMIT).await {
             if matches!(error, PlatformError::LockLost { .. }) {
                 return Err(error);
             }
-            server::stop(&home, &warrant, StopMode::Immediate, server::stop_limit(&home)).await?;
+            server::stop(
+                &directory,
+                &warrant,
+                StopMode::Immediate,
+                server::stop_limit(&directory),
+            )
+            .await?;
         }
         let tree = Arc::clone(&self.tree);
         blocking(move || {
             let _tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
             match hold {
-                Some(hold) => hold.drop_home()?,
-                None => home.finish_removal(&warrant)?,
+                Some(hold) => hold.drop_directory()?,
+                None => directory.finish_removal(&warrant)?,
             }
-            home.remove_empty_parents();
+            directory.remove_empty_parents();
             Ok(())
         })
         .await
     }
 
-    async fn log(&self, node: &HomeAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
-        let home = self.home(node)?;
-        blocking(move || home.log(lines)).await
+    async fn log(&self, node: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
+        let directory = self.directory(node)?;
+        blocking(move || directory.log(lines)).await
     }
 }
 
-fn inspect(home: &Home) -> Result<Observation<HomeFacts>, PlatformError> {
+fn inspect(directory: &InstanceDirectory) -> Result<Observation<InstanceFacts>, PlatformError> {
     if let Err(reason) = process::check_sight() {
         return Ok(Observation::Unknown(reason));
     }
-    let there = || home.look().map(|presence| presence == Presence::Ours);
+    let there = || directory.look().map(|presence| presence == Presence::Ours);
     if !there()? {
-        return Ok(bereft(home));
+        return Ok(bereft(directory));
     }
-    let process = server::facts(home);
-    let facts = HomeFacts {
-        listen: server::listen(home, &process),
+    let process = server::facts(directory);
+    let facts = InstanceFacts {
+        listen: server::listen(directory, &process),
         process,
-        directories: home.directories()?,
-        files: home.files(),
+        directories: directory.directories()?,
+        files: directory.files(),
     };
     // It may have been removed while it was looked at.
     if there()? {
         Ok(Observation::Seen(facts))
     } else {
-        Ok(bereft(home))
+        Ok(bereft(directory))
     }
 }
 
-/// Looks for a server whose home somebody removed under it: it still has its port.
-fn bereft(home: &Home) -> Observation<HomeFacts> {
-    match server::facts(home) {
+/// Looks for a server whose instance directory somebody removed under it: it still has its port.
+fn bereft(directory: &InstanceDirectory) -> Observation<InstanceFacts> {
+    match server::facts(directory) {
         ProcessFacts::Down => Observation::Absent,
-        process => Observation::Seen(HomeFacts {
-            listen: server::listen(home, &process),
+        process => Observation::Seen(InstanceFacts {
+            listen: server::listen(directory, &process),
             process,
-            ..HomeFacts::default()
+            ..InstanceFacts::default()
         }),
     }
 }
 
 #[async_trait]
-impl Directory for LocalPlatform {
+impl Endpoints for LocalPlatform {
     async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<ServiceEntry>, PlatformError> {
         let (services, name) = (self.services()?, endpoint.service());
         blocking(move || services.lookup(&name)).await

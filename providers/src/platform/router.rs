@@ -1,7 +1,7 @@
 //! Leads every call to the platform that it is for.
 //!
 //! ```text
-//!   engine, executor ─► World { platform, directory } ─► Router ─► the platform of the cluster
+//!   engine, executor ─► World { platform, endpoints } ─► Router ─► the platform of the cluster
 //! ```
 //!
 //! A cluster's platform is the one that the record names, else the one that is declared. What a platform lists that is neither
@@ -14,13 +14,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
 use simdb_planner::observed::Observation;
-use simdb_state::address::{EndpointAddress, HomeAddress};
+use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::name::{ClusterName, PlatformName};
 use simdb_state::object::{Listen, Witness};
 use simdb_state::sensitive::Secrets;
 
-use super::{Dial, Directory, Held, HomeFacts, Platform, PlatformError, Provider, StopMode, Stream};
+use super::{Dial, Endpoints, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream};
 
 /// The platforms by name.
 pub type Providers = BTreeMap<PlatformName, Arc<dyn Provider>>;
@@ -55,8 +55,8 @@ impl Router {
             })
     }
 
-    fn home(&self, home: &HomeAddress) -> Result<&dyn Provider, PlatformError> {
-        self.of(home.cluster())
+    fn platform(&self, instance: &InstanceAddress) -> Result<&dyn Provider, PlatformError> {
+        self.of(instance.cluster())
     }
 
     /// Notes where clusters were found that were not known.
@@ -70,59 +70,72 @@ impl Router {
 
 #[async_trait]
 impl Dial for Router {
-    async fn dial(&self, home: &HomeAddress, at: Listen) -> io::Result<Box<dyn Stream>> {
-        self.home(home).map_err(io::Error::other)?.dial(home, at).await
+    async fn dial(&self, instance: &InstanceAddress, at: Listen) -> io::Result<Box<dyn Stream>> {
+        self.platform(instance)
+            .map_err(io::Error::other)?
+            .dial(instance, at)
+            .await
     }
 }
 
 #[async_trait]
 impl Platform for Router {
-    async fn list(&self) -> Result<BTreeSet<HomeAddress>, PlatformError> {
+    async fn list(&self) -> Result<BTreeSet<InstanceAddress>, PlatformError> {
         let all = join_all(self.providers.values().map(|provider| provider.list())).await;
-        let mut homes = BTreeSet::new();
+        let mut directories = BTreeSet::new();
         for (name, listed) in self.providers.keys().zip(all) {
             let listed = listed?;
-            self.found(name, listed.iter().map(HomeAddress::cluster));
-            homes.extend(listed);
+            self.found(name, listed.iter().map(InstanceAddress::cluster));
+            directories.extend(listed);
         }
-        Ok(homes)
+        Ok(directories)
     }
 
-    async fn inspect(&self, home: &HomeAddress) -> Result<Observation<HomeFacts>, PlatformError> {
-        self.home(home)?.inspect(home).await
+    async fn inspect(&self, instance: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError> {
+        self.platform(instance)?.inspect(instance).await
     }
 
-    async fn ensure(&self, home: &HomeAddress, spec: &InstanceSpec, secrets: &Secrets) -> Result<(), PlatformError> {
-        self.home(home)?.ensure(home, spec, secrets).await
+    async fn ensure(
+        &self,
+        instance: &InstanceAddress,
+        spec: &InstanceSpec,
+        secrets: &Secrets,
+    ) -> Result<(), PlatformError> {
+        self.platform(instance)?.ensure(instance, spec, secrets).await
     }
 
-    async fn reload(&self, home: &HomeAddress) -> Result<(), PlatformError> {
-        self.home(home)?.reload(home).await
+    async fn reload(&self, instance: &InstanceAddress) -> Result<(), PlatformError> {
+        self.platform(instance)?.reload(instance).await
     }
 
-    async fn stop(&self, home: &HomeAddress, mode: StopMode) -> Result<Witness, PlatformError> {
-        self.home(home)?.stop(home, mode).await
+    async fn stop(&self, instance: &InstanceAddress, mode: StopMode) -> Result<Witness, PlatformError> {
+        self.platform(instance)?.stop(instance, mode).await
     }
 
-    async fn run_task(&self, home: &HomeAddress, task: &TaskSpec, secrets: &Secrets) -> Result<String, PlatformError> {
-        self.home(home)?.run_task(home, task, secrets).await
+    async fn run_task(
+        &self,
+        instance: &InstanceAddress,
+        task: &TaskSpec,
+        secrets: &Secrets,
+    ) -> Result<String, PlatformError> {
+        self.platform(instance)?.run_task(instance, task, secrets).await
     }
 
-    async fn hold(&self, home: &HomeAddress) -> Result<Option<Held>, PlatformError> {
-        self.home(home)?.hold(home).await
+    async fn hold(&self, instance: &InstanceAddress) -> Result<Option<Held>, PlatformError> {
+        self.platform(instance)?.hold(instance).await
     }
 
-    async fn drop(&self, home: &HomeAddress) -> Result<(), PlatformError> {
-        Platform::drop(self.home(home)?, home).await
+    async fn drop(&self, instance: &InstanceAddress) -> Result<(), PlatformError> {
+        Platform::drop(self.platform(instance)?, instance).await
     }
 
-    async fn log(&self, home: &HomeAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
-        self.home(home)?.log(home, lines).await
+    async fn log(&self, instance: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
+        self.platform(instance)?.log(instance, lines).await
     }
 }
 
 #[async_trait]
-impl Directory for Router {
+impl Endpoints for Router {
     async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<ServiceEntry>, PlatformError> {
         self.of(&endpoint.cluster)?.lookup(endpoint).await
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use async_trait::async_trait;
-use simdb_state::address::HomeAddress;
+use simdb_state::address::InstanceAddress;
 use simdb_state::object::Listen;
 use tokio::net::TcpStream;
 
@@ -15,7 +15,7 @@ pub struct Tcp;
 
 #[async_trait]
 impl Dial for Tcp {
-    async fn dial(&self, _: &HomeAddress, at: Listen) -> io::Result<Box<dyn Stream>> {
+    async fn dial(&self, _: &InstanceAddress, at: Listen) -> io::Result<Box<dyn Stream>> {
         let stream = TcpStream::connect((at.host, at.port)).await?;
         // Requests are short, and each waits for its answer.
         stream.set_nodelay(true)?;

@@ -56,7 +56,7 @@ impl Cluster {
         Self {
             effects: ProviderEffects {
                 platform: machine.platform.clone(),
-                directory: machine.platform.clone(),
+                endpoints: machine.platform.clone(),
                 files: std::env::temp_dir(),
                 limits: Limits {
                     ready: LIMIT,

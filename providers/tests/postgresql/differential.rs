@@ -41,7 +41,7 @@ impl Twins {
         let machine = Machine::new().await;
         let effects = ProviderEffects {
             platform: machine.platform.clone(),
-            directory: machine.platform.clone(),
+            endpoints: machine.platform.clone(),
             files: std::env::temp_dir(),
             grant: machine.grant.clone(),
             limits: Limits {

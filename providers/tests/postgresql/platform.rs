@@ -72,8 +72,8 @@ impl Machine {
 
     /// Returns the process of a node's server.
     pub(crate) async fn pid(&self, node: &NodeAddress) -> Pid {
-        let home = self.platform.inspect(&node.into()).await.unwrap();
-        let pid = home.seen().unwrap().process.pid().expect("a server runs");
+        let directory = self.platform.inspect(&node.into()).await.unwrap();
+        let pid = directory.seen().unwrap().process.pid().expect("a server runs");
         Pid::from_raw(pid.try_into().unwrap())
     }
 

@@ -103,8 +103,8 @@ impl From<&object::Node> for Node {
             left_slots,
             role,
             power,
-            held,
-            adrift,
+            stopped_by_request,
+            needs_rebuild,
             damage,
         } = node.clone();
         Self {
@@ -113,8 +113,8 @@ impl From<&object::Node> for Node {
             data: data.map(Data::from),
             role: role.map(Role::from),
             power,
-            stopped_by_request: held,
-            needs_rebuild: adrift,
+            stopped_by_request,
+            needs_rebuild,
             damage,
             detail: Detail::Postgresql { slot, left_slots },
         }
@@ -143,8 +143,8 @@ impl From<Node> for object::Node {
             left_slots,
             role: role.map(object::Role::from),
             power,
-            held: stopped_by_request,
-            adrift: needs_rebuild,
+            stopped_by_request,
+            needs_rebuild,
             damage,
         }
     }

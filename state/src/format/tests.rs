@@ -56,8 +56,8 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
         left_slots: Vec::new(),
         role: Some(Role::Primary { term: Term(1) }),
         power: Power::Running,
-        held: false,
-        adrift: false,
+        stopped_by_request: false,
+        needs_rebuild: false,
         damage: None,
     };
     let standby = Node {
@@ -82,8 +82,8 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
             follows: "a".parse().unwrap(),
         }),
         power: Power::Stopped,
-        held: true,
-        adrift: false,
+        stopped_by_request: true,
+        needs_rebuild: false,
         damage: None,
     };
     let address = |text: &str| text.parse().unwrap();
@@ -229,7 +229,7 @@ fn what_format_1_left_out_has_its_default() {
     assert_eq!(cluster.platform, first_platform());
     let node = &state.nodes[&"cluster.orders.node.r[0]".parse().unwrap()];
     assert_eq!((node.left_slots.len(), node.parameters.len()), (0, 0));
-    assert_eq!((node.power, node.held), (Power::Stopped, false));
+    assert_eq!((node.power, node.stopped_by_request), (Power::Stopped, false));
     let user = &state.users[&"cluster.orders.user.app".parse().unwrap()];
     assert!(user.inherit && !user.createdb && user.member_of.is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Draft, Writer};
+use super::{Commit, Writer};
 use crate::address::Address;
 use crate::backend::Write;
 use crate::format::{encode, object_rows};
@@ -28,11 +28,11 @@ impl Writer {
         let (key, row) = made.map_err(|error| self.record.secret_failed(error))?;
         let mut writes = vec![Write::put(secret::key_row(), encode(&row))];
         writes.extend(sealed(self.state(), &secrets, &key));
-        let draft = Draft {
+        let commit = Commit {
             writes,
-            ..Draft::default()
+            ..Commit::default()
         };
-        self.write(draft, self.head.runs).await?;
+        self.write(commit, self.head.runs).await?;
         let (lineage, source) = (self.record.lineage.clone(), keys.clone());
         let settled = blocking(move || secret::settle(&lineage, &source, &row)).await;
         settled.map_err(|error| self.record.secret_failed(error))

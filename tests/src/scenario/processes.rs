@@ -25,28 +25,28 @@ impl Scenario {
 
     /// Kills a node's server and waits until nothing of it is left.
     pub fn kill_all(&self, node: &str) {
-        let home = self.home(node);
+        let directory = self.directory(node);
         self.kill(node);
         wait_until("the server is gone", || {
-            for process in processes_below(&home) {
+            for process in processes_below(&directory) {
                 // It may have ended by itself since.
                 let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
             }
-            processes_below(&home).is_empty()
+            processes_below(&directory).is_empty()
         });
     }
 
     /// Kills what runs of a node, in the middle of anything: the first process of its server alone, or all there is.
     /// Returns whether there was something to kill.
     pub fn crash(&self, node: &str, first_only: bool) -> bool {
-        let home = self.home(node);
-        let files = fs::read_dir(&home).into_iter().flatten().flatten();
+        let directory = self.directory(node);
+        let files = fs::read_dir(&directory).into_iter().flatten().flatten();
         let texts = files.filter_map(|entry| fs::read_to_string(entry.path().join("postmaster.pid")).ok());
         let first: Vec<i32> = texts
             .filter_map(|text| text.lines().next()?.trim().parse().ok())
             .collect();
         // A file that was left behind may name a process of somebody else by now.
-        let (first, others): (Vec<i32>, Vec<i32>) = processes_below(&home)
+        let (first, others): (Vec<i32>, Vec<i32>) = processes_below(&directory)
             .into_iter()
             .partition(|process| first.contains(process));
         let others = if first_only { Vec::new() } else { others };
@@ -60,12 +60,12 @@ impl Scenario {
 
     /// Returns the processes of a node's server whose title contains a text.
     pub fn processes(&self, node: &str, title: &str) -> Vec<Pid> {
-        let home = self.home(node);
+        let directory = self.directory(node);
         let named = |process: &i32| {
             let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
             String::from_utf8_lossy(&line).contains(title)
         };
-        processes_below(&home)
+        processes_below(&directory)
             .into_iter()
             .filter(named)
             .map(Pid::from_raw)

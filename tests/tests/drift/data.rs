@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::line::Line::{Admitted, Cloned, Foreign, PrimaryLost, RoleChanged, Says, Started, Stopped, Verified};
+use crate::line::Line::{Cloned, Foreign, Opened, PrimaryLost, RoleChanged, Says, Started, Stopped, Verified};
 use crate::world::{World, mended, settled};
 
 #[test]
@@ -22,16 +22,16 @@ fn data_that_is_gone_foreign_or_diverged_is_cloned_again_or_refused() {
             &[Stopped("r[0]"), Cloned("r[0]"), Verified],
         ),
         mended(
-            "the home of a standby that is down is removed",
+            "the instance directory of a standby that is down is removed",
             |w| {
                 w.kill(&["r[1]"]);
-                fs::remove_dir_all(w.home("r[1]")).unwrap();
+                fs::remove_dir_all(w.directory("r[1]")).unwrap();
             },
             &[Cloned("r[1]"), Verified],
         ),
         mended(
-            "the home of a standby that runs is removed",
-            |w| fs::remove_dir_all(w.home("r[1]")).unwrap(),
+            "the instance directory of a standby that runs is removed",
+            |w| fs::remove_dir_all(w.directory("r[1]")).unwrap(),
             &[Stopped("r[1]"), Cloned("r[1]"), Verified],
         ),
         settled(
@@ -42,7 +42,7 @@ fn data_that_is_gone_foreign_or_diverged_is_cloned_again_or_refused() {
             },
             &[PrimaryLost],
             |w| w.put_back("a"),
-            &[Started("a"), Admitted, Verified],
+            &[Started("a"), Opened, Verified],
         ),
         settled(
             "the data of a primary that runs is moved away",
@@ -69,7 +69,7 @@ fn data_that_is_gone_foreign_or_diverged_is_cloned_again_or_refused() {
             },
             &[Foreign("a")],
             |w| w.put_back("a"),
-            &[Started("a"), Admitted, Verified],
+            &[Started("a"), Opened, Verified],
         ),
         mended(
             "a standby that is down no longer knows that it is one",
@@ -147,7 +147,7 @@ fn data_that_is_gone_foreign_or_diverged_is_cloned_again_or_refused() {
         ),
         mended(
             "an unfinished copy lies about",
-            |w| fs::create_dir(w.home("r[0]").join("data-77.partial")).unwrap(),
+            |w| fs::create_dir(w.directory("r[0]").join("data-77.partial")).unwrap(),
             &[],
         ),
     ]);

@@ -21,7 +21,7 @@ pub(crate) enum Line {
     /// A file of a node is written again.
     Rewritten(&'static str, &'static str),
     /// Clients of a primary that crashed are let in.
-    Admitted,
+    Opened,
     /// Replication is proven.
     Verified,
     /// The user that standbys stream with is made or mended.
@@ -76,9 +76,7 @@ impl Display for Line {
                 f,
                 "configure node.{node} [reload]: {file} of {node} does not hold what simdb wrote"
             ),
-            Line::Admitted => {
-                f.write_str("admit node.a [none]: a crashed, and may show commits that no standby has yet")
-            }
+            Line::Opened => f.write_str("open node.a [none]: a crashed, and may show commits that no standby has yet"),
             Line::Verified => f.write_str(
                 "verify-sync cluster.orders [none]: every standby must be seen to replay what the primary commits",
             ),

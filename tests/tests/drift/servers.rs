@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use simdb_tests::wait_until;
 
 use crate::line::Line::{
-    Admitted, Cloned, EndpointsLeadToOthers, EndpointsListenElsewhere, PortTaken, Says, Slot, Started, StartedByHand,
+    Cloned, EndpointsLeadToOthers, EndpointsListenElsewhere, Opened, PortTaken, Says, Slot, Started, StartedByHand,
     StoppedOnRequest, Verified, Woken,
 };
 use crate::world::{APPLY, ORDERS, World, mended, settled};
@@ -28,17 +28,17 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
         mended(
             "the primary is killed",
             |w| w.kill(&["a"]),
-            &[Started("a"), Admitted, Verified],
+            &[Started("a"), Opened, Verified],
         ),
         mended(
             "the primary and a standby are killed",
             |w| w.kill(&["a", "r[0]"]),
-            &[Started("a"), Started("r[0]"), Admitted, Verified],
+            &[Started("a"), Started("r[0]"), Opened, Verified],
         ),
         mended(
             "everything is killed",
             |w| w.kill(&["a", "r[0]", "r[1]"]),
-            &[Started("a"), Started("r[0]"), Started("r[1]"), Admitted, Verified],
+            &[Started("a"), Started("r[0]"), Started("r[1]"), Opened, Verified],
         ),
         mended("a standby is halted", |w| w.halt("r[0]"), &[Woken("r[0]"), Verified]),
         mended("the primary is halted", |w| w.halt("a"), &[Woken("a"), Verified]),
@@ -55,7 +55,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                     "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'",
                 );
                 kill(w.server("a"), Signal::SIGINT).unwrap();
-                let lock = w.home("a").join("data-1/postmaster.pid");
+                let lock = w.directory("a").join("data-1/postmaster.pid");
                 wait_until("the primary says so", || {
                     fs::read_to_string(&lock).is_ok_and(|text| text.contains("stopping"))
                 });
@@ -63,7 +63,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
             &[
                 Says("start node.a [none]: its server was told to stop, and is started again once it has"),
                 Says(
-                    "admit node.a [none]: a has not ended yet and may be killed, and may show commits that no standby has \
+                    "open node.a [none]: a has not ended yet and may be killed, and may show commits that no standby has \
                      yet",
                 ),
                 Verified,
@@ -125,13 +125,13 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 w.kill(&["a", "r[0]", "r[1]"]);
                 let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
                 for node in ["a", "r[0]", "r[1]"] {
-                    let record = w.home(node).join("server.json");
+                    let record = w.directory(node).join("server.json");
                     World::edit(&record, |text| {
                         text.replace(boot.trim(), "00000000-0000-0000-0000-000000000000")
                     });
                 }
             },
-            &[Started("a"), Started("r[0]"), Started("r[1]"), Admitted, Verified],
+            &[Started("a"), Started("r[0]"), Started("r[1]"), Opened, Verified],
         ),
         mended(
             "a program takes the port of a standby that is down",
@@ -191,7 +191,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
             &[
                 Started("a"),
                 EndpointsLeadToOthers,
-                Admitted,
+                Opened,
                 Says("sync-names cluster.orders [reload]: commits are to wait for 1 of r_0"),
                 Verified,
                 Says("drop-node node.r[1] [none]: the configuration no longer declares it"),

@@ -69,7 +69,7 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
         mended(
             "a line is removed from postgresql.conf",
             |w| {
-                World::edit(&w.home("a").join("postgresql.conf"), |text| {
+                World::edit(&w.directory("a").join("postgresql.conf"), |text| {
                     text.replace("work_mem = '8MB'\n", "")
                 });
             },
@@ -78,7 +78,7 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
         mended(
             "a line is removed from postgresql.conf, and the server has read it",
             |w| {
-                World::edit(&w.home("a").join("postgresql.conf"), |text| {
+                World::edit(&w.directory("a").join("postgresql.conf"), |text| {
                     text.replace("work_mem = '8MB'\n", "")
                 });
                 w.reload("a");
@@ -88,18 +88,18 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
         ),
         mended(
             "postgresql.conf is removed",
-            |w| fs::remove_file(w.home("r[1]").join("postgresql.conf")).unwrap(),
+            |w| fs::remove_file(w.directory("r[1]").join("postgresql.conf")).unwrap(),
             &[Rewritten("r[1]", "postgresql.conf")],
         ),
         mended(
             "pg_hba.conf is edited",
-            |w| fs::write(w.home("r[0]").join("pg_hba.conf"), "local all all trust\n").unwrap(),
+            |w| fs::write(w.directory("r[0]").join("pg_hba.conf"), "local all all trust\n").unwrap(),
             &[Rewritten("r[0]", "pg_hba.conf")],
         ),
         mended(
             "pg_hba.conf is edited so that nobody gets in",
             |w| {
-                fs::write(w.home("r[0]").join("pg_hba.conf"), "host all all all reject\n").unwrap();
+                fs::write(w.directory("r[0]").join("pg_hba.conf"), "host all all all reject\n").unwrap();
                 w.reload("r[0]");
                 wait_until("nobody gets in", || w.psql("r[0]", "SELECT 1").code != Some(0));
             },
@@ -127,14 +127,14 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
         ),
         mended(
             "a passfile is removed",
-            |w| fs::remove_file(w.home("r[0]").join("passfile")).unwrap(),
+            |w| fs::remove_file(w.directory("r[0]").join("passfile")).unwrap(),
             &[Rewritten("r[0]", "passfile")],
         ),
         mended(
             "a standby is pointed at another port",
             |w| {
                 let (right, wrong) = (w.port("a"), w.port("r[1]"));
-                World::edit(&w.home("r[0]").join("postgresql.conf"), |text| {
+                World::edit(&w.directory("r[0]").join("postgresql.conf"), |text| {
                     text.replace(&format!("port={right} "), &format!("port={wrong} "))
                 });
                 w.reload("r[0]");

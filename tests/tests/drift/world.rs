@@ -86,8 +86,8 @@ impl World {
     pub(crate) fn new() -> Self {
         let environment = TestEnvironment::with_configuration(ORDERS);
         environment.run(&APPLY).expect_code(0);
-        let home = environment.data().join("orders/a");
-        let meta = fs::metadata(&home).unwrap();
+        let directory = environment.data().join("orders/a");
+        let meta = fs::metadata(&directory).unwrap();
         let mut world = Self {
             programs: PathBuf::new(),
             owner: (meta.uid(), meta.gid()),
@@ -191,18 +191,19 @@ impl World {
         without_process_numbers(&self.environment.redact(&lines.join("\n")))
     }
 
-    /// Returns a node's home.
-    pub(crate) fn home(&self, node: &str) -> PathBuf {
+    /// Returns a node's instance directory.
+    pub(crate) fn directory(&self, node: &str) -> PathBuf {
         self.environment.data().join("orders").join(host(node))
     }
 
     /// Returns the directory that holds a node's data now.
     pub(crate) fn data(&self, node: &str) -> PathBuf {
-        let generations = fs::read_dir(self.home(node)).unwrap().filter_map(|entry| {
+        let generations = fs::read_dir(self.directory(node)).unwrap().filter_map(|entry| {
             let name = entry.unwrap().file_name().into_string().unwrap();
             name.strip_prefix("data-")?.parse::<u32>().ok()
         });
-        self.home(node).join(format!("data-{}", generations.max().unwrap()))
+        self.directory(node)
+            .join(format!("data-{}", generations.max().unwrap()))
     }
 
     /// Returns where something is kept aside that belongs to a node.
@@ -264,7 +265,7 @@ impl World {
 
     pub(crate) fn wait_down(&self, node: &str) {
         wait_until("the server and what it leaves are gone", || {
-            processes_below(&self.home(node)).is_empty()
+            processes_below(&self.directory(node)).is_empty()
         });
     }
 
@@ -288,7 +289,7 @@ impl World {
     /// Runs `pg_ctl` on a node's data, by hand and with nothing of what simdb would say.
     pub(crate) fn pg_ctl(&self, node: &str, arguments: &[&str]) {
         let data = self.data(node);
-        let log = self.home(node).join("by-hand.log");
+        let log = self.directory(node).join("by-hand.log");
         let (data, log) = (data.to_str().unwrap(), log.to_str().unwrap());
         let mut all = vec!["-D", data, "-s", "-w"];
         // What is started would keep our pipe open else.
@@ -301,10 +302,10 @@ impl World {
 
     /// Returns the options that let a server take simdb's files, as somebody would who starts it by hand.
     pub(crate) fn files(&self, node: &str) -> String {
-        let home = self.home(node);
+        let directory = self.directory(node);
         format!(
             "-c config_file={0}/postgresql.conf -c hba_file={0}/pg_hba.conf",
-            home.display()
+            directory.display()
         )
     }
 
@@ -315,7 +316,7 @@ impl World {
 
     /// Returns the port that a node's configuration names.
     pub(crate) fn port(&self, node: &str) -> String {
-        let conf = fs::read_to_string(self.home(node).join("postgresql.conf")).unwrap();
+        let conf = fs::read_to_string(self.directory(node).join("postgresql.conf")).unwrap();
         let port = conf.lines().find_map(|line| line.strip_prefix("port = '"));
         port.unwrap().trim_end_matches('\'').to_owned()
     }
@@ -330,14 +331,14 @@ impl World {
     pub(crate) fn swap_for_foreign(&self, node: &str) {
         let data = self.data(node);
         fs::rename(&data, self.aside(node)).unwrap();
-        let foreign = self.home(node).join("foreign");
+        let foreign = self.directory(node).join("foreign");
         self.run("initdb", &["-D", foreign.to_str().unwrap(), "-A", "trust", "--no-sync"]);
         fs::rename(foreign, data).unwrap();
     }
 
     /// Puts back what was kept aside.
     pub(crate) fn put_back(&self, node: &str) {
-        let data = self.home(node).join("data-1");
+        let data = self.directory(node).join("data-1");
         let _ = fs::remove_dir_all(&data);
         fs::rename(self.aside(node), data).unwrap();
     }

@@ -38,7 +38,7 @@ fn data_of_another_cluster_is_refused() {
         disturb(&[version], TWO, any(1), |scenario| {
             scenario.kill_all("b");
             fs::remove_dir_all(scenario.data("b")).unwrap();
-            fs::rename(other.data("b"), scenario.home("b").join("data-1")).unwrap();
+            fs::rename(other.data("b"), scenario.directory("b").join("data-1")).unwrap();
             scenario.expect_refusal(&APPLY, "Foreign data");
             fs::remove_dir_all(scenario.data("b")).unwrap();
             scenario.simdb(&APPLY);

@@ -72,7 +72,7 @@ fn a_standby_that_crashed_and_fell_behind_follows_the_node_that_took_over() {
 
 /// Lets the data of a node recover by itself, as `pg_rewind` does, and leaves it to be started as a standby.
 fn recover_by_hand(scenario: &Scenario, node: &str) {
-    let (data, home) = (scenario.data(node), scenario.home(node));
+    let (data, directory) = (scenario.data(node), scenario.directory(node));
     fs::remove_file(data.join("standby.signal")).unwrap();
     fs::remove_file(data.join("postmaster.pid")).unwrap();
     let mut command = Command::new("setpriv");
@@ -82,8 +82,8 @@ fn recover_by_hand(scenario: &Scenario, node: &str) {
         .arg("--single")
         .arg("-D");
     command.arg(&data).arg("-c");
-    command.arg(format!("config_file={}", home.join("postgresql.conf").display()));
-    command.arg("template1").current_dir(home);
+    command.arg(format!("config_file={}", directory.join("postgresql.conf").display()));
+    command.arg("template1").current_dir(directory);
     command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
     assert!(command.status().unwrap().success());
     let signal = data.join("standby.signal");

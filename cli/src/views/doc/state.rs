@@ -199,8 +199,8 @@ fn node_values(node: &Node) -> Value {
         left_slots,
         role,
         power,
-        held,
-        adrift,
+        stopped_by_request,
+        needs_rebuild,
         damage,
     } = node;
     let slot_values = |slot: &Slot| json!({ "name": slot.name, "upstream": slot.upstream });
@@ -214,8 +214,8 @@ fn node_values(node: &Node) -> Value {
         "term": term,
         "follows": follows,
         "power": power,
-        "held": held.then_some(true),
-        "adrift": adrift.then_some(true),
+        "stopped_by_request": stopped_by_request.then_some(true),
+        "needs_rebuild": needs_rebuild.then_some(true),
         "damage": damage.as_ref().map(Damage::reason),
         "listen": listen.map(|listen| listen.to_string()),
         "data": data.as_ref().map(data_values),

@@ -5,7 +5,7 @@ pub use simdb_planner::health::ClusterState;
 use simdb_planner::health::{self, EndpointHealth, Health, NodeHealth};
 use simdb_planner::observed::Observed;
 use simdb_state::address::EndpointAddress;
-use simdb_state::happening::Happening;
+use simdb_state::cluster_event::ClusterEvent;
 use simdb_state::journal::{Event, EventKind};
 use simdb_state::lsn::Lsn;
 use simdb_state::name::ClusterName;
@@ -53,7 +53,7 @@ pub struct ClusterStatus {
     pub problems: Vec<String>,
     /// What has happened to it by itself, and is worth keeping.
     #[serde(skip)]
-    pub noticed: Vec<Happening>,
+    pub noticed: Vec<ClusterEvent>,
 }
 
 /// The health of one node.

@@ -5,7 +5,7 @@ use simdb_state::object::State;
 use crate::observed::{Observation, Observed};
 use crate::planner::before::power;
 
-/// A pooler whose home is gone is not there.
+/// A pooler whose instance directory is gone is not there.
 pub(crate) fn correct_poolers(state: &mut State, observed: &Observed) {
     for (address, endpoint) in &mut state.endpoints {
         let Some(pooler) = &mut endpoint.pooler else { continue };

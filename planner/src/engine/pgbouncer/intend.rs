@@ -9,11 +9,11 @@ use super::{INSTALLATION, USER, login};
 use crate::desired::{EndpointSpec, PoolerSpec};
 use crate::diagnostic::Diagnostic;
 use crate::engine::instance::user;
-use crate::planner::intend::Draft;
+use crate::planner::intend::Declaration;
 use crate::planner::intended::Intended;
 use crate::planner::ports::Ports;
 
-impl Draft<'_> {
+impl Declaration<'_> {
     /// Adds the login that poolers of the cluster look up others with.
     pub(crate) fn pooler_login(&self, intended: &mut Intended) {
         intended.users.insert(user(self.name, USER), login());

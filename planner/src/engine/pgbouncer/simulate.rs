@@ -10,7 +10,7 @@ use super::{Action, Console};
 use crate::observed::{FileFacts, PoolerFacts, ProcessFacts};
 use crate::simulate::{World, written};
 
-/// The home of a pooler.
+/// The instance directory of a pooler.
 #[derive(Clone, Debug)]
 pub struct Pooler {
     /// Where it listens.

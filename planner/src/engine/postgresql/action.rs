@@ -49,7 +49,7 @@ pub enum Action {
         awaited: u32,
     },
     /// Lets the clients of a primary in that crashed and came up without them, once standbys have all that it has.
-    Admit {
+    Open {
         /// The server, with its clients.
         instance: InstanceSpec,
         /// How it is reached.
@@ -71,7 +71,7 @@ impl Action {
             Action::Slot { .. } => "slot",
             Action::DropSlot { .. } => "drop-slot",
             Action::SyncNames { .. } => "sync-names",
-            Action::Admit { .. } => "admit",
+            Action::Open { .. } => "open",
             Action::Resume { .. } => "resume",
         }
     }
@@ -79,7 +79,7 @@ impl Action {
     /// Returns what the step needs.
     pub(crate) fn needs(&self) -> Vec<Need<'_>> {
         match self {
-            Action::Slot { server, .. } | Action::Admit { server, .. } | Action::SyncNames { server, .. } => {
+            Action::Slot { server, .. } | Action::Open { server, .. } | Action::SyncNames { server, .. } => {
                 vec![Need::Serves(&server.node)]
             }
             Action::DropSlot { node, slot, .. } => vec![Need::Released(node, slot)],

@@ -13,13 +13,13 @@ use crate::observed::{NodeFacts, Observation, ServerFacts};
 use crate::planner::astray;
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
-use crate::planner::intend::{Draft, Holder};
+use crate::planner::intend::{Declaration, Holder};
 
-impl Draft<'_> {
+impl Declaration<'_> {
     /// Returns whether a node may have what whoever leads never had.
     pub(crate) fn is_branch(&self, holder: &Holder<'_>, election: &Election) -> bool {
         let Holder { address, old, .. } = *holder;
-        old.is_some_and(|old| old.adrift)
+        old.is_some_and(|old| old.needs_rebuild)
             || self.is_unstarted_copy(old, election)
             || left_uncleanly(address, old, election)
             || self.diverged(address, election)
@@ -34,7 +34,7 @@ impl Draft<'_> {
     }
 
     /// Returns whether a node was elected and promoted, a cut kept that from the record, and now another one is elected.
-    pub(crate) fn strayed(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
+    pub(crate) fn promoted_unrecorded(&self, address: &NodeAddress, old: Option<&Node>, election: &Election) -> bool {
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
         self.may_lead_unrecorded(address, election)
             && (self.leader() != Some(&address.node) || election.reason == ElectionReason::Failover)

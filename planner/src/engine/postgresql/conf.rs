@@ -16,13 +16,13 @@ use super::logins::{REPLICATION_USER, SUPERUSER};
 use crate::engine::node::{NodeContext, Upstream};
 
 /// The passfile, as the server finds it: a server's working directory is its data directory, and that is one below the
-/// home. A relative path needs no quoting, whatever the home is called.
+/// instance directory. A relative path needs no quoting, whatever the instance directory is called.
 const PASSFILE_FROM_DATA: &str = "../passfile";
 
 /// The settings that say what a standby streams from.
 pub(crate) const UPSTREAM: [&str; 2] = ["primary_conninfo", "primary_slot_name"];
 
-/// The file with a server's settings, relative to the home.
+/// The file with a server's settings, relative to the instance directory.
 pub const CONF: &str = "postgresql.conf";
 
 /// Settings that a topology wants and the configuration may change.
@@ -108,7 +108,7 @@ pub(crate) fn read(instance: &InstanceSpec) -> BTreeMap<String, String> {
     let text: String = parts
         .filter_map(|part| match part {
             FilePart::Text(text) => Some(text.as_str()),
-            FilePart::Home | FilePart::Secret(_) | FilePart::ScramVerifier(_) => None,
+            FilePart::InstanceDirectory | FilePart::Secret(_) | FilePart::ScramVerifier(_) => None,
         })
         .collect();
     let unquoted = |value: &str| value.trim_matches('\'').replace("''", "'").replace("\\\\", "\\");

@@ -20,7 +20,7 @@ pub const STOP: Stop = Stop {
     within: Duration::from_mins(1),
 };
 
-/// The file that a node streams and clones with, below its home.
+/// The file that a node streams and clones with, below its instance directory.
 pub const PASSFILE: &str = "passfile";
 
 /// The file that says who is let in.
@@ -58,11 +58,11 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
     files.insert(format!("{data}/postgresql.auto.conf"), FileText::default());
     let arguments = vec![
         Argument::text("-D"),
-        Argument::below_home("", &data),
+        Argument::below_directory("", &data),
         Argument::text("-c"),
-        Argument::below_home("config_file=", CONF),
+        Argument::below_directory("config_file=", CONF),
         Argument::text("-c"),
-        Argument::below_home("hba_file=", HBA),
+        Argument::below_directory("hba_file=", HBA),
     ];
     InstanceSpec {
         command: command(node.version, "postgres", arguments),
@@ -138,20 +138,20 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: Last
             "--source-server=host={} port={} user={SUPERUSER} dbname=postgres application_name=simdb passfile='",
             upstream.listen.host, upstream.listen.port
         )),
-        ArgumentPart::Home,
+        ArgumentPart::InstanceDirectory,
         ArgumentPart::Text(format!("/{REWIND_PASSFILE}'")),
     ]);
     let mut arguments = vec![
         Argument::text("-D"),
-        Argument::below_home("", &partial),
+        Argument::below_directory("", &partial),
         source,
         // It starts the server for a moment where that was not shut down in order, with the settings it ran with.
-        Argument::below_home("--config-file=", CONF),
+        Argument::below_directory("--config-file=", CONF),
     ];
     if last != LastRun::Wrote {
         arguments.push(Argument::text("--no-ensure-shutdown"));
     }
-    let state = vec![Argument::text("-D"), Argument::below_home("", &partial)];
+    let state = vec![Argument::text("-D"), Argument::below_directory("", &partial)];
     let password = superuser_password(&node.address.cluster);
     TaskSpec {
         name: "rewind".to_owned(),
@@ -182,9 +182,9 @@ pub fn birth(node: &NodeContext<'_>) -> TaskSpec {
     ]);
     let arguments = vec![
         Argument::text("-D"),
-        Argument::below_home("", &TaskSpec::partial(&product)),
+        Argument::below_directory("", &TaskSpec::partial(&product)),
         Argument::text(format!("--username={SUPERUSER}")),
-        Argument::below_home("--pwfile=", "initdb.password"),
+        Argument::below_directory("--pwfile=", "initdb.password"),
         Argument::text("--auth=scram-sha-256"),
         Argument::text("--data-checksums"),
         Argument::text("--encoding=UTF8"),
@@ -213,12 +213,12 @@ pub fn copy(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<String>) 
             "host={} port={} user={REPLICATION_USER} application_name=simdb-basebackup passfile='",
             upstream.listen.host, upstream.listen.port
         )),
-        ArgumentPart::Home,
+        ArgumentPart::InstanceDirectory,
         ArgumentPart::Text("/passfile'".to_owned()),
     ]);
     let clone = vec![
         Argument::text("-D"),
-        Argument::below_home("", &partial),
+        Argument::below_directory("", &partial),
         Argument::text("-d"),
         connection,
         Argument::text(format!("--slot={}", upstream.slot)),
@@ -226,7 +226,7 @@ pub fn copy(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<String>) 
         Argument::text("--checkpoint=fast"),
         Argument::text("--no-password"),
     ];
-    let verify = vec![Argument::text("--quiet"), Argument::below_home("", &partial)];
+    let verify = vec![Argument::text("--quiet"), Argument::below_directory("", &partial)];
     TaskSpec {
         name: "basebackup".to_owned(),
         commands: vec![

@@ -1,6 +1,6 @@
 //! The steps that only PostgreSQL takes.
 
-mod admit;
+mod open;
 mod resume;
 mod slot;
 mod sync;

@@ -18,8 +18,8 @@ impl Index {
                 let last = self.sync_names.insert(cluster.clone(), at);
                 self.degraded.extend(last.map(|first| (cluster.clone(), first)));
             }
-            Action::Admit { server, awaited, .. } => {
-                self.admit.insert(server.node.cluster.clone(), (*awaited, at));
+            Action::Open { server, awaited, .. } => {
+                self.open.insert(server.node.cluster.clone(), (*awaited, at));
             }
             Action::DropSlot { node, .. } => self.drop_slots.entry(node.clone()).or_default().push(at),
             Action::Slot { node, server, .. } => {
@@ -45,10 +45,10 @@ impl Rules<'_> {
             Action::SyncNames { cluster, server, .. } => {
                 let mut waits = self.sync_names(cluster, &server.node);
                 waits.extend(index.rotation.get(cluster));
-                waits.extend(self.admitted(cluster));
+                waits.extend(self.opened(cluster));
                 waits
             }
-            Action::Admit { server, awaited, .. } => self.admit(&server.node, *awaited),
+            Action::Open { server, awaited, .. } => self.open(&server.node, *awaited),
             Action::DropSlot { node, server, .. } => self.drop_slot(node, server, draft),
         }
     }
@@ -105,7 +105,7 @@ impl Rules<'_> {
 
     /// Clients are let in before commits wait for others, where enough of those they wait for stay. These come up beside
     /// this step, which waits for enough of them: one that does not come must not keep clients out.
-    fn admit(&self, primary: &NodeAddress, awaited: u32) -> Vec<usize> {
+    fn open(&self, primary: &NodeAddress, awaited: u32) -> Vec<usize> {
         let cluster = &primary.cluster;
         let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
         let mut waits: Vec<usize> = serves(primary).into_iter().collect();
@@ -126,8 +126,8 @@ impl Rules<'_> {
     }
 
     /// It writes all files of the primary, those that let clients in among them.
-    fn admitted(&self, cluster: &ClusterName) -> Option<usize> {
-        let (awaited, at) = self.index.admit.get(cluster)?;
+    fn opened(&self, cluster: &ClusterName) -> Option<usize> {
+        let (awaited, at) = self.index.open.get(cluster)?;
         self.intended.keeps_standbys(cluster, *awaited).then_some(*at)
     }
 }

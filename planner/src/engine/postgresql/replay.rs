@@ -157,7 +157,10 @@ mod tests {
             &needed(&[("max_connections", "100"), ("max_worker_processes", "8")]),
         );
         let added = &fitted.command.arguments[standby.command.arguments.len()..];
-        let added: Vec<String> = added.iter().map(|argument| argument.render("home")).collect();
+        let added: Vec<String> = added
+            .iter()
+            .map(|argument| argument.render("instance directory"))
+            .collect();
         expect!["-c max_connections=100"].assert_eq(&added.join(" "));
         assert!(!ReplayLimits::default().exceeds(&ReplayLimits::of_instance(&fitted)));
         assert_eq!(fit(&fitted, &ReplayLimits::default()), fitted);

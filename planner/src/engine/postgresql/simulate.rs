@@ -13,9 +13,9 @@ use simdb_state::sync::SyncRule;
 
 use super::Action;
 use super::sync::STANDBY_NAMES;
-use crate::simulate::{Home, World};
+use crate::simulate::{InstanceDirectory, World};
 
-impl Home {
+impl InstanceDirectory {
     /// Returns where its server streams from, if it does.
     pub(crate) fn upstream(&self) -> Option<Listen> {
         self.server.as_ref().filter(|server| server.replays)?;
@@ -43,9 +43,9 @@ impl World {
     pub(crate) fn postgresql(&mut self, action: &Action) -> Result<(), String> {
         match action {
             Action::Slot { slot, server, .. } => {
-                let home = self.serving(server)?;
-                home.lost.remove(&slot.name);
-                home.slots.insert(slot.name.clone());
+                let directory = self.serving(server)?;
+                directory.lost.remove(&slot.name);
+                directory.slots.insert(slot.name.clone());
             }
             Action::SyncNames {
                 rule,
@@ -64,7 +64,7 @@ impl World {
                     self.wait_for_standbys(&server.node, *awaited)?;
                 }
             }
-            Action::Admit {
+            Action::Open {
                 instance,
                 server,
                 awaited,
@@ -76,7 +76,7 @@ impl World {
             }
             Action::Resume { server } => {
                 let running = self.serving(server)?.server.as_mut();
-                let running = running.expect("a home that serves has a server");
+                let running = running.expect("an instance directory that serves has a server");
                 assert!(!running.lacking, "{} ends where its replay is resumed", server.node);
                 running.paused = false;
             }

@@ -39,7 +39,7 @@ pub fn trial((version, parameters): &Parameters) -> TrialSpec {
     if parameters.keys().any(|name| needs_data(name)) {
         let arguments = ["-N", "--no-locale", "--no-instructions", "--auth=reject"];
         let mut arguments: Vec<Argument> = arguments.into_iter().map(Argument::text).collect();
-        arguments.extend([Argument::text("-D"), Argument::below_home("", DATA)]);
+        arguments.extend([Argument::text("-D"), Argument::below_directory("", DATA)]);
         commands.push(command(*version, "initdb", arguments));
         let libraries = format!("shared_preload_libraries={}", libraries(&parameters).join(","));
         commands.push(ask(*version, &["-C", "shared_memory_size"], DATA, &[libraries]));
@@ -83,9 +83,9 @@ fn command(version: u16, program: &str, arguments: Vec<Argument>) -> Command {
 /// Asks a server that reads the files, and writes what it says to its standard error whatever they say.
 fn ask(version: u16, question: &[&str], data: &str, settings: &[String]) -> Command {
     let mut arguments: Vec<Argument> = question.iter().map(|argument| Argument::text(*argument)).collect();
-    arguments.extend([Argument::text("-D"), Argument::below_home("", data)]);
+    arguments.extend([Argument::text("-D"), Argument::below_directory("", data)]);
     let mut set = |setting: Argument| arguments.extend([Argument::text("-c"), setting]);
-    set(Argument::below_home("config_file=", CONF));
+    set(Argument::below_directory("config_file=", CONF));
     for setting in [
         "log_line_prefix=",
         "log_min_messages=log",

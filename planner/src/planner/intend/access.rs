@@ -4,7 +4,7 @@ use simdb_state::address::{SeedAddress, UserAddress};
 use simdb_state::name::UserName;
 use simdb_state::object::{Election, Seed, User};
 
-use super::cluster::Draft;
+use super::cluster::Declaration;
 use crate::desired::access::{DatabaseSpec, SeedSpec, database_address, seed_address, user_address};
 use crate::diagnostic::Diagnostic;
 use crate::engine::instance::{REPLICATION_USER, user};
@@ -12,7 +12,7 @@ use crate::observed::ServerFacts;
 use crate::planner::before;
 use crate::planner::intended::{Intended, IntendedSeed};
 
-impl Draft<'_> {
+impl Declaration<'_> {
     /// Says what the logins, databases and seeds of the cluster should be.
     pub(super) fn access(&self, election: &Election, intended: &mut Intended) -> Vec<Diagnostic> {
         let access = &self.spec.access;

@@ -16,14 +16,14 @@ use crate::planner::ports::Ports;
 use crate::planner::{Inputs, before, versions};
 
 /// One cluster on its way from declaration to intention.
-pub(crate) struct Draft<'a> {
+pub(crate) struct Declaration<'a> {
     pub(crate) inputs: Inputs<'a>,
     pub(crate) before: &'a State,
     pub(crate) name: &'a ClusterName,
     pub(crate) spec: &'a ClusterSpec,
 }
 
-impl Draft<'_> {
+impl Declaration<'_> {
     pub(crate) fn cluster(&self, ports: &mut Ports<'_>, intended: &mut Intended) -> Vec<Diagnostic> {
         if let Err(diagnostic) = self.stays_on_its_platform() {
             return vec![diagnostic];

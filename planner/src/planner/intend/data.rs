@@ -4,7 +4,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
 use simdb_state::object::{Damage, Data, Election, ElectionReason, Node, Origin, Power};
 
-use super::cluster::Draft;
+use super::cluster::Declaration;
 use crate::diagnostic::Diagnostic;
 use crate::engine::gap::{self, Gap};
 use crate::observed::NodeFacts;
@@ -23,7 +23,7 @@ pub(crate) struct Holder<'a> {
     pub(crate) power: Power,
 }
 
-impl Draft<'_> {
+impl Declaration<'_> {
     /// Decides on a node's data. A primary's is kept, or there is none yet.
     pub(crate) fn data(&self, holder: &Holder<'_>, election: &Election) -> Result<DataGoal, Diagnostic> {
         let Holder {
@@ -69,7 +69,7 @@ impl Draft<'_> {
         if let Some(because) = self.ruined(holder, election) {
             return Some(self.copied_anew(address, upstream, because));
         }
-        if !self.strayed(address, old, election) && !self.is_branch(holder, election) {
+        if !self.promoted_unrecorded(address, old, election) && !self.is_branch(holder, election) {
             return None;
         }
         // Only the primary's own log says where the two parted, and not always.

@@ -7,7 +7,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
 use simdb_state::object::{Election, ElectionReason, Node, Power, Role, Term, Verdict};
 
-use super::cluster::Draft;
+use super::cluster::Declaration;
 use crate::diagnostic::Diagnostic;
 use crate::observed::Observation;
 use crate::planner::Proposal;
@@ -17,7 +17,7 @@ use crate::planner::candidate::{self, Field};
 use crate::planner::intended::{Lead, Postponed};
 use crate::planner::{ElectionKind, ElectionRequest};
 
-impl Draft<'_> {
+impl Declaration<'_> {
     /// Returns the last election, the first one, or the one that is to be held now.
     pub(crate) fn election(&self) -> Result<Election, Diagnostic> {
         let Some(last) = self.before.elections.get(self.name) else {

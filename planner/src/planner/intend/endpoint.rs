@@ -4,12 +4,12 @@ use simdb_state::address::EndpointAddress;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Election, Endpoint, EndpointTarget, Role};
 
-use super::cluster::Draft;
+use super::cluster::Declaration;
 use crate::diagnostic::Diagnostic;
 use crate::planner::intended::{Intended, IntendedNode};
 use crate::planner::ports::Ports;
 
-impl Draft<'_> {
+impl Declaration<'_> {
     pub(super) fn endpoints(
         &self,
         election: &Election,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{CommitLevel, Election, ElectionReason, Listen, Node, Power, Role, Slot};
 
-use super::cluster::Draft;
+use super::cluster::Declaration;
 use super::data::Holder;
 use crate::desired::NodeSpec;
 use crate::diagnostic::Diagnostic;
@@ -17,7 +17,7 @@ use crate::planner::before;
 use crate::planner::contradiction;
 use crate::planner::intended::{IntendedNode, Lead};
 
-impl Draft<'_> {
+impl Declaration<'_> {
     /// Decides on everything about a node. What contradicts the record is refused.
     pub(super) fn node(
         &self,
@@ -39,7 +39,7 @@ impl Draft<'_> {
         let judged = old.zip(facts).filter(|_| !resync && power == Power::Running);
         let judge = |(old, facts): (&Node, &NodeFacts)| {
             // What it holds is given up, or kept, as somebody said.
-            if self.settles(election) || old.adrift {
+            if self.settles(election) || old.needs_rebuild {
                 return contradiction::foreign_data(address, old, facts);
             }
             contradiction::contradiction(address, old, facts, elected, primary)
@@ -82,7 +82,7 @@ impl Draft<'_> {
         match self.inputs.proposal {
             Some(Proposal::Power { nodes, power }) if nodes.contains(address) => *power,
             _ if won && self.lead(&address.node) != Lead::Stays => Power::Running,
-            _ if old.is_some_and(|old| old.held) => Power::Stopped,
+            _ if old.is_some_and(|old| old.stopped_by_request) => Power::Stopped,
             _ => Power::Running,
         }
     }

@@ -6,14 +6,14 @@ use simdb_state::name::NodeName;
 use simdb_state::object::{CommitLevel, Election, OnStandbyLoss, Power, ReplicationMode, Role, State};
 use simdb_state::sync::{SyncRule, awaited};
 
-use super::cluster::Draft;
+use super::cluster::Declaration;
 use crate::desired::{NodeSpec, ReplicationSpec};
 use crate::diagnostic::Diagnostic;
 use crate::engine::sync::APPLY_DELAY;
 use crate::planner::before;
 use crate::planner::intended::{Intended, IntendedNode, Lead, Lost, Sync};
 
-impl Draft<'_> {
+impl Declaration<'_> {
     /// Returns the node that a standby streams from. One whose declared upstream is stopped on request follows that one's
     /// upstream meanwhile; one that is stopped itself, or whose primary is, moves when that is started.
     pub(super) fn upstream(&self, node: &NodeName, election: &Election) -> NodeName {
@@ -134,7 +134,7 @@ impl Draft<'_> {
     }
 }
 
-impl Draft<'_> {
+impl Declaration<'_> {
     /// Returns the standbys that commits are not to wait for any longer, and whom they wait for meanwhile.
     fn lost(&self, primary: &NodeName, rule: &SyncRule) -> Option<(Lost, SyncRule)> {
         let replication = &self.spec.replication;

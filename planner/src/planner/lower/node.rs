@@ -240,7 +240,7 @@ impl Lowering<'_> {
             instance_edit(address, new),
             Edit::Role(address.clone(), new.role.clone()),
             Edit::Power(address.clone(), Power::Running),
-            Edit::Held(address.clone(), false),
+            Edit::StoppedByRequest(address.clone(), false),
             Edit::Unverified(address.cluster.clone()),
         ];
         let reason = format!("{} is to stream from {}", address.node, upstream.node.node);
@@ -269,11 +269,11 @@ impl Lowering<'_> {
             instance_edit(address, new),
             Edit::Power(address.clone(), Power::Running),
         ];
-        if old.held {
-            delta.push(Edit::Held(address.clone(), false));
+        if old.stopped_by_request {
+            delta.push(Edit::StoppedByRequest(address.clone(), false));
         }
         // One that runs already was started by a run that was cut off.
-        if old.power == Power::Stopped || (old.held && configured.is_none()) {
+        if old.power == Power::Stopped || (old.stopped_by_request && configured.is_none()) {
             delta.push(cleared_by_start(address));
             let reason = self.start_reason(address, old, new);
             let action = Action::Start {
@@ -368,7 +368,7 @@ impl Lowering<'_> {
             );
         }
         let reason = match self.facts(address).map(|facts| &facts.process) {
-            _ if old.held => "it was asked to be started",
+            _ if old.stopped_by_request => "it was asked to be started",
             Some(ProcessFacts::Frozen { .. }) => "its server was halted by a signal, and is to go on",
             Some(ProcessFacts::Stopping { .. }) => "its server was told to stop, and is started again once it has",
             _ => "its server is down, and is started in place, on the same timeline",
@@ -390,8 +390,8 @@ impl Lowering<'_> {
         if let Some(lacking) = self.intended.limits.lacking.get(address) {
             return Some((lacking.reason(&address.node), true));
         }
-        let admitted = |drift: &&Drift| self.held_back(context).is_none() || !drift.is_of(instance::HBA);
-        if let Some(drift) = self.intended.drift.get(address).filter(admitted) {
+        let opened = |drift: &&Drift| self.held_back(context).is_none() || !drift.is_of(instance::HBA);
+        if let Some(drift) = self.intended.drift.get(address).filter(opened) {
             // A server that could not be asked may have been told to stop by a run that was cut off in its restart.
             let asked = before::server(self.observed, address).is_some();
             let restart = drift.restart || (!asked && self.intended.restarts(address, self.before));
@@ -410,12 +410,12 @@ impl Lowering<'_> {
         let Some(old) = old.filter(|old| old.role.is_some()) else {
             return;
         };
-        if old.held && !self.facts(address).is_some_and(|facts| facts.process.is_alive()) {
+        if old.stopped_by_request && !self.facts(address).is_some_and(|facts| facts.process.is_alive()) {
             return;
         }
         let delta = vec![
             Edit::Power(address.clone(), Power::Stopped),
-            Edit::Held(address.clone(), true),
+            Edit::StoppedByRequest(address.clone(), true),
         ];
         let impact = match (&new.role, old.power) {
             (_, Power::Stopped) => Impact::None,

@@ -8,7 +8,7 @@ use crate::plan::{Action, Impact};
 pub(crate) const ORPHAN: &str = "an interrupted run left it, and the configuration does not declare it";
 
 impl Lowering<'_> {
-    /// Homes that neither the record nor the configuration knows: a run was killed before it could record them.
+    /// Instance directories that neither the record nor the configuration knows: a run was killed before it could record them.
     pub(super) fn orphans(&mut self) {
         for (address, observation) in &self.observed.nodes {
             let known = self.before.nodes.contains_key(address) || self.intended.nodes.contains_key(address);

@@ -56,7 +56,7 @@ impl Lowering<'_> {
         {
             delta.push(Edit::Role(deposed.clone(), Role::Primary { term: last.term }));
         }
-        delta.extend(self.left_behind(cluster, election.reason == ElectionReason::Failover));
+        delta.extend(self.excluded(cluster, election.reason == ElectionReason::Failover));
         let reason = match election.reason {
             ElectionReason::Failover => format!("{} is lost, and {} is to lead", last.primary, election.primary),
             ElectionReason::Switchover | ElectionReason::Birth => {
@@ -92,7 +92,7 @@ impl Lowering<'_> {
 
     /// Later elections know nothing of who was left behind by this one: whose data is made anew, and, where nobody can
     /// say what the former primary wrote last, whoever is about to go or is stopped, and was not asked.
-    fn left_behind(&self, cluster: &ClusterName, unproven: bool) -> Vec<Edit> {
+    fn excluded(&self, cluster: &ClusterName, unproven: bool) -> Vec<Edit> {
         let left = self.before.nodes_of(cluster).filter(|(address, old)| {
             let replays = old.data.is_some() && matches!(old.role, Some(Role::Standby { .. }) | None);
             let new = self.intended.nodes.get(*address);
@@ -100,7 +100,8 @@ impl Lowering<'_> {
             let asked = new.is_some_and(|new| new.power == Power::Running);
             replays && (makes || (unproven && !asked))
         });
-        left.map(|(address, _)| Edit::Adrift(address.clone(), true)).collect()
+        left.map(|(address, _)| Edit::NeedsRebuild(address.clone(), true))
+            .collect()
     }
 
     fn fence(&mut self, address: &NodeAddress, cluster: &IntendedCluster) {
@@ -241,10 +242,10 @@ impl Lowering<'_> {
         ];
         delta.extend(old.into_iter().flat_map(|old| engine::leave_slot(address, old)));
         if lost_its_data {
-            delta.extend(self.left_behind(&address.cluster, true));
+            delta.extend(self.excluded(&address.cluster, true));
         }
-        if old.is_some_and(|old| old.adrift) {
-            delta.push(Edit::Adrift(address.clone(), false));
+        if old.is_some_and(|old| old.needs_rebuild) {
+            delta.push(Edit::NeedsRebuild(address.clone(), false));
         }
         if old.is_some_and(|old| old.damage.is_some()) {
             delta.push(Edit::Damage(address.clone(), None));
@@ -321,7 +322,7 @@ impl Lowering<'_> {
             instance_edit(address, new),
             Edit::Role(address.clone(), replays),
             Edit::Power(address.clone(), Power::Running),
-            Edit::Held(address.clone(), false),
+            Edit::StoppedByRequest(address.clone(), false),
             cleared_by_start(address),
         ];
         let reason = "it was elected, and its server is down";
@@ -339,7 +340,7 @@ impl Lowering<'_> {
         let delta = vec![
             instance_edit(address, new),
             Edit::Power(address.clone(), Power::Running),
-            Edit::Held(address.clone(), false),
+            Edit::StoppedByRequest(address.clone(), false),
             cleared_by_start(address),
         ];
         let reason = "it was promoted already, and its server is down";
@@ -363,7 +364,7 @@ impl Lowering<'_> {
             instance_edit(address, new),
             Edit::Role(address.clone(), new.role.clone()),
             Edit::Power(address.clone(), Power::Running),
-            Edit::Held(address.clone(), false),
+            Edit::StoppedByRequest(address.clone(), false),
             cleared_by_start(address),
         ];
         delta.extend(old.into_iter().flat_map(|old| engine::leave_slot(address, old)));

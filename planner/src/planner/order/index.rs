@@ -29,7 +29,7 @@ pub(crate) struct Index {
     /// The step that gives a server that runs other settings.
     pub(crate) configure: BTreeMap<NodeAddress, usize>,
     /// The step that lets the clients of a primary in that came up without them, and how many standbys it waits for.
-    pub(crate) admit: BTreeMap<ClusterName, (u32, usize)>,
+    pub(crate) open: BTreeMap<ClusterName, (u32, usize)>,
     pub(crate) settings: BTreeMap<ClusterName, usize>,
     pub(crate) sync_names: BTreeMap<ClusterName, usize>,
     pub(crate) degrade: BTreeMap<ClusterName, usize>,

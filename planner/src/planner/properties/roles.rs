@@ -18,7 +18,7 @@ use super::super::tests::{diagnostics, steps};
 use crate::observed::Observed;
 use crate::plan::{Action, Impact, Plan, Step};
 use crate::planner::{ElectionKind, ElectionRequest, Inputs, Planned, Proposal, plan};
-use crate::simulate::{Course, Cut, Fault, Home, PASSWORD, World};
+use crate::simulate::{Cut, Fault, InstanceDirectory, PASSWORD, Schedule, World};
 use declared::{Declared, declared};
 
 /// Where this is set, every plan of every history is printed: the last history is the smallest one that fails.
@@ -30,10 +30,10 @@ const NODES: [&str; 5] = ["a", "b", "c", "r[0]", "r[1]"];
 /// What happens.
 #[derive(Clone)]
 pub(super) enum Event {
-    /// This is declared, and applied on this course.
-    Apply(Declared, Course),
-    /// A command is given while that is declared, and runs on this course.
-    Command(Command, Course),
+    /// This is declared, and applied on this schedule.
+    Apply(Declared, Schedule),
+    /// A command is given while that is declared, and runs on this schedule.
+    Command(Command, Schedule),
     /// Something else.
     Fault(Fault),
 }
@@ -52,20 +52,20 @@ pub(super) enum Command {
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Apply(declared, course) => write!(f, "apply [{declared:?}]{}", script(course)),
-            Event::Command(command, course) => write!(f, "{command:?}{}", script(course)),
+            Event::Apply(declared, schedule) => write!(f, "apply [{declared:?}]{}", script(schedule)),
+            Event::Command(command, schedule) => write!(f, "{command:?}{}", script(schedule)),
             Event::Fault(fault) => write!(f, "{fault:?}"),
         }
     }
 }
 
-fn script(course: &Course) -> String {
-    let Course {
+fn script(schedule: &Schedule) -> String {
+    let Schedule {
         cut,
         order,
         faults,
         twice,
-    } = course;
+    } = schedule;
     let mut parts = Vec::new();
     if *cut != Cut::Never {
         parts.push(format!(" cut {cut:?}"));
@@ -98,7 +98,7 @@ pub(super) fn fault() -> impl Strategy<Value = Fault> {
     ]
 }
 
-pub(super) fn course() -> impl Strategy<Value = Course> {
+pub(super) fn schedule() -> impl Strategy<Value = Schedule> {
     let cut = prop_oneof![
         3 => Just(Cut::Never),
         1 => (0..16_usize).prop_map(Cut::Before),
@@ -107,7 +107,7 @@ pub(super) fn course() -> impl Strategy<Value = Course> {
     ];
     let order = prop::collection::vec(0..6_u8, 0..4);
     let faults = prop::collection::vec((0..32_u8, fault()), 0..5);
-    (cut, order, faults, prop::bool::weighted(0.2)).prop_map(|(cut, order, faults, twice)| Course {
+    (cut, order, faults, prop::bool::weighted(0.2)).prop_map(|(cut, order, faults, twice)| Schedule {
         cut,
         order,
         faults,
@@ -126,8 +126,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         1 => node().prop_map(Command::Start),
     ];
     prop_oneof![
-        3 => (declared(), course()).prop_map(|(declared, course)| Event::Apply(declared, course)),
-        4 => (command, course()).prop_map(|(command, course)| Event::Command(command, course)),
+        3 => (declared(), schedule()).prop_map(|(declared, schedule)| Event::Apply(declared, schedule)),
+        4 => (command, schedule()).prop_map(|(command, schedule)| Event::Command(command, schedule)),
         6 => fault().prop_map(Event::Fault),
     ]
 }
@@ -204,7 +204,7 @@ impl<'a> History<'a> {
     }
 
     /// Runs a plan, unless it is refused, or loses what nobody accepted to lose. Returns whether it was run to its end.
-    fn run(&mut self, planned: Planned, lossy: bool, course: &Course) -> bool {
+    fn run(&mut self, planned: Planned, lossy: bool, schedule: &Schedule) -> bool {
         for diagnostic in &planned.diagnostics {
             let known = [
                 "Switchover is refused",
@@ -237,9 +237,9 @@ impl<'a> History<'a> {
         self.world.secrets.extend(self.declared.desired().given_secrets());
         self.world.lossy = lossy;
         if std::env::var_os(PLANS).is_some() {
-            eprintln!("plan{}\n{}", script(course), steps(&plan));
+            eprintln!("plan{}\n{}", script(schedule), steps(&plan));
         }
-        let done = self.world.follow(&plan, course).is_ok() && course.cut == Cut::Never && complete;
+        let done = self.world.follow(&plan, schedule).is_ok() && schedule.cut == Cut::Never && complete;
         self.old_plans_are_refused();
         self.earlier.push(plan);
         done
@@ -260,17 +260,17 @@ impl<'a> History<'a> {
 
     pub(super) fn happen(&mut self, event: &Event) {
         match event {
-            Event::Fault(fault) => self.world.befall(fault),
-            Event::Apply(declared, course) => {
+            Event::Fault(fault) => self.world.inject(fault),
+            Event::Apply(declared, schedule) => {
                 self.declared = declared.clone();
                 let planned = self.planned(None);
                 self.nobody_moves_the_lead(&planned);
-                self.run(planned, false, course);
+                self.run(planned, false, schedule);
             }
-            Event::Command(command, course) => {
+            Event::Command(command, schedule) => {
                 let proposal = self.proposal(*command);
                 let planned = self.planned(Some(&proposal));
-                self.run(planned, matches!(command, Command::Keep(_)), course);
+                self.run(planned, matches!(command, Command::Keep(_)), schedule);
             }
         }
     }
@@ -291,9 +291,9 @@ impl<'a> History<'a> {
     fn logins_have_the_passwords_on_record(&self) {
         let writer = self
             .world
-            .homes
+            .directories
             .values()
-            .find(|home| home.server.as_ref().is_some_and(|server| !server.replays));
+            .find(|directory| directory.server.as_ref().is_some_and(|server| !server.replays));
         let writer = writer.expect("there is a server that writes");
         for (address, user) in self.world.state.users.iter().filter(|(_, user)| user.login) {
             let known = self.world.secrets.get(&user.password(address));
@@ -314,7 +314,12 @@ impl<'a> History<'a> {
 
     /// Lets every node run that somebody stopped.
     fn started(&self) -> Option<Proposal> {
-        let held = self.world.state.nodes.iter().filter(|(_, node)| node.held);
+        let held = self
+            .world
+            .state
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.stopped_by_request);
         let nodes: BTreeSet<_> = held.map(|(address, _)| address.clone()).collect();
         let power = Power::Running;
         (!nodes.is_empty()).then_some(Proposal::Power { nodes, power })
@@ -357,9 +362,10 @@ impl<'a> History<'a> {
         // A copy that nobody recorded, as a cut kept it from that, is for a person to judge.
         let nodes = &self.world.state.nodes;
         let served = nodes.iter().any(|(address, node)| {
-            let home = self.world.homes.get(address);
-            home.zip(node.data.as_ref())
-                .is_some_and(|(home, data)| home.data.contains_key(&data.generation))
+            let directory = self.world.directories.get(address);
+            directory
+                .zip(node.data.as_ref())
+                .is_some_and(|(directory, data)| directory.data.contains_key(&data.generation))
         });
         // Somebody wrote whom nobody recorded, and whoever was elected since has lost its data: a person has to choose.
         let torn = ["Role was changed by somebody else", "Primary has lost its data"]
@@ -371,17 +377,21 @@ impl<'a> History<'a> {
 
     /// Whether there is nothing that a plan cannot know of the primary.
     fn primary_answers(&self) -> bool {
-        let mut writes = self.world.homes.values().filter_map(|home| home.server.as_ref());
+        let mut writes = self
+            .world
+            .directories
+            .values()
+            .filter_map(|directory| directory.server.as_ref());
         writes.any(|server| !server.replays && !server.frozen)
     }
 
     fn apply(&mut self, stuck: bool) -> bool {
-        let course = Course::default();
+        let schedule = Schedule::default();
         let planned = self.planned(self.started().as_ref());
         let refused = !planned.diagnostics.is_empty() || loses(&planned.plan);
         if !refused && !stuck {
             self.nobody_moves_the_lead(&planned);
-            return self.run(planned, false, &course);
+            return self.run(planned, false, &schedule);
         }
         self.keep_everybody();
         let attempts = [
@@ -400,7 +410,7 @@ impl<'a> History<'a> {
             let planned = self.planned(proposal.as_ref());
             let helps = planned.diagnostics.is_empty() && !planned.plan.steps.is_empty();
             if helps && (lossy || !loses(&planned.plan)) {
-                self.run(planned, lossy, &course);
+                self.run(planned, lossy, &schedule);
                 break;
             }
         }
@@ -410,13 +420,17 @@ impl<'a> History<'a> {
     /// Nobody can take over who is not declared: whoever is there is declared again until the lead has passed.
     fn keep_everybody(&mut self) {
         // Nor is anybody elected whose replay somebody paused, or who was halted: a person lets them go on.
-        let servers = self.world.homes.values_mut().filter_map(|home| home.server.as_mut());
+        let servers = self
+            .world
+            .directories
+            .values_mut()
+            .filter_map(|directory| directory.server.as_mut());
         servers.for_each(|server| (server.paused, server.frozen) = (false, false));
         // A database that an interrupted run made may be in nobody's record, and keeps its owner.
         let recorded = &self.world.state.databases;
         let known = |name: &String| recorded.keys().any(|database| database.database.as_str() == name);
-        for home in self.world.homes.values_mut() {
-            home.databases.retain(|name, _| known(name));
+        for directory in self.world.directories.values_mut() {
+            directory.databases.retain(|name, _| known(name));
         }
         self.declared.pin = None;
         for node in NODES {
@@ -522,15 +536,19 @@ impl Story {
         if std::env::var_os(PLANS).is_some() {
             eprintln!("history");
         }
-        history.happen(&Event::Apply(self.first.clone(), Course::default()));
+        history.happen(&Event::Apply(self.first.clone(), Schedule::default()));
         for event in &self.events {
             history.happen(event);
         }
-        history.happen(&Event::Apply(self.last.clone(), Course::default()));
+        history.happen(&Event::Apply(self.last.clone(), Schedule::default()));
         if history.finish() {
-            let homes = &history.world.homes;
-            assert_eq!(homes.len(), history.declared.nodes.len());
-            assert!(homes.values().all(|home| !home.partial && home.server.is_some()));
+            let directories = &history.world.directories;
+            assert_eq!(directories.len(), history.declared.nodes.len());
+            assert!(
+                directories
+                    .values()
+                    .all(|directory| !directory.partial && directory.server.is_some())
+            );
             let mut poolers = history.world.poolers.values();
             assert!(poolers.all(|pooler| pooler.runs && !pooler.paused));
             history.logins_have_the_passwords_on_record();
@@ -559,7 +577,7 @@ proptest! {
         };
         let world = story.lived(watched).world;
         // There are some that could have been seen.
-        let known = |home: &Home| home.passwords.values().any(|password| password.expose().starts_with(PASSWORD));
-        prop_assert!(world.homes.values().all(|home| home.data.is_empty() || known(home)));
+        let known = |directory: &InstanceDirectory| directory.passwords.values().any(|password| password.expose().starts_with(PASSWORD));
+        prop_assert!(world.directories.values().all(|directory| directory.data.is_empty() || known(directory)));
     }
 }

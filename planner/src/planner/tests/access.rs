@@ -9,7 +9,7 @@ use super::*;
 use crate::desired::access::{AccessSpec, DatabaseSpec, SeedSpec, UserSpec};
 use crate::observed::{DatabaseFacts, UserFacts};
 use crate::plan::{Action, OwnerLogin};
-use crate::simulate::Home;
+use crate::simulate::InstanceDirectory;
 
 /// A cluster with a login, its database, and two seeds that are not declared in the order of their names.
 fn shop(nodes: &[&str]) -> Desired {
@@ -66,8 +66,8 @@ fn made(desired: &Desired) -> World {
     world
 }
 
-fn primary(world: &mut World) -> &mut Home {
-    world.homes.get_mut(&address("cluster.orders.node.a")).unwrap()
+fn primary(world: &mut World) -> &mut InstanceDirectory {
+    world.directories.get_mut(&address("cluster.orders.node.a")).unwrap()
 }
 
 fn access(desired: &mut Desired) -> &mut crate::desired::access::AccessSpec {
@@ -105,63 +105,66 @@ fn roles_come_before_members_and_owners_and_seeds_run_as_declared() {
 
 #[test]
 fn whatever_is_altered_by_hand_is_put_back() {
-    type Alter<'a> = &'a dyn Fn(&mut Home);
+    type Alter<'a> = &'a dyn Fn(&mut InstanceDirectory);
     let desired = shop(&["a"]);
     let cases: &[(Alter<'_>, &str)] = &[
         (
-            &|home| home.users.get_mut("app").unwrap().superuser = true,
+            &|directory| directory.users.get_mut("app").unwrap().superuser = true,
             "user app: the role has other attributes\n",
         ),
         (
-            &|home| home.users.get_mut("app").unwrap().connection_limit = 3,
+            &|directory| directory.users.get_mut("app").unwrap().connection_limit = 3,
             "user app: the role has other attributes\n",
         ),
         (
-            &|home| home.users.get_mut("app").unwrap().member_of.clear(),
+            &|directory| directory.users.get_mut("app").unwrap().member_of.clear(),
             "user app: the role has other attributes\n",
         ),
         (
-            &|home| {
-                let app = home.users.get_mut("app").unwrap();
+            &|directory| {
+                let app = directory.users.get_mut("app").unwrap();
                 app.member_of.insert("readers_of_others".to_owned());
             },
             "",
         ),
         (
-            &|home| drop(home.users.remove("app")),
+            &|directory| drop(directory.users.remove("app")),
             "user app: the configuration declares it\n",
         ),
         (
-            &|home| {
+            &|directory| {
                 let altered = Sensitive::new("by hand".to_owned());
-                home.passwords.insert("app".to_owned(), altered);
+                directory.passwords.insert("app".to_owned(), altered);
             },
             "user app: the role has another password than the one on record\n",
         ),
         (
-            &|home| drop(home.passwords.remove("replicator")),
+            &|directory| drop(directory.passwords.remove("replicator")),
             "replication-user replicator: the role has another password than the one on record\n\
              verify-sync orders: the primary must take writes before it is called ready\n",
         ),
         (
-            &|home| home.databases.get_mut("app").unwrap().owner = "Bob".to_owned(),
+            &|directory| directory.databases.get_mut("app").unwrap().owner = "Bob".to_owned(),
             "database app: somebody else owns it\n",
         ),
         (
-            &|home| drop(home.databases.remove("app")),
+            &|directory| drop(directory.databases.remove("app")),
             "database app: the configuration declares it\nseed schema: it has yet to run\nseed data: it has yet to run\n",
         ),
         // What has run has run, also where its mark was reset.
-        (&|home| home.databases.get_mut("app").unwrap().seeds.clear(), ""),
+        (
+            &|directory| directory.databases.get_mut("app").unwrap().seeds.clear(),
+            "",
+        ),
         // What nobody declares is left alone.
         (
-            &|home| {
-                home.users.insert("somebody".to_owned(), UserFacts::default());
+            &|directory| {
+                directory.users.insert("somebody".to_owned(), UserFacts::default());
                 let facts = DatabaseFacts {
                     owner: "somebody".to_owned(),
                     seeds: BTreeMap::new(),
                 };
-                home.databases.insert("other".to_owned(), facts);
+                directory.databases.insert("other".to_owned(), facts);
             },
             "",
         ),
@@ -321,18 +324,18 @@ fn a_user_who_owns_what_stays_is_not_dropped() {
 #[test]
 fn a_role_and_a_database_that_are_there_are_adopted_and_that_is_said() {
     let mut world = created(&["a"]);
-    let home = primary(&mut world);
+    let directory = primary(&mut world);
     let facts = UserFacts {
         superuser: true,
         member_of: BTreeSet::from(["pg_read_all_data".to_owned(), "theirs".to_owned()]),
         ..UserFacts::default()
     };
-    home.users.insert("app".to_owned(), facts);
+    directory.users.insert("app".to_owned(), facts);
     let facts = DatabaseFacts {
         owner: "postgres".to_owned(),
         seeds: BTreeMap::new(),
     };
-    home.databases.insert("app".to_owned(), facts);
+    directory.databases.insert("app".to_owned(), facts);
     let desired = shop(&["a"]);
     let planned = plan_for(&world, &desired);
     expect![[r#"
@@ -420,10 +423,10 @@ fn a_rotation_that_was_cut_off_is_done_again_and_nothing_but_that() {
         1 verify-sync cluster.orders after [0] none
     "#]],
     );
-    for home in world.homes.values() {
+    for directory in world.directories.values() {
         assert!(
-            home.files["passfile"].digest
-                != created(&["a"]).homes[&address("cluster.orders.node.a")].files["passfile"].digest
+            directory.files["passfile"].digest
+                != created(&["a"]).directories[&address("cluster.orders.node.a")].files["passfile"].digest
         );
     }
 }

@@ -25,7 +25,7 @@ fn keep(node: &str) -> Proposal {
 /// A cluster of three, one of which somebody promoted by hand; both write.
 fn torn(desired: &Desired) -> World {
     let mut world = applied(desired);
-    world.befall(&Fault::Promote(1));
+    world.inject(&Fault::Promote(1));
     world.write(&"orders".parse().unwrap(), &BTreeSet::new());
     world
 }
@@ -61,7 +61,7 @@ fn a_branch_is_kept_where_somebody_says_so_whether_the_primary_serves_or_not() {
             .any(|note| note.contains("branch of cluster.orders.node.b is kept"));
         assert!(kept, "{:?}", plan.notes);
         assert!(
-            world.homes[&address("cluster.orders.node.b")]
+            world.directories[&address("cluster.orders.node.b")]
                 .server
                 .as_ref()
                 .is_some_and(|server| !server.replays)

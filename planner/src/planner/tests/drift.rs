@@ -42,16 +42,16 @@ fn control(facts: &mut crate::observed::NodeFacts) -> &mut crate::observed::Cont
 #[test]
 fn replay_that_somebody_paused_is_resumed_and_proven() {
     after(
-        |world| home(world, "r[0]").server.as_mut().unwrap().paused = true,
+        |world| directory(world, "r[0]").server.as_mut().unwrap().paused = true,
         &expect![[r#"
             0 resume cluster.orders.node.r[0] after [] none
             1 verify-sync cluster.orders after [0] none
         "#]],
     );
     let pause_and_edit = |world: &mut World| {
-        let home = home(world, "r[0]");
-        home.server.as_mut().unwrap().paused = true;
-        home.files.get_mut("pg_hba.conf").unwrap().edited = true;
+        let directory = directory(world, "r[0]");
+        directory.server.as_mut().unwrap().paused = true;
+        directory.files.get_mut("pg_hba.conf").unwrap().edited = true;
     };
     after(
         pause_and_edit,
@@ -124,11 +124,11 @@ fn a_node_that_is_stopped_on_request_is_left_alone_whatever_becomes_of_it() {
     world.busy_ports.insert(15433, "nginx (pid 12)".to_owned());
     assert_second_plan_is_empty(&world, &desired);
     let mut promoted = world.clone();
-    home(&mut promoted, "r[0]").files.clear();
+    directory(&mut promoted, "r[0]").files.clear();
     assert_second_plan_is_empty(&promoted, &desired);
     let start = propose(&promoted, &desired, &["r[0]"], Power::Running);
     assert!(diagnostics(&start).starts_with("Role was changed by somebody else"));
-    home(&mut world, "r[0]").data.clear();
+    directory(&mut world, "r[0]").data.clear();
     assert_second_plan_is_empty(&world, &desired);
     let mut other = desired.clone();
     for node in cluster(&mut other).nodes.values_mut() {
@@ -170,7 +170,7 @@ fn the_data_of_a_server_that_is_down_tells_whether_it_wrote() {
 #[test]
 fn a_copy_that_was_never_started_says_nothing_of_its_node() {
     let mut world = created(&["a", "r[0]"]);
-    home(&mut world, "a").lost.insert("r_0".to_owned());
+    directory(&mut world, "a").lost.insert("r_0".to_owned());
     let desired = orders(&["a", "r[0]"]);
     let again = plan_for(&world, &desired).plan;
     let copied = again.steps.iter().position(|step| step.action.name() == "basebackup");
@@ -224,7 +224,7 @@ fn a_server_that_does_not_answer_is_told() {
 }
 
 #[test]
-fn a_server_whose_home_was_removed_is_stopped_and_keeps_its_port() {
+fn a_server_whose_instance_directory_was_removed_is_stopped_and_keeps_its_port() {
     let world = created(&["a", "r[0]"]);
     let planned = seen(&world, |facts| {
         *facts = crate::observed::NodeFacts {

@@ -106,7 +106,7 @@ fn a_node_whose_promotion_was_not_recorded_is_started_as_the_primary_it_is() {
     world
         .run(&switchover, Cut::After(position(&switchover, "promote")))
         .unwrap();
-    world.befall(&Fault::Write(0));
+    world.inject(&Fault::Write(0));
     world.kill(&address("cluster.orders.node.b"));
     let next = plan_for(&world, &desired).plan;
     expect![[r#"
@@ -133,9 +133,9 @@ fn a_standby_that_nobody_asked_when_a_primary_lost_its_data_is_made_anew() {
     world
         .run(&switchover, Cut::Before(position(&switchover, "fence")))
         .unwrap();
-    world.befall(&Fault::Write(0b100));
+    world.inject(&Fault::Write(0b100));
     world.kill(&address("cluster.orders.node.c"));
-    world.befall(&Fault::RemoveData(0));
+    world.inject(&Fault::RemoveData(0));
     let next = plan_for(&world, &desired).plan;
     expect![[r#"
         0 fence cluster.orders.node.a after [] write-pause
@@ -158,7 +158,7 @@ fn nobody_is_promoted_on_a_copy_that_nobody_recorded() {
     let mut world = applied(&desired);
     let resync = plan_of(&world, &desired, &Proposal::Resync(address("cluster.orders.node.b")));
     world.run(&resync, Cut::After(position(&resync, "basebackup"))).unwrap();
-    world.befall(&Fault::RemoveData(0));
+    world.inject(&Fault::RemoveData(0));
     refuses_proposal(
         &world,
         &desired,

@@ -20,7 +20,7 @@ fn with(nodes: &[&str], settings: &[(&str, &str)]) -> Desired {
 
 /// Returns what a node's server has of `max_connections` now.
 fn connections(world: &World, node: &str) -> Option<u32> {
-    let server = world.homes[&address(&format!("cluster.orders.node.{node}"))]
+    let server = world.directories[&address(&format!("cluster.orders.node.{node}"))]
         .server
         .as_ref()?;
     server.limits.value("max_connections")
@@ -59,7 +59,7 @@ fn all_nodes_move_and_get_less_in_one_apply() {
 fn a_standby_that_paused_by_itself_is_restarted_and_never_resumed() {
     let desired = with(&["a", "r[0]"], &[("max_connections", "80")]);
     let mut world = applied(&desired);
-    let standby = home(&mut world, "r[0]").server.as_mut().unwrap();
+    let standby = directory(&mut world, "r[0]").server.as_mut().unwrap();
     standby.limits = ReplayLimits::default();
     standby.lacking = true;
     let generation = standby.generation;

@@ -196,7 +196,10 @@ fn a_pooler_goes_with_its_cluster_also_where_nobody_recorded_it() {
         let gone = plan_for(&world, &Desired::default());
         assert_eq!(diagnostics(&gone), "");
         world.run(&gone.plan, Cut::Never).unwrap();
-        assert!(world.poolers.is_empty() && world.homes.is_empty(), "after {cut:?}");
+        assert!(
+            world.poolers.is_empty() && world.directories.is_empty(),
+            "after {cut:?}"
+        );
         assert_second_plan_is_empty(&world, &Desired::default());
     }
 }
@@ -224,7 +227,7 @@ fn clients_that_wait_go_on_where_the_entry_of_their_endpoint_was_removed_meanwhi
     let mut world = applied(&desired);
     let plan = plan_of(&world, &desired, &election(ElectionKind::Switchover, None));
     world.run(&plan, Cut::After(position(&plan, "pause"))).unwrap();
-    world.befall(&Fault::RemoveEntry(0));
+    world.inject(&Fault::RemoveEntry(0));
     finish(&mut world, &desired);
     assert_clients_go_on(&world);
 }

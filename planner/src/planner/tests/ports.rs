@@ -101,10 +101,10 @@ fn an_unfinished_copy_goes_when_an_earlier_one_is_wanted_again() {
     let plan = plan_for(&world, &cascading).plan;
     let cut = Cut::Within(position(&plan, "basebackup"));
     world.run(&plan, cut).unwrap();
-    assert!(world.homes[&c].partial);
+    assert!(world.directories[&c].partial);
     world.run(&plan_for(&world, &direct).plan, Cut::Never).unwrap();
     assert_second_plan_is_empty(&world, &direct);
-    assert!(!world.homes[&c].partial);
+    assert!(!world.directories[&c].partial);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn streams_get_another_password_where_they_are_before_their_primary_moves() {
 #[test]
 fn a_halted_server_goes_on_where_it_listens_and_moves_with_the_next_apply() {
     let mut world = created(&["a", "b"]);
-    world.befall(&Fault::Freeze(1));
+    world.inject(&Fault::Freeze(1));
     let mut desired = orders(&["a", "b"]);
     let b = address("cluster.orders.node.b");
     cluster(&mut desired).nodes.get_mut(&b.node).unwrap().port = Some(20_000);
@@ -132,7 +132,7 @@ fn a_halted_server_goes_on_where_it_listens_and_moves_with_the_next_apply() {
     assert_eq!(planned.plan.notes, [note]);
     world.run(&planned.plan, Cut::Never).unwrap();
     world.run(&plan_for(&world, &desired).plan, Cut::Never).unwrap();
-    assert_eq!(world.homes[&b].listen.unwrap().port, 20_000);
+    assert_eq!(world.directories[&b].listen.unwrap().port, 20_000);
     assert_second_plan_is_empty(&world, &desired);
 }
 
@@ -244,7 +244,7 @@ fn nodes_move_to_another_subnet_with_their_data_and_back() {
 fn a_halted_server_moves_to_its_own_address_with_the_next_apply() {
     let mut desired = replicating(&["a", "b"], ReplicationMode::Sync, 1);
     let mut world = applied(&desired);
-    home(&mut world, "b").server.as_mut().unwrap().frozen = true;
+    directory(&mut world, "b").server.as_mut().unwrap().frozen = true;
     subnet(&mut desired, 1);
     let planned = plan_for(&world, &desired);
     expect!["cluster.orders.node.b stays at 127.0.0.1 while this plan runs, and moves to an address of 127.20.1.0/28 with the next apply."].assert_eq(&planned.plan.notes.join("\n"));
@@ -291,7 +291,10 @@ fn ports_for_root_alone_are_refused_and_never_chosen() {
     let mut world = World::default();
     finish(&mut world, &desired);
     assert_eq!(
-        world.homes[&address("cluster.orders.node.a")].listen.unwrap().port,
+        world.directories[&address("cluster.orders.node.a")]
+            .listen
+            .unwrap()
+            .port,
         1024
     );
     desired.local.ports = Some((80, 90));

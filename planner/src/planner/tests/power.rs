@@ -5,7 +5,7 @@ use expect_test::expect;
 use super::role::{election, lossy_failover, plan_of, proposed, quorum};
 use super::*;
 use crate::planner::ElectionKind;
-use crate::simulate::Course;
+use crate::simulate::Schedule;
 
 #[test]
 fn what_is_stopped_on_request_stays_stopped_and_comes_back_in_sync() {
@@ -19,7 +19,7 @@ fn what_is_stopped_on_request_stays_stopped_and_comes_back_in_sync() {
     "#]]
     .assert_eq(&steps(&stop.plan));
     world.run(&stop.plan, Cut::Never).unwrap();
-    assert!(world.homes.values().all(|home| home.server.is_none()));
+    assert!(world.directories.values().all(|directory| directory.server.is_none()));
     assert_second_plan_is_empty(&world, &desired);
     expect![[r#"
         cluster.orders.node.a is stopped on request. To start it, run: simdb start orders.a
@@ -87,8 +87,8 @@ fn a_standby_that_is_stopped_on_request_is_started_to_lead_where_nobody_else_is_
     let mut world = applied(&desired);
     let stopped = propose(&world, &desired, &["b"], Power::Stopped);
     world.run(&stopped.plan, Cut::Never).unwrap();
-    world.befall(&Fault::Kill(0));
-    world.befall(&Fault::RemoveData(0));
+    world.inject(&Fault::Kill(0));
+    world.inject(&Fault::RemoveData(0));
     world.lossy = true;
     let planned = proposed(&world, &desired, &lossy_failover());
     assert_eq!(diagnostics(&planned), "");
@@ -110,7 +110,7 @@ fn going_back_to_a_primary_that_is_stopped_on_request_starts_it() {
     let back = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("a")));
     world.run(&back, Cut::Never).unwrap();
     assert_second_plan_is_empty(&world, &desired);
-    assert!(!world.state.nodes[&address("cluster.orders.node.a")].held);
+    assert!(!world.state.nodes[&address("cluster.orders.node.a")].stopped_by_request);
 }
 
 #[test]
@@ -168,9 +168,9 @@ fn a_standby_that_commits_wait_for_moves_after_their_primary_has_stopped() {
     let mut desired = quorum(&["a", "b", "c"]);
     let mut world = applied(&desired);
     let switchover = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
-    let c_dies = Course {
+    let c_dies = Schedule {
         faults: vec![(0, Fault::Kill(2))],
-        ..Course::default()
+        ..Schedule::default()
     };
     world.follow(&switchover, &c_dies).unwrap_err();
     port(&mut desired, "a", 20_100);

@@ -27,7 +27,7 @@ fn at_birth_commits_wait_for_standbys_only_once_those_stream() {
     );
     let recorded = &world.state.clusters.values().next().unwrap().sync_rule;
     assert_eq!(recorded.to_string(), "FIRST 1 (r_0)");
-    let configured = &world.homes[&address("cluster.orders.node.a")].configured;
+    let configured = &world.directories[&address("cluster.orders.node.a")].configured;
     assert_eq!(configured["synchronous_standby_names"], "FIRST 1 (r_0)");
 }
 
@@ -131,7 +131,7 @@ fn whom_commits_wait_for_is_recorded_where_a_crash_kept_it_from_being() {
         &desired,
         &expect![[r#"
             0 start cluster.orders.node.a after [] none
-            1 admit cluster.orders.node.a after [0] none
+            1 open cluster.orders.node.a after [0] none
             2 verify-sync cluster.orders after [1] none
         "#]],
     );
@@ -177,8 +177,9 @@ fn restarting_the_only_standby_that_commits_wait_for_pauses_writes() {
 fn a_standby_that_streams_from_elsewhere_follows_its_upstream_again() {
     let desired = replicating(&["a", "r[0]"], ReplicationMode::Sync, 1);
     let mut world = applied(&desired);
-    let home = world.homes.get_mut(&address("cluster.orders.node.r[0]")).unwrap();
-    home.configured
+    let directory = world.directories.get_mut(&address("cluster.orders.node.r[0]")).unwrap();
+    directory
+        .configured
         .insert("primary_conninfo".to_owned(), "host=elsewhere".to_owned());
     check(
         &mut world,
@@ -209,7 +210,7 @@ fn the_level_of_commits_is_a_setting_of_every_node() {
 #[test]
 fn commits_wait_for_a_standby_whose_slot_was_dropped_once_that_is_there_again() {
     let mut world = created(&["a", "b"]);
-    world.befall(&Fault::DropSlot(0));
+    world.inject(&Fault::DropSlot(0));
     check(
         &mut world,
         &replicating(&["a", "b"], ReplicationMode::Sync, 1),

@@ -122,7 +122,7 @@ fn removing_the_primary_moves_the_lead_and_fences_it_first() {
             8 drop-node cluster.orders.node.a after [7] none
         "#]],
     );
-    assert_eq!(world.homes.len(), 2);
+    assert_eq!(world.directories.len(), 2);
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn a_former_primary_is_recorded_as_fenced_with_its_proof() {
 fn a_node_with_writes_of_its_own_is_brought_in_line_on_request_alone() {
     let desired = quorum(&["a", "r[0]"]);
     let mut world = applied(&desired);
-    home(&mut world, "r[0]").server.as_mut().unwrap().replays = false;
+    directory(&mut world, "r[0]").server.as_mut().unwrap().replays = false;
     let resync = Proposal::Resync(address("cluster.orders.node.r[0]"));
     check_proposal(
         &mut world,
@@ -523,13 +523,13 @@ fn clients_of_a_primary_that_crashed_are_let_in_once_a_standby_has_what_it_has()
     let mut world = applied(&desired);
     world.kill(&address("cluster.orders.node.a"));
     let plan = plan_for(&world, &desired).plan;
-    let admit = position(&plan, "admit");
-    world.run(&plan, Cut::Before(admit)).unwrap();
+    let open = position(&plan, "open");
+    world.run(&plan, Cut::Before(open)).unwrap();
     check(
         &mut world,
         &desired,
         &expect![[r#"
-            0 admit cluster.orders.node.a after [] none
+            0 open cluster.orders.node.a after [] none
             1 verify-sync cluster.orders after [0] none
         "#]],
     );
@@ -556,11 +556,11 @@ fn a_primary_of_which_nobody_can_say_how_it_ended_counts_as_crashed() {
             power: Power::Running,
         }),
     });
-    let admit = &planned.plan.steps[position(&planned.plan, "admit")];
+    let open = &planned.plan.steps[position(&planned.plan, "open")];
     expect![
         "a may have crashed (pg_controldata did not answer within 2s), and may show commits that no standby has yet"
     ]
-    .assert_eq(&admit.reason);
+    .assert_eq(&open.reason);
     expect![[r#"
         cluster.orders.node.a: its server is down, and its data could not be read: pg_controldata did not answer within 2s
     "#]]
@@ -574,7 +574,7 @@ fn a_primary_that_was_shut_down_in_order_is_started_with_its_clients() {
     let stopped = propose(&world, &desired, &["a", "r[0]"], Power::Stopped);
     world.run(&stopped.plan, Cut::Never).unwrap();
     let plan = propose(&world, &desired, &["a", "r[0]"], Power::Running).plan;
-    assert!(plan.steps.iter().all(|step| step.action.name() != "admit"));
+    assert!(plan.steps.iter().all(|step| step.action.name() != "open"));
 }
 
 #[test]
@@ -600,7 +600,7 @@ fn where_nobody_whom_commits_wait_for_stays_they_wait_for_others_before_clients_
         8 drop-slot cluster.orders.node.b after [7] none
         9 endpoint cluster.orders.endpoint.ro after [7] none
         10 endpoint cluster.orders.endpoint.rw after [7] none
-        11 admit cluster.orders.node.a after [6] none
+        11 open cluster.orders.node.a after [6] none
         12 verify-sync cluster.orders after [9 10 11] none
     "#]],
     );

@@ -29,12 +29,12 @@ fn applied(desired: &Desired) -> World {
 fn write_and_forget(world: &mut World) {
     let receives = BTreeSet::from([address("cluster.orders.node.c")]);
     world.write(&"orders".parse().unwrap(), &receives);
-    world.befall(&Fault::ForgetLog(0));
+    world.inject(&Fault::ForgetLog(0));
 }
 
 fn drop_slot(world: &mut World, node: &str) {
-    let home = world.homes.get_mut(&address("cluster.orders.node.a")).unwrap();
-    assert!(home.slots.remove(node));
+    let directory = world.directories.get_mut(&address("cluster.orders.node.a")).unwrap();
+    assert!(directory.slots.remove(node));
 }
 
 fn settle(world: &mut World, desired: &Desired) {
@@ -79,8 +79,8 @@ fn what_a_step_found_out_about_data_lets_the_next_plan_clone_it() {
     drop_slot(&mut world, "b");
     write_and_forget(&mut world);
     // A slot that somebody made too late: what its standby needs is gone all the same.
-    let home = world.homes.get_mut(&address("cluster.orders.node.a")).unwrap();
-    home.slots.insert("b".to_owned());
+    let directory = world.directories.get_mut(&address("cluster.orders.node.a")).unwrap();
+    directory.slots.insert("b".to_owned());
     let planned = plan_for(&world, &desired);
     assert!(world.run(&planned.plan, Cut::Never).is_err());
     let damage = world.state.nodes[&address("cluster.orders.node.b")].damage.clone();
@@ -92,7 +92,7 @@ fn what_a_step_found_out_about_data_lets_the_next_plan_clone_it() {
 fn a_node_that_was_found_to_differ_takes_no_lead_and_stays_as_it_is_until_a_resync() {
     let desired = quorum(&["a", "b", "c"]);
     let mut world = applied(&desired);
-    world.befall(&Fault::Differ(1));
+    world.inject(&Fault::Differ(1));
     let planned = plan_for(&world, &desired);
     assert_eq!(steps(&planned.plan), "");
     assert!(planned.plan.notes[0].contains("It takes no lead until its data is made anew"));
@@ -118,7 +118,7 @@ fn a_node_that_was_found_to_differ_takes_no_lead_and_stays_as_it_is_until_a_resy
 fn a_failover_to_a_node_that_was_found_to_differ_takes_somebody_who_accepts_a_loss() {
     let desired = quorum(&["a", "b"]);
     let mut world = applied(&desired);
-    world.befall(&Fault::Differ(1));
+    world.inject(&Fault::Differ(1));
     world.kill(&address("cluster.orders.node.a"));
     let failover = election(ElectionKind::Failover, None);
     let refused = diagnostics(&proposed(&world, &desired, &failover));
@@ -143,7 +143,7 @@ fn a_node_whose_upstream_is_about_to_be_cloned_is_cloned_where_its_log_will_begi
     follows.nodes.get_mut(&"c".parse().unwrap()).unwrap().follows = Some("b".parse().unwrap());
     let mut world = applied(&desired);
     world.kill(&address("cluster.orders.node.c"));
-    world.befall(&Fault::RemoveData(1));
+    world.inject(&Fault::RemoveData(1));
     let mut observed = world.observe();
     for (node, at) in [("a", 0x0500_0100), ("c", 0x0300_0100)] {
         let seen = observed.nodes.get_mut(&address(&format!("cluster.orders.node.{node}")));

@@ -19,8 +19,8 @@ impl ProviderEffects {
                 restart,
             } => {
                 if *restart {
-                    let home = (&console.endpoint).into();
-                    self.platform.stop(&home, StopMode::Fast).await?;
+                    let directory = (&console.endpoint).into();
+                    self.platform.stop(&directory, StopMode::Fast).await?;
                 }
                 self.lead(instance, console, secrets).await?;
             }
@@ -35,8 +35,8 @@ impl ProviderEffects {
 
     /// Starts a pooler where it is down, and lets it lead where its settings say.
     async fn lead(&self, instance: &InstanceSpec, console: &Console, secrets: &Secrets) -> Result<(), StepError> {
-        let home = (&console.endpoint).into();
-        self.platform.ensure(&home, instance, secrets).await?;
+        let directory = (&console.endpoint).into();
+        self.platform.ensure(&directory, instance, secrets).await?;
         let session = self.console(console, secrets).await?;
         Ok(session.reload().await?)
     }

@@ -154,8 +154,8 @@ impl Connection {
             .dbname(database)
             .application_name("simdb")
             .options(options);
-        let home = (&server.node).into();
-        let opened = sessions.open(home, server.listen, &config, CONNECT_LIMIT).await;
+        let directory = (&server.node).into();
+        let opened = sessions.open(directory, server.listen, &config, CONNECT_LIMIT).await;
         let session = opened.map_err(|cause| PostgresqlError::Connect {
             node: server.node.clone(),
             listen: server.listen,

@@ -26,7 +26,7 @@ pub enum ControlError {
     },
 }
 
-/// Makes the task that prints the control data of a directory below the home.
+/// Makes the task that prints the control data of a directory below the instance directory.
 pub(crate) fn task(version: u16, data: &str) -> TaskSpec {
     TaskSpec {
         name: "controldata".to_owned(),
@@ -34,7 +34,7 @@ pub(crate) fn task(version: u16, data: &str) -> TaskSpec {
             engine: EngineKind::Postgresql,
             version,
             program: "pg_controldata".to_owned(),
-            arguments: vec![Argument::text("-D"), Argument::below_home("", data)],
+            arguments: vec![Argument::text("-D"), Argument::below_directory("", data)],
         }],
         ..TaskSpec::default()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use std::{fmt, io};
 
-use simdb_state::address::{HomeAddress, NodeAddress};
+use simdb_state::address::{InstanceAddress, NodeAddress};
 use simdb_state::lsn::{Lsn, LsnError};
 use simdb_state::object::Listen;
 use simdb_state::sensitive::SecretName;
@@ -343,8 +343,8 @@ pub struct Log(Vec<String>);
 
 impl Log {
     /// Reads the end of a server's log. An error about a server is not lost because its log cannot be read.
-    pub(crate) async fn read(platform: &dyn Platform, home: impl Into<HomeAddress>) -> Self {
-        match platform.log(&home.into(), TAIL).await {
+    pub(crate) async fn read(platform: &dyn Platform, directory: impl Into<InstanceAddress>) -> Self {
+        match platform.log(&directory.into(), TAIL).await {
             Ok(lines) => Self(lines),
             Err(error) => Self(vec![format!("(its log could not be read: {error})")]),
         }
@@ -374,8 +374,10 @@ impl Log {
         without: &BTreeSet<String>,
     ) -> BTreeMap<NodeAddress, Vec<String>> {
         let mut complaints = BTreeMap::new();
-        for home in platform.list().await.unwrap_or_default() {
-            let HomeAddress::Node(other) = home else { continue };
+        for directory in platform.list().await.unwrap_or_default() {
+            let InstanceAddress::Node(other) = directory else {
+                continue;
+            };
             if other.cluster != node.cluster || other == *node || without.contains(&other.node.identifier()) {
                 continue;
             }

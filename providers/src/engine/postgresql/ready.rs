@@ -68,7 +68,7 @@ const LISTEN: Duration = Duration::from_millis(500);
 const ADMISSION_LIMIT: Duration = Duration::from_secs(5);
 
 /// Waits like [`wait`] for a server that was told to read its files again: until it has, it may refuse simdb.
-pub(crate) async fn wait_admitted(
+pub(crate) async fn wait_caught_up(
     platform: &dyn Platform,
     server: &Server,
     sessions: &Sessions<'_>,
@@ -103,7 +103,7 @@ async fn check(connection: &Connection, expected: Activity) -> Result<(), Postgr
 /// Returns whether a node's server process is known to be gone.
 pub(crate) async fn has_ended(platform: &dyn Platform, node: &NodeAddress) -> Result<bool, PostgresqlError> {
     Ok(match platform.inspect(&node.into()).await? {
-        Observation::Seen(home) => home.process == ProcessFacts::Down,
+        Observation::Seen(directory) => directory.process == ProcessFacts::Down,
         Observation::Absent => true,
         Observation::Unknown(_) => false,
     })

@@ -17,7 +17,7 @@ impl ProviderEffects {
                 let connection = self.session(server, secrets).await?;
                 replication::drop_slot(&connection, &slot.name).await?;
             }
-            Action::Admit {
+            Action::Open {
                 instance,
                 server,
                 awaited,

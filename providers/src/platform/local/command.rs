@@ -1,10 +1,10 @@
-//! Prepares a program to run in a home: its user, its session, its environment.
+//! Prepares a program to run in an instance directory: its user, its session, its environment.
 
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::home::Home;
+use super::directory::InstanceDirectory;
 use super::user::RunAs;
 
 /// Where programs look for other programs, after the directory of their engine.
@@ -22,10 +22,10 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Prepares the program to run in a home. `setsid` becomes the program, so that its process number is the program's,
+    /// Prepares the program to run in an instance directory. `setsid` becomes the program, so that its process number is the program's,
     /// and that of its session and group.
-    pub(super) fn command(&self, home: &Home) -> Command {
-        self.command_in(&home.path, &home.user)
+    pub(super) fn command(&self, directory: &InstanceDirectory) -> Command {
+        self.command_in(&directory.path, &directory.user)
     }
 
     /// Prepares the program to run in a directory, as a user.

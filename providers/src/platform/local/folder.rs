@@ -1,6 +1,6 @@
 //! Directories that are entered one name at a time, so that no symbolic link leads out of an instance's tree.
 //!
-//! simdb may run as root, and homes belong to the servers' user, who can put a symbolic link in the place of any file or
+//! simdb may run as root, and instance directories belong to the servers' user, who can put a symbolic link in the place of any file or
 //! directory there. A [`Folder`] is an open directory that was reached without following a link that this user could have
 //! made. What is in it is named through `/proc/self/fd`, so that every call works in the very directory that was opened,
 //! whatever its path leads to by then. The last name of such a path is never followed: the calls made here remove, rename

@@ -1,9 +1,9 @@
-//! The right to change a home, and what is done with it.
+//! The right to change an instance directory, and what is done with it.
 //!
 //! A platform that was opened to be looked at has no [`Warrant`], and without one nothing here can be had. A [`Hold`] is
-//! a home whose lock was taken. simdb may be halted at any place, and go on long after another process took the record's
-//! lock over: so the warrant is asked again right before every change, and the home's lock is kept from before that until
-//! after the change. The later holder of the record's lock waits for the home's, and so comes last.
+//! an instance directory whose lock was taken. simdb may be halted at any place, and go on long after another process took the record's
+//! lock over: so the warrant is asked again right before every change, and the instance directory's lock is kept from before that until
+//! after the change. The later holder of the record's lock waits for the instance directory's, and so comes last.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -22,9 +22,9 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use super::blocking;
+use super::directory::{FILES, FORMAT, Files, InstanceDirectory, LOCK, LOG, Presence, TASK_LOG, TOKEN, Written};
 use super::files::{self, At};
 use super::folder::{Access, Folder};
-use super::home::{FILES, FORMAT, Files, Home, LOCK, LOG, Presence, TASK_LOG, TOKEN, Written};
 use super::process::{self, Process};
 use super::task::{Orphans, end_orphans};
 use crate::platform::{Holder, PlatformError};
@@ -32,13 +32,13 @@ use crate::platform::{Holder, PlatformError};
 /// How often a lock that another process holds is tried.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How long the lock of a home is waited for.
+/// How long the lock of an instance directory is waited for.
 const LOCK_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long it is waited for where who holds it is halted, and does not go on by itself.
 const HALTED_LIMIT: Duration = Duration::from_secs(5);
 
-/// Under which lock of the state the home was last changed. Later locks have greater tokens.
+/// Under which lock of the state the instance directory was last changed. Later locks have greater tokens.
 #[derive(Debug, Serialize, Deserialize)]
 struct Noted {
     format: u32,
@@ -121,113 +121,124 @@ fn try_lock(file: &File, path: &Path) -> Result<bool, PlatformError> {
     }
 }
 
-/// A home that is there, locked by us.
+/// An instance directory that is there, locked by us.
 #[derive(Debug)]
 pub(super) struct Hold {
-    pub(super) home: Home,
+    pub(super) directory: InstanceDirectory,
     folder: Folder,
     lock: File,
     warrant: Warrant,
 }
 
 impl Hold {
-    /// Locks a home and leaves the token in it; absent where there is no home. The lock is released when the file is
+    /// Locks an instance directory and leaves the token in it; absent where there is no instance directory. The lock is released when the file is
     /// closed here and by all commands that inherited it.
-    pub(super) async fn take(home: &Home, warrant: Warrant, orphans: Orphans) -> Result<Option<Self>, PlatformError> {
+    pub(super) async fn take(
+        directory: &InstanceDirectory,
+        warrant: Warrant,
+        orphans: Orphans,
+    ) -> Result<Option<Self>, PlatformError> {
         let started = Instant::now();
         loop {
-            let Some(hold) = Self::open(home, warrant.clone())? else {
+            let Some(hold) = Self::open(directory, warrant.clone())? else {
                 return Ok(None);
             };
-            while !try_lock(&hold.lock, &home.path)? {
-                end_orphans(home, orphans, started.elapsed(), &warrant).await?;
+            while !try_lock(&hold.lock, &directory.path)? {
+                end_orphans(directory, orphans, started.elapsed(), &warrant).await?;
                 warrant.wait_for(&hold.lock, started).await?;
             }
             warrant.check().await?;
-            // The home that was waited for may be gone, and another one in its place.
-            if home.open()?.is_some_and(|now| now.is(&hold.folder).unwrap_or(false)) {
+            // The instance directory that was waited for may be gone, and another one in its place.
+            if directory
+                .open()?
+                .is_some_and(|now| now.is(&hold.folder).unwrap_or(false))
+            {
                 return blocking(move || hold.admit().map(|()| Some(hold))).await;
             }
         }
     }
 
-    fn open(home: &Home, warrant: Warrant) -> Result<Option<Self>, PlatformError> {
-        if home.look()? == Presence::Absent {
+    fn open(directory: &InstanceDirectory, warrant: Warrant) -> Result<Option<Self>, PlatformError> {
+        if directory.look()? == Presence::Absent {
             return Ok(None);
         }
-        let Some(folder) = home.open()? else { return Ok(None) };
-        let lock = folder.append(LOCK).at("open lock", &home.path.join(LOCK))?;
-        let home = home.clone();
+        let Some(folder) = directory.open()? else {
+            return Ok(None);
+        };
+        let lock = folder.append(LOCK).at("open lock", &directory.path.join(LOCK))?;
+        let directory = directory.clone();
         Ok(Some(Self {
-            home,
+            directory,
             folder,
             lock,
             warrant,
         }))
     }
 
-    /// Leaves the token in the home that is about to be changed; one that is lower than the one before is refused.
+    /// Leaves the token in the instance directory that is about to be changed; one that is lower than the one before is refused.
     fn admit(&self) -> Result<(), PlatformError> {
         let token = self.warrant.grant.token();
-        match self.home.read_record::<Noted>(TOKEN) {
+        match self.directory.read_record::<Noted>(TOKEN) {
             Some(noted) if noted.token == token => Ok(()),
             Some(noted) if noted.token > token => Err(PlatformError::OlderState {
-                node: self.home.node.clone(),
+                node: self.directory.node.clone(),
                 noted: noted.token.0,
                 held: token.0,
-                notes: self.home.root().join("*/*").join(TOKEN).display().to_string(),
+                notes: self.directory.root().join("*/*").join(TOKEN).display().to_string(),
             }),
             _ => self.note(TOKEN, &Noted { format: FORMAT, token }),
         }
     }
 
-    /// Returns the right that the home is held with.
+    /// Returns the right that the instance directory is held with.
     pub(super) fn warrant(&self) -> &Warrant {
         &self.warrant
     }
 
     /// Opens the lock once more, for a command that keeps it as long as it lives.
     pub(super) fn hand_on(&self) -> Result<File, PlatformError> {
-        self.lock.try_clone().at("hand on lock", &self.home.path.join(LOCK))
+        self.lock
+            .try_clone()
+            .at("hand on lock", &self.directory.path.join(LOCK))
     }
 
     /// Writes one of simdb's own files: what was done is noted, also when the record's lock was lost since.
     pub(super) fn note(&self, name: &str, record: &impl Serialize) -> Result<(), PlatformError> {
         let text = serde_json::to_vec(record).expect("records have text keys and no failing parts");
         let written = self.folder.replace(name, &text, Access::Servers);
-        written.at("write file", &self.home.path.join(name))
+        written.at("write file", &self.directory.path.join(name))
     }
 
     /// Opens the server's log.
     pub(super) fn log(&self) -> Result<File, PlatformError> {
-        self.folder.append(LOG).at("open log", &self.home.path.join(LOG))
+        self.folder.append(LOG).at("open log", &self.directory.path.join(LOG))
     }
 
     /// Opens the log of tasks.
     pub(super) fn task_log(&self) -> Result<File, PlatformError> {
         self.folder
             .append(TASK_LOG)
-            .at("open log", &self.home.path.join(TASK_LOG))
+            .at("open log", &self.directory.path.join(TASK_LOG))
     }
 
-    /// Looks what kind of thing is below the home, if any.
+    /// Looks what kind of thing is below the instance directory, if any.
     pub(super) fn kind(&self, name: &str) -> Result<Option<std::fs::FileType>, PlatformError> {
         let found = self.below(name, "look at", Folder::look)?.flatten();
         Ok(found.map(|meta| meta.file_type()))
     }
 
-    /// Returns whether there is a directory of that name below the home.
+    /// Returns whether there is a directory of that name below the instance directory.
     pub(super) fn has_directory(&self, name: &str) -> Result<bool, PlatformError> {
         let entered = self.below(name, "enter directory", Folder::enter)?;
         Ok(entered.is_some())
     }
 
-    /// Reads a file below the home, if it is there.
+    /// Reads a file below the instance directory, if it is there.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, PlatformError> {
         self.below(name, "read file", Folder::read)
     }
 
-    /// Removes what is below the home, with all that is in it.
+    /// Removes what is below the instance directory, with all that is in it.
     pub(super) fn remove(&self, name: &str) -> Result<(), PlatformError> {
         self.warrant.check_here()?;
         self.below(name, "remove", Folder::remove).map(drop)
@@ -245,34 +256,34 @@ impl Hold {
         work: impl FnOnce(&Folder, &str) -> io::Result<T>,
     ) -> Result<Option<T>, PlatformError> {
         let worked = self.folder.walk(name).and_then(|(above, last)| work(&above, last));
-        files::optional(worked).at(doing, &self.home.path.join(name))
+        files::optional(worked).at(doing, &self.directory.path.join(name))
     }
 
-    /// Renames a directory of the home.
+    /// Renames a directory of the instance directory.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), PlatformError> {
         self.warrant.check_here()?;
         let renamed = self.folder.rename(from, to).and_then(|()| self.folder.sync());
-        renamed.at("rename directory", &self.home.path.join(from))
+        renamed.at("rename directory", &self.directory.path.join(from))
     }
 
-    /// Makes what was written to a directory of the home survive a power cut.
+    /// Makes what was written to a directory of the instance directory survive a power cut.
     pub(super) fn sync(&self, name: &str) -> Result<(), PlatformError> {
         let synced = self.folder.enter(name).and_then(|folder| folder.sync());
-        synced.at("sync directory", &self.home.path.join(name))
+        synced.at("sync directory", &self.directory.path.join(name))
     }
 
-    /// Removes the home. From one moment to the next it is gone for all who look, and what a crash leaves is removed by the
-    /// next removal, or when the home is made again.
-    pub(super) fn drop_home(&self) -> Result<(), PlatformError> {
-        let Self { home, warrant, .. } = self;
-        home.finish_removal(warrant)?;
-        let Some(cluster) = home.cluster()? else {
+    /// Removes the instance directory. From one moment to the next it is gone for all who look, and what a crash leaves is removed by the
+    /// next removal, or when the instance directory is made again.
+    pub(super) fn drop_directory(&self) -> Result<(), PlatformError> {
+        let Self { directory, warrant, .. } = self;
+        directory.finish_removal(warrant)?;
+        let Some(cluster) = directory.cluster()? else {
             return Ok(());
         };
         warrant.check_here()?;
-        let renamed = cluster.rename(home.name(), &home.tombstone());
-        files::optional(renamed).at("remove directory", &home.path)?;
-        home.finish_removal(warrant)
+        let renamed = cluster.rename(directory.name(), &directory.tombstone());
+        files::optional(renamed).at("remove directory", &directory.path)?;
+        directory.finish_removal(warrant)
     }
 
     /// Writes the files of an instance, and notes what they hold. What was written before and is no longer among them
@@ -293,8 +304,8 @@ impl Hold {
 
     /// Removes the files that were written for an instance and are no longer among its files.
     fn remove_all_but(&self, files: &BTreeMap<String, Written>) -> Result<(), PlatformError> {
-        let before = self.home.read_record::<Files>(FILES).unwrap_or_default().files;
-        // The note can be written by the servers' user, and must not lead out of the home.
+        let before = self.directory.read_record::<Files>(FILES).unwrap_or_default().files;
+        // The note can be written by the servers' user, and must not lead out of the instance directory.
         let inside = |name: &str| {
             Path::new(name)
                 .components()
@@ -310,19 +321,19 @@ impl Hold {
         self.warrant.check_here()?;
         let mut names: Vec<&str> = name.split('/').collect();
         let last = names.pop().unwrap_or_default();
-        let home = self.folder.enter(".");
+        let directory = self.folder.enter(".");
         let above = names
             .into_iter()
-            .fold(home, |above, name| above?.ensure(name, Access::Servers));
+            .fold(directory, |above, name| above?.ensure(name, Access::Servers));
         let written = above.and_then(|above| above.ensure_private(last, text.expose().as_bytes()));
-        written.at("write file", &self.home.path.join(name))?;
+        written.at("write file", &self.directory.path.join(name))?;
         Ok(sha256(text.expose()))
     }
 
     fn render(&self, file: &str, text: &FileText, secrets: &Secrets) -> Result<Sensitive<String>, PlatformError> {
         let secret = |name: &SecretName| {
             secrets.get(name).ok_or_else(|| PlatformError::SecretMissing {
-                node: self.home.node.clone(),
+                node: self.directory.node.clone(),
                 file: file.to_owned(),
                 secret: name.clone(),
             })
@@ -331,7 +342,7 @@ impl Hold {
         for part in &text.0 {
             match part {
                 FilePart::Text(text) => rendered.push_str(text),
-                FilePart::Home => rendered.push_str(&self.home.path.to_string_lossy()),
+                FilePart::InstanceDirectory => rendered.push_str(&self.directory.path.to_string_lossy()),
                 FilePart::Secret(name) => rendered.push_str(secret(name)?.expose()),
                 FilePart::ScramVerifier(name) => rendered.push_str(&scram_sha_256(secret(name)?.expose().as_bytes())),
             }

@@ -1,30 +1,30 @@
-//! Which homes there are below a data root.
+//! Which instance directories there are below a data root.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use simdb_state::address::HomeAddress;
+use simdb_state::address::InstanceAddress;
 
+use super::directory::{MARKER, Marker, fs_name};
 use super::files::{self, At};
 use super::folder::Folder;
-use super::home::{MARKER, Marker, fs_name};
 use super::user::RunAs;
 use crate::platform::PlatformError;
 
-/// Returns the nodes whose homes below a root have the given lineage.
-pub(super) fn list(root: &Path, user: &RunAs, lineage: &str) -> Result<BTreeSet<HomeAddress>, PlatformError> {
+/// Returns the nodes whose instance directories below a root have the given lineage.
+pub(super) fn list(root: &Path, user: &RunAs, lineage: &str) -> Result<BTreeSet<InstanceAddress>, PlatformError> {
     let mut found = BTreeSet::new();
     let root = match files::optional(Folder::open(root, user)) {
         Ok(Some(folder)) => folder,
         Ok(None) => return Ok(found),
-        // What keeps homes from being made there is a problem of the platform, and told as one.
+        // What keeps instance directories from being made there is a problem of the platform, and told as one.
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(found),
         Err(error) => return Err(error).at("read directory", root),
     };
     for cluster in subfolders(&root) {
-        for home in subfolders(&cluster) {
-            let Ok(text) = home.read(MARKER) else { continue };
+        for directory in subfolders(&cluster) {
+            let Ok(text) = directory.read(MARKER) else { continue };
             match serde_json::from_slice::<Marker>(&text) {
                 Ok(marker) if marker.lineage == lineage => found.insert(marker.address),
                 _ => false,

@@ -1,7 +1,7 @@
 //! Starts a server, finds out whether it runs, and stops it.
 //!
 //! A server is known by what was noted when it was started (`server.json`), and by place: whoever has a data directory
-//! of the home as working directory uses the data, whoever started it, and even when the server's first process is dead
+//! of the instance directory as working directory uses the data, whoever started it, and even when the server's first process is dead
 //! and others go on without it. Development and test only across hosts: processes of another machine are not seen.
 
 use std::fs;
@@ -20,10 +20,10 @@ use tokio::time::sleep;
 use super::binaries::{engine_of, programs_of};
 use super::blocking;
 use super::command::Program;
+use super::directory::{FORMAT, InstanceDirectory};
 use super::files::At;
 use super::folder::Folder;
 use super::hold::{Hold, Warrant};
-use super::home::{FORMAT, Home};
 use super::ports;
 use super::process::{self, Identity, Process};
 use crate::engine::programs::Lock;
@@ -69,25 +69,25 @@ impl Record {
 }
 
 /// Returns where the server listens: where it was started to, unless somebody else started the one that runs.
-pub(super) fn listen(home: &Home, process: &ProcessFacts) -> Option<Listen> {
+pub(super) fn listen(directory: &InstanceDirectory, process: &ProcessFacts) -> Option<Listen> {
     let foreign = match process {
         ProcessFacts::Foreign { pid } => ports::listen(*pid),
         _ => None,
     };
-    let noted = || home.read_record::<Record>(RECORD).map(|record| record.listen);
+    let noted = || directory.read_record::<Record>(RECORD).map(|record| record.listen);
     foreign.or_else(noted)
 }
 
 /// Returns what is known of the node's server process.
-pub(super) fn facts(home: &Home) -> ProcessFacts {
-    let Some(process) = leader(home) else {
+pub(super) fn facts(directory: &InstanceDirectory) -> ProcessFacts {
+    let Some(process) = leader(directory) else {
         return ProcessFacts::Down;
     };
     let pid = process.pid;
-    let ours = home.read_record::<Record>(RECORD).is_some_and(|record| {
+    let ours = directory.read_record::<Record>(RECORD).is_some_and(|record| {
         record.process.as_ref().is_some_and(|started| started.alive().is_some()) || record.is_of(&process)
     });
-    if is_stopping(home, &process) {
+    if is_stopping(directory, &process) {
         return ProcessFacts::Stopping { pid };
     }
     // A server is halted as far as one of its processes is: without its receiver a standby only looks alive.
@@ -101,14 +101,14 @@ pub(super) fn facts(home: &Home) -> ProcessFacts {
 
 /// Lets whatever of a server was halted by a signal go on.
 async fn thaw(hold: &Hold) -> Result<(), PlatformError> {
-    let (_, processes) = everyone(&hold.home);
+    let (_, processes) = everyone(&hold.directory);
     let halted = processes.iter().filter(|process| process.stopped);
     signal(hold.warrant(), halted, Signal::SIGCONT).await
 }
 
 /// Tells a server to read its files again.
 pub(super) async fn reload(hold: &Hold) -> Result<(), PlatformError> {
-    signal(hold.warrant(), &leader(&hold.home), Signal::SIGHUP).await
+    signal(hold.warrant(), &leader(&hold.directory), Signal::SIGHUP).await
 }
 
 /// Sends a signal to processes that were seen, if the lock of the record is still held. Those that have been started since
@@ -127,28 +127,28 @@ async fn signal(
 
 /// Returns the first process of the node's server. What is left of a server whose first process is gone is none, and
 /// goes by itself.
-pub(super) fn leader(home: &Home) -> Option<Process> {
-    recorded(home).or_else(|| starting(home)).or_else(|| {
-        let roots = roots(&users(home));
+pub(super) fn leader(directory: &InstanceDirectory) -> Option<Process> {
+    recorded(directory).or_else(|| starting(directory)).or_else(|| {
+        let roots = roots(&users(directory));
         roots.into_iter().find(Process::has_its_own_name)
     })
 }
 
 /// Returns the process of a start that was cut off before it was noted: it may not be called what it will be, nor be where
 /// it will be, and has its arguments already.
-fn starting(home: &Home) -> Option<Process> {
-    let record = home.read_record::<Record>(RECORD);
+fn starting(directory: &InstanceDirectory) -> Option<Process> {
+    let record = directory.read_record::<Record>(RECORD);
     let record = record.filter(|record| record.process.is_none())?;
     let mut all = process::all().into_iter();
-    all.find(|process| record.is_of(process) && may_be_noted(home, process))
+    all.find(|process| record.is_of(process) && may_be_noted(directory, process))
 }
 
 /// Returns whether a server was told to stop and has not ended yet, as far as it says so itself.
-fn is_stopping(home: &Home, leader: &Process) -> bool {
+fn is_stopping(instance_directory: &InstanceDirectory, leader: &Process) -> bool {
     let (Some(data), Some(engine)) = (leader.directory(), engine_of(&leader.name)) else {
         return false;
     };
-    let read = Folder::open(&data, &home.user).and_then(|data| data.read(engine.lock));
+    let read = Folder::open(&data, &instance_directory.user).and_then(|data| data.read(engine.lock));
     let Ok(Ok(text)) = read.map(String::from_utf8) else {
         return false;
     };
@@ -156,27 +156,27 @@ fn is_stopping(home: &Home, leader: &Process) -> bool {
     !leader.stopped && (engine.read_lock)(&text).is_some_and(stops)
 }
 
-fn recorded(home: &Home) -> Option<Process> {
-    let process = home.read_record::<Record>(RECORD)?.process?.alive()?;
-    may_be_noted(home, &process).then_some(process)
+fn recorded(directory: &InstanceDirectory) -> Option<Process> {
+    let process = directory.read_record::<Record>(RECORD)?.process?.alive()?;
+    may_be_noted(directory, &process).then_some(process)
 }
 
 /// Returns whether a process may be what a note says: the servers' user can write notes, and must not lead simdb to end
 /// what it could not end itself.
-fn may_be_noted(home: &Home, process: &Process) -> bool {
-    home.user.uid() == 0 || !process.is_of_root()
+fn may_be_noted(directory: &InstanceDirectory, process: &Process) -> bool {
+    directory.user.uid() == 0 || !process.is_of_root()
 }
 
-/// Returns the processes of servers whose working directory is a data directory of the home, and their children there.
+/// Returns the processes of servers whose working directory is a data directory of the instance directory, and their children there.
 /// A shell that somebody left in it is none, and neither is a server program that a task runs.
-fn users(home: &Home) -> Vec<Process> {
-    let path = canonical(&home.path);
+fn users(instance_directory: &InstanceDirectory) -> Vec<Process> {
+    let path = canonical(&instance_directory.path);
     let uses_data = |process: &Process| process.directory().is_some_and(|directory| is_data(&path, &directory));
     let inside: Vec<Process> = process::all().into_iter().filter(uses_data).collect();
     if inside.is_empty() {
         return inside;
     }
-    let tasks = home.lock().map(|lock| process::started_with(&lock));
+    let tasks = instance_directory.lock().map(|lock| process::started_with(&lock));
     let tasks: Vec<u32> = tasks.iter().flatten().map(|process| process.pid).collect();
     let is_server = |process: &Process| engine_of(&process.name).is_some();
     let mut users = process::families(&inside, is_server);
@@ -196,9 +196,9 @@ fn canonical(path: &Path) -> PathBuf {
     }
 }
 
-/// A server that keeps no data stays in the home that it was started in, as any other does for its first moment.
-fn is_data(home: &Path, directory: &Path) -> bool {
-    let Some(name) = directory.strip_prefix(home).ok().and_then(Path::to_str) else {
+/// A server that keeps no data stays in the instance directory that it was started in, as any other does for its first moment.
+fn is_data(instance_directory: &Path, directory: &Path) -> bool {
+    let Some(name) = directory.strip_prefix(instance_directory).ok().and_then(Path::to_str) else {
         return false;
     };
     // The kernel marks a directory that was removed while a process was in it.
@@ -218,16 +218,16 @@ pub(super) fn data(hold: &Hold, spec: &InstanceSpec) -> Result<(), PlatformError
         return Ok(());
     }
     Err(PlatformError::DataMissing {
-        node: hold.home.node.clone(),
-        path: hold.home.path.join(&spec.data),
+        node: hold.directory.node.clone(),
+        path: hold.directory.path.join(&spec.data),
     })
 }
 
 /// Starts a server unless one runs; one that was halted by a signal goes on.
 pub(super) async fn start(hold: &Arc<Hold>, spec: &InstanceSpec, program: &Program) -> Result<(), PlatformError> {
-    let home = &hold.home;
+    let instance_directory = &hold.directory;
     wait_stopped(hold).await?;
-    if occupant(home).await.is_some() {
+    if occupant(instance_directory).await.is_some() {
         return thaw(hold).await;
     }
     let mut record = Record {
@@ -241,9 +241,11 @@ pub(super) async fn start(hold: &Arc<Hold>, spec: &InstanceSpec, program: &Progr
     blocking(move || remove_stale_lock(&holding, &spec)).await?;
     hold.note(RECORD, &record)?;
     let log = hold.log()?;
-    let mut command = program.command(home);
+    let mut command = program.command(instance_directory);
     command.stdin(Stdio::null());
-    command.stdout(log.try_clone().at("open log", &home.path)?).stderr(log);
+    command
+        .stdout(log.try_clone().at("open log", &instance_directory.path)?)
+        .stderr(log);
     hold.warrant().check().await?;
     let server = command
         .spawn()
@@ -256,21 +258,21 @@ pub(super) async fn start(hold: &Arc<Hold>, spec: &InstanceSpec, program: &Progr
 
 /// Waits until a server that was told to stop has ended.
 async fn wait_stopped(hold: &Hold) -> Result<(), PlatformError> {
-    if !leader(&hold.home).is_some_and(|leader| is_stopping(&hold.home, &leader)) {
+    if !leader(&hold.directory).is_some_and(|leader| is_stopping(&hold.directory, &leader)) {
         return Ok(());
     }
     thaw(hold).await?;
-    wait_gone(&hold.home, stop_limit(&hold.home)).await
+    wait_gone(&hold.directory, stop_limit(&hold.directory)).await
 }
 
 /// Returns a process that uses the node's data; what is left of a server is given time to notice.
-pub(super) async fn occupant(home: &Home) -> Option<Process> {
+pub(super) async fn occupant(directory: &InstanceDirectory) -> Option<Process> {
     let started = Instant::now();
     loop {
-        if let Some(leader) = leader(home) {
+        if let Some(leader) = leader(directory) {
             return Some(leader);
         }
-        let leftover = users(home).into_iter().next()?;
+        let leftover = users(directory).into_iter().next()?;
         if started.elapsed() > LEFTOVER_LIMIT {
             return Some(leftover);
         }
@@ -291,7 +293,7 @@ fn remove_stale_lock(hold: &Hold, spec: &InstanceSpec) -> Result<(), PlatformErr
     };
     let lock = (engine.read_lock)(&String::from_utf8_lossy(&text));
     let holder = lock.and_then(|lock| Process::read(lock.process));
-    let data = canonical(&hold.home.path.join(&spec.data));
+    let data = canonical(&hold.directory.path.join(&spec.data));
     let holds = |process: Process| {
         let elsewhere = process.directory().is_some_and(|directory| directory != data);
         process.name == engine.server && !elsewhere
@@ -304,24 +306,24 @@ fn remove_stale_lock(hold: &Hold, spec: &InstanceSpec) -> Result<(), PlatformErr
 
 /// Stops the server, waits until no process of it is left, and returns how that is known.
 pub(super) async fn stop(
-    home: &Home,
+    directory: &InstanceDirectory,
     warrant: &Warrant,
     mode: StopMode,
     limit: Duration,
 ) -> Result<Witness, PlatformError> {
     match mode {
         StopMode::Fast => {
-            let (leaders, _) = everyone(home);
+            let (leaders, _) = everyone(directory);
             for leader in &leaders {
-                signal(warrant, [leader], stop_signal(home, leader)).await?;
+                signal(warrant, [leader], stop_signal(directory, leader)).await?;
                 // A frozen process would hear of it only when it thaws.
                 signal(warrant, [leader], Signal::SIGCONT).await?;
             }
-            wait_gone(home, limit).await?;
+            wait_gone(directory, limit).await?;
         }
         StopMode::Immediate => {
-            let frozen = freeze(home, warrant).await?;
-            let killed = kill(home, warrant, KILL_LIMIT.min(limit)).await;
+            let frozen = freeze(directory, warrant).await?;
+            let killed = kill(directory, warrant, KILL_LIMIT.min(limit)).await;
             if matches!(killed, Err(PlatformError::LockLost { .. })) {
                 // What was begun is taken back; a server that is gone hears nothing.
                 for leader in &frozen {
@@ -333,7 +335,7 @@ pub(super) async fn stop(
     }
     // A machine that shows no process at all would have had none to wait for.
     process::check_sight().map_err(|reason| PlatformError::Unprovable {
-        node: home.node.clone(),
+        node: directory.node.clone(),
         reason,
     })?;
     Ok(Witness::ProcessesGone)
@@ -341,8 +343,10 @@ pub(super) async fn stop(
 
 /// Returns what asks a process to end in order: what its spec said where simdb started it, else what its engine's servers
 /// are asked with.
-fn stop_signal(home: &Home, leader: &Process) -> Signal {
-    let record = home.read_record::<Record>(RECORD).filter(|record| record.is_of(leader));
+fn stop_signal(directory: &InstanceDirectory, leader: &Process) -> Signal {
+    let record = directory
+        .read_record::<Record>(RECORD)
+        .filter(|record| record.is_of(leader));
     let noted = record.and_then(|record| record.stop).map(|stop| stop.signal);
     let usual = || engine_of(&leader.name).map(|engine| engine.stop);
     match noted.or_else(usual) {
@@ -351,24 +355,24 @@ fn stop_signal(home: &Home, leader: &Process) -> Signal {
     }
 }
 
-/// Returns how long a home's server may take to stop.
-pub(super) fn stop_limit(home: &Home) -> Duration {
-    let noted = home.read_record::<Record>(RECORD).and_then(|record| record.stop);
+/// Returns how long an instance directory's server may take to stop.
+pub(super) fn stop_limit(directory: &InstanceDirectory) -> Duration {
+    let noted = directory.read_record::<Record>(RECORD).and_then(|record| record.stop);
     noted.map_or(STOP_LIMIT, |stop| stop.within)
 }
 
-async fn kill(home: &Home, warrant: &Warrant, limit: Duration) -> Result<(), PlatformError> {
+async fn kill(directory: &InstanceDirectory, warrant: &Warrant, limit: Duration) -> Result<(), PlatformError> {
     let started = Instant::now();
-    while let Some(processes) = remaining(home, started, limit)? {
+    while let Some(processes) = remaining(directory, started, limit)? {
         signal(warrant, &processes, Signal::SIGKILL).await?;
         sleep(POLL).await;
     }
     Ok(())
 }
 
-async fn wait_gone(home: &Home, limit: Duration) -> Result<(), PlatformError> {
+async fn wait_gone(directory: &InstanceDirectory, limit: Duration) -> Result<(), PlatformError> {
     let started = Instant::now();
-    while remaining(home, started, limit)?.is_some() {
+    while remaining(directory, started, limit)?.is_some() {
         sleep(POLL).await;
     }
     Ok(())
@@ -376,8 +380,8 @@ async fn wait_gone(home: &Home, limit: Duration) -> Result<(), PlatformError> {
 
 /// Halts the leaders, so that they start no process while the others are counted and killed, and returns those that were
 /// not halted before.
-async fn freeze(home: &Home, warrant: &Warrant) -> Result<Vec<Process>, PlatformError> {
-    let (mut leaders, _) = everyone(home);
+async fn freeze(directory: &InstanceDirectory, warrant: &Warrant) -> Result<Vec<Process>, PlatformError> {
+    let (mut leaders, _) = everyone(directory);
     leaders.retain(|leader| !leader.stopped);
     signal(warrant, &leaders, Signal::SIGSTOP).await?;
     let started = Instant::now();
@@ -389,9 +393,9 @@ async fn freeze(home: &Home, warrant: &Warrant) -> Result<Vec<Process>, Platform
 }
 
 /// Returns the first processes of whatever uses the data, and all of them.
-fn everyone(home: &Home) -> (Vec<Process>, Vec<Process>) {
-    let mut processes = users(home);
-    if let Some(server) = recorded(home).or_else(|| starting(home))
+fn everyone(directory: &InstanceDirectory) -> (Vec<Process>, Vec<Process>) {
+    let mut processes = users(directory);
+    if let Some(server) = recorded(directory).or_else(|| starting(directory))
         && !processes.iter().any(|process| process.pid == server.pid)
     {
         // It has not entered its data directory yet.
@@ -401,11 +405,15 @@ fn everyone(home: &Home) -> (Vec<Process>, Vec<Process>) {
 }
 
 /// Returns the processes that are left, `None` when there are none, and an error when the time is over.
-fn remaining(home: &Home, started: Instant, limit: Duration) -> Result<Option<Vec<Process>>, PlatformError> {
+fn remaining(
+    directory: &InstanceDirectory,
+    started: Instant,
+    limit: Duration,
+) -> Result<Option<Vec<Process>>, PlatformError> {
     // Reading one process is cheap, and as long as that one lives nothing else matters.
-    let processes = match recorded(home) {
+    let processes = match recorded(directory) {
         Some(server) if started.elapsed() < limit && !server.stopped => vec![server],
-        _ => everyone(home).1,
+        _ => everyone(directory).1,
     };
     if processes.is_empty() {
         return Ok(None);
@@ -414,13 +422,13 @@ fn remaining(home: &Home, started: Instant, limit: Duration) -> Result<Option<Ve
         return Ok(Some(processes));
     }
     Err(PlatformError::StillRunning {
-        node: home.node.clone(),
+        node: directory.node.clone(),
         pids: processes.iter().map(|process| process.pid).collect(),
         limit,
-        log: log_end(home),
+        log: log_end(directory),
     })
 }
 
-fn log_end(home: &Home) -> String {
-    home.log(LOG_LINES).unwrap_or_default().join("\n")
+fn log_end(directory: &InstanceDirectory) -> String {
+    directory.log(LOG_LINES).unwrap_or_default().join("\n")
 }

@@ -15,7 +15,7 @@ const OWN_DIRECTORY: &str = ".simdb";
 /// The project's connection service file: `PGSERVICEFILE=.simdb/pg_service.conf psql service=orders-rw`.
 const SERVICE_FILE: &str = ".simdb/pg_service.conf";
 
-/// Where root keeps the data of all projects: under a home directory, servers' own users could not reach it.
+/// Where root keeps the data of all projects: under an instance directory directory, servers' own users could not reach it.
 const DATA_ROOT_OF_ROOT: &str = "/var/lib/simdb";
 
 /// What stands for the lineage of a record that is yet to be made.

@@ -1,6 +1,6 @@
 //! Runs tasks, and settles those that a killed simdb left behind.
 //!
-//! What changes a home holds `task.lock` ([`super::hold`]). A task's commands inherit the lock as their standard input, so
+//! What changes an instance directory holds `task.lock` ([`super::hold`]). A task's commands inherit the lock as their standard input, so
 //! that it is held as long as any of them lives, whatever became of simdb. `task.json` says who started them, and is
 //! written first: when the lock is held and that process is gone, the holders are orphans, and are found by their standard
 //! input. A task that is a question takes no lock and writes nothing.
@@ -17,9 +17,9 @@ use simdb_state::sensitive::Secrets;
 
 use super::blocking;
 use super::command::Program;
+use super::directory::{FORMAT, InstanceDirectory, TASK, TASK_LOG};
 use super::files::At;
 use super::hold::{Hold, Warrant};
-use super::home::{FORMAT, Home, TASK, TASK_LOG};
 use super::process::{self, Identity};
 use super::server;
 use crate::platform::PlatformError;
@@ -51,14 +51,14 @@ pub(super) enum Orphans {
     End,
 }
 
-/// Ends those who hold a home's lock on behalf of a simdb that is gone, once they had their time.
+/// Ends those who hold an instance directory's lock on behalf of a simdb that is gone, once they had their time.
 pub(super) async fn end_orphans(
-    home: &Home,
+    directory: &InstanceDirectory,
     orphans: Orphans,
     waited: Duration,
     warrant: &Warrant,
 ) -> Result<(), PlatformError> {
-    let Some(record) = home.read_record::<Record>(TASK) else {
+    let Some(record) = directory.read_record::<Record>(TASK) else {
         return Ok(());
     };
     if record.owner.is_some_and(|owner| owner.alive().is_some()) {
@@ -76,7 +76,7 @@ pub(super) async fn end_orphans(
     } else {
         Signal::SIGKILL
     };
-    let found = home.lock().map(|lock| process::started_with(&lock));
+    let found = directory.lock().map(|lock| process::started_with(&lock));
     let found = found.unwrap_or_default();
     if found.is_empty() {
         return Ok(());
@@ -102,9 +102,9 @@ pub(super) async fn run(
         replace(hold, task).await?;
         return Ok(String::new());
     }
-    if let Some(process) = server::occupant(&hold.home).await {
+    if let Some(process) = server::occupant(&hold.directory).await {
         return Err(PlatformError::InUse {
-            node: hold.home.node.clone(),
+            node: hold.directory.node.clone(),
             task: task.name.clone(),
             pid: process.pid,
         });
@@ -123,7 +123,7 @@ pub(super) async fn run(
     }
     if let Some(text) = task.prints.as_ref().filter(|text| !printed.contains(*text)) {
         return Err(PlatformError::NotPrinted {
-            node: hold.home.node.clone(),
+            node: hold.directory.node.clone(),
             task: task.name.clone(),
             text: text.clone(),
         });
@@ -161,7 +161,7 @@ fn prepare(hold: &Hold, task: &TaskSpec, secrets: &Secrets) -> Result<(), Platfo
 
 async fn run_command(hold: &Hold, task: &TaskSpec, program: &Program) -> Result<String, PlatformError> {
     let path = program.directory.join(&program.name);
-    let mut command = program.command(&hold.home);
+    let mut command = program.command(&hold.directory);
     command.stdin(hold.hand_on()?);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     hold.warrant().check().await?;
@@ -170,32 +170,41 @@ async fn run_command(hold: &Hold, task: &TaskSpec, program: &Program) -> Result<
     let output = child.wait_with_output().await.at("wait for program", &path)?;
     group.disarm();
     note(hold, task, program, &output)?;
-    printed(&hold.home, task, program, &output)
+    printed(&hold.directory, task, program, &output)
 }
 
-/// Asks what changes nothing. It holds no lock, leaves no note, and has nothing of the home open but what it reads: so it
-/// delays no change of the home and no removal.
-pub(super) async fn ask(home: &Home, task: &TaskSpec, programs: &[Program]) -> Result<String, PlatformError> {
+/// Asks what changes nothing. It holds no lock, leaves no note, and has nothing of the instance directory open but what it reads: so it
+/// delays no change of the instance directory and no removal.
+pub(super) async fn ask(
+    instance_directory: &InstanceDirectory,
+    task: &TaskSpec,
+    programs: &[Program],
+) -> Result<String, PlatformError> {
     let mut answers = String::new();
     for program in programs {
         let path = program.directory.join(&program.name);
-        let mut command = program.command(home);
+        let mut command = program.command(instance_directory);
         command.current_dir("/").stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await.at("run program", &path)?;
-        answers.push_str(&printed(home, task, program, &output)?);
+        answers.push_str(&printed(instance_directory, task, program, &output)?);
     }
     Ok(answers)
 }
 
 /// Returns what a command that succeeded printed.
-fn printed(home: &Home, task: &TaskSpec, program: &Program, output: &Output) -> Result<String, PlatformError> {
+fn printed(
+    directory: &InstanceDirectory,
+    task: &TaskSpec,
+    program: &Program,
+    output: &Output,
+) -> Result<String, PlatformError> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = stderr.lines().collect();
     Err(PlatformError::TaskFailed {
-        node: Box::new(home.node.clone()),
+        node: Box::new(directory.node.clone()),
         task: task.name.clone(),
         program: program.name.clone(),
         status: output.status.to_string(),
@@ -212,16 +221,16 @@ fn note(hold: &Hold, task: &TaskSpec, program: &Program, output: &Output) -> Res
     text.extend_from_slice(&output.stdout);
     text.extend_from_slice(&output.stderr);
     let written = hold.task_log()?.write_all(&text);
-    written.at("write log", &hold.home.path.join(TASK_LOG))
+    written.at("write log", &hold.directory.path.join(TASK_LOG))
 }
 
 fn commit(hold: &Hold, task: &TaskSpec, product: &str) -> Result<(), PlatformError> {
     let partial = TaskSpec::partial(product);
     if !hold.kind(&partial)?.is_some_and(|kind| kind.is_dir()) {
         return Err(PlatformError::ProductMissing {
-            node: hold.home.node.clone(),
+            node: hold.directory.node.clone(),
             task: task.name.clone(),
-            path: hold.home.path.join(partial),
+            path: hold.directory.path.join(partial),
         });
     }
     hold.sync(&partial)?;
@@ -231,7 +240,7 @@ fn commit(hold: &Hold, task: &TaskSpec, product: &str) -> Result<(), PlatformErr
 /// Removes what the task that was last started made and never finished, because another task or none is done in its
 /// place.
 pub(super) fn abandon(hold: &Hold) -> Result<(), PlatformError> {
-    let record = hold.home.read_record::<Record>(TASK);
+    let record = hold.directory.read_record::<Record>(TASK);
     match record.and_then(|record| record.product) {
         Some(product) if !product.contains('/') => hold.remove(&TaskSpec::partial(&product)),
         _ => Ok(()),
@@ -269,7 +278,7 @@ struct Temporary(Arc<Hold>, Vec<String>);
 impl Drop for Temporary {
     fn drop(&mut self) {
         for name in &self.1 {
-            // The next run of the task, or the end of the home, removes what cannot be removed now.
+            // The next run of the task, or the end of the instance directory, removes what cannot be removed now.
             let _ = self.0.forget(name);
         }
     }

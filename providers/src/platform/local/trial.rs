@@ -1,4 +1,4 @@
-//! Runs programs in a directory that is thrown away, outside of every home.
+//! Runs programs in a directory that is thrown away, outside of every instance directory.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};

@@ -15,7 +15,7 @@ const DEFAULT: &str = "postgres";
 /// mode bits.
 const CLOSED_DIRECTORIES: &str = r#"for d in "$@"; do test -x "$d" || printf '%s\n' "$d"; done"#;
 
-/// Who owns homes, and whose processes run in them.
+/// Who owns instance directories, and whose processes run in them.
 #[derive(Clone, Debug)]
 pub(super) struct RunAs {
     /// The user's name, for messages.

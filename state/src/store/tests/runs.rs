@@ -54,7 +54,7 @@ async fn what_is_noticed_outside_of_a_run_is_kept_and_changes_nothing_else() {
     let mut writer = lock(&store).await;
     let before = writer.state().clone();
     let cluster = crate::address::Address::Cluster("orders".parse().unwrap());
-    let noticed = Happening::new(crate::journal::EventKind::SplitBrain, cluster.clone());
+    let noticed = ClusterEvent::new(crate::journal::EventKind::SplitBrain, cluster.clone());
     writer.commit(&[Entry::Noticed(vec![noticed])]).await.unwrap();
     assert_eq!(writer.state(), &before);
     let event = store.events().await.unwrap().remove(0);

@@ -228,7 +228,7 @@ fn what_cannot_be_reached_is_down_absent_or_unknown() {
 #[test]
 fn what_was_stopped_on_request_is_no_problem() {
     let mut state = state();
-    state.nodes.values_mut().for_each(|node| node.held = true);
+    state.nodes.values_mut().for_each(|node| node.stopped_by_request = true);
     let down = || Observation::Seen(NodeFacts::default());
     let stopped = StatusDoc::new(state.clusters.keys(), &state, &observed(down(), down()));
     let text = strip_str(&render(&stopped, 80)).to_string();
@@ -472,7 +472,7 @@ fn lag_and_split_brain_are_worth_keeping() {
     let kept = |primary, standby| {
         let cluster = status(&observed(primary, standby)).clusters.remove(0);
         let kept = cluster.noticed.iter();
-        kept.map(|happening| format!("{} {}", happening.kind.name(), happening.subject))
+        kept.map(|event| format!("{} {}", event.kind.name(), event.subject))
             .collect::<Vec<_>>()
     };
     let behind = server(true, 0x0100_0000);

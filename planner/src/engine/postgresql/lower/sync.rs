@@ -21,7 +21,7 @@ impl Lowering<'_> {
             return;
         };
         let context = self.intended.context(&primary, node, new);
-        let admitted = self
+        let opened = self
             .held_back(&context)
             .is_none_or(|awaited| self.intended.keeps_standbys(name, awaited));
         let context = NodeContext {
@@ -31,7 +31,7 @@ impl Lowering<'_> {
         let action = engine::Action::from(Action::SyncNames {
             cluster: name.clone(),
             rule: new.sync.after.clone(),
-            instance: if admitted {
+            instance: if opened {
                 instance::server(&context)
             } else {
                 instance::without_clients(&context)

@@ -12,7 +12,7 @@ use simdb_state::sync::{SyncMethod, SyncRule};
 
 use crate::engine::postgresql::replay::ReplayLimits;
 use crate::plan::Step;
-use crate::simulate::{Home, World};
+use crate::simulate::{InstanceDirectory, World};
 
 /// Where the log of new data begins, and how long a write is: positions look like those of a server.
 const FIRST: u64 = 0x0300_0000;
@@ -87,33 +87,38 @@ impl Log {
 impl World {
     /// Returns the log of the data that a node's server works with.
     pub(crate) fn log(&self, node: &NodeAddress) -> Option<&Log> {
-        let generation = self.homes.get(node)?.server.as_ref()?.generation;
+        let generation = self.directories.get(node)?.server.as_ref()?.generation;
         self.logs.get(&(node.clone(), generation))
     }
 
     pub(crate) fn log_mut(&mut self, node: &NodeAddress) -> Option<&mut Log> {
-        let generation = self.homes.get(node)?.server.as_ref()?.generation;
+        let generation = self.directories.get(node)?.server.as_ref()?.generation;
         Some(self.logs.entry((node.clone(), generation)).or_default())
     }
 
     /// Returns who streams from a node, and so has a slot there.
     pub(crate) fn streams_from(&self, node: &NodeAddress) -> Vec<NodeAddress> {
-        let answers = |home: &Home| home.server.as_ref().is_some_and(|server| !server.frozen);
-        let Some(upstream) = self.homes.get(node).filter(|home| answers(home)) else {
+        let answers = |directory: &InstanceDirectory| directory.server.as_ref().is_some_and(|server| !server.frozen);
+        let Some(upstream) = self.directories.get(node).filter(|directory| answers(directory)) else {
             return Vec::new();
         };
-        let streams = |other: &NodeAddress, home: &Home| {
+        let streams = |other: &NodeAddress, directory: &InstanceDirectory| {
             let slot = other.node.identifier();
-            let follows = home.upstream().is_some_and(|listen| upstream.listen == Some(listen));
+            let follows = directory
+                .upstream()
+                .is_some_and(|listen| upstream.listen == Some(listen));
             other.cluster == node.cluster
-                && answers(home)
+                && answers(directory)
                 && follows
                 && upstream.slots.contains(&slot)
                 && !upstream.lost.contains(&slot)
                 && !self.diverged(other, node)
                 && !self.is_starved(other, node)
         };
-        let others = self.homes.iter().filter(|(other, home)| streams(other, home));
+        let others = self
+            .directories
+            .iter()
+            .filter(|(other, directory)| streams(other, directory));
         others.map(|(other, _)| other.clone()).collect()
     }
 
@@ -155,7 +160,7 @@ impl World {
             );
         }
         let lacks = self.log(to).map(|log| log.limits);
-        if let Some((needed, server)) = lacks.zip(self.home(to).server.as_mut()) {
+        if let Some((needed, server)) = lacks.zip(self.directory(to).server.as_mut()) {
             server.lacking |= needed.exceeds(&server.limits);
         }
         self.copy_catalog(from, to);
@@ -165,9 +170,14 @@ impl World {
     /// database that a failover lost or brought back is for a person to judge, and ends no history well.
     pub(crate) fn share_catalog(&mut self, step: &Step) {
         let of_cluster = |node: &NodeAddress| Some(&node.cluster) == step.address.cluster();
-        let nodes: Vec<NodeAddress> = self.homes.keys().filter(|node| of_cluster(node)).cloned().collect();
-        let rightful = |home: &Home| home.writes() && !home.by_hand;
-        let Some(writer) = nodes.iter().find(|node| rightful(&self.homes[*node])) else {
+        let nodes: Vec<NodeAddress> = self
+            .directories
+            .keys()
+            .filter(|node| of_cluster(node))
+            .cloned()
+            .collect();
+        let rightful = |directory: &InstanceDirectory| directory.writes() && !directory.by_hand;
+        let Some(writer) = nodes.iter().find(|node| rightful(&self.directories[*node])) else {
             return;
         };
         for other in nodes.iter().filter(|node| *node != writer) {
@@ -177,24 +187,30 @@ impl World {
 
     /// Gives a node the logins and databases that another one has: they are in the data.
     pub(crate) fn copy_catalog(&mut self, from: &NodeAddress, to: &NodeAddress) {
-        let Some(theirs) = self.homes.get(from) else { return };
+        let Some(theirs) = self.directories.get(from) else {
+            return;
+        };
         let (users, passwords) = (theirs.users.clone(), theirs.passwords.clone());
         let (databases, ran) = (theirs.databases.clone(), theirs.ran.clone());
-        if let Some(home) = self.homes.get_mut(to) {
-            home.users = users;
-            home.passwords = passwords;
-            home.databases = databases;
-            home.ran = ran;
+        if let Some(directory) = self.directories.get_mut(to) {
+            directory.users = users;
+            directory.passwords = passwords;
+            directory.databases = databases;
+            directory.ran = ran;
         }
     }
 
     /// Acknowledges the writes that wait on a server and that enough of those they wait for have.
     pub(crate) fn confirm(&mut self, node: &NodeAddress) {
-        if self.homes.get(node).is_some_and(|home| home.by_hand) {
+        if self.directories.get(node).is_some_and(|directory| directory.by_hand) {
             return;
         }
         let writes = self.confirmed(node);
-        let Some(server) = self.homes.get_mut(node).and_then(|home| home.server.as_mut()) else {
+        let Some(server) = self
+            .directories
+            .get_mut(node)
+            .and_then(|directory| directory.server.as_mut())
+        else {
             return;
         };
         let told: Vec<u64> = writes
@@ -213,7 +229,7 @@ impl World {
             method,
             number: waited,
             standbys: listed,
-        } = self.homes[node].sync_rule();
+        } = self.directories[node].sync_rule();
         let mut has: Vec<usize> = self
             .streams_from(node)
             .iter()
@@ -235,14 +251,14 @@ impl World {
     /// Writes on every server of a cluster that takes writes; only these nodes receive it now. It is acknowledged once
     /// enough of those that commits wait for have it.
     pub fn write(&mut self, cluster: &ClusterName, receivers: &BTreeSet<NodeAddress>) {
-        let takes_writes = |home: &Home| {
-            let server = home.server.as_ref();
+        let takes_writes = |directory: &InstanceDirectory| {
+            let server = directory.server.as_ref();
             server.is_some_and(|server| !server.replays && !server.frozen)
         };
         let writers: Vec<NodeAddress> = self
-            .homes
+            .directories
             .iter()
-            .filter(|(node, home)| node.cluster == *cluster && takes_writes(home))
+            .filter(|(node, directory)| node.cluster == *cluster && takes_writes(directory))
             .map(|(node, _)| node.clone())
             .collect();
         for writer in writers {
@@ -251,7 +267,11 @@ impl World {
             let log = self.log_mut(&writer).expect("a server that writes has a log");
             log.writes.push(write);
             log.shut_down = false;
-            if let Some(server) = self.homes.get_mut(&writer).and_then(|home| home.server.as_mut()) {
+            if let Some(server) = self
+                .directories
+                .get_mut(&writer)
+                .and_then(|directory| directory.server.as_mut())
+            {
                 server.waiting.insert(write);
             }
             for other in self.streams_from(&writer) {

@@ -8,19 +8,19 @@ use super::{Log, is_seal};
 use crate::engine::postgresql::facts::{Control, ControlData, ReceiverFacts, SenderFacts, SlotFacts};
 use crate::engine::postgresql::replay::{self, ReplayLimits};
 use crate::observed::{ServerFacts, UserFacts};
-use crate::simulate::{Home, Running, World};
+use crate::simulate::{InstanceDirectory, Running, World};
 
 impl World {
     /// Returns what the data of a node says by itself.
-    pub(crate) fn control(&self, address: &NodeAddress, home: &Home) -> Control {
-        let Some((generation, system_identifier)) = home.data.last_key_value() else {
+    pub(crate) fn control(&self, address: &NodeAddress, directory: &InstanceDirectory) -> Control {
+        let Some((generation, system_identifier)) = directory.data.last_key_value() else {
             return Control::Absent;
         };
         let log = self.logs.get(&(address.clone(), *generation));
         let log = log.cloned().unwrap_or_default();
         Control::Seen(ControlData {
             system_identifier: *system_identifier,
-            state: control_state(home, log.shut_down).to_owned(),
+            state: control_state(directory, log.shut_down).to_owned(),
             timeline: log.timeline(),
             checkpoint: log.position(),
             consistent: None,
@@ -29,8 +29,13 @@ impl World {
     }
 
     /// Returns what a server says of itself.
-    pub(crate) fn server_facts(&self, address: &NodeAddress, home: &Home, server: &Running) -> ServerFacts {
-        let listed = home.sync_rule().standbys;
+    pub(crate) fn server_facts(
+        &self,
+        address: &NodeAddress,
+        directory: &InstanceDirectory,
+        server: &Running,
+    ) -> ServerFacts {
+        let listed = directory.sync_rule().standbys;
         let sender = |other: NodeAddress| {
             let name = other.node.identifier();
             let has = self.log(&other).map(Log::position);
@@ -45,7 +50,7 @@ impl World {
         let log = self.log(address).cloned().unwrap_or_default();
         ServerFacts {
             in_recovery: server.replays,
-            system_identifier: home.data[&server.generation],
+            system_identifier: directory.data[&server.generation],
             timeline: log.timeline(),
             position: log.position(),
             replayed: log.position(),
@@ -53,22 +58,26 @@ impl World {
             needs: (server.paused || server.lacking).then_some(log.limits),
             replay_lag_seconds: None,
             senders: self.streams_from(address).into_iter().map(sender).collect(),
-            slots: home.slots.iter().map(|name| (name.clone(), slot(home, name))).collect(),
+            slots: directory
+                .slots
+                .iter()
+                .map(|name| (name.clone(), slot(directory, name)))
+                .collect(),
             receiver: server.replays.then(|| ReceiverFacts {
                 status: "streaming".to_owned(),
                 host: "127.0.0.1".to_owned(),
                 port: 0,
                 slot: Some(address.node.identifier()),
             }),
-            oldest: Some(Log::end_of(home.forgotten)),
+            oldest: Some(Log::end_of(directory.forgotten)),
             exhausted: server.replays,
             fork: None,
-            configured: configured(home, server),
-            users: home
+            configured: configured(directory, server),
+            users: directory
                 .users
                 .iter()
                 .map(|(name, facts)| {
-                    let password = self.password(address, home, name);
+                    let password = self.password(address, directory, name);
                     (
                         name.clone(),
                         UserFacts {
@@ -78,14 +87,14 @@ impl World {
                     )
                 })
                 .collect(),
-            databases: home.databases.clone(),
+            databases: directory.databases.clone(),
         }
     }
 }
 
 /// What a server shows of its settings: those that replay depends on are the ones it was started with.
-fn configured(home: &Home, server: &Running) -> BTreeMap<String, String> {
-    let mut configured = home.configured.clone();
+fn configured(directory: &InstanceDirectory, server: &Running) -> BTreeMap<String, String> {
+    let mut configured = directory.configured.clone();
     let default = ReplayLimits::default();
     for (name, _) in replay::SETTINGS {
         let has = server.limits.value(name);
@@ -97,8 +106,8 @@ fn configured(home: &Home, server: &Running) -> BTreeMap<String, String> {
 }
 
 /// What `pg_controldata` says of the data that a server was last started on.
-fn control_state(home: &Home, shut_down: bool) -> &'static str {
-    let replays = home.files.keys().any(|file| is_seal(file));
+fn control_state(directory: &InstanceDirectory, shut_down: bool) -> &'static str {
+    let replays = directory.files.keys().any(|file| is_seal(file));
     match (replays, shut_down) {
         (true, true) => "shut down in recovery",
         (true, false) => "in archive recovery",
@@ -107,8 +116,12 @@ fn control_state(home: &Home, shut_down: bool) -> &'static str {
     }
 }
 
-fn slot(home: &Home, name: &String) -> SlotFacts {
-    let status = if home.lost.contains(name) { "lost" } else { "reserved" };
+fn slot(directory: &InstanceDirectory, name: &String) -> SlotFacts {
+    let status = if directory.lost.contains(name) {
+        "lost"
+    } else {
+        "reserved"
+    };
     SlotFacts {
         active: status == "reserved",
         wal_status: Some(status.to_owned()),

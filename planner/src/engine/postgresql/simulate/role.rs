@@ -9,7 +9,7 @@ use super::generation_of;
 use super::log::Log;
 use crate::engine::postgresql::conf;
 use crate::plan::{Evidence, FenceMethod, Server};
-use crate::simulate::{Home, World, write_files};
+use crate::simulate::{InstanceDirectory, World, write_files};
 
 impl World {
     pub(crate) fn fence(
@@ -22,10 +22,10 @@ impl World {
         if method == FenceMethod::ShutDown {
             self.shut_down(node)?;
         }
-        let home = self.home(node);
-        home.server = None;
-        home.sealed |= seals;
-        let newest = home.data.keys().last().copied();
+        let directory = self.directory(node);
+        directory.server = None;
+        directory.sealed |= seals;
+        let newest = directory.data.keys().last().copied();
         let log = newest.and_then(|generation| self.logs.get(&(node.clone(), generation)));
         let proof = match (method, log) {
             (FenceMethod::Kill, _) => FenceProof::Killed,
@@ -44,15 +44,15 @@ impl World {
 
     /// Stops a server in order: whoever streams from it has everything then. One that hangs is killed.
     pub(crate) fn shut_down(&mut self, node: &NodeAddress) -> Result<(), String> {
-        let Some(frozen) = self.home(node).server.as_ref().map(|server| server.frozen) else {
+        let Some(frozen) = self.directory(node).server.as_ref().map(|server| server.frozen) else {
             return Ok(());
         };
-        let halted = |home: &Home| home.server.as_ref().is_some_and(|server| server.frozen);
-        let hangs = |(other, home): (&NodeAddress, &Home)| {
-            self.hurt.contains(other) && halted(home) && self.upstream_of(other).as_ref() == Some(node)
+        let halted = |directory: &InstanceDirectory| directory.server.as_ref().is_some_and(|server| server.frozen);
+        let hangs = |(other, directory): (&NodeAddress, &InstanceDirectory)| {
+            self.faulted.contains(other) && halted(directory) && self.upstream_of(other).as_ref() == Some(node)
         };
-        if frozen || self.homes.iter().any(hangs) {
-            self.home(node).server = None;
+        if frozen || self.directories.iter().any(hangs) {
+            self.directory(node).server = None;
             return Err(format!("{node} hangs, and was killed"));
         }
         self.send(node);
@@ -87,7 +87,10 @@ impl World {
         };
         let chosen_anyway = matches!(verdict, Verdict::Unknown { bytes: Some(_) });
         let proven = matches!(verdict, Verdict::Proven { .. });
-        let replays = self.homes[node].server.as_ref().is_some_and(|server| server.replays);
+        let replays = self.directories[node]
+            .server
+            .as_ref()
+            .is_some_and(|server| server.replays);
         for survivor in survivors.iter().filter(|_| replays && !chosen_anyway && !proven) {
             self.identifier(&survivor.node)?;
             let position = |log: &Log| (log.timeline(), log.position());
@@ -105,10 +108,10 @@ impl World {
                 "{node} is promoted, and nobody accepted a loss"
             );
         }
-        let home = self.home(node);
-        write_files(home, instance);
-        home.configured = conf::read(instance);
-        let running = home.server.as_mut().expect("it has a log, so it runs");
+        let directory = self.directory(node);
+        write_files(directory, instance);
+        directory.configured = conf::read(instance);
+        let running = directory.server.as_mut().expect("it has a log, so it runs");
         if running.lacking {
             return Err(format!(
                 "{node} has less than its log asks for, and does not come to write"
@@ -116,7 +119,7 @@ impl World {
         }
         (running.replays, running.paused) = (false, false);
         let limits = running.limits;
-        (home.led, home.sealed, home.by_hand) = (true, false, false);
+        (directory.led, directory.sealed, directory.by_hand) = (true, false, false);
         let log = self.log_mut(node).expect("it runs");
         if replays {
             log.switches.push(log.writes.len());
@@ -141,21 +144,21 @@ impl World {
             system_identifier: Some(identifier),
             ..Outputs::default()
         };
-        if self.home(node).data.contains_key(&generation) {
+        if self.directory(node).data.contains_key(&generation) {
             return Ok(outputs);
         }
         let origin = generation_of(task.origin.as_deref());
-        let hurt = self.hurt.contains(node);
-        let home = self.home(node);
-        assert!(home.server.is_none(), "{node} is rewound while it runs");
-        home.partial = false;
-        if home.data.remove(&origin).is_none() && hurt {
+        let faulted = self.faulted.contains(node);
+        let directory = self.directory(node);
+        assert!(directory.server.is_none(), "{node} is rewound while it runs");
+        directory.partial = false;
+        if directory.data.remove(&origin).is_none() && faulted {
             return Err(format!("{node} has lost its data"));
         }
         let mut own = self.logs.remove(&(node.clone(), origin)).unwrap_or_default();
         if !own.shut_down {
             if is_told_not_to_recover(task) {
-                self.home(node).partial = true;
+                self.directory(node).partial = true;
                 return Err(format!("{node} was not shut down in order"));
             }
             self.recover(&mut own);
@@ -163,17 +166,17 @@ impl World {
         let theirs = self.log(&source.node).cloned().unwrap_or_default();
         let parted = own.is_parted_from(&theirs);
         if !parted && task.prints.is_some() {
-            self.home(node).partial = true;
+            self.directory(node).partial = true;
             return Err(format!("{node} was not rewound"));
         }
-        let home = self.home(node);
-        home.data.insert(generation, identifier);
-        home.slots.clear();
-        (home.sealed, home.led, home.by_hand) = (false, false, false);
+        let directory = self.directory(node);
+        directory.data.insert(generation, identifier);
+        directory.slots.clear();
+        (directory.sealed, directory.led, directory.by_hand) = (false, false, false);
         self.logs
             .insert((node.clone(), generation), if parted { theirs } else { own });
         if parted {
-            let forgotten = self.homes[&source.node].forgotten;
+            let forgotten = self.directories[&source.node].forgotten;
             self.begin_log(node, forgotten);
         }
         self.copy_catalog(&source.node, node);

@@ -43,8 +43,8 @@ impl Rules<'_> {
                 let made = index.database.get(&database).copied();
                 let owner = user(&seed.cluster, owner);
                 // It runs as a client does, and clients may be kept out until then.
-                let admitted = index.admit.get(&seed.cluster).map(|(_, at)| *at);
-                let waits = earlier.last().into_iter().chain(made).chain(owner).chain(admitted);
+                let opened = index.open.get(&seed.cluster).map(|(_, at)| *at);
+                let waits = earlier.last().into_iter().chain(made).chain(owner).chain(opened);
                 (server, waits.collect())
             }
             _ => return Vec::new(),

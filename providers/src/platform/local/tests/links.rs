@@ -1,4 +1,4 @@
-//! Symbolic links in the place of what simdb made: none leads it out of a home.
+//! Symbolic links in the place of what simdb made: none leads it out of an instance directory.
 
 use std::os::unix::fs::{lchown, symlink};
 
@@ -7,7 +7,7 @@ use super::*;
 /// What is somewhere else, by path: its permissions, its owner, and what it holds.
 type Tree = BTreeMap<PathBuf, (u32, u32, Vec<u8>)>;
 
-/// Makes a directory that is laid out like a home and is none, and returns it.
+/// Makes a directory that is laid out like an instance directory and is none, and returns it.
 fn outside(project: &Project) -> PathBuf {
     let outside = project.directory.path().join("outside");
     for directory in ["a/data-1", "a/data-1.partial", "a/conf"] {
@@ -54,7 +54,7 @@ fn tree(directory: &Path) -> Tree {
     found
 }
 
-/// Does everything that changes a home, whatever comes of it, and returns what was refused.
+/// Does everything that changes an instance directory, whatever comes of it, and returns what was refused.
 async fn try_everything(platform: &LocalPlatform) -> Vec<String> {
     let (node, secrets) = (node(), Secrets::new());
     let changes = [
@@ -113,7 +113,7 @@ async fn a_link_to_the_data_root_counts_unless_the_servers_user_made_it() {
     fs::create_dir(&elsewhere).unwrap();
     symlink(&elsewhere, &data).unwrap();
     project.start().await;
-    let owner = fs::metadata(project.home()).unwrap();
+    let owner = fs::metadata(project.instance_directory()).unwrap();
     assert!(elsewhere.join("orders/a").exists());
     project.platform.stop(&node(), StopMode::Immediate).await.unwrap();
     if owner.uid() != fs::metadata(&elsewhere).unwrap().uid() {
@@ -151,7 +151,7 @@ async fn no_link_in_the_place_of_a_file_is_followed() {
         project.start().await;
         project.platform.stop(&node(), StopMode::Immediate).await.unwrap();
         let before = tree(&outside);
-        let (place, target) = (project.home().join(name), outside.join("a").join(name));
+        let (place, target) = (project.instance_directory().join(name), outside.join("a").join(name));
         let _ = fs::remove_file(&place);
         let _ = fs::remove_dir_all(&place);
         let target = if target.exists() {
@@ -167,7 +167,7 @@ async fn no_link_in_the_place_of_a_file_is_followed() {
         assert_eq!(tree(&outside), before, "{name}");
         let _ = project.platform.inspect(&node()).await;
         let _ = project.platform.log(&node(), 10).await;
-        if project.home().exists() {
+        if project.instance_directory().exists() {
             // What is refused says so, and can be removed by hand.
             assert!(!refused.is_empty(), "{name}");
             fs::remove_file(&place).unwrap();
@@ -180,7 +180,7 @@ async fn no_link_in_the_place_of_a_file_is_followed() {
             }
             project.platform.drop(&node()).await.unwrap();
         }
-        assert!(!project.home().exists(), "{name}: {refused:?}");
+        assert!(!project.instance_directory().exists(), "{name}: {refused:?}");
         assert_eq!(tree(&outside), before, "{name}");
     }
 }
@@ -192,8 +192,8 @@ async fn a_file_that_has_another_name_elsewhere_is_not_written() {
         let outside = outside(&project);
         project.start().await;
         project.platform.stop(&node(), StopMode::Immediate).await.unwrap();
-        let (place, target) = (project.home().join(name), outside.join("a").join(name));
-        let owner = fs::metadata(project.home()).unwrap().uid();
+        let (place, target) = (project.instance_directory().join(name), outside.join("a").join(name));
+        let owner = fs::metadata(project.instance_directory()).unwrap().uid();
         if owner == fs::metadata(&target).unwrap().uid() {
             return;
         }
@@ -218,8 +218,8 @@ async fn a_note_that_names_a_process_of_root_ends_none() {
     project.start().await;
     project.platform.stop(&node(), StopMode::Immediate).await.unwrap();
     let mut other = StdCommand::new("sleep").arg("1000").spawn().unwrap();
-    let same_user = fs::metadata(project.home()).unwrap().uid() == nix::unistd::geteuid().as_raw();
-    let path = project.home().join("server.json");
+    let same_user = fs::metadata(project.instance_directory()).unwrap().uid() == nix::unistd::geteuid().as_raw();
+    let path = project.instance_directory().join("server.json");
     let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     record["process"] = serde_json::to_value(process::Identity::of(other.id())).unwrap();
     fs::write(&path, record.to_string()).unwrap();

@@ -15,7 +15,7 @@ async fn a_failed_task_says_what_its_command_wrote() {
         error_text(&error),
         "run task \"do\" of cluster.orders.node.a: pg_controldata ended with exit status: 7:\ndisk full"
     );
-    let log = fs::read_to_string(project.home().join("task.log")).unwrap();
+    let log = fs::read_to_string(project.instance_directory().join("task.log")).unwrap();
     assert_eq!(log, "do: pg_controldata ended with exit status: 7\ndisk full\n");
 }
 
@@ -31,12 +31,12 @@ async fn leave_orphan(project: &Project, script: &str, product: Option<&str>) ->
     let owner = format!(r#"{{"pid":{},"start_time":1,"boot_id":"x"}}"#, gone.id());
     gone.wait().unwrap();
     let record = format!(r#"{{"format":1,"task":"make","product":{product},"owner":{owner}}}"#);
-    fs::write(project.home().join("task.json"), record).unwrap();
-    let lock = fs::File::open(project.home().join("task.lock")).unwrap();
+    fs::write(project.instance_directory().join("task.json"), record).unwrap();
+    let lock = fs::File::open(project.instance_directory().join("task.lock")).unwrap();
     lock.lock().unwrap();
     StdCommand::new("setsid")
         .args(["sh", "-c", script])
-        .current_dir(project.home())
+        .current_dir(project.instance_directory())
         .stdin(lock)
         .spawn()
         .unwrap()
@@ -47,7 +47,7 @@ async fn an_orphan_whose_product_is_lost_is_ended_with_its_children() {
     let project = Project::new();
     let script = "trap '' TERM; mkdir data-1.partial; sleep 1000 </dev/null & wait; wait";
     let mut orphan = leave_orphan(&project, script, Some("data-1")).await;
-    let partial = project.home().join("data-1.partial");
+    let partial = project.instance_directory().join("data-1.partial");
     eventually("the orphan works", || async { partial.exists() }).await;
     project
         .platform
@@ -55,10 +55,10 @@ async fn an_orphan_whose_product_is_lost_is_ended_with_its_children() {
         .await
         .unwrap();
     assert!(!orphan.wait().unwrap().success());
-    assert!(project.home().join("data-1").exists());
+    assert!(project.instance_directory().join("data-1").exists());
     let inside = |p: &Process| {
         p.directory()
-            .is_some_and(|directory| directory.starts_with(project.home()))
+            .is_some_and(|directory| directory.starts_with(project.instance_directory()))
     };
     assert!(!process::all().iter().any(inside));
 }
@@ -67,7 +67,7 @@ async fn an_orphan_whose_product_is_lost_is_ended_with_its_children() {
 async fn an_orphan_that_changes_data_in_place_is_waited_for() {
     let project = Project::new();
     // It ends when somebody reads what it has to say, which is when the next task waits for it.
-    let fifo = project.home().join("fifo");
+    let fifo = project.instance_directory().join("fifo");
     let make = doing(&["mkfifo", fifo.to_str().unwrap()]);
     project
         .platform
@@ -92,13 +92,13 @@ async fn drop_waits_for_no_orphan() {
     let mut orphan = leave_orphan(&project, "exec sleep 1000", None).await;
     project.platform.drop(&node()).await.unwrap();
     assert!(!orphan.wait().unwrap().success());
-    assert!(!project.home().exists());
+    assert!(!project.instance_directory().exists());
 }
 
 #[tokio::test]
 async fn a_task_that_nobody_waits_for_any_more_is_ended() {
     let project = Project::new();
-    let started = project.home().join("started");
+    let started = project.instance_directory().join("started");
     let script = format!("touch {}; sleep 1000 & wait", started.display());
     let task = doing(&["sh", "-c", &script]);
     let (node, secrets) = (node(), Secrets::new());
@@ -113,7 +113,7 @@ async fn a_task_that_nobody_waits_for_any_more_is_ended() {
         .unwrap();
     let inside = |p: &Process| {
         p.directory()
-            .is_some_and(|directory| directory.starts_with(project.home()))
+            .is_some_and(|directory| directory.starts_with(project.instance_directory()))
     };
     eventually("nobody is left", || async { !process::all().iter().any(inside) }).await;
 }

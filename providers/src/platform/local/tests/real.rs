@@ -44,9 +44,9 @@ async fn a_real_engine_whose_first_process_was_killed_starts_again_at_once() {
                 == starts
         };
         eventually("the server is ready", ready).await;
-        let home = platform.inspect(&node).await.unwrap();
-        let ProcessFacts::Running { pid } = home.seen().unwrap().process else {
-            panic!("{home:?}")
+        let instance_directory = platform.inspect(&node).await.unwrap();
+        let ProcessFacts::Running { pid } = instance_directory.seen().unwrap().process else {
+            panic!("{instance_directory:?}")
         };
         // Until a child has its title it looks like a server, also when the server is dead.
         let titled = || process::all().iter().all(|p| p.parent != pid || !p.has_its_own_name());
@@ -54,8 +54,8 @@ async fn a_real_engine_whose_first_process_was_killed_starts_again_at_once() {
         kill(process::pid(pid), Signal::SIGKILL).unwrap();
         eventually("it is dead", async || Process::read(pid).is_none()).await;
         // Its children may not know it yet, and are no server.
-        let home = platform.inspect(&node).await.unwrap();
-        assert_eq!(home.seen().unwrap().process, ProcessFacts::Down);
+        let instance_directory = platform.inspect(&node).await.unwrap();
+        assert_eq!(instance_directory.seen().unwrap().process, ProcessFacts::Down);
     }
     platform.stop(&node, StopMode::Immediate).await.unwrap();
     let inside = |p: &Process| {
@@ -83,7 +83,7 @@ fn real_fixture(version: u16) -> Fixture {
     let listen = own_address();
     let password = SecretName::password(&"cluster.orders.user.postgres".parse().unwrap());
     let real = |program: &str, mut arguments: Vec<Argument>, directory: &str| {
-        arguments.insert(0, Argument::below_home("--pgdata=", directory));
+        arguments.insert(0, Argument::below_directory("--pgdata=", directory));
         Command {
             version,
             ..command(program, arguments)
@@ -93,7 +93,7 @@ fn real_fixture(version: u16) -> Fixture {
         Argument::text("--auth=scram-sha-256"),
         Argument::text("--username=postgres"),
         Argument::text("--no-sync"),
-        Argument::below_home("--pwfile=", "pwfile"),
+        Argument::below_directory("--pwfile=", "pwfile"),
     ];
     let task = TaskSpec {
         name: "initdb".to_owned(),
@@ -123,9 +123,9 @@ fn real_fixture(version: u16) -> Fixture {
     );
     let arguments = [
         Argument::text("-D"),
-        Argument::below_home("", "data-1"),
+        Argument::below_directory("", "data-1"),
         Argument::text("-c"),
-        Argument::below_home("config_file=", "postgresql.conf"),
+        Argument::below_directory("config_file=", "postgresql.conf"),
     ];
     let server = Command {
         version,

@@ -51,7 +51,7 @@ async fn a_zombie_is_dead_and_its_lock_file_stale() {
         Process::read(zombie.id()).is_none()
     })
     .await;
-    let lock = project.home().join("data-1/postmaster.pid");
+    let lock = project.instance_directory().join("data-1/postmaster.pid");
     // A number that was used again is no better than a dead one.
     for pid in [zombie.id(), std::process::id()] {
         fs::write(&lock, format!("{pid}\n/somewhere\n")).unwrap();
@@ -68,10 +68,10 @@ async fn a_server_started_by_hand_is_seen_left_alone_and_stopped() {
     let project = Project::new();
     let first = project.start().await;
     project.platform.stop(&node(), StopMode::Fast).await.unwrap();
-    let home = project.home();
+    let instance_directory = project.instance_directory();
     for mode in [StopMode::Fast, StopMode::Immediate] {
         let mut server = StdCommand::new(project.directory.path().join("bin/postgres"))
-            .arg(home.join("data-1"))
+            .arg(instance_directory.join("data-1"))
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -98,7 +98,7 @@ async fn a_shell_in_the_data_directory_is_no_server() {
     project.start().await;
     let mut shell = StdCommand::new("sleep")
         .arg("1000")
-        .current_dir(project.home().join("data-1"))
+        .current_dir(project.instance_directory().join("data-1"))
         .spawn()
         .unwrap();
     project.platform.stop(&node(), StopMode::Immediate).await.unwrap();
@@ -127,10 +127,10 @@ async fn a_frozen_server_stops() {
 }
 
 #[tokio::test]
-async fn a_server_whose_home_was_removed_is_seen_until_it_is_stopped() {
+async fn a_server_whose_instance_directory_was_removed_is_seen_until_it_is_stopped() {
     let project = Project::new();
     let pid = project.start().await;
-    fs::remove_dir_all(project.home()).unwrap();
+    fs::remove_dir_all(project.instance_directory()).unwrap();
     assert_eq!(project.leader().await, Some(pid));
     project.platform.stop(&node(), StopMode::Fast).await.unwrap();
     assert_eq!(project.platform.inspect(&node()).await.unwrap(), Observation::Absent);
@@ -169,12 +169,12 @@ async fn a_start_that_was_cut_off_before_it_was_noted_is_found_and_not_repeated(
     let project = Project::new();
     let pid = project.start().await;
     project.platform.stop(&node(), StopMode::Fast).await.unwrap();
-    let path = project.home().join("server.json");
+    let path = project.instance_directory().join("server.json");
     let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     record["process"] = serde_json::Value::Null;
     fs::write(&path, record.to_string()).unwrap();
     let arguments = record["arguments"].as_array().unwrap().iter();
-    let owner = fs::metadata(project.home()).unwrap();
+    let owner = fs::metadata(project.instance_directory()).unwrap();
     let mut starts = tokio::process::Command::new("/bin/sh")
         .args(["-c", "sleep 1000; true", "setsid"])
         .args(arguments.map(|argument| argument.as_str().unwrap()))
@@ -196,10 +196,10 @@ async fn a_start_that_was_cut_off_before_it_was_noted_is_found_and_not_repeated(
 }
 
 #[tokio::test]
-async fn a_server_whose_home_was_removed_is_ended_by_drop() {
+async fn a_server_whose_instance_directory_was_removed_is_ended_by_drop() {
     let project = Project::new();
     let pid = project.start().await;
-    fs::remove_dir_all(project.home()).unwrap();
+    fs::remove_dir_all(project.instance_directory()).unwrap();
     project.platform.drop(&node()).await.unwrap();
     assert_eq!(Process::read(pid), None);
 }

@@ -1,12 +1,12 @@
-//! Whose homes are whose, and what is written there.
+//! Whose instance directories are whose, and what is written there.
 
 use super::*;
 
 #[tokio::test]
-async fn a_home_of_somebody_else_is_never_touched() {
+async fn a_instance_directory_of_somebody_else_is_never_touched() {
     let project = Project::new();
-    let home = project.home();
-    fs::create_dir_all(&home).unwrap();
+    let directory = project.instance_directory();
+    fs::create_dir_all(&directory).unwrap();
     let marker = |lineage: &str, node: &str| format!(r#"{{"format":1,"lineage":"{lineage}","address":"{node}"}}"#);
     for (name, text) in [
         ("precious", String::new()),
@@ -18,7 +18,7 @@ async fn a_home_of_somebody_else_is_never_touched() {
             marker("lineage-1", "cluster.orders.node.a").replace(":1", ":2"),
         ),
     ] {
-        fs::write(home.join(name), &text).unwrap();
+        fs::write(directory.join(name), &text).unwrap();
         let node = node();
         for error in [
             project.ensure().await.unwrap_err(),
@@ -32,21 +32,21 @@ async fn a_home_of_somebody_else_is_never_touched() {
             project.platform.drop(&node).await.unwrap_err(),
         ] {
             assert!(
-                matches!(error, PlatformError::ForeignHome { .. }),
+                matches!(error, PlatformError::ForeignInstanceDirectory { .. }),
                 "{name} {text}: {error:?}"
             );
         }
-        assert_eq!(fs::read_dir(&home).unwrap().count(), 1);
-        assert_eq!(fs::read_to_string(home.join(name)).unwrap(), text);
-        fs::remove_file(home.join(name)).unwrap();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        assert_eq!(fs::read_to_string(directory.join(name)).unwrap(), text);
+        fs::remove_file(directory.join(name)).unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_home_that_was_not_marked_in_time_is_ours() {
+async fn a_instance_directory_that_was_not_marked_in_time_is_ours() {
     let project = Project::new();
-    fs::create_dir_all(project.home()).unwrap();
-    fs::write(project.home().join(".home.json.tmp"), "{").unwrap();
+    fs::create_dir_all(project.instance_directory()).unwrap();
+    fs::write(project.instance_directory().join(".home.json.tmp"), "{").unwrap();
     assert_eq!(project.platform.inspect(&node()).await.unwrap(), Observation::Absent);
     project.start().await;
     project.platform.drop(&node()).await.unwrap();
@@ -56,9 +56,9 @@ async fn a_home_that_was_not_marked_in_time_is_ours() {
 async fn files_are_private_and_written_only_when_they_differ() {
     let project = Project::new();
     project.start().await;
-    let path = project.home().join("conf/server.conf");
+    let path = project.instance_directory().join("conf/server.conf");
     let first = fs::metadata(&path).unwrap();
-    let owner = fs::metadata(project.home()).unwrap().uid();
+    let owner = fs::metadata(project.instance_directory()).unwrap().uid();
     assert_eq!((first.mode() & 0o777, first.uid()), (0o600, owner));
     project.ensure().await.unwrap();
     assert_eq!(fs::metadata(&path).unwrap().ino(), first.ino());
@@ -75,14 +75,17 @@ async fn files_are_private_and_written_only_when_they_differ() {
 async fn files_that_an_instance_no_longer_lists_are_removed_and_no_others() {
     let project = Project::new();
     project.start().await;
-    let signal = project.home().join("data-1/signal");
-    let (other, outside) = (project.home().join("other"), project.directory.path().join("outside"));
+    let signal = project.instance_directory().join("data-1/signal");
+    let (other, outside) = (
+        project.instance_directory().join("other"),
+        project.directory.path().join("outside"),
+    );
     assert!(signal.exists());
     for path in [&other, &outside] {
         fs::write(path, "").unwrap();
     }
     // Whoever can write the note can let it name anything.
-    let note = project.home().join("files.json");
+    let note = project.instance_directory().join("files.json");
     let text = fs::read_to_string(&note).unwrap();
     fs::write(&note, text.replace("conf/server.conf", "../../../outside")).unwrap();
     let mut shorter = instance();
@@ -101,7 +104,7 @@ async fn temporary_files_of_a_task_are_gone_when_it_succeeds_and_when_it_fails()
     let project = Project::new();
     let name = SecretName::password(&"cluster.orders.user.app".parse().unwrap());
     let secrets = Secrets::from([(name.clone(), Sensitive::new("swordfish".to_owned()))]);
-    let path = project.home().join("pass");
+    let path = project.instance_directory().join("pass");
     for (end, printed) in [("true", true), ("false", false)] {
         let script = format!("cat {}; {end}", path.display());
         let mut task = doing(&["sh", "-c", &script]);
@@ -124,7 +127,7 @@ async fn temporary_files_of_a_task_are_gone_when_it_succeeds_and_when_it_fails()
 }
 
 #[tokio::test]
-async fn only_homes_of_this_project_are_listed() {
+async fn only_instance_directories_of_this_project_are_listed() {
     let project = Project::new();
     project
         .platform
@@ -159,7 +162,7 @@ async fn a_task_that_succeeds_and_does_not_print_what_it_must_makes_nothing() {
     };
     let error = run("as it was").await.unwrap_err();
     assert!(matches!(error, PlatformError::NotPrinted { .. }), "{error:?}");
-    assert!(!project.home().join("data-1").exists());
+    assert!(!project.instance_directory().join("data-1").exists());
     run("rewound").await.unwrap();
-    assert!(project.home().join("data-1").is_dir());
+    assert!(project.instance_directory().join("data-1").is_dir());
 }

@@ -1,21 +1,21 @@
-//! The home of a node: one directory that everything of the node lives under, and how we know that it is ours.
+//! The instance directory of a node: one directory that everything of the node lives under, and how we know that it is ours.
 //!
 //! ```text
-//!   <root>/<cluster>/<node>/home.json      (or <endpoint>.pooler/) whose home it is; written before anything else, removed after everything else
+//!   <root>/<cluster>/<node>/home.json      (or <endpoint>.pooler/) whose instance directory it is; written before anything else, removed after everything else
 //!                           server.json    the server that was last started
 //!                           files.json     what the instance's files held when they were written
-//!                           token.json     the fencing token of whoever last changed the home
+//!                           token.json     the fencing token of whoever last changed the instance directory
 //!                           task.json      who runs the task that was last started
-//!                           task.lock      held by whoever changes the home, and by the commands of a task
+//!                           task.lock      held by whoever changes the instance directory, and by the commands of a task
 //!                           log, task.log  what servers and tasks wrote
 //!                           …              files and directories of the engine
 //! ```
 //!
 //! A directory without the marker, or with another project's, is never touched. An empty one is free to take, and
-//! so is one that has nothing in it but simdb's own notes, as an interrupted removal leaves them. A home that is removed is first
+//! so is one that has nothing in it but simdb's own notes, as an interrupted removal leaves them. An instance directory that is removed is first
 //! renamed to `.<node>.removed`, so that it is there as a whole or gone as a whole for all who look.
 //!
-//! Here homes are looked at, and made. What changes one that is there is in [`super::hold`].
+//! Here instance directories are looked at, and made. What changes one that is there is in [`super::hold`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use simdb_planner::observed::FileFacts;
-use simdb_state::address::{EndpointAddress, HomeAddress, NodeAddress};
+use simdb_state::address::{EndpointAddress, InstanceAddress, NodeAddress};
 use simdb_state::digest::sha256;
 
 use super::files::{self, At};
@@ -34,7 +34,7 @@ use super::hold::Warrant;
 use super::user::RunAs;
 use crate::platform::PlatformError;
 
-/// The format of every file that simdb keeps in a home for itself.
+/// The format of every file that simdb keeps in an instance directory for itself.
 pub(super) const FORMAT: u32 = 1;
 
 pub(super) const MARKER: &str = "home.json";
@@ -65,15 +65,15 @@ pub(super) struct Written {
     pub(super) bytes: String,
 }
 
-/// Says whose home a directory is.
+/// Says whose instance directory a directory is.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Marker {
     format: u32,
     pub(super) lineage: String,
-    pub(super) address: HomeAddress,
+    pub(super) address: InstanceAddress,
 }
 
-/// Whether a home is there. One that is somebody else's is an error.
+/// Whether an instance directory is there. One that is somebody else's is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
     Absent,
@@ -82,28 +82,28 @@ pub(super) enum Presence {
     Ours,
 }
 
-/// The home of one node.
+/// The instance directory of one node.
 #[derive(Clone, Debug)]
-pub(super) struct Home {
-    pub(super) node: HomeAddress,
+pub(super) struct InstanceDirectory {
+    pub(super) node: InstanceAddress,
     pub(super) path: PathBuf,
     pub(super) user: RunAs,
     lineage: String,
 }
 
-/// Returns where a home is. No node has a dot in its name, so no pooler takes the place of one.
-fn path(root: &Path, home: &HomeAddress) -> PathBuf {
-    match home {
-        HomeAddress::Node(NodeAddress { cluster, node }) => root.join(cluster.as_str()).join(node.host()),
-        HomeAddress::Pooler(EndpointAddress { cluster, endpoint }) => {
+/// Returns where an instance directory is. No node has a dot in its name, so no pooler takes the place of one.
+fn path(root: &Path, directory: &InstanceAddress) -> PathBuf {
+    match directory {
+        InstanceAddress::Node(NodeAddress { cluster, node }) => root.join(cluster.as_str()).join(node.host()),
+        InstanceAddress::Pooler(EndpointAddress { cluster, endpoint }) => {
             root.join(cluster.as_str()).join(format!("{endpoint}.pooler"))
         }
     }
 }
 
-impl Home {
-    /// Names the home of a node; it may not be there.
-    pub(super) fn new(root: &Path, lineage: &str, user: RunAs, node: &HomeAddress) -> Self {
+impl InstanceDirectory {
+    /// Names the instance directory of a node; it may not be there.
+    pub(super) fn new(root: &Path, lineage: &str, user: RunAs, node: &InstanceAddress) -> Self {
         Self {
             node: node.clone(),
             path: path(root, node),
@@ -114,10 +114,10 @@ impl Home {
 
     pub(super) fn root(&self) -> &Path {
         let root = self.path.ancestors().nth(2);
-        root.expect("a home is two directories below the root")
+        root.expect("an instance directory is two directories below the root")
     }
 
-    /// Returns the name of the home in the directory of its cluster.
+    /// Returns the name of the instance directory in the directory of its cluster.
     pub(super) fn name(&self) -> &str {
         let name = self.path.file_name().and_then(|name| name.to_str());
         name.expect("names of nodes and endpoints are text")
@@ -127,18 +127,18 @@ impl Home {
         self.node.cluster().as_str()
     }
 
-    /// Returns the name that the home has while it is being removed.
+    /// Returns the name that the instance directory has while it is being removed.
     pub(super) fn tombstone(&self) -> String {
         format!(".{}.removed", self.name())
     }
 
-    /// Opens the directory that the homes of the cluster are in.
+    /// Opens the directory that the instance directories of the cluster are in.
     pub(super) fn cluster(&self) -> Result<Option<Folder>, PlatformError> {
         let cluster = Folder::open(self.root(), &self.user).and_then(|root| root.enter(self.cluster_name()));
         self.entered(cluster)
     }
 
-    /// Opens the home, where there is anything in its place.
+    /// Opens the instance directory, where there is anything in its place.
     pub(super) fn open(&self) -> Result<Option<Folder>, PlatformError> {
         match self.cluster()? {
             Some(cluster) => self.entered(cluster.enter(self.name())),
@@ -159,7 +159,7 @@ impl Home {
         }
     }
 
-    /// Looks whether the home is there and ours.
+    /// Looks whether the instance directory is there and ours.
     pub(super) fn look(&self) -> Result<Presence, PlatformError> {
         let Some(folder) = self.open()? else {
             return Ok(Presence::Absent);
@@ -208,7 +208,7 @@ impl Home {
         }
     }
 
-    /// Says that the home went away while it was being changed.
+    /// Says that the instance directory went away while it was being changed.
     pub(super) fn lost(&self) -> PlatformError {
         PlatformError::Io {
             doing: "change",
@@ -218,14 +218,14 @@ impl Home {
     }
 
     fn foreign(&self, reason: String) -> PlatformError {
-        PlatformError::ForeignHome {
+        PlatformError::ForeignInstanceDirectory {
             node: self.node.clone(),
             path: self.path.clone(),
             reason,
         }
     }
 
-    /// Makes the home and marks it, unless that was done before.
+    /// Makes the instance directory and marks it, unless that was done before.
     pub(super) fn claim(&self, warrant: &Warrant) -> Result<(), PlatformError> {
         if self.look()? == Presence::Ours {
             return Ok(());
@@ -246,16 +246,17 @@ impl Home {
         let cluster = self.entered(cluster)?.ok_or_else(|| self.lost())?;
         // What a removal that was cut off left would only take up room.
         cluster.remove(&self.tombstone()).at("remove", &self.path)?;
-        let home = self.entered(cluster.ensure(self.name(), Access::Servers))?;
-        let home = home.ok_or_else(|| self.lost())?;
-        home.own().at("change the owner of", &self.path)?;
+        let directory = self.entered(cluster.ensure(self.name(), Access::Servers))?;
+        let directory = directory.ok_or_else(|| self.lost())?;
+        directory.own().at("change the owner of", &self.path)?;
         let marker = Marker {
             format: FORMAT,
             lineage: self.lineage.clone(),
             address: self.node.clone(),
         };
         let text = serde_json::to_vec(&marker).expect("records have text keys and no failing parts");
-        home.replace(MARKER, &text, Access::Servers)
+        directory
+            .replace(MARKER, &text, Access::Servers)
             .at("write file", &self.path.join(MARKER))
     }
 
@@ -268,7 +269,7 @@ impl Home {
         cluster.remove(&self.tombstone()).at("remove", &self.path)
     }
 
-    /// Removes the directories above the home that are empty, up to the root. One that is not empty belongs to others, and
+    /// Removes the directories above the instance directory that are empty, up to the root. One that is not empty belongs to others, and
     /// stays; so does one that cannot be entered.
     pub(super) fn remove_empty_parents(&self) {
         if let Ok(Some(cluster)) = self.cluster() {
@@ -284,7 +285,7 @@ impl Home {
         }
     }
 
-    /// Returns the directories in the home; none where it is gone.
+    /// Returns the directories in the instance directory; none where it is gone.
     pub(super) fn directories(&self) -> Result<BTreeSet<String>, PlatformError> {
         let Some(folder) = self.open()? else {
             return Ok(BTreeSet::new());
@@ -301,7 +302,7 @@ impl Home {
         serde_json::from_slice(&self.open().ok()??.read(name).ok()?).ok()
     }
 
-    /// Returns the file that those who change the home lock.
+    /// Returns the file that those who change the instance directory lock.
     pub(super) fn lock(&self) -> Option<Metadata> {
         let file = self.open().ok()??.file(LOCK).ok()?;
         file.metadata().ok()
@@ -345,7 +346,7 @@ pub(super) fn fs_name(entry: &std::fs::DirEntry) -> String {
     entry.file_name().to_string_lossy().into_owned()
 }
 
-/// Returns whether a file is one that simdb notes something in for itself, and that tells nothing without its home: the
+/// Returns whether a file is one that simdb notes something in for itself, and that tells nothing without its instance directory: the
 /// lock, which is empty, and what was noted of a task or a token.
 fn is_note(folder: &Folder, name: &str) -> bool {
     let unfinished = [TASK, TOKEN].map(folder::temporary);

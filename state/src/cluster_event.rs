@@ -8,7 +8,7 @@ use crate::object::{ElectionReason, Role, State, Term};
 
 /// Something that happened to a cluster or a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happening {
+pub struct ClusterEvent {
     /// What.
     pub kind: EventKind,
     /// To whom.
@@ -19,7 +19,7 @@ pub struct Happening {
     pub term: Option<Term>,
 }
 
-impl Happening {
+impl ClusterEvent {
     /// Makes one that is about no position and no election.
     pub fn new(kind: EventKind, subject: impl Into<Address>) -> Self {
         Self {
@@ -32,22 +32,18 @@ impl Happening {
 }
 
 /// Returns what a delta makes happen, given the record before it.
-pub fn happenings(before: &State, delta: &Delta, outputs: &Outputs) -> Vec<Happening> {
-    delta
-        .0
-        .iter()
-        .filter_map(|edit| happening(before, edit, outputs))
-        .collect()
+pub fn cluster_events(before: &State, delta: &Delta, outputs: &Outputs) -> Vec<ClusterEvent> {
+    delta.0.iter().filter_map(|edit| event(before, edit, outputs)).collect()
 }
 
-fn happening(before: &State, edit: &Edit, outputs: &Outputs) -> Option<Happening> {
+fn event(before: &State, edit: &Edit, outputs: &Outputs) -> Option<ClusterEvent> {
     match edit {
         Edit::Role(node, role) => {
             let was = before.nodes.get(node).and_then(|node| node.role.as_ref());
-            let happened = |kind| Happening::new(kind, node.clone());
+            let happened = |kind| ClusterEvent::new(kind, node.clone());
             match (was, role) {
                 (None, Role::Standby { .. }) => Some(happened(EventKind::StandbyCreated)),
-                (Some(Role::Standby { .. }), Role::Primary { term }) => Some(Happening {
+                (Some(Role::Standby { .. }), Role::Primary { term }) => Some(ClusterEvent {
                     term: Some(*term),
                     ..happened(EventKind::Promoted)
                 }),
@@ -58,17 +54,17 @@ fn happening(before: &State, edit: &Edit, outputs: &Outputs) -> Option<Happening
         // Told when the lead has passed, not when it is to: an election may come to nothing.
         Edit::Switched(cluster) => {
             let election = before.elections.get(cluster)?;
-            of_election(election.reason).map(|kind| Happening {
+            of_election(election.reason).map(|kind| ClusterEvent {
                 position: outputs.switch.as_ref().map(|switch| switch.point),
                 term: Some(election.term),
-                ..Happening::new(kind, Address::Cluster(cluster.clone()))
+                ..ClusterEvent::new(kind, Address::Cluster(cluster.clone()))
             })
         }
-        Edit::Degraded(cluster, Some(since)) => Some(Happening {
+        Edit::Degraded(cluster, Some(since)) => Some(ClusterEvent {
             position: Some(*since),
-            ..Happening::new(EventKind::Degraded, Address::Cluster(cluster.clone()))
+            ..ClusterEvent::new(EventKind::Degraded, Address::Cluster(cluster.clone()))
         }),
-        Edit::Verified { cluster, term, .. } => Some(Happening {
+        Edit::Verified { cluster, term, .. } => Some(ClusterEvent {
             kind: EventKind::SyncEstablished,
             subject: Address::Cluster(cluster.clone()),
             position: outputs.marker,
@@ -107,7 +103,7 @@ mod tests {
             ..Node::default()
         };
         before.nodes.insert(node(), recorded);
-        let happened = happenings(&before, &Delta(vec![edit]), outputs);
+        let happened = cluster_events(&before, &Delta(vec![edit]), outputs);
         let told = happened.iter().map(|one| (one.kind.name(), one.term, one.position));
         told.collect()
     }
@@ -183,21 +179,21 @@ mod tests {
             let cluster: crate::name::ClusterName = "orders".parse().unwrap();
             let elected = Delta(vec![Edit::Election(cluster.clone(), election.clone())]);
             assert!(
-                happenings(&before, &elected, &outputs).is_empty(),
+                cluster_events(&before, &elected, &outputs).is_empty(),
                 "it may come to nothing"
             );
             before.elections.insert(cluster.clone(), election);
             let switched = Delta(vec![Edit::Switched(cluster)]);
-            let happened = happenings(&before, &switched, &outputs);
+            let happened = cluster_events(&before, &switched, &outputs);
             let told = happened.first().map(|one| (one.kind.name(), one.term, one.position));
             assert_eq!(told, expected.map(|kind| (kind, Some(Term(2)), Some(Lsn(9)))));
         }
     }
 
     #[test]
-    fn what_changes_no_role_and_proves_nothing_is_no_happening() {
+    fn what_changes_no_role_and_proves_nothing_is_no_cluster_event() {
         let edits = [
-            Edit::Held(node(), true),
+            Edit::StoppedByRequest(node(), true),
             Edit::Unverified("orders".parse().unwrap()),
             Edit::Drop(node().into()),
         ];

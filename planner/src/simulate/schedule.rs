@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cut, Fault, Home, World};
+use super::{Cut, Fault, InstanceDirectory, World};
 use crate::guard;
 use crate::plan::{Plan, Step};
 
 /// How a run goes.
 #[derive(Clone, Debug, Default)]
-pub struct Course {
+pub struct Schedule {
     /// Where it is cut off.
     pub cut: Cut,
     /// Which of the steps that could come next does, one number a step and over again; none, the first one.
@@ -19,7 +19,7 @@ pub struct Course {
     pub twice: bool,
 }
 
-impl Course {
+impl Schedule {
     fn pick(&self, round: usize, ready: &BTreeSet<usize>) -> Option<usize> {
         let choice = self.order.get(round % self.order.len().max(1)).copied().unwrap_or(0);
         ready.iter().nth(usize::from(choice) % ready.len().max(1)).copied()
@@ -38,27 +38,27 @@ impl World {
     ///
     /// # Panics
     /// Where a guard refuses, an effect cannot happen, or an invariant is broken: each is a defect of the planner.
-    pub fn follow(&mut self, plan: &Plan, course: &Course) -> Result<(), String> {
-        self.hurt.clear();
-        let asked = |home: &Home| {
-            let server = home.server.as_ref();
+    pub fn follow(&mut self, plan: &Plan, schedule: &Schedule) -> Result<(), String> {
+        self.faulted.clear();
+        let asked = |directory: &InstanceDirectory| {
+            let server = directory.server.as_ref();
             server.is_some_and(|server| !server.frozen && !server.replays)
         };
-        let unasked = self.homes.iter().filter(|(_, home)| !asked(home));
+        let unasked = self.directories.iter().filter(|(_, directory)| !asked(directory));
         self.unasked = unasked.map(|(node, _)| node.clone()).collect();
         let mut open: Vec<usize> = plan.steps.iter().map(|step| step.after.len()).collect();
         let mut ready: BTreeSet<usize> = (0..open.len()).filter(|at| open[*at] == 0).collect();
         let mut failure = None;
         let mut round = 0;
-        while let Some(at) = course.pick(round, &ready) {
+        while let Some(at) = schedule.pick(round, &ready) {
             ready.remove(&at);
-            course.at(2 * round).for_each(|fault| self.befall(fault));
+            schedule.at(2 * round).for_each(|fault| self.inject(fault));
             let step = &plan.steps[at];
             if let Err(refusal) = guard::check(step, &self.state) {
                 panic!("{} of {} is refused: {refusal}", step.action.name(), step.address);
             }
             self.state.begin(&step.delta);
-            match course.cut {
+            match schedule.cut {
                 Cut::Before(last) if last == round => return Ok(()),
                 Cut::Within(last) if last == round => {
                     self.begin(step);
@@ -66,7 +66,7 @@ impl World {
                 }
                 _ => {}
             }
-            match self.take(step, plan, course, round) {
+            match self.take(step, plan, schedule, round) {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
                 Err(error) => {
@@ -89,16 +89,16 @@ impl World {
     }
 
     /// Lets one step happen and records it; false where the run is cut off between the two.
-    fn take(&mut self, step: &Step, plan: &Plan, course: &Course, round: usize) -> Result<bool, String> {
+    fn take(&mut self, step: &Step, plan: &Plan, schedule: &Schedule, round: usize) -> Result<bool, String> {
         self.waited_for(step, plan);
         let mut outputs = self.effect(step)?;
         self.sound();
-        if course.twice {
+        if schedule.twice {
             outputs = self.effect(step)?;
             self.sound();
         }
-        course.at(2 * round + 1).for_each(|fault| self.befall(fault));
-        if course.cut == Cut::After(round) {
+        schedule.at(2 * round + 1).for_each(|fault| self.inject(fault));
+        if schedule.cut == Cut::After(round) {
             return Ok(false);
         }
         self.state.apply(&step.delta, &outputs);

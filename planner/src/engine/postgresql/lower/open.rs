@@ -19,7 +19,7 @@ use crate::planner::lower::{Draft, Lowering, server};
 
 impl Lowering<'_> {
     /// Lets the clients of a primary in that came up without them.
-    pub(crate) fn admit(&mut self, name: &ClusterName, cluster: &IntendedCluster) {
+    pub(crate) fn open(&mut self, name: &ClusterName, cluster: &IntendedCluster) {
         let Some((primary, node)) = self.intended.running_primary(name) else {
             return;
         };
@@ -31,7 +31,7 @@ impl Lowering<'_> {
             // Commits wait for others by then.
             context.sync_rule.clone_from(&cluster.sync.after);
         }
-        let action = engine::Action::from(Action::Admit {
+        let action = engine::Action::from(Action::Open {
             instance: instance::server(&context),
             server: server(&primary, node),
             awaited,
