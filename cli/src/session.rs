@@ -16,7 +16,7 @@ use simdb_providers::platform::World;
 use simdb_providers::platform::local::setup;
 use simdb_providers::platform::registry::{self, Setup};
 use simdb_state::name::{ClusterName, PlatformName};
-use simdb_state::object::{Place, State};
+use simdb_state::object::{ProviderSettings, State};
 use simdb_state::secret::KeySource;
 use simdb_state::store::{Grant, Lineage, Snapshot, Store, Writer};
 use tokio::runtime::Builder;
@@ -112,13 +112,13 @@ impl Project {
     pub(crate) fn local_settings(
         &self,
         variables: &[VariableArgument],
-        place: Option<Place>,
+        recorded: Option<ProviderSettings>,
         ui: &Ui,
     ) -> Option<LocalSettings> {
         if let Ok((config, _)) = self.load(variables) {
             return Some(config.desired.local);
         }
-        let source = match place {
+        let source = match recorded {
             Some(_) => "So provider \"local\" is taken to be as it is on record.",
             None => "So where data lives is not known: this record does not say it yet.",
         };
@@ -126,12 +126,12 @@ impl Project {
         let warning = Diagnostic::warning("The configuration cannot be read", detail);
         let document = DiagnosticDoc::unplaced(&warning);
         ui.tell(&diagnostic::render(&document, ui.terminal.width));
-        place.map(recorded_settings)
+        recorded.map(recorded_settings)
     }
 
     /// Returns where the nodes of a record are while the local platform is set up like this.
-    pub(crate) fn place(&self, lineage: &Lineage, local: &LocalSettings) -> Place {
-        setup::place(&self.setup(Some(lineage), local, None))
+    pub(crate) fn provider_settings(&self, lineage: &Lineage, local: &LocalSettings) -> ProviderSettings {
+        setup::recorded(&self.setup(Some(lineage), local, None))
     }
 
     /// Returns where the state is.
@@ -168,8 +168,8 @@ impl Project {
 
     /// Returns the platforms that a record's nodes were last worked on, to be looked at.
     pub(crate) fn recorded_world(&self, lineage: &Lineage, snapshot: &Snapshot) -> World {
-        let place = snapshot.place.clone();
-        let local = place.map(recorded_settings).unwrap_or_default();
+        let recorded = snapshot.settings.clone();
+        let local = recorded.map(recorded_settings).unwrap_or_default();
         self.world(Some(lineage), &local, platforms(&snapshot.state, &Desired::default()))
     }
 
@@ -206,12 +206,12 @@ pub(crate) fn platforms(recorded: &State, desired: &Desired) -> Platforms {
     declared.chain(recorded).collect()
 }
 
-fn recorded_settings(place: Place) -> LocalSettings {
-    let Place {
+fn recorded_settings(settings: ProviderSettings) -> LocalSettings {
+    let ProviderSettings {
         data_root,
         run_as,
         binaries,
-    } = place;
+    } = settings;
     LocalSettings {
         data_root: Some(data_root),
         run_as,

@@ -180,7 +180,7 @@ fn node_of<'a>(state: &'a State, address: &NodeAddress) -> Option<&'a Node> {
 
 fn serving(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
     let has_role = |node: &Node| matches!(node.role, Some(Role::Primary { .. } | Role::Standby { .. }));
-    let serves = node_of(state, address).is_some_and(|node| has_role(node) && node.listen.is_some());
+    let serves = node_of(state, address).is_some_and(|node| has_role(node) && node.place.is_some());
     if serves {
         Ok(())
     } else {
@@ -204,7 +204,7 @@ fn streams(node: &Node, slot: &Slot) -> bool {
         Some(Role::Standby { follows }) if *follows == slot.upstream => true,
         _ => node.slot.as_ref() == Some(slot),
     };
-    node.listen.is_some() && streams
+    node.place.is_some() && streams
 }
 
 fn has_database(state: &State, database: &DatabaseAddress) -> Result<(), Refusal> {

@@ -8,7 +8,8 @@ use simdb_state::cluster_event::ClusterEvent;
 use simdb_state::journal::EventKind;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, EndpointName, NodeName};
-use simdb_state::object::{Endpoint, EndpointTarget, Listen, MAX_LAG, Node, OnStandbyLoss, Pooler, Power, Role, State};
+use simdb_state::object::{Endpoint, EndpointTarget, MAX_LAG, Node, OnStandbyLoss, Pooler, Power, Role, State};
+use simdb_state::place::{HostPort, Place};
 
 use crate::engine::{POOLER, instance, title};
 use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts, SlotFacts};
@@ -122,8 +123,8 @@ pub struct NodeHealth {
     pub sync_state: Option<String>,
     /// Its slot on its upstream.
     pub slot: Option<SlotHealth>,
-    /// Where it listens.
-    pub listen: Option<Listen>,
+    /// Where it is.
+    pub place: Option<Place>,
     /// The process of its server.
     pub process: Option<u32>,
 }
@@ -149,7 +150,7 @@ pub struct EndpointHealth {
     /// What it is meant to lead to.
     pub target: EndpointTarget,
     /// Where it leads, as seen; as recorded where that is unknown.
-    pub hosts: Vec<Listen>,
+    pub hosts: Vec<HostPort>,
     /// The pooler that clients go through, where they do: what it does, and the node it leads to.
     pub pooler: Option<(Condition, NodeName)>,
 }
@@ -315,7 +316,7 @@ impl<'a> Look<'a> {
                 wal_status: None,
                 kept_bytes: None,
             }),
-            listen: node.listen,
+            place: node.place.clone(),
             process: None,
         };
         health.condition = match self.observed.nodes.get(address) {
@@ -390,10 +391,10 @@ impl<'a> Look<'a> {
 
     /// Says that a primary that crashed lets nobody in but standbys and simdb, because an apply was cut off.
     fn clients(&mut self, address: &NodeAddress, node: &Node, facts: &NodeFacts) {
-        let Some(listen) = node.listen.filter(|_| is_primary(node)) else {
+        let Some(place) = node.place.as_ref().filter(|_| is_primary(node)) else {
             return;
         };
-        if instance::keeps_clients_out(facts, listen.host) {
+        if instance::keeps_clients_out(facts, place.bind.host) {
             let text = "crashed, and lets no clients in before its standbys have what it has. Run: simdb apply";
             self.problem(ClusterState::Broken, format!("{} {text}", address.node));
         }

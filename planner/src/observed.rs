@@ -10,7 +10,8 @@ use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::instance::ServiceEntry;
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::name::PlatformName;
-use simdb_state::object::{EngineKind, Listen};
+use simdb_state::object::EngineKind;
+use simdb_state::place::Bind;
 
 pub use crate::engine::facts::{Control, ControlData, ReceiverFacts, SenderFacts, SlotFacts};
 use crate::engine::replay::ReplayLimits;
@@ -134,7 +135,7 @@ pub enum ProviderArgument {
 
 impl PlatformFacts {
     /// Returns who keeps a server from listening there.
-    pub fn listener(&self, at: Listen) -> Option<&str> {
+    pub fn listener(&self, at: Bind) -> Option<&str> {
         let owners = self.busy_ports.get(&at.port)?;
         let everywhere = owners.iter().find(|(host, _)| host.is_unspecified());
         let owner = owners.get(&at.host).or(everywhere.map(|(_, owner)| owner))?;
@@ -148,7 +149,7 @@ pub struct NodeFacts {
     /// Its server process.
     pub process: ProcessFacts,
     /// Where the server that was last started from this instance directory listens, as the platform noted it.
-    pub listen: Option<Listen>,
+    pub listen: Option<Bind>,
     /// The generations of complete data directories found (`data-1` is 1).
     pub generations: BTreeSet<u32>,
     /// Whether an unfinished data directory was found.
@@ -169,7 +170,7 @@ pub struct PoolerFacts {
     /// Its process.
     pub process: ProcessFacts,
     /// Where the process that was last started listens, as the platform noted it.
-    pub listen: Option<Listen>,
+    pub listen: Option<Bind>,
     /// The files that were last written for it.
     pub files: BTreeMap<String, FileFacts>,
 }

@@ -8,6 +8,7 @@
 //!
 //! A stage imports no other one: what two of them share stands below both (`intended`, `entry`, `pairs`).
 
+pub(crate) mod addressing;
 pub(crate) mod astray;
 pub(crate) mod before;
 mod candidate;
@@ -23,7 +24,6 @@ pub(crate) mod lower;
 mod notes;
 pub(crate) mod order;
 mod pairs;
-pub(crate) mod ports;
 mod refused;
 mod untried;
 mod versions;
@@ -40,8 +40,8 @@ use crate::diagnostic::Diagnostic;
 use crate::observed::Observed;
 use crate::plan::{FORMAT, Plan};
 
+pub use addressing::DEFAULT_RANGE;
 pub use compared::NotCompared;
-pub use ports::DEFAULT_RANGE;
 pub use untried::untried;
 
 /// What a plan is made from.

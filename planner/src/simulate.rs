@@ -17,7 +17,8 @@ use simdb_state::address::{EndpointAddress, NodeAddress, SeedAddress};
 use simdb_state::instance::ServiceEntry;
 use simdb_state::lsn::SystemIdentifier;
 use simdb_state::name::ClusterName;
-use simdb_state::object::{Listen, State};
+use simdb_state::object::State;
+use simdb_state::place::Bind;
 use simdb_state::sensitive::{Secrets, Sensitive};
 
 use crate::engine::replay::ReplayLimits;
@@ -94,7 +95,7 @@ pub struct InstanceDirectory {
     /// Whether somebody promoted it by hand: what it writes counts for nothing until a plan keeps it.
     pub by_hand: bool,
     /// Where the last server listened.
-    pub listen: Option<Listen>,
+    pub listen: Option<Bind>,
     /// The settings the server was last given.
     pub configured: BTreeMap<String, String>,
     /// The files last written for it, and whether somebody edited them.

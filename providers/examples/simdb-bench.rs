@@ -36,7 +36,8 @@ use simdb_providers::event::{Event, EventSink};
 use simdb_providers::executor::execute;
 use simdb_state::delta::Outputs;
 use simdb_state::lsn::{Lsn, SystemIdentifier};
-use simdb_state::object::{EngineKind, Listen, State, first_platform};
+use simdb_state::object::{EngineKind, State, first_platform};
+use simdb_state::place::{Host, HostPort};
 use simdb_state::secret::KeySource;
 use simdb_state::sensitive::{Secrets, Sensitive};
 use simdb_state::store::{RunEnd, Store};
@@ -83,15 +84,15 @@ const ROWS: u64 = 200;
 
 /// Runs a program under load, and returns for how long nothing was acknowledged meanwhile, and how long it took.
 fn gap(hosts: &str, victim: &str, program: &str, arguments: &[&str]) -> Result<String, Failure> {
-    let listen = |host: &str| -> Result<Listen, Failure> {
+    let at = |host: &str| -> Result<HostPort, Failure> {
         let address: SocketAddr = host.parse()?;
-        Ok(Listen {
-            host: address.ip(),
+        Ok(HostPort {
+            host: Host::Ip(address.ip()),
             port: address.port(),
         })
     };
     let target = Target {
-        hosts: hosts.split(',').map(listen).collect::<Result<_, _>>()?,
+        hosts: hosts.split(',').map(at).collect::<Result<_, _>>()?,
         user: "postgres".to_owned(),
         password: Sensitive::new(std::env::var("PGPASSWORD")?),
         database: "postgres".to_owned(),

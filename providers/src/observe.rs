@@ -16,7 +16,8 @@ use simdb_planner::plan::Server;
 use simdb_state::address::{EndpointAddress, InstanceAddress, NodeAddress};
 use simdb_state::instance::{ServiceEntry, TaskSpec};
 use simdb_state::name::{ClusterName, PlatformName};
-use simdb_state::object::{Data, EngineKind, Listen, State};
+use simdb_state::object::{Data, EngineKind, State};
+use simdb_state::place::{Bind, Place};
 use simdb_state::sensitive::Secrets;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -106,7 +107,7 @@ pub async fn observe(
 /// Whether a server is down whose port was taken a moment ago. It may have ended in between.
 fn just_ended(node: &Observation<NodeFacts>, facts: Option<&PlatformFacts>) -> bool {
     node.seen().is_some_and(|node| {
-        let taken = |listen: Listen| facts.is_some_and(|facts| facts.listener(listen).is_some());
+        let taken = |listen: Bind| facts.is_some_and(|facts| facts.listener(listen).is_some());
         matches!(node.process, ProcessFacts::Down) && node.listen.is_some_and(taken)
     })
 }
@@ -182,8 +183,10 @@ impl Look<'_> {
     /// and whether that is the node's server nobody can say.
     fn absent(&self, node: &NodeAddress) -> Observation<NodeFacts> {
         let recorded = self.recorded.nodes.get(node).filter(|node| node.data.is_some());
-        let listen = recorded.and_then(|node| node.listen);
-        let listener = listen.and_then(|listen| Some((listen, self.facts(&node.cluster)?.listener(listen)?)));
+        let place = recorded.and_then(|node| node.place.as_ref());
+        let listener = place
+            .map(|place| place.bind)
+            .and_then(|listen| Some((listen, self.facts(&node.cluster)?.listener(listen)?)));
         match listener {
             Some((listen, owner)) if owner.starts_with(SERVER) => Observation::Unknown(format!(
                 "its directory is gone, and {owner} listens at {listen}: put the directory back, or stop that server"
@@ -222,12 +225,12 @@ impl Look<'_> {
         }
     }
 
-    async fn server(&self, node: &NodeAddress, noted: Option<Listen>, deadline: Instant) -> Observation<ServerFacts> {
-        let recorded = || self.recorded.nodes.get(node).and_then(|node| node.listen);
-        let Some(listen) = noted.or_else(recorded) else {
+    async fn server(&self, node: &NodeAddress, noted: Option<Bind>, deadline: Instant) -> Observation<ServerFacts> {
+        let recorded = self.recorded.nodes.get(node).and_then(|node| node.place.as_ref());
+        let Some(place) = Place::seen(noted, recorded) else {
             return Observation::Unknown("nobody noted where its server listens".to_owned());
         };
-        let (connection, mut facts) = match timeout_at(deadline, self.ask(node, listen)).await {
+        let (connection, mut facts) = match timeout_at(deadline, self.ask(node, place)).await {
             Ok(Ok(seen)) => seen,
             Ok(Err(error)) => return Observation::Unknown(chain(&error)),
             Err(_) => return Observation::Unknown(silence()),
@@ -260,10 +263,10 @@ impl Look<'_> {
         postgresql::passwords(connection, known.collect()).await
     }
 
-    async fn ask(&self, node: &NodeAddress, listen: Listen) -> Result<(Connection, ServerFacts), PostgresqlError> {
+    async fn ask(&self, node: &NodeAddress, place: Place) -> Result<(Connection, ServerFacts), PostgresqlError> {
         let server = Server {
             node: node.clone(),
-            listen,
+            place,
             password: superuser_password(&node.cluster),
         };
         let connection = Connection::open(&self.sessions, &server).await?;

@@ -17,7 +17,8 @@ use simdb_planner::observed::{FileFacts, Observation, PlatformFacts, ProcessFact
 use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec, TrialSpec};
 use simdb_state::name::{ClusterName, PlatformName};
-use simdb_state::object::{EngineKind, Listen, Witness};
+use simdb_state::object::{EngineKind, Witness};
+use simdb_state::place::{Bind, Place};
 use simdb_state::sensitive::{SecretName, Secrets};
 use simdb_state::store::StoreError;
 use thiserror::Error;
@@ -33,7 +34,7 @@ pub struct InstanceFacts {
     /// The server started from it.
     pub process: ProcessFacts,
     /// Where that server listens, as noted when it was last started, or as seen where somebody else started it.
-    pub listen: Option<Listen>,
+    pub listen: Option<Bind>,
     /// Directories in it, such as `data-1` and `data-2.partial`.
     pub directories: BTreeSet<String>,
     /// The files last written for its server, by path below the instance directory.
@@ -282,8 +283,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 /// and peers of a server reach it may be somewhere else.
 #[async_trait]
 pub trait Dial: fmt::Debug + Send + Sync {
-    /// Opens a stream to the server of an instance directory, which listens at a place. Every caller has a limit for it.
-    async fn dial(&self, instance: &InstanceAddress, at: Listen) -> io::Result<Box<dyn Stream>>;
+    /// Opens a stream to the server of an instance directory, which is at a place. Every caller has a limit for it.
+    async fn dial(&self, instance: &InstanceAddress, place: &Place) -> io::Result<Box<dyn Stream>>;
 }
 
 /// Runs servers and tasks, each on the instance directory of a node.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use simdb_state::address::InstanceAddress;
-use simdb_state::object::Listen;
+use simdb_state::place::Place;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -42,14 +42,14 @@ impl<'a> Sessions<'a> {
     pub(crate) async fn open(
         &self,
         instance: InstanceAddress,
-        at: Listen,
+        at: &Place,
         config: &Config,
         limit: Duration,
     ) -> Result<Session, Cause> {
         let way = Way {
             dial: Arc::clone(&self.dial),
             instance,
-            at,
+            at: at.clone(),
         };
         let opened = timeout(limit, async {
             let stream = way.go().await.map_err(Cause::Unreached)?;
@@ -103,11 +103,11 @@ impl Session {
 struct Way {
     dial: Arc<dyn Dial>,
     instance: InstanceAddress,
-    at: Listen,
+    at: Place,
 }
 
 impl Way {
     async fn go(&self) -> io::Result<Box<dyn Stream>> {
-        self.dial.dial(&self.instance, self.at).await
+        self.dial.dial(&self.instance, &self.at).await
     }
 }

@@ -11,9 +11,10 @@ use crate::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, See
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::name::{ClusterName, NetworkName, NodeName};
 use crate::object::{
-    Cluster, Damage, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Listen, Network, Node, Origin,
+    Cluster, Damage, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Network, Node, Origin,
     PendingSyncRule, Pooler, Power, Role, Seed, Slot, State, Switch, Term, User, Verified, Witness,
 };
+use crate::place::Place;
 use crate::sync::SyncRule;
 
 /// The new value of one recorded attribute. What is large and rare is boxed: a plan holds several of them for every node.
@@ -54,12 +55,13 @@ pub enum Edit {
         /// Where the data came from.
         origin: Origin,
     },
-    /// The node's server listens there, with these parameters.
+    /// The node's server is there, with these parameters.
     Instance {
         /// The node.
         node: NodeAddress,
-        /// Where it listens.
-        listen: Listen,
+        /// Where it is.
+        #[serde(rename = "listen")]
+        place: Place,
         /// The declared parameters.
         parameters: BTreeMap<String, String>,
     },
@@ -247,11 +249,11 @@ impl State {
             } => self.apply_data(node, *generation, origin, outputs),
             Edit::Instance {
                 node,
-                listen,
+                place,
                 parameters,
             } => {
                 let node = self.node(node);
-                node.listen = Some(*listen);
+                node.place = Some(place.clone());
                 node.parameters.clone_from(parameters);
             }
             Edit::Degraded(cluster, since) => {

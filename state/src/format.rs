@@ -26,7 +26,7 @@ use thiserror::Error;
 use crate::address::Address;
 use crate::backend::{Key, Row, Write};
 use crate::disk::{Election, Object, upgrade};
-use crate::object::{Place, State};
+use crate::object::{ProviderSettings, State};
 use crate::store::{Lineage, RunId};
 
 /// The format of the rows. A row is never given another meaning under the same number.
@@ -79,7 +79,8 @@ pub(crate) struct Head {
     pub(crate) events: u64,
     /// Where the nodes are; absent where an earlier version wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) place: Option<Place>,
+    #[serde(rename = "place")]
+    pub(crate) settings: Option<ProviderSettings>,
 }
 
 impl Head {
@@ -90,7 +91,7 @@ impl Head {
             serial: 0,
             runs: 0,
             events: 0,
-            place: None,
+            settings: None,
         }
     }
 

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::EndpointAddress;
 use crate::digest::sha256;
-use crate::object::{EngineKind, Listen};
+use crate::object::EngineKind;
+use crate::place::{Bind, HostPort};
 use crate::sensitive::SecretName;
 
 /// A piece of an argument.
@@ -125,7 +126,7 @@ pub struct InstanceSpec {
     /// is not started.
     pub data: String,
     /// Where the server listens.
-    pub listen: Listen,
+    pub listen: Bind,
     /// Empty files below the instance directory that must be there when the server starts: without them it would be another kind of
     /// server.
     #[serde(default)]
@@ -238,7 +239,7 @@ pub struct ServiceEntry {
     /// The name after `service=`.
     pub name: String,
     /// Where the servers listen, the preferred one first.
-    pub hosts: Vec<Listen>,
+    pub hosts: Vec<HostPort>,
     /// The database to connect to.
     pub database: String,
     /// libpq's `target_session_attrs`.

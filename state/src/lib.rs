@@ -25,6 +25,7 @@ pub mod lock;
 pub mod lsn;
 pub mod name;
 pub mod object;
+pub mod place;
 mod record;
 pub mod repair;
 pub mod secret;

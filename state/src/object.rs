@@ -7,13 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::name::{ClusterName, DatabaseName, NetworkName, NodeName, PlatformName};
+use crate::place::{HostPort, Place};
 use crate::sensitive::SecretName;
 pub use crate::sync::ReplicationMode;
 use crate::sync::SyncRule;
@@ -51,7 +51,7 @@ impl fmt::Display for Term {
 /// Where the nodes of a record are: how the local platform was set up when they were last worked on. Whoever looks at
 /// them finds them there, also where the configuration cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct ProviderSettings {
     /// Where data lives; relative to the directory of the configuration.
     pub data_root: String,
     /// The system user that servers run as.
@@ -382,21 +382,6 @@ impl fmt::Display for Role {
     }
 }
 
-/// Where a server listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Listen {
-    /// The address.
-    pub host: IpAddr,
-    /// The TCP port.
-    pub port: u16,
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        std::net::SocketAddr::new(self.host, self.port).fmt(f)
-    }
-}
-
 /// The data a node holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Data {
@@ -466,8 +451,8 @@ impl fmt::Display for Power {
 /// A node: `cluster.NAME.node.NODE`. Attributes are absent until the step that makes them is done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
-    /// Where its server listens.
-    pub listen: Option<Listen>,
+    /// Where its server is.
+    pub place: Option<Place>,
     /// The declared parameters its server runs with.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
@@ -626,9 +611,9 @@ pub struct Endpoint {
     pub target: EndpointTarget,
     /// The nodes it leads to, the preferred one first.
     pub nodes: Vec<NodeName>,
-    /// Where they listen, in the same order. Where clients go through a pooler, that is where the pooler listens, and it
-    /// says which node is meant.
-    pub hosts: Vec<Listen>,
+    /// Where clients reach them, in the same order. Where they go through a pooler, that is where they reach the pooler,
+    /// and it says which node is meant.
+    pub hosts: Vec<HostPort>,
     /// The pooler that clients go through, if they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pooler: Option<Pooler>,
@@ -667,14 +652,14 @@ impl fmt::Display for PoolMode {
 /// A PgBouncer that the clients of an endpoint go through.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pooler {
-    /// Where it listens.
-    pub listen: Listen,
+    /// Where it is.
+    pub place: Place,
     /// For how long a client keeps a session of the server.
     pub pool_mode: PoolMode,
     /// The node it leads to.
     pub node: NodeName,
-    /// Where that node listens.
-    pub upstream: Listen,
+    /// Where it reaches that node.
+    pub upstream: HostPort,
     /// Whether it runs.
     pub power: Power,
     /// Whether it may be holding clients up while the lead passes from one node to another.

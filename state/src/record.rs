@@ -107,7 +107,7 @@ impl Record {
         let snapshot = Snapshot {
             state,
             serial: head.serial,
-            place: head.place.clone(),
+            settings: head.settings.clone(),
             unfinished: self.unfinished(&head).await?,
         };
         Ok(Loaded {

@@ -23,7 +23,7 @@ use crate::format::{FormatError, Head, encode, random_hex};
 pub use crate::grant::Grant;
 use crate::journal::{EVENTS, Event, JournalError};
 use crate::lock::{self, Owner};
-use crate::object::{Output, Place, State};
+use crate::object::{Output, ProviderSettings, State};
 use crate::record::{Record, blocking};
 use crate::secret::{self, KeyRow, KeySource, SecretError};
 use crate::sensitive::{SecretName, Secrets, Sensitive};
@@ -54,7 +54,7 @@ pub struct Snapshot {
     /// The last run that was not finished, where there is one. A run that goes on at this moment is none.
     pub unfinished: Option<UnfinishedRun>,
     /// Where the nodes are; absent where an earlier version wrote the record.
-    pub place: Option<Place>,
+    pub settings: Option<ProviderSettings>,
 }
 
 /// A run that neither finished nor failed in an orderly way.

@@ -21,7 +21,7 @@ use crate::journal::{
     step_key,
 };
 use crate::lock::{self, Owner};
-use crate::object::{Output, Place, State};
+use crate::object::{Output, ProviderSettings, State};
 use crate::record::Record;
 use crate::repair::{self, Dangling};
 use crate::secret;
@@ -153,9 +153,9 @@ impl Writer {
     }
 
     /// Notes where the nodes are. The next commit stores it.
-    pub fn settle(&mut self, place: Place) {
-        self.snapshot.place = Some(place.clone());
-        self.head.place = Some(place);
+    pub fn settle(&mut self, settings: ProviderSettings) {
+        self.snapshot.settings = Some(settings.clone());
+        self.head.settings = Some(settings);
     }
 
     /// Returns what lets this writer's steps change the world.

@@ -23,7 +23,7 @@ use simdb_planner::engine::postgresql::instance::superuser_password;
 use simdb_planner::plan::Server;
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
-use simdb_state::object::Listen;
+use simdb_state::place::{Bind, Place};
 use simdb_state::sensitive::{Secrets, Sensitive};
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
@@ -184,10 +184,10 @@ impl Scenario {
                 let server = Server {
                     password: superuser_password(&address.cluster),
                     node: address,
-                    listen: Listen {
+                    place: Place::shared(Bind {
                         host: listen.ip(),
                         port: listen.port(),
-                    },
+                    }),
                 };
                 Some((server.node.node.to_string(), server))
             })
@@ -207,8 +207,8 @@ impl Scenario {
     fn session(&self, server: &Server) -> Config {
         let mut config = Config::new();
         config
-            .host(server.listen.host.to_string())
-            .port(server.listen.port)
+            .host(server.place.bind.host.to_string())
+            .port(server.place.bind.port)
             .user("postgres")
             .password(self.password().expose())
             .dbname("postgres")

@@ -18,7 +18,7 @@ use simdb_providers::engine::postgresql::ledger::{Ledger, Load, Target, Written}
 use simdb_providers::platform::tcp::Tcp;
 use simdb_providers::sessions::Sessions;
 use simdb_state::address::NodeAddress;
-use simdb_state::object::Listen;
+use simdb_state::place::{Bind, HostPort, Place};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use simdb_tests::{TestEnvironment, has_pgbouncer, wait_until};
 use tokio::runtime::Runtime;
@@ -111,7 +111,7 @@ struct Account {
 impl Account {
     fn of(environment: &TestEnvironment) -> Self {
         let variables = variables(environment);
-        let listen = Listen {
+        let at = HostPort {
             host: variables["PGHOST"].parse().unwrap(),
             port: variables["PGPORT"].parse().unwrap(),
         };
@@ -131,16 +131,16 @@ impl Account {
                 .unwrap();
             Server {
                 node: name,
-                listen: Listen {
+                place: Place::shared(Bind {
                     host: address.ip(),
                     port: address.port(),
-                },
+                }),
                 password: password.clone(),
             }
         };
         Self {
             target: Target {
-                hosts: vec![listen],
+                hosts: vec![at],
                 user: "app".to_owned(),
                 password: Sensitive::new("not-a-secret".to_owned()),
                 database: "app".to_owned(),

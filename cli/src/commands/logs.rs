@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &Logs, ui: &Ui) -> Result<Exit, CliError> {
         };
         let snapshot = store.snapshot().await?;
         let instance = target::instance(&snapshot.state, &arguments.node)?;
-        let local = project.local_settings(&arguments.variables.0, snapshot.place, ui);
+        let local = project.local_settings(&arguments.variables.0, snapshot.settings, ui);
         let local = local.unwrap_or_default();
         let platforms = session::platforms(&snapshot.state, &Desired::default());
         let world = project.world(Some(store.lineage()), &local, platforms);

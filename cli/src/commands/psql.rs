@@ -37,9 +37,9 @@ async fn prepare(arguments: &Psql, ui: &Ui) -> Result<Command, CliError> {
             "Nothing is recorded. Make a cluster first: simdb apply",
         ));
     };
-    let Snapshot { state, place, .. } = store.snapshot().await?;
+    let Snapshot { state, settings, .. } = store.snapshot().await?;
     let node = target::server(&state, arguments.target.as_deref())?;
-    let local = project.local_settings(&arguments.variables.0, place, ui);
+    let local = project.local_settings(&arguments.variables.0, settings, ui);
     let local = local.unwrap_or_default();
     let world = project.world(
         Some(store.lineage()),
@@ -52,15 +52,15 @@ async fn prepare(arguments: &Psql, ui: &Ui) -> Result<Command, CliError> {
 }
 
 async fn connect(command: &mut Command, store: &Store, state: &State, node: &NodeAddress) -> Result<(), CliError> {
-    let listen = state.nodes.get(node).and_then(|node| node.listen);
-    let listen = listen.ok_or_else(|| {
+    let place = state.nodes.get(node).and_then(|node| node.place.as_ref());
+    let at = place.and_then(|place| place.clients.as_ref()).ok_or_else(|| {
         let detail = format!("Node {node} has no server yet. Go on with what was begun: simdb apply");
         CliError::refused("No server", detail)
     })?;
     let password = store.secret(&superuser_password(&node.cluster)).await?;
     command
-        .env("PGHOST", listen.host.to_string())
-        .env("PGPORT", listen.port.to_string())
+        .env("PGHOST", at.host.to_string())
+        .env("PGPORT", at.port.to_string())
         .env("PGUSER", SUPERUSER)
         .env("PGDATABASE", SUPERUSER);
     if let Some(password) = password {

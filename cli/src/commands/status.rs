@@ -92,8 +92,8 @@ impl Watched {
                 secrets: Secrets::new(),
             });
         };
-        let place = store.snapshot().await?.place;
-        let local = project.local_settings(&arguments.variables.0, place, ui);
+        let settings = store.snapshot().await?.settings;
+        let local = project.local_settings(&arguments.variables.0, settings, ui);
         let platforms = session::platforms(&state, &Desired::default());
         let world = local.map(|local| project.world(Some(store.lineage()), &local, platforms));
         let secrets = secrets(&store, ui).await;

@@ -200,7 +200,11 @@ impl Verification<'_> {
     /// Leads to whichever node of the cluster takes writes.
     fn target(&self, members: &Members) -> Option<Target> {
         Some(Target {
-            hosts: members.all().iter().map(|server| server.listen).collect(),
+            hosts: members
+                .all()
+                .iter()
+                .filter_map(|server| server.place.clients.clone())
+                .collect(),
             user: SUPERUSER.to_owned(),
             password: self.secrets.get(&superuser_password(self.cluster))?.clone(),
             database: SUPERUSER.to_owned(),
@@ -228,10 +232,10 @@ impl Members {
         let settings = state.clusters.get(cluster)?;
         let rule = &settings.sync_rule;
         for (address, node) in state.nodes_of(cluster).filter(|(_, node)| !node.stopped_by_request) {
-            let Some(listen) = node.listen else { continue };
+            let Some(place) = node.place.clone() else { continue };
             let server = Server {
                 node: address.clone(),
-                listen,
+                place,
                 password: superuser_password(cluster),
             };
             match &node.role {

@@ -205,7 +205,10 @@ impl Converge<'_> {
                 return Ok(Some(self.cancelled()));
             }
             approved = Some(planned.plan.impact());
-            writer.settle(self.project.place(writer.lineage(), &self.goal.config.desired.local));
+            writer.settle(
+                self.project
+                    .provider_settings(writer.lineage(), &self.goal.config.desired.local),
+            );
             if self.execute(&planned, site, writer).await? {
                 let end = self.reached(&planned, &known, writer).await?;
                 return Ok(Some(if went_back { End::TakenBack } else { end }));

@@ -324,8 +324,10 @@ fn hosts(cluster: &ClusterName, spec: &ClusterSpec, state: &State) -> Vec<String
     let nodes = state.nodes_of(cluster).map(|(address, node)| (&address.node, node));
     let mut nodes: Vec<_> = nodes.filter(|(name, _)| spec.nodes.contains_key(*name)).collect();
     nodes.sort_by_key(|(name, _)| !leads(name));
-    let listen = nodes.iter().filter_map(|(_, node)| node.listen);
-    listen.map(|listen| listen.to_string()).collect()
+    let hosts = nodes
+        .iter()
+        .filter_map(|(_, node)| node.place.as_ref()?.clients.as_ref());
+    hosts.map(ToString::to_string).collect()
 }
 
 fn databases(spec: &ClusterSpec) -> BTreeMap<String, Value> {
@@ -363,15 +365,12 @@ fn node_value(cluster: &ClusterName, name: &NodeName, state: &State) -> Value {
         node: name.clone(),
     };
     let node = state.nodes.get(&address);
-    let listen = node.and_then(|node| node.listen);
+    let at = node.and_then(|node| node.place.as_ref()?.clients.as_ref());
     let role = node.and_then(|node| node.role.as_ref()).map(Role::to_string);
     object([
         ("name", name.to_string().into()),
-        ("host", known(listen.map(|listen| listen.host.to_string().into()))),
-        (
-            "port",
-            known(listen.map(|listen| Number::from(usize::from(listen.port)).into())),
-        ),
+        ("host", known(at.map(|at| at.host.to_string().into()))),
+        ("port", known(at.map(|at| Number::from(usize::from(at.port)).into()))),
         ("role", known(role.map(Value::from))),
     ])
 }
@@ -392,11 +391,8 @@ fn endpoint_value(address: &EndpointAddress, target: EndpointTarget, recorded: O
     });
     object([
         ("url", known(url)),
-        ("host", known(first.map(|listen| listen.host.to_string().into()))),
-        (
-            "port",
-            known(first.map(|listen| Number::from(usize::from(listen.port)).into())),
-        ),
+        ("host", known(first.map(|at| at.host.to_string().into()))),
+        ("port", known(first.map(|at| Number::from(usize::from(at.port)).into()))),
         ("service", format!("{}-{}", address.cluster, address.endpoint).into()),
         ("target", target.to_string().into()),
     ])

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::Listen;
+use simdb_state::place::{HostPort, Place};
 use simdb_state::sensitive::SecretName;
 use simdb_state::sync::SyncRule;
 
@@ -14,8 +14,8 @@ pub struct NodeContext<'a> {
     pub address: &'a NodeAddress,
     /// The major version.
     pub version: u16,
-    /// Where its server listens.
-    pub listen: Listen,
+    /// Where its server is.
+    pub place: Place,
     /// The declared parameters.
     pub parameters: &'a BTreeMap<String, String>,
     /// The generation of its data.
@@ -33,8 +33,8 @@ pub struct NodeContext<'a> {
 pub struct Upstream {
     /// The node.
     pub address: NodeAddress,
-    /// Where it listens.
-    pub listen: Listen,
+    /// Where the standby reaches it.
+    pub at: HostPort,
     /// The slot on it.
     pub slot: String,
 }

@@ -77,7 +77,7 @@ fn password(cluster: &ClusterName) -> SecretName {
 pub fn console(endpoint: &EndpointAddress, pooler: &Pooler) -> Console {
     Console {
         endpoint: endpoint.clone(),
-        listen: pooler.listen,
+        place: pooler.place.clone(),
         password: password(&endpoint.cluster),
     }
 }
@@ -98,7 +98,7 @@ pub fn server(endpoint: &EndpointAddress, pooler: &Pooler, version: u16) -> Inst
         },
         files: BTreeMap::from([(SETTINGS.to_owned(), settings(pooler)), (USERS.to_owned(), users)]),
         data: String::new(),
-        listen: pooler.listen,
+        listen: pooler.place.bind,
         present: BTreeSet::new(),
         absent: BTreeSet::new(),
         stop: STOP,
@@ -107,7 +107,7 @@ pub fn server(endpoint: &EndpointAddress, pooler: &Pooler, version: u16) -> Inst
 
 fn settings(pooler: &Pooler) -> FileText {
     let Pooler {
-        listen,
+        place,
         pool_mode,
         node: _,
         upstream,
@@ -125,7 +125,7 @@ fn settings(pooler: &Pooler) -> FileText {
          unix_socket_dir =\n\
          auth_type = scram-sha-256\n\
          auth_file = ",
-        upstream.host, upstream.port, listen.host, listen.port
+        upstream.host, upstream.port, place.bind.host, place.bind.port
     );
     // A server that comes back is tried again at once, and not after the 15 s that are the default. Drivers of Java send
     // extra_float_digits, and are turned away otherwise.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use simdb_state::address::NodeAddress;
-use simdb_state::object::Listen;
+use simdb_state::place::Place;
 use simdb_state::sensitive::SecretName;
 
 /// Where a server is reached as the superuser, and under which node's address.
@@ -10,8 +10,9 @@ use simdb_state::sensitive::SecretName;
 pub struct Server {
     /// The node.
     pub node: NodeAddress,
-    /// Where it listens.
-    pub listen: Listen,
+    /// Where it is.
+    #[serde(rename = "listen")]
+    pub place: Place,
     /// The superuser's password.
     pub password: SecretName,
 }

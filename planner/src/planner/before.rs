@@ -5,7 +5,8 @@ mod access;
 use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::{Listen, Node, Power, State};
+use simdb_state::object::{Node, Power, State};
+use simdb_state::place::Place;
 
 use super::entry::entry as entry_of;
 use super::intended::Intended;
@@ -23,7 +24,7 @@ pub(crate) fn before(recorded: &State, observed: &Observed) -> (State, Vec<Strin
             Some(Observation::Absent) => {
                 // Its slots are on other nodes.
                 *node = Node {
-                    listen: node.listen,
+                    place: node.place.take(),
                     slot: node.slot.take(),
                     left_slots: std::mem::take(&mut node.left_slots),
                     ..Node::default()
@@ -65,11 +66,11 @@ pub(crate) fn server<'a>(observed: &'a Observed, address: &NodeAddress) -> Optio
     observed.nodes.get(address)?.seen()?.server.as_ref()?.seen()
 }
 
-/// Returns where a server listens: an interrupted run may have moved it already.
-pub(crate) fn listens(before: &State, observed: &Observed, address: &NodeAddress) -> Option<Listen> {
+/// Returns where a server is: an interrupted run may have moved it already.
+pub(crate) fn place(before: &State, observed: &Observed, address: &NodeAddress) -> Option<Place> {
+    let recorded = before.nodes.get(address).and_then(|node| node.place.as_ref());
     let seen = observed.nodes.get(address).and_then(Observation::seen);
-    seen.and_then(|facts| facts.listen)
-        .or(before.nodes.get(address).and_then(|node| node.listen))
+    Place::seen(seen.and_then(|facts| facts.listen), recorded)
 }
 
 /// Returns whether a server was halted by a signal.

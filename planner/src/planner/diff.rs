@@ -214,7 +214,7 @@ fn parameters(parameters: &BTreeMap<String, String>) -> impl Iterator<Item = Att
 
 fn node_before(node: &Node) -> Attributes {
     let Node {
-        listen,
+        place,
         parameters: declared,
         data,
         slot,
@@ -226,9 +226,9 @@ fn node_before(node: &Node) -> Attributes {
         damage: _,
     } = node;
     let mut attributes = has.as_ref().map(role).unwrap_or_default();
-    if let Some(listen) = listen {
-        attributes.push(value("host", listen.host.to_string()));
-        attributes.push(value("port", listen.port));
+    if let Some(place) = place {
+        attributes.push(value("host", place.peers.host.to_string()));
+        attributes.push(value("port", place.peers.port));
     }
     if let Some(Data {
         generation: _,
@@ -247,7 +247,7 @@ fn node_before(node: &Node) -> Attributes {
 
 fn node_after(node: &IntendedNode) -> Attributes {
     let IntendedNode {
-        listen,
+        place,
         parameters: declared,
         data,
         role: becomes,
@@ -255,8 +255,8 @@ fn node_after(node: &IntendedNode) -> Attributes {
         power,
     } = node;
     let mut attributes = role(becomes);
-    attributes.push(value("host", listen.host.to_string()));
-    attributes.push(value("port", listen.port));
+    attributes.push(value("host", place.peers.host.to_string()));
+    attributes.push(value("port", place.peers.port));
     match data {
         DataGoal::Keep(Data {
             generation: _,
@@ -356,7 +356,7 @@ fn endpoint(
 
 fn pooler(
     Pooler {
-        listen: _,
+        place: _,
         pool_mode,
         node,
         upstream,

@@ -18,9 +18,9 @@ use simdb_state::address::NodeAddress;
 use simdb_state::object::{Network, Role, State};
 
 use super::Inputs;
+use super::addressing::Addressing;
 use super::drift::{self, Drift};
 use super::intended::{DataGoal, Intended, replication_password};
-use super::ports::Ports;
 use crate::diagnostic::Diagnostic;
 use crate::engine::instance::{self, REPLICATION_USER};
 use crate::engine::replay;
@@ -37,7 +37,7 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagn
             },
         );
     }
-    let mut ports = Ports::new(inputs.desired, before, inputs.observed);
+    let mut addressing = Addressing::new(inputs.desired, before, inputs.observed);
     for (name, spec) in &inputs.desired.clusters {
         let found = cluster::Declaration {
             inputs,
@@ -45,7 +45,7 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagn
             name,
             spec,
         }
-        .cluster(&mut ports, &mut intended);
+        .cluster(&mut addressing, &mut intended);
         diagnostics.extend(found);
     }
     intended.limits = limits::limits(inputs, before, &intended);

@@ -6,8 +6,9 @@ use simdb_state::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, 
 use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::{
-    Cluster, Data, Database, Election, Endpoint, Listen, Network, Origin, Power, Role, Seed, Slot, State, User, Verdict,
+    Cluster, Data, Database, Election, Endpoint, Network, Origin, Power, Role, Seed, Slot, State, User, Verdict,
 };
+use simdb_state::place::Place;
 use simdb_state::sensitive::SecretName;
 use simdb_state::sync::SyncRule;
 
@@ -76,7 +77,7 @@ pub(crate) enum Lead {
 /// What a node should be.
 #[derive(Clone, Debug)]
 pub(crate) struct IntendedNode {
-    pub(crate) listen: Listen,
+    pub(crate) place: Place,
     pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) data: DataGoal,
     pub(crate) role: Role,
@@ -178,10 +179,10 @@ impl Intended {
                     cluster: address.cluster.clone(),
                     node: follows.clone(),
                 };
-                let listen = self.nodes.get(&address).map(|upstream| upstream.listen);
-                listen.map(|listen| Upstream {
+                let at = self.nodes.get(&address).map(|upstream| upstream.place.peers.clone());
+                at.map(|at| Upstream {
                     address,
-                    listen,
+                    at,
                     slot: slot.name.clone(),
                 })
             }
@@ -190,7 +191,7 @@ impl Intended {
         NodeContext {
             address,
             version: cluster.cluster.version,
-            listen: node.listen,
+            place: node.place.clone(),
             parameters: &node.parameters,
             generation: node.data.generation(),
             upstream,

@@ -177,7 +177,7 @@ impl Lowering<'_> {
 pub(crate) fn server(address: &NodeAddress, node: &IntendedNode) -> Server {
     Server {
         node: address.clone(),
-        listen: node.listen,
+        place: node.place.clone(),
         password: superuser_password(&address.cluster),
     }
 }
@@ -186,7 +186,7 @@ pub(crate) fn server(address: &NodeAddress, node: &IntendedNode) -> Server {
 fn instance_edit(address: &NodeAddress, node: &IntendedNode) -> Edit {
     Edit::Instance {
         node: address.clone(),
-        listen: node.listen,
+        place: node.place.clone(),
         parameters: node.parameters.clone(),
     }
 }

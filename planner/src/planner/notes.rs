@@ -6,7 +6,7 @@ use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Damage, Power, Role, State};
 
 use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, Lead, Postponed};
-use super::{Inputs, Proposal, astray, before, ports};
+use super::{Inputs, Proposal, addressing, astray, before};
 use crate::desired::{ClusterSpec, Desired};
 use crate::engine::instance::{REPLICATION_USER, user};
 use crate::engine::settings;
@@ -144,17 +144,17 @@ fn later(inputs: Inputs<'_>, intended: &Intended, state: &State) -> Vec<String> 
         let subnet = inputs.desired.subnet(spec);
         for (address, node) in intended.nodes_of(name) {
             let declared = spec.nodes.get(&address.node).and_then(|spec| spec.port);
-            if let Some(port) = declared.filter(|port| *port != node.listen.port) {
+            if let Some(port) = declared.filter(|port| *port != node.place.bind.port) {
                 notes.push(format!(
                     "{address} stays on port {} while this plan runs, and moves to {port} with the next apply.",
-                    node.listen.port
+                    node.place.bind.port
                 ));
             }
-            if !ports::belongs(subnet, node.listen.host) {
+            if !addressing::belongs(subnet, node.place.bind.host) {
                 let place = subnet.map_or_else(|| LOOPBACK.to_string(), |subnet| format!("an address of {subnet}"));
                 notes.push(format!(
                     "{address} stays at {} while this plan runs, and moves to {place} with the next apply.",
-                    node.listen.host
+                    node.place.bind.host
                 ));
             }
             notes.extend(postponed_settings(spec, intended, address, node));

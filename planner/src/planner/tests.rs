@@ -416,7 +416,7 @@ fn a_node_keeps_its_port_and_a_new_one_gets_the_lowest_free() {
     world
         .run(&plan_for(&world, &orders(&["a", "r[0]"])).plan, Cut::Never)
         .unwrap();
-    let port = |world: &World, node: &str| world.state.nodes[&address(node)].listen.unwrap().port;
+    let port = |world: &World, node: &str| world.state.nodes[&address(node)].place.as_ref().unwrap().bind.port;
     assert_eq!(port(&world, "cluster.orders.node.a"), 15432);
     assert_eq!(port(&world, "cluster.orders.node.r[0]"), 15434);
     world.busy_ports.clear();

@@ -6,6 +6,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
 use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::place::HostPort;
 
 use super::{InstanceDirectory, Running, World};
 use crate::engine::conf;
@@ -143,15 +144,15 @@ impl World {
     pub(crate) fn serving(&mut self, server: &Server) -> Result<&mut InstanceDirectory, String> {
         let faulted = self.faulted.contains(&server.node);
         let directory = self.answering(&server.node)?;
-        if directory.listen == Some(server.listen) {
+        if directory.listen == Some(server.place.bind) {
             return Ok(directory);
         }
         assert!(
             faulted,
             "{} is to listen on {}, and listens on {:?}",
-            server.node, server.listen, directory.listen
+            server.node, server.place.bind, directory.listen
         );
-        Err(format!("{} does not answer on {}", server.node, server.listen))
+        Err(format!("{} does not answer on {}", server.node, server.place.bind))
     }
 
     pub(crate) fn answering(&mut self, node: &NodeAddress) -> Result<&mut InstanceDirectory, String> {
@@ -174,7 +175,7 @@ impl World {
 
     /// A server streams from where its settings say that it does.
     fn assert_streams(&mut self, server: &Server, upstream: &Server) -> Result<(), String> {
-        let streams = self.serving(server)?.upstream() == Some(upstream.listen);
+        let streams = self.serving(server)?.upstream().as_ref() == Some(&upstream.place.peers);
         if !streams && self.faulted.contains(&server.node) {
             return Err(format!("{} does not stream from {}", server.node, upstream.node));
         }
@@ -363,8 +364,10 @@ impl World {
 
     /// Returns who runs where a standby streams from.
     pub(crate) fn upstream_of(&self, node: &NodeAddress) -> Option<NodeAddress> {
-        let listen = self.directories.get(node)?.upstream()?;
-        let listens = |directory: &InstanceDirectory| directory.server.is_some() && directory.listen == Some(listen);
+        let at = self.directories.get(node)?.upstream()?;
+        let listens = |directory: &InstanceDirectory| {
+            directory.server.is_some() && directory.listen.map(HostPort::from).as_ref() == Some(&at)
+        };
         let (upstream, _) = self.directories.iter().find(|(_, directory)| listens(directory))?;
         Some(upstream.clone())
     }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::{Listen, first_platform};
+use simdb_state::object::first_platform;
+use simdb_state::place::Bind;
 
 use super::{InstanceDirectory, World};
 use crate::engine::simulated::{POOLER, SEARCHED, SERVER, programs};
@@ -15,7 +16,7 @@ impl World {
     pub fn observe(&self) -> Observed {
         let everywhere = self.busy_ports.iter().map(|(port, owner)| {
             let host = Ipv4Addr::UNSPECIFIED.into();
-            (Listen { host, port: *port }, owner.clone())
+            (Bind { host, port: *port }, owner.clone())
         });
         let running = self.directories.values().filter(|directory| directory.server.is_some());
         let poolers = self.poolers.values().filter(|pooler| pooler.runs);

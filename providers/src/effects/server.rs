@@ -48,7 +48,7 @@ impl ProviderEffects {
         let connection = self.open(upstream, secrets).await?;
         let stream = Stream {
             upstream: &connection,
-            listen: upstream.listen,
+            at: &upstream.place.peers,
             standby,
             application_name,
         };

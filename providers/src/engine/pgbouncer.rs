@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use simdb_planner::engine::pgbouncer::{Console, STOP, USER};
 use simdb_planner::observed::{Observation, ProcessFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
-use simdb_state::object::{EngineKind, Listen};
+use simdb_state::object::EngineKind;
+use simdb_state::place::HostPort;
 use simdb_state::sensitive::SecretName;
 use thiserror::Error;
 use tokio::time::sleep;
@@ -63,12 +64,12 @@ pub enum PgbouncerError {
     #[error("find the password of {0}: the state does not hold it")]
     MissingSecret(SecretName),
     /// Its console lets nobody in.
-    #[error("connect to the pooler of {endpoint} at {listen}")]
+    #[error("connect to the pooler of {endpoint} at {at}")]
     Connect {
         /// The endpoint.
         endpoint: EndpointAddress,
         /// Where it listens.
-        listen: Listen,
+        at: HostPort,
         /// Why not.
         #[source]
         cause: Cause,
@@ -141,10 +142,10 @@ impl Session {
             .dbname("pgbouncer")
             .application_name("simdb");
         let directory = (&console.endpoint).into();
-        let opened = sessions.open(directory, console.listen, &config, ANSWER_LIMIT).await;
+        let opened = sessions.open(directory, &console.place, &config, ANSWER_LIMIT).await;
         let session = opened.map_err(|cause| PgbouncerError::Connect {
             endpoint: console.endpoint.clone(),
-            listen: console.listen,
+            at: console.place.peers.clone(),
             cause,
         })?;
         let endpoint = console.endpoint.clone();

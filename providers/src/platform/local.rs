@@ -45,7 +45,8 @@ use nix::unistd::{AccessFlags, access};
 use simdb_planner::observed::{Observation, PlatformFacts, PlatformProblem, ProcessFacts, ProviderArgument};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec, TrialSpec};
-use simdb_state::object::{Listen, Witness};
+use simdb_state::object::Witness;
+use simdb_state::place::Place;
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::Grant;
 use tokio::sync::Mutex;
@@ -292,8 +293,8 @@ fn closed_problem(user: &RunAs, root: &Path, directory: &Path) -> String {
 
 #[async_trait]
 impl Dial for LocalPlatform {
-    async fn dial(&self, directory: &InstanceAddress, at: Listen) -> io::Result<Box<dyn Stream>> {
-        Tcp.dial(directory, at).await
+    async fn dial(&self, directory: &InstanceAddress, place: &Place) -> io::Result<Box<dyn Stream>> {
+        Tcp.dial(directory, place).await
     }
 }
 

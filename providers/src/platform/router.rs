@@ -17,7 +17,8 @@ use simdb_planner::observed::Observation;
 use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
 use simdb_state::name::{ClusterName, PlatformName};
-use simdb_state::object::{Listen, Witness};
+use simdb_state::object::Witness;
+use simdb_state::place::Place;
 use simdb_state::sensitive::Secrets;
 
 use super::{Dial, Endpoints, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream};
@@ -70,10 +71,10 @@ impl Router {
 
 #[async_trait]
 impl Dial for Router {
-    async fn dial(&self, instance: &InstanceAddress, at: Listen) -> io::Result<Box<dyn Stream>> {
+    async fn dial(&self, instance: &InstanceAddress, place: &Place) -> io::Result<Box<dyn Stream>> {
         self.platform(instance)
             .map_err(io::Error::other)?
-            .dial(instance, at)
+            .dial(instance, place)
             .await
     }
 }
@@ -162,6 +163,7 @@ mod tests {
     use std::path::Path;
 
     use simdb_state::instance::LOOPBACK;
+    use simdb_state::place::{Bind, HostPort};
     use tempfile::TempDir;
 
     use super::*;
@@ -198,10 +200,10 @@ mod tests {
         ServiceEntry {
             name: endpoint.service(),
             endpoint,
-            hosts: vec![Listen {
+            hosts: vec![HostPort::from(Bind {
                 host: LOOPBACK,
                 port: 5432,
-            }],
+            })],
             database: "postgres".to_owned(),
             session: "read-write".to_owned(),
         }

@@ -4,7 +4,7 @@ use std::io;
 
 use async_trait::async_trait;
 use simdb_state::address::InstanceAddress;
-use simdb_state::object::Listen;
+use simdb_state::place::Place;
 use tokio::net::TcpStream;
 
 use super::{Dial, Stream};
@@ -15,8 +15,8 @@ pub struct Tcp;
 
 #[async_trait]
 impl Dial for Tcp {
-    async fn dial(&self, _: &InstanceAddress, at: Listen) -> io::Result<Box<dyn Stream>> {
-        let stream = TcpStream::connect((at.host, at.port)).await?;
+    async fn dial(&self, _: &InstanceAddress, place: &Place) -> io::Result<Box<dyn Stream>> {
+        let stream = TcpStream::connect((place.bind.host, place.bind.port)).await?;
         // Requests are short, and each waits for its answer.
         stream.set_nodelay(true)?;
         Ok(Box::new(stream))

@@ -19,6 +19,7 @@ use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::delta::{Delta, Outputs};
 use simdb_state::instance::{InstanceSpec, ServiceEntry};
 use simdb_state::object::{CommitLevel, Data, Slot, State, User};
+use simdb_state::place::Place;
 use simdb_state::sensitive::{Secrets, Sensitive};
 use simdb_state::sync::SyncRule;
 use tokio_postgres::{Client, NoTls};
@@ -198,7 +199,7 @@ impl Cluster {
         let entry = ServiceEntry {
             endpoint: endpoint.clone(),
             name: endpoint.service(),
-            hosts: vec![self.ports[&self.primary].listen],
+            hosts: vec![self.ports[&self.primary].listen.into()],
             database: "postgres".to_owned(),
             session: "read-write".to_owned(),
         };
@@ -325,7 +326,7 @@ impl Cluster {
         NodeContext {
             address: node,
             version: self.version,
-            listen: self.ports[node].listen,
+            place: Place::shared(self.ports[node].listen),
             parameters: &self.parameters,
             generation: 1,
             upstream,
@@ -337,7 +338,7 @@ impl Cluster {
     fn upstream(&self) -> Upstream {
         Upstream {
             address: self.primary.clone(),
-            listen: self.ports[&self.primary].listen,
+            at: self.ports[&self.primary].listen.into(),
             slot: self.standby.node.identifier(),
         }
     }
@@ -352,7 +353,7 @@ impl Cluster {
     pub(crate) fn server(&self, node: &NodeAddress) -> Server {
         Server {
             node: node.clone(),
-            listen: self.ports[node].listen,
+            place: Place::shared(self.ports[node].listen),
             password: superuser_password(&node.cluster),
         }
     }

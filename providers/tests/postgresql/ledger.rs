@@ -23,8 +23,8 @@ const LOAD: Load = Load {
 fn target(cluster: &Cluster) -> Target {
     Target {
         hosts: vec![
-            cluster.server(&cluster.primary).listen,
-            cluster.server(&cluster.standby).listen,
+            cluster.server(&cluster.primary).place.peers,
+            cluster.server(&cluster.standby).place.peers,
         ],
         user: SUPERUSER.to_owned(),
         password: cluster.secrets[&superuser_password(&cluster.primary.cluster)].clone(),

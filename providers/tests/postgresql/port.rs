@@ -5,14 +5,14 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
 use simdb_state::instance::LOOPBACK;
-use simdb_state::object::Listen;
+use simdb_state::place::Bind;
 
 /// Below the ports that systems give to clients, any of which may be busy at any time, and those of end-to-end tests.
 const PORTS: std::ops::Range<u16> = 19_000..21_000;
 
 #[derive(Debug)]
 pub(crate) struct Port {
-    pub(crate) listen: Listen,
+    pub(crate) listen: Bind,
     /// Has the port's name for as long as the port is ours. Names of this kind belong to a network, as ports do, and
     /// leave no file.
     _claim: UnixListener,
@@ -27,7 +27,7 @@ impl Port {
             let claim = UnixListener::bind_addr(&name).ok()?;
             TcpListener::bind((LOOPBACK, port)).ok()?;
             Some(Self {
-                listen: Listen { host: LOOPBACK, port },
+                listen: Bind { host: LOOPBACK, port },
                 _claim: claim,
             })
         };

@@ -4,14 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use super::node::Place;
 use crate::name::NodeName;
-use crate::object::{self, EndpointTarget, Listen, PoolMode, Power};
+use crate::object::{self, EndpointTarget, PoolMode, Power};
+use crate::place::HostPort;
 
 /// An endpoint.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Endpoint {
     target: EndpointTarget,
     nodes: Vec<NodeName>,
-    hosts: Vec<Listen>,
+    hosts: Vec<HostPort>,
     pooler: Option<Pooler>,
 }
 
@@ -21,7 +22,7 @@ struct Pooler {
     place: Place,
     pool_mode: PoolMode,
     node: NodeName,
-    upstream: Listen,
+    upstream: HostPort,
     power: Power,
     paused: bool,
 }
@@ -63,7 +64,7 @@ impl From<Endpoint> for object::Endpoint {
 impl From<object::Pooler> for Pooler {
     fn from(pooler: object::Pooler) -> Self {
         let object::Pooler {
-            listen,
+            place,
             pool_mode,
             node,
             upstream,
@@ -71,7 +72,7 @@ impl From<object::Pooler> for Pooler {
             paused,
         } = pooler;
         Self {
-            place: listen.into(),
+            place: place.into(),
             pool_mode,
             node,
             upstream,
@@ -92,7 +93,7 @@ impl From<Pooler> for object::Pooler {
             paused,
         } = pooler;
         Self {
-            listen: place.into(),
+            place: place.into(),
             pool_mode,
             node,
             upstream,

@@ -1,13 +1,13 @@
 //! Nodes on disk.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::lsn::SystemIdentifier;
 use crate::name::NodeName;
-use crate::object::{self, Damage, FenceProof, Listen, Origin, Power, Slot, Term, Witness};
+use crate::object::{self, Damage, FenceProof, Origin, Power, Slot, Term, Witness};
+use crate::place::{self, Bind, Reached};
 
 /// A node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,34 +30,26 @@ enum Detail {
     Postgresql { slot: Option<Slot>, left_slots: Vec<Slot> },
 }
 
-/// Where a server listens.
+/// Where a server is. What everybody reaches where it listens needs no more than that.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Place {
     bind: Bind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reached: Option<Reached>,
 }
 
-/// An address and a port of the place where a server runs.
-#[derive(Debug, Serialize, Deserialize)]
-struct Bind {
-    host: IpAddr,
-    port: u16,
-}
-
-impl From<Listen> for Place {
-    fn from(listen: Listen) -> Self {
-        let Listen { host, port } = listen;
+impl From<place::Place> for Place {
+    fn from(place: place::Place) -> Self {
         Self {
-            bind: Bind { host, port },
+            bind: place.bind,
+            reached: Reached::of(place),
         }
     }
 }
 
-impl From<Place> for Listen {
-    fn from(place: Place) -> Self {
-        let Place {
-            bind: Bind { host, port },
-        } = place;
-        Self { host, port }
+impl From<Place> for place::Place {
+    fn from(Place { bind, reached }: Place) -> Self {
+        Reached::place(bind, reached)
     }
 }
 
@@ -96,7 +88,7 @@ enum Role {
 impl From<&object::Node> for Node {
     fn from(node: &object::Node) -> Self {
         let object::Node {
-            listen,
+            place,
             parameters,
             data,
             slot,
@@ -108,7 +100,7 @@ impl From<&object::Node> for Node {
             damage,
         } = node.clone();
         Self {
-            place: listen.map(Place::from),
+            place: place.map(Place::from),
             parameters,
             data: data.map(Data::from),
             role: role.map(Role::from),
@@ -136,7 +128,7 @@ impl From<Node> for object::Node {
         } = node;
         let Detail::Postgresql { slot, left_slots } = detail;
         Self {
-            listen: place.map(Listen::from),
+            place: place.map(place::Place::from),
             parameters,
             data: data.map(object::Data::from),
             slot,

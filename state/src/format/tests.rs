@@ -13,9 +13,10 @@ use crate::lock::Owner;
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::object::{
     Cluster, CommitLevel, Data, Database, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, FenceProof,
-    Listen, MAX_LAG, Network, Node, OnStandbyLoss, Origin, Output, PoolMode, Power, ReplicationMode, Role, Seed, Slot,
-    Term, User, Verified, Witness, first_platform,
+    MAX_LAG, Network, Node, OnStandbyLoss, Origin, Output, PoolMode, Power, ReplicationMode, Role, Seed, Slot, Term,
+    User, Verified, Witness, first_platform,
 };
+use crate::place::{Bind, Place};
 
 /// What version 0.1.0 wrote in format 1.
 const FORMAT_1: &str = include_str!("../../testdata/format-1.json");
@@ -36,16 +37,16 @@ fn rows(text: &str) -> Vec<Row> {
     values.into_iter().map(row).collect()
 }
 
-fn listen(port: u16) -> Listen {
-    Listen {
+fn place(port: u16) -> Place {
+    Place::shared(Bind {
         host: "127.0.0.1".parse().unwrap(),
         port,
-    }
+    })
 }
 
 fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
     let primary = Node {
-        listen: Some(listen(5432)),
+        place: Some(place(5432)),
         parameters: BTreeMap::from([("max_connections".to_owned(), "50".to_owned())]),
         data: Some(Data {
             generation: 1,
@@ -61,7 +62,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
         damage: None,
     };
     let standby = Node {
-        listen: Some(listen(5433)),
+        place: Some(place(5433)),
         parameters: BTreeMap::new(),
         data: Some(Data {
             generation: 2,
@@ -147,7 +148,7 @@ fn state() -> State {
     let endpoint = Endpoint {
         target: EndpointTarget::Standby,
         nodes: vec!["r[0]".parse().unwrap(), "a".parse().unwrap()],
-        hosts: vec![listen(5433), listen(5432)],
+        hosts: vec![place(5433).peers, place(5432).peers],
         pooler: None,
     };
     let subnet = Some("127.1.0.0/24".to_owned());
@@ -273,7 +274,7 @@ fn a_pooler_of_format_1_is_read() {
     };
     let state = read_state(&[row], 1).unwrap();
     let pooler = state.endpoints.into_values().next().unwrap().pooler.unwrap();
-    assert_eq!((pooler.listen, pooler.upstream), (listen(6432), listen(5432)));
+    assert_eq!((pooler.place, pooler.upstream), (place(6432), place(5432).peers));
     assert_eq!((pooler.pool_mode, pooler.paused), (PoolMode::Session, false));
 }
 
@@ -301,7 +302,7 @@ fn head_journal_and_events_keep_their_format() {
             serial: 9,
             runs: 1,
             events: 3,
-            place: None,
+            settings: None,
             ..Head::new(lineage)
         },
     );

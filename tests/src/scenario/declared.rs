@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use simdb_state::object::Listen;
+use simdb_state::place::{Host, HostPort};
 
 use super::Scenario;
 
@@ -98,16 +98,16 @@ impl Scenario {
     }
 
     /// Returns where servers may come to listen, whichever way they are addressed.
-    pub(super) fn places(&self) -> Vec<Listen> {
+    pub(super) fn places(&self) -> Vec<HostPort> {
         let [high, low] = self.subnet();
         let ports = self.environment.ports().take(PLACES.into());
         let shared = ports.map(|port| (Ipv4Addr::LOCALHOST, port));
         let separate = (1..=PLACES).map(|last| (Ipv4Addr::new(127, high, low, last), PORT));
-        let listen = |(host, port)| Listen {
-            host: IpAddr::V4(host),
+        let at = |(host, port)| HostPort {
+            host: Host::Ip(IpAddr::V4(host)),
             port,
         };
-        shared.chain(separate).map(listen).collect()
+        shared.chain(separate).map(at).collect()
     }
 
     /// Returns what is this environment's alone in the addresses of its subnet, as its ports are.

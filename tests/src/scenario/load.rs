@@ -7,7 +7,7 @@ use simdb_planner::plan::Server;
 use simdb_providers::engine::postgresql::ledger::{Ledger, Load, Report, Target, Written};
 use simdb_providers::platform::tcp::Tcp;
 use simdb_providers::sessions::Sessions;
-use simdb_state::object::Listen;
+use simdb_state::place::HostPort;
 use tokio::time::timeout;
 
 use super::Scenario;
@@ -23,7 +23,7 @@ const LOAD: Load = Load {
 impl Scenario {
     /// Lets clients write.
     pub fn load(&self) -> Writing<'_> {
-        let hosts = self.servers.values().map(|server| server.listen).collect();
+        let hosts = self.servers.values().map(|server| server.place.peers.clone()).collect();
         let ledger = self.ledger(hosts);
         Writing { scenario: self, ledger }
     }
@@ -33,7 +33,7 @@ impl Scenario {
         self.ledger(self.places())
     }
 
-    fn ledger(&self, hosts: Vec<Listen>) -> Ledger {
+    fn ledger(&self, hosts: Vec<HostPort>) -> Ledger {
         let target = Target {
             hosts,
             user: "postgres".to_owned(),

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 use simdb_state::address::EndpointAddress;
 use simdb_state::name::ClusterName;
-use simdb_state::object::{Endpoint, EndpointTarget, Listen, Role, State};
+use simdb_state::object::{Endpoint, EndpointTarget, Role, State};
+use simdb_state::place::HostPort;
 use simdb_state::sensitive::Sensitive;
 
 use super::FORMAT_VERSION;
@@ -65,12 +66,12 @@ fn variables(
         EndpointTarget::Primary => (&writers, session(EndpointTarget::Primary)),
         EndpointTarget::Standby => (&readers, session(EndpointTarget::Standby)),
     };
-    let list = |part: fn(&Listen) -> String| hosts.iter().map(part).collect::<Vec<_>>().join(",");
+    let list = |part: fn(&HostPort) -> String| hosts.iter().map(part).collect::<Vec<_>>().join(",");
     let mut variables = BTreeMap::from([
         ("DATABASE_URL", url(&writers, EndpointTarget::Primary, login)),
         ("DATABASE_REPLICA_URL", url(&readers, EndpointTarget::Standby, login)),
-        ("PGHOST", list(|listen| listen.host.to_string())),
-        ("PGPORT", list(|listen| listen.port.to_string())),
+        ("PGHOST", list(|at| at.host.to_string())),
+        ("PGPORT", list(|at| at.port.to_string())),
         ("PGUSER", login.user.to_owned()),
         ("PGDATABASE", login.database.to_owned()),
         ("PGTARGETSESSIONATTRS", session.to_owned()),
@@ -86,13 +87,13 @@ fn variables(
     variables
 }
 
-/// Returns where the nodes of a cluster listen: the primary first, and the standbys first.
-fn hosts(state: &State, cluster: &ClusterName) -> (Vec<Listen>, Vec<Listen>) {
+/// Returns where clients reach the nodes of a cluster: the primary first, and the standbys first.
+fn hosts(state: &State, cluster: &ClusterName) -> (Vec<HostPort>, Vec<HostPort>) {
     let listening = |leads: bool| {
         let nodes = state.nodes_of(cluster).map(|(_, node)| node);
         nodes
             .filter(move |node| matches!(node.role, Some(Role::Primary { .. })) == leads)
-            .filter_map(|node| node.listen)
+            .filter_map(|node| node.place.as_ref()?.clients.clone())
     };
     let writers = listening(true).chain(listening(false));
     let readers = listening(false).chain(listening(true));
@@ -107,7 +108,7 @@ fn session(target: EndpointTarget) -> &'static str {
     }
 }
 
-fn url(hosts: &[Listen], target: EndpointTarget, login: &Login<'_>) -> String {
+fn url(hosts: &[HostPort], target: EndpointTarget, login: &Login<'_>) -> String {
     let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     let password = login
         .password

@@ -192,7 +192,7 @@ fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
 
 fn node_values(node: &Node) -> Value {
     let Node {
-        listen,
+        place,
         parameters,
         data,
         slot,
@@ -217,7 +217,7 @@ fn node_values(node: &Node) -> Value {
         "stopped_by_request": stopped_by_request.then_some(true),
         "needs_rebuild": needs_rebuild.then_some(true),
         "damage": damage.as_ref().map(Damage::reason),
-        "listen": listen.map(|listen| listen.to_string()),
+        "listen": place.as_ref().map(|place| place.peers.to_string()),
         "data": data.as_ref().map(data_values),
         "slot": slot.as_ref().map(slot_values),
         "left_slots": (!left_slots.is_empty()).then(|| left_slots.iter().map(slot_values).collect::<Vec<_>>()),
@@ -297,7 +297,7 @@ fn endpoint_values(endpoint: &Endpoint) -> Value {
 
 fn pooler_values(pooler: &Pooler) -> Value {
     let Pooler {
-        listen,
+        place,
         pool_mode,
         node,
         upstream,
@@ -306,8 +306,8 @@ fn pooler_values(pooler: &Pooler) -> Value {
     } = pooler;
     json!({
         "via": EngineKind::Pgbouncer,
-        "host": listen.host,
-        "port": listen.port,
+        "host": place.peers.host,
+        "port": place.peers.port,
         "pool_mode": pool_mode,
         "node": node,
         "upstream": upstream.to_string(),

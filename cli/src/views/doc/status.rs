@@ -179,7 +179,7 @@ impl From<NodeHealth> for NodeStatus {
             lag_seconds,
             sync_state,
             slot,
-            listen,
+            place,
             process,
         } = health;
         let seen_role = seen_role.map(str::to_owned);
@@ -198,7 +198,7 @@ impl From<NodeHealth> for NodeStatus {
             slot_kept_bytes: slot.as_ref().and_then(|slot| slot.kept_bytes),
             slot_wal_status: slot.as_ref().and_then(|slot| slot.wal_status.clone()),
             slot: slot.map(|slot| slot.name),
-            address: listen.map(|listen| listen.to_string()),
+            address: place.map(|place| place.peers.to_string()),
             pid: process,
         }
     }

@@ -1,7 +1,8 @@
 //! `user`, `database` and `seed` blocks.
 
 use expect_test::expect;
-use simdb_state::object::{Listen, Node, User};
+use simdb_state::object::{Node, User};
+use simdb_state::place::{Bind, Place};
 use simdb_state::sensitive::Sensitive;
 
 use super::*;
@@ -201,10 +202,10 @@ fn what_a_login_is_given_can_be_used_in_outputs_and_is_sensitive() {
     let address = "cluster.c.user.app".parse().unwrap();
     let user = User::default();
     let node = Node {
-        listen: Some(Listen {
+        place: Some(Place::shared(Bind {
             host: "127.0.0.1".parse().unwrap(),
             port: 5432,
-        }),
+        })),
         ..Node::default()
     };
     let secrets = Secrets::from([(user.password(&address), Sensitive::new("hunter/2".to_owned()))]);

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use expect_test::expect;
-use simdb_state::object::{Election, ElectionReason, Endpoint, EndpointTarget, Listen, Node, Role, Term};
+use simdb_state::object::{Election, ElectionReason, Endpoint, EndpointTarget, Node, Role, Term};
+use simdb_state::place::{Bind, Place};
 
 use super::*;
 
@@ -300,12 +301,14 @@ fn outputs_are_unknown_until_they_are_recorded() {
     "#]]
     .assert_eq(&shown(&config, &State::default()));
     let mut state = State::default();
-    let listen = |port| Listen {
-        host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        port,
+    let place = |port| {
+        Place::shared(Bind {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port,
+        })
     };
     let node = |port, role| Node {
-        listen: Some(listen(port)),
+        place: Some(place(port)),
         role: Some(role),
         ..Node::default()
     };
@@ -322,7 +325,7 @@ fn outputs_are_unknown_until_they_are_recorded() {
         let endpoint = Endpoint {
             target,
             nodes: vec![a.clone(), "r[0]".parse().unwrap()],
-            hosts: vec![listen(15432), listen(15433)],
+            hosts: vec![place(15432).peers, place(15433).peers],
             pooler: None,
         };
         state

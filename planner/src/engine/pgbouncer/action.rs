@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use simdb_state::address::EndpointAddress;
 use simdb_state::instance::InstanceSpec;
-use simdb_state::object::Listen;
+use simdb_state::place::Place;
 use simdb_state::sensitive::SecretName;
 
 use crate::plan::need::Need;
@@ -14,8 +14,9 @@ use crate::plan::server::Server;
 pub struct Console {
     /// The endpoint.
     pub endpoint: EndpointAddress,
-    /// Where the pooler listens.
-    pub listen: Listen,
+    /// Where the pooler is.
+    #[serde(rename = "listen")]
+    pub place: Place,
     /// The password of the login that the console lets in.
     pub password: SecretName,
 }

@@ -9,9 +9,9 @@ use super::{INSTALLATION, USER, login};
 use crate::desired::{EndpointSpec, PoolerSpec};
 use crate::diagnostic::Diagnostic;
 use crate::engine::instance::user;
+use crate::planner::addressing::Addressing;
 use crate::planner::intend::Declaration;
 use crate::planner::intended::Intended;
-use crate::planner::ports::Ports;
 
 impl Declaration<'_> {
     /// Adds the login that poolers of the cluster look up others with.
@@ -25,7 +25,7 @@ impl Declaration<'_> {
         address: &EndpointAddress,
         (spec, pooler): (&EndpointSpec, &PoolerSpec),
         election: &Election,
-        ports: &mut Ports<'_>,
+        addressing: &mut Addressing<'_>,
         intended: &Intended,
     ) -> Result<Option<Endpoint>, Diagnostic> {
         let engines = &self.inputs.observed.platform(&self.spec.platform).engines;
@@ -36,13 +36,13 @@ impl Declaration<'_> {
         let Some(primary) = intended.nodes.get(&self.address(&election.primary)) else {
             return Ok(before.cloned());
         };
-        let listen = ports.pooler(address, (spec, pooler), self.before, primary.power)?;
+        let place = addressing.pooler(address, (spec, pooler), self.before, primary.power)?;
         let pooler = if primary.power == Power::Running {
             Some(Pooler {
-                listen,
+                place,
                 pool_mode: pooler.pool_mode,
                 node: election.primary.clone(),
-                upstream: primary.listen,
+                upstream: primary.place.peers.clone(),
                 power: Power::Running,
                 paused: false,
             })
@@ -59,7 +59,7 @@ impl Declaration<'_> {
             Some(pooler) => Some(Endpoint {
                 target: spec.target,
                 nodes: Vec::new(),
-                hosts: vec![pooler.listen],
+                hosts: pooler.place.clients.iter().cloned().collect(),
                 pooler: Some(pooler),
             }),
         })

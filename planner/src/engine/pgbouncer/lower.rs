@@ -83,8 +83,8 @@ impl Lowering<'_> {
             .deposed
             .as_ref()
             .filter(|_| planned && old.pool_mode.can_pause());
-        let listen = deposed.and_then(|deposed| self.before.nodes.get(deposed)?.listen);
-        let (Some(deposed), Some(listen)) = (deposed, listen) else {
+        let place = deposed.and_then(|deposed| self.before.nodes.get(deposed)?.place.clone());
+        let (Some(deposed), Some(place)) = (deposed, place) else {
             return false;
         };
         if old.power == Power::Stopped || matches!(self.pooler_process(address), Some(ProcessFacts::Foreign { .. })) {
@@ -94,7 +94,7 @@ impl Lowering<'_> {
             console: pgbouncer::console(address, old),
             server: Server {
                 node: deposed.clone(),
-                listen,
+                place,
                 password: superuser_password(&deposed.cluster),
             },
         });
@@ -114,7 +114,7 @@ impl Lowering<'_> {
         let mut delta = vec![Edit::Pooler(address.clone(), Some(new.clone()))];
         if let Some(old) = old
             && old.power == Power::Running
-            && old.listen == new.listen
+            && old.place == new.place
             && old.upstream != new.upstream
             && !matches!(self.pooler_process(address), Some(ProcessFacts::Foreign { .. }))
         {
@@ -163,8 +163,8 @@ impl Lowering<'_> {
             _ if old.power == Power::Stopped => return Some(("it is down".to_owned(), Impact::None)),
             _ => {}
         }
-        if old.listen != new.listen {
-            return Some((format!("it is to listen on {}", new.listen), Impact::Restart));
+        if old.place != new.place {
+            return Some((format!("it is to listen on {}", new.place.bind), Impact::Restart));
         }
         if old.pool_mode != new.pool_mode {
             return Some(("the configuration changes its settings".to_owned(), Impact::Reload));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use simdb_state::address::EndpointAddress;
 use simdb_state::instance::InstanceSpec;
-use simdb_state::object::Listen;
+use simdb_state::place::Bind;
 
 use super::{Action, Console};
 use crate::observed::{FileFacts, PoolerFacts, ProcessFacts};
@@ -14,7 +14,7 @@ use crate::simulate::{World, written};
 #[derive(Clone, Debug)]
 pub struct Pooler {
     /// Where it listens.
-    pub listen: Listen,
+    pub listen: Bind,
     /// Whether it runs.
     pub runs: bool,
     /// Whether its clients wait.

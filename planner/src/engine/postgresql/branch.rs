@@ -114,11 +114,11 @@ impl Declaration<'_> {
         Some(NodeContext {
             address,
             version: recorded.clusters.get(self.name)?.version,
-            listen: node.listen?,
+            place: node.place.clone()?,
             parameters: &node.parameters,
             generation: node.data.as_ref()?.generation,
             upstream: Some(Upstream {
-                listen: recorded.nodes.get(&upstream)?.listen?,
+                at: recorded.nodes.get(&upstream)?.place.as_ref()?.peers.clone(),
                 address: upstream,
                 slot: node.slot.as_ref()?.name.clone(),
             }),

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use simdb_state::instance::{FilePart, FileText, InstanceSpec, LOOPBACK};
-use simdb_state::object::Listen;
+use simdb_state::place::HostPort;
 use simdb_state::sensitive::SecretName;
 
 use super::logins::{REPLICATION_USER, SUPERUSER};
@@ -58,10 +58,10 @@ fn quote(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-fn connection(listen: Listen, application_name: &str) -> String {
+fn connection(at: &HostPort, application_name: &str) -> String {
     format!(
         "host={} port={} user={REPLICATION_USER} passfile={PASSFILE_FROM_DATA} application_name={application_name}",
-        listen.host, listen.port
+        at.host, at.port
     )
 }
 
@@ -73,14 +73,14 @@ pub fn settings(node: &NodeContext<'_>) -> BTreeMap<String, String> {
     settings.extend(OWNED.iter().map(pair));
     let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
     set("synchronous_standby_names", node.sync_rule.to_string());
-    set("listen_addresses", node.listen.host.to_string());
-    set("port", node.listen.port.to_string());
+    set("listen_addresses", node.place.bind.host.to_string());
+    set("port", node.place.bind.port.to_string());
     set(
         "cluster_name",
         format!("{}-{}", node.address.cluster, node.address.node.host()),
     );
-    if let Some(Upstream { listen, slot, .. }) = &node.upstream {
-        set("primary_conninfo", connection(*listen, &node.address.node.identifier()));
+    if let Some(Upstream { at, slot, .. }) = &node.upstream {
+        set("primary_conninfo", connection(at, &node.address.node.identifier()));
         set("primary_slot_name", slot.clone());
     }
     settings
@@ -130,7 +130,7 @@ fn render(settings: &BTreeMap<String, String>) -> String {
 ///
 /// `all` in the database column does not match physical replication, which therefore has a line of its own.
 pub(super) fn pg_hba_conf(node: &NodeContext<'_>) -> FileText {
-    hba(node.listen.host, "all")
+    hba(node.place.bind.host, "all")
 }
 
 /// Returns a `pg_hba.conf` that lets in standbys and simdb alone.

@@ -68,7 +68,7 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         command: command(node.version, "postgres", arguments),
         files,
         data,
-        listen: node.listen,
+        listen: node.place.bind,
         present,
         absent,
         stop: STOP,
@@ -86,7 +86,7 @@ pub fn without_clients(node: &NodeContext<'_>) -> InstanceSpec {
     let mut instance = server(node);
     instance
         .files
-        .insert(HBA.to_owned(), conf::pg_hba_conf_without_clients(node.listen.host));
+        .insert(HBA.to_owned(), conf::pg_hba_conf_without_clients(node.place.bind.host));
     instance
 }
 
@@ -136,7 +136,7 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: Last
     let source = Argument(vec![
         ArgumentPart::Text(format!(
             "--source-server=host={} port={} user={SUPERUSER} dbname=postgres application_name=simdb passfile='",
-            upstream.listen.host, upstream.listen.port
+            upstream.at.host, upstream.at.port
         )),
         ArgumentPart::InstanceDirectory,
         ArgumentPart::Text(format!("/{REWIND_PASSFILE}'")),
@@ -211,7 +211,7 @@ pub fn copy(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<String>) 
     let connection = Argument(vec![
         ArgumentPart::Text(format!(
             "host={} port={} user={REPLICATION_USER} application_name=simdb-basebackup passfile='",
-            upstream.listen.host, upstream.listen.port
+            upstream.at.host, upstream.at.port
         )),
         ArgumentPart::InstanceDirectory,
         ArgumentPart::Text("/passfile'".to_owned()),

@@ -116,7 +116,7 @@ fn given(argument: &Argument) -> Option<(String, String)> {
 mod tests {
     use expect_test::expect;
     use simdb_state::instance::LOOPBACK;
-    use simdb_state::object::Listen;
+    use simdb_state::place::{Bind, Place};
     use simdb_state::sync::SyncRule;
 
     use super::*;
@@ -133,10 +133,10 @@ mod tests {
         instance::server(&NodeContext {
             address: &address,
             version: 15,
-            listen: Listen {
+            place: Place::shared(Bind {
                 host: LOOPBACK,
                 port: 5432,
-            },
+            }),
             parameters: &pairs(parameters),
             generation: 1,
             upstream: None,

@@ -8,7 +8,7 @@ mod role;
 
 pub use self::log::Log;
 
-use simdb_state::object::Listen;
+use simdb_state::place::HostPort;
 use simdb_state::sync::SyncRule;
 
 use super::Action;
@@ -17,7 +17,7 @@ use crate::simulate::{InstanceDirectory, World};
 
 impl InstanceDirectory {
     /// Returns where its server streams from, if it does.
-    pub(crate) fn upstream(&self) -> Option<Listen> {
+    pub(crate) fn upstream(&self) -> Option<HostPort> {
         self.server.as_ref().filter(|server| server.replays)?;
         let conninfo = self.configured.get("primary_conninfo")?;
         let part = |name| {
@@ -25,7 +25,7 @@ impl InstanceDirectory {
                 .split(' ')
                 .find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
         };
-        Some(Listen {
+        Some(HostPort {
             host: part("host")?.parse().ok()?,
             port: part("port")?.parse().ok()?,
         })

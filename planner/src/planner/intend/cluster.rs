@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use simdb_state::address::NodeAddress;
 use simdb_state::digest::sha256;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Cluster, Election, Listen, Power, State};
+use simdb_state::object::{Cluster, Election, Power, State};
+use simdb_state::place::Place;
 
 use crate::desired::{ClusterSpec, NodeSpec, ReplicationSpec};
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::engine::{self, limits, settings};
 use crate::observed::{Observation, TriedParameters};
+use crate::planner::addressing::Addressing;
 use crate::planner::intended::{Intended, IntendedCluster, IntendedNode, Lead};
-use crate::planner::ports::Ports;
 use crate::planner::{Inputs, before, versions};
 
 /// One cluster on its way from declaration to intention.
@@ -24,7 +25,7 @@ pub(crate) struct Declaration<'a> {
 }
 
 impl Declaration<'_> {
-    pub(crate) fn cluster(&self, ports: &mut Ports<'_>, intended: &mut Intended) -> Vec<Diagnostic> {
+    pub(crate) fn cluster(&self, addressing: &mut Addressing<'_>, intended: &mut Intended) -> Vec<Diagnostic> {
         if let Err(diagnostic) = self.stays_on_its_platform() {
             return vec![diagnostic];
         }
@@ -47,10 +48,10 @@ impl Declaration<'_> {
             let address = self.address(node);
             let old = self.before.nodes.get(&address);
             let power = self.power(&address, old, election.as_ref().ok());
-            match ports.listen(&address, spec, self.before, power) {
-                Ok(listen) => {
-                    let listen = self.stays_at(&address, election.as_ref().ok()).unwrap_or(listen);
-                    nodes.insert(node.clone(), (address, spec, listen));
+            match addressing.node(&address, spec, self.before, power) {
+                Ok(place) => {
+                    let place = self.stays_at(&address, election.as_ref().ok()).unwrap_or(place);
+                    nodes.insert(node.clone(), (address, spec, place));
                 }
                 Err(diagnostic) => diagnostics.push(diagnostic),
             }
@@ -59,14 +60,14 @@ impl Declaration<'_> {
             diagnostics.extend(self.parameters(version));
         }
         if let (Ok(version), Ok(election)) = (version, election) {
-            for (address, spec, listen) in nodes.into_values() {
-                let node = self.node(&address, spec, listen, &election);
+            for (address, spec, place) in nodes.into_values() {
+                let node = self.node(&address, spec, place, &election);
                 match node {
                     Ok(node) => drop(intended.nodes.insert(address, node)),
                     Err(diagnostic) => diagnostics.push(diagnostic),
                 }
             }
-            diagnostics.extend(self.endpoints(&election, ports, intended));
+            diagnostics.extend(self.endpoints(&election, addressing, intended));
             diagnostics.extend(self.access(&election, intended));
             self.finish(version, election, intended);
         }
@@ -91,7 +92,7 @@ impl Declaration<'_> {
 
     /// Returns where a server stays for as long as this plan runs: one that runs while another node comes to lead is asked
     /// and followed where it listens, and one that was halted by a signal, or leads again, goes on there.
-    fn stays_at(&self, address: &NodeAddress, election: Option<&Election>) -> Option<Listen> {
+    fn stays_at(&self, address: &NodeAddress, election: Option<&Election>) -> Option<Place> {
         let node = self.before.nodes.get(address)?;
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
         let runs = facts.is_some_and(|facts| facts.process.is_alive());
@@ -100,7 +101,7 @@ impl Declaration<'_> {
         let stays = before::is_halted(self.inputs.observed, address)
             || (node.power == Power::Running && self.moves(election?))
             || (runs && election.is_some_and(resumes));
-        before::listens(self.before, self.inputs.observed, address).filter(|_| stays)
+        before::place(self.before, self.inputs.observed, address).filter(|_| stays)
     }
 
     /// Checks the declared parameters against those that the version has; one that several nodes share is told once.
@@ -232,9 +233,14 @@ impl Declaration<'_> {
 /// Returns a short digest of who is in a cluster, where, and what they are to each other.
 fn topology(cluster: &ClusterName, intended: &Intended) -> String {
     let mut text = String::new();
-    for (address, IntendedNode { listen, role, data, .. }) in intended.nodes_of(cluster) {
+    for (address, IntendedNode { place, role, data, .. }) in intended.nodes_of(cluster) {
         let follows = role.follows().map(ToString::to_string).unwrap_or_default();
-        let line = format!("{} {listen} {role} {follows} {}\n", address.node, data.generation());
+        let line = format!(
+            "{} {} {role} {follows} {}\n",
+            address.node,
+            place.peers,
+            data.generation()
+        );
         text.push_str(&line);
     }
     // Half of it is enough to tell topologies apart, and fits a line of a plan.

@@ -6,14 +6,14 @@ use simdb_state::object::{Election, Endpoint, EndpointTarget, Role};
 
 use super::cluster::Declaration;
 use crate::diagnostic::Diagnostic;
+use crate::planner::addressing::Addressing;
 use crate::planner::intended::{Intended, IntendedNode};
-use crate::planner::ports::Ports;
 
 impl Declaration<'_> {
     pub(super) fn endpoints(
         &self,
         election: &Election,
-        ports: &mut Ports<'_>,
+        addressing: &mut Addressing<'_>,
         intended: &mut Intended,
     ) -> Vec<Diagnostic> {
         let mut diagnostics = Vec::new();
@@ -24,7 +24,7 @@ impl Declaration<'_> {
             };
             let endpoint = match &spec.pooler {
                 None => Ok(Some(endpoint(self.name, spec.target, intended))),
-                Some(pooler) => self.pooled(&address, (spec, pooler), election, ports, intended),
+                Some(pooler) => self.pooled(&address, (spec, pooler), election, addressing, intended),
             };
             match endpoint {
                 Ok(endpoint) => {
@@ -55,7 +55,10 @@ fn endpoint(cluster: &ClusterName, target: EndpointTarget, intended: &Intended) 
     Endpoint {
         target,
         nodes: first.iter().map(|(address, _)| address.node.clone()).collect(),
-        hosts: first.iter().map(|(_, node)| node.listen).collect(),
+        hosts: first
+            .iter()
+            .filter_map(|(_, node)| node.place.clients.clone())
+            .collect(),
         pooler: None,
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::{CommitLevel, Election, ElectionReason, Listen, Node, Power, Role, Slot};
+use simdb_state::object::{CommitLevel, Election, ElectionReason, Node, Power, Role, Slot};
+use simdb_state::place::Place;
 
 use super::cluster::Declaration;
 use super::data::Holder;
@@ -23,7 +24,7 @@ impl Declaration<'_> {
         &self,
         address: &NodeAddress,
         spec: &NodeSpec,
-        listen: Listen,
+        place: Place,
         election: &Election,
     ) -> Result<IntendedNode, Diagnostic> {
         let old = self.before.nodes.get(address);
@@ -66,7 +67,7 @@ impl Declaration<'_> {
             (Role::Standby { follows }, Some(slot))
         };
         Ok(IntendedNode {
-            listen,
+            place,
             parameters: self.stays_with(old, self.parameters_of(spec, leads), election),
             data,
             role,

@@ -3,7 +3,8 @@
 use simdb_state::address::EndpointAddress;
 use simdb_state::delta::Edit;
 use simdb_state::name::NodeName;
-use simdb_state::object::{Endpoint, EndpointTarget, Listen};
+use simdb_state::object::{Endpoint, EndpointTarget};
+use simdb_state::place::HostPort;
 
 use super::{Draft, Lowering};
 use crate::plan::Action;
@@ -52,6 +53,6 @@ fn elsewhere(name: &str, old: &Endpoint, new: &Endpoint) -> String {
 }
 
 /// Where an endpoint's entry leads. What stands behind its pooler is another step's.
-fn leads(endpoint: &Endpoint) -> (EndpointTarget, &[NodeName], &[Listen]) {
+fn leads(endpoint: &Endpoint) -> (EndpointTarget, &[NodeName], &[HostPort]) {
     (endpoint.target, &endpoint.nodes, &endpoint.hosts)
 }

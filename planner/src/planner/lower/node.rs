@@ -341,8 +341,8 @@ impl Lowering<'_> {
             old.power == Power::Running && same && !makes(new)
         };
         let node = self.intended.serving(address).filter(stays)?;
-        let listens = before::listens(self.before, self.observed, address);
-        listens.filter(|listen| *listen == node.listen)?;
+        let place = before::place(self.before, self.observed, address);
+        place.filter(|place| *place == node.place)?;
         Some(server(address, node))
     }
 
@@ -360,11 +360,11 @@ impl Lowering<'_> {
     }
 
     fn start_reason(&self, address: &NodeAddress, old: &Node, new: &IntendedNode) -> String {
-        let moved = old.listen.filter(|listen| *listen != new.listen);
-        if let Some(owner) = moved.and_then(|listen| self.platform(&address.cluster).listener(listen)) {
+        let moved = old.place.as_ref().filter(|place| **place != new.place);
+        if let Some(owner) = moved.and_then(|had| self.platform(&address.cluster).listener(had.bind)) {
             return format!(
                 "{owner} took its port while it was down, and it moves to {}",
-                new.listen
+                new.place.peers
             );
         }
         let reason = match self.facts(address).map(|facts| &facts.process) {
@@ -384,8 +384,8 @@ impl Lowering<'_> {
         new: &IntendedNode,
         context: &NodeContext<'_>,
     ) -> Option<(String, bool)> {
-        if old.listen.is_some_and(|had| had != new.listen) {
-            return Some((format!("{} moves to {}", address.node, new.listen), true));
+        if old.place.as_ref().is_some_and(|had| *had != new.place) {
+            return Some((format!("{} moves to {}", address.node, new.place.peers), true));
         }
         if let Some(lacking) = self.intended.limits.lacking.get(address) {
             return Some((lacking.reason(&address.node), true));
@@ -432,7 +432,7 @@ impl Lowering<'_> {
         let kept = self
             .outlives(address, old)
             .map(|slot| Edit::Emptied(address.clone(), slot));
-        if old.listen.is_some() || self.facts(address).is_some() || kept.is_none() {
+        if old.place.is_some() || self.facts(address).is_some() || kept.is_none() {
             // A standby's data is a copy; with the whole cluster, the last one goes.
             let goes = !self.intended.clusters.contains_key(&address.cluster);
             let impact = if old.data.is_some() && goes {

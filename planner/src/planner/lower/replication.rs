@@ -26,13 +26,13 @@ impl Lowering<'_> {
             node: follows.clone(),
         };
         let moved = self.intended.nodes.get(&upstream).filter(|upstream_node| {
-            let had = self.before.nodes.get(&upstream).and_then(|node| node.listen);
-            had.is_some_and(|had| had != upstream_node.listen)
+            let had = self.before.nodes.get(&upstream).and_then(|node| node.place.as_ref());
+            had.is_some_and(|had| had.peers != upstream_node.place.peers)
         });
         if let Some(moved) = moved {
             return Some(format!(
                 "{} streams from {follows}, and {follows} moves to {}",
-                address.node, moved.listen
+                address.node, moved.place.peers
             ));
         }
         let drift = self.intended.drift.get(address)?;

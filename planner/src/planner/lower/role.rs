@@ -80,7 +80,7 @@ impl Lowering<'_> {
         let server = |address: &NodeAddress| {
             Some(Server {
                 node: address.clone(),
-                listen: before::listens(self.before, self.observed, address)?,
+                place: before::place(self.before, self.observed, address)?,
                 password: superuser_password(&address.cluster),
             })
         };
@@ -105,12 +105,12 @@ impl Lowering<'_> {
     }
 
     fn fence(&mut self, address: &NodeAddress, cluster: &IntendedCluster) {
-        let Some(listen) = self.before.nodes.get(address).and_then(|node| node.listen) else {
+        let Some(place) = self.before.nodes.get(address).and_then(|node| node.place.clone()) else {
             return;
         };
         let server = Server {
             node: address.clone(),
-            listen,
+            place,
             password: superuser_password(&address.cluster),
         };
         let alive = self.facts(address).is_none_or(|facts| facts.process.is_alive());
@@ -157,13 +157,13 @@ impl Lowering<'_> {
         let Some((old, recorded)) = self.before.nodes.get(address).zip(recorded) else {
             return;
         };
-        let (Some(listen), Some(data)) = (old.listen, old.data.as_ref()) else {
+        let (Some(place), Some(data)) = (&old.place, old.data.as_ref()) else {
             return;
         };
         let context = NodeContext {
             address,
             version: cluster.cluster.version,
-            listen,
+            place: place.clone(),
             parameters: &old.parameters,
             generation: data.generation,
             upstream: None,
@@ -176,7 +176,7 @@ impl Lowering<'_> {
             instance: instance::without_clients(&context),
             server: Server {
                 node: address.clone(),
-                listen,
+                place: place.clone(),
                 password: superuser_password(&address.cluster),
             },
             in_recovery: false,
@@ -291,9 +291,12 @@ impl Lowering<'_> {
         let upstreams = slot.into_iter().chain(followed).chain(deposed).chain(others);
         let mut upstreams = upstreams.filter(|other| **other != address.node).filter_map(|other| {
             let upstream = address.sibling(other);
-            Some((self.before.nodes.get(&upstream)?.listen?, upstream))
+            Some((
+                self.before.nodes.get(&upstream)?.place.as_ref()?.peers.clone(),
+                upstream,
+            ))
         });
-        let Some((listen, upstream)) = upstreams.next() else {
+        let Some((at, upstream)) = upstreams.next() else {
             return;
         };
         let replays = Role::Standby {
@@ -302,12 +305,12 @@ impl Lowering<'_> {
         let context = NodeContext {
             address,
             version: cluster.cluster.version,
-            listen: new.listen,
+            place: new.place.clone(),
             parameters: &new.parameters,
             generation: new.data.generation(),
             upstream: Some(Upstream {
                 address: upstream,
-                listen,
+                at,
                 slot: address.node.identifier(),
             }),
             sync_rule: SyncRule::default(),

@@ -138,11 +138,11 @@ impl Lowering<'_> {
         let nodes = nodes.filter(|(address, node)| stays(address, node) && node.power == Power::Running);
         let stream = |(address, node): (&_, &_)| {
             let mut context = self.intended.context(address, node, intended);
-            context.listen = self.present(server(address, node)).listen;
+            context.place = self.present(server(address, node)).place;
             let upstream = context.upstream.as_mut().and_then(|upstream| {
                 let node = self.intended.nodes.get(&upstream.address)?;
                 let server = self.present(server(&upstream.address, node));
-                upstream.listen = server.listen;
+                upstream.at = server.place.peers.clone();
                 Some(server)
             });
             Stream {
@@ -160,9 +160,9 @@ impl Lowering<'_> {
     pub(crate) fn present(&self, server: Server) -> Server {
         let node = self.before.nodes.get(&server.node);
         let runs = node.is_some_and(|node| node.power == Power::Running);
-        let listen = before::listens(self.before, self.observed, &server.node).filter(|_| runs);
+        let place = before::place(self.before, self.observed, &server.node).filter(|_| runs);
         Server {
-            listen: listen.unwrap_or(server.listen),
+            place: place.unwrap_or(server.place),
             ..server
         }
     }

@@ -87,7 +87,7 @@ fn a_node_moves_where_its_port_was_taken_while_it_was_down_and_is_followed_there
             3 verify-sync cluster.orders after [1 2] none
         "#]],
     );
-    assert_eq!(world.state.nodes[&standby].listen.unwrap().port, 15434);
+    assert_eq!(world.state.nodes[&standby].place.as_ref().unwrap().bind.port, 15434);
     world.kill(&primary);
     world.busy_ports.insert(15432, "nginx (pid 12)".to_owned());
     check(
@@ -242,8 +242,8 @@ fn a_server_whose_instance_directory_was_removed_is_stopped_and_keeps_its_port()
     "#]]
     .assert_eq(&steps(&planned.plan));
     assert_eq!(
-        planned.after.nodes[&address("cluster.orders.node.r[0]")].listen,
-        world.state.nodes[&address("cluster.orders.node.r[0]")].listen
+        planned.after.nodes[&address("cluster.orders.node.r[0]")].place,
+        world.state.nodes[&address("cluster.orders.node.r[0]")].place
     );
 }
 

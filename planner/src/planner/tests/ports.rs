@@ -171,7 +171,7 @@ fn standbys_of_a_stopped_primary_follow_it_to_another_port_once_it_is_started() 
 /// Where the nodes of a world listen, as is recorded.
 fn places(world: &World) -> String {
     let nodes = world.state.nodes.iter();
-    let places = nodes.map(|(address, node)| format!("{} {}", address.node, node.listen.unwrap()));
+    let places = nodes.map(|(address, node)| format!("{} {}", address.node, node.place.as_ref().unwrap().peers));
     places.collect::<Vec<_>>().join("\n")
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use simdb_planner::observed::{SenderFacts, ServerFacts};
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
-use simdb_state::object::Listen;
+use simdb_state::place::HostPort;
 
 use super::observe::Snapshot;
 
@@ -43,16 +43,16 @@ pub(crate) fn streaming(name: &str, upstream: &Snapshot, standby: &Snapshot) -> 
 }
 
 /// Returns how a standby streams from another server than the one that listens there, or from its past.
-pub(crate) fn elsewhere(listen: Listen, upstream: &Snapshot, standby: &Snapshot) -> Vec<String> {
+pub(crate) fn elsewhere(at: &HostPort, upstream: &Snapshot, standby: &Snapshot) -> Vec<String> {
     let mut unmet = Vec::new();
     // Before it streams there is more to say, and this is not known.
     let receiver = standby.facts.receiver.as_ref();
     let Some(receiver) = receiver.filter(|receiver| receiver.status == "streaming") else {
         return unmet;
     };
-    if receiver.host != listen.host.to_string() || receiver.port != listen.port {
+    if receiver.host != at.host.to_string() || receiver.port != at.port {
         unmet.push(format!(
-            "it streams from {}:{}, and must from {listen}",
+            "it streams from {}:{}, and must from {at}",
             receiver.host, receiver.port
         ));
     }

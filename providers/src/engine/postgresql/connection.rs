@@ -155,10 +155,10 @@ impl Connection {
             .application_name("simdb")
             .options(options);
         let directory = (&server.node).into();
-        let opened = sessions.open(directory, server.listen, &config, CONNECT_LIMIT).await;
+        let opened = sessions.open(directory, &server.place, &config, CONNECT_LIMIT).await;
         let session = opened.map_err(|cause| PostgresqlError::Connect {
             node: server.node.clone(),
-            listen: server.listen,
+            at: server.place.peers.clone(),
             cause,
         })?;
         let node = server.node.clone();

@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use simdb_state::address::{InstanceAddress, NodeAddress};
 use simdb_state::lsn::{Lsn, LsnError};
-use simdb_state::object::Listen;
+use simdb_state::place::HostPort;
 use simdb_state::sensitive::SecretName;
 use thiserror::Error;
 
@@ -25,12 +25,12 @@ pub enum PostgresqlError {
     #[error("make up a password")]
     Random(#[source] getrandom::Error),
     /// It lets nobody in.
-    #[error("connect to {node} at {listen}")]
+    #[error("connect to {node} at {at}")]
     Connect {
         /// The node.
         node: NodeAddress,
         /// Where it listens.
-        listen: Listen,
+        at: HostPort,
         /// Why not.
         #[source]
         cause: Cause,

@@ -39,7 +39,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use simdb_state::object::Listen;
+use simdb_state::place::HostPort;
 use simdb_state::sensitive::Sensitive;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -69,8 +69,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Where a ledger writes.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Where the servers listen among which the one that writes is looked for, as by `target_session_attrs=read-write`.
-    pub hosts: Vec<Listen>,
+    /// Where the servers are reached among which the one that writes is looked for, as by `target_session_attrs=read-write`.
+    pub hosts: Vec<HostPort>,
     /// The login.
     pub user: String,
     /// Its password.
@@ -109,7 +109,7 @@ pub enum LedgerError {
         /// How long it was looked for.
         limit: Duration,
         /// What each host said last.
-        refusals: BTreeMap<Listen, String>,
+        refusals: BTreeMap<HostPort, String>,
     },
     /// The table cannot be made or removed.
     #[error("{doing} the table of the ledger")]
@@ -128,7 +128,7 @@ pub enum LedgerError {
     Converge(#[from] ConvergeError),
 }
 
-fn list(refusals: &BTreeMap<Listen, String>) -> String {
+fn list(refusals: &BTreeMap<HostPort, String>) -> String {
     let refusals = refusals.iter().map(|(host, refusal)| format!("{host}: {refusal}"));
     refusals.collect::<Vec<_>>().join("; ")
 }

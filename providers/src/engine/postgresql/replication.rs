@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use simdb_state::lsn::Lsn;
-use simdb_state::object::Listen;
+use simdb_state::place::HostPort;
 use tokio::time::sleep;
 
 use super::connection::{Connection, literal};
@@ -94,8 +94,8 @@ pub(crate) async fn resume(connection: &Connection) -> Result<(), PostgresqlErro
 pub(crate) struct Stream<'a> {
     /// The server that is streamed from.
     pub upstream: &'a Connection,
-    /// Where it listens.
-    pub listen: Listen,
+    /// Where the other one reaches it.
+    pub at: &'a HostPort,
     /// The server that streams.
     pub standby: &'a Connection,
     /// The name under which its upstream sees it, and of its slot there.
@@ -147,7 +147,7 @@ async fn replayed(connection: &Connection) -> Result<Lsn, PostgresqlError> {
         .map_err(|error| connection.failure(DOING, Cause::Position(error)))
 }
 
-/// Waits until a standby streams from its upstream, from where that listens, on its timeline, under its own name and
+/// Waits until a standby streams from its upstream, from where it is reached, on its timeline, under its own name and
 /// through its own slot.
 pub(crate) async fn wait_streaming(
     platform: &dyn Platform,
@@ -156,7 +156,7 @@ pub(crate) async fn wait_streaming(
 ) -> Result<(), PostgresqlError> {
     let Stream {
         upstream,
-        listen,
+        at,
         standby,
         application_name,
     } = stream;
@@ -170,7 +170,7 @@ pub(crate) async fn wait_streaming(
                     return Err(ready::unrecoverable(platform, standby.node(), reason).await);
                 }
                 let mut unmet = condition::streaming(application_name, &there, &here);
-                unmet.extend(condition::elsewhere(listen, &there, &here));
+                unmet.extend(condition::elsewhere(at, &there, &here));
                 unmet
             }
             Err(error) if !ready::has_ended(platform, standby.node()).await? => return Err(error),

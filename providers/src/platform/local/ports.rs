@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use simdb_state::instance::LOOPBACK;
-use simdb_state::object::Listen;
+use simdb_state::place::Bind;
 
 use super::process;
 
@@ -39,7 +39,7 @@ pub(super) fn busy() -> BTreeMap<u16, BTreeMap<IpAddr, String>> {
     }
     let owners = owners(&sockets);
     let mut ports: BTreeMap<u16, BTreeMap<IpAddr, String>> = BTreeMap::new();
-    for (inode, Listen { host, port }) in sockets {
+    for (inode, Bind { host, port }) in sockets {
         let hosts = ports.entry(port).or_default();
         match owners.get(&inode) {
             Some(owner) => drop(hosts.insert(host, owner.clone())),
@@ -51,7 +51,7 @@ pub(super) fn busy() -> BTreeMap<u16, BTreeMap<IpAddr, String>> {
 
 /// Returns where a process listens; of several places a loopback address comes first. Nothing where it does not listen,
 /// or we may not see it.
-pub(super) fn listen(process: u32) -> Option<Listen> {
+pub(super) fn listen(process: u32) -> Option<Bind> {
     let own: BTreeSet<u64> = sockets_of(process).collect();
     let text = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let places = text.lines().filter_map(listener);
@@ -59,7 +59,7 @@ pub(super) fn listen(process: u32) -> Option<Listen> {
     let place = places.min_by_key(|(inode, place)| (!place.host.is_loopback(), *inode));
     place.map(|(_, place)| match place {
         // Who listens everywhere is reached on this machine, too.
-        Listen { host, port } if host.is_unspecified() => Listen { host: LOOPBACK, port },
+        Bind { host, port } if host.is_unspecified() => Bind { host: LOOPBACK, port },
         place => place,
     })
 }
@@ -84,7 +84,7 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 /// Reads the inode and the place of a listening socket from a line of `/proc/net/tcp` or `/proc/net/tcp6`.
-fn listener(line: &str) -> Option<(u64, Listen)> {
+fn listener(line: &str) -> Option<(u64, Bind)> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     if *fields.get(3)? != LISTEN {
         return None;
@@ -92,7 +92,7 @@ fn listener(line: &str) -> Option<(u64, Listen)> {
     let (host, port) = fields.get(1)?.rsplit_once(':')?;
     let host = address(host)?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    Some((fields.get(9)?.parse().ok()?, Listen { host, port }))
+    Some((fields.get(9)?.parse().ok()?, Bind { host, port }))
 }
 
 /// Returns the inodes of the sockets that a process has open.
@@ -106,7 +106,7 @@ fn sockets_of(process: u32) -> impl Iterator<Item = u64> {
 }
 
 /// Returns who holds the sockets. Of several processes the oldest counts: servers hand sockets down to their children.
-fn owners(sockets: &BTreeMap<u64, Listen>) -> BTreeMap<u64, String> {
+fn owners(sockets: &BTreeMap<u64, Bind>) -> BTreeMap<u64, String> {
     let mut owners = BTreeMap::new();
     if sockets.is_empty() {
         return owners;

@@ -14,7 +14,8 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use simdb_planner::observed::ProcessFacts;
 use simdb_state::instance::{InstanceSpec, Stop, StopSignal};
-use simdb_state::object::{Listen, Witness};
+use simdb_state::object::Witness;
+use simdb_state::place::Bind;
 use tokio::time::sleep;
 
 use super::binaries::{engine_of, programs_of};
@@ -50,7 +51,7 @@ const LOG_LINES: usize = 20;
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     format: u32,
-    listen: Listen,
+    listen: Bind,
     /// Absent between the moment before the start and the one after.
     process: Option<Identity>,
     /// What it was started with: a server that somebody started otherwise may have other settings.
@@ -69,7 +70,7 @@ impl Record {
 }
 
 /// Returns where the server listens: where it was started to, unless somebody else started the one that runs.
-pub(super) fn listen(directory: &InstanceDirectory, process: &ProcessFacts) -> Option<Listen> {
+pub(super) fn listen(directory: &InstanceDirectory, process: &ProcessFacts) -> Option<Bind> {
     let foreign = match process {
         ProcessFacts::Foreign { pid } => ports::listen(*pid),
         _ => None,

@@ -15,14 +15,13 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use simdb_planner::observed::Observation;
 use simdb_state::address::EndpointAddress;
 use simdb_state::instance::ServiceEntry;
-use simdb_state::object::Listen;
+use simdb_state::place::{Host, HostPort};
 
 use super::files::{self, At};
 use super::folder::{Access, Folder};
@@ -195,13 +194,13 @@ fn find(text: &str, name: &str) -> Option<Section> {
 }
 
 fn print(entry: &ServiceEntry) -> String {
-    let join = |part: &dyn Fn(&Listen) -> String| entry.hosts.iter().map(part).collect::<Vec<_>>().join(",");
+    let join = |part: &dyn Fn(&HostPort) -> String| entry.hosts.iter().map(part).collect::<Vec<_>>().join(",");
     format!(
         "[{}]\n{MANAGED}{}\nhost={}\nport={}\ndbname={}\ntarget_session_attrs={}\n",
         entry.name,
         entry.endpoint,
-        join(&|listen| listen.host.to_string()),
-        join(&|listen| listen.port.to_string()),
+        join(&|at| at.host.to_string()),
+        join(&|at| at.port.to_string()),
         entry.database,
         entry.session
     )
@@ -212,7 +211,7 @@ fn parse(name: &str, section: &str) -> Option<ServiceEntry> {
         let pairs = section.lines().filter_map(|line| line.trim().split_once('='));
         pairs.filter(|(found, _)| *found == key).map(|(_, value)| value).next()
     };
-    let hosts: Vec<IpAddr> = value("host")?
+    let hosts: Vec<Host> = value("host")?
         .split(',')
         .map(str::parse)
         .collect::<Result<_, _>>()
@@ -235,7 +234,7 @@ fn parse(name: &str, section: &str) -> Option<ServiceEntry> {
         hosts: hosts
             .into_iter()
             .zip(ports)
-            .map(|(host, port)| Listen { host, port })
+            .map(|(host, port)| HostPort { host, port })
             .collect(),
         database: value("dbname")?.to_owned(),
         session: value("target_session_attrs")?.to_owned(),
@@ -253,11 +252,14 @@ mod tests {
     const THEIRS: &str = "# mine\n[theirs]\nhost=db.example.org\n\n# about [orders-rw]\n";
 
     fn entry(name: &str, ports: &[u16]) -> ServiceEntry {
-        let host = "127.0.0.1".parse().unwrap();
+        let at = |port: &u16| HostPort {
+            host: "127.0.0.1".parse().unwrap(),
+            port: *port,
+        };
         ServiceEntry {
             endpoint: "cluster.orders.endpoint.rw".parse().unwrap(),
             name: name.to_owned(),
-            hosts: ports.iter().map(|port| Listen { host, port: *port }).collect(),
+            hosts: ports.iter().map(at).collect(),
             database: "postgres".to_owned(),
             session: "read-write".to_owned(),
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use simdb_state::object::Place;
+use simdb_state::object::ProviderSettings;
 
 use super::{LocalConfig, LocalPlatform};
 use crate::platform::Provider;
@@ -36,10 +36,10 @@ pub fn service_file(directory: &Path) -> PathBuf {
 }
 
 /// Returns where the nodes of a record are while the platform is set up like this.
-pub fn place(setup: &Setup<'_>) -> Place {
+pub fn recorded(setup: &Setup<'_>) -> ProviderSettings {
     let root = config(setup).root;
     let below = root.strip_prefix(setup.directory).unwrap_or(&root);
-    Place {
+    ProviderSettings {
         data_root: below.display().to_string(),
         run_as: setup.local.run_as.clone(),
         binaries: setup.local.binaries.clone(),

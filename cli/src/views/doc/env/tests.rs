@@ -3,6 +3,7 @@ use simdb_planner::engine::postgresql::instance::SUPERUSER;
 use simdb_state::address::NodeAddress;
 use simdb_state::instance::LOOPBACK;
 use simdb_state::object::{Node, Term};
+use simdb_state::place::{Bind, Place};
 
 use super::*;
 use crate::views::human;
@@ -19,9 +20,9 @@ fn state() -> State {
     ];
     for (name, port, role) in roles {
         let address: NodeAddress = format!("cluster.orders.node.{name}").parse().unwrap();
-        let listen = Listen { host: LOOPBACK, port };
+        let bind = Bind { host: LOOPBACK, port };
         let node = Node {
-            listen: Some(listen),
+            place: Some(Place::shared(bind)),
             role: Some(role),
             ..Node::default()
         };

@@ -12,18 +12,19 @@ use simdb_state::address::NodeAddress;
 use simdb_state::instance::ServiceEntry;
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::object::{
-    Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Listen, Node, Origin, Power, Role,
-    Slot, State, Term,
+    Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Node, Origin, Power, Role, Slot,
+    State, Term,
 };
+use simdb_state::place::{Bind, Place};
 use simdb_state::sync::SyncRule;
 
 use super::*;
 
-fn listen(port: u16) -> Listen {
-    Listen {
+fn place(port: u16) -> Place {
+    Place::shared(Bind {
         host: simdb_state::instance::LOOPBACK,
         port,
-    }
+    })
 }
 
 fn address(node: &str) -> NodeAddress {
@@ -32,7 +33,7 @@ fn address(node: &str) -> NodeAddress {
 
 fn node(role: Role, port: u16, slot: Option<&str>) -> Node {
     Node {
-        listen: Some(listen(port)),
+        place: Some(place(port)),
         data: Some(Data {
             generation: 1,
             system_identifier: SystemIdentifier(7),
@@ -76,7 +77,7 @@ fn state() -> State {
     let endpoint = Endpoint {
         target: EndpointTarget::Primary,
         nodes: vec!["a".parse().unwrap()],
-        hosts: vec![listen(5433)],
+        hosts: vec![place(5433).peers],
         pooler: None,
     };
     state
@@ -133,7 +134,7 @@ fn observed(primary: Observation<NodeFacts>, standby: Observation<NodeFacts>) ->
     let entry = ServiceEntry {
         endpoint: "cluster.orders.endpoint.rw".parse().unwrap(),
         name: "orders-rw".to_owned(),
-        hosts: vec![listen(5433)],
+        hosts: vec![place(5433).peers],
         database: "postgres".to_owned(),
         session: "read-write".to_owned(),
     };
@@ -268,7 +269,7 @@ fn without_clients() -> Observation<NodeFacts> {
     let instance = instance::without_clients(&NodeContext {
         address: &address,
         version: 15,
-        listen: listen(5433),
+        place: place(5433),
         parameters: &BTreeMap::new(),
         generation: 1,
         upstream: None,

@@ -78,7 +78,7 @@ impl Lowering<'_> {
             ProcessFacts::Down => !facts.control.was_shut_down(),
             ProcessFacts::Stopping { .. } => true,
             ProcessFacts::Running { .. } | ProcessFacts::Frozen { .. } | ProcessFacts::Foreign { .. } => {
-                let listen = facts.listen.unwrap_or(context.listen);
+                let listen = facts.listen.unwrap_or(context.place.bind);
                 instance::keeps_clients_out(facts, listen.host)
             }
         }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::ClusterName;
+use simdb_state::place::HostPort;
 use simdb_state::sync::{SyncMethod, SyncRule};
 
 use crate::engine::postgresql::replay::ReplayLimits;
@@ -106,7 +107,7 @@ impl World {
             let slot = other.node.identifier();
             let follows = directory
                 .upstream()
-                .is_some_and(|listen| upstream.listen == Some(listen));
+                .is_some_and(|at| upstream.listen.map(HostPort::from) == Some(at));
             other.cluster == node.cluster
                 && answers(directory)
                 && follows

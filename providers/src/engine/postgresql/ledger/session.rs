@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::select_all;
-use simdb_state::object::Listen;
+use simdb_state::place::HostPort;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::error::Severity;
@@ -31,7 +31,7 @@ pub(super) struct Entrance {
     /// The ledger's table, in its schema.
     table: String,
     /// What each host that does not take writes said last.
-    refusals: Mutex<BTreeMap<Listen, String>>,
+    refusals: Mutex<BTreeMap<HostPort, String>>,
 }
 
 impl Entrance {
@@ -115,13 +115,13 @@ impl Entrance {
             return std::future::pending().await;
         }
         let hosts = self.target.hosts.iter();
-        let (session, _, _) = select_all(hosts.map(|host| Box::pin(self.knock(*host)))).await;
+        let (session, _, _) = select_all(hosts.map(|host| Box::pin(self.knock(host)))).await;
         session
     }
 
     /// Tries one host until its server takes writes. A session that is let in stays and asks again: a new one each time
     /// would cost the servers more than the load itself.
-    async fn knock(&self, host: Listen) -> Session {
+    async fn knock(&self, host: &HostPort) -> Session {
         loop {
             let refusal = match within(self.open(host)).await {
                 Ok(session) => match session.wait_writable().await {
@@ -130,17 +130,17 @@ impl Entrance {
                 },
                 Err(refusal) => refusal,
             };
-            self.refusals().insert(host, refusal);
+            self.refusals().insert(host.clone(), refusal);
             sleep(PAUSE).await;
         }
     }
 
     /// A panic elsewhere leaves a whole map behind, so a poisoned one can still be used.
-    fn refusals(&self) -> MutexGuard<'_, BTreeMap<Listen, String>> {
+    fn refusals(&self) -> MutexGuard<'_, BTreeMap<HostPort, String>> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn open(&self, host: Listen) -> Result<Session, tokio_postgres::Error> {
+    async fn open(&self, host: &HostPort) -> Result<Session, tokio_postgres::Error> {
         let Target {
             hosts: _,
             user,

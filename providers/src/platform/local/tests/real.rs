@@ -70,10 +70,10 @@ async fn a_real_engine_whose_first_process_was_killed_starts_again_at_once() {
 
 /// Returns an address of this test alone: this network is the machine's own, and tests that run at once differ in their
 /// process, or else in how many came before them.
-fn own_address() -> Listen {
+fn own_address() -> Bind {
     static COUNT: AtomicU16 = AtomicU16::new(0);
     let [_, high, middle, low] = std::process::id().to_be_bytes();
-    Listen {
+    Bind {
         host: IpAddr::from([127, high + 1, middle, low]),
         port: 5432 + COUNT.fetch_add(1, Ordering::Relaxed),
     }

@@ -1,5 +1,5 @@
-//! Gives nodes and poolers where they listen: where they do, on the port they declare, else on the lowest free port of a
-//! range, or, where their network has a subnet, on the lowest free address of that.
+//! Gives nodes and poolers their places: where they are, on the port they declare, else on the lowest free port of a range,
+//! or, where their network has a subnet, on the lowest free address of that. Everybody reaches them where they listen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -8,7 +8,8 @@ use ipnet::{Ipv4AddrRange, Ipv4Net};
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::instance::LOOPBACK;
 use simdb_state::name::{ClusterName, PlatformName};
-use simdb_state::object::{Listen, Power, State, first_platform};
+use simdb_state::object::{Power, State, first_platform};
+use simdb_state::place::{Bind, Place};
 
 use crate::desired::{Desired, EndpointSpec, NodeSpec, PoolerSpec};
 use crate::diagnostic::{Diagnostic, Span};
@@ -21,8 +22,8 @@ pub const DEFAULT_RANGE: (u16, u16) = (15432, 32767);
 /// The ports of servers that have an address of their own: those of nodes and those of poolers.
 const OWN_PORTS: (u16, u16) = (5432, 6432);
 
-/// The ports of one plan.
-pub(crate) struct Ports<'a> {
+/// The places of one plan.
+pub(crate) struct Addressing<'a> {
     desired: &'a Desired,
     observed: &'a Observed,
     range: (u16, u16),
@@ -35,7 +36,7 @@ pub(crate) struct Ports<'a> {
     free: BTreeMap<Ipv4Net, Ipv4AddrRange>,
 }
 
-impl<'a> Ports<'a> {
+impl<'a> Addressing<'a> {
     /// Sets aside every port that a node has or declares, and every address that one has.
     pub(crate) fn new(desired: &'a Desired, before: &State, observed: &'a Observed) -> Self {
         let range = desired.local.ports.unwrap_or(DEFAULT_RANGE);
@@ -58,14 +59,15 @@ impl<'a> Ports<'a> {
         let had = before
             .nodes
             .values()
-            .filter_map(|node| node.listen)
-            .chain(poolers.map(|pooler| pooler.listen));
+            .filter_map(|node| node.place.as_ref())
+            .chain(poolers.map(|pooler| &pooler.place))
+            .map(|place| place.bind);
         let nodes = observed.nodes.values().filter_map(Observation::seen);
         let poolers = observed.poolers.values().filter_map(Observation::seen);
         let running = nodes
             .filter_map(|facts| facts.listen.filter(|_| facts.process.is_alive()))
             .chain(poolers.filter_map(|facts| facts.listen.filter(|_| facts.process.is_alive())));
-        let listening: BTreeSet<Listen> = had.chain(running).collect();
+        let listening: BTreeSet<Bind> = had.chain(running).collect();
         Self {
             desired,
             observed,
@@ -77,15 +79,15 @@ impl<'a> Ports<'a> {
         }
     }
 
-    /// Returns where a node listens, or what keeps it from getting a port. A port that simdb chose is no promise: where
+    /// Returns the place of a node, or what keeps it from getting a port. A port that simdb chose is no promise: where
     /// another program took it while the node was down, the node moves.
-    pub(crate) fn listen(
+    pub(crate) fn node(
         &mut self,
         address: &NodeAddress,
         spec: &NodeSpec,
         before: &State,
         power: Power,
-    ) -> Result<Listen, Diagnostic> {
+    ) -> Result<Place, Diagnostic> {
         let seen = self.observed.nodes.get(address).and_then(Observation::seen);
         let node = before.nodes.get(address);
         let claim = Claim {
@@ -93,23 +95,24 @@ impl<'a> Ports<'a> {
             platform: self.platform(&address.cluster),
             subnet: self.subnet(&address.cluster).map(|subnet| (subnet, OWN_PORTS.0)),
             declared: spec.port,
-            recorded: node.and_then(|node| node.listen),
+            recorded: node.and_then(|node| node.place.as_ref()),
             process: seen.map(|facts| (&facts.process, facts.listen)),
             placed: node.is_some_and(|node| node.role.is_some()),
             power,
             span: spec.port_span.as_ref().unwrap_or(&spec.span),
         };
-        self.choose(before, &claim)
+        let bind = self.choose(before, &claim)?;
+        Ok(Place::seen(Some(bind), claim.recorded).expect("it listens there"))
     }
 
-    /// Returns where an endpoint's pooler listens, or what keeps it from getting a port.
+    /// Returns the place of an endpoint's pooler, or what keeps it from getting a port.
     pub(crate) fn pooler(
         &mut self,
         address: &EndpointAddress,
         (spec, pooler): (&EndpointSpec, &PoolerSpec),
         before: &State,
         power: Power,
-    ) -> Result<Listen, Diagnostic> {
+    ) -> Result<Place, Diagnostic> {
         let seen = self.observed.poolers.get(address).and_then(Observation::seen);
         let recorded = before
             .endpoints
@@ -120,13 +123,14 @@ impl<'a> Ports<'a> {
             platform: self.platform(&address.cluster),
             subnet: self.subnet(&address.cluster).map(|subnet| (subnet, OWN_PORTS.1)),
             declared: pooler.port,
-            recorded: recorded.map(|pooler| pooler.listen),
+            recorded: recorded.map(|pooler| &pooler.place),
             process: seen.map(|facts| (&facts.process, facts.listen)),
             placed: recorded.is_some(),
             power,
             span: pooler.port_span.as_ref().unwrap_or(&spec.span),
         };
-        self.choose(before, &claim)
+        let bind = self.choose(before, &claim)?;
+        Ok(Place::seen(Some(bind), claim.recorded).expect("it listens there"))
     }
 
     fn platform(&self, cluster: &ClusterName) -> PlatformName {
@@ -137,11 +141,12 @@ impl<'a> Ports<'a> {
         self.desired.subnet(self.desired.clusters.get(cluster)?)
     }
 
-    fn choose(&mut self, before: &State, claim: &Claim<'_>) -> Result<Listen, Diagnostic> {
-        let recorded = claim.recorded.filter(|listen| claim.may_have(listen.host));
+    fn choose(&mut self, before: &State, claim: &Claim<'_>) -> Result<Bind, Diagnostic> {
+        let noted = claim.recorded.map(|place| place.bind);
+        let recorded = noted.filter(|bind| claim.may_have(bind.host));
         let alive = claim.process.filter(|(process, _)| process.is_alive());
-        let own = alive.and_then(|(_, listen)| listen.or(claim.recorded));
-        let had = recorded.or(own.filter(|listen| claim.may_have(listen.host)));
+        let own = alive.and_then(|(_, bind)| bind.or(noted));
+        let had = recorded.or(own.filter(|bind| claim.may_have(bind.host)));
         // Whether what could not be looked at is what listens on its port is not known, either.
         let unseen = claim.process.is_none() && claim.placed;
         let Some(at) = self.wanted(claim, had) else {
@@ -169,34 +174,34 @@ impl<'a> Ports<'a> {
     }
 
     /// Returns where a server is to listen if nobody else does: where it did, on the port that is declared.
-    fn wanted(&mut self, claim: &Claim<'_>, had: Option<Listen>) -> Option<Listen> {
+    fn wanted(&mut self, claim: &Claim<'_>, had: Option<Bind>) -> Option<Bind> {
         let port = claim.declared.or(had.map(|listen| listen.port))?;
         let host = match (had, claim.subnet) {
             (Some(had), _) => had.host,
             (None, None) => LOOPBACK,
             (None, Some((subnet, _))) => self.free_host(&claim.platform, subnet, port)?,
         };
-        Some(Listen { host, port })
+        Some(Bind { host, port })
     }
 
-    fn any(&mut self, claim: &Claim<'_>) -> Result<Listen, Diagnostic> {
+    fn any(&mut self, claim: &Claim<'_>) -> Result<Bind, Diagnostic> {
         match claim.subnet {
             None => {
                 let port = self.lowest_free(&claim.platform).ok_or_else(|| self.exhausted(claim))?;
-                Ok(Listen { host: LOOPBACK, port })
+                Ok(Bind { host: LOOPBACK, port })
             }
             Some((subnet, own)) => {
                 let port = claim.declared.unwrap_or(own);
                 let host = self.free_host(&claim.platform, subnet, port);
                 let host = host.ok_or_else(|| self.full(claim, subnet, port))?;
-                Ok(Listen { host, port })
+                Ok(Bind { host, port })
             }
         }
     }
 
     /// Says why there is no address: somebody has the port on all of them, or every one is taken.
     fn full(&self, claim: &Claim<'_>, subnet: Ipv4Net, port: u16) -> Diagnostic {
-        let everywhere = Listen {
+        let everywhere = Bind {
             host: Ipv4Addr::UNSPECIFIED.into(),
             port,
         };
@@ -242,7 +247,7 @@ impl<'a> Ports<'a> {
         while *next <= u32::from(self.range.1) {
             let port = u16::try_from(*next).expect("the range ends at a port");
             *next += 1;
-            let at = Listen { host: LOOPBACK, port };
+            let at = Bind { host: LOOPBACK, port };
             if !self.taken.contains(&port) && facts.listener(at).is_none() {
                 return Some(port);
             }
@@ -258,7 +263,7 @@ impl<'a> Ports<'a> {
         let facts = observed.platform(platform);
         let mut rest = free.entry(subnet).or_insert_with(|| subnet.hosts()).map(IpAddr::V4);
         rest.find(|host| {
-            let at = Listen { host: *host, port };
+            let at = Bind { host: *host, port };
             *host != LOOPBACK && !hosts.contains(host) && facts.listener(at).is_none()
         })
     }
@@ -271,9 +276,9 @@ struct Claim<'a> {
     /// The addresses of which it gets one of its own, and the port that it then has unless another one is declared.
     subnet: Option<(Ipv4Net, u16)>,
     declared: Option<u16>,
-    recorded: Option<Listen>,
+    recorded: Option<&'a Place>,
     /// Its process, and where that was told to listen, where it was looked at.
-    process: Option<(&'a ProcessFacts, Option<Listen>)>,
+    process: Option<(&'a ProcessFacts, Option<Bind>)>,
     /// Whether it was made, as far as is recorded.
     placed: bool,
     power: Power,
@@ -296,14 +301,14 @@ pub(crate) fn belongs(subnet: Option<Ipv4Net>, host: IpAddr) -> bool {
 }
 
 /// Whose server listens there, as far as is recorded: a node's or an endpoint's.
-fn owner(before: &State, address: &Address, at: Listen) -> Option<Address> {
+fn owner(before: &State, address: &Address, at: Bind) -> Option<Address> {
     let nodes = before.nodes.iter();
-    let nodes = nodes.filter_map(|(other, node)| Some((Address::from(other.clone()), node.listen?)));
+    let nodes = nodes.filter_map(|(other, node)| Some((Address::from(other.clone()), node.place.as_ref()?)));
     let endpoints = before.endpoints.iter();
     let poolers =
-        endpoints.filter_map(|(other, endpoint)| Some((other.clone().into(), endpoint.pooler.as_ref()?.listen)));
+        endpoints.filter_map(|(other, endpoint)| Some((other.clone().into(), &endpoint.pooler.as_ref()?.place)));
     let mut others = nodes.chain(poolers);
-    let found = others.find(|(other, listen)| other != address && *listen == at);
+    let found = others.find(|(other, place)| other != address && place.bind == at);
     found.map(|(other, _)| other)
 }
 
