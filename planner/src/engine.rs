@@ -30,10 +30,11 @@ pub(crate) mod simulated {
 }
 
 use serde::{Deserialize, Serialize};
+use simdb_state::delta::Delta;
 use simdb_state::name::UserName;
 use simdb_state::object::EngineKind;
 
-use crate::plan::need::Need;
+use crate::plan::fact::Facts;
 
 /// What a step does that only one engine has. The names of such steps tell the engines apart, on the wire too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,11 +55,11 @@ impl Action {
         }
     }
 
-    /// Returns what the step needs.
-    pub(crate) fn needs(&self) -> Vec<Need<'_>> {
+    /// Returns what the step needs, and what it gives.
+    pub(crate) fn facts(&self, delta: &Delta) -> Facts<'_> {
         match self {
-            Action::Postgresql(action) => action.needs(),
-            Action::Pgbouncer(action) => action.needs(),
+            Action::Postgresql(action) => action.facts(delta),
+            Action::Pgbouncer(action) => action.facts(),
         }
     }
 

@@ -3,14 +3,14 @@
 //! A plan in order satisfies every guard; a guard that refuses has found a defect, or a record that somebody else
 //! changed. It refuses before anything is touched.
 
-use simdb_state::address::{DatabaseAddress, EndpointAddress, NodeAddress};
-use simdb_state::name::ClusterName;
+use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress};
+use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
 use simdb_state::object::{Node, Role, Slot, State, Term};
 use thiserror::Error;
 
 use crate::desired::access::database_address;
-use crate::plan::need::Need;
-use crate::plan::{Action, Server, Step};
+use crate::plan::Step;
+use crate::plan::fact::Fact;
 
 /// Why a step may not run.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -27,6 +27,12 @@ pub enum Refusal {
     /// A node has no data.
     #[error("no data is recorded for {0}")]
     NoData(NodeAddress),
+    /// A network is not there.
+    #[error("network.{0} is not recorded")]
+    NoNetwork(NetworkName),
+    /// The election that the step belongs to was not held.
+    #[error("the election of term {0} was not held")]
+    NotHeld(u64),
     /// Another election was held since the plan was made.
     #[error("the last election has term {0}")]
     OtherElection(u64),
@@ -56,96 +62,66 @@ pub enum Refusal {
 /// Returns whether a step may run on this record.
 pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
     not_outdated(step, state)?;
-    step.action.needs().iter().try_for_each(|need| met(need, state))
+    step.facts().needs.iter().try_for_each(|need| met(need, step, state))
 }
 
-impl Action {
-    /// Returns what a step needs.
-    fn needs(&self) -> Vec<Need<'_>> {
-        match self {
-            Action::Primary { server, .. } => vec![Need::OnlyWriter(&server.node)],
-            Action::ReplicationUser { server, .. } | Action::User { server, .. } | Action::Database { server, .. } => {
-                vec![Need::Serves(&server.node)]
-            }
-            Action::Seed {
-                seed, database, server, ..
-            } => vec![
-                Need::Serves(&server.node),
-                Need::Database(database_address(&seed.cluster, database)),
-            ],
-            Action::Clone { node, .. } => vec![Need::Retained(node)],
-            Action::Join { server, upstream, .. } => {
-                vec![Need::HasData(&server.node), Need::Serves(&upstream.node)]
-            }
-            Action::Follow { server, upstream, .. } => vec![
-                Need::HasData(&server.node),
-                Need::RetainedOn(&server.node, &upstream.node),
-                Need::Serves(&upstream.node),
-            ],
-            Action::Elect { cluster, election, .. } => vec![Need::NextTerm(cluster, election.term)],
-            Action::Fence { server, .. } => vec![Need::Deposed(&server.node)],
-            Action::Promote { server, .. } => vec![Need::Elected(&server.node), Need::OnlyWriter(&server.node)],
-            Action::Rejoin { source, .. } => vec![Need::Serves(&source.node)],
-            Action::Start { server, .. } | Action::Configure { server, .. } => vec![Need::HasData(&server.node)],
-            Action::Verify { primary, standbys, .. } => std::iter::once(primary)
-                .chain(standbys.values().map(|standby| &standby.server))
-                .map(|server| Need::Serves(&server.node))
-                .collect(),
-            Action::DropNode { node } => vec![Need::Unfollowed(node)],
-            Action::DropUser { user, server } => vec![removable(server.as_ref(), &user.cluster)],
-            Action::DropDatabase { database, server } => vec![removable(server.as_ref(), &database.cluster)],
-            Action::DropCluster { cluster } => vec![Need::NoNodes(cluster)],
-            Action::DropNetwork { network } => vec![Need::Unused(network)],
-            Action::Engine(action) => action.needs(),
-            Action::Network { .. }
-            | Action::Cluster { .. }
-            | Action::Degrade { .. }
-            | Action::Stop { .. }
-            | Action::Endpoint { .. }
-            | Action::DropEndpoint { .. }
-            | Action::DropSeed { .. } => Vec::new(),
-        }
-    }
-}
-
-/// What a server holds is removed there, or goes with all servers of its cluster.
-fn removable<'a>(server: Option<&'a Server>, cluster: &'a ClusterName) -> Need<'a> {
-    server.map_or(Need::NoNodes(cluster), |server| Need::Serves(&server.node))
-}
-
-fn met(need: &Need<'_>, state: &State) -> Result<(), Refusal> {
+fn met(need: &Fact<'_>, step: &Step, state: &State) -> Result<(), Refusal> {
     match need {
-        Need::Serves(node) => serving(state, node),
-        Need::HasData(node) => has_data(state, node),
-        Need::Retained(node) => {
+        Fact::Network(network) => has_network(state, network),
+        Fact::Unused(network) => {
+            let user = state.clusters.iter().find(|(_, cluster)| cluster.network == **network);
+            user.map_or(Ok(()), |(name, _)| Err(Refusal::StillThere(format!("cluster.{name}"))))
+        }
+        Fact::Empty(cluster) | Fact::NoNodes(cluster) => no_nodes(state, cluster),
+        Fact::Decided(cluster) => decided(state, cluster, step.term),
+        Fact::NextTerm(cluster, term) => next_term(state, cluster, *term),
+        Fact::Elected(node) => match elected(state, node) {
+            Some(true) => Ok(()),
+            Some(false) | None => Err(Refusal::NotElected((*node).clone())),
+        },
+        Fact::Deposed(node) => match elected(state, node) {
+            Some(true) | None => Err(Refusal::Elected((*node).clone())),
+            Some(false) => Ok(()),
+        },
+        Fact::OnlyWriter(cluster) => no_other_primary(state, cluster, &step.address),
+        Fact::HasData(node) | Fact::HadData(node) => has_data(state, node),
+        Fact::Serves(node) | Fact::Served(node) => serving(state, node),
+        Fact::Unfollowed(node) => nobody_follows(state, node),
+        Fact::Retained(node) => {
             let slot = state.nodes.get(node).and_then(|node| node.slot.as_ref());
             let slot = slot.ok_or_else(|| Refusal::NoSlot((*node).clone()))?;
             serving(state, &node.sibling(&slot.upstream))
         }
-        Need::RetainedOn(node, upstream) => has_slot_on(state, node, upstream),
-        Need::Released(node, slot) => gone(state.nodes.get(node).is_some_and(|node| streams(node, slot)), node),
-        Need::Unfollowed(node) => nobody_follows(state, node),
-        Need::OnlyWriter(node) => no_other_primary(state, node),
-        Need::Elected(node) => match elected(state, node) {
-            Some(true) => Ok(()),
-            Some(false) | None => Err(Refusal::NotElected((*node).clone())),
-        },
-        Need::Deposed(node) => match elected(state, node) {
-            Some(true) | None => Err(Refusal::Elected((*node).clone())),
-            Some(false) => Ok(()),
-        },
-        Need::NextTerm(cluster, term) => next_term(state, cluster, *term),
-        Need::Database(database) => has_database(state, database),
-        Need::Pooler(endpoint) => {
-            let found = state.endpoints.get(endpoint);
-            let pooler = found.and_then(|endpoint| endpoint.pooler.as_ref());
-            pooler.map_or_else(|| Err(Refusal::NoPooler((*endpoint).clone())), |_| Ok(()))
-        }
-        Need::NoNodes(cluster) => no_nodes(state, cluster),
-        Need::Unused(network) => {
-            let user = state.clusters.iter().find(|(_, cluster)| cluster.network == **network);
-            user.map_or(Ok(()), |(name, _)| Err(Refusal::StillThere(format!("cluster.{name}"))))
-        }
+        Fact::RetainedOn(node, upstream) => has_slot_on(state, node, upstream),
+        Fact::Released(node, slot) => gone(state.nodes.get(node).is_some_and(|node| streams(node, slot)), node),
+        Fact::Database(cluster, database) => has_database(state, cluster, database),
+        Fact::HasPooler(endpoint) | Fact::HadPooler(endpoint) => has_pooler(state, endpoint),
+        // The record does not say so; whether it was so without a step was seen when the plan was made.
+        Fact::Settings(_)
+        | Fact::Forgotten(_)
+        | Fact::Built(_)
+        | Fact::Verified(_)
+        | Fact::Paused(_)
+        | Fact::Promoted(_)
+        | Fact::Stopped(_)
+        | Fact::Started(_)
+        | Fact::Configured(_)
+        | Fact::Leads(_)
+        | Fact::Streams(_)
+        | Fact::Gone(_)
+        | Fact::Retains(_)
+        | Fact::LeavesNothing(_)
+        | Fact::Degraded(_)
+        | Fact::CommitRule(_)
+        | Fact::Opened(_)
+        | Fact::StreamLogin(_)
+        | Fact::Rotated(_)
+        | Fact::User(..)
+        | Fact::Seeded(..)
+        | Fact::DatabasesGone(_)
+        | Fact::Entry(_)
+        | Fact::EntriesGone(_)
+        | Fact::PoolerGone(_) => Ok(()),
     }
 }
 
@@ -155,6 +131,15 @@ fn not_outdated(step: &Step, state: &State) -> Result<(), Refusal> {
     let last = cluster.and_then(|cluster| state.elections.get(cluster));
     match (step.term, last) {
         (Some(term), Some(last)) if last.term > term => Err(Refusal::OldTerm(term.0, last.term.0)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns whether the election was held under which a step runs. With the first node of a cluster it is recorded.
+fn decided(state: &State, cluster: &ClusterName, term: Option<Term>) -> Result<(), Refusal> {
+    let last = state.elections.get(cluster).map(|last| last.term);
+    match (term, last) {
+        (Some(term), Some(last)) if last != term => Err(Refusal::NotHeld(term.0)),
         _ => Ok(()),
     }
 }
@@ -207,12 +192,27 @@ fn streams(node: &Node, slot: &Slot) -> bool {
     node.place.is_some() && streams
 }
 
-fn has_database(state: &State, database: &DatabaseAddress) -> Result<(), Refusal> {
-    if state.databases.contains_key(database) {
+fn has_network(state: &State, network: &NetworkName) -> Result<(), Refusal> {
+    if state.networks.contains_key(network) {
         Ok(())
     } else {
-        Err(Refusal::NoDatabase(database.clone()))
+        Err(Refusal::NoNetwork(network.clone()))
     }
+}
+
+fn has_database(state: &State, cluster: &ClusterName, database: &DatabaseName) -> Result<(), Refusal> {
+    let address = database_address(cluster, database);
+    if state.databases.contains_key(&address) {
+        Ok(())
+    } else {
+        Err(Refusal::NoDatabase(address))
+    }
+}
+
+fn has_pooler(state: &State, endpoint: &EndpointAddress) -> Result<(), Refusal> {
+    let found = state.endpoints.get(endpoint);
+    let pooler = found.and_then(|endpoint| endpoint.pooler.as_ref());
+    pooler.map_or_else(|| Err(Refusal::NoPooler(endpoint.clone())), |_| Ok(()))
 }
 
 fn has_data(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
@@ -224,9 +224,10 @@ fn has_data(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
     }
 }
 
-fn no_other_primary(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
-    let mut nodes = state.nodes_of(&address.cluster);
-    let other = nodes.find(|(other, node)| *other != address && matches!(node.role, Some(Role::Primary { .. })));
+fn no_other_primary(state: &State, cluster: &ClusterName, own: &Address) -> Result<(), Refusal> {
+    let is_own = |address: &NodeAddress| matches!(own, Address::Node(own) if own == address);
+    let mut nodes = state.nodes_of(cluster);
+    let other = nodes.find(|(other, node)| !is_own(other) && matches!(node.role, Some(Role::Primary { .. })));
     other.map_or(Ok(()), |(other, _)| Err(Refusal::SecondPrimary(other.clone())))
 }
 

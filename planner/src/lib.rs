@@ -58,9 +58,12 @@
 //!
 //! # Order
 //!
-//! What clones, follows or publishes waits for a source that serves; what goes, goes last; at no point of any plan are
-//! two nodes of a cluster writers: whoever led is fenced, with proof, before anybody is promoted. While nobody writes,
-//! nothing is done that could have been done before or can be done after. `simulate` (feature `testing`) enforces it on plans by the thousands.
+//! A step says what it needs and what it gives, as facts: `HasData(node)`, `Serves(node)`, `Stopped(node)`. It waits for the
+//! steps that give what it needs, and its guard asks the record for the same just before it runs. So what clones or follows
+//! waits for a source that serves, and what goes, goes last; at no point of any plan are two nodes of a cluster writers: a
+//! node that led is fenced, with proof, before another one is promoted. Rules choose among the orders that are left: while
+//! nothing writes, nothing is done that could have been done before or can be done after. `simulate` (feature `testing`)
+//! enforces it on plans by the thousands.
 
 pub mod config;
 pub mod desired;

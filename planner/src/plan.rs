@@ -1,6 +1,6 @@
 //! The plan: reviewable changes, and the steps that make them, order included. Data only.
 
-pub(crate) mod need;
+pub(crate) mod fact;
 pub mod server;
 
 use std::borrow::Cow;

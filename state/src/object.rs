@@ -420,7 +420,7 @@ pub enum Origin {
 }
 
 /// A replication slot that keeps a standby's log on its upstream. It is named for the standby.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Slot {
     /// The node that keeps it.
     pub upstream: NodeName,

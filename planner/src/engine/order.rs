@@ -1,22 +1,12 @@
-//! Lets each engine say when its own steps come.
+//! Lets each engine say what its own steps wait for beside what they need.
 
 use super::Action;
-use crate::planner::lower::Draft;
-use crate::planner::order::{Index, Rules};
-
-impl Index {
-    pub(crate) fn add_engine(&mut self, at: usize, action: &Action) {
-        match action {
-            Action::Postgresql(action) => self.add_postgresql(at, action),
-            Action::Pgbouncer(action) => self.add_pgbouncer(at, action),
-        }
-    }
-}
+use crate::planner::order::Rules;
 
 impl Rules<'_> {
-    pub(crate) fn engine(&self, action: &Action, draft: &Draft) -> Vec<usize> {
+    pub(crate) fn engine(&self, action: &Action) -> Vec<usize> {
         match action {
-            Action::Postgresql(action) => self.postgresql(action, draft),
+            Action::Postgresql(action) => self.postgresql(action),
             Action::Pgbouncer(action) => self.pgbouncer(action),
         }
     }

@@ -1,21 +1,21 @@
-//! Puts steps in order: each rule says what one kind of step waits for, whatever operation it is part of.
+//! Puts steps in order: each step waits for those that give what it needs, and rules choose among the orders that are left.
 //!
-//! No rule knows a procedure by name. What clones, follows or publishes waits for a source that serves; a slot comes
-//! before the copy it protects; proof comes after everything that it is to prove; what goes, goes last.
+//! Steps say what they need and give ([`Fact`](crate::plan::fact::Fact)), whatever operation they are part of: what clones,
+//! follows or publishes needs a source that serves; a copy needs the slot that protects it; proof needs all that it
+//! proves. The rules are preferences.
 
+mod givers;
 mod graph;
-mod index;
 mod rules;
 
 use std::collections::BTreeMap;
 
 use simdb_state::address::{Address, NodeAddress};
-use simdb_state::delta::Edit;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{State, Term};
 
+use self::givers::Givers;
 use self::graph::Waits;
-pub(crate) use self::index::Index;
 pub(crate) use self::rules::Rules;
 use super::intended::Intended;
 use super::lower::Draft;
@@ -83,25 +83,16 @@ fn term(step: &Step, before: &State, intended: &Intended) -> Option<Term> {
     Some(election.or_else(|| before.elections.get(cluster))?.term)
 }
 
-/// Asks the rules about every step.
+/// Returns what every step waits for.
 fn waits(drafts: &[Draft], before: &State, intended: &Intended) -> Waits {
-    let verify = drafts.iter().enumerate().filter_map(|(at, draft)| match &draft.action {
-        Action::Verify { cluster, .. } => Some((cluster.clone(), at)),
-        _ => None,
-    });
-    let left = drafts.iter().enumerate().filter_map(|(at, draft)| {
-        let keeps = !draft.delta.0.iter().any(|edit| matches!(edit, Edit::Drop(_)));
-        (keeps && draft.action.name() == "drop-slot").then_some(at)
-    });
     let rules = Rules {
-        index: Index::of(drafts),
+        drafts,
+        givers: Givers::of(drafts),
         before,
         intended,
-        verify: verify.collect(),
-        left: left.collect(),
         rolling: rolling(drafts, intended),
     };
-    Waits::new(drafts.iter().map(|draft| rules.waits_for(draft).into_iter().collect()))
+    Waits::new((0..drafts.len()).map(|at| rules.waits_for(at)))
 }
 
 /// Moves every step to its place, without a second copy of all of them.

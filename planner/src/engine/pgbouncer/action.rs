@@ -6,7 +6,8 @@ use simdb_state::instance::InstanceSpec;
 use simdb_state::place::Place;
 use simdb_state::sensitive::SecretName;
 
-use crate::plan::need::Need;
+use super::USER;
+use crate::plan::fact::{Fact, Facts};
 use crate::plan::server::Server;
 
 /// Where the console of an endpoint's pooler is reached.
@@ -83,12 +84,24 @@ impl Action {
         matches!(self, Action::Unpause { .. })
     }
 
-    /// Returns what the step needs.
-    pub(crate) fn needs(&self) -> Vec<Need<'_>> {
+    /// Returns what the step needs, and what it gives.
+    pub(crate) fn facts(&self) -> Facts<'_> {
         match self {
-            Action::Pause { console, .. } | Action::Unpause { console } => vec![Need::Pooler(&console.endpoint)],
-            Action::Pooler { .. } | Action::Repoint { .. } | Action::StopPooler { .. } | Action::DropPooler { .. } => {
-                Vec::new()
+            // The login is there that it looks up others with.
+            Action::Pooler { console, .. } | Action::Repoint { console, .. } => {
+                Facts::needing([Fact::User(&console.endpoint.cluster, USER)])
+                    .and_giving([Fact::HasPooler(&console.endpoint)])
+            }
+            Action::Pause { console, server } => {
+                let cluster = &console.endpoint.cluster;
+                Facts::needing([Fact::HadPooler(&console.endpoint), Fact::Decided(cluster)])
+                    .and_needing([Fact::Started(&server.node)])
+                    .and_giving([Fact::Paused(cluster)])
+            }
+            Action::Unpause { console } => Facts::needing([Fact::HasPooler(&console.endpoint)]),
+            Action::StopPooler { .. } => Facts::default(),
+            Action::DropPooler { endpoint } => {
+                Facts::needing([Fact::Entry(endpoint)]).and_giving([Fact::PoolerGone(endpoint)])
             }
         }
     }

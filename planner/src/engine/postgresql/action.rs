@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use simdb_state::address::NodeAddress;
+use simdb_state::delta::{Delta, Edit};
 use simdb_state::instance::InstanceSpec;
 use simdb_state::name::ClusterName;
 use simdb_state::object::Slot;
 use simdb_state::sync::SyncRule;
 
-use crate::plan::need::Need;
+use crate::plan::fact::{Fact, Facts};
 use crate::plan::server::Server;
 
 /// What such a step does.
@@ -76,14 +77,29 @@ impl Action {
         }
     }
 
-    /// Returns what the step needs.
-    pub(crate) fn needs(&self) -> Vec<Need<'_>> {
+    /// Returns what the step needs, and what it gives.
+    pub(crate) fn facts(&self, delta: &Delta) -> Facts<'_> {
         match self {
-            Action::Slot { server, .. } | Action::Open { server, .. } | Action::SyncNames { server, .. } => {
-                vec![Need::Serves(&server.node)]
+            Action::Slot { node, server, .. } => Facts::needing([Fact::Served(&server.node)])
+                .and_giving([Fact::Retained(node), Fact::RetainedOn(node, &server.node)])
+                .and_giving([Fact::Retains(&server.node)]),
+            Action::DropSlot { node, slot, server } => {
+                let facts = Facts::needing([Fact::Released(node, slot), Fact::Serves(&server.node)]);
+                // The last one takes the record of the node along.
+                if delta.0.iter().any(|edit| matches!(edit, Edit::Drop(_))) {
+                    facts.and_needing([Fact::LeavesNothing(node)])
+                } else {
+                    facts.and_giving([Fact::LeavesNothing(node)])
+                }
             }
-            Action::DropSlot { node, slot, .. } => vec![Need::Released(node, slot)],
-            Action::Resume { server } => vec![Need::HasData(&server.node)],
+            Action::SyncNames { cluster, server, .. } => {
+                Facts::needing([Fact::Served(&server.node)]).and_giving([Fact::CommitRule(cluster)])
+            }
+            Action::Open { server, .. } => {
+                let cluster = &server.node.cluster;
+                Facts::needing([Fact::Serves(&server.node)]).and_giving([Fact::Opened(cluster)])
+            }
+            Action::Resume { server } => Facts::needing([Fact::HasData(&server.node)]),
         }
     }
 }

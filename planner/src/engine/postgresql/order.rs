@@ -1,73 +1,47 @@
-//! When the steps come that only PostgreSQL has.
+//! What the steps wait for that only PostgreSQL has, beside what they need.
 
 use simdb_state::address::NodeAddress;
-use simdb_state::delta::Edit;
 use simdb_state::name::ClusterName;
 use simdb_state::sync::SyncRule;
 
 use super::Action;
-use crate::plan::Server;
-use crate::planner::lower::Draft;
-use crate::planner::order::{Index, Rules};
-
-impl Index {
-    pub(crate) fn add_postgresql(&mut self, at: usize, action: &Action) {
-        match action {
-            Action::SyncNames { cluster, .. } => {
-                // Where commits stop waiting for who was lost first, that comes first.
-                let last = self.sync_names.insert(cluster.clone(), at);
-                self.degraded.extend(last.map(|first| (cluster.clone(), first)));
-            }
-            Action::Open { server, awaited, .. } => {
-                self.open.insert(server.node.cluster.clone(), (*awaited, at));
-            }
-            Action::DropSlot { node, .. } => self.drop_slots.entry(node.clone()).or_default().push(at),
-            Action::Slot { node, server, .. } => {
-                self.slot.insert(node.clone(), at);
-                self.slot_on.entry(server.node.clone()).or_default().push(at);
-            }
-            Action::Resume { .. } => {}
-        }
-    }
-}
+use crate::plan;
+use crate::plan::fact::Fact;
+use crate::planner::order::Rules;
 
 impl Rules<'_> {
-    pub(crate) fn postgresql(&self, action: &Action, draft: &Draft) -> Vec<usize> {
-        let index = &self.index;
+    pub(crate) fn postgresql(&self, action: &Action) -> Vec<usize> {
         match action {
             Action::Resume { .. } => Vec::new(),
-            // A slot can be made before its server writes, and then nobody waits for it while nobody writes.
-            Action::Slot { server, .. } if self.replays(&server.node) => self.elected(&server.node),
-            Action::Slot { server, .. } => index.serves.get(&server.node).copied().into_iter().collect(),
+            Action::Slot { server, .. } => self.slot(&server.node),
             Action::SyncNames { cluster, rule, .. } if self.loses(cluster, rule) => {
-                index.degrade.get(cluster).copied().into_iter().collect()
+                self.givers(Fact::Degraded(cluster)).collect()
             }
-            Action::SyncNames { cluster, server, .. } => {
-                let mut waits = self.sync_names(cluster, &server.node);
-                waits.extend(index.rotation.get(cluster));
-                waits.extend(self.opened(cluster));
-                waits
-            }
+            Action::SyncNames { cluster, server, .. } => self.sync_names(cluster, &server.node),
             Action::Open { server, awaited, .. } => self.open(&server.node, *awaited),
-            Action::DropSlot { node, server, .. } => self.drop_slot(node, server, draft),
+            Action::DropSlot { node, .. } => self.drop_slot(node),
         }
     }
 
-    /// A slot goes when its node streams through another one, or is gone; the last one takes the node's record along.
-    fn drop_slot(&self, node: &NodeAddress, server: &Server, draft: &Draft) -> Vec<usize> {
-        let index = &self.index;
-        let last = draft.delta.0.iter().any(|edit| matches!(edit, Edit::Drop(_)));
-        let others = index.drop_slots.get(node).into_iter().flatten();
-        let others = others.copied().filter(|at| last && self.left.contains(at));
+    /// A slot can be made before its server writes, and then no write waits for it while nothing writes.
+    fn slot(&self, keeper: &NodeAddress) -> Vec<usize> {
+        if !self.replays(keeper) {
+            return self.givers(Fact::Serves(keeper)).collect();
+        }
+        let decided = self.givers(Fact::Decided(&keeper.cluster));
+        decided.chain(self.givers(Fact::Started(keeper))).collect()
+    }
+
+    /// A slot goes when its node streams through another one, leads, or is gone.
+    fn drop_slot(&self, node: &NodeAddress) -> Vec<usize> {
         let moved = [
-            index.drop_node.get(node),
-            index.slot.get(node),
-            index.serves.get(node),
-            // Whoever leads again without having been away has left its slot when that is recorded.
-            index.elect.get(&node.cluster),
-            index.serves.get(&server.node),
+            Fact::Gone(node),
+            Fact::Retained(node),
+            Fact::Serves(node),
+            // A node that leads again without having been away has left its slot when that is recorded.
+            Fact::Decided(&node.cluster),
         ];
-        moved.into_iter().flatten().copied().chain(others).collect()
+        moved.into_iter().flat_map(|fact| self.givers(fact)).collect()
     }
 
     /// Returns whether a rule is the one that commits follow while others are lost.
@@ -76,8 +50,8 @@ impl Rules<'_> {
         intended.lost.is_some() && intended.before == *rule
     }
 
-    /// Whoever newly counts, or counts among more, streams before commits wait for it. Who was waited for already is not
-    /// waited for here: a change that lets commits wait for fewer must not wait for one that is down.
+    /// A standby that newly counts, or counts among more, streams before commits wait for it. One that was waited for
+    /// already is not waited for here: a change that lets commits wait for fewer must not wait for one that is down.
     fn sync_names(&self, cluster: &ClusterName, primary: &NodeAddress) -> Vec<usize> {
         let sync = &self.intended.clusters[cluster].sync;
         let SyncRule {
@@ -92,42 +66,42 @@ impl Rules<'_> {
             .filter(|address| sync.standbys.contains(&address.node.identifier()))
             .filter(|address| sync.awaited > *number || !listed.contains(&address.node.identifier()));
         // One whose slot was dropped behind it goes on by itself once that is there again.
-        let streams = |node| [self.index.serves.get(node), self.index.slot.get(node)];
-        std::iter::once(primary)
-            .chain(standbys)
-            .flat_map(streams)
-            .flatten()
-            .copied()
-            .chain(self.index.settings.get(cluster).copied())
-            .chain(self.index.degraded.get(cluster).copied())
-            .collect()
+        let streams = |node| [Fact::Serves(node), Fact::Retained(node)];
+        let facts = std::iter::once(primary).chain(standbys).flat_map(streams);
+        let others = [
+            Fact::Settings(cluster),
+            Fact::Rotated(cluster),
+            // Where commits stop waiting for those who were lost first, that comes first.
+            Fact::CommitRule(cluster),
+        ];
+        let mut waits: Vec<usize> = facts.chain(others).flat_map(|fact| self.givers(fact)).collect();
+        waits.extend(self.opened(cluster));
+        waits
     }
 
     /// Clients are let in before commits wait for others, where enough of those they wait for stay. These come up beside
     /// this step, which waits for enough of them: one that does not come must not keep clients out.
     fn open(&self, primary: &NodeAddress, awaited: u32) -> Vec<usize> {
         let cluster = &primary.cluster;
-        let serves = |node: &NodeAddress| self.index.serves.get(node).copied();
-        let mut waits: Vec<usize> = serves(primary).into_iter().collect();
         if self.intended.keeps_standbys(cluster, awaited) {
-            return waits;
+            return Vec::new();
         }
-        waits.extend(self.index.sync_names.get(cluster));
         let listed = &self.intended.clusters[cluster].sync.before.standbys;
-        let made = self
-            .intended
-            .nodes_of(cluster)
-            .filter(|(address, node)| {
-                node.role.follows() == Some(&primary.node) && listed.contains(&address.node.identifier())
-            })
-            .filter_map(|(address, _)| serves(address));
-        waits.extend(made);
-        waits
+        let made = self.intended.nodes_of(cluster).filter(|(address, node)| {
+            node.role.follows() == Some(&primary.node) && listed.contains(&address.node.identifier())
+        });
+        let made = made.map(|(address, _)| Fact::Serves(address));
+        let facts = made.chain([Fact::CommitRule(cluster)]);
+        facts.flat_map(|fact| self.givers(fact)).collect()
     }
 
-    /// It writes all files of the primary, those that let clients in among them.
+    /// The step that writes all files of the primary, those that let clients in among them.
     fn opened(&self, cluster: &ClusterName) -> Option<usize> {
-        let (awaited, at) = self.index.open.get(cluster)?;
-        self.intended.keeps_standbys(cluster, *awaited).then_some(*at)
+        let at = self.givers(Fact::Opened(cluster)).next()?;
+        let awaited = match &self.drafts[at].action {
+            plan::Action::Engine(crate::engine::Action::Postgresql(Action::Open { awaited, .. })) => *awaited,
+            _ => return None,
+        };
+        self.intended.keeps_standbys(cluster, awaited).then_some(at)
     }
 }

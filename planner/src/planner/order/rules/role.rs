@@ -1,52 +1,50 @@
-//! A change of role: what can be done before writes wait, and what comes after the new primary.
+//! A change of role: what is done before writes wait, and what comes after the new primary.
 
 use simdb_state::address::NodeAddress;
+use simdb_state::name::ClusterName;
 use simdb_state::object::Role;
 
 use super::Rules;
+use crate::plan::Action;
+use crate::plan::fact::Fact;
+use crate::planner::lower::Draft;
 
 impl Rules<'_> {
-    pub(crate) fn promote(&self, node: &NodeAddress) -> Vec<usize> {
-        let index = &self.index;
-        let earlier = [
-            index.elect.get(&node.cluster),
-            index.start.get(node),
-            index.fence.get(&node.cluster),
-        ];
-        let astray = index.astray.get(&node.cluster).into_iter().flatten();
-        earlier.into_iter().flatten().chain(astray).copied().collect()
+    /// A node that is about to replay from another primary is left alone until that one is promoted: the promotion asks
+    /// it what it has, and commits wait for it.
+    pub(super) fn asked_first(&self, draft: &Draft) -> Vec<usize> {
+        let node = match &draft.action {
+            Action::Clone { node, .. } | Action::Rejoin { node, .. } => node,
+            Action::Stop { node } if !draft.is_astray() => node,
+            Action::Join { server, .. } | Action::Follow { server, .. } | Action::Configure { server, .. } => {
+                &server.node
+            }
+            _ => return Vec::new(),
+        };
+        let is_promoted = self.intended.primary(&node.cluster).as_ref() == Some(node);
+        let promoted = self.givers(Fact::Promoted(&node.cluster));
+        promoted.filter(|_| !is_promoted).collect()
     }
 
-    /// Whoever is about to replay from another primary is left alone until that one is promoted: it is asked what it has,
-    /// and commits wait for it.
-    pub(crate) fn asked_by(&self, node: &NodeAddress) -> Option<usize> {
-        let (promoted, at) = self.index.promote.get(&node.cluster)?;
-        (promoted != node).then_some(*at)
+    /// From when the former primary is fenced, writes wait: what can be done before that is.
+    pub(super) fn before_the_pause(&self, draft: &Draft) -> Vec<usize> {
+        match &draft.action {
+            Action::Fence { server, .. } => self.slots_on_winner(&server.node.cluster),
+            _ => Vec::new(),
+        }
     }
 
-    /// Returns whether a node is to be promoted, and is known to replay until then.
+    /// Returns the steps that make slots on the node that is promoted.
+    pub(crate) fn slots_on_winner(&self, cluster: &ClusterName) -> Vec<usize> {
+        let winner = self.intended.primary(cluster).filter(|winner| self.replays(winner));
+        winner.map_or_else(Vec::new, |winner| self.givers(Fact::Retains(&winner)).collect())
+    }
+
+    /// Returns whether a node is promoted, and is known to replay until then.
     pub(crate) fn replays(&self, node: &NodeAddress) -> bool {
-        let promoted = self.index.promote.get(&node.cluster);
+        let promoted = self.givers(Fact::Promoted(&node.cluster)).next().is_some()
+            && self.intended.primary(&node.cluster).as_ref() == Some(node);
         let role = self.before.nodes.get(node).and_then(|node| node.role.as_ref());
-        promoted.is_some_and(|(promoted, _)| promoted == node)
-            && (matches!(role, Some(Role::Standby { .. })) || self.index.start.contains_key(node))
-    }
-
-    /// Returns what is recorded of an election, and the start of a server that was elected while it was down.
-    pub(crate) fn elected(&self, node: &NodeAddress) -> Vec<usize> {
-        let elect = self.index.elect.get(&node.cluster);
-        elect.into_iter().chain(self.index.start.get(node)).copied().collect()
-    }
-
-    /// Returns all that can be done while the former primary still writes: from when it is fenced, writes wait.
-    pub(crate) fn before_the_pause(&self, node: &NodeAddress) -> Vec<usize> {
-        let slots = self
-            .index
-            .slot_on
-            .iter()
-            .filter(|(server, _)| self.replays(server) && server.cluster == node.cluster);
-        let mut earlier = self.elected(node);
-        earlier.extend(slots.flat_map(|(_, slots)| slots.iter().copied()));
-        earlier
+        promoted && (matches!(role, Some(Role::Standby { .. })) || self.givers(Fact::Started(node)).next().is_some())
     }
 }

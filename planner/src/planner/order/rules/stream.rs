@@ -1,0 +1,97 @@
+//! Servers of a cluster: which one starts, moves or is configured first.
+
+use simdb_state::address::NodeAddress;
+
+use super::Rules;
+use crate::plan::Action;
+use crate::plan::fact::Fact;
+use crate::planner::lower::Draft;
+
+impl Rules<'_> {
+    /// Servers are given other parameters one after the other.
+    pub(super) fn one_by_one(&self, draft: &Draft) -> Vec<usize> {
+        match &draft.action {
+            Action::Configure { server, .. } => self.rolling.get(&server.node).copied().into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A standby that is configured or started finds the password that it streams with.
+    pub(super) fn with_new_password(&self, draft: &Draft) -> Vec<usize> {
+        let node = match &draft.action {
+            Action::Configure { server, .. } => &server.node,
+            Action::Start {
+                server,
+                in_recovery: true,
+                ..
+            } if self.upstream(&server.node).is_some() => &server.node,
+            _ => return Vec::new(),
+        };
+        self.givers(Fact::Rotated(&node.cluster)).collect()
+    }
+
+    /// Where the primary gets less of what replay depends on, a standby that starts after it gets less at once; one that is
+    /// configured streams, so that it replays until its log asks for less.
+    pub(super) fn with_less(&self, draft: &Draft) -> Vec<usize> {
+        let (node, configured) = match &draft.action {
+            Action::Configure { server, .. } => (&server.node, true),
+            Action::Join { server, .. }
+            | Action::Start {
+                server,
+                in_recovery: true,
+                ..
+            } => (&server.node, false),
+            _ => return Vec::new(),
+        };
+        if !self.intended.limits.lowered.contains(&node.cluster) {
+            return Vec::new();
+        }
+        if configured {
+            return self.stream(node);
+        }
+        let Some(primary) = self.intended.primary(&node.cluster) else {
+            return Vec::new();
+        };
+        let is_configure = |at: &usize| matches!(self.drafts[*at].action, Action::Configure { .. });
+        self.givers(Fact::Configured(&primary)).filter(is_configure).collect()
+    }
+
+    /// A standby that starts finds a server that it can stream from.
+    pub(super) fn finds_its_stream(&self, draft: &Draft) -> Vec<usize> {
+        match &draft.action {
+            Action::Start {
+                server,
+                in_recovery: true,
+                ..
+            } => self.stream(&server.node),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns the steps after which a standby can stream.
+    fn stream(&self, node: &NodeAddress) -> Vec<usize> {
+        let mut steps = self.upstream_serves(node);
+        steps.extend(self.givers(Fact::Retained(node)));
+        steps
+    }
+
+    /// The nodes that stand above a standby stream from where they are to first.
+    pub(super) fn top_down(&self, draft: &Draft) -> Vec<usize> {
+        let (Action::Join { server, .. } | Action::Follow { server, .. }) = &draft.action else {
+            return Vec::new();
+        };
+        let above = std::iter::successors(self.upstream(&server.node), |node| self.upstream(node));
+        above
+            .flat_map(|node| self.givers(Fact::Streams(&node)).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// Standbys of a cluster that stops receive what their primary writes last before they stop too.
+    pub(super) fn upstream_stops_first(&self, draft: &Draft) -> Vec<usize> {
+        let Action::Stop { node } = &draft.action else {
+            return Vec::new();
+        };
+        let upstream = self.upstream(node);
+        upstream.map_or_else(Vec::new, |upstream| self.givers(Fact::Stopped(&upstream)).collect())
+    }
+}
