@@ -7,6 +7,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # How many real servers run at once is what cargo-nextest bounds (.config/nextest.toml).
 NEXTEST := cargo nextest run --locked
 
+# The profile of the planner's tests leaves debug assertions out for speed. A few histories run with them, on code that is
+# not optimised, as that is built sooner.
+ASSERTED := $(foreach crate,simdb-planner simdb-state,$(foreach setting,debug-assertions=true opt-level=0,\
+	--config profile.dev.package.$(crate).$(setting)))
+
 .PHONY: demo test test-long test-faults bench lint advisories fmt clean setup setup-test setup-lint
 
 demo: setup  ## A primary and two standbys: made, written, read, removed.
@@ -17,6 +22,8 @@ test: setup-test  ## All tests, those on real servers included.
 	cargo build --locked -p simdb
 	$(NEXTEST) --workspace --all-features
 	cargo test --locked --workspace --all-features --doc
+	SIMDB_TEST_DEBUG_ASSERTIONS=1 PROPTEST_CASES=100 PROPTEST_RNG_SEED=4711 \
+		cargo test --locked $(ASSERTED) -p simdb-planner --all-features --lib -- properties --skip mutations --skip unknown
 
 # How many random histories `make test-long` lives through, each time other ones.
 CASES ?= 100000

@@ -16,6 +16,9 @@ use crate::simulate::{Cut, World};
 /// The nodes that histories play with; the first one always leads, as nothing moves a primary yet.
 const STANDBYS: [&str; 5] = ["b", "c", "r[0]", "r[1]", "r[2]"];
 
+/// Where this is set, the tests are to run with debug assertions: their profile leaves them out for speed.
+const DEBUG_ASSERTIONS: &str = "SIMDB_TEST_DEBUG_ASSERTIONS";
+
 /// The lowest of the ports that are declared; those that are chosen are below.
 const DECLARED: u16 = 20_000;
 
@@ -230,6 +233,15 @@ fn finish(world: &mut World, desired: &Desired) {
         }
     }
     panic!("the second apply failed as well");
+}
+
+#[test]
+fn debug_assertions_are_on_where_they_are_asked_for() {
+    let asked = std::env::var_os(DEBUG_ASSERTIONS).is_some();
+    assert!(
+        !asked || cfg!(debug_assertions),
+        "{DEBUG_ASSERTIONS} is set, and the planner was built without them"
+    );
 }
 
 proptest! {
