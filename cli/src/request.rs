@@ -152,7 +152,7 @@ fn of_cluster(cluster: &ClusterName, state: &State) -> Option<Continuation> {
         };
         state.nodes.get(&address)?.role.as_ref()
     };
-    if matches!(role(&election.primary), Some(Role::Primary { .. })) {
+    if role(&election.primary).is_some_and(|role| role.writes().is_some()) {
         return Some(Continuation::Rejoin);
     }
     let request = |kind, to| {

@@ -83,7 +83,7 @@ fn met(need: &Fact<'_>, step: &Step, state: &State) -> Result<(), Refusal> {
             Some(true) | None => Err(Refusal::Elected((*node).clone())),
             Some(false) => Ok(()),
         },
-        Fact::OnlyWriter(cluster) => no_other_primary(state, cluster, &step.address),
+        Fact::OnlyWriter(_) => no_other_writer(state, &step.address),
         Fact::HasData(node) | Fact::HadData(node) => has_data(state, node),
         Fact::Serves(node) | Fact::Served(node) => serving(state, node),
         Fact::Unfollowed(node) => nobody_follows(state, node),
@@ -224,11 +224,11 @@ fn has_data(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
     }
 }
 
-fn no_other_primary(state: &State, cluster: &ClusterName, own: &Address) -> Result<(), Refusal> {
-    let is_own = |address: &NodeAddress| matches!(own, Address::Node(own) if own == address);
-    let mut nodes = state.nodes_of(cluster);
-    let other = nodes.find(|(other, node)| !is_own(other) && matches!(node.role, Some(Role::Primary { .. })));
-    other.map_or(Ok(()), |(other, _)| Err(Refusal::SecondPrimary(other.clone())))
+/// Nothing that is about another object than a node lets a node write.
+fn no_other_writer(state: &State, own: &Address) -> Result<(), Refusal> {
+    let Address::Node(own) = own else { return Ok(()) };
+    let other = state.writer_against(own);
+    other.map_or(Ok(()), |other| Err(Refusal::SecondPrimary(other.clone())))
 }
 
 fn nobody_follows(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
@@ -236,7 +236,7 @@ fn nobody_follows(state: &State, address: &NodeAddress) -> Result<(), Refusal> {
     let Some(node) = node_of(state, address) else {
         return Ok(());
     };
-    if !matches!(node.role, Some(Role::Primary { .. })) {
+    if !node.writes() {
         return Ok(());
     }
     let follower = state.nodes_of(&address.cluster).find(|(_, node)| follows(node));

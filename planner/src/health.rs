@@ -577,5 +577,5 @@ impl<'a> Look<'a> {
 }
 
 fn is_primary(node: &Node) -> bool {
-    matches!(node.role, Some(Role::Primary { .. }))
+    node.writes()
 }

@@ -33,6 +33,7 @@ pub mod sensitive;
 pub mod store;
 pub mod sync;
 mod writer;
+pub mod writers;
 
 #[cfg(feature = "testing")]
 pub use grant::BEFORE_CHECK;

@@ -706,11 +706,4 @@ impl State {
     pub fn nodes_of<'a>(&'a self, cluster: &'a ClusterName) -> impl Iterator<Item = (&'a NodeAddress, &'a Node)> {
         address::nodes_of(&self.nodes, cluster)
     }
-
-    /// Returns the node that writes, as far as is recorded: not the one elected last where that election was cut off.
-    pub fn leader<'a>(&'a self, cluster: &'a ClusterName) -> Option<&'a NodeAddress> {
-        let mut nodes = self.nodes_of(cluster);
-        let leader = nodes.find(|(_, node)| matches!(node.role, Some(Role::Primary { .. })));
-        leader.map(|(address, _)| address)
-    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
-use simdb_state::object::{Node, Role};
+use simdb_state::object::Node;
 
 use super::before;
 use super::contradiction::wrote;
@@ -87,7 +87,7 @@ pub(crate) fn notes<'a>(
     nodes.sort_by_key(|(address, _)| *address != kept);
     let told = nodes.into_iter().filter_map(|(address, node)| {
         let own = branch(address, observed)?;
-        let leads = matches!(node.role, Some(Role::Primary { .. }));
+        let leads = node.writes();
         let astray = is_astray(address, Some(node), observed);
         let fork = if astray {
             own.fork

@@ -10,7 +10,8 @@ use std::fmt;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Damage, Role, State, Verdict};
+use simdb_state::object::{Damage, Node, Role, State, Verdict};
+use simdb_state::writers::may_write_beside;
 
 use super::{astray, before};
 use crate::desired::NodeSpec;
@@ -331,7 +332,11 @@ impl Field<'_> {
         match self.unfit(node) {
             Some(Unfit::Writes) => Ok(node.clone()),
             // It is started to write, so no other server may write by then.
-            Some(Unfit::Silent | Unfit::Stopped) if self.leader.is_none_or(|leader| self.is_down(leader)) => {
+            Some(Unfit::Silent | Unfit::Stopped)
+                if self
+                    .leader
+                    .is_none_or(|leader| may_write_beside(&address, &self.address(leader)) || self.is_down(leader)) =>
+            {
                 Ok(node.clone())
             }
             Some(Unfit::Silent | Unfit::Stopped) => Err(Refusal(format!(
@@ -535,7 +540,7 @@ impl Field<'_> {
 
     fn is_recorded_to_lead(&self, node: &NodeName) -> bool {
         let recorded = self.recorded.nodes.get(&self.address(node));
-        recorded.is_some_and(|node| matches!(node.role, Some(Role::Primary { .. })))
+        recorded.is_some_and(Node::writes)
     }
 
     fn declares(&self, node: &NodeName) -> Result<(), Refusal> {

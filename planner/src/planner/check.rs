@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::ClusterName;
+use simdb_state::writers::may_write_beside;
 
 use crate::diagnostic::Diagnostic;
 use crate::plan::{Action, Plan, Step, StepId};
@@ -32,17 +33,19 @@ fn defect(step: &Step, what: &str) -> Diagnostic {
     )
 }
 
-/// At most one node of a cluster is made a primary.
+/// No node is made a primary beside another one that writes.
 fn one_writer(plan: &Plan) -> Vec<Diagnostic> {
-    let mut writers: BTreeMap<&ClusterName, &NodeAddress> = BTreeMap::new();
+    let mut writers: BTreeMap<&ClusterName, Vec<&NodeAddress>> = BTreeMap::new();
     let mut findings = Vec::new();
     for step in &plan.steps {
         let Action::Primary { server, .. } = &step.action else {
             continue;
         };
-        if writers.insert(&server.node.cluster, &server.node).is_some() {
+        let others = writers.entry(&server.node.cluster).or_default();
+        if others.iter().any(|other| !may_write_beside(&server.node, other)) {
             findings.push(defect(step, "would make a second primary"));
         }
+        others.push(&server.node);
     }
     findings
 }

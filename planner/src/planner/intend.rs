@@ -15,7 +15,7 @@ pub(crate) use self::data::Holder;
 use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::{Network, Role, State};
+use simdb_state::object::{Network, State};
 
 use super::Inputs;
 use super::addressing::Addressing;
@@ -71,7 +71,7 @@ fn drifts(inputs: Inputs<'_>, before: &State, intended: &Intended) -> BTreeMap<N
                 old != intended.replication_password(&address.cluster)
             };
             let mut context = intended.context(address, node, cluster);
-            if matches!(node.role, Role::Primary { .. }) {
+            if node.role.writes().is_some() {
                 context.sync_rule.clone_from(&cluster.sync.present);
             }
             let mut found = drift::drift(&context, facts, rotated);

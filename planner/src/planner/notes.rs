@@ -197,10 +197,7 @@ fn postponed_settings(
     let version = cluster.cluster.version;
     let mut names = settings::restarting(version, &node.parameters, &declared.parameters);
     if cluster.lead == Lead::Passes
-        && let Some(drift) = intended
-            .drift
-            .get(address)
-            .filter(|_| matches!(node.role, Role::Primary { .. }))
+        && let Some(drift) = intended.drift.get(address).filter(|_| node.role.writes().is_some())
     {
         let restarts = |name: &&String| settings::impact(version, name) == Impact::Restart;
         names.extend(drift.settings.keys().filter(restarts).cloned());

@@ -6,6 +6,7 @@ use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::Edit;
 use simdb_state::object::Power;
 use simdb_state::sync::SyncRule;
+use simdb_state::writers::may_write_beside;
 
 use super::{InstanceDirectory, World};
 use crate::plan::{Action, Plan, Step};
@@ -48,7 +49,7 @@ impl World {
         let others = self
             .directories
             .iter()
-            .filter(|(other, _)| other.cluster == node.cluster && *other != node);
+            .filter(|(other, _)| !may_write_beside(node, other));
         for (other, directory) in others {
             let replays = directory.server.as_ref().is_some_and(|server| server.replays);
             let stopped = directory.by_hand && directory.server.is_none();
@@ -59,16 +60,14 @@ impl World {
         }
     }
 
-    /// At no time do two servers of a cluster write.
+    /// At no time do two servers write that must not write beside each other.
     fn one_writer(&self) {
-        let mut writers = BTreeSet::new();
-        for (address, _) in self
-            .directories
-            .iter()
-            .filter(|(_, directory)| directory.writes() && !directory.by_hand)
-        {
+        let rightful = |directory: &InstanceDirectory| directory.writes() && !directory.by_hand;
+        let writers = self.directories.iter().filter(|(_, directory)| rightful(directory));
+        let writers: Vec<&NodeAddress> = writers.map(|(address, _)| address).collect();
+        for (at, address) in writers.iter().enumerate() {
             assert!(
-                writers.insert(&address.cluster),
+                writers[..at].iter().all(|other| may_write_beside(address, other)),
                 "{address} is a second writer of its cluster"
             );
         }

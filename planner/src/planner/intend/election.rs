@@ -6,6 +6,7 @@
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
 use simdb_state::object::{Election, ElectionReason, Node, Power, Role, Term, Verdict};
+use simdb_state::writers::may_write_beside;
 
 use super::cluster::Declaration;
 use crate::diagnostic::Diagnostic;
@@ -197,7 +198,7 @@ impl Declaration<'_> {
         };
         match node {
             None => Lead::Stays,
-            Some(node) if matches!(node.role, Some(Role::Primary { .. })) => Lead::Stays,
+            Some(node) if node.writes() => Lead::Stays,
             Some(node) => {
                 let led_last = self.leader().is_none_or(|leader| leader == winner)
                     && fenced(node).is_some_and(|term| Some(term) == last());
@@ -219,8 +220,8 @@ impl Declaration<'_> {
 
     /// Returns the node that has to be fenced before the one that was elected may lead.
     pub(crate) fn deposed(&self, election: &Election) -> Option<NodeAddress> {
-        let leader = self.leader().filter(|leader| **leader != election.primary)?;
-        Some(self.address(leader))
+        let (leader, elected) = (self.address(self.leader()?), self.address(&election.primary));
+        (!may_write_beside(&elected, &leader)).then_some(leader)
     }
 
     /// Returns what is known of the acknowledged writes where the node that led cannot be asked.

@@ -2,7 +2,7 @@
 
 use simdb_state::address::EndpointAddress;
 use simdb_state::name::ClusterName;
-use simdb_state::object::{Election, Endpoint, EndpointTarget, Role};
+use simdb_state::object::{Election, Endpoint, EndpointTarget};
 
 use super::cluster::Declaration;
 use crate::diagnostic::Diagnostic;
@@ -47,7 +47,7 @@ const HOSTS: usize = 8;
 /// An endpoint leads to the nodes of its role, then to the others, so that it stays of use when roles change before the
 /// next apply: clients skip those that do not fit. Where there are more than [`HOSTS`], the others keep one place.
 fn endpoint(cluster: &ClusterName, target: EndpointTarget, intended: &Intended) -> Endpoint {
-    let fits = |node: &IntendedNode| matches!(node.role, Role::Primary { .. }) == (target == EndpointTarget::Primary);
+    let fits = |node: &IntendedNode| node.role.writes().is_some() == (target == EndpointTarget::Primary);
     let (mut first, rest): (Vec<_>, Vec<_>) = intended.nodes_of(cluster).partition(|(_, node)| fits(node));
     first.truncate(HOSTS - rest.len().min(1));
     first.extend(rest);

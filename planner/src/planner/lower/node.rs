@@ -334,10 +334,11 @@ impl Lowering<'_> {
     fn running(&self, address: &NodeAddress) -> Option<Server> {
         let old = self.before.nodes.get(address)?;
         let stays = |new: &&IntendedNode| {
-            let same = matches!(
-                (&old.role, &new.role),
-                (Some(Role::Primary { .. }), Role::Primary { .. }) | (Some(Role::Standby { .. }), Role::Standby { .. })
-            );
+            let same = match &old.role {
+                Some(old) if old.writes().is_some() => new.role.writes().is_some(),
+                Some(old) => old.follows().is_some() && new.role.follows().is_some(),
+                None => false,
+            };
             old.power == Power::Running && same && !makes(new)
         };
         let node = self.intended.serving(address).filter(stays)?;

@@ -44,7 +44,7 @@ impl Lowering<'_> {
             node: election.primary.clone(),
         };
         let node = self.before.nodes.get(&winner);
-        if let Some(node) = node.filter(|node| matches!(node.role, Some(Role::Primary { .. }))) {
+        if let Some(node) = node.filter(|node| node.writes()) {
             let role = Role::Primary { term: election.term };
             delta.push(Edit::Role(winner.clone(), role));
             delta.extend(engine::leave_slot(&winner, node));
