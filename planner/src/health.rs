@@ -6,10 +6,10 @@ use serde::Serialize;
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::cluster_event::ClusterEvent;
 use simdb_state::journal::EventKind;
-use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, EndpointName, NodeName};
 use simdb_state::object::{Endpoint, EndpointTarget, MAX_LAG, Node, OnStandbyLoss, Pooler, Power, Role, State};
 use simdb_state::place::{HostPort, Place};
+use simdb_state::position::Position;
 
 use crate::engine::{POOLER, instance, title};
 use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts, SlotFacts};
@@ -114,7 +114,7 @@ pub struct NodeHealth {
     /// The timeline it writes or replays.
     pub timeline: Option<u32>,
     /// How far it wrote, received or replayed.
-    pub position: Option<Lsn>,
+    pub position: Option<Position>,
     /// How many bytes of its upstream's log it has yet to replay.
     pub lag_bytes: Option<u64>,
     /// How old the last transaction is that it replayed, where something is behind.
@@ -410,7 +410,7 @@ impl<'a> Look<'a> {
     ) -> Condition {
         let name = &address.node;
         health.timeline = Some(server.timeline);
-        health.position = Some(server.position);
+        health.position = Some(server.progress().position);
         health.seen_role = Some(if server.in_recovery { "standby" } else { "primary" });
         let data = node.data.as_ref();
         if let Some(data) = data.filter(|data| data.system_identifier != server.system_identifier) {
@@ -466,7 +466,7 @@ impl<'a> Look<'a> {
         if lag > self.max_lag {
             let text = format!("{name} is {} behind, and may be {}", bytes(lag), bytes(self.max_lag));
             let event = ClusterEvent {
-                position: Some(server.replayed),
+                position: Some(server.replayed.into()),
                 ..ClusterEvent::new(EventKind::LagDetected, address.clone())
             };
             self.noticed(ClusterState::Lagging, text, event);

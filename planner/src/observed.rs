@@ -12,6 +12,7 @@ use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::name::PlatformName;
 use simdb_state::object::EngineKind;
 use simdb_state::place::Bind;
+use simdb_state::position::Progress;
 
 pub use crate::engine::facts::{Control, ControlData, ReceiverFacts, SenderFacts, SlotFacts};
 use crate::engine::replay::ReplayLimits;
@@ -274,6 +275,16 @@ pub struct ServerFacts {
     /// Its databases by name.
     #[serde(default)]
     pub databases: BTreeMap<String, DatabaseFacts>,
+}
+
+impl ServerFacts {
+    /// Returns how far the server has come.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            timeline: self.timeline,
+            position: self.position.into(),
+        }
+    }
 }
 
 /// A login or role, as the server has it.

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::delta::Delta;
 use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
-use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
 use simdb_state::object::{CommitLevel, Database, Election, Term, User, Verdict};
+use simdb_state::position::Position;
 use simdb_state::sensitive::SecretName;
 
 pub use self::server::Server;
@@ -237,7 +237,7 @@ pub enum Action {
         /// The cluster.
         cluster: ClusterName,
         /// How far the primary had written.
-        since: Lsn,
+        since: Position,
     },
     /// Makes sure that a node takes no writes any more, and that whoever starts it starts it read-only.
     Fence {

@@ -203,7 +203,7 @@ impl Effects for Simulated {
         Ok(match &step.action {
             Action::Primary { .. } | Action::Clone { .. } => identifier,
             Action::Verify { .. } => Outputs {
-                marker: Some(Lsn(0x0300_0060)),
+                marker: Some(Lsn(0x0300_0060).into()),
                 ..Outputs::default()
             },
             _ => Outputs::default(),

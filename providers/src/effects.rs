@@ -145,7 +145,7 @@ impl Effects for ProviderEffects {
                     Err(error) => return Err(error.with_logs(&*self.platform).await.into()),
                 };
                 return Ok(Outputs {
-                    marker: Some(marker),
+                    marker: Some(marker.into()),
                     ..Outputs::default()
                 });
             }

@@ -3,8 +3,8 @@
 use crate::address::Address;
 use crate::delta::{Delta, Edit, Outputs};
 use crate::journal::EventKind;
-use crate::lsn::Lsn;
 use crate::object::{ElectionReason, Role, State, Term};
+use crate::position::Position;
 
 /// Something that happened to a cluster or a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct ClusterEvent {
     /// To whom.
     pub subject: Address,
     /// The position of the log that it is about.
-    pub position: Option<Lsn>,
+    pub position: Option<Position>,
     /// The election that it follows from.
     pub term: Option<Term>,
 }
@@ -90,13 +90,18 @@ fn is_standby(role: &Role) -> bool {
 mod tests {
     use super::*;
     use crate::address::NodeAddress;
+    use crate::lsn::Lsn;
     use crate::object::{Election, Node, Switch, Verdict};
+
+    fn at(lsn: u64) -> Position {
+        Position::Wal(Lsn(lsn))
+    }
 
     fn node() -> NodeAddress {
         "cluster.orders.node.a".parse().unwrap()
     }
 
-    fn after(was: Option<Role>, edit: Edit, outputs: &Outputs) -> Vec<(&'static str, Option<Term>, Option<Lsn>)> {
+    fn after(was: Option<Role>, edit: Edit, outputs: &Outputs) -> Vec<(&'static str, Option<Term>, Option<Position>)> {
         let mut before = State::default();
         let recorded = Node {
             role: was,
@@ -144,12 +149,12 @@ mod tests {
             term: Term(1),
         };
         let outputs = Outputs {
-            marker: Some(Lsn(7)),
+            marker: Some(at(7)),
             ..Outputs::default()
         };
         assert_eq!(
             after(None, edit, &outputs),
-            [("sync_established", Some(Term(1)), Some(Lsn(7)))]
+            [("sync_established", Some(Term(1)), Some(at(7)))]
         );
     }
 
@@ -158,7 +163,7 @@ mod tests {
         let outputs = Outputs {
             switch: Some(Switch {
                 timeline: 2,
-                point: Lsn(9),
+                point: at(9),
                 verdict: Verdict::Unknown { bytes: None },
             }),
             ..Outputs::default()
@@ -186,7 +191,7 @@ mod tests {
             let switched = Delta(vec![Edit::Switched(cluster)]);
             let happened = cluster_events(&before, &switched, &outputs);
             let told = happened.first().map(|one| (one.kind.name(), one.term, one.position));
-            assert_eq!(told, expected.map(|kind| (kind, Some(Term(2)), Some(Lsn(9)))));
+            assert_eq!(told, expected.map(|kind| (kind, Some(Term(2)), Some(at(9)))));
         }
     }
 

@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
-use crate::lsn::{Lsn, SystemIdentifier};
+use crate::lsn::SystemIdentifier;
 use crate::name::{ClusterName, NetworkName, NodeName};
 use crate::object::{
     Cluster, Damage, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Network, Node, Origin,
     PendingSyncRule, Pooler, Power, Role, Seed, Slot, State, Switch, Term, User, Verified, Witness,
 };
 use crate::place::Place;
+use crate::position::Position;
 use crate::sync::SyncRule;
 
 /// The new value of one recorded attribute. What is large and rare is boxed: a plan holds several of them for every node.
@@ -66,7 +67,7 @@ pub enum Edit {
         parameters: BTreeMap<String, String>,
     },
     /// Commits wait for fewer standbys than they are to from this position on, or for all again.
-    Degraded(ClusterName, Option<Lsn>),
+    Degraded(ClusterName, Option<Position>),
     /// The node has this role.
     Role(NodeAddress, Role),
     /// The node led, and no longer takes writes; its proof and its witness come from [`Outputs`].
@@ -124,7 +125,7 @@ pub struct Outputs {
     /// Whose data was made or copied.
     pub system_identifier: Option<SystemIdentifier>,
     /// Where the marker of a verification stands.
-    pub marker: Option<Lsn>,
+    pub marker: Option<Position>,
     /// What shows that a node takes no writes any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<FenceProof>,

@@ -17,8 +17,8 @@ use thiserror::Error;
 use crate::address::Address;
 use crate::backend::{Key, Token};
 use crate::delta::Outputs;
-use crate::lsn::Lsn;
 use crate::object::Term;
+use crate::position::Position;
 use crate::store::{RunEnd, RunId};
 
 /// How many runs are kept. Older ones go when a new one begins.
@@ -87,7 +87,7 @@ pub struct Event {
     pub addresses: Vec<Address>,
     /// The position of the log that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub position: Option<Lsn>,
+    pub position: Option<Position>,
     /// The election that it follows from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub term: Option<Term>,

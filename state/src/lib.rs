@@ -26,6 +26,7 @@ pub mod lsn;
 pub mod name;
 pub mod object;
 pub mod place;
+pub mod position;
 mod record;
 pub mod repair;
 pub mod secret;

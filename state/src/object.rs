@@ -11,9 +11,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
-use crate::lsn::{Lsn, SystemIdentifier};
+use crate::lsn::SystemIdentifier;
 use crate::name::{ClusterName, DatabaseName, NetworkName, NodeName, PlatformName};
 use crate::place::{HostPort, Place};
+use crate::position::Position;
 use crate::sensitive::SecretName;
 pub use crate::sync::ReplicationMode;
 use crate::sync::SyncRule;
@@ -166,7 +167,7 @@ pub struct Cluster {
     /// From which position on commits did not wait for all that they were to, because standbys were lost: who lacks what
     /// comes after it must not lead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub degraded: Option<Lsn>,
+    pub degraded: Option<Position>,
     /// The last proof that replication works; cleared by every change of topology or term.
     #[serde(default)]
     pub verified: Option<Verified>,
@@ -215,7 +216,7 @@ pub struct Verified {
     /// The term it was seen in.
     pub term: Term,
     /// Where the marker stands in the log.
-    pub marker: Lsn,
+    pub marker: Position,
 }
 
 /// Who leads a cluster, and why.
@@ -252,7 +253,7 @@ pub struct Switch {
     /// The timeline that the winner writes.
     pub timeline: u32,
     /// Where that timeline begins.
-    pub point: Lsn,
+    pub point: Position,
     /// What became of the writes that were acknowledged before.
     pub verdict: Verdict,
 }
@@ -265,7 +266,7 @@ pub enum Verdict {
     /// timeline begins after it.
     Proven {
         /// The shutdown checkpoint.
-        checkpoint: Lsn,
+        checkpoint: Position,
     },
     /// Nothing is lost as long as commits waited as they were told to: every one was confirmed by `waited` of the
     /// `listed` standbys, so by one of the `responders` that were asked (R + W > N), and the one that had most leads.
@@ -356,7 +357,7 @@ pub enum FenceProof {
     /// Its server was shut down in order.
     ShutDown {
         /// Its last record.
-        checkpoint: Lsn,
+        checkpoint: Position,
     },
     /// Every process that used its data was killed, and none is left. What it wrote last is not known.
     Killed,

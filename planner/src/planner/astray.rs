@@ -4,8 +4,8 @@
 use std::fmt;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::lsn::Lsn;
 use simdb_state::object::Node;
+use simdb_state::position::Position;
 
 use super::before;
 use super::contradiction::wrote;
@@ -16,9 +16,9 @@ use crate::observed::{NodeFacts, Observation, Observed};
 pub(crate) struct Branch {
     pub(crate) timeline: u32,
     /// Where its timeline branched off, where that is known.
-    pub(crate) fork: Option<Lsn>,
+    pub(crate) fork: Option<Position>,
     /// Its last position.
-    pub(crate) position: Lsn,
+    pub(crate) position: Position,
     /// Whether it may have come further: its server is down, and its data tells of its last checkpoint alone.
     pub(crate) at_least: bool,
 }
@@ -41,8 +41,8 @@ impl fmt::Display for Branch {
 }
 
 impl Branch {
-    /// Returns how many bytes it has after a position.
-    pub(crate) fn bytes_after(&self, fork: Lsn) -> u64 {
+    /// Returns how many bytes it has after a position, where that can be told.
+    pub(crate) fn bytes_after(&self, fork: Position) -> Option<u64> {
         self.position.ahead_of(fork)
     }
 }
@@ -60,8 +60,8 @@ pub(crate) fn branch(address: &NodeAddress, observed: &Observed) -> Option<Branc
     if let Some(server) = before::server(observed, address) {
         return Some(Branch {
             timeline: server.timeline,
-            fork: server.fork,
-            position: server.position,
+            fork: server.fork.map(Position::from),
+            position: server.progress().position,
             at_least: false,
         });
     }
@@ -70,7 +70,7 @@ pub(crate) fn branch(address: &NodeAddress, observed: &Observed) -> Option<Branc
     Some(Branch {
         timeline: control.timeline,
         fork: None,
-        position: control.reaches(),
+        position: control.reaches().into(),
         at_least: true,
     })
 }
@@ -94,7 +94,7 @@ pub(crate) fn notes<'a>(
         } else {
             kept_branch.as_ref().and_then(|kept| kept.fork)
         };
-        let bytes = fork.map(|fork| own.bytes_after(fork));
+        let bytes = fork.and_then(|fork| own.bytes_after(fork));
         if address != kept && !leads && !astray && bytes.is_none_or(|bytes| bytes == 0) {
             return None;
         }

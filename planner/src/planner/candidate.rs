@@ -4,13 +4,14 @@
 //! failover goes to the most advanced survivor, and loses nothing where so many of those that commits waited for answer
 //! that one of them must have every acknowledged write (R + W > N).
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Damage, Node, Role, State, Verdict};
+use simdb_state::position::{Position, Progress};
 use simdb_state::writers::may_write_beside;
 
 use super::{astray, before};
@@ -111,8 +112,11 @@ impl Votes {
     }
 }
 
-/// How far a survivor is, in the order in which survivors are compared.
-type Position = (u32, Lsn);
+/// Compares two of which the furthest is looked for. Those that do not compare count as equal: what the one that is chosen
+/// lacks, its verdict tells.
+fn order<T: PartialOrd>(one: &T, other: &T) -> Ordering {
+    one.partial_cmp(other).unwrap_or(Ordering::Equal)
+}
 
 impl Field<'_> {
     /// Returns whether the last election was recorded and its winner does not lead yet.
@@ -192,9 +196,13 @@ impl Field<'_> {
             sender.is_some_and(|sender| matches!(sender.sync_state.as_str(), "sync" | "quorum"))
         };
         let fit = others().filter(|node| unfit(node).is_none());
-        let rank = |node: &&NodeName| (confirms(node), self.server(node).map(|facts| facts.position));
-        // Of equals the first by name: `max_by_key` keeps the last one it sees.
-        fit.rev().max_by_key(rank).cloned().ok_or_else(|| {
+        let rank = |node: &&NodeName| {
+            let server = self.server(node);
+            (confirms(node), server.map(|facts| facts.progress().position))
+        };
+        // Of equals the first by name: `max_by` keeps the last one it sees.
+        let best = fit.rev().max_by(|one, other| order(&rank(one), &rank(other)));
+        best.cloned().ok_or_else(|| {
             let reasons: Vec<String> = others()
                 .filter_map(|node| Some(format!("{node}: {}", unfit(node)?)))
                 .collect();
@@ -226,7 +234,10 @@ impl Field<'_> {
         if !streams {
             return Some(Unfit::NotStreaming);
         }
-        let lag = primary.position.ahead_of(facts.replayed);
+        // What does not compare with what the primary writes does not come from it.
+        let Some(lag) = primary.progress().position.ahead_of(Position::from(facts.replayed)) else {
+            return Some(Unfit::NotStreaming);
+        };
         let allowed = self.recorded.clusters.get(self.cluster)?.max_lag;
         (lag > allowed).then_some(Unfit::Behind(lag))
     }
@@ -269,7 +280,7 @@ impl Field<'_> {
         if let Some(damaged) = to.filter(|to| lossy && matches!(self.unfit(to), Some(Unfit::Damaged(_)))) {
             return Ok(damaged.clone());
         }
-        let Some((best, furthest)) = survivors.iter().rev().max_by_key(|(_, position)| **position) else {
+        let Some((best, furthest)) = survivors.iter().rev().max_by(|one, other| order(one.1, other.1)) else {
             self.others_are_known(to)?;
             return self.dormant(to).filter(|_| lossy).ok_or_else(|| self.nobody());
         };
@@ -278,7 +289,10 @@ impl Field<'_> {
             .iter()
             .rev()
             .filter(|(node, _)| self.declared.contains_key(**node));
-        let Some(winner) = to.or_else(|| declared.max_by_key(|(_, position)| **position).map(|(node, _)| *node)) else {
+        let Some(winner) = to.or_else(|| {
+            let best = declared.max_by(|one, other| order(one.1, other.1));
+            best.map(|(node, _)| *node)
+        }) else {
             return Err(Refusal(format!(
                 "The configuration of cluster {} declares none of the standbys that answer. Declare {best} again, so that it can \
                  take over.",
@@ -292,15 +306,14 @@ impl Field<'_> {
                 reason.way_out(self.cluster, winner)
             )));
         }
-        let has = survivors.get(winner).copied().unwrap_or_default();
-        if has < *furthest && !lossy {
+        let has = survivors.get(winner).copied().unwrap_or(Progress::NOTHING);
+        if !has.reaches(furthest) && !lossy {
+            let bytes = furthest.position.ahead_of(has.position);
+            let bytes = bytes.map_or_else(String::new, |bytes| format!("{bytes} bytes of "));
             return Err(Refusal(format!(
-                "{}.{winner} is at {}, and {best} at {}: {} bytes of acknowledged writes are at stake. Promote {best}, or \
+                "{}.{winner} is at {}, and {best} at {}: {bytes}acknowledged writes are at stake. Promote {best}, or \
                  add -allow=data-loss.",
-                self.cluster,
-                has.1,
-                furthest.1,
-                furthest.1.ahead_of(has.1)
+                self.cluster, has.position, furthest.position,
             )));
         }
         match self.verdict(winner) {
@@ -396,13 +409,18 @@ impl Field<'_> {
             let halted = matches!(facts.process, ProcessFacts::Down | ProcessFacts::Frozen { .. });
             // The control data are those of the newest; what nobody recorded nobody is promoted on.
             let newest = facts.generations.last() == Some(&recorded.generation);
-            (halted && newest && recoverable && control.system_identifier == recorded.system_identifier)
-                .then_some((control.timeline, control.checkpoint))
+            (halted && newest && recoverable && control.system_identifier == recorded.system_identifier).then_some(
+                Progress {
+                    timeline: control.timeline,
+                    position: control.checkpoint.into(),
+                },
+            )
         };
         let others = self.declared.keys().filter(|node| Some(*node) != self.leader);
         let asked = others.filter(|node| to.is_none_or(|to| to == *node));
         let able = asked.rev().filter_map(|node| Some((node, sleeps(&node)?)));
-        able.max_by_key(|(_, position)| *position).map(|(node, _)| node.clone())
+        able.max_by(|one, other| order(&one.1, &other.1))
+            .map(|(node, _)| node.clone())
     }
 
     /// A node that was not looked at may be alive: nobody can be promoted beside it.
@@ -476,26 +494,28 @@ impl Field<'_> {
     pub(super) fn verdict(&self, winner: &NodeName) -> Verdict {
         if self.is_astray(winner) {
             let fork = astray::branch(&self.address(winner), self.observed).and_then(|branch| branch.fork);
-            let furthest = self.survivors().values().max().map(|(_, position)| *position);
-            let bytes = fork.zip(furthest).map(|(fork, furthest)| furthest.ahead_of(fork));
+            let survivors = self.survivors();
+            let furthest = survivors.values().max_by(|one, other| order(*one, *other));
+            let bytes = fork.zip(furthest);
+            let bytes = bytes.and_then(|(fork, furthest)| furthest.position.ahead_of(fork));
             return Verdict::Unknown {
                 bytes: bytes.filter(|bytes| *bytes > 0),
             };
         }
         let votes = self.votes(winner);
         let survivors = self.survivors();
-        let has = survivors.get(winner).copied().unwrap_or_default();
-        let furthest = survivors.values().max().copied().unwrap_or_default();
-        if votes.overlap() && has >= furthest {
+        let has = survivors.get(winner).copied().unwrap_or(Progress::NOTHING);
+        if votes.overlap() && survivors.values().all(|other| has.reaches(other)) {
             return Verdict::Argued {
                 responders: votes.responders,
                 waited: votes.waited,
                 listed: votes.listed,
             };
         }
-        let behind = furthest.1.ahead_of(has.1);
+        let furthest = survivors.values().max_by(|one, other| order(*one, *other));
+        let behind = furthest.and_then(|furthest| furthest.position.ahead_of(has.position));
         Verdict::Unknown {
-            bytes: (behind > 0).then_some(behind),
+            bytes: behind.filter(|bytes| *bytes > 0),
         }
     }
 
@@ -522,7 +542,7 @@ impl Field<'_> {
     }
 
     /// Returns how far the standbys are that answer and hold this cluster's data.
-    fn survivors(&self) -> BTreeMap<&NodeName, Position> {
+    fn survivors(&self) -> BTreeMap<&NodeName, Progress> {
         let others = self.recorded.nodes_of(self.cluster).map(|(address, _)| &address.node);
         others
             .filter(|node| match self.unfit(node) {
@@ -531,10 +551,7 @@ impl Field<'_> {
                 Some(Unfit::Writes) => *node == self.elected && !self.is_recorded_to_lead(node),
                 Some(_) => false,
             })
-            .filter_map(|node| {
-                let facts = self.server(node)?;
-                Some((node, (facts.timeline, facts.position)))
-            })
+            .filter_map(|node| Some((node, self.server(node)?.progress())))
             .collect()
     }
 

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
-use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::{
     Cluster, Data, Database, Election, Endpoint, Network, Origin, Power, Role, Seed, Slot, State, User, Verdict,
 };
 use simdb_state::place::Place;
+use simdb_state::position::Position;
 use simdb_state::sensitive::SecretName;
 use simdb_state::sync::SyncRule;
 
@@ -285,7 +285,7 @@ pub(crate) struct Lost {
     /// How many of the others commits wait for meanwhile.
     pub(crate) awaited: u32,
     /// How far the primary had written when that was seen.
-    pub(crate) since: Lsn,
+    pub(crate) since: Position,
 }
 
 /// Returns the name of the password of the login that streams, as it stands among those logins.

@@ -404,7 +404,7 @@ impl World {
             }
         }
         Ok(Outputs {
-            marker: Some(Lsn(0x0300_0060)),
+            marker: Some(Lsn(0x0300_0060).into()),
             ..Outputs::default()
         })
     }

@@ -7,6 +7,7 @@ use simdb_state::delta::Outputs;
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::lsn::Lsn;
 use simdb_state::object::{FenceProof, Switch, Verdict, Witness};
+use simdb_state::position::Position;
 use simdb_state::sensitive::Secrets;
 use tokio::time::timeout;
 
@@ -44,7 +45,7 @@ impl ProviderEffects {
             (FenceMethod::ShutDown, Some(data)) => {
                 let control = self.shut_down_data(node, fence.version, data, secrets).await?;
                 FenceProof::ShutDown {
-                    checkpoint: control.checkpoint,
+                    checkpoint: control.checkpoint.into(),
                 }
             }
         };
@@ -122,7 +123,7 @@ impl ProviderEffects {
             Evidence::ShutDown { node, version, data } => {
                 let control = self.shut_down_data(node, *version, data, secrets).await?;
                 Verdict::Proven {
-                    checkpoint: control.checkpoint,
+                    checkpoint: control.checkpoint.into(),
                 }
             }
             Evidence::Verdict(verdict) => *verdict,
@@ -130,7 +131,9 @@ impl ProviderEffects {
         let replays = promotion::replays(&connection).await?;
         if replays {
             match verdict {
-                Verdict::Proven { checkpoint } => {
+                Verdict::Proven {
+                    checkpoint: Position::Wal(checkpoint),
+                } => {
                     // The position is where the record begins.
                     let past = Lsn(checkpoint.0 + 1);
                     replication::wait_replayed(&connection, past, self.limits.shutdown).await?;
@@ -166,7 +169,7 @@ impl ProviderEffects {
         Ok(Outputs {
             switch: Some(Switch {
                 timeline,
-                point,
+                point: point.into(),
                 verdict,
             }),
             ..Outputs::default()

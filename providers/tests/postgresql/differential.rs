@@ -155,20 +155,20 @@ fn comparable(state: &State) -> State {
             ..
         }) = &mut node.role
         {
-            *checkpoint = Lsn(0);
+            *checkpoint = Lsn(0).into();
         }
     }
     for election in state.elections.values_mut() {
         if let Some(switch) = &mut election.switch {
-            switch.point = Lsn(0);
+            switch.point = Lsn(0).into();
             if let Verdict::Proven { checkpoint } = &mut switch.verdict {
-                *checkpoint = Lsn(0);
+                *checkpoint = Lsn(0).into();
             }
         }
     }
     for cluster in state.clusters.values_mut() {
         if let Some(verified) = &mut cluster.verified {
-            verified.marker = Lsn(0);
+            verified.marker = Lsn(0).into();
         }
     }
     state

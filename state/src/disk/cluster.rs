@@ -10,6 +10,7 @@ use crate::object::{
     self, CommitLevel, ElectionReason, EngineKind, OnStandbyLoss, PendingSyncRule, ReplicationMode, Switch, Term,
     Verified,
 };
+use crate::position::Position;
 use crate::sync::SyncRule;
 
 /// A cluster.
@@ -81,7 +82,7 @@ impl From<&object::Cluster> for Cluster {
             detail: Detail::Postgresql {
                 synchronous_standby_names: sync_rule,
                 pending_standby_names: pending_sync_rules,
-                degraded,
+                degraded: degraded.map(Lsn::from),
             },
         }
     }
@@ -123,7 +124,7 @@ impl From<Cluster> for object::Cluster {
             max_lag,
             sync_rule: synchronous_standby_names,
             pending_sync_rules: pending_standby_names,
-            degraded,
+            degraded: degraded.map(Position::from),
             verified,
             prevent_destroy,
         }

@@ -17,6 +17,7 @@ use crate::object::{
     User, Verified, Witness, first_platform,
 };
 use crate::place::{Bind, Place};
+use crate::position::Position;
 
 /// What version 0.1.0 wrote in format 1.
 const FORMAT_1: &str = include_str!("../../testdata/format-1.json");
@@ -35,6 +36,10 @@ fn rows(text: &str) -> Vec<Row> {
         bytes: encode(&value),
     };
     values.into_iter().map(row).collect()
+}
+
+fn at(lsn: u64) -> Position {
+    Position::Wal(Lsn(lsn))
 }
 
 fn place(port: u16) -> Place {
@@ -113,7 +118,7 @@ fn state() -> State {
         verified: Some(Verified {
             topology: "ab12".to_owned(),
             term: Term(1),
-            marker: Lsn(0x0000_0001_0300_0028),
+            marker: at(0x0000_0001_0300_0028),
         }),
         prevent_destroy: true,
     };
@@ -256,7 +261,7 @@ fn what_format_1_fenced_was_fenced_on_this_machine() {
     };
     let killed = json!({"term": 3, "proof": "killed"});
     assert_eq!(fenced(killed), expected(FenceProof::Killed));
-    let checkpoint = Lsn(0x28);
+    let checkpoint = at(0x28);
     let shut_down = json!({"term": 3, "proof": {"shut_down": {"checkpoint": "0/28"}}});
     assert_eq!(fenced(shut_down), expected(FenceProof::ShutDown { checkpoint }));
 }
@@ -319,7 +324,7 @@ fn head_journal_and_events_keep_their_format() {
     check("run/00000001", &row);
     let outputs = Outputs {
         system_identifier: Some(SystemIdentifier(7)),
-        marker: Some(Lsn(40)),
+        marker: Some(at(40)),
         ..Outputs::default()
     };
     check("run/00000001/step/000000", &StepRow::Done { outputs });
@@ -339,7 +344,7 @@ fn head_journal_and_events_keep_their_format() {
     let proof = Event {
         kind: EventKind::SyncEstablished,
         addresses: vec!["cluster.orders".parse().unwrap()],
-        position: Some(Lsn(40)),
+        position: Some(at(40)),
         term: Some(Term(1)),
         ..event
     };

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use simdb_state::address::Address;
 use simdb_state::journal::Event;
-use simdb_state::lsn::Lsn;
 use simdb_state::name::ClusterName;
 use simdb_state::object::Term;
+use simdb_state::position::Position;
 
 use super::FORMAT_VERSION;
 
@@ -32,7 +32,7 @@ pub struct EventDoc {
     /// The cluster.
     pub cluster: ClusterName,
     /// The position of the log that it is about.
-    pub position: Option<Lsn>,
+    pub position: Option<Position>,
     /// The election that it follows from.
     pub term: Option<Term>,
     /// The run that did it; absent for what was seen to have happened by itself.

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use simdb_planner::plan::{Action, Plan, StepId};
 use simdb_providers::executor::Outcome;
-use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Node, Power, Role, State, Term, Verdict};
+use simdb_state::position::Position;
 
 use super::{Operation, StepDoc, Summary};
 
@@ -42,7 +42,7 @@ pub struct SwitchDoc {
     /// The timeline it writes.
     pub timeline: u32,
     /// Where that begins.
-    pub point: Lsn,
+    pub point: Position,
     /// What became of the writes that were acknowledged before.
     pub verdict: Verdict,
 }
@@ -66,7 +66,7 @@ pub struct ProofDoc {
     /// The term it was seen in.
     pub term: Term,
     /// Where the marker stands in the log.
-    pub marker: Lsn,
+    pub marker: Position,
 }
 
 impl ProofDoc {

@@ -7,9 +7,9 @@ use simdb_planner::observed::Observed;
 use simdb_state::address::EndpointAddress;
 use simdb_state::cluster_event::ClusterEvent;
 use simdb_state::journal::{Event, EventKind};
-use simdb_state::lsn::Lsn;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{EngineKind, ReplicationMode, State, Term};
+use simdb_state::position::Position;
 
 use super::FORMAT_VERSION;
 
@@ -42,7 +42,7 @@ pub struct ClusterStatus {
     /// The number of its last election.
     pub term: Option<Term>,
     /// Where the marker of the last proof of replication stands in the log; absent where nothing is proven.
-    pub verified: Option<Lsn>,
+    pub verified: Option<Position>,
     /// When that was proven.
     pub verified_at: Option<String>,
     /// Its nodes, by name.
@@ -71,7 +71,7 @@ pub struct NodeStatus {
     /// The timeline it writes or replays.
     pub timeline: Option<u32>,
     /// How far it wrote, received or replayed.
-    pub position: Option<Lsn>,
+    pub position: Option<Position>,
     /// How many bytes of its upstream's log it has yet to replay.
     pub lag_bytes: Option<u64>,
     /// How old the last transaction is that it replayed, where something is behind.

@@ -83,7 +83,7 @@ mod tests {
                 "cluster.orders.node.r[0]",
             ),
             Event {
-                position: Some(Lsn(0x0300_0148)),
+                position: Some(Lsn(0x0300_0148).into()),
                 term: Some(Term(1)),
                 ..event("2026-01-02T03:04:06Z", EventKind::SyncEstablished, "cluster.orders")
             },

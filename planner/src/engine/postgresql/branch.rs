@@ -80,7 +80,7 @@ impl Declaration<'_> {
         });
         match &election.switch {
             _ if follows_already => false,
-            Some(switch) => own.timeline >= switch.timeline || own.position > switch.point,
+            Some(switch) => own.timeline >= switch.timeline || own.progress().position > switch.point,
             None => winner.map_or_else(|| self.is_kept_unasked(election), |winner| has_more(own, winner)),
         }
     }
@@ -192,16 +192,16 @@ impl Declaration<'_> {
     fn diverged(&self, address: &NodeAddress, election: &Election) -> bool {
         let server = before::server(self.inputs.observed, address);
         let standby = server.filter(|server| server.in_recovery);
-        standby
-            .zip(election.switch.as_ref())
-            .is_some_and(|(standby, switch)| standby.timeline < switch.timeline && standby.position > switch.point)
+        standby.zip(election.switch.as_ref()).is_some_and(|(standby, switch)| {
+            standby.timeline < switch.timeline && standby.progress().position > switch.point
+        })
     }
 }
 
 /// Returns whether a standby has log that the elected node lacks, or has on another branch.
 fn has_more(own: &ServerFacts, winner: &ServerFacts) -> bool {
     let parted = winner.fork.is_some_and(|fork| own.position > fork);
-    (own.timeline, own.position) > (winner.timeline, winner.position) || (own.timeline < winner.timeline && parted)
+    own.progress() > winner.progress() || (own.timeline < winner.timeline && parted)
 }
 
 /// A node that led and was not shut down in order may have written what nobody else has.

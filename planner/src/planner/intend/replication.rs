@@ -157,7 +157,7 @@ impl Declaration<'_> {
         let lost = Lost {
             standbys: lost,
             awaited: awaited(number, &there),
-            since: server.position,
+            since: server.progress().position,
         };
         (!lost.standbys.is_empty()).then_some((lost, meanwhile))
     }

@@ -40,7 +40,7 @@ fn a_success_ends_with_its_proof_and_one_line() {
         cluster: "orders".parse().unwrap(),
         standbys: 2,
         term: Term(1),
-        marker: Lsn(0x0300_0148),
+        marker: Lsn(0x0300_0148).into(),
     });
     check(
         &complete,

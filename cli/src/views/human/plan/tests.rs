@@ -461,7 +461,7 @@ fn a_plan_without_changes_says_what_was_compared() {
         cluster: format!("c{number}").parse().unwrap(),
         standbys: 2,
         term: simdb_state::object::Term(1),
-        marker: simdb_state::lsn::Lsn(0x0300_0000 + number),
+        marker: simdb_state::lsn::Lsn(0x0300_0000 + number).into(),
     };
     plan.compared = ComparedDoc {
         recorded: [("network", 1), ("cluster", 7), ("node", 21)].into(),

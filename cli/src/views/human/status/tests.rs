@@ -463,7 +463,7 @@ fn a_proof_is_told_with_its_time_as_long_as_it_holds() {
     state.clusters.values_mut().next().unwrap().verified = Some(simdb_state::object::Verified {
         topology: String::new(),
         term: Term(1),
-        marker: Lsn(7),
+        marker: Lsn(7).into(),
     });
     assert_eq!(told(&state).as_deref(), Some("2026-01-02T00:00:00Z"));
 }

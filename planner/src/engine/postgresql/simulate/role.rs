@@ -31,7 +31,7 @@ impl World {
             (FenceMethod::Kill, _) => FenceProof::Killed,
             (FenceMethod::ShutDown, _) if !has_data => FenceProof::Killed,
             (FenceMethod::ShutDown, Some(log)) if log.shut_down => FenceProof::ShutDown {
-                checkpoint: log.position(),
+                checkpoint: log.position().into(),
             },
             (FenceMethod::ShutDown, _) => return Err(format!("{node} was not shut down in order")),
         };
@@ -81,7 +81,7 @@ impl World {
                     return Err(format!("{node} lacks what the former primary wrote last"));
                 }
                 Verdict::Proven {
-                    checkpoint: former.position(),
+                    checkpoint: former.position().into(),
                 }
             }
         };
@@ -128,7 +128,7 @@ impl World {
         Ok(Outputs {
             switch: Some(Switch {
                 timeline: log.timeline(),
-                point: log.position(),
+                point: log.position().into(),
                 verdict,
             }),
             ..Outputs::default()
