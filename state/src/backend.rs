@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use crate::lock::Owner;
+use crate::owner::Owner;
 
 pub mod memory;
 pub mod sqlite;

@@ -27,7 +27,7 @@ use crate::address::Address;
 use crate::backend::{Key, Row, Write};
 use crate::disk::{Election, Object, upgrade};
 use crate::object::{ProviderSettings, State};
-use crate::store::{Lineage, RunId};
+use crate::run::{Lineage, RunId};
 
 /// The format of the rows. A row is never given another meaning under the same number.
 pub const FORMAT: u32 = 2;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 
 use crate::backend::Token;
+use crate::error::StoreError;
 use crate::record::Record;
-use crate::store::StoreError;
 
 /// What a test does right before a grant is asked, in place of the machine that halts a process there.
 #[cfg(feature = "testing")]

@@ -19,7 +19,7 @@ use crate::backend::{Key, Token};
 use crate::delta::Outputs;
 use crate::object::Term;
 use crate::position::Position;
-use crate::store::{RunEnd, RunId};
+use crate::run::{RunEnd, RunId};
 
 /// How many runs are kept. Older ones go when a new one begins.
 pub(crate) const KEPT_RUNS: u64 = 20;

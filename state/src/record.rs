@@ -6,11 +6,12 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use crate::backend::{Backend, BackendError, Key, Lease, Row, Version};
+use crate::error::StoreError;
 use crate::format::{FormatError, Head, RECORD, decode, read_state};
 use crate::journal::{RunRow, RunStatus, StepRow, plan_key, run_key, steps_prefix};
+use crate::run::{Lineage, RunId, Snapshot, UnfinishedRun};
 use crate::secret::{self, KeyRow, KeySource, SecretError};
 use crate::sensitive::{SecretName, Secrets, Sensitive};
-use crate::store::{Lineage, RunId, Snapshot, StoreError, UnfinishedRun};
 
 /// Runs what blocks where it holds up no other task.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

@@ -26,8 +26,8 @@ use zeroize::Zeroizing;
 
 use crate::backend::{self, Row};
 use crate::format::{decode, encode, fill_random, from_hex, to_hex};
+use crate::run::Lineage;
 use crate::sensitive::{SecretName, Sensitive};
-use crate::store::Lineage;
 
 /// The passphrase that locks the secrets up, in place of a key file.
 pub const PASSPHRASE_VARIABLE: &str = "SIMDB_STATE_PASSPHRASE";

@@ -4,213 +4,33 @@
 //! it changes, together with `meta/record`, whose version must still be the one the writer knows. So a commit is refused
 //! twice over when another writer was there: by the lock's token and by that version.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use tokio::sync::OnceCell;
 
 use crate::backend::memory::MemoryBackend;
 use crate::backend::sqlite::SqliteBackend;
 use crate::backend::{BackendError, Key, Lease};
-use crate::cluster_event::ClusterEvent;
-use crate::delta::{Delta, Outputs};
+pub use crate::error::{LockError, StoreError};
 pub use crate::format::FORMAT;
-use crate::format::{FormatError, Head, encode, random_hex};
+use crate::format::{Head, encode, random_hex};
 pub use crate::grant::Grant;
-use crate::journal::{EVENTS, Event, JournalError};
-use crate::lock::{self, Owner};
-use crate::object::{Output, ProviderSettings, State};
+use crate::journal::{EVENTS, Event};
+use crate::lock;
+use crate::owner::Owner;
 use crate::record::{Record, blocking};
-use crate::secret::{self, KeyRow, KeySource, SecretError};
+pub use crate::run::{Entry, Lineage, RunEnd, RunId, Snapshot, UnfinishedRun};
+use crate::secret::{self, KeyRow, KeySource};
 use crate::sensitive::{SecretName, Secrets, Sensitive};
 pub use crate::writer::{Upgrade, Writer};
-
-/// Identifies one record for good: two records never share it, and it names the key and the data root.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lineage(pub String);
-
-/// Identifies one run.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct RunId(pub String);
 
 /// A record that can be read. [`Store::lock`] makes it writable.
 #[derive(Clone, Debug)]
 pub struct Store {
     record: Arc<Record>,
     lease: Duration,
-}
-
-/// What was read, at one moment.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// The record.
-    pub state: State,
-    /// Counts the commits.
-    pub serial: u64,
-    /// The last run that was not finished, where there is one. A run that goes on at this moment is none.
-    pub unfinished: Option<UnfinishedRun>,
-    /// Where the nodes are; absent where an earlier version wrote the record.
-    pub settings: Option<ProviderSettings>,
-}
-
-/// A run that neither finished nor failed in an orderly way.
-#[derive(Clone, Debug, PartialEq)]
-pub struct UnfinishedRun {
-    /// The run.
-    pub id: RunId,
-    /// What it was: `apply`, `destroy`.
-    pub operation: String,
-    /// Its plan, as the document it was given.
-    pub plan: serde_json::Value,
-    /// Steps that were started and not finished: in doubt.
-    pub in_doubt: Vec<u32>,
-}
-
-/// What goes into one atomic commit.
-#[derive(Clone, Debug)]
-pub enum Entry {
-    /// A step starts; what may hold from then on, and secrets that it will use for the first time, are stored before
-    /// anything happens.
-    Started {
-        /// The step.
-        step: u32,
-        /// What it is to change in the record; [`Delta::beginning`] is noted at once.
-        delta: Delta,
-        /// The secrets.
-        secrets: Vec<(SecretName, Sensitive<String>)>,
-    },
-    /// A step is done.
-    Done {
-        /// The step.
-        step: u32,
-        /// What it changes in the record.
-        delta: Delta,
-        /// What it found out.
-        outputs: Outputs,
-    },
-    /// A step failed.
-    Failed {
-        /// The step.
-        step: u32,
-        /// Why, with all causes, for people.
-        cause: String,
-    },
-    /// Something about recorded objects was found out, whatever came of the step that found it out; it needs no run.
-    Found(Delta),
-    /// Something was seen to have happened by itself; it belongs to no step and needs no run.
-    Noticed(Vec<ClusterEvent>),
-    /// The values of the `output` blocks; the sensitive ones with their JSON text. They replace all that were recorded;
-    /// a sensitive one without text keeps the text it has.
-    Outputs(BTreeMap<String, (Output, Option<Sensitive<String>>)>),
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RunEnd {
-    /// Every step is done.
-    Done,
-    /// A step failed.
-    Failed,
-    /// It was asked to stop.
-    Cancelled,
-}
-
-/// Why the record cannot be read or written.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// The place where the record is kept does not do what it must.
-    #[error("failed to use state {path:?}")]
-    Backend {
-        /// Where the record is kept.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: BackendError,
-    },
-    /// The rows of the record are not what they must be.
-    #[error("failed to read state {path:?}")]
-    Format {
-        /// Where the record is kept.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: FormatError,
-    },
-    /// The lock was taken over or forced open; nothing was written.
-    #[error("the lock of state {path:?} was lost")]
-    LockLost {
-        /// Where the record is kept.
-        path: PathBuf,
-    },
-    /// The secrets cannot be used.
-    #[error("failed to use the secrets of state {path:?}")]
-    Secret {
-        /// Where the record is kept.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: SecretError,
-    },
-    /// An entry does not belong into the journal; nothing was written.
-    #[error("failed to journal a run")]
-    Journal(#[from] JournalError),
-}
-
-impl StoreError {
-    /// Returns the way out, in full sentences, where there is one.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            StoreError::Backend { source, .. } => source.hint().map(str::to_owned),
-            StoreError::Format { source, .. } => Some(match source {
-                FormatError::Newer { .. } => "Use the newer simdb that wrote it.".to_owned(),
-                _ => "Put a backup of the state in its place.".to_owned(),
-            }),
-            StoreError::LockLost { .. } => BackendError::Lost.hint().map(str::to_owned),
-            StoreError::Secret { source, .. } => Some(source.hint()),
-            StoreError::Journal(_) => None,
-        }
-    }
-}
-
-/// Why the lock was not obtained, or not freed by force.
-#[derive(Debug, Error)]
-pub enum LockError {
-    /// Somebody else holds it.
-    #[error("state {path:?} is locked by {} for {}", .owner.who, .owner.operation)]
-    Held {
-        /// Where the record is kept.
-        path: PathBuf,
-        /// Who holds it, since when and for what.
-        owner: Box<Owner>,
-    },
-    /// There is no lock to free.
-    #[error("state {path:?} is not locked")]
-    NotHeld {
-        /// Where the record is kept.
-        path: PathBuf,
-    },
-    /// The record is unusable.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl LockError {
-    /// Returns the way out, in full sentences, where there is one.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            LockError::Held { owner, .. } => Some(format!(
-                "Wait with -lock-timeout=60s. A simdb that was killed is found out and its lock taken over. Only if you know that nothing works on it any more: simdb force-unlock {}",
-                owner.id
-            )),
-            LockError::NotHeld { .. } => None,
-            LockError::Store(error) => error.hint(),
-        }
-    }
 }
 
 impl Store {

@@ -14,19 +14,21 @@ use crate::address::{Address, UserAddress};
 use crate::backend::{Expect, Key, Row, Token, Version, Write};
 use crate::cluster_event::{ClusterEvent, cluster_events};
 use crate::delta::{Edit, Outputs};
+use crate::error::StoreError;
 use crate::format::{FORMAT, Head, addresses, encode, excerpt, now, object_rows, run_id};
 use crate::grant::Grant;
 use crate::journal::{
     Event, EventKind, JournalError, KEPT_RUNS, Progress, Run, RunRow, RunStatus, StepRow, event_key, plan_key, run_key,
     step_key,
 };
-use crate::lock::{self, Owner};
+use crate::lock;
 use crate::object::{Output, ProviderSettings, State};
+use crate::owner::Owner;
 use crate::record::Record;
 use crate::repair::{self, Dangling};
+use crate::run::{Entry, Lineage, RunEnd, RunId, Snapshot};
 use crate::secret;
 use crate::sensitive::{SecretName, Secrets, Sensitive};
-use crate::store::{Entry, Lineage, RunEnd, RunId, Snapshot, StoreError};
 
 /// A record that is locked for writing. Dropping it without [`Writer::unlock`] leaves the lock to be taken over.
 ///

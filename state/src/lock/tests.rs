@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::backend::memory::MemoryBackend;
+use crate::owner::{Host, Process};
 
 const MINUTE: Duration = Duration::from_mins(1);
 

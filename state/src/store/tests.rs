@@ -13,10 +13,14 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::address::{NodeAddress, UserAddress};
-use crate::delta::Edit;
+use crate::cluster_event::ClusterEvent;
+use crate::delta::{Delta, Edit, Outputs};
 use crate::journal::EventKind::{RunBegan, RunFailed, StepDone, StepFailed, StepStarted};
+use crate::journal::JournalError;
 use crate::lsn::SystemIdentifier;
-use crate::object::{Cluster, Election, ElectionReason, EngineKind, Network, Origin, Term, User, first_platform};
+use crate::object::{
+    Cluster, Election, ElectionReason, EngineKind, Network, Origin, Output, State, Term, User, first_platform,
+};
 
 /// A directory with a place for a record and one for its key.
 struct Place(TempDir);
