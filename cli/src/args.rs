@@ -350,7 +350,7 @@ pub struct Events {
 pub struct Env {
     /// The cluster [default: the only one]
     pub cluster: Option<String>,
-    /// The endpoint that PG* lead to [default: the first that leads to the primary]
+    /// The endpoint that PG* lead to [default: the first that routes to the primary]
     pub endpoint: Option<String>,
     /// The login.
     #[arg(long, value_name = "USER", default_value = "postgres")]

@@ -147,11 +147,11 @@ pub struct SlotHealth {
 pub struct EndpointHealth {
     /// Its name.
     pub name: EndpointName,
-    /// What it is meant to lead to.
+    /// What it is meant to route to.
     pub target: EndpointTarget,
-    /// Where it leads, as seen; as recorded where that is unknown.
+    /// Where it routes to, as seen; as recorded where that is unknown.
     pub hosts: Vec<HostPort>,
-    /// The pooler that clients go through, where they do: what it does, and the node it leads to.
+    /// The pooler that clients go through, where they do: what it does, and the node it routes to.
     pub pooler: Option<(Condition, NodeName)>,
 }
 
@@ -548,15 +548,15 @@ impl<'a> Look<'a> {
 
     fn endpoint(&mut self, address: &EndpointAddress, endpoint: &Endpoint) -> EndpointHealth {
         let name = &address.endpoint;
-        let mut leads = endpoint.hosts.clone();
+        let mut hosts = endpoint.hosts.clone();
         let problem = match self.observed.endpoints.get(address) {
-            Some(Observation::Seen(entry)) if entry.hosts == endpoint.hosts => None,
-            Some(Observation::Seen(entry)) => {
-                leads.clone_from(&entry.hosts);
-                Some("leads elsewhere than recorded".to_owned())
+            Some(Observation::Seen(route)) if route.hosts == endpoint.hosts => None,
+            Some(Observation::Seen(route)) => {
+                hosts.clone_from(&route.hosts);
+                Some("routes elsewhere than recorded".to_owned())
             }
             Some(Observation::Absent) => {
-                leads.clear();
+                hosts.clear();
                 Some("is gone".to_owned())
             }
             Some(Observation::Unknown(reason)) => Some(format!("is unknown: {reason}")),
@@ -570,7 +570,7 @@ impl<'a> Look<'a> {
         EndpointHealth {
             name: name.clone(),
             target: endpoint.target,
-            hosts: leads,
+            hosts,
             pooler,
         }
     }

@@ -38,7 +38,7 @@
 //! | `fence` | node: role fenced with its proof, power | instance directory, control data | write-pause, downtime (killed while it serves) | a server that is down stays down, a seal stays a seal | again; one that crashed meanwhile is started, and shut down in order |
 //! | `promote` | cluster: switch point and verdict, `synchronous_standby_names` beside those of the former primary; node: role, instance, slot | SQL, history file | write-pause, data-loss (nothing shows that nothing is lost) | a server that writes already is not promoted again | again: it finds the promotion done, and records it |
 //! | `rewind` | node: data (generation, origin, system identifier) | instance directory, control data | none | complete data is kept | the data has become a partial directory, and the node is cloned; so is one that `pg_rewind` left as it was |
-//! | `endpoint` | endpoint: nodes, hosts | its entry | none | the entry is rewritten whole | again |
+//! | `endpoint` | endpoint: nodes, hosts | its route | none | the route is written whole | again |
 //! | `pooler` | endpoint: pooler (where it listens and leads, pool mode, power) | instance directory, files | none, reload, restart | files are compared before they are written, one that runs is left alone | again |
 //! | `pause` | endpoint: pooler paused, from its start | – | write-pause | clients that wait already go on waiting | again, or clients are let go on |
 //! | `repoint` | endpoint: pooler (where it leads) | files | none | files are compared before they are written | again |
@@ -47,7 +47,7 @@
 //! | `drop-pooler` | endpoint: pooler absent | instance directory | none | what is gone stays gone | again; an instance directory that nobody recorded is removed |
 //! | `drop-node` | node absent; all but its slot where its upstream stays | instance directory | data-loss with its cluster, else none | what is gone stays gone | again; an instance directory that nobody recorded is removed |
 //! | `drop-slot` | node absent, or a slot it left | catalog | none | a slot that is gone is fine | again |
-//! | `drop-endpoint` | endpoint absent | its entry | none | an entry that is gone is fine | again |
+//! | `drop-endpoint` | endpoint absent | its route | none | a route that is gone is fine | again |
 //! | `drop-user` | user absent | catalog (what it owns, too) | none | a role that is gone is fine; with its cluster only the record changes | again |
 //! | `drop-database` | database absent | catalog | data-loss; none with its cluster | a database that is gone is fine; with its cluster only the record changes | again |
 //! | `drop-seed`, `drop-cluster`, `drop-network` | absent | – (what a seed did stays, the others go with the data) | none | only the record changes | again |

@@ -7,12 +7,12 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use simdb_state::address::{EndpointAddress, NodeAddress};
-use simdb_state::instance::ServiceEntry;
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::name::PlatformName;
 use simdb_state::object::EngineKind;
-use simdb_state::place::Bind;
+use simdb_state::place::{Bind, HostPort};
 use simdb_state::position::Progress;
+use simdb_state::route::Hints;
 
 pub use crate::engine::facts::{Control, ControlData, ReceiverFacts, SenderFacts, SlotFacts};
 use crate::engine::replay::ReplayLimits;
@@ -25,7 +25,7 @@ pub struct Observed {
     /// The nodes that were looked at. A node without an entry was not looked at.
     pub nodes: BTreeMap<NodeAddress, Observation<NodeFacts>>,
     /// The endpoints that were looked at.
-    pub endpoints: BTreeMap<EndpointAddress, Observation<ServiceEntry>>,
+    pub endpoints: BTreeMap<EndpointAddress, Observation<RouteFacts>>,
     /// The poolers of the endpoints that were looked at.
     #[serde(default)]
     pub poolers: BTreeMap<EndpointAddress, Observation<PoolerFacts>>,
@@ -163,6 +163,15 @@ pub struct NodeFacts {
     pub control: Control,
     /// What the running server says of itself; unknown where it does not answer.
     pub server: Option<Observation<ServerFacts>>,
+}
+
+/// Where an endpoint was seen to route to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteFacts {
+    /// Where clients find its servers, the preferred one first.
+    pub hosts: Vec<HostPort>,
+    /// What clients are told beside that.
+    pub hints: Hints,
 }
 
 /// What is in the instance directory of an endpoint's pooler.

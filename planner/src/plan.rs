@@ -10,10 +10,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::delta::Delta;
-use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
 use simdb_state::object::{CommitLevel, Database, Election, Term, User, Verdict};
 use simdb_state::position::Position;
+use simdb_state::route::Route;
 use simdb_state::sensitive::SecretName;
 
 pub use self::server::Server;
@@ -409,23 +410,24 @@ pub enum Action {
         /// How far the marker's commit waits for them.
         commit: CommitLevel,
     },
-    /// Lets an endpoint lead to its target.
+    /// Routes an endpoint to its target.
     Endpoint {
         /// The endpoint.
         endpoint: EndpointAddress,
-        /// Where it leads.
-        entry: ServiceEntry,
+        /// Where it routes to.
+        #[serde(rename = "entry")]
+        route: Route,
     },
     /// Stops a node's server and removes its data.
     DropNode {
         /// The node.
         node: NodeAddress,
     },
-    /// Removes an endpoint's entry.
+    /// Removes an endpoint's route.
     DropEndpoint {
         /// The endpoint.
         endpoint: EndpointAddress,
-        /// The name of its entry.
+        /// The name that clients know it by.
         name: String,
     },
     /// Removes a login.

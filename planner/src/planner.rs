@@ -6,7 +6,7 @@
 //!      └── recorded, corrected by what was observed
 //! ```
 //!
-//! A stage imports no other one: what two of them share stands below both (`intended`, `entry`, `pairs`).
+//! A stage imports no other one: what two of them share stands below both (`intended`, `route`, `pairs`).
 
 pub(crate) mod addressing;
 pub(crate) mod astray;
@@ -17,7 +17,6 @@ mod compared;
 pub(crate) mod contradiction;
 mod diff;
 pub(crate) mod drift;
-mod entry;
 pub(crate) mod intend;
 pub(crate) mod intended;
 pub(crate) mod lower;
@@ -25,6 +24,7 @@ mod notes;
 pub(crate) mod order;
 mod pairs;
 mod refused;
+mod route;
 mod untried;
 mod versions;
 

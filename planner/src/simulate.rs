@@ -14,7 +14,6 @@ mod schedule;
 use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{EndpointAddress, NodeAddress, SeedAddress};
-use simdb_state::instance::ServiceEntry;
 use simdb_state::lsn::SystemIdentifier;
 use simdb_state::name::ClusterName;
 use simdb_state::object::State;
@@ -22,7 +21,7 @@ use simdb_state::place::Bind;
 use simdb_state::sensitive::{Secrets, Sensitive};
 
 use crate::engine::replay::ReplayLimits;
-use crate::observed::{DatabaseFacts, FileFacts, UserFacts};
+use crate::observed::{DatabaseFacts, FileFacts, RouteFacts, UserFacts};
 use crate::plan::Plan;
 
 pub use crate::engine::simulated::{Log, Pooler};
@@ -54,8 +53,8 @@ pub struct World {
     pub state: State,
     /// The instance directories of nodes.
     pub directories: BTreeMap<NodeAddress, InstanceDirectory>,
-    /// The endpoints' entries.
-    pub entries: BTreeMap<EndpointAddress, ServiceEntry>,
+    /// Where the endpoints route to.
+    pub routes: BTreeMap<EndpointAddress, RouteFacts>,
     /// The instance directories of endpoints' poolers.
     pub poolers: BTreeMap<EndpointAddress, Pooler>,
     /// Ports that others listen on, on all addresses.

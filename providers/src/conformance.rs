@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use simdb_planner::observed::{Observation, ProcessFacts};
+use simdb_planner::observed::{Observation, ProcessFacts, RouteFacts};
 use simdb_state::address::InstanceAddress;
-use simdb_state::instance::{FileText, InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
 use simdb_state::object::Witness;
+use simdb_state::route::Route;
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::{Grant, Store};
 use tokio::time::{sleep, timeout};
@@ -76,13 +77,13 @@ pub async fn check_platform(platform: &dyn Platform, fixture: &Fixture) {
     }
 }
 
-/// Checks a directory with two entries of different names.
-pub async fn check_directory(directory: &dyn Endpoints, first: &ServiceEntry, second: &ServiceEntry) {
-    let seen = |entry: &ServiceEntry| {
-        let endpoint = entry.endpoint.clone();
+/// Checks a directory with two routes of different names.
+pub async fn check_directory(directory: &dyn Endpoints, first: &Route, second: &Route) {
+    let seen = |route: &Route| {
+        let endpoint = route.endpoint.clone();
         async move {
             let seen = directory.lookup(&endpoint).await;
-            seen.expect("an entry can be looked up")
+            seen.expect("a route can be looked up")
         }
     };
     directory
@@ -90,25 +91,30 @@ pub async fn check_directory(directory: &dyn Endpoints, first: &ServiceEntry, se
         .await
         .expect("what is not there can be withdrawn");
     assert_eq!(seen(first).await, Observation::Absent);
-    for entry in [first, second, first] {
+    for route in [first, second, first] {
         directory
-            .publish(entry)
+            .publish(route)
             .await
-            .expect("an entry can be published, and again");
-        assert_eq!(seen(entry).await, Observation::Seen(entry.clone()));
+            .expect("a route can be published, and again");
+        assert_eq!(seen(route).await, facts(route));
     }
     let mut moved = first.clone();
     moved.hosts.reverse();
-    directory.publish(&moved).await.expect("an entry can be moved");
-    assert_eq!(seen(first).await, Observation::Seen(moved));
-    assert_eq!(seen(second).await, Observation::Seen(second.clone()));
-    for entry in [first, second, first] {
+    directory.publish(&moved).await.expect("a route can be moved");
+    assert_eq!(seen(first).await, facts(&moved));
+    assert_eq!(seen(second).await, facts(second));
+    for route in [first, second, first] {
         directory
-            .withdraw(&entry.endpoint)
+            .withdraw(&route.endpoint)
             .await
-            .expect("an entry can be withdrawn, and again");
-        assert_eq!(seen(entry).await, Observation::Absent);
+            .expect("a route can be withdrawn, and again");
+        assert_eq!(seen(route).await, Observation::Absent);
     }
+}
+
+fn facts(route: &Route) -> Observation<RouteFacts> {
+    let Route { hosts, hints, .. } = route.clone();
+    Observation::Seen(RouteFacts { hosts, hints })
 }
 
 struct Checks<'a> {

@@ -9,3 +9,9 @@ use self::programs::Programs;
 
 /// The programs of every engine.
 pub(crate) const PROGRAMS: &[Programs] = &[postgresql::programs::PROGRAMS, pgbouncer::PROGRAMS];
+
+/// Returns whether a process, as a platform names it, is a server that holds data.
+pub(crate) fn holds_data(process: &str) -> bool {
+    let rest = process.strip_prefix(postgresql::programs::PROGRAMS.server);
+    rest.is_some_and(|rest| rest.starts_with(' '))
+}

@@ -7,32 +7,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use simdb_planner::engine::postgresql::instance::superuser_password;
 use simdb_planner::observed::{
-    Control, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, PlatformProblem, PoolerFacts,
-    ProcessFacts, ServerFacts,
+    Control, NodeFacts, Observation, Observed, PlatformFacts, PlatformProblem, PoolerFacts, ProcessFacts, RouteFacts,
 };
-use simdb_planner::plan::Server;
 use simdb_state::address::{EndpointAddress, InstanceAddress, NodeAddress};
-use simdb_state::instance::{ServiceEntry, TaskSpec};
 use simdb_state::name::{ClusterName, PlatformName};
-use simdb_state::object::{Data, EngineKind, State};
-use simdb_state::place::{Bind, Place};
+use simdb_state::object::{Data, State};
+use simdb_state::place::Bind;
 use simdb_state::sensitive::Secrets;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::engine::postgresql::connection::Connection;
-use crate::engine::postgresql::control::ControlError;
-use crate::engine::postgresql::{PostgresqlError, control, observe as postgresql};
+use crate::engine;
 use crate::executor::chain;
 use crate::platform::{Endpoints, InstanceFacts, Platform, PlatformError, World};
 use crate::sessions::Sessions;
 
 /// How long one node may take to answer; one that hangs is unknown.
 pub const NODE_LIMIT: Duration = Duration::from_secs(2);
-
-/// What the platform calls a server of the engine.
-const SERVER: &str = "postgres ";
 
 /// How often a server that was told to stop is looked at.
 const STOPPING_POLL: Duration = Duration::from_millis(50);
@@ -47,10 +38,10 @@ pub async fn observe(
     secrets: &Secrets,
 ) -> Observed {
     let (platform, registry) = (&*world.platform, &*world.endpoints);
-    let (mut platforms, listed, entries) = tokio::join!(world.facts(), platform.list(), registry.entries());
+    let (mut platforms, listed, routes) = tokio::join!(world.facts(), platform.list(), registry.routes());
     let (mut nodes, mut endpoints) = (nodes.clone(), endpoints.clone());
-    // An endpoint whose entry cannot be read is unknown when it is looked up.
-    endpoints.extend(entries.unwrap_or_default());
+    // An endpoint whose route cannot be read is unknown when it is looked up.
+    endpoints.extend(routes.unwrap_or_default());
     match listed {
         Ok(directories) => {
             for instance_directory in directories {
@@ -112,23 +103,23 @@ fn just_ended(node: &Observation<NodeFacts>, facts: Option<&PlatformFacts>) -> b
     })
 }
 
-async fn lookup(registry: &dyn Endpoints, endpoint: &EndpointAddress) -> Observation<ServiceEntry> {
-    let entry = registry.lookup(endpoint).await;
-    entry.unwrap_or_else(|error| Observation::Unknown(chain(&error)))
+async fn lookup(registry: &dyn Endpoints, endpoint: &EndpointAddress) -> Observation<RouteFacts> {
+    let route = registry.lookup(endpoint).await;
+    route.unwrap_or_else(|error| Observation::Unknown(chain(&error)))
 }
 
-/// What looking at a node takes.
-struct Look<'a> {
-    platform: &'a dyn Platform,
-    platforms: &'a BTreeMap<PlatformName, PlatformFacts>,
-    recorded: &'a State,
-    secrets: &'a Secrets,
-    sessions: Sessions<'a>,
+/// What looking at a node takes. Each engine looks at its own servers and their data.
+pub(crate) struct Look<'a> {
+    pub(crate) platform: &'a dyn Platform,
+    pub(crate) platforms: &'a BTreeMap<PlatformName, PlatformFacts>,
+    pub(crate) recorded: &'a State,
+    pub(crate) secrets: &'a Secrets,
+    pub(crate) sessions: Sessions<'a>,
 }
 
 impl Look<'_> {
     /// Returns what the platform of a cluster offers; where it is not recorded, what any of them does.
-    fn facts(&self, cluster: &ClusterName) -> Option<&PlatformFacts> {
+    pub(crate) fn facts(&self, cluster: &ClusterName) -> Option<&PlatformFacts> {
         let recorded = self.recorded.clusters.get(cluster).map(|cluster| &cluster.platform);
         match recorded {
             Some(name) => self.platforms.get(name),
@@ -188,7 +179,7 @@ impl Look<'_> {
             .map(|place| place.bind)
             .and_then(|listen| Some((listen, self.facts(&node.cluster)?.listener(listen)?)));
         match listener {
-            Some((listen, owner)) if owner.starts_with(SERVER) => Observation::Unknown(format!(
+            Some((listen, owner)) if engine::holds_data(owner) => Observation::Unknown(format!(
                 "its directory is gone, and {owner} listens at {listen}: put the directory back, or stop that server"
             )),
             _ => Observation::Absent,
@@ -224,92 +215,6 @@ impl Look<'_> {
             sleep(STOPPING_POLL).await;
         }
     }
-
-    async fn server(&self, node: &NodeAddress, noted: Option<Bind>, deadline: Instant) -> Observation<ServerFacts> {
-        let recorded = self.recorded.nodes.get(node).and_then(|node| node.place.as_ref());
-        let Some(place) = Place::seen(noted, recorded) else {
-            return Observation::Unknown("nobody noted where its server listens".to_owned());
-        };
-        let (connection, mut facts) = match timeout_at(deadline, self.ask(node, place)).await {
-            Ok(Ok(seen)) => seen,
-            Ok(Err(error)) => return Observation::Unknown(chain(&error)),
-            Err(_) => return Observation::Unknown(silence()),
-        };
-        // Standbys have the passwords of their primary. What cannot be compared in time stays unknown, and the rest is seen.
-        if !facts.in_recovery
-            && let Ok(Ok(passwords)) = timeout_at(deadline, self.passwords(node, &connection)).await
-        {
-            for (role, password) in passwords {
-                if let Some(user) = facts.users.get_mut(&role) {
-                    user.password = password;
-                }
-            }
-        }
-        Observation::Seen(facts)
-    }
-
-    /// Compares the passwords of a cluster's logins with those on record.
-    async fn passwords(
-        &self,
-        node: &NodeAddress,
-        connection: &Connection,
-    ) -> Result<BTreeMap<String, PasswordFacts>, PostgresqlError> {
-        let users = self.recorded.users.iter();
-        let logins = users.filter(|(address, user)| address.cluster == node.cluster && user.login);
-        let known = logins.filter_map(|(address, user)| {
-            let password = self.secrets.get(&user.password(address))?;
-            Some((address.user.to_string(), password.clone()))
-        });
-        postgresql::passwords(connection, known.collect()).await
-    }
-
-    async fn ask(&self, node: &NodeAddress, place: Place) -> Result<(Connection, ServerFacts), PostgresqlError> {
-        let server = Server {
-            node: node.clone(),
-            place,
-            password: superuser_password(&node.cluster),
-        };
-        let connection = Connection::open(&self.sessions, &server).await?;
-        let facts = postgresql::snapshot(&connection).await?.facts;
-        Ok((connection, facts))
-    }
-
-    async fn control(
-        &self,
-        node: &NodeAddress,
-        generations: &BTreeSet<u32>,
-        deadline: Instant,
-    ) -> Result<Control, String> {
-        let Some(newest) = generations.last() else {
-            return Ok(Control::Absent);
-        };
-        let task = self.control_task(node, *newest)?;
-        let directory = node.into();
-        let printed = timeout_at(deadline, self.platform.run_task(&directory, &task, self.secrets)).await;
-        // Backends may outlive their server and hold its data. Whoever fences the node ends them first.
-        let Ok(printed) = printed else {
-            return Ok(Control::Unknown(format!("pg_controldata {}", silence())));
-        };
-        let printed = printed.map_err(|error| chain(&error))?;
-        match control::parse(&printed) {
-            Ok(control) => Ok(Control::Seen(control)),
-            Err(ControlError::Damaged) => Ok(Control::Damaged),
-            Err(error) => Err(chain(&error)),
-        }
-    }
-
-    /// Any version's `pg_controldata` reads what is asked of it here from the data of 15 to 18; the recorded version's
-    /// does so without warnings.
-    fn control_task(&self, node: &NodeAddress, generation: u32) -> Result<TaskSpec, String> {
-        let recorded = self.recorded.clusters.get(&node.cluster).map(|cluster| cluster.version);
-        let found = self
-            .facts(&node.cluster)
-            .and_then(|facts| facts.engines.get(&EngineKind::Postgresql));
-        let newest = || found.and_then(|versions| versions.keys().last().copied());
-        let version = recorded.or_else(newest);
-        let version = version.ok_or("no version of postgresql was found to read its data with")?;
-        Ok(control::task(version, &Data::directory(generation)))
-    }
 }
 
 /// Sorts what is in an instance directory.
@@ -337,7 +242,8 @@ fn inventory(instance_directory: &InstanceFacts) -> NodeFacts {
     }
 }
 
-fn silence() -> String {
+/// Says that something took too long.
+pub(crate) fn silence() -> String {
     format!("did not answer within {NODE_LIMIT:?}")
 }
 

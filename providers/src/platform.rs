@@ -1,5 +1,6 @@
 //! Where things run. A platform knows instance directories, files, processes and tasks, and no word of any engine.
 
+pub mod dial;
 pub mod local;
 pub mod registry;
 mod router;
@@ -13,17 +14,18 @@ use std::{fmt, io};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use simdb_planner::observed::{FileFacts, Observation, PlatformFacts, ProcessFacts};
+use simdb_planner::observed::{FileFacts, Observation, PlatformFacts, ProcessFacts, RouteFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
-use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec, TrialSpec};
+use simdb_state::instance::{InstanceSpec, TaskSpec, TrialSpec};
 use simdb_state::name::{ClusterName, PlatformName};
 use simdb_state::object::{EngineKind, Witness};
-use simdb_state::place::{Bind, Place};
+use simdb_state::place::Bind;
+use simdb_state::route::Route;
 use simdb_state::sensitive::{SecretName, Secrets};
 use simdb_state::store::StoreError;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use self::dial::{Dial, Stream};
 pub use self::router::Providers;
 use self::router::Router;
 use crate::sessions::Sessions;
@@ -44,7 +46,7 @@ pub struct InstanceFacts {
 /// How a server is told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopMode {
-    /// Sessions end, everything is written, then the server ends (PostgreSQL's fast shutdown).
+    /// Sessions end, everything is written, then the server ends.
     Fast,
     /// Processes end at once, whatever is lost (SIGKILL).
     Immediate,
@@ -274,19 +276,6 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Bytes to a server, and back.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-/// Reaches servers from where simdb runs: directly, or through what the platform offers. It is no plan data: where clients
-/// and peers of a server reach it may be somewhere else.
-#[async_trait]
-pub trait Dial: fmt::Debug + Send + Sync {
-    /// Opens a stream to the server of an instance directory, which is at a place. Every caller has a limit for it.
-    async fn dial(&self, instance: &InstanceAddress, place: &Place) -> io::Result<Box<dyn Stream>>;
-}
-
 /// Runs servers and tasks, each on the instance directory of a node.
 ///
 /// Every call is idempotent and safe to repeat after a crash of the caller.
@@ -334,19 +323,19 @@ pub trait Platform: Dial {
     async fn log(&self, node: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError>;
 }
 
-/// Lets names lead to servers: the endpoints of a project.
+/// Routes clients to servers by name: the endpoints of a project.
 #[async_trait]
 pub trait Endpoints: fmt::Debug + Send + Sync {
-    /// Looks an entry up.
-    async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<ServiceEntry>, PlatformError>;
+    /// Looks a route up.
+    async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<RouteFacts>, PlatformError>;
 
-    /// Returns the endpoints that have an entry here.
-    async fn entries(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError>;
+    /// Returns the endpoints that have a route here.
+    async fn routes(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError>;
 
-    /// Lets a name lead to the entry's servers, atomically.
-    async fn publish(&self, entry: &ServiceEntry) -> Result<(), PlatformError>;
+    /// Routes an endpoint to servers, atomically.
+    async fn publish(&self, route: &Route) -> Result<(), PlatformError>;
 
-    /// Removes an entry.
+    /// Removes a route.
     async fn withdraw(&self, endpoint: &EndpointAddress) -> Result<(), PlatformError>;
 }
 
@@ -366,7 +355,7 @@ pub trait Provider: Platform + Endpoints {
 pub struct World {
     /// Runs servers.
     pub platform: Arc<dyn Platform>,
-    /// Lets names lead to servers.
+    /// Routes clients to servers.
     pub endpoints: Arc<dyn Endpoints>,
     /// What there is, by name.
     pub providers: Providers,

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls};
 
 use crate::engine::postgresql::Cause;
-use crate::platform::{Dial, Stream};
+use crate::platform::dial::{Dial, Stream};
 
 /// What opens sessions: a way to servers, and the passwords that let simdb in.
 #[derive(Clone, Debug)]

@@ -72,7 +72,7 @@ pub struct EndpointAddress {
 }
 
 impl EndpointAddress {
-    /// Returns the name of the endpoint's entry in the project's directory: `service=orders-rw` leads to it.
+    /// Returns the name of the endpoint for clients: `service=orders-rw` where names are entries of a file.
     pub fn service(&self) -> String {
         format!("{}-{}", self.cluster, self.endpoint)
     }

@@ -92,7 +92,7 @@ pub enum Edit {
     Database(DatabaseAddress, Database),
     /// The seed has run.
     Seed(SeedAddress, Seed),
-    /// The endpoint leads there. Its pooler has an edit of its own: that of an endpoint that exists already stays as it is.
+    /// The endpoint routes there. Its pooler has an edit of its own: that of an endpoint that exists already stays as it is.
     Endpoint(EndpointAddress, Box<Endpoint>),
     /// The clients of the endpoint go through this pooler, or through none. Whether it holds them up has an edit of its own:
     /// a pooler that exists already goes on as it does.
@@ -369,7 +369,7 @@ impl State {
         }
     }
 
-    /// A pooler is there before the endpoint has an entry that leads to it.
+    /// A pooler is there before the endpoint has a route to it.
     fn apply_pooler(&mut self, address: &EndpointAddress, pooler: Option<&Pooler>) {
         match (self.endpoints.get_mut(address), pooler) {
             (Some(endpoint), pooler) => {

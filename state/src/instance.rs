@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::EndpointAddress;
 use crate::digest::sha256;
 use crate::object::EngineKind;
-use crate::place::{Bind, HostPort};
+use crate::place::Bind;
 use crate::sensitive::SecretName;
 
 /// A piece of an argument.
@@ -229,21 +228,6 @@ pub struct TrialSpec {
     pub directories: BTreeSet<String>,
     /// What is run, one after the other, with the directory as instance directory; the first failure ends the trial.
     pub commands: Vec<Command>,
-}
-
-/// An entry of the project's connection service file: where `service=NAME` leads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceEntry {
-    /// The endpoint it is for, so that an entry left by a killed run can be told from those of others.
-    pub endpoint: EndpointAddress,
-    /// The name after `service=`.
-    pub name: String,
-    /// Where the servers listen, the preferred one first.
-    pub hosts: Vec<HostPort>,
-    /// The database to connect to.
-    pub database: String,
-    /// libpq's `target_session_attrs`.
-    pub session: String,
 }
 
 /// The address a server of this machine listens on unless its network has a subnet.

@@ -31,6 +31,7 @@ pub mod place;
 pub mod position;
 mod record;
 pub mod repair;
+pub mod route;
 mod run;
 pub mod secret;
 pub mod sensitive;

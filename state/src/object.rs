@@ -586,7 +586,7 @@ pub struct Seed {
     pub digest: String,
 }
 
-/// What an endpoint leads to.
+/// What an endpoint routes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EndpointTarget {
@@ -608,9 +608,9 @@ impl fmt::Display for EndpointTarget {
 /// An endpoint: `cluster.NAME.endpoint.ENDPOINT`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// What it leads to.
+    /// What it routes to.
     pub target: EndpointTarget,
-    /// The nodes it leads to, the preferred one first.
+    /// The nodes it routes to, the preferred one first.
     pub nodes: Vec<NodeName>,
     /// Where clients reach them, in the same order. Where they go through a pooler, that is where they reach the pooler,
     /// and it says which node is meant.
@@ -657,7 +657,7 @@ pub struct Pooler {
     pub place: Place,
     /// For how long a client keeps a session of the server.
     pub pool_mode: PoolMode,
-    /// The node it leads to.
+    /// The node it routes to.
     pub node: NodeName,
     /// Where it reaches that node.
     pub upstream: HostPort,

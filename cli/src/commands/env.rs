@@ -1,5 +1,6 @@
 //! `simdb env`.
 
+use simdb_planner::engine::postgresql::client::Login;
 use simdb_state::address::{EndpointAddress, UserAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Endpoint, EndpointTarget, State};
@@ -11,7 +12,7 @@ use crate::exit::Exit;
 use crate::session::{Project, block_on};
 use crate::target::{self, unknown};
 use crate::ui::Ui;
-use crate::views::doc::{EnvDoc, Login};
+use crate::views::doc::EnvDoc;
 use crate::views::human;
 use crate::views::json::document;
 
@@ -52,7 +53,7 @@ fn password(cluster: &ClusterName, user: &str) -> Option<SecretName> {
     Some(SecretName::password(&UserAddress { cluster, user }))
 }
 
-/// Finds the endpoint meant: the one that is named, or the first that leads to the primary, where there is one.
+/// Finds the endpoint meant: the one that is named, or the first that routes to the primary, where there is one.
 fn endpoint<'a>(
     state: &'a State,
     cluster: &ClusterName,

@@ -14,7 +14,7 @@ mod status;
 mod verify;
 
 pub use diagnostic::{DiagnosticDoc, FunctionCallDoc, PositionDoc, RangeDoc, SnippetDoc, ValidationDoc, ValueDoc};
-pub use env::{EnvDoc, Login};
+pub use env::EnvDoc;
 pub use events::{EventDoc, EventsDoc};
 pub use graph::GraphDoc;
 pub use outcome::{OutcomeDoc, ProofDoc, StepEnd, SwitchDoc};

@@ -3,6 +3,7 @@
 pub mod action;
 mod before;
 mod branch;
+pub mod client;
 pub mod conf;
 pub mod facts;
 pub(crate) mod gap;

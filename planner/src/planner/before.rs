@@ -8,10 +8,10 @@ use simdb_state::address::NodeAddress;
 use simdb_state::object::{Node, Power, State};
 use simdb_state::place::Place;
 
-use super::entry::entry as entry_of;
 use super::intended::Intended;
+use super::route;
 use crate::engine;
-use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts};
+use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, RouteFacts, ServerFacts};
 
 pub(crate) use access::primary_server;
 
@@ -98,8 +98,8 @@ pub(crate) fn power(process: &ProcessFacts) -> Power {
     }
 }
 
-/// A recorded endpoint whose entry is gone is not there, unless a pooler of it is; one whose entry leads elsewhere leads
-/// nowhere we know of.
+/// A recorded endpoint whose route is gone is not there, unless a pooler of it is; one that routes elsewhere routes to no
+/// node that is known.
 fn correct_endpoints(state: &mut State, observed: &Observed) {
     state
         .endpoints
@@ -110,9 +110,9 @@ fn correct_endpoints(state: &mut State, observed: &Observed) {
                 endpoint.nodes.clear();
                 endpoint.pooler.is_some()
             }
-            Some(Observation::Seen(entry)) => {
-                if *entry != entry_of(address, endpoint) {
-                    endpoint.hosts.clone_from(&entry.hosts);
+            Some(Observation::Seen(RouteFacts { hosts, hints })) => {
+                if *hosts != endpoint.hosts || *hints != route::hints(endpoint) {
+                    endpoint.hosts.clone_from(hosts);
                     endpoint.nodes.clear();
                 }
                 true

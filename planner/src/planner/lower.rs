@@ -108,7 +108,7 @@ impl Lowering<'_> {
             }
         }
         self.orphans();
-        self.orphaned_entries();
+        self.orphaned_routes();
         self.orphaned_poolers();
         for (address, old, new) in pairs(&self.before.users, &self.intended.users) {
             self.user(address, old, new);

@@ -49,8 +49,8 @@ enum Event {
     Killed(Index),
     /// A slot is dropped by hand.
     SlotDropped(Index),
-    /// An endpoint's entry is removed by hand.
-    EntryRemoved(Index),
+    /// An endpoint's route is removed by hand.
+    RouteRemoved(Index),
     /// A standby's data directory is removed by hand, its server being down.
     DataRemoved(Index),
     /// A server's replay is paused by hand.
@@ -102,7 +102,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => declared().prop_map(Event::Applied),
         1 => any::<Index>().prop_map(Event::Killed),
         1 => any::<Index>().prop_map(Event::SlotDropped),
-        1 => any::<Index>().prop_map(Event::EntryRemoved),
+        1 => any::<Index>().prop_map(Event::RouteRemoved),
         1 => any::<Index>().prop_map(Event::DataRemoved),
         1 => any::<Index>().prop_map(Event::Paused),
         1 => any::<Index>().prop_map(Event::PortTaken),
@@ -182,9 +182,9 @@ fn happen(world: &mut World, event: &Event) {
                 pick(*index, &slots).map(|slot| directory.slots.remove(slot));
             }
         }
-        Event::EntryRemoved(index) => {
-            let entries: Vec<_> = world.entries.keys().cloned().collect();
-            pick(*index, &entries).map(|entry| world.entries.remove(entry));
+        Event::RouteRemoved(index) => {
+            let routes: Vec<_> = world.routes.keys().cloned().collect();
+            pick(*index, &routes).map(|route| world.routes.remove(route));
         }
         Event::DataRemoved(index) => {
             let directories = world.directories.keys().filter(|node| node.node.to_string() != "a");
@@ -262,7 +262,7 @@ proptest! {
         prop_assert!(world.directories.values().all(|directory| !directory.partial && directory.server.is_some()));
         if destroyed {
             finish(&mut world, &Desired::default());
-            prop_assert!(world.directories.is_empty() && world.entries.is_empty());
+            prop_assert!(world.directories.is_empty() && world.routes.is_empty());
         }
     }
 }

@@ -314,7 +314,7 @@ fn everything_is_destroyed_standbys_first() {
             6 drop-network network.lan after [5] none
         "#]],
     );
-    assert!(world.directories.is_empty() && world.entries.is_empty());
+    assert!(world.directories.is_empty() && world.routes.is_empty());
     assert_eq!(world.state, State::default());
 }
 
@@ -349,7 +349,7 @@ fn kept(world: &World) -> (State, BTreeMap<NodeAddress, Vec<String>>, Vec<Endpoi
     let directories = world.directories.iter();
     let directories =
         directories.map(|(address, directory)| (address.clone(), directory.slots.iter().cloned().collect()));
-    (state, directories.collect(), world.entries.keys().cloned().collect())
+    (state, directories.collect(), world.routes.keys().cloned().collect())
 }
 
 #[test]
@@ -403,7 +403,7 @@ fn what_a_cut_off_creation_left_is_removed_when_it_is_no_longer_declared() {
             let removal = plan_for(&world, &Desired::default());
             assert_eq!(diagnostics(&removal), "");
             world.run(&removal.plan, Cut::Never).unwrap();
-            assert!(world.directories.is_empty() && world.entries.is_empty(), "{cut:?}");
+            assert!(world.directories.is_empty() && world.routes.is_empty(), "{cut:?}");
             assert_eq!(world.state, State::default(), "{cut:?}");
         }
     }

@@ -7,12 +7,13 @@ use simdb_state::delta::Outputs;
 use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::place::HostPort;
+use simdb_state::route::Route;
 
 use super::{InstanceDirectory, Running, World};
 use crate::engine::conf;
 use crate::engine::replay::{self, ReplayLimits};
 use crate::engine::simulated::generation_of;
-use crate::observed::FileFacts;
+use crate::observed::{FileFacts, RouteFacts};
 use crate::plan::{Action, Checked, Server, Step};
 
 impl World {
@@ -129,13 +130,16 @@ impl World {
                 }
                 return self.verify(primary, standbys);
             }
-            Action::Endpoint { entry, .. } => drop(self.entries.insert(entry.endpoint.clone(), entry.clone())),
+            Action::Endpoint { endpoint, route } => {
+                let Route { hosts, hints, .. } = route.clone();
+                self.routes.insert(endpoint.clone(), RouteFacts { hosts, hints });
+            }
             Action::Engine(action) => self.engine(action)?,
             Action::DropNode { node } => {
                 self.directories.remove(node);
                 self.logs.retain(|(of, _), _| of != node);
             }
-            Action::DropEndpoint { endpoint, .. } => drop(self.entries.remove(endpoint)),
+            Action::DropEndpoint { endpoint, .. } => drop(self.routes.remove(endpoint)),
         }
         Ok(Outputs::default())
     }

@@ -19,8 +19,8 @@ pub enum Fault {
     Thaw(u8),
     /// A slot is dropped by hand.
     DropSlot(u8),
-    /// An endpoint's entry is removed by hand.
-    RemoveEntry(u8),
+    /// An endpoint's route is removed by hand.
+    RemoveRoute(u8),
     /// A server removes the log that no slot retains.
     ForgetLog(u8),
     /// A standby is promoted by hand.
@@ -48,10 +48,10 @@ impl World {
             Fault::Freeze(number) => pick(number).iter().for_each(|node| self.freeze(node, true)),
             Fault::Thaw(number) => pick(number).iter().for_each(|node| self.freeze(node, false)),
             Fault::DropSlot(number) => self.drop_slot(number),
-            Fault::RemoveEntry(number) => {
-                let entry = self.entries.keys().nth(usize::from(number) % self.entries.len().max(1));
-                if let Some(entry) = entry.cloned() {
-                    self.entries.remove(&entry);
+            Fault::RemoveRoute(number) => {
+                let route = self.routes.keys().nth(usize::from(number) % self.routes.len().max(1));
+                if let Some(route) = route.cloned() {
+                    self.routes.remove(&route);
                 }
             }
             Fault::ForgetLog(number) => pick(number).iter().for_each(|node| self.forget_log(node)),

@@ -47,10 +47,10 @@ impl World {
             .endpoints
             .keys()
             .map(|address| (address.clone(), Observation::Absent));
-        let entries = self
-            .entries
+        let routes = self
+            .routes
             .iter()
-            .map(|(address, entry)| (address.clone(), Observation::Seen(entry.clone())));
+            .map(|(address, route)| (address.clone(), Observation::Seen(route.clone())));
         let missing_poolers = self
             .state
             .endpoints
@@ -63,7 +63,7 @@ impl World {
         Observed {
             platforms: BTreeMap::from([(first_platform(), platform)]),
             nodes,
-            endpoints: missing.chain(entries).collect(),
+            endpoints: missing.chain(routes).collect(),
             tried: Vec::new(),
             poolers: missing_poolers.chain(poolers).collect(),
         }

@@ -4,9 +4,9 @@
 //!   LocalPlatform ─► instance directory      directories and files of a node, and whose they are ─► folder   no link is followed
 //!                 ─► hold      the right to change them
 //!                 ─► server    start, find, stop            ─┐
-//!                 ─► task      run to the end, settle orphans ├─► process   /proc and signals
+//!                 ─► task, orphans   run to the end, settle  ├─► process   /proc and signals
 //!                 ─► binaries, ports   facts                ─┘
-//!                 ─► service   the entries that names lead to
+//!                 ─► service   the entries of endpoints, in a file that clients read
 //! ```
 //!
 //! Development and test: a server is fenced by killing its processes, which no other machine can have.
@@ -23,6 +23,7 @@ mod files;
 mod folder;
 mod hold;
 mod listing;
+mod orphans;
 mod ports;
 mod process;
 mod server;
@@ -33,6 +34,7 @@ mod task;
 mod tests;
 mod trial;
 mod user;
+mod warrant;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -42,11 +44,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nix::unistd::{AccessFlags, access};
-use simdb_planner::observed::{Observation, PlatformFacts, PlatformProblem, ProcessFacts, ProviderArgument};
+use simdb_planner::observed::{
+    Observation, PlatformFacts, PlatformProblem, ProcessFacts, ProviderArgument, RouteFacts,
+};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
-use simdb_state::instance::{Command, InstanceSpec, ServiceEntry, TaskSpec, TrialSpec};
+use simdb_state::instance::{Command, InstanceSpec, TaskSpec, TrialSpec};
 use simdb_state::object::Witness;
 use simdb_state::place::Place;
+use simdb_state::route::Route;
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::Grant;
 use tokio::sync::Mutex;
@@ -54,10 +59,11 @@ use tokio::sync::Mutex;
 use self::binaries::{Directories, Found, Versions};
 use self::command::{Program, SETSID, SYSTEM_PATH};
 use self::directory::{InstanceDirectory, Presence};
-use self::hold::{Hold, Warrant};
+use self::hold::Hold;
+use self::orphans::Orphans;
 use self::service::Services;
-use self::task::Orphans;
 use self::user::RunAs;
+use self::warrant::Warrant;
 use super::tcp::Tcp;
 use super::{Dial, Endpoints, Failure, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream};
 
@@ -445,21 +451,22 @@ fn bereft(directory: &InstanceDirectory) -> Observation<InstanceFacts> {
 
 #[async_trait]
 impl Endpoints for LocalPlatform {
-    async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<ServiceEntry>, PlatformError> {
+    async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<RouteFacts>, PlatformError> {
         let (services, name) = (self.services()?, endpoint.service());
         blocking(move || services.lookup(&name)).await
     }
 
-    async fn entries(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
+    async fn routes(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
         let services = self.services()?;
-        blocking(move || services.entries()).await
+        blocking(move || services.routes()).await
     }
 
-    async fn publish(&self, entry: &ServiceEntry) -> Result<(), PlatformError> {
-        let warrant = self.warrant(format!("service \"{}\"", entry.name)).await?;
-        let (services, entry) = (self.services()?, entry.clone());
+    async fn publish(&self, route: &Route) -> Result<(), PlatformError> {
+        let name = route.endpoint.service();
+        let warrant = self.warrant(format!("service \"{name}\"")).await?;
+        let (services, route) = (self.services()?, route.clone());
         let lock = services.lock(&warrant).await?;
-        blocking(move || services.publish(&entry, &lock, &warrant)).await
+        blocking(move || services.publish(&route, &lock, &warrant)).await
     }
 
     async fn withdraw(&self, endpoint: &EndpointAddress) -> Result<(), PlatformError> {

@@ -13,12 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
-use simdb_planner::observed::Observation;
+use simdb_planner::observed::{Observation, RouteFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
-use simdb_state::instance::{InstanceSpec, ServiceEntry, TaskSpec};
+use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::name::{ClusterName, PlatformName};
 use simdb_state::object::Witness;
 use simdb_state::place::Place;
+use simdb_state::route::Route;
 use simdb_state::sensitive::Secrets;
 
 use super::{Dial, Endpoints, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream};
@@ -137,20 +138,20 @@ impl Platform for Router {
 
 #[async_trait]
 impl Endpoints for Router {
-    async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<ServiceEntry>, PlatformError> {
+    async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<RouteFacts>, PlatformError> {
         self.of(&endpoint.cluster)?.lookup(endpoint).await
     }
 
-    async fn entries(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
-        let all = try_join_all(self.providers.values().map(|provider| provider.entries())).await?;
-        for (name, entries) in self.providers.keys().zip(&all) {
-            self.found(name, entries.iter().map(|endpoint| &endpoint.cluster));
+    async fn routes(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
+        let all = try_join_all(self.providers.values().map(|provider| provider.routes())).await?;
+        for (name, routes) in self.providers.keys().zip(&all) {
+            self.found(name, routes.iter().map(|endpoint| &endpoint.cluster));
         }
         Ok(all.into_iter().flatten().collect())
     }
 
-    async fn publish(&self, entry: &ServiceEntry) -> Result<(), PlatformError> {
-        self.of(&entry.endpoint.cluster)?.publish(entry).await
+    async fn publish(&self, route: &Route) -> Result<(), PlatformError> {
+        self.of(&route.endpoint.cluster)?.publish(route).await
     }
 
     async fn withdraw(&self, endpoint: &EndpointAddress) -> Result<(), PlatformError> {
@@ -164,6 +165,7 @@ mod tests {
 
     use simdb_state::instance::LOOPBACK;
     use simdb_state::place::{Bind, HostPort};
+    use simdb_state::route::{Hints, Wanted};
     use tempfile::TempDir;
 
     use super::*;
@@ -195,17 +197,18 @@ mod tests {
         )
     }
 
-    fn entry(cluster: &str) -> ServiceEntry {
-        let endpoint: EndpointAddress = format!("cluster.{cluster}.endpoint.rw").parse().unwrap();
-        ServiceEntry {
-            name: endpoint.service(),
-            endpoint,
+    fn route(cluster: &str) -> Route {
+        Route {
+            endpoint: format!("cluster.{cluster}.endpoint.rw").parse().unwrap(),
+            to: vec!["a".parse().unwrap()],
             hosts: vec![HostPort::from(Bind {
                 host: LOOPBACK,
                 port: 5432,
             })],
-            database: "postgres".to_owned(),
-            session: "read-write".to_owned(),
+            hints: Hints {
+                database: "app".to_owned(),
+                wanted: Wanted::Writer,
+            },
         }
     }
 
@@ -213,10 +216,11 @@ mod tests {
     async fn a_call_reaches_the_platform_of_its_cluster_and_no_other_one() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let router = router(&one, &two, &[("orders", "one"), ("sales", "two")]);
-        router.publish(&entry("sales")).await.unwrap();
+        router.publish(&route("sales")).await.unwrap();
         assert!(!one.path().join("services").exists() && two.path().join("services").exists());
-        let seen = router.lookup(&entry("sales").endpoint).await.unwrap();
-        assert_eq!(seen, Observation::Seen(entry("sales")));
+        let seen = router.lookup(&route("sales").endpoint).await.unwrap();
+        let Route { hosts, hints, .. } = route("sales");
+        assert_eq!(seen, Observation::Seen(RouteFacts { hosts, hints }));
         let orders = "cluster.orders.node.a".parse().unwrap();
         assert_eq!(router.inspect(&orders).await.unwrap(), Observation::Absent);
         let lost = router
@@ -233,13 +237,13 @@ mod tests {
     async fn what_a_platform_lists_belongs_to_it() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         router(&one, &two, &[("left", "two")])
-            .publish(&entry("left"))
+            .publish(&route("left"))
             .await
             .unwrap();
         let router = router(&one, &two, &[]);
-        assert!(router.lookup(&entry("left").endpoint).await.is_err());
-        assert_eq!(router.entries().await.unwrap(), [entry("left").endpoint].into());
-        router.withdraw(&entry("left").endpoint).await.unwrap();
+        assert!(router.lookup(&route("left").endpoint).await.is_err());
+        assert_eq!(router.routes().await.unwrap(), [route("left").endpoint].into());
+        router.withdraw(&route("left").endpoint).await.unwrap();
         assert!(!two.path().join("services").exists());
     }
 

@@ -17,9 +17,10 @@ use simdb_providers::platform::{Platform, StopMode};
 use simdb_providers::sessions::Sessions;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::delta::{Delta, Outputs};
-use simdb_state::instance::{InstanceSpec, ServiceEntry};
+use simdb_state::instance::InstanceSpec;
 use simdb_state::object::{CommitLevel, Data, Slot, State, User};
 use simdb_state::place::Place;
+use simdb_state::route::{Hints, Route, Wanted};
 use simdb_state::sensitive::{Secrets, Sensitive};
 use simdb_state::sync::SyncRule;
 use tokio_postgres::{Client, NoTls};
@@ -196,14 +197,16 @@ impl Cluster {
 
     pub(crate) fn endpoint(&self) -> Action {
         let endpoint: EndpointAddress = "cluster.orders.endpoint.rw".parse().unwrap();
-        let entry = ServiceEntry {
+        let route = Route {
             endpoint: endpoint.clone(),
-            name: endpoint.service(),
+            to: vec![self.primary.node.clone()],
             hosts: vec![self.ports[&self.primary].listen.into()],
-            database: "postgres".to_owned(),
-            session: "read-write".to_owned(),
+            hints: Hints {
+                database: "postgres".to_owned(),
+                wanted: Wanted::Writer,
+            },
         };
-        Action::Endpoint { endpoint, entry }
+        Action::Endpoint { endpoint, route }
     }
 
     pub(crate) async fn run(&self, action: Action) -> Result<Outputs, StepError> {

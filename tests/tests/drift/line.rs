@@ -84,12 +84,12 @@ impl Display for Line {
                 f.write_str("replication-user user.replicator [none]: standbys stream with it, and with it alone")
             }
             Line::EndpointsLeadToOthers => f.write_str(
-                "endpoint endpoint.ro [none]: orders-ro leads to other nodes than it should\n\
-                 endpoint endpoint.rw [none]: orders-rw leads to other nodes than it should",
+                "endpoint endpoint.ro [none]: orders-ro routes to other nodes than it should\n\
+                 endpoint endpoint.rw [none]: orders-rw routes to other nodes than it should",
             ),
             Line::EndpointsListenElsewhere => f.write_str(
-                "endpoint endpoint.ro [none]: a node that orders-ro leads to listens elsewhere\n\
-                 endpoint endpoint.rw [none]: a node that orders-rw leads to listens elsewhere",
+                "endpoint endpoint.ro [none]: a node that orders-ro routes to has another address\n\
+                 endpoint endpoint.rw [none]: a node that orders-rw routes to has another address",
             ),
             Line::StoppedOnRequest(node) => write!(
                 f,

@@ -182,14 +182,14 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
                     }
                 });
             },
-            &[Says("endpoint endpoint.ro [none]: orders-ro is to lead to the standby")],
+            &[Says("endpoint endpoint.ro [none]: orders-ro routes to the standby")],
         ),
         mended(
             "the service file is removed",
             |w| fs::remove_file(w.service_file()).unwrap(),
             &[
-                Says("endpoint endpoint.ro [none]: orders-ro is to lead to the standby"),
-                Says("endpoint endpoint.rw [none]: orders-rw is to lead to the primary"),
+                Says("endpoint endpoint.ro [none]: orders-ro routes to the standby"),
+                Says("endpoint endpoint.rw [none]: orders-rw routes to the primary"),
             ],
         ),
     ]);

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
+use simdb_planner::engine::postgresql::client::{self, Login};
 use simdb_state::address::EndpointAddress;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Endpoint, EndpointTarget, Role, State};
 use simdb_state::place::HostPort;
-use simdb_state::sensitive::Sensitive;
+use simdb_state::route::Wanted;
 
 use super::FORMAT_VERSION;
 
-/// The database that endpoints lead to.
+/// The database that endpoints route to.
 const MAINTENANCE_DATABASE: &str = "postgres";
 
 /// The variables that lead programs to a cluster.
@@ -22,16 +23,6 @@ pub struct EnvDoc {
     pub format_version: &'static str,
     /// Their values by name.
     pub variables: BTreeMap<&'static str, String>,
-}
-
-/// Who connects, and to which database.
-pub struct Login<'a> {
-    /// The login.
-    pub user: &'a str,
-    /// Its password, where that is known.
-    pub password: Option<&'a Sensitive<String>>,
-    /// The database.
-    pub database: &'a str,
 }
 
 impl EnvDoc {
@@ -62,19 +53,22 @@ fn variables(
         writers.clone_from(&through.hosts);
     }
     let target = endpoint.map_or(EndpointTarget::Primary, |(_, endpoint)| endpoint.target);
-    let (hosts, session) = match target {
-        EndpointTarget::Primary => (&writers, session(EndpointTarget::Primary)),
-        EndpointTarget::Standby => (&readers, session(EndpointTarget::Standby)),
+    let hosts = match target {
+        EndpointTarget::Primary => &writers,
+        EndpointTarget::Standby => &readers,
     };
     let list = |part: fn(&HostPort) -> String| hosts.iter().map(part).collect::<Vec<_>>().join(",");
     let mut variables = BTreeMap::from([
-        ("DATABASE_URL", url(&writers, EndpointTarget::Primary, login)),
-        ("DATABASE_REPLICA_URL", url(&readers, EndpointTarget::Standby, login)),
+        ("DATABASE_URL", client::url(&writers, Wanted::Writer, login)),
+        ("DATABASE_REPLICA_URL", client::url(&readers, Wanted::Reader, login)),
         ("PGHOST", list(|at| at.host.to_string())),
         ("PGPORT", list(|at| at.port.to_string())),
         ("PGUSER", login.user.to_owned()),
         ("PGDATABASE", login.database.to_owned()),
-        ("PGTARGETSESSIONATTRS", session.to_owned()),
+        (
+            "PGTARGETSESSIONATTRS",
+            client::target_session_attrs(target.into()).to_owned(),
+        ),
         ("PGSERVICEFILE", service_file.display().to_string()),
     ]);
     if let Some(password) = login.password {
@@ -98,42 +92,6 @@ fn hosts(state: &State, cluster: &ClusterName) -> (Vec<HostPort>, Vec<HostPort>)
     let writers = listening(true).chain(listening(false));
     let readers = listening(false).chain(listening(true));
     (writers.collect(), readers.collect())
-}
-
-/// Returns what libpq is to look for among hosts.
-fn session(target: EndpointTarget) -> &'static str {
-    match target {
-        EndpointTarget::Primary => "read-write",
-        EndpointTarget::Standby => "prefer-standby",
-    }
-}
-
-fn url(hosts: &[HostPort], target: EndpointTarget, login: &Login<'_>) -> String {
-    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-    let password = login
-        .password
-        .map(|password| format!(":{}", encoded(password.expose())));
-    format!(
-        "postgresql://{}{}@{}/{}?target_session_attrs={}",
-        encoded(login.user),
-        password.unwrap_or_default(),
-        hosts.join(","),
-        encoded(login.database),
-        session(target)
-    )
-}
-
-/// Writes a part of a URL: whatever may mean something there is encoded.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

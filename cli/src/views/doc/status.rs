@@ -97,13 +97,13 @@ pub struct NodeStatus {
 pub struct EndpointStatus {
     /// Its name.
     pub name: String,
-    /// What it is meant to lead to.
+    /// What it is meant to route to.
     pub target: String,
     /// How a client names it: `service=orders-rw`.
     pub service: String,
     /// Where it leads, as seen; as recorded where that is unknown.
     pub addresses: Vec<String>,
-    /// What clients go through on their way, where they do: what it is, its state, and the node it leads to.
+    /// What clients go through on their way, where they do: what it is, its state, and the node it routes to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pooler: Option<String>,
 }

@@ -26,16 +26,16 @@ impl Lowering<'_> {
         }
     }
 
-    /// Entries that neither the record nor the configuration knows.
-    pub(super) fn orphaned_entries(&mut self) {
+    /// Routes that neither the record nor the configuration knows.
+    pub(super) fn orphaned_routes(&mut self) {
         for (address, observation) in &self.observed.endpoints {
             let known = self.before.endpoints.contains_key(address) || self.intended.endpoints.contains_key(address);
-            let Some(entry) = observation.seen().filter(|_| !known) else {
+            if known || observation.seen().is_none() {
                 continue;
-            };
+            }
             let action = Action::DropEndpoint {
                 endpoint: address.clone(),
-                name: entry.name.clone(),
+                name: address.service(),
             };
             let delta = vec![Edit::Drop(address.clone().into())];
             self.push(Draft::new(address.clone(), action, ORPHAN, delta));

@@ -1,7 +1,9 @@
 //! What was done behind simdb's back, and what the plan makes of it.
 
+use simdb_state::route::Wanted;
+
 use super::*;
-use crate::observed::{Control, Observation, ProcessFacts};
+use crate::observed::{Control, Observation, ProcessFacts, RouteFacts};
 
 /// Reasons of the steps, a line each.
 fn reasons(plan: &Plan) -> String {
@@ -72,8 +74,8 @@ fn a_node_moves_where_its_port_was_taken_while_it_was_down_and_is_followed_there
     let desired = orders(&["a", "r[0]"]);
     expect![[r#"
         start: nginx (pid 12) took its port while it was down, and it moves to 127.0.0.1:15434
-        endpoint: a node that orders-ro leads to listens elsewhere
-        endpoint: a node that orders-rw leads to listens elsewhere
+        endpoint: a node that orders-ro routes to has another address
+        endpoint: a node that orders-rw routes to has another address
         verify-sync: every standby must be seen to replay what the primary commits
     "#]]
     .assert_eq(&reasons(&plan_for(&world, &desired).plan));
@@ -251,15 +253,15 @@ fn a_server_whose_instance_directory_was_removed_is_stopped_and_keeps_its_port()
 fn an_entry_that_was_edited_in_any_part_is_written_again() {
     let mut world = created(&["a", "r[0]"]);
     let desired = orders(&["a", "r[0]"]);
-    let edits: [fn(&mut simdb_state::instance::ServiceEntry); 3] = [
-        |entry| entry.session = "any".to_owned(),
-        |entry| entry.database = "other".to_owned(),
-        |entry| entry.hosts.reverse(),
+    let edits: [fn(&mut RouteFacts); 3] = [
+        |route| route.hints.wanted = Wanted::Any,
+        |route| route.hints.database = "other".to_owned(),
+        |route| route.hosts.reverse(),
     ];
     for edit in edits {
         edit(
             world
-                .entries
+                .routes
                 .get_mut(&"cluster.orders.endpoint.rw".parse().unwrap())
                 .unwrap(),
         );

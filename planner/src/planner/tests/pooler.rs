@@ -227,7 +227,7 @@ fn clients_that_wait_go_on_where_the_entry_of_their_endpoint_was_removed_meanwhi
     let mut world = applied(&desired);
     let plan = plan_of(&world, &desired, &election(ElectionKind::Switchover, None));
     world.run(&plan, Cut::After(position(&plan, "pause"))).unwrap();
-    world.inject(&Fault::RemoveEntry(0));
+    world.inject(&Fault::RemoveRoute(0));
     finish(&mut world, &desired);
     assert_clients_go_on(&world);
 }

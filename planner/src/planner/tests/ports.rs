@@ -28,8 +28,8 @@ fn a_node_moves_to_another_port_with_its_data_and_its_followers_go_along() {
     expect![[r#"
         b moves to 127.0.0.1:20002
         c streams from b, and b moves to 127.0.0.1:20002
-        a node that orders-ro leads to listens elsewhere
-        a node that orders-rw leads to listens elsewhere
+        a node that orders-ro routes to has another address
+        a node that orders-rw routes to has another address
         every standby must be seen to replay what the primary commits"#]]
     .assert_eq(&reasons.join("\n"));
     check(

@@ -13,12 +13,9 @@
 //! Cut off in the middle, the role may log in with a password that nobody knows. The next plan sees that it may, and the
 //! next step that needs it open shuts it as well.
 
-use std::collections::BTreeSet;
-
-use postgres_protocol::escape::escape_identifier;
 use simdb_planner::plan::{OwnerLogin, Server};
 
-use super::connection::{Connection, Login, literal};
+use super::connection::{Connection, Login};
 use super::{PostgresqlError, user};
 use crate::password;
 use crate::sessions::Sessions;
@@ -72,41 +69,4 @@ impl Owner<'_> {
         user::close(keeper, &doing, self.name, attributes, password).await?;
         opened
     }
-}
-
-/// Lets a role set a parameter of its database that no server knows: only superusers may otherwise.
-pub(super) async fn grant(
-    keeper: &Connection,
-    doing: &str,
-    role: &str,
-    parameter: &str,
-) -> Result<(), PostgresqlError> {
-    let sql = format!("GRANT SET ON PARAMETER {parameter} TO {}", escape_identifier(role));
-    keeper.execute(doing, &sql).await
-}
-
-/// Takes from a role what [`grant`] gave it.
-pub(super) async fn revoke(
-    keeper: &Connection,
-    doing: &str,
-    role: &str,
-    parameter: &str,
-) -> Result<(), PostgresqlError> {
-    let sql = format!("REVOKE SET ON PARAMETER {parameter} FROM {}", escape_identifier(role));
-    keeper.execute(doing, &sql).await
-}
-
-/// Takes from a role what [`grant`] gave it for seeds whose run was cut off: it would keep the role from being dropped.
-pub(super) async fn revoke_left(keeper: &Connection, doing: &str, role: &str) -> Result<(), PostgresqlError> {
-    let left = format!(
-        "SELECT DISTINCT parname FROM pg_parameter_acl, aclexplode(paracl) AS granted
-         WHERE starts_with(parname, 'simdb.seed_') AND pg_get_userbyid(granted.grantee) = {}",
-        literal(role)
-    );
-    let rows = keeper.rows(doing, &left).await?;
-    let parameters: BTreeSet<String> = rows.into_iter().flatten().flatten().collect();
-    for parameter in parameters {
-        revoke(keeper, doing, role, &parameter).await?;
-    }
-    Ok(())
 }

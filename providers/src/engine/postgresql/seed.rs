@@ -15,8 +15,8 @@ use simdb_state::name::{DatabaseName, SeedName};
 use thiserror::Error;
 
 use super::connection::{Connection, literal};
-use super::owner::{self, Owner};
-use super::{Cause, PostgresqlError};
+use super::owner::Owner;
+use super::{Cause, PostgresqlError, privilege};
 use crate::sessions::Sessions;
 
 /// How long one statement may take. Seeds may load much, and a server that is at work on one is not silent.
@@ -99,11 +99,11 @@ pub(crate) async fn run(
     let doing = format!("run seed {:?}", seed.name.as_str());
     let mark = format!("simdb.seed_{}", seed.name.as_str().replace('-', "_"));
     let session = owner.connect(keeper, server, seed.database.as_str(), sessions).await?;
-    owner::grant(keeper, &doing, owner.name, &mark).await?;
+    privilege::grant(keeper, &doing, owner.name, &mark).await?;
     let ran = run_once(&session, &doing, seed, &mark, directory).await;
     // Ends what failed, so that nothing of it goes on without leave.
     drop(session);
-    owner::revoke(keeper, &doing, owner.name, &mark).await?;
+    privilege::revoke(keeper, &doing, owner.name, &mark).await?;
     ran
 }
 

@@ -1,23 +1,171 @@
-//! Does the steps that only PostgreSQL has.
+//! Does what steps ask of PostgreSQL servers: those that every engine has, and those of PostgreSQL alone.
 
-use simdb_planner::engine::postgresql::Action;
-use simdb_state::sensitive::Secrets;
+mod access;
+mod role;
+mod server;
+mod standby;
 
-use super::{Activity, replication, sync};
+use simdb_planner::engine::postgresql;
+use simdb_planner::plan::{Action, Server};
+use simdb_state::delta::Outputs;
+use simdb_state::lsn::SystemIdentifier;
+use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
+
+use super::connection::Connection;
+use super::verify::{self, Expected};
+use super::{Activity, PostgresqlError, replication, sync};
 use crate::effects::{ProviderEffects, StepError};
+use crate::platform::StopMode;
 
 impl ProviderEffects {
-    pub(crate) async fn postgresql(&self, action: &Action, secrets: &Secrets) -> Result<(), StepError> {
+    /// Does its part of a step that every engine has.
+    #[expect(clippy::too_many_lines, reason = "one short arm for each kind of step")]
+    pub(crate) async fn postgresql_serves(&self, action: &Action, secrets: &Secrets) -> Result<Outputs, StepError> {
         match action {
-            Action::Slot { node: _, slot, server } => {
+            Action::Primary {
+                birth,
+                instance,
+                server,
+            } => return self.primary(birth, instance, server, secrets).await,
+            Action::Clone { node, task, data } => return self.basebackup(node, task, data, secrets).await,
+            Action::Fence {
+                server,
+                version,
+                data,
+                seal,
+                method,
+            } => {
+                let fence = role::Fence {
+                    server,
+                    version: *version,
+                    data: data.as_deref(),
+                    seal: seal.as_ref(),
+                };
+                return self.fence(&fence, *method, secrets).await;
+            }
+            Action::Elect {
+                handover: Some(handover),
+                ..
+            } => self.hand_over(handover, secrets).await?,
+            Action::Promote {
+                instance,
+                server,
+                survivors,
+                evidence,
+            } => return self.promote(instance, server, survivors, evidence, secrets).await,
+            Action::Rejoin {
+                node,
+                task,
+                data,
+                source,
+            } => return self.rewind(node, task, data, source, secrets).await,
+            Action::Verify {
+                cluster: _,
+                primary,
+                standbys,
+                synchronous,
+                awaited,
+                commit,
+            } => {
+                let expected = Expected {
+                    standbys,
+                    synchronous,
+                    awaited: *awaited,
+                    commit: *commit,
+                };
+                let limit = self.limits.verification;
+                let marker = match verify::verify_sync(primary, expected, &self.sessions(secrets), limit).await {
+                    Ok(marker) => marker,
+                    Err(error) => return Err(error.with_logs(&*self.platform).await.into()),
+                };
+                return Ok(Outputs {
+                    marker: Some(marker.into()),
+                    ..Outputs::default()
+                });
+            }
+            Action::ReplicationUser { .. }
+            | Action::User { .. }
+            | Action::Database { .. }
+            | Action::Seed { .. }
+            | Action::DropUser { .. }
+            | Action::DropDatabase { .. } => self.access(action, secrets).await?,
+            Action::Join {
+                instance,
+                server,
+                upstream,
+                application_name,
+            } => {
+                let upstream = Some((upstream, application_name.as_str()));
+                self.start_standby(instance, server, upstream, secrets).await?;
+            }
+            Action::Start {
+                instance,
+                server,
+                in_recovery: true,
+            } => self.start_standby(instance, server, None, secrets).await?,
+            Action::Start {
+                instance,
+                server,
+                in_recovery: false,
+            } => drop(self.start(instance, server, secrets).await?),
+            Action::Configure {
+                instance,
+                server,
+                restart,
+                in_recovery,
+                upstream,
+            } => {
+                if !*restart {
+                    drop(self.reload(instance, server, (*in_recovery).into(), secrets).await?);
+                } else if *in_recovery {
+                    let name = server.node.node.identifier();
+                    let upstream = upstream.as_ref().map(|upstream| (upstream, name.as_str()));
+                    self.restart_standby(instance, server, upstream, secrets).await?;
+                } else {
+                    self.platform.stop(&(&server.node).into(), StopMode::Fast).await?;
+                    drop(self.start(instance, server, secrets).await?);
+                }
+            }
+            Action::Follow {
+                instance,
+                server,
+                upstream,
+                application_name,
+            } => {
+                let standby = self.reload(instance, server, Activity::Replays, secrets).await?;
+                self.wait_streaming(upstream, &standby, application_name, secrets)
+                    .await?;
+            }
+            // These are the platform's, or in the record alone: logins and databases go with their server, and processes of
+            // one machine need no network.
+            Action::Engine(_)
+            | Action::Stop { .. }
+            | Action::DropNode { .. }
+            | Action::Endpoint { .. }
+            | Action::DropEndpoint { .. }
+            | Action::Elect { .. }
+            | Action::Degrade { .. }
+            | Action::Network { .. }
+            | Action::Cluster { .. }
+            | Action::DropSeed { .. }
+            | Action::DropCluster { .. }
+            | Action::DropNetwork { .. } => {}
+        }
+        Ok(Outputs::default())
+    }
+
+    /// Does a step that only PostgreSQL has.
+    pub(crate) async fn postgresql(&self, action: &postgresql::Action, secrets: &Secrets) -> Result<(), StepError> {
+        match action {
+            postgresql::Action::Slot { node: _, slot, server } => {
                 let connection = self.session(server, secrets).await?;
                 replication::ensure_slot(&connection, &slot.name).await?;
             }
-            Action::DropSlot { node: _, slot, server } => {
+            postgresql::Action::DropSlot { node: _, slot, server } => {
                 let connection = self.session(server, secrets).await?;
                 replication::drop_slot(&connection, &slot.name).await?;
             }
-            Action::Open {
+            postgresql::Action::Open {
                 instance,
                 server,
                 awaited,
@@ -26,11 +174,11 @@ impl ProviderEffects {
                 sync::wait_for_standbys(&*self.platform, &connection, *awaited, self.limits.streaming).await?;
                 drop(self.reload(instance, server, Activity::Writes, secrets).await?);
             }
-            Action::Resume { server } => {
+            postgresql::Action::Resume { server } => {
                 let connection = self.session(server, secrets).await?;
                 replication::resume(&connection).await?;
             }
-            Action::SyncNames {
+            postgresql::Action::SyncNames {
                 cluster: _,
                 rule,
                 instance,
@@ -47,5 +195,28 @@ impl ProviderEffects {
             }
         }
         Ok(())
+    }
+
+    /// Opens a session that looks at a server.
+    pub(crate) async fn open(&self, server: &Server, secrets: &Secrets) -> Result<Connection, PostgresqlError> {
+        Connection::open(&self.sessions(secrets), server).await
+    }
+
+    /// Opens a session that changes a server, if the lock of the record is still held: opening it may have taken long.
+    pub(crate) async fn session(&self, server: &Server, secrets: &Secrets) -> Result<Connection, StepError> {
+        let connection = self.open(server, secrets).await?;
+        self.grant.check().await?;
+        Ok(connection)
+    }
+}
+
+fn secret<'a>(secrets: &'a Secrets, name: &SecretName) -> Result<&'a Sensitive<String>, StepError> {
+    secrets.get(name).ok_or_else(|| StepError::MissingSecret(name.clone()))
+}
+
+fn identified(system_identifier: SystemIdentifier) -> Outputs {
+    Outputs {
+        system_identifier: Some(system_identifier),
+        ..Outputs::default()
     }
 }

@@ -10,7 +10,7 @@ use simdb_state::object::User;
 use simdb_state::sensitive::Sensitive;
 
 use super::connection::{Connection, literal};
-use super::{PostgresqlError, owner};
+use super::{PostgresqlError, privilege};
 
 /// The first version that keeps with each membership whether its privileges are inherited.
 const INHERIT_OF_MEMBERSHIP: u32 = 160_000;
@@ -110,7 +110,7 @@ fn options(attributes: &User, password: Option<&Sensitive<String>>) -> String {
 /// Drops a login, where it is there. One that owns anything is refused by the server, which says what.
 pub(crate) async fn drop(connection: &Connection, name: &UserName) -> Result<(), PostgresqlError> {
     let doing = format!("drop user {:?}", name.as_str());
-    owner::revoke_left(connection, &doing, name.as_str()).await?;
+    privilege::revoke_left(connection, &doing, name.as_str()).await?;
     let sql = format!("DROP ROLE IF EXISTS {}", escape_identifier(name.as_str()));
     connection.execute(&doing, &sql).await
 }

@@ -146,7 +146,7 @@ async fn ask_version(server: &Path, user: &RunAs) -> Result<u16, String> {
     }
 }
 
-/// Reads the major version from a line such as `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+/// Reads the major version from a line such as `server (Product) 15.18 (Debian 15.18-0+deb12u1)`.
 fn major(printed: &str) -> Option<u16> {
     let word = printed
         .split_ascii_whitespace()

@@ -30,8 +30,8 @@ use simdb_state::digest::sha256;
 
 use super::files::{self, At};
 use super::folder::{self, Access, Folder, Link};
-use super::hold::Warrant;
 use super::user::RunAs;
+use super::warrant::Warrant;
 use crate::platform::PlatformError;
 
 /// The format of every file that simdb keeps in an instance directory for itself.

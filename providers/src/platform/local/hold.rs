@@ -6,10 +6,10 @@
 //! after the change. The later holder of the record's lock waits for the instance directory's, and so comes last.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Component, Path};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use postgres_protocol::password::scram_sha_256;
 use serde::{Deserialize, Serialize};
@@ -17,108 +17,20 @@ use simdb_state::backend::Token;
 use simdb_state::digest::sha256;
 use simdb_state::instance::{FilePart, FileText, InstanceSpec};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
-use simdb_state::store::Grant;
-use tokio::runtime::Handle;
-use tokio::time::sleep;
 
 use super::blocking;
 use super::directory::{FILES, FORMAT, Files, InstanceDirectory, LOCK, LOG, Presence, TASK_LOG, TOKEN, Written};
 use super::files::{self, At};
 use super::folder::{Access, Folder};
-use super::process::{self, Process};
-use super::task::{Orphans, end_orphans};
-use crate::platform::{Holder, PlatformError};
-
-/// How often a lock that another process holds is tried.
-const POLL: Duration = Duration::from_millis(20);
-
-/// How long the lock of an instance directory is waited for.
-const LOCK_LIMIT: Duration = Duration::from_mins(1);
-
-/// How long it is waited for where who holds it is halted, and does not go on by itself.
-const HALTED_LIMIT: Duration = Duration::from_secs(5);
+use super::orphans::{self, Orphans};
+use super::warrant::{self, Warrant};
+use crate::platform::PlatformError;
 
 /// Under which lock of the state the instance directory was last changed. Later locks have greater tokens.
 #[derive(Debug, Serialize, Deserialize)]
 struct Noted {
     format: u32,
     token: Token,
-}
-
-/// The right of the holder of the record's lock to change one thing.
-#[derive(Clone, Debug)]
-pub(super) struct Warrant {
-    grant: Grant,
-    subject: String,
-    runtime: Handle,
-}
-
-impl Warrant {
-    /// Returns the right to change what the subject names. It must be asked for from within a runtime.
-    pub(super) fn new(grant: Grant, subject: String) -> Self {
-        Self {
-            grant,
-            subject,
-            runtime: Handle::current(),
-        }
-    }
-
-    /// Asks whether the lock of the record is still held.
-    pub(super) async fn check(&self) -> Result<(), PlatformError> {
-        self.grant.check().await.map_err(|source| PlatformError::LockLost {
-            subject: self.subject.clone(),
-            source: Box::new(source),
-        })
-    }
-
-    /// Asks the same where a thread may wait for it.
-    pub(super) fn check_here(&self) -> Result<(), PlatformError> {
-        self.runtime.block_on(self.check())
-    }
-
-    /// Locks a file or directory, and then asks whether the lock of the record is still held.
-    pub(super) async fn lock(&self, file: File, path: &Path) -> Result<File, PlatformError> {
-        let started = Instant::now();
-        while !try_lock(&file, path)? {
-            self.wait_for(&file, started).await?;
-        }
-        self.check().await?;
-        Ok(file)
-    }
-
-    /// Waits a moment for the holder of a lock, or fails when the time is over.
-    async fn wait_for(&self, lock: &File, started: Instant) -> Result<(), PlatformError> {
-        let holder = lock.metadata().ok().and_then(|lock| process::holder(&lock));
-        let halted = holder.as_ref().is_some_and(|holder| holder.stopped);
-        let limit = if halted { HALTED_LIMIT } else { LOCK_LIMIT };
-        if started.elapsed() > limit {
-            return Err(PlatformError::Busy {
-                subject: self.subject.clone(),
-                limit,
-                holder: Holder::from(holder.as_ref()),
-            });
-        }
-        sleep(POLL).await;
-        Ok(())
-    }
-}
-
-impl From<Option<&Process>> for Holder {
-    fn from(process: Option<&Process>) -> Self {
-        match process {
-            None => Self::Unknown,
-            Some(Process { pid, stopped: true, .. }) => Self::Halted(*pid),
-            Some(Process { pid, .. }) => Self::Running(*pid),
-        }
-    }
-}
-
-fn try_lock(file: &File, path: &Path) -> Result<bool, PlatformError> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(error).at("lock file", path),
-    }
 }
 
 /// An instance directory that is there, locked by us.
@@ -143,8 +55,8 @@ impl Hold {
             let Some(hold) = Self::open(directory, warrant.clone())? else {
                 return Ok(None);
             };
-            while !try_lock(&hold.lock, &directory.path)? {
-                end_orphans(directory, orphans, started.elapsed(), &warrant).await?;
+            while !warrant::try_lock(&hold.lock, &directory.path)? {
+                orphans::end(directory, orphans, started.elapsed(), &warrant).await?;
                 warrant.wait_for(&hold.lock, started).await?;
             }
             warrant.check().await?;
@@ -177,7 +89,7 @@ impl Hold {
 
     /// Leaves the token in the instance directory that is about to be changed; one that is lower than the one before is refused.
     fn admit(&self) -> Result<(), PlatformError> {
-        let token = self.warrant.grant.token();
+        let token = self.warrant.token();
         match self.directory.read_record::<Noted>(TOKEN) {
             Some(noted) if noted.token == token => Ok(()),
             Some(noted) if noted.token > token => Err(PlatformError::OlderState {

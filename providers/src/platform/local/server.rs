@@ -24,9 +24,10 @@ use super::command::Program;
 use super::directory::{FORMAT, InstanceDirectory};
 use super::files::At;
 use super::folder::Folder;
-use super::hold::{Hold, Warrant};
+use super::hold::Hold;
 use super::ports;
 use super::process::{self, Identity, Process};
+use super::warrant::Warrant;
 use crate::engine::programs::Lock;
 use crate::platform::{PlatformError, StopMode};
 

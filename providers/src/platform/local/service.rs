@@ -18,15 +18,15 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use simdb_planner::observed::Observation;
+use simdb_planner::observed::{Observation, RouteFacts};
 use simdb_state::address::EndpointAddress;
-use simdb_state::instance::ServiceEntry;
-use simdb_state::place::{Host, HostPort};
+use simdb_state::route::Route;
 
 use super::files::{self, At};
 use super::folder::{Access, Folder};
-use super::hold::Warrant;
 use super::user::RunAs;
+use super::warrant::Warrant;
+use crate::engine::postgresql::entry;
 use crate::platform::PlatformError;
 
 const MANAGED: &str = "# managed by simdb for ";
@@ -45,7 +45,7 @@ impl Services {
     }
 
     /// Looks an entry up.
-    pub(super) fn lookup(&self, name: &str) -> Result<Observation<ServiceEntry>, PlatformError> {
+    pub(super) fn lookup(&self, name: &str) -> Result<Observation<RouteFacts>, PlatformError> {
         let text = self.read()?;
         let Some(section) = find(&text, name) else {
             return Ok(Observation::Absent);
@@ -57,12 +57,12 @@ impl Services {
             );
             return Ok(Observation::Unknown(reason));
         }
-        // Ours, but no longer as we write it: it leads nowhere, and publishing it again mends it.
-        Ok(parse(name, &text[section.start..section.end]).map_or(Observation::Absent, Observation::Seen))
+        // Ours, but no longer as we write it: it routes nowhere, and publishing it again mends it.
+        Ok(parse(&text[section.start..section.end]).map_or(Observation::Absent, Observation::Seen))
     }
 
     /// Returns the endpoints that entries of ours are for.
-    pub(super) fn entries(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
+    pub(super) fn routes(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
         let text = self.read()?;
         let endpoints = text.lines().filter_map(|line| line.trim().strip_prefix(MANAGED));
         Ok(endpoints.filter_map(|endpoint| endpoint.parse().ok()).collect())
@@ -76,13 +76,14 @@ impl Services {
     }
 
     /// Writes an entry in place of the one of the same name.
-    pub(super) fn publish(&self, entry: &ServiceEntry, _lock: &File, warrant: &Warrant) -> Result<(), PlatformError> {
+    pub(super) fn publish(&self, route: &Route, _lock: &File, warrant: &Warrant) -> Result<(), PlatformError> {
         let mut text = self.read()?;
-        match find(&text, &entry.name) {
-            Some(section) if section.ours => text.replace_range(section.start..section.end, &print(entry)),
+        let name = route.endpoint.service();
+        match find(&text, &name) {
+            Some(section) if section.ours => text.replace_range(section.start..section.end, &print(route)),
             Some(_) => {
                 return Err(PlatformError::ForeignEntry {
-                    name: entry.name.clone(),
+                    name,
                     path: self.path.clone(),
                 });
             }
@@ -90,7 +91,7 @@ impl Services {
                 if !text.is_empty() {
                     text.push_str(if text.ends_with('\n') { "\n" } else { "\n\n" });
                 }
-                text.push_str(&print(entry));
+                text.push_str(&print(route));
             }
         }
         self.write(&text, warrant)
@@ -193,51 +194,16 @@ fn find(text: &str, name: &str) -> Option<Section> {
     found
 }
 
-fn print(entry: &ServiceEntry) -> String {
-    let join = |part: &dyn Fn(&HostPort) -> String| entry.hosts.iter().map(part).collect::<Vec<_>>().join(",");
-    format!(
-        "[{}]\n{MANAGED}{}\nhost={}\nport={}\ndbname={}\ntarget_session_attrs={}\n",
-        entry.name,
-        entry.endpoint,
-        join(&|at| at.host.to_string()),
-        join(&|at| at.port.to_string()),
-        entry.database,
-        entry.session
-    )
+fn print(route: &Route) -> String {
+    let pairs = entry::of(&route.hosts, &route.hints);
+    let pairs: String = pairs.map(|(key, value)| format!("{key}={value}\n")).concat();
+    format!("[{}]\n{MANAGED}{}\n{pairs}", route.endpoint.service(), route.endpoint)
 }
 
-fn parse(name: &str, section: &str) -> Option<ServiceEntry> {
-    let value = |key: &str| {
-        let pairs = section.lines().filter_map(|line| line.trim().split_once('='));
-        pairs.filter(|(found, _)| *found == key).map(|(_, value)| value).next()
-    };
-    let hosts: Vec<Host> = value("host")?
-        .split(',')
-        .map(str::parse)
-        .collect::<Result<_, _>>()
-        .ok()?;
-    let ports: Vec<u16> = value("port")?
-        .split(',')
-        .map(str::parse)
-        .collect::<Result<_, _>>()
-        .ok()?;
-    if hosts.len() != ports.len() {
-        return None;
-    }
-    Some(ServiceEntry {
-        endpoint: section
-            .lines()
-            .find_map(|line| line.trim().strip_prefix(MANAGED))?
-            .parse()
-            .ok()?,
-        name: name.to_owned(),
-        hosts: hosts
-            .into_iter()
-            .zip(ports)
-            .map(|(host, port)| HostPort { host, port })
-            .collect(),
-        database: value("dbname")?.to_owned(),
-        session: value("target_session_attrs")?.to_owned(),
+fn parse(section: &str) -> Option<RouteFacts> {
+    entry::read(|key| {
+        let mut pairs = section.lines().filter_map(|line| line.trim().split_once('='));
+        pairs.find(|(found, _)| *found == key).map(|(_, value)| value)
     })
 }
 
@@ -245,24 +211,34 @@ fn parse(name: &str, section: &str) -> Option<ServiceEntry> {
 mod tests {
     use std::os::unix::fs::{lchown, symlink};
 
+    use simdb_state::place::HostPort;
+    use simdb_state::route::{Hints, Wanted};
+
     use super::*;
     use crate::conformance::grant;
     use crate::platform::local::blocking;
 
-    const THEIRS: &str = "# mine\n[theirs]\nhost=db.example.org\n\n# about [orders-rw]\n";
+    const THEIRS: &str = "# mine\n[orders-theirs]\nhost=db.example.org\n\n# about [orders-rw]\n";
 
-    fn entry(name: &str, ports: &[u16]) -> ServiceEntry {
+    fn route(name: &str, ports: &[u16]) -> Route {
         let at = |port: &u16| HostPort {
             host: "127.0.0.1".parse().unwrap(),
             port: *port,
         };
-        ServiceEntry {
-            endpoint: "cluster.orders.endpoint.rw".parse().unwrap(),
-            name: name.to_owned(),
+        Route {
+            endpoint: format!("cluster.orders.endpoint.{name}").parse().unwrap(),
+            to: vec!["a".parse().unwrap()],
             hosts: ports.iter().map(at).collect(),
-            database: "postgres".to_owned(),
-            session: "read-write".to_owned(),
+            hints: Hints {
+                database: "app".to_owned(),
+                wanted: Wanted::Writer,
+            },
         }
+    }
+
+    fn facts(route: &Route) -> Observation<RouteFacts> {
+        let Route { hosts, hints, .. } = route.clone();
+        Observation::Seen(RouteFacts { hosts, hints })
     }
 
     /// A service file as its only holder sees it.
@@ -279,14 +255,14 @@ mod tests {
             }
         }
 
-        fn lookup(&self, name: &str) -> Observation<ServiceEntry> {
+        fn lookup(&self, name: &str) -> Observation<RouteFacts> {
             self.services.lookup(name).unwrap()
         }
 
-        async fn publish(&self, entry: ServiceEntry) -> Result<(), PlatformError> {
+        async fn publish(&self, route: Route) -> Result<(), PlatformError> {
             let lock = self.services.lock(&self.warrant).await?;
             let (services, warrant) = (self.services.clone(), self.warrant.clone());
-            blocking(move || services.publish(&entry, &lock, &warrant)).await
+            blocking(move || services.publish(&route, &lock, &warrant)).await
         }
 
         async fn withdraw(&self, name: &'static str) {
@@ -305,10 +281,10 @@ mod tests {
         let held = Held::new(&path);
         assert_eq!(held.lookup("orders-rw"), Observation::Absent);
         for ports in [&[5432, 5433][..], &[5433]] {
-            held.publish(entry("orders-rw", ports)).await.unwrap();
-            held.publish(entry("orders-ro", ports)).await.unwrap();
-            assert_eq!(held.lookup("orders-rw"), Observation::Seen(entry("orders-rw", ports)));
-            assert_eq!(held.lookup("orders-ro"), Observation::Seen(entry("orders-ro", ports)));
+            held.publish(route("rw", ports)).await.unwrap();
+            held.publish(route("ro", ports)).await.unwrap();
+            assert_eq!(held.lookup("orders-rw"), facts(&route("rw", ports)));
+            assert_eq!(held.lookup("orders-ro"), facts(&route("ro", ports)));
         }
     }
 
@@ -317,15 +293,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pg_service.conf");
         let held = Held::new(&path);
-        held.publish(entry("a", &[1])).await.unwrap();
-        held.publish(entry("b", &[2])).await.unwrap();
-        held.withdraw("a").await;
+        held.publish(route("a", &[1])).await.unwrap();
+        held.publish(route("b", &[2])).await.unwrap();
+        held.withdraw("orders-a").await;
         assert_eq!(
             fs::read_to_string(&path).unwrap().trim_start(),
-            print(&entry("b", &[2]))
+            print(&route("b", &[2]))
         );
-        held.withdraw("b").await;
-        held.withdraw("b").await;
+        held.withdraw("orders-b").await;
+        held.withdraw("orders-b").await;
         assert!(!path.exists());
     }
 
@@ -335,11 +311,11 @@ mod tests {
         let path = directory.path().join("pg_service.conf");
         let held = Held::new(&path);
         fs::write(&path, THEIRS).unwrap();
-        held.publish(entry("orders-rw", &[5432])).await.unwrap();
+        held.publish(route("rw", &[5432])).await.unwrap();
         let mut text = fs::read_to_string(&path).unwrap();
         text.push_str("# their comment\n[more]\nport=1\n");
         fs::write(&path, text).unwrap();
-        held.publish(entry("orders-rw", &[5433])).await.unwrap();
+        held.publish(route("rw", &[5433])).await.unwrap();
         held.withdraw("orders-rw").await;
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
@@ -353,12 +329,12 @@ mod tests {
         let path = directory.path().join("pg_service.conf");
         let held = Held::new(&path);
         fs::write(&path, THEIRS).unwrap();
-        assert!(matches!(held.lookup("theirs"), Observation::Unknown(_)));
+        assert!(matches!(held.lookup("orders-theirs"), Observation::Unknown(_)));
         assert!(matches!(
-            held.publish(entry("theirs", &[1])).await,
+            held.publish(route("theirs", &[1])).await,
             Err(PlatformError::ForeignEntry { .. })
         ));
-        held.withdraw("theirs").await;
+        held.withdraw("orders-theirs").await;
         assert_eq!(fs::read_to_string(&path).unwrap(), THEIRS);
     }
 
@@ -367,11 +343,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pg_service.conf");
         let held = Held::new(&path);
-        held.publish(entry("a", &[1, 2])).await.unwrap();
+        held.publish(route("a", &[1, 2])).await.unwrap();
         fs::write(&path, fs::read_to_string(&path).unwrap().replace("port=1,2", "port=1")).unwrap();
-        assert_eq!(held.lookup("a"), Observation::Absent);
-        held.publish(entry("a", &[1, 2])).await.unwrap();
-        assert_eq!(held.lookup("a"), Observation::Seen(entry("a", &[1, 2])));
+        assert_eq!(held.lookup("orders-a"), Observation::Absent);
+        held.publish(route("a", &[1, 2])).await.unwrap();
+        assert_eq!(held.lookup("orders-a"), facts(&route("a", &[1, 2])));
     }
 
     #[tokio::test]
@@ -384,17 +360,17 @@ mod tests {
         let held = Held::new(&path);
         fs::write(&theirs, THEIRS).unwrap();
         symlink(&theirs, &path).unwrap();
-        held.publish(entry("a", &[1])).await.unwrap();
+        held.publish(route("a", &[1])).await.unwrap();
         assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
         let published = fs::read_to_string(&theirs).unwrap();
         assert!(
-            published.starts_with(THEIRS) && published.contains("[a]"),
+            published.starts_with(THEIRS) && published.contains("[orders-a]"),
             "{published}"
         );
         let servers = held.services.user.uid();
         if held.services.user.distrusts(servers) {
             lchown(&path, Some(servers), None).unwrap();
-            let error = held.publish(entry("b", &[2])).await.unwrap_err();
+            let error = held.publish(route("b", &[2])).await.unwrap_err();
             let cause = std::error::Error::source(&error).unwrap().to_string();
             assert!(cause.contains("is a symbolic link to"), "{cause}");
             assert_eq!(fs::read_to_string(&theirs).unwrap(), published);

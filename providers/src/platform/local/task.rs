@@ -1,17 +1,14 @@
-//! Runs tasks, and settles those that a killed simdb left behind.
+//! Runs tasks. Those that a killed simdb left behind are settled elsewhere ([`super::orphans`]).
 //!
-//! What changes an instance directory holds `task.lock` ([`super::hold`]). A task's commands inherit the lock as their standard input, so
-//! that it is held as long as any of them lives, whatever became of simdb. `task.json` says who started them, and is
-//! written first: when the lock is held and that process is gone, the holders are orphans, and are found by their standard
-//! input. A task that is a question takes no lock and writes nothing.
+//! What changes an instance directory holds `task.lock` ([`super::hold`]). A task's commands inherit the lock as their
+//! standard input, so that it is held as long as any of them lives, whatever became of simdb. A task that is a question
+//! takes no lock and writes nothing.
 
 use std::io::Write;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
-use serde::{Deserialize, Serialize};
 use simdb_state::instance::TaskSpec;
 use simdb_state::sensitive::Secrets;
 
@@ -19,74 +16,14 @@ use super::blocking;
 use super::command::Program;
 use super::directory::{FORMAT, InstanceDirectory, TASK, TASK_LOG};
 use super::files::At;
-use super::hold::{Hold, Warrant};
+use super::hold::Hold;
+use super::orphans::Record;
 use super::process::{self, Identity};
 use super::server;
 use crate::platform::PlatformError;
 
-/// How long an orphan may go on whose work is not lost: it changes data in place, and half of that is worth nothing.
-const ORPHAN_PATIENCE: Duration = Duration::from_secs(50);
-
-/// How long an orphan may take to end by itself when told to.
-const TERMINATE_LIMIT: Duration = Duration::from_secs(2);
-
 /// How many lines of what a command wrote an error carries.
 const ERROR_LINES: usize = 20;
-
-/// The task that was last started, and by whom.
-#[derive(Debug, Serialize, Deserialize)]
-struct Record {
-    format: u32,
-    task: String,
-    product: Option<String>,
-    owner: Option<Identity>,
-}
-
-/// How long orphans of an earlier simdb may go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Orphans {
-    /// Until they are done, where their work counts. The product of an orphan never does: nobody would rename it.
-    Finish,
-    /// Not at all.
-    End,
-}
-
-/// Ends those who hold an instance directory's lock on behalf of a simdb that is gone, once they had their time.
-pub(super) async fn end_orphans(
-    directory: &InstanceDirectory,
-    orphans: Orphans,
-    waited: Duration,
-    warrant: &Warrant,
-) -> Result<(), PlatformError> {
-    let Some(record) = directory.read_record::<Record>(TASK) else {
-        return Ok(());
-    };
-    if record.owner.is_some_and(|owner| owner.alive().is_some()) {
-        return Ok(());
-    }
-    let patience = match orphans {
-        Orphans::Finish if record.product.is_none() => ORPHAN_PATIENCE,
-        Orphans::Finish | Orphans::End => Duration::ZERO,
-    };
-    let Some(over) = waited.checked_sub(patience) else {
-        return Ok(());
-    };
-    let signal = if over < TERMINATE_LIMIT {
-        Signal::SIGTERM
-    } else {
-        Signal::SIGKILL
-    };
-    let found = directory.lock().map(|lock| process::started_with(&lock));
-    let found = found.unwrap_or_default();
-    if found.is_empty() {
-        return Ok(());
-    }
-    warrant.check().await?;
-    for orphan in found {
-        orphan.signal(signal);
-    }
-    Ok(())
-}
 
 /// Runs a task to its end.
 pub(super) async fn run(

@@ -4,6 +4,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::instance::LOOPBACK;
 use simdb_state::object::{Node, Term};
 use simdb_state::place::{Bind, Place};
+use simdb_state::sensitive::Sensitive;
 
 use super::*;
 use crate::views::human;

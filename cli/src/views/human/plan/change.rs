@@ -1,15 +1,17 @@
 //! One change as a block: attributes before and after, nested ones within braces, unchanged ones counted.
 
+mod difference;
+
 use simdb_planner::plan::{AttributeChange, ChangeAction, Shown};
 
-use super::difference::{Place, difference};
+use self::difference::{Place, difference};
 use crate::views::doc::{ChangeDoc, OutputChangeDoc};
 use crate::views::human::style::{BAD, BOLD, DIM, paint, symbol};
 use crate::views::human::text::{count, length, wrap};
 use crate::views::human::value::shown;
 
 /// What is written in a block: an attribute, or several under one name.
-pub(super) enum Entry<'a> {
+enum Entry<'a> {
     Single(&'a str, &'a AttributeChange),
     Nested(&'a str, Vec<Entry<'a>>),
 }
@@ -81,7 +83,7 @@ fn grouped(attributes: &[AttributeChange]) -> Vec<Entry<'_>> {
 }
 
 /// Writes entries that change, and how many do not.
-pub(super) fn entries(all: &[Entry<'_>], block: ChangeAction, place: Place) -> String {
+fn entries(all: &[Entry<'_>], block: ChangeAction, place: Place) -> String {
     let changed: Vec<&Entry<'_>> = all.iter().filter(|entry| action(entry).is_some()).collect();
     let name = |entry: &&Entry<'_>| match entry {
         Entry::Single(name, _) | Entry::Nested(name, _) => length(name),

@@ -6,16 +6,16 @@ use serde_json::json;
 use simdb_planner::engine::NodeContext;
 use simdb_planner::engine::postgresql::instance;
 use simdb_planner::observed::{
-    FileFacts, NodeFacts, Observation, Observed, ProcessFacts, SenderFacts, ServerFacts, SlotFacts,
+    FileFacts, NodeFacts, Observation, Observed, ProcessFacts, RouteFacts, SenderFacts, ServerFacts, SlotFacts,
 };
 use simdb_state::address::NodeAddress;
-use simdb_state::instance::ServiceEntry;
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::object::{
     Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Node, Origin, Power, Role, Slot,
     State, Term,
 };
 use simdb_state::place::{Bind, Place};
+use simdb_state::route::Hints;
 use simdb_state::sync::SyncRule;
 
 use super::*;
@@ -131,16 +131,13 @@ fn primary() -> ServerFacts {
 }
 
 fn observed(primary: Observation<NodeFacts>, standby: Observation<NodeFacts>) -> Observed {
-    let entry = ServiceEntry {
-        endpoint: "cluster.orders.endpoint.rw".parse().unwrap(),
-        name: "orders-rw".to_owned(),
+    let route = RouteFacts {
         hosts: vec![place(5433).peers],
-        database: "postgres".to_owned(),
-        session: "read-write".to_owned(),
+        hints: Hints::default(),
     };
     Observed {
         nodes: BTreeMap::from([(address("a"), primary), (address("r[0]"), standby)]),
-        endpoints: BTreeMap::from([("cluster.orders.endpoint.rw".parse().unwrap(), Observation::Seen(entry))]),
+        endpoints: BTreeMap::from([("cluster.orders.endpoint.rw".parse().unwrap(), Observation::Seen(route))]),
         ..Observed::default()
     }
 }

@@ -11,7 +11,8 @@ use simdb_state::position::Position;
 use simdb_state::sensitive::Secrets;
 use tokio::time::timeout;
 
-use super::{ProviderEffects, StepError, identified};
+use super::identified;
+use crate::effects::{ProviderEffects, StepError};
 use crate::engine::postgresql::{
     PostgresqlError, control, observe, obstacle, promotion, replication, restart_point, settings,
 };

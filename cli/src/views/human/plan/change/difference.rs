@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use simdb_planner::plan::{AttributeChange, ChangeAction, Shown};
 use similar::{ChangeTag, TextDiff};
 
-use super::change::{Entry, entries};
+use super::{Entry, entries};
 use crate::views::human::style::{CHANGED, DIM, paint, symbol};
 use crate::views::human::text::{count, length};
 use crate::views::human::value::{inline, shown};

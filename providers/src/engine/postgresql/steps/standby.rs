@@ -14,7 +14,7 @@ use simdb_state::instance::InstanceSpec;
 use simdb_state::sensitive::Secrets;
 use tokio::time::sleep;
 
-use super::{ProviderEffects, StepError};
+use crate::effects::{ProviderEffects, StepError};
 use crate::engine::postgresql::connection::Connection;
 use crate::engine::postgresql::ruin::Since;
 use crate::engine::postgresql::{Activity, observe, ready};

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use simdb_planner::plan::{self, Action};
 use simdb_state::sensitive::Secrets;
 
-use super::{ProviderEffects, StepError, secret};
+use super::secret;
+use crate::effects::{ProviderEffects, StepError};
 use crate::engine::postgresql::seed::{self, Seed};
 use crate::engine::postgresql::{database, owner, replication, user};
 

@@ -6,7 +6,8 @@ use simdb_state::delta::Outputs;
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::sensitive::Secrets;
 
-use super::{ProviderEffects, StepError, identified, role};
+use super::{identified, role};
+use crate::effects::{ProviderEffects, StepError};
 use crate::engine::postgresql::connection::Connection;
 use crate::engine::postgresql::replication::Stream;
 use crate::engine::postgresql::{Activity, PostgresqlError, observe, ready, replication, settings};
