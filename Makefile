@@ -25,11 +25,11 @@ test: setup-test  ## All tests, those on real servers included.
 	SIMDB_TEST_DEBUG_ASSERTIONS=1 PROPTEST_CASES=100 PROPTEST_RNG_SEED=4711 \
 		cargo test --locked $(ASSERTED) -p simdb-planner --all-features --lib -- properties --skip mutations --skip unknown
 
-# How many random histories `make test-long` lives through, each time other ones.
+# How many random histories and texts `make test-long` lives through, each time other ones.
 CASES ?= 100000
 
-test-long: setup  ## Random histories of clusters, as many as CASES says.
-	PROPTEST_CASES=$(CASES) PROPTEST_MAX_SHRINK_ITERS=20000 cargo test --locked -p simdb-planner --all-features --lib -- properties --nocapture
+test-long: setup  ## Random histories of clusters and random texts, as many as CASES says.
+	PROPTEST_CASES=$(CASES) PROPTEST_MAX_SHRINK_ITERS=20000 cargo test --locked -p simdb-planner -p simdb-language --all-features --lib -- properties --nocapture
 
 test-faults: setup-test  ## Every fault on every version, role changes in a row and cut off at every step, random kills: takes a while.
 	cargo build --locked -p simdb

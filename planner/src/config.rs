@@ -2,51 +2,36 @@
 //!
 //! ```text
 //! text ─ parse ─► trees ─ schema ─► variables ─► locals ─► provider, networks, clusters ─► outputs
-//!          └ scan: what people get wrong, where there is no tree
 //! ```
 //!
 //! [`load`] shows the stages in their order. Each takes what the one before made out and adds its diagnostics; what is
-//! said once is not said again by a later stage. Semantics follow HCL2: see `eval`.
+//! said once is not said again by a later stage. Expressions are those of `simdb_language`, which
+//! knows no block; the blocks are here.
 
 mod access;
 mod checks;
 mod clusters;
 mod console;
-mod convert;
+mod dialect;
 mod endpoints;
-mod eval;
 mod expand;
-mod files;
 mod follows;
 mod foreign;
-mod format;
-mod functions;
-mod heredoc;
-mod json;
 mod json_syntax;
 mod locals;
 mod networks;
 mod nodes;
-mod number;
 mod outputs;
 mod overrides;
 mod parameters;
-mod parse;
 mod pin;
 mod provider;
 mod read;
-mod reference;
 mod replication;
-mod scan;
 mod schema;
 mod settings;
-mod source;
-mod suggest;
 #[cfg(test)]
 mod tests;
-mod token;
-mod types;
-mod value;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -54,6 +39,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use hcl_edit::structure::Block;
+use simdb_language::parse::Piece;
+use simdb_language::reference::{Names, Table};
+use simdb_language::source::Place;
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::name::{ClusterName, EndpointName, NodeName};
 use simdb_state::object::State;
@@ -62,20 +50,20 @@ use simdb_state::sensitive::{REDACTED, Secrets};
 use crate::desired::{ClusterSpec, Desired, EndpointSpec, NodeSpec};
 use crate::diagnostic::{Diagnostic, Span};
 
+use self::dialect::DIALECT;
 use self::outputs::Outputs;
-use self::parse::Piece;
 use self::read::Reader;
-use self::reference::{Names, Table};
 
-pub use self::console::{CONSOLE, is_unfinished};
-pub use self::files::{Files, Found, Wanted};
-pub use self::format::format;
-pub use self::functions::{FunctionSignature, Parameter, function_signatures};
+pub use simdb_language::files::{Files, Found, Wanted};
+pub use simdb_language::functions::{FunctionSignature, Parameter, function_signatures};
+pub use simdb_language::parse::is_unfinished;
+pub use simdb_language::source::{Position, Source};
+
+pub use self::console::CONSOLE;
 pub use self::json_syntax::variable_file_json;
 pub use self::outputs::OutputValue;
 pub use self::pin::{PinError, set_primary};
 pub use self::settings::{Settings, check_version, settings};
-pub use self::source::{Position, Source};
 pub use self::variables::{ENVIRONMENT, variable_file};
 
 /// A value for a variable, as it came; the last one given for a name counts.
@@ -131,6 +119,11 @@ pub struct Options<'a> {
     pub is_lenient: bool,
 }
 
+/// Returns a file in canonical style, or what keeps it from being read.
+pub fn format(name: &str, text: &str) -> Result<String, Vec<Diagnostic>> {
+    simdb_language::format::format(name, text, &DIALECT)
+}
+
 /// Reads a configuration that refers to no files; see [`load_with`].
 pub fn load(source: &Source, variables: &[VariableInput]) -> (Option<Config>, Vec<Diagnostic>) {
     let options = Options {
@@ -181,12 +174,12 @@ fn resolve(
     options: &Options<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> (Desired, Outputs) {
-    let mut base = Names {
+    let base = Names {
+        variables: Some(&variables),
         files: Some(options.files),
         is_lenient: options.is_lenient,
-        ..Names::default()
+        ..dialect::names()
     };
-    base.variables = Some(&variables);
     let readers = blocks
         .of("locals")
         .into_iter()
@@ -305,7 +298,7 @@ fn declared_ports<'a>(
 
 /// The blocks at the top of all files, by kind.
 struct Blocks<'a> {
-    all: Vec<(&'a Block, &'a source::Place, String)>,
+    all: Vec<(&'a Block, &'a Place, String)>,
 }
 
 impl<'a> Blocks<'a> {

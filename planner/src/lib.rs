@@ -67,7 +67,6 @@
 
 pub mod config;
 pub mod desired;
-pub mod diagnostic;
 pub mod engine;
 pub mod guard;
 pub mod health;
@@ -77,3 +76,5 @@ pub mod planner;
 #[cfg(any(test, feature = "testing"))]
 pub mod simulate;
 pub mod text;
+
+pub use simdb_language::diagnostic;

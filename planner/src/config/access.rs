@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use simdb_language::convert;
+use simdb_language::reference::Names;
+use simdb_language::suggest::did_you_mean;
 use simdb_state::name::{DatabaseName, NameError, UserName};
 use simdb_state::object::{Database, User};
 use simdb_state::sensitive::Sensitive;
@@ -12,11 +15,8 @@ use crate::engine::instance::{REPLICATION_USER, SUPERUSER};
 use crate::engine::pgbouncer;
 
 use super::clusters::{self, Inner};
-use super::convert;
 use super::expand::{self, Groups, Instance};
 use super::read::{Read, Reader};
-use super::reference::Names;
-use super::suggest::did_you_mean;
 
 /// The most that PostgreSQL counts sessions to.
 const MAX_CONNECTIONS: u32 = 2_147_483_647;

@@ -2,17 +2,17 @@
 //! where outputs are evaluated, and what is unknown breaks none.
 
 use hcl_edit::expr::Expression;
+use simdb_language::convert;
+use simdb_language::eval;
+use simdb_language::reference::{Names, Objects};
+use simdb_language::source::Place;
+use simdb_language::value::{Kind, Value};
 use simdb_state::name::ClusterName;
 
 use crate::diagnostic::{Diagnostic, Severity, Span};
 
 use super::Blocks;
-use super::convert;
-use super::eval;
 use super::read::Reader;
-use super::reference::{Names, Objects};
-use super::source::Place;
-use super::value::Kind;
 
 /// A rule, and what it is about.
 #[derive(Clone, Debug)]
@@ -86,10 +86,8 @@ impl Rule {
         match (&self.about, names.objects) {
             (About::Cluster(label), Some(objects)) => {
                 for own in clusters_of(label, objects, clusters) {
-                    let objects = Objects {
-                        own: Some(own),
-                        ..objects.clone()
-                    };
+                    let mut objects = objects.clone();
+                    objects.insert("self", own);
                     let names = Names {
                         objects: Some(&objects),
                         ..names.clone()
@@ -135,8 +133,8 @@ impl Rule {
 }
 
 /// Returns the clusters that a block stands for: the one of its name, or its instances.
-fn clusters_of(label: &str, objects: &Objects, clusters: &[&ClusterName]) -> Vec<super::value::Value> {
-    let Kind::Object(parts) = &objects.clusters.kind else {
+fn clusters_of(label: &str, objects: &Objects, clusters: &[&ClusterName]) -> Vec<Value> {
+    let Some(Kind::Object(parts)) = objects.get("cluster").map(|all| &all.kind) else {
         return Vec::new();
     };
     let Some(found) = parts.items.get(label) else {

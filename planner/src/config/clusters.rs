@@ -5,23 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use hcl_edit::expr::{Expression, TraversalOperator};
 use hcl_edit::structure::Attribute;
 use hcl_edit::template::Element;
+use simdb_language::convert::{self, Type};
+use simdb_language::reference::Names;
+use simdb_language::source::Source;
+use simdb_language::suggest::did_you_mean;
 use simdb_state::name::{ClusterName, NetworkName, NodeName, PlatformName};
 use simdb_state::object::EngineKind;
 
 use crate::desired::{ClusterSpans, ClusterSpec, NetworkSpec};
 use crate::diagnostic::{Diagnostic, Span};
 
-use super::convert::{self, Type};
 use super::endpoints;
 use super::expand::{Groups, Instance, Key};
 use super::nodes;
 use super::parameters;
 use super::provider;
 use super::read::Reader;
-use super::reference::Names;
 use super::replication;
-use super::source::Source;
-use super::suggest::did_you_mean;
 
 /// Reads a name of an instance.
 pub(super) fn parsed<T: std::str::FromStr<Err = simdb_state::name::NameError>>(

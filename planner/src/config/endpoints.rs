@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use simdb_language::reference::Names;
+use simdb_language::suggest::{choice, did_you_mean};
 use simdb_state::name::EndpointName;
 use simdb_state::object::{EndpointTarget, EngineKind, PoolMode};
 
@@ -9,8 +11,6 @@ use super::clusters::{self, Inner};
 use super::expand;
 use super::nodes::LOWEST_PORT;
 use super::read::Reader;
-use super::reference::Names;
-use super::suggest::{choice, did_you_mean};
 use crate::desired::{EndpointSpec, PoolerSpec};
 use crate::diagnostic::Diagnostic;
 

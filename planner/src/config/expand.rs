@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use hcl_edit::Span as _;
 use hcl_edit::structure::{Attribute, Block};
+use simdb_language::number::Number;
+use simdb_language::reference::{Each, Names};
+use simdb_language::value::{Kind, Value};
 
 use crate::diagnostic::{Diagnostic, Span};
 
-use super::number::Number;
 use super::read::Reader;
-use super::reference::{Each, Names};
-use super::value::{Kind, Value};
 
 /// How many instances one block may have.
 const MAX_INSTANCES: u32 = 10_000;
@@ -245,7 +245,7 @@ fn pairs(
         .span()
         .map_or_else(|| reader.span(&attribute.key), |_| reader.span(&attribute.value));
     let mut diagnostic = reader.error(span, "Invalid for_each argument", problem);
-    diagnostic.values = super::eval::values(&attribute.value, names, reader.place);
+    diagnostic.values = simdb_language::eval::values(&attribute.value, names, reader.place);
     diagnostics.push(diagnostic);
     None
 }

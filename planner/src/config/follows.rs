@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use simdb_language::suggest::did_you_mean;
 use simdb_state::name::NodeName;
 
 use crate::desired::NodeSpec;
@@ -9,7 +10,6 @@ use crate::diagnostic::Diagnostic;
 
 use super::nodes::Nodes;
 use super::read::Reader;
-use super::suggest::did_you_mean;
 
 impl Nodes {
     /// Gives every node the one it follows.

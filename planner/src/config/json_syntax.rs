@@ -4,13 +4,14 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use simdb_language::json::{self, Member, Node, NodeKind};
+use simdb_language::parse::{self, Piece};
+use simdb_language::source::Place;
+
 use crate::diagnostic::Diagnostic;
 
 use super::VariableInput;
-use super::json::{self, Member, Node, NodeKind};
-use super::parse::{self, Piece};
 use super::schema::{self, Schema};
-use super::source::Place;
 
 /// Attributes that are types or names, and no text.
 const WORDS: [&str; 2] = ["type", "iterator"];

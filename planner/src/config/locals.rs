@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use hcl_edit::Decorated;
 use hcl_edit::expr::{Expression, TraversalOperator};
 use hcl_edit::structure::Attribute;
+use simdb_language::eval;
+use simdb_language::reference::{self, Names, Table};
+use simdb_language::source::{Place, Source};
+use simdb_language::value::Value;
 
 use crate::diagnostic::Diagnostic;
 
-use super::eval;
+use super::dialect::DIALECT;
 use super::read::Reader;
-use super::reference::{self, Names, Table};
-use super::source::{Place, Source};
-use super::value::Value;
 
 struct Local<'a> {
     attribute: &'a Attribute,
@@ -113,7 +114,7 @@ fn declared<'a>(
                 {
                     refers_to.insert(name.to_string());
                 }
-                needs_objects |= matches!(root.as_str(), "cluster" | "network" | "module");
+                needs_objects |= DIALECT.objects.contains(&root.as_str());
             });
             let local = Local {
                 attribute,

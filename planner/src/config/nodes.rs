@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use simdb_language::reference::Names;
 use simdb_state::name::{NodeBlock, NodeName};
 
 use crate::desired::NodeSpec;
@@ -12,7 +13,6 @@ use super::clusters::{self, Context};
 use super::expand::{self, Groups, Instance, Key};
 use super::parameters::{self, Parameters};
 use super::read::Reader;
-use super::reference::Names;
 
 /// The lowest port that a server may listen on: those below it belong to root, and servers run as another user.
 pub(super) const LOWEST_PORT: u16 = 1024;

@@ -9,6 +9,12 @@ use std::sync::Arc;
 
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::Block;
+use simdb_language::eval;
+use simdb_language::files::Files;
+use simdb_language::number::Number;
+use simdb_language::reference::{Names, Objects, Table};
+use simdb_language::source::Place;
+use simdb_language::value::Value;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::name::{ClusterName, DatabaseName, NodeName, UserName};
 use simdb_state::object::{Endpoint, EndpointTarget, Role, State};
@@ -21,15 +27,10 @@ use crate::diagnostic::{Diagnostic, Span};
 use super::access;
 use super::checks::Rule;
 use super::clusters::Inner;
-use super::eval;
+use super::dialect::{self, DIALECT};
 use super::expand::{Groups, grouped};
-use super::files::Files;
 use super::locals::{self, Deferred};
-use super::number::Number;
 use super::read::Reader;
-use super::reference::{Names, Objects, Table};
-use super::source::Place;
-use super::value::Value;
 
 /// The value of an `output` block.
 #[derive(Clone, PartialEq)]
@@ -135,12 +136,7 @@ impl Outputs {
 
     /// Returns what is wrong with the blocks whatever clusters there are.
     pub(super) fn check(&self) -> Vec<Diagnostic> {
-        let objects = Objects {
-            clusters: Value::unknown(),
-            networks: Value::unknown(),
-            modules: Value::unknown(),
-            own: None,
-        };
+        let objects = DIALECT.objects.iter().map(|name| (*name, Value::unknown())).collect();
         self.evaluated(&objects, &[]).1
     }
 
@@ -193,7 +189,7 @@ impl Outputs {
             objects: Some(objects),
             files: Some(&self.files),
             is_lenient: self.is_lenient,
-            ..Names::default()
+            ..dialect::names()
         }
     }
 
@@ -213,12 +209,11 @@ impl Outputs {
                 object([("name", name.as_str().into()), ("subnet", known(subnet))]),
             )
         });
-        Objects {
-            clusters: grouped(clusters.collect(), Some(&self.groups.clusters)),
-            networks: grouped(networks.collect(), Some(&self.groups.networks)),
-            modules: Value::object(BTreeMap::new()),
-            own: None,
-        }
+        Objects::from([
+            ("cluster", grouped(clusters.collect(), Some(&self.groups.clusters))),
+            ("network", grouped(networks.collect(), Some(&self.groups.networks))),
+            ("module", Value::object(BTreeMap::new())),
+        ])
     }
 }
 

@@ -4,12 +4,13 @@
 //! tree: an override is parsed behind as many spaces as keep its places apart from those of other files (see [`Place`]).
 
 use hcl_edit::structure::{Block, Body, Structure};
+use simdb_language::parse::{self, Piece};
+use simdb_language::source::{Place, Source};
 
 use crate::diagnostic::Diagnostic;
 
-use super::parse::Piece;
+use super::dialect::DIALECT;
 use super::schema;
-use super::source::{Place, Source};
 
 /// The end of the names of configurations that programs write.
 const JSON: &str = ".simdb.json";
@@ -106,10 +107,10 @@ pub(super) fn parse_all(source: &Source) -> (Vec<Piece>, Vec<Diagnostic>) {
         let mut parsed = if is_json {
             super::json_syntax::parse(name, text)
         } else {
-            super::parse::parse(name, text)
+            parse::parse(name, text, &DIALECT)
         };
         if is_override(name) && parsed.1.is_empty() && !is_json {
-            parsed = super::parse::parse_behind(name, text, padding);
+            parsed = parse::parse_behind(name, text, padding);
             padding += text.len() + 1;
             overriding.extend(parsed.0);
         } else {

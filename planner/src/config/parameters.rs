@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use hcl_edit::expr::{Expression, ObjectKey};
+use simdb_language::convert::{self, Type};
+use simdb_language::reference::Names;
+use simdb_language::value::{Kind, Value};
 
 use crate::diagnostic::{Diagnostic, Span};
 
-use super::convert::{self, Type};
 use super::read::Reader;
-use super::reference::Names;
-use super::value::{Kind, Value};
 
 /// Parameters by name; one without a value takes the cluster's away.
 pub(super) type Parameters = BTreeMap<String, (Option<String>, Span)>;

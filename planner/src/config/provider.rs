@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use hcl_edit::structure::Block;
+use simdb_language::reference::Names;
+use simdb_language::suggest::did_you_mean;
 use simdb_state::name::PlatformName;
 use simdb_state::object::first_platform;
 
@@ -11,8 +13,6 @@ use crate::diagnostic::Diagnostic;
 use crate::observed::ProviderArgument;
 
 use super::read::Reader;
-use super::reference::Names;
-use super::suggest::did_you_mean;
 
 /// The arguments whose values only the machine can judge.
 const ARGUMENTS: [(&str, ProviderArgument); 4] = [

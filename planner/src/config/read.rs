@@ -2,15 +2,15 @@
 
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::{Attribute, Block, Body};
+use simdb_language::convert::{self, Type};
+use simdb_language::eval;
+use simdb_language::reference::Names;
+use simdb_language::source::Place;
+use simdb_language::value::{Kind, Value};
 
 use crate::diagnostic::{Diagnostic, Span};
 
-use super::convert::{self, Type};
-use super::eval;
-use super::reference::Names;
 use super::schema;
-use super::source::Place;
-use super::value::{Kind, Value};
 
 /// A block that fits the schema, with what diagnostics say about it.
 #[derive(Clone, Copy)]

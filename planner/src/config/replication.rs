@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use simdb_language::reference::Names;
+use simdb_language::suggest::{choice, did_you_mean};
 use simdb_state::object::{CommitLevel, OnStandbyLoss, ReplicationMode};
 
 use crate::desired::ReplicationSpec;
@@ -10,8 +12,6 @@ use crate::engine::settings;
 
 use super::nodes::Nodes;
 use super::read::Reader;
-use super::reference::Names;
-use super::suggest::{choice, did_you_mean};
 
 const MODES: [ReplicationMode; 3] = [ReplicationMode::Async, ReplicationMode::Sync, ReplicationMode::Quorum];
 const LEVELS: [CommitLevel; 4] = [

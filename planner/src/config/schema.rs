@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 
 use hcl_edit::Span as _;
 use hcl_edit::structure::{Block, Structure};
+use simdb_language::parse::Piece;
+use simdb_language::source::{Place, Source};
+use simdb_language::suggest::did_you_mean;
 
 use crate::diagnostic::{Diagnostic, Span};
 
 use super::foreign;
-use super::parse::Piece;
-use super::source::{Place, Source};
-use super::suggest::did_you_mean;
 
 use self::blocks::{CLUSTER, Count, FILE};
 
@@ -254,5 +254,17 @@ impl Checker<'_> {
                 self.report(header.cloned(), format!("Missing {what} block"), detail);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dialect::DIALECT;
+    use super::*;
+
+    #[test]
+    fn the_language_knows_every_block_at_the_top_of_a_file() {
+        let names: Vec<&str> = FILE.blocks.iter().map(|block| block.name).collect();
+        assert_eq!(names, DIALECT.blocks);
     }
 }

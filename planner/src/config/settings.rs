@@ -2,15 +2,16 @@
 
 use std::cmp::Ordering;
 
+use simdb_language::parse::Piece;
+use simdb_language::source::Source;
+use simdb_language::suggest::did_you_mean;
+
 use crate::diagnostic::{Diagnostic, Span};
 
+use super::dialect;
 use super::overrides;
-use super::parse::Piece;
 use super::read::Reader;
-use super::reference::Names;
 use super::schema;
-use super::source::Source;
-use super::suggest::did_you_mean;
 
 /// The `simdb` block: literals only, read even when the rest is broken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub fn settings(source: &Source) -> (Settings, Vec<Diagnostic>) {
 
 /// Reads the `simdb` blocks of files that fit the schema.
 pub(super) fn read(pieces: &[Piece], diagnostics: &mut Vec<Diagnostic>) -> Settings {
-    let none = Names::default();
+    let none = dialect::names();
     let mut settings = Settings::default();
     for piece in pieces {
         for block in piece.body.get_blocks("simdb") {

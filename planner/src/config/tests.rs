@@ -10,9 +10,7 @@
 mod access;
 mod blocks;
 mod broken;
-mod conformance;
 mod evaluation;
-mod formatting;
 mod properties;
 mod structure;
 mod syntax;
@@ -139,53 +137,4 @@ fn show(desired: &Desired) -> String {
         }
     }
     out
-}
-
-/// Evaluates an expression as the value of an output, where no file is there.
-fn evaluated(expression: &str) -> Result<String, String> {
-    let text = format!("output \"it\" {{\n  sensitive = true\n  value = {expression}\n}}\n");
-    let source = source(&text);
-    let mut files = Files::new("/work", Some("/root".to_owned()));
-    loop {
-        let shared = Arc::new(files);
-        let options = Options {
-            variables: &[],
-            files: &shared,
-            is_lenient: false,
-        };
-        let (config, diagnostics) = load_with(&source, &options);
-        let wanted = shared.take_wanted();
-        if wanted.is_empty() {
-            let config = config.ok_or_else(|| render(&source, &diagnostics))?;
-            let (values, _) = config.outputs(&State::default(), &Secrets::new());
-            let value = values["it"].value.as_ref();
-            return Ok(value.map_or_else(|| "unknown".to_owned(), ToString::to_string));
-        }
-        drop(config);
-        files = Arc::into_inner(shared).expect("the configuration was the last to share the files");
-        for wanted in wanted {
-            match wanted {
-                Wanted::File(path) => files.add(path, Found::Nothing),
-                Wanted::Names(path) => files.add_names(path, Ok(Vec::new())),
-            }
-        }
-    }
-}
-
-/// Compares the values of expressions, one per line; of a problem the summary and detail count.
-fn check_values(expressions: &[&str], expected: Expect) {
-    let mut out = String::new();
-    for expression in expressions {
-        let shown = evaluated(expression).unwrap_or_else(|problem| {
-            let mut lines = problem.lines();
-            let summary = lines
-                .next()
-                .and_then(|line| line.split_once(" error "))
-                .map_or("", |(_, summary)| summary);
-            let summary = summary.replace(" (in output \"it\")", "");
-            format!("! {summary}: {}", lines.next().unwrap_or_default().trim())
-        });
-        out += &format!("{expression} -> {shown}\n");
-    }
-    expected.assert_eq(&out);
 }

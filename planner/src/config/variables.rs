@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 
 use hcl_edit::structure::Block;
+use simdb_language::convert::{self, Type};
+use simdb_language::eval;
+use simdb_language::files::Files;
+use simdb_language::parse::{self, parse, syntax_error};
+use simdb_language::reference::{Names, Table};
+use simdb_language::source::Place;
+use simdb_language::suggest::did_you_mean;
+use simdb_language::types::read_type;
+use simdb_language::value::Value;
 
 use crate::diagnostic::{Diagnostic, Span};
 
 use super::VariableInput;
-use super::convert::{self, Type};
-use super::eval;
-use super::files::Files;
-use super::parse::{self, parse, syntax_error};
+use super::dialect::{self, DIALECT};
 use super::read::Reader;
-use super::reference::{Names, Table};
-use super::source::Place;
-use super::suggest::did_you_mean;
-use super::types::read_type;
-use super::value::Value;
 
 /// How the origin of a value from the environment starts. Such a value may be meant for another configuration, so it is
 /// no mistake where no variable of its name is declared.
@@ -35,7 +36,7 @@ struct Variable<'a> {
 
 /// Parses a file of variable values (`*.simdbvars.hcl`).
 pub fn variable_file(name: &str, text: &str) -> (Vec<VariableInput>, Vec<Diagnostic>) {
-    let (pieces, mut diagnostics) = parse(name, text);
+    let (pieces, mut diagnostics) = parse(name, text, &DIALECT);
     let mut inputs = Vec::new();
     for piece in &pieces {
         for block in piece.body.blocks() {
@@ -122,10 +123,10 @@ fn declare<'a>(block: &'a Block, reader: Reader<'a>, diagnostics: &mut Vec<Diagn
         diagnostics.push(reader.error(header.clone(), "Invalid variable name", detail));
         return None;
     }
-    let none = Names::default();
+    let none = dialect::names();
     let of = match reader
         .attribute("type")
-        .map(|attribute| read_type(&attribute.value, reader.place))
+        .map(|attribute| read_type(&attribute.value, reader.place, &DIALECT))
     {
         None => None,
         Some(Ok(of)) => Some(of),
@@ -252,7 +253,7 @@ impl Variable<'_> {
             variables: Some(table),
             files: Some(inputs.files),
             is_lenient: inputs.is_lenient,
-            ..Names::default()
+            ..dialect::names()
         };
         let mut keeps = true;
         for (_, rule) in self.block.blocks("validation") {
@@ -279,7 +280,7 @@ fn expression(input: &VariableInput, diagnostics: &mut Vec<Diagnostic>) -> Optio
         None => Place::nowhere(),
     };
     match parse::expression(&input.text) {
-        Ok(expression) => eval::evaluate(&expression, &Names::default(), &place, diagnostics),
+        Ok(expression) => eval::evaluate(&expression, &dialect::names(), &place, diagnostics),
         Err(error) => {
             let mut diagnostic = syntax_error(&error, &input.text, &place);
             diagnostic.summary = String::from("Invalid value for variable");

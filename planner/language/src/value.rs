@@ -1,0 +1,358 @@
+//! Values of expressions.
+//!
+//! A value is shared, not copied: cloning one costs the same whatever is in it. Any value, at any depth, may be
+//! unknown (only an apply can tell) or sensitive (it must not be shown); what is made from such a value is so too.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::number::Number;
+
+/// What is shown in place of a sensitive value, as Terraform shows it.
+const REDACTED: &str = "(sensitive value)";
+
+/// How deep values nest at most: they are compared, printed and dropped by recursion.
+pub(crate) const MAX_DEPTH: u16 = 100;
+
+/// How many parts a value has at most, each counted wherever it stands.
+pub(crate) const MAX_SIZE: usize = 1 << 22;
+
+/// A value, and whether it must not be shown.
+#[derive(Clone, PartialEq)]
+pub struct Value {
+    /// What it is.
+    pub kind: Kind,
+    /// Whether it must not be shown; parts of it may be sensitive all the same.
+    pub sensitive: bool,
+}
+
+/// What a value is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// Nothing.
+    Null,
+    /// Only an apply can tell.
+    Unknown,
+    /// True or false.
+    Bool(bool),
+    /// A number.
+    Number(Number),
+    /// A text.
+    String(Arc<str>),
+    /// A list, or a tuple.
+    List(Arc<Parts<Vec<Value>>>),
+    /// Distinct values in order.
+    Set(Arc<Parts<Vec<Value>>>),
+    /// A map, or an object.
+    Object(Arc<Parts<BTreeMap<String, Value>>>),
+}
+
+/// The parts of a value, with what would else take a walk through them.
+#[derive(Debug, PartialEq)]
+pub struct Parts<T> {
+    /// The parts.
+    pub items: T,
+    /// Whether all are of one type: a list rather than a tuple, a map rather than an object.
+    pub(crate) uniform: bool,
+    /// Whether any is sensitive, at any depth.
+    sensitive: bool,
+    /// Whether any is unknown, at any depth.
+    unknown: bool,
+    /// How many levels of parts there are.
+    depth: u16,
+    /// How many parts there are, at any depth.
+    size: usize,
+}
+
+/// What a collection tells of its parts.
+#[derive(Clone, Copy, Default)]
+struct Inside {
+    sensitive: bool,
+    unknown: bool,
+    depth: u16,
+    size: usize,
+}
+
+impl Inside {
+    fn of<'a>(values: impl Iterator<Item = &'a Value>) -> Self {
+        values.fold(Self::default(), |inside, value| {
+            let own = match &value.kind {
+                Kind::Unknown => Self {
+                    unknown: true,
+                    ..Self::default()
+                },
+                Kind::List(parts) | Kind::Set(parts) => parts.inside(),
+                Kind::Object(parts) => parts.inside(),
+                Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => Self::default(),
+            };
+            Self {
+                sensitive: inside.sensitive || value.sensitive || own.sensitive,
+                unknown: inside.unknown || own.unknown,
+                depth: inside.depth.max(own.depth.saturating_add(1)),
+                size: inside.size.saturating_add(own.size).saturating_add(1),
+            }
+        })
+    }
+
+    fn around<T>(self, items: T, uniform: bool) -> Arc<Parts<T>> {
+        Arc::new(Parts {
+            items,
+            uniform,
+            sensitive: self.sensitive,
+            unknown: self.unknown,
+            depth: self.depth,
+            size: self.size,
+        })
+    }
+}
+
+impl<T> Parts<T> {
+    fn inside(&self) -> Inside {
+        Inside {
+            sensitive: self.sensitive,
+            unknown: self.unknown,
+            depth: self.depth,
+            size: self.size,
+        }
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.sensitive {
+            f.write_str(REDACTED)
+        } else {
+            self.kind.fmt(f)
+        }
+    }
+}
+
+impl From<Kind> for Value {
+    fn from(kind: Kind) -> Self {
+        Self { kind, sensitive: false }
+    }
+}
+
+impl From<Number> for Value {
+    fn from(number: Number) -> Self {
+        Kind::Number(number).into()
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Kind::Bool(value).into()
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Kind::String(text.into()).into()
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Kind::String(text.into()).into()
+    }
+}
+
+impl Value {
+    /// Makes nothing.
+    pub fn null() -> Self {
+        Kind::Null.into()
+    }
+
+    /// Makes what only an apply can tell.
+    pub fn unknown() -> Self {
+        Kind::Unknown.into()
+    }
+
+    /// Makes a tuple.
+    pub fn tuple(items: Vec<Value>) -> Self {
+        Kind::List(Inside::of(items.iter()).around(items, false)).into()
+    }
+
+    /// Makes a list of items that are of one type.
+    pub(crate) fn list(items: Vec<Value>) -> Self {
+        Kind::List(Inside::of(items.iter()).around(items, true)).into()
+    }
+
+    /// Makes a set of items that are of one type: in order, each once. A set with a sensitive item is sensitive.
+    pub(crate) fn set(items: &[Value]) -> Self {
+        let sensitive = items.iter().any(Value::has_sensitive);
+        let mut items: Vec<Value> = items.iter().map(Value::revealed).collect();
+        items.sort_by(Value::compare);
+        items.dedup();
+        Value::from(Kind::Set(Inside::of(items.iter()).around(items, true))).marked(sensitive)
+    }
+
+    /// Makes an object.
+    pub fn object(items: BTreeMap<String, Value>) -> Self {
+        Kind::Object(Inside::of(items.values()).around(items, false)).into()
+    }
+
+    /// Makes a map of items that are of one type.
+    pub(crate) fn map(items: BTreeMap<String, Value>) -> Self {
+        Kind::Object(Inside::of(items.values()).around(items, true)).into()
+    }
+
+    /// Compares values as sets order them: numbers by size, all else by how it is written.
+    pub(crate) fn compare(&self, other: &Self) -> std::cmp::Ordering {
+        match (&self.kind, &other.kind) {
+            (Kind::Number(a), Kind::Number(b)) => a.cmp(b),
+            (Kind::String(a), Kind::String(b)) => a.cmp(b),
+            _ => self.sort_key().cmp(&other.sort_key()),
+        }
+    }
+
+    /// Returns the value without its own mark; those of its parts stay.
+    pub(crate) fn unmarked(&self) -> Value {
+        self.kind.clone().into()
+    }
+
+    /// Makes the value sensitive where the flag says so.
+    #[must_use]
+    pub fn marked(mut self, sensitive: bool) -> Self {
+        self.sensitive |= sensitive;
+        self
+    }
+
+    /// Returns whether the value, or any part of it, is sensitive.
+    pub fn has_sensitive(&self) -> bool {
+        self.sensitive
+            || match &self.kind {
+                Kind::List(parts) | Kind::Set(parts) => parts.sensitive,
+                Kind::Object(parts) => parts.sensitive,
+                Kind::Null | Kind::Unknown | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => false,
+            }
+    }
+
+    /// Returns whether the value, or any part of it, is unknown.
+    pub fn has_unknown(&self) -> bool {
+        match &self.kind {
+            Kind::Unknown => true,
+            Kind::List(parts) | Kind::Set(parts) => parts.unknown,
+            Kind::Object(parts) => parts.unknown,
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => false,
+        }
+    }
+
+    /// Returns how many levels of parts the value has.
+    pub(crate) fn depth(&self) -> u16 {
+        match &self.kind {
+            Kind::List(parts) | Kind::Set(parts) => parts.depth,
+            Kind::Object(parts) => parts.depth,
+            Kind::Null | Kind::Unknown | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => 0,
+        }
+    }
+
+    /// Returns how many parts the value has, at any depth.
+    pub(crate) fn size(&self) -> usize {
+        match &self.kind {
+            Kind::List(parts) | Kind::Set(parts) => parts.size,
+            Kind::Object(parts) => parts.size,
+            Kind::Null | Kind::Unknown | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => 0,
+        }
+    }
+
+    /// Returns whether the value itself is unknown.
+    pub fn is_unknown(&self) -> bool {
+        self.kind == Kind::Unknown
+    }
+
+    /// Returns whether the value is nothing.
+    pub fn is_null(&self) -> bool {
+        self.kind == Kind::Null
+    }
+
+    /// Returns the value without any sensitive mark in it.
+    #[must_use]
+    pub fn revealed(&self) -> Value {
+        if !self.has_sensitive() {
+            return self.clone();
+        }
+        let all = |items: &[Value]| items.iter().map(Value::revealed).collect::<Vec<_>>();
+        match &self.kind {
+            Kind::List(parts) => {
+                let items = all(&parts.items);
+                Kind::List(Inside::of(items.iter()).around(items, parts.uniform)).into()
+            }
+            Kind::Set(parts) => Value::set(&all(&parts.items)),
+            Kind::Object(parts) => {
+                let revealed = |(key, value): (&String, &Value)| (key.clone(), value.revealed());
+                let items: BTreeMap<String, Value> = parts.items.iter().map(revealed).collect();
+                Kind::Object(Inside::of(items.values()).around(items, parts.uniform)).into()
+            }
+            kind => kind.clone().into(),
+        }
+    }
+
+    /// Names the kind of value for a sentence: `a number`.
+    pub fn kind_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Null => "null",
+            Kind::Unknown => "a value known only after apply",
+            Kind::Bool(_) => "a bool",
+            Kind::Number(_) => "a number",
+            Kind::String(_) => "a string",
+            Kind::List(_) => "a list",
+            Kind::Set(_) => "a set",
+            Kind::Object(ref parts) if parts.uniform => "a map",
+            Kind::Object(_) => "an object",
+        }
+    }
+
+    /// Shows the value in a sentence: what it is where that is short, else its kind and size. A secret stays one.
+    pub fn describe(&self) -> String {
+        let count = |length: usize, what: &str| format!("with {length} {what}{}", if length == 1 { "" } else { "s" });
+        if self.sensitive {
+            return REDACTED.to_owned();
+        }
+        match &self.kind {
+            Kind::Unknown => "known only after apply".to_owned(),
+            Kind::String(text) if text.chars().count() > 60 => "a long string".to_owned(),
+            Kind::List(parts) | Kind::Set(parts) => {
+                format!("{} {}", self.kind_name(), count(parts.items.len(), "element"))
+            }
+            Kind::Object(parts) => {
+                let what = if parts.uniform { "element" } else { "attribute" };
+                format!("{} {}", self.kind_name(), count(parts.items.len(), what))
+            }
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => self.sort_key(),
+        }
+    }
+
+    /// Returns the value as JSON; nothing where any part is unknown.
+    pub fn to_json(&self) -> Option<serde_json::Value> {
+        use serde_json::Value as Json;
+        Some(match &self.kind {
+            Kind::Null => Json::Null,
+            Kind::Unknown => return None,
+            Kind::Bool(value) => Json::Bool(*value),
+            Kind::Number(number) => number.to_json(),
+            Kind::String(text) => Json::String(text.to_string()),
+            Kind::List(parts) | Kind::Set(parts) => {
+                Json::Array(parts.items.iter().map(Value::to_json).collect::<Option<_>>()?)
+            }
+            Kind::Object(parts) => Json::Object(
+                parts
+                    .items
+                    .iter()
+                    .map(|(key, value)| Some((key.clone(), value.to_json()?)))
+                    .collect::<Option<_>>()?,
+            ),
+        })
+    }
+
+    /// Writes the value so that equal values are equal texts and texts sort as people expect: primitives as JSON.
+    pub fn sort_key(&self) -> String {
+        match &self.kind {
+            Kind::Number(number) => number.to_string(),
+            _ => self
+                .to_json()
+                .map_or_else(|| "unknown".to_owned(), |json| json.to_string()),
+        }
+    }
+}
