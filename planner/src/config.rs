@@ -12,12 +12,14 @@ mod access;
 mod checks;
 mod clusters;
 mod console;
+mod depends;
 mod dialect;
 mod endpoints;
 mod expand;
 mod follows;
 mod foreign;
 mod json_syntax;
+mod lifecycle;
 mod locals;
 mod networks;
 mod nodes;
@@ -201,6 +203,7 @@ fn resolve(
     let clusters = expand::top(&blocks.of("cluster"), &names, diagnostics);
     groups.clusters = clusters.groups;
     let providers = provider::declared(&blocks.of("provider"));
+    let mut named = Vec::new();
     for instance in &clusters.all {
         let context = clusters::Context {
             source,
@@ -212,9 +215,15 @@ fn resolve(
             instance.note(cluster.name.as_str(), &mut groups.clusters);
             groups.inner.insert(cluster.name.clone(), cluster.inner);
             let name = cluster.name.clone();
+            named.push((name.clone(), instance));
             if desired.clusters.insert(cluster.name, cluster.spec).is_some() && instance.key.is_some() {
                 diagnostics.push(clusters::same_name(instance, "cluster", name.as_str()));
             }
+        }
+    }
+    for (name, depends_on) in depends::read(&named, &groups.clusters, diagnostics) {
+        if let Some(cluster) = desired.clusters.get_mut(&name) {
+            cluster.depends_on = depends_on;
         }
     }
     check_ports(&desired, source, diagnostics);

@@ -2,7 +2,7 @@
 
 pub mod access;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 use simdb_state::address::Address;
@@ -59,6 +59,15 @@ impl Desired {
     }
 }
 
+/// What a block leaves as it is on record: `lifecycle { ignore_changes = [port, parameters["work_mem"]] }`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ignored {
+    /// The attributes, as they are written.
+    pub attributes: BTreeSet<String>,
+    /// Single parameters.
+    pub parameters: BTreeSet<String>,
+}
+
 /// The `provider "local"` block; every value has a default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalSettings {
@@ -104,6 +113,10 @@ pub struct ClusterSpec {
     pub primary: Option<NodeName>,
     /// Whether it may not be destroyed: `lifecycle { prevent_destroy = true }`.
     pub prevent_destroy: bool,
+    /// What stays as it is on record.
+    pub ignored: Ignored,
+    /// The clusters that are made before this one.
+    pub depends_on: BTreeSet<ClusterName>,
     /// The logins, databases and seeds.
     pub access: AccessSpec,
     /// The endpoints by name.
@@ -181,6 +194,8 @@ pub struct NodeSpec {
     pub port_span: Option<Span>,
     /// The `follows` attribute.
     pub follows_span: Option<Span>,
+    /// What stays as it is on record.
+    pub ignored: Ignored,
 }
 
 /// An `endpoint` block.

@@ -1,6 +1,7 @@
 //! The pipeline from facts to plan, one stage a module:
 //!
 //! ```text
+//!   ignored: what is declared, without what is ignored
 //!   before ─► intend ─► diff ─► [Change]
 //!      │         └────► lower ─► order ─► check ─► Plan
 //!      └── recorded, corrected by what was observed
@@ -17,6 +18,7 @@ mod compared;
 pub(crate) mod contradiction;
 mod diff;
 pub(crate) mod drift;
+mod ignored;
 pub(crate) mod intend;
 pub(crate) mod intended;
 pub(crate) mod lower;
@@ -119,6 +121,11 @@ pub struct Planned {
 
 /// Makes the plan that leads from what is there to what is declared. Same inputs, same plan.
 pub fn plan(inputs: Inputs<'_>) -> Planned {
+    let desired = ignored::kept(inputs.desired, inputs.recorded);
+    let inputs = Inputs {
+        desired: &desired,
+        ..inputs
+    };
     let not_compared = compared::not_compared(inputs);
     let mut diagnostics = refused::unusable(inputs);
     let (mut before, mut notes) = before::before(inputs.recorded, inputs.observed);

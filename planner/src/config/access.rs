@@ -16,6 +16,7 @@ use crate::engine::pgbouncer;
 
 use super::clusters::{self, Inner};
 use super::expand::{self, Groups, Instance};
+use super::lifecycle;
 use super::read::{Read, Reader};
 
 /// The most that PostgreSQL counts sessions to.
@@ -166,6 +167,7 @@ impl Access<'_> {
             attributes,
             password,
             span: instance.header.clone(),
+            ignored: lifecycle::ignored(user, lifecycle::USER, self.diagnostics),
         };
         Some((parsed?, spec))
     }
@@ -237,8 +239,12 @@ impl Access<'_> {
             locale: text("locale"),
             owner: owner?,
         };
-        let span = instance.header.clone();
-        Some((name?, DatabaseSpec { attributes, span }))
+        let spec = DatabaseSpec {
+            attributes,
+            span: instance.header.clone(),
+            ignored: lifecycle::ignored(database, lifecycle::DATABASE, self.diagnostics),
+        };
+        Some((name?, spec))
     }
 
     fn seed(&mut self, instance: &Instance<'_, '_>, name: &str) -> Option<SeedSpec> {
@@ -255,6 +261,7 @@ impl Access<'_> {
             digest: String::new(),
             span: instance.header.clone(),
             file_span: file.span,
+            ignored: lifecycle::ignored(seed, lifecycle::SEED, self.diagnostics),
         })
     }
 

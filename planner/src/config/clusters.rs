@@ -17,6 +17,7 @@ use crate::diagnostic::{Diagnostic, Span};
 
 use super::endpoints;
 use super::expand::{Groups, Instance, Key};
+use super::lifecycle;
 use super::nodes;
 use super::parameters;
 use super::provider;
@@ -106,7 +107,7 @@ pub(super) fn read(
     let mut inner = Inner::default();
     let access = super::access::read(reader, context.names, &mut inner, diagnostics);
     let endpoints = endpoints::read(reader, context.names, &mut inner, diagnostics);
-    let prevent_destroy = lifecycle(reader, context.names, diagnostics);
+    let prevent_destroy = lifecycle::prevents_destroy(reader, context.names, diagnostics);
     inner.nodes = nodes.groups;
     let (version, version_span) = version.map_or((None, None), |(version, span)| (Some(version), Some(span)));
     let (primary, primary_span) = primary.map_or((None, None), |(primary, span)| (Some(primary), Some(span)));
@@ -124,6 +125,8 @@ pub(super) fn read(
             access,
             endpoints,
             prevent_destroy,
+            ignored: lifecycle::ignored(reader, lifecycle::CLUSTER, diagnostics),
+            depends_on: BTreeSet::new(),
             spans: ClusterSpans {
                 cluster: header,
                 provider: reader.attribute("provider").map(|given| reader.span(&given.value)),
@@ -134,19 +137,6 @@ pub(super) fn read(
         },
         inner,
     })
-}
-
-/// Reads the `lifecycle` block: whether the cluster may not be destroyed. Its preconditions are checked.
-fn lifecycle(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> bool {
-    let mut prevent_destroy = false;
-    for (_, lifecycle) in reader.blocks("lifecycle") {
-        prevent_destroy |= lifecycle.flag("prevent_destroy", names, diagnostics).unwrap_or(false);
-        for (_, rule) in lifecycle.blocks("precondition") {
-            let broken = rule.broken("Precondition failed", names, diagnostics);
-            diagnostics.extend(broken);
-        }
-    }
-    prevent_destroy
 }
 
 /// Reads which platform the servers of a cluster run on.

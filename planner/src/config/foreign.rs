@@ -32,9 +32,12 @@ pub(super) fn block(name: &str) -> Option<&'static str> {
 pub(super) fn attribute(name: &str) -> Option<&'static str> {
     Some(match name {
         "create_before_destroy" => "simdb adds nodes before it removes others, by itself.",
-        "ignore_changes" => "It is not supported: what is not declared is left alone already.",
-        "replace_triggered_by" => "It is not supported: a node is made anew with simdb resync.",
-        "depends_on" => "It is not needed: simdb knows what has to come first.",
+        "ignore_changes" => "It belongs into the lifecycle block of a cluster, node, user, database or seed.",
+        "replace_triggered_by" => {
+            "Nothing is replaced because something else changed: data would be lost. A standby's data is copied anew with \
+             simdb resync; a seed runs again under another name."
+        }
+        "depends_on" => "Only a cluster depends on others; within one, simdb knows what has to come first.",
         "provider" | "providers" => "With one provider there is nothing to choose.",
         "image" => "Which programs run is said by the version of the engine, or by binaries of the provider.",
         "restart" => "simdb starts what is down with the next apply.",

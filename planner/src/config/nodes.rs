@@ -11,6 +11,7 @@ use crate::engine::settings;
 
 use super::clusters::{self, Context};
 use super::expand::{self, Groups, Instance, Key};
+use super::lifecycle;
 use super::parameters::{self, Parameters};
 use super::read::Reader;
 
@@ -148,6 +149,7 @@ fn spec(
         span,
         port_span: port.map(|port| port.span),
         follows_span: follows.as_ref().map(|follows| follows.span.clone()),
+        ignored: lifecycle::ignored(node, lifecycle::NODE, diagnostics),
     };
     for (name, (value, span)) in shared.iter().filter(|(name, _)| !own.contains_key(*name)).chain(&own) {
         if let Some(value) = value {

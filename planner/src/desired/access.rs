@@ -7,7 +7,7 @@ use simdb_state::name::{ClusterName, DatabaseName, SeedName, UserName};
 use simdb_state::object::{Database, User};
 use simdb_state::sensitive::{Secrets, Sensitive};
 
-use super::Desired;
+use super::{Desired, Ignored};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::script;
 
@@ -33,6 +33,8 @@ pub struct UserSpec {
     pub password: Option<Sensitive<String>>,
     /// Where it is declared.
     pub span: Span,
+    /// What stays as it is on record.
+    pub ignored: Ignored,
 }
 
 /// A `database` block.
@@ -42,6 +44,8 @@ pub struct DatabaseSpec {
     pub attributes: Database,
     /// Where it is declared.
     pub span: Span,
+    /// What stays as it is on record.
+    pub ignored: Ignored,
 }
 
 /// A `seed` block.
@@ -59,6 +63,8 @@ pub struct SeedSpec {
     pub span: Span,
     /// Where the file is named.
     pub file_span: Span,
+    /// What stays as it is on record.
+    pub ignored: Ignored,
 }
 
 impl Desired {

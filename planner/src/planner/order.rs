@@ -8,7 +8,7 @@ mod givers;
 mod graph;
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::ClusterName;
@@ -61,7 +61,7 @@ pub(super) fn order(
     intended: &Intended,
     desired: &Desired,
 ) -> Result<Vec<Step>, Diagnostic> {
-    let mut waits = waits(&drafts, before, intended);
+    let mut waits = waits(&drafts, before, intended, desired);
     let sorted = waits.sort().map_err(|members| cycle(&members, &drafts, desired))?;
     waits.reduce(&sorted);
     let mut places = vec![StepId(0); drafts.len()];
@@ -83,8 +83,8 @@ fn term(step: &Step, before: &State, intended: &Intended) -> Option<Term> {
     Some(election.or_else(|| before.elections.get(cluster))?.term)
 }
 
-/// Returns what every step waits for.
-fn waits(drafts: &[Draft], before: &State, intended: &Intended) -> Waits {
+/// Returns what every step waits for. A cluster that is made waits for those that it depends on: its first steps do.
+fn waits(drafts: &[Draft], before: &State, intended: &Intended, desired: &Desired) -> Waits {
     let rules = Rules {
         drafts,
         givers: Givers::of(drafts),
@@ -92,7 +92,18 @@ fn waits(drafts: &[Draft], before: &State, intended: &Intended) -> Waits {
         intended,
         rolling: rolling(drafts, intended),
     };
-    Waits::new((0..drafts.len()).map(|at| rules.waits_for(at)))
+    let row = |at: usize| -> BTreeSet<usize> {
+        let mut waits = rules.waits_for(at);
+        if let Some(cluster) = drafts[at].address.cluster()
+            && !before.clusters.contains_key(cluster)
+            && let Some(spec) = desired.clusters.get(cluster)
+            && waits.iter().all(|at| drafts[*at].address.cluster() != Some(cluster))
+        {
+            waits.extend(spec.depends_on.iter().flat_map(|other| rules.built(other)));
+        }
+        waits
+    };
+    Waits::new((0..drafts.len()).map(row))
 }
 
 /// Moves every step to its place, without a second copy of all of them.

@@ -2,6 +2,7 @@ mod access;
 mod astray;
 mod cascade;
 mod drift;
+mod ignored;
 mod interrupted;
 mod limits;
 mod pinned;
@@ -20,7 +21,9 @@ use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, ReplicationMo
 
 use super::*;
 use crate::desired::access::AccessSpec;
-use crate::desired::{ClusterSpans, ClusterSpec, EndpointSpec, LocalSettings, NetworkSpec, NodeSpec, ReplicationSpec};
+use crate::desired::{
+    ClusterSpans, ClusterSpec, EndpointSpec, Ignored, LocalSettings, NetworkSpec, NodeSpec, ReplicationSpec,
+};
 use crate::diagnostic::Span;
 use crate::plan::StepId;
 use crate::simulate::{Cut, Fault, World};
@@ -43,6 +46,7 @@ fn node() -> NodeSpec {
         span: span(),
         port_span: None,
         follows_span: None,
+        ignored: Ignored::default(),
     }
 }
 
@@ -67,6 +71,8 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
         first: nodes[0].parse().unwrap(),
         primary: None,
         prevent_destroy: false,
+        ignored: Ignored::default(),
+        depends_on: BTreeSet::new(),
         access: AccessSpec::default(),
         endpoints: BTreeMap::from([
             ("ro".parse().unwrap(), endpoint(EndpointTarget::Standby)),

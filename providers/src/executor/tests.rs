@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use simdb_planner::desired::access::AccessSpec;
-use simdb_planner::desired::{ClusterSpans, ClusterSpec, Desired, NetworkSpec, NodeSpec, ReplicationSpec};
+use simdb_planner::desired::{ClusterSpans, ClusterSpec, Desired, Ignored, NetworkSpec, NodeSpec, ReplicationSpec};
 use simdb_planner::diagnostic::Span;
 use simdb_planner::planner::{Inputs, plan};
 use simdb_planner::simulate::{Cut, World};
@@ -66,6 +66,7 @@ fn orders(nodes: &[&str]) -> Desired {
         span: span(),
         port_span: None,
         follows_span: None,
+        ignored: Ignored::default(),
     };
     let cluster = ClusterSpec {
         platform: first_platform(),
@@ -77,6 +78,8 @@ fn orders(nodes: &[&str]) -> Desired {
         first: nodes[0].parse().unwrap(),
         primary: None,
         prevent_destroy: false,
+        ignored: Ignored::default(),
+        depends_on: BTreeSet::new(),
         access: AccessSpec::default(),
         endpoints: BTreeMap::new(),
         spans: ClusterSpans {

@@ -114,6 +114,7 @@ pub(super) static CLUSTER: Schema = body(
         ("network", false),
         ("provider", false),
         ("primary", false),
+        ("depends_on", false),
         ("count", false),
         ("for_each", false),
     ],
@@ -156,7 +157,7 @@ static USER: Schema = body(
         ("count", false),
         ("for_each", false),
     ],
-    &[],
+    &[nested("lifecycle", None, Count::AtMostOne, &LIFECYCLE_WITHIN)],
 );
 static DATABASE: Schema = body(
     &[
@@ -167,7 +168,7 @@ static DATABASE: Schema = body(
         ("count", false),
         ("for_each", false),
     ],
-    &[],
+    &[nested("lifecycle", None, Count::AtMostOne, &LIFECYCLE_WITHIN)],
 );
 static SEED: Schema = body(
     &[
@@ -176,7 +177,7 @@ static SEED: Schema = body(
         ("count", false),
         ("for_each", false),
     ],
-    &[],
+    &[nested("lifecycle", None, Count::AtMostOne, &LIFECYCLE_WITHIN)],
 );
 static NODE: Schema = body(
     &[
@@ -187,7 +188,7 @@ static NODE: Schema = body(
         ("apply_delay", false),
         ("parameters", false),
     ],
-    &[],
+    &[nested("lifecycle", None, Count::AtMostOne, &LIFECYCLE_WITHIN)],
 );
 static ENDPOINT: Schema = body(
     &[
@@ -201,12 +202,15 @@ static ENDPOINT: Schema = body(
     &[],
 );
 static LIFECYCLE: Schema = body(
-    &[("prevent_destroy", false)],
+    &[("prevent_destroy", false), ("ignore_changes", false)],
     &[
         nested("precondition", None, Count::Many, &VALIDATION),
         nested("postcondition", None, Count::Many, &VALIDATION),
     ],
 );
+
+/// Of what is within a cluster.
+static LIFECYCLE_WITHIN: Schema = body(&[("ignore_changes", false)], &[]);
 
 /// Returns what a file may hold.
 pub(in super::super) fn file() -> &'static Schema {

@@ -316,7 +316,7 @@ fn a_configuration_is_checked_without_values_of_variables() {
     let lenient = render(&source, &load_with(&source, &options).1);
     expect![[r#"
         main:12:3-7 error Unsupported argument (in cluster "c")
-          An argument named "typo" is not expected here. Expected here: "network", "provider", "primary", "count", "for_each", "engine", "replication", "node", "user", "database", "seed", "endpoint" and "lifecycle".
+          An argument named "typo" is not expected here. Expected here: "network", "provider", "primary", "depends_on", "count", "for_each", "engine", "replication", "node", "user", "database", "seed", "endpoint" and "lifecycle".
     "#]].assert_eq(&lenient);
 }
 
@@ -353,4 +353,30 @@ fn values_that_double_themselves_end_as_a_problem() {
     let (config, diagnostics) = load(&source(&(text + "}\n")), &[]);
     assert!(config.is_none());
     assert_eq!(diagnostics[0].summary, "Value too large");
+}
+
+#[test]
+fn what_a_block_ignores_and_depends_on_is_read() {
+    let config = loaded(
+        "network \"lan\" {}\ncluster \"o\" {\n  for_each = toset([\"eu\", \"us\"])\n  engine \"postgresql\" {}\n  node \"a\" {\n    lifecycle { ignore_changes = [port, parameters[\"work_mem\"], parameters.fsync] }\n  }\n}\ncluster \"p\" {\n  depends_on = [cluster.o[\"eu\"]]\n  engine \"postgresql\" {}\n  node \"a\" {}\n  lifecycle { ignore_changes = all }\n}\ncluster \"q\" {\n  depends_on = [cluster.o, cluster.p]\n  engine \"postgresql\" {}\n  node \"a\" {}\n}\n",
+        &[],
+    );
+    let mut out = String::new();
+    for (name, cluster) in &config.desired.clusters {
+        out += &format!("{name} {:?} {:?}\n", cluster.ignored.attributes, cluster.depends_on);
+        for (node, spec) in &cluster.nodes {
+            out += &format!("  {node} {:?} {:?}\n", spec.ignored.attributes, spec.ignored.parameters);
+        }
+    }
+    expect![[r#"
+        o-eu {} {}
+          a {"port"} {"fsync", "work_mem"}
+        o-us {} {}
+          a {"port"} {"fsync", "work_mem"}
+        p {"engine.parameters", "engine.version", "network", "primary", "replication"} {ClusterName("o-eu")}
+          a {} {}
+        q {} {ClusterName("o-eu"), ClusterName("o-us"), ClusterName("p")}
+          a {} {}
+    "#]]
+    .assert_eq(&out);
 }

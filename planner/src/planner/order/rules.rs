@@ -91,6 +91,15 @@ impl Rules<'_> {
         primary.map_or_else(Vec::new, |primary| self.givers(Fact::Serves(&primary)).collect())
     }
 
+    /// Returns what makes sure that everything in a cluster is built: the proof of it where there is one.
+    pub(super) fn built(&self, cluster: &ClusterName) -> Vec<usize> {
+        let proof: Vec<usize> = self.givers(Fact::Verified(cluster)).collect();
+        if proof.is_empty() {
+            return self.givers(Fact::Built(cluster)).collect();
+        }
+        proof
+    }
+
     fn upstream(&self, node: &NodeAddress) -> Option<NodeAddress> {
         let follows = self.intended.nodes.get(node)?.role.follows()?;
         Some(node.sibling(follows))

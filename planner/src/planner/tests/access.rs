@@ -34,6 +34,7 @@ fn user(change: impl FnOnce(&mut User)) -> UserSpec {
         attributes,
         password: None,
         span: span(),
+        ignored: Ignored::default(),
     }
 }
 
@@ -46,6 +47,7 @@ fn database(owner: &str) -> DatabaseSpec {
     DatabaseSpec {
         attributes,
         span: span(),
+        ignored: Ignored::default(),
     }
 }
 
@@ -57,6 +59,7 @@ fn seed(name: &str, digest: &str) -> SeedSpec {
         digest: digest.to_owned(),
         span: span(),
         file_span: span(),
+        ignored: Ignored::default(),
     }
 }
 

@@ -10,7 +10,7 @@ use simdb_state::sensitive::Sensitive;
 
 use super::NODES;
 use crate::desired::access::{AccessSpec, DatabaseSpec, SeedSpec, UserSpec};
-use crate::desired::{Desired, PoolerSpec};
+use crate::desired::{Desired, Ignored, PoolerSpec};
 use crate::diagnostic::Span;
 use crate::planner::tests::{orders, subnet};
 use crate::simulate::PASSWORD;
@@ -209,6 +209,7 @@ fn user(attributes: User, password: Option<Sensitive<String>>) -> UserSpec {
         attributes,
         password,
         span: span(),
+        ignored: Ignored::default(),
     }
 }
 
@@ -221,6 +222,7 @@ fn database() -> DatabaseSpec {
     DatabaseSpec {
         attributes,
         span: span(),
+        ignored: Ignored::default(),
     }
 }
 
@@ -232,6 +234,7 @@ fn seed(name: &str) -> SeedSpec {
         digest: format!("digest-of-{name}"),
         span: span(),
         file_span: span(),
+        ignored: Ignored::default(),
     }
 }
 

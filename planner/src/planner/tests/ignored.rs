@@ -1,0 +1,106 @@
+//! `ignore_changes` and `depends_on`.
+
+use super::*;
+
+fn ignoring(names: &[&str]) -> Ignored {
+    Ignored {
+        attributes: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..Ignored::default()
+    }
+}
+
+fn parameter(desired: &mut Desired, name: &str, value: &str) {
+    for node in cluster(desired).nodes.values_mut() {
+        node.parameters.insert(name.to_owned(), value.to_owned());
+    }
+}
+
+fn names(planned: &Planned) -> Vec<String> {
+    let steps = planned.plan.steps.iter();
+    steps
+        .map(|step| format!("{} {}", step.action.name(), step.address))
+        .collect()
+}
+
+#[test]
+fn what_is_ignored_stays_as_it_is_on_record() {
+    let mut desired = replicating(&["a", "r[0]"], ReplicationMode::Sync, 1);
+    parameter(&mut desired, "work_mem", "8MB");
+    port(&mut desired, "a", 6000);
+    let world = applied(&desired);
+    parameter(&mut desired, "work_mem", "16MB");
+    port(&mut desired, "a", 6001);
+    cluster(&mut desired).replication.max_lag = 1;
+    cluster(&mut desired).replication.mode = ReplicationMode::Async;
+    cluster(&mut desired).replication.synchronous_standbys = 0;
+    assert_ne!(names(&plan_for(&world, &desired)), [""; 0]);
+    cluster(&mut desired).ignored = ignoring(&["engine.parameters", "replication"]);
+    let a = "a".parse().unwrap();
+    cluster(&mut desired).nodes.get_mut(&a).unwrap().ignored = ignoring(&["port"]);
+    assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn one_parameter_is_ignored_and_the_others_are_not() {
+    let mut desired = orders(&["a"]);
+    parameter(&mut desired, "work_mem", "8MB");
+    let mut world = applied(&desired);
+    cluster(&mut desired).ignored.parameters.insert("work_mem".to_owned());
+    parameter(&mut desired, "work_mem", "16MB");
+    parameter(&mut desired, "application_name", "x");
+    finish(&mut world, &desired);
+    let a = &world.state.nodes[&address("cluster.orders.node.a")];
+    let parameters: Vec<(&str, &str)> = a.parameters.iter().map(|(name, value)| (&**name, &**value)).collect();
+    assert_eq!(parameters, [("application_name", "x"), ("work_mem", "8MB")]);
+}
+
+#[test]
+fn what_is_ignored_counts_as_declared_until_there_is_a_record() {
+    let mut desired = orders(&["a"]);
+    port(&mut desired, "a", 6000);
+    let a = "a".parse().unwrap();
+    cluster(&mut desired).nodes.get_mut(&a).unwrap().ignored = ignoring(&["port"]);
+    let world = applied(&desired);
+    let place = world.state.nodes[&address("cluster.orders.node.a")]
+        .place
+        .clone()
+        .unwrap();
+    assert_eq!(place.bind.port, 6000);
+}
+
+#[test]
+fn a_cluster_is_made_after_those_it_depends_on() {
+    let mut desired = orders(&["a", "r[0]"]);
+    let mut first = cluster(&mut desired).clone();
+    first.depends_on.insert("orders".parse().unwrap());
+    desired.clusters.insert("events".parse().unwrap(), first);
+    let mut world = World::default();
+    let planned = plan_for(&world, &desired);
+    assert_eq!(diagnostics(&planned), "");
+    let steps = names(&planned);
+    let at = |name: &str| steps.iter().position(|step| step == name).unwrap();
+    assert!(at("verify-sync cluster.orders") < at("primary cluster.events.node.a"));
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn a_cluster_that_is_there_waits_for_no_other_one() {
+    let mut desired = orders(&["a"]);
+    let mut other = cluster(&mut desired).clone();
+    other.depends_on.insert("orders".parse().unwrap());
+    desired.clusters.insert("events".parse().unwrap(), other);
+    let mut world = World::default();
+    finish(&mut world, &desired);
+    for cluster in desired.clusters.values_mut() {
+        for node in cluster.nodes.values_mut() {
+            node.parameters.insert("work_mem".to_owned(), "8MB".to_owned());
+        }
+    }
+    let planned = plan_for(&world, &desired);
+    assert!(
+        planned.plan.steps.iter().all(|step| step.after.is_empty()),
+        "{}",
+        steps(&planned.plan)
+    );
+}
