@@ -87,9 +87,15 @@ impl Project {
             ));
         }
         let values = files::variables(&self.directory, variables)?;
-        let (mut config, mut diagnostics) = contents::load(&self.directory, &self.source, &values.inputs, is_lenient);
-        // Values of variables come from files, too, and diagnostics point into those, and into seeds.
+        // Values of variables come from files, too, and diagnostics point into those, into modules and seeds.
         let mut everything = self.source.clone();
+        let (mut config, mut diagnostics) = contents::load(
+            &self.directory,
+            &self.source,
+            &values.inputs,
+            is_lenient,
+            &mut everything,
+        );
         if let Some(config) = &mut config {
             diagnostics.extend(files::seeds(&self.directory, &mut config.desired, &mut everything));
         }

@@ -19,8 +19,10 @@ mod expand;
 mod follows;
 mod foreign;
 mod json_syntax;
+mod library;
 mod lifecycle;
 mod locals;
+mod module;
 mod networks;
 mod nodes;
 mod outputs;
@@ -36,14 +38,10 @@ mod settings;
 mod tests;
 mod variables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use hcl_edit::structure::Block;
-use simdb_language::parse::Piece;
-use simdb_language::reference::{Names, Table};
-use simdb_language::source::Place;
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::name::{ClusterName, EndpointName, NodeName};
 use simdb_state::object::State;
@@ -53,8 +51,9 @@ use crate::desired::{ClusterSpec, Desired, EndpointSpec, NodeSpec};
 use crate::diagnostic::{Diagnostic, Span};
 
 use self::dialect::DIALECT;
+use self::library::Library;
+use self::module::Tree;
 use self::outputs::Outputs;
-use self::read::Reader;
 
 pub use simdb_language::files::{Files, Found, Wanted};
 pub use simdb_language::functions::{FunctionSignature, Parameter, function_signatures};
@@ -149,97 +148,24 @@ pub fn load_with(source: &Source, options: &Options<'_>) -> (Option<Config>, Vec
         diagnostics.sort_by(|a, b| a.span.cmp(&b.span));
         return (None, diagnostics);
     }
-    let blocks = Blocks::new(&pieces);
     let settings = settings::read(&pieces, &mut diagnostics);
+    let library = Library::read(pieces, source, options.files, &mut diagnostics);
+    if !library.is_readable {
+        diagnostics.sort_by(|a, b| a.span.cmp(&b.span));
+        return (None, diagnostics);
+    }
+    let tree = Tree::new(&library, options);
     let inputs = variables::Inputs {
         given: options.variables,
         files: options.files,
         is_lenient: options.is_lenient,
     };
-    let variables = variables::values(&blocks.of("variable"), &inputs, &mut diagnostics);
-    let (desired, outputs) = resolve(&blocks, variables, source, options, &mut diagnostics);
-    diagnostics.sort_by(|a, b| a.span.cmp(&b.span));
-    let config = Config {
-        settings,
-        desired,
-        outputs,
-    };
-    let is_wrong = diagnostics.iter().any(Diagnostic::is_error);
-    ((!is_wrong).then_some(config), diagnostics)
-}
-
-/// Makes what is desired out of the blocks, and checks the outputs against it.
-fn resolve(
-    blocks: &Blocks<'_>,
-    variables: Table,
-    source: &Source,
-    options: &Options<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> (Desired, Outputs) {
-    let base = Names {
-        variables: Some(&variables),
-        files: Some(options.files),
-        is_lenient: options.is_lenient,
-        ..dialect::names()
-    };
-    let readers = blocks
-        .of("locals")
-        .into_iter()
-        .map(|(_, reader)| reader)
-        .collect::<Vec<_>>();
-    let (locals, deferred) = locals::values(&readers, &base, source, diagnostics);
-    let names = Names {
-        locals: Some(&locals),
-        ..base.clone()
-    };
-    let mut groups = outputs::AllGroups::default();
-    let networks = expand::top(&blocks.of("network"), &names, diagnostics);
-    groups.networks = networks.groups;
-    let mut desired = Desired {
-        local: provider::read(&blocks.of("provider"), &names, diagnostics),
-        networks: networks::read(&networks.all, &mut groups.networks, diagnostics),
-        clusters: BTreeMap::new(),
-    };
-    let clusters = expand::top(&blocks.of("cluster"), &names, diagnostics);
-    groups.clusters = clusters.groups;
-    let providers = provider::declared(&blocks.of("provider"));
-    let mut named = Vec::new();
-    for instance in &clusters.all {
-        let context = clusters::Context {
-            source,
-            names: &names,
-            networks: &desired.networks,
-            providers: &providers,
-        };
-        if let Some(cluster) = clusters::read(instance, &context, diagnostics) {
-            instance.note(cluster.name.as_str(), &mut groups.clusters);
-            groups.inner.insert(cluster.name.clone(), cluster.inner);
-            let name = cluster.name.clone();
-            named.push((name.clone(), instance));
-            if desired.clusters.insert(cluster.name, cluster.spec).is_some() && instance.key.is_some() {
-                diagnostics.push(clusters::same_name(instance, "cluster", name.as_str()));
-            }
-        }
-    }
-    for (name, depends_on) in depends::read(&named, &groups.clusters, diagnostics) {
-        if let Some(cluster) = desired.clusters.get_mut(&name) {
-            cluster.depends_on = depends_on;
-        }
-    }
-    check_ports(&desired, source, diagnostics);
-    let read = |(block, reader)| outputs::read(block, reader, &names, diagnostics);
-    let declared = blocks.of("output").into_iter().filter_map(read).collect();
-    let rules = checks::read(blocks);
-    let outputs = Outputs {
-        blocks: declared,
-        rules,
-        variables,
-        locals,
-        deferred,
-        groups,
-        files: Arc::clone(options.files),
-        is_lenient: options.is_lenient,
-    };
+    let variables = variables::values(&tree.root().of("variable"), &inputs, &mut diagnostics);
+    let mut desired = Desired::default();
+    let mut outputs = tree.resolve(variables, &mut desired, &mut diagnostics);
+    outputs.files = Arc::clone(options.files);
+    outputs.is_lenient = options.is_lenient;
+    check_ports(&desired, &library.source, &mut diagnostics);
     // What an output refers to may be missing only because it is wrong.
     let problems = if diagnostics.iter().any(Diagnostic::is_error) {
         outputs.check()
@@ -247,7 +173,19 @@ fn resolve(
         outputs.values(&desired, &State::default(), &Secrets::new()).1
     };
     diagnostics.extend(problems);
-    (desired, outputs)
+    diagnostics.sort_by(|a, b| a.span.cmp(&b.span));
+    // A module that is used several times has the same problems every time.
+    if library.modules.len() > 1 {
+        let mut said = BTreeSet::new();
+        diagnostics.retain(|problem| said.insert((problem.span.clone(), problem.detail.clone())));
+    }
+    let config = Config {
+        settings,
+        desired,
+        outputs,
+    };
+    let is_wrong = diagnostics.iter().any(Diagnostic::is_error);
+    ((!is_wrong).then_some(config), diagnostics)
 }
 
 /// No two servers, of nodes or of poolers, may have the same port, unless each has an address of its own.
@@ -303,37 +241,4 @@ fn declared_ports<'a>(
     };
     let nodes = spec.nodes.iter().filter_map(node);
     nodes.chain(spec.endpoints.iter().filter_map(pooler))
-}
-
-/// The blocks at the top of all files, by kind.
-struct Blocks<'a> {
-    all: Vec<(&'a Block, &'a Place, String)>,
-}
-
-impl<'a> Blocks<'a> {
-    fn new(pieces: &'a [Piece]) -> Self {
-        let of = |piece: &'a Piece| {
-            piece
-                .body
-                .blocks()
-                .map(|block| (block, &piece.place, schema::title(block)))
-        };
-        Self {
-            all: pieces.iter().flat_map(of).collect(),
-        }
-    }
-
-    fn of(&self, kind: &str) -> Vec<(&'a Block, Reader<'_>)> {
-        let of_kind = self.all.iter().filter(|(block, ..)| block.ident.as_str() == kind);
-        of_kind
-            .map(|(block, place, context)| {
-                let reader = Reader {
-                    body: &block.body,
-                    place,
-                    context,
-                };
-                (*block, reader)
-            })
-            .collect()
-    }
 }

@@ -248,15 +248,21 @@ pub enum AddressError {
     /// The text is in no grammar.
     #[error(transparent)]
     Path(#[from] PathError),
-    /// It leads into a module, and no object of a module is recorded.
-    #[error("address {0:?} leads into a module, and no configuration has modules; leave the module out")]
-    Module(String),
-    /// Something has a key that nothing of its kind has.
-    #[error("address {0:?} has a key where none belongs: only a node has one, a number, where its block has a count")]
+    /// A word of the language has a key.
+    #[error("address {0:?} has a key where none belongs: names have keys, as in cluster.NAME[\"KEY\"]")]
     Key(String),
     /// One of the names in it is not a name.
     #[error(transparent)]
     Name(#[from] crate::name::NameError),
+}
+
+/// Returns what something is called: its block, and its key after a hyphen.
+fn called(segment: &Segment<'_>) -> String {
+    match &segment.key {
+        None => segment.name.to_owned(),
+        Some(Key::Number(number)) => format!("{}-{number}", segment.name),
+        Some(Key::Text(text)) => format!("{}-{text}", segment.name),
+    }
 }
 
 impl FromStr for Address {
@@ -265,28 +271,26 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let path = Path::parse(text)?;
         let (modules, within) = path.modules();
-        if !modules.is_empty() {
-            return Err(AddressError::Module(text.to_owned()));
-        }
-        let keyed = |segment: &Segment<'_>| segment.key.is_some();
-        let counted = |segment: &Segment<'_>| matches!(segment.key, Some(Key::Number(_)));
-        let names: Vec<&str> = within.iter().map(|segment| segment.name).collect();
-        if let ["cluster", cluster, "node", _] = names[..]
-            && let [parents @ .., node] = within
-        {
-            if parents.iter().any(keyed) || (keyed(node) && !counted(node)) {
-                return Err(AddressError::Key(text.to_owned()));
+        let join = |prefix: String, module| prefix + &called(module) + "-";
+        let prefix = modules.into_iter().fold(String::new(), join);
+        // Words and names take turns, and only names have keys.
+        let mut names = Vec::new();
+        for (place, segment) in within.iter().enumerate() {
+            match (place, &segment.key) {
+                (0 | 2, Some(_)) => return Err(AddressError::Key(text.to_owned())),
+                (0 | 2, None) => names.push(segment.name.to_owned()),
+                (1, _) => names.push(format!("{prefix}{}", called(segment))),
+                (_, Some(Key::Number(_))) if names[2] == "node" => names.push(segment.to_string()),
+                _ => names.push(called(segment)),
             }
-            return Ok(Address::Node(NodeAddress {
-                cluster: cluster.parse()?,
-                node: node.to_string().parse()?,
-            }));
         }
-        if within.iter().any(keyed) {
-            return Err(AddressError::Key(text.to_owned()));
-        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         Ok(match names[..] {
             ["network", name] => Address::Network(name.parse()?),
+            ["cluster", cluster, "node", node] => Address::Node(NodeAddress {
+                cluster: cluster.parse()?,
+                node: node.parse()?,
+            }),
             ["cluster", name] => Address::Cluster(name.parse()?),
             ["cluster", cluster, "user", user] => Address::User(UserAddress {
                 cluster: cluster.parse()?,
@@ -407,15 +411,29 @@ mod tests {
     }
 
     #[test]
-    fn an_address_in_a_module_and_a_key_that_is_no_number_are_named() {
+    fn what_has_a_key_or_is_in_a_module_is_called_after_them() {
         for (text, expected) in [
             (
-                r#"module.a["k"].cluster.orders.node.r["eu.west"]"#,
-                "leads into a module",
+                r#"module.a["k"].cluster.orders.node.r[0]"#,
+                "cluster.a-k-orders.node.r[0]",
             ),
-            (r#"cluster.orders.node.r["eu.west"]"#, "has a key where none belongs"),
-            ("cluster.orders[0].node.a", "has a key where none belongs"),
-            ("network.lan[0]", "has a key where none belongs"),
+            ("module.a.module.b[1].network.lan", "network.a-b-1-lan"),
+            (
+                r#"cluster.orders["eu"].node.r["west"]"#,
+                "cluster.orders-eu.node.r-west",
+            ),
+            (r#"cluster.orders.user.app["x"]"#, "cluster.orders.user.app-x"),
+            ("cluster.orders[0]", "cluster.orders-0"),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), expected);
+        }
+        for (text, expected) in [
+            (r#"cluster["a"].orders"#, "has a key where none belongs"),
+            (
+                r#"cluster.orders.node.r["eu.west"]"#,
+                "must start with a lower-case letter",
+            ),
+            ("module.a", "must look like"),
             ("cluster.orders.node.r[01]", "from byte 23 on"),
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();

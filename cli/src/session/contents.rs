@@ -15,12 +15,14 @@ const MAX_NAMES: usize = 100_000;
 /// How often the planner may ask: a path can depend on what another file holds.
 const MAX_ROUNDS: usize = 50;
 
-/// Loads a configuration together with the files that it refers to.
+/// Loads a configuration together with the files that it refers to. The texts of modules are added to what diagnostics are
+/// shown with.
 pub(crate) fn load(
     directory: &Path,
     source: &Source,
     inputs: &[VariableInput],
     is_lenient: bool,
+    everything: &mut Source,
 ) -> (Option<Config>, Vec<Diagnostic>) {
     let mut files = new(directory);
     for _ in 0..MAX_ROUNDS {
@@ -33,6 +35,10 @@ pub(crate) fn load(
         let (config, diagnostics) = config::load_with(source, &options);
         let wanted = shared.take_wanted();
         if wanted.is_empty() {
+            let is_module = |(path, _): &(&str, &str)| path.ends_with(".simdb.hcl") || path.ends_with(".simdb.json");
+            for (path, text) in shared.texts().filter(is_module) {
+                everything.add(path, text);
+            }
             return (config, diagnostics);
         }
         drop(config);
@@ -84,6 +90,7 @@ fn hand_in(directory: &Path, wanted: Wanted, files: &mut Files) {
             names.sort();
             files.add_names(path, listed.map(|()| names));
         }
+        Wanted::Entries(path) => files.add_entries(&path, entries(&directory.join(&path))),
     }
 }
 
@@ -98,6 +105,22 @@ fn read(path: &Path) -> Found {
         }
         Ok(_) => std::fs::read(path).map_or_else(|error| Found::Unreadable(error.to_string()), Found::File),
     }
+}
+
+/// Returns the names of the files in a directory, in order. A directory that is not there holds none.
+fn entries(directory: &Path) -> Result<Vec<String>, String> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.to_string()),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| error.to_string())?;
+        names.extend(entry.file_name().into_string().ok().filter(|_| entry.path().is_file()));
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Collects the files below a directory. A directory that is not there holds none.
@@ -143,7 +166,7 @@ mod tests {
         let text = "locals {\n  a = file(chomp(file(\"name\")))\n}\noutput \"all\" {\n  value = [local.a, fileset(\".\", \"**/*.sql\"), \
                     fileexists(\"b\")]\n}\n";
         source.add("main.simdb.hcl", text);
-        let (config, diagnostics) = load(directory.path(), &source, &[], false);
+        let (config, diagnostics) = load(directory.path(), &source, &[], false, &mut Source::default());
         assert_eq!(diagnostics, Vec::new());
         let (outputs, _) = config.unwrap().outputs(&State::default(), &Secrets::new());
         let value = outputs["all"].value.as_ref().map(ToString::to_string);

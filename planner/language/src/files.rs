@@ -13,6 +13,8 @@ pub enum Wanted {
     File(String),
     /// The paths of all files below a directory, from there on, with `/` between their parts.
     Names(String),
+    /// The names of the files right in a directory.
+    Entries(String),
 }
 
 /// What a path leads to.
@@ -37,6 +39,7 @@ pub struct Files {
     pub(crate) home: Option<String>,
     found: BTreeMap<String, Found>,
     names: BTreeMap<String, Result<Vec<String>, String>>,
+    entries: BTreeMap<String, Result<Vec<String>, String>>,
     wanted: Mutex<BTreeSet<Wanted>>,
 }
 
@@ -60,6 +63,19 @@ impl Files {
         self.names.insert(directory.into(), names);
     }
 
+    /// Hands in the names of the files in a directory, or why they cannot be listed.
+    pub fn add_entries(&mut self, directory: impl Into<String>, names: Result<Vec<String>, String>) {
+        self.entries.insert(directory.into(), names);
+    }
+
+    /// Returns the texts among what was handed in, by path.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.found.iter().filter_map(|(path, found)| match found {
+            Found::File(bytes) => Some((path.as_str(), std::str::from_utf8(bytes).ok()?)),
+            Found::Directory | Found::Nothing | Found::Unreadable(_) => None,
+        })
+    }
+
     /// Takes what was asked for and is not there.
     pub fn take_wanted(&self) -> BTreeSet<Wanted> {
         std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
@@ -73,7 +89,7 @@ impl Files {
     }
 
     /// Returns what a path leads to; nothing where that must be handed in first.
-    pub(crate) fn read(&self, path: &str) -> Option<&Found> {
+    pub fn read(&self, path: &str) -> Option<&Found> {
         let found = self.found.get(path);
         if found.is_none() {
             self.ask(Wanted::File(path.to_owned()));
@@ -88,6 +104,36 @@ impl Files {
             self.ask(Wanted::Names(directory.to_owned()));
         }
         names
+    }
+
+    /// Returns the names of the files in a directory; nothing where they must be handed in first.
+    pub fn entries(&self, directory: &str) -> Option<&Result<Vec<String>, String>> {
+        let names = self.entries.get(directory);
+        if names.is_none() {
+            self.ask(Wanted::Entries(directory.to_owned()));
+        }
+        names
+    }
+}
+
+/// Returns the shortest path of the same meaning.
+pub fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    let is_absolute = path.starts_with('/');
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if is_absolute => {}
+            part => parts.push(part),
+        }
+    }
+    match (is_absolute, parts.is_empty()) {
+        (true, _) => format!("/{}", parts.join("/")),
+        (false, true) => ".".to_owned(),
+        (false, false) => parts.join("/"),
     }
 }
 

@@ -91,6 +91,7 @@ fn evaluated(expression: &str) -> Result<String, String> {
             match wanted {
                 Wanted::File(path) => files.add(path, Found::Nothing),
                 Wanted::Names(path) => files.add_names(path, Ok(Vec::new())),
+                Wanted::Entries(path) => files.add_entries(path, Ok(Vec::new())),
             }
         }
     }

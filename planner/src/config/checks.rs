@@ -7,11 +7,10 @@ use simdb_language::eval;
 use simdb_language::reference::{Names, Objects};
 use simdb_language::source::Place;
 use simdb_language::value::{Kind, Value};
-use simdb_state::name::ClusterName;
 
 use crate::diagnostic::{Diagnostic, Severity, Span};
 
-use super::Blocks;
+use super::library::Blocks;
 use super::read::Reader;
 
 /// A rule, and what it is about.
@@ -81,7 +80,7 @@ impl Rule {
     }
 
     /// Judges the rule; what is wrong with it goes to the diagnostics.
-    pub(super) fn judge(&self, names: &Names<'_>, clusters: &[&ClusterName], diagnostics: &mut Vec<Diagnostic>) {
+    pub(super) fn judge(&self, names: &Names<'_>, clusters: &[&str], diagnostics: &mut Vec<Diagnostic>) {
         let before = diagnostics.len();
         match (&self.about, names.objects) {
             (About::Cluster(label), Some(objects)) => {
@@ -133,14 +132,14 @@ impl Rule {
 }
 
 /// Returns the clusters that a block stands for: the one of its name, or its instances.
-fn clusters_of(label: &str, objects: &Objects, clusters: &[&ClusterName]) -> Vec<Value> {
+fn clusters_of(label: &str, objects: &Objects, clusters: &[&str]) -> Vec<Value> {
     let Some(Kind::Object(parts)) = objects.get("cluster").map(|all| &all.kind) else {
         return Vec::new();
     };
     let Some(found) = parts.items.get(label) else {
         return Vec::new();
     };
-    if clusters.iter().any(|name| name.as_str() == label) {
+    if clusters.contains(&label) {
         vec![found.clone()]
     } else {
         convert::items(found).unwrap_or_default()

@@ -1,6 +1,6 @@
 //! `cluster` blocks to what is desired.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use hcl_edit::expr::{Expression, TraversalOperator};
 use hcl_edit::structure::Attribute;
@@ -9,15 +9,17 @@ use simdb_language::convert::{self, Type};
 use simdb_language::reference::Names;
 use simdb_language::source::Source;
 use simdb_language::suggest::did_you_mean;
+use simdb_language::value::Kind;
 use simdb_state::name::{ClusterName, NetworkName, NodeName, PlatformName};
 use simdb_state::object::EngineKind;
 
-use crate::desired::{ClusterSpans, ClusterSpec, NetworkSpec};
+use crate::desired::{ClusterSpans, ClusterSpec};
 use crate::diagnostic::{Diagnostic, Span};
 
 use super::endpoints;
 use super::expand::{Groups, Instance, Key};
 use super::lifecycle;
+use super::networks::Visible;
 use super::nodes;
 use super::parameters;
 use super::provider;
@@ -30,8 +32,16 @@ pub(super) fn parsed<T: std::str::FromStr<Err = simdb_state::name::NameError>>(
     instance: &Instance<'_, '_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<T> {
+    let module = match instance.prefix.trim_end_matches('-') {
+        "" => String::new(),
+        module => format!("the module \"{module}\", "),
+    };
     let made_of = match &instance.key {
-        Some(Key::Text(key)) => format!(" It is made of the label \"{}\" and the key \"{key}\".", instance.label),
+        Some(Key::Text(key)) => format!(
+            " It is made of {module}the label \"{}\" and the key \"{key}\".",
+            instance.label
+        ),
+        _ if !module.is_empty() => format!(" It is made of {module}and the label \"{}\".", instance.label),
         _ => String::new(),
     };
     text.parse()
@@ -66,7 +76,7 @@ pub(super) fn same_name(instance: &Instance<'_, '_>, kind: &str, name: &str) -> 
 pub(super) struct Context<'a> {
     pub(super) source: &'a Source,
     pub(super) names: &'a Names<'a>,
-    pub(super) networks: &'a BTreeMap<NetworkName, NetworkSpec>,
+    pub(super) networks: &'a Visible,
     pub(super) providers: &'a BTreeSet<PlatformName>,
 }
 
@@ -169,17 +179,15 @@ fn network(
 ) -> Option<NetworkName> {
     let networks = context.networks;
     let Some(attribute) = reader.attribute("network") else {
-        let mut only = networks.keys();
+        let mut only = networks.own().values();
         if let (Some(only), None) = (only.next(), only.next()) {
             return Some(only.clone());
         }
-        let detail = if networks.is_empty() {
+        let detail = if networks.own().is_empty() {
             "A cluster needs a network. Declare one with this line: network \"lan\" {}".to_owned()
         } else {
-            let all: Vec<String> = networks
-                .keys()
-                .map(|name| format!("network = network.{name}"))
-                .collect();
+            let names = networks.own().keys();
+            let all: Vec<String> = names.map(|name| format!("network = network.{name}")).collect();
             format!(
                 "Several networks are declared, so the cluster must name its own: {}.",
                 all.join(" or ")
@@ -193,9 +201,9 @@ fn network(
         Some(given) => given.to_owned(),
         None => network_value(attribute, reader, context.names, diagnostics)?,
     };
-    let found = networks.keys().find(|name| name.as_str() == given);
+    let found = networks.find(&given);
     if found.is_none() {
-        let hint = did_you_mean(&given, networks.keys().map(NetworkName::as_str));
+        let hint = did_you_mean(&given, networks.own().keys().map(String::as_str));
         let detail =
             format!("No network \"{given}\" is declared. Declare it with a line: network \"{given}\" {{}}.{hint}");
         diagnostics.push(reader.error(span, "Reference to undeclared network", detail));
@@ -212,8 +220,20 @@ fn network_value(
 ) -> Option<String> {
     // Text in quotes would look like a name, and would not be one that a reader can follow.
     if !matches!(attribute.value, Expression::String(_)) {
-        let read = reader.setting("network", &Type::String, names, diagnostics);
-        return read.and_then(|read| convert::to_text(&read.value).ok());
+        let read = reader.setting("network", &Type::Any, names, diagnostics)?;
+        let name = match &read.value.kind {
+            Kind::Object(parts) => parts.items.get("name"),
+            _ => Some(&read.value),
+        };
+        let text = name.map(convert::to_text);
+        return match text {
+            Some(Ok(text)) => Some(text),
+            Some(Err(_)) | None => {
+                let detail = "The network of a cluster is network.NAME, a value of it, or its name.";
+                diagnostics.push(reader.error(read.span, "Invalid network reference", detail));
+                None
+            }
+        };
     }
     let detail = "The network of a cluster is a reference such as network.lan, without quotes.";
     let span = reader.span(&attribute.value);

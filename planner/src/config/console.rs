@@ -30,8 +30,10 @@ impl Config {
             Ok(expression) => expression,
             Err(error) => return (None, vec![syntax_error(&error, text, &place)]),
         };
-        let objects = self.outputs.objects(&self.desired, state, secrets);
-        let names = self.outputs.names(&objects);
+        let with = self.outputs.with(&self.desired, state, secrets);
+        // What is wrong with the configuration is said where outputs are evaluated.
+        let known = self.outputs.known(&with, None, &mut Vec::new());
+        let names = self.outputs.names(&known, &with);
         let mut diagnostics = Vec::new();
         let value = eval::evaluate(&expression, &names, &place, &mut diagnostics);
         (value.map(|value| write(&value)), diagnostics)

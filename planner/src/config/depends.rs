@@ -13,13 +13,14 @@ use super::expand::{Groups, Instance, Key};
 /// What a cluster depends on, and where that is said.
 type Entries = BTreeMap<ClusterName, (BTreeSet<ClusterName>, Span)>;
 
-/// Reads `depends_on` of all clusters.
+/// Reads `depends_on` of all clusters of a module.
 pub(super) fn read(
     instances: &[(ClusterName, &Instance<'_, '_>)],
     groups: &Groups,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<ClusterName, BTreeSet<ClusterName>> {
-    let names: BTreeSet<&str> = instances.iter().map(|(name, _)| name.as_str()).collect();
+    let local: BTreeSet<String> = instances.iter().map(|(_, instance)| instance.local_name()).collect();
+    let names: BTreeSet<&str> = local.iter().map(String::as_str).collect();
     let mut all = Entries::new();
     for (name, instance) in instances {
         let reader = instance.reader;
@@ -35,7 +36,10 @@ pub(super) fn read(
         let mut depends = BTreeSet::new();
         for entry in entries {
             match members(entry, groups, &names) {
-                Ok(found) => depends.extend(found.iter().filter_map(|found| found.parse().ok())),
+                Ok(found) => {
+                    let full = found.iter().map(|local| format!("{}{local}", instance.prefix));
+                    depends.extend(full.filter_map(|full| full.parse().ok()));
+                }
                 Err(detail) => diagnostics.push(reader.error(reader.span(entry), "Invalid depends_on", detail)),
             }
         }

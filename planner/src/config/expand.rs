@@ -43,6 +43,8 @@ pub(super) type Groups = BTreeMap<String, Group>;
 pub(super) struct Instance<'a, 'n> {
     /// Its body, with what diagnostics say about it.
     pub(super) reader: Reader<'a>,
+    /// What stands before its name: the module that it is in, for what is declared at the top of a file.
+    pub(super) prefix: String,
     /// What its block is called.
     pub(super) label: String,
     /// Where that stands.
@@ -56,8 +58,13 @@ pub(super) struct Instance<'a, 'n> {
 }
 
 impl Instance<'_, '_> {
-    /// Returns what the instance is called: its block's name, and its key after a hyphen.
+    /// Returns what the instance is called: its module, its block's name, and its key, with hyphens between.
     pub(super) fn name(&self) -> String {
+        format!("{}{}", self.prefix, self.local_name())
+    }
+
+    /// Returns what the instance is called within its module.
+    pub(super) fn local_name(&self) -> String {
         match &self.key {
             None => self.label.clone(),
             Some(Key::Index(index)) => format!("{}-{index}", self.label),
@@ -108,9 +115,10 @@ pub(super) fn within<'a, 'n>(
     instances
 }
 
-/// Expands blocks that stand at the top of a file.
+/// Expands blocks that stand at the top of a file, of a module with this prefix.
 pub(super) fn top<'a, 'n>(
     blocks: &[(&'a Block, Reader<'a>)],
+    prefix: &str,
     names: &Names<'n>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Instances<'a, 'n> {
@@ -121,6 +129,9 @@ pub(super) fn top<'a, 'n>(
     };
     for (block, reader) in blocks {
         instances.add(block, *reader, names, diagnostics);
+    }
+    for instance in &mut instances.all {
+        prefix.clone_into(&mut instance.prefix);
     }
     instances
 }
@@ -135,6 +146,7 @@ impl<'a, 'n> Instances<'a, 'n> {
         let header = reader.header(block);
         let instance = |key, names| Instance {
             reader,
+            prefix: String::new(),
             label: label.clone(),
             label_span: label_span.clone(),
             header: header.clone(),
@@ -213,6 +225,7 @@ impl<'a, 'n> Instances<'a, 'n> {
             }
             self.all.push(Instance {
                 reader: inner,
+                prefix: String::new(),
                 label: labels.into_iter().next().unwrap_or_default(),
                 label_span: reader
                     .attribute("labels")
@@ -298,21 +311,22 @@ fn elements(value: &Value, allows_lists: bool) -> Result<Vec<(String, Each)>, St
 /// Puts the instances of blocks together under the block's name: in a list or a map.
 pub(super) fn grouped(mut values: BTreeMap<String, Value>, groups: Option<&Groups>) -> Value {
     for (label, group) in groups.into_iter().flatten() {
-        let members = group
-            .members
-            .iter()
-            .filter_map(|(key, name)| Some((key, values.remove(name)?)))
-            .collect::<Vec<_>>();
-        let all = if group.is_counted {
-            Value::tuple(members.into_iter().map(|(_, value)| value).collect())
-        } else {
-            let text = |key: &Key| match key {
-                Key::Index(index) => index.to_string(),
-                Key::Text(text) => text.clone(),
-            };
-            Value::object(members.into_iter().map(|(key, value)| (text(key), value)).collect())
-        };
+        let members = group.members.iter();
+        let members = members.filter_map(|(key, name)| Some((key, values.remove(name)?)));
+        let all = together(group.is_counted, members.collect());
         values.insert(label.clone(), all);
     }
     Value::object(values)
+}
+
+/// Puts the instances of one block together: in a list where they are counted, else in a map.
+pub(super) fn together(is_counted: bool, members: Vec<(&Key, Value)>) -> Value {
+    if is_counted {
+        return Value::tuple(members.into_iter().map(|(_, value)| value).collect());
+    }
+    let text = |key: &Key| match key {
+        Key::Index(index) => index.to_string(),
+        Key::Text(text) => text.clone(),
+    };
+    Value::object(members.into_iter().map(|(key, value)| (text(key), value)).collect())
 }

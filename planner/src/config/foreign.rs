@@ -8,7 +8,6 @@ pub(super) fn block(name: &str) -> Option<&'static str> {
             "simdb has no resources: declare a cluster \"NAME\" { ... }, and in it nodes, users and databases."
         }
         "data" => "simdb has no data sources. Pass what exists already in with a variable.",
-        "module" => "This version has no modules. Use for_each on a cluster for several that are alike.",
         "moved" | "removed" => "Renaming or forgetting an object is not supported: a new name is a new object.",
         "import" => "simdb does not adopt servers that it did not make. Load their data with a seed.",
         "backend" | "cloud" => "Where the state is kept is said by: simdb { state \"sqlite\" { path = ... } }.",

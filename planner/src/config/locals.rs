@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use hcl_edit::Decorated;
 use hcl_edit::expr::{Expression, TraversalOperator};
 use hcl_edit::structure::Attribute;
-use simdb_language::eval;
 use simdb_language::reference::{self, Names, Table};
 use simdb_language::source::{Place, Source};
 use simdb_language::value::Value;
@@ -27,18 +26,20 @@ struct Local<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Deferred {
     pub(super) name: String,
-    value: Expression,
-    place: Place,
+    pub(super) value: Expression,
+    pub(super) place: Place,
 }
 
-/// Evaluates all local values. Those that refer to clusters are returned beside, in the order of their evaluation.
+/// Evaluates all local values. Those that refer to clusters, or to variables whose values do, are returned beside, in the
+/// order of their evaluation.
 pub(super) fn values(
     blocks: &[Reader<'_>],
+    unknown: &BTreeSet<String>,
     names: &Names<'_>,
     source: &Source,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> (Table, Vec<Deferred>) {
-    let locals = declared(blocks, source, diagnostics);
+    let locals = declared(blocks, unknown, source, diagnostics);
     // A name that is not evaluated yet is declared all the same.
     let mut table: Table = locals.keys().map(|name| ((*name).to_owned(), None)).collect();
     let (order, cyclic) = order(&locals);
@@ -70,29 +71,9 @@ pub(super) fn values(
     (table, deferred)
 }
 
-/// Adds the local values that depend on clusters to the others.
-pub(super) fn evaluate(deferred: &[Deferred], names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Table> {
-    if deferred.is_empty() {
-        return None;
-    }
-    let mut table = names.locals.cloned().unwrap_or_default();
-    for local in deferred {
-        let names = Names {
-            locals: Some(&table),
-            ..names.clone()
-        };
-        let before = diagnostics.len();
-        let value = eval::evaluate(&local.value, &names, &local.place, diagnostics);
-        for diagnostic in &mut diagnostics[before..] {
-            diagnostic.context = Some("locals".to_owned());
-        }
-        table.insert(local.name.clone(), value);
-    }
-    Some(table)
-}
-
 fn declared<'a>(
     blocks: &[Reader<'a>],
+    unknown: &BTreeSet<String>,
     source: &Source,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<&'a str, Local<'a>> {
@@ -109,12 +90,15 @@ fn declared<'a>(
             let mut refers_to = BTreeSet::new();
             let mut needs_objects = false;
             reference::for_each(&attribute.value, |root, operators| {
-                if let ("local", Some(TraversalOperator::GetAttr(name))) =
-                    (root.as_str(), operators.first().map(Decorated::value))
-                {
-                    refers_to.insert(name.to_string());
+                let name = match operators.first().map(Decorated::value) {
+                    Some(TraversalOperator::GetAttr(name)) => name.as_str(),
+                    _ => "",
+                };
+                match root.as_str() {
+                    "local" => drop(refers_to.insert(name.to_owned())),
+                    "var" => needs_objects |= unknown.contains(name),
+                    root => needs_objects |= DIALECT.objects.contains(&root),
                 }
-                needs_objects |= DIALECT.objects.contains(&root.as_str());
             });
             let local = Local {
                 attribute,

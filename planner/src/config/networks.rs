@@ -16,14 +16,58 @@ use super::read::Read;
 /// The addresses that lead to this machine.
 const LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 
-/// Reads the `network` blocks.
+/// The networks that a module knows, each by what the module calls it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Visible {
+    declared: BTreeMap<String, NetworkName>,
+    /// Those of the modules around.
+    outer: BTreeMap<String, NetworkName>,
+}
+
+impl Visible {
+    /// Makes those of a module within another one.
+    pub(super) fn within(outer: &Visible) -> Self {
+        Self {
+            declared: BTreeMap::new(),
+            outer: outer
+                .outer
+                .iter()
+                .chain(&outer.declared)
+                .map(|(a, b)| (a.clone(), b.clone()))
+                .collect(),
+        }
+    }
+
+    /// Returns the networks that a cluster of the module can be in without naming one.
+    pub(super) fn own(&self) -> &BTreeMap<String, NetworkName> {
+        if self.declared.is_empty() {
+            &self.outer
+        } else {
+            &self.declared
+        }
+    }
+
+    /// Returns the network that is called so, in the module or in all.
+    pub(super) fn find(&self, name: &str) -> Option<&NetworkName> {
+        let known = self.declared.get(name).or_else(|| self.outer.get(name));
+        let mut all = self.declared.values().chain(self.outer.values());
+        known.or_else(|| all.find(|network| network.as_str() == name))
+    }
+}
+
+/// Reads the `network` blocks of a module, and returns their names.
 pub(super) fn read(
     instances: &[Instance<'_, '_>],
     groups: &mut Groups,
+    networks: &mut BTreeMap<NetworkName, NetworkSpec>,
+    visible: &mut Visible,
     diagnostics: &mut Vec<Diagnostic>,
-) -> BTreeMap<NetworkName, NetworkSpec> {
-    let mut networks = BTreeMap::new();
-    let mut subnets = Vec::new();
+) -> Vec<NetworkName> {
+    let mut names = Vec::new();
+    let subnets = networks
+        .iter()
+        .filter_map(|(name, spec)| Some((name.clone(), spec.subnet?)));
+    let mut subnets: Vec<(NetworkName, Ipv4Net)> = subnets.collect();
     for instance in instances {
         let reader = instance.reader;
         let given = reader.text("subnet", &instance.names, diagnostics);
@@ -42,12 +86,15 @@ pub(super) fn read(
             subnet: subnet.map(|(subnet, _)| subnet),
             span: instance.header.clone(),
         };
-        instance.note(name.as_str(), groups);
-        if networks.insert(name.clone(), spec).is_some() && instance.key.is_some() {
+        instance.note(&instance.local_name(), groups);
+        visible.declared.insert(instance.local_name(), name.clone());
+        let is_composed = instance.key.is_some() || !instance.prefix.is_empty();
+        if networks.insert(name.clone(), spec).is_some() && is_composed {
             diagnostics.push(same_name(instance, "network", name.as_str()));
         }
+        names.push(name);
     }
-    networks
+    names
 }
 
 /// Reads a subnet that shares no address with those of other networks, or says what is wrong with it.

@@ -15,6 +15,11 @@ use super::schema;
 /// The end of the names of configurations that programs write.
 const JSON: &str = ".simdb.json";
 
+/// Returns whether a file of this name is a part of a configuration. Hidden ones are editors' and not meant.
+pub(super) fn is_configuration(name: &str) -> bool {
+    (name.ends_with(".simdb.hcl") || name.ends_with(JSON)) && !name.starts_with('.')
+}
+
 /// Returns whether a file changes what others declare.
 pub(super) fn is_override(name: &str) -> bool {
     let stem = name.strip_suffix(".simdb.hcl").or_else(|| name.strip_suffix(JSON));

@@ -11,6 +11,7 @@ mod access;
 mod blocks;
 mod broken;
 mod evaluation;
+mod modules;
 mod properties;
 mod structure;
 mod syntax;

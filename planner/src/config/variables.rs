@@ -90,11 +90,70 @@ pub(super) fn values(blocks: &[(&Block, Reader<'_>)], inputs: &Inputs<'_>, diagn
     }
     for variable in &declared {
         let input = inputs.given.iter().rfind(|input| input.name == variable.name);
-        if !variable.validate(&table, inputs, input, diagnostics) {
+        let span = input.and_then(|input| input.span.as_ref());
+        if !variable.validate(&table, (inputs.files, inputs.is_lenient), span, diagnostics) {
             table.insert(variable.name.to_owned(), None);
         }
     }
     table
+}
+
+/// A value that a `module` block gives; absent where it is wrong, which has been said.
+pub(super) struct Argument {
+    pub(super) value: Option<Value>,
+    /// Where the name of the variable stands.
+    pub(super) key: Span,
+    /// Where the value stands.
+    pub(super) span: Span,
+}
+
+/// A `module` block that gives variables their values.
+pub(super) struct Call<'a> {
+    pub(super) reader: Reader<'a>,
+    pub(super) header: Span,
+    pub(super) directory: &'a str,
+    pub(super) given: BTreeMap<&'a str, Argument>,
+    pub(super) files: &'a Files,
+    pub(super) is_lenient: bool,
+}
+
+/// Gives every variable of a module the value that a `module` block says. Returns what each must be, too, and whether it is
+/// sensitive.
+pub(super) fn passed(
+    blocks: &[(&Block, Reader<'_>)],
+    call: &Call<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> (Table, BTreeMap<String, (Type, bool)>) {
+    let declared: Vec<Variable<'_>> = blocks
+        .iter()
+        .filter_map(|(block, reader)| declare(block, *reader, diagnostics))
+        .collect();
+    let mut table = Table::new();
+    for variable in &declared {
+        let value = variable.passed(call, diagnostics);
+        table.insert(variable.name.to_owned(), value);
+    }
+    for (name, argument) in &call.given {
+        if !declared.iter().any(|variable| variable.name == *name) {
+            let hint = did_you_mean(name, declared.iter().map(|variable| variable.name));
+            let detail = format!(
+                "An argument named \"{name}\" is not expected here: the module in {:?} has no variable \"{name}\".{hint}",
+                call.directory
+            );
+            diagnostics.push(call.reader.error(argument.key.clone(), "Unsupported argument", detail));
+        }
+    }
+    for variable in &declared {
+        let span = call.given.get(variable.name).map(|argument| &argument.span);
+        if !variable.validate(&table, (call.files, call.is_lenient), span, diagnostics) {
+            table.insert(variable.name.to_owned(), None);
+        }
+    }
+    let types = declared.into_iter().map(|variable| {
+        let of = variable.of.unwrap_or(Type::Any);
+        (variable.name.to_owned(), (of, variable.sensitive))
+    });
+    (table, types.collect())
 }
 
 fn undeclared(input: &VariableInput, declared: &[Variable<'_>]) -> Option<Diagnostic> {
@@ -191,6 +250,11 @@ impl Variable<'_> {
         if value.is_unknown() {
             return None;
         }
+        self.settled(value, diagnostics)
+    }
+
+    /// Makes the value of the variable out of one that fits its type: null stands for the default where it is not allowed.
+    fn settled(&self, value: Value, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
         if value.is_null() && !self.nullable {
             if let Some(default) = self.default.as_ref().filter(|default| !default.is_null()) {
                 return Some(default.clone().marked(self.sensitive));
@@ -206,6 +270,40 @@ impl Variable<'_> {
             return None;
         }
         Some(value.marked(self.sensitive))
+    }
+
+    /// Returns the value that a `module` block gives.
+    fn passed(&self, call: &Call<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
+        let Some(argument) = call.given.get(self.name) else {
+            let Some(default) = self.default.clone() else {
+                let detail = format!(
+                    "The argument \"{0}\" is required, but no value is given for it: variable \"{0}\" of the module in {1:?} \
+                     has no default.",
+                    self.name, call.directory
+                );
+                let problem = call
+                    .reader
+                    .error(call.header.clone(), "Missing required argument", detail);
+                diagnostics.push(problem);
+                return None;
+            };
+            // An unknown default was wrong, which has been said.
+            return Some(default)
+                .filter(|default| !default.is_unknown())
+                .and_then(|default| self.settled(default, diagnostics));
+        };
+        let value = argument.value.as_ref()?;
+        match convert::convert(value, self.of.as_ref().unwrap_or(&Type::Any)) {
+            Ok(value) => self.settled(value, diagnostics),
+            Err(why) => {
+                let detail = format!("The value for \"{}\" is not suitable: {why}.", self.name);
+                let problem = call
+                    .reader
+                    .error(argument.span.clone(), "Invalid value for variable", detail);
+                diagnostics.push(problem);
+                None
+            }
+        }
     }
 
     /// Reads the value that an argument, the environment or a file gives.
@@ -242,8 +340,8 @@ impl Variable<'_> {
     fn validate(
         &self,
         table: &Table,
-        inputs: &Inputs<'_>,
-        input: Option<&VariableInput>,
+        (files, is_lenient): (&Files, bool),
+        span: Option<&Span>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> bool {
         let Some(Some(value)) = table.get(self.name) else {
@@ -251,8 +349,8 @@ impl Variable<'_> {
         };
         let names = Names {
             variables: Some(table),
-            files: Some(inputs.files),
-            is_lenient: inputs.is_lenient,
+            files: Some(files),
+            is_lenient,
             ..dialect::names()
         };
         let mut keeps = true;
@@ -261,8 +359,8 @@ impl Variable<'_> {
                 continue;
             };
             keeps = false;
-            if let Some(span) = input.and_then(|input| input.span.clone()) {
-                broken.span = Some(span);
+            if let Some(span) = span {
+                broken.span = Some(span.clone());
             }
             if broken.values.is_empty() {
                 broken.values.push(format!("var.{} is {}", self.name, value.describe()));

@@ -4,7 +4,7 @@ use md5::{Digest as _, Md5};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
-use crate::files::{Files, Found, pattern};
+use crate::files::{Files, Found, clean, pattern};
 use crate::value::Value;
 
 use super::bytes::to_base64;
@@ -120,27 +120,6 @@ fn expanded(files: &Files, path: &str) -> String {
     match (path.strip_prefix('~'), &files.home) {
         (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => format!("{home}{rest}"),
         _ => path.to_owned(),
-    }
-}
-
-/// Returns the shortest path of the same meaning.
-pub(crate) fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    let is_absolute = path.starts_with('/');
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            ".." if is_absolute => {}
-            part => parts.push(part),
-        }
-    }
-    match (is_absolute, parts.is_empty()) {
-        (true, _) => format!("/{}", parts.join("/")),
-        (false, true) => ".".to_owned(),
-        (false, false) => parts.join("/"),
     }
 }
 

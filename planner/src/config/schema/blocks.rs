@@ -71,6 +71,7 @@ pub(super) static FILE: Schema = body(
         nested("provider", Some("platform"), Count::AtMostOne, &PROVIDER),
         nested("network", Some("name"), Count::AtMostOne, &NETWORK),
         nested("cluster", Some("name"), Count::AtMostOne, &CLUSTER),
+        nested("module", Some("name"), Count::AtMostOne, &MODULE),
     ],
 );
 static SIMDB: Schema = body(
@@ -129,6 +130,12 @@ pub(super) static CLUSTER: Schema = body(
         nested("lifecycle", None, Count::AtMostOne, &LIFECYCLE),
     ],
 );
+/// What else there may be is what the variables of the module are called.
+static MODULE: Schema = Schema {
+    attributes: &[("source", true), ("count", false), ("for_each", false)],
+    open: true,
+    blocks: &[],
+};
 static ENGINE: Schema = body(&[("version", false), ("parameters", false)], &[]);
 static REPLICATION: Schema = body(
     &[
