@@ -151,7 +151,9 @@ pub(crate) fn plan(
         let mut secrets = known.config.desired.given_secrets();
         secrets.extend(known.secrets.clone());
         let (outputs, problems) = outputs(operation, known.config, &after, &secrets);
-        changed = output_changes(known, &outputs);
+        if declares_outputs(operation, known.config) {
+            changed = output_changes(known, &outputs);
+        }
         diagnostics.extend(problems);
     }
     // Outputs were all it was for, and it is as large as the record.
@@ -224,7 +226,7 @@ pub(crate) async fn record_outputs(
 ) -> Result<Vec<Diagnostic>, StoreError> {
     let secrets = writer.secrets().await?;
     let (values, diagnostics) = outputs(operation, known.config, writer.state(), &secrets);
-    if output_changes(known, &values).is_empty() {
+    if !declares_outputs(operation, known.config) || output_changes(known, &values).is_empty() {
         return Ok(diagnostics);
     }
     let entry = |(name, output): (String, OutputValue)| {
@@ -252,6 +254,11 @@ fn outputs(
         Operation::Destroy => (BTreeMap::new(), Vec::new()),
         _ => config.outputs(state, secrets),
     }
+}
+
+/// Returns whether outputs are what the operation makes of them, and do not stay as they are recorded.
+fn declares_outputs(operation: Operation, config: &Config) -> bool {
+    operation == Operation::Destroy || config.declares_outputs()
 }
 
 /// Compares the recorded outputs with their values after the plan.

@@ -113,26 +113,59 @@ impl Project {
         Ok((config, DiagnosticDoc::all(&all, &everything)))
     }
 
-    /// Returns how the local platform is set up, for commands that must work on a broken configuration, too: those
-    /// look where the record says that the nodes are, and are told so. Nothing where neither says it.
+    /// Returns how the local platform is set up, for commands that only look and work without a configuration, too. Where
+    /// data lives the record says, also where a configuration says something else. Nothing where neither says it.
     pub(crate) fn local_settings(
         &self,
         variables: &[VariableArgument],
         recorded: Option<ProviderSettings>,
         ui: &Ui,
     ) -> Option<LocalSettings> {
-        if let Ok((config, _)) = self.load(variables) {
-            return Some(config.desired.local);
+        match (self.load(variables), recorded) {
+            (Ok((config, _)), recorded) => Some(settled(config.desired.local, recorded)),
+            (Err(_), Some(recorded)) => {
+                let warning = self.unread("So provider \"local\" is taken to be as it is on record.");
+                ui.tell(&diagnostic::render(&warning, ui.terminal.width));
+                Some(recorded_settings(recorded))
+            }
+            (Err(_), None) => {
+                let warning = self.unread("So where data lives is not known: this record does not say it yet.");
+                ui.tell(&diagnostic::render(&warning, ui.terminal.width));
+                None
+            }
         }
-        let source = match recorded {
-            Some(_) => "So provider \"local\" is taken to be as it is on record.",
-            None => "So where data lives is not known: this record does not say it yet.",
+    }
+
+    /// Returns the configuration, or the record in place of one that is missing or broken: what an emergency asks for needs
+    /// none, and a warning says so. It is an error where the record does not say where data lives.
+    pub(crate) fn load_or_recorded(
+        &self,
+        variables: &[VariableArgument],
+        snapshot: &Snapshot,
+    ) -> Result<(Config, Vec<DiagnosticDoc>), CliError> {
+        match (self.load(variables), snapshot.settings.clone()) {
+            (Ok((mut config, warnings)), settings) => {
+                config.desired.local = settled(config.desired.local, settings);
+                Ok((config, warnings))
+            }
+            (Err(_), Some(settings)) if !snapshot.state.clusters.is_empty() => {
+                let warning = self.unread("So what is recorded is taken for what is declared.");
+                let config = Config::recorded(&snapshot.state, recorded_settings(settings));
+                Ok((config, vec![warning]))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Says that a command goes on without the configuration.
+    fn unread(&self, consequence: &str) -> DiagnosticDoc {
+        let (title, detail) = if self.source.files().next().is_none() {
+            ("There is no configuration here", consequence.to_owned())
+        } else {
+            let detail = format!("{consequence} To see what is wrong: simdb validate");
+            ("The configuration cannot be read", detail)
         };
-        let detail = format!("{source} To see what is wrong: simdb validate");
-        let warning = Diagnostic::warning("The configuration cannot be read", detail);
-        let document = DiagnosticDoc::unplaced(&warning);
-        ui.tell(&diagnostic::render(&document, ui.terminal.width));
-        recorded.map(recorded_settings)
+        DiagnosticDoc::unplaced(&Diagnostic::warning(title, detail))
     }
 
     /// Returns where the nodes of a record are while the local platform is set up like this.
@@ -210,6 +243,17 @@ pub(crate) fn platforms(recorded: &State, desired: &Desired) -> Platforms {
     let recorded = recorded.clusters.iter();
     let recorded = recorded.map(|(name, cluster)| (name.clone(), cluster.platform.clone()));
     declared.chain(recorded).collect()
+}
+
+/// Returns how a platform is set up whose data is where the record says.
+fn settled(declared: LocalSettings, recorded: Option<ProviderSettings>) -> LocalSettings {
+    match recorded {
+        Some(recorded) => LocalSettings {
+            data_root: Some(recorded.data_root),
+            ..declared
+        },
+        None => declared,
+    }
 }
 
 fn recorded_settings(settings: ProviderSettings) -> LocalSettings {

@@ -47,7 +47,7 @@ use simdb_state::name::{ClusterName, EndpointName, NodeName};
 use simdb_state::object::State;
 use simdb_state::sensitive::{REDACTED, Secrets};
 
-use crate::desired::{ClusterSpec, Desired, EndpointSpec, NodeSpec};
+use crate::desired::{ClusterSpec, Desired, EndpointSpec, LocalSettings, NodeSpec};
 use crate::diagnostic::{Diagnostic, Span};
 
 use self::dialect::DIALECT;
@@ -100,9 +100,26 @@ pub struct Config {
     /// What is declared.
     pub desired: Desired,
     outputs: Outputs,
+    /// Whether the record stands for a configuration that is not there: outputs then stay as they are recorded.
+    is_recorded: bool,
 }
 
 impl Config {
+    /// Makes the configuration that stands for one that is not there: it declares what is recorded, and no outputs.
+    pub fn recorded(state: &State, local: LocalSettings) -> Self {
+        Self {
+            settings: Settings::default(),
+            desired: Desired::recorded(state, local),
+            outputs: Outputs::default(),
+            is_recorded: true,
+        }
+    }
+
+    /// Returns whether the outputs that are recorded are those of this configuration, and go with their blocks.
+    pub fn declares_outputs(&self) -> bool {
+        !self.is_recorded
+    }
+
     /// Evaluates the `output` blocks against a record and its secrets.
     pub fn outputs(&self, state: &State, secrets: &Secrets) -> (BTreeMap<String, OutputValue>, Vec<Diagnostic>) {
         self.outputs.values(&self.desired, state, secrets)
@@ -183,6 +200,7 @@ pub fn load_with(source: &Source, options: &Options<'_>) -> (Option<Config>, Vec
         settings,
         desired,
         outputs,
+        is_recorded: false,
     };
     let is_wrong = diagnostics.iter().any(Diagnostic::is_error);
     ((!is_wrong).then_some(config), diagnostics)

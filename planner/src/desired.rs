@@ -1,6 +1,7 @@
 //! What the configuration declares, valid by construction: the output of `config::load`, the input of the planner.
 
 pub mod access;
+mod recorded;
 
 use std::collections::{BTreeMap, BTreeSet};
 

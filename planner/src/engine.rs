@@ -108,6 +108,11 @@ pub(crate) fn purpose(login: &UserName) -> Option<&'static str> {
     (login.as_str() == pgbouncer::USER).then_some(pgbouncer::PURPOSE)
 }
 
+/// Returns whether a login is there because the engines need it, and not because it was declared.
+pub(crate) fn is_implicit(login: &UserName) -> bool {
+    [instance::REPLICATION_USER, pgbouncer::USER].contains(&login.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -163,9 +163,8 @@ impl Run<'_> {
 
     async fn run(&self, pin: bool) -> Result<Exit, CliError> {
         let project = Project::open()?;
-        let (mut config, warnings) = project.load(&self.arguments.planning.facts.variables.0)?;
+        let (mut config, warnings, store) = self.open(&project).await?;
         self.view.diagnostics(&warnings);
-        let store = project.create_store().await?;
         ops::digest_passwords(&mut config.desired, Some(&store)).await?;
         let end = self.converge(&project, &config, &store).run().await?;
         match end {
@@ -180,6 +179,22 @@ impl Run<'_> {
                 Ok(if complete { exit } else { self.incomplete() })
             }
         }
+    }
+
+    /// Reads what is declared, and opens the record. An apply needs a configuration; without one, everything else is about
+    /// what is recorded.
+    async fn open(&self, project: &Project) -> Result<(Config, Vec<DiagnosticDoc>, Store), CliError> {
+        let variables = &self.arguments.planning.facts.variables.0;
+        if self.operation == Operation::Apply {
+            let (config, warnings) = project.load(variables)?;
+            return Ok((config, warnings, project.create_store().await?));
+        }
+        let Some(store) = project.store().await? else {
+            let (config, warnings) = project.load(variables)?;
+            return Ok((config, warnings, project.create_store().await?));
+        };
+        let (config, warnings) = project.load_or_recorded(variables, &store.snapshot().await?)?;
+        Ok((config, warnings, store))
     }
 
     fn converge<'a>(&'a self, project: &'a Project, config: &'a Config, store: &'a Store) -> Converge<'a> {

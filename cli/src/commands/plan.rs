@@ -54,14 +54,17 @@ pub(super) async fn make(
     view: &View,
 ) -> Result<Made, CliError> {
     let project = Project::open()?;
-    let (mut config, warnings) = project.load(&arguments.variables.0)?;
-    view.diagnostics(&warnings);
     let store = project.store().await?;
-    ops::digest_passwords(&mut config.desired, store.as_ref()).await?;
     let (snapshot, secrets) = match &store {
         Some(store) => (Some(store.snapshot().await?), store.secrets().await?),
         None => (None, Secrets::new()),
     };
+    let (mut config, warnings) = match (request, &snapshot) {
+        (Request::Configuration, _) | (_, None) => project.load(&arguments.variables.0)?,
+        (_, Some(snapshot)) => project.load_or_recorded(&arguments.variables.0, snapshot)?,
+    };
+    view.diagnostics(&warnings);
+    ops::digest_passwords(&mut config.desired, store.as_ref()).await?;
     let nothing = State::default();
     let known = Known {
         config: &config,

@@ -165,6 +165,18 @@ pub(super) fn assert_second_plan_is_empty(world: &World, desired: &Desired) {
         ("", "")
     );
     assert_eq!(planned.plan.changes, []);
+    assert_record_stands_for_itself(world, desired);
+}
+
+/// What is recorded, taken for what is declared, asks for nothing either: an emergency needs no configuration.
+fn assert_record_stands_for_itself(world: &World, desired: &Desired) {
+    let planned = plan_for(world, &Desired::recorded(&world.state, desired.local.clone()));
+    assert_eq!(
+        (diagnostics(&planned).as_str(), steps(&planned.plan).as_str()),
+        ("", ""),
+        "planned from the record alone"
+    );
+    assert_eq!(planned.plan.changes, []);
 }
 
 fn created(nodes: &[&str]) -> World {

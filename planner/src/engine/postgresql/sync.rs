@@ -5,6 +5,9 @@ use simdb_state::object::CommitLevel;
 /// The setting that says whom commits wait for, in the spelling of [`simdb_state::sync::SyncRule`].
 pub const STANDBY_NAMES: &str = "synchronous_standby_names";
 
+/// The setting that says how far a commit waits.
+pub(crate) const COMMIT_LEVEL: &str = "synchronous_commit";
+
 /// The setting that a delayed standby has.
 pub const APPLY_DELAY: &str = "recovery_min_apply_delay";
 

@@ -11,7 +11,7 @@ use super::data::Holder;
 use crate::desired::NodeSpec;
 use crate::diagnostic::Diagnostic;
 use crate::engine::settings;
-use crate::engine::sync::APPLY_DELAY;
+use crate::engine::sync::{APPLY_DELAY, COMMIT_LEVEL};
 use crate::observed::{NodeFacts, Observation};
 use crate::planner::Proposal;
 use crate::planner::before;
@@ -115,7 +115,7 @@ impl Declaration<'_> {
         let mut parameters = spec.parameters.clone();
         let level = self.spec.replication.synchronous_commit;
         if level != CommitLevel::default() {
-            parameters.insert("synchronous_commit".to_owned(), level.to_string());
+            parameters.insert(COMMIT_LEVEL.to_owned(), level.to_string());
         }
         if let Some(delay) = spec.apply_delay.as_ref().filter(|_| !leads) {
             parameters.insert(APPLY_DELAY.to_owned(), delay.clone());
