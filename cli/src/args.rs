@@ -75,7 +75,7 @@ pub enum Command {
     /// Show what an apply would do
     Plan(Plan),
     /// Make what runs match the configuration
-    Apply(Apply),
+    Apply(ApplyPlan),
     /// Stop and remove everything that is recorded, data included
     Destroy(Apply),
     /// Stop the servers of a cluster, or one node, until they are started again
@@ -94,6 +94,8 @@ pub enum Command {
     Output(Output),
     /// Show the health of clusters (exit code 5: not healthy)
     Status(Status),
+    /// Show what differs from what the last apply left (exit code 2: something does)
+    Drift(Drift),
     /// Check that the nodes of a cluster hold the same, and under load that no write is lost (exit code 5: not so)
     Verify(Verify),
     /// Show what happened to clusters
@@ -158,6 +160,9 @@ pub struct Plan {
     /// Exit with 2 where there is a difference.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Save the plan, sealed with the key of the state: `simdb apply FILE` runs exactly its steps.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `graph`.
@@ -205,6 +210,17 @@ pub struct Apply {
     #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub input: bool,
+}
+
+/// Arguments of `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyPlan {
+    /// A plan that `simdb plan -out` saved: exactly its steps run, without a question [default: plan now]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The rest.
+    #[command(flatten)]
+    pub apply: Apply,
 }
 
 /// Arguments of `stop` and `start`.
@@ -270,6 +286,8 @@ pub struct Resync {
 /// Arguments of `show`.
 #[derive(Debug, Args)]
 pub struct Show {
+    /// A plan that `simdb plan -out` saved [default: what is recorded]
+    pub file: Option<PathBuf>,
     /// Write a JSON document.
     #[arg(long)]
     pub json: bool,
@@ -303,6 +321,19 @@ pub struct Status {
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration, requires = "watch")]
     pub interval: Duration,
     /// Write a JSON document; with -watch one a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `drift`.
+#[derive(Debug, Args)]
+pub struct Drift {
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: Variables,
+    /// One cluster [default: all]
+    pub cluster: Option<String>,
+    /// Write a JSON document.
     #[arg(long)]
     pub json: bool,
 }

@@ -3,6 +3,7 @@
 mod apply;
 mod completions;
 mod console;
+mod drift;
 mod env;
 mod events;
 mod fmt;
@@ -58,7 +59,10 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Console(arguments) => console::run(&arguments, ui),
         Command::Metadata(command) => Ok(metadata::run(&command, ui)),
         Command::Plan(arguments) => plan::run(&arguments, ui),
-        Command::Apply(arguments) => apply::run(Operation::Apply, &arguments, ui),
+        Command::Apply(arguments) => match &arguments.file {
+            Some(file) => apply::saved(file, &arguments.apply, ui),
+            None => apply::run(Operation::Apply, &arguments.apply, ui),
+        },
         Command::Destroy(arguments) => apply::run(Operation::Destroy, &arguments, ui),
         Command::Stop(arguments) => apply::power(Operation::Stop, &arguments, ui),
         Command::Start(arguments) => apply::power(Operation::Start, &arguments, ui),
@@ -68,6 +72,7 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Show(arguments) => show::run(&arguments, ui),
         Command::Output(arguments) => output::run(&arguments, ui),
         Command::Status(arguments) => status::run(&arguments, ui),
+        Command::Drift(arguments) => drift::run(&arguments, ui),
         Command::Verify(arguments) => verify::run(&arguments, ui),
         Command::Events(arguments) => events::run(&arguments, ui),
         Command::Env(arguments) => env::run(&arguments, ui),
@@ -92,7 +97,7 @@ fn cluster(command: ClusterCommand, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     match command {
         ClusterCommand::Create { config, apply } => {
             enter(config.as_deref().map(configuration_directory))?;
-            dispatch(Command::Apply(apply), ui)
+            apply::run(Operation::Apply, &apply, ui)
         }
         ClusterCommand::Start(arguments) => dispatch(Command::Start(arguments), ui),
         ClusterCommand::Stop(arguments) => dispatch(Command::Stop(arguments), ui),

@@ -18,6 +18,7 @@ mod interrupt;
 mod ops;
 mod pin;
 mod request;
+mod saved;
 mod session;
 mod target;
 #[cfg(feature = "testing")]

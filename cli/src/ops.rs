@@ -25,6 +25,7 @@ use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use simdb_state::store::{Entry, RunEnd, Store, StoreError, UnfinishedRun, Writer};
 use tokio_util::sync::CancellationToken;
 
+use crate::saved::SavedPlan;
 use crate::views::doc::{ComparedDoc, DiagnosticDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, StatusDoc};
 
 /// Where the holder of the record's lock works.
@@ -60,6 +61,13 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
+    /// Puts a plan that was saved in the place of the one that would be made now, which has all of its steps.
+    pub(crate) fn replace(&mut self, saved: &SavedPlan) {
+        self.plan = saved.plan.clone();
+        self.document = saved.document();
+        keep_generated(&mut self.given, &self.plan);
+    }
+
     /// Returns whether something is wrong with it, so that it must not run.
     pub(crate) fn is_broken(&self) -> bool {
         self.document.is_broken()
@@ -167,13 +175,18 @@ pub(crate) fn plan(
     let status = StatusDoc::new(known.recorded.clusters.keys(), known.recorded, observed);
     let noticed = status.clusters.into_iter().flat_map(|cluster| cluster.noticed);
     let mut given = known.config.desired.given_secrets();
-    given.retain(|name, _| plan.steps.iter().any(|step| step.generates.contains(name)));
+    keep_generated(&mut given, &plan);
     Planned {
         plan,
         document,
         noticed: noticed.collect(),
         given,
     }
+}
+
+/// Drops the secrets that no step of a plan stores.
+fn keep_generated(secrets: &mut Secrets, plan: &Plan) {
+    secrets.retain(|name, _| plan.steps.iter().any(|step| step.generates.contains(name)));
 }
 
 /// Keeps what was seen while planning, whatever becomes of the plan.

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use simdb_planner::config::{self, Config, Settings, Source};
+use simdb_planner::config::{self, Config, Settings, Source, VariableInput};
 use simdb_planner::desired::{Desired, LocalSettings};
 use simdb_planner::diagnostic::Diagnostic;
 use simdb_providers::effects::ProviderEffects;
@@ -25,6 +25,7 @@ use crate::args::VariableArgument;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ops::Site;
+use crate::saved::SavedPlan;
 use crate::ui::Ui;
 use crate::views::doc::DiagnosticDoc;
 use crate::views::human::diagnostic;
@@ -41,6 +42,8 @@ pub(crate) struct Project {
     /// Its files.
     pub(crate) source: Source,
     settings: Settings,
+    /// The values of its variables, where they are part of a saved plan; else they are looked for.
+    inputs: Option<Vec<VariableInput>>,
 }
 
 impl Project {
@@ -51,6 +54,22 @@ impl Project {
             source,
         })?;
         let source = files::configuration(&directory)?;
+        Self::new(directory, source, None)
+    }
+
+    /// Returns the configuration that a plan was saved with, in place of the one that stands in the directory by now.
+    pub(crate) fn with_saved(self, saved: &SavedPlan) -> Result<Project, CliError> {
+        let state = self.state_path();
+        let saved = Self::new(self.directory, saved.source(), Some(saved.variables()))?;
+        if saved.state_path() == state {
+            return Ok(saved);
+        }
+        let detail =
+            "The configuration keeps its state elsewhere since the plan was made. Plan again: simdb plan -out FILE";
+        Err(CliError::refused("Saved plan is stale", detail))
+    }
+
+    fn new(directory: PathBuf, source: Source, inputs: Option<Vec<VariableInput>>) -> Result<Project, CliError> {
         let (settings, diagnostics) = config::settings(&source);
         if diagnostics.iter().any(Diagnostic::is_error) {
             return Err(CliError::Diagnosed(DiagnosticDoc::all(&diagnostics, &source)));
@@ -59,7 +78,20 @@ impl Project {
             directory,
             source,
             settings,
+            inputs,
         })
+    }
+
+    /// Returns the values of variables, as they came.
+    pub(crate) fn inputs(&self, variables: &[VariableArgument]) -> Result<Vec<VariableInput>, CliError> {
+        Ok(self.values(variables)?.inputs)
+    }
+
+    fn values(&self, variables: &[VariableArgument]) -> Result<files::Values, CliError> {
+        match &self.inputs {
+            Some(inputs) => Ok(files::Values::of(inputs.clone())),
+            None => files::variables(&self.directory, variables),
+        }
     }
 
     /// Reads the whole configuration; returns it with all warnings.
@@ -86,7 +118,7 @@ impl Project {
                 ),
             ));
         }
-        let values = files::variables(&self.directory, variables)?;
+        let values = self.values(variables)?;
         // Values of variables come from files, too, and diagnostics point into those, into modules and seeds.
         let mut everything = self.source.clone();
         let (mut config, mut diagnostics) = contents::load(

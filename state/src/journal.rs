@@ -37,17 +37,67 @@ pub(crate) struct RunRow {
     pub(crate) began: String,
     #[serde(default)]
     pub(crate) ended: Option<String>,
+    /// Who began it, `user@host`; absent for runs of earlier versions.
+    #[serde(default)]
+    pub(crate) who: Option<String>,
 }
 
 /// How far a run got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum RunStatus {
+pub enum RunStatus {
+    /// It has not ended, and nobody has looked after it since.
     Running,
+    /// Every step is done.
     Done,
+    /// A step failed.
     Failed,
+    /// It was asked to stop.
     Cancelled,
+    /// It was killed, and a later run went on from there.
     Abandoned,
+}
+
+/// A run that is kept in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunSummary {
+    /// Its id.
+    pub id: RunId,
+    /// What it was: `apply`, `destroy`.
+    pub operation: String,
+    /// How far it got.
+    pub status: RunStatus,
+    /// How many steps its plan has.
+    pub steps: u32,
+    /// When it began, by the wall clock, for people.
+    pub began: String,
+    /// When it ended; absent where it never did.
+    pub ended: Option<String>,
+    /// Who began it, `user@host`; absent for runs of earlier versions.
+    pub who: Option<String>,
+}
+
+impl RunSummary {
+    pub(crate) fn new(id: RunId, row: RunRow) -> Self {
+        let RunRow {
+            operation,
+            status,
+            steps,
+            token: _,
+            began,
+            ended,
+            who,
+        } = row;
+        Self {
+            id,
+            operation,
+            status,
+            steps,
+            began,
+            ended,
+            who,
+        }
+    }
 }
 
 impl From<RunEnd> for RunStatus {
@@ -330,6 +380,7 @@ mod tests {
             token: Token(1),
             began: String::new(),
             ended: None,
+            who: None,
         };
         Run::new(RunId("00000001".to_owned()), row)
     }

@@ -7,8 +7,8 @@ use tokio::sync::OnceCell;
 
 use crate::backend::{Backend, BackendError, Key, Lease, Row, Version};
 use crate::error::StoreError;
-use crate::format::{FormatError, Head, RECORD, decode, read_state};
-use crate::journal::{RunRow, RunStatus, StepRow, plan_key, run_key, steps_prefix};
+use crate::format::{FormatError, Head, RECORD, decode, read_state, run_id};
+use crate::journal::{KEPT_RUNS, RunRow, RunStatus, RunSummary, StepRow, plan_key, run_key, steps_prefix};
 use crate::run::{Lineage, RunId, Snapshot, UnfinishedRun};
 use crate::secret::{self, KeyRow, KeySource, SecretError};
 use crate::sensitive::{SecretName, Secrets, Sensitive};
@@ -121,6 +121,18 @@ impl Record {
     pub(crate) async fn run_row(&self, run: &RunId) -> Result<Option<RunRow>, StoreError> {
         let row = self.get(&run_key(run)).await?;
         row.map(|row| self.decode(&row)).transpose()
+    }
+
+    /// Returns the runs that are kept, the last one first.
+    pub(crate) async fn runs(&self) -> Result<Vec<RunSummary>, StoreError> {
+        let last = self.head(self.get(&Head::key()).await?.as_ref())?.runs;
+        let mut runs = Vec::new();
+        for number in (last.saturating_sub(KEPT_RUNS) + 1..=last).rev() {
+            let id = run_id(number);
+            let row = self.run_row(&id).await?;
+            runs.extend(row.map(|row| RunSummary::new(id, row)));
+        }
+        Ok(runs)
     }
 
     async fn unfinished(&self, head: &Head) -> Result<Option<UnfinishedRun>, StoreError> {

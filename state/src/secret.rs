@@ -205,7 +205,7 @@ impl Key {
 
     /// Seals a value for one place; opened elsewhere it is refused.
     fn seal(&self, place: &str, clear: &str) -> Sealed {
-        let mut nonce = [0; 24];
+        let mut nonce = [0; NONCE];
         fill_random(&mut nonce);
         let payload = Payload {
             msg: clear.as_bytes(),
@@ -218,8 +218,35 @@ impl Key {
         }
     }
 
+    /// Seals what is kept outside the record: the nonce, then the text. Opened for another purpose it is refused.
+    pub(crate) fn seal_bytes(&self, purpose: &[u8], clear: &[u8]) -> Vec<u8> {
+        let mut nonce = [0; NONCE];
+        fill_random(&mut nonce);
+        let payload = Payload {
+            msg: clear,
+            aad: purpose,
+        };
+        let text = self.cipher().encrypt(&XNonce::from(nonce), payload);
+        let mut sealed = nonce.to_vec();
+        sealed.extend(text.expect("it is far shorter than the cipher's bound"));
+        sealed
+    }
+
+    /// Opens what [`Key::seal_bytes`] made with this key for this purpose.
+    pub(crate) fn open_bytes(&self, purpose: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, text) = sealed.split_first_chunk::<NONCE>()?;
+        let payload = Payload {
+            msg: text,
+            aad: purpose,
+        };
+        self.cipher()
+            .decrypt(&XNonce::from(*nonce), payload)
+            .ok()
+            .map(Zeroizing::new)
+    }
+
     fn open(&self, place: &str, sealed: &Sealed) -> Option<Sensitive<String>> {
-        let nonce: [u8; 24] = from_hex(&sealed.nonce)?.try_into().ok()?;
+        let nonce: [u8; NONCE] = from_hex(&sealed.nonce)?.try_into().ok()?;
         let payload = Payload {
             msg: &from_hex(&sealed.text)?,
             aad: place.as_bytes(),
@@ -262,6 +289,9 @@ impl Key {
         opened.ok_or_else(|| SecretError::Altered(row.key.as_str().trim_start_matches(PREFIX).to_owned()))
     }
 }
+
+/// How many bytes the cipher's nonce has.
+const NONCE: usize = 24;
 
 /// The extension of a key file that is not yet in its place.
 const NEXT: &str = "new";

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
 
 use crate::backend::memory::MemoryBackend;
 use crate::backend::sqlite::SqliteBackend;
@@ -17,7 +18,7 @@ pub use crate::error::{LockError, StoreError};
 pub use crate::format::FORMAT;
 use crate::format::{Head, encode, random_hex};
 pub use crate::grant::Grant;
-use crate::journal::{EVENTS, Event};
+use crate::journal::{EVENTS, Event, RunSummary};
 use crate::lock;
 use crate::owner::Owner;
 use crate::record::{Record, blocking};
@@ -117,6 +118,22 @@ impl Store {
     /// Reads all secrets.
     pub async fn secrets(&self) -> Result<Secrets, StoreError> {
         self.record.secrets().await
+    }
+
+    /// Returns the runs that are kept, the last one first.
+    pub async fn runs(&self) -> Result<Vec<RunSummary>, StoreError> {
+        self.record.runs().await
+    }
+
+    /// Seals what is kept outside the record with the key of its secrets, for one purpose.
+    pub async fn seal(&self, purpose: &[u8], clear: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.record.confirm_key().await?;
+        Ok(self.record.key().await?.seal_bytes(purpose, clear))
+    }
+
+    /// Opens what was sealed for a purpose. Nothing where it is not what was sealed, or was sealed with another key.
+    pub async fn unseal(&self, purpose: &[u8], sealed: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        Ok(self.record.key().await?.open_bytes(purpose, sealed))
     }
 
     /// Returns a digest of a secret that is worth nothing without the key of this record.

@@ -221,6 +221,7 @@ impl Writer {
             token: self.token,
             began: now(),
             ended: None,
+            who: Some(self.owner.who.clone()),
         };
         let mut commit = Commit::default();
         commit.writes.extend(self.close_older_runs(number).await?);

@@ -32,7 +32,7 @@ fn without_configuration(scenario: &Scenario) -> Vec<(PathBuf, PathBuf)> {
     ["main.simdb.hcl", "provider.simdb.hcl"]
         .map(|name| {
             let (from, to) = (scenario.environment.project().join(name), away.join(name));
-            fs::rename(&from, &to).unwrap();
+            fs::rename(&from, &to).expect("the project is ours");
             (from, to)
         })
         .to_vec()
@@ -40,7 +40,7 @@ fn without_configuration(scenario: &Scenario) -> Vec<(PathBuf, PathBuf)> {
 
 fn back(files: Vec<(PathBuf, PathBuf)>) {
     for (file, away) in files {
-        fs::rename(away, file).unwrap();
+        fs::rename(away, file).expect("the project is ours");
     }
 }
 

@@ -110,7 +110,7 @@ fn limits_are_parsed() {
         panic!("not an apply")
     };
     assert_eq!(
-        (apply.allow, apply.lock_timeout),
+        (apply.apply.allow, apply.apply.lock_timeout),
         (Some(Impact::DataLoss), Duration::from_mins(5))
     );
 }

@@ -1,5 +1,6 @@
 //! `simdb apply`, `destroy`, `stop`, `start` and the role changes: one request, carried out by [`converge`](crate::ops::converge).
 
+use std::path::Path;
 use std::sync::Arc;
 
 use simdb_planner::config::Config;
@@ -17,6 +18,7 @@ use crate::interrupt::{self, Interrupt};
 use crate::ops;
 use crate::ops::converge::{Converge, End, Goal, Terms};
 use crate::request::Request;
+use crate::saved::SavedPlan;
 use crate::session::{Project, block_on};
 use crate::ui::Ui;
 use crate::views::doc::{DiagnosticDoc, Operation, StateDoc};
@@ -26,6 +28,22 @@ use crate::{pin, target};
 /// Makes what runs match the configuration, or removes everything.
 pub(super) fn run(operation: Operation, arguments: &Apply, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     begin(operation, arguments, Request::Configuration, ui)
+}
+
+/// Runs exactly the steps of a plan that was saved.
+pub(super) fn saved(file: &Path, arguments: &Apply, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    if !arguments.planning.facts.variables.0.is_empty() {
+        let detail =
+            "The values of variables are part of a saved plan. Leave out -var and -var-file, or plan again with them.";
+        return Err(CliError::refused("Saved plan has its values", detail));
+    }
+    perform(
+        Operation::Apply,
+        arguments,
+        Request::Configuration,
+        Mode::RunSaved(file),
+        ui,
+    )
 }
 
 /// Makes what runs match the configuration, with servers stopped or started.
@@ -92,9 +110,11 @@ fn begin(operation: Operation, arguments: &Apply, request: Request<'_>, ui: &Arc
 
 /// What is done with a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
+enum Mode<'a> {
     /// It is shown, and leaves nothing behind.
     Show,
+    /// It was shown before, and is run from this file.
+    RunSaved(&'a Path),
     /// It is run.
     Run {
         /// Whether the configuration is to say who leads then.
@@ -102,7 +122,7 @@ enum Mode {
     },
 }
 
-impl Mode {
+impl Mode<'_> {
     fn of(show: bool) -> Self {
         if show { Mode::Show } else { Mode::Run { pin: false } }
     }
@@ -112,7 +132,7 @@ fn perform(
     operation: Operation,
     arguments: &Apply,
     request: Request<'_>,
-    mode: Mode,
+    mode: Mode<'_>,
     ui: &Arc<Ui>,
 ) -> Result<Exit, CliError> {
     let view = View::of_apply(ui, arguments.planning.json);
@@ -129,6 +149,7 @@ fn perform(
         let work = async {
             match mode {
                 Mode::Show => run.show().await,
+                Mode::RunSaved(file) => run.run_saved(file).await,
                 Mode::Run { pin } => run.run(pin).await,
             }
         };
@@ -154,8 +175,9 @@ struct Run<'a> {
 impl Run<'_> {
     /// Shows the plan, and leaves it at that.
     async fn show(&self) -> Result<Exit, CliError> {
-        let made = plan::make(self.operation, &self.request, &self.arguments.planning.facts, self.view);
-        let document = made.await?.document;
+        let facts = &self.arguments.planning.facts;
+        let made = plan::make(self.operation, &self.request, facts, plan::Record::Found, self.view);
+        let document = made.await?.into_document();
         self.view.plan(&document);
         self.view.diagnostics(&document.diagnostics);
         Ok(if document.is_broken() { Exit::Failed } else { Exit::Done })
@@ -166,16 +188,41 @@ impl Run<'_> {
         let (mut config, warnings, store) = self.open(&project).await?;
         self.view.diagnostics(&warnings);
         ops::digest_passwords(&mut config.desired, Some(&store)).await?;
-        let end = self.converge(&project, &config, &store).run().await?;
+        let end = self.converge(&project, &config, &store, None).run().await?;
+        self.end(&project, &config, &store, end, pin).await
+    }
+
+    /// Runs a plan that was saved, with the configuration that it was made from.
+    async fn run_saved(&self, file: &Path) -> Result<Exit, CliError> {
+        let project = Project::open()?;
+        let store = project.store().await?;
+        let saved = SavedPlan::read(file, store.as_ref()).await?;
+        let store = store.expect("a plan was read that belongs to it");
+        let project = project.with_saved(&saved)?;
+        let (mut config, warnings) = project.load(&[])?;
+        self.view.diagnostics(&warnings);
+        ops::digest_passwords(&mut config.desired, Some(&store)).await?;
+        let end = self.converge(&project, &config, &store, Some(&saved)).run().await?;
+        self.end(&project, &config, &store, end, false).await
+    }
+
+    async fn end(
+        &self,
+        project: &Project,
+        config: &Config,
+        store: &Store,
+        end: End,
+        pin: bool,
+    ) -> Result<Exit, CliError> {
         match end {
             End::Failed => Ok(Exit::Failed),
             End::TakenBack => Ok(self.taken_back()),
             End::Reached { outputs, complete } => {
                 let state = store.snapshot().await?.state;
                 if pin {
-                    self.pin(&project, &config, &state)?;
+                    self.pin(project, config, &state)?;
                 }
-                let exit = self.outputs(&project, &state, &outputs);
+                let exit = self.outputs(project, &state, &outputs);
                 Ok(if complete { exit } else { self.incomplete() })
             }
         }
@@ -197,19 +244,26 @@ impl Run<'_> {
         Ok((config, warnings, store))
     }
 
-    fn converge<'a>(&'a self, project: &'a Project, config: &'a Config, store: &'a Store) -> Converge<'a> {
+    fn converge<'a>(
+        &'a self,
+        project: &'a Project,
+        config: &'a Config,
+        store: &'a Store,
+        saved: Option<&'a SavedPlan>,
+    ) -> Converge<'a> {
         let can_ask = self.ui.terminal.interactive && self.arguments.input && !self.arguments.planning.json;
         Converge {
             project,
             store,
+            saved,
             goal: Goal {
-                operation: self.operation,
+                operation: saved.map_or(self.operation, |saved| saved.operation),
                 request: &self.request,
                 config,
             },
             terms: Terms {
                 policy: Policy {
-                    auto_approve: self.arguments.auto_approve,
+                    auto_approve: self.arguments.auto_approve || saved.is_some(),
                     allow: self.arguments.allow,
                     can_ask,
                 },

@@ -21,17 +21,19 @@ pub(super) fn run(arguments: &Graph, ui: &Arc<Ui>) -> Result<Exit, CliError> {
             plan::operation(arguments.destroy),
             &Request::Configuration,
             &arguments.facts,
+            plan::Record::Found,
             &view,
         )
         .await?;
-        view.diagnostics(&made.document.diagnostics);
-        if made.document.is_broken() {
+        let document = &made.planned.document;
+        view.diagnostics(&document.diagnostics);
+        if document.is_broken() {
             return Ok(Exit::Failed);
         }
-        let graph = if made.document.steps.is_empty() {
+        let graph = if document.steps.is_empty() {
             GraphDoc::of_record(&made.recorded)
         } else {
-            GraphDoc::of_steps(&made.document)
+            GraphDoc::of_steps(document)
         };
         ui.answer(&match arguments.kind {
             GraphType::Dot => graph::dot(&graph),

@@ -1,5 +1,6 @@
-//! `simdb plan`: looks, plans, shows; writes nothing and takes no lock.
+//! `simdb plan`: looks, plans, shows; takes no lock, and writes nothing but the plan itself where that is to be saved.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use simdb_state::object::State;
@@ -8,8 +9,9 @@ use simdb_state::sensitive::Secrets;
 use crate::args::{Facts, Plan};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::ops::{self, Known};
+use crate::ops::{self, Known, Planned};
 use crate::request::Request;
+use crate::saved::SavedPlan;
 use crate::session::{self, Project, block_on};
 use crate::ui::Ui;
 use crate::views::doc::{Operation, PlanDoc};
@@ -20,10 +22,28 @@ pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     let view = View::of_plan(ui, arguments.planning.json);
     let result = block_on(async {
         let operation = operation(arguments.destroy);
-        let made = make(operation, &Request::Configuration, &arguments.planning.facts, &view).await?;
-        let document = made.document;
+        let record = match arguments.out {
+            Some(_) => Record::Made,
+            None => Record::Found,
+        };
+        let made = make(
+            operation,
+            &Request::Configuration,
+            &arguments.planning.facts,
+            record,
+            &view,
+        )
+        .await?;
+        let saved = match &arguments.out {
+            Some(path) if !made.planned.is_broken() => Some(save(&made, path, &arguments.planning.facts).await?),
+            _ => None,
+        };
+        let document = made.into_document();
         view.plan(&document);
         view.diagnostics(&document.diagnostics);
+        if let Some(sentence) = saved {
+            ui.tell(&sentence);
+        }
         Ok(match () {
             () if document.is_broken() => Exit::Failed,
             // Whatever else there is: what could not be compared may differ, too.
@@ -40,10 +60,49 @@ pub(super) fn operation(destroy: bool) -> Operation {
     if destroy { Operation::Destroy } else { Operation::Apply }
 }
 
-/// A plan to be looked at, and the record it starts from. The steps as they are run are gone: they are what is large.
+/// Saves a plan, and returns what is said of it.
+async fn save(made: &Made, path: &Path, facts: &Facts) -> Result<String, CliError> {
+    let Made {
+        project,
+        planned,
+        recorded,
+    } = made;
+    let inputs = project.inputs(&facts.variables.0)?;
+    let saved = SavedPlan::new(
+        planned.plan.clone(),
+        &planned.document,
+        (&project.source, &inputs),
+        recorded,
+    );
+    saved.write(path, &project.create_store().await?).await?;
+    let path = path.display();
+    Ok(format!(
+        "\nSaved the plan to: {path}\n\nTo perform exactly these actions, run the following command to apply:\n    simdb \
+         apply \"{path}\"\n"
+    ))
+}
+
+/// A plan to be looked at, and what it was made from.
 pub(super) struct Made {
-    pub(super) document: PlanDoc,
+    pub(super) project: Project,
+    pub(super) planned: Planned,
     pub(super) recorded: State,
+}
+
+impl Made {
+    /// Returns what is shown. The steps as they are run go: they are what is large.
+    pub(super) fn into_document(self) -> PlanDoc {
+        self.planned.document
+    }
+}
+
+/// What is done where nothing is recorded yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    /// It is left at that.
+    Found,
+    /// An empty record is made: its key seals the plan, and tells passwords apart.
+    Made,
 }
 
 /// Looks and plans.
@@ -51,6 +110,7 @@ pub(super) async fn make(
     operation: Operation,
     request: &Request<'_>,
     arguments: &Facts,
+    record: Record,
     view: &View,
 ) -> Result<Made, CliError> {
     let project = Project::open()?;
@@ -64,6 +124,10 @@ pub(super) async fn make(
         (_, Some(snapshot)) => project.load_or_recorded(&arguments.variables.0, snapshot)?,
     };
     view.diagnostics(&warnings);
+    let store = match (store, record) {
+        (None, Record::Made) => Some(project.create_store().await?),
+        (store, _) => store,
+    };
     ops::digest_passwords(&mut config.desired, store.as_ref()).await?;
     let nothing = State::default();
     let known = Known {
@@ -83,9 +147,10 @@ pub(super) async fn make(
         ops::believe(&world, &config.desired, known.recorded).await
     };
     let proposal = request.proposal(known.recorded)?;
-    let document = ops::plan(operation, &known, &observed, proposal.as_ref(), &project.source).document;
+    let planned = ops::plan(operation, &known, &observed, proposal.as_ref(), &project.source);
     Ok(Made {
-        document,
+        project,
+        planned,
         recorded: snapshot.map(|snapshot| snapshot.state).unwrap_or_default(),
     })
 }

@@ -1,19 +1,30 @@
-//! `simdb show`.
+//! `simdb show`: what is recorded, or a plan that was saved.
 
 use simdb_state::object::State;
 
 use crate::args::Show;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::saved::SavedPlan;
 use crate::session::{Project, block_on};
 use crate::ui::Ui;
 use crate::views::doc::StateDoc;
 use crate::views::human;
 use crate::views::json::document;
 
-/// Shows everything that is recorded.
+/// Shows everything that is recorded, or a plan.
 pub(super) fn run(arguments: &Show, ui: &Ui) -> Result<Exit, CliError> {
     block_on(async {
+        if let Some(file) = &arguments.file {
+            let store = Project::open()?.store().await?;
+            let plan = SavedPlan::read(file, store.as_ref()).await?.document();
+            ui.answer(&if arguments.json {
+                document(&plan)
+            } else {
+                human::plan::render(&plan, ui.terminal.width)
+            });
+            return Ok(Exit::Done);
+        }
         let state = recorded().await?;
         ui.answer(&if arguments.json {
             document(&state)

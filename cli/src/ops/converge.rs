@@ -7,6 +7,8 @@
 //!                              └──────────────────────────────────────────┘
 //! ```
 //!
+//! A plan that was saved is approved beforehand: it runs where nothing that it changes has moved since.
+//!
 //! The lock is not held while a person reads a plan, so a plan that waits for its approval holds up no other run. What was approved
 //! is what runs: a plan that became another one meanwhile is shown and approved anew. A role change that did not come to its end goes
 //! on inside the same approval, as long as that covers its impact.
@@ -27,6 +29,7 @@ use crate::approval::{self, Approval, Policy};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::request::{self, Continuation, Request};
+use crate::saved::SavedPlan;
 use crate::session::{self, Project};
 use crate::ui::Ui;
 use crate::views::doc::{Operation, OutcomeDoc};
@@ -86,6 +89,8 @@ pub(crate) struct Converge<'a> {
     pub(crate) store: &'a Store,
     /// What is asked for.
     pub(crate) goal: Goal<'a>,
+    /// The plan that was reviewed and saved, where that is what runs.
+    pub(crate) saved: Option<&'a SavedPlan>,
     /// On which terms.
     pub(crate) terms: Terms,
     /// Where a person reads and answers.
@@ -125,7 +130,7 @@ impl Converge<'_> {
     /// Does what is asked for, and returns what became of it.
     pub(crate) async fn run(&self) -> Result<End, CliError> {
         loop {
-            let approved = if self.terms.policy.auto_approve {
+            let approved = if self.terms.policy.auto_approve || self.saved.is_some() {
                 None
             } else {
                 match self.review().await? {
@@ -180,15 +185,21 @@ impl Converge<'_> {
         for round in 0..ROUNDS {
             let moment = self.moment().await?;
             let known = moment.known(self.goal.config);
-            let planned = self
+            let mut planned = self
                 .unless_interrupted(self.plan(&site.world, &known, proposal.as_ref()))
                 .await?;
+            let saved = self.saved.filter(|_| round == 0);
+            if let Some(saved) = saved.filter(|_| !planned.is_broken()) {
+                saved.check_record(known.recorded)?;
+                saved.check_world(&planned.plan)?;
+                planned.replace(saved);
+            }
             let reviewed = reviewed.filter(|_| round == 0);
             if reviewed.is_some_and(|plan| *plan != planned.plan) {
                 return Ok(None);
             }
             record_noticed(&planned, writer).await?;
-            if reviewed.is_none() {
+            if reviewed.is_none() && (saved.is_none() || planned.is_broken()) {
                 self.show(&planned);
             }
             if planned.is_broken() {

@@ -47,6 +47,14 @@ pub(super) struct Values {
 }
 
 impl Values {
+    /// Takes values that were collected before.
+    pub(super) fn of(inputs: Vec<VariableInput>) -> Self {
+        Self {
+            inputs,
+            ..Self::default()
+        }
+    }
+
     fn add_file(&mut self, directory: &Path, name: &str) -> Result<(), CliError> {
         let text = read(&directory.join(name))?;
         let (inputs, diagnostics) = if name.ends_with(VALUES_JSON) {

@@ -4,6 +4,7 @@
 //! meaning. No document holds a secret, but the one of `env`, which is asked for it.
 
 mod diagnostic;
+mod drift;
 mod env;
 mod events;
 mod graph;
@@ -14,6 +15,7 @@ mod status;
 mod verify;
 
 pub use diagnostic::{DiagnosticDoc, FunctionCallDoc, PositionDoc, RangeDoc, SnippetDoc, ValidationDoc, ValueDoc};
+pub use drift::{DriftDoc, DriftedDoc, RunDoc};
 pub use env::EnvDoc;
 pub use events::{EventDoc, EventsDoc};
 pub use graph::GraphDoc;

@@ -1,6 +1,7 @@
 //! What people read. Everything is rendered with colours; `ui` takes them out where nobody can see them.
 
 pub mod diagnostic;
+pub mod drift;
 pub mod env;
 pub mod events;
 pub mod outcome;

@@ -320,6 +320,7 @@ fn head_journal_and_events_keep_their_format() {
         token: Token(4),
         began: time(),
         ended: Some(time()),
+        who: None,
     };
     check("run/00000001", &row);
     let outputs = Outputs {

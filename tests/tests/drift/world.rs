@@ -121,17 +121,44 @@ impl World {
 
     fn assert_planned(&self, what: &str, lines: &[Line]) {
         let expected: Vec<String> = lines.iter().map(Line::to_string).collect();
-        let (planned, expected) = (self.plan(), expected.join("\n"));
+        let plan = self.plan();
+        let (planned, expected) = (self.lines(&plan), expected.join("\n"));
         assert!(
             planned == expected,
             "{what}: planned is\n{planned}\nand expected\n{expected}"
         );
+        self.assert_drifted(what, &plan);
+    }
+
+    /// Asserts that what happened is told as drift, object by object: the configuration is what is recorded, so every step
+    /// of the plan has its cause in what was seen.
+    fn assert_drifted(&self, what: &str, plan: &Value) {
+        let output = self.answered(&["drift", "-json"]);
+        let drift: Value =
+            serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{what}: {error}: {output:?}"));
+        let refused = !plan["diagnostics"].as_array().unwrap().is_empty();
+        let steps = plan["steps"].as_array().unwrap();
+        let code = match () {
+            () if refused || plan["complete"] == false => 1,
+            () if steps.is_empty() => 0,
+            () => 2,
+        };
+        assert_eq!(output.code, Some(code), "{what}: {drift:#}");
+        let objects = drift["resource_drift"].as_array().unwrap();
+        for step in steps.iter().filter(|step| step["name"] != "verify-sync") {
+            let mut about = objects.iter().filter(|object| object["address"] == step["address"]);
+            let told = about.any(|object| object["causes"].as_array().unwrap().contains(&step["reason"]));
+            assert!(told, "{what}: {step} is not told in {drift:#}");
+        }
     }
 
     /// Asserts that there is nothing to do, and that every member has every row that was ever written.
     fn assert_at_rest(&self, what: &str) {
         let plan = self.answered(&["plan", "-detailed-exitcode"]);
         assert_eq!(plan.code, Some(0), "{what}: {}{}", plan.stdout, plan.stderr);
+        let drift = self.answered(&["drift"]);
+        assert_eq!(drift.code, Some(0), "{what}: {}{}", drift.stdout, drift.stderr);
+        assert!(drift.stdout.contains("No drift."), "{what}: {}", drift.stdout);
         wait_until(&format!("{what}: every node is healthy"), || {
             self.environment.run(&["status"]).code == Some(0)
         });
@@ -150,7 +177,8 @@ impl World {
     fn answered(&self, arguments: &[&str]) -> simdb_tests::Output {
         let mut output = self.environment.run(arguments);
         for _ in 0..10 {
-            if !output.stdout.contains("did not answer within") {
+            let said = output.text().split_whitespace().collect::<Vec<_>>().join(" ");
+            if !said.contains("did not answer within") {
                 break;
             }
             output = self.environment.run(arguments);
@@ -158,14 +186,18 @@ impl World {
         output
     }
 
-    /// Returns the plan: a line a step, with its impact and its reason, or why there is none.
-    fn plan(&self) -> String {
+    /// Returns the plan, as the document it is.
+    fn plan(&self) -> Value {
         let output = self.answered(&["plan", "-json"]);
         let documents = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
         let plan = documents
             .into_iter()
             .find_map(|mut document: Value| (document["type"] == "plan").then(|| document["plan"].take()));
-        let plan = plan.unwrap_or_else(|| panic!("{}{}", output.stdout, output.stderr));
+        plan.unwrap_or_else(|| panic!("{}{}", output.stdout, output.stderr))
+    }
+
+    /// Returns the lines of a plan: one a step, with its impact and its reason, or why there is none.
+    fn lines(&self, plan: &Value) -> String {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let mut lines = Vec::new();
         for diagnostic in plan["diagnostics"].as_array().unwrap() {

@@ -1,6 +1,6 @@
 //! What came of a run.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use simdb_planner::plan::{Action, Plan, StepId};
 use simdb_providers::executor::Outcome;
 use simdb_state::name::{ClusterName, NodeName};
@@ -57,7 +57,7 @@ pub struct StepEnd {
 }
 
 /// Proof that every standby of a cluster received and replayed a marker that its primary committed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProofDoc {
     /// The cluster.
     pub cluster: ClusterName,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use simdb_planner::observed::Observed;
 use simdb_planner::plan::{AttributeChange, ChangeAction, Impact, Plan, Shown, Step, StepId};
@@ -14,7 +14,7 @@ use simdb_state::store::UnfinishedRun;
 use super::{DiagnosticDoc, FORMAT_VERSION, ProofDoc};
 
 /// What the plan is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
     /// What runs is to match the configuration.
@@ -140,10 +140,10 @@ impl PlanDoc {
 }
 
 /// What the configuration was compared with, so that a plan without changes can be believed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ComparedDoc {
     /// How many objects are recorded, by kind.
-    pub recorded: BTreeMap<&'static str, usize>,
+    pub recorded: BTreeMap<String, usize>,
     /// How many nodes could be looked at; absent where the record was believed.
     pub nodes_looked_at: Option<usize>,
     /// The last proof of each cluster that has one.
@@ -167,7 +167,11 @@ impl ComparedDoc {
         let seen = |_: &Observed| recorded.nodes.keys().filter(is_known).count();
         let proof = |name| ProofDoc::last(name, recorded);
         Self {
-            recorded: counts.into_iter().filter(|(_, number)| *number > 0).collect(),
+            recorded: counts
+                .into_iter()
+                .filter(|(_, number)| *number > 0)
+                .map(|(kind, number)| (kind.to_owned(), number))
+                .collect(),
             nodes_looked_at: observed.map(seen),
             proofs: recorded.clusters.keys().filter_map(proof).collect(),
         }
@@ -175,7 +179,7 @@ impl ComparedDoc {
 }
 
 /// Something that could not be compared.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NotComparedDoc {
     /// What it is.
     pub address: Address,
@@ -184,7 +188,7 @@ pub struct NotComparedDoc {
 }
 
 impl NotComparedDoc {
-    fn new(not_compared: &NotCompared) -> Self {
+    pub(super) fn new(not_compared: &NotCompared) -> Self {
         let NotCompared { address, reason } = not_compared.clone();
         Self { address, reason }
     }
@@ -343,7 +347,7 @@ fn insert(object: &mut Map<String, Value>, name: &str, value: Value) {
 }
 
 /// What happens to the value of an `output` block.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutputChangeDoc {
     /// The output and its two sides.
     pub change: AttributeChange,
@@ -400,7 +404,7 @@ impl StepDoc {
 }
 
 /// A run that neither finished nor failed in an orderly way.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InterruptedDoc {
     /// What it was: `apply`, `destroy`.
     pub operation: String,

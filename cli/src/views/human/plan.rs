@@ -1,6 +1,6 @@
 //! A plan for people: the changes as Terraform lays them out, then the steps, what they cost and why they are there.
 
-mod change;
+pub(crate) mod change;
 
 use std::fmt::Write;
 

@@ -5,7 +5,7 @@ mod difference;
 use simdb_planner::plan::{AttributeChange, ChangeAction, Shown};
 
 use self::difference::{Place, difference};
-use crate::views::doc::{ChangeDoc, OutputChangeDoc};
+use crate::views::doc::{ChangeDoc, OutputChangeDoc, Sides};
 use crate::views::human::style::{BAD, BOLD, DIM, paint, symbol};
 use crate::views::human::text::{count, length, wrap};
 use crate::views::human::value::shown;
@@ -29,12 +29,18 @@ pub(super) fn block(change: &ChangeDoc, width: usize) -> String {
         let lines = wrap(&format!("(because {reason})"), width.saturating_sub(4));
         text.extend(lines.iter().map(|line| format!("  # {line}\n")));
     }
-    let head = format!("  {} {} \"{}\" {{", symbol(action), change.kind, change.name);
-    let inner = entries(&grouped(&change.change.attributes), action, Place { indent: 6, width });
+    text + &sides(change.kind, &change.name, &change.change, width)
+}
+
+/// Writes what something was and will be, or was seen to be, below its title.
+pub(crate) fn sides(kind: &str, name: &str, sides: &Sides, width: usize) -> String {
+    let action = sides.action;
+    let head = format!("  {} {kind} \"{name}\" {{", symbol(action));
+    let inner = entries(&grouped(&sides.attributes), action, Place { indent: 6, width });
     if inner.is_empty() {
-        text + &head + "}\n"
+        head + "}\n"
     } else {
-        text + &head + "\n" + &inner + "    }\n"
+        head + "\n" + &inner + "    }\n"
     }
 }
 

@@ -464,7 +464,9 @@ fn a_plan_without_changes_says_what_was_compared() {
         marker: simdb_state::lsn::Lsn(0x0300_0000 + number).into(),
     };
     plan.compared = ComparedDoc {
-        recorded: [("network", 1), ("cluster", 7), ("node", 21)].into(),
+        recorded: [("network", 1), ("cluster", 7), ("node", 21)]
+            .map(|(kind, number)| (kind.to_owned(), number))
+            .into(),
         nodes_looked_at: Some(20),
         proofs: (1..=7).map(proof).collect(),
     };

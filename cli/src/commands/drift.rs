@@ -1,0 +1,76 @@
+//! `simdb drift`: does what runs still match what the last apply left? It takes no lock and writes nothing.
+
+use std::sync::Arc;
+
+use simdb_planner::config::Config;
+use simdb_planner::planner::{self, Inputs};
+use simdb_state::store::Store;
+
+use crate::args::Drift;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::ops;
+use crate::session::{self, Project, block_on};
+use crate::target;
+use crate::ui::Ui;
+use crate::views::doc::{DiagnosticDoc, DriftDoc, RunDoc};
+use crate::views::human;
+use crate::views::human::diagnostic;
+use crate::views::json::document;
+
+/// Shows what differs from the record, whatever is declared by now.
+pub(super) fn run(arguments: &Drift, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    block_on(async {
+        let project = Project::open()?;
+        let Some(store) = project.store().await? else {
+            return Err(CliError::refused(
+                "No state",
+                "Nothing is recorded, so nothing can drift. Make a cluster first: simdb apply",
+            ));
+        };
+        let drift = look(&project, &store, arguments, ui).await?;
+        if arguments.json {
+            ui.answer(&document(&drift));
+        } else {
+            ui.answer(&human::drift::render(&drift, ui.terminal.width));
+            ui.tell(&diagnostic::render_all(&drift.diagnostics, ui.terminal.width));
+        }
+        Ok(match () {
+            // Whatever else there is: what could not be compared may differ, too.
+            () if !drift.complete => Exit::Failed,
+            () if drift.drifted => Exit::Difference,
+            () => Exit::Done,
+        })
+    })
+}
+
+async fn look(project: &Project, store: &Store, arguments: &Drift, ui: &Ui) -> Result<DriftDoc, CliError> {
+    let snapshot = store.snapshot().await?;
+    let cluster = arguments.cluster.as_ref();
+    let cluster = cluster.map(|name| target::cluster(&snapshot.state, name)).transpose()?;
+    let secrets = store.secrets().await?;
+    let local = project.local_settings(&arguments.variables.0, snapshot.settings.clone(), ui);
+    let local = local.ok_or_else(|| {
+        CliError::refused(
+            "Where data lives is not known",
+            "The configuration cannot be read, and this record does not say it yet. To see what is wrong: simdb validate",
+        )
+    })?;
+    let config = Config::recorded(&snapshot.state, local);
+    let platforms = session::platforms(&snapshot.state, &config.desired);
+    let world = project.world(Some(store.lineage()), &config.desired.local, platforms);
+    let observed = ops::refresh(&world, &config.desired, &snapshot.state, &secrets).await;
+    let planned = planner::plan(Inputs {
+        desired: &config.desired,
+        recorded: &snapshot.state,
+        observed: &observed,
+        proposal: None,
+    });
+    let diagnostics = DiagnosticDoc::all(&planned.diagnostics, &project.source);
+    let mut drift = DriftDoc::new(&planned.plan, &planned.not_compared, diagnostics);
+    drift.last_run = store.runs().await?.first().map(RunDoc::new);
+    Ok(match cluster {
+        Some(cluster) => drift.of_cluster(&cluster),
+        None => drift,
+    })
+}

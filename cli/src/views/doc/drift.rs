@@ -1,0 +1,195 @@
+//! What differs from what the last apply left, whatever is declared by now.
+//!
+//! It is the plan that would bring the record back, read backwards: what that plan calls *before* is what was seen.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use simdb_planner::plan::{AttributeChange, Change, ChangeAction, Impact, Plan, Step};
+use simdb_planner::planner::NotCompared;
+use simdb_state::address::Address;
+use simdb_state::journal::{RunStatus, RunSummary};
+use simdb_state::name::ClusterName;
+
+use super::{DiagnosticDoc, FORMAT_VERSION, NotComparedDoc, Sides};
+
+/// The step that proves what other steps have brought about. Where it stands alone, the last proof does not count any more.
+const PROOF: &str = "verify-sync";
+
+/// What differs from the record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DriftDoc {
+    /// The document's version.
+    pub format_version: &'static str,
+    /// Whether something differs.
+    pub drifted: bool,
+    /// Whether everything could be compared.
+    pub complete: bool,
+    /// Whether it could not be told what differs.
+    pub errored: bool,
+    /// What differs, by address.
+    pub resource_drift: Vec<DriftedDoc>,
+    /// What could not be compared: it may differ.
+    pub not_compared: Vec<NotComparedDoc>,
+    /// What was noticed and changes nothing.
+    pub notes: Vec<String>,
+    /// What is wrong.
+    pub diagnostics: Vec<DiagnosticDoc>,
+    /// The run that recorded last.
+    pub last_run: Option<RunDoc>,
+}
+
+/// One object that differs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DriftedDoc {
+    /// The address.
+    pub address: Address,
+    /// The kind of thing: `node`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Its own name: `r[0]`.
+    pub name: String,
+    /// Its cluster.
+    pub cluster: Option<ClusterName>,
+    /// What is recorded, and what was seen.
+    pub change: Sides,
+    /// What was found, each a fragment.
+    pub causes: Vec<String>,
+    /// The steps that would mend it: `start`, `configure`.
+    pub mended_by: Vec<&'static str>,
+    /// What mending it costs at worst.
+    pub impact: Impact,
+}
+
+/// A run of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunDoc {
+    /// Its id.
+    pub id: String,
+    /// What it was: `apply`, `destroy`.
+    pub operation: String,
+    /// How it ended.
+    pub status: RunStatus,
+    /// How many steps its plan has.
+    pub steps: u32,
+    /// When it began.
+    pub began: String,
+    /// When it ended; absent where it never did.
+    pub ended: Option<String>,
+    /// Who began it, `user@host`; absent for runs of earlier versions.
+    pub who: Option<String>,
+}
+
+impl RunDoc {
+    /// Makes the document of a run.
+    pub fn new(run: &RunSummary) -> Self {
+        let RunSummary {
+            id,
+            operation,
+            status,
+            steps,
+            began,
+            ended,
+            who,
+        } = run.clone();
+        Self {
+            id: id.0,
+            operation,
+            status,
+            steps,
+            began,
+            ended,
+            who,
+        }
+    }
+}
+
+impl DriftDoc {
+    /// Reads the plan that would bring the record back.
+    pub fn new(plan: &Plan, not_compared: &[NotCompared], diagnostics: Vec<DiagnosticDoc>) -> Self {
+        let resource_drift = drifted(plan);
+        let errored = diagnostics.iter().any(DiagnosticDoc::is_error);
+        Self {
+            format_version: FORMAT_VERSION,
+            drifted: !resource_drift.is_empty(),
+            complete: not_compared.is_empty() && !errored,
+            errored,
+            resource_drift,
+            not_compared: not_compared.iter().map(NotComparedDoc::new).collect(),
+            notes: plan.notes.clone(),
+            diagnostics,
+            last_run: None,
+        }
+    }
+
+    /// Leaves out what is about other clusters.
+    #[must_use]
+    pub fn of_cluster(mut self, cluster: &ClusterName) -> Self {
+        self.resource_drift
+            .retain(|object| object.cluster.as_ref() == Some(cluster));
+        self.not_compared
+            .retain(|unknown| unknown.address.cluster() == Some(cluster));
+        self.drifted = !self.resource_drift.is_empty();
+        self.complete = self.not_compared.is_empty() && !self.errored;
+        self
+    }
+}
+
+/// Brings what happens to one address together: the change of its record, and the steps that are about it.
+fn drifted(plan: &Plan) -> Vec<DriftedDoc> {
+    let mut by_address: BTreeMap<&Address, (Option<&Change>, Vec<&Step>)> = BTreeMap::new();
+    for change in &plan.changes {
+        by_address.entry(&change.address).or_default().0 = Some(change);
+    }
+    let alone = plan.steps.iter().all(|step| step.action.name() == PROOF);
+    for step in plan.steps.iter().filter(|step| alone || step.action.name() != PROOF) {
+        by_address.entry(&step.address).or_default().1.push(step);
+    }
+    by_address
+        .into_iter()
+        .map(|(address, (change, steps))| one(address, change, &steps))
+        .collect()
+}
+
+fn one(address: &Address, change: Option<&Change>, steps: &[&Step]) -> DriftedDoc {
+    let mut causes: Vec<String> = Vec::new();
+    let reasons = change.and_then(|change| change.reason.clone()).into_iter();
+    for cause in reasons.chain(steps.iter().map(|step| step.reason.clone())) {
+        if !causes.contains(&cause) {
+            causes.push(cause);
+        }
+    }
+    DriftedDoc {
+        kind: address.kind(),
+        name: address.name(),
+        cluster: address.cluster().cloned(),
+        address: address.clone(),
+        change: change.map_or(
+            Sides {
+                action: ChangeAction::Update,
+                attributes: Vec::new(),
+            },
+            backwards,
+        ),
+        causes,
+        mended_by: steps.iter().map(|step| step.action.name()).collect(),
+        impact: steps.iter().map(|step| step.impact).max().unwrap_or_default(),
+    }
+}
+
+/// Turns what would be done into what happened.
+fn backwards(change: &Change) -> Sides {
+    let attributes = change.attributes.iter().map(|attribute| AttributeChange {
+        name: attribute.name.clone(),
+        before: attribute.after.clone(),
+        after: attribute.before.clone(),
+    });
+    Sides {
+        action: match change.action {
+            ChangeAction::Create => ChangeAction::Delete,
+            ChangeAction::Update => ChangeAction::Update,
+            ChangeAction::Delete => ChangeAction::Create,
+        },
+        attributes: attributes.collect(),
+    }
+}
