@@ -160,9 +160,25 @@ pub struct Plan {
     /// Exit with 2 where there is a difference.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// How to write the plan: markdown for a comment of a pull request, github as annotations.
+    #[arg(long, value_name = "FORMAT", default_value = "human", conflicts_with = "json")]
+    pub output: Format,
     /// Save the plan, sealed with the key of the state: `simdb apply FILE` runs exactly its steps.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// How a plan or drift is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// A JSON document.
+    Json,
+    /// A comment of a pull request.
+    Markdown,
+    /// Workflow commands of GitHub Actions.
+    Github,
 }
 
 /// Arguments of `graph`.
@@ -291,6 +307,9 @@ pub struct Show {
     /// Write a JSON document.
     #[arg(long)]
     pub json: bool,
+    /// How to write a saved plan.
+    #[arg(long, value_name = "FORMAT", default_value = "human", conflicts_with = "json", requires = "file")]
+    pub output: Format,
 }
 
 /// Arguments of `output`.
@@ -336,6 +355,9 @@ pub struct Drift {
     /// Write a JSON document.
     #[arg(long)]
     pub json: bool,
+    /// How to write what differs.
+    #[arg(long, value_name = "FORMAT", default_value = "human", conflicts_with = "json")]
+    pub output: Format,
 }
 
 /// Arguments of `verify`.

@@ -11,6 +11,7 @@ pub(crate) mod github;
 pub mod graph;
 pub mod human;
 pub mod json;
+pub mod markdown;
 pub(crate) mod operation;
 #[cfg(test)]
 pub(crate) mod sample;

@@ -6,7 +6,7 @@ use simdb_planner::config::Config;
 use simdb_planner::planner::{self, Inputs};
 use simdb_state::store::Store;
 
-use crate::args::Drift;
+use crate::args::{Drift, Format};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ops;
@@ -17,6 +17,7 @@ use crate::views::doc::{DiagnosticDoc, DriftDoc, RunDoc};
 use crate::views::human;
 use crate::views::human::diagnostic;
 use crate::views::json::document;
+use crate::views::{github, markdown};
 
 /// Shows what differs from the record, whatever is declared by now.
 pub(super) fn run(arguments: &Drift, ui: &Arc<Ui>) -> Result<Exit, CliError> {
@@ -29,11 +30,15 @@ pub(super) fn run(arguments: &Drift, ui: &Arc<Ui>) -> Result<Exit, CliError> {
             ));
         };
         let drift = look(&project, &store, arguments, ui).await?;
-        if arguments.json {
-            ui.answer(&document(&drift));
-        } else {
-            ui.answer(&human::drift::render(&drift, ui.terminal.width));
-            ui.tell(&diagnostic::render_all(&drift.diagnostics, ui.terminal.width));
+        match arguments.output {
+            _ if arguments.json => ui.answer(&document(&drift)),
+            Format::Json => ui.answer(&document(&drift)),
+            Format::Markdown => ui.answer(&markdown::drift(&drift)),
+            Format::Github => ui.answer(&github::drift(&drift)),
+            Format::Human => {
+                ui.answer(&human::drift::render(&drift, ui.terminal.width));
+                ui.tell(&diagnostic::render_all(&drift.diagnostics, ui.terminal.width));
+            }
         }
         Ok(match () {
             // Whatever else there is: what could not be compared may differ, too.

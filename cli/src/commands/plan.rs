@@ -6,7 +6,7 @@ use std::sync::Arc;
 use simdb_state::object::State;
 use simdb_state::sensitive::Secrets;
 
-use crate::args::{Facts, Plan};
+use crate::args::{Facts, Format, Plan};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ops::{self, Known, Planned};
@@ -16,6 +16,7 @@ use crate::session::{self, Project, block_on};
 use crate::ui::Ui;
 use crate::views::doc::{Operation, PlanDoc};
 use crate::views::operation::View;
+use crate::views::{github, json, markdown};
 
 /// Shows what an apply, or a destroy, would do.
 pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
@@ -39,8 +40,15 @@ pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
             _ => None,
         };
         let document = made.into_document();
-        view.plan(&document);
-        view.diagnostics(&document.diagnostics);
+        match arguments.output {
+            Format::Human => {
+                view.plan(&document);
+                view.diagnostics(&document.diagnostics);
+            }
+            Format::Json => ui.answer(&json::document(&document)),
+            Format::Markdown => ui.answer(&markdown::plan(&document)),
+            Format::Github => ui.answer(&github::plan(&document)),
+        }
         if let Some(sentence) = saved {
             ui.tell(&sentence);
         }

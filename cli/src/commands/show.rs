@@ -2,7 +2,7 @@
 
 use simdb_state::object::State;
 
-use crate::args::Show;
+use crate::args::{Format, Show};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::saved::SavedPlan;
@@ -11,6 +11,7 @@ use crate::ui::Ui;
 use crate::views::doc::StateDoc;
 use crate::views::human;
 use crate::views::json::document;
+use crate::views::{github, markdown};
 
 /// Shows everything that is recorded, or a plan.
 pub(super) fn run(arguments: &Show, ui: &Ui) -> Result<Exit, CliError> {
@@ -18,10 +19,12 @@ pub(super) fn run(arguments: &Show, ui: &Ui) -> Result<Exit, CliError> {
         if let Some(file) = &arguments.file {
             let store = Project::open()?.store().await?;
             let plan = SavedPlan::read(file, store.as_ref()).await?.document();
-            ui.answer(&if arguments.json {
-                document(&plan)
-            } else {
-                human::plan::render(&plan, ui.terminal.width)
+            ui.answer(&match arguments.output {
+                _ if arguments.json => document(&plan),
+                Format::Json => document(&plan),
+                Format::Markdown => markdown::plan(&plan),
+                Format::Github => github::plan(&plan),
+                Format::Human => human::plan::render(&plan, ui.terminal.width),
             });
             return Ok(Exit::Done);
         }

@@ -1,12 +1,47 @@
-//! Diagnostics as workflow commands of GitHub Actions, which shows them at their lines in a pull request.
+//! Diagnostics, plans and drift as workflow commands of GitHub Actions, which shows them in a pull request, at their lines where
+//! they have some.
 
 use simdb_planner::diagnostic::Severity;
+use simdb_planner::plan::Impact;
 
-use super::doc::DiagnosticDoc;
+use super::doc::{DiagnosticDoc, DriftDoc, PlanDoc};
+use super::human::plan::summary_line;
 
 /// Writes diagnostics, one command a line.
 pub(crate) fn commands(diagnostics: &[DiagnosticDoc]) -> String {
     diagnostics.iter().map(command).collect()
+}
+
+/// Writes what a reviewer of a plan must see: what is wrong or could not be compared, and what loses data or stops writes.
+pub(crate) fn plan(plan: &PlanDoc) -> String {
+    let mut text = commands(&plan.diagnostics);
+    for unknown in plan.not_compared_lines() {
+        text += &unplaced("warning", "Not compared", &unknown);
+    }
+    for step in plan.steps.iter().filter(|step| step.impact >= Impact::WritePause) {
+        let title = format!("{}: {}", step.address, step.impact);
+        text += &unplaced("warning", &title, &format!("{}: {}", step.name, step.reason));
+    }
+    if !plan.is_broken() {
+        text += &unplaced("notice", "simdb plan", &summary_line(plan));
+    }
+    text
+}
+
+/// Writes what drifted, one command an object.
+pub(crate) fn drift(drift: &DriftDoc) -> String {
+    let mut text = commands(&drift.diagnostics);
+    for unknown in &drift.not_compared {
+        text += &unplaced("error", "Not compared", &format!("{}: {}", unknown.address, unknown.reason));
+    }
+    for object in &drift.resource_drift {
+        text += &unplaced("warning", &format!("{} has drifted", object.address), &object.causes.join("; "));
+    }
+    text
+}
+
+fn unplaced(kind: &str, title: &str, text: &str) -> String {
+    format!("::{kind} title={}::{}\n", property(title), data(text))
 }
 
 fn command(diagnostic: &DiagnosticDoc) -> String {

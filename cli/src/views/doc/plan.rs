@@ -133,6 +133,12 @@ impl PlanDoc {
         self.not_compared.iter().any(|unknown| !is_acted_on(unknown))
     }
 
+    /// Says what could not be compared, each with the reason.
+    pub fn not_compared_lines(&self) -> Vec<String> {
+        let lines = self.not_compared.iter();
+        lines.map(|unknown| format!("{}: {}", unknown.address, unknown.reason)).collect()
+    }
+
     /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.resource_changes.is_empty() && self.steps.is_empty() && self.output_changes.is_empty()

@@ -7,11 +7,7 @@ use crate::views::doc::{DriftDoc, DriftedDoc, NotComparedDoc, RunDoc};
 
 /// Renders what differs from the record.
 pub fn render(drift: &DriftDoc, width: usize) -> String {
-    let mut text = String::new();
-    for object in &drift.resource_drift {
-        text += &block(object, width);
-        text.push('\n');
-    }
+    let mut text = objects(drift, width);
     for NotComparedDoc { address, reason } in &drift.not_compared {
         text += &paragraph("Not compared: ", &format!("{address}: {reason}."), width);
     }
@@ -22,6 +18,12 @@ pub fn render(drift: &DriftDoc, width: usize) -> String {
         text += &verdict(drift, width);
     }
     text
+}
+
+/// Writes the objects that differ, attribute by attribute.
+pub(crate) fn objects(drift: &DriftDoc, width: usize) -> String {
+    let blocks = drift.resource_drift.iter();
+    blocks.map(|object| block(object, width) + "\n").collect()
 }
 
 fn block(object: &DriftedDoc, width: usize) -> String {

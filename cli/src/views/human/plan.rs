@@ -20,8 +20,8 @@ pub fn render(plan: &PlanDoc, width: usize) -> String {
     }
     if !plan.is_empty() {
         text += &legend(plan);
-        text += &changes(plan, width);
-        text += &steps(&plan.steps, width);
+        text += &changes_text(plan, width);
+        text += &steps_text(plan, width);
         text += &summary(plan);
     } else if !plan.is_broken() {
         // A plan that could not be made says nothing about what runs.
@@ -161,7 +161,8 @@ fn legend(plan: &PlanDoc) -> String {
     text + "\n"
 }
 
-fn changes(plan: &PlanDoc, width: usize) -> String {
+/// Writes what happens to objects and outputs, attribute by attribute.
+pub(crate) fn changes_text(plan: &PlanDoc, width: usize) -> String {
     let mut text = String::new();
     if !plan.resource_changes.is_empty() {
         text += "simdb will make the following changes:\n\n";
@@ -177,7 +178,9 @@ fn changes(plan: &PlanDoc, width: usize) -> String {
     text
 }
 
-fn steps(steps: &[StepDoc], width: usize) -> String {
+/// Writes the steps as a table.
+pub(crate) fn steps_text(plan: &PlanDoc, width: usize) -> String {
+    let steps = &plan.steps;
     if steps.is_empty() {
         return String::new();
     }

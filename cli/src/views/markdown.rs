@@ -1,0 +1,261 @@
+//! Plans and drift as a comment of a pull request: the summary first and whole, the details folded and cut where they are
+//! too long for a comment.
+
+use std::collections::BTreeMap;
+
+use anstream::adapter::strip_str;
+use simdb_planner::plan::{ChangeAction, Impact};
+use simdb_state::name::ClusterName;
+
+use super::doc::{DiagnosticDoc, DriftDoc, GraphDoc, PlanDoc, Summary};
+use super::graph;
+use super::human::{drift as human_drift, plan as human_plan};
+use super::human::text::count;
+
+/// By what a workflow finds its comment again, to edit it in place.
+const PLAN_MARKER: &str = "<!-- simdb plan -->";
+const DRIFT_MARKER: &str = "<!-- simdb drift -->";
+
+/// How many bytes a comment has at most: GitHub takes 65 536 characters, and a workflow adds some.
+const LIMIT: usize = 60_000;
+
+/// How wide the text of details is.
+const WIDTH: usize = 120;
+
+/// How many clusters, and how many findings of each kind, the summary tells one by one.
+const ROWS: usize = 50;
+
+/// Up to how many steps a graph is of use.
+const GRAPH: usize = 60;
+
+/// Writes a plan.
+pub fn plan(plan: &PlanDoc) -> String {
+    let title = match () {
+        () if plan.is_broken() => "the plan cannot be made".to_owned(),
+        () if !plan.is_empty() => human_plan::summary_line(plan).trim_start_matches("Plan: ").to_owned(),
+        () if plan.complete => "no changes".to_owned(),
+        () => "no changes in what could be compared".to_owned(),
+    };
+    let mut text = format!("{PLAN_MARKER}\n### simdb {}: {title}\n\n", plan.operation.name());
+    text += &clusters(plan);
+    text += &findings(&plan.diagnostics, &plan.not_compared_lines(), &plan.notes);
+    if plan.is_broken() || plan.is_empty() {
+        return text;
+    }
+    let mut sections = vec![
+        Section::new("Changes", "diff", diff(&human_plan::changes_text(plan, WIDTH))),
+        Section::new("Steps", "text", plain(&human_plan::steps_text(plan, WIDTH))),
+    ];
+    if plan.steps.len() <= GRAPH {
+        let drawn = graph::mermaid(&GraphDoc::of_steps(plan));
+        sections.push(Section::new("Order of the steps", "mermaid", drawn));
+    }
+    fold(text, &sections, "simdb plan")
+}
+
+/// Writes drift.
+pub fn drift(drift: &DriftDoc) -> String {
+    let title = match (drift.errored, drift.resource_drift.len(), drift.complete) {
+        (true, ..) => "it cannot be told what differs".to_owned(),
+        (_, 0, true) => "none".to_owned(),
+        (_, 0, false) => "not everything could be compared".to_owned(),
+        (_, 1, _) => "one object differs from what is recorded".to_owned(),
+        (_, number, _) => format!("{} differ from what is recorded", count(number, "object")),
+    };
+    let mut text = format!("{DRIFT_MARKER}\n### simdb drift: {title}\n\n");
+    if let Some(run) = &drift.last_run {
+        let who = run.who.as_ref().map(|who| format!(" by {who}")).unwrap_or_default();
+        let at = run.ended.as_ref().unwrap_or(&run.began);
+        text += &format!("Last run: {}{}, {at}\n\n", run.operation, escaped(&who));
+    }
+    if !drift.resource_drift.is_empty() {
+        text += "| Object | What was found | Mending costs |\n|---|---|---|\n";
+        for object in drift.resource_drift.iter().take(ROWS) {
+            text += &format!(
+                "| `{}` | {} | {} |\n",
+                object.address,
+                escaped(&object.causes.join("; ")),
+                object.impact
+            );
+        }
+        text += &more(drift.resource_drift.len(), "object");
+        text.push('\n');
+    }
+    let unknown: Vec<String> = drift.not_compared.iter().map(|one| format!("{}: {}", one.address, one.reason)).collect();
+    text += &findings(&drift.diagnostics, &unknown, &drift.notes);
+    if drift.resource_drift.is_empty() {
+        return text;
+    }
+    let details = diff(&human_drift::objects(drift, WIDTH));
+    fold(text, &[Section::new("Recorded and seen", "diff", details)], "simdb drift")
+}
+
+/// One row a cluster, the worst impact first.
+fn clusters(plan: &PlanDoc) -> String {
+    let mut rows: BTreeMap<Option<&ClusterName>, (Summary, Impact, usize)> = BTreeMap::new();
+    for change in &plan.resource_changes {
+        let (summary, ..) = rows.entry(change.address.cluster()).or_default();
+        match change.change.action {
+            ChangeAction::Create => summary.add += 1,
+            ChangeAction::Update => summary.change += 1,
+            ChangeAction::Delete => summary.remove += 1,
+        }
+    }
+    for step in &plan.steps {
+        let (_, impact, steps) = rows.entry(step.address.cluster()).or_default();
+        *impact = step.impact.max(*impact);
+        *steps += 1;
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut rows: Vec<_> = rows.into_iter().collect();
+    rows.sort_by_key(|(_, (_, impact, _))| std::cmp::Reverse(*impact));
+    let mut text = "| Cluster | Add | Change | Destroy | Steps | Worst impact |\n|---|---|---|---|---|---|\n".to_owned();
+    for (cluster, (summary, impact, steps)) in rows.iter().take(ROWS) {
+        let name = cluster.map_or("–".to_owned(), |name| format!("`{name}`"));
+        let impact = if *impact >= Impact::WritePause {
+            format!("**{impact}**")
+        } else {
+            impact.to_string()
+        };
+        text += &format!(
+            "| {name} | {} | {} | {} | {steps} | {impact} |\n",
+            summary.add, summary.change, summary.remove
+        );
+    }
+    text + &more(rows.len(), "cluster") + "\n" + &lost(plan)
+}
+
+/// Names what goes with its data.
+fn lost(plan: &PlanDoc) -> String {
+    let losing = plan.steps.iter().filter(|step| step.impact == Impact::DataLoss);
+    let names: Vec<String> = losing.map(|step| format!("`{}`", step.address)).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let told = names[..names.len().min(ROWS)].join(", ");
+    format!("**Data is lost for good:** {told}{}\n\n", more(names.len(), "object").trim_end())
+}
+
+fn findings(diagnostics: &[DiagnosticDoc], unknown: &[String], notes: &[String]) -> String {
+    let mut text = String::new();
+    for diagnostic in diagnostics.iter().take(ROWS) {
+        let kind = if diagnostic.is_error() { "Error" } else { "Warning" };
+        let place = diagnostic.range.as_ref().map_or_else(String::new, |range| {
+            format!(" (`{}` line {})", range.filename, range.start.line)
+        });
+        let (summary, detail) = (escaped(&diagnostic.summary), escaped(&diagnostic.detail));
+        text += &format!("- **{kind}: {summary}**{place}: {detail}\n");
+    }
+    text += &list("Not compared", unknown);
+    text += &list("Note", notes);
+    if text.is_empty() { text } else { text + "\n" }
+}
+
+fn list(title: &str, lines: &[String]) -> String {
+    let told = lines.iter().take(ROWS).map(|line| format!("- **{title}:** {}\n", escaped(line)));
+    told.collect::<String>() + &more(lines.len(), "line")
+}
+
+/// Says how many rows a table leaves out.
+fn more(number: usize, what: &str) -> String {
+    match number.checked_sub(ROWS) {
+        None | Some(0) => String::new(),
+        Some(left) => format!("\n… and {left} more ({} in all)\n", count(number, what)),
+    }
+}
+
+/// A part that is folded.
+struct Section {
+    title: &'static str,
+    language: &'static str,
+    text: String,
+}
+
+impl Section {
+    fn new(title: &'static str, language: &'static str, text: String) -> Self {
+        Self { title, language, text }
+    }
+
+    fn write(&self, text: &str) -> String {
+        let Self { title, language, .. } = self;
+        // What is fenced may have fences in it.
+        let fence = "`".repeat(longest_fence(text).max(2) + 1);
+        format!("<details><summary>{title}</summary>\n\n{fence}{language}\n{text}{fence}\n\n</details>\n")
+    }
+}
+
+fn longest_fence(text: &str) -> usize {
+    let runs = text.split(|c| c != '`').map(str::len);
+    runs.max().unwrap_or_default()
+}
+
+/// Adds the sections as far as there is room; a drawing that does not fit is left out.
+fn fold(mut text: String, sections: &[Section], command: &str) -> String {
+    for section in sections {
+        let room = LIMIT.saturating_sub(text.len());
+        let whole = section.write(&section.text);
+        if whole.len() <= room {
+            text += &whole;
+            continue;
+        }
+        if section.language == "mermaid" {
+            continue;
+        }
+        let note = |left: usize| format!("… {left} more lines: {command}\n");
+        let frame = section.write(&note(usize::MAX)).len();
+        let mut kept = 0;
+        let lines: Vec<&str> = section.text.split_inclusive('\n').collect();
+        let fits = lines.iter().take_while(|line| {
+            kept += line.len();
+            kept + frame <= room
+        });
+        let fits = fits.count();
+        if fits > 0 {
+            text += &section.write(&(lines[..fits].concat() + &note(lines.len() - fits)));
+        }
+    }
+    text
+}
+
+/// Moves the symbols of changes to the first column, where a diff has them.
+fn diff(text: &str) -> String {
+    let line = |line: &str| {
+        let inner = line.trim_start();
+        let indent = &line[..line.len() - inner.len()];
+        let moved = [("+ ", '+'), ("- ", '-'), ("~ ", '!')];
+        match moved.iter().find(|(symbol, _)| inner.starts_with(symbol)) {
+            Some((symbol, column)) if !indent.is_empty() => {
+                format!("{column}{}  {}\n", &indent[1..], &inner[symbol.len()..])
+            }
+            _ => format!("{line}\n"),
+        }
+    };
+    plain(text).lines().map(line).collect()
+}
+
+fn plain(text: &str) -> String {
+    strip_str(text).to_string()
+}
+
+/// Writes a text so that Markdown takes it as it is, on one line.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        match c {
+            '\n' => escaped.push_str("<br>"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '|' | '*' | '_' | '`' | '[' | ']' | '\\' | '@' | '#' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests;
