@@ -225,15 +225,12 @@ fn network_value(
             Kind::Object(parts) => parts.items.get("name"),
             _ => Some(&read.value),
         };
-        let text = name.map(convert::to_text);
-        return match text {
-            Some(Ok(text)) => Some(text),
-            Some(Err(_)) | None => {
-                let detail = "The network of a cluster is network.NAME, a value of it, or its name.";
-                diagnostics.push(reader.error(read.span, "Invalid network reference", detail));
-                None
-            }
-        };
+        let text = name.and_then(|name| convert::to_text(name).ok());
+        if text.is_none() {
+            let detail = "The network of a cluster is network.NAME, a value of it, or its name.";
+            diagnostics.push(reader.error(read.span, "Invalid network reference", detail));
+        }
+        return text;
     }
     let detail = "The network of a cluster is a reference such as network.lan, without quotes.";
     let span = reader.span(&attribute.value);

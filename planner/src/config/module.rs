@@ -163,14 +163,14 @@ impl<'a> Tree<'a> {
             networks: visible,
             providers: &level.providers,
         };
-        let mut named = Vec::new();
+        let mut found = Vec::new();
         for instance in &declared.all {
             let Some(cluster) = clusters::read(instance, &context, work.diagnostics) else {
                 continue;
             };
             instance.note(&instance.local_name(), &mut groups.clusters);
             groups.inner.insert(cluster.name.clone(), cluster.inner);
-            named.push((cluster.name.clone(), instance));
+            found.push((cluster.name.clone(), instance));
             let is_composed = instance.key.is_some() || !instance.prefix.is_empty();
             let name = cluster.name.clone();
             if work.desired.clusters.insert(cluster.name, cluster.spec).is_some() && is_composed {
@@ -178,12 +178,12 @@ impl<'a> Tree<'a> {
                 work.diagnostics.push(problem);
             }
         }
-        for (name, depends_on) in depends::read(&named, &groups.clusters, work.diagnostics) {
+        for (name, depends_on) in depends::read(&found, &groups.clusters, work.diagnostics) {
             if let Some(cluster) = work.desired.clusters.get_mut(&name) {
                 cluster.depends_on = depends_on;
             }
         }
-        named.into_iter().map(|(name, _)| name).collect()
+        found.into_iter().map(|(name, _)| name).collect()
     }
 
     /// Reads the modules that a module uses.

@@ -409,12 +409,11 @@ impl Outputs {
     /// Makes what `network` refers to; without a record, as it is declared.
     pub(super) fn network_values(&self, desired: &Desired, state: Option<&State>) -> Value {
         let networks = self.networks.iter().map(|name| {
-            let subnet = match state {
-                Some(state) => state.networks.get(name).map(|network| network.subnet.clone()),
-                None => {
-                    let declared = desired.networks.get(name);
-                    declared.map(|network| network.subnet.map(|subnet| subnet.to_string()))
-                }
+            let subnet = if let Some(state) = state {
+                state.networks.get(name).map(|network| network.subnet.clone())
+            } else {
+                let declared = desired.networks.get(name);
+                declared.map(|network| network.subnet.map(|subnet| subnet.to_string()))
             };
             let subnet = subnet.map(|subnet| optional(subnet.map(Value::from)));
             let value = object([("name", name.as_str().into()), ("subnet", known(subnet))]);

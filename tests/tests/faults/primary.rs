@@ -56,10 +56,26 @@ fn a_primary_that_hangs_in_its_shutdown_goes_on_leading_and_nobody_is_promoted()
         return;
     }
     disturb_under_load(&Version::all(), THREE, any(1), |scenario, load| {
-        // A shutdown waits for its senders.
-        scenario.signal("a", "walsender", Signal::SIGSTOP);
+        // A shutdown waits for every session.
+        scenario.begin("a", &["SELECT pg_sleep(3600)"]);
+        wait_until("the session sleeps", || scenario.processes("a", ") SELECT").len() == 1);
+        scenario.signal("a", ") SELECT", Signal::SIGSTOP);
         let output = scenario.environment.run(&["switchover", "orders", "-auto-approve"]);
         println!("{}{}", output.stdout, output.stderr);
+        load.further(20);
+        assert_first_timeline(scenario);
+    });
+}
+
+#[test]
+fn a_primary_whose_senders_hang_is_not_stopped_and_leads_on() {
+    disturb_under_load(&Version::all(), THREE, any(1), |scenario, load| {
+        scenario.signal("a", "walsender", Signal::SIGSTOP);
+        let output = scenario.environment.run(&["switchover", "orders", "-auto-approve"]);
+        output.expect_code(1);
+        let said = output.text().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("nothing was stopped"), "{said}");
+        scenario.signal("a", "walsender", Signal::SIGCONT);
         load.further(20);
         assert_first_timeline(scenario);
     });
