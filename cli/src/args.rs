@@ -308,7 +308,13 @@ pub struct Show {
     #[arg(long)]
     pub json: bool,
     /// How to write a saved plan.
-    #[arg(long, value_name = "FORMAT", default_value = "human", conflicts_with = "json", requires = "file")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "human",
+        conflicts_with = "json",
+        requires = "file"
+    )]
     pub output: Format,
 }
 

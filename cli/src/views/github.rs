@@ -32,10 +32,18 @@ pub(crate) fn plan(plan: &PlanDoc) -> String {
 pub(crate) fn drift(drift: &DriftDoc) -> String {
     let mut text = commands(&drift.diagnostics);
     for unknown in &drift.not_compared {
-        text += &unplaced("error", "Not compared", &format!("{}: {}", unknown.address, unknown.reason));
+        text += &unplaced(
+            "error",
+            "Not compared",
+            &format!("{}: {}", unknown.address, unknown.reason),
+        );
     }
     for object in &drift.resource_drift {
-        text += &unplaced("warning", &format!("{} has drifted", object.address), &object.causes.join("; "));
+        text += &unplaced(
+            "warning",
+            &format!("{} has drifted", object.address),
+            &object.causes.join("; "),
+        );
     }
     text
 }

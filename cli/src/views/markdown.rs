@@ -9,8 +9,8 @@ use simdb_state::name::ClusterName;
 
 use super::doc::{DiagnosticDoc, DriftDoc, GraphDoc, PlanDoc, Summary};
 use super::graph;
-use super::human::{drift as human_drift, plan as human_plan};
 use super::human::text::count;
+use super::human::{drift as human_drift, plan as human_plan};
 
 /// By what a workflow finds its comment again, to edit it in place.
 const PLAN_MARKER: &str = "<!-- simdb plan -->";
@@ -81,13 +81,21 @@ pub fn drift(drift: &DriftDoc) -> String {
         text += &more(drift.resource_drift.len(), "object");
         text.push('\n');
     }
-    let unknown: Vec<String> = drift.not_compared.iter().map(|one| format!("{}: {}", one.address, one.reason)).collect();
+    let unknown: Vec<String> = drift
+        .not_compared
+        .iter()
+        .map(|one| format!("{}: {}", one.address, one.reason))
+        .collect();
     text += &findings(&drift.diagnostics, &unknown, &drift.notes);
     if drift.resource_drift.is_empty() {
         return text;
     }
     let details = diff(&human_drift::objects(drift, WIDTH));
-    fold(text, &[Section::new("Recorded and seen", "diff", details)], "simdb drift")
+    fold(
+        text,
+        &[Section::new("Recorded and seen", "diff", details)],
+        "simdb drift",
+    )
 }
 
 /// One row a cluster, the worst impact first.
@@ -111,7 +119,8 @@ fn clusters(plan: &PlanDoc) -> String {
     }
     let mut rows: Vec<_> = rows.into_iter().collect();
     rows.sort_by_key(|(_, (_, impact, _))| std::cmp::Reverse(*impact));
-    let mut text = "| Cluster | Add | Change | Destroy | Steps | Worst impact |\n|---|---|---|---|---|---|\n".to_owned();
+    let mut text =
+        "| Cluster | Add | Change | Destroy | Steps | Worst impact |\n|---|---|---|---|---|---|\n".to_owned();
     for (cluster, (summary, impact, steps)) in rows.iter().take(ROWS) {
         let name = cluster.map_or("–".to_owned(), |name| format!("`{name}`"));
         let impact = if *impact >= Impact::WritePause {
@@ -135,7 +144,10 @@ fn lost(plan: &PlanDoc) -> String {
         return String::new();
     }
     let told = names[..names.len().min(ROWS)].join(", ");
-    format!("**Data is lost for good:** {told}{}\n\n", more(names.len(), "object").trim_end())
+    format!(
+        "**Data is lost for good:** {told}{}\n\n",
+        more(names.len(), "object").trim_end()
+    )
 }
 
 fn findings(diagnostics: &[DiagnosticDoc], unknown: &[String], notes: &[String]) -> String {
@@ -154,7 +166,10 @@ fn findings(diagnostics: &[DiagnosticDoc], unknown: &[String], notes: &[String])
 }
 
 fn list(title: &str, lines: &[String]) -> String {
-    let told = lines.iter().take(ROWS).map(|line| format!("- **{title}:** {}\n", escaped(line)));
+    let told = lines
+        .iter()
+        .take(ROWS)
+        .map(|line| format!("- **{title}:** {}\n", escaped(line)));
     told.collect::<String>() + &more(lines.len(), "line")
 }
 

@@ -1,6 +1,6 @@
 //! What a record stands for, as if it were declared: in an emergency no configuration is needed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{NodeAddress, UserAddress};
 use simdb_state::name::{ClusterName, EndpointName, NodeName};
@@ -8,7 +8,8 @@ use simdb_state::object::{Cluster, Endpoint, Network, Node, State};
 
 use super::access::{AccessSpec, DatabaseSpec, SeedSpec, UserSpec};
 use super::{
-    ClusterSpans, ClusterSpec, Desired, EndpointSpec, LocalSettings, NetworkSpec, NodeSpec, PoolerSpec, ReplicationSpec,
+    ClusterSpans, ClusterSpec, Desired, EndpointSpec, Ignored, LocalSettings, NetworkSpec, NodeSpec, PoolerSpec,
+    ReplicationSpec,
 };
 use crate::diagnostic::Span;
 use crate::engine;
@@ -71,6 +72,8 @@ fn cluster_spec(state: &State, name: &ClusterName, cluster: &Cluster) -> Option<
             on_standby_loss: cluster.on_standby_loss,
             max_lag: cluster.max_lag,
         },
+        depends_on: BTreeSet::new(),
+        ignored: Ignored::default(),
         first: primary.or_else(|| nodes.keys().next())?.clone(),
         nodes,
         primary: election.and_then(|election| election.pin.clone()),
@@ -106,6 +109,7 @@ fn node_spec(address: &NodeAddress, node: &Node, primary: Option<&NodeName>) -> 
         span: span(),
         port_span: None,
         follows_span: None,
+        ignored: Ignored::default(),
     }
 }
 
@@ -122,6 +126,7 @@ fn access_spec(state: &State, name: &ClusterName) -> AccessSpec {
                     attributes: attributes.clone(),
                     password: None,
                     span: span(),
+                    ignored: Ignored::default(),
                 };
                 (address.user.clone(), spec)
             })
@@ -131,6 +136,7 @@ fn access_spec(state: &State, name: &ClusterName) -> AccessSpec {
                 let spec = DatabaseSpec {
                     attributes: attributes.clone(),
                     span: span(),
+                    ignored: Ignored::default(),
                 };
                 (address.database.clone(), spec)
             })
@@ -144,6 +150,7 @@ fn access_spec(state: &State, name: &ClusterName) -> AccessSpec {
                 digest: seed.digest.clone(),
                 span: span(),
                 file_span: span(),
+                ignored: Ignored::default(),
             })
             .collect(),
         replication_password_version: replication.map(|replication| replication.password_version),

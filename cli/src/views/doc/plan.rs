@@ -136,7 +136,9 @@ impl PlanDoc {
     /// Says what could not be compared, each with the reason.
     pub fn not_compared_lines(&self) -> Vec<String> {
         let lines = self.not_compared.iter();
-        lines.map(|unknown| format!("{}: {}", unknown.address, unknown.reason)).collect()
+        lines
+            .map(|unknown| format!("{}: {}", unknown.address, unknown.reason))
+            .collect()
     }
 
     /// Returns whether there is nothing to do.

@@ -10,7 +10,13 @@ fn sample() -> PlanDoc {
     let memory = attribute("parameters.work_mem", value(json!("4MB")), value(json!("8MB")));
     let mut promote = step(1, "promote", "cluster.orders.node.r[0]", &[], "r[0] was elected");
     promote.impact = Impact::WritePause;
-    let mut configure = step(2, "configure", "cluster.billing.node.a", &[1], "work_mem is 8MB | not `4MB`");
+    let mut configure = step(
+        2,
+        "configure",
+        "cluster.billing.node.a",
+        &[1],
+        "work_mem is 8MB | not `4MB`",
+    );
     configure.impact = Impact::Reload;
     document(
         Operation::Apply,
@@ -91,16 +97,30 @@ fn a_plan_is_summed_up_by_cluster_the_worst_first_and_its_details_are_folded() {
 fn a_large_plan_is_cut_and_its_summary_is_whole() {
     let changes = (0..2000).map(|at| {
         let value = value(json!(format!("{at:>200}")));
-        change(&format!("cluster.c{}.node.a", at % 100), ChangeAction::Create, vec![attribute("role", None, value)])
+        change(
+            &format!("cluster.c{}.node.a", at % 100),
+            ChangeAction::Create,
+            vec![attribute("role", None, value)],
+        )
     });
     let steps = (0..2000).map(|at| {
-        let mut step = step(at + 1, "drop-node", &format!("cluster.c{}.node.a", at % 100), &[], "its block is gone");
+        let mut step = step(
+            at + 1,
+            "drop-node",
+            &format!("cluster.c{}.node.a", at % 100),
+            &[],
+            "its block is gone",
+        );
         step.impact = Impact::DataLoss;
         step
     });
     let text = plan(&document(Operation::Apply, changes.collect(), steps.collect()));
     assert!(text.len() <= LIMIT, "{}", text.len());
-    assert!(text.contains("… and 50 more (100 clusters in all)"), "{}", &text[..3000]);
+    assert!(
+        text.contains("… and 50 more (100 clusters in all)"),
+        "{}",
+        &text[..3000]
+    );
     assert!(text.contains("**Data is lost for good:** `cluster.c0.node.a`"));
     assert!(text.contains(" more lines: simdb plan\n"));
     assert_eq!(text.matches("<details>").count(), text.matches("</details>").count());
