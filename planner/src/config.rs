@@ -18,6 +18,7 @@ mod endpoints;
 mod expand;
 mod follows;
 mod foreign;
+mod instance_name;
 mod json_syntax;
 mod library;
 mod lifecycle;

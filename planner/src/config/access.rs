@@ -14,8 +14,9 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::instance::{REPLICATION_USER, SUPERUSER};
 use crate::engine::pgbouncer;
 
-use super::clusters::{self, Inner};
+use super::clusters::Inner;
 use super::expand::{self, Groups, Instance};
+use super::instance_name;
 use super::lifecycle;
 use super::read::{Read, Reader};
 
@@ -100,7 +101,7 @@ fn named<'a, 'n>(
                 .get(other)
                 .is_some_and(|(other, _): &(Instance<'_, '_>, String)| other.label != instance.label)
         {
-            diagnostics.push(clusters::same_name(&instance, kind, &name));
+            diagnostics.push(instance_name::same_name(&instance, kind, &name));
         }
         instance.note(&name, groups);
         found.push((instance, name));
@@ -134,7 +135,7 @@ impl Access<'_> {
             self.diagnostics.push(diagnostic);
             return None;
         }
-        clusters::parsed(name, instance, self.diagnostics)
+        instance_name::parsed(name, instance, self.diagnostics)
     }
 
     fn user(&mut self, instance: &Instance<'_, '_>, name: &str) -> Option<(UserName, UserSpec)> {
@@ -249,7 +250,7 @@ impl Access<'_> {
 
     fn seed(&mut self, instance: &Instance<'_, '_>, name: &str) -> Option<SeedSpec> {
         let (seed, names) = (instance.reader, &instance.names);
-        let name = clusters::parsed(name, instance, self.diagnostics);
+        let name = instance_name::parsed(name, instance, self.diagnostics);
         let database = seed.text("database", names, self.diagnostics);
         let database = database.and_then(|database| self.declared(database, seed, "database", "database"));
         let file = seed.text("file", names, self.diagnostics)?;

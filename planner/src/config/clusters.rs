@@ -17,7 +17,8 @@ use crate::desired::{ClusterSpans, ClusterSpec};
 use crate::diagnostic::{Diagnostic, Span};
 
 use super::endpoints;
-use super::expand::{Groups, Instance, Key};
+use super::expand::{Groups, Instance};
+use super::instance_name;
 use super::lifecycle;
 use super::networks::Visible;
 use super::nodes;
@@ -25,52 +26,6 @@ use super::parameters;
 use super::provider;
 use super::read::Reader;
 use super::replication;
-
-/// Reads a name of an instance.
-pub(super) fn parsed<T: std::str::FromStr<Err = simdb_state::name::NameError>>(
-    text: &str,
-    instance: &Instance<'_, '_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<T> {
-    let module = match instance.prefix.trim_end_matches('-') {
-        "" => String::new(),
-        module => format!("the module \"{module}\", "),
-    };
-    let made_of = match &instance.key {
-        Some(Key::Text(key)) => format!(
-            " It is made of {module}the label \"{}\" and the key \"{key}\".",
-            instance.label
-        ),
-        _ if !module.is_empty() => format!(" It is made of {module}and the label \"{}\".", instance.label),
-        _ => String::new(),
-    };
-    text.parse()
-        .map_err(|error| {
-            let detail = format!("The {error}.{made_of}");
-            let diagnostic = instance
-                .reader
-                .error(instance.label_span.clone(), "Invalid name", detail);
-            diagnostics.push(diagnostic);
-        })
-        .ok()
-}
-
-/// Reads what an instance is called.
-pub(super) fn name<T: std::str::FromStr<Err = simdb_state::name::NameError>>(
-    instance: &Instance<'_, '_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<T> {
-    parsed(&instance.name(), instance, diagnostics)
-}
-
-/// Says that another instance has the same name.
-pub(super) fn same_name(instance: &Instance<'_, '_>, kind: &str, name: &str) -> Diagnostic {
-    let detail = format!(
-        "Two blocks would make the {kind} \"{name}\": one called so, and an instance of another one. Rename one of them."
-    );
-    let summary = format!("Two of a name: {kind} \"{name}\"");
-    instance.reader.error(instance.header.clone(), summary, detail)
-}
 
 /// What the clusters are read with.
 pub(super) struct Context<'a> {
@@ -102,7 +57,7 @@ pub(super) fn read(
     context: &Context<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Cluster> {
-    let cluster: Option<ClusterName> = name(instance, diagnostics);
+    let cluster: Option<ClusterName> = instance_name::name(instance, diagnostics);
     let (reader, header) = (instance.reader, instance.header.clone());
     let context = &Context {
         names: &instance.names,

@@ -7,8 +7,9 @@ use simdb_language::suggest::{choice, did_you_mean};
 use simdb_state::name::EndpointName;
 use simdb_state::object::{EndpointTarget, EngineKind, PoolMode};
 
-use super::clusters::{self, Inner};
+use super::clusters::Inner;
 use super::expand;
+use super::instance_name;
 use super::nodes::LOWEST_PORT;
 use super::read::Reader;
 use crate::desired::{EndpointSpec, PoolerSpec};
@@ -26,7 +27,7 @@ pub(super) fn read(
     inner.endpoints = instances.groups;
     for instance in &instances.all {
         let (endpoint, names) = (instance.reader, &instance.names);
-        let name: Option<EndpointName> = clusters::name(instance, diagnostics);
+        let name: Option<EndpointName> = instance_name::name(instance, diagnostics);
         let targets = [EndpointTarget::Primary, EndpointTarget::Standby];
         let target = one_of("target", &targets, endpoint, names, diagnostics);
         let via = one_of("via", &[EngineKind::Pgbouncer], endpoint, names, diagnostics);
@@ -53,7 +54,7 @@ pub(super) fn read(
         };
         instance.note(name.as_str(), &mut inner.endpoints);
         if endpoints.insert(name.clone(), spec).is_some() && instance.key.is_some() {
-            diagnostics.push(clusters::same_name(instance, "endpoint", name.as_str()));
+            diagnostics.push(instance_name::same_name(instance, "endpoint", name.as_str()));
         }
     }
     endpoints

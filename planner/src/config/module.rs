@@ -21,6 +21,7 @@ use super::clusters;
 use super::depends;
 use super::dialect;
 use super::expand::{self, Instance};
+use super::instance_name;
 use super::library::{self, Blocks, Library};
 use super::locals;
 use super::networks::{self, Visible};
@@ -174,7 +175,7 @@ impl<'a> Tree<'a> {
             let is_composed = instance.key.is_some() || !instance.prefix.is_empty();
             let name = cluster.name.clone();
             if work.desired.clusters.insert(cluster.name, cluster.spec).is_some() && is_composed {
-                let problem = clusters::same_name(instance, "cluster", name.as_str());
+                let problem = instance_name::same_name(instance, "cluster", name.as_str());
                 work.diagnostics.push(problem);
             }
         }

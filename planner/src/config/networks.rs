@@ -9,8 +9,8 @@ use simdb_state::name::NetworkName;
 use crate::desired::NetworkSpec;
 use crate::diagnostic::Diagnostic;
 
-use super::clusters::{name, same_name};
 use super::expand::{Groups, Instance};
+use super::instance_name::{name, same_name};
 use super::read::Read;
 
 /// The addresses that lead to this machine.

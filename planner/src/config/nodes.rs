@@ -9,8 +9,9 @@ use crate::desired::NodeSpec;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::settings;
 
-use super::clusters::{self, Context};
+use super::clusters::Context;
 use super::expand::{self, Groups, Instance, Key};
+use super::instance_name;
 use super::lifecycle;
 use super::parameters::{self, Parameters};
 use super::read::Reader;
@@ -73,10 +74,10 @@ pub(super) fn read(
 fn node_name(instance: &Instance<'_, '_>, diagnostics: &mut Vec<Diagnostic>) -> Option<NodeName> {
     match instance.key {
         Some(Key::Index(index)) => {
-            let block: NodeBlock = clusters::parsed(&instance.label, instance, diagnostics)?;
+            let block: NodeBlock = instance_name::parsed(&instance.label, instance, diagnostics)?;
             Some(NodeName::indexed(block, index))
         }
-        _ => clusters::name(instance, diagnostics).map(NodeName::single),
+        _ => instance_name::name(instance, diagnostics).map(NodeName::single),
     }
 }
 
@@ -102,7 +103,7 @@ impl Nodes {
             if instance.key.is_none() && !members.any(|(_, member)| *member == name.to_string()) {
                 return;
             }
-            let problem = clusters::same_name(instance, "node", &name.to_string());
+            let problem = instance_name::same_name(instance, "node", &name.to_string());
             diagnostics.push(problem);
             return;
         }

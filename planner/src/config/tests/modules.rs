@@ -207,7 +207,7 @@ fn what_is_wrong_with_a_module_is_said_where_it_stands() {
             main.simdb.hcl:14:28-33 error Unsupported attribute (in output "y")
               This object has no attribute named "taem". Did you mean "team"?
               - module is an object with 6 attributes
-            main.simdb.hcl:15:28-49 error Output refers to sensitive values (in output "z")
+            main.simdb.hcl:15:22-43 error Output refers to sensitive values (in output "z")
               The value depends on a sensitive one, so the output must say so: sensitive = true. Where it is no secret, use nonsensitive().
               - module.team is an object with 2 attributes
             self/main.simdb.hcl:1:1-15 error Module uses itself (in module "again")
