@@ -17,7 +17,7 @@ mod simulate;
 pub use self::node::{NodeContext, Upstream};
 pub(crate) use self::pgbouncer::correct_poolers;
 pub(crate) use self::postgresql::logins::is_predefined;
-pub use self::postgresql::{conf, facts, instance, limits, replay, script, settings, sync, trial};
+pub use self::postgresql::{client, conf, facts, instance, limits, replay, script, settings, sync, trial};
 pub(crate) use self::postgresql::{correct_replication, gap, last_run, leave_slot};
 
 /// What the engines' servers are in the simulated world.

@@ -58,8 +58,8 @@ pub enum RunStatus {
     Abandoned,
 }
 
-/// A run that is kept in the journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A run that is kept in the journal, as documents tell it too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunSummary {
     /// Its id.
     pub id: RunId,

@@ -13,7 +13,7 @@ use crate::ops;
 use crate::session::{self, Project, block_on};
 use crate::target;
 use crate::ui::Ui;
-use crate::views::doc::{DiagnosticDoc, DriftDoc, RunDoc};
+use crate::views::doc::{DiagnosticDoc, DriftDoc};
 use crate::views::human;
 use crate::views::human::diagnostic;
 use crate::views::json::document;
@@ -73,7 +73,7 @@ async fn look(project: &Project, store: &Store, arguments: &Drift, ui: &Ui) -> R
     });
     let diagnostics = DiagnosticDoc::all(&planned.diagnostics, &project.source);
     let mut drift = DriftDoc::new(&planned.plan, &planned.not_compared, diagnostics);
-    drift.last_run = store.runs().await?.first().map(RunDoc::new);
+    drift.last_run = store.runs().await?.into_iter().next();
     Ok(match cluster {
         Some(cluster) => drift.of_cluster(&cluster),
         None => drift,

@@ -15,7 +15,7 @@ mod status;
 mod verify;
 
 pub use diagnostic::{DiagnosticDoc, FunctionCallDoc, PositionDoc, RangeDoc, SnippetDoc, ValidationDoc, ValueDoc};
-pub use drift::{DriftDoc, DriftedDoc, RunDoc};
+pub use drift::{DriftDoc, DriftedDoc};
 pub use env::EnvDoc;
 pub use events::{EventDoc, EventsDoc};
 pub use graph::GraphDoc;

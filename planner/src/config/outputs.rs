@@ -4,7 +4,7 @@
 //! wrong before there is a record.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 use hcl_edit::Decorated;
@@ -20,11 +20,14 @@ use simdb_language::value::Value;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName, NodeName, UserName};
 use simdb_state::object::{Endpoint, EndpointTarget, Role, State};
+use simdb_state::place::HostPort;
+use simdb_state::route::Wanted;
 use simdb_state::sensitive::{REDACTED, Secrets};
 
 use crate::desired::access::{DatabaseSpec, UserSpec, user_address};
 use crate::desired::{ClusterSpec, Desired};
 use crate::diagnostic::{Diagnostic, Span};
+use crate::engine::client;
 
 use super::access;
 use super::checks::Rule;
@@ -553,8 +556,12 @@ fn users(cluster: &ClusterName, spec: &ClusterSpec, state: &State, secrets: &Sec
         let hosts = hosts(cluster, spec, state);
         let url = password.filter(|_| !hosts.is_empty()).map(|password| {
             let database = access::home_of(name, &spec.access.databases).unwrap_or("postgres");
-            let (password, hosts) = (percent_encode(password.expose()), hosts.join(","));
-            format!("postgresql://{name}:{password}@{hosts}/{database}?target_session_attrs=read-write").into()
+            let login = client::Login {
+                user: name.as_str(),
+                password: Some(password),
+                database,
+            };
+            client::url(&hosts, Wanted::Writer, &login).into()
         });
         let secret = |value: Option<Value>| {
             let value = if declared.attributes.login {
@@ -578,7 +585,7 @@ fn users(cluster: &ClusterName, spec: &ClusterSpec, state: &State, secrets: &Sec
 }
 
 /// Returns where a cluster's nodes listen, the primary first.
-fn hosts(cluster: &ClusterName, spec: &ClusterSpec, state: &State) -> Vec<String> {
+fn hosts(cluster: &ClusterName, spec: &ClusterSpec, state: &State) -> Vec<HostPort> {
     let leads = |node: &NodeName| {
         let election = state.elections.get(cluster);
         election.is_some_and(|election| election.primary == *node)
@@ -589,7 +596,7 @@ fn hosts(cluster: &ClusterName, spec: &ClusterSpec, state: &State) -> Vec<String
     let hosts = nodes
         .iter()
         .filter_map(|(_, node)| node.place.as_ref()?.clients.as_ref());
-    hosts.map(ToString::to_string).collect()
+    hosts.cloned().collect()
 }
 
 fn databases(spec: &ClusterSpec) -> BTreeMap<String, Value> {
@@ -601,19 +608,6 @@ fn databases(spec: &ClusterSpec) -> BTreeMap<String, Value> {
         (name.to_string(), value)
     };
     spec.access.databases.iter().map(database).collect()
-}
-
-/// Writes a text so that it can be part of a URL (RFC 3986).
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            write!(encoded, "%{byte:02X}").expect("writing to a String cannot fail");
-        }
-    }
-    encoded
 }
 
 fn nodes(cluster: &ClusterName, spec: &ClusterSpec, state: &State) -> BTreeMap<String, Value> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use simdb_planner::plan::{AttributeChange, Change, ChangeAction, Impact, Plan, Step};
 use simdb_planner::planner::NotCompared;
 use simdb_state::address::Address;
-use simdb_state::journal::{RunStatus, RunSummary};
+use simdb_state::journal::RunSummary;
 use simdb_state::name::ClusterName;
 
 use super::{DiagnosticDoc, FORMAT_VERSION, NotComparedDoc, Sides};
@@ -36,7 +36,7 @@ pub struct DriftDoc {
     /// What is wrong.
     pub diagnostics: Vec<DiagnosticDoc>,
     /// The run that recorded last.
-    pub last_run: Option<RunDoc>,
+    pub last_run: Option<RunSummary>,
 }
 
 /// One object that differs.
@@ -59,49 +59,6 @@ pub struct DriftedDoc {
     pub mended_by: Vec<&'static str>,
     /// What mending it costs at worst.
     pub impact: Impact,
-}
-
-/// A run of the journal.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RunDoc {
-    /// Its id.
-    pub id: String,
-    /// What it was: `apply`, `destroy`.
-    pub operation: String,
-    /// How it ended.
-    pub status: RunStatus,
-    /// How many steps its plan has.
-    pub steps: u32,
-    /// When it began.
-    pub began: String,
-    /// When it ended; absent where it never did.
-    pub ended: Option<String>,
-    /// Who began it, `user@host`; absent for runs of earlier versions.
-    pub who: Option<String>,
-}
-
-impl RunDoc {
-    /// Makes the document of a run.
-    pub fn new(run: &RunSummary) -> Self {
-        let RunSummary {
-            id,
-            operation,
-            status,
-            steps,
-            began,
-            ended,
-            who,
-        } = run.clone();
-        Self {
-            id: id.0,
-            operation,
-            status,
-            steps,
-            began,
-            ended,
-            who,
-        }
-    }
 }
 
 impl DriftDoc {

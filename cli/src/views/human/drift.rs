@@ -1,9 +1,11 @@
 //! Drift for people: what was found of each object, and the values that differ.
 
+use simdb_state::journal::RunSummary;
+
 use super::plan::change;
 use super::style::{BOLD, CHANGED, DIM, GOOD, paint};
 use super::text::{count, wrap};
-use crate::views::doc::{DriftDoc, DriftedDoc, NotComparedDoc, RunDoc};
+use crate::views::doc::{DriftDoc, DriftedDoc, NotComparedDoc};
 
 /// Renders what differs from the record.
 pub fn render(drift: &DriftDoc, width: usize) -> String {
@@ -58,7 +60,7 @@ fn verdict(drift: &DriftDoc, width: usize) -> String {
     wrap(&line, width).iter().map(|line| format!("{line}\n")).collect()
 }
 
-fn last(run: &RunDoc) -> String {
+fn last(run: &RunSummary) -> String {
     let who = run.who.as_ref().map(|who| format!(" by {who}")).unwrap_or_default();
     format!(
         " (last run: {}{who}, {})",
