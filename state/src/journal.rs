@@ -38,7 +38,7 @@ pub(crate) struct RunRow {
     #[serde(default)]
     pub(crate) ended: Option<String>,
     /// Who began it, `user@host`; absent for runs of earlier versions.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) who: Option<String>,
 }
 
