@@ -16,6 +16,9 @@ use super::{DiagnosticDoc, FORMAT_VERSION, NotComparedDoc, Sides};
 /// The step that proves what other steps have brought about. Where it stands alone, the last proof does not count any more.
 const PROOF: &str = "verify-sync";
 
+/// The attribute that holds the proof: it says what was seen, and drifts by itself.
+const PROVEN: &str = "verified";
+
 /// What differs from the record.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DriftDoc {
@@ -104,8 +107,15 @@ fn drifted(plan: &Plan) -> Vec<DriftedDoc> {
     }
     by_address
         .into_iter()
+        .filter(|(_, (change, steps))| !steps.is_empty() || change.is_some_and(differs))
         .map(|(address, (change, steps))| one(address, change, &steps))
         .collect()
+}
+
+/// Returns whether something differs but the proof that is due after whatever else is mended.
+fn differs(change: &Change) -> bool {
+    let attributes = change.attributes.iter().filter(|attribute| attribute.name != PROVEN);
+    change.action != ChangeAction::Update || attributes.into_iter().any(|one| one.before != one.after)
 }
 
 fn one(address: &Address, change: Option<&Change>, steps: &[&Step]) -> DriftedDoc {
@@ -136,7 +146,8 @@ fn one(address: &Address, change: Option<&Change>, steps: &[&Step]) -> DriftedDo
 
 /// Turns what would be done into what happened.
 fn backwards(change: &Change) -> Sides {
-    let attributes = change.attributes.iter().map(|attribute| AttributeChange {
+    let attributes = change.attributes.iter().filter(|attribute| attribute.name != PROVEN);
+    let attributes = attributes.map(|attribute| AttributeChange {
         name: attribute.name.clone(),
         before: attribute.after.clone(),
         after: attribute.before.clone(),
@@ -148,5 +159,49 @@ fn backwards(change: &Change) -> Sides {
             ChangeAction::Delete => ChangeAction::Create,
         },
         attributes: attributes.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use simdb_planner::plan::Shown;
+
+    use super::*;
+
+    fn change(text: &str, name: &'static str) -> Change {
+        let side = |text: &str| Some(Shown::Value(json!(text)));
+        Change {
+            address: text.parse().unwrap(),
+            action: ChangeAction::Update,
+            reason: Some("it is due".to_owned()),
+            attributes: vec![AttributeChange {
+                name: name.into(),
+                before: side("seen"),
+                after: side("recorded"),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_proof_that_is_due_is_no_drift_and_what_was_seen_comes_after_what_is_recorded() {
+        let plan = Plan {
+            changes: vec![
+                change("cluster.orders", PROVEN),
+                change("cluster.orders.node.a", "power"),
+            ],
+            ..Plan::default()
+        };
+        let drift = DriftDoc::new(&plan, &[], Vec::new());
+        let [node] = &drift.resource_drift[..] else {
+            panic!("{:?}", drift.resource_drift);
+        };
+        assert_eq!(node.address.to_string(), "cluster.orders.node.a");
+        let [power] = &node.change.attributes[..] else {
+            panic!("{:?}", node.change);
+        };
+        assert_eq!(power.before, Some(Shown::Value(json!("recorded"))));
+        assert_eq!(node.causes, ["it is due"]);
+        assert!(drift.drifted && drift.complete);
     }
 }
