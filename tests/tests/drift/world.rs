@@ -106,7 +106,8 @@ impl World {
         for case in cases {
             let what = case.what;
             (case.happen)(self);
-            self.assert_planned(what, case.plan);
+            let plan = self.assert_planned(what, case.plan);
+            self.assert_drifted(what, &plan);
             if let Some((way_out, next)) = &case.then {
                 way_out(self);
                 self.assert_planned(what, next);
@@ -119,7 +120,7 @@ impl World {
         self.environment.destroy();
     }
 
-    fn assert_planned(&self, what: &str, lines: &[Line]) {
+    fn assert_planned(&self, what: &str, lines: &[Line]) -> Value {
         let expected: Vec<String> = lines.iter().map(Line::to_string).collect();
         let plan = self.plan();
         let (planned, expected) = (self.lines(&plan), expected.join("\n"));
@@ -127,7 +128,7 @@ impl World {
             planned == expected,
             "{what}: planned is\n{planned}\nand expected\n{expected}"
         );
-        self.assert_drifted(what, &plan);
+        plan
     }
 
     /// Asserts that what happened is told as drift, object by object: where the configuration is what is recorded, every step

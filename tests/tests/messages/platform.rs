@@ -24,7 +24,7 @@ fn a_version_that_is_not_installed_is_refused_with_those_that_are() {
             │    7:     version = "99"
             │                     ^^^^
             │
-            │ The programs of postgresql 99 are not on this machine. Found: […]. Looked in PATH, /usr/lib/postgresql/*/bin, /usr/pgsql-*/bin, /usr/local/pgsql*/bin, /directory/linuxbrew/.linuxbrew/opt/postgresql@*/bin. Install it (on Debian: apt-get install postgresql; versions that Debian does not have are at apt.postgresql.org), or name its directory in provider "local": binaries = ["/path/to/bin"].
+            │ The programs of postgresql 99 are not on this machine. Found: […]. Looked in PATH, /usr/lib/postgresql/*/bin, /usr/pgsql-*/bin, /usr/local/pgsql*/bin, /home/linuxbrew/.linuxbrew/opt/postgresql@*/bin. Install it (on Debian: apt-get install postgresql; versions that Debian does not have are at apt.postgresql.org), or name its directory in provider "local": binaries = ["/path/to/bin"].
             ╵
         "#]],
     );
