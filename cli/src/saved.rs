@@ -173,16 +173,20 @@ impl SavedPlan {
     /// Refuses to run where a plan of this moment, made from the same configuration, has not all of its steps: what the
     /// servers are is not what it was.
     pub(crate) fn check_world(&self, now: &Plan) -> Result<(), CliError> {
-        let is_same = |a: &Step, b: &Step| a.address == b.address && a.action == b.action && a.delta == b.delta;
+        let mut by_address: BTreeMap<&Address, Vec<&Step>> = BTreeMap::new();
+        for step in &now.steps {
+            by_address.entry(&step.address).or_default().push(step);
+        }
+        let at = |step: &Step| by_address.get(&step.address).map_or(&[][..], Vec::as_slice);
+        let is_same = |a: &Step, b: &Step| a.action == b.action && a.delta == b.delta;
         let missing = self
             .plan
             .steps
             .iter()
-            .filter(|step| !now.steps.iter().any(|other| is_same(step, other)));
+            .filter(|step| !at(step).iter().any(|other| is_same(step, other)));
         let moved = missing.map(|step| {
             let name = step.action.name();
-            let mut others = now.steps.iter();
-            let how = match others.find(|other| other.address == step.address && other.action.name() == name) {
+            let how = match at(step).iter().find(|other| other.action.name() == name) {
                 Some(other) if other.reason != step.reason => {
                     format!(
                         "{name} was planned because {}, and is due because {}",

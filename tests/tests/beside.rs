@@ -108,7 +108,7 @@ fn looking_writes_nothing_where_a_server_lived() {
 }
 
 #[test]
-fn what_an_older_version_left_of_a_instance_directory_is_removed() {
+fn what_an_older_version_left_of_an_instance_directory_is_removed() {
     let environment = TestEnvironment::with_configuration(CLUSTER);
     let directory = environment.data().join("c/a");
     let left = || {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_instance_directory_of_somebody_else_is_never_touched() {
+async fn an_instance_directory_of_somebody_else_is_never_touched() {
     let project = Project::new();
     let directory = project.instance_directory();
     fs::create_dir_all(&directory).unwrap();
@@ -43,7 +43,7 @@ async fn a_instance_directory_of_somebody_else_is_never_touched() {
 }
 
 #[tokio::test]
-async fn a_instance_directory_that_was_not_marked_in_time_is_ours() {
+async fn an_instance_directory_that_was_not_marked_in_time_is_ours() {
     let project = Project::new();
     fs::create_dir_all(project.instance_directory()).unwrap();
     fs::write(project.instance_directory().join(".home.json.tmp"), "{").unwrap();
