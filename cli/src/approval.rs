@@ -74,7 +74,7 @@ fn nobody(plan: &PlanDoc) -> CliError {
         _ => "-auto-approve",
     };
     CliError::refused(
-        "Nobody to ask for approval",
+        "No terminal to ask for approval",
         format!(
             "Standard input is no terminal or at its end, or -json or -input=false forbids to ask. To run this plan unattended, add {flags}."
         ),
@@ -105,7 +105,7 @@ pub(crate) fn ask(ui: &Ui, plan: &PlanDoc) -> Result<bool, CliError> {
 pub(crate) fn confirm(ui: &Ui, question: &str, consequence: &str) -> Result<bool, CliError> {
     let nobody = || {
         CliError::refused(
-            "Nobody to ask",
+            "No terminal to ask",
             "Standard input is not a terminal. To do it without being asked, add -force.",
         )
     };

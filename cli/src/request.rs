@@ -100,7 +100,9 @@ impl Continuation {
     pub(crate) fn sentence(&self) -> &'static str {
         match self {
             Continuation::Rejoin => "The new primary leads. What is left to do is planned anew.",
-            Continuation::GoBack(_) => "The primary could not hand over, and nobody was promoted. It goes on leading.",
+            Continuation::GoBack(_) => {
+                "The primary could not hand over, and no other node was promoted. It goes on leading."
+            }
             Continuation::ElectAgain(_) => "The node that was elected could not be promoted. Another election is held.",
             Continuation::CopyAgain(_) => "The data of a standby is beyond recovery. It is copied anew.",
         }

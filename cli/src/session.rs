@@ -3,7 +3,6 @@
 pub(crate) mod contents;
 mod files;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,10 +11,9 @@ use simdb_planner::config::{self, Config, Settings, Source, VariableInput};
 use simdb_planner::desired::{Desired, LocalSettings};
 use simdb_planner::diagnostic::Diagnostic;
 use simdb_providers::effects::ProviderEffects;
-use simdb_providers::platform::World;
 use simdb_providers::platform::local::setup;
 use simdb_providers::platform::registry::{self, Setup};
-use simdb_state::name::{ClusterName, PlatformName};
+use simdb_providers::platform::{Known, World};
 use simdb_state::object::{ProviderSettings, State};
 use simdb_state::secret::KeySource;
 use simdb_state::store::{Grant, Lineage, Snapshot, Store, Writer};
@@ -233,7 +231,7 @@ impl Project {
     }
 
     /// Returns the platforms that clusters run on, to be looked at. Without a record there is none of their nodes yet.
-    pub(crate) fn world(&self, lineage: Option<&Lineage>, local: &LocalSettings, platforms: Platforms) -> World {
+    pub(crate) fn world(&self, lineage: Option<&Lineage>, local: &LocalSettings, platforms: Known) -> World {
         World::new(registry::open(&self.setup(lineage, local, None)), platforms)
     }
 
@@ -265,16 +263,20 @@ impl Project {
     }
 }
 
-/// The platforms of clusters.
-pub(crate) type Platforms = BTreeMap<ClusterName, PlatformName>;
-
-/// Returns the platform of every cluster: what is there stays where it is, whatever is declared.
-pub(crate) fn platforms(recorded: &State, desired: &Desired) -> Platforms {
+/// Returns the platform of every cluster and network: what is there stays where it is, whatever is declared.
+pub(crate) fn platforms(recorded: &State, desired: &Desired) -> Known {
+    let clusters = recorded.clusters.iter();
+    let clusters = clusters.map(|(name, cluster)| (name.clone(), cluster.platform.clone()));
+    let networks = recorded.networks.iter();
+    let networks = networks.map(|(name, network)| (name.clone(), network.platform.clone()));
     let declared = desired.clusters.iter();
     let declared = declared.map(|(name, cluster)| (name.clone(), cluster.platform.clone()));
-    let recorded = recorded.clusters.iter();
-    let recorded = recorded.map(|(name, cluster)| (name.clone(), cluster.platform.clone()));
-    declared.chain(recorded).collect()
+    let declared_networks = desired.networks.iter();
+    let declared_networks = declared_networks.map(|(name, network)| (name.clone(), network.platform.clone()));
+    Known {
+        clusters: declared.chain(clusters).collect(),
+        networks: declared_networks.chain(networks).collect(),
+    }
 }
 
 /// Returns how a platform is set up whose data is where the record says.

@@ -87,6 +87,8 @@ pub struct LocalSettings {
 /// A `network` block.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkSpec {
+    /// The platform that it is on.
+    pub platform: PlatformName,
     /// The addresses of this machine that its nodes get, one each, and the default port; absent, they share 127.0.0.1.
     pub subnet: Option<Ipv4Net>,
     /// Where it is declared.

@@ -274,7 +274,7 @@ impl<'a> Look<'a> {
             return;
         };
         if let Some(since) = cluster.degraded {
-            let text = format!("commits wait for fewer standbys than they are to since {since}");
+            let text = format!("commits wait for fewer standbys than declared since {since}");
             self.problem(ClusterState::Degraded, text);
         }
         let needed = match cluster.on_standby_loss {
@@ -353,12 +353,7 @@ impl<'a> Look<'a> {
             ProcessFacts::Down if node.stopped_by_request => return Condition::Stopped,
             ProcessFacts::Down => return self.missing(address, node, Condition::Down, "is down"),
             ProcessFacts::Frozen { .. } => {
-                return self.missing(
-                    address,
-                    node,
-                    Condition::Frozen,
-                    "is frozen: somebody halted it with SIGSTOP",
-                );
+                return self.missing(address, node, Condition::Frozen, "is frozen: SIGSTOP halted it");
             }
             ProcessFacts::Stopping { .. } => {
                 return self.missing(address, node, Condition::Stopping, "was told to stop");
@@ -383,7 +378,7 @@ impl<'a> Look<'a> {
                 } else {
                     ClusterState::Syncing
                 };
-                self.problem(weight, format!("{} runs and lets nobody in yet", address.node));
+                self.problem(weight, format!("{} runs and accepts no connection yet", address.node));
                 Condition::Starting
             }
         }
@@ -523,10 +518,7 @@ impl<'a> Look<'a> {
                 ProcessFacts::Running { .. } => (Condition::Running, None),
                 ProcessFacts::Down if pooler.power == Power::Stopped => (Condition::Stopped, None),
                 ProcessFacts::Down => (Condition::Down, Some("is down".to_owned())),
-                ProcessFacts::Frozen { .. } => (
-                    Condition::Frozen,
-                    Some("is frozen: somebody halted it with SIGSTOP".to_owned()),
-                ),
+                ProcessFacts::Frozen { .. } => (Condition::Frozen, Some("is frozen: SIGSTOP halted it".to_owned())),
                 ProcessFacts::Stopping { .. } => (Condition::Stopping, Some("was told to stop".to_owned())),
                 ProcessFacts::Foreign { .. } => (Condition::Running, Some("was not started by simdb".to_owned())),
             },

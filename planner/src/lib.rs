@@ -73,6 +73,7 @@ pub mod health;
 pub mod observed;
 pub mod plan;
 pub mod planner;
+pub mod platform;
 #[cfg(any(test, feature = "testing"))]
 pub mod simulate;
 pub mod text;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
-use simdb_state::name::PlatformName;
+use simdb_state::name::{NetworkName, PlatformName};
 use simdb_state::object::EngineKind;
 use simdb_state::place::{Bind, HostPort};
 use simdb_state::position::Progress;
@@ -22,6 +22,9 @@ use crate::engine::replay::ReplayLimits;
 pub struct Observed {
     /// What each platform offers. One without an entry was not looked at, and offers nothing.
     pub platforms: BTreeMap<PlatformName, PlatformFacts>,
+    /// The networks that were looked at.
+    #[serde(default)]
+    pub networks: BTreeMap<NetworkName, Observation<NetworkFacts>>,
     /// The nodes that were looked at. A node without an entry was not looked at.
     pub nodes: BTreeMap<NodeAddress, Observation<NodeFacts>>,
     /// The endpoints that were looked at.
@@ -48,6 +51,13 @@ impl Observed {
     pub fn platform(&self, name: &PlatformName) -> &PlatformFacts {
         self.platforms.get(name).unwrap_or(&NOTHING)
     }
+}
+
+/// A network as its platform has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkFacts {
+    /// Its addresses in CIDR notation, where the platform gives each network addresses of its own.
+    pub subnet: Option<String>,
 }
 
 /// What a server of some version says of parameters that no node has yet.

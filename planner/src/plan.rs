@@ -12,7 +12,7 @@ use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddres
 use simdb_state::delta::Delta;
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
-use simdb_state::object::{CommitLevel, Database, Election, Term, User, Verdict};
+use simdb_state::object::{CommitLevel, Database, Election, Network, Term, User, Verdict};
 use simdb_state::position::Position;
 use simdb_state::route::Route;
 use simdb_state::sensitive::SecretName;
@@ -211,6 +211,8 @@ pub enum Action {
     Network {
         /// The network.
         network: NetworkName,
+        /// Where it is, and with which addresses.
+        attributes: Network,
     },
     /// Makes empty data and starts a server on it that writes.
     Primary {

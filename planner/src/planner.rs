@@ -13,6 +13,7 @@ pub(crate) mod addressing;
 pub(crate) mod astray;
 pub(crate) mod before;
 mod candidate;
+mod cause;
 mod check;
 mod compared;
 pub(crate) mod contradiction;
@@ -49,7 +50,7 @@ pub use untried::untried;
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
-    /// What the configuration declares; empty when everything is to be destroyed.
+    /// What the configuration declares; empty when the plan destroys everything.
     pub desired: &'a Desired,
     /// What the state holds.
     pub recorded: &'a State,

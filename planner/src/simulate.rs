@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{EndpointAddress, NodeAddress, SeedAddress};
 use simdb_state::lsn::SystemIdentifier;
-use simdb_state::name::ClusterName;
-use simdb_state::object::State;
+use simdb_state::name::{ClusterName, NetworkName};
+use simdb_state::object::{Network, State};
 use simdb_state::place::Bind;
 use simdb_state::sensitive::{Secrets, Sensitive};
 
@@ -51,6 +51,8 @@ pub enum Cut {
 pub struct World {
     /// The record.
     pub state: State,
+    /// The networks that the platform has.
+    pub networks: BTreeMap<NetworkName, Network>,
     /// The instance directories of nodes.
     pub directories: BTreeMap<NodeAddress, InstanceDirectory>,
     /// Where the endpoints route to.
@@ -126,7 +128,7 @@ pub struct Running {
     pub generation: u32,
     /// Whether it only replays; a server that does not writes.
     pub replays: bool,
-    /// Whether it was halted by a signal.
+    /// Whether a signal halted it.
     pub frozen: bool,
     /// Whether somebody paused its replay.
     pub paused: bool,

@@ -8,13 +8,14 @@ use futures_util::FutureExt;
 use simdb_planner::observed::{Observation, ProcessFacts, RouteFacts};
 use simdb_state::address::InstanceAddress;
 use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
-use simdb_state::object::Witness;
+use simdb_state::name::NetworkName;
+use simdb_state::object::{Network, Witness};
 use simdb_state::route::Route;
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::{Grant, Store};
 use tokio::time::{sleep, timeout};
 
-use crate::platform::{Endpoints, InstanceFacts, Platform, PlatformError, StopMode};
+use crate::platform::{Endpoints, Fabric, InstanceFacts, Platform, PlatformError, StopMode};
 
 /// How long a server may take until it is where a check needs it.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -75,6 +76,30 @@ pub async fn check_platform(platform: &dyn Platform, fixture: &Fixture) {
     for _ in 0..ROUNDS {
         checks.a_node_can_be_dropped_while_it_is_looked_at().await;
     }
+}
+
+/// Checks that networks can be made, looked at and removed, each call twice. One of `impossible` addresses is refused.
+pub async fn check_fabric(fabric: &dyn Fabric, usable: &Network, impossible: &Network) {
+    let lan: NetworkName = "lan".parse().expect("it is a name");
+    for _ in 0..2 {
+        fabric.ensure_network(&lan, usable).await.expect("it can be made");
+        let seen = fabric.network(&lan).await.expect("it can be looked at");
+        let facts = seen.seen().expect("it is there");
+        assert!(
+            facts.subnet.is_none() || facts.subnet == usable.subnet,
+            "{facts:?} has the addresses of {usable:?}"
+        );
+    }
+    for _ in 0..2 {
+        fabric.drop_network(&lan).await.expect("it can be removed");
+    }
+    let left = fabric.networks().await.expect("networks can be listed");
+    assert!(!left.contains(&lan), "a removed network is gone");
+    let refused = fabric.ensure_network(&lan, impossible).await;
+    assert!(
+        matches!(refused, Err(PlatformError::Addresses { .. })),
+        "{impossible:?} cannot be made, and {refused:?}"
+    );
 }
 
 /// Checks a directory with two routes of different names.

@@ -16,7 +16,7 @@ use simdb_state::sensitive::Secrets;
 use simdb_state::store::Grant;
 
 pub use self::error::StepError;
-use crate::platform::{Dial, Endpoints, Platform, StopMode, World};
+use crate::platform::{Dial, Endpoints, Fabric, Platform, StopMode, World};
 use crate::sessions::Sessions;
 
 /// Does steps. Every step is safe to do again.
@@ -66,6 +66,8 @@ pub struct ProviderEffects {
     pub platform: Arc<dyn Platform>,
     /// Where endpoints are routed.
     pub endpoints: Arc<dyn Endpoints>,
+    /// What connects servers with each other.
+    pub fabric: Arc<dyn Fabric>,
     /// Where the files are that steps name.
     pub files: PathBuf,
     /// How long to wait for servers.
@@ -83,6 +85,8 @@ impl Effects for ProviderEffects {
             Action::Stop { node } => drop(self.platform.stop(&node.into(), StopMode::Fast).await?),
             Action::DropNode { node } => Platform::drop(&*self.platform, &node.into()).await?,
             Action::Endpoint { endpoint: _, route } => self.endpoints.publish(route).await?,
+            Action::Network { network, attributes } => self.fabric.ensure_network(network, attributes).await?,
+            Action::DropNetwork { network } => self.fabric.drop_network(network).await?,
             Action::DropEndpoint { endpoint, name: _ } => self.endpoints.withdraw(endpoint).await?,
             action => return self.serve(action, secrets).await,
         }
@@ -96,11 +100,13 @@ impl ProviderEffects {
         let World {
             platform,
             endpoints,
+            fabric,
             providers: _,
         } = world;
         Self {
             platform,
             endpoints,
+            fabric,
             files,
             limits: Limits::default(),
             grant,

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use simdb_planner::observed::{
-    Control, NodeFacts, Observation, Observed, PlatformFacts, PlatformProblem, PoolerFacts, ProcessFacts, RouteFacts,
+    Control, NetworkFacts, NodeFacts, Observation, Observed, PlatformFacts, PlatformProblem, PoolerFacts, ProcessFacts,
+    RouteFacts,
 };
 use simdb_state::address::{EndpointAddress, InstanceAddress, NodeAddress};
-use simdb_state::name::{ClusterName, PlatformName};
+use simdb_state::name::{ClusterName, NetworkName, PlatformName};
 use simdb_state::object::{Data, State};
 use simdb_state::place::Bind;
 use simdb_state::sensitive::Secrets;
@@ -19,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::engine;
 use crate::executor::chain;
-use crate::platform::{Endpoints, InstanceFacts, Platform, PlatformError, World};
+use crate::platform::{Endpoints, Fabric, InstanceFacts, Platform, PlatformError, World};
 use crate::sessions::Sessions;
 
 /// How long one node may take to answer; one that hangs is unknown.
@@ -38,7 +39,12 @@ pub async fn observe(
     secrets: &Secrets,
 ) -> Observed {
     let (platform, registry) = (&*world.platform, &*world.endpoints);
-    let (mut platforms, listed, routes) = tokio::join!(world.facts(), platform.list(), registry.routes());
+    let (mut platforms, listed, routes, networks) = tokio::join!(
+        world.facts(),
+        platform.list(),
+        registry.routes(),
+        networks(&*world.fabric, recorded)
+    );
     let (mut nodes, mut endpoints) = (nodes.clone(), endpoints.clone());
     // An endpoint whose route cannot be read is unknown when it is looked up.
     endpoints.extend(routes.unwrap_or_default());
@@ -88,11 +94,24 @@ pub async fn observe(
     let endpoints = endpoints.iter().cloned().zip(seen_endpoints).collect();
     Observed {
         platforms,
+        networks,
         nodes,
         endpoints,
         poolers,
         tried: Vec::new(),
     }
+}
+
+/// Looks at the networks that are recorded, and at those that were made and are not.
+async fn networks(fabric: &dyn Fabric, recorded: &State) -> BTreeMap<NetworkName, Observation<NetworkFacts>> {
+    // Where they cannot be listed, looking at each of them says why.
+    let mut names = fabric.networks().await.unwrap_or_default();
+    names.extend(recorded.networks.keys().cloned());
+    let look = async |name: NetworkName| {
+        let seen = fabric.network(&name).await;
+        (name, seen.unwrap_or_else(|error| Observation::Unknown(chain(&error))))
+    };
+    join_all(names.into_iter().map(look)).await.into_iter().collect()
 }
 
 /// Whether a server is down whose port was taken a moment ago. It may have ended in between.

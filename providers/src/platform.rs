@@ -14,11 +14,11 @@ use std::{fmt, io};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use simdb_planner::observed::{FileFacts, Observation, PlatformFacts, ProcessFacts, RouteFacts};
+use simdb_planner::observed::{FileFacts, NetworkFacts, Observation, PlatformFacts, ProcessFacts, RouteFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{InstanceSpec, TaskSpec, TrialSpec};
-use simdb_state::name::{ClusterName, PlatformName};
-use simdb_state::object::{EngineKind, Witness};
+use simdb_state::name::{ClusterName, NetworkName, PlatformName};
+use simdb_state::object::{EngineKind, Network, Witness};
 use simdb_state::place::Bind;
 use simdb_state::route::Route;
 use simdb_state::sensitive::{SecretName, Secrets};
@@ -26,8 +26,8 @@ use simdb_state::store::StoreError;
 use thiserror::Error;
 
 pub use self::dial::{Dial, Stream};
-pub use self::router::Providers;
 use self::router::Router;
+pub use self::router::{Known, Providers};
 use crate::sessions::Sessions;
 
 /// What is in a node's instance directory.
@@ -239,6 +239,27 @@ pub enum PlatformError {
         /// Its platform, where that is known.
         platform: Option<PlatformName>,
     },
+    /// A network belongs to a platform that is not set up.
+    #[error("reach the platform of network {network}: {}", match platform {
+        Some(platform) => format!("\"{platform}\" is not set up here"),
+        None => "the record does not name it".to_owned(),
+    })]
+    NetworkElsewhere {
+        /// The network.
+        network: NetworkName,
+        /// Its platform, where that is known.
+        platform: Option<PlatformName>,
+    },
+    /// The addresses of a network cannot be used here.
+    #[error("make network {network}: {subnet} cannot be used on this machine: {reason}")]
+    Addresses {
+        /// The network.
+        network: NetworkName,
+        /// Its addresses.
+        subnet: String,
+        /// Why not.
+        reason: String,
+    },
     /// An entry of the service file belongs to somebody else.
     #[error("publish service \"{name}\": {path:?} has an entry of that name that was not written by simdb; rename it")]
     ForeignEntry {
@@ -339,9 +360,28 @@ pub trait Endpoints: fmt::Debug + Send + Sync {
     async fn withdraw(&self, endpoint: &EndpointAddress) -> Result<(), PlatformError>;
 }
 
+/// Makes networks, looks at them and removes them. Every call is idempotent.
+///
+/// A platform whose servers all share the network of one machine has every network from the start, and makes and removes
+/// none.
+#[async_trait]
+pub trait Fabric: fmt::Debug + Send + Sync {
+    /// Returns the networks that were made here for this project.
+    async fn networks(&self) -> Result<BTreeSet<NetworkName>, PlatformError>;
+
+    /// Looks at a network.
+    async fn network(&self, name: &NetworkName) -> Result<Observation<NetworkFacts>, PlatformError>;
+
+    /// Makes a network that is not there, or tells why its addresses cannot be used here.
+    async fn ensure_network(&self, name: &NetworkName, network: &Network) -> Result<(), PlatformError>;
+
+    /// Removes a network, with which nothing is connected any more.
+    async fn drop_network(&self, name: &NetworkName) -> Result<(), PlatformError>;
+}
+
 /// One kind of place where things run, with all that it offers.
 #[async_trait]
-pub trait Provider: Platform + Endpoints {
+pub trait Provider: Platform + Endpoints + Fabric {
     /// Looks at what the platform offers. What keeps it from being used is a problem in the answer, not an error.
     async fn facts(&self) -> PlatformFacts;
 
@@ -357,17 +397,20 @@ pub struct World {
     pub platform: Arc<dyn Platform>,
     /// Routes clients to servers.
     pub endpoints: Arc<dyn Endpoints>,
+    /// Connects servers with each other.
+    pub fabric: Arc<dyn Fabric>,
     /// What there is, by name.
     pub providers: Providers,
 }
 
 impl World {
-    /// Makes a world of platforms, for clusters whose platforms are known.
-    pub fn new(providers: Providers, clusters: BTreeMap<ClusterName, PlatformName>) -> Self {
-        let router = Arc::new(Router::new(providers.clone(), clusters));
+    /// Makes a world of platforms, for clusters and networks whose platforms are known.
+    pub fn new(providers: Providers, known: Known) -> Self {
+        let router = Arc::new(Router::new(providers.clone(), known));
         let platform: Arc<dyn Platform> = Arc::clone(&router) as _;
         Self {
             platform,
+            fabric: Arc::clone(&router) as _,
             endpoints: router,
             providers,
         }

@@ -161,7 +161,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     /// A row is not what the writer expected; nothing was written.
-    #[error("row {0:?} was changed by somebody else")]
+    #[error("row {0:?} was changed by another process")]
     Conflict(Key),
     /// The token holds the lock no longer; nothing was written.
     #[error("the state lock is no longer held")]

@@ -19,6 +19,7 @@ pub(crate) use self::cluster::Election;
 use self::endpoint::Endpoint;
 use self::node::Node;
 use crate::address::Address;
+use crate::name::PlatformName;
 use crate::object::{self, State};
 
 /// One recorded object.
@@ -37,6 +38,8 @@ pub(crate) enum Object {
 /// A network.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Network {
+    #[serde(default = "object::first_platform")]
+    platform: PlatformName,
     subnet: Option<String>,
 }
 
@@ -76,14 +79,14 @@ impl Object {
 
 impl From<&object::Network> for Network {
     fn from(network: &object::Network) -> Self {
-        let object::Network { subnet } = network.clone();
-        Self { subnet }
+        let object::Network { platform, subnet } = network.clone();
+        Self { platform, subnet }
     }
 }
 
 impl From<Network> for object::Network {
     fn from(network: Network) -> Self {
-        let Network { subnet } = network;
-        Self { subnet }
+        let Network { platform, subnet } = network;
+        Self { platform, subnet }
     }
 }

@@ -64,8 +64,11 @@ pub struct ProviderSettings {
 }
 
 /// A network: `network.NAME`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
+    /// The platform that it is on.
+    #[serde(default = "first_platform")]
+    pub platform: PlatformName,
     /// The addresses nodes get, one each, in CIDR notation (`127.20.0.0/24`); absent, they share the platform's default.
     pub subnet: Option<String>,
 }

@@ -231,7 +231,7 @@ fn a_pooler_is_looked_at_and_mended_like_a_node() {
         (
             "it is halted",
             &|| kill(pooler(&environment), Signal::SIGSTOP).unwrap(),
-            "it was halted by a signal",
+            "drift: a signal halted it",
         ),
         (
             "its settings are edited",
@@ -244,7 +244,7 @@ fn a_pooler_is_looked_at_and_mended_like_a_node() {
         (
             "somebody else starts it",
             &|| started_by_hand(&environment),
-            "somebody started it without simdb",
+            "drift: it was started without simdb",
         ),
     ];
     for (what, disturb, reason) in cases {

@@ -373,7 +373,11 @@ fn passwords_that_were_altered_by_hand_are_seen_and_put_back() {
                 "PASSWORD 'by hand'",
                 "has another password than the one on record",
             ),
-            ("app", "VALID UNTIL '2000-01-01'", "the role's password has expired"),
+            (
+                "app",
+                "VALID UNTIL '2000-01-01'",
+                "drift: the role's password has expired",
+            ),
         ];
         for (role, altered, reason) in cases {
             ask(&environment, "postgres", &format!("ALTER ROLE {role} {altered}"));

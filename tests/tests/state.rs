@@ -222,7 +222,7 @@ fn another_key_takes_the_place_of_the_one_there_is_and_every_password_stays() {
     let password = environment.run(&["output", "-raw", "made"]).stdout;
     let asked = environment.run(&["state", "rekey"]);
     asked.expect_code(1);
-    assert_says(&asked, &["Nobody to ask", "add -force"]);
+    assert_says(&asked, &["No terminal to ask", "add -force"]);
 
     let with = |passphrase: &str, next: &str, arguments: &[&str]| {
         let mut command = environment.command(arguments);
@@ -281,7 +281,7 @@ fn rows_that_belong_to_nothing_are_shown_and_removed_when_asked_to() {
         "the secret value of output.lost: it is not recorded",
     ];
     assert_says(&asked, &dangling);
-    assert_says(&asked, &["Nobody to ask", "add -force"]);
+    assert_says(&asked, &["No terminal to ask", "add -force"]);
     assert_eq!(environment.run(&["state", "list"]).stdout, recorded);
 
     let repaired = environment.run(&["state", "repair", "-force"]);

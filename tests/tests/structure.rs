@@ -22,7 +22,7 @@ const PRODUCTS: &[Product] = &[
     Product {
         name: "PostgreSQL",
         folder: "engine/postgresql",
-        crates: &["state", "planner/language", "planner", "providers"],
+        crates: &["state", "planner/language", "planner", "providers", "cli"],
         words: &[
             "postgres",
             "postmaster",
@@ -41,7 +41,7 @@ const PRODUCTS: &[Product] = &[
     Product {
         name: "PgBouncer",
         folder: "engine/pgbouncer",
-        crates: &["state", "planner/language", "planner", "providers"],
+        crates: &["state", "planner/language", "planner", "providers", "cli"],
         words: &["pgbouncer"],
     },
     Product {
@@ -57,6 +57,14 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     (
         "planner/src/engine.rs",
         "the registry of engines knows all of them by name",
+    ),
+    (
+        "planner/src/platform.rs",
+        "the registry of platforms knows all of them by name",
+    ),
+    (
+        "providers/src/platform/registry.rs",
+        "the registry of platforms opens each of them",
     ),
     (
         "planner/src/engine/order.rs",

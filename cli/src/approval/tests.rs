@@ -83,11 +83,11 @@ fn without_a_terminal_the_flags_are_named() {
         ..INTERACTIVE
     };
     expect![[r#"
-        Nobody to ask for approval
+        No terminal to ask for approval
         Standard input is no terminal or at its end, or -json or -input=false forbids to ask. To run this plan unattended, add -auto-approve.
     "#]].assert_eq(&refusal(nobody, &creation()));
     expect![[r#"
-        Nobody to ask for approval
+        No terminal to ask for approval
         Standard input is no terminal or at its end, or -json or -input=false forbids to ask. To run this plan unattended, add -auto-approve -allow=data-loss.
     "#]].assert_eq(&refusal(nobody, &destruction()));
 }

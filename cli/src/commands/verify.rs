@@ -171,7 +171,7 @@ impl Verification<'_> {
         let interrupted = interrupt::once()?;
         let duration = self.arguments.load.unwrap_or_default();
         let Some(target) = self.target(members) else {
-            let detail = "The state does not hold the superuser's password, so nobody can write.";
+            let detail = "The state does not hold the superuser's password, so simdb cannot write.";
             return Err(CliError::refused("No password", detail));
         };
         let load = Load {

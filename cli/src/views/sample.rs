@@ -119,7 +119,7 @@ pub(crate) fn creation() -> PlanDoc {
             "basebackup",
             "cluster.orders.node.r[0]",
             &[1, 2, 3],
-            "r[0] is to stream from a",
+            "r[0] streams from a",
         ),
     ];
     document(Operation::Apply, changes, steps)

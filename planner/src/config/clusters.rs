@@ -63,7 +63,7 @@ pub(super) fn read(
         names: &instance.names,
         ..*context
     };
-    let platform = platform(&header, reader, context, diagnostics);
+    let platform = provider::of(&header, reader, context.names, context.providers, diagnostics);
     let network = network(&header, reader, context, diagnostics);
     let (version, shared) = engine(reader, context.names, diagnostics);
     let nodes = nodes::read(reader, &header, &shared, context, diagnostics);
@@ -102,28 +102,6 @@ pub(super) fn read(
         },
         inner,
     })
-}
-
-/// Reads which platform the servers of a cluster run on.
-fn platform(
-    header: &Span,
-    reader: Reader<'_>,
-    context: &Context<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<PlatformName> {
-    let given = reader.text("provider", context.names, diagnostics);
-    if given.is_none() && reader.attribute("provider").is_some() {
-        return None;
-    }
-    let span = given.as_ref().map_or(header, |given| &given.span).clone();
-    let chosen = provider::choose(given.as_ref().map(|given| given.value.as_str()), context.providers);
-    match chosen {
-        Ok(name) => Some(name),
-        Err((summary, detail)) => {
-            diagnostics.push(reader.error(span, summary, detail));
-            None
-        }
-    }
 }
 
 fn network(

@@ -122,6 +122,7 @@ impl<'a> Tree<'a> {
         let mut visible = Visible::within(&level.outer);
         let networks = networks::read(
             &declared.all,
+            &level.providers,
             &mut groups.networks,
             &mut work.desired.networks,
             &mut visible,

@@ -1,20 +1,18 @@
 //! `network` blocks to what is desired.
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
-use simdb_state::name::NetworkName;
+use simdb_state::name::{NetworkName, PlatformName};
 
 use crate::desired::NetworkSpec;
 use crate::diagnostic::Diagnostic;
+use crate::platform::Platform;
 
 use super::expand::{Groups, Instance};
 use super::instance_name::{name, same_name};
+use super::provider;
 use super::read::Read;
-
-/// The addresses that lead to this machine.
-const LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 
 /// The networks that a module knows, each by what the module calls it.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +56,7 @@ impl Visible {
 /// Reads the `network` blocks of a module, and returns their names.
 pub(super) fn read(
     instances: &[Instance<'_, '_>],
+    providers: &BTreeSet<PlatformName>,
     groups: &mut Groups,
     networks: &mut BTreeMap<NetworkName, NetworkSpec>,
     visible: &mut Visible,
@@ -70,19 +69,22 @@ pub(super) fn read(
     let mut subnets: Vec<(NetworkName, Ipv4Net)> = subnets.collect();
     for instance in instances {
         let reader = instance.reader;
+        let platform = provider::of(&instance.header, reader, &instance.names, providers, diagnostics);
+        let rule = platform.as_ref().and_then(Platform::find).unwrap_or_default();
         let given = reader.text("subnet", &instance.names, diagnostics);
-        let subnet = given.and_then(|given| match parse(&given, &subnets) {
+        let subnet = given.and_then(|given| match parse(&given, rule, &subnets) {
             Ok(subnet) => Some((subnet, given.span)),
             Err(detail) => {
                 diagnostics.push(reader.error(given.span, "Invalid subnet", detail));
                 None
             }
         });
-        let Some(name) = name::<NetworkName>(instance, diagnostics) else {
+        let (Some(name), Some(platform)) = (name::<NetworkName>(instance, diagnostics), platform) else {
             continue;
         };
         subnets.extend(subnet.as_ref().map(|(subnet, _)| (name.clone(), *subnet)));
         let spec = NetworkSpec {
+            platform,
             subnet: subnet.map(|(subnet, _)| subnet),
             span: instance.header.clone(),
         };
@@ -98,7 +100,7 @@ pub(super) fn read(
 }
 
 /// Reads a subnet that shares no address with those of other networks, or says what is wrong with it.
-fn parse(given: &Read<String>, others: &[(NetworkName, Ipv4Net)]) -> Result<Ipv4Net, String> {
+fn parse(given: &Read<String>, platform: Platform, others: &[(NetworkName, Ipv4Net)]) -> Result<Ipv4Net, String> {
     let text = &given.value;
     let subnet: Ipv4Net = text.parse().map_err(|_| {
         format!("\"subnet\" is an IPv4 address and the length of its prefix, as in \"127.20.0.0/24\"; {text:?} is not.")
@@ -110,12 +112,7 @@ fn parse(given: &Read<String>, others: &[(NetworkName, Ipv4Net)]) -> Result<Ipv4
             network.to_string()
         ));
     }
-    if !LOCAL.contains(&subnet) {
-        return Err(format!(
-            "Nodes are processes of this machine, so their addresses are within {LOCAL}, and {subnet} is not. Write one \
-             such as \"127.20.0.0/24\", or leave it out: then all nodes have 127.0.0.1, and each a port of its own."
-        ));
-    }
+    platform.check_subnet(subnet)?;
     let overlaps = |(_, other): &&(NetworkName, Ipv4Net)| other.contains(&subnet) || subnet.contains(other);
     match others.iter().find(overlaps) {
         Some((name, other)) => Err(format!(

@@ -9,8 +9,9 @@ use simdb_state::name::PlatformName;
 use simdb_state::object::first_platform;
 
 use crate::desired::LocalSettings;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::observed::ProviderArgument;
+use crate::platform::Platform;
 
 use super::read::Reader;
 
@@ -22,16 +23,14 @@ const ARGUMENTS: [(&str, ProviderArgument); 4] = [
     ("port_range", ProviderArgument::PortRange),
 ];
 
-/// The platforms that servers can run on.
-const SUPPORTED: [&str; 1] = ["local"];
-
 /// Returns the platform of that name, or says that this version has none.
 pub(super) fn supported(name: &str) -> Result<PlatformName, String> {
-    if SUPPORTED.contains(&name) {
+    let names = Platform::ALL.map(Platform::name);
+    if names.contains(&name) {
         return Ok(name.parse().expect("platforms have names"));
     }
-    let known = SUPPORTED.map(|name| format!("\"{name}\"")).join(", ");
-    let hint = did_you_mean(name, SUPPORTED);
+    let known = names.map(|name| format!("\"{name}\"")).join(", ");
+    let hint = did_you_mean(name, names);
     Err(format!(
         "The provider \"{name}\" is not supported by this version; {known} is.{hint}"
     ))
@@ -64,6 +63,26 @@ pub(super) fn choose(
             Err(("Missing provider", detail))
         }
     }
+}
+
+/// Returns the platform that a cluster or a network is on. Nothing where what it names cannot be told.
+pub(super) fn of(
+    header: &Span,
+    reader: Reader<'_>,
+    names: &Names<'_>,
+    declared: &BTreeSet<PlatformName>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<PlatformName> {
+    let given = reader.text("provider", names, diagnostics);
+    if given.is_none() && reader.attribute("provider").is_some() {
+        return None;
+    }
+    let chosen = choose(given.as_ref().map(|given| given.value.as_str()), declared);
+    let complain = |(summary, detail)| {
+        let span = given.as_ref().map_or(header, |given| &given.span).clone();
+        diagnostics.push(reader.error(span, summary, detail));
+    };
+    chosen.map_err(complain).ok()
 }
 
 /// Reads the `provider` blocks.

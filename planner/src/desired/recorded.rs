@@ -47,6 +47,7 @@ fn span() -> Span {
 
 fn network_spec(network: &Network) -> NetworkSpec {
     NetworkSpec {
+        platform: network.platform.clone(),
         subnet: network.subnet.as_ref().and_then(|subnet| subnet.parse().ok()),
         span: span(),
     }

@@ -161,7 +161,7 @@ impl Step {
     #[expect(clippy::too_many_lines, reason = "one arm for each kind of step")]
     fn own_facts(&self) -> Facts<'_> {
         match &self.action {
-            Action::Network { network } => Facts::giving([Fact::Network(network)]),
+            Action::Network { network, .. } => Facts::giving([Fact::Network(network)]),
             Action::Primary {
                 server: Server { node, .. },
                 ..

@@ -317,7 +317,7 @@ fn given(claim: &Claim<'_>, other: &Address) -> Diagnostic {
     Diagnostic::error(
         format!("Port belongs to another {}", other.kind()),
         format!(
-            "{address} is to have the port that {other} has until the end of this apply. Give {other} another port, or \
+            "{address} takes the port that {other} has until the end of this apply. Give {other} another port, or \
              remove it, and apply that first."
         ),
     )
@@ -340,7 +340,7 @@ fn taken(claim: &Claim<'_>, port: u16, owner: &str) -> Diagnostic {
 fn privileged(claim: &Claim<'_>, port: u16, lowest: u16) -> Diagnostic {
     let Claim { address, span, .. } = claim;
     let detail = format!(
-        "{address} is to have port {port}, and ports below {lowest} are for servers that run as root, which those of simdb \
+        "{address} declares port {port}, and ports below {lowest} are for servers that run as root, which those of simdb \
          never do. Give the {} a port from {lowest} on.",
         address.kind()
     );

@@ -18,6 +18,7 @@ pub(crate) use access::primary_server;
 /// Returns the record, corrected by what was seen, and what was noticed. What could not be looked at stays as recorded.
 pub(crate) fn before(recorded: &State, observed: &Observed) -> (State, Vec<String>) {
     let mut state = recorded.clone();
+    correct_networks(&mut state, observed);
     for (address, node) in &mut state.nodes {
         match observed.nodes.get(address) {
             None | Some(Observation::Unknown(_)) => {}
@@ -40,9 +41,23 @@ pub(crate) fn before(recorded: &State, observed: &Observed) -> (State, Vec<Strin
     (state, notes)
 }
 
+/// A network that its platform no longer has is made again, and one that has other addresses is told.
+fn correct_networks(state: &mut State, observed: &Observed) {
+    state
+        .networks
+        .retain(|name, _| observed.networks.get(name) != Some(&Observation::Absent));
+    for (name, network) in &mut state.networks {
+        let facts = observed.networks.get(name).and_then(Observation::seen);
+        if let Some(subnet) = facts.and_then(|facts| facts.subnet.as_ref()) {
+            network.subnet = Some(subnet.clone());
+        }
+    }
+}
+
 /// Puts back what is recorded, not there, and no longer intended: all that is left of it is the record, and dropping that
 /// is a change too.
 pub(crate) fn remember(before: &mut State, recorded: &State, intended: &Intended) {
+    put_back(&mut before.networks, &recorded.networks, &intended.networks);
     put_back(&mut before.users, &recorded.users, &intended.users);
     put_back(&mut before.databases, &recorded.databases, &intended.databases);
     put_back(&mut before.seeds, &recorded.seeds, &intended.seeds);

@@ -144,7 +144,7 @@ impl Field<'_> {
         let Some((leader, primary)) = leader.filter(|(_, facts)| !facts.in_recovery) else {
             let name = self.leader.unwrap_or(self.elected);
             return Err(Refusal(format!(
-                "{}.{name} leads and does not answer, so that nobody can take over without loss. Start it again with \
+                "{}.{name} leads and does not answer, so that no node can take over without loss. Start it again with \
                  `simdb apply`; if it is lost, run `simdb failover {}`.",
                 self.cluster, self.cluster
             )));
@@ -338,7 +338,7 @@ impl Field<'_> {
         if !lossy {
             let found = found.map(|branch| format!(" ({branch})")).unwrap_or_default();
             return Err(Refusal(format!(
-                "Somebody promoted {address} by hand{found}. To keep what it wrote and give up what others wrote since, \
+                "{address} was promoted by hand{found}. To keep what it wrote and give up what others wrote since, \
                  add -allow=data-loss; the plan says what each branch holds.",
             )));
         }
@@ -388,7 +388,7 @@ impl Field<'_> {
             ));
         }
         Refusal(format!(
-            "No standby of cluster {} answers, so there is nobody to promote. Start what is left with `simdb apply`; where that \
+            "No standby of cluster {} answers, so there is no node to promote. Start what is left with `simdb apply`; where that \
              is refused, add -allow=data-loss to promote one that is down.",
             self.cluster
         ))

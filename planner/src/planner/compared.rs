@@ -23,6 +23,7 @@ pub struct NotCompared {
 pub(super) fn not_compared(inputs: Inputs<'_>) -> Vec<NotCompared> {
     let Observed {
         platforms: _,
+        networks,
         nodes,
         endpoints,
         poolers,
@@ -35,6 +36,10 @@ pub(super) fn not_compared(inputs: Inputs<'_>) -> Vec<NotCompared> {
     let mut add = |address: Address, reason: Option<String>| {
         all.extend(reason.map(|reason| NotCompared { address, reason }));
     };
+    for (name, observation) in networks {
+        let reason = unknown("it", Some(observation));
+        add(Address::Network(name.clone()), reason);
+    }
     let (declared, recorded) = (declared(inputs.desired), inputs.recorded);
     let addresses: BTreeSet<&NodeAddress> = declared
         .0

@@ -85,9 +85,9 @@ fn other_role(address: &NodeAddress, recorded: &Node, facts: &NodeFacts, elected
         String::new()
     };
     Some(Diagnostic::error(
-        "Role was changed by somebody else",
+        "Role was changed without simdb",
         format!(
-            "{address} is {was} on record, and {says}. Somebody promoted it or changed how it starts, and two nodes of a \
+            "{address} is {was} on record, and {says}. It was promoted or its start was changed without simdb, and two nodes of a \
              cluster may have taken writes since. {}{keep}",
             way_out(address)
         ),
@@ -103,7 +103,7 @@ fn unasked(address: &NodeAddress, recorded: &Node, facts: &NodeFacts) -> Option<
         Diagnostic::error(
             "Server cannot be asked",
             format!(
-                "{address} is a standby on record. Somebody started a server on its data without simdb (pid {pid}), and \
+                "{address} is a standby on record. A server was started on its data without simdb (pid {pid}), and \
                  whether that takes writes could not be found out: {reason}. Stop it, and plan again: its data tells."
             ),
         )
@@ -124,7 +124,7 @@ fn other_timeline(
         Diagnostic::error(
             "Standby has diverged",
             format!(
-                "{address} is on timeline {timeline}, and its primary on {}: somebody promoted it, and two nodes of the \
+                "{address} is on timeline {timeline}, and its primary on {}: it was promoted without simdb, and two nodes of the \
                  cluster may have taken writes since. {}",
                 primary.timeline,
                 way_out(address)

@@ -10,6 +10,7 @@ use simdb_state::object::{
     State, User, Verified,
 };
 
+use super::cause::Causes;
 use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
 use super::pairs::pairs;
 use crate::engine::sync::STANDBY_NAMES;
@@ -17,9 +18,9 @@ use crate::engine::{self, settings};
 use crate::plan::{Action, AttributeChange, Change, ChangeAction, Shown, Step};
 
 /// One side of a change: the attributes by name, in the order they are shown.
-type Attributes = Vec<Attribute>;
+pub(super) type Attributes = Vec<Attribute>;
 
-type Attribute = (Cow<'static, str>, Shown);
+pub(super) type Attribute = (Cow<'static, str>, Shown);
 
 /// Returns the changes by address. What is only re-proven or restarted is a change too: nothing runs that is not shown.
 pub(super) fn diff(before: &State, intended: &Intended) -> Vec<Change> {
@@ -83,6 +84,28 @@ fn change(address: &Address, before: Option<Attributes>, after: Option<Attribute
     })
 }
 
+/// Says why an object changes that is recorded as one thing, was seen as another and is declared as a third, given the
+/// attributes of all three.
+pub(super) fn reason(recorded: Option<Attributes>, before: Attributes, after: Attributes) -> Option<String> {
+    let recorded: BTreeMap<Cow<'static, str>, Shown> = recorded.into_iter().flatten().collect();
+    let text = |shown: &Shown| match shown {
+        Shown::Value(Value::String(text)) => text.clone(),
+        Shown::Value(value) => value.to_string(),
+        Shown::KnownAfterApply | Shown::GeneratedAtApply | Shown::Sensitive => "another".to_owned(),
+    };
+    let mut causes = Causes::default();
+    let merged = merge(before, after);
+    for change in merged.iter().filter(|change| change.before != change.after) {
+        let (old, new) = (change.before.as_ref().map(text), change.after.as_ref().map(text));
+        if recorded.get(&change.name) == change.after.as_ref() {
+            causes.drifted(&change.name, old, new);
+        } else {
+            causes.configured(&change.name, old, new);
+        }
+    }
+    causes.reason()
+}
+
 /// Brings both sides together, in the order of the new side; what it lacks comes last.
 fn merge(before: Attributes, after: Attributes) -> Vec<AttributeChange> {
     let mut old: BTreeMap<Cow<'static, str>, Shown> = before.iter().cloned().collect();
@@ -107,11 +130,11 @@ fn value(name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Attribu
     (name.into(), Shown::Value(value.into()))
 }
 
-fn network(Network { subnet }: &Network) -> Attributes {
+fn network(Network { platform: _, subnet }: &Network) -> Attributes {
     subnet.iter().map(|subnet| value("subnet", subnet.clone())).collect()
 }
 
-fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
+pub(super) fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
     let Cluster {
         platform: _,
         network,
@@ -277,7 +300,7 @@ fn node_after(node: &IntendedNode) -> Attributes {
     attributes
 }
 
-fn user(
+pub(super) fn user(
     User {
         login,
         replication,
@@ -315,7 +338,7 @@ fn user(
     attributes
 }
 
-fn database(
+pub(super) fn database(
     Database {
         owner,
         encoding,

@@ -13,24 +13,46 @@ use crate::engine::settings;
 use crate::engine::{NodeContext, instance};
 use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::Impact;
+use crate::planner::cause::Causes;
+use crate::planner::pairs::pairs;
 
 /// What differs. It is not empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Drift {
     /// Settings by name: what the server has, and what it should have.
     pub(crate) settings: BTreeMap<String, (Option<String>, Option<String>)>,
-    /// Files that do not hold what they should.
-    pub(crate) files: BTreeSet<String>,
-    /// Whether the server was started by somebody else.
+    /// Files that do not hold what they should, by name.
+    pub(crate) files: BTreeMap<String, FileDifference>,
+    /// Whether the server was started without simdb.
     pub(crate) foreign: bool,
     /// Whether it takes a restart to mend it.
     pub(crate) restart: bool,
 }
 
+/// How a file came to differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileDifference {
+    /// It does not hold what simdb wrote last.
+    Edited,
+    /// It holds what simdb wrote last, and something else is due by now.
+    Outdated,
+}
+
+/// The parameters that a node was given, as the record and the configuration tell.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    /// The version of the node's server.
+    pub(crate) version: u16,
+    /// Those on record, by name.
+    pub(crate) recorded: &'a BTreeMap<String, String>,
+    /// Those declared, by name.
+    pub(crate) declared: &'a BTreeMap<String, String>,
+}
+
 impl Drift {
     /// Returns whether one file differs, and nothing else.
     pub(crate) fn is_of(&self, file: &str) -> bool {
-        self.settings.is_empty() && !self.foreign && self.files.len() == 1 && self.files.contains(file)
+        self.settings.is_empty() && !self.foreign && self.files.len() == 1 && self.files.contains_key(file)
     }
 
     /// Returns what else differs than these settings.
@@ -40,17 +62,65 @@ impl Drift {
         (self != Self::default()).then_some(self)
     }
 
-    /// Says what differs, as a fragment that follows "because".
-    pub(crate) fn reason(&self, node: &NodeName) -> String {
+    /// Says what differs and where that comes from: `configuration: work_mem 4MB -> 8MB; drift: …`.
+    pub(crate) fn reason(&self, node: &NodeName, given: Given<'_>) -> String {
         if self.foreign {
-            return format!("somebody started {node}'s server without simdb, with settings of its own");
+            return format!("drift: {node}'s server was started without simdb, with settings of its own");
         }
-        let settings: Vec<&str> = self.settings.keys().map(String::as_str).collect();
-        let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
-        match (settings.is_empty(), files.is_empty()) {
-            (false, _) => format!("{node} runs with another {}", settings.join(", ")),
-            (true, _) => format!("{} of {node} does not hold what simdb wrote", files.join(", ")),
+        if self.settings.is_empty() {
+            let edited = |(_, difference): &(&String, &FileDifference)| **difference == FileDifference::Edited;
+            let (edited, outdated): (Vec<_>, Vec<_>) = self.files.iter().partition(edited);
+            let names = |files: &[(&String, _)]| {
+                files
+                    .iter()
+                    .map(|(name, _)| name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            return if edited.is_empty() {
+                format!("configuration: {} of {node} changes", names(&outdated))
+            } else {
+                format!("drift: {} of {node} does not hold what simdb wrote", names(&edited))
+            };
         }
+        let mut causes = Causes::default();
+        for (name, (has, wanted)) in &self.settings {
+            let shown = |value: &Option<String>| {
+                let value = value.as_ref()?;
+                Some(settings::shown(given.version, name, value))
+            };
+            if conf::UPSTREAM.contains(&name.as_str()) {
+                // It may hold a password, and is only named.
+                causes.drifted(name, None::<&str>, None::<&str>);
+            } else if given.changes(name, has.as_deref()) {
+                causes.configured(name, shown(has), shown(wanted));
+            } else {
+                causes.drifted(&format!("{name} of {node}"), shown(has), shown(wanted));
+            }
+        }
+        causes.reason().unwrap_or_default()
+    }
+}
+
+impl Given<'_> {
+    /// Returns whether the configuration changes a parameter, and the server has the recorded one.
+    fn changes(&self, name: &str, has: Option<&str>) -> bool {
+        let (recorded, declared) = (self.recorded.get(name), self.declared.get(name));
+        let as_recorded = match (has, recorded) {
+            (Some(has), Some(recorded)) => settings::equal(self.version, name, has, recorded),
+            (None, None) => true,
+            _ => false,
+        };
+        recorded != declared && as_recorded
+    }
+
+    /// Says what the configuration changes: `configuration: work_mem 4MB -> 8MB`.
+    pub(crate) fn reason(&self) -> String {
+        let mut causes = Causes::default();
+        for (name, old, new) in pairs(self.recorded, self.declared).filter(|(_, old, new)| old != new) {
+            causes.configured(name, old, new);
+        }
+        causes.reason().unwrap_or_default()
     }
 }
 
@@ -107,14 +177,15 @@ fn different_settings(
     names.into_iter().filter(differ).map(pair).collect()
 }
 
-fn different_files(node: &NodeContext<'_>, facts: &NodeFacts) -> BTreeSet<String> {
+fn different_files(node: &NodeContext<'_>, facts: &NodeFacts) -> BTreeMap<String, FileDifference> {
     let instance = instance::server(node);
-    let differs = |name: &String, digest: &str| {
-        facts
-            .files
-            .get(name)
-            .is_none_or(|file| file.edited || file.digest != digest)
+    let difference = |name: &String, digest: &str| match facts.files.get(name) {
+        Some(file) if !file.edited && file.digest == digest => None,
+        Some(file) if !file.edited => Some(FileDifference::Outdated),
+        _ => Some(FileDifference::Edited),
     };
-    let files = instance.written().filter(|(name, text)| differs(name, &text.digest()));
-    files.map(|(name, _)| name.clone()).collect()
+    let files = instance.written();
+    files
+        .filter_map(|(name, text)| Some((name.clone(), difference(name, &text.digest())?)))
+        .collect()
 }

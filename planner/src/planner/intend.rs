@@ -30,9 +30,18 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagn
     let mut intended = Intended::default();
     let mut diagnostics = Vec::new();
     for (name, spec) in &inputs.desired.networks {
+        let recorded = inputs.recorded.networks.get(name);
+        if let Some(on) = recorded.filter(|recorded| recorded.platform != spec.platform) {
+            let detail = format!(
+                "network.{name} is on platform \"{}\", and cannot move to \"{}\". Declare another network there.",
+                on.platform, spec.platform
+            );
+            diagnostics.push(Diagnostic::error("Platform cannot be changed", detail).at(spec.span.clone()));
+        }
         intended.networks.insert(
             name.clone(),
             Network {
+                platform: spec.platform.clone(),
                 subnet: spec.subnet.map(|subnet| subnet.to_string()),
             },
         );

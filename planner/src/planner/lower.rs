@@ -27,6 +27,9 @@ use crate::engine::instance::superuser_password;
 use crate::observed::{Observed, PlatformFacts};
 use crate::plan::{Action, Impact, Server, Step};
 
+/// Why a step runs that changes nothing any more.
+const UNRECORDED: &str = "it is as declared, and the record does not say so yet";
+
 /// A step before it has a place: it does not say yet what it waits for.
 pub(crate) type Draft = Step;
 
@@ -63,10 +66,11 @@ impl Draft {
 /// Returns the steps that lead from what is there to what should be.
 pub(super) fn lower(inputs: Inputs<'_>, before: &State, intended: &Intended) -> Vec<Draft> {
     let gone = match inputs.proposal {
-        Some(Proposal::Destroy) => "everything is to be destroyed",
+        Some(Proposal::Destroy) => "the plan destroys everything",
         _ => "the configuration no longer declares it",
     };
     let lowering = Lowering {
+        recorded: inputs.recorded,
         before,
         intended,
         observed: inputs.observed,
@@ -78,6 +82,9 @@ pub(super) fn lower(inputs: Inputs<'_>, before: &State, intended: &Intended) -> 
 }
 
 pub(crate) struct Lowering<'a> {
+    /// What the state holds.
+    pub(crate) recorded: &'a State,
+    /// What was seen, and where nothing was, what the state holds.
     pub(crate) before: &'a State,
     pub(crate) intended: &'a Intended,
     pub(crate) observed: &'a Observed,
@@ -108,6 +115,7 @@ impl Lowering<'_> {
             }
         }
         self.orphans();
+        self.orphaned_networks();
         self.orphaned_routes();
         self.orphaned_poolers();
         for (address, old, new) in pairs(&self.before.users, &self.intended.users) {
@@ -152,10 +160,18 @@ impl Lowering<'_> {
         for (name, old, new) in pairs(&self.before.networks, &self.intended.networks) {
             let address = Address::Network(name.clone());
             match (old, new) {
-                (old, Some(new)) if old != Some(new) => {
+                (old, Some(new)) if old != Some(new) || self.recorded.networks.get(name) != Some(new) => {
+                    let reason = match self.recorded.networks.get(name) {
+                        Some(recorded) if recorded == new => "drift: the platform no longer has it as simdb made it",
+                        _ if old == Some(new) => UNRECORDED,
+                        _ => "the configuration declares it",
+                    };
                     let delta = vec![Edit::Network(name.clone(), new.clone())];
-                    let action = Action::Network { network: name.clone() };
-                    self.push(Draft::new(address, action, "the configuration declares it", delta));
+                    let action = Action::Network {
+                        network: name.clone(),
+                        attributes: new.clone(),
+                    };
+                    self.push(Draft::new(address, action, reason, delta));
                 }
                 (Some(_), None) => {
                     let delta = vec![Edit::Drop(address.clone())];

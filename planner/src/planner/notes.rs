@@ -245,7 +245,7 @@ fn ignored(desired: &Desired, intended: &Intended) -> Vec<String> {
             continue;
         };
         notes.push(format!(
-            "{primary} is declared to follow {follows}. It leads the cluster, so it follows nobody."
+            "{primary} is declared to follow {follows}. It leads the cluster, so it follows no node."
         ));
     }
     notes

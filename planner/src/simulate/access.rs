@@ -42,7 +42,9 @@ impl World {
                 server,
             } => {
                 let owned = self.serving(server)?.users.contains_key(&attributes.owner);
-                self.expect(owned, server, || format!("{database} is given to nobody"))?;
+                self.expect(owned, server, || {
+                    format!("{database} is given to a role that does not exist")
+                })?;
                 let directory = self.serving(server)?;
                 let facts = directory.databases.entry(database.database.to_string());
                 let facts = facts.or_insert_with(|| DatabaseFacts {
@@ -97,7 +99,7 @@ impl World {
         for role in user.member_of.iter().filter(|role| !engine::is_predefined(role)) {
             let there = self.serving(server)?.users.contains_key(role);
             self.expect(there, server, || {
-                format!("{address} is to be a member of {role}, which is not there")
+                format!("{address} becomes a member of {role}, which does not exist")
             })?;
         }
         let directory = self.serving(server)?;

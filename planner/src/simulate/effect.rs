@@ -33,7 +33,11 @@ impl World {
     #[expect(clippy::too_many_lines, reason = "one short arm for each kind of step")]
     pub fn effect(&mut self, step: &Step) -> Result<Outputs, String> {
         match &step.action {
-            Action::Network { .. } | Action::Cluster { .. } | Action::Degrade { .. } | Action::DropNetwork { .. } => {}
+            Action::Cluster { .. } | Action::Degrade { .. } => {}
+            Action::Network { network, attributes } => {
+                drop(self.networks.insert(network.clone(), attributes.clone()));
+            }
+            Action::DropNetwork { network } => drop(self.networks.remove(network)),
             Action::Elect { cluster, election, .. } => self.is_not_known_to_differ(&NodeAddress {
                 cluster: cluster.clone(),
                 node: election.primary.clone(),
@@ -153,7 +157,7 @@ impl World {
         }
         assert!(
             faulted,
-            "{} is to listen on {}, and listens on {:?}",
+            "{} should listen on {}, and listens on {:?}",
             server.node, server.place.bind, directory.listen
         );
         Err(format!("{} does not answer on {}", server.node, server.place.bind))

@@ -81,7 +81,7 @@ impl World {
             let faulted = self.faulted.iter().any(|node| node.node.identifier() == *name);
             assert!(
                 faulted || self.unasked.contains(primary) || streams.contains(name),
-                "commits on {primary} are to wait for {name}, which does not stream from it"
+                "commits on {primary} wait for {name}, which does not stream from it"
             );
         }
     }

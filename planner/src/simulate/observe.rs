@@ -9,7 +9,7 @@ use simdb_state::place::Bind;
 
 use super::{InstanceDirectory, World};
 use crate::engine::simulated::{POOLER, SEARCHED, SERVER, programs};
-use crate::observed::{NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, ProcessFacts};
+use crate::observed::{NetworkFacts, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, ProcessFacts};
 
 impl World {
     /// Looks at everything.
@@ -60,8 +60,18 @@ impl World {
             .poolers
             .iter()
             .map(|(address, pooler)| (address.clone(), Observation::Seen(pooler.facts())));
+        let missing_networks = self
+            .state
+            .networks
+            .keys()
+            .map(|name| (name.clone(), Observation::Absent));
+        let networks = self.networks.iter().map(|(name, network)| {
+            let subnet = network.subnet.clone();
+            (name.clone(), Observation::Seen(NetworkFacts { subnet }))
+        });
         Observed {
             platforms: BTreeMap::from([(first_platform(), platform)]),
+            networks: missing_networks.chain(networks).collect(),
             nodes,
             endpoints: missing.chain(routes).collect(),
             tried: Vec::new(),

@@ -25,7 +25,7 @@ pub enum StepError {
     #[error("copy data to {0}: the task runs no command, so its engine's version is not known")]
     EmptyTask(NodeAddress),
     /// A server did not shut down; it was killed, and nothing was promoted.
-    #[error("shut down {node}: it was not down after {limit:?} and was killed; nobody was promoted in its place")]
+    #[error("shut down {node}: it was not down after {limit:?} and was killed; no other node was promoted")]
     Hung {
         /// The node.
         node: NodeAddress,
@@ -34,7 +34,7 @@ pub enum StepError {
     },
     /// A server ended without having written and sent everything.
     #[error(
-        "shut down {node}: its data says {state:?}, so it may not have sent all it wrote; nobody was promoted in its place"
+        "shut down {node}: its data says {state:?}, so it may not have sent all it wrote; no other node was promoted"
     )]
     NotShutDown {
         /// The node.

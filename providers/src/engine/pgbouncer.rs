@@ -94,7 +94,7 @@ pub enum PgbouncerError {
         log: Log,
     },
     /// It runs and lets nobody in.
-    #[error("start the pooler of {endpoint}: its console lets nobody in after {limit:?}; {log}")]
+    #[error("start the pooler of {endpoint}: its console accepts no connection after {limit:?}; {log}")]
     NotReady {
         /// The endpoint.
         endpoint: EndpointAddress,

@@ -94,6 +94,7 @@ fn orders(nodes: &[&str]) -> Desired {
         networks: BTreeMap::from([(
             "lan".parse().unwrap(),
             NetworkSpec {
+                platform: first_platform(),
                 subnet: None,
                 span: span(),
             },

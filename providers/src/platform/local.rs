@@ -23,6 +23,7 @@ mod files;
 mod folder;
 mod hold;
 mod listing;
+mod network;
 mod orphans;
 mod ports;
 mod process;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use simdb_planner::desired::LocalSettings;
+use simdb_planner::platform::Platform;
 use simdb_state::store::Grant;
 
 use super::{Provider, Providers, local};
@@ -21,13 +22,18 @@ pub struct Setup<'a> {
     pub grant: Option<Grant>,
 }
 
-/// Opens a platform. What is wrong with its settings is a problem in its facts.
-type Open = fn(&Setup<'_>) -> Arc<dyn Provider>;
-
-const PLATFORMS: &[(&str, Open)] = &[("local", local::setup::open)];
-
 /// Opens every platform.
 pub fn open(setup: &Setup<'_>) -> Providers {
-    let named = |(name, open): &(&str, Open)| (name.parse().expect("platforms have names"), open(setup));
-    PLATFORMS.iter().map(named).collect()
+    let named = |platform: Platform| {
+        let name = platform.name().parse().expect("platforms have names");
+        (name, one(platform, setup))
+    };
+    Platform::ALL.into_iter().map(named).collect()
+}
+
+/// Opens a platform. What is wrong with its settings is a problem in its facts.
+fn one(platform: Platform, setup: &Setup<'_>) -> Arc<dyn Provider> {
+    match platform {
+        Platform::Local => local::setup::open(setup),
+    }
 }

@@ -9,51 +9,76 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
-use simdb_planner::observed::{Observation, RouteFacts};
+use simdb_planner::observed::{NetworkFacts, Observation, RouteFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{InstanceSpec, TaskSpec};
-use simdb_state::name::{ClusterName, PlatformName};
-use simdb_state::object::Witness;
+use simdb_state::name::{ClusterName, NetworkName, PlatformName};
+use simdb_state::object::{Network, Witness};
 use simdb_state::place::Place;
 use simdb_state::route::Route;
 use simdb_state::sensitive::Secrets;
 
-use super::{Dial, Endpoints, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream};
+use super::{Dial, Endpoints, Fabric, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream};
 
 /// The platforms by name.
 pub type Providers = BTreeMap<PlatformName, Arc<dyn Provider>>;
 
-/// Knows the platform of each cluster.
+/// The platforms of what is declared or recorded.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Those of clusters.
+    pub clusters: BTreeMap<ClusterName, PlatformName>,
+    /// Those of networks.
+    pub networks: BTreeMap<NetworkName, PlatformName>,
+}
+
+/// Knows the platform of each cluster and network.
 #[derive(Debug)]
 pub(super) struct Router {
     providers: Providers,
-    clusters: Mutex<BTreeMap<ClusterName, PlatformName>>,
+    known: Mutex<Known>,
 }
 
 impl Router {
-    /// Makes a router of platforms, for clusters whose platform is known.
-    pub(super) fn new(providers: Providers, clusters: BTreeMap<ClusterName, PlatformName>) -> Self {
+    /// Makes a router of platforms, for clusters and networks whose platform is known.
+    pub(super) fn new(providers: Providers, known: Known) -> Self {
         Self {
             providers,
-            clusters: Mutex::new(clusters),
+            known: Mutex::new(known),
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the platform of that name, or, where there is no name, the only one.
+    fn named(&self, name: Option<&PlatformName>) -> Option<&dyn Provider> {
+        let only = || self.providers.keys().next().filter(|_| self.providers.len() == 1);
+        let found = name.or_else(only).and_then(|name| self.providers.get(name));
+        found.map(|provider| &**provider)
     }
 
     /// Returns the platform of a cluster.
     fn of(&self, cluster: &ClusterName) -> Result<&dyn Provider, PlatformError> {
-        let known = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = known.get(cluster);
-        let only = || self.providers.keys().next().filter(|_| self.providers.len() == 1);
-        let found = name.or_else(only).and_then(|name| self.providers.get(name));
-        found
-            .map(|provider| &**provider)
-            .ok_or_else(|| PlatformError::Elsewhere {
-                cluster: cluster.clone(),
-                platform: name.cloned(),
+        let platform = self.known().clusters.get(cluster).cloned();
+        self.named(platform.as_ref()).ok_or_else(|| PlatformError::Elsewhere {
+            cluster: cluster.clone(),
+            platform,
+        })
+    }
+
+    /// Returns the platform of a network.
+    fn of_network(&self, network: &NetworkName) -> Result<&dyn Provider, PlatformError> {
+        let platform = self.known().networks.get(network).cloned();
+        self.named(platform.as_ref())
+            .ok_or_else(|| PlatformError::NetworkElsewhere {
+                network: network.clone(),
+                platform,
             })
     }
 
@@ -63,9 +88,9 @@ impl Router {
 
     /// Notes where clusters were found that were not known.
     fn found<'a>(&self, name: &PlatformName, clusters: impl Iterator<Item = &'a ClusterName>) {
-        let mut known = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         for cluster in clusters {
-            known.entry(cluster.clone()).or_insert_with(|| name.clone());
+            known.clusters.entry(cluster.clone()).or_insert_with(|| name.clone());
         }
     }
 }
@@ -159,6 +184,37 @@ impl Endpoints for Router {
     }
 }
 
+#[async_trait]
+impl Fabric for Router {
+    async fn networks(&self) -> Result<BTreeSet<NetworkName>, PlatformError> {
+        let all = try_join_all(self.providers.values().map(|provider| provider.networks())).await?;
+        let mut known = self.known();
+        for (name, networks) in self.providers.keys().zip(&all) {
+            for network in networks {
+                known.networks.entry(network.clone()).or_insert_with(|| name.clone());
+            }
+        }
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    async fn network(&self, name: &NetworkName) -> Result<Observation<NetworkFacts>, PlatformError> {
+        self.of_network(name)?.network(name).await
+    }
+
+    async fn ensure_network(&self, name: &NetworkName, network: &Network) -> Result<(), PlatformError> {
+        let provider = self.named(Some(&network.platform));
+        let provider = provider.ok_or_else(|| PlatformError::NetworkElsewhere {
+            network: name.clone(),
+            platform: Some(network.platform.clone()),
+        })?;
+        provider.ensure_network(name, network).await
+    }
+
+    async fn drop_network(&self, name: &NetworkName) -> Result<(), PlatformError> {
+        self.of_network(name)?.drop_network(name).await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -193,7 +249,10 @@ mod tests {
             providers
                 .map(|(name, provider)| (name.parse().unwrap(), provider))
                 .collect(),
-            clusters.collect(),
+            Known {
+                clusters: clusters.collect(),
+                networks: BTreeMap::new(),
+            },
         )
     }
 

@@ -59,6 +59,7 @@ impl Cluster {
             effects: ProviderEffects {
                 platform: machine.platform.clone(),
                 endpoints: machine.platform.clone(),
+                fabric: machine.platform.clone(),
                 files: std::env::temp_dir(),
                 limits: Limits {
                     ready: LIMIT,

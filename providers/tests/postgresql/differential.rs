@@ -42,6 +42,7 @@ impl Twins {
         let effects = ProviderEffects {
             platform: machine.platform.clone(),
             endpoints: machine.platform.clone(),
+            fabric: machine.platform.clone(),
             files: std::env::temp_dir(),
             grant: machine.grant.clone(),
             limits: Limits {

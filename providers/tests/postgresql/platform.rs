@@ -1,6 +1,5 @@
 //! The local platform below a temporary directory, and nothing left of it when it goes.
 
-use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
-use simdb_providers::platform::{Platform, Provider, World};
+use simdb_providers::platform::{Known, Platform, Provider, World};
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{EngineKind, first_platform};
 use simdb_state::store::{Grant, Store};
@@ -54,7 +53,7 @@ impl Machine {
     pub(crate) fn world(&self) -> World {
         World::new(
             [(first_platform(), Arc::clone(&self.platform) as _)].into(),
-            BTreeMap::new(),
+            Known::default(),
         )
     }
 

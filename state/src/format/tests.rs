@@ -158,7 +158,13 @@ fn state() -> State {
     };
     let subnet = Some("127.1.0.0/24".to_owned());
     State {
-        networks: BTreeMap::from([("lan".parse().unwrap(), Network { subnet })]),
+        networks: BTreeMap::from([(
+            "lan".parse().unwrap(),
+            Network {
+                platform: first_platform(),
+                subnet,
+            },
+        )]),
         clusters: BTreeMap::from([(orders.clone(), cluster)]),
         elections: BTreeMap::from([(orders, election)]),
         nodes: nodes(),

@@ -114,7 +114,13 @@ fn cluster() -> Vec<Edit> {
     };
     let user = User::default();
     vec![
-        Edit::Network("lan".parse().unwrap(), Network::default()),
+        Edit::Network(
+            "lan".parse().unwrap(),
+            Network {
+                platform: first_platform(),
+                subnet: None,
+            },
+        ),
         Edit::Cluster("orders".parse().unwrap(), Box::new(cluster)),
         Edit::Election("orders".parse().unwrap(), election),
         Edit::User("cluster.orders.user.app".parse().unwrap(), user),

@@ -100,8 +100,8 @@ fn data_that_is_gone_foreign_or_diverged_is_cloned_again_or_refused() {
                 w.pg_ctl("r[0]", &["start", "-o", &w.files("r[0]")]);
             },
             &[Says(
-                "Standby has diverged: cluster.orders.node.r[0] is on timeline 2, and its primary on 1: somebody \
-                 promoted it, and two nodes of the cluster may have taken writes since. Nothing is done until that is \
+                "Standby has diverged: cluster.orders.node.r[0] is on timeline 2, and its primary on 1: it was \
+                 promoted without simdb, and two nodes of the cluster may have taken writes since. Nothing is done until that is \
                  settled: find out which node has the writes worth keeping. To give up those of \
                  cluster.orders.node.r[0], run: simdb resync orders r[0]",
             )],

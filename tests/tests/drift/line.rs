@@ -55,26 +55,26 @@ impl Display for Line {
             ),
             Line::StartedByHand(node, impact) => write!(
                 f,
-                "configure node.{node} [{impact}]: somebody started {node}'s server without simdb, with settings \
+                "configure node.{node} [{impact}]: drift: {node}'s server was started without simdb, with settings \
                  of its own"
             ),
             Line::Woken(node) => write!(
                 f,
-                "start node.{node} [none]: its server was halted by a signal, and is to go on"
+                "start node.{node} [none]: drift: a signal halted its server, which goes on now"
             ),
             Line::Stopped(node) => write!(f, "stop node.{node} [restart]: the data {node} runs on is replaced"),
             Line::Slot(node) => write!(
                 f,
-                "slot node.{node} [none]: a keeps the log that {node} has yet to receive"
+                "slot node.{node} [none]: a retains the WAL that {node} has yet to receive"
             ),
             Line::Cloned(node) => write!(
                 f,
                 "basebackup node.{node} [none]: {node} has no copy of a's data that it can stream on\n\
-                 standby node.{node} [none]: {node} is to stream from a"
+                 standby node.{node} [none]: {node} streams from a"
             ),
             Line::Rewritten(node, file) => write!(
                 f,
-                "configure node.{node} [reload]: {file} of {node} does not hold what simdb wrote"
+                "configure node.{node} [reload]: drift: {file} of {node} does not hold what simdb wrote"
             ),
             Line::Opened => f.write_str("open node.a [none]: a crashed, and may show commits that no standby has yet"),
             Line::Verified => f.write_str(
@@ -109,8 +109,8 @@ impl Display for Line {
             ),
             Line::RoleChanged(node, how) => write!(
                 f,
-                "Role was changed by somebody else: cluster.orders.node.{node} is a standby on record, and {how}. \
-                 Somebody promoted it or changed how it starts, and two nodes of a cluster may have taken writes \
+                "Role was changed without simdb: cluster.orders.node.{node} is a standby on record, and {how}. \
+                 It was promoted or its start was changed without simdb, and two nodes of a cluster may have taken writes \
                  since. Nothing is done until that is settled: find out which node has the writes worth keeping. To \
                  give up those of cluster.orders.node.{node}, run: simdb resync orders {node}; to keep them, and give up \
                  what others wrote since, run: simdb failover orders -promote {node} -allow=data-loss"

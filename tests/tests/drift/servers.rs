@@ -99,7 +99,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
             },
             &[
                 StartedByHand("a", "downtime"),
-                Says("sync-names cluster.orders [reload]: commits are to wait for 1 of r_0, r_1"),
+                Says("sync-names cluster.orders [reload]: commits wait for 1 of r_0, r_1"),
                 Verified,
             ],
         ),
@@ -159,7 +159,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
             "replay is paused by hand",
             |w| drop(w.ask("r[0]", "SELECT pg_wal_replay_pause()")),
             &[
-                Says("resume node.r[0] [none]: somebody paused the replay of r[0]"),
+                Says("resume node.r[0] [none]: drift: the replay of r[0] is paused"),
                 Verified,
             ],
         ),
@@ -192,10 +192,10 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 Started("a"),
                 EndpointsLeadToOthers,
                 Opened,
-                Says("sync-names cluster.orders [reload]: commits are to wait for 1 of r_0"),
+                Says("sync-names cluster.orders [reload]: commits wait for 1 of r_0"),
                 Verified,
                 Says("drop-node node.r[1] [none]: the configuration no longer declares it"),
-                Says("drop-slot node.r[1] [none]: nobody will read it once r[1] is gone"),
+                Says("drop-slot node.r[1] [none]: no standby reads it once r[1] is gone"),
             ],
             |w| {
                 w.simdb(&APPLY);
@@ -209,7 +209,7 @@ fn servers_that_die_or_hang_are_started_where_they_are() {
                 Slot("r[1]"),
                 Cloned("r[1]"),
                 EndpointsLeadToOthers,
-                Says("sync-names cluster.orders [reload]: commits are to wait for 1 of r_0, r_1"),
+                Says("sync-names cluster.orders [reload]: commits wait for 1 of r_0, r_1"),
                 Verified,
             ],
         ),

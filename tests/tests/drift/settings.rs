@@ -49,10 +49,10 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
                 });
             },
             &[
-                Says("configure node.a [reload]: a runs with another max_slot_wal_keep_size"),
+                Says("configure node.a [reload]: drift: max_slot_wal_keep_size of a is 1MB in place of 10GB"),
                 Slot("r[0]"),
                 Says("basebackup node.r[0] [none]: r[0] needs WAL from [LSN] on, and the oldest that a has is [LSN]"),
-                Says("standby node.r[0] [none]: r[0] is to stream from a"),
+                Says("standby node.r[0] [none]: r[0] streams from a"),
                 Verified,
             ],
         ),
@@ -84,7 +84,9 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
                 w.reload("a");
                 wait_until("the server has read it", || w.ask("a", "SHOW work_mem") == "4MB");
             },
-            &[Says("configure node.a [reload]: a runs with another work_mem")],
+            &[Says(
+                "configure node.a [reload]: drift: work_mem of a is not set to 8MB",
+            )],
         ),
         mended(
             "postgresql.conf is removed",
@@ -112,7 +114,9 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
                 w.ask("a", "SELECT pg_reload_conf()");
                 wait_until("the server has read it", || w.ask("a", "SHOW work_mem") == "64kB");
             },
-            &[Says("configure node.a [reload]: a runs with another work_mem")],
+            &[Says(
+                "configure node.a [reload]: drift: work_mem of a is 64kB in place of 8MB",
+            )],
         ),
         mended(
             "a setting that takes a restart is changed by ALTER SYSTEM, and the server restarted",
@@ -121,7 +125,7 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
                 w.pg_ctl("r[1]", &["restart"]);
             },
             &[
-                Says("configure node.r[1] [restart]: r[1] runs with another max_connections"),
+                Says("configure node.r[1] [restart]: drift: max_connections of r[1] is 200 in place of its default"),
                 Verified,
             ],
         ),
@@ -142,7 +146,7 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
                 wait_until("it no longer streams from the primary", || w.ask("a", query) == "0");
             },
             &[
-                Says("follow node.r[0] [reload]: r[0] runs with another primary_conninfo"),
+                Says("follow node.r[0] [reload]: drift: r[0] streams from elsewhere than simdb wrote"),
                 Verified,
             ],
         ),

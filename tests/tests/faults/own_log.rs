@@ -103,7 +103,7 @@ fn a_standby_whose_data_wrote_by_itself_is_found_and_takes_no_lead() {
             "INSERT INTO ledger VALUES (102, repeat('x', 55)), (103, repeat('x', 55)); SELECT 1",
         );
         recover_by_hand(scenario, "r[1]");
-        scenario.expect_refusal(&APPLY, "Role was changed by somebody else");
+        scenario.expect_refusal(&APPLY, "Role was changed without simdb");
         scenario.start_by_hand("r[1]", &scenario.programs());
         wait_until("it streams", || {
             let streams = "SELECT count(*)::text FROM pg_stat_replication WHERE application_name = 'r_1'";

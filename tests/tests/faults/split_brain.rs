@@ -7,7 +7,7 @@ use simdb_tests::{Output, Scenario, THREE, TWO, Version, any, disturb, disturb_u
 use crate::APPLY;
 
 /// What every command says that would have to choose between two nodes' writes.
-const REFUSED: &str = "Role was changed by somebody else";
+const REFUSED: &str = "Role was changed without simdb";
 
 fn promote_by_hand(scenario: &Scenario, node: &str) {
     scenario.ask(node, "SELECT pg_promote()");

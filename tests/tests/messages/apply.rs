@@ -79,7 +79,7 @@ fn an_apply_that_cannot_ask_does_nothing() {
     let told = complaint(&environment, &environment.run(&["apply"]), 1);
     expect![[r#"
             ╷
-            │ Error: Nobody to ask for approval
+            │ Error: No terminal to ask for approval
             │
             │ Standard input is no terminal or at its end, or -json or -input=false forbids to ask. To run this plan unattended, add -auto-approve.
             ╵
@@ -137,13 +137,13 @@ fn approval_in_advance_does_not_cover_data_loss() {
 
                #  Step          Address                    After  Impact
                1  drop-node     cluster.c.node.a                  data-loss
-                  everything is to be destroyed
+                  the plan destroys everything
                2  drop-user     cluster.c.user.replicator  1      none
                   it goes with its cluster
                3  drop-cluster  cluster.c                  2      none
-                  everything is to be destroyed
+                  the plan destroys everything
                4  drop-network  network.lan                3      none
-                  everything is to be destroyed
+                  the plan destroys everything
 
             Plan: 0 to add, 0 to change, 4 to destroy. Worst impact: data-loss.
             ╷

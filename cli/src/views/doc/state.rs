@@ -119,11 +119,9 @@ fn objects(state: &State) -> Vec<ObjectDoc> {
         )
     };
     let mut all: Vec<ObjectDoc> = Vec::new();
-    all.extend(
-        networks.iter().map(|(name, Network { subnet })| {
-            ObjectDoc::new(Address::Network(name.clone()), json!({ "subnet": subnet }))
-        }),
-    );
+    all.extend(networks.iter().map(|(name, Network { platform: _, subnet })| {
+        ObjectDoc::new(Address::Network(name.clone()), json!({ "subnet": subnet }))
+    }));
     all.extend(clusters.iter().map(cluster));
     all.extend(
         nodes

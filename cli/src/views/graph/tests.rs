@@ -56,7 +56,13 @@ fn two_steps_of_one_kind_at_one_address_are_two_boxes() {
 #[test]
 fn what_is_recorded_is_drawn_where_nothing_changes() {
     let mut state = State::default();
-    state.networks.insert("lan".parse().unwrap(), Network::default());
+    state.networks.insert(
+        "lan".parse().unwrap(),
+        Network {
+            platform: first_platform(),
+            subnet: None,
+        },
+    );
     let cluster = Cluster::new(first_platform(), "lan".parse().unwrap(), EngineKind::Postgresql, 15);
     state.clusters.insert("orders".parse().unwrap(), cluster);
     let mut node = |name: &str, role| {

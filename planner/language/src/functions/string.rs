@@ -65,7 +65,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ),
     function(
         "replace(string: string, substring: string, replacement: string) -> string",
-        "Replaces a text, or what a regular expression between slashes matches, wherever it occurs.",
+        "Replaces a text, or what a regular expression between slashes matches, at every place where it occurs.",
         (
             "replace(\"hello world\", \"/w.*d/\", \"everybody\")",
             "\"hello everybody\"",

@@ -295,7 +295,7 @@ fn formatdate(a: &Arguments<'_>) -> Result {
             let run = rest.len() - rest.trim_start_matches(first).len();
             let written = verb(&rest[..run], time).ok_or_else(|| {
                 let why = format!(
-                    "there is no verb \"{}\"; text that is to stand as it is goes in single quotes",
+                    "there is no verb \"{}\"; text to be kept as it is goes in single quotes",
                     &rest[..run]
                 );
                 Stop::Argument(0, why)

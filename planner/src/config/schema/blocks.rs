@@ -109,7 +109,15 @@ static PROVIDER: Schema = body(
     ],
     &[],
 );
-static NETWORK: Schema = body(&[("subnet", false), ("count", false), ("for_each", false)], &[]);
+static NETWORK: Schema = body(
+    &[
+        ("provider", false),
+        ("subnet", false),
+        ("count", false),
+        ("for_each", false),
+    ],
+    &[],
+);
 pub(super) static CLUSTER: Schema = body(
     &[
         ("network", false),

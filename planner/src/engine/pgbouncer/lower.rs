@@ -98,7 +98,7 @@ impl Lowering<'_> {
                 password: superuser_password(&deposed.cluster),
             },
         });
-        let reason = format!("its clients are to wait until {} writes", cluster.election.primary);
+        let reason = format!("its clients wait until {} writes", cluster.election.primary);
         let delta = vec![Edit::Paused(address.clone(), true)];
         self.push(Draft::new(address.clone(), action, reason, delta).costing(Impact::WritePause));
         true
@@ -152,22 +152,22 @@ impl Lowering<'_> {
     ) -> Option<(String, Impact)> {
         let name = address.service();
         let Some(old) = old else {
-            return Some((format!("clients of {name} are to go through it"), Impact::None));
+            return Some((format!("clients of {name} connect through it"), Impact::None));
         };
         match self.pooler_process(address) {
             Some(ProcessFacts::Foreign { .. }) => {
-                let reason = "somebody started it without simdb, with settings of its own";
+                let reason = "drift: it was started without simdb, with settings of its own";
                 return Some((reason.to_owned(), Impact::Restart));
             }
-            Some(ProcessFacts::Frozen { .. }) => return Some(("it was halted by a signal".to_owned(), Impact::None)),
+            Some(ProcessFacts::Frozen { .. }) => return Some(("drift: a signal halted it".to_owned(), Impact::None)),
             _ if old.power == Power::Stopped => return Some(("it is down".to_owned(), Impact::None)),
             _ => {}
         }
         if old.place != new.place {
-            return Some((format!("it is to listen on {}", new.place.bind), Impact::Restart));
+            return Some((format!("it moves to {}", new.place.bind), Impact::Restart));
         }
         if old.pool_mode != new.pool_mode {
-            return Some(("the configuration changes its settings".to_owned(), Impact::Reload));
+            return Some(("configuration: its settings change".to_owned(), Impact::Reload));
         }
         if old.node != new.node {
             return Some((format!("{} leads instead of {}", new.node, old.node), Impact::Reload));
@@ -181,7 +181,7 @@ impl Lowering<'_> {
             })
             .map(|(file, _)| file.as_str())
             .collect();
-        let reason = format!("{} of {name} does not hold what simdb wrote", edited.join(", "));
+        let reason = format!("drift: {} of {name} does not hold what simdb wrote", edited.join(", "));
         (!edited.is_empty()).then_some((reason, Impact::Reload))
     }
 

@@ -39,7 +39,7 @@ impl fmt::Display for Gap {
             ),
             _ => write!(
                 f,
-                "{upstream} no longer has the WAL that the slot of {standby} was to retain"
+                "{upstream} no longer has the WAL that the slot of {standby} should retain"
             ),
         }
     }

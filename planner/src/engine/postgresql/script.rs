@@ -79,7 +79,7 @@ impl Reason {
             ),
             Reason::Concurrently => {
                 format!(
-                    "A seed runs in one transaction, in which {name} cannot run. Leave CONCURRENTLY out: nobody waits yet."
+                    "A seed runs in one transaction, in which {name} cannot run. Leave CONCURRENTLY out: no session waits yet."
                 )
             }
             Reason::System => format!("{name} is not for seeds. Set the parameter in the engine's block."),

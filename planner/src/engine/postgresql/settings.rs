@@ -7,6 +7,7 @@
 //! files say it.
 
 pub mod limits;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -14,6 +15,8 @@ use std::sync::LazyLock;
 use thiserror::Error;
 
 use crate::plan::Impact;
+
+pub use self::shown::shown;
 
 #[cfg(test)]
 mod tests;

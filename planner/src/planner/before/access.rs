@@ -105,7 +105,7 @@ fn correct_seeds(state: &mut State, cluster: &ClusterName, server: &ServerFacts)
         };
         if !database.seeds.contains_key(address.seed.as_str()) {
             notes.push(format!(
-                "{address} has run, and its mark on database \"{}\" is gone: somebody reset the database's settings, or made it \
+                "{address} has run, and its mark on database \"{}\" is gone: the database's settings were reset, or it was made \
                  anew. It is not run again; to have it run, give it another name.",
                 seed.database
             ));

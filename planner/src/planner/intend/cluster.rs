@@ -78,16 +78,35 @@ impl Declaration<'_> {
     fn stays_on_its_platform(&self) -> Result<(), Diagnostic> {
         let wanted = &self.spec.platform;
         let has = self.before.clusters.get(self.name).map(|cluster| &cluster.platform);
-        let Some(has) = has.filter(|has| *has != wanted) else {
-            return Ok(());
-        };
         let name = self.name;
+        let Some(has) = has.filter(|has| *has != wanted) else {
+            return self.is_in_a_network_of_its_platform();
+        };
         let detail = format!(
             "Cluster {name} runs on platform \"{has}\", and its servers and data cannot move to \"{wanted}\". Set provider = \
              \"{has}\", or declare another cluster on \"{wanted}\" and destroy this one."
         );
         let span = self.spec.spans.provider.as_ref().unwrap_or(&self.spec.spans.cluster);
         Err(Diagnostic::error("Platform cannot be changed", detail).at(span.clone()))
+    }
+
+    fn is_in_a_network_of_its_platform(&self) -> Result<(), Diagnostic> {
+        let (name, platform, network) = (self.name, &self.spec.platform, &self.spec.network);
+        let on = self
+            .inputs
+            .desired
+            .networks
+            .get(network)
+            .map(|network| &network.platform);
+        let Some(other) = on.filter(|on| *on != platform) else {
+            return Ok(());
+        };
+        let detail = format!(
+            "Cluster {name} runs on platform \"{platform}\", and network.{network} is on \"{other}\". Set provider = \
+             \"{platform}\" in the network, or put the cluster into another one."
+        );
+        let span = self.spec.spans.provider.as_ref().unwrap_or(&self.spec.spans.cluster);
+        Err(Diagnostic::error("Network is on another platform", detail).at(span.clone()))
     }
 
     /// Returns where a server stays for as long as this plan runs: one that runs while another node comes to lead is asked

@@ -69,7 +69,7 @@ impl Declaration<'_> {
         Err(Diagnostic::error(
             "Too few standbys to wait for",
             format!(
-                "Commits of cluster {} are to wait for {number}, and {able} can be waited for: one that streams from {primary}, \
+                "Commits of cluster {} wait for {number}, and {able} can be waited for: one that streams from {primary}, \
                  which leads, and is not delayed while synchronous_commit is remote_apply. Let more of them follow the \
                  primary, or lower synchronous_standbys.",
                 self.name

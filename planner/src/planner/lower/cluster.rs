@@ -10,6 +10,7 @@ use simdb_state::object::{Cluster, Power, Role};
 use super::{Draft, Lowering, server};
 use crate::engine::sync::{APPLY_DELAY, marker_level};
 use crate::plan::{Action, Checked};
+use crate::planner::diff;
 use crate::planner::intended::IntendedCluster;
 
 impl Lowering<'_> {
@@ -29,8 +30,11 @@ impl Lowering<'_> {
             return;
         }
         let action = Action::Cluster { cluster: name.clone() };
+        let attributes = |cluster| diff::cluster(cluster, None);
+        let as_recorded = self.recorded.clusters.get(name).map(attributes);
+        let reason = diff::reason(as_recorded, attributes(recorded), attributes(&declared));
+        let reason = reason.unwrap_or_else(|| "configuration: its settings change".to_owned());
         let delta = vec![Edit::Cluster(name.clone(), Box::new(declared))];
-        let reason = "the configuration changes its settings";
         self.push(Draft::new(Address::Cluster(name.clone()), action, reason, delta));
     }
 

@@ -5,26 +5,31 @@ use simdb_state::delta::Edit;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Database, Seed};
 
-use super::{Draft, Lowering};
+use super::{Draft, Lowering, UNRECORDED};
 use crate::desired::access::user_address;
 use crate::plan::{Action, Impact, OwnerLogin};
 use crate::planner::before;
+use crate::planner::diff;
 use crate::planner::intended::IntendedSeed;
 use crate::planner::pairs::pairs;
 
 impl Lowering<'_> {
     pub(super) fn database(&mut self, address: &DatabaseAddress, old: Option<&Database>, new: Option<&Database>) {
         match (old, new) {
-            (old, Some(new)) if old != Some(new) => {
+            (old, Some(new)) if old != Some(new) || self.recorded.databases.get(address) != Some(new) => {
                 let Some(server) = self.primary_server(&address.cluster) else {
                     return;
                 };
                 let is_there = before::primary_server(self.before, self.observed, &address.cluster)
                     .is_some_and(|server| server.databases.contains_key(address.database.as_str()));
                 let reason = match old {
-                    Some(_) => "somebody else owns it",
-                    None if is_there => "a database of that name is there already, and is adopted",
-                    None => "the configuration declares it",
+                    Some(old) => {
+                        let recorded = self.recorded.databases.get(address).map(diff::database);
+                        diff::reason(recorded, diff::database(old), diff::database(new))
+                            .unwrap_or_else(|| UNRECORDED.to_owned())
+                    }
+                    None if is_there => "a database of that name exists already, and simdb adopts it".to_owned(),
+                    None => "the configuration declares it".to_owned(),
                 };
                 let action = Action::Database {
                     database: address.clone(),
@@ -93,7 +98,7 @@ impl Lowering<'_> {
                     .and_then(|server| server.databases.get(new.seed.database.as_str()))
                     .is_some_and(|database| database.seeds.contains_key(address.seed.as_str()));
                 let reason = if marked {
-                    "its mark says that it has run, and is to be recorded"
+                    "its mark says that it has run, and the record lacks it"
                 } else {
                     "it has yet to run"
                 };

@@ -1,7 +1,5 @@
 //! What becomes of a node: it is made, started, stopped, configured, replaced or dropped.
 
-use std::collections::BTreeMap;
-
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
 use simdb_state::object::{Cluster, Data, Node, Origin, Power, Role};
@@ -14,9 +12,8 @@ use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::{Action, Impact, Server};
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
-use crate::planner::drift::{self, Drift};
+use crate::planner::drift::{self, Drift, Given};
 use crate::planner::intended::{DataGoal, IntendedCluster, IntendedNode, Lead};
-use crate::planner::pairs::pairs;
 
 impl Lowering<'_> {
     pub(crate) fn node(&mut self, address: &NodeAddress, old: Option<&Node>, new: &IntendedNode) {
@@ -243,7 +240,7 @@ impl Lowering<'_> {
             Edit::StoppedByRequest(address.clone(), false),
             Edit::Unverified(address.cluster.clone()),
         ];
-        let reason = format!("{} is to stream from {}", address.node, upstream.node.node);
+        let reason = format!("{} streams from {}", address.node, upstream.node.node);
         let action = Action::Join {
             instance: instance::server(context),
             server: server(address, new),
@@ -370,7 +367,7 @@ impl Lowering<'_> {
         }
         let reason = match self.facts(address).map(|facts| &facts.process) {
             _ if old.stopped_by_request => "it was asked to be started",
-            Some(ProcessFacts::Frozen { .. }) => "its server was halted by a signal, and is to go on",
+            Some(ProcessFacts::Frozen { .. }) => "drift: a signal halted its server, which goes on now",
             Some(ProcessFacts::Stopping { .. }) => "its server was told to stop, and is started again once it has",
             _ => "its server is down, and is started in place, on the same timeline",
         };
@@ -391,19 +388,22 @@ impl Lowering<'_> {
         if let Some(lacking) = self.intended.limits.lacking.get(address) {
             return Some((lacking.reason(&address.node), true));
         }
+        let given = Given {
+            version: context.version,
+            recorded: &old.parameters,
+            declared: &new.parameters,
+        };
         let opened = |drift: &&Drift| self.held_back(context).is_none() || !drift.is_of(instance::HBA);
         if let Some(drift) = self.intended.drift.get(address).filter(opened) {
             // A server that could not be asked may have been told to stop by a run that was cut off in its restart.
             let asked = before::server(self.observed, address).is_some();
             let restart = drift.restart || (!asked && self.intended.restarts(address, self.before));
-            return Some((drift.reason(&address.node), restart));
+            return Some((drift.reason(&address.node, given), restart));
         }
         if old.parameters == new.parameters {
             return None;
         }
-        let names: Vec<&str> = changed(&old.parameters, &new.parameters).map(String::as_str).collect();
-        let reason = format!("the configuration changes {}", names.join(", "));
-        Some((reason, self.intended.restarts(address, self.before)))
+        Some((given.reason(), self.intended.restarts(address, self.before)))
     }
 
     /// Stops a node that was asked to be stopped.
@@ -454,13 +454,4 @@ impl Lowering<'_> {
 /// Whether a node's data is made anew, and slots on it with it.
 fn makes(node: &IntendedNode) -> bool {
     matches!(node.data, DataGoal::Make { .. })
-}
-
-fn changed<'a>(
-    old: &'a BTreeMap<String, String>,
-    new: &'a BTreeMap<String, String>,
-) -> impl Iterator<Item = &'a String> {
-    pairs(old, new)
-        .filter(|(_, old, new)| old != new)
-        .map(|(name, _, _)| name)
 }

@@ -1,5 +1,6 @@
 //! What an interrupted run left behind, and neither the record nor the configuration knows.
 
+use simdb_state::address::Address;
 use simdb_state::delta::Edit;
 
 use super::{Draft, Lowering};
@@ -23,6 +24,20 @@ impl Lowering<'_> {
             let action = Action::DropNode { node: address.clone() };
             let delta = vec![Edit::Drop(address.clone().into())];
             self.push(Draft::new(address.clone(), action, ORPHAN, delta).costing(impact));
+        }
+    }
+
+    /// Networks that neither the record nor the configuration knows.
+    pub(super) fn orphaned_networks(&mut self) {
+        for (name, observation) in &self.observed.networks {
+            let known = self.before.networks.contains_key(name) || self.intended.networks.contains_key(name);
+            if known || observation.seen().is_none() {
+                continue;
+            }
+            let address = Address::Network(name.clone());
+            let action = Action::DropNetwork { network: name.clone() };
+            let delta = vec![Edit::Drop(address.clone())];
+            self.push(Draft::new(address, action, ORPHAN, delta));
         }
     }
 

@@ -17,7 +17,7 @@ impl Lowering<'_> {
         };
         if followed != follows {
             return Some(format!(
-                "{} is to stream from {follows} instead of {followed}",
+                "{} streams from {follows} in place of {followed}",
                 address.node
             ));
         }
@@ -39,7 +39,7 @@ impl Lowering<'_> {
         engine::conf::UPSTREAM
             .iter()
             .any(|name| drift.settings.contains_key(*name))
-            .then(|| drift.reason(&address.node))
+            .then(|| format!("drift: {} streams from elsewhere than simdb wrote", address.node))
     }
 
     /// Lets a standby that runs stream from where it should.

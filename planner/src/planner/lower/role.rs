@@ -58,9 +58,12 @@ impl Lowering<'_> {
         }
         delta.extend(self.excluded(cluster, election.reason == ElectionReason::Failover));
         let reason = match election.reason {
-            ElectionReason::Failover => format!("{} is lost, and {} is to lead", last.primary, election.primary),
+            ElectionReason::Failover => format!(
+                "{} is lost, and {} becomes primary in its place",
+                last.primary, election.primary
+            ),
             ElectionReason::Switchover | ElectionReason::Birth => {
-                format!("{} is to lead instead of {}", election.primary, last.primary)
+                format!("{} becomes primary in place of {}", election.primary, last.primary)
             }
         };
         let action = Action::Elect {
@@ -251,7 +254,7 @@ impl Lowering<'_> {
             delta.push(Edit::Damage(address.clone(), None));
         }
         delta.push(Edit::Unverified(address.cluster.clone()));
-        let reason = format!("{} was elected, and nobody else writes", address.node);
+        let reason = format!("{} was elected, and no other node writes", address.node);
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
     }
 
@@ -371,7 +374,7 @@ impl Lowering<'_> {
             cleared_by_start(address),
         ];
         delta.extend(old.into_iter().flat_map(|old| engine::leave_slot(address, old)));
-        let reason = "it leads again: nobody was promoted in its place";
+        let reason = "it leads again: no other node was promoted";
         self.push(Draft::new(address.clone(), action, reason, delta));
     }
 

@@ -7,18 +7,22 @@ use simdb_state::delta::Edit;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Power, Role, User};
 
-use super::{Draft, Lowering, server};
+use super::{Draft, Lowering, UNRECORDED, server};
 use crate::engine;
 use crate::engine::instance::{self, REPLICATION_USER};
 use crate::observed::{PasswordFacts, UserFacts};
 use crate::plan::{Action, Impact, Server, Stream};
 use crate::planner::before;
+use crate::planner::diff;
 use crate::planner::intended::{DataGoal, IntendedNode};
 
 impl Lowering<'_> {
     pub(crate) fn user(&mut self, address: &UserAddress, old: Option<&User>, new: Option<&User>) {
         match (old, new) {
-            (old, Some(new)) if old == Some(new) && self.lost_password(address, new).is_none() => {}
+            (old, Some(new))
+                if old == Some(new)
+                    && self.recorded.users.get(address) == Some(new)
+                    && self.lost_password(address, new).is_none() => {}
             (old, Some(new)) if address.user.as_str() == REPLICATION_USER => {
                 self.replication_user(address, old, new);
             }
@@ -33,8 +37,8 @@ impl Lowering<'_> {
         let server = before::primary_server(self.before, self.observed, &address.cluster)?;
         match server.users.get(address.user.as_str()).filter(|_| new.login)?.password {
             PasswordFacts::Unknown | PasswordFacts::Recorded => None,
-            PasswordFacts::Other => Some("the role has another password than the one on record"),
-            PasswordFacts::Expired => Some("the role's password has expired"),
+            PasswordFacts::Other => Some("drift: the role has another password than the one on record"),
+            PasswordFacts::Expired => Some("drift: the role's password has expired"),
         }
     }
 
@@ -46,11 +50,18 @@ impl Lowering<'_> {
         let role = before::primary_server(self.before, self.observed, &address.cluster)
             .and_then(|server| server.users.get(address.user.as_str()));
         let reason = match old {
-            Some(old) if old.password(address) != new.password(address) => "it is given another password",
-            Some(old) if old == new => self.lost_password(address, new).unwrap_or_default(),
-            Some(_) => "the role has other attributes",
-            None if role.is_some() => "a role of that name is there already, and is adopted",
-            None => engine::purpose(&address.user).unwrap_or("the configuration declares it"),
+            Some(old) if old.password(address) != new.password(address) => {
+                "configuration: it is given another password".to_owned()
+            }
+            Some(old) if old == new => self.lost_password(address, new).unwrap_or(UNRECORDED).to_owned(),
+            Some(old) => {
+                let recorded = self.recorded.users.get(address).map(diff::user);
+                diff::reason(recorded, diff::user(old), diff::user(new)).unwrap_or_default()
+            }
+            None if role.is_some() => "a role of that name exists already, and simdb adopts it".to_owned(),
+            None => engine::purpose(&address.user)
+                .unwrap_or("the configuration declares it")
+                .to_owned(),
         };
         let has = old.map_or_else(|| self.memberships(address, role), |old| old.member_of.clone());
         let action = Action::User {
@@ -107,7 +118,7 @@ impl Lowering<'_> {
             delta.push(Edit::Unverified(address.cluster.clone()));
         }
         let reason = if rotated {
-            "standbys are to stream with another password"
+            "configuration: standbys stream with another password"
         } else {
             lost.unwrap_or("standbys stream with it, and with it alone")
         };

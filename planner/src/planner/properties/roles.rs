@@ -210,7 +210,7 @@ impl<'a> History<'a> {
                 "Switchover is refused",
                 "Failover is refused",
                 "Primary has lost its data",
-                "Role was changed by somebody else",
+                "Role was changed without simdb",
                 "Standby has diverged",
                 "User still owns objects",
                 "Role change is not finished",
@@ -368,7 +368,7 @@ impl<'a> History<'a> {
                 .is_some_and(|(directory, data)| directory.data.contains_key(&data.generation))
         });
         // Somebody wrote whom nobody recorded, and whoever was elected since has lost its data: a person has to choose.
-        let torn = ["Role was changed by somebody else", "Primary has lost its data"]
+        let torn = ["Role was changed without simdb", "Primary has lost its data"]
             .iter()
             .all(|summary| next.diagnostics.iter().any(|found| found.summary == *summary));
         assert!(!served || torn, "{}{}", diagnostics(&next), steps(&next.plan));

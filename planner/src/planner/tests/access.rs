@@ -113,15 +113,15 @@ fn whatever_is_altered_by_hand_is_put_back() {
     let cases: &[(Alter<'_>, &str)] = &[
         (
             &|directory| directory.users.get_mut("app").unwrap().superuser = true,
-            "user app: the role has other attributes\n",
+            "user app: drift: superuser is true in place of its default\n",
         ),
         (
             &|directory| directory.users.get_mut("app").unwrap().connection_limit = 3,
-            "user app: the role has other attributes\n",
+            "user app: drift: connection_limit is 3 in place of its default\n",
         ),
         (
             &|directory| directory.users.get_mut("app").unwrap().member_of.clear(),
-            "user app: the role has other attributes\n",
+            "user app: drift: member_of is not set to [\"pg_monitor\",\"readers\"]\n",
         ),
         (
             &|directory| {
@@ -139,16 +139,16 @@ fn whatever_is_altered_by_hand_is_put_back() {
                 let altered = Sensitive::new("by hand".to_owned());
                 directory.passwords.insert("app".to_owned(), altered);
             },
-            "user app: the role has another password than the one on record\n",
+            "user app: drift: the role has another password than the one on record\n",
         ),
         (
             &|directory| drop(directory.passwords.remove("replicator")),
-            "replication-user replicator: the role has another password than the one on record\n\
+            "replication-user replicator: drift: the role has another password than the one on record\n\
              verify-sync orders: the primary must take writes before it is called ready\n",
         ),
         (
             &|directory| directory.databases.get_mut("app").unwrap().owner = "Bob".to_owned(),
-            "database app: somebody else owns it\n",
+            "database app: drift: owner is Bob in place of app\n",
         ),
         (
             &|directory| drop(directory.databases.remove("app")),
@@ -345,8 +345,8 @@ fn a_role_and_a_database_that_are_there_are_adopted_and_that_is_said() {
         cluster.orders.user.app is a role already. It is adopted: its attributes and its password become those declared.
         cluster.orders.database.app is a database already. It is adopted: its owner becomes the one declared.
         user readers: the configuration declares it
-        user app: a role of that name is there already, and is adopted
-        database app: a database of that name is there already, and is adopted
+        user app: a role of that name exists already, and simdb adopts it
+        database app: a database of that name exists already, and simdb adopts it
         seed schema: it has yet to run
         seed data: it has yet to run
     "#]]
@@ -379,7 +379,10 @@ fn another_given_password_is_another_secret_and_a_change_that_shows_nothing() {
     let world = made(&desired);
     access(&mut desired).users.insert("web".parse().unwrap(), given("bb"));
     let planned = plan_for(&world, &desired);
-    assert_eq!(reasons(&planned), "user web: it is given another password\n");
+    assert_eq!(
+        reasons(&planned),
+        "user web: configuration: it is given another password\n"
+    );
     let secrets: Vec<String> = planned.plan.steps[0]
         .generates
         .iter()
@@ -457,4 +460,26 @@ fn finish_and_compare(world: &mut World, desired: &Desired, finished: &World, cu
     world.run(&again.plan, Cut::Never).unwrap();
     assert_second_plan_is_empty(world, desired);
     assert_eq!(kept(world), kept(finished), "{cut:?}");
+}
+
+#[test]
+fn what_was_changed_by_hand_to_what_is_declared_by_now_is_recorded() {
+    let mut world = made(&shop(&["a"]));
+    let directory = primary(&mut world);
+    directory.users.get_mut("app").unwrap().createdb = true;
+    directory.databases.get_mut("app").unwrap().owner = "readers".to_owned();
+    let mut desired = shop(&["a"]);
+    let access = &mut cluster(&mut desired).access;
+    let user = access.users.get_mut(&"app".parse().unwrap()).unwrap();
+    user.attributes.createdb = true;
+    let database = access.databases.get_mut(&"app".parse().unwrap()).unwrap();
+    database.attributes.owner = "readers".to_owned();
+    let planned = plan_for(&world, &desired);
+    expect![[r#"
+        user app: it is as declared, and the record does not say so yet
+        database app: it is as declared, and the record does not say so yet
+    "#]]
+    .assert_eq(&reasons(&planned));
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
 }

@@ -136,7 +136,7 @@ fn whoever_leads_follows_nobody_whatever_is_declared() {
     let world = applied(&desired);
     let planned = plan_for(&world, &desired);
     assert!(planned.plan.is_empty());
-    expect!["cluster.orders.node.a is declared to follow b. It leads the cluster, so it follows nobody."]
+    expect!["cluster.orders.node.a is declared to follow b. It leads the cluster, so it follows no node."]
         .assert_eq(&planned.plan.notes.join("\n"));
 }
 
@@ -145,7 +145,7 @@ fn commits_cannot_wait_for_more_standbys_than_stream_from_the_primary() {
     let mut desired = following(&["a", "b", "c"], &[("c", "b")]);
     cluster(&mut desired).replication.synchronous_standbys = 2;
     expect![[r#"
-        Too few standbys to wait for: Commits of cluster orders are to wait for 2, and only one standby can be waited for: one that streams from a, which leads, and is not delayed while synchronous_commit is remote_apply. Let more of them follow the primary, or lower synchronous_standbys.
+        Too few standbys to wait for: Commits of cluster orders wait for 2, and only one standby can be waited for: one that streams from a, which leads, and is not delayed while synchronous_commit is remote_apply. Let more of them follow the primary, or lower synchronous_standbys.
     "#]].assert_eq(&diagnostics(&plan_for(&World::default(), &desired)));
 }
 

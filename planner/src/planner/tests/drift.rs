@@ -129,7 +129,7 @@ fn a_node_that_is_stopped_on_request_is_left_alone_whatever_becomes_of_it() {
     directory(&mut promoted, "r[0]").files.clear();
     assert_second_plan_is_empty(&promoted, &desired);
     let start = propose(&promoted, &desired, &["r[0]"], Power::Running);
-    assert!(diagnostics(&start).starts_with("Role was changed by somebody else"));
+    assert!(diagnostics(&start).starts_with("Role was changed without simdb"));
     directory(&mut world, "r[0]").data.clear();
     assert_second_plan_is_empty(&world, &desired);
     let mut other = desired.clone();
@@ -160,7 +160,7 @@ fn the_data_of_a_server_that_is_down_tells_whether_it_wrote() {
         let planned = seen(&world, |facts| control(facts).state = state.to_owned());
         planned.diagnostics.first().map(|found| found.summary.clone())
     };
-    let refused = Some("Role was changed by somebody else".to_owned());
+    let refused = Some("Role was changed without simdb".to_owned());
     for writes in ["in production", "shut down", "in crash recovery"] {
         assert_eq!(state(writes), refused, "{writes}");
     }
@@ -194,7 +194,7 @@ fn a_standby_ahead_of_its_primary_has_diverged() {
     let world = created(&["a", "r[0]"]);
     let planned = seen(&world, |facts| server(facts).timeline = 2);
     expect![[r#"
-        Standby has diverged: cluster.orders.node.r[0] is on timeline 2, and its primary on 1: somebody promoted it, and two nodes of the cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run: simdb resync orders r[0]
+        Standby has diverged: cluster.orders.node.r[0] is on timeline 2, and its primary on 1: it was promoted without simdb, and two nodes of the cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run: simdb resync orders r[0]
     "#]]
     .assert_eq(&diagnostics(&planned));
 }
@@ -207,7 +207,7 @@ fn a_server_started_by_hand_that_does_not_answer_is_not_restarted_blindly() {
         facts.server = Some(Observation::Unknown("did not answer within 2s".to_owned()));
     });
     expect![[r#"
-        Server cannot be asked: cluster.orders.node.r[0] is a standby on record. Somebody started a server on its data without simdb (pid 12), and whether that takes writes could not be found out: did not answer within 2s. Stop it, and plan again: its data tells.
+        Server cannot be asked: cluster.orders.node.r[0] is a standby on record. A server was started on its data without simdb (pid 12), and whether that takes writes could not be found out: did not answer within 2s. Stop it, and plan again: its data tells.
     "#]]
     .assert_eq(&diagnostics(&planned));
 }
@@ -285,12 +285,12 @@ fn what_is_destroyed_goes_because_it_was_asked_for() {
         proposal: Some(&Proposal::Destroy),
     });
     expect![[r#"
-        drop-endpoint: everything is to be destroyed
-        drop-endpoint: everything is to be destroyed
-        drop-node: everything is to be destroyed
+        drop-endpoint: the plan destroys everything
+        drop-endpoint: the plan destroys everything
+        drop-node: the plan destroys everything
         drop-user: it goes with its cluster
-        drop-cluster: everything is to be destroyed
-        drop-network: everything is to be destroyed
+        drop-cluster: the plan destroys everything
+        drop-network: the plan destroys everything
     "#]]
     .assert_eq(&reasons(&planned.plan));
 }

@@ -54,8 +54,8 @@ fn nodes_do_not_swap_ports_in_one_apply() {
     port(&mut desired, "a", 20002);
     port(&mut desired, "b", 20001);
     expect![[r#"
-        Port belongs to another node: cluster.orders.node.a is to have the port that cluster.orders.node.b has until the end of this apply. Give cluster.orders.node.b another port, or remove it, and apply that first.
-        Port belongs to another node: cluster.orders.node.b is to have the port that cluster.orders.node.a has until the end of this apply. Give cluster.orders.node.a another port, or remove it, and apply that first.
+        Port belongs to another node: cluster.orders.node.a takes the port that cluster.orders.node.b has until the end of this apply. Give cluster.orders.node.b another port, or remove it, and apply that first.
+        Port belongs to another node: cluster.orders.node.b takes the port that cluster.orders.node.a has until the end of this apply. Give cluster.orders.node.a another port, or remove it, and apply that first.
     "#]].assert_eq(&diagnostics(&plan_for(&world, &desired)));
     port(&mut desired, "b", 20003);
     port(&mut desired, "a", 20001);
@@ -283,7 +283,7 @@ fn ports_for_root_alone_are_refused_and_never_chosen() {
     let mut desired = orders(&["a", "b"]);
     port(&mut desired, "a", 80);
     let text = expect![[r#"
-        Port needs root's rights: cluster.orders.node.a is to have port 80, and ports below 1024 are for servers that run as root, which those of simdb never do. Give the node a port from 1024 on.
+        Port needs root's rights: cluster.orders.node.a declares port 80, and ports below 1024 are for servers that run as root, which those of simdb never do. Give the node a port from 1024 on.
     "#]];
     text.assert_eq(&diagnostics(&plan_for(&world, &desired)));
     let mut desired = orders(&["a", "b"]);
@@ -316,7 +316,7 @@ fn a_node_does_not_get_the_port_of_a_pooler_that_is_down() {
     let had = pooler.listen.port;
     port(&mut desired, "b", had);
     let text = expect![[r#"
-        Port belongs to another endpoint: cluster.orders.node.b is to have the port that cluster.orders.endpoint.rw has until the end of this apply. Give cluster.orders.endpoint.rw another port, or remove it, and apply that first.
+        Port belongs to another endpoint: cluster.orders.node.b takes the port that cluster.orders.endpoint.rw has until the end of this apply. Give cluster.orders.endpoint.rw another port, or remove it, and apply that first.
     "#]];
     text.assert_eq(&diagnostics(&plan_for(&world, &desired)));
 }

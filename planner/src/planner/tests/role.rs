@@ -274,7 +274,7 @@ fn a_switchover_away_from_a_primary_that_is_down_is_refused() {
         &desired,
         &election(ElectionKind::Switchover, None),
         &expect![[r#"
-            Switchover is refused: orders.a leads and does not answer, so that nobody can take over without loss. Start it again with `simdb apply`; if it is lost, run `simdb failover orders`.
+            Switchover is refused: orders.a leads and does not answer, so that no node can take over without loss. Start it again with `simdb apply`; if it is lost, run `simdb failover orders`.
         "#]],
     );
 }

@@ -177,7 +177,7 @@ const DATABASES: &str = "SELECT datname FROM pg_database WHERE datallowconn AND 
 
 /// Returns what fills the first column of an answer.
 async fn names(connection: &Connection, sql: &str) -> Result<BTreeSet<String>, PostgresqlError> {
-    let rows = connection.rows("list what is to be compared", sql).await?;
+    let rows = connection.rows("list the tables to compare", sql).await?;
     Ok(rows.into_iter().filter_map(|row| row.into_iter().next()?).collect())
 }
 
@@ -203,7 +203,7 @@ async fn quiet_moment(
         }
         if Instant::now() >= deadline {
             return Ok(Err(format!(
-                "there was no moment within {limit:?} in which nobody wrote, so that its tables cannot be compared"
+                "there was no moment within {limit:?} without writes, so that its tables cannot be compared"
             )));
         }
         sleep(PAUSE).await;

@@ -16,7 +16,7 @@ use super::observe::Snapshot;
 pub(crate) fn streaming(name: &str, upstream: &Snapshot, standby: &Snapshot) -> Vec<String> {
     let mut unmet = Vec::new();
     match upstream.connected.iter().filter(|connected| *connected == name).count() {
-        0 => unmet.push(format!("nobody streams as {name:?}")),
+        0 => unmet.push(format!("no standby streams as {name:?}")),
         1 => {}
         count => unmet.push(format!("{count} stream as {name:?}, and must be told apart")),
     }

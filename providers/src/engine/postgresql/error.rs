@@ -65,7 +65,7 @@ pub enum PostgresqlError {
         log: Option<Log>,
     },
     /// It runs and lets nobody in.
-    #[error("start {node}: its server lets nobody in after {limit:?}; {log}")]
+    #[error("start {node}: its server accepts no connection after {limit:?}; {log}")]
     NotReady {
         /// The node.
         node: NodeAddress,
@@ -78,7 +78,7 @@ pub enum PostgresqlError {
         cause: Box<PostgresqlError>,
     },
     /// It writes where it was to replay, or the other way round.
-    #[error("start {node}: its server {found}, and was to be one that {expected}")]
+    #[error("start {node}: its server {found}, where one that {expected} was expected")]
     WrongRole {
         /// The node.
         node: NodeAddress,

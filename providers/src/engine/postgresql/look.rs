@@ -27,7 +27,7 @@ impl Look<'_> {
     ) -> Observation<ServerFacts> {
         let recorded = self.recorded.nodes.get(node).and_then(|node| node.place.as_ref());
         let Some(place) = Place::seen(noted, recorded) else {
-            return Observation::Unknown("nobody noted where its server listens".to_owned());
+            return Observation::Unknown("no file notes where its server listens".to_owned());
         };
         let (connection, mut facts) = match timeout_at(deadline, self.ask(node, place)).await {
             Ok(Ok(seen)) => seen,

@@ -111,7 +111,7 @@ fn stream(facts: &Facts, position: Lsn) -> Vec<String> {
     }
     let received = facts.received;
     vec![match &facts.receiver {
-        None => format!("it received the log up to {received}, and streams from nobody"),
+        None => format!("it received the log up to {received}, and streams from no node"),
         Some(Receiver { pid, silent }) => {
             let silent = silent.map_or_else(|| "never".to_owned(), |seconds| format!("{seconds} s ago"));
             format!(
@@ -146,7 +146,7 @@ impl Session {
         let since = query_start.as_deref().unwrap_or("an unknown time");
         let holds = match table {
             Some(table) => format!("holds table {table}, whose lock replay waits for"),
-            None => "may still see rows that replay is to remove".to_owned(),
+            None => "may still see rows that replay removes next".to_owned(),
         };
         format!(
             "process {pid} ({state}, user {user}, database {database}, query of {since}) {holds} \

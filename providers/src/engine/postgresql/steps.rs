@@ -136,8 +136,7 @@ impl ProviderEffects {
                 self.wait_streaming(upstream, &standby, application_name, secrets)
                     .await?;
             }
-            // These are the platform's, or in the record alone: logins and databases go with their server, and processes of
-            // one machine need no network.
+            // These are the platform's, or in the record alone: logins and databases go with their server.
             Action::Engine(_)
             | Action::Stop { .. }
             | Action::DropNode { .. }

@@ -111,7 +111,13 @@ async fn add_network(store: &Store) {
     let mut writer = store.lock("apply", Duration::from_mins(2)).await.unwrap();
     let name = format!("n-{}", writer.state().networks.len()).parse().unwrap();
     writer.begin("apply", &json!({}), 1).await.unwrap();
-    let made = Edit::Network(name, Network::default());
+    let made = Edit::Network(
+        name,
+        Network {
+            platform: first_platform(),
+            subnet: None,
+        },
+    );
     writer.commit(&[started(0), done(0, vec![made])]).await.unwrap();
     writer.finish(RunEnd::Done).await.unwrap();
     writer.unlock().await.unwrap();

@@ -52,7 +52,7 @@ fn a_creation_at_80_columns() {
            3  replication-user  cluster.orders.user.replication  2      none
               standbys stream with it, and with it alone
            4  basebackup        cluster.orders.node.r[0]         1-3    none
-              r[0] is to stream from a
+              r[0] streams from a
 
         Plan: 3 to add, 0 to change, 0 to destroy. Worst impact: none.
     "#]],
@@ -96,7 +96,7 @@ fn a_creation_at_120_columns() {
            1  network           network.lan                             none    network "lan" is declared
            2  primary           cluster.orders.node.a            1      none    cluster "orders" is new, and a is declared first
            3  replication-user  cluster.orders.user.replication  2      none    standbys stream with it, and with it alone
-           4  basebackup        cluster.orders.node.r[0]         1-3    none    r[0] is to stream from a
+           4  basebackup        cluster.orders.node.r[0]         1-3    none    r[0] streams from a
 
         Plan: 3 to add, 0 to change, 0 to destroy. Worst impact: none.
     "#]],

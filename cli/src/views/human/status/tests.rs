@@ -240,10 +240,7 @@ fn a_frozen_server_is_a_problem() {
         ..NodeFacts::default()
     });
     let status = status(&observed(seen(primary()), frozen));
-    assert_eq!(
-        status.clusters[0].problems,
-        ["r[0] is frozen: somebody halted it with SIGSTOP"]
-    );
+    assert_eq!(status.clusters[0].problems, ["r[0] is frozen: SIGSTOP halted it"]);
 }
 
 /// Returns how the cluster is, and what is wrong with it.

@@ -18,7 +18,7 @@ impl Lowering<'_> {
         let action = engine::Action::from(Action::Resume {
             server: server(address, node),
         });
-        let reason = format!("somebody paused the replay of {}", address.node);
+        let reason = format!("drift: the replay of {} is paused", address.node);
         let delta = vec![Edit::Unverified(address.cluster.clone())];
         self.push(Draft::new(address.clone(), action, reason, delta));
     }

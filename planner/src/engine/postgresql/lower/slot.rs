@@ -36,7 +36,7 @@ impl Lowering<'_> {
             server: upstream.clone(),
         });
         let reason = format!(
-            "{} keeps the log that {} has yet to receive",
+            "{} retains the WAL that {} has yet to receive",
             slot.upstream, address.node
         );
         self.push(Draft::new(address.clone(), action, reason, delta));
@@ -118,7 +118,7 @@ impl Lowering<'_> {
             slot,
             server: server(&upstream, keeper),
         });
-        let reason = format!("nobody will read it once {} is gone", address.node);
+        let reason = format!("no standby reads it once {} is gone", address.node);
         let drop = Edit::Drop(address.clone().into());
         self.push(Draft::new(address.clone(), action, reason, vec![drop]));
     }

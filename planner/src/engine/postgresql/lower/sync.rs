@@ -41,10 +41,10 @@ impl Lowering<'_> {
             awaited: new.sync.awaited,
         });
         let reason = if new.sync.after.is_empty() {
-            format!("commits are to be acknowledged by {} alone", primary.node)
+            format!("commits wait for {} alone", primary.node)
         } else {
             let listed: Vec<&str> = new.sync.standbys.iter().map(String::as_str).collect();
-            format!("commits are to wait for {} of {}", new.sync.awaited, listed.join(", "))
+            format!("commits wait for {} of {}", new.sync.awaited, listed.join(", "))
         };
         let mut delta = vec![
             Edit::SyncRule(name.clone(), new.sync.after.clone()),
@@ -81,7 +81,7 @@ impl Lowering<'_> {
             Edit::Degraded(name.clone(), Some(lost.since)),
             Edit::Unverified(name.clone()),
         ];
-        let reason = format!("whoever lacks what is written after {} must not lead", lost.since);
+        let reason = format!("from {} on a node that lacks a write must not lead", lost.since);
         self.push(Draft::new(address.clone(), action, reason, delta));
         // It comes before all else, also before the primary moves and before its standbys get another password.
         let server = self.present(server(&primary, node));
@@ -99,7 +99,7 @@ impl Lowering<'_> {
             awaited: lost.awaited,
         });
         let delta = vec![Edit::SyncRule(name.clone(), rule.clone())];
-        let reason = format!("commits wait for {standbys}, and nothing streams there");
+        let reason = format!("commits wait for {standbys}, which no longer streams");
         let draft = Draft::new(address, action, reason, delta).generating(context.replication_password);
         self.push(draft.costing(Impact::Reload));
     }

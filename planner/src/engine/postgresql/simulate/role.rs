@@ -105,7 +105,7 @@ impl World {
         } else {
             assert!(
                 !matches!(verdict, Verdict::Unknown { .. }),
-                "{node} is promoted, and nobody accepted a loss"
+                "{node} is promoted without -allow=data-loss"
             );
         }
         let directory = self.directory(node);

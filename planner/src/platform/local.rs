@@ -1,0 +1,20 @@
+//! Processes of this machine: what the planner must know of them.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+pub(super) const NAME: &str = "local";
+
+/// The addresses that lead to this machine.
+const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+
+pub(super) fn check_subnet(subnet: Ipv4Net) -> Result<(), String> {
+    if LOOPBACK.contains(&subnet) {
+        return Ok(());
+    }
+    Err(format!(
+        "Nodes are processes of this machine, so their addresses are within {LOOPBACK}, and {subnet} is not. Write one \
+         such as \"127.20.0.0/24\", or leave it out: then all nodes have 127.0.0.1, and each a port of its own."
+    ))
+}
