@@ -12,7 +12,7 @@ use simdb_planner::observed::Observed;
 use simdb_planner::plan::{AttributeChange, ChangeAction, Plan, Shown};
 use simdb_planner::planner::{self, Inputs, Proposal};
 use simdb_providers::effects::Effects;
-use simdb_providers::engine::postgresql::trial::try_out;
+use simdb_providers::engine::trial::try_out;
 use simdb_providers::event::EventSink;
 use simdb_providers::executor::{Outcome, execute};
 use simdb_providers::observe::observe;

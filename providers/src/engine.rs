@@ -5,6 +5,7 @@ pub mod postgresql;
 pub(crate) mod programs;
 mod steps;
 
+pub use self::postgresql::{compare, ledger, log_files, trial, verify};
 use self::programs::Programs;
 
 /// The programs of every engine.

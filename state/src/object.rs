@@ -29,6 +29,11 @@ pub enum EngineKind {
     Pgbouncer,
 }
 
+impl EngineKind {
+    /// The engine that poolers of endpoints run.
+    pub const POOLER: EngineKind = EngineKind::Pgbouncer;
+}
+
 impl fmt::Display for EngineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

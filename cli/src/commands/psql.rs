@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use simdb_planner::desired::Desired;
-use simdb_planner::engine::postgresql::instance::{SUPERUSER, superuser_password};
+use simdb_planner::engine::instance::{SUPERUSER, superuser_password};
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{EngineKind, State};
 use simdb_state::store::{Snapshot, Store};

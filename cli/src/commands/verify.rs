@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use simdb_planner::engine::postgresql::instance::{SUPERUSER, superuser_password};
-use simdb_planner::engine::postgresql::sync::{self, APPLY_DELAY};
+use simdb_planner::engine::instance::{SUPERUSER, superuser_password};
+use simdb_planner::engine::sync::{self, APPLY_DELAY};
 use simdb_planner::plan::{Checked, Server};
-use simdb_providers::engine::postgresql::compare::{Comparison, compare};
-use simdb_providers::engine::postgresql::ledger::{Ledger, LedgerError, Load, Report, Target};
-use simdb_providers::engine::postgresql::log_files;
-use simdb_providers::engine::postgresql::verify::{Expected, verify_sync};
+use simdb_providers::engine::compare::{Comparison, compare};
+use simdb_providers::engine::ledger::{Ledger, LedgerError, Load, Report, Target};
+use simdb_providers::engine::log_files;
+use simdb_providers::engine::verify::{Expected, verify_sync};
 use simdb_providers::executor::chain;
 use simdb_providers::sessions::Sessions;
 use simdb_state::address::NodeAddress;

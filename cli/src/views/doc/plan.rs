@@ -416,7 +416,7 @@ impl StepDoc {
 pub struct InterruptedDoc {
     /// What it was: `apply`, `destroy`.
     pub operation: String,
-    /// The steps that were started and not finished: `basebackup of cluster.orders.node.r[0]`.
+    /// The steps that were started and not finished: `promote of cluster.orders.node.r[0]`.
     pub during: Vec<String>,
 }
 

@@ -303,7 +303,7 @@ fn pooler_values(pooler: &Pooler) -> Value {
         paused,
     } = pooler;
     json!({
-        "via": EngineKind::Pgbouncer,
+        "via": EngineKind::POOLER,
         "host": place.peers.host,
         "port": place.peers.port,
         "pool_mode": pool_mode,

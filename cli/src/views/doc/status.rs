@@ -221,7 +221,7 @@ impl EndpointStatus {
             target: target.to_string(),
             service: format!("service={}", address.service()),
             addresses: hosts.iter().map(ToString::to_string).collect(),
-            pooler: pooler.map(|(condition, node)| format!("pgbouncer {condition}, to {node}")),
+            pooler: pooler.map(|(condition, node)| format!("{} {condition}, to {node}", EngineKind::POOLER)),
         }
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use simdb_providers::engine::postgresql::compare::{Comparison, Database, Difference, Digest};
-use simdb_providers::engine::postgresql::ledger::{Entry, Missing, Report, Tally};
-use simdb_providers::engine::postgresql::log_files::LogDifference;
+use simdb_providers::engine::compare::{Comparison, Database, Difference, Digest};
+use simdb_providers::engine::ledger::{Entry, Missing, Report, Tally};
+use simdb_providers::engine::log_files::LogDifference;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, NodeName};
