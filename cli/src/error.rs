@@ -168,7 +168,7 @@ impl CliError {
             CliError::Rekey(error) => Some(format!("{} {LOST}", error.hint().unwrap_or_default())),
             CliError::Keys(error) => Some(error.hint()),
             CliError::Stopped => {
-                Some("What is done is recorded. Run the command again: it looks at what was left.".to_owned())
+                Some("Finished steps are recorded. Run the command again: it continues from them.".to_owned())
             }
             _ => None,
         }

@@ -99,7 +99,7 @@ impl Continuation {
     /// Says what happens next, and why.
     pub(crate) fn sentence(&self) -> &'static str {
         match self {
-            Continuation::Rejoin => "The new primary leads. What is left to do is planned anew.",
+            Continuation::Rejoin => "The new primary leads. simdb plans the remaining steps anew.",
             Continuation::GoBack(_) => {
                 "The primary could not hand over, and no other node was promoted. It goes on leading."
             }

@@ -179,7 +179,7 @@ impl Project {
                 Ok((config, warnings))
             }
             (Err(_), Some(settings)) if !snapshot.state.clusters.is_empty() => {
-                let warning = self.unread("So what is recorded is taken for what is declared.");
+                let warning = self.unread("So simdb takes the record for the configuration.");
                 let config = Config::recorded(&snapshot.state, recorded_settings(settings));
                 Ok((config, vec![warning]))
             }

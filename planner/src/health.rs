@@ -390,7 +390,7 @@ impl<'a> Look<'a> {
             return;
         };
         if instance::keeps_clients_out(facts, place.bind.host) {
-            let text = "crashed, and lets no clients in before its standbys have what it has. Run: simdb apply";
+            let text = "crashed, and accepts no clients before its standbys have caught up. Run: simdb apply";
             self.problem(ClusterState::Broken, format!("{} {text}", address.node));
         }
     }

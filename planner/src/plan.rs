@@ -446,7 +446,7 @@ pub enum Action {
         /// The server it is on; absent where that goes too, and the database is only forgotten.
         server: Option<Server>,
     },
-    /// Forgets a seed; what it did stays.
+    /// Forgets a seed; its changes stay.
     DropSeed {
         /// The seed.
         seed: SeedAddress,

@@ -240,7 +240,7 @@ impl BackendError {
             BackendError::NetworkFileSystem(_) => {
                 "Two machines could write it at once and damage it. Give `path` in the `state` block a place on a local disk."
             }
-            BackendError::Full => "What was recorded before is still there. Free some space and run the command again.",
+            BackendError::Full => "Earlier records are intact. Free some space and run the command again.",
             BackendError::Busy => {
                 "Run the command again. If it stays so, look for a simdb that was stopped halfway (kill -CONT)."
             }

@@ -249,7 +249,7 @@ pub(crate) fn global(
     }
     let hint = did_you_mean(root.as_str(), globals.keys().map(String::as_str));
     let detail = format!(
-        "The template has no variable \"{}\". All it may refer to is what it is called with.{hint}",
+        "The template has no variable \"{}\". It may refer only to the values it is called with.{hint}",
         root.as_str()
     );
     Err(problem("Unknown reference", detail, place, root))

@@ -22,7 +22,7 @@ pub(super) fn block(name: &str) -> Option<&'static str> {
         "outputs" => "Each output has a block of its own: output \"NAME\" { value = ... }.",
         "role" | "roles" => "Logins and roles are user blocks; one that cannot log in has login = false.",
         "replica" | "standby" | "secondary" => "A standby is a node like the others: node \"b\" {}.",
-        "schema" | "table" | "extension" => "What is in a database is made by a seed: seed \"NAME\" { file = ... }.",
+        "schema" | "table" | "extension" => "A seed makes the objects of a database: seed \"NAME\" { file = ... }.",
         _ => return None,
     })
 }
@@ -39,7 +39,7 @@ pub(super) fn attribute(name: &str) -> Option<&'static str> {
         "depends_on" => "Only a cluster depends on others; within one, simdb knows what has to come first.",
         "provider" | "providers" => "With one provider there is nothing to choose.",
         "image" => "Which programs run is said by the version of the engine, or by binaries of the provider.",
-        "restart" => "simdb starts what is down with the next apply.",
+        "restart" => "simdb starts a server that is down with the next apply.",
         "username" | "user_name" => "The name of a user is the label of its block.",
         "ephemeral" => "It is not supported: sensitive = true keeps a value out of plans and logs.",
         "replicas" => "Nodes are counted with: node \"r\" { count = 2 }.",
@@ -63,7 +63,7 @@ pub(super) fn reference(name: &str) -> Option<String> {
         "output" => "An output cannot be referred to. Put its value into a local, and refer to that.",
         "node" | "user" | "database" | "endpoint" | "seed" => {
             return Some(format!(
-                "What is in a cluster is referred to with its cluster: cluster.NAME.{name}.NAME."
+                "A block of a cluster is referred to through its cluster: cluster.NAME.{name}.NAME."
             ));
         }
         _ => return None,

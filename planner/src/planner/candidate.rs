@@ -338,7 +338,7 @@ impl Field<'_> {
         if !lossy {
             let found = found.map(|branch| format!(" ({branch})")).unwrap_or_default();
             return Err(Refusal(format!(
-                "{address} was promoted by hand{found}. To keep what it wrote and give up what others wrote since, \
+                "{address} was promoted by hand{found}. To keep its writes and give up those of the other nodes since, \
                  add -allow=data-loss; the plan says what each branch holds.",
             )));
         }
@@ -388,7 +388,8 @@ impl Field<'_> {
             ));
         }
         Refusal(format!(
-            "No standby of cluster {} answers, so there is no node to promote. Start what is left with `simdb apply`; where that \
+            "No standby of cluster {} answers, so there is no node to promote. Start the remaining nodes with \
+             `simdb apply`; where that \
              is refused, add -allow=data-loss to promote one that is down.",
             self.cluster
         ))
@@ -449,7 +450,8 @@ impl Field<'_> {
             return Ok(());
         };
         Err(Refusal(format!(
-            "{}.{node} could not be asked what it has ({reason}), and it may have what no other node has. Bring it back or stop it first.",
+            "{}.{node} could not be asked how far it has come ({reason}), and it may have writes that no \
+             other node has. Bring it back or stop it first.",
             self.cluster
         )))
     }

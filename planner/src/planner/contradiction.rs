@@ -145,6 +145,6 @@ fn way_out(address: &NodeAddress) -> String {
 fn way_to_keep(address: &NodeAddress) -> String {
     let (cluster, node) = (&address.cluster, &address.node);
     format!(
-        "; to keep them, and give up what others wrote since, run: simdb failover {cluster} -promote {node} -allow=data-loss"
+        "; to keep them, and give up the writes of the other nodes since, run: simdb failover {cluster} -promote {node} -allow=data-loss"
     )
 }

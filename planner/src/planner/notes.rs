@@ -205,7 +205,7 @@ fn postponed_settings(
     let names: Vec<String> = names.into_iter().collect();
     (!names.is_empty()).then(|| {
         format!(
-            "{address} keeps {} while this plan runs, and is restarted with what is declared with the next apply.",
+            "{address} keeps {} while this plan runs, and the next apply restarts it with the declared values.",
             names.join(", ")
         )
     })

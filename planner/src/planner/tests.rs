@@ -686,7 +686,7 @@ fn foreign_data_and_changed_roles_are_refused_with_an_explanation() {
         &world,
         &desired,
         &expect![[r#"
-            Role was changed without simdb: cluster.orders.node.r[0] is a standby on record, and its server takes writes. It was promoted or its start was changed without simdb, and two nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run: simdb resync orders r[0]; to keep them, and give up what others wrote since, run: simdb failover orders -promote r[0] -allow=data-loss
+            Role was changed without simdb: cluster.orders.node.r[0] is a standby on record, and its server takes writes. It was promoted or its start was changed without simdb, and two nodes of a cluster may have taken writes since. Nothing is done until that is settled: find out which node has the writes worth keeping. To give up those of cluster.orders.node.r[0], run: simdb resync orders r[0]; to keep them, and give up the writes of the other nodes since, run: simdb failover orders -promote r[0] -allow=data-loss
         "#]],
     );
 }

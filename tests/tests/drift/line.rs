@@ -112,8 +112,7 @@ impl Display for Line {
                 "Role was changed without simdb: cluster.orders.node.{node} is a standby on record, and {how}. \
                  It was promoted or its start was changed without simdb, and two nodes of a cluster may have taken writes \
                  since. Nothing is done until that is settled: find out which node has the writes worth keeping. To \
-                 give up those of cluster.orders.node.{node}, run: simdb resync orders {node}; to keep them, and give up \
-                 what others wrote since, run: simdb failover orders -promote {node} -allow=data-loss"
+                 give up those of cluster.orders.node.{node}, run: simdb resync orders {node}; to keep them, and give up the writes of the other nodes since, run: simdb failover orders -promote {node} -allow=data-loss"
             ),
             Line::Says(text) => f.write_str(text),
         }

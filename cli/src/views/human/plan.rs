@@ -125,7 +125,7 @@ fn sentence(interrupted: &InterruptedDoc) -> String {
         steps => format!("during {}", steps.join(", ")),
     };
     format!(
-        "the last {} was cut off {during}. What it left was looked at, and this plan goes on from there.",
+        "the last {} was cut off {during}. This plan looked at its leftovers and goes on from there.",
         interrupted.operation
     )
 }

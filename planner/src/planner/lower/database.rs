@@ -117,7 +117,7 @@ impl Lowering<'_> {
             (Some(_), None) => {
                 let delta = vec![Edit::Drop(address.clone().into())];
                 let action = Action::DropSeed { seed: address.clone() };
-                let reason = "the configuration no longer declares it; what it did stays";
+                let reason = "the configuration no longer declares it; its changes stay";
                 self.push(Draft::new(address.clone(), action, reason, delta));
             }
             _ => {}

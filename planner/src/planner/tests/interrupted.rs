@@ -164,7 +164,7 @@ fn nobody_is_promoted_on_a_copy_that_nobody_recorded() {
         &desired,
         &lossy_failover(),
         &expect![[r#"
-        Failover is refused: No standby of cluster orders answers, so there is no node to promote. Start what is left with `simdb apply`; where that is refused, add -allow=data-loss to promote one that is down.
+        Failover is refused: No standby of cluster orders answers, so there is no node to promote. Start the remaining nodes with `simdb apply`; where that is refused, add -allow=data-loss to promote one that is down.
     "#]],
     );
 }

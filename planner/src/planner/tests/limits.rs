@@ -85,7 +85,7 @@ fn a_setting_that_takes_a_restart_waits_until_the_lead_has_passed() {
     let mut world = applied(&with(&nodes, &[("shared_buffers", "80MB")]));
     let other = with(&nodes, &[("shared_buffers", "40MB"), ("work_mem", "8MB")]);
     let planned = proposed(&world, &other, &election(ElectionKind::Switchover, Some("r[0]")));
-    let kept = "keeps shared_buffers while this plan runs, and is restarted with what is declared with the next apply.";
+    let kept = "keeps shared_buffers while this plan runs, and the next apply restarts it with the declared values.";
     let told = planned.plan.notes.join("\n");
     assert!(told.contains(&format!("cluster.orders.node.a {kept}")), "{told}");
     assert!(told.contains(&format!("cluster.orders.node.r[0] {kept}")), "{told}");

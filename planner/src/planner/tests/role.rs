@@ -296,7 +296,7 @@ fn nobody_is_promoted_on_a_copy_while_a_standby_cannot_be_asked() {
         proposal: Some(&lossy_failover()),
     });
     expect![[r#"
-        Failover is refused: orders.r[0] could not be asked what it has (did not answer within 2s), and it may have what no other node has. Bring it back or stop it first.
+        Failover is refused: orders.r[0] could not be asked how far it has come (did not answer within 2s), and it may have writes that no other node has. Bring it back or stop it first.
     "#]]
     .assert_eq(&diagnostics(&planned));
 }

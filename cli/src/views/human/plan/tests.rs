@@ -170,7 +170,7 @@ fn an_update_hides_what_stays_and_nests() {
         80,
         &expect![[r#"
             Interrupted: the last apply was cut off during basebackup of
-            cluster.orders.node.r[0]. What it left was looked at, and this plan goes on from
+            cluster.orders.node.r[0]. This plan looked at its leftovers and goes on from
             there.
 
             Changes are indicated with the following symbols:
