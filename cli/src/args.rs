@@ -4,6 +4,7 @@
 
 mod language;
 mod rewrite;
+mod selection;
 pub(crate) mod usage;
 mod variables;
 
@@ -17,6 +18,7 @@ use simdb_planner::plan::Impact;
 use simdb_state::address::Address;
 
 pub use language::{Console, Fmt, Metadata, Validate, ValidateFormat};
+pub use selection::Selection;
 pub use variables::{VariableArgument, Variables};
 
 /// Parses a command line, program name included.
@@ -77,7 +79,7 @@ pub enum Command {
     /// Make what runs match the configuration
     Apply(ApplyPlan),
     /// Stop and remove everything that is recorded, data included
-    Destroy(Apply),
+    Destroy(Destroy),
     /// Stop the servers of a cluster, or one node, until they are started again
     Stop(Power),
     /// Start servers that were stopped
@@ -154,6 +156,9 @@ pub struct Plan {
     /// How to plan.
     #[command(flatten)]
     pub planning: Planning,
+    /// What it is about.
+    #[command(flatten)]
+    pub selection: Selection,
     /// Plan to destroy everything.
     #[arg(long)]
     pub destroy: bool,
@@ -204,7 +209,7 @@ pub enum GraphType {
     Mermaid,
 }
 
-/// Arguments of `apply` and `destroy`.
+/// How a plan is made, approved and run.
 #[derive(Debug, Args)]
 pub struct Apply {
     /// How to plan.
@@ -234,6 +239,20 @@ pub struct ApplyPlan {
     /// A plan that `simdb plan -out` saved: exactly its steps run, without a question [default: plan now]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// What is planned.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// The rest.
+    #[command(flatten)]
+    pub apply: Apply,
+}
+
+/// Arguments of `destroy`.
+#[derive(Debug, Args)]
+pub struct Destroy {
+    /// What goes.
+    #[command(flatten)]
+    pub selection: Selection,
     /// The rest.
     #[command(flatten)]
     pub apply: Apply,
@@ -445,7 +464,7 @@ pub enum ClusterCommand {
     /// Like `failover`
     Failover(Failover),
     /// Like `destroy`
-    Destroy(Apply),
+    Destroy(Destroy),
 }
 
 /// Other spellings of commands on replication.

@@ -25,7 +25,7 @@ mod version;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::args::{Arguments, ClusterCommand, Command, ReplicationCommand};
+use crate::args::{Arguments, ClusterCommand, Command, ReplicationCommand, Selection};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ui::Ui;
@@ -60,10 +60,10 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Metadata(command) => Ok(metadata::run(&command, ui)),
         Command::Plan(arguments) => plan::run(&arguments, ui),
         Command::Apply(arguments) => match &arguments.file {
-            Some(file) => apply::saved(file, &arguments.apply, ui),
-            None => apply::run(Operation::Apply, &arguments.apply, ui),
+            Some(file) => apply::saved(file, &arguments, ui),
+            None => apply::run(Operation::Apply, &arguments.selection, &arguments.apply, ui),
         },
-        Command::Destroy(arguments) => apply::run(Operation::Destroy, &arguments, ui),
+        Command::Destroy(arguments) => apply::run(Operation::Destroy, &arguments.selection, &arguments.apply, ui),
         Command::Stop(arguments) => apply::power(Operation::Stop, &arguments, ui),
         Command::Start(arguments) => apply::power(Operation::Start, &arguments, ui),
         Command::Switchover(arguments) => apply::switchover(&arguments, ui),
@@ -97,7 +97,7 @@ fn cluster(command: ClusterCommand, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     match command {
         ClusterCommand::Create { config, apply } => {
             enter(config.as_deref().map(configuration_directory))?;
-            apply::run(Operation::Apply, &apply, ui)
+            apply::run(Operation::Apply, &Selection::default(), &apply, ui)
         }
         ClusterCommand::Start(arguments) => dispatch(Command::Start(arguments), ui),
         ClusterCommand::Stop(arguments) => dispatch(Command::Stop(arguments), ui),

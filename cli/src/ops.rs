@@ -10,6 +10,7 @@ use simdb_planner::desired::Desired;
 use simdb_planner::diagnostic::Diagnostic;
 use simdb_planner::observed::Observed;
 use simdb_planner::plan::{AttributeChange, ChangeAction, Plan, Shown};
+use simdb_planner::planner::scope::Scope;
 use simdb_planner::planner::{self, Inputs, Proposal};
 use simdb_providers::effects::Effects;
 use simdb_providers::engine::trial::try_out;
@@ -46,6 +47,8 @@ pub(crate) struct Known<'a> {
     pub(crate) unfinished: Option<&'a UnfinishedRun>,
     /// The secrets of the record.
     pub(crate) secrets: &'a Secrets,
+    /// What is planned.
+    pub(crate) scope: &'a Scope,
 }
 
 /// A plan that can be shown and run.
@@ -147,19 +150,22 @@ pub(crate) fn plan(
         after,
         mut diagnostics,
         not_compared,
-    } = planner::plan(Inputs {
-        desired,
-        recorded: known.recorded,
-        observed,
-        proposal,
-    });
+    } = planner::plan_within(
+        Inputs {
+            desired,
+            recorded: known.recorded,
+            observed,
+            proposal,
+        },
+        known.scope,
+    );
     let broken = diagnostics.iter().any(Diagnostic::is_error);
     let mut changed = Vec::new();
     if !broken {
         let mut secrets = known.config.desired.given_secrets();
         secrets.extend(known.secrets.clone());
         let (outputs, problems) = outputs(operation, known.config, &after, &secrets);
-        if declares_outputs(operation, known.config) {
+        if declares_outputs(operation, known) {
             changed = output_changes(known, &outputs);
         }
         diagnostics.extend(problems);
@@ -239,7 +245,7 @@ pub(crate) async fn record_outputs(
 ) -> Result<Vec<Diagnostic>, StoreError> {
     let secrets = writer.secrets().await?;
     let (values, diagnostics) = outputs(operation, known.config, writer.state(), &secrets);
-    if !declares_outputs(operation, known.config) || output_changes(known, &values).is_empty() {
+    if !declares_outputs(operation, known) || output_changes(known, &values).is_empty() {
         return Ok(diagnostics);
     }
     let entry = |(name, output): (String, OutputValue)| {
@@ -270,8 +276,8 @@ fn outputs(
 }
 
 /// Returns whether outputs are what the operation makes of them, and do not stay as they are recorded.
-fn declares_outputs(operation: Operation, config: &Config) -> bool {
-    operation == Operation::Destroy || config.declares_outputs()
+fn declares_outputs(operation: Operation, known: &Known<'_>) -> bool {
+    known.scope.is_everything() && (operation == Operation::Destroy || known.config.declares_outputs())
 }
 
 /// Compares the recorded outputs with their values after the plan.

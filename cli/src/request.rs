@@ -1,19 +1,21 @@
 //! What a command asks for beside the configuration, and what is asked next where a role change did not come to its end.
 
 use simdb_planner::plan::{Action, Impact, Plan, Step};
+use simdb_planner::planner::scope::Scope;
 use simdb_planner::planner::{ElectionKind, ElectionRequest, Proposal};
-use simdb_state::address::NodeAddress;
+use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Damage, Election, ElectionReason, Power, Role, State};
 
+use crate::args::Selection;
 use crate::error::CliError;
 use crate::target;
 
 /// What a command asks for, as it was typed.
 #[derive(Clone, Debug)]
 pub(crate) enum Request<'a> {
-    /// Nothing but the configuration.
-    Configuration,
+    /// Nothing but the configuration, or a part of it.
+    Configuration(&'a Selection),
     /// Servers of a cluster, or of one node, are to run or not.
     Power {
         /// The cluster or node.
@@ -42,10 +44,22 @@ pub(crate) enum Request<'a> {
 }
 
 impl Request<'_> {
+    /// Returns the addresses that the plan is about.
+    pub(crate) fn scope(&self) -> Scope {
+        match self {
+            Request::Configuration(selection) => selection.scope(),
+            _ => Scope::default(),
+        }
+    }
+
     /// Returns what is asked of the planner.
     pub(crate) fn proposal(&self, state: &State) -> Result<Option<Proposal>, CliError> {
         Ok(match self {
-            Request::Configuration => None,
+            Request::Configuration(selection) if selection.replace.is_empty() => None,
+            Request::Configuration(selection) => {
+                let nodes = selection.replace.iter().map(|given| replaced(state, given));
+                Some(Proposal::Resync(nodes.collect::<Result<_, _>>()?))
+            }
             Request::Power { target, power } => Some(Proposal::Power {
                 nodes: target::nodes(state, target)?,
                 power: *power,
@@ -67,9 +81,26 @@ impl Request<'_> {
             }
             Request::Resync { cluster, node } => {
                 let cluster = target::cluster(state, cluster)?;
-                Some(Proposal::Resync(target::member(state, &cluster, node)?))
+                Some(Proposal::Resync([target::member(state, &cluster, node)?].into()))
             }
         })
+    }
+}
+
+/// Returns the node that is to be made anew.
+fn replaced(state: &State, given: &str) -> Result<NodeAddress, CliError> {
+    match given.parse::<Address>() {
+        Ok(Address::Node(node)) if state.nodes.contains_key(&node) => Ok(node),
+        Ok(Address::Node(_)) | Err(_) => {
+            let detail = format!("The record has no node {given}. To list the addresses, run: simdb state list");
+            Err(CliError::refused("Unknown address", detail))
+        }
+        Ok(other) => {
+            let detail = format!(
+                "{other} is changed in place. Only the data of a node can be made anew: -replace=cluster.NAME.node.NAME"
+            );
+            Err(CliError::refused("Address cannot be replaced", detail))
+        }
     }
 }
 

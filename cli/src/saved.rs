@@ -29,6 +29,7 @@ use simdb_state::delta::Edit;
 use simdb_state::object::State;
 use simdb_state::store::{Lineage, Store};
 
+use crate::args::Selection;
 use crate::error::CliError;
 use crate::views::doc::{
     ComparedDoc, InterruptedDoc, NotComparedDoc, ObjectDoc, Operation, OutputChangeDoc, PlanDoc, StateDoc,
@@ -68,6 +69,9 @@ pub(crate) struct SavedPlan {
     compared: ComparedDoc,
     not_compared: Vec<NotComparedDoc>,
     interrupted: Option<InterruptedDoc>,
+    /// What it is about.
+    #[serde(default)]
+    pub(crate) selection: Selection,
 }
 
 /// The value of a variable, as it came.
@@ -93,6 +97,7 @@ impl SavedPlan {
         plan: Plan,
         document: &PlanDoc,
         (source, variables): (&Source, &[VariableInput]),
+        selection: &Selection,
         recorded: &State,
     ) -> Self {
         let files = source.files().map(|(name, text)| (name.to_owned(), text.to_owned()));
@@ -118,6 +123,7 @@ impl SavedPlan {
             compared: document.compared.clone(),
             not_compared: document.not_compared.clone(),
             interrupted: document.interrupted.clone(),
+            selection: selection.clone(),
             plan,
         }
     }

@@ -6,14 +6,14 @@ mod recorded;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
-use simdb_state::address::Address;
+use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName, PlatformName};
 use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, MAX_LAG, OnStandbyLoss, PoolMode, ReplicationMode};
 
 use crate::diagnostic::Span;
 use crate::observed::ProviderArgument;
 
-use self::access::AccessSpec;
+use self::access::{AccessSpec, database_address, seed_address, user_address};
 
 /// Everything one configuration declares.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +35,13 @@ impl Desired {
     /// Returns the platform of a cluster, as far as it is declared.
     pub fn platform(&self, cluster: &ClusterName) -> Option<&PlatformName> {
         self.clusters.get(cluster).map(|cluster| &cluster.platform)
+    }
+
+    /// Returns the address of everything that is declared.
+    pub(crate) fn addresses(&self) -> BTreeSet<Address> {
+        let networks = self.networks.keys().cloned().map(Address::Network);
+        let clusters = self.clusters.iter().flat_map(|(name, spec)| spec.addresses(name));
+        networks.chain(clusters).collect()
     }
 
     /// Returns where something is declared. What a cluster has without a declaration of its own is declared with it.
@@ -126,6 +133,33 @@ pub struct ClusterSpec {
     pub endpoints: BTreeMap<EndpointName, EndpointSpec>,
     /// Where it is declared.
     pub spans: ClusterSpans,
+}
+
+impl ClusterSpec {
+    /// Returns the address of everything that a cluster of that name declares, its own included.
+    pub(crate) fn addresses(&self, name: &ClusterName) -> BTreeSet<Address> {
+        let node = |node: &NodeName| NodeAddress {
+            cluster: name.clone(),
+            node: node.clone(),
+        };
+        let endpoint = |endpoint: &EndpointName| EndpointAddress {
+            cluster: name.clone(),
+            endpoint: endpoint.clone(),
+        };
+        let AccessSpec {
+            users,
+            databases,
+            seeds,
+            replication_password_version: _,
+        } = &self.access;
+        let mut addresses = BTreeSet::from([Address::Cluster(name.clone())]);
+        addresses.extend(self.nodes.keys().map(|name| node(name).into()));
+        addresses.extend(users.keys().map(|user| user_address(name, user).into()));
+        addresses.extend(databases.keys().map(|database| database_address(name, database).into()));
+        addresses.extend(seeds.iter().map(|seed| seed_address(name, &seed.name).into()));
+        addresses.extend(self.endpoints.keys().map(|name| endpoint(name).into()));
+        addresses
+    }
 }
 
 /// The `replication` block of a cluster; every value has a default.

@@ -28,6 +28,7 @@ pub(crate) mod order;
 mod pairs;
 mod refused;
 mod route;
+pub mod scope;
 mod untried;
 mod versions;
 
@@ -45,6 +46,7 @@ use crate::plan::{FORMAT, Plan};
 
 pub use addressing::DEFAULT_RANGE;
 pub use compared::NotCompared;
+use scope::Scope;
 pub use untried::untried;
 
 /// What a plan is made from.
@@ -72,8 +74,8 @@ pub enum Proposal {
     },
     /// Let another node lead.
     Election(ElectionRequest),
-    /// Bring a node's data in line with the primary's again, whatever it holds.
-    Resync(NodeAddress),
+    /// Bring the data of these nodes in line with the primary's again, whatever it holds.
+    Resync(BTreeSet<NodeAddress>),
     /// Remove everything, whatever is declared.
     Destroy,
 }
@@ -122,13 +124,21 @@ pub struct Planned {
 
 /// Makes the plan that leads from what is there to what is declared. Same inputs, same plan.
 pub fn plan(inputs: Inputs<'_>) -> Planned {
-    let desired = ignored::kept(inputs.desired, inputs.recorded);
+    plan_within(inputs, &Scope::default())
+}
+
+/// Makes the plan of a part of what is declared.
+pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
+    let mut diagnostics = scope.diagnostics(inputs.desired, inputs.recorded);
+    let confined = (!scope.is_everything()).then(|| scope::confine(inputs.desired, inputs.recorded, scope));
+    let desired = ignored::kept(confined.as_ref().unwrap_or(inputs.desired), inputs.recorded);
     let inputs = Inputs {
         desired: &desired,
         ..inputs
     };
-    let not_compared = compared::not_compared(inputs);
-    let mut diagnostics = refused::unusable(inputs);
+    let mut not_compared = compared::not_compared(inputs);
+    not_compared.retain(|not_compared| scope.contains(&not_compared.address));
+    diagnostics.extend(refused::unusable(inputs));
     let (mut before, mut notes) = before::before(inputs.recorded, inputs.observed);
     let (intended, found) = intend::intend(inputs, &before);
     diagnostics.extend(found);
@@ -145,12 +155,15 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
         return refused(diagnostics, before);
     }
     let mut changes = diff::diff(&before, &intended);
-    let drafts = lower::lower(inputs, &before, &intended);
+    let drafts = scope.narrow(lower::lower(inputs, &before, &intended));
     let mut steps = match order::order(drafts, &before, &intended, inputs.desired) {
         Ok(steps) => steps,
         Err(diagnostic) => return refused(vec![diagnostic], before),
     };
-    if inputs.proposal.is_none() {
+    if !scope.is_everything() {
+        changes.retain(|change| scope.shows(change, &steps));
+    }
+    if inputs.proposal.is_none() && scope.is_everything() {
         diagnostics.extend(refused::not_mended(&intended, &steps));
     }
     // The rest needs what came of it alone, and a plan of thousands of nodes is large.

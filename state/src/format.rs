@@ -192,30 +192,6 @@ pub(crate) fn object_rows(state: &State, addresses: &BTreeSet<Address>) -> Vec<W
     writes
 }
 
-/// Returns every address at which something is recorded.
-pub(crate) fn addresses(state: &State) -> BTreeSet<Address> {
-    let State {
-        networks,
-        clusters,
-        elections,
-        nodes,
-        users,
-        databases,
-        seeds,
-        endpoints,
-        outputs: _,
-    } = state;
-    let clusters = clusters.keys().chain(elections.keys()).cloned();
-    let mut addresses: BTreeSet<Address> = clusters.map(Address::Cluster).collect();
-    addresses.extend(networks.keys().cloned().map(Address::Network));
-    addresses.extend(nodes.keys().cloned().map(Address::Node));
-    addresses.extend(users.keys().cloned().map(Address::User));
-    addresses.extend(databases.keys().cloned().map(Address::Database));
-    addresses.extend(seeds.keys().cloned().map(Address::Seed));
-    addresses.extend(endpoints.keys().cloned().map(Address::Endpoint));
-    addresses
-}
-
 fn write(key: Key, value: Option<Vec<u8>>) -> Write {
     match value {
         Some(bytes) => Write::put(key, bytes),

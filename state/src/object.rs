@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
+use crate::address::{self, Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use crate::lsn::SystemIdentifier;
 use crate::name::{ClusterName, DatabaseName, NetworkName, NodeName, PlatformName};
 use crate::place::{HostPort, Place};
@@ -711,6 +711,30 @@ pub struct State {
 }
 
 impl State {
+    /// Returns every address at which something is recorded.
+    pub fn addresses(&self) -> BTreeSet<Address> {
+        let State {
+            networks,
+            clusters,
+            elections,
+            nodes,
+            users,
+            databases,
+            seeds,
+            endpoints,
+            outputs: _,
+        } = self;
+        let clusters = clusters.keys().chain(elections.keys()).cloned();
+        let mut addresses: BTreeSet<Address> = clusters.map(Address::Cluster).collect();
+        addresses.extend(networks.keys().cloned().map(Address::Network));
+        addresses.extend(nodes.keys().cloned().map(Address::Node));
+        addresses.extend(users.keys().cloned().map(Address::User));
+        addresses.extend(databases.keys().cloned().map(Address::Database));
+        addresses.extend(seeds.keys().cloned().map(Address::Seed));
+        addresses.extend(endpoints.keys().cloned().map(Address::Endpoint));
+        addresses
+    }
+
     /// Returns the nodes of one cluster, by name.
     pub fn nodes_of<'a>(&'a self, cluster: &'a ClusterName) -> impl Iterator<Item = (&'a NodeAddress, &'a Node)> {
         address::nodes_of(&self.nodes, cluster)

@@ -15,7 +15,7 @@ use crate::backend::{Expect, Key, Row, Token, Version, Write};
 use crate::cluster_event::{ClusterEvent, cluster_events};
 use crate::delta::{Edit, Outputs};
 use crate::error::StoreError;
-use crate::format::{FORMAT, Head, addresses, encode, excerpt, now, object_rows, run_id};
+use crate::format::{FORMAT, Head, encode, excerpt, now, object_rows, run_id};
 use crate::grant::Grant;
 use crate::journal::{
     Event, EventKind, JournalError, KEPT_RUNS, Progress, Run, RunRow, RunStatus, StepRow, event_key, plan_key, run_key,
@@ -125,7 +125,7 @@ impl Writer {
         let copy = kept.map_err(|error| self.record.failed(error))?;
         let state = self.state();
         let commit = Commit {
-            writes: object_rows(state, &addresses(state)),
+            writes: object_rows(state, &state.addresses()),
             ..Commit::default()
         };
         self.head.format = FORMAT;

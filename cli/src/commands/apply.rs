@@ -11,7 +11,7 @@ use simdb_state::store::Store;
 
 use super::plan;
 use crate::approval::Policy;
-use crate::args::{self, Apply, Failover, Resync, Switchover};
+use crate::args::{self, Apply, ApplyPlan, Failover, Resync, Selection, Switchover};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::interrupt::{self, Interrupt};
@@ -26,21 +26,31 @@ use crate::views::operation::View;
 use crate::{pin, target};
 
 /// Makes what runs match the configuration, or removes everything.
-pub(super) fn run(operation: Operation, arguments: &Apply, ui: &Arc<Ui>) -> Result<Exit, CliError> {
-    begin(operation, arguments, Request::Configuration, ui)
+pub(super) fn run(
+    operation: Operation,
+    selection: &Selection,
+    arguments: &Apply,
+    ui: &Arc<Ui>,
+) -> Result<Exit, CliError> {
+    begin(operation, arguments, Request::Configuration(selection), ui)
 }
 
 /// Runs exactly the steps of a plan that was saved.
-pub(super) fn saved(file: &Path, arguments: &Apply, ui: &Arc<Ui>) -> Result<Exit, CliError> {
-    if !arguments.planning.facts.variables.0.is_empty() {
+pub(super) fn saved(file: &Path, arguments: &ApplyPlan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    let ApplyPlan { selection, apply, .. } = arguments;
+    if *selection != Selection::default() {
+        let detail = "What it is about is part of a saved plan. Leave out -target, -exclude and -replace, or plan again with them.";
+        return Err(CliError::refused("Saved plan has its addresses", detail));
+    }
+    if !apply.planning.facts.variables.0.is_empty() {
         let detail =
             "The values of variables are part of a saved plan. Leave out -var and -var-file, or plan again with them.";
         return Err(CliError::refused("Saved plan has its values", detail));
     }
     perform(
         Operation::Apply,
-        arguments,
-        Request::Configuration,
+        apply,
+        Request::Configuration(selection),
         Mode::RunSaved(file),
         ui,
     )
@@ -202,7 +212,11 @@ impl Run<'_> {
         let (mut config, warnings) = project.load(&[])?;
         self.view.diagnostics(&warnings);
         ops::digest_passwords(&mut config.desired, Some(&store)).await?;
-        let end = self.converge(&project, &config, &store, Some(&saved)).run().await?;
+        let run = Run {
+            request: Request::Configuration(&saved.selection),
+            ..*self
+        };
+        let end = run.converge(&project, &config, &store, Some(&saved)).run().await?;
         self.end(&project, &config, &store, end, false).await
     }
 

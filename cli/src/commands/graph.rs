@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::plan;
-use crate::args::{Graph, GraphType};
+use crate::args::{Graph, GraphType, Selection};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::request::Request;
@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &Graph, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     block_on(async {
         let made = plan::make(
             plan::operation(arguments.destroy),
-            &Request::Configuration,
+            &Request::Configuration(&Selection::default()),
             &arguments.facts,
             plan::Record::Found,
             &view,

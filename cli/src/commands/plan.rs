@@ -29,14 +29,14 @@ pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         };
         let made = make(
             operation,
-            &Request::Configuration,
+            &Request::Configuration(&arguments.selection),
             &arguments.planning.facts,
             record,
             &view,
         )
         .await?;
         let saved = match &arguments.out {
-            Some(path) if !made.planned.is_broken() => Some(save(&made, path, &arguments.planning.facts).await?),
+            Some(path) if !made.planned.is_broken() => Some(save(&made, path, arguments).await?),
             _ => None,
         };
         let document = made.into_document();
@@ -69,17 +69,18 @@ pub(super) fn operation(destroy: bool) -> Operation {
 }
 
 /// Saves a plan, and returns what is said of it.
-async fn save(made: &Made, path: &Path, facts: &Facts) -> Result<String, CliError> {
+async fn save(made: &Made, path: &Path, arguments: &Plan) -> Result<String, CliError> {
     let Made {
         project,
         planned,
         recorded,
     } = made;
-    let inputs = project.inputs(&facts.variables.0)?;
+    let inputs = project.inputs(&arguments.planning.facts.variables.0)?;
     let saved = SavedPlan::new(
         planned.plan.clone(),
         &planned.document,
         (&project.source, &inputs),
+        &arguments.selection,
         recorded,
     );
     saved.write(path, &project.create_store().await?).await?;
@@ -128,7 +129,7 @@ pub(super) async fn make(
         None => (None, Secrets::new()),
     };
     let (mut config, warnings) = match (request, &snapshot) {
-        (Request::Configuration, _) | (_, None) => project.load(&arguments.variables.0)?,
+        (Request::Configuration(_), _) | (_, None) => project.load(&arguments.variables.0)?,
         (_, Some(snapshot)) => project.load_or_recorded(&arguments.variables.0, snapshot)?,
     };
     view.diagnostics(&warnings);
@@ -143,6 +144,7 @@ pub(super) async fn make(
         recorded: snapshot.as_ref().map_or(&nothing, |snapshot| &snapshot.state),
         unfinished: snapshot.as_ref().and_then(|snapshot| snapshot.unfinished.as_ref()),
         secrets: &secrets,
+        scope: &request.scope(),
     };
     let world = project.world(
         store.as_ref().map(simdb_state::store::Store::lineage),

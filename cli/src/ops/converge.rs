@@ -21,6 +21,7 @@ use simdb_planner::config::Config;
 use simdb_planner::diagnostic::Diagnostic;
 use simdb_planner::plan::{Impact, Plan};
 use simdb_planner::planner::Proposal;
+use simdb_planner::planner::scope::Scope;
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::{FORMAT, Snapshot, Store, Upgrade, Writer};
 
@@ -108,12 +109,13 @@ struct Moment {
 }
 
 impl Moment {
-    fn known<'a>(&'a self, config: &'a Config) -> Known<'a> {
+    fn known<'a>(&'a self, config: &'a Config, scope: &'a Scope) -> Known<'a> {
         Known {
             config,
             recorded: &self.snapshot.state,
             unfinished: self.snapshot.unfinished.as_ref(),
             secrets: &self.secrets,
+            scope,
         }
     }
 }
@@ -155,7 +157,8 @@ impl Converge<'_> {
     /// Plans, shows, and asks. Holds no lock, and writes nothing.
     async fn review(&self) -> Result<Review, CliError> {
         let moment = self.moment().await?;
-        let known = moment.known(self.goal.config);
+        let scope = self.goal.request.scope();
+        let known = moment.known(self.goal.config, &scope);
         let proposal = self.goal.request.proposal(known.recorded)?;
         let desired = &self.goal.config.desired;
         let platforms = session::platforms(known.recorded, desired);
@@ -179,12 +182,13 @@ impl Converge<'_> {
     /// was approved.
     async fn locked(&self, site: &Site, writer: &mut Writer, reviewed: Option<&Plan>) -> Result<Option<End>, CliError> {
         let mut proposal = self.goal.request.proposal(&self.store.snapshot().await?.state)?;
+        let scope = self.goal.request.scope();
         let mut approved: Option<Impact> = None;
         // What was asked for did not happen, however well it was taken back.
         let mut went_back = false;
         for round in 0..ROUNDS {
             let moment = self.moment().await?;
-            let known = moment.known(self.goal.config);
+            let known = moment.known(self.goal.config, &scope);
             let mut planned = self
                 .unless_interrupted(self.plan(&site.world, &known, proposal.as_ref()))
                 .await?;

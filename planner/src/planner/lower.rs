@@ -153,7 +153,7 @@ impl Lowering<'_> {
 
     /// Returns whether somebody asked for a node's data to be made anew.
     fn resyncs(&self, address: &NodeAddress) -> bool {
-        matches!(self.proposal, Some(Proposal::Resync(node)) if node == address)
+        matches!(self.proposal, Some(Proposal::Resync(nodes)) if nodes.contains(address))
     }
 
     fn networks(&mut self) {

@@ -14,7 +14,7 @@ use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{State, Term};
 
-use self::givers::Givers;
+pub(crate) use self::givers::Givers;
 use self::graph::Waits;
 pub(crate) use self::rules::Rules;
 use super::intended::Intended;

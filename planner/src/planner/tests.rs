@@ -13,6 +13,7 @@ mod power;
 mod replication;
 mod role;
 mod ruined;
+mod scope;
 
 use std::collections::BTreeMap;
 

@@ -292,7 +292,7 @@ fn a_pooler_of_format_1_is_read() {
 #[test]
 fn the_record_is_written_as_it_is_read() {
     let state = state();
-    let writes = object_rows(&state, &addresses(&state));
+    let writes = object_rows(&state, &state.addresses());
     let written = writes.into_iter().map(|write| {
         let value: Value = serde_json::from_slice(&write.bytes.unwrap()).unwrap();
         (write.key.to_string(), value)

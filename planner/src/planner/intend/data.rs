@@ -160,7 +160,7 @@ impl Declaration<'_> {
 
     /// Returns whether somebody asked for a node's data to be brought in line.
     pub(crate) fn resyncs(&self, address: &NodeAddress) -> bool {
-        matches!(self.inputs.proposal, Some(Proposal::Resync(node)) if node == address)
+        matches!(self.inputs.proposal, Some(Proposal::Resync(nodes)) if nodes.contains(address))
     }
 
     /// Data is made empty only for a cluster that nobody has recorded: empty data for one that was there would be the

@@ -7,7 +7,7 @@ use crate::planner::lower::Draft;
 pub(crate) struct Givers<'a>(Vec<(Fact<'a>, usize)>);
 
 impl<'a> Givers<'a> {
-    pub(super) fn of(drafts: &'a [Draft]) -> Self {
+    pub(crate) fn of(drafts: &'a [Draft]) -> Self {
         let facts = drafts.iter().enumerate().flat_map(|(at, draft)| {
             let gives = draft.facts().gives;
             gives.into_iter().map(move |fact| (fact, at))

@@ -12,7 +12,7 @@ use crate::plan::{Action, OwnerLogin};
 use crate::simulate::InstanceDirectory;
 
 /// A cluster with a login, its database, and two seeds that are not declared in the order of their names.
-fn shop(nodes: &[&str]) -> Desired {
+pub(super) fn shop(nodes: &[&str]) -> Desired {
     let mut desired = orders(nodes);
     let access = &mut cluster(&mut desired).access;
     access
@@ -69,7 +69,7 @@ fn made(desired: &Desired) -> World {
     world
 }
 
-fn primary(world: &mut World) -> &mut InstanceDirectory {
+pub(super) fn primary(world: &mut World) -> &mut InstanceDirectory {
     world.directories.get_mut(&address("cluster.orders.node.a")).unwrap()
 }
 
