@@ -5,7 +5,7 @@ use std::fmt;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::NodeName;
-use simdb_state::object::Node;
+use simdb_state::object::{Node, Slot};
 
 use crate::observed::{NodeFacts, Observation, Observed};
 use crate::planner::before::server;
@@ -46,12 +46,17 @@ impl fmt::Display for Gap {
 }
 
 /// Returns the log that a standby needs and that the node which keeps its slot no longer has.
+pub(crate) fn gap(address: &NodeAddress, node: &Node, observed: &Observed) -> Option<Gap> {
+    gap_on(address, node, node.slot.as_ref()?, observed)
+}
+
+/// Returns the log that a standby needs to stream through a slot, on record or yet to be made, and that the node which
+/// keeps the slot no longer has.
 ///
 /// What is taken for proof: a slot whose log is lost; a server that has replayed all it has, at a position before the
 /// oldest log of its upstream; and, where the slot is gone, a position before that log, though the standby may have some
 /// log that its control data does not know of. Without its slot nothing retains what it needs.
-pub(crate) fn gap(address: &NodeAddress, node: &Node, observed: &Observed) -> Option<Gap> {
-    let slot = node.slot.as_ref()?;
+pub(crate) fn gap_on(address: &NodeAddress, node: &Node, slot: &Slot, observed: &Observed) -> Option<Gap> {
     let upstream = server(observed, &address.sibling(&slot.upstream))?;
     let found = upstream.slots.get(&slot.name);
     let lost = found.is_some_and(|slot| slot.wal_status.as_deref() == Some("lost"));

@@ -2,7 +2,7 @@
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
-use simdb_state::object::{Damage, Data, Election, ElectionReason, Node, Origin, Power};
+use simdb_state::object::{Damage, Data, Election, ElectionReason, Node, Origin, Power, Slot};
 
 use super::cluster::Declaration;
 use crate::diagnostic::Diagnostic;
@@ -113,8 +113,27 @@ impl Declaration<'_> {
             let found = found.map(|found| format!(": {found}")).unwrap_or_default();
             return Some(format!("what {} wrote by itself is given up{found}", branch.node));
         }
-        let gap = self.gap_to_come(holder, election)?;
-        Some(gap.to_string())
+        let gap = self.gap_to_come(holder, election);
+        let gap = gap.or_else(|| self.gap_after_moving(holder));
+        gap.map(|gap| gap.to_string())
+    }
+
+    /// Returns the log that a standby needs and that its upstream no longer has, where no slot of it is recorded there: it
+    /// streamed from another node before, or was away.
+    fn gap_after_moving(&self, holder: &Holder<'_>) -> Option<Gap> {
+        let Holder {
+            address, old, upstream, ..
+        } = *holder;
+        let old = old?;
+        let slot = Slot {
+            upstream: upstream.clone(),
+            name: address.node.identifier(),
+        };
+        // One that streams goes on from where it is then.
+        if old.slot.as_ref() == Some(&slot) || self.streams(address) {
+            return None;
+        }
+        gap::gap_on(address, old, &slot, self.inputs.observed)
     }
 
     /// Returns the node whose branch a node has, where that is given up: its own, or that of a node it streams from.

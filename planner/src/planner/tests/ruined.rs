@@ -169,3 +169,28 @@ fn a_node_whose_upstream_is_about_to_be_cloned_is_cloned_where_its_log_will_begi
         "c needs WAL from 0/3000100 on, and the oldest that b has is 0/5000000"
     );
 }
+
+#[test]
+fn a_standby_that_was_away_during_a_role_change_is_cloned_where_the_new_primary_no_longer_has_its_log() {
+    let desired = quorum(&["a", "b", "c"]);
+    let mut world = applied(&desired);
+    world.kill(&address("cluster.orders.node.c"));
+    let without = quorum(&["a", "b"]);
+    let switchover = proposed(&world, &without, &election(ElectionKind::Switchover, Some("b"))).plan;
+    let leaves = switchover
+        .steps
+        .iter()
+        .position(|step| step.action.name() == "drop-node");
+    world.run(&switchover, Cut::Before(leaves.unwrap())).unwrap();
+    world.write(
+        &"orders".parse().unwrap(),
+        &BTreeSet::from([address("cluster.orders.node.a")]),
+    );
+    world.inject(&Fault::ForgetLog(1));
+    let plan = plan_for(&world, &desired).plan;
+    assert_eq!(
+        reasons(&plan, "basebackup", "c"),
+        "c needs WAL from 0/3000000 on, and the oldest that b has is 0/3000100"
+    );
+    settle(&mut world, &desired);
+}
