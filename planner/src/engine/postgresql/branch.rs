@@ -18,6 +18,10 @@ use crate::planner::intend::{Declaration, Holder};
 impl Declaration<'_> {
     /// Returns whether a node may have what whoever leads never had.
     pub(crate) fn is_branch(&self, holder: &Holder<'_>, election: &Election) -> bool {
+        self.is_branch_itself(holder, election) || self.follows_a_branch(holder, election)
+    }
+
+    fn is_branch_itself(&self, holder: &Holder<'_>, election: &Election) -> bool {
         let Holder { address, old, .. } = *holder;
         old.is_some_and(|old| old.needs_rebuild)
             || self.is_unstarted_copy(old, election)
@@ -69,17 +73,56 @@ impl Declaration<'_> {
             return false;
         }
         let observed = self.inputs.observed;
+        let follows_already = || {
+            let own = before::server(observed, address)?;
+            let upstream = before::server(observed, &self.address(upstream))?;
+            let sender = upstream.senders.get(&address.node.identifier())?;
+            Some(own.timeline == upstream.timeline && sender.state == "streaming")
+        };
+        follows_already() != Some(true) && self.may_have_more(address, election)
+    }
+
+    /// A standby may have what a node above it has: where that is a branch, and brought in line with the primary, the
+    /// standby is compared with the primary as well.
+    fn follows_a_branch(&self, holder: &Holder<'_>, election: &Election) -> bool {
+        let Holder {
+            address,
+            old,
+            upstream,
+            power,
+        } = *holder;
+        let replays = matches!(old.and_then(|old| old.role.as_ref()), Some(Role::Standby { .. }));
+        if !replays || power != Power::Running || !self.is_unproven(election) {
+            return false;
+        }
+        let next = |node: &NodeName| Some(self.upstream(node, election));
+        let line = std::iter::successors(Some(upstream.clone()), next);
+        let mut above = line
+            .take_while(|node| *node != election.primary)
+            .take(self.spec.nodes.len());
+        let is_branch = |node: NodeName| {
+            let address = self.address(&node);
+            let old = self.before.nodes.get(&address);
+            let holder = Holder {
+                address: &address,
+                old,
+                upstream: &self.upstream(&node, election),
+                power: self.power(&address, old, Some(election)),
+            };
+            self.is_branch_itself(&holder, election)
+        };
+        above.any(is_branch) && self.may_have_more(address, election)
+    }
+
+    /// Returns whether a standby may have log that the elected node lacks, or lacked when it was promoted.
+    fn may_have_more(&self, address: &NodeAddress, election: &Election) -> bool {
+        let observed = self.inputs.observed;
         let Some(own) = before::server(observed, address) else {
             // Where nobody looked, nobody can tell, and the steps of a plan are not run on such a belief.
             return observed.nodes.contains_key(address);
         };
         let winner = before::server(observed, &self.address(&election.primary));
-        let follows_already = before::server(observed, &self.address(upstream)).is_some_and(|upstream| {
-            let sender = upstream.senders.get(&address.node.identifier());
-            own.timeline == upstream.timeline && sender.is_some_and(|sender| sender.state == "streaming")
-        });
         match &election.switch {
-            _ if follows_already => false,
             Some(switch) => own.timeline >= switch.timeline || own.progress().position > switch.point,
             None => winner.map_or_else(|| self.is_kept_unasked(election), |winner| has_more(own, winner)),
         }

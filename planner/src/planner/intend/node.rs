@@ -78,7 +78,7 @@ impl Declaration<'_> {
 
     /// A node runs unless it was stopped on request; a request of now counts more than one of the past, and so does an
     /// election that it won.
-    pub(super) fn power(&self, address: &NodeAddress, old: Option<&Node>, election: Option<&Election>) -> Power {
+    pub(crate) fn power(&self, address: &NodeAddress, old: Option<&Node>, election: Option<&Election>) -> Power {
         let won = election.is_some_and(|election| election.primary == address.node);
         match self.inputs.proposal {
             Some(Proposal::Power { nodes, power }) if nodes.contains(address) => *power,

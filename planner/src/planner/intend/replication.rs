@@ -16,7 +16,7 @@ use crate::planner::intended::{Intended, IntendedNode, Lead, Lost, Sync};
 impl Declaration<'_> {
     /// Returns the node that a standby streams from. One whose declared upstream is stopped on request follows that one's
     /// upstream meanwhile; one that is stopped itself, or whose primary is, moves when that is started.
-    pub(super) fn upstream(&self, node: &NodeName, election: &Election) -> NodeName {
+    pub(crate) fn upstream(&self, node: &NodeName, election: &Election) -> NodeName {
         let primary = &election.primary;
         let stopped = |node: &NodeName| {
             let address = self.address(node);

@@ -605,3 +605,26 @@ fn where_nobody_whom_commits_wait_for_stays_they_wait_for_others_before_clients_
     "#]],
     );
 }
+
+#[test]
+fn a_standby_of_one_that_is_brought_in_line_with_a_new_primary_is_brought_in_line_as_well() {
+    let mut desired = quorum(&["a", "b", "c", "d"]);
+    follow(&mut desired, "c", "b");
+    let mut world = applied(&desired);
+    let name = "orders".parse().unwrap();
+    world.write(&name, &BTreeSet::from([address("cluster.orders.node.b")]));
+    world.send(&address("cluster.orders.node.b"));
+    world.kill(&address("cluster.orders.node.a"));
+    let mut lossy = election(ElectionKind::Failover, Some("d"));
+    if let Proposal::Election(request) = &mut lossy {
+        request.lossy = true;
+    }
+    world.lossy = true;
+    let planned = plan_of(&world, &desired, &lossy);
+    let copies = planned.steps.iter().find(|step| step.action.name() == "basebackup");
+    let copies = copies.map(|step| (step.address.to_string(), step.reason.clone()));
+    let expected = ("cluster.orders.node.c", "it may hold writes that b does not have");
+    assert_eq!(copies, Some((expected.0.to_owned(), expected.1.to_owned())));
+    world.run(&planned, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+}
