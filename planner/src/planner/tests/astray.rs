@@ -86,3 +86,25 @@ fn a_branch_that_is_given_up_is_stopped_before_anybody_is_promoted_and_its_data_
         .find(|step| matches!(step.action, Action::Clone { .. }));
     assert!(copy.unwrap().reason.contains("what b wrote by itself is given up"));
 }
+
+#[test]
+fn a_branch_that_is_no_longer_declared_is_given_up_as_a_loss_and_stopped_before_another_node_leads() {
+    let mut world = torn(&quorum(&["a", "b", "c"]));
+    let dropped = plan_for(&world, &quorum(&["a", "c"]));
+    assert_eq!(diagnostics(&dropped), "");
+    assert_eq!(dropped.plan.impact(), Impact::DataLoss);
+    let mut desired = quorum(&["a", "c"]);
+    cluster(&mut desired).primary = Some("c".parse().unwrap());
+    let planned = plan_for(&world, &desired);
+    assert_eq!(diagnostics(&planned), "");
+    let stops = |step: &crate::plan::Step| step.action.name() == "stop" && step.impact == Impact::DataLoss;
+    let stop = planned.plan.steps.iter().position(stops).unwrap();
+    let promote = &planned.plan.steps[position(&planned.plan, "promote")];
+    assert!(
+        promote.after.iter().any(|earlier| earlier.index() == stop),
+        "{}",
+        steps(&planned.plan)
+    );
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+}
