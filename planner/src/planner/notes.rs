@@ -117,12 +117,19 @@ fn pins(desired: &Desired, intended: &Intended) -> Vec<String> {
         .filter_map(|(name, spec)| Some((name, spec.primary.as_ref()?)));
     let note = |(name, pin): (&ClusterName, &NodeName)| {
         let IntendedCluster {
-            election, postponed, ..
+            election,
+            postponed,
+            lead,
+            ..
         } = intended.clusters.get(name)?;
         let leads = &election.primary;
         if let Some(Postponed { winner, reason, .. }) = postponed {
+            let led = match lead {
+                Lead::Stays => format!("stays led by {leads} while this plan runs"),
+                Lead::Resumes | Lead::Passes => format!("comes to be led by {leads} with this plan"),
+            };
             return Some(format!(
-                "cluster.{name} stays led by {leads} while this plan runs, since {winner} cannot take over yet: {reason}. \
+                "cluster.{name} {led}, since {winner} cannot take over yet: {reason}. \
                  {winner} becomes primary with the next apply."
             ));
         }

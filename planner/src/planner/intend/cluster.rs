@@ -42,6 +42,8 @@ impl Declaration<'_> {
         if let Ok(election) = &election {
             keep(self.enough_standbys(&election.primary));
             keep(self.unfinished(election));
+            keep(self.winner_is_known(election));
+            keep(self.winner_does_not_differ(election));
         }
         let mut nodes = BTreeMap::new();
         for (node, spec) in &self.spec.nodes {

@@ -5,12 +5,12 @@
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
-use simdb_state::object::{Election, ElectionReason, Node, Power, Role, Term, Verdict};
+use simdb_state::object::{Damage, Election, ElectionReason, Node, Power, Role, Term, Verdict};
 use simdb_state::writers::may_write_beside;
 
 use super::cluster::Declaration;
 use crate::diagnostic::Diagnostic;
-use crate::observed::Observation;
+use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::planner::Proposal;
 use crate::planner::astray;
 use crate::planner::before;
@@ -42,13 +42,14 @@ impl Declaration<'_> {
         }
     }
 
-    /// Returns whether the node that `primary` names takes over with a later plan: this one mends what keeps it from that, or
-    /// was asked for something else. It must not take away the node that leads until then, nor carry an election through.
+    /// Returns whether the node that `primary` names takes over with a later plan: this one mends what keeps it from that,
+    /// carries the last election through, or was asked for something else. It must not take away the node that leads until
+    /// then.
     fn waits(&self, last: &Election, pin: &NodeName) -> bool {
+        let field = self.field(last);
         self.spec.nodes.contains_key(&last.primary)
-            && !self.field(last).is_pending()
             && self.switchover(last, Some(pin)).is_err()
-            && (self.inputs.proposal.is_some() || self.field(last).mended_first(pin).is_some())
+            && (self.inputs.proposal.is_some() || field.is_pending() || field.mended_first(pin).is_some())
     }
 
     /// Returns which node takes over with a later plan than this one, and why not with this one.
@@ -63,7 +64,12 @@ impl Declaration<'_> {
             return None;
         }
         let refusal = self.switchover(last, Some(pin)).err()?;
-        let reason = self.field(last).mended_first(pin);
+        let field = self.field(last);
+        let reason = if field.is_pending() {
+            Some(format!("{} was elected before and takes over first", last.primary))
+        } else {
+            field.mended_first(pin)
+        };
         Some(Postponed {
             winner: pin.clone(),
             reason: reason.unwrap_or_else(|| "this plan was asked for something else".to_owned()),
@@ -143,6 +149,52 @@ impl Declaration<'_> {
         );
         let summary = "Role change is not finished";
         Err(Diagnostic::error(summary, refusal).at(self.spec.spans.cluster.clone()))
+    }
+
+    /// Refuses to fence the node that leads where the node that was elected in its place could not be asked: nothing could
+    /// be promoted after that.
+    pub(crate) fn winner_is_known(&self, election: &Election) -> Result<(), Diagnostic> {
+        let held = self.before.elections.get(self.name).map(|last| last.term) == Some(election.term);
+        let Some(deposed) = self.deposed(election).filter(|_| held) else {
+            return Ok(());
+        };
+        let winner = &election.primary;
+        let Some(
+            Observation::Unknown(reason)
+            | Observation::Seen(NodeFacts {
+                process: ProcessFacts::Running { .. },
+                server: Some(Observation::Unknown(reason)),
+                ..
+            }),
+        ) = self.inputs.observed.nodes.get(&self.address(winner))
+        else {
+            return Ok(());
+        };
+        let name = self.name;
+        let detail = format!(
+            "{name}.{winner} was elected, does not lead yet, and could not be asked ({reason}), so {} is not fenced. Make sure \
+             that {winner} can be reached, or choose another node with `simdb switchover {name} -to NODE`.",
+            deposed.node
+        );
+        Err(Diagnostic::error("Role change is not finished", detail).at(self.spec.spans.cluster.clone()))
+    }
+
+    /// Refuses to carry an election through whose winner was found to differ from the other nodes since: only a person
+    /// who accepts the loss promotes such a node.
+    pub(crate) fn winner_does_not_differ(&self, election: &Election) -> Result<(), Diagnostic> {
+        let held = self.before.elections.get(self.name).map(|last| last.term) == Some(election.term);
+        let (name, winner) = (self.name, &election.primary);
+        let node = self.before.nodes.get(&self.address(winner));
+        let passes = held && self.lead(winner) == Lead::Passes && self.leader() != Some(winner);
+        let Some(Damage::Differs(reason)) = node.and_then(|node| node.damage.as_ref()).filter(|_| passes) else {
+            return Ok(());
+        };
+        let detail = format!(
+            "{name}.{winner} was elected, does not lead yet, and a verification found that its data differs ({reason}). \
+             Choose another node with `simdb switchover {name} -to NODE`; to promote {winner} all the same, run `simdb \
+             failover {name} -promote {winner} -allow=data-loss`."
+        );
+        Err(Diagnostic::error("Role change is not finished", detail).at(self.spec.spans.cluster.clone()))
     }
 
     fn field<'a>(&'a self, last: &'a Election) -> Field<'a> {

@@ -1,10 +1,11 @@
 //! Role changes that were cut off, and what the next command makes of what they left.
 
 use expect_test::expect;
-use simdb_state::object::{OnStandbyLoss, Role};
+use simdb_state::object::{Damage, OnStandbyLoss, Role};
 
 use super::role::{election, lossy_failover, plan_of, proposed, quorum, refuses_proposal};
 use super::*;
+use crate::observed::Observation;
 use crate::planner::{ElectionKind, Proposal};
 
 #[test]
@@ -199,4 +200,62 @@ fn a_copy_that_never_streamed_is_made_anew_after_a_failover() {
     .assert_eq(&steps(&failover));
     world.run(&failover, Cut::Never).unwrap();
     assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn a_primary_is_not_fenced_for_a_node_that_was_elected_and_cannot_be_asked() {
+    let desired = quorum(&["a", "b", "c"]);
+    let mut world = applied(&desired);
+    let switchover = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
+    world
+        .run(&switchover, Cut::Before(position(&switchover, "fence")))
+        .unwrap();
+    let silent = || Observation::Unknown("did not answer within 2s".to_owned());
+    let b = address("cluster.orders.node.b");
+    let mut unseen = world.observe();
+    unseen.nodes.insert(b.clone(), silent());
+    let mut unasked = world.observe();
+    if let Some(Observation::Seen(facts)) = unasked.nodes.get_mut(&b) {
+        facts.server = Some(Observation::Unknown("did not answer within 2s".to_owned()));
+    }
+    for observed in [unseen, unasked] {
+        let inputs = Inputs {
+            desired: &desired,
+            recorded: &world.state,
+            observed: &observed,
+            proposal: None,
+        };
+        expect![[r#"
+            Role change is not finished: orders.b was elected, does not lead yet, and could not be asked (did not answer within 2s), so a is not fenced. Make sure that b can be reached, or choose another node with `simdb switchover orders -to NODE`.
+        "#]]
+        .assert_eq(&diagnostics(&plan(inputs)));
+        let other = election(ElectionKind::Switchover, Some("c"));
+        let planned = plan(Inputs {
+            proposal: Some(&other),
+            ..inputs
+        });
+        assert_eq!(diagnostics(&planned), "");
+    }
+    finish(&mut world, &desired);
+}
+
+#[test]
+fn an_election_whose_winner_was_found_to_differ_since_is_not_carried_through() {
+    let desired = quorum(&["a", "b", "c"]);
+    for until in ["fence", "promote"] {
+        let mut world = applied(&desired);
+        let switchover = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
+        world
+            .run(&switchover, Cut::Before(position(&switchover, until)))
+            .unwrap();
+        let winner = world.state.nodes.get_mut(&address("cluster.orders.node.b")).unwrap();
+        winner.damage = Some(Damage::Differs("a table holds fewer rows".to_owned()));
+        expect![[r#"
+            Role change is not finished: orders.b was elected, does not lead yet, and a verification found that its data differs (a table holds fewer rows). Choose another node with `simdb switchover orders -to NODE`; to promote b all the same, run `simdb failover orders -promote b -allow=data-loss`.
+        "#]]
+        .assert_eq(&diagnostics(&plan_for(&world, &desired)));
+        let back = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("a")));
+        world.run(&back, Cut::Never).unwrap();
+        assert_second_plan_is_empty(&world, &desired);
+    }
 }

@@ -2,9 +2,10 @@
 
 use expect_test::expect;
 
-use super::role::quorum;
+use super::role::{election, plan_of, quorum};
 use super::*;
 use crate::observed::Observation;
+use crate::planner::ElectionKind;
 
 fn pinned(desired: &Desired, node: &str) -> Desired {
     let mut desired = desired.clone();
@@ -88,4 +89,26 @@ fn a_node_that_primary_names_and_that_nothing_in_the_plan_mends_is_refused() {
         Switchover is refused: orders.r[0] cannot take over from a: its server does not answer. Start it with `simdb apply`, or choose another node.
     "#]]
     .assert_eq(&diagnostics(&planned));
+}
+
+#[test]
+fn an_election_that_was_cut_off_is_carried_through_before_the_node_that_primary_names_takes_over() {
+    let desired = quorum(&["a", "b", "c"]);
+    for until in ["fence", "promote"] {
+        let mut world = applied(&desired);
+        let switchover = plan_of(&world, &desired, &election(ElectionKind::Switchover, Some("b")));
+        world
+            .run(&switchover, Cut::Before(position(&switchover, until)))
+            .unwrap();
+        world.kill(&address("cluster.orders.node.c"));
+        let pinned = pinned(&desired, "c");
+        let planned = plan_for(&world, &pinned);
+        assert_eq!(diagnostics(&planned), "");
+        expect!["cluster.orders comes to be led by b with this plan, since c cannot take over yet: b was elected before and takes over first. c becomes primary with the next apply."]
+            .assert_eq(&planned.plan.notes.join("\n"));
+        world.run(&planned.plan, Cut::Never).unwrap();
+        assert_eq!(leader(&world), "b");
+        finish(&mut world, &pinned);
+        assert_eq!(leader(&world), "c");
+    }
 }

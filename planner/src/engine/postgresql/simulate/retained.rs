@@ -79,14 +79,18 @@ impl World {
         }
     }
 
-    /// A node whose data was found to differ is not elected, unless a loss was accepted. An election that
-    /// was held before that is carried through.
+    /// A node whose data was found to differ is neither elected nor promoted, unless a loss was accepted. One that led last
+    /// has what was acknowledged: the lead stays with it where an election is taken back.
     pub(crate) fn is_not_known_to_differ(&self, node: &NodeAddress) {
         let recorded = self.state.nodes.get(node).and_then(|node| node.damage.as_ref());
         let differs = matches!(recorded, Some(Damage::Differs(_)));
+        let led_last = self
+            .directories
+            .get(node)
+            .is_some_and(|directory| directory.led && !directory.by_hand);
         assert!(
-            !differs || self.lossy || self.faulted.contains(node),
-            "{node} is elected, and its data is known to differ"
+            !differs || led_last || self.lossy || self.faulted.contains(node),
+            "{node} comes to lead, and its data is known to differ"
         );
     }
 }

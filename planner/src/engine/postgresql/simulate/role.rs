@@ -108,6 +108,7 @@ impl World {
                 "{node} is promoted without -allow=data-loss"
             );
         }
+        self.is_not_known_to_differ(node);
         let directory = self.directory(node);
         write_files(directory, instance);
         directory.configured = conf::read(instance);

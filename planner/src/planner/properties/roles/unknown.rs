@@ -97,6 +97,28 @@ fn keeps_clients_out(instance: &InstanceSpec) -> bool {
 }
 
 impl History<'_> {
+    /// A node that was elected before and cannot be asked cannot be promoted: the node that leads is not fenced for it.
+    fn nothing_is_fenced_in_vain(&self, address: &Address, observed: &Observed, plan: &Plan) {
+        let Address::Node(node) = address else { return };
+        let silent = match observed.nodes.get(node) {
+            Some(Observation::Seen(facts)) => matches!(
+                (&facts.process, &facts.server),
+                (ProcessFacts::Running { .. }, Some(Observation::Unknown(_)))
+            ),
+            Some(Observation::Unknown(_)) => true,
+            Some(Observation::Absent) | None => false,
+        };
+        let elections = self.world.state.elections.values();
+        let was_elected = elections.into_iter().any(|last| last.primary == node.node);
+        let is = |meant: fn(&Action) -> bool| plan.steps.iter().any(|step| meant(&step.action));
+        let elects = is(|action| matches!(action, Action::Elect { .. }));
+        let fences = is(|action| matches!(action, Action::Fence { .. }));
+        assert!(
+            !silent || !was_elected || elects || !fences,
+            "the node that leads is fenced for {node}, which cannot be asked"
+        );
+    }
+
     /// Plans without each of the observations.
     pub(super) fn unknown_opens_no_gate(&self, observed: &Observed, proposal: Option<&Proposal>, known: &Planned) {
         let dared = gates(&known.plan);
@@ -135,6 +157,7 @@ impl History<'_> {
                 known_to_be || !blind.plan.steps.iter().any(promoted),
                 "{address} is promoted because it is unknown"
             );
+            self.nothing_is_fenced_in_vain(&address, &observed, &blind.plan);
             // What is removed is no longer declared. Where a plan is refused for another reason, it would have been.
             let removes = |gate: &str| gate.starts_with("drop") && !known.diagnostics.is_empty();
             // A primary that does not answer is what a failover is for: it is killed, and the standbys that are left count.
