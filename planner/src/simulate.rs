@@ -119,10 +119,6 @@ pub struct InstanceDirectory {
 
 /// A server that runs.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact that holds beside the others"
-)]
 pub struct Running {
     /// The generation of the data it serves.
     pub generation: u32,
@@ -134,8 +130,8 @@ pub struct Running {
     pub paused: bool,
     /// What it has of the settings that replay depends on.
     pub limits: ReplayLimits,
-    /// Whether it paused its replay by itself, because it has less than the log asks for.
-    pub lacking: bool,
+    /// What the log asked for when the server paused its replay by itself, because it has less than that.
+    pub lacking: Option<ReplayLimits>,
     /// The writes whose sessions wait for standbys. They end with the server.
     pub waiting: BTreeSet<u64>,
 }

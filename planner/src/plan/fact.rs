@@ -191,7 +191,7 @@ impl Step {
             } => {
                 let cluster = &node.cluster;
                 Facts::needing([Fact::Decided(cluster), Fact::Elected(node)])
-                    .and_needing([Fact::Started(node), Fact::OnlyWriter(cluster)])
+                    .and_needing([Fact::Started(node), Fact::Configured(node), Fact::OnlyWriter(cluster)])
                     .and_giving([Fact::Promoted(cluster), Fact::Leads(node), Fact::Serves(node)])
             }
             Action::Rejoin { node, source, .. } => {

@@ -16,6 +16,7 @@ use simdb_state::writers::may_write_beside;
 
 use super::{astray, before};
 use crate::desired::NodeSpec;
+use crate::engine::replay::ReplayLimits;
 use crate::observed::{Observation, Observed, ProcessFacts, ServerFacts};
 
 /// The nodes of one cluster, as they stand for election.
@@ -299,7 +300,7 @@ impl Field<'_> {
                 self.cluster
             )));
         };
-        if let Some(reason) = self.unfit(winner) {
+        if let Some(reason) = self.unfit(winner).filter(|_| !self.lacks_settings(winner)) {
             return Err(Refusal(format!(
                 "{}.{winner} cannot lead: {reason}. {}, or promote another node.",
                 self.cluster,
@@ -320,6 +321,18 @@ impl Field<'_> {
             Verdict::Unknown { bytes } if !lossy => Err(self.at_stake(winner, bytes)),
             _ => Ok(winner.clone()),
         }
+    }
+
+    /// Returns whether a standby is unfit only because it paused its replay by itself, having less than its log asks for:
+    /// it is restarted with enough before it is promoted.
+    fn lacks_settings(&self, node: &NodeName) -> bool {
+        let version = self.recorded.clusters.get(self.cluster).map(|cluster| cluster.version);
+        let needs = self.server(node).and_then(|facts| Some((facts, facts.needs?)));
+        let lacks = version.zip(needs).is_some_and(|(version, (facts, needs))| {
+            let own = ReplayLimits::of(version, &facts.configured);
+            needs.exceeds(&own)
+        });
+        lacks && self.unfit(node) == Some(Unfit::Paused)
     }
 
     /// Returns whether somebody promoted a node by hand.

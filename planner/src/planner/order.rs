@@ -36,6 +36,10 @@ fn rolling(drafts: &[Draft], intended: &Intended) -> BTreeMap<NodeAddress, usize
             continue;
         };
         let cluster = &server.node.cluster;
+        if *in_recovery && intended.primary(cluster).as_ref() == Some(&server.node) {
+            // It is about to be promoted, and the others come after that.
+            continue;
+        }
         let turn = match (intended.limits.lowered.contains(cluster), *in_recovery) {
             (true, _) => intended.depth(&server.node),
             (false, replays) => usize::from(!replays),

@@ -318,7 +318,7 @@ impl World {
                 frozen: false,
                 paused: false,
                 limits: ReplayLimits::default(),
-                lacking: false,
+                lacking: None,
                 waiting: BTreeSet::new(),
             });
             started = true;
@@ -366,7 +366,7 @@ impl World {
 
     fn set_limits(&mut self, node: &NodeAddress, limits: ReplayLimits) {
         if let Some(server) = &mut self.directory(node).server {
-            (server.limits, server.lacking) = (limits, false);
+            (server.limits, server.lacking) = (limits, None);
         }
     }
 
@@ -402,7 +402,7 @@ impl World {
             if directory
                 .server
                 .as_ref()
-                .is_some_and(|server| server.paused || server.lacking)
+                .is_some_and(|server| server.paused || server.lacking.is_some())
             {
                 return Err(format!("{node} does not replay: its replay is paused"));
             }

@@ -110,7 +110,7 @@ impl World {
         let Some(server) = server.filter(|server| server.replays && !server.frozen) else {
             return;
         };
-        (server.replays, server.paused, server.lacking) = (false, false, false);
+        (server.replays, server.paused, server.lacking) = (false, false, None);
         let limits = server.limits;
         let directory = self.directory(node);
         (directory.by_hand, directory.led, directory.sealed) = (true, true, false);

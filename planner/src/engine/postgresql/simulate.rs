@@ -13,7 +13,8 @@ use simdb_state::sync::SyncRule;
 
 use super::Action;
 use super::sync::STANDBY_NAMES;
-use crate::simulate::{InstanceDirectory, World};
+use crate::plan::Server;
+use crate::simulate::{InstanceDirectory, Running, World};
 
 impl InstanceDirectory {
     /// Returns where its server streams from, if it does.
@@ -74,13 +75,29 @@ impl World {
                 self.wait_for_standbys(&server.node, *awaited)?;
                 self.ensure_running(server, instance)?;
             }
-            Action::Resume { server } => {
-                let running = self.serving(server)?.server.as_mut();
-                let running = running.expect("an instance directory that serves has a server");
-                assert!(!running.lacking, "{} ends where its replay is resumed", server.node);
-                running.paused = false;
-            }
+            Action::Resume { server } => self.resume(server)?,
             Action::DropSlot { slot, server, .. } => drop(self.serving(server)?.slots.remove(&slot.name)),
+        }
+        Ok(())
+    }
+
+    /// Lets a server replay again whose replay somebody paused. It pauses by itself where it then comes to what asks for
+    /// more than it has; one that has done so ends where it is told to go on.
+    fn resume(&mut self, server: &Server) -> Result<(), String> {
+        let node = &server.node;
+        let faulted = self.faulted.contains(node);
+        let running = self.serving(server)?.server.as_mut();
+        let running = running.expect("an instance directory that serves has a server");
+        if running.lacking.is_some() {
+            assert!(faulted, "{node} ends where its replay is resumed");
+            return Err(format!("{node} ends where its replay is resumed"));
+        }
+        running.paused = false;
+        self.find_lacking(node);
+        let lacks = |server: &Running| server.lacking.is_some();
+        if self.directory(node).server.as_ref().is_some_and(lacks) {
+            // No plan could know what it had yet to replay.
+            self.faulted.insert(node.clone());
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::Edit;
+use simdb_state::instance::InstanceSpec;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Data, Election, ElectionReason, Node, Origin, Power, Role, Verdict};
 use simdb_state::sync::SyncRule;
@@ -14,7 +15,7 @@ use crate::engine::{NodeContext, Upstream, instance};
 use crate::plan::{Action, Evidence, FenceMethod, Handover, Impact, Server};
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
-use crate::planner::intended::{DataGoal, IntendedCluster, IntendedNode};
+use crate::planner::intended::{DataGoal, IntendedCluster, IntendedNode, Lacking};
 
 impl Lowering<'_> {
     /// Every election that is to be held now, and every node that led and leads no more.
@@ -210,6 +211,8 @@ impl Lowering<'_> {
             } else {
                 self.start_candidate(address, old, new, cluster);
             }
+        } else if let Some((old, lacking)) = old.zip(self.intended.limits.lacking.get(address)) {
+            self.restart_candidate(address, old, new, cluster, lacking);
         }
         let evidence = self.evidence(address, cluster);
         let impact = match &evidence {
@@ -284,7 +287,14 @@ impl Lowering<'_> {
         cluster.deposed.as_ref().or(fenced)
     }
 
-    fn start_candidate(&mut self, address: &NodeAddress, old: &Node, new: &IntendedNode, cluster: &IntendedCluster) {
+    /// Returns the server of a node that was elected, as it replays until it is promoted, and the node it streams from.
+    fn candidate(
+        &self,
+        address: &NodeAddress,
+        old: &Node,
+        new: &IntendedNode,
+        cluster: &IntendedCluster,
+    ) -> Option<(InstanceSpec, NodeAddress)> {
         // Its slot may be gone, or it may have had none: it is started all the same, to replay, and whether it has
         // everything the promotion finds out.
         let followed = old.role.as_ref().and_then(Role::follows);
@@ -299,12 +309,7 @@ impl Lowering<'_> {
                 upstream,
             ))
         });
-        let Some((at, upstream)) = upstreams.next() else {
-            return;
-        };
-        let replays = Role::Standby {
-            follows: upstream.node.clone(),
-        };
+        let (at, upstream) = upstreams.next()?;
         let context = NodeContext {
             address,
             version: cluster.cluster.version,
@@ -312,15 +317,25 @@ impl Lowering<'_> {
             parameters: &new.parameters,
             generation: new.data.generation(),
             upstream: Some(Upstream {
-                address: upstream,
+                address: upstream.clone(),
                 at,
                 slot: address.node.identifier(),
             }),
             sync_rule: SyncRule::default(),
             replication_password: self.intended.replication_password(&address.cluster),
         };
+        Some((instance::server(&context), upstream))
+    }
+
+    fn start_candidate(&mut self, address: &NodeAddress, old: &Node, new: &IntendedNode, cluster: &IntendedCluster) {
+        let Some((instance, upstream)) = self.candidate(address, old, new, cluster) else {
+            return;
+        };
+        let replays = Role::Standby {
+            follows: upstream.node.clone(),
+        };
         let action = Action::Start {
-            instance: instance::server(&context),
+            instance,
             server: server(address, new),
             in_recovery: true,
         };
@@ -333,6 +348,31 @@ impl Lowering<'_> {
         ];
         let reason = "it was elected, and its server is down";
         self.push(Draft::new(address.clone(), action, reason, delta));
+    }
+
+    /// A standby that paused its replay because it has less than its log asks for ends where it is promoted: it is restarted
+    /// with enough first.
+    fn restart_candidate(
+        &mut self,
+        address: &NodeAddress,
+        old: &Node,
+        new: &IntendedNode,
+        cluster: &IntendedCluster,
+        lacking: &Lacking,
+    ) {
+        let Some((instance, _)) = self.candidate(address, old, new, cluster) else {
+            return;
+        };
+        let action = Action::Configure {
+            instance,
+            server: server(address, new),
+            restart: true,
+            in_recovery: true,
+            upstream: None,
+        };
+        let delta = vec![instance_edit(address, new), cleared_by_start(address)];
+        let draft = Draft::new(address.clone(), action, lacking.reason(&address.node), delta);
+        self.push(draft.costing(Impact::Restart));
     }
 
     /// A run that was cut off promoted it, and then it went down: it may have acknowledged writes. Started to replay it

@@ -18,6 +18,14 @@ fn with(nodes: &[&str], settings: &[(&str, &str)]) -> Desired {
     desired
 }
 
+/// Lets `a` write what all others receive, on a log that asks for this much of `max_connections`.
+fn write_with(world: &mut World, connections: &str) {
+    let limits = [("max_connections".to_owned(), connections.to_owned())].into();
+    let log = world.logs.get_mut(&(address("cluster.orders.node.a"), 1)).unwrap();
+    log.limits = ReplayLimits::of(15, &limits);
+    world.inject(&Fault::Write(0b1111_1110));
+}
+
 /// Returns what a node's server has of `max_connections` now.
 fn connections(world: &World, node: &str) -> Option<u32> {
     let server = world.directories[&address(&format!("cluster.orders.node.{node}"))]
@@ -61,13 +69,10 @@ fn a_standby_that_paused_by_itself_is_restarted_and_never_resumed() {
     let mut world = applied(&desired);
     let standby = directory(&mut world, "r[0]").server.as_mut().unwrap();
     standby.limits = ReplayLimits::default();
-    standby.lacking = true;
-    let generation = standby.generation;
-    let log = world
-        .logs
-        .get_mut(&(address("cluster.orders.node.r[0]"), generation))
-        .unwrap();
-    log.limits = ReplayLimits::of(15, &[("max_connections".to_owned(), "120".to_owned())].into());
+    standby.lacking = Some(ReplayLimits::of(
+        15,
+        &[("max_connections".to_owned(), "120".to_owned())].into(),
+    ));
     let planned = plan_for(&world, &desired);
     expect![[r#"
         0 configure cluster.orders.node.r[0] after [] write-pause
@@ -77,6 +82,35 @@ fn a_standby_that_paused_by_itself_is_restarted_and_never_resumed() {
     expect!["r[0] paused its replay: the log asks for max_connections = 120"].assert_eq(&planned.plan.steps[0].reason);
     finish(&mut world, &desired);
     assert_eq!(connections(&world, "r[0]"), Some(80));
+}
+
+#[test]
+fn a_standby_that_paused_by_itself_is_restarted_also_where_its_primary_got_less_since() {
+    let desired = with(&["a", "r[0]"], &[("max_connections", "40")]);
+    let mut world = applied(&desired);
+    write_with(&mut world, "80");
+    write_with(&mut world, "40");
+    let planned = plan_for(&world, &desired);
+    expect![[r#"
+        0 configure cluster.orders.node.r[0] after [] write-pause
+        1 verify-sync cluster.orders after [0] none
+    "#]]
+    .assert_eq(&steps(&planned.plan));
+    expect!["r[0] paused its replay: the log asks for max_connections = 80"].assert_eq(&planned.plan.steps[0].reason);
+    finish(&mut world, &desired);
+}
+
+#[test]
+fn a_standby_whose_replay_somebody_paused_is_resumed_and_then_restarted_where_its_log_asks_for_more() {
+    let desired = with(&["a", "r[0]"], &[("max_connections", "40")]);
+    let mut world = applied(&desired);
+    world.inject(&Fault::PauseReplay(1));
+    write_with(&mut world, "80");
+    let planned = plan_for(&world, &desired);
+    assert_eq!(planned.plan.steps[0].action.name(), "resume");
+    assert!(world.run(&planned.plan, Cut::Never).is_err());
+    write_with(&mut world, "40");
+    finish(&mut world, &desired);
 }
 
 #[test]
@@ -124,4 +158,27 @@ fn a_server_that_cannot_be_asked_in_the_middle_of_its_restart_is_restarted() {
         matches!(step.action, Action::Configure { restart: true, .. }),
         "{step:?}"
     );
+}
+
+#[test]
+fn a_standby_that_paused_by_itself_is_restarted_before_a_failover_promotes_it() {
+    let desired = with(&["a", "r[0]", "r[1]"], &[("max_connections", "40")]);
+    let mut world = applied(&desired);
+    write_with(&mut world, "80");
+    world.inject(&Fault::RemoveData(0));
+    let refused = diagnostics(&plan_for(&world, &desired));
+    assert!(refused.contains("Primary has lost its data"), "{refused}");
+    let planned = proposed(&world, &desired, &election(ElectionKind::Failover, None));
+    assert_eq!(diagnostics(&planned), "");
+    let steps = &planned.plan.steps;
+    let is_restarted = |step: &Step| {
+        let restarts = matches!(step.action, Action::Configure { restart: true, .. });
+        restarts && step.address == address("cluster.orders.node.r[0]").into()
+    };
+    let restart = steps.iter().position(is_restarted).unwrap();
+    let promote = &steps[position(&planned.plan, "promote")];
+    assert!(promote.after.iter().any(|earlier| earlier.index() == restart));
+    expect!["r[0] paused its replay: the log asks for max_connections = 80"].assert_eq(&steps[restart].reason);
+    world.run(&planned.plan, Cut::Never).unwrap();
+    finish(&mut world, &desired);
 }

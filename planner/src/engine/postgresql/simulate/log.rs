@@ -160,11 +160,19 @@ impl World {
                 "{to} streams from {from}, and replayed another log than it wrote"
             );
         }
-        let lacks = self.log(to).map(|log| log.limits);
-        if let Some((needed, server)) = lacks.zip(self.directory(to).server.as_mut()) {
-            server.lacking |= needed.exceeds(&server.limits);
-        }
+        self.find_lacking(to);
         self.copy_catalog(from, to);
+    }
+
+    /// A server that replays pauses where its log asks for more than it has, and shows what it paused at, whatever it
+    /// receives after that. One whose replay somebody paused comes to that when it is resumed.
+    pub(crate) fn find_lacking(&mut self, node: &NodeAddress) {
+        let needed = self.log(node).map(|log| log.limits);
+        let server = self.directory(node).server.as_mut();
+        if let Some((needed, server)) = needed.zip(server.filter(|server| !server.paused)) {
+            let lacks = needed.exceeds(&server.limits).then_some(needed);
+            server.lacking = server.lacking.or(lacks);
+        }
     }
 
     /// Gives every node the logins and databases that the one that writes has. What histories lose is writes: a role or a

@@ -54,8 +54,8 @@ impl World {
             timeline: log.timeline(),
             position: log.position(),
             replayed: log.position(),
-            replay_paused: server.paused || server.lacking,
-            needs: (server.paused || server.lacking).then_some(log.limits),
+            replay_paused: server.paused || server.lacking.is_some(),
+            needs: server.lacking.or_else(|| server.paused.then_some(server.limits)),
             replay_lag_seconds: None,
             senders: self.streams_from(address).into_iter().map(sender).collect(),
             slots: directory

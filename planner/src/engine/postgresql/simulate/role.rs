@@ -113,7 +113,7 @@ impl World {
         write_files(directory, instance);
         directory.configured = conf::read(instance);
         let running = directory.server.as_mut().expect("it has a log, so it runs");
-        if running.lacking {
+        if running.lacking.is_some() || log.limits.exceeds(&running.limits) {
             return Err(format!(
                 "{node} has less than its log asks for, and does not come to write"
             ));
