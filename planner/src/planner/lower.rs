@@ -1,8 +1,10 @@
 //! Changes to steps: what each difference takes, with its delta, its impact and its reason. Order comes later.
 
+mod candidate;
 mod cluster;
 mod database;
 mod endpoint;
+mod leave;
 mod node;
 mod orphan;
 mod replication;

@@ -3,10 +3,8 @@
 
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::Edit;
-use simdb_state::instance::InstanceSpec;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Data, Election, ElectionReason, Node, Origin, Power, Role, Verdict};
-use simdb_state::sync::SyncRule;
 
 use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
 use crate::engine;
@@ -15,7 +13,7 @@ use crate::engine::{NodeContext, Upstream, instance};
 use crate::plan::{Action, Evidence, FenceMethod, Handover, Impact, Server};
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
-use crate::planner::intended::{DataGoal, IntendedCluster, IntendedNode, Lacking};
+use crate::planner::intended::{DataGoal, IntendedCluster, IntendedNode};
 
 impl Lowering<'_> {
     /// Every election that is to be held now, and every node that led and leads no more.
@@ -285,112 +283,6 @@ impl Lowering<'_> {
             .find(|(_, node)| matches!(node.role, Some(Role::Fenced { term, .. }) if term == cluster.election.term))
             .map(|(address, _)| address);
         cluster.deposed.as_ref().or(fenced)
-    }
-
-    /// Returns the server of a node that was elected, as it replays until it is promoted, and the node it streams from.
-    fn candidate(
-        &self,
-        address: &NodeAddress,
-        old: &Node,
-        new: &IntendedNode,
-        cluster: &IntendedCluster,
-    ) -> Option<(InstanceSpec, NodeAddress)> {
-        // Its slot may be gone, or it may have had none: it is started all the same, to replay, and whether it has
-        // everything the promotion finds out.
-        let followed = old.role.as_ref().and_then(Role::follows);
-        let deposed = cluster.deposed.as_ref().map(|deposed| &deposed.node);
-        let others = self.before.nodes_of(&address.cluster).map(|(other, _)| &other.node);
-        let slot = old.slot.as_ref().map(|slot| &slot.upstream);
-        let upstreams = slot.into_iter().chain(followed).chain(deposed).chain(others);
-        let mut upstreams = upstreams.filter(|other| **other != address.node).filter_map(|other| {
-            let upstream = address.sibling(other);
-            Some((
-                self.before.nodes.get(&upstream)?.place.as_ref()?.peers.clone(),
-                upstream,
-            ))
-        });
-        let (at, upstream) = upstreams.next()?;
-        let context = NodeContext {
-            address,
-            version: cluster.cluster.version,
-            place: new.place.clone(),
-            parameters: &new.parameters,
-            generation: new.data.generation(),
-            upstream: Some(Upstream {
-                address: upstream.clone(),
-                at,
-                slot: address.node.identifier(),
-            }),
-            sync_rule: SyncRule::default(),
-            replication_password: self.intended.replication_password(&address.cluster),
-        };
-        Some((instance::server(&context), upstream))
-    }
-
-    fn start_candidate(&mut self, address: &NodeAddress, old: &Node, new: &IntendedNode, cluster: &IntendedCluster) {
-        let Some((instance, upstream)) = self.candidate(address, old, new, cluster) else {
-            return;
-        };
-        let replays = Role::Standby {
-            follows: upstream.node.clone(),
-        };
-        let action = Action::Start {
-            instance,
-            server: server(address, new),
-            in_recovery: true,
-        };
-        let delta = vec![
-            instance_edit(address, new),
-            Edit::Role(address.clone(), replays),
-            Edit::Power(address.clone(), Power::Running),
-            Edit::StoppedByRequest(address.clone(), false),
-            cleared_by_start(address),
-        ];
-        let reason = "it was elected, and its server is down";
-        self.push(Draft::new(address.clone(), action, reason, delta));
-    }
-
-    /// A standby that paused its replay because it has less than its log asks for ends where it is promoted: it is restarted
-    /// with enough first.
-    fn restart_candidate(
-        &mut self,
-        address: &NodeAddress,
-        old: &Node,
-        new: &IntendedNode,
-        cluster: &IntendedCluster,
-        lacking: &Lacking,
-    ) {
-        let Some((instance, _)) = self.candidate(address, old, new, cluster) else {
-            return;
-        };
-        let action = Action::Configure {
-            instance,
-            server: server(address, new),
-            restart: true,
-            in_recovery: true,
-            upstream: None,
-        };
-        let delta = vec![instance_edit(address, new), cleared_by_start(address)];
-        let draft = Draft::new(address.clone(), action, lacking.reason(&address.node), delta);
-        self.push(draft.costing(Impact::Restart));
-    }
-
-    /// A run that was cut off promoted it, and then it went down: it may have acknowledged writes. Started to replay it
-    /// would no longer be known from one that was never promoted.
-    fn start_promoted(&mut self, address: &NodeAddress, new: &IntendedNode, context: &NodeContext<'_>) {
-        let action = Action::Start {
-            instance: instance::without_clients(context),
-            server: server(address, new),
-            in_recovery: false,
-        };
-        let delta = vec![
-            instance_edit(address, new),
-            Edit::Power(address.clone(), Power::Running),
-            Edit::StoppedByRequest(address.clone(), false),
-            cleared_by_start(address),
-        ];
-        let reason = "it was promoted already, and its server is down";
-        self.push(Draft::new(address.clone(), action, reason, delta));
     }
 
     /// A node that was fenced and elected again before anybody else was promoted: it goes on where it stopped.
