@@ -3,6 +3,7 @@
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
 use simdb_state::object::{Election, ElectionReason, FenceProof, Node, Power, Role, Verdict};
+use simdb_state::position::Position;
 use simdb_state::sync::SyncRule;
 
 use super::conf::CONF;
@@ -95,11 +96,16 @@ impl Declaration<'_> {
         if !replays || power != Power::Running || !self.is_unproven(election) {
             return false;
         }
-        let next = |node: &NodeName| Some(self.upstream(node, election));
-        let line = std::iter::successors(Some(upstream.clone()), next);
-        let mut above = line
-            .take_while(|node| *node != election.primary)
-            .take(self.spec.nodes.len());
+        let count = self.spec.nodes.len();
+        let intended = |node: &NodeName| Some(self.upstream(node, election));
+        let intended = std::iter::successors(Some(upstream.clone()), intended).take(count);
+        let followed = |node: &NodeName| {
+            let node = self.before.nodes.get(&self.address(node))?;
+            node.role.as_ref()?.follows().cloned()
+        };
+        let followed = std::iter::successors(followed(&address.node), followed).take(count);
+        let mut above = intended.take_while(|node| *node != election.primary);
+        let mut sources = followed.filter(|node| *node != election.primary && self.serves_as_standby(node));
         let is_branch = |node: NodeName| {
             let address = self.address(&node);
             let old = self.before.nodes.get(&address);
@@ -111,7 +117,15 @@ impl Declaration<'_> {
             };
             self.is_branch_itself(&holder, election)
         };
-        above.any(is_branch) && self.may_have_more(address, election)
+        // One that still serves sends on what it has until it is stopped.
+        sources.any(is_branch) || (above.any(is_branch) && self.may_have_more(address, election))
+    }
+
+    fn serves_as_standby(&self, node: &NodeName) -> bool {
+        let address = self.address(node);
+        let role = self.before.nodes.get(&address).and_then(|node| node.role.as_ref());
+        let facts = self.inputs.observed.nodes.get(&address).and_then(Observation::seen);
+        matches!(role, Some(Role::Standby { .. })) && facts.is_some_and(|facts| facts.process.is_alive())
     }
 
     /// Returns whether a standby may have log that the elected node lacks, or lacked when it was promoted.
@@ -235,9 +249,21 @@ impl Declaration<'_> {
     fn diverged(&self, address: &NodeAddress, election: &Election) -> bool {
         let server = before::server(self.inputs.observed, address);
         let standby = server.filter(|server| server.in_recovery);
-        standby.zip(election.switch.as_ref()).is_some_and(|(standby, switch)| {
-            standby.timeline < switch.timeline && standby.progress().position > switch.point
-        })
+        let standby = standby.map(|standby| (standby.timeline, standby.progress().position));
+        let standby = standby.or_else(|| self.replayed(address));
+        standby
+            .zip(election.switch.as_ref())
+            .is_some_and(|((timeline, position), switch)| timeline < switch.timeline && position > switch.point)
+    }
+
+    /// Returns how far a standby that is down has replayed at least.
+    fn replayed(&self, address: &NodeAddress) -> Option<(u32, Position)> {
+        let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen)?;
+        let node = self.before.nodes.get(address)?;
+        let newest = facts.generations.last() == Some(&node.data.as_ref()?.generation);
+        let down = !facts.process.is_alive() && matches!(node.role, Some(Role::Standby { .. }));
+        let control = facts.control.seen().filter(|_| newest && down)?;
+        Some((control.timeline, control.reaches().into()))
     }
 }
 

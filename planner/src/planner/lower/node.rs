@@ -166,8 +166,9 @@ impl Lowering<'_> {
             return;
         };
         let delta = old.map(|_| Edit::Power(address.clone(), Power::Stopped));
+        let delta = delta.into_iter().chain(self.rebuilt_later(address)).collect();
         let action = Action::Stop { node: address.clone() };
-        let draft = Draft::new(address.clone(), action, reason, delta.into_iter().collect());
+        let draft = Draft::new(address.clone(), action, reason, delta);
         let impact = if old.is_some_and(|old| wrote(old, facts)) {
             Impact::DataLoss
         } else {

@@ -351,6 +351,16 @@ impl Lowering<'_> {
         cluster.is_some_and(|cluster| cluster.deposed.as_ref() == Some(address))
     }
 
+    /// Returns the record that a standby's data is to be made anew: once its server is down, nobody sees any more what it
+    /// has that others have not.
+    pub(crate) fn rebuilt_later(&self, address: &NodeAddress) -> Option<Edit> {
+        let old = self.before.nodes.get(address)?;
+        let new = self.intended.nodes.get(address)?;
+        let replays = old.data.is_some() && matches!(old.role, Some(Role::Standby { .. }));
+        let due = replays && matches!(new.data, DataGoal::Make { .. }) && !self.resyncs(address);
+        due.then(|| Edit::NeedsRebuild(address.clone(), true))
+    }
+
     /// Stops a server whose data is worked on next: somebody may have started one that was fenced, and it runs with the
     /// settings of the primary it was. One that is fenced in this plan is down by then.
     pub(crate) fn halt(&mut self, address: &NodeAddress) {
@@ -359,7 +369,8 @@ impl Lowering<'_> {
         }
         let writes = before::server(self.observed, address).is_some_and(|facts| !facts.in_recovery);
         let impact = if writes { Impact::DataLoss } else { Impact::Restart };
-        let delta = vec![Edit::Power(address.clone(), Power::Stopped)];
+        let mut delta = vec![Edit::Power(address.clone(), Power::Stopped)];
+        delta.extend(self.rebuilt_later(address));
         let action = Action::Stop { node: address.clone() };
         let reason = "its data is brought in line with the primary's";
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));

@@ -606,25 +606,55 @@ fn where_nobody_whom_commits_wait_for_stays_they_wait_for_others_before_clients_
     );
 }
 
-#[test]
-fn a_standby_of_one_that_is_brought_in_line_with_a_new_primary_is_brought_in_line_as_well() {
+/// A cluster that lost its primary, where a failover to `d` gives up what `b` has received. `c` streams from `b`.
+fn b_has_more() -> (Desired, World, Proposal) {
     let mut desired = quorum(&["a", "b", "c", "d"]);
     follow(&mut desired, "c", "b");
     let mut world = applied(&desired);
     let name = "orders".parse().unwrap();
     world.write(&name, &BTreeSet::from([address("cluster.orders.node.b")]));
-    world.send(&address("cluster.orders.node.b"));
     world.kill(&address("cluster.orders.node.a"));
     let mut lossy = election(ElectionKind::Failover, Some("d"));
     if let Proposal::Election(request) = &mut lossy {
         request.lossy = true;
     }
     world.lossy = true;
+    (desired, world, lossy)
+}
+
+#[test]
+fn a_standby_of_one_that_is_brought_in_line_with_a_new_primary_is_brought_in_line_as_well() {
+    for received in [true, false] {
+        let (desired, mut world, lossy) = b_has_more();
+        if received {
+            world.send(&address("cluster.orders.node.b"));
+        }
+        // It may receive what `b` has until that is stopped.
+        let planned = plan_of(&world, &desired, &lossy);
+        let copies = planned.steps.iter().find(|step| step.action.name() == "basebackup");
+        let copies = copies.map(|step| (step.address.to_string(), step.reason.clone()));
+        let expected = ("cluster.orders.node.c", "it may hold writes that b does not have");
+        assert_eq!(copies, Some((expected.0.to_owned(), expected.1.to_owned())));
+        world.run(&planned, Cut::Never).unwrap();
+        assert_second_plan_is_empty(&world, &desired);
+    }
+}
+
+#[test]
+fn a_standby_that_was_stopped_to_be_brought_in_line_still_is_where_the_run_was_cut_off() {
+    let (desired, mut world, lossy) = b_has_more();
     let planned = plan_of(&world, &desired, &lossy);
-    let copies = planned.steps.iter().find(|step| step.action.name() == "basebackup");
-    let copies = copies.map(|step| (step.address.to_string(), step.reason.clone()));
-    let expected = ("cluster.orders.node.c", "it may hold writes that b does not have");
-    assert_eq!(copies, Some((expected.0.to_owned(), expected.1.to_owned())));
-    world.run(&planned, Cut::Never).unwrap();
+    let stops = planned.steps.iter().filter(|step| step.action.name() == "stop").count();
+    assert_eq!(stops, 2, "{}", steps(&planned));
+    let rewind = position(&planned, "rewind").min(position(&planned, "basebackup"));
+    let last = planned
+        .steps
+        .iter()
+        .rposition(|step| step.action.name() == "stop")
+        .unwrap();
+    world.run(&planned, Cut::Before(rewind.max(last + 1))).unwrap();
+    let next = plan_for(&world, &desired);
+    assert_eq!(diagnostics(&next), "");
+    world.run(&next.plan, Cut::Never).unwrap();
     assert_second_plan_is_empty(&world, &desired);
 }
