@@ -20,7 +20,7 @@ use simdb_planner::plan::{Plan, Step, StepId};
 use simdb_state::delta::{Delta, Edit, Outputs};
 use simdb_state::object::State;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
-use simdb_state::store::{Entry, StoreError, Writer};
+use simdb_state::store::{Entry, StoreError, Took, Writer};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -318,10 +318,16 @@ impl<'a> Dispatcher<'a> {
         };
         let delta = self.step(id).delta.clone();
         self.state.apply(&delta, &outputs);
+        let elapsed = running.since.elapsed();
+        let took = Took {
+            kind: self.step(id).action.name().to_owned(),
+            milliseconds: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        };
         entries.push(Entry::Done {
             step: id.0,
             delta,
             outputs,
+            took,
         });
         self.outcome.done.push(id);
         for follower in &self.followers[id.index()] {
@@ -330,7 +336,7 @@ impl<'a> Dispatcher<'a> {
                 self.ready.insert(*follower);
             }
         }
-        Event::Done(id, running.since.elapsed())
+        Event::Done(id, elapsed)
     }
 
     fn fail(&mut self, id: StepId, failure: Failure, entries: &mut Vec<Entry>) -> Event {

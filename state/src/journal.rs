@@ -19,7 +19,7 @@ use crate::backend::{Key, Token};
 use crate::delta::Outputs;
 use crate::object::Term;
 use crate::position::Position;
-use crate::run::{RunEnd, RunId};
+use crate::run::{RunEnd, RunId, Took};
 
 /// How many runs are kept. Older ones go when a new one begins.
 pub(crate) const KEPT_RUNS: u64 = 20;
@@ -115,8 +115,15 @@ impl From<RunEnd> for RunStatus {
 #[serde(tag = "status", rename_all = "lowercase")]
 pub(crate) enum StepRow {
     Started,
-    Done { outputs: Outputs },
-    Failed { cause: String },
+    Done {
+        outputs: Outputs,
+        /// Absent for runs of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        took: Option<Took>,
+    },
+    Failed {
+        cause: String,
+    },
 }
 
 /// Something that happened, as it is kept in `event/<n>`.

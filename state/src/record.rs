@@ -9,7 +9,7 @@ use crate::backend::{Backend, BackendError, Key, Lease, Row, Version};
 use crate::error::StoreError;
 use crate::format::{FormatError, Head, RECORD, decode, read_state, run_id};
 use crate::journal::{KEPT_RUNS, RunRow, RunStatus, RunSummary, StepRow, plan_key, run_key, steps_prefix};
-use crate::run::{Lineage, RunId, Snapshot, UnfinishedRun};
+use crate::run::{Lineage, RunId, Snapshot, Took, UnfinishedRun};
 use crate::secret::{self, KeyRow, KeySource, SecretError};
 use crate::sensitive::{SecretName, Secrets, Sensitive};
 
@@ -133,6 +133,20 @@ impl Record {
             runs.extend(row.map(|row| RunSummary::new(id, row)));
         }
         Ok(runs)
+    }
+
+    /// Returns how long the steps took that are done, of the runs that are kept.
+    pub(crate) async fn took(&self) -> Result<Vec<Took>, StoreError> {
+        let last = self.head(self.get(&Head::key()).await?.as_ref())?.runs;
+        let mut all = Vec::new();
+        for number in last.saturating_sub(KEPT_RUNS) + 1..=last {
+            for row in self.list(&[&steps_prefix(&run_id(number))]).await? {
+                if let StepRow::Done { took: Some(took), .. } = self.decode(&row)? {
+                    all.push(took);
+                }
+            }
+        }
+        Ok(all)
     }
 
     async fn unfinished(&self, head: &Head) -> Result<Option<UnfinishedRun>, StoreError> {

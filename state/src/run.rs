@@ -43,6 +43,15 @@ pub struct UnfinishedRun {
     pub in_doubt: Vec<u32>,
 }
 
+/// How long a step took that was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Took {
+    /// What kind of step it was, as plans name it.
+    pub kind: String,
+    /// From its start to its end.
+    pub milliseconds: u64,
+}
+
 /// What goes into one atomic commit.
 #[derive(Clone, Debug)]
 pub enum Entry {
@@ -64,6 +73,8 @@ pub enum Entry {
         delta: Delta,
         /// What it found out.
         outputs: Outputs,
+        /// How long it took.
+        took: Took,
     },
     /// A step failed.
     Failed {

@@ -22,7 +22,7 @@ use crate::journal::{EVENTS, Event, RunSummary};
 use crate::lock;
 use crate::owner::Owner;
 use crate::record::{Record, blocking};
-pub use crate::run::{Entry, Lineage, RunEnd, RunId, Snapshot, UnfinishedRun};
+pub use crate::run::{Entry, Lineage, RunEnd, RunId, Snapshot, Took, UnfinishedRun};
 use crate::secret::{self, KeyRow, KeySource};
 use crate::sensitive::{SecretName, Secrets, Sensitive};
 pub use crate::writer::{Upgrade, Writer};
@@ -123,6 +123,11 @@ impl Store {
     /// Returns the runs that are kept, the last one first.
     pub async fn runs(&self) -> Result<Vec<RunSummary>, StoreError> {
         self.record.runs().await
+    }
+
+    /// Returns how long the steps took that are done, of the runs that are kept.
+    pub async fn took(&self) -> Result<Vec<Took>, StoreError> {
+        self.record.took().await
     }
 
     /// Seals what is kept outside the record with the key of its secrets, for one purpose.

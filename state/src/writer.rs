@@ -349,12 +349,18 @@ impl Writer {
                         commit.writes.push(self.record.key().await?.seal_row(name, value));
                     }
                 }
-                Entry::Done { step, delta, outputs } => {
+                Entry::Done {
+                    step,
+                    delta,
+                    outputs,
+                    took,
+                } => {
                     let happened = cluster_events(&part, delta, outputs);
                     part.apply(delta, outputs);
                     let addresses: BTreeSet<Address> = delta.0.iter().map(Edit::address).collect();
                     let row = StepRow::Done {
                         outputs: outputs.clone(),
+                        took: Some(took.clone()),
                     };
                     self.add_step(&mut commit, *step, &row, addresses.into_iter().collect())?;
                     let run = self.run.as_ref().map(|run| &run.id);

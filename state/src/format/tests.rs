@@ -18,6 +18,7 @@ use crate::object::{
 };
 use crate::place::{Bind, Place};
 use crate::position::Position;
+use crate::run::Took;
 
 /// What version 0.1.0 wrote in format 1.
 const FORMAT_1: &str = include_str!("../../testdata/format-1.json");
@@ -334,7 +335,19 @@ fn head_journal_and_events_keep_their_format() {
         marker: Some(at(40)),
         ..Outputs::default()
     };
-    check("run/00000001/step/000000", &StepRow::Done { outputs });
+    check("run/00000001/step/000000", &StepRow::Done { outputs, took: None });
+    let took = Took {
+        kind: "standby".to_owned(),
+        milliseconds: 1200,
+    };
+    let outputs = Outputs::default();
+    check(
+        "run/00000001/step/000003",
+        &StepRow::Done {
+            outputs,
+            took: Some(took),
+        },
+    );
     check("run/00000001/step/000001", &StepRow::Started);
     let cause = "no space left".to_owned();
     check("run/00000001/step/000002", &StepRow::Failed { cause });

@@ -100,6 +100,10 @@ fn done(step: u32, edits: Vec<Edit>) -> Entry {
             system_identifier: Some(SystemIdentifier(7)),
             ..Outputs::default()
         },
+        took: Took {
+            kind: "network".to_owned(),
+            milliseconds: 40,
+        },
     }
 }
 
