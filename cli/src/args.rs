@@ -7,6 +7,7 @@ mod rewrite;
 mod selection;
 pub(crate) mod usage;
 mod variables;
+mod viewing;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use simdb_state::address::Address;
 pub use language::{Console, Fmt, Metadata, Validate, ValidateFormat};
 pub use selection::Selection;
 pub use variables::{VariableArgument, Variables};
+pub use viewing::{Folding, Viewing};
 
 /// Parses a command line, program name included.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
@@ -148,6 +150,9 @@ pub struct Planning {
     /// Write JSON lines.
     #[arg(long)]
     pub json: bool,
+    /// How much of the plan is told.
+    #[command(flatten)]
+    pub viewing: Viewing,
 }
 
 /// Arguments of `plan`.
@@ -323,6 +328,9 @@ pub struct Resync {
 pub struct Show {
     /// A plan that `simdb plan -out` saved [default: what is recorded]
     pub file: Option<PathBuf>,
+    /// How much of a saved plan is told.
+    #[command(flatten)]
+    pub viewing: Viewing,
     /// Write a JSON document.
     #[arg(long)]
     pub json: bool,
@@ -380,6 +388,9 @@ pub struct Drift {
     /// Write a JSON document.
     #[arg(long)]
     pub json: bool,
+    /// How much is told.
+    #[command(flatten)]
+    pub folding: Folding,
     /// How to write what differs.
     #[arg(long, value_name = "FORMAT", default_value = "human", conflicts_with = "json")]
     pub output: Format,

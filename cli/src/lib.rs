@@ -17,6 +17,8 @@ pub mod exit;
 mod interrupt;
 mod ops;
 mod pin;
+#[cfg(test)]
+mod rehearsal;
 mod request;
 mod saved;
 mod session;

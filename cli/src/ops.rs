@@ -27,7 +27,9 @@ use simdb_state::store::{Entry, RunEnd, Store, StoreError, UnfinishedRun, Writer
 use tokio_util::sync::CancellationToken;
 
 use crate::saved::SavedPlan;
-use crate::views::doc::{ComparedDoc, DiagnosticDoc, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, StatusDoc};
+use crate::views::doc::{
+    ComparedDoc, DiagnosticDoc, Estimates, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, StatusDoc,
+};
 
 /// Where the holder of the record's lock works.
 pub(crate) struct Site {
@@ -43,6 +45,8 @@ pub(crate) struct Known<'a> {
     pub(crate) config: &'a Config,
     /// What is recorded.
     pub(crate) recorded: &'a State,
+    /// How long steps took in earlier runs.
+    pub(crate) estimates: &'a Estimates,
     /// A run that was cut off.
     pub(crate) unfinished: Option<&'a UnfinishedRun>,
     /// The secrets of the record.
@@ -55,6 +59,8 @@ pub(crate) struct Known<'a> {
 pub(crate) struct Planned {
     /// What is run.
     pub(crate) plan: Plan,
+    /// What would bring the record back, where something differs from it.
+    pub(crate) drift: Plan,
     /// What is shown.
     pub(crate) document: PlanDoc,
     /// What was seen to have happened to clusters by itself.
@@ -172,22 +178,41 @@ pub(crate) fn plan(
     }
     // Outputs were all it was for, and it is as large as the record.
     drop(after);
-    let mut document = PlanDoc::new(operation, &plan).without(&not_compared);
-    document.output_changes = changed;
     let looked = (!observed.nodes.is_empty()).then_some(observed);
+    let drift = match looked.filter(|_| operation != Operation::Destroy && !plan.is_empty()) {
+        Some(observed) => drift(known, observed),
+        None => Plan::default(),
+    };
+    let mut document = PlanDoc::new(operation, &plan, &drift)
+        .without(&not_compared)
+        .with_outputs(changed)
+        .with_estimates(known.estimates)
+        .with_diagnostics(DiagnosticDoc::all(&diagnostics, source));
     document.compared = ComparedDoc::new(known.recorded, looked, &not_compared);
     document.interrupted = known.unfinished.map(InterruptedDoc::new);
-    document.diagnostics = DiagnosticDoc::all(&diagnostics, source);
     let status = StatusDoc::new(known.recorded.clusters.keys(), known.recorded, observed);
     let noticed = status.clusters.into_iter().flat_map(|cluster| cluster.noticed);
     let mut given = known.config.desired.given_secrets();
     keep_generated(&mut given, &plan);
     Planned {
         plan,
+        drift,
         document,
         noticed: noticed.collect(),
         given,
     }
+}
+
+/// Plans to bring back what is recorded: what that changes has drifted.
+fn drift(known: &Known<'_>, observed: &Observed) -> Plan {
+    let config = Config::recorded(known.recorded, known.config.desired.local.clone());
+    let planned = planner::plan(Inputs {
+        desired: &config.desired,
+        recorded: known.recorded,
+        observed,
+        proposal: None,
+    });
+    planned.plan
 }
 
 /// Drops the secrets that no step of a plan stores.

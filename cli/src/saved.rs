@@ -31,8 +31,9 @@ use simdb_state::store::{Lineage, Store};
 
 use crate::args::Selection;
 use crate::error::CliError;
+use crate::ops::Planned;
 use crate::views::doc::{
-    ComparedDoc, InterruptedDoc, NotComparedDoc, ObjectDoc, Operation, OutputChangeDoc, PlanDoc, StateDoc,
+    ComparedDoc, Estimates, InterruptedDoc, NotComparedDoc, ObjectDoc, Operation, OutputChangeDoc, PlanDoc, StateDoc,
 };
 
 /// The format of the file. A file of another one is refused by its number.
@@ -60,6 +61,11 @@ pub(crate) struct SavedPlan {
     pub(crate) operation: Operation,
     /// What runs.
     pub(crate) plan: Plan,
+    /// What would have brought the record back: what it was about had drifted.
+    #[serde(default)]
+    drift: Plan,
+    #[serde(default)]
+    estimates: Estimates,
     /// The files of the configuration.
     source: BTreeMap<String, String>,
     variables: Vec<SavedVariable>,
@@ -94,8 +100,8 @@ struct Moved {
 impl SavedPlan {
     /// Keeps a plan together with what it was made from.
     pub(crate) fn new(
-        plan: Plan,
-        document: &PlanDoc,
+        planned: &Planned,
+        estimates: Estimates,
         (source, variables): (&Source, &[VariableInput]),
         selection: &Selection,
         recorded: &State,
@@ -111,11 +117,14 @@ impl SavedPlan {
                 .map(|span| (span.file.clone(), span.start, span.end)),
         });
         let objects = Objects::of(recorded);
+        let Planned {
+            plan, drift, document, ..
+        } = planned;
         Self {
             operation: document.operation,
             source: files.collect(),
             variables: variables.collect(),
-            objects: touched(&plan)
+            objects: touched(plan)
                 .into_iter()
                 .map(|address| (address.clone(), objects.at(&address)))
                 .collect(),
@@ -124,19 +133,22 @@ impl SavedPlan {
             not_compared: document.not_compared.clone(),
             interrupted: document.interrupted.clone(),
             selection: selection.clone(),
-            plan,
+            plan: plan.clone(),
+            drift: drift.clone(),
+            estimates,
         }
     }
 
     /// Returns the plan as people and programs read it.
     pub(crate) fn document(&self) -> PlanDoc {
         PlanDoc {
-            output_changes: self.output_changes.clone(),
             compared: self.compared.clone(),
             complete: self.not_compared.is_empty(),
             not_compared: self.not_compared.clone(),
             interrupted: self.interrupted.clone(),
-            ..PlanDoc::new(self.operation, &self.plan)
+            ..PlanDoc::new(self.operation, &self.plan, &self.drift)
+                .with_outputs(self.output_changes.clone())
+                .with_estimates(&self.estimates)
         }
     }
 

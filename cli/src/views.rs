@@ -7,11 +7,13 @@
 )]
 
 pub mod doc;
+pub(crate) mod fold;
 pub(crate) mod github;
 pub mod graph;
 pub mod human;
 pub mod json;
 pub mod markdown;
 pub(crate) mod operation;
+pub(crate) mod overview;
 #[cfg(test)]
 pub(crate) mod sample;

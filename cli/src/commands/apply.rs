@@ -145,7 +145,11 @@ fn perform(
     mode: Mode<'_>,
     ui: &Arc<Ui>,
 ) -> Result<Exit, CliError> {
-    let view = View::of_apply(ui, arguments.planning.json);
+    let (json, viewing) = (arguments.planning.json, arguments.planning.viewing);
+    let view = match mode {
+        Mode::Show => View::of_plan(ui, json, viewing),
+        Mode::RunSaved(_) | Mode::Run { .. } => View::of_apply(ui, json, viewing),
+    };
     let result = block_on(async {
         let interrupt = interrupt::watch(ui)?;
         let run = Run {

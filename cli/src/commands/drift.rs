@@ -16,6 +16,7 @@ use crate::ui::Ui;
 use crate::views::doc::{DiagnosticDoc, DriftDoc};
 use crate::views::human;
 use crate::views::human::diagnostic;
+use crate::views::human::layout::Layout;
 use crate::views::json::document;
 use crate::views::{github, markdown};
 
@@ -36,7 +37,11 @@ pub(super) fn run(arguments: &Drift, ui: &Arc<Ui>) -> Result<Exit, CliError> {
             Format::Markdown => ui.answer(&markdown::drift(&drift)),
             Format::Github => ui.answer(&github::drift(&drift)),
             Format::Human => {
-                ui.answer(&human::drift::render(&drift, ui.terminal.width));
+                let layout = Layout {
+                    width: ui.terminal.width,
+                    expand: arguments.folding.expand,
+                };
+                ui.answer(&human::drift::render(&drift, layout));
                 ui.tell(&diagnostic::render_all(&drift.diagnostics, ui.terminal.width));
             }
         }

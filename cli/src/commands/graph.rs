@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::plan;
-use crate::args::{Graph, GraphType, Selection};
+use crate::args::{Graph, GraphType, Selection, Viewing};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::request::Request;
@@ -15,7 +15,7 @@ use crate::views::operation::View;
 
 /// Writes the graph.
 pub(super) fn run(arguments: &Graph, ui: &Arc<Ui>) -> Result<Exit, CliError> {
-    let view = View::of_plan(ui, false);
+    let view = View::of_plan(ui, false, Viewing::default());
     block_on(async {
         let made = plan::make(
             plan::operation(arguments.destroy),

@@ -14,13 +14,13 @@ use crate::request::Request;
 use crate::saved::SavedPlan;
 use crate::session::{self, Project, block_on};
 use crate::ui::Ui;
-use crate::views::doc::{Operation, PlanDoc};
+use crate::views::doc::{Estimates, Operation, PlanDoc};
 use crate::views::operation::View;
 use crate::views::{github, json, markdown};
 
 /// Shows what an apply, or a destroy, would do.
 pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
-    let view = View::of_plan(ui, arguments.planning.json);
+    let view = View::of_plan(ui, arguments.planning.json, arguments.planning.viewing);
     let result = block_on(async {
         let operation = operation(arguments.destroy);
         let record = match arguments.out {
@@ -74,11 +74,12 @@ async fn save(made: &Made, path: &Path, arguments: &Plan) -> Result<String, CliE
         project,
         planned,
         recorded,
+        estimates,
     } = made;
     let inputs = project.inputs(&arguments.planning.facts.variables.0)?;
     let saved = SavedPlan::new(
-        planned.plan.clone(),
-        &planned.document,
+        planned,
+        estimates.clone(),
         (&project.source, &inputs),
         &arguments.selection,
         recorded,
@@ -96,6 +97,7 @@ pub(super) struct Made {
     pub(super) project: Project,
     pub(super) planned: Planned,
     pub(super) recorded: State,
+    estimates: Estimates,
 }
 
 impl Made {
@@ -138,6 +140,11 @@ pub(super) async fn make(
         (store, _) => store,
     };
     ops::digest_passwords(&mut config.desired, store.as_ref()).await?;
+    let took = match &store {
+        Some(store) => store.took().await?,
+        None => Vec::new(),
+    };
+    let estimates = Estimates::new(took);
     let nothing = State::default();
     let known = Known {
         config: &config,
@@ -145,6 +152,7 @@ pub(super) async fn make(
         unfinished: snapshot.as_ref().and_then(|snapshot| snapshot.unfinished.as_ref()),
         secrets: &secrets,
         scope: &request.scope(),
+        estimates: &estimates,
     };
     let world = project.world(
         store.as_ref().map(simdb_state::store::Store::lineage),
@@ -162,5 +170,6 @@ pub(super) async fn make(
         project,
         planned,
         recorded: snapshot.map(|snapshot| snapshot.state).unwrap_or_default(),
+        estimates,
     })
 }

@@ -11,6 +11,7 @@ use crate::ui::Ui;
 use crate::views::doc::StateDoc;
 use crate::views::human;
 use crate::views::json::document;
+use crate::views::operation::plan_text;
 use crate::views::{github, markdown};
 
 /// Shows everything that is recorded, or a plan.
@@ -24,7 +25,7 @@ pub(super) fn run(arguments: &Show, ui: &Ui) -> Result<Exit, CliError> {
                 Format::Json => document(&plan),
                 Format::Markdown => markdown::plan(&plan),
                 Format::Github => github::plan(&plan),
-                Format::Human => human::plan::render(&plan, ui.terminal.width),
+                Format::Human => plan_text(&plan, arguments.viewing, ui),
             });
             return Ok(Exit::Done);
         }

@@ -33,7 +33,7 @@ use crate::request::{self, Continuation, Request};
 use crate::saved::SavedPlan;
 use crate::session::{self, Project};
 use crate::ui::Ui;
-use crate::views::doc::{Operation, OutcomeDoc};
+use crate::views::doc::{Estimates, Operation, OutcomeDoc};
 use crate::views::operation::View;
 
 /// After how long a person who waits for a lock is told so.
@@ -106,6 +106,7 @@ pub(crate) struct Converge<'a> {
 struct Moment {
     snapshot: Snapshot,
     secrets: Secrets,
+    estimates: Estimates,
 }
 
 impl Moment {
@@ -116,6 +117,7 @@ impl Moment {
             unfinished: self.snapshot.unfinished.as_ref(),
             secrets: &self.secrets,
             scope,
+            estimates: &self.estimates,
         }
     }
 }
@@ -243,6 +245,7 @@ impl Converge<'_> {
         Ok(Moment {
             snapshot: self.store.snapshot().await?,
             secrets: self.store.secrets().await?,
+            estimates: Estimates::new(self.store.took().await?),
         })
     }
 

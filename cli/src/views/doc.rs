@@ -3,27 +3,32 @@
 //! Each carries [`FORMAT_VERSION`]. Within one major version fields are added, never renamed, removed or given another
 //! meaning. No document holds a secret, but the one of `env`, which is asked for it.
 
+mod cause;
+mod change;
 mod diagnostic;
 mod drift;
 mod env;
+mod estimates;
 mod events;
 mod graph;
+mod operation;
 mod outcome;
 mod plan;
 mod state;
 mod status;
 mod verify;
 
+pub use cause::Cause;
+pub use change::{ChangeDoc, OutputChangeDoc, Sides};
 pub use diagnostic::{DiagnosticDoc, FunctionCallDoc, PositionDoc, RangeDoc, SnippetDoc, ValidationDoc, ValueDoc};
 pub use drift::{DriftDoc, DriftedDoc};
 pub use env::EnvDoc;
+pub use estimates::Estimates;
 pub use events::{EventDoc, EventsDoc};
 pub use graph::GraphDoc;
+pub use operation::Operation;
 pub use outcome::{OutcomeDoc, ProofDoc, StepEnd, SwitchDoc};
-pub use plan::{
-    ChangeDoc, ComparedDoc, InterruptedDoc, NotComparedDoc, Operation, OutputChangeDoc, PlanDoc, Sides, StepDoc,
-    Summary,
-};
+pub use plan::{ComparedDoc, InterruptedDoc, NotComparedDoc, PlanDoc, StepDoc, Summary};
 pub use state::{ObjectDoc, OutputDoc, StateDoc};
 pub use status::{ClusterState, ClusterStatus, EndpointStatus, NodeStatus, StatusDoc};
 pub use verify::{DatabaseDoc, DifferenceDoc, LoadDoc, LoadNodeDoc, TableDoc, VerifyDoc};

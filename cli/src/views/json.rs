@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use simdb_planner::diagnostic::Severity;
 use simdb_planner::plan::ChangeAction;
 use simdb_providers::event::{Event, EventSink};
+use simdb_state::address::Address;
 
 use crate::ui::Ui;
 use crate::views::doc::{DiagnosticDoc, FORMAT_VERSION, OutcomeDoc, OutputDoc, PlanDoc, StepDoc, StepEnd, Summary};
@@ -68,11 +69,20 @@ impl Lines {
         for change in &plan.resource_changes {
             let message = format!("{}: Plan to {}", change.address, verb(change.change.action));
             let members = json!({ "change": {
-                "resource": { "addr": change.address, "resource_type": change.kind, "resource_name": change.name },
+                "resource": resource(change.kind, &change.address, &change.name, change.index),
                 "action": change.change.action,
                 "reason": change.action_reason,
+                "impact": change.impact,
             }});
             self.write("info", "planned_change", &message, members);
+        }
+        for object in &plan.resource_drift {
+            let message = format!("{}: Drift detected ({})", object.address, verb(object.change.action));
+            let members = json!({ "change": {
+                "resource": resource(object.kind, &object.address, &object.name, object.index),
+                "action": object.change.action,
+            }});
+            self.write("info", "resource_drift", &message, members);
         }
         let summary = human_plan::summary_line(plan);
         let mut changes = changes(plan.summary, "plan");
@@ -104,7 +114,7 @@ impl Lines {
             let members = json!({ "changes": changes(summary, operation) });
             return self.write("info", "change_summary", &message, members);
         }
-        let ids = |ends: &[StepEnd]| ends.iter().map(|end| end.step.id).collect::<Vec<_>>();
+        let ids = |ends: &[StepEnd]| ends.iter().map(|end| end.id).collect::<Vec<_>>();
         let members = json!({
             "operation": operation,
             "cancelled": outcome.cancelled,
@@ -128,6 +138,11 @@ impl Lines {
             json!({ "outputs": members.collect::<Map<_, _>>() }),
         );
     }
+}
+
+/// Names an object as Terraform's events do.
+fn resource(kind: &str, address: &Address, name: &str, index: Option<u32>) -> Value {
+    json!({ "addr": address, "resource_type": kind, "resource_name": name, "resource_key": index })
 }
 
 fn verb(action: ChangeAction) -> &'static str {

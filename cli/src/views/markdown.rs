@@ -1,16 +1,14 @@
 //! Plans and drift as a comment of a pull request: the summary first and whole, the details folded and cut where they are
 //! too long for a comment.
 
-use std::collections::BTreeMap;
-
 use anstream::adapter::strip_str;
-use simdb_planner::plan::{ChangeAction, Impact};
-use simdb_state::name::ClusterName;
+use simdb_planner::plan::Impact;
 
 use super::doc::{DiagnosticDoc, DriftDoc, GraphDoc, PlanDoc, Summary};
-use super::graph;
+use super::human::layout::Layout;
 use super::human::text::count;
 use super::human::{drift as human_drift, plan as human_plan};
+use super::{graph, overview};
 
 /// By what a workflow finds its comment again, to edit it in place.
 const PLAN_MARKER: &str = "<!-- simdb plan -->";
@@ -20,7 +18,10 @@ const DRIFT_MARKER: &str = "<!-- simdb drift -->";
 const LIMIT: usize = 60_000;
 
 /// How wide the text of details is.
-const WIDTH: usize = 120;
+const LAYOUT: Layout = Layout {
+    width: 120,
+    expand: false,
+};
 
 /// How many clusters, and how many findings of each kind, the summary tells one by one.
 const ROWS: usize = 50;
@@ -43,8 +44,8 @@ pub fn plan(plan: &PlanDoc) -> String {
         return text;
     }
     let mut sections = vec![
-        Section::new("Changes", "diff", diff(&human_plan::changes_text(plan, WIDTH))),
-        Section::new("Steps", "text", plain(&human_plan::steps_text(plan, WIDTH))),
+        Section::new("Changes", "diff", diff(&human_plan::changes_text(plan, LAYOUT))),
+        Section::new("Steps", "text", plain(&human_plan::steps_text(plan, LAYOUT))),
     ];
     if plan.steps.len() <= GRAPH {
         let drawn = graph::mermaid(&GraphDoc::of_steps(plan));
@@ -90,7 +91,7 @@ pub fn drift(drift: &DriftDoc) -> String {
     if drift.resource_drift.is_empty() {
         return text;
     }
-    let details = diff(&human_drift::objects(drift, WIDTH));
+    let details = diff(&human_drift::objects(drift, LAYOUT));
     fold(
         text,
         &[Section::new("Recorded and seen", "diff", details)],
@@ -100,54 +101,39 @@ pub fn drift(drift: &DriftDoc) -> String {
 
 /// One row a cluster, the worst impact first.
 fn clusters(plan: &PlanDoc) -> String {
-    let mut rows: BTreeMap<Option<&ClusterName>, (Summary, Impact, usize)> = BTreeMap::new();
-    for change in &plan.resource_changes {
-        let (summary, ..) = rows.entry(change.address.cluster()).or_default();
-        match change.change.action {
-            ChangeAction::Create => summary.add += 1,
-            ChangeAction::Update => summary.change += 1,
-            ChangeAction::Delete => summary.remove += 1,
-        }
-    }
-    for step in &plan.steps {
-        let (_, impact, steps) = rows.entry(step.address.cluster()).or_default();
-        *impact = step.impact.max(*impact);
-        *steps += 1;
-    }
+    let rows = overview::clusters(plan);
     if rows.is_empty() {
         return String::new();
     }
-    let mut rows: Vec<_> = rows.into_iter().collect();
-    rows.sort_by_key(|(_, (_, impact, _))| std::cmp::Reverse(*impact));
-    let mut text =
-        "| Cluster | Add | Change | Destroy | Steps | Worst impact |\n|---|---|---|---|---|---|\n".to_owned();
-    for (cluster, (summary, impact, steps)) in rows.iter().take(ROWS) {
-        let name = cluster.map_or("–".to_owned(), |name| format!("`{name}`"));
-        let impact = if *impact >= Impact::WritePause {
-            format!("**{impact}**")
+    let mut text = "| Cluster | Worst impact | Add | Change | Destroy | Steps | Worst steps |\n\
+                    |---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for one in rows.iter().take(ROWS) {
+        let name = one.cluster.map_or("–".to_owned(), |name| format!("`{name}`"));
+        let impact = if one.impact() >= Impact::WritePause {
+            format!("**{}**", one.impact())
         } else {
-            impact.to_string()
+            one.impact().to_string()
         };
+        let Summary { add, change, remove } = one.summary;
         text += &format!(
-            "| {name} | {} | {} | {} | {steps} | {impact} |\n",
-            summary.add, summary.change, summary.remove
+            "| {name} | {impact} | {add} | {change} | {remove} | {} | {} |\n",
+            one.steps,
+            escaped(&one.worst_steps())
         );
     }
     text + &more(rows.len(), "cluster") + "\n" + &lost(plan)
 }
 
-/// Names what goes with its data.
+/// Lists the data that goes for good.
 fn lost(plan: &PlanDoc) -> String {
-    let losing = plan.steps.iter().filter(|step| step.impact == Impact::DataLoss);
-    let names: Vec<String> = losing.map(|step| format!("`{}`", step.address)).collect();
-    if names.is_empty() {
+    let losses = overview::losses(plan);
+    if losses.is_empty() {
         return String::new();
     }
-    let told = names[..names.len().min(ROWS)].join(", ");
-    format!(
-        "**Data is lost for good:** {told}{}\n\n",
-        more(names.len(), "object").trim_end()
-    )
+    let told = losses.iter().take(ROWS).map(|loss| format!("- {}\n", escaped(loss)));
+    let told: String = told.collect();
+    format!("**Data is lost for good:**\n\n{told}{}\n", more(losses.len(), "loss"))
 }
 
 fn findings(diagnostics: &[DiagnosticDoc], unknown: &[String], notes: &[String]) -> String {
@@ -218,7 +204,7 @@ fn fold(mut text: String, sections: &[Section], command: &str) -> String {
         if section.language == "mermaid" {
             continue;
         }
-        let note = |left: usize| format!("… {left} more lines: {command}\n");
+        let note = |left: usize| format!("… {left} more lines: {command} -expand\n");
         let frame = section.write(&note(usize::MAX)).len();
         let mut kept = 0;
         let lines: Vec<&str> = section.text.split_inclusive('\n').collect();

@@ -6,11 +6,26 @@ use simdb_providers::event::EventSink;
 
 use super::doc::{DiagnosticDoc, OutcomeDoc, OutputDoc, PlanDoc, StepDoc};
 use super::human;
+use super::human::layout::Layout;
 use super::human::progress::HumanProgress;
 use super::json::Lines;
+use crate::args::Viewing;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ui::Ui;
+
+/// Writes a plan for people, as much of it as they ask for.
+pub(crate) fn plan_text(plan: &PlanDoc, viewing: Viewing, ui: &Ui) -> String {
+    let layout = Layout {
+        width: ui.terminal.width,
+        expand: viewing.folding.expand,
+    };
+    if viewing.summary {
+        human::plan::summary::render(plan, layout)
+    } else {
+        human::plan::render(plan, layout)
+    }
+}
 
 /// Shows an operation as it goes on.
 pub(crate) enum View {
@@ -20,6 +35,8 @@ pub(crate) enum View {
         ui: Arc<Ui>,
         /// Whether the plan is the answer that was asked for, or what leads up to a question.
         answer: bool,
+        /// How much of it is told.
+        viewing: Viewing,
     },
     /// As JSON lines.
     Json(Lines),
@@ -27,21 +44,21 @@ pub(crate) enum View {
 
 impl View {
     /// Makes the view of `plan`, whose answer is the plan.
-    pub(crate) fn of_plan(ui: &Arc<Ui>, json: bool) -> Self {
-        Self::new(ui, json, true)
+    pub(crate) fn of_plan(ui: &Arc<Ui>, json: bool, viewing: Viewing) -> Self {
+        Self::new(ui, json, viewing, true)
     }
 
     /// Makes the view of `apply`, whose answer is the outputs.
-    pub(crate) fn of_apply(ui: &Arc<Ui>, json: bool) -> Self {
-        Self::new(ui, json, false)
+    pub(crate) fn of_apply(ui: &Arc<Ui>, json: bool, viewing: Viewing) -> Self {
+        Self::new(ui, json, viewing, false)
     }
 
-    fn new(ui: &Arc<Ui>, json: bool, answer: bool) -> Self {
+    fn new(ui: &Arc<Ui>, json: bool, viewing: Viewing, answer: bool) -> Self {
         let ui = Arc::clone(ui);
         if json {
             View::Json(Lines::start(ui))
         } else {
-            View::Human { ui, answer }
+            View::Human { ui, answer, viewing }
         }
     }
 
@@ -71,8 +88,8 @@ impl View {
     /// Shows a plan.
     pub(crate) fn plan(&self, plan: &PlanDoc) {
         match self {
-            View::Human { ui, answer } => {
-                let text = human::plan::render(plan, ui.terminal.width);
+            View::Human { ui, answer, viewing } => {
+                let text = plan_text(plan, *viewing, ui);
                 if *answer { ui.answer(&text) } else { ui.tell(&text) }
             }
             View::Json(lines) => lines.plan(plan),

@@ -6,7 +6,7 @@ use serde_json::json;
 use simdb_planner::plan::{AttributeChange, ChangeAction, Impact, Shown};
 use simdb_state::address::Address;
 
-use crate::views::doc::{ChangeDoc, ComparedDoc, FORMAT_VERSION, Operation, PlanDoc, Sides, StepDoc, Summary};
+use crate::views::doc::{Cause, ChangeDoc, ComparedDoc, FORMAT_VERSION, Operation, PlanDoc, Sides, StepDoc, Summary};
 
 pub(crate) fn address(text: &str) -> Address {
     text.parse().unwrap()
@@ -29,9 +29,15 @@ pub(crate) fn change(address_text: &str, action: ChangeAction, attributes: Vec<A
     ChangeDoc {
         kind: address.kind(),
         name: address.name(),
+        index: None,
+        cluster: address.cluster().cloned(),
         address,
         change: Sides { action, attributes },
+        impact: Impact::None,
         action_reason: None,
+        reason: None,
+        cause: Cause::Configuration,
+        drift: Vec::new(),
     }
 }
 
@@ -40,9 +46,12 @@ pub(crate) fn step(id: u32, name: &'static str, address_text: &str, after: &[u32
         id,
         name,
         address: address(address_text),
+        cluster: address(address_text).cluster().cloned(),
         after: after.to_vec(),
         impact: Impact::None,
+        cause: Cause::Configuration,
         reason: reason.to_owned(),
+        estimate_seconds: None,
     }
 }
 
@@ -62,10 +71,13 @@ pub(crate) fn document(operation: Operation, changes: Vec<ChangeDoc>, steps: Vec
         },
         impact: steps.iter().map(|step| step.impact).max().unwrap_or_default(),
         resource_changes: changes,
+        resource_drift: Vec::new(),
         output_changes: Vec::new(),
         steps,
         compared: ComparedDoc::default(),
+        applyable: true,
         complete: true,
+        errored: false,
         not_compared: Vec::new(),
         interrupted: None,
         notes: Vec::new(),
@@ -129,7 +141,8 @@ pub(crate) fn creation() -> PlanDoc {
 pub(crate) fn destruction() -> PlanDoc {
     let listen = attribute("listen", value(json!("127.0.0.1:5433")), None);
     let mut removed = change("cluster.orders.node.a", ChangeAction::Delete, vec![listen]);
-    removed.action_reason = Some("the configuration no longer declares it".to_owned());
+    removed.cause = Cause::NotDeclared;
+    removed.reason = Some("the configuration no longer declares it".to_owned());
     let mut drop = step(
         1,
         "drop-node",

@@ -210,7 +210,10 @@ fn cluster_after(
 
 /// Says where replication was last proven; the digest of what it was proven for tells nobody anything.
 fn proof(verified: &Verified) -> Attribute {
-    value("verified", format!("at {} in term {}", verified.marker, verified.term))
+    value(
+        "verified",
+        json!({ "at": verified.marker.to_string(), "term": verified.term.0 }),
+    )
 }
 
 fn role(role: &Role) -> Attributes {
@@ -223,9 +226,9 @@ fn role(role: &Role) -> Attributes {
 
 fn origin(origin: &Origin) -> Attribute {
     match origin {
-        Origin::Initialized => value("data", "initialized"),
-        Origin::Cloned { from } => value("data", format!("cloned from {from}")),
-        Origin::Rewound { from } => value("data", format!("rewound to {from}")),
+        Origin::Initialized => value("data", json!({ "origin": "initialized" })),
+        Origin::Cloned { from } => value("data", json!({ "origin": "cloned", "from": from.to_string() })),
+        Origin::Rewound { from } => value("data", json!({ "origin": "rewound", "from": from.to_string() })),
     }
 }
 
@@ -391,7 +394,10 @@ fn pooler(
         value("via", engine::POOLER.to_string()),
         value("pool_mode", pool_mode.to_string()),
         value("power", power.to_string()),
-        value("leads_to", format!("{node} at {upstream}")),
+        value(
+            "leads_to",
+            json!({ "node": node.to_string(), "upstream": upstream.to_string() }),
+        ),
     ];
     if *paused {
         attributes.push(value("paused", true));

@@ -5,16 +5,17 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use simdb_planner::plan::{AttributeChange, Change, ChangeAction, Impact, Plan, Step};
+use simdb_planner::plan::{AttributeChange, Change, ChangeAction, Impact, Plan, Shown, Step};
 use simdb_planner::planner::NotCompared;
 use simdb_state::address::Address;
 use simdb_state::journal::RunSummary;
 use simdb_state::name::ClusterName;
 
+use super::change::name_and_index;
 use super::{DiagnosticDoc, FORMAT_VERSION, NotComparedDoc, Sides};
 
 /// The step that proves what other steps have brought about. Where it stands alone, the last proof does not count any more.
-const PROOF: &str = "verify-sync";
+pub(super) const PROOF: &str = "verify-sync";
 
 /// The attribute that holds the proof: it says what was seen, and drifts by itself.
 const PROVEN: &str = "verified";
@@ -50,8 +51,11 @@ pub struct DriftedDoc {
     /// The kind of thing: `node`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// Its own name: `r[0]`.
+    /// The name of its block: `r` of `r[0]`.
     pub name: String,
+    /// Its number among the nodes of its block: `0` of `r[0]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
     /// Its cluster.
     pub cluster: Option<ClusterName>,
     /// What is recorded, and what was seen.
@@ -62,6 +66,29 @@ pub struct DriftedDoc {
     pub mended_by: Vec<&'static str>,
     /// What mending it costs at worst.
     pub impact: Impact,
+}
+
+impl DriftedDoc {
+    /// Says what was found: of each attribute both values, else the causes.
+    pub(super) fn sentences(&self) -> Vec<String> {
+        let sentence = |attribute: &AttributeChange| match (&attribute.before, &attribute.after) {
+            (recorded, seen) if recorded == seen => None,
+            (Some(Shown::Value(recorded)), Some(Shown::Value(seen))) => {
+                Some(format!("{} is {seen}, {recorded} is recorded", attribute.name))
+            }
+            (None, Some(Shown::Value(seen))) => Some(format!("{} is {seen}, nothing is recorded", attribute.name)),
+            (Some(Shown::Value(recorded)), None) => {
+                Some(format!("{} is not there, {recorded} is recorded", attribute.name))
+            }
+            _ => None,
+        };
+        let sentences: Vec<String> = self.change.attributes.iter().filter_map(sentence).collect();
+        if sentences.is_empty() {
+            self.causes.clone()
+        } else {
+            sentences
+        }
+    }
 }
 
 impl DriftDoc {
@@ -96,7 +123,7 @@ impl DriftDoc {
 }
 
 /// Brings what happens to one address together: the change of its record, and the steps that are about it.
-fn drifted(plan: &Plan) -> Vec<DriftedDoc> {
+pub(super) fn drifted(plan: &Plan) -> Vec<DriftedDoc> {
     let mut by_address: BTreeMap<&Address, (Option<&Change>, Vec<&Step>)> = BTreeMap::new();
     for change in &plan.changes {
         by_address.entry(&change.address).or_default().0 = Some(change);
@@ -126,9 +153,11 @@ fn one(address: &Address, change: Option<&Change>, steps: &[&Step]) -> DriftedDo
             causes.push(cause);
         }
     }
+    let (name, index) = name_and_index(address);
     DriftedDoc {
         kind: address.kind(),
-        name: address.name(),
+        name,
+        index,
         cluster: address.cluster().cloned(),
         address: address.clone(),
         change: change.map_or(
@@ -165,7 +194,6 @@ fn backwards(change: &Change) -> Sides {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use simdb_planner::plan::Shown;
 
     use super::*;
 

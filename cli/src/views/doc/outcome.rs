@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 use simdb_planner::plan::{Action, Plan, StepId};
 use simdb_providers::executor::Outcome;
+use simdb_state::address::Address;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Node, Power, Role, State, Term, Verdict};
 use simdb_state::position::Position;
 
-use super::{Operation, StepDoc, Summary};
+use super::{Operation, Summary};
 
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +51,12 @@ pub struct SwitchDoc {
 /// A step, and why it failed if it did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepEnd {
-    /// The step.
-    pub step: StepDoc,
+    /// Its number, from 1.
+    pub id: u32,
+    /// What it was to do.
+    pub name: &'static str,
+    /// To what.
+    pub address: Address,
     /// Why it failed, with all causes.
     pub cause: Option<String>,
 }
@@ -86,9 +91,14 @@ impl ProofDoc {
 impl OutcomeDoc {
     /// Tells what came of a plan, and what is recorded since.
     pub fn new(operation: Operation, plan: &Plan, outcome: &Outcome, recorded: &State) -> Self {
-        let end = |&StepId(index): &StepId, cause: Option<&String>| StepEnd {
-            step: StepDoc::new(index + 1, &plan.steps[index as usize]),
-            cause: cause.cloned(),
+        let end = |&StepId(index): &StepId, cause: Option<&String>| {
+            let step = &plan.steps[index as usize];
+            StepEnd {
+                id: index + 1,
+                name: step.action.name(),
+                address: step.address.clone(),
+                cause: cause.cloned(),
+            }
         };
         let complete = outcome.failed.is_empty() && outcome.not_attempted.is_empty();
         Self {

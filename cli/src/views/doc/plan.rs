@@ -2,64 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
 use simdb_planner::observed::Observed;
-use simdb_planner::plan::{AttributeChange, ChangeAction, Impact, Plan, Shown, Step, StepId};
+use simdb_planner::plan::{Change, ChangeAction, Impact, Plan, Step, StepId};
 use simdb_planner::planner::NotCompared;
 use simdb_state::address::{Address, NodeAddress};
+use simdb_state::name::ClusterName;
 use simdb_state::object::State;
 use simdb_state::store::UnfinishedRun;
 
-use super::{DiagnosticDoc, FORMAT_VERSION, ProofDoc};
-
-/// What the plan is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Operation {
-    /// What runs is to match the configuration.
-    Apply,
-    /// Everything is to go.
-    Destroy,
-    /// Servers are to be down until they are started again.
-    Stop,
-    /// Servers that were stopped are to run again.
-    Start,
-    /// Another node is to lead, and the one that does hands over.
-    Switchover,
-    /// Another node is to lead, because the one that did is lost.
-    Failover,
-    /// A node's data is to be brought in line.
-    Resync,
-}
-
-impl Operation {
-    /// Returns the word that starts a sentence about it.
-    pub fn title(self) -> &'static str {
-        match self {
-            Operation::Apply => "Apply",
-            Operation::Destroy => "Destroy",
-            Operation::Stop => "Stop",
-            Operation::Start => "Start",
-            Operation::Switchover => "Switchover",
-            Operation::Failover => "Failover",
-            Operation::Resync => "Resync",
-        }
-    }
-
-    /// Returns the command that does it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Operation::Apply => "apply",
-            Operation::Destroy => "destroy",
-            Operation::Stop => "stop",
-            Operation::Start => "start",
-            Operation::Switchover => "switchover",
-            Operation::Failover => "failover",
-            Operation::Resync => "resync",
-        }
-    }
-}
+use super::cause::Causes;
+use super::change::by_name;
+use super::drift::drifted;
+use super::{
+    Cause, ChangeDoc, DiagnosticDoc, DriftedDoc, Estimates, FORMAT_VERSION, Operation, OutputChangeDoc, ProofDoc,
+};
 
 /// A plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -70,6 +27,8 @@ pub struct PlanDoc {
     pub operation: Operation,
     /// What happens to whom.
     pub resource_changes: Vec<ChangeDoc>,
+    /// What differs from what the last apply left, and bears on this plan.
+    pub resource_drift: Vec<DriftedDoc>,
     /// What happens to the values of `output` blocks.
     #[serde(serialize_with = "by_name")]
     pub output_changes: Vec<OutputChangeDoc>,
@@ -81,8 +40,12 @@ pub struct PlanDoc {
     pub impact: Impact,
     /// What it was made from.
     pub compared: ComparedDoc,
+    /// Whether an apply would do something, and may.
+    pub applyable: bool,
     /// Whether everything could be compared.
     pub complete: bool,
+    /// Whether something is wrong, so that it must not run.
+    pub errored: bool,
     /// What could not be compared: it may differ from what is declared, whatever the plan says.
     pub not_compared: Vec<NotComparedDoc>,
     /// A run that was cut off, which this plan goes on from.
@@ -94,24 +57,74 @@ pub struct PlanDoc {
 }
 
 impl PlanDoc {
-    /// Makes the document of a plan.
-    pub fn new(operation: Operation, plan: &Plan) -> Self {
-        let steps = (1..).zip(&plan.steps).map(|(id, step)| StepDoc::new(id, step));
+    /// Makes the document of a plan. What has drifted is read from the plan that would bring the record back.
+    pub fn new(operation: Operation, plan: &Plan, drift: &Plan) -> Self {
+        let causes = Causes::new(operation, plan, drift);
+        let steps = (1..).zip(&plan.steps);
+        let steps = steps.map(|(id, step)| StepDoc::new(id, step, causes.of_step(step)));
+        let resource_drift = drifted(drift);
+        let drifted: BTreeMap<&Address, &DriftedDoc> =
+            resource_drift.iter().map(|object| (&object.address, object)).collect();
+        let change = |change: &Change| {
+            let (cause, impact) = (causes.of_change(change), causes.impact(&change.address));
+            let mut document = ChangeDoc::new(change, cause, impact);
+            if let Some(object) = drifted.get(&change.address).filter(|_| cause.is_drift()) {
+                document.drift = object.sentences();
+                // One of them may be the reason already.
+                document
+                    .drift
+                    .retain(|sentence| Some(sentence) != change.reason.as_ref());
+            }
+            document
+        };
+        let resource_changes = plan.changes.iter().map(change).collect();
         Self {
             format_version: FORMAT_VERSION,
             operation,
-            resource_changes: plan.changes.iter().map(ChangeDoc::new).collect(),
+            resource_changes,
+            resource_drift,
             output_changes: Vec::new(),
             steps: steps.collect(),
             summary: Summary::of(plan),
             impact: plan.impact(),
             compared: ComparedDoc::default(),
+            applyable: !plan.is_empty(),
             complete: true,
+            errored: false,
             not_compared: Vec::new(),
             interrupted: None,
             notes: plan.notes.clone(),
             diagnostics: Vec::new(),
         }
+    }
+
+    /// Adds what happens to outputs.
+    #[must_use]
+    pub fn with_outputs(mut self, changes: Vec<OutputChangeDoc>) -> Self {
+        self.output_changes = changes;
+        self.judged()
+    }
+
+    /// Adds what is wrong.
+    #[must_use]
+    pub fn with_diagnostics(mut self, diagnostics: Vec<DiagnosticDoc>) -> Self {
+        self.diagnostics.extend(diagnostics);
+        self.judged()
+    }
+
+    fn judged(mut self) -> Self {
+        self.errored = self.is_broken();
+        self.applyable = !self.errored && !self.is_empty();
+        self
+    }
+
+    /// Adds how long the steps took in earlier runs.
+    #[must_use]
+    pub fn with_estimates(mut self, estimates: &Estimates) -> Self {
+        for step in &mut self.steps {
+            step.estimate_seconds = estimates.of(step.name);
+        }
+        self
     }
 
     /// Returns whether something is wrong with it, so that it must not run.
@@ -225,161 +238,6 @@ impl Summary {
     }
 }
 
-/// What happens to one address.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ChangeDoc {
-    /// The address.
-    pub address: Address,
-    /// The kind of thing: `node`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// Its own name: `r[0]`.
-    pub name: String,
-    /// What it was and will be.
-    pub change: Sides,
-    /// Why, where the configuration does not simply ask for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub action_reason: Option<String>,
-}
-
-impl ChangeDoc {
-    fn new(change: &simdb_planner::plan::Change) -> Self {
-        let simdb_planner::plan::Change {
-            address,
-            action,
-            reason,
-            attributes,
-        } = change;
-        Self {
-            kind: address.kind(),
-            name: address.name(),
-            address: address.clone(),
-            change: Sides {
-                action: *action,
-                attributes: attributes.clone(),
-            },
-            action_reason: reason.clone(),
-        }
-    }
-}
-
-/// What something was and will be. In JSON the attributes are spread over `before`, `after` and what says more of them:
-/// `after_unknown` (only the apply will tell), `before_sensitive` and `after_sensitive` (never shown; with
-/// `after_unknown`, made up by the apply). `parameters.max_connections` is nested.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sides {
-    /// What happens.
-    pub action: ChangeAction,
-    /// The attributes, in the order in which people are shown them.
-    pub attributes: Vec<AttributeChange>,
-}
-
-impl Serialize for Sides {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (mut before, mut after) = (Side::default(), Side::default());
-        for attribute in &self.attributes {
-            before.add(&attribute.name, attribute.before.as_ref());
-            after.add(&attribute.name, attribute.after.as_ref());
-        }
-        json!({
-            "actions": actions(self.action),
-            "before": if self.action == ChangeAction::Create { Value::Null } else { before.values.into() },
-            "after": if self.action == ChangeAction::Delete { Value::Null } else { after.values.into() },
-            "after_unknown": after.unknown,
-            "before_sensitive": before.sensitive,
-            "after_sensitive": after.sensitive,
-        })
-        .serialize(serializer)
-    }
-}
-
-fn actions(action: ChangeAction) -> [ChangeAction; 1] {
-    [action]
-}
-
-/// One side of a change, taken apart.
-#[derive(Default)]
-struct Side {
-    values: Map<String, Value>,
-    unknown: Map<String, Value>,
-    sensitive: Map<String, Value>,
-}
-
-impl Side {
-    fn add(&mut self, name: &str, shown: Option<&Shown>) {
-        let Some(shown) = shown else { return };
-        let facets = Facets::of(shown);
-        insert(&mut self.values, name, facets.value);
-        if facets.unknown {
-            insert(&mut self.unknown, name, Value::Bool(true));
-        }
-        if facets.sensitive {
-            insert(&mut self.sensitive, name, Value::Bool(true));
-        }
-    }
-}
-
-/// What there is to say about one value.
-struct Facets {
-    value: Value,
-    unknown: bool,
-    sensitive: bool,
-}
-
-impl Facets {
-    fn of(shown: &Shown) -> Self {
-        let (value, unknown, sensitive) = match shown {
-            Shown::Value(value) => (value.clone(), false, false),
-            Shown::KnownAfterApply => (Value::Null, true, false),
-            Shown::GeneratedAtApply => (Value::Null, true, true),
-            Shown::Sensitive => (Value::Null, false, true),
-        };
-        Self {
-            value,
-            unknown,
-            sensitive,
-        }
-    }
-}
-
-/// Puts a value under a name; what follows the first dot is a name within.
-fn insert(object: &mut Map<String, Value>, name: &str, value: Value) {
-    let Some((outer, inner)) = name.split_once('.') else {
-        object.insert(name.to_owned(), value);
-        return;
-    };
-    let within = object.entry(outer).or_insert_with(|| Map::new().into());
-    if let Value::Object(within) = within {
-        within.insert(inner.to_owned(), value);
-    }
-}
-
-/// What happens to the value of an `output` block.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OutputChangeDoc {
-    /// The output and its two sides.
-    pub change: AttributeChange,
-    /// What happens.
-    pub action: ChangeAction,
-}
-
-fn by_name<S: Serializer>(changes: &[OutputChangeDoc], serializer: S) -> Result<S::Ok, S::Error> {
-    let side = |shown: &Option<Shown>| Facets::of(shown.as_ref().unwrap_or(&Shown::Value(Value::Null)));
-    let documents = changes.iter().map(|output| {
-        let (before, after) = (side(&output.change.before), side(&output.change.after));
-        let document = json!({
-            "actions": actions(output.action),
-            "before": before.value,
-            "after": after.value,
-            "after_unknown": after.unknown,
-            "before_sensitive": before.sensitive,
-            "after_sensitive": after.sensitive,
-        });
-        (output.change.name.clone(), document)
-    });
-    documents.collect::<BTreeMap<_, _>>().serialize(serializer)
-}
-
 /// One step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepDoc {
@@ -389,24 +247,36 @@ pub struct StepDoc {
     pub name: &'static str,
     /// To what.
     pub address: Address,
+    /// Its cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterName>,
     /// The steps that are done before it.
     pub after: Vec<u32>,
     /// What it costs.
     pub impact: Impact,
-    /// Why it is there.
+    /// What it is due to.
+    #[serde(rename = "reason_code")]
+    pub cause: Cause,
+    /// Why it is there, in words.
     pub reason: String,
+    /// How long such steps took in earlier runs; absent where none has run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate_seconds: Option<f64>,
 }
 
 impl StepDoc {
     /// Makes the document of a step.
-    pub fn new(id: u32, step: &Step) -> Self {
+    pub fn new(id: u32, step: &Step, cause: Cause) -> Self {
         Self {
             id,
             name: step.action.name(),
             address: step.address.clone(),
+            cluster: step.address.cluster().cloned(),
             after: step.after.iter().map(|&StepId(index)| index + 1).collect(),
             impact: step.impact,
+            cause,
             reason: step.reason.clone(),
+            estimate_seconds: None,
         }
     }
 }

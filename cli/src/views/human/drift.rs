@@ -2,14 +2,17 @@
 
 use simdb_state::journal::RunSummary;
 
+use super::layout::Layout;
 use super::plan::change;
-use super::style::{BOLD, CHANGED, DIM, GOOD, paint};
+use super::style::{CHANGED, DIM, GOOD, paint};
 use super::text::{count, wrap};
 use crate::views::doc::{DriftDoc, DriftedDoc, NotComparedDoc};
+use crate::views::fold::{Group, groups};
 
 /// Renders what differs from the record.
-pub fn render(drift: &DriftDoc, width: usize) -> String {
-    let mut text = objects(drift, width);
+pub fn render(drift: &DriftDoc, layout: Layout) -> String {
+    let width = layout.width;
+    let mut text = objects(drift, layout);
     for NotComparedDoc { address, reason } in &drift.not_compared {
         text += &paragraph("Not compared: ", &format!("{address}: {reason}."), width);
     }
@@ -22,42 +25,51 @@ pub fn render(drift: &DriftDoc, width: usize) -> String {
     text
 }
 
-/// Writes the objects that differ, attribute by attribute.
-pub(crate) fn objects(drift: &DriftDoc, width: usize) -> String {
-    let blocks = drift.resource_drift.iter();
-    blocks.map(|object| block(object, width) + "\n").collect()
+/// Writes the objects that differ, attribute by attribute; those that differ alike once.
+pub(crate) fn objects(drift: &DriftDoc, layout: Layout) -> String {
+    let blocks = groups(&drift.resource_drift, layout.expand).into_iter();
+    blocks.map(|group| block(&group, layout.width) + "\n").collect()
 }
 
-fn block(object: &DriftedDoc, width: usize) -> String {
-    let mut text = format!("  {}\n", paint(BOLD, format!("# {} has drifted", object.address)));
+fn block(group: &Group<'_, DriftedDoc>, width: usize) -> String {
+    let object = group.first();
+    let subjects = group.subjects();
+    let outcome = match group.all.len() {
+        1 => "has drifted".to_owned(),
+        number => format!("have drifted ({number} alike)"),
+    };
+    let mut text = change::title(&subjects.text(), &outcome, width);
     for cause in &object.causes {
-        let lines = wrap(cause, width.saturating_sub(4));
-        text.extend(lines.iter().map(|line| format!("  # {line}\n")));
+        text += &change::remark(&group.of_all(cause), width);
     }
-    text + &change::sides(object.kind, &object.name, &object.change, width)
+    let all = group.all.iter().map(|object| &object.change);
+    text + &change::sides(all, object.kind, &subjects.names(), width)
 }
 
 fn verdict(drift: &DriftDoc, width: usize) -> String {
     let since = drift.last_run.as_ref().map(last).unwrap_or_default();
-    let line = match (drift.resource_drift.len(), drift.complete) {
-        (0, true) => format!(
-            "{} Everything is as it is recorded{since}.",
-            paint(GOOD.bold(), "No drift.")
+    let (style, title, rest) = match (drift.resource_drift.len(), drift.complete) {
+        (0, true) => (
+            GOOD,
+            "No drift.",
+            "Everything is as it is recorded".to_owned() + &since + ".",
         ),
-        (0, false) => format!(
-            "{} What could be compared is as it is recorded{since}.",
-            paint(CHANGED.bold(), "Incomplete.")
-        ),
-        (number, _) => format!(
-            "{} {} from what is recorded{since}. To mend it: simdb apply",
-            paint(CHANGED.bold(), "Drift:"),
-            match number {
+        (0, false) => {
+            let rest = format!("What could be compared is as it is recorded{since}.");
+            (CHANGED, "Incomplete.", rest)
+        }
+        (number, _) => {
+            let differ = match number {
                 1 => "one object differs".to_owned(),
                 _ => format!("{} differ", count(number, "object")),
-            }
-        ),
+            };
+            let rest = format!("{differ} from what is recorded{since}. To mend it: simdb apply");
+            (CHANGED, "Drift:", rest)
+        }
     };
-    wrap(&line, width).iter().map(|line| format!("{line}\n")).collect()
+    let lines = wrap(&format!("{title} {rest}"), width);
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    text.replacen(title, &paint(style.bold(), title), 1)
 }
 
 fn last(run: &RunSummary) -> String {

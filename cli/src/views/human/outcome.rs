@@ -113,12 +113,7 @@ fn list(title: &str, style: anstyle::Style, steps: &[StepEnd], width: usize) -> 
     }
     let mut text = format!("\n{}\n", paint(style.bold(), format!("{title}:")));
     for end in steps {
-        text += &format!(
-            "  {:>2}  {}  {}\n",
-            end.step.id,
-            paint(BOLD, end.step.name),
-            end.step.address
-        );
+        text += &format!("  {:>2}  {}  {}\n", end.id, paint(BOLD, end.name), end.address);
         let cause = end
             .cause
             .as_deref()

@@ -1,34 +1,40 @@
 //! A plan for people: the changes as Terraform lays them out, then the steps, what they cost and why they are there.
 
 pub(crate) mod change;
+pub(crate) mod summary;
 
-use std::fmt::Write;
+use std::collections::BTreeSet;
 
 use simdb_planner::plan::{ChangeAction, Impact};
 
-use super::style::{BOLD, CHANGED, DIM, GOOD, of_impact, paint, symbol};
+use super::layout::Layout;
+use super::style::{BAD, BOLD, CHANGED, DIM, GOOD, of_impact, paint, symbol};
 use super::table::{Cell, Table};
 use super::text::{count, wrap};
 use crate::views::doc::{ComparedDoc, InterruptedDoc, NotComparedDoc, Operation, PlanDoc, StepDoc};
+use crate::views::fold::{Group, groups};
+use crate::views::overview;
 
 /// Renders a plan.
-pub fn render(plan: &PlanDoc, width: usize) -> String {
+pub fn render(plan: &PlanDoc, layout: Layout) -> String {
+    let width = layout.width;
     let mut text = String::new();
     if let Some(interrupted) = &plan.interrupted {
         text += &paragraph("Interrupted: ", &sentence(interrupted), width);
         text.push('\n');
     }
     if !plan.is_empty() {
-        text += &legend(plan);
-        text += &changes_text(plan, width);
-        text += &steps_text(plan, width);
-        text += &summary(plan);
+        text += &legend(plan, width);
+        text += &changes_text(plan, layout);
+        text += &steps_text(plan, layout);
+        text += &losses_text(plan, width);
+        text += &summary(plan, width);
     } else if !plan.is_broken() {
         // A plan that could not be made says nothing about what runs.
         text += &if plan.complete {
-            nothing(plan.operation)
+            nothing(plan.operation, width)
         } else {
-            format!("{} {OPEN}\n", paint(CHANGED.bold(), "Incomplete."))
+            paragraph("Incomplete. ", OPEN, width)
         };
         if plan.operation == Operation::Apply {
             text += &compared(&plan.compared, width);
@@ -59,18 +65,21 @@ pub fn summary_line(plan: &PlanDoc) -> String {
     )
 }
 
-fn summary(plan: &PlanDoc) -> String {
-    let line = summary_line(plan).replacen("Plan:", &paint(BOLD, "Plan:"), 1);
-    let (rest, impact) = line.rsplit_once(": ").expect("the line ends with the impact");
+fn summary(plan: &PlanDoc, width: usize) -> String {
+    let text = lines(&summary_line(plan), width);
+    let impact = plan.impact.to_string();
     let style = if plan.impact == Impact::None {
         BOLD
     } else {
         of_impact(plan.impact)
     };
-    format!("{rest}: {}.\n", paint(style, impact.trim_end_matches('.')))
+    // The impact is the last word.
+    let (rest, end) = text.rsplit_once(&impact).expect("the line ends with the impact");
+    let text = format!("{rest}{}{end}", paint(style, impact));
+    text.replacen("Plan:", &paint(BOLD, "Plan:"), 1)
 }
 
-fn nothing(operation: Operation) -> String {
+fn nothing(operation: Operation, width: usize) -> String {
     let rest = match operation {
         Operation::Apply => "Your clusters match the configuration.",
         Operation::Stop => "The servers are stopped already.",
@@ -79,7 +88,8 @@ fn nothing(operation: Operation) -> String {
         Operation::Resync => "The node's data is in line already.",
         Operation::Destroy => "Nothing is recorded, so nothing needs to be destroyed.",
     };
-    format!("{} {rest}\n", paint(GOOD.bold(), "No changes."))
+    let lines = lines(&format!("No changes. {rest}"), width);
+    lines.replacen("No changes.", &paint(GOOD.bold(), "No changes."), 1)
 }
 
 /// How many proofs are told one by one.
@@ -116,7 +126,7 @@ fn compared(compared: &ComparedDoc, width: usize) -> String {
     if let Some(more) = proofs.len().checked_sub(PROOFS + 1) {
         text += &format!("So was that of {}.\n", count(more + 1, "other cluster"));
     }
-    wrap(&text, width).iter().map(|line| format!("{line}\n")).collect()
+    lines(&text, width)
 }
 
 fn sentence(interrupted: &InterruptedDoc) -> String {
@@ -131,13 +141,16 @@ fn sentence(interrupted: &InterruptedDoc) -> String {
 }
 
 fn paragraph(title: &str, text: &str, width: usize) -> String {
-    let lines = wrap(&format!("{title}{text}"), width);
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    text.replacen(title, &paint(CHANGED.bold(), title), 1)
+    let text = lines(&format!("{title}{text}"), width);
+    text.replacen(title.trim_end(), &paint(CHANGED.bold(), title.trim_end()), 1)
+}
+
+fn lines(text: &str, width: usize) -> String {
+    wrap(text, width).iter().map(|line| format!("{line}\n")).collect()
 }
 
 /// Explains the symbols that occur.
-fn legend(plan: &PlanDoc) -> String {
+fn legend(plan: &PlanDoc, width: usize) -> String {
     let mut actions: Vec<ChangeAction> = plan
         .resource_changes
         .iter()
@@ -149,26 +162,37 @@ fn legend(plan: &PlanDoc) -> String {
     if actions.is_empty() {
         return String::new();
     }
-    let mut text = "Changes are indicated with the following symbols:\n".to_owned();
+    let mut text = lines("Changes are indicated with the following symbols:", width);
     for action in actions {
         let meaning = match action {
             ChangeAction::Create => "create",
             ChangeAction::Update => "update in-place",
             ChangeAction::Delete => "destroy",
         };
-        writeln!(text, "  {} {meaning}", symbol(action)).expect("a string takes everything");
+        text += &format!("  {} {meaning}\n", symbol(action));
     }
     text + "\n"
 }
 
-/// Writes what happens to objects and outputs, attribute by attribute.
-pub(crate) fn changes_text(plan: &PlanDoc, width: usize) -> String {
+/// Writes what happens to objects and outputs, attribute by attribute; alike changes once.
+pub(crate) fn changes_text(plan: &PlanDoc, layout: Layout) -> String {
+    let width = layout.width;
     let mut text = String::new();
     if !plan.resource_changes.is_empty() {
-        text += "simdb will make the following changes:\n\n";
-        let blocks = plan.resource_changes.iter().map(|one| change::block(one, width));
-        text += &blocks.collect::<Vec<_>>().join("\n");
+        text += &lines("simdb will make the following changes:", width);
         text.push('\n');
+        let mut gone = false;
+        for group in groups(&plan.resource_changes, layout.expand) {
+            let goes = group.first().change.action == ChangeAction::Delete;
+            // What goes is one line each, and needs no room between.
+            if gone && !goes {
+                text.push('\n');
+            }
+            text += &change::block(&group, width);
+            text += if goes { "" } else { "\n" };
+            gone = goes;
+        }
+        text += if gone { "\n" } else { "" };
     }
     if !plan.output_changes.is_empty() {
         text += "Changes to Outputs:\n";
@@ -178,26 +202,60 @@ pub(crate) fn changes_text(plan: &PlanDoc, width: usize) -> String {
     text
 }
 
-/// Writes the steps as a table.
-pub(crate) fn steps_text(plan: &PlanDoc, width: usize) -> String {
+/// Writes the steps as a table, those that are alike in one row.
+pub(crate) fn steps_text(plan: &PlanDoc, layout: Layout) -> String {
     let steps = &plan.steps;
     if steps.is_empty() {
         return String::new();
     }
     let digits = steps.len().to_string().len().max(2);
-    let row = |step: &StepDoc| {
+    let row = |group: Group<'_, StepDoc>| {
+        let step = group.first();
+        let ids: Vec<u32> = group.all.iter().map(|step| step.id).collect();
         [
-            Cell::styled(format!("{:>digits$}", step.id), DIM),
+            Cell::styled(format!("{:>digits$}", ranges(&ids)), DIM),
             Cell::styled(step.name, BOLD),
-            Cell::plain(&step.address),
-            Cell::plain(ranges(&step.after)),
+            Cell::plain(group.subjects().text()),
+            Cell::plain(waits(&group, &ids)),
             Cell::styled(step.impact, of_impact(step.impact)),
-            Cell::styled(&step.reason, DIM),
+            Cell::styled(group.of_all(&step.reason), DIM),
         ]
     };
     let header = [" #", "Step", "Address", "After", "Impact", "Because"];
-    let table = Table::new(header, steps.iter().map(row).collect());
-    format!("Steps:\n\n{}\n", table.render("  ", width))
+    let rows = groups(steps, layout.expand).into_iter().map(row).collect();
+    format!("Steps:\n\n{}\n", Table::new(header, rows).render("  ", layout.width))
+}
+
+/// Names the steps that alike ones wait for, and says where they wait for each other.
+fn waits(group: &Group<'_, StepDoc>, ids: &[u32]) -> String {
+    let all: BTreeSet<u32> = group.all.iter().flat_map(|step| step.after.iter().copied()).collect();
+    let (own, others): (Vec<u32>, Vec<u32>) = all.into_iter().partition(|id| ids.binary_search(id).is_ok());
+    match (ranges(&others), own.is_empty()) {
+        (others, true) => others,
+        (others, false) if others.is_empty() => "in turn".to_owned(),
+        (others, false) => format!("{others} in turn"),
+    }
+}
+
+/// Lists the data that goes for good.
+pub(crate) fn losses_text(plan: &PlanDoc, width: usize) -> String {
+    let losses = overview::losses(plan);
+    if losses.is_empty() {
+        return String::new();
+    }
+    let title = "Data that is lost for good:";
+    let mut text = lines(title, width).replacen(title, &paint(BAD.bold(), title), 1);
+    for loss in losses {
+        let pieces = wrap(&loss, width.saturating_sub(4));
+        let bullets = std::iter::once("-").chain(std::iter::repeat(" "));
+        text.extend(
+            pieces
+                .iter()
+                .zip(bullets)
+                .map(|(piece, bullet)| format!("  {bullet} {piece}\n")),
+        );
+    }
+    text + "\n"
 }
 
 /// How many ranges of steps are told; a proof waits for every standby, however many there are.

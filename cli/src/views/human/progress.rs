@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anstream::adapter::strip_str;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use simdb_planner::plan::StepId;
 use simdb_providers::event::{Event, EventSink};
 
 use super::style::{BAD, BOLD, paint};
+use super::text::{length, wrap};
 use crate::ui::Ui;
 use crate::views::doc::StepDoc;
 
@@ -59,6 +61,15 @@ pub(crate) fn line(step: &StepDoc, event: &Event) -> String {
     }
 }
 
+/// Writes an event for a terminal, broken between words where it has fewer columns.
+pub(crate) fn lines(step: &StepDoc, event: &Event, width: usize) -> String {
+    let plain = strip_str(&line(step, event)).to_string();
+    if length(&plain) <= width {
+        return line(step, event) + "\n";
+    }
+    wrap(&plain, width).iter().map(|piece| format!("{piece}\n")).collect()
+}
+
 /// Returns the step an event is about.
 pub(crate) fn step_of(event: &Event) -> Option<StepId> {
     match event {
@@ -72,7 +83,6 @@ impl EventSink for HumanProgress {
         let Some(step) = step_of(event).and_then(|id| self.steps.get(id.index())) else {
             return;
         };
-        let line = line(step, event);
         let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
         if self.ui.terminal.animated {
             bars.update(step, event);
@@ -80,10 +90,12 @@ impl EventSink for HumanProgress {
             drop(bars);
             // A running step has its bar, and needs no lines that say so.
             if !matches!(event, Event::Started(_) | Event::Running(_, _)) {
-                all.suspend(|| self.ui.tell(&format!("{line}\n")));
+                let lines = lines(step, event, self.ui.terminal.width);
+                all.suspend(|| self.ui.tell(&lines));
             }
         } else {
-            self.ui.tell(&format!("{line}\n"));
+            // What reads a log wants one line an event.
+            self.ui.tell(&format!("{}\n", line(step, event)));
         }
     }
 }

@@ -21,20 +21,21 @@ pub fn render(status: &StatusDoc, width: usize) -> String {
 }
 
 fn cluster(cluster: &ClusterStatus, width: usize) -> String {
-    let title = paint(BOLD, format!("cluster {}", cluster.name));
+    let title = format!("cluster {}", cluster.name);
     let term = cluster.term.map(|term| format!(", term {term}")).unwrap_or_default();
     let proof = match (cluster.verified, &cluster.verified_at) {
         (Some(marker), Some(at)) => format!(", replication verified at {marker}, {at}"),
         (Some(marker), None) => format!(", replication verified at {marker}"),
         (None, _) => String::new(),
     };
-    let mut text = format!(
-        "{title}: {} ({} {}, {}{term}{proof})\n\n",
-        state(cluster.state),
-        cluster.engine,
-        cluster.version,
-        cluster.replication
+    let (style, word) = state(cluster.state);
+    let head = format!(
+        "{title}: {word} ({} {}, {}{term}{proof})",
+        cluster.engine, cluster.version, cluster.replication
     );
+    let head: String = wrap(&head, width).iter().map(|line| format!("{line}\n")).collect();
+    let head = head.replacen(&format!(": {word}"), &format!(": {}", paint(style.bold(), word)), 1);
+    let mut text = head.replacen(&title, &paint(BOLD, &title), 1) + "\n";
     text += &nodes(&cluster.nodes, width);
     text += &endpoints(cluster, width);
     if !cluster.problems.is_empty() {
@@ -53,16 +54,15 @@ fn cluster(cluster: &ClusterStatus, width: usize) -> String {
     text
 }
 
-fn state(state: ClusterState) -> String {
-    let (style, word) = match state {
+fn state(state: ClusterState) -> (Style, &'static str) {
+    match state {
         ClusterState::Stopped => (DIM, "stopped"),
         ClusterState::Synchronized => (GOOD, "synchronized"),
         ClusterState::Lagging => (CHANGED, "lagging"),
         ClusterState::Syncing => (CHANGED, "syncing"),
         ClusterState::Degraded => (BAD, "degraded"),
         ClusterState::Broken => (BAD, "broken"),
-    };
-    paint(style.bold(), word)
+    }
 }
 
 fn nodes(nodes: &[NodeStatus], width: usize) -> String {

@@ -1,4 +1,5 @@
-//! Tables without lines. The last column takes what is left of the width, or the lines below where that is too little.
+//! Tables without lines. The last column takes what is left of the width, or the lines below where that is too little;
+//! where even the others do not fit, each row is a list.
 
 use std::fmt::Display;
 
@@ -11,6 +12,9 @@ use super::text::{length, wrap};
 const GAP: &str = "  ";
 /// The least width of a last column that holds sentences.
 const ROOM: usize = 28;
+
+/// What stands for a value that is not there.
+const NOTHING: &str = "-";
 
 /// One cell.
 #[derive(Clone, Debug)]
@@ -35,7 +39,7 @@ impl Cell {
 
     /// Makes a cell of something that may not be there.
     pub(crate) fn optional(value: Option<impl Display>) -> Self {
-        value.map_or_else(|| Self::styled("-", DIM), Self::plain)
+        value.map_or_else(|| Self::styled(NOTHING, DIM), Self::plain)
     }
 }
 
@@ -56,6 +60,9 @@ impl<const N: usize> Table<N> {
     pub(crate) fn render(&self, indent: &str, width: usize) -> String {
         let widths = self.widths();
         let before_last: usize = widths[..N - 1].iter().map(|width| width + GAP.len()).sum();
+        if indent.len() + before_last > width + GAP.len() {
+            return self.lists(indent, width, widths[0]);
+        }
         let left = width.saturating_sub(indent.len() + before_last);
         let beside = left >= widths[N - 1].min(ROOM);
         let header = self.header.map(|text| Cell::styled(text, DIM));
@@ -78,6 +85,36 @@ impl<const N: usize> Table<N> {
             };
             text += &format!("{indent}{}\n", line(&first, &widths, shown));
             text.extend(pieces.map(|piece| format!("{indent}{:margin$}{}\n", "", paint(last.style, piece))));
+        }
+        text
+    }
+
+    /// Writes each row as a list of its cells.
+    fn lists(&self, indent: &str, width: usize, first: usize) -> String {
+        let margin = first + GAP.len();
+        let room = width.saturating_sub(indent.len() + margin).max(1);
+        let mut text = String::new();
+        for row in &self.rows {
+            let head = &row[0];
+            text += &format!("{indent}{}", paint(head.style, &head.text));
+            text += &format!("{:1$}", "", margin - length(&head.text));
+            let cells = row
+                .iter()
+                .zip(self.header)
+                .skip(1)
+                .filter(|(cell, _)| !matches!(&*cell.text, "" | NOTHING));
+            let mut lines = Vec::new();
+            for (cell, title) in cells {
+                let label = format!("{title}: ");
+                for piece in wrap(&format!("{label}{}", cell.text), room) {
+                    lines.push(match piece.strip_prefix(&label) {
+                        Some(rest) => format!("{}{}", paint(DIM, &label), paint(cell.style, rest)),
+                        None => paint(cell.style, piece),
+                    });
+                }
+            }
+            text += &lines.join(&format!("\n{indent}{:margin$}", ""));
+            text.push('\n');
         }
         text
     }

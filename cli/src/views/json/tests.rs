@@ -25,9 +25,9 @@ fn a_plan_is_a_line_for_each_change_a_summary_and_the_whole() {
     let text = written(|lines| lines.plan(&destruction()));
     expect![[r#"
         {"@level":"info","@message":"simdb 0.1.0","@module":"simdb.ui","simdb":"0.1.0","type":"version","ui":"1.0"}
-        {"@level":"info","@message":"cluster.orders.node.a: Plan to delete","@module":"simdb.ui","change":{"action":"delete","reason":"the configuration no longer declares it","resource":{"addr":"cluster.orders.node.a","resource_name":"a","resource_type":"node"}},"type":"planned_change"}
+        {"@level":"info","@message":"cluster.orders.node.a: Plan to delete","@module":"simdb.ui","change":{"action":"delete","impact":"none","reason":null,"resource":{"addr":"cluster.orders.node.a","resource_key":null,"resource_name":"a","resource_type":"node"}},"type":"planned_change"}
         {"@level":"info","@message":"Plan: 0 to add, 0 to change, 1 to destroy. Worst impact: data-loss.","@module":"simdb.ui","changes":{"add":0,"change":0,"impact":"data-loss","import":0,"operation":"plan","remove":1},"type":"change_summary"}
-        {"@level":"info","@message":"The whole plan","@module":"simdb.ui","plan":{"compared":{"nodes_looked_at":null,"proofs":[],"recorded":{}},"complete":true,"diagnostics":[],"format_version":"1.0","impact":"data-loss","interrupted":null,"not_compared":[],"notes":[],"operation":"destroy","output_changes":{},"resource_changes":[{"action_reason":"the configuration no longer declares it","address":"cluster.orders.node.a","change":{"actions":["delete"],"after":null,"after_sensitive":{},"after_unknown":{},"before":{"listen":"127.0.0.1:5433"},"before_sensitive":{}},"name":"a","type":"node"}],"steps":[{"address":"cluster.orders.node.a","after":[],"id":1,"impact":"data-loss","name":"drop-node","reason":"the configuration no longer declares it"}],"summary":{"add":0,"change":0,"remove":1}},"type":"plan"}
+        {"@level":"info","@message":"The whole plan","@module":"simdb.ui","plan":{"applyable":true,"compared":{"nodes_looked_at":null,"proofs":[],"recorded":{}},"complete":true,"diagnostics":[],"errored":false,"format_version":"1.0","impact":"data-loss","interrupted":null,"not_compared":[],"notes":[],"operation":"destroy","output_changes":{},"resource_changes":[{"address":"cluster.orders.node.a","change":{"actions":["delete"],"after":null,"after_sensitive":{},"after_unknown":{},"before":{"listen":"127.0.0.1:5433"},"before_sensitive":{}},"cluster":"orders","impact":"none","name":"a","reason":"the configuration no longer declares it","reason_code":"not_declared","type":"node"}],"resource_drift":[],"steps":[{"address":"cluster.orders.node.a","after":[],"cluster":"orders","id":1,"impact":"data-loss","name":"drop-node","reason":"the configuration no longer declares it","reason_code":"configuration"}],"summary":{"add":0,"change":0,"remove":1}},"type":"plan"}
     "#]].assert_eq(&text);
 }
 
@@ -58,6 +58,7 @@ fn the_plan_document_is_shaped_like_terraforms() {
             "address": "cluster.orders.node.a",
             "type": "node",
             "name": "a",
+            "cluster": "orders",
             "change": {
               "actions": [
                 "create"
@@ -77,12 +78,15 @@ fn the_plan_document_is_shaped_like_terraforms() {
               },
               "before": null,
               "before_sensitive": {}
-            }
+            },
+            "impact": "none",
+            "reason_code": "configuration"
           },
           {
             "address": "cluster.orders.user.replication",
             "type": "user",
             "name": "replication",
+            "cluster": "orders",
             "change": {
               "actions": [
                 "create"
@@ -99,7 +103,9 @@ fn the_plan_document_is_shaped_like_terraforms() {
               },
               "before": null,
               "before_sensitive": {}
-            }
+            },
+            "impact": "none",
+            "reason_code": "configuration"
           }
         ]
     "#]]

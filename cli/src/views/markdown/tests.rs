@@ -1,5 +1,6 @@
 use expect_test::expect;
 use serde_json::json;
+use simdb_planner::plan::ChangeAction;
 
 use super::*;
 use crate::views::doc::{DriftedDoc, NotComparedDoc, Operation, Sides};
@@ -40,10 +41,10 @@ fn a_plan_is_summed_up_by_cluster_the_worst_first_and_its_details_are_folded() {
         <!-- simdb plan -->
         ### simdb apply: 0 to add, 2 to change, 0 to destroy. Worst impact: write-pause.
 
-        | Cluster | Add | Change | Destroy | Steps | Worst impact |
-        |---|---|---|---|---|---|
-        | `orders` | 0 | 1 | 0 | 1 | **write-pause** |
-        | `billing` | 0 | 1 | 0 | 1 | reload |
+        | Cluster | Worst impact | Add | Change | Destroy | Steps | Worst steps |
+        |---|---|---|---|---|---|---|
+        | `orders` | **write-pause** | 0 | 1 | 0 | 1 | promote of r\[0\] |
+        | `billing` | reload | 0 | 1 | 0 | 1 | configure of a |
 
         - **Not compared:** cluster.orders.node.a: did not answer within 2s
 
@@ -52,14 +53,15 @@ fn a_plan_is_summed_up_by_cluster_the_worst_first_and_its_details_are_folded() {
         ```diff
         simdb will make the following changes:
 
-          # cluster.billing.node.a will be updated in-place
+          # cluster.billing.node.a will be updated in-place (configuration)
         !   node "a" {
         !       parameters = {
-        !           work_mem = "4MB" -> "8MB"
+        -           work_mem = "4MB"
+        +           work_mem = "8MB"
                 }
             }
 
-          # cluster.orders.node.r[0] will be updated in-place
+          # cluster.orders.node.r[0] will be updated in-place (configuration)
         !   node "r[0]" {
         !       role = "standby" -> "primary"
             }
@@ -98,7 +100,7 @@ fn a_large_plan_is_cut_and_its_summary_is_whole() {
     let changes = (0..2000).map(|at| {
         let value = value(json!(format!("{at:>200}")));
         change(
-            &format!("cluster.c{}.node.a", at % 100),
+            &format!("cluster.c-{}.node.a", at % 100),
             ChangeAction::Create,
             vec![attribute("role", None, value)],
         )
@@ -107,7 +109,7 @@ fn a_large_plan_is_cut_and_its_summary_is_whole() {
         let mut step = step(
             at + 1,
             "drop-node",
-            &format!("cluster.c{}.node.a", at % 100),
+            &format!("cluster.c-{}.node.a", at % 100),
             &[],
             "its block is gone",
         );
@@ -121,8 +123,8 @@ fn a_large_plan_is_cut_and_its_summary_is_whole() {
         "{}",
         &text[..3000]
     );
-    assert!(text.contains("**Data is lost for good:** `cluster.c0.node.a`"));
-    assert!(text.contains(" more lines: simdb plan\n"));
+    assert!(text.contains("**Data is lost for good:**\n\n- cluster.c-{0..99}.node.a: drop-node"));
+    assert!(text.contains(" more lines: simdb plan -expand\n"));
     assert_eq!(text.matches("<details>").count(), text.matches("</details>").count());
     assert_eq!(text.matches("```").count() % 2, 0);
 }
@@ -140,6 +142,7 @@ fn drift_is_a_table_of_what_was_found() {
         address: address("cluster.orders.node.a"),
         kind: "node",
         name: "a".to_owned(),
+        index: None,
         cluster: Some("orders".parse().unwrap()),
         change: Sides {
             action: ChangeAction::Update,

@@ -8,7 +8,12 @@ use super::*;
 use crate::views::sample::creation;
 
 fn outcome(done: usize, cause: Option<&str>) -> OutcomeDoc {
-    let mut ends = creation().steps.into_iter().map(|step| StepEnd { step, cause: None });
+    let mut ends = creation().steps.into_iter().map(|step| StepEnd {
+        id: step.id,
+        name: step.name,
+        address: step.address,
+        cause: None,
+    });
     let done: Vec<StepEnd> = ends.by_ref().take(done).collect();
     let failed = cause.and_then(|cause| {
         Some(StepEnd {

@@ -2,41 +2,103 @@
 
 mod difference;
 
+use anstream::adapter::strip_str;
 use simdb_planner::plan::{AttributeChange, ChangeAction, Shown};
 
 use self::difference::{Place, difference};
-use crate::views::doc::{ChangeDoc, OutputChangeDoc, Sides};
-use crate::views::human::style::{BAD, BOLD, DIM, paint, symbol};
-use crate::views::human::text::{count, length, wrap};
-use crate::views::human::value::shown;
+use crate::views::doc::{Cause, ChangeDoc, OutputChangeDoc, Sides};
+use crate::views::fold::{Group, span};
+use crate::views::human::style::{BAD, BOLD, CHANGED, paint, symbol};
+use crate::views::human::text::{length, wrap};
+use crate::views::human::value::{inline, shown};
 
 /// What is written in a block: an attribute, or several under one name.
 enum Entry<'a> {
-    Single(&'a str, &'a AttributeChange),
+    Single {
+        name: &'a str,
+        attribute: &'a AttributeChange,
+        /// Both sides on one line, where alike things differ in them.
+        varied: Option<String>,
+    },
     Nested(&'a str, Vec<Entry<'a>>),
 }
 
-/// Writes the block of a change.
-pub(super) fn block(change: &ChangeDoc, width: usize) -> String {
-    let action = change.change.action;
-    let outcome = match action {
-        ChangeAction::Create => "will be created".to_owned(),
-        ChangeAction::Update => "will be updated in-place".to_owned(),
-        ChangeAction::Delete => format!("will be {}", paint(BAD.bold(), "destroyed")),
+/// Writes the block of changes that are alike. What goes is one line.
+pub(super) fn block(group: &Group<'_, ChangeDoc>, width: usize) -> String {
+    let change = group.first();
+    let outcome = match change.change.action {
+        ChangeAction::Create => "will be created",
+        ChangeAction::Update => "will be updated in-place",
+        ChangeAction::Delete => "will be destroyed",
     };
-    let mut text = format!("  {} {outcome}\n", paint(BOLD, format!("# {}", change.address)));
-    if let Some(reason) = &change.action_reason {
-        let lines = wrap(&format!("(because {reason})"), width.saturating_sub(4));
-        text.extend(lines.iter().map(|line| format!("  # {line}\n")));
+    let mut about = Vec::new();
+    about.extend((group.all.len() > 1).then(|| format!("{} alike", group.all.len())));
+    about.extend(told_cause(change).then(|| change.cause.words().to_owned()));
+    let about = if about.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", about.join("; "))
+    };
+    let subjects = group.subjects().text();
+    if change.change.action == ChangeAction::Delete {
+        let reason = change
+            .reason
+            .as_ref()
+            .map(|reason| format!(", because {}", group.of_all(reason)));
+        let line = format!("{subjects} {outcome}{about}{}", reason.unwrap_or_default());
+        let lines = hanging(&line, width.saturating_sub(6)).replacen(&subjects, &paint(BOLD, &subjects), 1);
+        let lines = lines.replacen("destroyed", &paint(BAD.bold(), "destroyed"), 1);
+        return lines.replacen("    ", &format!("  {} ", symbol(ChangeAction::Delete)), 1);
     }
-    text + &sides(change.kind, &change.name, &change.change, width)
+    let mut text = title(&subjects, &format!("{outcome}{about}"), width);
+    if let Some(reason) = &change.reason {
+        text += &remark(&format!("(because {})", group.of_all(reason)), width);
+    }
+    for sentence in &change.drift {
+        text += &remark(&format!("drift: {}", group.of_all(sentence)), width);
+    }
+    text + &sides(
+        group.all.iter().map(|change| &change.change),
+        change.kind,
+        &group.subjects().names(),
+        width,
+    )
 }
 
-/// Writes what something was and will be, or was seen to be, below its title.
-pub(crate) fn sides(kind: &str, name: &str, sides: &Sides, width: usize) -> String {
-    let action = sides.action;
+/// Returns whether people are told what a change is due to: not where the configuration simply asks for it.
+fn told_cause(change: &ChangeDoc) -> bool {
+    change.change.action == ChangeAction::Update && change.cause != Cause::Verification
+}
+
+/// Writes the line that names what a block is about.
+pub(crate) fn title(subjects: &str, rest: &str, width: usize) -> String {
+    let lines = hanging(&format!("# {subjects} {rest}"), width.saturating_sub(4));
+    let lines = lines.replacen("    ", "  ", 1);
+    let subject = format!("# {subjects}");
+    lines.replacen(&subject, &paint(BOLD, &subject), 1)
+}
+
+/// Writes lines below a title.
+pub(crate) fn remark(text: &str, width: usize) -> String {
+    let lines = wrap(text, width.saturating_sub(4));
+    lines.iter().map(|line| format!("  # {line}\n")).collect()
+}
+
+/// Writes a sentence indented, over several lines where it takes them.
+fn hanging(text: &str, width: usize) -> String {
+    let lines = wrap(text, width);
+    lines.iter().map(|line| format!("    {line}\n")).collect()
+}
+
+/// Writes what alike things were and will be, or were seen to be, below their title.
+pub(crate) fn sides<'a>(all: impl Iterator<Item = &'a Sides>, kind: &str, name: &str, width: usize) -> String {
+    let all: Vec<&Sides> = all.collect();
+    let Some(first) = all.first() else {
+        return String::new();
+    };
+    let action = first.action;
     let head = format!("  {} {kind} \"{name}\" {{", symbol(action));
-    let inner = entries(&grouped(&sides.attributes), action, Place { indent: 6, width });
+    let inner = entries(&grouped(&all), action, Place { indent: 6, width });
     if inner.is_empty() {
         head + "}\n"
     } else {
@@ -69,11 +131,17 @@ pub(super) fn outputs(changes: &[OutputChangeDoc], width: usize) -> String {
 }
 
 /// Brings attributes with the same first part of their names together, where the first of them stands.
-fn grouped(attributes: &[AttributeChange]) -> Vec<Entry<'_>> {
+fn grouped<'a>(all: &[&'a Sides]) -> Vec<Entry<'a>> {
     let mut entries: Vec<Entry<'_>> = Vec::new();
-    for attribute in attributes {
+    for (at, attribute) in all[0].attributes.iter().enumerate() {
+        let varied = varied(all, at);
+        let single = |name| Entry::Single {
+            name,
+            attribute,
+            varied,
+        };
         let Some((outer, inner)) = attribute.name.split_once('.') else {
-            entries.push(Entry::Single(&attribute.name, attribute));
+            entries.push(single(&attribute.name));
             continue;
         };
         let found = entries.iter_mut().find_map(|entry| match entry {
@@ -81,35 +149,90 @@ fn grouped(attributes: &[AttributeChange]) -> Vec<Entry<'_>> {
             _ => None,
         });
         match found {
-            Some(within) => within.push(Entry::Single(inner, attribute)),
-            None => entries.push(Entry::Nested(outer, vec![Entry::Single(inner, attribute)])),
+            Some(within) => within.push(single(inner)),
+            None => entries.push(Entry::Nested(outer, vec![single(inner)])),
         }
     }
     entries
 }
 
+/// Writes an attribute in which alike things differ: its first value and its last.
+fn varied(all: &[&Sides], at: usize) -> Option<String> {
+    let first = &all[0].attributes[at];
+    // Alike things have the same attributes; what does not change may differ, and is not shown.
+    let others = || all.iter().filter_map(|sides| sides.attributes.get(at));
+    side(first)?;
+    if others().all(|other| other == first) {
+        return None;
+    }
+    let span_of = |of: fn(&AttributeChange) -> Option<&Shown>| {
+        let values = others().filter_map(of).filter_map(|shown| match shown {
+            Shown::Value(value) => Some(value),
+            _ => None,
+        });
+        let text = span(values, inline);
+        if text.is_empty() {
+            of(first).map(shown)
+        } else {
+            Some(text)
+        }
+    };
+    let (before, after) = (span_of(|one| one.before.as_ref()), span_of(|one| one.after.as_ref()));
+    Some(match (before, after) {
+        (Some(before), Some(after)) => format!("{before} {} {after}", paint(CHANGED, "->")),
+        (Some(before), None) => format!("{before} {} null", paint(CHANGED, "->")),
+        (None, after) => after.unwrap_or_default(),
+    })
+}
+
 /// Writes entries that change, and how many do not.
 fn entries(all: &[Entry<'_>], block: ChangeAction, place: Place) -> String {
+    listed(all, block, place, |entry, column| write(entry, column, block, place))
+}
+
+fn listed(all: &[Entry<'_>], block: ChangeAction, place: Place, write: impl Fn(&Entry<'_>, usize) -> String) -> String {
     let changed: Vec<&Entry<'_>> = all.iter().filter(|entry| action(entry).is_some()).collect();
     let name = |entry: &&Entry<'_>| match entry {
-        Entry::Single(name, _) | Entry::Nested(name, _) => length(name),
+        Entry::Single { name, .. } | Entry::Nested(name, _) => length(name),
     };
     let column = changed.iter().map(name).max().unwrap_or_default();
-    let mut text: String = changed.iter().map(|entry| write(entry, column, block, place)).collect();
+    let mut text: String = changed.iter().map(|entry| write(entry, column)).collect();
     let hidden = all.len() - changed.len();
     if hidden > 0 && block == ChangeAction::Update {
-        let hidden = paint(DIM, format!("# ({} hidden)", count(hidden, "unchanged attribute")));
-        text += &format!("{:indent$}  {hidden}\n", "", indent = place.indent);
+        text += &difference::hide(hidden, "attribute", place);
     }
     text
 }
 
+/// Writes settings that change as a unified diff does, and how many do not.
+fn settings(all: &[Entry<'_>], block: ChangeAction, place: Place) -> String {
+    if block != ChangeAction::Update {
+        return entries(all, block, place);
+    }
+    listed(all, block, place, |entry, column| match entry {
+        Entry::Single {
+            name,
+            attribute,
+            varied: None,
+        } => replaced(name, attribute, column, place),
+        _ => write(entry, column, block, place),
+    })
+}
+
 fn write(entry: &Entry<'_>, column: usize, block: ChangeAction, place: Place) -> String {
     match entry {
-        Entry::Single(name, attribute) => single(name, attribute, column, place),
+        Entry::Single {
+            name,
+            varied: Some(text),
+            ..
+        } => {
+            let symbol = action(entry).map(symbol).unwrap_or_default();
+            line(&symbol, name, text, column, place)
+        }
+        Entry::Single { name, attribute, .. } => single(name, attribute, column, place),
         Entry::Nested(name, within) => {
             let symbol = action(entry).map(symbol).unwrap_or_default();
-            let within = entries(within, block, place.within());
+            let within = settings(within, block, place.within());
             let indent = place.indent;
             format!(
                 "{:indent$}{symbol} {name:column$} = {{\n{within}{:indent$}  }}\n",
@@ -124,18 +247,47 @@ fn single(name: &str, attribute: &AttributeChange, column: usize, place: Place) 
         return String::new();
     };
     let value = difference(attribute, column + " = ".len(), place);
-    format!(
-        "{:indent$}{} {name:column$} = {value}\n",
-        "",
-        symbol(action),
-        indent = place.indent
-    )
+    line(&symbol(action), name, &value, column, place)
+}
+
+/// Writes both sides of one of several settings as lines of a unified diff.
+fn replaced(name: &str, attribute: &AttributeChange, column: usize, place: Place) -> String {
+    let sides = [
+        (ChangeAction::Delete, &attribute.before),
+        (ChangeAction::Create, &attribute.after),
+    ];
+    let lines = sides.into_iter().filter_map(|(action, side)| {
+        let value = shown(side.as_ref()?);
+        Some(line(&symbol(action), name, &value, column, place))
+    });
+    lines.collect()
+}
+
+/// Writes one attribute. Where it does not fit, its value stands on a line of its own.
+fn line(symbol: &str, name: &str, value: &str, column: usize, place: Place) -> String {
+    let indent = place.indent;
+    let first = strip_str(value.lines().next().unwrap_or_default()).to_string();
+    let taken = indent + 2 + " = ".len() + length(&first);
+    if taken + column <= place.width {
+        return format!("{:indent$}{symbol} {name:column$} = {value}\n", "");
+    }
+    if taken + length(name) <= place.width || value.contains('\n') {
+        return format!("{:indent$}{symbol} {name} = {value}\n", "");
+    }
+    let arrow = format!(" {} ", paint(CHANGED, "->"));
+    let broken = format!("\n{:indent$}    {} ", "", arrow.trim());
+    let value = if indent + 4 + length(&first) <= place.width {
+        value.to_owned()
+    } else {
+        value.replacen(&arrow, &broken, 1)
+    };
+    format!("{:indent$}{symbol} {name} =\n{:indent$}    {value}\n", "", "")
 }
 
 /// Returns what happens to an entry; nothing where nothing does.
 fn action(entry: &Entry<'_>) -> Option<ChangeAction> {
     match entry {
-        Entry::Single(_, attribute) => side(attribute),
+        Entry::Single { attribute, .. } => side(attribute),
         Entry::Nested(_, within) => {
             let mut actions = within.iter().map(action);
             let first = actions.next().flatten();

@@ -8,7 +8,7 @@ use crate::views::doc::{NotComparedDoc, OutputChangeDoc, ProofDoc};
 use crate::views::sample::{address, attribute, change, creation, destruction, document, step, value};
 
 fn check(plan: &PlanDoc, width: usize, expected: &Expect) {
-    expected.assert_eq(&strip_str(&render(plan, width)).to_string());
+    expected.assert_eq(&strip_str(&render(plan, Layout::folded(width))).to_string());
 }
 
 #[test]
@@ -17,45 +17,45 @@ fn a_creation_at_80_columns() {
         &creation(),
         80,
         &expect![[r#"
-        Changes are indicated with the following symbols:
-          + create
+            Changes are indicated with the following symbols:
+              + create
 
-        simdb will make the following changes:
+            simdb will make the following changes:
 
-          # network.lan will be created
-          + network "lan" {}
+              # network.lan will be created
+              + network "lan" {}
 
-          # cluster.orders.node.a will be created
-          + node "a" {
-              + listen            = "127.0.0.1:5433"
-              + role              = "primary"
-              + parameters        = {
-                  + max_connections = "50"
-                  + shared_buffers  = "64MB"
+              # cluster.orders.node.a will be created
+              + node "a" {
+                  + listen            = "127.0.0.1:5433"
+                  + role              = "primary"
+                  + parameters        = {
+                      + max_connections = "50"
+                      + shared_buffers  = "64MB"
+                    }
+                  + system_identifier = (known after apply)
                 }
-              + system_identifier = (known after apply)
-            }
 
-          # cluster.orders.user.replication will be created
-          + user "replication" {
-              + login    = true
-              + password = (generated at apply)
-            }
+              # cluster.orders.user.replication will be created
+              + user "replication" {
+                  + login    = true
+                  + password = (generated at apply)
+                }
 
-        Steps:
+            Steps:
 
-           #  Step              Address                          After  Impact
-           1  network           network.lan                             none
-              network "lan" is declared
-           2  primary           cluster.orders.node.a            1      none
-              cluster "orders" is new, and a is declared first
-           3  replication-user  cluster.orders.user.replication  2      none
-              standbys stream with it, and with it alone
-           4  basebackup        cluster.orders.node.r[0]         1-3    none
-              r[0] streams from a
+               #  Step              Address                          After  Impact
+               1  network           network.lan                             none
+                  network "lan" is declared
+               2  primary           cluster.orders.node.a            1      none
+                  cluster "orders" is new, and a is declared first
+               3  replication-user  cluster.orders.user.replication  2      none
+                  standbys stream with it, and with it alone
+               4  basebackup        cluster.orders.node.r[0]         1-3    none
+                  r[0] streams from a
 
-        Plan: 3 to add, 0 to change, 0 to destroy. Worst impact: none.
-    "#]],
+            Plan: 3 to add, 0 to change, 0 to destroy. Worst impact: none.
+        "#]],
     );
 }
 
@@ -65,41 +65,41 @@ fn a_creation_at_120_columns() {
         &creation(),
         120,
         &expect![[r#"
-        Changes are indicated with the following symbols:
-          + create
+            Changes are indicated with the following symbols:
+              + create
 
-        simdb will make the following changes:
+            simdb will make the following changes:
 
-          # network.lan will be created
-          + network "lan" {}
+              # network.lan will be created
+              + network "lan" {}
 
-          # cluster.orders.node.a will be created
-          + node "a" {
-              + listen            = "127.0.0.1:5433"
-              + role              = "primary"
-              + parameters        = {
-                  + max_connections = "50"
-                  + shared_buffers  = "64MB"
+              # cluster.orders.node.a will be created
+              + node "a" {
+                  + listen            = "127.0.0.1:5433"
+                  + role              = "primary"
+                  + parameters        = {
+                      + max_connections = "50"
+                      + shared_buffers  = "64MB"
+                    }
+                  + system_identifier = (known after apply)
                 }
-              + system_identifier = (known after apply)
-            }
 
-          # cluster.orders.user.replication will be created
-          + user "replication" {
-              + login    = true
-              + password = (generated at apply)
-            }
+              # cluster.orders.user.replication will be created
+              + user "replication" {
+                  + login    = true
+                  + password = (generated at apply)
+                }
 
-        Steps:
+            Steps:
 
-           #  Step              Address                          After  Impact  Because
-           1  network           network.lan                             none    network "lan" is declared
-           2  primary           cluster.orders.node.a            1      none    cluster "orders" is new, and a is declared first
-           3  replication-user  cluster.orders.user.replication  2      none    standbys stream with it, and with it alone
-           4  basebackup        cluster.orders.node.r[0]         1-3    none    r[0] streams from a
+               #  Step              Address                          After  Impact  Because
+               1  network           network.lan                             none    network "lan" is declared
+               2  primary           cluster.orders.node.a            1      none    cluster "orders" is new, and a is declared first
+               3  replication-user  cluster.orders.user.replication  2      none    standbys stream with it, and with it alone
+               4  basebackup        cluster.orders.node.r[0]         1-3    none    r[0] streams from a
 
-        Plan: 3 to add, 0 to change, 0 to destroy. Worst impact: none.
-    "#]],
+            Plan: 3 to add, 0 to change, 0 to destroy. Worst impact: none.
+        "#]],
     );
 }
 
@@ -107,7 +107,7 @@ fn a_creation_at_120_columns() {
 fn no_line_is_longer_than_the_terminal_is_wide() {
     for width in [80, 120] {
         for plan in [creation(), collections()] {
-            let text = strip_str(&render(&plan, width)).to_string();
+            let text = strip_str(&render(&plan, Layout::folded(width))).to_string();
             let longest = text.lines().map(|line| line.chars().count()).max();
             assert!(longest <= Some(width), "{longest:?}\n{text}");
         }
@@ -122,11 +122,8 @@ fn a_destruction_is_red_and_says_why() {
 
         simdb will make the following changes:
 
-          ^[1m# cluster.orders.node.a^[0m will be ^[1m^[31mdestroyed^[0m
-          # (because the configuration no longer declares it)
-          ^[31m-^[0m node "a" {
-              ^[31m-^[0m listen = "127.0.0.1:5433" ^[33m->^[0m null
-            }
+          ^[31m-^[0m ^[1mcluster.orders.node.a^[0m will be ^[1m^[31mdestroyed^[0m, because the configuration no
+            longer declares it
 
         Steps:
 
@@ -134,9 +131,13 @@ fn a_destruction_is_red_and_says_why() {
           ^[90m 1^[0m  ^[1mdrop-node^[0m  cluster.orders.node.a         ^[1m^[31mdata-loss^[0m
               ^[90mthe configuration no longer declares it^[0m
 
+        ^[1m^[31mData that is lost for good:^[0m
+          - cluster.orders.node.a: drop-node, because the configuration no longer
+            declares it
+
         ^[1mPlan:^[0m 0 to add, 0 to change, 1 to destroy. Worst impact: ^[1m^[31mdata-loss^[0m.
     "#]]
-    .assert_eq(&render(&destruction(), 80).replace('\u{1b}', "^"));
+    .assert_eq(&render(&destruction(), Layout::folded(80)).replace('\u{1b}', "^"));
 }
 
 #[test]
@@ -178,12 +179,13 @@ fn an_update_hides_what_stays_and_nests() {
 
             simdb will make the following changes:
 
-              # cluster.orders.node.r[0] will be updated in-place
+              # cluster.orders.node.r[0] will be updated in-place (configuration)
               ~ node "r[0]" {
                   ~ power      = "stopped" -> "running"
                   ~ parameters = {
-                      ~ max_connections = "50" -> "100"
-                      - work_mem        = "4MB" -> null
+                      - max_connections = "50"
+                      + max_connections = "100"
+                      - work_mem        = "4MB"
                         # (1 unchanged attribute hidden)
                     }
                   ~ follows    = "a" -> (known after apply)
@@ -328,69 +330,68 @@ fn texts_lists_and_maps_show_what_differs_at_80_columns() {
         &collections(),
         80,
         &expect![[r#"
-        Changes are indicated with the following symbols:
-          ~ update in-place
+            Changes are indicated with the following symbols:
+              ~ update in-place
 
-        simdb will make the following changes:
+            simdb will make the following changes:
 
-          # cluster.orders.endpoint.rw will be updated in-place
-          ~ endpoint "rw" {
-              ~ hosts   = [
-                    # (1 unchanged element hidden)
-                  - "127.0.0.1:5433",
-                  + "127.0.0.1:5435",
-                    # (1 unchanged element hidden)
-                  + "127.0.0.1:5436",
-                ]
-              ~ file    = <<-EOT
-                    # (2 unchanged lines hidden)
-                    setting_3 = on
-                    setting_4 = on
-                    setting_5 = on
-                  - wal_level = replica
-                  + wal_level = logical
-                    setting_7 = on
-                    setting_8 = on
-                    setting_9 = on
-                    # (3 unchanged lines hidden)
-                EOT
-              ~ options = {
-                  ~ b = {
-                      ~ c = "x" -> "y"
+              # cluster.orders.endpoint.rw will be updated in-place (configuration)
+              ~ endpoint "rw" {
+                  ~ hosts   = [
+                        # (1 unchanged element hidden)
+                      - "127.0.0.1:5433",
+                      + "127.0.0.1:5435",
+                        # (1 unchanged element hidden)
+                      + "127.0.0.1:5436",
+                    ]
+                  ~ file    = <<-EOT
+                      @@ -3,7 +3,7 @@
+                        setting_3 = on
+                        setting_4 = on
+                        setting_5 = on
+                      - wal_level = replica
+                      + wal_level = logical
+                        setting_7 = on
+                        setting_8 = on
+                        setting_9 = on
+                    EOT
+                  ~ options = {
+                      ~ b = {
+                          ~ c = "x" -> "y"
+                            # (1 unchanged attribute hidden)
+                        }
+                      - e = null -> null
+                      + f = true
                         # (1 unchanged attribute hidden)
                     }
-                  - e = null -> null
-                  + f = true
+                  + script  = <<-EOT
+                        SELECT 1;
+
+                        SELECT 2;
+                    EOT
+                  + others  = [
+                      + "127.0.0.1:5440",
+                      + "127.0.0.1:5441",
+                      + "127.0.0.1:5442",
+                      + "127.0.0.1:5443",
+                      + "127.0.0.1:5444",
+                    ]
+                  - former  = [
+                      - "127.0.0.1:5440",
+                      - "127.0.0.1:5441",
+                      - "127.0.0.1:5442",
+                      - "127.0.0.1:5443",
+                      - "127.0.0.1:5444",
+                    ] -> null
+                  - old     = <<-EOT
+                        one
+                        two
+                    EOT -> null
                     # (1 unchanged attribute hidden)
                 }
-              + script  = <<-EOT
-                    SELECT 1;
 
-                    SELECT 2;
-                EOT
-              + others  = [
-                  + "127.0.0.1:5440",
-                  + "127.0.0.1:5441",
-                  + "127.0.0.1:5442",
-                  + "127.0.0.1:5443",
-                  + "127.0.0.1:5444",
-                ]
-              - former  = [
-                  - "127.0.0.1:5440",
-                  - "127.0.0.1:5441",
-                  - "127.0.0.1:5442",
-                  - "127.0.0.1:5443",
-                  - "127.0.0.1:5444",
-                ] -> null
-              - old     = <<-EOT
-                    one
-                    two
-                EOT -> null
-                # (1 unchanged attribute hidden)
-            }
-
-        Plan: 0 to add, 1 to change, 0 to destroy. Worst impact: none.
-    "#]],
+            Plan: 0 to add, 1 to change, 0 to destroy. Worst impact: none.
+        "#]],
     );
 }
 
@@ -400,57 +401,56 @@ fn lists_that_fit_stay_on_one_line_at_120_columns() {
         &collections(),
         120,
         &expect![[r#"
-        Changes are indicated with the following symbols:
-          ~ update in-place
+            Changes are indicated with the following symbols:
+              ~ update in-place
 
-        simdb will make the following changes:
+            simdb will make the following changes:
 
-          # cluster.orders.endpoint.rw will be updated in-place
-          ~ endpoint "rw" {
-              ~ hosts   = [
-                    # (1 unchanged element hidden)
-                  - "127.0.0.1:5433",
-                  + "127.0.0.1:5435",
-                    # (1 unchanged element hidden)
-                  + "127.0.0.1:5436",
-                ]
-              ~ file    = <<-EOT
-                    # (2 unchanged lines hidden)
-                    setting_3 = on
-                    setting_4 = on
-                    setting_5 = on
-                  - wal_level = replica
-                  + wal_level = logical
-                    setting_7 = on
-                    setting_8 = on
-                    setting_9 = on
-                    # (3 unchanged lines hidden)
-                EOT
-              ~ options = {
-                  ~ b = {
-                      ~ c = "x" -> "y"
+              # cluster.orders.endpoint.rw will be updated in-place (configuration)
+              ~ endpoint "rw" {
+                  ~ hosts   = [
+                        # (1 unchanged element hidden)
+                      - "127.0.0.1:5433",
+                      + "127.0.0.1:5435",
+                        # (1 unchanged element hidden)
+                      + "127.0.0.1:5436",
+                    ]
+                  ~ file    = <<-EOT
+                      @@ -3,7 +3,7 @@
+                        setting_3 = on
+                        setting_4 = on
+                        setting_5 = on
+                      - wal_level = replica
+                      + wal_level = logical
+                        setting_7 = on
+                        setting_8 = on
+                        setting_9 = on
+                    EOT
+                  ~ options = {
+                      ~ b = {
+                          ~ c = "x" -> "y"
+                            # (1 unchanged attribute hidden)
+                        }
+                      - e = null -> null
+                      + f = true
                         # (1 unchanged attribute hidden)
                     }
-                  - e = null -> null
-                  + f = true
+                  + script  = <<-EOT
+                        SELECT 1;
+
+                        SELECT 2;
+                    EOT
+                  + others  = ["127.0.0.1:5440", "127.0.0.1:5441", "127.0.0.1:5442", "127.0.0.1:5443", "127.0.0.1:5444"]
+                  - former  = ["127.0.0.1:5440", "127.0.0.1:5441", "127.0.0.1:5442", "127.0.0.1:5443", "127.0.0.1:5444"] -> null
+                  - old     = <<-EOT
+                        one
+                        two
+                    EOT -> null
                     # (1 unchanged attribute hidden)
                 }
-              + script  = <<-EOT
-                    SELECT 1;
 
-                    SELECT 2;
-                EOT
-              + others  = ["127.0.0.1:5440", "127.0.0.1:5441", "127.0.0.1:5442", "127.0.0.1:5443", "127.0.0.1:5444"]
-              - former  = ["127.0.0.1:5440", "127.0.0.1:5441", "127.0.0.1:5442", "127.0.0.1:5443", "127.0.0.1:5444"] -> null
-              - old     = <<-EOT
-                    one
-                    two
-                EOT -> null
-                # (1 unchanged attribute hidden)
-            }
-
-        Plan: 0 to add, 1 to change, 0 to destroy. Worst impact: none.
-    "#]],
+            Plan: 0 to add, 1 to change, 0 to destroy. Worst impact: none.
+        "#]],
     );
 }
 
@@ -511,10 +511,10 @@ fn a_step_that_waits_for_thousands_takes_no_more_room_than_others() {
     }
     plan.steps
         .push(step(10_000, "verify-sync", "cluster.orders", &waits, "of a reason"));
-    let text = strip_str(&render(&plan, 120)).to_string();
+    let text = strip_str(&render(&plan, Layout::folded(120))).to_string();
     let last = text.lines().find(|line| line.contains("verify-sync")).unwrap();
     assert_eq!(
         last,
-        "  10000  verify-sync  cluster.orders         2,4,6 +4996  none    of a reason"
+        "  10000   verify-sync  cluster.orders         2,4,6 +4996  none    of a reason"
     );
 }

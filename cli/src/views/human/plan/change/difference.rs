@@ -59,12 +59,11 @@ fn recorded(before: &Shown) -> String {
 
 fn both(before: &Value, after: &Value, place: Place) -> String {
     match (before, after) {
+        (Value::String(old), Value::String(new)) if let (Some(old), Some(new)) = (structure(old), structure(new)) => {
+            format!("jsonencode({})", both(&old, &new, place))
+        }
         (Value::String(before), Value::String(after)) if before.contains('\n') || after.contains('\n') => {
-            let diff = TextDiff::from_lines(before.as_str(), after.as_str());
-            let lines = diff.iter_all_changes();
-            let lines = lines.map(|change| (change.tag(), change.value().trim_end_matches(['\r', '\n']).to_owned()));
-            let rows = rows(&lines.collect::<Vec<_>>(), CONTEXT, "unchanged line", place.within());
-            enclosed("<<-EOT", &rows, "EOT", place)
+            enclosed("<<-EOT", &unified(before, after, place.within()), "EOT", place)
         }
         (Value::Array(before), Value::Array(after)) => {
             let (before, after) = (elements(before), elements(after));
@@ -75,7 +74,7 @@ fn both(before: &Value, after: &Value, place: Place) -> String {
             let diff = TextDiff::from_slices(&old, &new);
             let elements = diff.iter_all_changes();
             let elements = elements.map(|change| (change.tag(), format!("{},", change.value())));
-            let rows = rows(&elements.collect::<Vec<_>>(), 0, "unchanged element", place.within());
+            let rows = rows(&elements.collect::<Vec<_>>(), place.within());
             enclosed("[", &rows, "]", place)
         }
         (Value::Object(before), Value::Object(after)) => {
@@ -83,6 +82,36 @@ fn both(before: &Value, after: &Value, place: Place) -> String {
         }
         _ => format!("{} {} {}", inline(before), paint(CHANGED, "->"), inline(after)),
     }
+}
+
+/// Reads a text that is a JSON object or list: what differs in it is told member by member.
+fn structure(text: &str) -> Option<Value> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    (value.is_object() || value.is_array()).then_some(value)
+}
+
+/// Writes the lines of two texts as a unified diff.
+fn unified(before: &str, after: &str, place: Place) -> String {
+    let diff = TextDiff::from_lines(before, after);
+    let indent = place.indent;
+    let mut text = String::new();
+    for hunk in diff.unified_diff().context_radius(CONTEXT).iter_hunks() {
+        text += &format!("{:indent$}{}\n", "", paint(DIM, hunk.header()));
+        for change in hunk.iter_changes() {
+            text += &marked(change.tag(), change.value().trim_end_matches(['\r', '\n']), indent);
+        }
+    }
+    text
+}
+
+/// Writes a line or an element with a mark where it comes or goes.
+fn marked(tag: ChangeTag, row: &str, indent: usize) -> String {
+    let mark = match tag {
+        ChangeTag::Equal => " ".to_owned(),
+        ChangeTag::Delete => symbol(ChangeAction::Delete),
+        ChangeTag::Insert => symbol(ChangeAction::Create),
+    };
+    format!("{:indent$}{mark} {row}", "").trim_end_matches(' ').to_owned() + "\n"
 }
 
 fn elements(items: &[Value]) -> Vec<String> {
@@ -104,41 +133,38 @@ fn members(before: &Map<String, Value>, after: &Map<String, Value>, place: Place
         .collect();
     let all: Vec<Entry<'_>> = members
         .iter()
-        .map(|member| Entry::Single(&member.name, member))
+        .map(|member| Entry::Single {
+            name: &member.name,
+            attribute: member,
+            varied: None,
+        })
         .collect();
     entries(&all, ChangeAction::Update, place)
 }
 
-/// Writes lines or elements with a mark for those that come and go. Of the others those near them are shown, the rest
-/// is counted.
-fn rows(all: &[(ChangeTag, String)], context: usize, noun: &str, place: Place) -> String {
-    let is_near = |at: usize| {
-        let around = &all[at.saturating_sub(context)..all.len().min(at + context + 1)];
-        around.iter().any(|(tag, _)| *tag != ChangeTag::Equal)
-    };
+/// Says how many things are not shown because they stay as they are.
+pub(super) fn hide(number: usize, noun: &str, place: Place) -> String {
+    let text = format!("# ({} hidden)", count(number, &format!("unchanged {noun}")));
+    let fits = place.indent + 2 + length(&text) <= place.width;
+    let text = if fits { text } else { format!("# ({number} unchanged)") };
+    format!("{:1$}  {2}\n", "", place.indent, paint(DIM, text))
+}
+
+/// Writes elements with a mark for those that come and go; the others are counted.
+fn rows(all: &[(ChangeTag, String)], place: Place) -> String {
     let indent = place.indent;
     let hide = |hidden: usize| match hidden {
         0 => String::new(),
-        _ => format!(
-            "{:indent$}  {}\n",
-            "",
-            paint(DIM, format!("# ({} hidden)", count(hidden, noun)))
-        ),
+        _ => hide(hidden, "element", place),
     };
     let (mut text, mut hidden) = (String::new(), 0);
-    for (at, (tag, row)) in all.iter().enumerate() {
-        if !is_near(at) {
+    for (tag, row) in all {
+        if *tag == ChangeTag::Equal {
             hidden += 1;
             continue;
         }
         text += &hide(std::mem::take(&mut hidden));
-        let mark = match tag {
-            ChangeTag::Equal => " ".to_owned(),
-            ChangeTag::Delete => symbol(ChangeAction::Delete),
-            ChangeTag::Insert => symbol(ChangeAction::Create),
-        };
-        text += format!("{:indent$}{mark} {row}", "").trim_end_matches(' ');
-        text.push('\n');
+        text += &marked(*tag, row, indent);
     }
     text + &hide(hidden)
 }
