@@ -2,6 +2,7 @@
 //!
 //! Long options take one dash or two, values follow after `=` or a space: see [`rewrite`].
 
+pub(crate) mod json;
 mod language;
 mod rewrite;
 mod selection;
@@ -18,7 +19,8 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, 
 use simdb_planner::plan::Impact;
 use simdb_state::address::Address;
 
-pub use language::{Console, Fmt, Metadata, Validate, ValidateFormat};
+pub use json::Shape;
+pub use language::{Console, Described, Fmt, Metadata, Validate, ValidateFormat};
 pub use selection::Selection;
 pub use variables::{VariableArgument, Variables};
 pub use viewing::{Folding, Viewing};
@@ -27,7 +29,10 @@ pub use viewing::{Folding, Viewing};
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
     let command = Arguments::command();
     let argv = rewrite::long_options(&command, argv.into_iter().collect());
-    Arguments::from_arg_matches(&command.try_get_matches_from(argv)?)
+    let matches = command.try_get_matches_from(argv)?;
+    let mut arguments = Arguments::from_arg_matches(&matches)?;
+    arguments.global.json = json::of_matches(&matches);
+    Ok(arguments)
 }
 
 /// Plan and apply for database topologies.
@@ -60,6 +65,9 @@ pub struct Global {
     /// Write no colours.
     #[arg(long, global = true)]
     pub no_color: bool,
+    /// What JSON the command is asked for, if any.
+    #[arg(skip)]
+    pub json: Option<Shape>,
 }
 
 /// The commands.
@@ -150,6 +158,9 @@ pub struct Planning {
     /// Write JSON lines.
     #[arg(long)]
     pub json: bool,
+    /// Let a shell command judge the plan: it reads the JSON document, and where it fails the plan is refused with its words.
+    #[arg(long, value_name = "COMMAND")]
+    pub policy_command: Option<String>,
     /// How much of the plan is told.
     #[command(flatten)]
     pub viewing: Viewing,

@@ -31,6 +31,7 @@ use crate::exit::Exit;
 use crate::ui::Ui;
 use crate::views::doc::Operation;
 use crate::views::human::diagnostic;
+use crate::views::json;
 
 /// Runs a command, and says why it failed if it does.
 pub(crate) fn run(arguments: Arguments, ui: &Arc<Ui>) -> Exit {
@@ -38,7 +39,11 @@ pub(crate) fn run(arguments: Arguments, ui: &Arc<Ui>) -> Exit {
     let result = enter(global.chdir.as_deref()).and_then(|()| dispatch(command, ui));
     result.unwrap_or_else(|error| {
         let exit = error.exit();
-        ui.tell(&diagnostic::render_all(&error.into_documents(), ui.terminal.width));
+        let documents = error.into_documents();
+        match global.json {
+            Some(shape) => json::failure(ui, shape, &documents),
+            None => ui.tell(&diagnostic::render_all(&documents, ui.terminal.width)),
+        }
         exit
     })
 }

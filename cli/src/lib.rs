@@ -17,6 +17,7 @@ pub mod exit;
 mod interrupt;
 mod ops;
 mod pin;
+mod policy;
 #[cfg(test)]
 mod rehearsal;
 mod request;
@@ -36,12 +37,14 @@ use crate::exit::Exit;
 use crate::ui::Ui;
 use crate::views::doc::DiagnosticDoc;
 use crate::views::human::diagnostic;
+use crate::views::json;
 
 /// Runs the program with a command line, program name included.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
-    let arguments = match args::parse(argv) {
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    let arguments = match args::parse(argv.clone()) {
         Ok(arguments) => arguments,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(&error, &argv),
     };
     let ui = Ui::of_process(arguments.global.no_color);
     let exit = commands::run(arguments, &ui);
@@ -49,7 +52,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 /// Shows help where it was asked for, or where nothing was said, and otherwise what is wrong with the command line.
-fn refuse(error: &clap::Error) -> Exit {
+fn refuse(error: &clap::Error, argv: &[OsString]) -> Exit {
     let ui = Ui::of_process(false);
     let text = || error.render().ansi().to_string();
     match error.kind() {
@@ -60,7 +63,10 @@ fn refuse(error: &clap::Error) -> Exit {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => ui.tell(&text()),
         _ => {
             let document = DiagnosticDoc::unplaced(&args::usage::diagnostic(error));
-            ui.tell(&diagnostic::render(&document, ui.terminal.width));
+            match args::json::asked_for(argv) {
+                Some(shape) => json::failure(&ui, shape, &[document]),
+                None => ui.tell(&diagnostic::render(&document, ui.terminal.width)),
+            }
         }
     }
     ui.close(Exit::Failed)

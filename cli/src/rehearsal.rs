@@ -1,5 +1,6 @@
 //! Plans of whole configurations against a simulated world, so that views are tested on what the planner says.
 
+mod documents;
 mod plans;
 mod widths;
 

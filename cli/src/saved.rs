@@ -31,7 +31,6 @@ use simdb_state::store::{Lineage, Store};
 
 use crate::args::Selection;
 use crate::error::CliError;
-use crate::ops::Planned;
 use crate::views::doc::{
     ComparedDoc, Estimates, InterruptedDoc, NotComparedDoc, ObjectDoc, Operation, OutputChangeDoc, PlanDoc, StateDoc,
 };
@@ -100,7 +99,8 @@ struct Moved {
 impl SavedPlan {
     /// Keeps a plan together with what it was made from.
     pub(crate) fn new(
-        planned: &Planned,
+        (plan, drift): (&Plan, &Plan),
+        document: &PlanDoc,
         estimates: Estimates,
         (source, variables): (&Source, &[VariableInput]),
         selection: &Selection,
@@ -117,9 +117,6 @@ impl SavedPlan {
                 .map(|span| (span.file.clone(), span.start, span.end)),
         });
         let objects = Objects::of(recorded);
-        let Planned {
-            plan, drift, document, ..
-        } = planned;
         Self {
             operation: document.operation,
             source: files.collect(),

@@ -17,3 +17,4 @@ pub(crate) mod operation;
 pub(crate) mod overview;
 #[cfg(test)]
 pub(crate) mod sample;
+pub(crate) mod schema;

@@ -74,4 +74,20 @@ pub enum Metadata {
         #[arg(long)]
         json: bool,
     },
+    /// Describe the document of a plan: show -json FILE, plan -output json
+    Plan(Described),
+    /// Describe the document of drift: drift -json
+    Drift(Described),
+    /// Describe the events that plan, apply and the like write with -json
+    Events(Described),
+    /// Describe what a command with -json writes where it fails
+    Failure(Described),
+}
+
+/// How a document is described.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Described {
+    /// Write its JSON schema.
+    #[arg(long)]
+    pub json: bool,
 }

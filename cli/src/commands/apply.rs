@@ -191,7 +191,9 @@ impl Run<'_> {
     async fn show(&self) -> Result<Exit, CliError> {
         let facts = &self.arguments.planning.facts;
         let made = plan::make(self.operation, &self.request, facts, plan::Record::Found, self.view);
-        let document = made.await?.into_document();
+        let mut made = made.await?;
+        plan::judge(&mut made, self.arguments.planning.policy_command.as_deref(), self.ui).await?;
+        let document = made.into_document();
         self.view.plan(&document);
         self.view.diagnostics(&document.diagnostics);
         Ok(if document.is_broken() { Exit::Failed } else { Exit::Done })
@@ -288,6 +290,7 @@ impl Run<'_> {
                 refresh: self.arguments.planning.facts.refresh,
                 parallelism: self.arguments.parallelism,
                 lock_timeout: self.arguments.lock_timeout,
+                policy_command: self.arguments.planning.policy_command.as_deref(),
             },
             ui: self.ui,
             view: self.view,

@@ -1,20 +1,37 @@
-//! `simdb metadata`: the configuration language, described for editors and other programs.
+//! `simdb metadata`: the configuration language and the documents, described for editors and other programs.
 
 use serde_json::{Map, Value, json};
 use simdb_planner::config::{FunctionSignature, Parameter, function_signatures};
 
-use crate::args::Metadata;
+use crate::args::{Described, Metadata};
 use crate::exit::Exit;
 use crate::ui::Ui;
+use crate::views::human::style::BOLD;
+use crate::views::human::table::{Cell, Table};
 use crate::views::json::document;
+use crate::views::schema;
 
 /// Describes a part of the language.
 pub(super) fn run(command: &Metadata, ui: &Ui) -> Exit {
     match command {
         Metadata::Functions { json: true } => ui.answer(&document(&functions_document())),
         Metadata::Functions { json: false } => ui.answer(&functions_text()),
+        Metadata::Plan(described) => schema_of("plan", *described, ui),
+        Metadata::Drift(described) => schema_of("drift", *described, ui),
+        Metadata::Events(described) => schema_of("event", *described, ui),
+        Metadata::Failure(described) => schema_of("failure", *described, ui),
     }
     Exit::Done
+}
+
+/// Describes a document: its schema, or its fields for people.
+fn schema_of(name: &str, described: Described, ui: &Ui) {
+    if described.json {
+        return ui.answer(&document(&schema::of(name)));
+    }
+    let row = |(field, meaning)| [Cell::styled(field, BOLD), Cell::plain(meaning)];
+    let rows = schema::fields(name).into_iter().map(row).collect();
+    ui.answer(&Table::new(["Field", "Meaning"], rows).render("", ui.terminal.width));
 }
 
 /// Writes the functions one by one: what each is called with, what it returns, and an example.

@@ -10,6 +10,7 @@ use crate::args::{Facts, Format, Plan};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ops::{self, Known, Planned};
+use crate::policy;
 use crate::request::Request;
 use crate::saved::SavedPlan;
 use crate::session::{self, Project, block_on};
@@ -27,7 +28,7 @@ pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
             Some(_) => Record::Made,
             None => Record::Found,
         };
-        let made = make(
+        let mut made = make(
             operation,
             &Request::Configuration(&arguments.selection),
             &arguments.planning.facts,
@@ -35,6 +36,7 @@ pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
             &view,
         )
         .await?;
+        judge(&mut made, arguments.planning.policy_command.as_deref(), ui).await?;
         let saved = match &arguments.out {
             Some(path) if !made.planned.is_broken() => Some(save(&made, path, arguments).await?),
             _ => None,
@@ -63,6 +65,22 @@ pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     view.closing(result)
 }
 
+/// Lets the policy judge a plan; a refusal is part of what is wrong with it.
+pub(super) async fn judge(made: &mut Made, command: Option<&str>, ui: &Ui) -> Result<(), CliError> {
+    let Some(command) = command.filter(|_| !made.planned.is_broken()) else {
+        return Ok(());
+    };
+    let document = &mut made.planned.document;
+    match policy::judge(command, document, ui).await {
+        Ok(()) => Ok(()),
+        Err(CliError::Diagnosed(refusal)) => {
+            document.add_diagnostics(refusal);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Returns what a plan is for that is only looked at.
 pub(super) fn operation(destroy: bool) -> Operation {
     if destroy { Operation::Destroy } else { Operation::Apply }
@@ -78,7 +96,8 @@ async fn save(made: &Made, path: &Path, arguments: &Plan) -> Result<String, CliE
     } = made;
     let inputs = project.inputs(&arguments.planning.facts.variables.0)?;
     let saved = SavedPlan::new(
-        planned,
+        (&planned.plan, &planned.drift),
+        &planned.document,
         estimates.clone(),
         (&project.source, &inputs),
         &arguments.selection,

@@ -29,6 +29,7 @@ use super::{Known, Planned, Site, World, apply, believe, plan, record_noticed, r
 use crate::approval::{self, Approval, Policy};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
+use crate::policy;
 use crate::request::{self, Continuation, Request};
 use crate::saved::SavedPlan;
 use crate::session::{self, Project};
@@ -55,7 +56,9 @@ pub(crate) struct Goal<'a> {
 
 /// On which terms it is done.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct Terms<'a> {
+    /// What judges a plan before it is approved.
+    pub(crate) policy_command: Option<&'a str>,
     /// What may run without a question.
     pub(crate) policy: Policy,
     /// Whether servers are looked at; else the record is believed.
@@ -93,7 +96,7 @@ pub(crate) struct Converge<'a> {
     /// The plan that was reviewed and saved, where that is what runs.
     pub(crate) saved: Option<&'a SavedPlan>,
     /// On which terms.
-    pub(crate) terms: Terms,
+    pub(crate) terms: Terms<'a>,
     /// Where a person reads and answers.
     pub(crate) ui: &'a Arc<Ui>,
     /// How plans and outcomes are shown.
@@ -290,6 +293,10 @@ impl Converge<'_> {
     }
 
     async fn approved(&self, planned: &Planned) -> Result<bool, CliError> {
+        if let Some(command) = self.terms.policy_command {
+            let judged = policy::judge(command, &planned.document, self.ui);
+            self.unless_interrupted(judged).await??;
+        }
         if self.terms.policy.judge(&planned.document)? == Approval::Given {
             return Ok(true);
         }

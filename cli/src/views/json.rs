@@ -9,6 +9,7 @@ use simdb_planner::plan::ChangeAction;
 use simdb_providers::event::{Event, EventSink};
 use simdb_state::address::Address;
 
+use crate::args::Shape;
 use crate::ui::Ui;
 use crate::views::doc::{DiagnosticDoc, FORMAT_VERSION, OutcomeDoc, OutputDoc, PlanDoc, StepDoc, StepEnd, Summary};
 use crate::views::human::{outcome as human_outcome, plan as human_plan, progress};
@@ -23,6 +24,21 @@ pub fn document(document: &(impl Serialize + ?Sized)) -> String {
 pub fn line(document: &(impl Serialize + ?Sized)) -> String {
     let text = serde_json::to_string(document);
     text.expect("a document has string keys and no other way to fail") + "\n"
+}
+
+/// Writes why a command failed, as its answer would have been written.
+pub(crate) fn failure(ui: &Arc<Ui>, shape: Shape, diagnostics: &[DiagnosticDoc]) {
+    match shape {
+        Shape::Document => {
+            let failure = json!({ "format_version": FORMAT_VERSION, "errored": true, "diagnostics": diagnostics });
+            // One line is a document and a line: some commands write a document, and one a line with -watch or -follow.
+            ui.answer(&line(&failure));
+        }
+        Shape::Lines => {
+            let lines = Lines::start(Arc::clone(ui));
+            diagnostics.iter().for_each(|diagnostic| lines.diagnostic(diagnostic));
+        }
+    }
 }
 
 /// Writes events as JSON lines to standard output.

@@ -32,7 +32,8 @@ const GRAPH: usize = 60;
 /// Writes a plan.
 pub fn plan(plan: &PlanDoc) -> String {
     let title = match () {
-        () if plan.is_broken() => "the plan cannot be made".to_owned(),
+        () if plan.is_broken() && plan.is_empty() => "the plan cannot be made".to_owned(),
+        () if plan.is_broken() => "the plan must not run".to_owned(),
         () if !plan.is_empty() => human_plan::summary_line(plan).trim_start_matches("Plan: ").to_owned(),
         () if plan.complete => "no changes".to_owned(),
         () => "no changes in what could be compared".to_owned(),
@@ -40,7 +41,7 @@ pub fn plan(plan: &PlanDoc) -> String {
     let mut text = format!("{PLAN_MARKER}\n### simdb {}: {title}\n\n", plan.operation.name());
     text += &clusters(plan);
     text += &findings(&plan.diagnostics, &plan.not_compared_lines(), &plan.notes);
-    if plan.is_broken() || plan.is_empty() {
+    if plan.is_empty() {
         return text;
     }
     let mut sections = vec![

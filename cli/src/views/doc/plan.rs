@@ -102,20 +102,26 @@ impl PlanDoc {
     #[must_use]
     pub fn with_outputs(mut self, changes: Vec<OutputChangeDoc>) -> Self {
         self.output_changes = changes;
-        self.judged()
+        self.judge();
+        self
     }
 
     /// Adds what is wrong.
     #[must_use]
     pub fn with_diagnostics(mut self, diagnostics: Vec<DiagnosticDoc>) -> Self {
-        self.diagnostics.extend(diagnostics);
-        self.judged()
+        self.add_diagnostics(diagnostics);
+        self
     }
 
-    fn judged(mut self) -> Self {
+    /// Adds what is wrong, as somebody found out later.
+    pub fn add_diagnostics(&mut self, diagnostics: Vec<DiagnosticDoc>) {
+        self.diagnostics.extend(diagnostics);
+        self.judge();
+    }
+
+    fn judge(&mut self) {
         self.errored = self.is_broken();
         self.applyable = !self.errored && !self.is_empty();
-        self
     }
 
     /// Adds how long the steps took in earlier runs.
