@@ -117,7 +117,9 @@ fn events_and_failures_are_what_their_schemas_say() {
     let (ui, output, _) = terminal("", false);
     failure(&ui, Shape::Lines, &[diagnostic]);
     let lines = Lines::start(ui);
-    plans().iter().for_each(|plan| lines.plan(plan));
+    for plan in plans() {
+        lines.plan(&plan);
+    }
     let mut kinds = std::collections::BTreeSet::new();
     for line in output.text().lines() {
         let event: Value = serde_json::from_str(line).unwrap();

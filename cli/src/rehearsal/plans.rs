@@ -7,6 +7,7 @@ use super::{Rehearsal, cluster};
 use crate::views::doc::Operation;
 use crate::views::human::layout::Layout;
 use crate::views::human::plan::{render, summary};
+use crate::views::markdown;
 
 /// How many lines a screen has.
 const SCREEN: usize = 50;
@@ -65,6 +66,35 @@ fn fifty_nodes_with_one_changed_parameter_fit_one_screen() {
 }
 
 #[test]
+fn a_comment_of_two_thousand_nodes_is_short_enough_and_whole() {
+    let plan = Rehearsal::default()
+        .plan(Operation::Apply, &cluster(1999, "4MB"))
+        .document;
+    let text = markdown::plan(&plan);
+    assert!(text.len() < 60_000, "{}", text.len());
+    assert!(text.contains("| `orders` | none | 2005 | 0 | 0 |"), "{}", &text[..400]);
+    assert!(text.contains("```diff\n") && text.contains("cluster.orders.node.r[0..1998] will be created (1999 alike)"));
+    assert!(!text.contains("more lines"), "nothing has to be cut");
+}
+
+#[test]
+fn a_summary_is_one_screen_whatever_the_plan() {
+    let cluster = |number| {
+        format!(
+            "cluster \"c-{number}\" {{\n  network = network.lan\n  engine \"postgresql\" {{}}\n  node \"a\" {{}}\n}}\n"
+        )
+    };
+    let text: String = (0..30).map(cluster).collect();
+    let text = format!("network \"lan\" {{}}\n{text}");
+    let plan = Rehearsal::default().plan(Operation::Apply, &text).document;
+    for width in [80, 120] {
+        let text = shown(&summary::render(&plan, Layout::folded(width)));
+        assert!(text.lines().count() <= 24, "{text}");
+        assert!(text.contains("and 23 clusters with less impact or the same"), "{text}");
+    }
+}
+
+#[test]
 fn what_goes_is_a_line_each_and_the_data_with_it_is_listed() {
     let mut rehearsal = Rehearsal::default();
     rehearsal.apply(&cluster(2, "4MB"));
@@ -107,7 +137,7 @@ fn what_goes_is_a_line_each_and_the_data_with_it_is_listed() {
 
           Cluster  Impact     Add  Change  Destroy  Steps  Worst steps
           orders   data-loss  0    0       8        8      drop-node of {a,r[0,1]}
-          -        none       0    0       1        1      drop-network of lan
+          -        none       0    0       1        1
 
         Data that is lost for good:
           - cluster.orders: all data, databases app, on nodes {a,r[0,1]}

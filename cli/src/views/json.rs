@@ -36,7 +36,9 @@ pub(crate) fn failure(ui: &Arc<Ui>, shape: Shape, diagnostics: &[DiagnosticDoc])
         }
         Shape::Lines => {
             let lines = Lines::start(Arc::clone(ui));
-            diagnostics.iter().for_each(|diagnostic| lines.diagnostic(diagnostic));
+            for diagnostic in diagnostics {
+                lines.diagnostic(diagnostic);
+            }
         }
     }
 }

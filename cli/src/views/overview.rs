@@ -10,6 +10,9 @@ use simdb_state::name::ClusterName;
 use super::doc::{ChangeDoc, PlanDoc, StepDoc, Summary};
 use super::fold::{Subjects, groups};
 
+/// How many kinds of worst steps are told of each cluster.
+const STEPS: usize = 2;
+
 /// What a plan does to one cluster, or to what is in none.
 #[derive(Debug)]
 pub(crate) struct Overview<'a> {
@@ -29,8 +32,11 @@ impl Overview<'_> {
         self.worst.first().map(|step| step.impact).unwrap_or_default()
     }
 
-    /// Names the worst steps: `configure of r[0..48]`.
+    /// Names the worst steps: `configure of r[0..48]`. Where nobody notices any, none is.
     pub(crate) fn worst_steps(&self) -> String {
+        if self.impact() == Impact::None {
+            return String::new();
+        }
         let mut names: Vec<(&str, Vec<&Address>)> = Vec::new();
         for step in &self.worst {
             match names.iter_mut().find(|(name, _)| *name == step.name) {
@@ -42,7 +48,9 @@ impl Overview<'_> {
             let subjects = Subjects::new(addresses.into_iter());
             format!("{name} of {}", subjects.names())
         };
-        names.into_iter().map(text).collect::<Vec<_>>().join(", ")
+        let more = names.len().saturating_sub(STEPS);
+        let told = names.into_iter().take(STEPS).map(text).collect::<Vec<_>>().join(", ");
+        if more == 0 { told } else { format!("{told} +{more}") }
     }
 }
 

@@ -59,9 +59,9 @@ fn referred(schema: &Value) -> Option<&str> {
 fn need(name: &str, all: &Map<String, Value>, needed: &mut BTreeSet<String>) {
     if needed.insert(name.to_owned()) {
         let definition = all.get(name).expect("every reference has a definition");
-        references(definition)
-            .into_iter()
-            .for_each(|name| need(name, all, needed));
+        for name in references(definition) {
+            need(name, all, needed);
+        }
     }
 }
 

@@ -27,7 +27,7 @@ pub fn render(plan: &PlanDoc, layout: Layout) -> String {
         text += &legend(plan, width);
         text += &changes_text(plan, layout);
         text += &steps_text(plan, layout);
-        text += &losses_text(plan, width);
+        text += &losses_text(plan, width, usize::MAX);
         text += &summary(plan, width);
     } else if !plan.is_broken() {
         // A plan that could not be made says nothing about what runs.
@@ -237,16 +237,16 @@ fn waits(group: &Group<'_, StepDoc>, ids: &[u32]) -> String {
     }
 }
 
-/// Lists the data that goes for good.
-pub(crate) fn losses_text(plan: &PlanDoc, width: usize) -> String {
+/// Lists the data that goes for good, up to a number of losses.
+pub(crate) fn losses_text(plan: &PlanDoc, width: usize, limit: usize) -> String {
     let losses = overview::losses(plan);
     if losses.is_empty() {
         return String::new();
     }
     let title = "Data that is lost for good:";
     let mut text = lines(title, width).replacen(title, &paint(BAD.bold(), title), 1);
-    for loss in losses {
-        let pieces = wrap(&loss, width.saturating_sub(4));
+    for loss in losses.iter().take(limit) {
+        let pieces = wrap(loss, width.saturating_sub(4));
         let bullets = std::iter::once("-").chain(std::iter::repeat(" "));
         text.extend(
             pieces
@@ -254,6 +254,9 @@ pub(crate) fn losses_text(plan: &PlanDoc, width: usize) -> String {
                 .zip(bullets)
                 .map(|(piece, bullet)| format!("  {bullet} {piece}\n")),
         );
+    }
+    if losses.len() > limit {
+        text += &lines(&format!("  … and {} more", losses.len() - limit), width);
     }
     text + "\n"
 }

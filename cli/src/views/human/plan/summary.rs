@@ -11,13 +11,16 @@ use crate::views::overview::{Overview, clusters};
 /// How many clusters are told one by one, so that the rest of the screen is left for what else there is to say.
 const CLUSTERS: usize = 8;
 
+/// How many losses of data are told one by one.
+const LOSSES: usize = 5;
+
 /// Renders the summary of a plan; of one without changes it is the whole.
 pub(crate) fn render(plan: &PlanDoc, layout: Layout) -> String {
     if plan.is_broken() || plan.is_empty() {
         return super::render(plan, layout);
     }
     let width = layout.width;
-    let mut text = summary(plan, width) + "\n" + &table(plan, width) + "\n" + &losses_text(plan, width);
+    let mut text = summary(plan, width) + "\n" + &table(plan, width) + "\n" + &losses_text(plan, width, LOSSES);
     for (number, what) in [(plan.not_compared.len(), "object"), (plan.notes.len(), "note")] {
         let says = if what == "note" { "noted" } else { "not compared" };
         if number > 0 {
