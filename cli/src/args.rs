@@ -81,7 +81,7 @@ pub enum Command {
     Fmt(Fmt),
     /// Evaluate expressions against the configuration and the last apply
     Console(Console),
-    /// Describe the configuration language for other programs
+    /// Describe the configuration language and the documents for other programs
     #[command(subcommand)]
     Metadata(Metadata),
     /// Show what an apply would do
