@@ -34,7 +34,10 @@ fn commands_with_json(environment: &TestEnvironment, words: &[String]) -> Vec<Co
     if !help.contains("--json") {
         return Vec::new();
     }
-    let usage = help.lines().find(|line| line.contains("Usage: ")).unwrap();
+    let usage = help
+        .lines()
+        .find(|line| line.contains("Usage: "))
+        .expect("every command tells its usage");
     // An address is fit for all that commands ask for.
     let arguments = usage.matches('<').map(|_| "cluster.c".to_owned()).collect();
     let words = words.to_vec();
@@ -112,7 +115,9 @@ fn every_command_with_json_fails_in_json() {
 
 /// Returns an example's file.
 fn example(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests stand below the project");
     root.join("examples").join(name)
 }
 
