@@ -9,6 +9,7 @@ use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, Lead, P
 use super::{Inputs, Proposal, addressing, astray, before};
 use crate::desired::{ClusterSpec, Desired};
 use crate::engine::instance::{REPLICATION_USER, user};
+use crate::engine::replay::ReplayLimits;
 use crate::engine::settings;
 use crate::observed::Observed;
 use crate::plan::Impact;
@@ -165,6 +166,7 @@ fn later(inputs: Inputs<'_>, intended: &Intended, state: &State) -> Vec<String> 
                 ));
             }
             notes.extend(postponed_settings(spec, intended, address, node));
+            notes.extend(fitted_settings(spec, intended, address));
             if intended.limits.waiting.contains(address) {
                 notes.push(format!(
                     "{address} keeps more of what replay depends on than is declared, until its primary runs again."
@@ -213,6 +215,23 @@ fn postponed_settings(
     (!names.is_empty()).then(|| {
         format!(
             "{address} keeps {} while this plan runs, and the next apply restarts it with the declared values.",
+            names.join(", ")
+        )
+    })
+}
+
+/// Says what a node that is about to lead gets more of than is declared, because its log asks for it.
+fn fitted_settings(spec: &ClusterSpec, intended: &Intended, address: &NodeAddress) -> Option<String> {
+    let cluster = intended.clusters.get(&address.cluster)?;
+    let lacking = intended.limits.lacking.get(address)?;
+    let declared = &spec.nodes.get(&address.node)?.parameters;
+    let names = lacking
+        .needs
+        .above(&ReplayLimits::of(cluster.cluster.version, declared));
+    let is_promoted = cluster.lead == Lead::Passes && cluster.election.primary == address.node;
+    (is_promoted && !names.is_empty()).then(|| {
+        format!(
+            "{address} is restarted with as much {} as its log asks for, and gets what is declared with the next apply.",
             names.join(", ")
         )
     })

@@ -179,6 +179,8 @@ fn a_standby_that_paused_by_itself_is_restarted_before_a_failover_promotes_it() 
     let promote = &steps[position(&planned.plan, "promote")];
     assert!(promote.after.iter().any(|earlier| earlier.index() == restart));
     expect!["r[0] paused its replay: the log asks for max_connections = 80"].assert_eq(&steps[restart].reason);
+    expect!["cluster.orders.node.r[0] is restarted with as much max_connections as its log asks for, and gets what is declared with the next apply."]
+        .assert_eq(&planned.plan.notes.join("\n"));
     world.run(&planned.plan, Cut::Never).unwrap();
     finish(&mut world, &desired);
 }
