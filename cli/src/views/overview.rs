@@ -93,45 +93,19 @@ fn of<'a, 'b>(
 
 /// Says what data goes for good, a line for each cluster or object that loses some.
 pub(crate) fn losses(plan: &PlanDoc) -> Vec<String> {
-    let losing: Vec<&StepDoc> = plan
-        .steps
-        .iter()
-        .filter(|step| step.impact == Impact::DataLoss)
-        .collect();
-    let deleted = |kind: &str| {
-        let is_meant = move |change: &&ChangeDoc| change.change.action == ChangeAction::Delete;
-        let changes = plan.resource_changes.iter().filter(is_meant);
-        changes
-            .filter(|change| change.kind == kind)
-            .map(|change| &change.address)
-            .collect::<Vec<_>>()
-    };
-    let (clusters, nodes, databases) = (deleted("cluster"), deleted("node"), deleted("database"));
-    let within = |all: &[&Address], cluster: &Address| {
-        let within = all.iter().filter(|address| address.cluster() == cluster.cluster());
-        let subjects = Subjects::new(within.copied());
-        (subjects.number > 0).then(|| subjects.names())
-    };
-    let is_losing = |cluster: &&&Address| losing.iter().any(|step| step.address.cluster() == cluster.cluster());
-    let whole = clusters.iter().filter(is_losing).map(|cluster| {
-        let databases = within(&databases, cluster).map(|names| format!(", databases {names}"));
-        let nodes = within(&nodes, cluster).map(|names| format!(", on nodes {names}"));
-        format!(
-            "{cluster}: all data{}{}",
-            databases.unwrap_or_default(),
-            nodes.unwrap_or_default()
-        )
-    });
-    let is_whole = |step: &StepDoc| {
-        clusters
-            .iter()
-            .any(|cluster| cluster.cluster() == step.address.cluster())
-    };
-    let rest: Vec<StepDoc> = losing
-        .iter()
-        .filter(|step| !is_whole(step))
-        .map(|step| (*step).clone())
-        .collect();
+    let losing = plan.steps.iter().filter(|step| step.impact == Impact::DataLoss);
+    let mut by_cluster: BTreeMap<Option<&ClusterName>, Vec<&StepDoc>> = BTreeMap::new();
+    for step in losing {
+        by_cluster.entry(step.address.cluster()).or_default().push(step);
+    }
+    let gone = gone(plan);
+    let (mut lines, mut rest) = (Vec::new(), Vec::new());
+    for (cluster, steps) in by_cluster {
+        match gone.get(&("cluster", cluster)) {
+            Some(_) => lines.push(whole(cluster, &gone)),
+            None => rest.extend(steps.into_iter().cloned()),
+        }
+    }
     let rest = groups(&rest, false).into_iter().map(|group| {
         let step = group.first();
         format!(
@@ -141,5 +115,37 @@ pub(crate) fn losses(plan: &PlanDoc) -> Vec<String> {
             group.of_all(&step.reason)
         )
     });
-    whole.chain(rest).collect()
+    lines.extend(rest);
+    lines
+}
+
+/// What goes, by kind and cluster.
+type Gone<'a> = BTreeMap<(&'static str, Option<&'a ClusterName>), Vec<&'a Address>>;
+
+fn gone(plan: &PlanDoc) -> Gone<'_> {
+    let mut gone = Gone::new();
+    let deleted = plan
+        .resource_changes
+        .iter()
+        .filter(|change| change.change.action == ChangeAction::Delete);
+    for ChangeDoc { address, kind, .. } in deleted {
+        gone.entry((kind, address.cluster())).or_default().push(address);
+    }
+    gone
+}
+
+/// Says what goes with a whole cluster.
+fn whole(cluster: Option<&ClusterName>, gone: &Gone<'_>) -> String {
+    let names = |kind| {
+        let addresses = gone.get(&(kind, cluster))?;
+        Some(Subjects::new(addresses.iter().copied()).names())
+    };
+    let cluster = cluster.map(ToString::to_string).unwrap_or_default();
+    let databases = names("database").map(|names| format!(", databases {names}"));
+    let nodes = names("node").map(|names| format!(", on nodes {names}"));
+    format!(
+        "cluster.{cluster}: all data{}{}",
+        databases.unwrap_or_default(),
+        nodes.unwrap_or_default()
+    )
 }

@@ -42,7 +42,7 @@ fn after_the_plan(told: &str) -> &str {
               + role              = "primary"
               + host              = "127.0.0.1"
               + port              = [PORT]
-              + data              = "initialized"
+              + data              = { origin = "initialized" }
               + system_identifier = (known after apply)
               + power             = "running"
             }
@@ -100,38 +100,10 @@ fn approval_in_advance_does_not_cover_data_loss() {
 
             simdb will make the following changes:
 
-              # network.lan will be destroyed
-              - network "lan" {}
-
-              # cluster.c will be destroyed
-              - cluster "c" {
-                  - engine      = "postgresql" -> null
-                  - version     = […] -> null
-                  - network     = "network.lan" -> null
-                  - replication = "async" -> null
-                  - max_lag     = "16MB" -> null
-                  - primary     = "a" -> null
-                  - term        = 1 -> null
-                  - verified    = "at [LSN] in term 1" -> null
-                }
-
-              # cluster.c.node.a will be destroyed
-              - node "a" {
-                  - role              = "primary" -> null
-                  - host              = "127.0.0.1" -> null
-                  - port              = [PORT] -> null
-                  - data              = "initialized" -> null
-                  - system_identifier = "[SYSTEM]" -> null
-                  - power             = "running" -> null
-                }
-
-              # cluster.c.user.replicator will be destroyed
-              - user "replicator" {
-                  - login            = true -> null
-                  - replication      = true -> null
-                  - password         = (sensitive value) -> null
-                  - password_version = 1 -> null
-                }
+              - network.lan will be destroyed
+              - cluster.c will be destroyed
+              - cluster.c.node.a will be destroyed
+              - cluster.c.user.replicator will be destroyed
 
             Steps:
 
@@ -144,6 +116,9 @@ fn approval_in_advance_does_not_cover_data_loss() {
                   the plan destroys everything
                4  drop-network  network.lan                3      none
                   the plan destroys everything
+
+            Data that is lost for good:
+              - cluster.c: all data, on nodes a
 
             Plan: 0 to add, 0 to change, 4 to destroy. Worst impact: data-loss.
             ╷

@@ -50,12 +50,12 @@ fn a_wrong_command_line_says_what_is_wrong_with_it() {
         "apply -parallelism=0",
         "logs",
         "plan now",
-        "output -json -raw url",
+        "plan -expand -summary",
         "output -raw",
         "state show orders",
         "plan -refresh=maybe",
         "plan -json=yes",
-        "plan -json -json",
+        "plan -destroy -destroy",
     ]);
     expect![[r#"
         $ simdb apply -allow=downtme
@@ -88,11 +88,11 @@ fn a_wrong_command_line_says_what_is_wrong_with_it() {
         │
         │ simdb plan takes no argument "now" here; simdb plan -help says what it takes.
         ╵
-        $ simdb output -json -raw url
+        $ simdb plan -expand -summary
         ╷
         │ Error: Options exclude each other
         │
-        │ -json cannot be given together with -raw.
+        │ -expand cannot be given together with -summary.
         ╵
         $ simdb output -raw
         ╷
@@ -118,11 +118,11 @@ fn a_wrong_command_line_says_what_is_wrong_with_it() {
         │
         │ -json takes no value, and was given "yes".
         ╵
-        $ simdb plan -json -json
+        $ simdb plan -destroy -destroy
         ╷
         │ Error: Option given twice
         │
-        │ -json can be given only once.
+        │ -destroy can be given only once.
         ╵
     "#]]
     .assert_eq(&told);

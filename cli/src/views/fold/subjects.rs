@@ -13,8 +13,6 @@ pub(crate) struct Subjects {
     /// Of each cluster, the names of what is meant in it.
     by_cluster: BTreeMap<Option<String>, BTreeSet<Name>>,
     kind: &'static str,
-    /// How many they are.
-    pub(crate) number: usize,
 }
 
 /// A name, taken apart where instances of one block share it but for a number.
@@ -92,12 +90,7 @@ impl Subjects {
                 .or_default()
                 .insert(Name::new(&address.name()));
         }
-        let number = by_cluster.values().map(BTreeSet::len).sum();
-        Self {
-            by_cluster,
-            kind,
-            number,
-        }
+        Self { by_cluster, kind }
     }
 
     /// Writes the addresses, those of clusters that have the same ones together.
