@@ -34,10 +34,8 @@ fn commands_with_json(environment: &TestEnvironment, words: &[String]) -> Vec<Co
     if !help.contains("--json") {
         return Vec::new();
     }
-    let usage = help
-        .lines()
-        .find(|line| line.contains("Usage: "))
-        .expect("every command tells its usage");
+    let usage = help.lines().find(|line| line.contains("Usage: "));
+    let usage = usage.expect("help says how a command is called");
     // An address is fit for all that commands ask for.
     let arguments = usage.matches('<').map(|_| "cluster.c".to_owned()).collect();
     let words = words.to_vec();
@@ -115,9 +113,8 @@ fn every_command_with_json_fails_in_json() {
 
 /// Returns an example's file.
 fn example(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests stand below the project");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let root = root.expect("the tests are a directory of the project");
     root.join("examples").join(name)
 }
 

@@ -54,9 +54,9 @@ impl Runner {
     fn new() -> Self {
         let environment = TestEnvironment::with_configuration(ONE);
         let fake = environment.home().join("fake");
-        fs::create_dir_all(fake.join("bin")).unwrap();
-        fs::write(fake.join("bin/gh"), GH).unwrap();
-        fs::set_permissions(fake.join("bin/gh"), Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(fake.join("bin")).expect("the directory is ours");
+        fs::write(fake.join("bin/gh"), GH).expect("the directory is ours");
+        fs::set_permissions(fake.join("bin/gh"), Permissions::from_mode(0o755)).expect("the directory is ours");
         Self { environment, fake }
     }
 
@@ -86,26 +86,34 @@ impl Runner {
             let more = more.lines().filter_map(|line| line.split_once('='));
             variables.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
-        last.unwrap()
+        last.expect("a workflow has steps")
     }
 
     fn step(&self, script: &str, variables: &BTreeMap<String, String>) -> Output {
         let simdb = self.environment.command(&[]);
-        let programs = Path::new(simdb.get_program()).parent().unwrap();
+        let programs = Path::new(simdb.get_program())
+            .parent()
+            .expect("a program is in a directory");
         let mut path = vec![self.fake.join("bin"), programs.to_owned()];
-        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         let arguments = ["--noprofile", "--norc", "-eo", "pipefail", "-c", script];
         let mut bash = self.environment.command_of(Path::new("bash"), &arguments);
-        Output::of(bash.envs(variables).env("PATH", std::env::join_paths(path).unwrap()))
+        Output::of(bash.envs(variables).env(
+            "PATH",
+            std::env::join_paths(path).expect("no directory has a colon in its name"),
+        ))
     }
 
     fn comments(&self) -> Vec<String> {
         let Ok(files) = fs::read_dir(self.fake.join("comments")) else {
             return Vec::new();
         };
-        let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+        let mut files: Vec<PathBuf> = files.map(|file| file.expect("the directory is ours").path()).collect();
         files.sort();
-        files.iter().map(|file| fs::read_to_string(file).unwrap()).collect()
+        files
+            .iter()
+            .map(|file| fs::read_to_string(file).expect("the directory is ours"))
+            .collect()
     }
 
     fn issue(&self) -> Option<String> {
@@ -115,15 +123,18 @@ impl Runner {
 
 /// Returns the scripts of a workflow's steps.
 fn scripts(workflow: &str) -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let text = fs::read_to_string(root.join("examples/github-actions").join(workflow)).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests are a directory of the project");
+    let text =
+        fs::read_to_string(root.join("examples/github-actions").join(workflow)).expect("the workflow can be read");
     assert!(text.contains("    shell: bash\n"), "the test runs what bash runs");
     let indented = |line: &str| line.len() - line.trim_start().len();
     let (mut scripts, mut within) = (Vec::new(), None);
     for line in text.lines() {
         if let Some(outer) = within {
             if line.is_empty() || indented(line) > outer {
-                let script: &mut String = scripts.last_mut().unwrap();
+                let script: &mut String = scripts.last_mut().expect("a script was begun");
                 *script += &format!("{}\n", line.get(outer + 2..).unwrap_or_default());
                 continue;
             }
