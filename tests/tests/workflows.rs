@@ -135,7 +135,8 @@ fn scripts(workflow: &str) -> Vec<String> {
         if let Some(outer) = within {
             if line.is_empty() || indented(line) > outer {
                 let script: &mut String = scripts.last_mut().expect("a script was begun");
-                *script += &format!("{}\n", line.get(outer + 2..).unwrap_or_default());
+                script.push_str(line.get(outer + 2..).unwrap_or_default());
+                script.push('\n');
                 continue;
             }
             within = None;
