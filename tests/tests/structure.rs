@@ -109,6 +109,10 @@ const EXCEPTIONS: &[(&str, &str)] = &[
         "documents have the keys that their readers know",
     ),
     (
+        "cli/src/rehearsal",
+        "configurations for tests of the views, with the engine that they declare",
+    ),
+    (
         "cli/src/views/sample.rs",
         "a plan for tests and the documentation, with the names of its steps",
     ),

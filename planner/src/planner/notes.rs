@@ -214,7 +214,7 @@ fn postponed_settings(
     let names: Vec<String> = names.into_iter().collect();
     (!names.is_empty()).then(|| {
         format!(
-            "{address} keeps {} while this plan runs, and the next apply restarts it with the declared values.",
+            "{address} keeps {} while this plan runs, and is restarted with the declared values with the next apply.",
             names.join(", ")
         )
     })
@@ -231,7 +231,7 @@ fn fitted_settings(spec: &ClusterSpec, intended: &Intended, address: &NodeAddres
     let is_promoted = cluster.lead == Lead::Passes && cluster.election.primary == address.node;
     (is_promoted && !names.is_empty()).then(|| {
         format!(
-            "{address} is restarted with as much {} as its log asks for, and gets what is declared with the next apply.",
+            "{address} is restarted with as much {} as its log asks for, and gets the declared values with the next apply.",
             names.join(", ")
         )
     })

@@ -130,7 +130,7 @@ fn what_a_node_wrote_that_was_promoted_by_hand_is_kept_where_somebody_says_so() 
         let promote = ["failover", "orders", "-promote", "r[0]", "-auto-approve"];
         scenario.expect_refusal(
             &promote,
-            "Somebody promoted cluster.orders.node.r[0] by hand (timeline 2 since ",
+            "cluster.orders.node.r[0] was promoted by hand (timeline 2 since ",
         );
         let output = keep_branch_of(scenario, "r[0]", "astray", "rightful").text();
         for told in [

@@ -119,7 +119,8 @@ fn a_setting_that_takes_a_restart_waits_until_the_lead_has_passed() {
     let mut world = applied(&with(&nodes, &[("shared_buffers", "80MB")]));
     let other = with(&nodes, &[("shared_buffers", "40MB"), ("work_mem", "8MB")]);
     let planned = proposed(&world, &other, &election(ElectionKind::Switchover, Some("r[0]")));
-    let kept = "keeps shared_buffers while this plan runs, and the next apply restarts it with the declared values.";
+    let kept =
+        "keeps shared_buffers while this plan runs, and is restarted with the declared values with the next apply.";
     let told = planned.plan.notes.join("\n");
     assert!(told.contains(&format!("cluster.orders.node.a {kept}")), "{told}");
     assert!(told.contains(&format!("cluster.orders.node.r[0] {kept}")), "{told}");
@@ -179,7 +180,7 @@ fn a_standby_that_paused_by_itself_is_restarted_before_a_failover_promotes_it() 
     let promote = &steps[position(&planned.plan, "promote")];
     assert!(promote.after.iter().any(|earlier| earlier.index() == restart));
     expect!["r[0] paused its replay: the log asks for max_connections = 80"].assert_eq(&steps[restart].reason);
-    expect!["cluster.orders.node.r[0] is restarted with as much max_connections as its log asks for, and gets what is declared with the next apply."]
+    expect!["cluster.orders.node.r[0] is restarted with as much max_connections as its log asks for, and gets the declared values with the next apply."]
         .assert_eq(&planned.plan.notes.join("\n"));
     world.run(&planned.plan, Cut::Never).unwrap();
     finish(&mut world, &desired);

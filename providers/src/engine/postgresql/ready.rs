@@ -133,6 +133,11 @@ pub(crate) async fn unrecoverable(platform: &dyn Platform, node: &NodeAddress, r
     }
 }
 
+/// Returns whether a server refuses connections because it is starting up or shutting down: `cannot_connect_now`.
+pub(super) fn is_starting(error: &PostgresqlError) -> bool {
+    error.sqlstate().is_some_and(|code| code == "57P03")
+}
+
 /// Returns whether waiting does not help.
 fn is_final(error: &PostgresqlError) -> bool {
     matches!(error, PostgresqlError::MissingSecret(_)) || is_refusal(error)

@@ -10,10 +10,11 @@ use simdb_planner::plan::{Action, Server};
 use simdb_state::delta::Outputs;
 use simdb_state::lsn::SystemIdentifier;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
+use tokio::time::{Instant, sleep};
 
 use super::connection::Connection;
 use super::verify::{self, Expected};
-use super::{Activity, PostgresqlError, replication, sync};
+use super::{Activity, POLL, PostgresqlError, ready, replication, sync};
 use crate::effects::{ProviderEffects, StepError};
 use crate::platform::StopMode;
 
@@ -196,9 +197,16 @@ impl ProviderEffects {
         Ok(())
     }
 
-    /// Opens a session that looks at a server.
+    /// Opens a session with a server; one that is starting up is waited for, as it may recover from a crash.
     pub(crate) async fn open(&self, server: &Server, secrets: &Secrets) -> Result<Connection, PostgresqlError> {
-        Connection::open(&self.sessions(secrets), server).await
+        let sessions = self.sessions(secrets);
+        let deadline = Instant::now() + self.limits.ready;
+        loop {
+            match Connection::open(&sessions, server).await {
+                Err(error) if ready::is_starting(&error) && Instant::now() < deadline => sleep(POLL).await,
+                opened => return opened,
+            }
+        }
     }
 
     /// Opens a session that changes a server, if the lock of the record is still held: opening it may have taken long.
