@@ -1,17 +1,20 @@
 //! Mends what the parser gets wrong in templates, from the text itself.
 //!
 //! It takes the indentation of `<<-` from the outermost literals alone, so that lines within `%{ for }` keep theirs, and
-//! leaves the escapes of literals within directives of quoted strings as they are.
+//! leaves escapes as they are in heredocs and in literals within directives of quoted strings.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 use hcl_edit::Span as _;
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::Body;
-use hcl_edit::template::{Directive, Element, HeredocTemplate, StringTemplate, Template};
+use hcl_edit::template::{Directive, Element, HeredocTemplate, StringTemplate, Strip, Template};
 use hcl_edit::visit_mut::{self, VisitMut};
 
 /// Mends the templates of a body that was parsed from a text.
 pub(crate) fn mend(body: &mut Body, text: &str) {
-    if text.contains("<<-") || text.contains("%{") {
+    if text.contains("<<") || text.contains("%{") {
         Mend { text }.visit_body_mut(body);
     }
 }
@@ -28,15 +31,15 @@ struct Mend<'t> {
 impl VisitMut for Mend<'_> {
     fn visit_heredoc_template_mut(&mut self, node: &mut HeredocTemplate) {
         visit_mut::visit_heredoc_template_mut(self, node);
-        let flush = node.span().is_some_and(|span| self.text[span].starts_with("<<-"));
-        if flush {
-            let indent = indent(&node.template, self.text).unwrap_or(0);
-            each_literal(&mut node.template, &mut |literal| {
-                let Some(span) = literal.span() else { return };
-                let dedented = dedent(self.text, span, indent);
-                *literal.value_mut() = dedented.replace("$${", "${").replace("%%{", "%{");
-            });
-        }
+        let is_flush = node.span().is_some_and(|span| self.text[span].starts_with("<<-"));
+        let indented = is_flush.then(|| Indented::of(&node.template, self.text));
+        each_literal(&mut node.template, &mut |literal| {
+            let text = match (&indented, literal.span()) {
+                (Some(indented), Some(span)) => indented.dedent(self.text, span),
+                _ => literal.value().clone(),
+            };
+            *literal.value_mut() = text.replace("$${", "${").replace("%%{", "%{");
+        });
     }
 
     fn visit_string_template_mut(&mut self, node: &mut StringTemplate) {
@@ -76,74 +79,122 @@ fn each_literal_of(directive: &mut Directive, change: &mut impl FnMut(&mut Liter
     }
 }
 
-fn templates(directive: &Directive) -> Vec<&Template> {
-    match directive {
-        Directive::If(directive) => {
-            let other = directive.else_expr.as_ref().map(|other| &other.template);
-            std::iter::once(&directive.if_expr.template).chain(other).collect()
+/// A part of a template, as HCL cuts it: a literal ends where its line does.
+enum Token {
+    /// A line of a literal, or what there is of one.
+    Line(Range<usize>),
+    /// An interpolation or a part of a directive: whether it strips what stands before it, and what stands after it.
+    Sign(bool, bool),
+}
+
+fn sign(strip: Strip) -> Token {
+    Token::Sign(
+        matches!(strip, Strip::Start | Strip::Both),
+        matches!(strip, Strip::End | Strip::Both),
+    )
+}
+
+fn tokens(template: &Template, text: &str, out: &mut Vec<Token>) {
+    for element in template {
+        match element {
+            Element::Literal(literal) => out.extend(
+                literal
+                    .span()
+                    .into_iter()
+                    .flat_map(|span| lines(text, span))
+                    .map(Token::Line),
+            ),
+            Element::Interpolation(inner) => out.push(sign(inner.strip)),
+            Element::Directive(directive) => match &**directive {
+                Directive::If(directive) => {
+                    out.push(sign(directive.if_expr.strip));
+                    tokens(&directive.if_expr.template, text, out);
+                    if let Some(other) = &directive.else_expr {
+                        out.push(sign(other.strip));
+                        tokens(&other.template, text, out);
+                    }
+                    out.push(sign(directive.endif_expr.strip));
+                }
+                Directive::For(directive) => {
+                    out.push(sign(directive.for_expr.strip));
+                    tokens(&directive.for_expr.template, text, out);
+                    out.push(sign(directive.endfor_expr.strip));
+                }
+            },
         }
-        Directive::For(directive) => vec![&directive.for_expr.template],
     }
 }
 
-/// Splits the text of a literal into lines; each tells whether it starts at the start of a line of the file.
-fn lines(text: &str, span: std::ops::Range<usize>) -> impl Iterator<Item = (bool, &str)> {
-    let mut at_start = text[..span.start].ends_with('\n');
+/// Cuts a literal into lines, their ends included.
+fn lines(text: &str, span: Range<usize>) -> Vec<Range<usize>> {
+    let mut at = span.start;
     text[span]
         .split_inclusive('\n')
-        .map(move |line| (std::mem::replace(&mut at_start, true), line))
+        .map(|line| {
+            let start = at;
+            at += line.len();
+            start..at
+        })
+        .collect()
 }
 
-fn is_blank(line: &str) -> bool {
-    line.ends_with('\n') && line.trim().is_empty()
+/// The indentation of a template: by how much, and where the lines start that have it. As in HCL, a line whose end `~`
+/// strips runs on into the next one, which then starts nothing; and what `~` strips from the start of a line is none of its
+/// indentation.
+#[derive(Default)]
+struct Indented {
+    by: usize,
+    starts: BTreeSet<usize>,
 }
 
-fn leading(line: &str) -> usize {
-    line.chars().take_while(|c| c.is_whitespace() && *c != '\n').count()
-}
-
-/// Returns by how much every line of a template is indented at least.
-fn indent(template: &Template, text: &str) -> Option<usize> {
-    let mut least: Option<usize> = None;
-    let mut note = |indent: usize| least = Some(least.map_or(indent, |least| least.min(indent)));
-    for element in template {
-        let Some(span) = element.span() else { continue };
-        if let Element::Literal(_) = element {
-            lines(text, span)
-                .filter(|(starts, line)| *starts && !is_blank(line))
-                .for_each(|(_, line)| note(leading(line)));
-            continue;
-        }
-        if text[..span.start].ends_with('\n') {
-            note(0);
-        }
-        if let Element::Directive(directive) = element {
-            for template in templates(directive) {
-                indent(template, text).into_iter().for_each(&mut note);
-                // What closes the directive stands at the start of a line.
-                let end = template
-                    .len()
-                    .checked_sub(1)
-                    .and_then(|last| template.get(last))
-                    .and_then(Element::as_literal);
-                if end.is_some_and(|literal| literal.value().ends_with('\n')) {
-                    note(0);
+impl Indented {
+    fn of(template: &Template, text: &str) -> Self {
+        let mut all = Vec::new();
+        tokens(template, text, &mut all);
+        let mut indented = Self::default();
+        let mut least: Option<usize> = None;
+        let mut is_start = true;
+        for (index, token) in all.iter().enumerate() {
+            let before = index.checked_sub(1).and_then(|before| all.get(before));
+            let kept = match token {
+                Token::Line(range) => {
+                    let mut line = &text[range.clone()];
+                    if matches!(before, Some(Token::Sign(_, true))) {
+                        line = line.trim_start();
+                    }
+                    if matches!(all.get(index + 1), Some(Token::Sign(true, _))) {
+                        line = line.trim_end();
+                    }
+                    Some((range.start, line))
                 }
+                Token::Sign(..) => None,
+            };
+            if std::mem::take(&mut is_start) {
+                let spaces = match kept {
+                    // A blank line says nothing about the indentation of others.
+                    Some((_, line)) if line.trim().is_empty() && line.ends_with('\n') => None,
+                    Some((start, line)) => {
+                        indented.starts.insert(start);
+                        Some(line.chars().take_while(|c| c.is_whitespace()).count())
+                    }
+                    None => Some(0),
+                };
+                least = [least, spaces].into_iter().flatten().min();
             }
+            is_start |= kept.is_some_and(|(_, line)| line.ends_with('\n'));
         }
+        indented.by = least.unwrap_or(0);
+        indented
     }
-    least
-}
 
-fn dedent(text: &str, span: std::ops::Range<usize>, indent: usize) -> String {
-    let strip = |(starts, line): (bool, &str)| {
-        if starts && !is_blank(line) {
-            line.chars().skip(indent).collect()
-        } else {
-            line.to_owned()
-        }
-    };
-    lines(text, span).map(strip).collect()
+    /// Returns a literal without the indentation of its lines.
+    fn dedent(&self, text: &str, span: Range<usize>) -> String {
+        let line = |range: Range<usize>| {
+            let by = if self.starts.contains(&range.start) { self.by } else { 0 };
+            text[range].chars().skip(by).collect::<String>()
+        };
+        lines(text, span).into_iter().map(line).collect()
+    }
 }
 
 /// Undoes the escapes of a quoted string; the parser undid those of `${` and `%{`.

@@ -35,11 +35,13 @@ fn compare(file: &str, quoted: bool, gaps: &[&str]) {
         } else {
             expression.to_owned()
         };
-        if kind.starts_with("skip") {
-            continue;
-        }
-        let ours = evaluated(&expression);
-        let same = agrees(&ours, kind, answer);
+        let ours = evaluated(expression.trim_start());
+        // Of expressions over several lines the table has no answers; those of the project's own table do.
+        let same = if kind == "skip-multiline" {
+            ours.is_ok()
+        } else {
+            agrees(&ours, kind, answer)
+        };
         agree += usize::from(same);
         let is_gap = |gap: &&str| expression == **gap || expression.starts_with(&format!("{gap}("));
         if same == gaps.iter().any(is_gap) {
@@ -72,13 +74,17 @@ fn agrees(ours: &Result<String, String>, kind: &str, answer: &str) -> bool {
     }
 }
 
-/// Compares every row of a table of the project's own.
-fn check_table(table: &str) {
+/// Compares every row of a table of the project's own. In some tables expressions are JSON strings, for their line ends.
+fn check_table(table: &str, quoted: bool) {
     let differences: Vec<String> = table
         .lines()
         .map(columns)
         .filter_map(|(expression, kind, answer)| {
-            let ours = evaluated(expression);
+            let ours = if quoted {
+                evaluated(&serde_json::from_str::<String>(expression).unwrap())
+            } else {
+                evaluated(expression)
+            };
             (!agrees(&ours, kind, answer)).then(|| format!("{expression} -> {ours:?}, and not {kind} {answer}"))
         })
         .collect();
@@ -87,12 +93,17 @@ fn check_table(table: &str) {
 
 #[test]
 fn every_kind_of_expression_has_its_value() {
-    check_table(include_str!("answers/expressions.tsv"));
+    check_table(include_str!("answers/expressions.tsv"), false);
+}
+
+#[test]
+fn every_expression_over_several_lines_has_its_value() {
+    check_table(include_str!("answers/lines.tsv"), true);
 }
 
 #[test]
 fn every_function_has_its_result() {
-    check_table(include_str!("answers/functions.tsv"));
+    check_table(include_str!("answers/functions.tsv"), false);
 }
 
 #[test]

@@ -267,7 +267,7 @@ fn templates_strip_and_dedent() {
               - ${x}
             %{ endfor ~}
             end
-          EOT -> "list:\n  - a\n  - b\nend\n"
+          EOT -> "list:\n      - a\n      - b\n    end\n"
         <<-EOT
             %{ if 1 > 2 }
             big
