@@ -20,7 +20,7 @@ use simdb_planner::plan::Impact;
 use simdb_state::address::Address;
 
 pub use json::Shape;
-pub use language::{Console, Described, Fmt, Metadata, Validate, ValidateFormat};
+pub use language::{Console, Described, Docs, Fmt, Metadata, Validate, ValidateFormat};
 pub use selection::Selection;
 pub use variables::{VariableArgument, Variables};
 pub use viewing::{Folding, Viewing};
@@ -84,6 +84,8 @@ pub enum Command {
     /// Describe the configuration language and the documents for other programs
     #[command(subcommand)]
     Metadata(Metadata),
+    /// Write the reference of the configuration language: pages, and a grammar and a schema for editors
+    Docs(Docs),
     /// Show what an apply would do
     Plan(Plan),
     /// Make what runs match the configuration

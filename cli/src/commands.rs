@@ -3,6 +3,7 @@
 mod apply;
 mod completions;
 mod console;
+mod docs;
 mod drift;
 mod env;
 mod events;
@@ -63,6 +64,7 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Fmt(arguments) => fmt::run(&arguments, ui),
         Command::Console(arguments) => console::run(&arguments, ui),
         Command::Metadata(command) => Ok(metadata::run(&command, ui)),
+        Command::Docs(arguments) => docs::run(&arguments, ui),
         Command::Plan(arguments) => plan::run(&arguments, ui),
         Command::Apply(arguments) => match &arguments.file {
             Some(file) => apply::saved(file, &arguments, ui),

@@ -18,6 +18,7 @@ mod interrupt;
 mod ops;
 mod pin;
 mod policy;
+mod reference;
 #[cfg(test)]
 mod rehearsal;
 mod request;

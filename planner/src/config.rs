@@ -33,7 +33,7 @@ mod pin;
 mod provider;
 mod read;
 mod replication;
-mod schema;
+pub mod schema;
 mod settings;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,9 @@ pub enum Platform {
     Local,
 }
 
+/// The names of all of them.
+pub const PLATFORMS: &[&str] = &[Platform::Local.name()];
+
 impl Platform {
     /// All of them.
     pub const ALL: [Platform; 1] = [Platform::Local];

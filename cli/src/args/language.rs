@@ -74,6 +74,12 @@ pub enum Metadata {
         #[arg(long)]
         json: bool,
     },
+    /// Describe every block and attribute
+    Schema {
+        /// Write a JSON document.
+        #[arg(long)]
+        json: bool,
+    },
     /// Describe the document of a plan: show -json FILE, plan -output json
     Plan(Described),
     /// Describe the document of drift: drift -json
@@ -90,4 +96,12 @@ pub struct Described {
     /// Write its JSON schema.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `docs`.
+#[derive(Debug, Args)]
+pub struct Docs {
+    /// The directory to write to; it is made where it is missing
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
 }

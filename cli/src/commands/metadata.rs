@@ -1,15 +1,19 @@
 //! `simdb metadata`: the configuration language and the documents, described for editors and other programs.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
+use simdb_planner::config::schema;
 use simdb_planner::config::{FunctionSignature, Parameter, function_signatures};
 
 use crate::args::{Described, Metadata};
 use crate::exit::Exit;
+use crate::reference::schema_document;
 use crate::ui::Ui;
+use crate::views;
 use crate::views::human::style::BOLD;
 use crate::views::human::table::{Cell, Table};
 use crate::views::json::document;
-use crate::views::schema;
 
 /// Describes a part of the language.
 pub(super) fn run(command: &Metadata, ui: &Ui) -> Exit {
@@ -20,6 +24,8 @@ pub(super) fn run(command: &Metadata, ui: &Ui) -> Exit {
         Metadata::Drift(described) => schema_of("drift", *described, ui),
         Metadata::Events(described) => schema_of("event", *described, ui),
         Metadata::Failure(described) => schema_of("failure", *described, ui),
+        Metadata::Schema { json: true } => ui.answer(&document(&schema_document())),
+        Metadata::Schema { json: false } => ui.answer(&schema_text()),
     }
     Exit::Done
 }
@@ -27,10 +33,10 @@ pub(super) fn run(command: &Metadata, ui: &Ui) -> Exit {
 /// Describes a document: its schema, or its fields for people.
 fn schema_of(name: &str, described: Described, ui: &Ui) {
     if described.json {
-        return ui.answer(&document(&schema::of(name)));
+        return ui.answer(&document(&views::schema::of(name)));
     }
     let row = |(field, meaning)| [Cell::styled(field, BOLD), Cell::plain(meaning)];
-    let rows = schema::fields(name).into_iter().map(row).collect();
+    let rows = views::schema::fields(name).into_iter().map(row).collect();
     ui.answer(&Table::new(["Field", "Meaning"], rows).render("", ui.terminal.width));
 }
 
@@ -54,6 +60,24 @@ fn functions_text() -> String {
         )
     };
     function_signatures().into_iter().map(text).collect()
+}
+
+/// Writes the blocks one by one, each by the way to it: its attributes, their types, and what each means.
+fn schema_text() -> String {
+    let mut text = String::new();
+    for (way, kind) in schema::file().below() {
+        let label = kind
+            .label
+            .map_or_else(String::new, |label| format!(" \"{}\"", label.to_uppercase()));
+        let _ = writeln!(text, "{way}{label}\n    {}", kind.schema.description);
+        for attribute in kind.schema.attributes {
+            let needed = if attribute.is_required { "" } else { "?" };
+            let of = attribute.kind.as_str();
+            let _ = writeln!(text, "    {}{needed}: {of}", attribute.name);
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// Makes the document of `terraform metadata functions -json`, with examples in addition.
@@ -109,6 +133,17 @@ mod tests {
             json!({ "name": "numbers", "type": "number" })
         );
         assert_eq!(function("lookup")["parameters"][2]["optional"], true);
+    }
+
+    #[test]
+    fn blocks_are_described_to_people() {
+        let text = schema_text();
+        assert!(
+            text.contains(
+                "cluster.database \"NAME\"\n    A database of the cluster.\n    name?: string\n    owner: string\n"
+            ),
+            "{text}"
+        );
     }
 
     #[test]

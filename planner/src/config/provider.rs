@@ -11,7 +11,7 @@ use simdb_state::object::first_platform;
 use crate::desired::LocalSettings;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::observed::ProviderArgument;
-use crate::platform::Platform;
+use crate::platform::PLATFORMS;
 
 use super::read::Reader;
 
@@ -25,14 +25,14 @@ const ARGUMENTS: [(&str, ProviderArgument); 4] = [
 
 /// Returns the platform of that name, or says that this version has none.
 pub(super) fn supported(name: &str) -> Result<PlatformName, String> {
-    let names = Platform::ALL.map(Platform::name);
-    if names.contains(&name) {
+    if PLATFORMS.contains(&name) {
         return Ok(name.parse().expect("platforms have names"));
     }
-    let known = names.map(|name| format!("\"{name}\"")).join(", ");
-    let hint = did_you_mean(name, names);
+    let known: Vec<String> = PLATFORMS.iter().map(|name| format!("\"{name}\"")).collect();
+    let hint = did_you_mean(name, PLATFORMS.iter().copied());
     Err(format!(
-        "The provider \"{name}\" is not supported by this version; {known} is.{hint}"
+        "The provider \"{name}\" is not supported by this version; {} is.{hint}",
+        known.join(", ")
     ))
 }
 

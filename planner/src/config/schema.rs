@@ -1,6 +1,10 @@
-//! The check of all text against the blocks and attributes that there are: what is unknown, missing, or there twice.
+//! The blocks and attributes that there are, in one table, and the check of all text against it: what is unknown, missing,
+//! or there twice. Documentation, grammars and schemas for editors are made from the same table.
 
 mod blocks;
+mod cluster;
+mod common;
+mod table;
 
 use std::collections::BTreeMap;
 
@@ -14,9 +18,15 @@ use crate::diagnostic::{Diagnostic, Span};
 
 use super::foreign;
 
-use self::blocks::{CLUSTER, Count, FILE};
+use self::blocks::FILE;
+use self::cluster::CLUSTER;
 
-pub(super) use self::blocks::{Schema, file};
+pub use self::table::{Attribute, Count, Kind, Nested, Schema};
+
+/// Returns what a file may hold: the whole language, block by block.
+pub fn file() -> &'static Schema {
+    &FILE
+}
 
 /// Returns a block as a reader would name it: `cluster "orders"`.
 pub(super) fn title(block: &Block) -> String {
@@ -76,7 +86,7 @@ impl Checker<'_> {
             match structure {
                 Structure::Attribute(attribute) => {
                     let name = attribute.key.as_str();
-                    if !schema.open && !schema.attributes.iter().any(|(known, _)| *known == name) {
+                    if schema.others.is_none() && !schema.has_attribute(name) {
                         self.unknown_attribute(name, place.of(&attribute.key), schema);
                     }
                 }
@@ -95,13 +105,12 @@ impl Checker<'_> {
     }
 
     fn unknown_attribute(&mut self, name: &str, span: Option<Span>, schema: &Schema) {
-        let blocks = schema.blocks.iter().map(|block| block.name);
-        let detail = if blocks.clone().any(|block| block == name) {
+        let detail = if schema.labels_of(name).is_some() {
             format!("\"{name}\" is a block, not an attribute. Write it without the equals sign: {name} {{ ... }}.")
         } else if let Some(advice) = foreign::attribute(name) {
             format!("An argument named \"{name}\" is not expected here. {advice}")
         } else {
-            let hint = did_you_mean(name, schema.attributes.iter().map(|(known, _)| *known).chain(blocks));
+            let hint = did_you_mean(name, schema.names());
             let hint = if hint.is_empty() {
                 format!(" Expected here: {}.", schema.allowed())
             } else {
@@ -114,17 +123,12 @@ impl Checker<'_> {
 
     fn unknown_block(&mut self, block: &Block, place: &Place, schema: &Schema) {
         let name = block.ident.as_str();
-        let detail = if schema.attributes.iter().any(|(known, _)| *known == name) {
+        let detail = if schema.has_attribute(name) {
             format!("\"{name}\" is an attribute, not a block. Write it with an equals sign: {name} = ...")
         } else if let Some(advice) = foreign::block(name) {
             format!("Blocks of type \"{name}\" are not expected here. {advice}")
         } else {
-            let known = schema
-                .blocks
-                .iter()
-                .map(|kind| kind.name)
-                .chain(schema.attributes.iter().map(|(known, _)| *known));
-            let hint = did_you_mean(name, known);
+            let hint = did_you_mean(name, schema.names());
             let within = CLUSTER.blocks.iter().any(|kind| kind.name == name);
             let hint = if hint.is_empty() && within {
                 format!(" A {name} block stands within a cluster.")
@@ -148,7 +152,7 @@ impl Checker<'_> {
         let Some(kind) = schema
             .blocks
             .iter()
-            .find(|kind| kind.name == label.as_str() && kind.count != Count::One)
+            .find(|kind| kind.name == label.as_str() && kind.can_be_dynamic())
         else {
             let hint = did_you_mean(label.as_str(), schema.blocks.iter().map(|kind| kind.name));
             let detail = format!(
@@ -204,7 +208,7 @@ impl Checker<'_> {
     ) {
         let name = block.ident.as_str();
         let Some(kind) = schema.blocks.iter().find(|kind| kind.name == name) else {
-            if name == "dynamic" && schema.blocks.iter().any(|kind| kind.count != Count::One) && self.depth > 0 {
+            if name == "dynamic" && schema.blocks.iter().any(Nested::can_be_dynamic) && self.depth > 0 {
                 return self.dynamic(block, place, schema);
             }
             return self.unknown_block(block, place, schema);
@@ -241,8 +245,8 @@ impl Checker<'_> {
     }
 
     fn required(&mut self, block: &Block, header: Option<&Span>, schema: &Schema) {
-        for (name, required) in schema.attributes {
-            if *required && !block.body.has_attribute(name) {
+        for Attribute { name, is_required, .. } in schema.attributes {
+            if *is_required && !block.body.has_attribute(name) {
                 let detail = format!("The argument \"{name}\" is required, but no value is given for it.");
                 self.report(header.cloned(), "Missing required argument", detail);
             }

@@ -13,6 +13,7 @@ mod broken;
 mod evaluation;
 mod modules;
 mod properties;
+mod schema;
 mod structure;
 mod syntax;
 

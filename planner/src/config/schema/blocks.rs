@@ -1,255 +1,266 @@
-//! Which blocks there are, and what each may hold.
+//! The blocks that stand at the top of a file, all but what is within a cluster.
 
-use hcl_edit::structure::Block;
+use super::cluster::CLUSTER;
+use super::common::{COUNT, FOR_EACH, RULE};
+use super::table::{Attribute, Count, Kind, Nested, Schema};
+use crate::platform::PLATFORMS;
 
-use super::title;
+const DESCRIPTION: Attribute = Attribute::new("description", Kind::String, "What it is for, to people who read it.");
 
-/// What a body may hold.
-pub(in super::super) struct Schema {
-    /// The attributes, and whether each is required.
-    pub(super) attributes: &'static [(&'static str, bool)],
-    /// Whether any attribute is allowed.
-    pub(super) open: bool,
-    pub(super) blocks: &'static [Nested],
-}
-
-/// A kind of block within a body.
-pub(super) struct Nested {
-    pub(super) name: &'static str,
-    /// What its label is called; absent where it has none.
-    pub(super) label: Option<&'static str>,
-    pub(super) schema: &'static Schema,
-    pub(super) count: Count,
-}
-
-/// How many blocks of a kind there may be.
-#[derive(PartialEq)]
-pub(super) enum Count {
-    /// One with the same label.
-    AtMostOne,
-    /// One, whatever its label, and it is required.
-    One,
-    Many,
-}
-
-impl Nested {
-    /// Returns what may be there only once.
-    pub(super) fn identity(&self, block: &Block) -> String {
-        if self.count == Count::One {
-            self.name.to_owned()
-        } else {
-            title(block)
-        }
-    }
-}
-
-const fn body(attributes: &'static [(&'static str, bool)], blocks: &'static [Nested]) -> Schema {
-    Schema {
-        attributes,
-        open: false,
-        blocks,
-    }
-}
-
-const fn nested(name: &'static str, label: Option<&'static str>, count: Count, schema: &'static Schema) -> Nested {
-    Nested {
-        name,
-        label,
-        schema,
-        count,
-    }
-}
-
-pub(super) static FILE: Schema = body(
+/// Everything that a file may hold.
+pub(super) static FILE: Schema = Schema::new(
+    "A configuration is the files *.simdb.hcl and *.simdb.json of one directory, in any order.",
     &[],
     &[
-        nested("simdb", None, Count::AtMostOne, &SIMDB),
-        nested("variable", Some("name"), Count::AtMostOne, &VARIABLE),
-        nested("locals", None, Count::Many, &LOCALS),
-        nested("output", Some("name"), Count::AtMostOne, &OUTPUT),
-        nested("check", Some("name"), Count::AtMostOne, &CHECK),
-        nested("provider", Some("platform"), Count::AtMostOne, &PROVIDER),
-        nested("network", Some("name"), Count::AtMostOne, &NETWORK),
-        nested("cluster", Some("name"), Count::AtMostOne, &CLUSTER),
-        nested("module", Some("name"), Count::AtMostOne, &MODULE),
-    ],
-);
-static SIMDB: Schema = body(
-    &[("required_version", false)],
-    &[nested("state", Some("backend"), Count::AtMostOne, &STATE)],
-);
-static STATE: Schema = body(&[("path", false)], &[]);
-static VARIABLE: Schema = body(
-    &[
-        ("type", false),
-        ("default", false),
-        ("description", false),
-        ("sensitive", false),
-        ("nullable", false),
-    ],
-    &[nested("validation", None, Count::Many, &VALIDATION)],
-);
-static VALIDATION: Schema = body(&[("condition", true), ("error_message", true)], &[]);
-static LOCALS: Schema = Schema {
-    attributes: &[],
-    open: true,
-    blocks: &[],
-};
-static OUTPUT: Schema = body(
-    &[("value", true), ("sensitive", false), ("description", false)],
-    &[nested("precondition", None, Count::Many, &VALIDATION)],
-);
-static CHECK: Schema = body(&[], &[nested("assert", None, Count::One, &VALIDATION)]);
-static PROVIDER: Schema = body(
-    &[
-        ("run_as", false),
-        ("data_root", false),
-        ("port_range", false),
-        ("binaries", false),
-    ],
-    &[],
-);
-static NETWORK: Schema = body(
-    &[
-        ("provider", false),
-        ("subnet", false),
-        ("count", false),
-        ("for_each", false),
-    ],
-    &[],
-);
-pub(super) static CLUSTER: Schema = body(
-    &[
-        ("network", false),
-        ("provider", false),
-        ("primary", false),
-        ("depends_on", false),
-        ("count", false),
-        ("for_each", false),
-    ],
-    &[
-        nested("engine", Some("engine"), Count::One, &ENGINE),
-        nested("replication", None, Count::AtMostOne, &REPLICATION),
-        nested("node", Some("name"), Count::AtMostOne, &NODE),
-        nested("user", Some("name"), Count::AtMostOne, &USER),
-        nested("database", Some("name"), Count::AtMostOne, &DATABASE),
-        nested("seed", Some("name"), Count::AtMostOne, &SEED),
-        nested("endpoint", Some("name"), Count::AtMostOne, &ENDPOINT),
-        nested("lifecycle", None, Count::AtMostOne, &LIFECYCLE),
-    ],
-);
-/// What else there may be is what the variables of the module are called.
-static MODULE: Schema = Schema {
-    attributes: &[("source", true), ("count", false), ("for_each", false)],
-    open: true,
-    blocks: &[],
-};
-static ENGINE: Schema = body(&[("version", false), ("parameters", false)], &[]);
-static REPLICATION: Schema = body(
-    &[
-        ("mode", false),
-        ("synchronous_standbys", false),
-        ("synchronous_commit", false),
-        ("on_standby_loss", false),
-        ("max_lag", false),
-        ("password_version", false),
-    ],
-    &[],
-);
-static USER: Schema = body(
-    &[
-        ("login", false),
-        ("replication", false),
-        ("superuser", false),
-        ("createdb", false),
-        ("createrole", false),
-        ("inherit", false),
-        ("connection_limit", false),
-        ("member_of", false),
-        ("password", false),
-        ("password_version", false),
-        ("name", false),
-        ("count", false),
-        ("for_each", false),
-    ],
-    &[nested("lifecycle", None, Count::AtMostOne, &LIFECYCLE_WITHIN)],
-);
-static DATABASE: Schema = body(
-    &[
-        ("owner", true),
-        ("encoding", false),
-        ("locale", false),
-        ("name", false),
-        ("count", false),
-        ("for_each", false),
-    ],
-    &[nested("lifecycle", None, Count::AtMostOne, &LIFECYCLE_WITHIN)],
-);
-static SEED: Schema = body(
-    &[
-        ("database", true),
-        ("file", true),
-        ("count", false),
-        ("for_each", false),
-    ],
-    &[nested("lifecycle", None, Count::AtMostOne, &LIFECYCLE_WITHIN)],
-);
-static NODE: Schema = body(
-    &[
-        ("count", false),
-        ("for_each", false),
-        ("port", false),
-        ("follows", false),
-        ("apply_delay", false),
-        ("parameters", false),
-    ],
-    &[nested("lifecycle", None, Count::AtMostOne, &LIFECYCLE_WITHIN)],
-);
-static ENDPOINT: Schema = body(
-    &[
-        ("target", true),
-        ("via", false),
-        ("port", false),
-        ("pool_mode", false),
-        ("count", false),
-        ("for_each", false),
-    ],
-    &[],
-);
-static LIFECYCLE: Schema = body(
-    &[("prevent_destroy", false), ("ignore_changes", false)],
-    &[
-        nested("precondition", None, Count::Many, &VALIDATION),
-        nested("postcondition", None, Count::Many, &VALIDATION),
+        Nested {
+            name: "simdb",
+            label: None,
+            labels: &[],
+            count: Count::AtMostOne,
+            schema: &SIMDB,
+            example: "simdb {\n  required_version = \"~> 0.1\"\n\n  state \"sqlite\" {\n    path = \"state/orders.db\"\n  }\n}\n",
+        },
+        Nested {
+            name: "variable",
+            label: Some("name"),
+            labels: &[],
+            count: Count::AtMostOne,
+            schema: &VARIABLE,
+            example: "variable \"standbys\" {\n  type        = number\n  default     = 2\n  description = \"How many standbys there are.\"\n\n  \
+                      validation {\n    condition     = var.standbys > 0\n    error_message = \"A standby is needed.\"\n  }\n}\n",
+        },
+        Nested {
+            name: "locals",
+            label: None,
+            labels: &[],
+            count: Count::Many,
+            schema: &LOCALS,
+            example: "locals {\n  name = \"orders\"\n  port = 15432\n}\n",
+        },
+        Nested {
+            name: "output",
+            label: Some("name"),
+            labels: &[],
+            count: Count::AtMostOne,
+            schema: &OUTPUT,
+            example: "output \"url\" {\n  value     = cluster.orders.user.app.url\n  sensitive = true\n}\n",
+        },
+        Nested {
+            name: "check",
+            label: Some("name"),
+            labels: &[],
+            count: Count::AtMostOne,
+            schema: &CHECK,
+            example: "check \"primary\" {\n  assert {\n    condition     = cluster.orders.primary == \"a\"\n    error_message = \
+                      \"The primary is ${cluster.orders.primary}.\"\n  }\n}\n",
+        },
+        Nested {
+            name: "provider",
+            label: Some("platform"),
+            labels: PLATFORMS,
+            count: Count::AtMostOne,
+            schema: &PROVIDER,
+            example: "provider \"local\" {\n  data_root  = \"/srv/simdb\"\n  port_range = \"15432-15532\"\n}\n",
+        },
+        Nested {
+            name: "network",
+            label: Some("name"),
+            labels: &[],
+            count: Count::AtMostOne,
+            schema: &NETWORK,
+            example: "network \"lan\" {\n  subnet = \"127.20.0.0/24\"\n}\n",
+        },
+        Nested {
+            name: "cluster",
+            label: Some("name"),
+            labels: &[],
+            count: Count::AtMostOne,
+            schema: &CLUSTER,
+            example: "cluster \"orders\" {\n  network = network.lan\n  primary = \"a\"\n\n  engine \"postgresql\" {\n    version = \"17\"\n  }\n\n  \
+                      node \"a\" {}\n  node \"b\" {}\n\n  user \"app\" {}\n  database \"orders\" {\n    owner = \"app\"\n  }\n}\n",
+        },
+        Nested {
+            name: "module",
+            label: Some("name"),
+            labels: &[],
+            count: Count::AtMostOne,
+            schema: &MODULE,
+            example: "module \"team\" {\n  source   = \"./modules/team\"\n  for_each = toset([\"eu\", \"us\"])\n\n  standbys = 2\n}\n",
+        },
     ],
 );
 
-/// Of what is within a cluster.
-static LIFECYCLE_WITHIN: Schema = body(&[("ignore_changes", false)], &[]);
+static SIMDB: Schema = Schema::new(
+    "Settings of simdb itself. Its values are literals: nothing is evaluated before it is read.",
+    &[Attribute::new(
+        "required_version",
+        Kind::String,
+        "Which versions of simdb may use the configuration: =, !=, >, >=, <, <= and ~> with a version, separated by commas.",
+    )
+    .or("every version")],
+    &[Nested {
+        name: "state",
+        label: Some("backend"),
+        labels: &["sqlite"],
+        count: Count::AtMostOne,
+        schema: &STATE,
+        example: "state \"sqlite\" {\n  path = \"state/orders.db\"\n}\n",
+    }],
+);
 
-/// Returns what a file may hold.
-pub(in super::super) fn file() -> &'static Schema {
-    &FILE
-}
+static STATE: Schema = Schema::new(
+    "Where the state is kept: a file of SQLite.",
+    &[Attribute::new(
+        "path",
+        Kind::String,
+        "The file, seen from the directory of the configuration.",
+    )
+    .or(".simdb/state.db")],
+    &[],
+);
 
-impl Schema {
-    /// Returns how many labels the blocks of a kind have, and what they may hold; nothing where there is no such kind.
-    pub(in super::super) fn labels_of(&self, kind: &str) -> Option<(usize, &'static Schema)> {
-        let kind = self.blocks.iter().find(|known| known.name == kind)?;
-        Some((usize::from(kind.label.is_some()), kind.schema))
-    }
+static VARIABLE: Schema = Schema::new(
+    "An input, referred to as var.NAME. Its value comes from SIMDB_VAR_NAME, from simdb.simdbvars.hcl and \
+     *.auto.simdbvars.hcl, from -var-file and from -var; the last one counts.",
+    &[
+        Attribute::new(
+            "type",
+            Kind::Type,
+            "What a value is converted to: string, number, bool, any, list(...), set(...), map(...), tuple([...]) or \
+             object({...}), whose attributes may be optional(TYPE, DEFAULT).",
+        )
+        .or("any"),
+        Attribute::new(
+            "default",
+            Kind::Any,
+            "The value where none is given. Without a default a value is required.",
+        ),
+        DESCRIPTION,
+        Attribute::new(
+            "sensitive",
+            Kind::Bool,
+            "Whether the value is hidden wherever it would be shown.",
+        )
+        .or("false"),
+        Attribute::new("nullable", Kind::Bool, "Whether the value may be null.").or("true"),
+    ],
+    &[Nested {
+        name: "validation",
+        label: None,
+        labels: &[],
+        count: Count::Many,
+        schema: &RULE,
+        example: "validation {\n  condition     = var.standbys > 0\n  error_message = \"A standby is needed.\"\n}\n",
+    }],
+);
 
-    /// Lists what there is: attributes first.
-    pub(super) fn allowed(&self) -> String {
-        let attributes = self.attributes.iter().map(|(name, _)| *name);
-        let names: Vec<String> = attributes
-            .chain(self.blocks.iter().map(|kind| kind.name))
-            .map(|name| format!("\"{name}\""))
-            .collect();
-        match names.split_last() {
-            None => "nothing".to_owned(),
-            Some((last, [])) => last.clone(),
-            Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-        }
-    }
-}
+static LOCALS: Schema = Schema::new("Values with names, referred to as local.NAME.", &[], &[])
+    .open("Each attribute is a value of that name. It may refer to others, in any order.");
+
+static OUTPUT: Schema = Schema::new(
+    "A value that an apply records and shows, and that a module gives to the module around it.",
+    &[
+        Attribute::new(
+            "value",
+            Kind::Any,
+            "The value. It may refer to what clusters become: cluster.NAME.user.NAME.url.",
+        )
+        .required(),
+        Attribute::new(
+            "sensitive",
+            Kind::Bool,
+            "Whether the value is hidden. It must be true where the value depends on a sensitive one.",
+        )
+        .or("false"),
+        DESCRIPTION,
+    ],
+    &[Nested {
+        name: "precondition",
+        label: None,
+        labels: &[],
+        count: Count::Many,
+        schema: &RULE,
+        example: "precondition {\n  condition     = length(cluster.orders.node) > 1\n  error_message = \"A standby is needed.\"\n}\n",
+    }],
+);
+
+static CHECK: Schema = Schema::new(
+    "A rule about the whole. Where it does not hold there is a warning, and nothing is held up.",
+    &[],
+    &[Nested {
+        name: "assert",
+        label: None,
+        labels: &[],
+        count: Count::One,
+        schema: &RULE,
+        example: "assert {\n  condition     = cluster.orders.primary == \"a\"\n  error_message = \"The primary is another node.\"\n}\n",
+    }],
+);
+
+static PROVIDER: Schema = Schema::new(
+    "Settings of the platform that servers run on. Without the block it has its defaults.",
+    &[
+        Attribute::new(
+            "run_as",
+            Kind::String,
+            "The user that servers run as, where simdb runs as root.",
+        )
+        .or("postgres, else the owner of the data"),
+        Attribute::new("data_root", Kind::String, "The directory of the data of all nodes.")
+            .or(".simdb beside the configuration; below /var/lib/simdb where simdb runs as root"),
+        Attribute::new(
+            "port_range",
+            Kind::String,
+            "The first and the last port that simdb chooses from, as in \"15432-15532\".",
+        )
+        .or("15432-32767"),
+        Attribute::new(
+            "binaries",
+            Kind::Strings,
+            "Directories with the programs of engines, in addition to those that are found.",
+        ),
+    ],
+    &[],
+);
+
+static NETWORK: Schema = Schema::new(
+    "A network that clusters are in.",
+    &[
+        Attribute::new("provider", Kind::String, "The platform that it is on.")
+            .one_of(PLATFORMS)
+            .or("the only provider that is declared"),
+        Attribute::new(
+            "subnet",
+            Kind::String,
+            "The addresses of its nodes, within 127.0.0.0/8: each has one of its own, and the default port.",
+        )
+        .or("all nodes have 127.0.0.1, and each a port of its own"),
+        COUNT,
+        FOR_EACH,
+    ],
+    &[],
+);
+
+static MODULE: Schema = Schema::new(
+    "The configuration of another directory or repository, with values for its variables. What it declares is called after the module: \
+     cluster \"orders\" in module \"team\" is cluster.team-orders, and module.team.NAME is its output NAME.",
+    &[
+        Attribute::new(
+            "source",
+            Kind::String,
+            "The directory, seen from this one: \"./modules/team\" or \"../team\". Or a repository, a directory in it and a tag, a \
+             branch or a commit: \"git::https://HOST/REPOSITORY.git//DIRECTORY?ref=v1\"; simdb init gets it and writes the commit \
+             into .simdb.lock.hcl. It is a literal.",
+        )
+        .required(),
+        Attribute::new(
+            "depends_on",
+            Kind::References,
+            "Clusters and modules that are made before all clusters of this one, and removed after them.",
+        ),
+        COUNT,
+        FOR_EACH,
+    ],
+    &[],
+)
+.open("Each attribute is the value of the module's variable of that name.");

@@ -147,7 +147,7 @@ fn wrong_names_and_references_are_told_with_what_was_meant() {
             main:15:17-21 warning User is a superuser (in cluster "c")
               A superuser can undo what simdb set up: stop replication, change roles and settings, read every password's verifier. Most applications do with the owner of their database.
             main:16:5-10 error Unsupported argument (in cluster "c")
-              An argument named "valid" is not expected here. Expected here: "login", "replication", "superuser", "createdb", "createrole", "inherit", "connection_limit", "member_of", "password", "password_version", "name", "count", "for_each" and "lifecycle".
+              An argument named "valid" is not expected here. Expected here: "name", "login", "password", "password_version", "member_of", "connection_limit", "superuser", "createdb", "createrole", "replication", "inherit", "count", "for_each" and "lifecycle".
             main:18:29-31 error Invalid password (in cluster "c")
               A password cannot be empty. Leave the attribute out, and one is made up.
             main:19:28-40 error Invalid password (in cluster "c")

@@ -1,0 +1,33 @@
+//! What several blocks have: how often they are there, and rules.
+
+use super::table::{Attribute, Kind, Schema};
+
+/// How often a block is there.
+pub(super) const COUNT: Attribute = Attribute::new(
+    "count",
+    Kind::Number,
+    "The block stands for so many, told apart by count.index. It must be known when a plan is made.",
+);
+
+/// The keys for each of which a block is there.
+pub(super) const FOR_EACH: Attribute = Attribute::new(
+    "for_each",
+    Kind::Any,
+    "A map or a set of strings: the block stands for one of each element, told apart by each.key and each.value. It must \
+     be known when a plan is made.",
+);
+
+/// A rule, whatever it judges.
+pub(super) static RULE: Schema = Schema::new(
+    "A rule that must hold.",
+    &[
+        Attribute::new(
+            "condition",
+            Kind::Bool,
+            "What must be true. What is not known yet breaks no rule.",
+        )
+        .required(),
+        Attribute::new("error_message", Kind::String, "What is said where it is false.").required(),
+    ],
+    &[],
+);
