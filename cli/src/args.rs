@@ -20,7 +20,7 @@ use simdb_planner::plan::Impact;
 use simdb_state::address::Address;
 
 pub use json::Shape;
-pub use language::{Console, Described, Docs, Fmt, Metadata, Validate, ValidateFormat};
+pub use language::{Console, Described, Docs, Fmt, Init, Metadata, Validate, ValidateFormat};
 pub use selection::Selection;
 pub use variables::{VariableArgument, Variables};
 pub use viewing::{Folding, Viewing};
@@ -73,8 +73,8 @@ pub struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write a commented starter configuration
-    Init,
+    /// Write a commented starter configuration, or get the modules of the one that is here
+    Init(Init),
     /// Check the configuration without looking at what runs
     Validate(Validate),
     /// Rewrite configuration files in canonical style

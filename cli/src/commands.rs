@@ -59,7 +59,7 @@ fn enter(directory: Option<&Path>) -> Result<(), CliError> {
 
 fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     match command {
-        Command::Init => init::run(ui),
+        Command::Init(arguments) => init::run(&arguments, ui),
         Command::Validate(arguments) => Ok(validate::run(&arguments, ui)),
         Command::Fmt(arguments) => fmt::run(&arguments, ui),
         Command::Console(arguments) => console::run(&arguments, ui),

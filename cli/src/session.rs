@@ -2,6 +2,7 @@
 
 pub(crate) mod contents;
 mod files;
+pub(crate) mod modules;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

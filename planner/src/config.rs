@@ -33,6 +33,7 @@ mod pin;
 mod provider;
 mod read;
 mod replication;
+mod repository;
 pub mod schema;
 mod settings;
 #[cfg(test)]
@@ -65,6 +66,7 @@ pub use self::console::CONSOLE;
 pub use self::json_syntax::variable_file_json;
 pub use self::outputs::OutputValue;
 pub use self::pin::{PinError, set_primary};
+pub use self::repository::{LOCK_FILE, Lock, Repository};
 pub use self::settings::{Settings, check_version, settings};
 pub use self::variables::{ENVIRONMENT, variable_file};
 

@@ -6,6 +6,14 @@ use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 use super::Variables;
 
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Let the sources of modules lead to the newest commits that they name, in place of the pinned ones.
+    #[arg(long)]
+    pub upgrade: bool,
+}
+
 /// Arguments of `validate`.
 #[derive(Debug, Args)]
 pub struct Validate {

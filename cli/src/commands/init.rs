@@ -1,12 +1,14 @@
 //! `simdb init`.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
+use crate::args::Init;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::session::Project;
+use crate::session::{Project, block_on, contents, modules};
 use crate::ui::Ui;
 use crate::views::human::diagnostic;
 use crate::views::human::style::{BOLD, GOOD, paint};
@@ -23,8 +25,8 @@ Next:
     simdb status    see how the clusters are
 ";
 
-/// Writes a starter configuration where there is none, and checks what is there.
-pub(super) fn run(ui: &Ui) -> Result<Exit, CliError> {
+/// Writes a starter configuration where there is none; gets the modules of the one that is there, and checks it.
+pub(super) fn run(arguments: &Init, ui: &Ui) -> Result<Exit, CliError> {
     let project = Project::open()?;
     if project.source.files().next().is_none() {
         write(Path::new(NAME))?;
@@ -34,8 +36,12 @@ pub(super) fn run(ui: &Ui) -> Result<Exit, CliError> {
         ));
         return Ok(Exit::Done);
     }
-    let (_, warnings) = project.load(&[])?;
-    ui.tell(&diagnostic::render_all(&warnings, ui.terminal.width));
+    get_modules(&project, arguments.upgrade, ui)?;
+    let (config, diagnostics) = project.check(&[], true)?;
+    if config.is_none() {
+        return Err(CliError::Diagnosed(diagnostics));
+    }
+    ui.tell(&diagnostic::render_all(&diagnostics, ui.terminal.width));
     let names: Vec<&str> = project.source.files().map(|(name, _)| name).collect();
     ui.tell(&format!(
         "There is a configuration already ({}), and it is {}. Nothing was written.\n{NEXT}",
@@ -43,6 +49,32 @@ pub(super) fn run(ui: &Ui) -> Result<Exit, CliError> {
         paint(BOLD, "valid")
     ));
     Ok(Exit::Done)
+}
+
+/// Gets the repositories that modules come from, those that modules of theirs come from included, and pins their commits.
+fn get_modules(project: &Project, upgrade: bool, ui: &Ui) -> Result<(), CliError> {
+    let directory = &project.directory;
+    let mut lock = modules::read_lock(directory)?;
+    let mut got = BTreeSet::new();
+    loop {
+        let sources = contents::repositories(directory, &project.source);
+        let Some(source) = sources.difference(&got).next() else {
+            if !got.is_empty() {
+                lock.commits.retain(|source, _| sources.contains(source));
+                modules::write_lock(directory, &lock)?;
+            }
+            return Ok(());
+        };
+        let pinned = lock.commits.get(source).filter(|_| !upgrade).cloned();
+        block_on(async {
+            let commit = modules::get(directory, source, pinned.as_deref()).await?;
+            ui.tell(&format!("Module {source} is at commit {commit}.\n"));
+            lock.commits.insert(source.clone(), commit);
+            Ok(Exit::Done)
+        })?;
+        modules::write_lock(directory, &lock)?;
+        got.insert(source.clone());
+    }
 }
 
 /// Writes the starter; never over a file that somebody else wrote a moment ago.

@@ -1,10 +1,13 @@
 //! What files hold that a configuration refers to with functions: read when the planner asks for it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use simdb_planner::config::{self, Config, Files, Found, Options, Source, VariableInput, Wanted};
 use simdb_planner::diagnostic::Diagnostic;
+
+use super::modules;
 
 /// How many bytes a file may have that a function reads.
 const MAX_SIZE: u64 = 16 << 20;
@@ -24,6 +27,32 @@ pub(crate) fn load(
     is_lenient: bool,
     everything: &mut Source,
 ) -> (Option<Config>, Vec<Diagnostic>) {
+    let Some((config, diagnostics, files)) = with_all(directory, source, inputs, is_lenient) else {
+        let detail = format!("What one file holds leads to another one, and that more than {MAX_ROUNDS} times.");
+        return (None, vec![Diagnostic::error("Too many files", detail)]);
+    };
+    let is_module = |(path, _): &(&str, &str)| path.ends_with(".simdb.hcl") || path.ends_with(".simdb.json");
+    for (path, text) in files.texts().filter(is_module) {
+        everything.add(path, text);
+    }
+    (config, diagnostics)
+}
+
+/// Returns the repositories that modules of a configuration come from, as far as it can be read.
+pub(crate) fn repositories(directory: &Path, source: &Source) -> BTreeSet<String> {
+    let loaded = with_all(directory, source, &[], true);
+    loaded.map_or_else(BTreeSet::new, |(_, _, files)| {
+        files.repositories().map(str::to_owned).collect()
+    })
+}
+
+/// Loads a configuration with all files that it asks for; nothing where it asks for ever more.
+fn with_all(
+    directory: &Path,
+    source: &Source,
+    inputs: &[VariableInput],
+    is_lenient: bool,
+) -> Option<(Option<Config>, Vec<Diagnostic>, Arc<Files>)> {
     let mut files = new(directory);
     for _ in 0..MAX_ROUNDS {
         let shared = Arc::new(files);
@@ -35,11 +64,7 @@ pub(crate) fn load(
         let (config, diagnostics) = config::load_with(source, &options);
         let wanted = shared.take_wanted();
         if wanted.is_empty() {
-            let is_module = |(path, _): &(&str, &str)| path.ends_with(".simdb.hcl") || path.ends_with(".simdb.json");
-            for (path, text) in shared.texts().filter(is_module) {
-                everything.add(path, text);
-            }
-            return (config, diagnostics);
+            return Some((config, diagnostics, shared));
         }
         drop(config);
         files = Arc::into_inner(shared).expect("only the configuration shared the files");
@@ -47,8 +72,7 @@ pub(crate) fn load(
             hand_in(directory, wanted, &mut files);
         }
     }
-    let detail = format!("What one file holds leads to another one, and that more than {MAX_ROUNDS} times.");
-    (None, vec![Diagnostic::error("Too many files", detail)])
+    None
 }
 
 /// Runs something with a configuration, and again whenever it asked for files that had not been read.
@@ -91,6 +115,10 @@ fn hand_in(directory: &Path, wanted: Wanted, files: &mut Files) {
             files.add_names(path, listed.map(|()| names));
         }
         Wanted::Entries(path) => files.add_entries(&path, entries(&directory.join(&path))),
+        Wanted::Checkout(source) => {
+            let found = modules::checkout(directory, &source);
+            files.add_checkout(source, found);
+        }
     }
 }
 
@@ -155,6 +183,26 @@ mod tests {
     use simdb_state::sensitive::Secrets;
 
     use super::*;
+
+    #[test]
+    fn the_configurations_among_the_examples_are_valid() {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+        let mut checked = 0;
+        for entry in std::fs::read_dir(examples).unwrap() {
+            let directory = entry.unwrap().path();
+            let source = crate::session::files::configuration(&directory).unwrap();
+            if source.files().next().is_none() {
+                continue;
+            }
+            let (config, diagnostics) = load(&directory, &source, &[], true, &mut Source::default());
+            assert!(
+                config.is_some() && diagnostics.is_empty(),
+                "{directory:?} {diagnostics:?}"
+            );
+            checked += 1;
+        }
+        assert!(checked >= 2, "{checked}");
+    }
 
     #[test]
     fn files_that_functions_name_are_read() {

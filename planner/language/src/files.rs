@@ -15,6 +15,8 @@ pub enum Wanted {
     Names(String),
     /// The names of the files right in a directory.
     Entries(String),
+    /// The directory into which a repository was checked out, given its source.
+    Checkout(String),
 }
 
 /// What a path leads to.
@@ -40,6 +42,7 @@ pub struct Files {
     found: BTreeMap<String, Found>,
     names: BTreeMap<String, Result<Vec<String>, String>>,
     entries: BTreeMap<String, Result<Vec<String>, String>>,
+    checkouts: BTreeMap<String, Result<String, String>>,
     wanted: Mutex<BTreeSet<Wanted>>,
 }
 
@@ -68,12 +71,22 @@ impl Files {
         self.entries.insert(directory.into(), names);
     }
 
+    /// Hands in the directory into which a repository was checked out, or why there is none.
+    pub fn add_checkout(&mut self, source: impl Into<String>, directory: Result<String, String>) {
+        self.checkouts.insert(source.into(), directory);
+    }
+
     /// Returns the texts among what was handed in, by path.
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.found.iter().filter_map(|(path, found)| match found {
             Found::File(bytes) => Some((path.as_str(), std::str::from_utf8(bytes).ok()?)),
             Found::Directory | Found::Nothing | Found::Unreadable(_) => None,
         })
+    }
+
+    /// Returns the sources of all repositories that were asked for and handed in.
+    pub fn repositories(&self) -> impl Iterator<Item = &str> {
+        self.checkouts.keys().map(String::as_str)
     }
 
     /// Takes what was asked for and is not there.
@@ -104,6 +117,15 @@ impl Files {
             self.ask(Wanted::Names(directory.to_owned()));
         }
         names
+    }
+
+    /// Returns the directory into which a repository was checked out; nothing where it must be handed in first.
+    pub fn checkout(&self, source: &str) -> Option<&Result<String, String>> {
+        let directory = self.checkouts.get(source);
+        if directory.is_none() {
+            self.ask(Wanted::Checkout(source.to_owned()));
+        }
+        directory
     }
 
     /// Returns the names of the files in a directory; nothing where they must be handed in first.

@@ -92,6 +92,7 @@ fn evaluated(expression: &str) -> Result<String, String> {
                 Wanted::File(path) => files.add(path, Found::Nothing),
                 Wanted::Names(path) => files.add_names(path, Ok(Vec::new())),
                 Wanted::Entries(path) => files.add_entries(path, Ok(Vec::new())),
+                Wanted::Checkout(source) => files.add_checkout(source, Err("there is none".to_owned())),
             }
         }
     }

@@ -20,7 +20,7 @@ use super::endpoints;
 use super::expand::{Groups, Instance};
 use super::instance_name;
 use super::lifecycle;
-use super::networks::Visible;
+use super::networks::{DEFAULT, Visible};
 use super::nodes;
 use super::parameters;
 use super::provider;
@@ -67,6 +67,9 @@ pub(super) fn read(
     let network = network(&header, reader, context, diagnostics);
     let (version, shared) = engine(reader, context.names, diagnostics);
     let nodes = nodes::read(reader, &header, &shared, context, diagnostics);
+    if let (Some((version, _)), true) = (&version, context.names.is_lenient) {
+        parameters::check(reader, *version, &nodes.specs, diagnostics);
+    }
     let (replication, synchronous_standbys) = replication::read(reader, &nodes, context.names, diagnostics);
     let primary = primary(reader, context.names, &nodes, diagnostics);
     let mut inner = Inner::default();
@@ -116,16 +119,15 @@ fn network(
         if let (Some(only), None) = (only.next(), only.next()) {
             return Some(only.clone());
         }
-        let detail = if networks.own().is_empty() {
-            "A cluster needs a network. Declare one with this line: network \"lan\" {}".to_owned()
-        } else {
-            let names = networks.own().keys();
-            let all: Vec<String> = names.map(|name| format!("network = network.{name}")).collect();
-            format!(
-                "Several networks are declared, so the cluster must name its own: {}.",
-                all.join(" or ")
-            )
-        };
+        if networks.own().is_empty() {
+            return Some(DEFAULT.parse().expect("the default network has a name"));
+        }
+        let names = networks.own().keys();
+        let all: Vec<String> = names.map(|name| format!("network = network.{name}")).collect();
+        let detail = format!(
+            "Several networks are declared, so the cluster must name its own: {}.",
+            all.join(" or ")
+        );
         diagnostics.push(reader.error(header.clone(), "Missing network", detail));
         return None;
     };

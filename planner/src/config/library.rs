@@ -13,6 +13,7 @@ use crate::diagnostic::Diagnostic;
 
 use super::overrides;
 use super::read::Reader;
+use super::repository::Repository;
 use super::schema;
 
 /// The blocks at the top of a module's files, by kind.
@@ -67,7 +68,7 @@ impl<'s> Library<'s> {
         let mut open = vec![(String::new(), root)];
         while let Some((directory, pieces)) = open.pop() {
             for (block, reader) in Blocks::new(&pieces).of("module") {
-                let Some(target) = target(reader, &directory, diagnostics) else {
+                let Some(target) = target(reader, &directory, files, diagnostics) else {
                     continue;
                 };
                 let is_known = |(open, _): &(String, Vec<Piece>)| *open == target;
@@ -113,28 +114,39 @@ impl<'s> Library<'s> {
     }
 }
 
-/// Returns the directory of the module that a block uses, seen from that of the configuration.
-pub(super) fn target(reader: Reader<'_>, directory: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<String> {
+/// Returns the directory of the module that a block uses, seen from that of the configuration; nothing where its
+/// repository has to be handed in first.
+pub(super) fn target(
+    reader: Reader<'_>,
+    directory: &str,
+    files: &Files,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<String> {
     let attribute = reader.attribute("source")?;
-    let detail = match &attribute.value {
-        Expression::String(source) if is_local(source) => {
-            let is_absolute = source.starts_with('/') || directory.is_empty();
-            let path = if is_absolute {
-                source.value().clone()
-            } else {
-                format!("{directory}/{}", source.value())
-            };
-            return Some(clean(&path));
-        }
-        Expression::String(source) => format!(
-            "The source of a module is a directory, seen from this one: \"./{0}\" or \"../{0}\". There is no registry of \
-             modules.",
-            source.trim_start_matches("./")
-        ),
-        _ => "The source of a module is a text without ${}: it must be known before anything is evaluated.".to_owned(),
+    let mut wrong = |summary: &str, detail: String| {
+        diagnostics.push(reader.error(reader.span(&attribute.value), summary, detail));
+        None
     };
-    diagnostics.push(reader.error(reader.span(&attribute.value), "Invalid module source", detail));
-    None
+    let Expression::String(source) = &attribute.value else {
+        let detail = "The source of a module is a text without ${}: it must be known before anything is evaluated.";
+        return wrong("Invalid module source", detail.to_owned());
+    };
+    if is_local(source) {
+        let is_absolute = source.starts_with('/') || directory.is_empty();
+        let path = if is_absolute {
+            source.value().clone()
+        } else {
+            format!("{directory}/{}", source.value())
+        };
+        return Some(clean(&path));
+    }
+    match Repository::parse(source) {
+        Ok(repository) => match files.checkout(&repository.source)? {
+            Ok(checkout) => Some(clean(&format!("{checkout}/{}", repository.directory))),
+            Err(detail) => wrong("Module not installed", detail.clone()),
+        },
+        Err(detail) => wrong("Invalid module source", detail),
+    }
 }
 
 fn is_local(source: &str) -> bool {

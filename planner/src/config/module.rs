@@ -12,13 +12,13 @@ use simdb_language::reference::{self, Names, Objects, Table};
 use simdb_language::value::Value;
 use simdb_state::name::{ClusterName, PlatformName};
 
-use crate::desired::Desired;
+use crate::desired::{Desired, NetworkSpec};
 use crate::diagnostic::Diagnostic;
 
 use super::Options;
 use super::checks;
 use super::clusters;
-use super::depends;
+use super::depends::{self, Entries};
 use super::dialect;
 use super::expand::{self, Instance};
 use super::instance_name;
@@ -58,6 +58,7 @@ struct Level<'a> {
 /// What is made of the modules.
 struct Work<'w> {
     desired: &'w mut Desired,
+    depends: Entries,
     diagnostics: &'w mut Vec<Diagnostic>,
 }
 
@@ -94,7 +95,19 @@ impl<'a> Tree<'a> {
             around: Vec::new(),
             providers: provider::declared(&self.root().of("provider")),
         };
-        self.module(level, &mut Work { desired, diagnostics })
+        let mut work = Work {
+            desired,
+            depends: Entries::new(),
+            diagnostics,
+        };
+        let outputs = self.module(level, &mut work);
+        work.diagnostics.extend(depends::cycle(&work.depends));
+        for (name, (depends_on, _)) in work.depends {
+            if let Some(cluster) = work.desired.clusters.get_mut(&name) {
+                cluster.depends_on = depends_on;
+            }
+        }
+        outputs
     }
 
     fn module(&self, level: Level<'a>, work: &mut Work<'_>) -> Outputs {
@@ -143,6 +156,8 @@ impl<'a> Tree<'a> {
             ..Outputs::default()
         };
         outputs.children = self.children(&level, &names, &visible, &outputs, work);
+        let (clusters, modules) = (blocks.of("cluster"), blocks.of("module"));
+        depends::read(&clusters, &modules, &outputs, &mut work.depends, work.diagnostics);
         outputs.variables = level.variables;
         outputs.locals = locals;
         outputs
@@ -172,7 +187,15 @@ impl<'a> Tree<'a> {
             };
             instance.note(&instance.local_name(), &mut groups.clusters);
             groups.inner.insert(cluster.name.clone(), cluster.inner);
-            found.push((cluster.name.clone(), instance));
+            found.push(cluster.name.clone());
+            if cluster.spec.network.as_str() == networks::DEFAULT {
+                let networks = work.desired.networks.entry(cluster.spec.network.clone());
+                networks.or_insert_with(|| NetworkSpec {
+                    platform: cluster.spec.platform.clone(),
+                    subnet: None,
+                    span: instance.header.clone(),
+                });
+            }
             let is_composed = instance.key.is_some() || !instance.prefix.is_empty();
             let name = cluster.name.clone();
             if work.desired.clusters.insert(cluster.name, cluster.spec).is_some() && is_composed {
@@ -180,12 +203,7 @@ impl<'a> Tree<'a> {
                 work.diagnostics.push(problem);
             }
         }
-        for (name, depends_on) in depends::read(&found, &groups.clusters, work.diagnostics) {
-            if let Some(cluster) = work.desired.clusters.get_mut(&name) {
-                cluster.depends_on = depends_on;
-            }
-        }
-        found.into_iter().map(|(name, _)| name).collect()
+        found
     }
 
     /// Reads the modules that a module uses.
@@ -315,17 +333,12 @@ impl<'a> Tree<'a> {
         level: &Level<'a>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<&'a str> {
-        for name in ["depends_on", "providers"] {
-            if let Some(attribute) = reader.attribute(name) {
-                let detail = match name {
-                    "providers" => "All modules run on the providers of the configuration. Remove it.",
-                    _ => "A module cannot depend on others as a whole; a cluster can. Set depends_on there.",
-                };
-                diagnostics.push(reader.error(reader.span(&attribute.key), "Unsupported argument", detail));
-            }
+        if let Some(attribute) = reader.attribute("providers") {
+            let detail = "All modules run on the providers of the configuration. Remove it.";
+            diagnostics.push(reader.error(reader.span(&attribute.key), "Unsupported argument", detail));
         }
         // What is wrong with the source has been told.
-        let target = library::target(reader, level.directory, &mut Vec::new())?;
+        let target = library::target(reader, level.directory, self.options.files, &mut Vec::new())?;
         let (directory, _) = self.blocks.get_key_value(target.as_str())?;
         if *directory == level.directory || level.around.contains(directory) {
             let detail = format!("The module in {directory:?} uses itself, and that would never end.");

@@ -14,6 +14,9 @@ use super::instance_name::{name, same_name};
 use super::provider;
 use super::read::Read;
 
+/// The network of clusters that name none where none is declared.
+pub(super) const DEFAULT: &str = "default";
+
 /// The networks that a module knows, each by what the module calls it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Visible {

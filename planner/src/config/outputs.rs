@@ -318,8 +318,15 @@ impl Outputs {
         }
     }
 
+    /// Returns the clusters of the module, and of the modules that it uses.
+    pub(super) fn all_clusters(&self) -> Vec<ClusterName> {
+        let members = self.children.values().flat_map(|children| &children.members);
+        let inner = members.flat_map(|member| member.outputs.all_clusters());
+        self.clusters.iter().cloned().chain(inner).collect()
+    }
+
     /// Returns what a name is called within the module.
-    fn local<'n>(&self, name: &'n str) -> &'n str {
+    pub(super) fn local<'n>(&self, name: &'n str) -> &'n str {
         name.strip_prefix(self.prefix.as_str()).unwrap_or(name)
     }
 

@@ -7,7 +7,11 @@ use simdb_language::convert::{self, Type};
 use simdb_language::reference::Names;
 use simdb_language::value::{Kind, Value};
 
+use simdb_state::name::NodeName;
+
+use crate::desired::NodeSpec;
 use crate::diagnostic::{Diagnostic, Span};
+use crate::engine::{limits, settings};
 
 use super::read::Reader;
 
@@ -178,6 +182,33 @@ fn text(name: &str, value: &Value) -> Result<Option<String>, Problem> {
         return Err(("Invalid parameter value", detail));
     }
     Ok(Some(text))
+}
+
+/// Checks the parameters of nodes against those that the declared version has; one that several nodes share is told once. A
+/// plan checks them itself, as it knows the version also where none is declared.
+pub(super) fn check(
+    reader: Reader<'_>,
+    version: u16,
+    nodes: &BTreeMap<NodeName, NodeSpec>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let mut problems: BTreeMap<(&Span, &str), String> = BTreeMap::new();
+    for node in nodes.values() {
+        for (name, value) in &node.parameters {
+            let span = node.parameter_spans.get(name).unwrap_or(&node.span);
+            if let Err(problem) = settings::check(version, name, value) {
+                let hint = problem.hint().map(|hint| format!(" {hint}")).unwrap_or_default();
+                problems.insert((span, name), format!("The {problem}.{hint}"));
+            }
+        }
+        if let Some((name, detail)) = limits::connections(version, &node.parameters) {
+            let span = node.parameter_spans.get(name).unwrap_or(&node.span);
+            problems.insert((span, name), detail);
+        }
+    }
+    let problem =
+        |((span, _), detail): ((&Span, &str), String)| reader.error(span.clone(), "Parameter is not accepted", detail);
+    diagnostics.extend(problems.into_iter().map(problem));
 }
 
 /// Returns where each parameter stands, as far as the map is written out.

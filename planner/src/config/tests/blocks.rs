@@ -35,15 +35,16 @@ fn a_configuration_becomes_what_is_desired() {
 }
 
 #[test]
-fn a_cluster_names_its_network_where_there_are_several_or_none() {
+fn a_cluster_names_its_network_where_there_are_several() {
     let cluster =
         |network: &str| format!("cluster \"c\" {{\n{network}  engine \"postgresql\" {{}}\n  node \"a\" {{}}\n}}\n");
-    check(
+    check_desired(
         &cluster(""),
         expect![[r#"
-        main:1:1-12 error Missing network (in cluster "c")
-          A cluster needs a network. Declare one with this line: network "lan" {}
-    "#]],
+            network default
+            cluster c: postgresql newest, async, in default, first a
+              node a
+        "#]],
     );
     check(
         &format!("network \"a\" {{}}\nnetwork \"b\" {{}}\n{}", cluster("")),

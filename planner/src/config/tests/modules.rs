@@ -36,6 +36,11 @@ fn load_files(files: &[(&str, &str)]) -> (Option<Config>, String) {
                     let found = found.map_or(Found::Nothing, |(_, text)| Found::File(text.as_bytes().to_vec()));
                     known.add(path, found);
                 }
+                // The path of a repository leads to where its files are; there is one that was not got.
+                Wanted::Checkout(source) => {
+                    let missing = source.contains("missing").then(|| format!("{source} was not got yet."));
+                    known.add_checkout(source, missing.map_or(Ok("kept/team".to_owned()), Err));
+                }
                 Wanted::Names(path) => known.add_names(path, Ok(Vec::new())),
                 Wanted::Entries(path) => {
                     let within = |(other, _): &(&str, &str)| {
@@ -196,7 +201,7 @@ fn what_is_wrong_with_a_module_is_said_where_it_stands() {
             main.simdb.hcl:8:26-34 error Module not found (in module "gone")
               There is no file *.simdb.hcl in the directory "gone".
             main.simdb.hcl:9:25-43 error Invalid module source (in module "far")
-              The source of a module is a directory, seen from this one: "./hashicorp/consul" or "../hashicorp/consul". There is no registry of modules.
+              The source of a module is a directory, seen from this one, "./hashicorp/consul" or "../hashicorp/consul", or a repository, "git::https://HOST/REPOSITORY.git//DIRECTORY?ref=v1". There is no registry of modules.
             main.simdb.hcl:10:26-42 error Invalid module source (in module "some")
               The source of a module is a text without ${}: it must be known before anything is evaluated.
             main.simdb.hcl:12:1-14 error Missing required argument (in module "bare")
@@ -237,4 +242,80 @@ fn a_module_is_read_once_and_used_five_hundred_times() {
     ]);
     assert_eq!(said, "");
     assert_eq!(config.unwrap().desired.clusters.len(), 500);
+}
+
+#[test]
+fn a_module_stands_in_a_repository() {
+    check_files(
+        &[
+            (
+                "main.simdb.hcl",
+                "module \"team\" {\n  source = \"git::https://host/team.git//modules/team?ref=v1\"\n  size   = 1\n}\n",
+            ),
+            ("kept/team/modules/team/main.simdb.hcl", TEAM),
+        ],
+        expect![[r#"
+            network default
+            cluster team-orders: postgresql newest, sync, in default, first a
+              node a
+              node r[0]
+        "#]],
+    );
+    check_files(
+        &[(
+            "main.simdb.hcl",
+            "module \"team\" {\n  source = \"git::https://host/missing\"\n}\nmodule \"other\" {\n  source = \"owner/name\"\n}\n",
+        )],
+        expect![[r#"
+            main.simdb.hcl:2:12-39 error Module not installed (in module "team")
+              git::https://host/missing was not got yet.
+            main.simdb.hcl:5:12-24 error Invalid module source (in module "other")
+              The source of a module is a directory, seen from this one, "./owner/name" or "../owner/name", or a repository, "git::https://HOST/REPOSITORY.git//DIRECTORY?ref=v1". There is no registry of modules.
+        "#]],
+    );
+}
+
+fn dependencies(main: &str) -> String {
+    let (config, said) = load_files(&[("main.simdb.hcl", main), ("modules/team/main.simdb.hcl", TEAM)]);
+    let Some(config) = config else { return said };
+    let line = |(name, cluster): (&ClusterName, &ClusterSpec)| {
+        let names: Vec<&str> = cluster.depends_on.iter().map(ClusterName::as_str).collect();
+        format!("{name} <- {}\n", names.join(" "))
+    };
+    config.desired.clusters.iter().map(line).collect()
+}
+
+#[test]
+fn clusters_and_modules_depend_on_each_other() {
+    let first = "cluster \"first\" {\n  engine \"postgresql\" {}\n  node \"a\" {}\n}\n";
+    expect![[r#"
+        first <- 
+        last <- team-eu-orders team-us-orders
+        one <- team-eu-orders
+        team-eu-orders <- first
+        team-us-orders <- first
+    "#]]
+    .assert_eq(&dependencies(&format!(
+        "{first}module \"team\" {{\n  source     = \"./modules/team\"\n  for_each   = toset([\"eu\", \"us\"])\n  depends_on = \
+         [cluster.first]\n}}\n{}{}",
+        first.replace("first", "last").replace("node", "depends_on = [module.team]\n  node"),
+        first.replace("first", "one").replace("node", "depends_on = [module.team[\"eu\"]]\n  node"),
+    )));
+}
+
+#[test]
+fn modules_that_depend_on_each_other_in_a_circle_are_refused() {
+    let module = |name: &str, other: &str| {
+        format!("module \"{name}\" {{\n  source     = \"./modules/team\"\n  depends_on = [module.{other}]\n}}\n")
+    };
+    expect![[r#"
+        main.simdb.hcl:3:16-26 error Cycle of clusters
+          These clusters depend on each other in a circle: cluster.a-orders -> cluster.b-orders -> cluster.a-orders.
+    "#]]
+    .assert_eq(&dependencies(&(module("a", "b") + &module("b", "a"))));
+    expect![[r#"
+        main.simdb.hcl:3:17-25 error Invalid depends_on (in module "a")
+          There is no module "c".
+    "#]]
+    .assert_eq(&dependencies(&module("a", "c")));
 }

@@ -380,3 +380,30 @@ fn what_a_block_ignores_and_depends_on_is_read() {
     "#]]
     .assert_eq(&out);
 }
+
+#[test]
+fn parameters_are_checked_by_the_declared_version_without_a_plan() {
+    let text = |version: &str| {
+        format!(
+            "cluster \"c\" {{\n  engine \"postgresql\" {{\n    {version}\n    parameters = {{\n      work_men = \"4MB\"\n      \
+             max_connections = \"many\"\n    }}\n  }}\n  node \"a\" {{ count = 2 }}\n}}\n"
+        )
+    };
+    let said = |text: &str| {
+        let source = source(text);
+        let options = Options {
+            variables: &[],
+            files: &Arc::default(),
+            is_lenient: true,
+        };
+        render(&source, &load_with(&source, &options).1)
+    };
+    expect![[r#"
+        main:5:7-15 error Parameter is not accepted (in cluster "c")
+          The parameter "work_men" is none of PostgreSQL 17. Did you mean "work_mem"?
+        main:6:7-22 error Parameter is not accepted (in cluster "c")
+          The parameter "max_connections" must be a whole number from 1 to 262143, not "many".
+    "#]]
+    .assert_eq(&said(&text("version = \"17\"")));
+    assert_eq!(said(&text("")), "");
+}

@@ -35,8 +35,6 @@ fn unknown_blocks_and_attributes_come_with_a_suggestion() {
               Blocks of type "clustr" are not expected here. Did you mean "cluster"?
             main:2:1-12 error Missing engine block (in cluster "c")
               A block of type "engine" is required here.
-            main:2:1-12 error Missing network (in cluster "c")
-              A cluster needs a network. Declare one with this line: network "lan" {}
             main:3:3-6 error Unsupported block type (in cluster "c")
               Blocks of type "nod" are not expected here. Did you mean "node"?
             main:4:14-18 error Unsupported argument (in cluster "c")
@@ -60,8 +58,6 @@ fn what_is_required_is_asked_for() {
         expect![[r#"
             main:1:1-12 error Missing engine block (in cluster "c")
               A block of type "engine" is required here.
-            main:1:1-12 error Missing network (in cluster "c")
-              A cluster needs a network. Declare one with this line: network "lan" {}
             main:1:1-12 error Cluster without nodes (in cluster "c")
               A cluster needs at least one node. Declare one within it: node "a" {}
             main:2:3-16 error Missing required argument (in cluster "c")
