@@ -26,6 +26,8 @@ mod version;
 use std::path::Path;
 use std::sync::Arc;
 
+use simdb_planner::config;
+
 use crate::args::{Arguments, ClusterCommand, Command, ReplicationCommand, Selection};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -103,6 +105,7 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
 fn cluster(command: ClusterCommand, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     match command {
         ClusterCommand::Create { config, apply } => {
+            config.as_deref().map_or(Ok(()), check_name)?;
             enter(config.as_deref().map(configuration_directory))?;
             apply::run(Operation::Apply, &Selection::default(), &apply, ui)
         }
@@ -113,6 +116,20 @@ fn cluster(command: ClusterCommand, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         ClusterCommand::Failover(arguments) => dispatch(Command::Failover(arguments), ui),
         ClusterCommand::Destroy(arguments) => dispatch(Command::Destroy(arguments), ui),
     }
+}
+
+/// Refuses a file that no other command would take for a configuration.
+fn check_name(path: &Path) -> Result<(), CliError> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if !path.is_file() || config::is_configuration(name) {
+        return Ok(());
+    }
+    let detail = format!(
+        "{} is not called as configurations are, so that other commands would not find it: cluster.toml, *.simdb.toml, \
+         *.simdb.hcl or *.simdb.json. Rename it.",
+        path.display()
+    );
+    Err(CliError::refused("Not the name of a configuration", detail))
 }
 
 /// Returns the directory that a path of a configuration means: a configuration is all files of a directory.

@@ -38,6 +38,7 @@ pub mod schema;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod toml_syntax;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +66,7 @@ pub use simdb_language::source::{Position, Source};
 pub use self::console::CONSOLE;
 pub use self::json_syntax::variable_file_json;
 pub use self::outputs::OutputValue;
+pub use self::overrides::is_configuration;
 pub use self::pin::{PinError, set_primary};
 pub use self::repository::{LOCK_FILE, Lock, Repository};
 pub use self::settings::{Settings, check_version, settings};

@@ -31,7 +31,7 @@ pub(crate) fn load(
         let detail = format!("What one file holds leads to another one, and that more than {MAX_ROUNDS} times.");
         return (None, vec![Diagnostic::error("Too many files", detail)]);
     };
-    let is_module = |(path, _): &(&str, &str)| path.ends_with(".simdb.hcl") || path.ends_with(".simdb.json");
+    let is_module = |(path, _): &(&str, &str)| path.rsplit('/').next().is_some_and(config::is_configuration);
     for (path, text) in files.texts().filter(is_module) {
         everything.add(path, text);
     }

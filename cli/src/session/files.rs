@@ -11,8 +11,6 @@ use crate::error::CliError;
 
 /// The end of the names of configuration files.
 const CONFIGURATION: &str = ".simdb.hcl";
-/// The end of the names of configuration files that programs write.
-const CONFIGURATION_JSON: &str = ".simdb.json";
 /// The files of values that are always read.
 const VALUES: [&str; 2] = ["simdb.simdbvars.hcl", "simdb.simdbvars.json"];
 /// The end of the names of files of values that programs write.
@@ -31,7 +29,7 @@ pub(crate) fn is_configuration(path: &Path) -> bool {
 /// Reads the configuration of a directory.
 pub(super) fn configuration(directory: &Path) -> Result<Source, CliError> {
     let mut source = Source::default();
-    for name in names_ending(directory, &[CONFIGURATION, CONFIGURATION_JSON])? {
+    for name in names(directory, config::is_configuration)? {
         source.add(&name, read(&directory.join(&name))?);
     }
     Ok(source)
@@ -136,6 +134,13 @@ fn environment() -> Vec<VariableInput> {
 
 /// Returns the names of the files of a directory that end so, or so, in order. Hidden ones are editors' and not meant.
 fn names_ending(directory: &Path, ends: &[&str]) -> Result<Vec<String>, CliError> {
+    names(directory, |name| {
+        ends.iter().any(|end| name.ends_with(end)) && !name.starts_with('.')
+    })
+}
+
+/// Returns the names of the files of a directory that are meant, in order.
+fn names(directory: &Path, is_meant: impl Fn(&str) -> bool) -> Result<Vec<String>, CliError> {
     let failed = |source| CliError::Read {
         path: directory.to_owned(),
         source,
@@ -143,11 +148,7 @@ fn names_ending(directory: &Path, ends: &[&str]) -> Result<Vec<String>, CliError
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
-        names.extend(
-            name.to_str()
-                .filter(|name| ends.iter().any(|end| name.ends_with(end)) && !name.starts_with('.'))
-                .map(str::to_owned),
-        );
+        names.extend(name.to_str().filter(|name| is_meant(name)).map(str::to_owned));
     }
     names.sort();
     Ok(names)

@@ -74,7 +74,7 @@ impl Number {
     }
 
     /// Reads a number as a configuration writes it; nothing where the text is none, or one out of range.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         decimal::read(text)
     }
 

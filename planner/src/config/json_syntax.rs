@@ -23,10 +23,18 @@ pub(super) fn parse(name: &str, text: &str) -> (Vec<Piece>, Vec<Diagnostic>) {
         Ok(root) => root,
         Err(diagnostic) => return (Vec::new(), vec![*diagnostic]),
     };
+    native(&root, &place, "Invalid JSON")
+}
+
+/// Reads a configuration that was taken apart, in the native syntax. Where it has no shape of one, that is said under the
+/// summary.
+pub(super) fn native(root: &Node, place: &Place, summary: &str) -> (Vec<Piece>, Vec<Diagnostic>) {
     let mut writer = Writer::default();
-    writer.body(&root, schema::file(), 0);
+    writer.body(root, schema::file(), 0);
     if let Some(problem) = writer.problem {
-        return (Vec::new(), vec![at(&place, problem.0, &problem.1)]);
+        let mut diagnostic = Diagnostic::error(summary, problem.1);
+        diagnostic.span = place.span(problem.0);
+        return (Vec::new(), vec![diagnostic]);
     }
     parse::parse_at(&writer.text, &place.mapped(writer.anchors))
 }

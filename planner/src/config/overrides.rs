@@ -10,14 +10,16 @@ use simdb_language::source::{Place, Source};
 use crate::diagnostic::Diagnostic;
 
 use super::dialect::DIALECT;
+use super::json_syntax;
 use super::schema;
+use super::toml_syntax;
 
 /// The end of the names of configurations that programs write.
 const JSON: &str = ".simdb.json";
 
 /// Returns whether a file of this name is a part of a configuration. Hidden ones are editors' and not meant.
-pub(super) fn is_configuration(name: &str) -> bool {
-    (name.ends_with(".simdb.hcl") || name.ends_with(JSON)) && !name.starts_with('.')
+pub fn is_configuration(name: &str) -> bool {
+    (name.ends_with(".simdb.hcl") || name.ends_with(JSON) || toml_syntax::is_toml(name)) && !name.starts_with('.')
 }
 
 /// Returns whether a file changes what others declare.
@@ -108,13 +110,15 @@ pub(super) fn parse_all(source: &Source) -> (Vec<Piece>, Vec<Diagnostic>) {
     let (mut pieces, mut overriding, mut diagnostics) = (Vec::new(), Vec::new(), Vec::new());
     let mut padding = source.files().map(|(_, text)| text.len()).max().unwrap_or(0) + 1;
     for (name, text) in source.files() {
-        let is_json = name.ends_with(JSON);
-        let mut parsed = if is_json {
-            super::json_syntax::parse(name, text)
-        } else {
+        let is_native = !name.ends_with(JSON) && !toml_syntax::is_toml(name);
+        let mut parsed = if is_native {
             parse::parse(name, text, &DIALECT)
+        } else if name.ends_with(JSON) {
+            json_syntax::parse(name, text)
+        } else {
+            toml_syntax::parse(name, text)
         };
-        if is_override(name) && parsed.1.is_empty() && !is_json {
+        if is_override(name) && parsed.1.is_empty() && is_native {
             parsed = parse::parse_behind(name, text, padding);
             padding += text.len() + 1;
             overriding.extend(parsed.0);

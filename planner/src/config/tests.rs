@@ -16,6 +16,7 @@ mod properties;
 mod schema;
 mod structure;
 mod syntax;
+mod toml;
 
 use expect_test::Expect;
 use simdb_state::object::State;
