@@ -30,6 +30,7 @@ CASES ?= 100000
 
 test-long: setup  ## Random histories of clusters and random texts, as many as CASES says.
 	PROPTEST_CASES=$(CASES) PROPTEST_MAX_SHRINK_ITERS=20000 cargo test --locked -p simdb-planner -p simdb-language --all-features --lib -- properties --nocapture
+	SIMDB_FUZZ_CASES=$(CASES) SIMDB_FUZZ_SEED=$$(date +%s) cargo test --locked -p simdb-fuzz
 
 test-faults: setup-test  ## Every fault on every version, role changes in a row and cut off at every step, random kills: takes a while.
 	cargo build --locked -p simdb
