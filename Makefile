@@ -36,9 +36,10 @@ test-faults: setup-test  ## Every fault on every version, role changes in a row 
 	cargo build --locked -p simdb
 	SIMDB_TEST_FAULTS=1 $(NEXTEST) --profile faults -p simdb-tests --test roles --test faults --test standbys --test crash_roles --test together --test kills
 
-bench: setup  ## What simdb takes: planning, recording, applying and role changes against the same work typed by hand.
+bench: setup  ## What simdb takes: reading configurations, planning, recording, applying and role changes against the same work typed by hand.
 	cargo build --release --locked -p simdb
 	cargo build --release --locked -p simdb-providers --example simdb-bench
+	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/bench-language.sh
 	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/bench-plan.sh
 	PATH="$(TARGET)/release:$$PATH" tests/support/bench.sh
 	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/bench-roles.sh
