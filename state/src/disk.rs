@@ -38,9 +38,14 @@ pub(crate) enum Object {
 /// A network.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Network {
-    #[serde(default = "object::first_platform")]
+    /// Left out where it is the one that networks had before there was another.
+    #[serde(default = "object::first_platform", skip_serializing_if = "is_first")]
     platform: PlatformName,
     subnet: Option<String>,
+}
+
+fn is_first(platform: &PlatformName) -> bool {
+    *platform == object::first_platform()
 }
 
 impl Object {
