@@ -114,6 +114,9 @@ pub enum Command {
     Verify(Verify),
     /// Show what happened to clusters
     Events(Events),
+    /// Show the runs that are kept: who began them, when, and how long their steps took
+    #[command(subcommand)]
+    Runs(Runs),
     /// Draw the steps of a plan, or what is there where nothing changes, as a graph
     Graph(Graph),
     /// Look into the state
@@ -445,6 +448,25 @@ pub struct Events {
     /// Write a JSON document; with -follow one event a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Commands of `runs`.
+#[derive(Debug, Subcommand)]
+pub enum Runs {
+    /// List the runs that are kept, the newest first
+    List {
+        /// Write a JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a run did, step by step
+    Show {
+        /// The run [default: the newest]
+        run: Option<String>,
+        /// Write a JSON document.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Arguments of `env`.

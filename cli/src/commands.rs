@@ -16,6 +16,7 @@ mod metadata;
 mod output;
 mod plan;
 mod psql;
+mod runs;
 mod show;
 mod state;
 mod status;
@@ -84,6 +85,7 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Drift(arguments) => drift::run(&arguments, ui),
         Command::Verify(arguments) => verify::run(&arguments, ui),
         Command::Events(arguments) => events::run(&arguments, ui),
+        Command::Runs(command) => runs::run(&command, ui),
         Command::Env(arguments) => env::run(&arguments, ui),
         Command::Cluster(command) => cluster(command, ui),
         Command::Replication(command) => match command {

@@ -46,7 +46,10 @@ pub struct Fixture {
 pub fn grant() -> Grant {
     let locked = async {
         let store = Store::in_memory().await.expect("memory can be written");
-        store.lock("test", Duration::ZERO).await.expect("nobody holds the lock")
+        store
+            .lock("test", Duration::ZERO)
+            .await
+            .expect("no process holds the lock")
     };
     let writer = locked.now_or_never().expect("memory answers at once");
     writer.grant()

@@ -100,6 +100,28 @@ impl RunSummary {
     }
 }
 
+/// What a run did, as the journal tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunReport {
+    /// Which one it was, and how far it got.
+    pub summary: RunSummary,
+    /// Its plan, as the document it was given.
+    pub plan: serde_json::Value,
+    /// What became of the steps that were started, by number.
+    pub steps: BTreeMap<u32, StepReport>,
+}
+
+/// What became of a step that was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepReport {
+    /// It was not seen to end.
+    Started,
+    /// It is done, and took so many milliseconds; absent for runs of earlier versions.
+    Done(Option<u64>),
+    /// It failed, and why.
+    Failed(String),
+}
+
 impl From<RunEnd> for RunStatus {
     fn from(end: RunEnd) -> Self {
         match end {

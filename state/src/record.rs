@@ -1,5 +1,6 @@
 //! One record in one backend, read: what [`crate::store::Store`] and [`crate::writer::Writer`] share.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,7 +9,9 @@ use tokio::sync::OnceCell;
 use crate::backend::{Backend, BackendError, Key, Lease, Row, Version};
 use crate::error::StoreError;
 use crate::format::{FormatError, Head, RECORD, decode, read_state, run_id};
-use crate::journal::{KEPT_RUNS, RunRow, RunStatus, RunSummary, StepRow, plan_key, run_key, steps_prefix};
+use crate::journal::{
+    KEPT_RUNS, RunReport, RunRow, RunStatus, RunSummary, StepReport, StepRow, plan_key, run_key, steps_prefix,
+};
 use crate::run::{Lineage, RunId, Snapshot, Took, UnfinishedRun};
 use crate::secret::{self, KeyRow, KeySource, SecretError};
 use crate::sensitive::{SecretName, Secrets, Sensitive};
@@ -135,6 +138,28 @@ impl Record {
         Ok(runs)
     }
 
+    /// Returns what a run did, where it is kept.
+    pub(crate) async fn run_report(&self, id: &RunId) -> Result<Option<RunReport>, StoreError> {
+        let Some(row) = self.run_row(id).await? else {
+            return Ok(None);
+        };
+        let plan = self.get(&plan_key(id)).await?;
+        let plan = plan.ok_or_else(|| self.unreadable(FormatError::Missing(plan_key(id))))?;
+        let steps = self.steps(id).await?.into_iter().map(|(number, row)| {
+            let report = match row {
+                StepRow::Started => StepReport::Started,
+                StepRow::Done { took, .. } => StepReport::Done(took.map(|took| took.milliseconds)),
+                StepRow::Failed { cause } => StepReport::Failed(cause),
+            };
+            (number, report)
+        });
+        Ok(Some(RunReport {
+            summary: RunSummary::new(id.clone(), row),
+            plan: self.decode(&plan)?,
+            steps: steps.collect(),
+        }))
+    }
+
     /// Returns how long the steps took that are done, of the runs that are kept.
     pub(crate) async fn took(&self) -> Result<Vec<Took>, StoreError> {
         let last = self.head(self.get(&Head::key()).await?.as_ref())?.runs;
@@ -178,13 +203,21 @@ impl Record {
     }
 
     async fn in_doubt(&self, run: &RunId) -> Result<Vec<u32>, StoreError> {
+        let steps = self.steps(run).await?.into_iter();
+        Ok(steps
+            .filter(|(_, row)| *row == StepRow::Started)
+            .map(|(number, _)| number)
+            .collect())
+    }
+
+    /// Returns the steps of a run that were started, by number.
+    async fn steps(&self, run: &RunId) -> Result<BTreeMap<u32, StepRow>, StoreError> {
         let prefix = steps_prefix(run);
-        let mut steps = Vec::new();
+        let mut steps = BTreeMap::new();
         for row in self.list(&[&prefix]).await? {
-            if self.decode::<StepRow>(&row)? == StepRow::Started {
-                let number = row.key.as_str()[prefix.len()..].parse();
-                steps.push(number.map_err(|_| self.unreadable(FormatError::UnknownKey(row.key.clone())))?);
-            }
+            let number = row.key.as_str()[prefix.len()..].parse();
+            let number = number.map_err(|_| self.unreadable(FormatError::UnknownKey(row.key.clone())))?;
+            steps.insert(number, self.decode(&row)?);
         }
         Ok(steps)
     }

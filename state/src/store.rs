@@ -18,7 +18,7 @@ pub use crate::error::{LockError, StoreError};
 pub use crate::format::FORMAT;
 use crate::format::{Head, encode, random_hex};
 pub use crate::grant::Grant;
-use crate::journal::{EVENTS, Event, RunSummary};
+use crate::journal::{EVENTS, Event, RunReport, RunSummary};
 use crate::lock;
 use crate::owner::Owner;
 use crate::record::{Record, blocking};
@@ -123,6 +123,11 @@ impl Store {
     /// Returns the runs that are kept, the last one first.
     pub async fn runs(&self) -> Result<Vec<RunSummary>, StoreError> {
         self.record.runs().await
+    }
+
+    /// Returns what a run did, where it is kept.
+    pub async fn run_report(&self, id: &RunId) -> Result<Option<RunReport>, StoreError> {
+        self.record.run_report(id).await
     }
 
     /// Returns how long the steps took that are done, of the runs that are kept.

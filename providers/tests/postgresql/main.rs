@@ -117,7 +117,7 @@ async fn verification_carries_what_a_standby_logged_that_cannot_log_in() {
         primary.simple_query(statement).await.unwrap();
     }
     let told = [
-        "nobody streams as \"r_0\"",
+        "no standby streams as \"r_0\"",
         "password authentication failed for user \"replicator\"",
     ];
     cluster.fails_in_time(cluster.verify_sync(), all_of(&told)).await;
@@ -164,7 +164,7 @@ async fn a_standby_without_its_slot_fails_with_the_ends_of_both_logs() {
     let cluster = Cluster::replicating().await;
     cluster.stop(&cluster.standby, StopMode::Fast).await;
     cluster.run(cluster.drop_slot()).await.unwrap();
-    let unmet = "nobody streams as \"r_0\", it receives nothing, slot \"r_0\" is missing on its upstream";
+    let unmet = "no standby streams as \"r_0\", it receives nothing, slot \"r_0\" is missing on its upstream";
     let tells = |log: &str| log.contains("replication slot \"r_0\" does not exist");
     let told = |error: &str| {
         let logs: Vec<&str> = error.split("its log ends:").skip(1).collect();
@@ -197,7 +197,7 @@ async fn a_server_of_the_wrong_role_is_an_error_at_once() {
     let error = cluster.fails(cluster.start(&cluster.primary, true)).await;
     assert_eq!(
         error,
-        "start cluster.orders.node.a: its server writes, and was to be one that replays"
+        "start cluster.orders.node.a: its server writes, where one that replays was expected"
     );
 }
 
