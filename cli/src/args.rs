@@ -531,6 +531,8 @@ pub enum State {
     List,
     /// Show one recorded object
     Show(StateShow),
+    /// Forget users, databases and seeds: they stay where they are, and simdb manages them no more
+    Rm(StateRm),
     /// Remove what belongs to something that is not recorded
     Repair(StateRepair),
     /// Lock the secrets by another key
@@ -547,6 +549,17 @@ pub struct StateShow {
     /// Write a JSON document.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `state rm`.
+#[derive(Debug, Args)]
+pub struct StateRm {
+    /// Addresses, such as cluster.orders.user.app
+    #[arg(required = true)]
+    pub addresses: Vec<Address>,
+    /// Say what would be forgotten, and leave it at that.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Arguments of `state repair`.

@@ -191,6 +191,13 @@ impl Writer {
         Ok(repair::dangling(self.state(), &self.record.secret_names().await?))
     }
 
+    /// Keeps a copy of the record as it is now, beside it, and returns where; nothing where it is only in memory.
+    pub async fn back_up(&self) -> Result<Option<PathBuf>, StoreError> {
+        let name = format!("backup-{}", self.snapshot.serial);
+        let kept = self.record.backend.keep_copy(&name).await;
+        kept.map_err(|error| self.record.failed(error))
+    }
+
     /// Removes rows that belong to something that is not recorded.
     pub async fn remove(&mut self, dangling: &[Dangling]) -> Result<(), StoreError> {
         let commit = Commit {

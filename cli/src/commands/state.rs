@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use simdb_state::address::Address;
+use simdb_state::delta::{Delta, Edit};
 use simdb_state::secret::{FORMER, KeySource, NEW_PASSPHRASE_VARIABLE, PASSPHRASE_VARIABLE};
-use simdb_state::store::Writer;
+use simdb_state::store::{Entry, Writer};
 
 use super::show::recorded;
 use crate::approval;
-use crate::args::{State, StateRekey, StateRepair, StateShow};
+use crate::args::{State, StateRekey, StateRepair, StateRm, StateShow};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::session::{Project, block_on};
@@ -17,6 +18,9 @@ use crate::ui::Ui;
 use crate::views::human;
 use crate::views::human::text::count;
 use crate::views::json::document;
+
+/// How the lock's holder is shown while objects are forgotten.
+const REMOVAL: &str = "state rm";
 
 /// How the lock's holder is shown while a repair goes on.
 const REPAIR: &str = "state repair";
@@ -35,6 +39,7 @@ pub(super) fn run(command: &State, ui: &Ui) -> Result<Exit, CliError> {
                 Ok(Exit::Done)
             }
             State::Show(arguments) => show(arguments, ui).await,
+            State::Rm(arguments) => forget(arguments, ui).await,
             State::Repair(arguments) => repair(arguments, ui).await,
             State::Rekey(arguments) => rekey(arguments, ui).await,
         }
@@ -54,6 +59,45 @@ async fn show(arguments: &StateShow, ui: &Ui) -> Result<Exit, CliError> {
     } else {
         human::state::object(object)
     });
+    Ok(Exit::Done)
+}
+
+/// Forgets what is recorded of objects within servers. They stay as they are.
+async fn forget(arguments: &StateRm, ui: &Ui) -> Result<Exit, CliError> {
+    let state = recorded().await?;
+    for address in &arguments.addresses {
+        let all = || state.objects.iter().map(|object| object.address.to_string());
+        if !all().any(|known| known == address.to_string()) {
+            return Err(unknown("recorded object", &address.to_string(), all()));
+        }
+        if !matches!(address, Address::User(_) | Address::Database(_) | Address::Seed(_)) {
+            let detail = format!(
+                "{address} runs under the care of simdb: forgotten, the next plan would remove it as a leftover. Only users, \
+                 databases and seeds can be forgotten. To remove it, leave it out of the configuration, or run: simdb destroy"
+            );
+            return Err(CliError::refused("Address cannot be forgotten", detail));
+        }
+    }
+    let lines = arguments.addresses.iter().map(|address| format!("{address}\n"));
+    let addresses = lines.collect::<String>();
+    if arguments.dry_run {
+        ui.answer(&format!("Would forget:\n{addresses}"));
+        return Ok(Exit::Done);
+    }
+    let Some(store) = Project::open()?.store().await? else {
+        return Ok(Exit::Done);
+    };
+    let mut writer = store.lock(REMOVAL, Duration::ZERO).await?;
+    let copy = writer.back_up().await?;
+    let drops = arguments.addresses.iter().cloned().map(Edit::Drop);
+    let done = writer.commit(&[Entry::Found(Delta(drops.collect()))]).await;
+    let unlocked = writer.unlock().await;
+    done?;
+    unlocked?;
+    ui.answer(&format!("Forgot:\n{addresses}"));
+    if let Some(copy) = copy {
+        ui.tell(&format!("A copy of the state as it was: {}\n", copy.display()));
+    }
     Ok(Exit::Done)
 }
 
