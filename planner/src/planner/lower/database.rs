@@ -29,6 +29,9 @@ impl Lowering<'_> {
                             .unwrap_or_else(|| UNRECORDED.to_owned())
                     }
                     None if is_there => "a database of that name exists already, and simdb adopts it".to_owned(),
+                    None if self.recorded.databases.contains_key(address) => {
+                        "drift: it is gone, with its data; an empty one is made".to_owned()
+                    }
                     None => "the configuration declares it".to_owned(),
                 };
                 let action = Action::Database {

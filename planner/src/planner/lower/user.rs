@@ -59,6 +59,7 @@ impl Lowering<'_> {
                 diff::reason(recorded, diff::user(old), diff::user(new)).unwrap_or_default()
             }
             None if role.is_some() => "a role of that name exists already, and simdb adopts it".to_owned(),
+            None if self.recorded.users.contains_key(address) => "drift: the role is gone".to_owned(),
             None => engine::purpose(&address.user)
                 .unwrap_or("the configuration declares it")
                 .to_owned(),

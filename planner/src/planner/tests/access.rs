@@ -132,7 +132,7 @@ fn whatever_is_altered_by_hand_is_put_back() {
         ),
         (
             &|directory| drop(directory.users.remove("app")),
-            "user app: the configuration declares it\n",
+            "user app: drift: the role is gone\n",
         ),
         (
             &|directory| {
@@ -152,7 +152,7 @@ fn whatever_is_altered_by_hand_is_put_back() {
         ),
         (
             &|directory| drop(directory.databases.remove("app")),
-            "database app: the configuration declares it\nseed schema: it has yet to run\nseed data: it has yet to run\n",
+            "database app: drift: it is gone, with its data; an empty one is made\nseed schema: it has yet to run\nseed data: it has yet to run\n",
         ),
         // What has run has run, also where its mark was reset.
         (
