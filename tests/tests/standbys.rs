@@ -156,7 +156,7 @@ fn clients_of_a_primary_that_crashed_are_let_in_once_a_standby_has_what_it_has()
         );
         let status = scenario.environment.run(&["status", "orders"]);
         status.expect_code(5);
-        assert!(status.stdout.contains("lets no clients in"), "{}", status.stdout);
+        assert!(status.stdout.contains("accepts no clients"), "{}", status.stdout);
         scenario.simdb(&APPLY);
         enters().expect_code(0);
         load.further(20);
