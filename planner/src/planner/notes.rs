@@ -220,7 +220,7 @@ fn postponed_settings(
     })
 }
 
-/// Says what a node that is about to lead gets more of than is declared, because its log asks for it.
+/// Says what a node that paused its replay gets more of than is declared, because its log asks for it.
 fn fitted_settings(spec: &ClusterSpec, intended: &Intended, address: &NodeAddress) -> Option<String> {
     let cluster = intended.clusters.get(&address.cluster)?;
     let lacking = intended.limits.lacking.get(address)?;
@@ -228,8 +228,7 @@ fn fitted_settings(spec: &ClusterSpec, intended: &Intended, address: &NodeAddres
     let names = lacking
         .needs
         .above(&ReplayLimits::of(cluster.cluster.version, declared));
-    let is_promoted = cluster.lead == Lead::Passes && cluster.election.primary == address.node;
-    (is_promoted && !names.is_empty()).then(|| {
+    (!names.is_empty()).then(|| {
         format!(
             "{address} is restarted with as much {} as its log asks for, and gets the declared values with the next apply.",
             names.join(", ")

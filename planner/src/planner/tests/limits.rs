@@ -180,8 +180,20 @@ fn a_standby_that_paused_by_itself_is_restarted_before_a_failover_promotes_it() 
     let promote = &steps[position(&planned.plan, "promote")];
     assert!(promote.after.iter().any(|earlier| earlier.index() == restart));
     expect!["r[0] paused its replay: the log asks for max_connections = 80"].assert_eq(&steps[restart].reason);
-    expect!["cluster.orders.node.r[0] is restarted with as much max_connections as its log asks for, and gets the declared values with the next apply."]
+    expect![[r#"
+        cluster.orders.node.r[0] is restarted with as much max_connections as its log asks for, and gets the declared values with the next apply.
+        cluster.orders.node.r[1] is restarted with as much max_connections as its log asks for, and gets the declared values with the next apply."#]]
         .assert_eq(&planned.plan.notes.join("\n"));
     world.run(&planned.plan, Cut::Never).unwrap();
+    let next = plan_for(&world, &desired).plan;
+    for node in ["r[0]", "r[1]"] {
+        let told = format!("cluster.orders.node.{node} is restarted");
+        assert!(planned.plan.notes.iter().any(|note| note.starts_with(&told)), "{node}");
+        let of_node = |step: &&Step| step.address == address(&format!("cluster.orders.node.{node}")).into();
+        assert!(
+            next.steps.iter().any(|step| of_node(&step)),
+            "{node} gets what is declared"
+        );
+    }
     finish(&mut world, &desired);
 }
