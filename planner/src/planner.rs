@@ -160,9 +160,7 @@ pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
         Ok(steps) => steps,
         Err(diagnostic) => return refused(vec![diagnostic], before),
     };
-    if !scope.is_everything() {
-        changes.retain(|change| scope.shows(change, &steps));
-    }
+    scope.keep_changes(&mut changes, &steps);
     if inputs.proposal.is_none() && scope.is_everything() {
         diagnostics.extend(refused::not_mended(&intended, &steps));
     }

@@ -89,13 +89,14 @@ impl Drift {
                 let value = value.as_ref()?;
                 Some(settings::shown(given.version, name, value))
             };
-            if conf::UPSTREAM.contains(&name.as_str()) {
-                // It may hold a password, and is only named.
-                causes.drifted(name, None::<&str>, None::<&str>);
-            } else if given.changes(name, has.as_deref()) {
+            let of_node = format!("{name} of {node}");
+            if given.changes(name, has.as_deref()) {
                 causes.configured(name, shown(has), shown(wanted));
+            } else if settings::is_text(given.version, name) {
+                // What somebody set may hold a secret, so it is only named.
+                causes.drifted(&of_node, None::<&str>, None::<&str>);
             } else {
-                causes.drifted(&format!("{name} of {node}"), shown(has), shown(wanted));
+                causes.drifted(&of_node, shown(has), shown(wanted));
             }
         }
         causes.reason().unwrap_or_default()

@@ -178,9 +178,12 @@ impl Scope {
         kept
     }
 
-    /// Returns whether a change is shown: it is inside, or one of the steps is about it.
-    pub(super) fn shows(&self, change: &Change, steps: &[Step]) -> bool {
-        self.contains(&change.address) || steps.iter().any(|step| step.address == change.address)
+    /// Keeps the changes that are inside, and those that one of the steps is about.
+    pub(super) fn keep_changes(&self, changes: &mut Vec<Change>, steps: &[Step]) {
+        if !self.is_everything() {
+            let planned: BTreeSet<&Address> = steps.iter().map(|step| &step.address).collect();
+            changes.retain(|change| planned.contains(&change.address) || self.contains(&change.address));
+        }
     }
 }
 

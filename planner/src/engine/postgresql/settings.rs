@@ -218,6 +218,12 @@ pub fn check(version: u16, name: &str, value: &str) -> Result<(), SettingProblem
     }
 }
 
+/// Returns whether a setting is free text, such as a command: what was set on a server may hold a secret. One that the
+/// version does not have counts as such.
+pub fn is_text(version: u16, name: &str) -> bool {
+    find(version, name).is_none_or(|setting| setting.kind == Kind::Text)
+}
+
 /// Returns whether the server takes two values of a setting for the same.
 pub fn equal(version: u16, name: &str, a: &str, b: &str) -> bool {
     a == b || canonical(version, name, a) == canonical(version, name, b)

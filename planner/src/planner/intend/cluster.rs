@@ -26,7 +26,8 @@ pub(crate) struct Declaration<'a> {
 
 impl Declaration<'_> {
     pub(crate) fn cluster(&self, addressing: &mut Addressing<'_>, intended: &mut Intended) -> Vec<Diagnostic> {
-        if let Err(diagnostic) = self.stays_on_its_platform() {
+        let on_platform = self.stays_on_its_platform();
+        if let Err(diagnostic) = on_platform.and_then(|()| self.is_in_a_network_of_its_platform()) {
             return vec![diagnostic];
         }
         let mut diagnostics = Vec::new();
@@ -80,10 +81,10 @@ impl Declaration<'_> {
     fn stays_on_its_platform(&self) -> Result<(), Diagnostic> {
         let wanted = &self.spec.platform;
         let has = self.before.clusters.get(self.name).map(|cluster| &cluster.platform);
-        let name = self.name;
         let Some(has) = has.filter(|has| *has != wanted) else {
-            return self.is_in_a_network_of_its_platform();
+            return Ok(());
         };
+        let name = self.name;
         let detail = format!(
             "Cluster {name} runs on platform \"{has}\", and its servers and data cannot move to \"{wanted}\". Set provider = \
              \"{has}\", or declare another cluster on \"{wanted}\" and destroy this one."

@@ -294,3 +294,18 @@ fn what_is_destroyed_goes_because_it_was_asked_for() {
     "#]]
     .assert_eq(&reasons(&planned.plan));
 }
+
+#[test]
+fn what_somebody_set_as_free_text_is_named_and_not_shown() {
+    let world = created(&["a", "r[0]"]);
+    let planned = seen(&world, |facts| {
+        let configured = &mut server(facts).configured;
+        configured.insert("archive_command".to_owned(), "copy --key=hush".to_owned());
+        configured.insert("app.token".to_owned(), "hush".to_owned());
+        configured.insert("work_mem".to_owned(), "64kB".to_owned());
+    });
+    expect![[r#"
+        configure: drift: app.token of r[0] is not the one that simdb made, archive_command of r[0] is not the one that simdb made, work_mem of r[0] is 64kB in place of its default
+    "#]].assert_eq(&reasons(&planned.plan));
+    assert!(!serde_json::to_string(&planned.plan).unwrap().contains("hush"));
+}

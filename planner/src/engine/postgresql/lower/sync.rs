@@ -81,7 +81,7 @@ impl Lowering<'_> {
             Edit::Degraded(name.clone(), Some(lost.since)),
             Edit::Unverified(name.clone()),
         ];
-        let reason = format!("from {} on a node that lacks a write must not lead", lost.since);
+        let reason = format!("a node that lacks a write from {} on must not lead", lost.since);
         self.push(Draft::new(address.clone(), action, reason, delta));
         // It comes before all else, also before the primary moves and before its standbys get another password.
         let server = self.present(server(&primary, node));
@@ -99,7 +99,7 @@ impl Lowering<'_> {
             awaited: lost.awaited,
         });
         let delta = vec![Edit::SyncRule(name.clone(), rule.clone())];
-        let reason = format!("commits wait for {standbys}, which no longer streams");
+        let reason = format!("commits wait for {standbys}, and no stream comes from there");
         let draft = Draft::new(address, action, reason, delta).generating(context.replication_password);
         self.push(draft.costing(Impact::Reload));
     }
