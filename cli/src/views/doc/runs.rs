@@ -42,10 +42,10 @@ pub struct RunDoc {
 pub struct StepRunDoc {
     /// Its number in the plan, from 1 on.
     pub number: usize,
-    /// What kind of step it was.
-    pub kind: String,
-    /// What it was about.
-    pub address: Address,
+    /// What kind of step it was; absent where another version wrote the plan in a way that this one does not read.
+    pub kind: Option<String>,
+    /// What it was about; absent where its kind is.
+    pub address: Option<Address>,
     /// What became of it: `done`, `failed`, `started` (not seen to end) or `waiting` (not begun).
     pub status: &'static str,
     /// How long it took, where it is done.
@@ -55,10 +55,11 @@ pub struct StepRunDoc {
 }
 
 impl RunDoc {
-    /// Makes the document of a run. Steps of a plan that another version wrote in another way are left out.
+    /// Makes the document of a run.
     pub fn new(report: RunReport) -> Self {
         let plan: Plan = serde_json::from_value(report.plan).unwrap_or_default();
-        let steps = plan.steps.iter().zip(0_u32..).map(|(step, number)| {
+        let steps = (0..report.summary.steps).map(|number| {
+            let step = plan.steps.get(number as usize);
             let (status, milliseconds, cause) = match report.steps.get(&number) {
                 None => ("waiting", None, None),
                 Some(StepReport::Started) => ("started", None, None),
@@ -67,8 +68,8 @@ impl RunDoc {
             };
             StepRunDoc {
                 number: number as usize + 1,
-                kind: step.action.name().to_owned(),
-                address: step.address.clone(),
+                kind: step.map(|step| step.action.name().to_owned()),
+                address: step.map(|step| step.address.clone()),
                 status,
                 milliseconds,
                 cause,
@@ -79,5 +80,41 @@ impl RunDoc {
             steps: steps.collect(),
             run: report.summary,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+    use simdb_state::journal::RunStatus;
+    use simdb_state::store::RunId;
+
+    use super::*;
+
+    #[test]
+    fn steps_of_a_plan_that_cannot_be_read_are_told_by_their_numbers() {
+        let report = RunReport {
+            summary: RunSummary {
+                id: RunId("00000001".to_owned()),
+                operation: "apply".to_owned(),
+                status: RunStatus::Failed,
+                steps: 2,
+                began: String::new(),
+                ended: None,
+                who: None,
+            },
+            plan: json!({ "steps": [{ "written": "by another version" }] }),
+            steps: BTreeMap::from([(0, StepReport::Failed("no space is left".to_owned()))]),
+        };
+        let run = RunDoc::new(report);
+        let told: Vec<_> = run.steps.iter().map(|step| (step.number, step.status)).collect();
+        assert_eq!(told, [(1, "failed"), (2, "waiting")]);
+        assert!(
+            run.steps
+                .iter()
+                .all(|step| step.kind.is_none() && step.address.is_none())
+        );
     }
 }

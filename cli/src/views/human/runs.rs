@@ -34,8 +34,8 @@ pub fn show(run: &RunDoc, width: usize) -> String {
     let row = |step: &StepRunDoc| {
         [
             Cell::plain(step.number.to_string()),
-            Cell::plain(&step.kind),
-            Cell::styled(step.address.to_string(), BOLD),
+            Cell::optional(step.kind.clone()),
+            Cell::optional(step.address.as_ref().map(ToString::to_string)),
             Cell::styled(step.status, of_step(step.status)),
             Cell::optional(step.milliseconds.map(duration)),
         ]
@@ -45,7 +45,11 @@ pub fn show(run: &RunDoc, width: usize) -> String {
     let mut text = format!("{}\n{steps}", list(&alone, width));
     for step in &run.steps {
         if let Some(cause) = &step.cause {
-            let head = format!("{} {} of {} failed: ", step.number, step.kind, step.address);
+            let of = match (&step.kind, &step.address) {
+                (Some(kind), Some(address)) => format!(" {kind} of {address}"),
+                _ => String::new(),
+            };
+            let head = format!("{}{of} failed: ", step.number);
             text += &format!("\n{}{cause}\n", paint(BAD, &head));
         }
     }
@@ -119,8 +123,8 @@ mod tests {
     fn step(number: usize, kind: &str, status: &'static str, milliseconds: Option<u64>) -> StepRunDoc {
         StepRunDoc {
             number,
-            kind: kind.to_owned(),
-            address: "cluster.orders.node.a".parse().unwrap(),
+            kind: Some(kind.to_owned()),
+            address: Some("cluster.orders.node.a".parse().unwrap()),
             status,
             milliseconds,
             cause: (status == "failed").then(|| "no space is left".to_owned()),
