@@ -14,6 +14,7 @@ pub mod args;
 mod commands;
 mod error;
 pub mod exit;
+mod file;
 mod interrupt;
 mod ops;
 mod pin;

@@ -1,11 +1,10 @@
 //! Writes who leads into the configuration, where somebody asked for it.
 
-use std::path::Path;
-
 use simdb_planner::config::{self, Config};
 use simdb_state::name::{ClusterName, NodeName};
 
 use crate::error::CliError;
+use crate::file;
 use crate::session::Project;
 
 /// Sets `primary` of a cluster in the file that has it, and returns that file's name; `None` where the configuration
@@ -32,16 +31,6 @@ pub(crate) fn write(
         );
         CliError::refused("Configuration was not changed", detail)
     })?;
-    replace(&path, &text)?;
+    file::replace(&path, &text)?;
     Ok(Some(span.file.clone()))
-}
-
-/// Replaces a file at once: whoever reads it sees the old text or the new one.
-fn replace(path: &Path, text: &str) -> Result<(), CliError> {
-    let beside = path.with_extension("hcl.new");
-    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
-    written.map_err(|source| CliError::Write {
-        path: path.to_owned(),
-        source,
-    })
 }

@@ -11,10 +11,13 @@ use simdb_planner::config::{LOCK_FILE, Lock, Repository};
 use tokio::process::Command;
 
 use crate::error::CliError;
+use crate::file;
 use crate::views::doc::DiagnosticDoc;
 
 /// Where modules are kept, seen from the configuration.
 const KEPT: &str = ".simdb/modules";
+/// How a directory is called while a repository is got, before the number of the process.
+const SCRATCH: &str = ".getting-";
 /// How long git may take for one step: a repository can be large, and a host can be silent.
 const LIMIT: Duration = Duration::from_mins(5);
 
@@ -73,7 +76,8 @@ pub(crate) async fn get(directory: &Path, source: &str, pinned: Option<&str>) ->
         path: path.to_owned(),
         source,
     };
-    let scratch = all.join(format!(".getting-{}", std::process::id()));
+    remove_leftovers(&all);
+    let scratch = all.join(format!("{SCRATCH}{}", std::process::id()));
     std::fs::create_dir_all(&scratch).map_err(|error| written(&scratch, error))?;
     let got = fetched(&scratch, &repository, pinned).await;
     let moved = got.and_then(|commit| {
@@ -87,6 +91,17 @@ pub(crate) async fn get(directory: &Path, source: &str, pinned: Option<&str>) ->
     // It is gone where all went well.
     let _ = std::fs::remove_dir_all(&scratch);
     moved
+}
+
+/// Removes what a simdb that was killed had begun to get. What cannot be removed is in the way of nothing.
+fn remove_leftovers(kept: &Path) {
+    for entry in std::fs::read_dir(kept).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(SCRATCH));
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Checks a repository out into a directory that is empty, and returns the commit.
@@ -152,7 +167,7 @@ pub(crate) fn write_lock(directory: &Path, lock: &Lock) -> Result<(), CliError> 
     if std::fs::read_to_string(&path).is_ok_and(|known| known == text) {
         return Ok(());
     }
-    std::fs::write(&path, text).map_err(|source| CliError::Write { path, source })
+    file::replace(&path, &text)
 }
 
 #[cfg(test)]
@@ -260,6 +275,22 @@ mod tests {
         std::fs::remove_dir_all(remote.directory.path().join("team.git")).unwrap();
         assert_eq!(get_now(here, &source, Some(&commit)).unwrap(), commit);
         assert_eq!(checkout(here, &source), Ok(kept(&source, &commit)));
+    }
+
+    #[test]
+    fn what_a_killed_process_had_begun_to_get_goes() {
+        let (remote, directory) = (Remote::new(), tempfile::tempdir().unwrap());
+        let all = directory.path().join(KEPT);
+        let own = format!("{SCRATCH}{}", std::process::id());
+        // No process has a number that large.
+        std::fs::create_dir_all(all.join(format!("{SCRATCH}4999999999/half"))).unwrap();
+        get_now(directory.path(), &remote.source("?ref=v1"), None).unwrap();
+        let left: Vec<_> = all
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left.len(), 1, "{left:?} has nothing but the module, not {own}");
     }
 
     #[test]
