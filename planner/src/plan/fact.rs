@@ -289,13 +289,9 @@ impl Step {
                 server: Server { node, .. },
                 upstream,
                 ..
-            } => Facts::needing([
-                Fact::HasData(node),
-                Fact::Configured(node),
-                Fact::RetainedOn(node, &upstream.node),
-            ])
-            .and_needing([Fact::Serves(&upstream.node), Fact::StreamLogin(&node.cluster)])
-            .and_giving([Fact::Serves(node), Fact::Streams(node)]),
+            } => Facts::needing([Fact::HasData(node), Fact::RetainedOn(node, &upstream.node)])
+                .and_needing([Fact::Serves(&upstream.node), Fact::StreamLogin(&node.cluster)])
+                .and_giving([Fact::Serves(node), Fact::Streams(node)]),
             Action::Verify {
                 cluster,
                 primary,

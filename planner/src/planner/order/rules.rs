@@ -8,6 +8,7 @@
 //! | [`without_lost`](Rules::without_lost) | files written later list those who were lost again |
 //! | [`with_new_password`](Rules::with_new_password) | files written later hold the old password |
 //! | [`with_less`](Rules::with_less) | a standby has less than the log asks for that it replays |
+//! | [`configured_first`](Rules::configured_first) | a standby that lacks what its log asks for is led to another upstream, and does not stream |
 //! | [`finds_its_stream`](Rules::finds_its_stream) | a standby that starts waits for an upstream that starts later |
 //! | [`top_down`](Rules::top_down) | standbys come to follow each other |
 //! | [`let_go`](Rules::let_go) | commits wait for a standby that has gone |
@@ -44,13 +45,14 @@ pub(crate) struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    const ALL: [fn(&Self, &Draft) -> Vec<usize>; 14] = [
+    const ALL: [fn(&Self, &Draft) -> Vec<usize>; 15] = [
         Self::asked_first,
         Self::before_the_pause,
         Self::one_by_one,
         Self::without_lost,
         Self::with_new_password,
         Self::with_less,
+        Self::configured_first,
         Self::finds_its_stream,
         Self::top_down,
         Self::let_go,

@@ -64,6 +64,32 @@ fn all_nodes_move_and_get_less_in_one_apply() {
 }
 
 #[test]
+fn a_standby_whose_upstream_is_lost_streams_from_another_one_before_it_gets_less() {
+    let mut more = with(&["a", "b", "c"], &[("max_connections", "80")]);
+    follow(&mut more, "c", "b");
+    let mut world = applied(&more);
+    world.kill(&address("cluster.orders.node.b"));
+    let less = with(&["a", "c"], &[("max_connections", "40")]);
+    check(
+        &mut world,
+        &less,
+        &expect![[r#"
+            0 configure cluster.orders.node.a after [] downtime
+            1 slot cluster.orders.node.c after [0] none
+            2 follow cluster.orders.node.c after [1] reload
+            3 configure cluster.orders.node.c after [2] restart
+            4 endpoint cluster.orders.endpoint.ro after [3] none
+            5 endpoint cluster.orders.endpoint.rw after [3] none
+            6 sync-names cluster.orders after [3] reload
+            7 verify-sync cluster.orders after [4 5 6] none
+            8 drop-node cluster.orders.node.b after [7] none
+            9 drop-slot cluster.orders.node.b after [8] none
+        "#]],
+    );
+    assert_eq!(connections(&world, "c"), Some(40));
+}
+
+#[test]
 fn a_standby_that_paused_by_itself_is_restarted_and_never_resumed() {
     let desired = with(&["a", "r[0]"], &[("max_connections", "80")]);
     let mut world = applied(&desired);

@@ -47,13 +47,34 @@ impl Rules<'_> {
             return Vec::new();
         }
         if configured {
-            return self.stream(node);
+            let mut steps = self.stream(node);
+            if self.streams_before_it_is_configured(node) {
+                steps.extend(self.givers(Fact::Streams(node)));
+            }
+            return steps;
         }
         let Some(primary) = self.intended.primary(&node.cluster) else {
             return Vec::new();
         };
         let is_configure = |at: &usize| matches!(self.drafts[*at].action, Action::Configure { .. });
         self.givers(Fact::Configured(&primary)).filter(is_configure).collect()
+    }
+
+    /// A standby that comes to stream from elsewhere finds its other settings in place.
+    pub(super) fn configured_first(&self, draft: &Draft) -> Vec<usize> {
+        match &draft.action {
+            Action::Follow { server, .. } if !self.streams_before_it_is_configured(&server.node) => {
+                self.givers(Fact::Configured(&server.node)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns whether a standby first comes to stream from where it should: the log that asks for less may reach it through
+    /// no other server. One that lacks what its log asks for replays nothing before it is configured.
+    fn streams_before_it_is_configured(&self, node: &NodeAddress) -> bool {
+        let limits = &self.intended.limits;
+        limits.lowered.contains(&node.cluster) && !limits.lacking.contains_key(node)
     }
 
     /// A standby that starts finds a server that it can stream from.
