@@ -90,6 +90,22 @@ fn a_standby_whose_upstream_is_lost_streams_from_another_one_before_it_gets_less
 }
 
 #[test]
+fn a_standby_that_is_down_is_started_before_it_streams_from_elsewhere_while_its_primary_gets_less() {
+    let mut more = with(&["a", "b", "c"], &[("max_connections", "80")]);
+    follow(&mut more, "c", "b");
+    let mut world = applied(&more);
+    world.kill(&address("cluster.orders.node.c"));
+    let less = with(&["a", "b", "c"], &[("max_connections", "40")]);
+    let planned = plan_for(&world, &less);
+    let of_c = |name: &str| {
+        let is = |step: &Step| step.action.name() == name && step.address == address("cluster.orders.node.c").into();
+        planned.plan.steps.iter().position(is).unwrap()
+    };
+    assert!(of_c("start") < of_c("follow"));
+    finish(&mut world, &less);
+}
+
+#[test]
 fn a_standby_that_paused_by_itself_is_restarted_and_never_resumed() {
     let desired = with(&["a", "r[0]"], &[("max_connections", "80")]);
     let mut world = applied(&desired);

@@ -56,18 +56,22 @@ impl Rules<'_> {
         let Some(primary) = self.intended.primary(&node.cluster) else {
             return Vec::new();
         };
-        let is_configure = |at: &usize| matches!(self.drafts[*at].action, Action::Configure { .. });
-        self.givers(Fact::Configured(&primary)).filter(is_configure).collect()
+        let steps = self.givers(Fact::Configured(&primary));
+        steps.filter(|at| self.configures(*at)).collect()
     }
 
     /// A standby that comes to stream from elsewhere finds its other settings in place.
     pub(super) fn configured_first(&self, draft: &Draft) -> Vec<usize> {
-        match &draft.action {
-            Action::Follow { server, .. } if !self.streams_before_it_is_configured(&server.node) => {
-                self.givers(Fact::Configured(&server.node)).collect()
-            }
-            _ => Vec::new(),
-        }
+        let Action::Follow { server, .. } = &draft.action else {
+            return Vec::new();
+        };
+        let streams_first = self.streams_before_it_is_configured(&server.node);
+        let steps = self.givers(Fact::Configured(&server.node));
+        steps.filter(|at| !(streams_first && self.configures(*at))).collect()
+    }
+
+    fn configures(&self, at: usize) -> bool {
+        matches!(self.drafts[at].action, Action::Configure { .. })
     }
 
     /// Returns whether a standby first comes to stream from where it should: the log that asks for less may reach it through
