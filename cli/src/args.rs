@@ -114,6 +114,8 @@ pub enum Command {
     Verify(Verify),
     /// Show what happened to clusters
     Events(Events),
+    /// List the servers of all projects of this machine, those included whose state is lost
+    Ps(Ps),
     /// Show the runs that are kept: who began them, when, and how long their steps took
     #[command(subcommand)]
     Runs(Runs),
@@ -446,6 +448,14 @@ pub struct Events {
     #[arg(short, long)]
     pub follow: bool,
     /// Write a JSON document; with -follow one event a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `ps`.
+#[derive(Debug, Args)]
+pub struct Ps {
+    /// Write a JSON document.
     #[arg(long)]
     pub json: bool,
 }

@@ -15,6 +15,7 @@ mod logs;
 mod metadata;
 mod output;
 mod plan;
+mod ps;
 mod psql;
 mod runs;
 mod show;
@@ -85,6 +86,7 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Drift(arguments) => drift::run(&arguments, ui),
         Command::Verify(arguments) => verify::run(&arguments, ui),
         Command::Events(arguments) => events::run(&arguments, ui),
+        Command::Ps(arguments) => ps::run(&arguments, ui),
         Command::Runs(command) => runs::run(&command, ui),
         Command::Env(arguments) => env::run(&arguments, ui),
         Command::Cluster(command) => cluster(command, ui),

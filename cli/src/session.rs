@@ -52,6 +52,11 @@ impl Project {
             path: ".".into(),
             source,
         })?;
+        Self::at(directory)
+    }
+
+    /// Reads the files of a directory, which is an absolute path.
+    pub(crate) fn at(directory: PathBuf) -> Result<Project, CliError> {
         let source = files::configuration(&directory)?;
         Self::new(directory, source, None)
     }

@@ -270,6 +270,32 @@ pub enum PlatformError {
     },
 }
 
+/// A server that simdb made, or what is left of one, of any project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surveyed {
+    /// What tells its project from others; absent where its directory was removed.
+    pub lineage: Option<String>,
+    /// The directory of its project's configuration, where that was noted.
+    pub project: Option<PathBuf>,
+    /// Which node or pooler it is; absent where its directory was removed.
+    pub address: Option<InstanceAddress>,
+    /// What runs.
+    pub process: ProcessFacts,
+    /// Where it listens.
+    pub listen: Option<Bind>,
+    /// Where its data is, as the platform's users would say it.
+    pub data: String,
+}
+
+/// The servers that simdb made, of all projects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// The servers, sorted by where their data is.
+    pub servers: Vec<Surveyed>,
+    /// Why there may be more of them.
+    pub unseen: Vec<String>,
+}
+
 /// What keeps an instance directory from being changed by anybody else.
 pub type Held = Box<dyn fmt::Debug + Send + Sync>;
 
@@ -384,6 +410,10 @@ pub trait Fabric: fmt::Debug + Send + Sync {
 pub trait Provider: Platform + Endpoints + Fabric {
     /// Looks at what the platform offers. What keeps it from being used is a problem in the answer, not an error.
     async fn facts(&self) -> PlatformFacts;
+
+    /// Looks for the servers of every project, those included whose state is lost. A server that is down is found where its
+    /// directory is below the data root of a project that is known, or of one that runs.
+    async fn survey(&self) -> Result<Survey, PlatformError>;
 
     /// Runs commands in a directory that is made for them, belongs to no node and goes with them. Returns the first that
     /// failed, where one did.

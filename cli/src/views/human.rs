@@ -8,6 +8,7 @@ pub mod layout;
 pub mod outcome;
 pub mod plan;
 pub(crate) mod progress;
+pub mod ps;
 pub mod runs;
 pub mod state;
 pub mod status;

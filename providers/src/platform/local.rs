@@ -5,7 +5,8 @@
 //!                 ─► hold      the right to change them
 //!                 ─► server    start, find, stop            ─┐
 //!                 ─► task, orphans   run to the end, settle  ├─► process   /proc and signals
-//!                 ─► binaries, ports   facts                ─┘
+//!                 ─► binaries, ports   facts                 │
+//!                 ─► survey    the servers of all projects  ─┘
 //!                 ─► service   the entries of endpoints, in a file that clients read
 //! ```
 //!
@@ -30,6 +31,7 @@ mod process;
 mod server;
 mod service;
 pub mod setup;
+mod survey;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -66,7 +68,9 @@ use self::service::Services;
 use self::user::RunAs;
 use self::warrant::Warrant;
 use super::tcp::Tcp;
-use super::{Dial, Endpoints, Failure, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream};
+use super::{
+    Dial, Endpoints, Failure, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream, Survey,
+};
 
 /// How long a server whose data is about to be removed may take to clean up outside of its instance directory.
 const DROP_LIMIT: Duration = Duration::from_secs(5);
@@ -84,6 +88,8 @@ pub struct LocalConfig {
     pub path: Vec<PathBuf>,
     /// What tells this project's instance directories from those of others.
     pub lineage: String,
+    /// The directory of the project's configuration.
+    pub project: PathBuf,
     /// The connection service file that endpoints are entries of.
     pub service_file: PathBuf,
 }
@@ -134,12 +140,10 @@ impl LocalPlatform {
 
     fn directory(&self, node: &InstanceAddress) -> Result<InstanceDirectory, PlatformError> {
         let user = self.user.clone().map_err(PlatformError::Unusable)?;
-        Ok(InstanceDirectory::new(
-            &self.config.root,
-            &self.config.lineage,
-            user,
-            node,
-        ))
+        Ok(
+            InstanceDirectory::new(&self.config.root, &self.config.lineage, user, node)
+                .of_project(&self.config.project),
+        )
     }
 
     /// Returns the right to change something, from the lock of the record, which is still held.
@@ -515,6 +519,12 @@ impl Provider for LocalPlatform {
             }
         }
         facts
+    }
+
+    async fn survey(&self) -> Result<Survey, PlatformError> {
+        let user = self.user.clone().map_err(PlatformError::Unusable)?;
+        let root = self.config.root.clone();
+        blocking(move || survey::survey(&[&root, Path::new(setup::DATA_ROOT_OF_ROOT)], &user)).await
     }
 
     async fn try_out(&self, trial: &TrialSpec) -> Result<Option<Failure>, PlatformError> {

@@ -235,6 +235,7 @@ mod tests {
             binaries: Vec::new(),
             path: Vec::new(),
             lineage: "lineage-1".to_owned(),
+            project: directory.to_owned(),
             service_file: directory.join("services"),
         };
         Arc::new(LocalPlatform::new(config).under(grant()))

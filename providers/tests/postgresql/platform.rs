@@ -40,6 +40,7 @@ impl Machine {
             binaries: Vec::new(),
             path: Vec::new(),
             lineage: "test".to_owned(),
+            project: root.path().to_owned(),
             service_file: root.path().join("pg_service.conf"),
         })
         .under(grant.clone());

@@ -68,9 +68,12 @@ pub(super) struct Written {
 /// Says whose instance directory a directory is.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Marker {
-    format: u32,
+    pub(super) format: u32,
     pub(super) lineage: String,
     pub(super) address: InstanceAddress,
+    /// The directory of the configuration that it was made for; absent where an earlier version made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) project: Option<PathBuf>,
 }
 
 /// Whether an instance directory is there. One that is somebody else's is an error.
@@ -89,6 +92,7 @@ pub(super) struct InstanceDirectory {
     pub(super) path: PathBuf,
     pub(super) user: RunAs,
     lineage: String,
+    project: Option<PathBuf>,
 }
 
 /// Returns where an instance directory is. No node has a dot in its name, so no pooler takes the place of one.
@@ -109,6 +113,16 @@ impl InstanceDirectory {
             path: path(root, node),
             user,
             lineage: lineage.to_owned(),
+            project: None,
+        }
+    }
+
+    /// Names the directory of the configuration that the instance directory is made for, so that it is noted in it.
+    #[must_use]
+    pub(super) fn of_project(self, project: &Path) -> Self {
+        Self {
+            project: Some(project.to_owned()),
+            ..self
         }
     }
 
@@ -253,6 +267,7 @@ impl InstanceDirectory {
             format: FORMAT,
             lineage: self.lineage.clone(),
             address: self.node.clone(),
+            project: self.project.clone(),
         };
         let text = serde_json::to_vec(&marker).expect("records have text keys and no failing parts");
         directory

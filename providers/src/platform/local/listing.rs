@@ -35,7 +35,7 @@ pub(super) fn list(root: &Path, user: &RunAs, lineage: &str) -> Result<BTreeSet<
 }
 
 /// Opens the directories in a directory. Those that are being made or removed have names that begin with a dot.
-fn subfolders(folder: &Folder) -> Vec<Folder> {
+pub(super) fn subfolders(folder: &Folder) -> Vec<Folder> {
     let entries = folder.entries().unwrap_or_default();
     let names = entries.iter().map(fs_name).filter(|name| !name.starts_with('.'));
     // A file, or a symbolic link, is not entered.

@@ -16,7 +16,7 @@ const OWN_DIRECTORY: &str = ".simdb";
 const SERVICE_FILE: &str = ".simdb/pg_service.conf";
 
 /// Where root keeps the data of all projects: under an instance directory directory, servers' own users could not reach it.
-const DATA_ROOT_OF_ROOT: &str = "/var/lib/simdb";
+pub(super) const DATA_ROOT_OF_ROOT: &str = "/var/lib/simdb";
 
 /// What stands for the lineage of a record that is yet to be made.
 const UNBORN: &str = "unborn";
@@ -59,6 +59,7 @@ fn config(setup: &Setup<'_>) -> LocalConfig {
         binaries: setup.local.binaries.iter().map(PathBuf::from).collect(),
         path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
         lineage: lineage.to_owned(),
+        project: setup.directory.to_owned(),
         service_file: service_file(setup.directory),
     }
 }

@@ -1,0 +1,96 @@
+//! `simdb ps`: the servers of all projects, those included whose state is lost.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use simdb_planner::desired::LocalSettings;
+use simdb_providers::platform::{Known, Surveyed};
+
+use crate::args::Ps;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::session::{Project, block_on};
+use crate::ui::Ui;
+use crate::views::doc::{ProjectState, PsDoc, ServerDoc};
+use crate::views::human;
+use crate::views::json::document;
+
+/// Shows the servers that simdb made here, of whatever project.
+pub(super) fn run(arguments: &Ps, ui: &Ui) -> Result<Exit, CliError> {
+    block_on(async {
+        let project = Project::open()?;
+        // Where this project keeps its data only its configuration says, or its record: neither has to make sense.
+        let local = project.load(&[]).map(|(config, _)| config.desired.local);
+        let world = project.world(
+            None,
+            &local.unwrap_or_else(|_| LocalSettings::default()),
+            Known::default(),
+        );
+        let mut found = Projects::default();
+        let mut ps = PsDoc::default();
+        for (platform, provider) in &world.providers {
+            let survey = match provider.survey().await {
+                Ok(survey) => survey,
+                Err(error) => {
+                    ps.unseen
+                        .push(format!("Platform \"{platform}\" cannot be searched: {error}"));
+                    continue;
+                }
+            };
+            ps.unseen.extend(survey.unseen);
+            for server in survey.servers {
+                let (project, state) = found.of(&server, &project.directory).await;
+                ps.servers.push(ServerDoc::new(platform, server, project, state));
+            }
+        }
+        ui.answer(&if arguments.json {
+            document(&ps)
+        } else {
+            human::ps::render(&ps, ui.terminal.width)
+        });
+        Ok(Exit::Done)
+    })
+}
+
+/// The projects that lineages belong to, as they are found.
+#[derive(Default)]
+struct Projects(BTreeMap<String, Option<PathBuf>>);
+
+impl Projects {
+    /// Returns the directory of a server's project, and what is known of its state.
+    async fn of(&mut self, server: &Surveyed, here: &Path) -> (Option<PathBuf>, ProjectState) {
+        let Some(lineage) = &server.lineage else {
+            return (None, ProjectState::Unknown);
+        };
+        if !self.0.contains_key(lineage) {
+            let found = search(lineage, server, here).await;
+            self.0.insert(lineage.clone(), found);
+        }
+        match (self.0.get(lineage).cloned().flatten(), &server.project) {
+            (Some(directory), _) => (Some(directory), ProjectState::Found),
+            (None, Some(noted)) => (Some(noted.clone()), ProjectState::Lost),
+            (None, None) => (None, ProjectState::Unknown),
+        }
+    }
+}
+
+/// Looks for the state of a lineage: here, where the server says its project is, and above its data.
+async fn search(lineage: &str, server: &Surveyed, here: &Path) -> Option<PathBuf> {
+    let above = Path::new(&server.data).ancestors();
+    let candidates = [here].into_iter().chain(server.project.as_deref()).chain(above);
+    for directory in candidates.filter(|directory| directory.is_dir()) {
+        // What cannot be read is no state of this lineage as far as can be told.
+        let Ok(project) = Project::at(directory.to_owned()) else {
+            continue;
+        };
+        if !project.state_path().is_file() {
+            continue;
+        }
+        if let Ok(Some(store)) = project.store().await
+            && store.lineage().0 == lineage
+        {
+            return Some(directory.to_owned());
+        }
+    }
+    None
+}
