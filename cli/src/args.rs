@@ -538,7 +538,11 @@ pub enum ReplicationCommand {
 #[derive(Debug, Subcommand)]
 pub enum State {
     /// List what is recorded
-    List,
+    List(StateList),
+    /// Write the state as a document, its secrets locked as they are
+    Pull,
+    /// Make the state what a document says that `state pull` wrote
+    Push(StatePush),
     /// Show one recorded object
     Show(StateShow),
     /// Forget users, databases and seeds: they stay where they are, and simdb manages them no more
@@ -549,6 +553,29 @@ pub enum State {
     ///
     /// It is a new key file, or the passphrase in `SIMDB_STATE_NEW_PASSPHRASE` where that is set. Passwords stay what they are.
     Rekey(StateRekey),
+}
+
+/// Arguments of `state list`.
+#[derive(Debug, Args)]
+pub struct StateList {
+    /// Addresses, of which those below are listed, too; * stands for any text [default: all]
+    pub addresses: Vec<String>,
+    /// Write a JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `state push`.
+#[derive(Debug, Args)]
+pub struct StatePush {
+    /// The document, or - for standard input
+    pub file: PathBuf,
+    /// Push also what is another state's, or older than the state here.
+    #[arg(long)]
+    pub force: bool,
+    /// Say what would be recorded, and leave it at that.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Arguments of `state show`.

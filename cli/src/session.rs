@@ -18,6 +18,7 @@ use simdb_providers::platform::{Known, World};
 use simdb_state::object::{ProviderSettings, State};
 use simdb_state::secret::KeySource;
 use simdb_state::store::{Grant, Lineage, Snapshot, Store, Writer};
+use simdb_state::transfer::Transfer;
 use tokio::runtime::Builder;
 
 use crate::args::VariableArgument;
@@ -227,13 +228,23 @@ impl Project {
 
     /// Opens the state, and makes an empty one where there is none.
     pub(crate) async fn create_store(&self) -> Result<Store, CliError> {
+        Ok(Store::create(&self.place_of_state()?, &keys()?).await?)
+    }
+
+    /// Makes the state of a document, where there is none.
+    pub(crate) async fn create_store_from(&self, transfer: &Transfer) -> Result<(), CliError> {
+        Ok(Store::create_from(&self.place_of_state()?, transfer).await?)
+    }
+
+    /// Returns where the state is, in a directory that is there.
+    fn place_of_state(&self) -> Result<PathBuf, CliError> {
         let path = self.state_path();
         let parent = path.parent().unwrap_or(Path::new("/"));
         std::fs::create_dir_all(parent).map_err(|source| CliError::Write {
             path: parent.to_owned(),
             source,
         })?;
-        Ok(Store::create(&path, &keys()?).await?)
+        Ok(path)
     }
 
     /// Returns the platforms that clusters run on, to be looked at. Without a record there is none of their nodes yet.

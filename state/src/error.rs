@@ -9,6 +9,7 @@ use crate::format::FormatError;
 use crate::journal::JournalError;
 use crate::owner::Owner;
 use crate::secret::SecretError;
+use crate::transfer::TransferError;
 
 /// Why the record cannot be read or written.
 #[derive(Debug, Error)]
@@ -46,6 +47,15 @@ pub enum StoreError {
         #[source]
         source: SecretError,
     },
+    /// A document cannot become the record.
+    #[error("failed to push to state {path:?}")]
+    Transfer {
+        /// Where the record is kept.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: TransferError,
+    },
     /// An entry does not belong into the journal; nothing was written.
     #[error("failed to journal a run")]
     Journal(#[from] JournalError),
@@ -62,6 +72,12 @@ impl StoreError {
             }),
             StoreError::LockLost { .. } => BackendError::Lost.hint().map(str::to_owned),
             StoreError::Secret { source, .. } => Some(source.hint()),
+            StoreError::Transfer { source, .. } => match source {
+                TransferError::OtherLineage { .. } | TransferError::Older { .. } => Some(
+                    "Nothing was written. To replace the state all the same, of which a copy is kept: simdb state push -force FILE".to_owned(),
+                ),
+                _ => Some("Nothing was written. Push what simdb state pull wrote.".to_owned()),
+            },
             StoreError::Journal(_) => None,
         }
     }

@@ -37,6 +37,7 @@ pub mod secret;
 pub mod sensitive;
 pub mod store;
 pub mod sync;
+pub mod transfer;
 mod writer;
 pub mod writers;
 

@@ -70,7 +70,7 @@ impl Record {
         }
     }
 
-    fn unreadable(&self, source: FormatError) -> StoreError {
+    pub(crate) fn unreadable(&self, source: FormatError) -> StoreError {
         let path = self.path.clone();
         StoreError::Format { path, source }
     }

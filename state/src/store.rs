@@ -25,6 +25,7 @@ use crate::record::{Record, blocking};
 pub use crate::run::{Entry, Lineage, RunEnd, RunId, Snapshot, Took, UnfinishedRun};
 use crate::secret::{self, KeyRow, KeySource};
 use crate::sensitive::{SecretName, Secrets, Sensitive};
+use crate::transfer::{PREFIXES, Transfer};
 pub use crate::writer::{Upgrade, Writer};
 
 /// A record that can be read. [`Store::lock`] makes it writable.
@@ -77,6 +78,46 @@ impl Store {
             ))
         };
         Store::open(path, keys).await?.ok_or_else(vanished)
+    }
+
+    /// Makes a record of a document where there is none. Its secrets stay locked by the key that they were locked by.
+    pub async fn create_from(path: &Path, transfer: &Transfer) -> Result<(), StoreError> {
+        let (head, state) = transfer.open().map_err(|source| StoreError::Transfer {
+            path: path.to_owned(),
+            source,
+        })?;
+        let created = SqliteBackend::create(path, transfer.first_rows(head, &state)).await;
+        let made = created.and_then(|made| {
+            let taken = || BackendError::failed("make the file")("another process made it in the meantime");
+            made.then_some(()).ok_or_else(taken)
+        });
+        made.map_err(|source| StoreError::Backend {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// Returns the record as a document, secrets included, which stay locked.
+    pub async fn pull(&self) -> Result<Transfer, StoreError> {
+        let rows = self.record.list(&PREFIXES).await?;
+        Transfer::new(&rows).map_err(|source| self.record.unreadable(source))
+    }
+
+    /// Checks that a document may become the record.
+    pub async fn check(&self, transfer: &Transfer, force: bool) -> Result<(), StoreError> {
+        let loaded = self.record.load().await?;
+        let opened = transfer.open();
+        let checked = opened.and_then(|_| {
+            if force {
+                Ok(())
+            } else {
+                transfer.check(&loaded.head, &loaded.snapshot.state)
+            }
+        });
+        checked.map_err(|source| StoreError::Transfer {
+            path: self.record.path.clone(),
+            source,
+        })
     }
 
     /// Makes an empty record in memory.

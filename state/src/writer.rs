@@ -29,6 +29,7 @@ use crate::repair::{self, Dangling};
 use crate::run::{Entry, Lineage, RunEnd, RunId, Snapshot};
 use crate::secret;
 use crate::sensitive::{SecretName, Secrets, Sensitive};
+use crate::transfer::{PREFIXES, Transfer};
 
 /// A record that is locked for writing. Dropping it without [`Writer::unlock`] leaves the lock to be taken over.
 ///
@@ -196,6 +197,35 @@ impl Writer {
         let name = format!("backup-{}", self.snapshot.serial);
         let kept = self.record.backend.keep_copy(&name).await;
         kept.map_err(|error| self.record.failed(error))
+    }
+
+    /// Makes the record what a document says, in one commit. By force, also where it is another record's, or an older one.
+    /// The writer is of no use afterwards.
+    pub async fn push(mut self, transfer: &Transfer, force: bool) -> Result<(), StoreError> {
+        let pushed = self.replace(transfer, force).await;
+        let unlocked = self.unlock().await;
+        pushed.and(unlocked)
+    }
+
+    async fn replace(&mut self, transfer: &Transfer, force: bool) -> Result<(), StoreError> {
+        let refused = |source| StoreError::Transfer {
+            path: self.record.path.clone(),
+            source,
+        };
+        let (head, state) = transfer.open().map_err(refused)?;
+        if !force {
+            transfer.check(&self.head, self.state()).map_err(refused)?;
+        }
+        let there = self.record.list(&PREFIXES).await?;
+        let commit = Commit {
+            writes: transfer.writes(&there, head.format, &state),
+            ..Commit::default()
+        };
+        // The counters go on: no number is given twice.
+        self.head.serial = self.head.serial.max(head.serial);
+        self.head.lineage = head.lineage;
+        self.head.settings = head.settings;
+        self.write(commit, self.head.runs).await
     }
 
     /// Removes rows that belong to something that is not recorded.

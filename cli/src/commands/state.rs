@@ -1,7 +1,10 @@
 //! `simdb state`.
 
+mod transfer;
+
 use std::time::Duration;
 
+use simdb_planner::planner::scope::Pattern;
 use simdb_state::address::Address;
 use simdb_state::delta::{Delta, Edit};
 use simdb_state::secret::{FORMER, KeySource, NEW_PASSPHRASE_VARIABLE, PASSPHRASE_VARIABLE};
@@ -9,12 +12,13 @@ use simdb_state::store::{Entry, Writer};
 
 use super::show::recorded;
 use crate::approval;
-use crate::args::{State, StateRekey, StateRepair, StateRm, StateShow};
+use crate::args::{State, StateList, StateRekey, StateRepair, StateRm, StateShow};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::session::{Project, block_on};
 use crate::target::unknown;
 use crate::ui::Ui;
+use crate::views::doc::ObjectDoc;
 use crate::views::human;
 use crate::views::human::text::count;
 use crate::views::json::document;
@@ -32,18 +36,41 @@ const REKEY: &str = "state rekey";
 pub(super) fn run(command: &State, ui: &Ui) -> Result<Exit, CliError> {
     block_on(async {
         match command {
-            State::List => {
-                let state = recorded().await?;
-                let lines = state.objects.iter().map(|object| format!("{}\n", object.address));
-                ui.answer(&lines.collect::<String>());
-                Ok(Exit::Done)
-            }
+            State::List(arguments) => list(arguments, ui).await,
+            State::Pull => transfer::pull(ui).await,
+            State::Push(arguments) => transfer::push(arguments, ui).await,
             State::Show(arguments) => show(arguments, ui).await,
             State::Rm(arguments) => forget(arguments, ui).await,
             State::Repair(arguments) => repair(arguments, ui).await,
             State::Rekey(arguments) => rekey(arguments, ui).await,
         }
     })
+}
+
+async fn list(arguments: &StateList, ui: &Ui) -> Result<Exit, CliError> {
+    let mut state = recorded().await?;
+    let patterns: Vec<Pattern> = arguments.addresses.iter().map(|given| Pattern::new(given)).collect();
+    let covered = |pattern: &Pattern, object: &ObjectDoc| pattern.covers(&object.address.to_string());
+    if let Some(pattern) = patterns
+        .iter()
+        .find(|pattern| !state.objects.iter().any(|object| covered(pattern, object)))
+    {
+        let all = state.objects.iter().map(|object| object.address.to_string());
+        return Err(unknown("recorded object", pattern.as_str(), all));
+    }
+    if !patterns.is_empty() {
+        state
+            .objects
+            .retain(|object| patterns.iter().any(|pattern| covered(pattern, object)));
+        state.outputs.clear();
+    }
+    let lines = state.objects.iter().map(|object| format!("{}\n", object.address));
+    ui.answer(&if arguments.json {
+        document(&state)
+    } else {
+        lines.collect()
+    });
+    Ok(Exit::Done)
 }
 
 async fn show(arguments: &StateShow, ui: &Ui) -> Result<Exit, CliError> {

@@ -56,7 +56,8 @@ impl Pattern {
         &self.given
     }
 
-    fn covers(&self, address: &str) -> bool {
+    /// Returns whether an address, as the record spells it, is one of the pattern or lies below one.
+    pub fn covers(&self, address: &str) -> bool {
         matches(self.address.as_bytes(), address.as_bytes())
     }
 }

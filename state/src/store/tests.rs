@@ -4,6 +4,7 @@ mod formats;
 mod keys;
 mod lock;
 mod runs;
+mod transfer;
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
