@@ -42,6 +42,7 @@ bench: setup  ## What simdb takes: reading configurations, planning, recording, 
 	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/bench-language.sh
 	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/bench-plan.sh
 	PATH="$(TARGET)/release:$$PATH" tests/support/bench.sh
+	PATH="$(TARGET)/release:$$PATH" tests/support/bench-drift.sh
 	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/bench-roles.sh
 
 lint: setup-lint  ## Format, lints, what the source may name and import, and what the dependencies may be.
