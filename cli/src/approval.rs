@@ -133,6 +133,7 @@ fn question(operation: Operation, loses_data: bool) -> String {
         Operation::Apply | Operation::Stop | Operation::Start | Operation::Resync => {
             "Do you want to perform these actions?"
         }
+        Operation::Refresh => "Do you want the record to take over what was seen?",
         Operation::Switchover | Operation::Failover => "Do you want another node to lead?",
         Operation::Destroy => "Do you really want to destroy everything that is recorded?",
     };

@@ -185,6 +185,9 @@ pub struct Plan {
     /// Plan to destroy everything.
     #[arg(long)]
     pub destroy: bool,
+    /// Plan to let the record take over what was seen, and to change nothing on servers.
+    #[arg(long, conflicts_with_all = ["destroy", "refresh", "replace"])]
+    pub refresh_only: bool,
     /// Exit with 2 where there is a difference.
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -262,6 +265,9 @@ pub struct ApplyPlan {
     /// A plan that `simdb plan -out` saved: exactly its steps run, without a question [default: plan now]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// Let the record take over what was seen, and change nothing on servers.
+    #[arg(long, conflicts_with_all = ["file", "refresh", "replace"])]
+    pub refresh_only: bool,
     /// What is planned.
     #[command(flatten)]
     pub selection: Selection,

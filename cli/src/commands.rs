@@ -72,6 +72,9 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Plan(arguments) => plan::run(&arguments, ui),
         Command::Apply(arguments) => match &arguments.file {
             Some(file) => apply::saved(file, &arguments, ui),
+            None if arguments.refresh_only => {
+                apply::run(Operation::Refresh, &arguments.selection, &arguments.apply, ui)
+            }
             None => apply::run(Operation::Apply, &arguments.selection, &arguments.apply, ui),
         },
         Command::Destroy(arguments) => apply::run(Operation::Destroy, &arguments.selection, &arguments.apply, ui),

@@ -11,7 +11,7 @@ use simdb_planner::diagnostic::Diagnostic;
 use simdb_planner::observed::Observed;
 use simdb_planner::plan::{AttributeChange, ChangeAction, Plan, Shown};
 use simdb_planner::planner::scope::Scope;
-use simdb_planner::planner::{self, Inputs, Proposal};
+use simdb_planner::planner::{self, Finding, Inputs, Proposal};
 use simdb_providers::effects::Effects;
 use simdb_providers::engine::trial::try_out;
 use simdb_providers::event::EventSink;
@@ -61,6 +61,8 @@ pub(crate) struct Planned {
     pub(crate) plan: Plan,
     /// What would bring the record back, where something differs from it.
     pub(crate) drift: Plan,
+    /// What differs from the record, and no plan mends.
+    pub(crate) found: Vec<Finding>,
     /// What is shown.
     pub(crate) document: PlanDoc,
     /// What was seen to have happened to clusters by itself.
@@ -156,15 +158,20 @@ pub(crate) fn plan(
         after,
         mut diagnostics,
         not_compared,
-    } = planner::plan_within(
-        Inputs {
+        found,
+        differing: _,
+    } = {
+        let inputs = Inputs {
             desired,
             recorded: known.recorded,
             observed,
             proposal,
-        },
-        known.scope,
-    );
+        };
+        match operation {
+            Operation::Refresh => planner::refresh(inputs, known.scope),
+            _ => planner::plan_within(inputs, known.scope),
+        }
+    };
     let broken = diagnostics.iter().any(Diagnostic::is_error);
     let mut changed = Vec::new();
     if !broken {
@@ -179,11 +186,11 @@ pub(crate) fn plan(
     // Outputs were all it was for, and it is as large as the record.
     drop(after);
     let looked = (!observed.nodes.is_empty()).then_some(observed);
-    let drift = match looked.filter(|_| operation != Operation::Destroy && !plan.is_empty()) {
+    let drift = match looked.filter(|_| operation != Operation::Destroy) {
         Some(observed) => drift(known, observed),
         None => Plan::default(),
     };
-    let mut document = PlanDoc::new(operation, &plan, &drift)
+    let mut document = PlanDoc::new(operation, &plan, &drift, &found)
         .without(&not_compared)
         .with_outputs(changed)
         .with_estimates(known.estimates)
@@ -197,6 +204,7 @@ pub(crate) fn plan(
     Planned {
         plan,
         drift,
+        found,
         document,
         noticed: noticed.collect(),
         given,
@@ -302,7 +310,8 @@ fn outputs(
 
 /// Returns whether outputs are what the operation makes of them, and do not stay as they are recorded.
 fn declares_outputs(operation: Operation, known: &Known<'_>) -> bool {
-    known.scope.is_everything() && (operation == Operation::Destroy || known.config.declares_outputs())
+    let declared = known.config.declares_outputs() && operation != Operation::Refresh;
+    known.scope.is_everything() && (operation == Operation::Destroy || declared)
 }
 
 /// Compares the recorded outputs with their values after the plan.

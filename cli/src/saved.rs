@@ -24,6 +24,7 @@ use serde_json::{Map, Value};
 use simdb_planner::config::{Source, VariableInput};
 use simdb_planner::diagnostic::Span;
 use simdb_planner::plan::{Plan, Step};
+use simdb_planner::planner::Finding;
 use simdb_state::address::Address;
 use simdb_state::delta::Edit;
 use simdb_state::object::State;
@@ -63,6 +64,9 @@ pub(crate) struct SavedPlan {
     /// What would have brought the record back: what it was about had drifted.
     #[serde(default)]
     drift: Plan,
+    /// What differed from the record, and no plan mends.
+    #[serde(default)]
+    found: Vec<Finding>,
     #[serde(default)]
     estimates: Estimates,
     /// The files of the configuration.
@@ -99,7 +103,7 @@ struct Moved {
 impl SavedPlan {
     /// Keeps a plan together with what it was made from.
     pub(crate) fn new(
-        (plan, drift): (&Plan, &Plan),
+        (plan, drift, found): (&Plan, &Plan, &[Finding]),
         document: &PlanDoc,
         estimates: Estimates,
         (source, variables): (&Source, &[VariableInput]),
@@ -132,6 +136,7 @@ impl SavedPlan {
             selection: selection.clone(),
             plan: plan.clone(),
             drift: drift.clone(),
+            found: found.to_owned(),
             estimates,
         }
     }
@@ -143,7 +148,7 @@ impl SavedPlan {
             complete: self.not_compared.is_empty(),
             not_compared: self.not_compared.clone(),
             interrupted: self.interrupted.clone(),
-            ..PlanDoc::new(self.operation, &self.plan, &self.drift)
+            ..PlanDoc::new(self.operation, &self.plan, &self.drift, &self.found)
                 .with_outputs(self.output_changes.clone())
                 .with_estimates(&self.estimates)
         }

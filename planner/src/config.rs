@@ -14,6 +14,7 @@ mod clusters;
 mod console;
 mod depends;
 mod dialect;
+mod drift;
 mod endpoints;
 mod expand;
 mod follows;

@@ -24,6 +24,8 @@ pub struct Desired {
     pub networks: BTreeMap<NetworkName, NetworkSpec>,
     /// The clusters by name.
     pub clusters: BTreeMap<ClusterName, ClusterSpec>,
+    /// What may drift without being reported: addresses, or attributes of them, in which `*` stands for any text.
+    pub ignored_drift: Vec<String>,
 }
 
 impl Desired {
@@ -125,6 +127,8 @@ pub struct ClusterSpec {
     pub prevent_destroy: bool,
     /// What stays as it is on record.
     pub ignored: Ignored,
+    /// What of it may drift without being reported.
+    pub ignored_drift: Vec<String>,
     /// The clusters that are made before this one.
     pub depends_on: BTreeSet<ClusterName>,
     /// The logins, databases and seeds.
@@ -231,6 +235,8 @@ pub struct NodeSpec {
     pub port_span: Option<Span>,
     /// The `follows` attribute.
     pub follows_span: Option<Span>,
+    /// Whether it may not be removed: `lifecycle { prevent_destroy = true }`.
+    pub prevent_destroy: bool,
     /// What stays as it is on record.
     pub ignored: Ignored,
 }

@@ -18,7 +18,7 @@ pub use self::node::{NodeContext, Upstream};
 pub(crate) use self::pgbouncer::correct_poolers;
 pub(crate) use self::postgresql::logins::is_predefined;
 pub use self::postgresql::{client, conf, facts, instance, limits, replay, script, settings, sync, trial};
-pub(crate) use self::postgresql::{correct_replication, gap, last_run, leave_slot};
+pub(crate) use self::postgresql::{correct_replication, gap, last_run, leave_slot, strays};
 
 /// What the engines' servers are in the simulated world.
 #[cfg(any(test, feature = "testing"))]

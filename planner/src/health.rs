@@ -498,6 +498,8 @@ impl<'a> Look<'a> {
             active,
             wal_status,
             restart,
+            database: _,
+            transient: _,
         } = facts;
         slot.active = Some(*active);
         slot.wal_status.clone_from(wal_status);

@@ -18,9 +18,9 @@
 //! | `network` | network: subnet | – (a name and its addresses on the local platform) | none | nothing is made | again |
 //! | `primary` | cluster; election; node: data, instance, role, power | instance directory, control data, SQL | none | complete data is kept, a server that runs is left alone | an unfinished data directory is removed, complete data is taken over |
 //! | `replication-user` | user: attributes, `password_version` | catalog; the password by its verifier | none, write-pause (another password, where commits wait) | `CREATE` or `ALTER`, whichever fits; files are compared before they are written | again, passfiles and streams included, with the password that was stored before it started |
-//! | `user` | user: attributes, keyed digest of a given password, `password_version` | catalog; passwords by their verifiers | none | `CREATE` or `ALTER`, whichever fits | again, with the password that was stored before it started |
-//! | `database` | database: owner | catalog | none | `CREATE` or `ALTER`, whichever fits | again |
-//! | `seed` | seed: database, digest | its mark: a setting of the database, made in the seed's own transaction | none | one whose mark is there does not run | again: it runs if it did not commit, else it is only recorded; an owner who may not log in and was let in for the run is shut out again |
+//! | `user` | user: attributes, settings, keyed digest of a given password, `password_version` | catalog; passwords by their verifiers | none | `CREATE` or `ALTER`, whichever fits | again, with the password that was stored before it started |
+//! | `database` | database: owner, settings, `prevent_destroy` | catalog | none | `CREATE` or `ALTER`, whichever fits | again |
+//! | `seed` | seed: database, digest; database, user: the settings that it makes sessions begin with | its mark: a setting of the database, made in the seed's own transaction | none | one whose mark is there does not run | again: it runs if it did not commit, else it is only recorded; an owner who may not log in and was let in for the run is shut out again |
 //! | `slot` | node: slot on its upstream, and the one it leaves | catalog | none | a slot of that name is kept | again |
 //! | `basebackup` | node: data (generation, origin, system identifier) | instance directory, control data | none | complete data is kept | an unfinished copy is removed; a complete one of the same cluster whose slot is there is taken over, any other is replaced |
 //! | `standby` | node: instance, role, power | SQL | none | a server that runs is left alone | again: it waits until the standby streams; a server that was started with other settings is stopped first |
@@ -30,6 +30,7 @@
 //! | `open` | cluster: verified | files | none | it waits for standbys, then files are compared before they are written | again: its `pg_hba.conf` lets no clients in yet |
 //! | `follow` | node: role (follows), instance | SQL | reload | files are compared before they are written | again: its settings differ from what they should be |
 //! | `cluster` | cluster: what is declared of it, but for its names and its proof | – | none | only the record changes | again |
+//! | `record` | node: `prevent_destroy`; what `-refresh-only` accepts: user, database, node (parameters) | – | none | only the record changes | again |
 //! | `sync-names` | cluster: `synchronous_standby_names` (tightened when the standbys stream, loosened before one leaves) | settings of the primary | none, reload | files are compared before they are written | again, also where the server has the names already |
 //! | `resume` | cluster: verified | SQL | none | a standby that replays goes on | again |
 //! | `verify-sync` | cluster: verified | – (any change of topology or term, and any start, clears it) | none | it only looks, and writes a marker to the log | again |

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::name::{NetworkName, PlatformName};
-use simdb_state::object::EngineKind;
+use simdb_state::object::{EngineKind, Settings};
 use simdb_state::place::{Bind, HostPort};
 use simdb_state::position::Progress;
 use simdb_state::route::Hints;
@@ -294,6 +294,9 @@ pub struct ServerFacts {
     /// Its databases by name.
     #[serde(default)]
     pub databases: BTreeMap<String, DatabaseFacts>,
+    /// What every session begins with, whoever logs in where.
+    #[serde(default)]
+    pub settings_of_all: Settings,
 }
 
 impl ServerFacts {
@@ -331,6 +334,9 @@ pub struct UserFacts {
     pub password: PasswordFacts,
     /// What could not be without it, by database; the empty name is for what is in none: databases themselves.
     pub holds: BTreeMap<String, u64>,
+    /// What its sessions begin with, by database; the empty name is for every database. Those of extensions and
+    /// applications, whose names have a dot, are not among them.
+    pub settings: BTreeMap<String, Settings>,
 }
 
 /// Whether a role has the password that the record says it has.
@@ -349,11 +355,14 @@ pub enum PasswordFacts {
 }
 
 /// A database, as the server has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseFacts {
     /// The role that owns it.
     pub owner: String,
     /// The seeds that have run in it, each with the digest of its file: settings of the database that are made in the
     /// transaction of the seed.
     pub seeds: BTreeMap<String, String>,
+    /// What sessions in it begin with, whoever logs in.
+    #[serde(default)]
+    pub settings: Settings,
 }

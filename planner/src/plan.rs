@@ -412,6 +412,8 @@ pub enum Action {
         /// How far the marker's commit waits for them.
         commit: CommitLevel,
     },
+    /// Changes the record alone: what is declared of the object shows nowhere else, or what was seen of it is accepted.
+    Record {},
     /// Routes an endpoint to its target.
     Endpoint {
         /// The endpoint.
@@ -534,6 +536,7 @@ impl Action {
             Action::Stop { .. } => "stop",
             Action::Configure { .. } => "configure",
             Action::Cluster { .. } => "cluster",
+            Action::Record {} => "record",
             Action::Follow { .. } => "follow",
             Action::Verify { .. } => "verify-sync",
             Action::Endpoint { .. } => "endpoint",

@@ -18,7 +18,9 @@ mod check;
 mod compared;
 pub(crate) mod contradiction;
 mod diff;
+mod differing;
 pub(crate) mod drift;
+pub(crate) mod found;
 mod ignored;
 pub(crate) mod intend;
 pub(crate) mod intended;
@@ -26,6 +28,7 @@ pub(crate) mod lower;
 mod notes;
 pub(crate) mod order;
 mod pairs;
+mod refresh;
 mod refused;
 mod route;
 pub mod scope;
@@ -41,11 +44,15 @@ use simdb_state::object::{Power, State};
 
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
+use crate::engine;
 use crate::observed::Observed;
 use crate::plan::{FORMAT, Plan};
 
 pub use addressing::DEFAULT_RANGE;
 pub use compared::NotCompared;
+pub use differing::Differing;
+pub use found::Finding;
+pub use refresh::refresh;
 use scope::Scope;
 pub use untried::untried;
 
@@ -120,6 +127,10 @@ pub struct Planned {
     pub diagnostics: Vec<Diagnostic>,
     /// What the configuration could not be compared with: it may differ, whatever the plan says.
     pub not_compared: Vec<NotCompared>,
+    /// What differs from the record, and the plan leaves as it is.
+    pub found: Vec<Finding>,
+    /// What differs and is no attribute of the record, by object: see [`Differing`].
+    pub differing: Differing,
 }
 
 /// Makes the plan that leads from what is there to what is declared. Same inputs, same plan.
@@ -131,7 +142,8 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
 pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     let mut diagnostics = scope.diagnostics(inputs.desired, inputs.recorded);
     let confined = (!scope.is_everything()).then(|| scope::confine(inputs.desired, inputs.recorded, scope));
-    let desired = ignored::kept(confined.as_ref().unwrap_or(inputs.desired), inputs.recorded);
+    let (mut before, mut notes) = before::before(inputs.recorded, inputs.observed);
+    let desired = ignored::kept(confined.as_ref().unwrap_or(inputs.desired), &before);
     let inputs = Inputs {
         desired: &desired,
         ..inputs
@@ -139,17 +151,21 @@ pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     let mut not_compared = compared::not_compared(inputs);
     not_compared.retain(|not_compared| scope.contains(&not_compared.address));
     diagnostics.extend(refused::unusable(inputs));
-    let (mut before, mut notes) = before::before(inputs.recorded, inputs.observed);
     let (intended, found) = intend::intend(inputs, &before);
     diagnostics.extend(found);
+    let mut strays = engine::strays(inputs, &intended);
+    strays.retain(|finding| scope.contains(&finding.address));
+    let differing = differing::differing(inputs, &before, &intended);
     before::remember(&mut before, inputs.recorded, &intended);
-    diagnostics.extend(refused::protected(&before, inputs.desired));
+    diagnostics.extend(refused::protected(&before, inputs));
     notes.extend(notes::notes(inputs, &before, &intended));
     let refused = |diagnostics, after| Planned {
         plan: Plan::default(),
         after,
         diagnostics,
         not_compared: not_compared.clone(),
+        found: strays.clone(),
+        differing: differing.clone(),
     };
     if diagnostics.iter().any(Diagnostic::is_error) {
         return refused(diagnostics, before);
@@ -180,6 +196,8 @@ pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
         plan,
         diagnostics,
         not_compared,
+        found: strays,
+        differing,
     }
 }
 

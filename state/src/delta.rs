@@ -12,7 +12,7 @@ use crate::lsn::SystemIdentifier;
 use crate::name::{ClusterName, NetworkName, NodeName};
 use crate::object::{
     Cluster, Damage, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Network, Node, Origin,
-    PendingSyncRule, Pooler, Power, Role, Seed, Slot, State, Switch, Term, User, Verified, Witness,
+    PendingSyncRule, Pooler, Power, Role, Seed, Settings, Slot, State, Switch, Term, User, Verified, Witness,
 };
 use crate::place::Place;
 use crate::position::Position;
@@ -92,6 +92,11 @@ pub enum Edit {
     Database(DatabaseAddress, Database),
     /// The seed has run.
     Seed(SeedAddress, Seed),
+    /// The sessions in the database, or of the login that owns it, begin with what a seed of the database set for them; that
+    /// comes from [`Outputs::session`].
+    Session(Address),
+    /// The node may not be removed, or may.
+    Protected(NodeAddress, bool),
     /// The endpoint routes there. Its pooler has an edit of its own: that of an endpoint that exists already stays as it is.
     Endpoint(EndpointAddress, Box<Endpoint>),
     /// The clients of the endpoint go through this pooler, or through none. Whether it holds them up has an edit of its own:
@@ -135,6 +140,18 @@ pub struct Outputs {
     /// How the lead passed to a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,
+    /// What sessions begin with since a seed has run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SeededSettings>,
+}
+
+/// The settings that a seed has changed, by which sessions begin with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeededSettings {
+    /// Those of sessions in its database.
+    pub database: Settings,
+    /// Those of the sessions of the database's owner, by database; the empty name is for every database.
+    pub owner: BTreeMap<String, Settings>,
 }
 
 impl Edit {
@@ -161,6 +178,7 @@ impl Edit {
             | Edit::NeedsRebuild(node, _)
             | Edit::Damage(node, _)
             | Edit::Emptied(node, _)
+            | Edit::Protected(node, _)
             | Edit::Power(node, _) => node.clone().into(),
             Edit::User(user, _) => user.clone().into(),
             Edit::Database(database, _) => database.clone().into(),
@@ -168,7 +186,7 @@ impl Edit {
             Edit::Endpoint(endpoint, _) | Edit::Pooler(endpoint, _) | Edit::Paused(endpoint, _) => {
                 endpoint.clone().into()
             }
-            Edit::Drop(address) => address.clone(),
+            Edit::Session(address) | Edit::Drop(address) => address.clone(),
         }
     }
 }
@@ -312,6 +330,13 @@ impl State {
             Edit::User(address, user) => drop(self.users.insert(address.clone(), user.clone())),
             Edit::Database(address, database) => drop(self.databases.insert(address.clone(), database.clone())),
             Edit::Seed(address, seed) => drop(self.seeds.insert(address.clone(), seed.clone())),
+            Edit::Session(address) => self.apply_session(address, outputs.session.as_ref()),
+            Edit::Protected(node, protected) => {
+                // One that is gone meanwhile needs no protection.
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.prevent_destroy = *protected;
+                }
+            }
             Edit::Endpoint(address, endpoint) => {
                 let mut endpoint = (**endpoint).clone();
                 endpoint.pooler = self.endpoints.remove(address).and_then(|old| old.pooler);
@@ -369,6 +394,29 @@ impl State {
         }
     }
 
+    /// What a seed sets for sessions is simdb's own.
+    fn apply_session(&mut self, address: &Address, session: Option<&SeededSettings>) {
+        let Some(SeededSettings { database, owner }) = session else {
+            return;
+        };
+        match address {
+            Address::Database(address) => {
+                if let Some(recorded) = self.databases.get_mut(address) {
+                    recorded.settings.extend(database.clone());
+                }
+            }
+            Address::User(address) => {
+                if let Some(recorded) = self.users.get_mut(address) {
+                    for (of, settings) in owner {
+                        let recorded = recorded.settings.entry(of.clone()).or_default();
+                        recorded.extend(settings.clone());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// A pooler is there before the endpoint has a route to it.
     fn apply_pooler(&mut self, address: &EndpointAddress, pooler: Option<&Pooler>) {
         match (self.endpoints.get_mut(address), pooler) {
@@ -413,7 +461,16 @@ impl State {
             }
             Address::Node(address) => drop(self.nodes.remove(address)),
             Address::User(address) => drop(self.users.remove(address)),
-            Address::Database(address) => drop(self.databases.remove(address)),
+            Address::Database(address) => {
+                self.databases.remove(address);
+                let users = self
+                    .users
+                    .iter_mut()
+                    .filter(|(user, _)| user.cluster == address.cluster);
+                for (_, user) in users {
+                    user.settings.remove(address.database.as_str());
+                }
+            }
             Address::Seed(address) => drop(self.seeds.remove(address)),
             Address::Endpoint(address) => drop(self.endpoints.remove(address)),
         }

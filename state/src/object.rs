@@ -486,6 +486,9 @@ pub struct Node {
     /// What was found to be wrong with its data, until that is made anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<Damage>,
+    /// Whether it may not be removed. Held here, so that deleting its block does not lift it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prevent_destroy: bool,
 }
 
 /// What was found to be wrong with the data of a node.
@@ -542,7 +545,13 @@ pub struct User {
     /// The roles it is a member of.
     #[serde(default)]
     pub member_of: BTreeSet<String>,
+    /// What its sessions begin with, by database; the empty name is for every database.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, Settings>,
 }
+
+/// Settings by name that sessions begin with: those of a role, of a database, or of a role in a database.
+pub type Settings = BTreeMap<String, String>;
 
 fn yes() -> bool {
     true
@@ -562,6 +571,7 @@ impl Default for User {
             inherit: true,
             connection_limit: None,
             member_of: BTreeSet::new(),
+            settings: BTreeMap::new(),
         }
     }
 }
@@ -575,7 +585,7 @@ impl User {
 }
 
 /// A database: `cluster.NAME.database.DATABASE`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
     /// The role that owns it.
     pub owner: String,
@@ -583,6 +593,12 @@ pub struct Database {
     pub encoding: Option<String>,
     /// Its locale; absent, the cluster's.
     pub locale: Option<String>,
+    /// What sessions in it begin with, whoever logs in.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: Settings,
+    /// Whether it may not be destroyed. Held here, so that deleting its block does not lift it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prevent_destroy: bool,
 }
 
 /// A file of SQL that has run once: `cluster.NAME.seed.SEED`.

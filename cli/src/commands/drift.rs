@@ -66,6 +66,11 @@ async fn look(project: &Project, store: &Store, arguments: &Drift, ui: &Ui) -> R
             "The configuration cannot be read, and this record does not say it yet. To see what is wrong: simdb validate",
         )
     })?;
+    // One that cannot be read has been told, and ignores nothing.
+    let declared = project.load(&arguments.variables.0);
+    let ignored = declared
+        .map(|(config, _)| config.desired.drift_patterns())
+        .unwrap_or_default();
     let config = Config::recorded(&snapshot.state, local);
     let platforms = session::platforms(&snapshot.state, &config.desired);
     let world = project.world(Some(store.lineage()), &config.desired.local, platforms);
@@ -77,10 +82,11 @@ async fn look(project: &Project, store: &Store, arguments: &Drift, ui: &Ui) -> R
         proposal: None,
     });
     let diagnostics = DiagnosticDoc::all(&planned.diagnostics, &project.source);
-    let mut drift = DriftDoc::new(&planned.plan, &planned.not_compared, diagnostics);
+    let mut drift = DriftDoc::new(&planned.plan, &planned.found, &planned.not_compared, diagnostics);
     drift.last_run = store.runs().await?.into_iter().next();
-    Ok(match cluster {
+    let drift = match cluster {
         Some(cluster) => drift.of_cluster(&cluster),
         None => drift,
-    })
+    };
+    Ok(drift.without_ignored(&ignored, &planned.differing))
 }

@@ -23,7 +23,11 @@ use crate::views::{github, json, markdown};
 pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     let view = View::of_plan(ui, arguments.planning.json, arguments.planning.viewing);
     let result = block_on(async {
-        let operation = operation(arguments.destroy);
+        let operation = if arguments.refresh_only {
+            Operation::Refresh
+        } else {
+            operation(arguments.destroy)
+        };
         let record = match arguments.out {
             Some(_) => Record::Made,
             None => Record::Found,
@@ -96,7 +100,7 @@ async fn save(made: &Made, path: &Path, arguments: &Plan) -> Result<String, CliE
     } = made;
     let inputs = project.inputs(&arguments.planning.facts.variables.0)?;
     let saved = SavedPlan::new(
-        (&planned.plan, &planned.drift),
+        (&planned.plan, &planned.drift, &planned.found),
         &planned.document,
         estimates.clone(),
         (&project.source, &inputs),

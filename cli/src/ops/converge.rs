@@ -324,7 +324,7 @@ impl Converge<'_> {
         let operation = self.goal.operation;
         Ok(End::Reached {
             outputs: record_outputs(operation, known, writer).await?,
-            complete: operation != Operation::Apply || !planned.document.leaves_unknown(),
+            complete: !matches!(operation, Operation::Apply | Operation::Refresh) || !planned.document.leaves_unknown(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use simdb_planner::config::Config;
+use simdb_planner::planner::scope::Pattern;
 use simdb_planner::planner::{self, Inputs};
 use simdb_state::store::Took;
 
@@ -102,9 +103,47 @@ fn drift_is_what_its_schema_says() {
         observed: &rehearsal.world.observe(),
         proposal: None,
     });
-    let document = DriftDoc::new(&planned.plan, &planned.not_compared, Vec::new());
+    let document = DriftDoc::new(&planned.plan, &planned.found, &planned.not_compared, Vec::new());
     assert!(document.drifted);
     assert_valid("drift", &serde_json::to_value(&document).unwrap());
+}
+
+#[test]
+fn an_object_of_which_all_that_differs_is_ignored_is_counted() {
+    let mut rehearsal = Rehearsal::default();
+    rehearsal.apply(&cluster(1, "4MB"));
+    let primary = rehearsal
+        .world
+        .directories
+        .get_mut(&"cluster.orders.node.a".parse().unwrap());
+    let primary = primary.unwrap();
+    primary.configured.insert("work_mem".to_owned(), "1GB".to_owned());
+    primary.slots.insert("backup".to_owned());
+    primary.users.get_mut("app").unwrap().createdb = true;
+    let config = Config::recorded(&rehearsal.world.state, Rehearsal::settings(&cluster(1, "4MB")));
+    let planned = planner::plan(Inputs {
+        desired: &config.desired,
+        recorded: &rehearsal.world.state,
+        observed: &rehearsal.world.observe(),
+        proposal: None,
+    });
+    let left = |patterns: &[&str]| {
+        let document = DriftDoc::new(&planned.plan, &planned.found, &planned.not_compared, Vec::new());
+        let patterns: Vec<Pattern> = patterns.iter().map(|pattern| Pattern::new(pattern)).collect();
+        let document = document.without_ignored(&patterns, &planned.differing);
+        assert_eq!(document.drifted, !document.resource_drift.is_empty());
+        (document.resource_drift.len(), document.ignored)
+    };
+    assert_eq!(left(&[]), (2, 0));
+    assert_eq!(left(&["cluster.orders.user.app.createdb"]), (1, 1));
+    assert_eq!(
+        left(&["cluster.*.node.*.parameters.work_mem"]),
+        (2, 0),
+        "the slot is not ignored"
+    );
+    let both = ["cluster.*.node.*.parameters.*", "cluster.orders.node.a.slots.backup"];
+    assert_eq!(left(&both), (1, 1));
+    assert_eq!(left(&["cluster.orders.node.a", "cluster.*.user.*"]), (0, 2));
 }
 
 #[test]

@@ -145,3 +145,50 @@ fn what_goes_is_a_line_each_and_the_data_with_it_is_listed() {
     "#]]
     .assert_eq(&shown(&summary::render(&plan, Layout::folded(100))));
 }
+
+#[test]
+fn a_plan_that_only_refreshes_says_that_it_is_for_the_record_only() {
+    let mut rehearsal = Rehearsal::default();
+    let text = cluster(1, "4MB");
+    rehearsal.apply(&text);
+    let primary = "cluster.orders.node.a".parse().unwrap();
+    let directory = rehearsal.world.directories.get_mut(&primary).unwrap();
+    directory.users.get_mut("app").unwrap().createdb = true;
+    let planned = rehearsal.plan(Operation::Refresh, &text);
+    let shown = shown(&render(&planned.document, Layout::folded(120)));
+    assert!(shown.contains("and change nothing else (record only):"), "{shown}");
+    assert!(
+        shown.contains("Plan: record only, 1 to change, 0 to forget; nothing changes on servers. Worst impact: none."),
+        "{shown}"
+    );
+    rehearsal
+        .world
+        .run(&planned.plan, simdb_planner::simulate::Cut::Never)
+        .unwrap();
+    let again = rehearsal.plan(Operation::Refresh, &text).document;
+    assert!(again.is_empty() && again.resource_drift.is_empty());
+    let apply = rehearsal.plan(Operation::Apply, &text).document;
+    assert_eq!(apply.resource_changes[0].cause.name(), "configuration");
+    assert!(apply.resource_drift.is_empty());
+}
+
+#[test]
+fn what_no_step_mends_is_told_where_the_plan_is_empty_too() {
+    let mut rehearsal = Rehearsal::default();
+    let text = cluster(1, "4MB");
+    rehearsal.apply(&text);
+    let primary = "cluster.orders.node.a".parse().unwrap();
+    let directory = rehearsal.world.directories.get_mut(&primary).unwrap();
+    directory.slots.insert("backup".to_owned());
+    let plan = rehearsal.plan(Operation::Apply, &text).document;
+    assert!(plan.is_empty());
+    let [object] = &plan.resource_drift[..] else {
+        panic!("{:?}", plan.resource_drift);
+    };
+    assert!(object.mended_by.is_empty());
+    let text = shown(&render(&plan, Layout::folded(1000)));
+    assert!(text.starts_with("No changes."), "{text}");
+    let told = "Drift: cluster.orders.node.a: physical slot \"backup\" was not made by simdb, retains no WAL yet and is in use.";
+    assert!(text.contains(told), "{text}");
+    assert!(markdown::plan(&plan).contains("**Drift:** cluster.orders.node.a"));
+}

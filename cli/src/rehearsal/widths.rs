@@ -69,7 +69,7 @@ fn drift_at_every_width() {
         observed: &rehearsal.world.observe(),
         proposal: None,
     });
-    let document = DriftDoc::new(&planned.plan, &planned.not_compared, Vec::new());
+    let document = DriftDoc::new(&planned.plan, &planned.found, &planned.not_compared, Vec::new());
     check(
         |width| drift::render(&document, Layout::folded(width)),
         &expect_file!["widths/drift.txt"],

@@ -23,7 +23,7 @@ mod verify;
 pub use cause::Cause;
 pub use change::{ChangeDoc, OutputChangeDoc, Sides};
 pub use diagnostic::{DiagnosticDoc, FunctionCallDoc, PositionDoc, RangeDoc, SnippetDoc, ValidationDoc, ValueDoc};
-pub use drift::{DriftDoc, DriftedDoc};
+pub use drift::{ByHandDoc, DriftDoc, DriftedDoc};
 pub use env::EnvDoc;
 pub use estimates::Estimates;
 pub use events::{EventDoc, EventsDoc};

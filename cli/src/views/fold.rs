@@ -124,12 +124,15 @@ impl Alike for DriftedDoc {
 
     fn key(&self) -> String {
         let causes: Vec<Cow<'_, str>> = self.causes.iter().map(|cause| neutral(cause, &self.address)).collect();
+        let remedies = self.by_hand.iter();
+        let remedies: Vec<Cow<'_, str>> = remedies.map(|one| neutral(&one.remedy, &self.address)).collect();
         format!(
-            "{}\n{:?}\n{}\n{}",
+            "{}\n{:?}\n{}\n{}\n{}",
             base(&self.address),
             self.change.action,
             attributes_key(&self.change.attributes, &self.address),
-            causes.join("\n")
+            causes.join("\n"),
+            remedies.join("\n")
         )
     }
 }

@@ -18,6 +18,9 @@ pub(crate) fn plan(plan: &PlanDoc) -> String {
     for unknown in plan.not_compared_lines() {
         text += &unplaced("warning", "Not compared", &unknown);
     }
+    for line in plan.by_hand_lines() {
+        text += &unplaced("warning", "Drift", &line);
+    }
     for step in plan.steps.iter().filter(|step| step.impact >= Impact::WritePause) {
         let title = format!("{}: {}", step.address, step.impact);
         text += &unplaced("warning", &title, &format!("{}: {}", step.name, step.reason));
@@ -39,11 +42,10 @@ pub(crate) fn drift(drift: &DriftDoc) -> String {
         );
     }
     for object in &drift.resource_drift {
-        text += &unplaced(
-            "warning",
-            &format!("{} has drifted", object.address),
-            &object.causes.join("; "),
-        );
+        let remedies = object.by_hand.iter().map(|one| one.remedy.as_str());
+        let told: Vec<&str> = object.causes.iter().map(String::as_str).chain(remedies).collect();
+        let title = format!("{} has drifted", object.address);
+        text += &unplaced("warning", &title, &told.join("; "));
     }
     text
 }

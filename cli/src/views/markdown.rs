@@ -4,7 +4,7 @@
 use anstream::adapter::strip_str;
 use simdb_planner::plan::Impact;
 
-use super::doc::{DiagnosticDoc, DriftDoc, GraphDoc, PlanDoc, Summary};
+use super::doc::{DiagnosticDoc, DriftDoc, DriftedDoc, GraphDoc, PlanDoc, Summary};
 use super::human::layout::Layout;
 use super::human::text::count;
 use super::human::{drift as human_drift, plan as human_plan};
@@ -40,6 +40,7 @@ pub fn plan(plan: &PlanDoc) -> String {
     };
     let mut text = format!("{PLAN_MARKER}\n### simdb {}: {title}\n\n", plan.operation.name());
     text += &clusters(plan);
+    text += &list("Drift", &plan.by_hand_lines());
     text += &findings(&plan.diagnostics, &plan.not_compared_lines(), &plan.notes);
     if plan.is_empty() {
         return text;
@@ -64,7 +65,11 @@ pub fn drift(drift: &DriftDoc) -> String {
         (_, 1, _) => "one object differs from what is recorded".to_owned(),
         (_, number, _) => format!("{} differ from what is recorded", count(number, "object")),
     };
-    let mut text = format!("{DRIFT_MARKER}\n### simdb drift: {title}\n\n");
+    let ignored = match drift.ignored {
+        0 => String::new(),
+        number => format!(" ({number} ignored)"),
+    };
+    let mut text = format!("{DRIFT_MARKER}\n### simdb drift: {title}{ignored}\n\n");
     if let Some(run) = &drift.last_run {
         let who = run.who.as_ref().map(|who| format!(" by {who}")).unwrap_or_default();
         let at = run.ended.as_ref().unwrap_or(&run.began);
@@ -77,7 +82,7 @@ pub fn drift(drift: &DriftDoc) -> String {
                 "| `{}` | {} | {} |\n",
                 object.address,
                 escaped(&object.causes.join("; ")),
-                object.impact
+                mending(object)
             );
         }
         text += &more(drift.resource_drift.len(), "object");
@@ -98,6 +103,13 @@ pub fn drift(drift: &DriftDoc) -> String {
         &[Section::new("Recorded and seen", "diff", details)],
         "simdb drift",
     )
+}
+
+/// Says what mending an object costs, where a step does, and what is left to a person.
+fn mending(object: &DriftedDoc) -> String {
+    let cost = (!object.mended_by.is_empty()).then(|| object.impact.to_string());
+    let remedies = object.by_hand.iter().map(|one| escaped(&one.remedy));
+    cost.into_iter().chain(remedies).collect::<Vec<_>>().join("; ")
 }
 
 /// One row a cluster, the worst impact first.

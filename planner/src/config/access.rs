@@ -6,7 +6,7 @@ use simdb_language::convert;
 use simdb_language::reference::Names;
 use simdb_language::suggest::did_you_mean;
 use simdb_state::name::{DatabaseName, NameError, UserName};
-use simdb_state::object::{Database, User};
+use simdb_state::object::{Database, Settings, User};
 use simdb_state::sensitive::Sensitive;
 
 use crate::desired::access::{AccessSpec, DatabaseSpec, SeedSpec, UserSpec};
@@ -239,6 +239,8 @@ impl Access<'_> {
             encoding: text("encoding"),
             locale: text("locale"),
             owner: owner?,
+            settings: Settings::new(),
+            prevent_destroy: lifecycle::prevents_destroy(database, names, self.diagnostics),
         };
         let spec = DatabaseSpec {
             attributes,

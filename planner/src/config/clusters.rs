@@ -16,6 +16,7 @@ use simdb_state::object::EngineKind;
 use crate::desired::{ClusterSpans, ClusterSpec};
 use crate::diagnostic::{Diagnostic, Span};
 
+use super::drift;
 use super::endpoints;
 use super::expand::{Groups, Instance};
 use super::instance_name;
@@ -79,8 +80,8 @@ pub(super) fn read(
     inner.nodes = nodes.groups;
     let (version, version_span) = version.map_or((None, None), |(version, span)| (Some(version), Some(span)));
     let (primary, primary_span) = primary.map_or((None, None), |(primary, span)| (Some(primary), Some(span)));
+    let name = cluster?;
     Some(Cluster {
-        name: cluster?,
         spec: ClusterSpec {
             platform: platform?,
             network: network?,
@@ -93,6 +94,7 @@ pub(super) fn read(
             access,
             endpoints,
             prevent_destroy,
+            ignored_drift: drift::ignored(reader, Some(&name), context.names, diagnostics),
             ignored: lifecycle::ignored(reader, lifecycle::CLUSTER, diagnostics),
             depends_on: BTreeSet::new(),
             spans: ClusterSpans {
@@ -103,6 +105,7 @@ pub(super) fn read(
                 synchronous_standbys,
             },
         },
+        name,
         inner,
     })
 }

@@ -36,7 +36,7 @@ pub(super) const USER: &[&str] = &[
 pub(super) const DATABASE: &[&str] = &["encoding", "locale", "owner"];
 pub(super) const SEED: &[&str] = &["file"];
 
-/// Reads whether a cluster may not be destroyed, and checks its preconditions.
+/// Reads whether a block may not be destroyed, and checks its preconditions where it can have some.
 pub(super) fn prevents_destroy(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> bool {
     let mut prevent_destroy = false;
     for (_, lifecycle) in reader.blocks("lifecycle") {

@@ -20,6 +20,7 @@ use super::checks;
 use super::clusters;
 use super::depends::{self, Entries};
 use super::dialect;
+use super::drift;
 use super::expand::{self, Instance};
 use super::instance_name;
 use super::library::{self, Blocks, Library};
@@ -128,6 +129,10 @@ impl<'a> Tree<'a> {
         };
         if level.around.is_empty() {
             work.desired.local = provider::read(&blocks.of("provider"), &names, work.diagnostics);
+        }
+        for (_, block) in blocks.of("drift") {
+            let patterns = drift::of_block(block, None, &names, work.diagnostics);
+            work.desired.ignored_drift.extend(patterns);
         }
         let mut groups = AllGroups::default();
         let declared = expand::top(&blocks.of("network"), &level.prefix, &names, work.diagnostics);

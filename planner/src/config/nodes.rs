@@ -150,6 +150,7 @@ fn spec(
         span,
         port_span: port.map(|port| port.span),
         follows_span: follows.as_ref().map(|follows| follows.span.clone()),
+        prevent_destroy: lifecycle::prevents_destroy(node, names, diagnostics),
         ignored: lifecycle::ignored(node, lifecycle::NODE, diagnostics),
     };
     for (name, (value, span)) in shared.iter().filter(|(name, _)| !own.contains_key(*name)).chain(&own) {

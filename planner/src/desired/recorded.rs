@@ -33,6 +33,7 @@ impl Desired {
             clusters: clusters
                 .filter_map(|(name, cluster)| Some((name.clone(), cluster_spec(state, name, cluster)?)))
                 .collect(),
+            ignored_drift: Vec::new(),
         }
     }
 }
@@ -75,6 +76,7 @@ fn cluster_spec(state: &State, name: &ClusterName, cluster: &Cluster) -> Option<
         },
         depends_on: BTreeSet::new(),
         ignored: Ignored::default(),
+        ignored_drift: Vec::new(),
         first: primary.or_else(|| nodes.keys().next())?.clone(),
         nodes,
         primary: election.and_then(|election| election.pin.clone()),
@@ -110,6 +112,7 @@ fn node_spec(address: &NodeAddress, node: &Node, primary: Option<&NodeName>) -> 
         span: span(),
         port_span: None,
         follows_span: None,
+        prevent_destroy: node.prevent_destroy,
         ignored: Ignored::default(),
     }
 }

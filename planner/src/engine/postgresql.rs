@@ -18,6 +18,7 @@ pub mod script;
 pub mod settings;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulate;
+mod strays;
 pub mod sync;
 pub mod trial;
 
@@ -25,6 +26,7 @@ pub use self::action::Action;
 pub(crate) use self::before::correct_replication;
 pub(crate) use self::lower::leave_slot;
 pub use self::settings::limits;
+pub(crate) use self::strays::strays;
 
 /// How the programs are installed.
 pub(super) const INSTALLATION: &str =

@@ -285,6 +285,7 @@ impl Step {
                 ..
             } => Facts::needing([Fact::HasData(node)]).and_giving([Fact::Configured(node), Fact::Serves(node)]),
             Action::Cluster { cluster } => Facts::giving([Fact::Settings(cluster)]),
+            Action::Record {} => Facts::default(),
             Action::Follow {
                 server: Server { node, .. },
                 upstream,

@@ -28,6 +28,7 @@ pub(crate) fn before(recorded: &State, observed: &Observed) -> (State, Vec<Strin
                     place: node.place.take(),
                     slot: node.slot.take(),
                     left_slots: std::mem::take(&mut node.left_slots),
+                    prevent_destroy: node.prevent_destroy,
                     ..Node::default()
                 }
             }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use simdb_state::address::Address;
+use simdb_state::address::{Address, DatabaseAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::object::{
     Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Pooler, Power, ReplicationMode, Role, Seed,
     State, User, Verified,
@@ -66,6 +66,26 @@ pub(super) fn diff(before: &State, intended: &Intended) -> Vec<Change> {
 /// Returns whether a node was stopped on request and is to stay so: what it lacks is made when it is started.
 fn stays_stopped(old: &Node, new: &IntendedNode) -> bool {
     old.stopped_by_request && old.power == Power::Stopped && new.power == Power::Stopped
+}
+
+/// Returns what becomes of the record of a node.
+pub(super) fn of_node(address: &NodeAddress, old: Option<&Node>, new: Option<&Node>) -> Option<Change> {
+    change(&address.clone().into(), old.map(node_before), new.map(node_before))
+}
+
+/// Returns what becomes of the record of a login.
+pub(super) fn of_user(address: &UserAddress, old: Option<&User>, new: Option<&User>) -> Option<Change> {
+    change(&address.clone().into(), old.map(user), new.map(user))
+}
+
+/// Returns what becomes of the record of a database.
+pub(super) fn of_database(address: &DatabaseAddress, old: Option<&Database>, new: Option<&Database>) -> Option<Change> {
+    change(&address.clone().into(), old.map(database), new.map(database))
+}
+
+/// Returns what becomes of the record of a seed.
+pub(super) fn of_seed(address: &SeedAddress, old: Option<&Seed>, new: Option<&Seed>) -> Option<Change> {
+    change(&address.clone().into(), old.map(seed), new.map(seed))
 }
 
 fn change(address: &Address, before: Option<Attributes>, after: Option<Attributes>) -> Option<Change> {
@@ -250,6 +270,7 @@ fn node_before(node: &Node) -> Attributes {
         stopped_by_request: _,
         needs_rebuild: _,
         damage: _,
+        prevent_destroy,
     } = node;
     let mut attributes = has.as_ref().map(role).unwrap_or_default();
     if let Some(place) = place {
@@ -267,6 +288,9 @@ fn node_before(node: &Node) -> Attributes {
     }
     attributes.extend(slot.as_ref().map(|slot| value("slot", slot.name.clone())));
     attributes.push(value("power", power.to_string()));
+    if *prevent_destroy {
+        attributes.push(value("prevent_destroy", true));
+    }
     attributes.extend(parameters(declared));
     attributes
 }
@@ -279,6 +303,7 @@ fn node_after(node: &IntendedNode) -> Attributes {
         role: becomes,
         slot,
         power,
+        prevent_destroy,
     } = node;
     let mut attributes = role(becomes);
     attributes.push(value("host", place.peers.host.to_string()));
@@ -299,6 +324,9 @@ fn node_after(node: &IntendedNode) -> Attributes {
     }
     attributes.extend(slot.as_ref().map(|slot| value("slot", slot.name.clone())));
     attributes.push(value("power", power.to_string()));
+    if *prevent_destroy {
+        attributes.push(value("prevent_destroy", true));
+    }
     attributes.extend(parameters(declared));
     attributes
 }
@@ -315,6 +343,7 @@ pub(super) fn user(
         inherit,
         connection_limit,
         member_of,
+        settings,
     }: &User,
 ) -> Attributes {
     let mut attributes = vec![value("login", *login), value("replication", *replication)];
@@ -329,6 +358,15 @@ pub(super) fn user(
     attributes.extend(connection_limit.map(|limit| value("connection_limit", limit)));
     if !member_of.is_empty() {
         attributes.push(value("member_of", json!(member_of)));
+    }
+    for (database, settings) in settings {
+        attributes.extend(settings.iter().map(|(name, text)| {
+            let name = match database.as_str() {
+                "" => format!("settings.{name}"),
+                database => format!("settings.{name} in {database}"),
+            };
+            value(name, text.clone())
+        }));
     }
     if *login {
         let shown = match password_digest {
@@ -346,11 +384,18 @@ pub(super) fn database(
         owner,
         encoding,
         locale,
+        settings,
+        prevent_destroy,
     }: &Database,
 ) -> Attributes {
     let mut attributes = vec![value("owner", owner.clone())];
     attributes.extend(encoding.iter().map(|encoding| value("encoding", encoding.clone())));
     attributes.extend(locale.iter().map(|locale| value("locale", locale.clone())));
+    let settings = settings.iter();
+    attributes.extend(settings.map(|(name, text)| value(format!("settings.{name}"), text.clone())));
+    if *prevent_destroy {
+        attributes.push(value("prevent_destroy", true));
+    }
     attributes
 }
 

@@ -55,6 +55,27 @@ impl Drift {
         self.settings.is_empty() && !self.foreign && self.files.len() == 1 && self.files.contains_key(file)
     }
 
+    /// Returns what else differs than files whose settings the server has anyway: the record accepted what was set in a
+    /// session, so that the file that simdb wrote last says less than it.
+    pub(super) fn settled(mut self) -> Option<Self> {
+        if self.settings.is_empty() && self.files.get(conf::CONF) == Some(&FileDifference::Outdated) {
+            self.files
+                .retain(|name, _| name != conf::CONF && !instance::is_altered(name));
+        }
+        (self != Self::default()).then_some(self)
+    }
+
+    /// Returns what else differs than settings that are ignored, and the file in which they were set in a session.
+    pub(super) fn ignoring(mut self, version: u16, is_ignored: impl Fn(&str) -> bool) -> Option<Self> {
+        let before = self.settings.len();
+        self.settings.retain(|setting, _| !is_ignored(setting));
+        if self.settings.is_empty() && before > 0 {
+            self.files.retain(|name, _| !instance::is_altered(name));
+        }
+        self.restart = self.foreign || takes_a_restart(version, &self.settings);
+        (self != Self::default()).then_some(self)
+    }
+
     /// Returns what else differs than these settings.
     pub(super) fn without(mut self, version: u16, name: fn(&str) -> bool) -> Option<Self> {
         self.settings.retain(|setting, _| !name(setting));

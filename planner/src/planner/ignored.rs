@@ -1,19 +1,31 @@
-//! `ignore_changes`: what is ignored of an object that is on record is as it is there, whatever is declared.
+//! `ignore_changes`: what is ignored of an object that is on record stays as it is, whatever is declared. Where that could be
+//! looked at it is what was seen, so that a plan does not put back what somebody changed there.
 
 use std::borrow::Cow;
 
-use simdb_state::address::NodeAddress;
+use simdb_state::address::{DatabaseAddress, NodeAddress, UserAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Cluster, Node, Role, State, User};
 
 use crate::desired::access::{database_address, seed_address, user_address};
 use crate::desired::{ClusterSpec, Desired, Ignored, NodeSpec, ReplicationSpec};
+use crate::engine::conf;
 use crate::engine::sync::APPLY_DELAY;
+use crate::planner::scope::Pattern;
 
 /// The parameter that says how far standbys must have come: a part of `replication`.
 const COMMIT_LEVEL: &str = "synchronous_commit";
 
-/// Returns what is desired where what is ignored stays as it is on record.
+/// The attributes of a cluster that the `replication` block declares.
+const REPLICATION: [&str; 5] = [
+    "replication",
+    "synchronous_standbys",
+    "synchronous_commit",
+    "on_standby_loss",
+    "max_lag",
+];
+
+/// Returns what is desired where what is ignored stays as it is: as it was seen, else as it is on record.
 pub(super) fn kept<'a>(desired: &'a Desired, recorded: &State) -> Cow<'a, Desired> {
     if !desired.clusters.values().any(ignores) {
         return Cow::Borrowed(desired);
@@ -150,5 +162,85 @@ fn keep_user(user: &User, spec: &mut User, ignored: &Ignored) {
             "replication" => spec.replication = user.replication,
             _ => spec.superuser = user.superuser,
         }
+    }
+}
+
+impl Desired {
+    /// Returns whether changes of some attributes of a login are ignored, of this one where one is named.
+    pub(super) fn ignores_of_user(&self, address: &UserAddress, attribute: Option<&str>) -> bool {
+        let cluster = self.clusters.get(&address.cluster);
+        let spec = cluster.and_then(|cluster| cluster.access.users.get(&address.user));
+        spec.is_some_and(|spec| spec.ignored.has(attribute))
+    }
+
+    /// Returns whether changes of some attributes of a database are ignored.
+    pub(super) fn ignores_of_database(&self, address: &DatabaseAddress) -> bool {
+        let cluster = self.clusters.get(&address.cluster);
+        let spec = cluster.and_then(|cluster| cluster.access.databases.get(&address.database));
+        spec.is_some_and(|spec| spec.ignored.has(None))
+    }
+
+    /// Returns whether changes of a parameter of a node are ignored.
+    pub(super) fn ignores_parameter(&self, address: &NodeAddress, name: &str) -> bool {
+        let Some(cluster) = self.clusters.get(&address.cluster) else {
+            return false;
+        };
+        let of = |ignored: &Ignored, all: &str| ignored.attributes.contains(all) || ignored.parameters.contains(name);
+        let node = cluster.nodes.get(&address.node);
+        let own = node.is_some_and(|node| of(&node.ignored, "parameters"));
+        !conf::is_owned(name) && (own || of(&cluster.ignored, "engine.parameters"))
+    }
+
+    /// Returns the patterns of what may drift without being reported: those of `drift` blocks, and what is ignored of
+    /// objects.
+    pub fn drift_patterns(&self) -> Vec<Pattern> {
+        let mut patterns = self.ignored_drift.clone();
+        for (name, spec) in &self.clusters {
+            patterns.extend(spec.ignored_drift.iter().cloned());
+            let cluster = format!("cluster.{name}");
+            patterns.extend(spec.ignored.patterns(&cluster));
+            for (node, spec) in &spec.nodes {
+                patterns.extend(spec.ignored.patterns(&format!("{cluster}.node.{node}")));
+            }
+            for (user, spec) in &spec.access.users {
+                patterns.extend(spec.ignored.patterns(&format!("{cluster}.user.{user}")));
+            }
+            for (database, spec) in &spec.access.databases {
+                patterns.extend(spec.ignored.patterns(&format!("{cluster}.database.{database}")));
+            }
+            for spec in &spec.access.seeds {
+                patterns.extend(spec.ignored.patterns(&format!("{cluster}.seed.{}", spec.name)));
+            }
+        }
+        patterns.iter().map(|pattern| Pattern::new(pattern)).collect()
+    }
+}
+
+impl Ignored {
+    /// Returns whether it has an attribute; any where none is named.
+    fn has(&self, attribute: Option<&str>) -> bool {
+        attribute.map_or_else(|| !self.attributes.is_empty(), |name| self.attributes.contains(name))
+    }
+
+    /// Writes what is ignored of an object as patterns: the attributes as plans name them.
+    fn patterns(&self, address: &str) -> Vec<String> {
+        let of_nodes = if address.contains(".node.") { "" } else { ".node.*" };
+        let parameters = self
+            .parameters
+            .iter()
+            .map(|name| format!("{address}{of_nodes}.parameters.{name}"));
+        let attributes = self.attributes.iter().flat_map(|name| {
+            let names: Vec<String> = match name.as_str() {
+                "engine.version" => vec!["version".to_owned()],
+                "engine.parameters" => vec!["node.*.parameters.*".to_owned()],
+                "parameters" => vec!["parameters.*".to_owned()],
+                "apply_delay" => vec![format!("parameters.{APPLY_DELAY}")],
+                "file" => vec!["digest".to_owned()],
+                "replication" => REPLICATION.map(str::to_owned).to_vec(),
+                name => vec![name.to_owned()],
+            };
+            names.into_iter().map(|name| format!("{address}.{name}"))
+        });
+        parameters.chain(attributes).collect()
     }
 }

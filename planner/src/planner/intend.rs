@@ -24,6 +24,7 @@ use super::intended::{DataGoal, Intended, replication_password};
 use crate::diagnostic::Diagnostic;
 use crate::engine::instance::{self, REPLICATION_USER};
 use crate::engine::replay;
+use crate::observed::Observation;
 
 /// Returns what every object should be, and what keeps some from being so. A cluster that cannot be told is left out.
 pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagnostic>) {
@@ -84,6 +85,11 @@ fn drifts(inputs: Inputs<'_>, before: &State, intended: &Intended) -> BTreeMap<N
                 context.sync_rule.clone_from(&cluster.sync.present);
             }
             let mut found = drift::drift(&context, facts, rotated);
+            let is_ignored = |name: &str| inputs.desired.ignores_parameter(address, name);
+            found = found.and_then(|drift| drift.ignoring(context.version, is_ignored));
+            if matches!(facts.server, Some(Observation::Seen(_))) {
+                found = found.and_then(Drift::settled);
+            }
             if intended.limits.waiting.contains(address) {
                 found = found.and_then(|drift| drift.without(context.version, replay::is_limit));
             }

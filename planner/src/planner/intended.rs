@@ -83,6 +83,8 @@ pub(crate) struct IntendedNode {
     pub(crate) role: Role,
     pub(crate) slot: Option<Slot>,
     pub(crate) power: Power,
+    /// Whether it may not be removed.
+    pub(crate) prevent_destroy: bool,
 }
 
 /// What should become of a node's data.

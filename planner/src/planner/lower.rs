@@ -25,6 +25,7 @@ use simdb_state::sensitive::SecretName;
 use super::intended::{Intended, IntendedNode};
 use super::pairs::pairs;
 use super::{Inputs, Proposal};
+use crate::desired::Desired;
 use crate::engine::instance::superuser_password;
 use crate::observed::{Observed, PlatformFacts};
 use crate::plan::{Action, Impact, Server, Step};
@@ -72,6 +73,7 @@ pub(super) fn lower(inputs: Inputs<'_>, before: &State, intended: &Intended) -> 
         _ => "the configuration no longer declares it",
     };
     let lowering = Lowering {
+        desired: inputs.desired,
         recorded: inputs.recorded,
         before,
         intended,
@@ -84,6 +86,8 @@ pub(super) fn lower(inputs: Inputs<'_>, before: &State, intended: &Intended) -> 
 }
 
 pub(crate) struct Lowering<'a> {
+    /// What is declared.
+    desired: &'a Desired,
     /// What the state holds.
     pub(crate) recorded: &'a State,
     /// What was seen, and where nothing was, what the state holds.
@@ -132,6 +136,7 @@ impl Lowering<'_> {
             self.pooler(address, old.and_then(pooler).as_ref(), new.and_then(pooler).as_ref());
             self.endpoint(address, old, new);
         }
+        self.protections();
         for (name, new) in &self.intended.clusters {
             self.settings(name, new);
             self.sync_names(name, new);
@@ -181,6 +186,31 @@ impl Lowering<'_> {
                     self.push(Draft::new(address, action, self.gone, delta));
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// Records which nodes may not be removed: with the step that records the rest of the node, or by itself.
+    fn protections(&mut self) {
+        for (address, new) in &self.intended.nodes {
+            let old = self.before.nodes.get(address);
+            if old.is_some_and(|old| old.prevent_destroy) == new.prevent_destroy {
+                continue;
+            }
+            let edit = Edit::Protected(address.clone(), new.prevent_destroy);
+            let of_node = |edit: &Edit| matches!(edit, Edit::Instance { node, .. } if node == address);
+            let mut drafts = self.drafts.iter_mut();
+            match drafts.find(|draft| draft.delta.0.iter().any(of_node)) {
+                Some(draft) => draft.delta.0.push(edit),
+                None if old.is_some() => {
+                    let reason = if new.prevent_destroy {
+                        "configuration: prevent_destroy = true"
+                    } else {
+                        "configuration: no prevent_destroy any more"
+                    };
+                    self.push(Draft::new(address.clone(), Action::Record {}, reason, vec![edit]));
+                }
+                None => {}
             }
         }
     }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use simdb_state::address::{Address, DatabaseAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::State;
 
-use super::Inputs;
 use super::intended::{Intended, IntendedCluster};
-use crate::desired::Desired;
+use super::{Inputs, before};
 use crate::diagnostic::Diagnostic;
-use crate::observed::PlatformProblem;
+use crate::observed::{Observed, PlatformProblem};
 use crate::plan::Step;
 
 /// A platform that cannot be used is no obstacle to an empty configuration without a record.
@@ -30,23 +30,54 @@ pub(super) fn unusable(inputs: Inputs<'_>) -> Vec<Diagnostic> {
     problems.map(diagnostic).collect()
 }
 
-/// Clusters that may not be destroyed, and would be. The record holds the protection, so that deleting the block does not
-/// lift it.
-pub(super) fn protected(before: &State, desired: &Desired) -> Vec<Diagnostic> {
-    let going = before
+/// What may not be destroyed, and would be. The record holds the protection, so that deleting the block does not lift it. A
+/// cluster is protected with its databases; what goes with a protected cluster is not told again.
+pub(super) fn protected(before: &State, inputs: Inputs<'_>) -> Vec<Diagnostic> {
+    let declared = inputs.desired.addresses();
+    let goes = |address: &Address| !declared.contains(address);
+    let cluster = |name: &ClusterName| Address::Cluster(name.clone());
+    let keeps = |name: &ClusterName| before.clusters.get(name).is_some_and(|cluster| cluster.prevent_destroy);
+    let stays = |name: &ClusterName| !keeps(name) || !goes(&cluster(name));
+    let clusters = before
         .clusters
-        .iter()
-        .filter(|(name, cluster)| cluster.prevent_destroy && !desired.clusters.contains_key(*name));
-    let refusal = |(name, _)| {
-        Diagnostic::error(
-            "Cluster is protected",
-            format!(
-                "cluster.{name} has lifecycle.prevent_destroy set, and the plan would destroy it. To destroy it, set \
-                 prevent_destroy = false in its lifecycle block, apply, and then remove it."
-            ),
-        )
+        .keys()
+        .filter(|name| keeps(name))
+        .map(|name| (cluster(name), None));
+    let nodes = before.nodes.iter().filter(|(_, node)| node.prevent_destroy);
+    let nodes = nodes.map(|(address, _)| (Address::from(address.clone()), None));
+    let databases = before.databases.iter().filter(|(address, database)| {
+        (database.prevent_destroy || keeps(&address.cluster)) && !is_gone(address, before, inputs.observed)
+    });
+    let databases = databases.map(|(address, database)| {
+        let by = (!database.prevent_destroy).then(|| cluster(&address.cluster));
+        (Address::from(address.clone()), by)
+    });
+    let within = nodes.chain(databases);
+    let within = within.filter(|(address, _)| address.cluster().is_some_and(stays));
+    let all = clusters.chain(within).filter(|(address, _)| goes(address));
+    all.map(|(address, by)| refusal(&address, by.as_ref())).collect()
+}
+
+/// Returns whether a database is known to be gone: forgetting it destroys nothing.
+fn is_gone(address: &DatabaseAddress, before: &State, observed: &Observed) -> bool {
+    let server = before::primary_server(before, observed, &address.cluster);
+    server.is_some_and(|server| !server.databases.contains_key(address.database.as_str()))
+}
+
+fn refusal(address: &Address, by: Option<&Address>) -> Diagnostic {
+    let mut kind = address.kind().to_owned();
+    kind[..1].make_ascii_uppercase();
+    let detail = match by {
+        None => format!(
+            "{address} has lifecycle.prevent_destroy set, and the plan would destroy it. To destroy it, set prevent_destroy = \
+             false in its lifecycle block, apply, and then remove it."
+        ),
+        Some(by) => format!(
+            "{by} has lifecycle.prevent_destroy set, which covers its databases, and the plan would destroy {address}. To destroy \
+             it, set prevent_destroy = false in the lifecycle block of {by}, apply, and then remove it."
+        ),
     };
-    going.map(refusal).collect()
+    Diagnostic::error(format!("{kind} is protected"), detail)
 }
 
 /// Nodes that `primary` names and that cannot take over, of clusters in which the plan mends nothing.

@@ -10,6 +10,8 @@ mod pinned;
 mod pooler;
 mod ports;
 mod power;
+mod protected;
+mod refresh;
 mod replication;
 mod role;
 mod ruined;
@@ -48,6 +50,7 @@ fn node() -> NodeSpec {
         span: span(),
         port_span: None,
         follows_span: None,
+        prevent_destroy: false,
         ignored: Ignored::default(),
     }
 }
@@ -74,6 +77,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
         primary: None,
         prevent_destroy: false,
         ignored: Ignored::default(),
+        ignored_drift: Vec::new(),
         depends_on: BTreeSet::new(),
         access: AccessSpec::default(),
         endpoints: BTreeMap::from([
@@ -99,6 +103,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
             },
         )]),
         clusters: BTreeMap::from([("orders".parse().unwrap(), cluster)]),
+        ignored_drift: Vec::new(),
     }
 }
 
@@ -147,6 +152,12 @@ pub(super) fn diagnostics(planned: &Planned) -> String {
     planned.diagnostics.iter().map(line).collect::<Vec<_>>().concat()
 }
 
+/// What was found beside what simdb made, a line each.
+fn found(planned: &Planned) -> String {
+    let line = |found: &Finding| format!("{}: {}. {}\n", found.address, found.cause, found.remedy);
+    planned.found.iter().map(line).collect()
+}
+
 fn not_compared(planned: &Planned) -> String {
     let line = |NotCompared { address, reason }: &NotCompared| format!("{address}: {reason}\n");
     planned.not_compared.iter().map(line).collect()
@@ -159,6 +170,7 @@ fn check(world: &mut World, desired: &Desired, expected: &Expect) {
     expected.assert_eq(&steps(&planned.plan));
     world.run(&planned.plan, Cut::Never).unwrap();
     assert_second_plan_is_empty(world, desired);
+    assert_eq!(found(&plan_for(world, desired)), "");
 }
 
 pub(super) fn assert_second_plan_is_empty(world: &World, desired: &Desired) {
@@ -194,6 +206,7 @@ fn finish(world: &mut World, desired: &Desired) {
     assert_eq!(diagnostics(&planned), "");
     world.run(&planned.plan, Cut::Never).unwrap();
     assert_second_plan_is_empty(world, desired);
+    assert_eq!(found(&plan_for(world, desired)), "");
 }
 
 fn replicating(nodes: &[&str], mode: ReplicationMode, number: u32) -> Desired {

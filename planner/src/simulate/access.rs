@@ -11,7 +11,7 @@ use super::effect::write_files;
 use super::{InstanceDirectory, PASSWORD, World};
 use crate::engine;
 use crate::engine::instance::{self, PASSFILE, REPLICATION_USER};
-use crate::observed::{DatabaseFacts, PasswordFacts, UserFacts};
+use crate::observed::{PasswordFacts, UserFacts};
 use crate::plan::{Action, Server, Stream};
 
 impl World {
@@ -47,11 +47,9 @@ impl World {
                 })?;
                 let directory = self.serving(server)?;
                 let facts = directory.databases.entry(database.database.to_string());
-                let facts = facts.or_insert_with(|| DatabaseFacts {
-                    owner: String::new(),
-                    seeds: BTreeMap::new(),
-                });
+                let facts = facts.or_default();
                 facts.owner.clone_from(&attributes.owner);
+                facts.settings.clone_from(&attributes.settings);
             }
             Action::Seed {
                 seed,
@@ -118,6 +116,7 @@ impl World {
             // Compared when it is looked at.
             password: PasswordFacts::Unknown,
             holds: BTreeMap::new(),
+            settings: user.settings.clone(),
         };
         directory.users.insert(name, facts);
         Ok(())

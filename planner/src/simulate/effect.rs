@@ -33,7 +33,7 @@ impl World {
     #[expect(clippy::too_many_lines, reason = "one short arm for each kind of step")]
     pub fn effect(&mut self, step: &Step) -> Result<Outputs, String> {
         match &step.action {
-            Action::Cluster { .. } | Action::Degrade { .. } => {}
+            Action::Cluster { .. } | Action::Degrade { .. } | Action::Record {} => {}
             Action::Network { network, attributes } => {
                 drop(self.networks.insert(network.clone(), attributes.clone()));
             }

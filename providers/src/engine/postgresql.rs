@@ -30,6 +30,7 @@ pub(crate) mod replication;
 pub(crate) mod restart_point;
 pub(crate) mod ruin;
 pub mod seed;
+mod session_settings;
 pub(crate) mod settings;
 mod steps;
 pub(crate) mod sync;

@@ -66,6 +66,7 @@ fn orders(nodes: &[&str]) -> Desired {
         span: span(),
         port_span: None,
         follows_span: None,
+        prevent_destroy: false,
         ignored: Ignored::default(),
     };
     let cluster = ClusterSpec {
@@ -79,6 +80,7 @@ fn orders(nodes: &[&str]) -> Desired {
         primary: None,
         prevent_destroy: false,
         ignored: Ignored::default(),
+        ignored_drift: Vec::new(),
         depends_on: BTreeSet::new(),
         access: AccessSpec::default(),
         endpoints: BTreeMap::new(),

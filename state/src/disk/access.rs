@@ -1,11 +1,11 @@
 //! Logins, databases and seeds on disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::name::DatabaseName;
-use crate::object;
+use crate::object::{self, Settings};
 
 /// A login.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub(crate) struct User {
     inherit: bool,
     connection_limit: Option<u32>,
     member_of: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    settings: BTreeMap<String, Settings>,
 }
 
 impl From<&object::User> for User {
@@ -36,6 +38,7 @@ impl From<&object::User> for User {
             inherit,
             connection_limit,
             member_of,
+            settings,
         } = user.clone();
         Self {
             login,
@@ -48,6 +51,7 @@ impl From<&object::User> for User {
             inherit,
             connection_limit,
             member_of,
+            settings,
         }
     }
 }
@@ -65,6 +69,7 @@ impl From<User> for object::User {
             inherit,
             connection_limit,
             member_of,
+            settings,
         } = user;
         Self {
             login,
@@ -77,6 +82,7 @@ impl From<User> for object::User {
             inherit,
             connection_limit,
             member_of,
+            settings,
         }
     }
 }
@@ -87,6 +93,10 @@ pub(crate) struct Database {
     owner: String,
     encoding: Option<String>,
     locale: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    settings: Settings,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    prevent_destroy: bool,
 }
 
 impl From<&object::Database> for Database {
@@ -95,11 +105,15 @@ impl From<&object::Database> for Database {
             owner,
             encoding,
             locale,
+            settings,
+            prevent_destroy,
         } = database.clone();
         Self {
             owner,
             encoding,
             locale,
+            settings,
+            prevent_destroy,
         }
     }
 }
@@ -110,11 +124,15 @@ impl From<Database> for object::Database {
             owner,
             encoding,
             locale,
+            settings,
+            prevent_destroy,
         } = database;
         Self {
             owner,
             encoding,
             locale,
+            settings,
+            prevent_destroy,
         }
     }
 }

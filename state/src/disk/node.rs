@@ -20,6 +20,8 @@ pub(crate) struct Node {
     stopped_by_request: bool,
     needs_rebuild: bool,
     damage: Option<Damage>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    prevent_destroy: bool,
     detail: Detail,
 }
 
@@ -98,6 +100,7 @@ impl From<&object::Node> for Node {
             stopped_by_request,
             needs_rebuild,
             damage,
+            prevent_destroy,
         } = node.clone();
         Self {
             place: place.map(Place::from),
@@ -108,6 +111,7 @@ impl From<&object::Node> for Node {
             stopped_by_request,
             needs_rebuild,
             damage,
+            prevent_destroy,
             detail: Detail::Postgresql { slot, left_slots },
         }
     }
@@ -124,6 +128,7 @@ impl From<Node> for object::Node {
             stopped_by_request,
             needs_rebuild,
             damage,
+            prevent_destroy,
             detail,
         } = node;
         let Detail::Postgresql { slot, left_slots } = detail;
@@ -138,6 +143,7 @@ impl From<Node> for object::Node {
             stopped_by_request,
             needs_rebuild,
             damage,
+            prevent_destroy,
         }
     }
 }

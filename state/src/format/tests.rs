@@ -66,6 +66,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
         stopped_by_request: false,
         needs_rebuild: false,
         damage: None,
+        prevent_destroy: false,
     };
     let standby = Node {
         place: Some(place(5433)),
@@ -92,6 +93,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
         stopped_by_request: true,
         needs_rebuild: false,
         damage: None,
+        prevent_destroy: false,
     };
     let address = |text: &str| text.parse().unwrap();
     BTreeMap::from([
@@ -141,11 +143,13 @@ fn state() -> State {
         inherit: true,
         connection_limit: Some(20),
         member_of: BTreeSet::from(["pg_read_all_data".to_owned()]),
+        settings: BTreeMap::new(),
     };
     let database = Database {
         owner: "app".to_owned(),
         encoding: None,
         locale: Some("C.UTF-8".to_owned()),
+        ..Database::default()
     };
     let seed = Seed {
         database: "app".parse().unwrap(),

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use simdb_planner::plan::{AttributeChange, Change, ChangeAction, Impact, Plan, Shown, Step};
-use simdb_planner::planner::NotCompared;
+use simdb_planner::planner::scope::Pattern;
+use simdb_planner::planner::{Differing, Finding, NotCompared};
 use simdb_state::address::Address;
 use simdb_state::journal::RunSummary;
 use simdb_state::name::ClusterName;
@@ -33,6 +34,8 @@ pub struct DriftDoc {
     pub errored: bool,
     /// What differs, by address.
     pub resource_drift: Vec<DriftedDoc>,
+    /// How many objects differ in what the configuration ignores, and in nothing else.
+    pub ignored: usize,
     /// What could not be compared: it may differ.
     pub not_compared: Vec<NotComparedDoc>,
     /// What was noticed and changes nothing.
@@ -66,9 +69,37 @@ pub struct DriftedDoc {
     pub mended_by: Vec<&'static str>,
     /// What mending it costs at worst.
     pub impact: Impact,
+    /// What no step mends.
+    pub by_hand: Vec<ByHandDoc>,
+}
+
+/// What differs and is left to a person.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ByHandDoc {
+    /// What was found: a fragment.
+    pub cause: String,
+    /// What to do about it: a sentence.
+    pub remedy: String,
+    /// By what name it can be ignored.
+    #[serde(skip)]
+    pub attribute: String,
 }
 
 impl DriftedDoc {
+    /// Returns whether patterns cover the object, or each attribute of it that differs.
+    fn is_ignored(&self, patterns: &[Pattern], differing: &Differing) -> bool {
+        let covered = |text: &str| patterns.iter().any(|pattern| pattern.covers(text));
+        let attributes = self.change.attributes.iter().filter(|one| one.before != one.after);
+        let beside = differing.get(&self.address).into_iter().flatten().map(String::as_str);
+        let found = self.by_hand.iter().map(|one| one.attribute.as_str());
+        let mut names = attributes.map(|one| &*one.name).chain(beside).chain(found).peekable();
+        let address = self.address.to_string();
+        if names.peek().is_none() {
+            return covered(&address);
+        }
+        names.all(|name| covered(&format!("{address}.{name}")))
+    }
+
     /// Says what was found: of each attribute both values, else the causes.
     pub(super) fn sentences(&self) -> Vec<String> {
         let sentence = |attribute: &AttributeChange| match (&attribute.before, &attribute.after) {
@@ -92,9 +123,9 @@ impl DriftedDoc {
 }
 
 impl DriftDoc {
-    /// Reads the plan that would bring the record back.
-    pub fn new(plan: &Plan, not_compared: &[NotCompared], diagnostics: Vec<DiagnosticDoc>) -> Self {
-        let resource_drift = drifted(plan);
+    /// Reads the plan that would bring the record back, and what was found beside it.
+    pub fn new(plan: &Plan, found: &[Finding], not_compared: &[NotCompared], diagnostics: Vec<DiagnosticDoc>) -> Self {
+        let resource_drift = drifted(plan, found);
         let errored = diagnostics.iter().any(DiagnosticDoc::is_error);
         Self {
             format_version: FORMAT_VERSION,
@@ -102,11 +133,23 @@ impl DriftDoc {
             complete: not_compared.is_empty() && !errored,
             errored,
             resource_drift,
+            ignored: 0,
             not_compared: not_compared.iter().map(NotComparedDoc::new).collect(),
             notes: plan.notes.clone(),
             diagnostics,
             last_run: None,
         }
+    }
+
+    /// Counts the objects of which all that differs is ignored, and leaves them out.
+    #[must_use]
+    pub fn without_ignored(mut self, patterns: &[Pattern], differing: &Differing) -> Self {
+        let before = self.resource_drift.len();
+        self.resource_drift
+            .retain(|object| !object.is_ignored(patterns, differing));
+        self.ignored = before - self.resource_drift.len();
+        self.drifted = !self.resource_drift.is_empty();
+        self
     }
 
     /// Leaves out what is about other clusters.
@@ -122,20 +165,37 @@ impl DriftDoc {
     }
 }
 
-/// Brings what happens to one address together: the change of its record, and the steps that are about it.
-pub(super) fn drifted(plan: &Plan) -> Vec<DriftedDoc> {
-    let mut by_address: BTreeMap<&Address, (Option<&Change>, Vec<&Step>)> = BTreeMap::new();
+/// What there is about one address.
+#[derive(Default)]
+struct About<'a> {
+    change: Option<&'a Change>,
+    steps: Vec<&'a Step>,
+    found: Vec<&'a Finding>,
+}
+
+impl About<'_> {
+    fn has_drifted(&self) -> bool {
+        !self.steps.is_empty() || !self.found.is_empty() || self.change.is_some_and(differs)
+    }
+}
+
+/// Brings together what there is about one address: the change of its record, the steps, and what was found beside them.
+pub(super) fn drifted(plan: &Plan, found: &[Finding]) -> Vec<DriftedDoc> {
+    let mut by_address: BTreeMap<&Address, About<'_>> = BTreeMap::new();
     for change in &plan.changes {
-        by_address.entry(&change.address).or_default().0 = Some(change);
+        by_address.entry(&change.address).or_default().change = Some(change);
     }
     let alone = plan.steps.iter().all(|step| step.action.name() == PROOF);
     for step in plan.steps.iter().filter(|step| alone || step.action.name() != PROOF) {
-        by_address.entry(&step.address).or_default().1.push(step);
+        by_address.entry(&step.address).or_default().steps.push(step);
+    }
+    for finding in found {
+        by_address.entry(&finding.address).or_default().found.push(finding);
     }
     by_address
         .into_iter()
-        .filter(|(_, (change, steps))| !steps.is_empty() || change.is_some_and(differs))
-        .map(|(address, (change, steps))| one(address, change, &steps))
+        .filter(|(_, about)| about.has_drifted())
+        .map(|(address, about)| one(address, &about))
         .collect()
 }
 
@@ -145,10 +205,11 @@ fn differs(change: &Change) -> bool {
     change.action != ChangeAction::Update || attributes.into_iter().any(|one| one.before != one.after)
 }
 
-fn one(address: &Address, change: Option<&Change>, steps: &[&Step]) -> DriftedDoc {
+fn one(address: &Address, About { change, steps, found }: &About<'_>) -> DriftedDoc {
     let mut causes: Vec<String> = Vec::new();
     let reasons = change.and_then(|change| change.reason.clone()).into_iter();
-    for cause in reasons.chain(steps.iter().map(|step| step.reason.clone())) {
+    let reasons = reasons.chain(steps.iter().map(|step| step.reason.clone()));
+    for cause in reasons.chain(found.iter().map(|finding| finding.cause.clone())) {
         if !causes.contains(&cause) {
             causes.push(cause);
         }
@@ -170,6 +231,21 @@ fn one(address: &Address, change: Option<&Change>, steps: &[&Step]) -> DriftedDo
         causes,
         mended_by: steps.iter().map(|step| step.action.name()).collect(),
         impact: steps.iter().map(|step| step.impact).max().unwrap_or_default(),
+        by_hand: found.iter().copied().map(by_hand).collect(),
+    }
+}
+
+fn by_hand(finding: &Finding) -> ByHandDoc {
+    let Finding {
+        address: _,
+        attribute,
+        cause,
+        remedy,
+    } = finding;
+    ByHandDoc {
+        attribute: attribute.clone(),
+        cause: cause.clone(),
+        remedy: remedy.clone(),
     }
 }
 
@@ -220,7 +296,7 @@ mod tests {
             ],
             ..Plan::default()
         };
-        let drift = DriftDoc::new(&plan, &[], Vec::new());
+        let drift = DriftDoc::new(&plan, &[], &[], Vec::new());
         let [node] = &drift.resource_drift[..] else {
             panic!("{:?}", drift.resource_drift);
         };

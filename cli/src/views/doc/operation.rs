@@ -20,6 +20,8 @@ pub enum Operation {
     Failover,
     /// A node's data is to be brought in line.
     Resync,
+    /// The record is to take over what was seen, and nothing changes on servers.
+    Refresh,
 }
 
 impl Operation {
@@ -33,6 +35,7 @@ impl Operation {
             Operation::Switchover => "Switchover",
             Operation::Failover => "Failover",
             Operation::Resync => "Resync",
+            Operation::Refresh => "Refresh",
         }
     }
 
@@ -46,6 +49,7 @@ impl Operation {
             Operation::Switchover => "switchover",
             Operation::Failover => "failover",
             Operation::Resync => "resync",
+            Operation::Refresh => "refresh",
         }
     }
 }

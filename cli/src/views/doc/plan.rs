@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use simdb_planner::observed::Observed;
 use simdb_planner::plan::{Change, ChangeAction, Impact, Plan, Step, StepId};
-use simdb_planner::planner::NotCompared;
+use simdb_planner::planner::{Finding, NotCompared};
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::State;
@@ -15,7 +15,8 @@ use super::cause::Causes;
 use super::change::by_name;
 use super::drift::drifted;
 use super::{
-    Cause, ChangeDoc, DiagnosticDoc, DriftedDoc, Estimates, FORMAT_VERSION, Operation, OutputChangeDoc, ProofDoc,
+    ByHandDoc, Cause, ChangeDoc, DiagnosticDoc, DriftedDoc, Estimates, FORMAT_VERSION, Operation, OutputChangeDoc,
+    ProofDoc,
 };
 
 /// A plan.
@@ -27,7 +28,7 @@ pub struct PlanDoc {
     pub operation: Operation,
     /// What happens to whom.
     pub resource_changes: Vec<ChangeDoc>,
-    /// What differs from what the last apply left, and bears on this plan.
+    /// What differs from what the last apply left, whether this plan mends it or not.
     pub resource_drift: Vec<DriftedDoc>,
     /// What happens to the values of `output` blocks.
     #[serde(serialize_with = "by_name")]
@@ -57,12 +58,13 @@ pub struct PlanDoc {
 }
 
 impl PlanDoc {
-    /// Makes the document of a plan. What has drifted is read from the plan that would bring the record back.
-    pub fn new(operation: Operation, plan: &Plan, drift: &Plan) -> Self {
+    /// Makes the document of a plan. What has drifted is read from the plan that would bring the record back, and from what
+    /// was found beside it.
+    pub fn new(operation: Operation, plan: &Plan, drift: &Plan, found: &[Finding]) -> Self {
         let causes = Causes::new(operation, plan, drift);
         let steps = (1..).zip(&plan.steps);
         let steps = steps.map(|(id, step)| StepDoc::new(id, step, causes.of_step(step)));
-        let resource_drift = drifted(drift);
+        let resource_drift = drifted(drift, found);
         let drifted: BTreeMap<&Address, &DriftedDoc> =
             resource_drift.iter().map(|object| (&object.address, object)).collect();
         let change = |change: &Change| {
@@ -158,6 +160,15 @@ impl PlanDoc {
         lines
             .map(|unknown| format!("{}: {}", unknown.address, unknown.reason))
             .collect()
+    }
+
+    /// Says what has drifted and no step mends, each with what to do about it.
+    pub fn by_hand_lines(&self) -> Vec<String> {
+        let lines = self.resource_drift.iter().flat_map(|object| {
+            let line = |one: &ByHandDoc| format!("{}: {}. {}", object.address, one.cause, one.remedy);
+            object.by_hand.iter().map(line)
+        });
+        lines.collect()
     }
 
     /// Returns whether there is nothing to do.

@@ -1,12 +1,14 @@
 //! What is recorded, as `show` and `state show` tell it. Never a secret: a sensitive output has no value here.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{
     Cluster, Damage, Data, Database, Election, Endpoint, EngineKind, Network, Node, Origin, Output, Pooler,
-    ReplicationMode, Role, Seed, Slot, State, User,
+    ReplicationMode, Role, Seed, Settings, Slot, State, User,
 };
 
 use super::FORMAT_VERSION;
@@ -200,6 +202,7 @@ fn node_values(node: &Node) -> Value {
         stopped_by_request,
         needs_rebuild,
         damage,
+        prevent_destroy,
     } = node;
     let slot_values = |slot: &Slot| json!({ "name": slot.name, "upstream": slot.upstream });
     let (term, follows) = match role {
@@ -215,6 +218,7 @@ fn node_values(node: &Node) -> Value {
         "stopped_by_request": stopped_by_request.then_some(true),
         "needs_rebuild": needs_rebuild.then_some(true),
         "damage": damage.as_ref().map(Damage::reason),
+        "prevent_destroy": prevent_destroy.then_some(true),
         "listen": place.as_ref().map(|place| place.peers.to_string()),
         "data": data.as_ref().map(data_values),
         "slot": slot.as_ref().map(slot_values),
@@ -255,6 +259,7 @@ fn user_values(user: &User) -> Value {
         inherit,
         connection_limit,
         member_of,
+        settings,
     } = user;
     json!({
         "login": login,
@@ -265,8 +270,20 @@ fn user_values(user: &User) -> Value {
         "inherit": (!inherit).then_some(false),
         "connection_limit": connection_limit,
         "member_of": (!member_of.is_empty()).then_some(member_of),
+        "settings": (!settings.is_empty()).then(|| settings_values(settings)),
         "password_version": password_version,
     })
+}
+
+/// Writes what sessions of a login begin with, by the names that plans have for it.
+fn settings_values(settings: &BTreeMap<String, Settings>) -> Value {
+    let named = settings.iter().flat_map(|(database, settings)| {
+        settings.iter().map(move |(name, value)| match database.as_str() {
+            "" => (name.clone(), Value::from(value.as_str())),
+            database => (format!("{name} in {database}"), Value::from(value.as_str())),
+        })
+    });
+    Value::Object(named.collect())
 }
 
 fn database_values(database: &Database) -> Value {
@@ -274,8 +291,16 @@ fn database_values(database: &Database) -> Value {
         owner,
         encoding,
         locale,
+        settings,
+        prevent_destroy,
     } = database;
-    json!({ "owner": owner, "encoding": encoding, "locale": locale })
+    json!({
+        "owner": owner,
+        "encoding": encoding,
+        "locale": locale,
+        "settings": (!settings.is_empty()).then_some(settings),
+        "prevent_destroy": prevent_destroy.then_some(true),
+    })
 }
 
 fn endpoint_values(endpoint: &Endpoint) -> Value {

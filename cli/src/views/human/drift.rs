@@ -42,17 +42,24 @@ fn block(group: &Group<'_, DriftedDoc>, width: usize) -> String {
     for cause in &object.causes {
         text += &change::remark(&group.of_all(cause), width);
     }
+    for one in &object.by_hand {
+        text += &change::remark(&group.of_all(&one.remedy), width);
+    }
     let all = group.all.iter().map(|object| &object.change);
     text + &change::sides(all, object.kind, &subjects.names(), width)
 }
 
 fn verdict(drift: &DriftDoc, width: usize) -> String {
     let since = drift.last_run.as_ref().map(last).unwrap_or_default();
+    let (ignored, but) = match drift.ignored {
+        0 => (String::new(), ""),
+        number => (format!(" {number} ignored."), " that counts"),
+    };
     let (style, title, rest) = match (drift.resource_drift.len(), drift.complete) {
         (0, true) => (
             GOOD,
             "No drift.",
-            "Everything is as it is recorded".to_owned() + &since + ".",
+            format!("Everything{but} is as it is recorded{since}."),
         ),
         (0, false) => {
             let rest = format!("What could be compared is as it is recorded{since}.");
@@ -63,11 +70,17 @@ fn verdict(drift: &DriftDoc, width: usize) -> String {
                 1 => "one object differs".to_owned(),
                 _ => format!("{} differ", count(number, "object")),
             };
-            let rest = format!("{differ} from what is recorded{since}. To mend it: simdb apply");
+            let mended = drift.resource_drift.iter().any(|object| !object.mended_by.is_empty());
+            let mend = if mended {
+                "To mend it: simdb apply"
+            } else {
+                "An apply mends nothing of it."
+            };
+            let rest = format!("{differ} from what is recorded{since}. {mend}");
             (CHANGED, "Drift:", rest)
         }
     };
-    let lines = wrap(&format!("{title} {rest}"), width);
+    let lines = wrap(&format!("{title} {rest}{ignored}"), width);
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     text.replacen(title, &paint(style.bold(), title), 1)
 }

@@ -99,6 +99,7 @@ fn incomplete(outcome: &OutcomeDoc, width: usize) -> String {
     };
     let again = match outcome.operation {
         Operation::Apply | Operation::Destroy => format!(":\n    simdb {}", outcome.operation.name()),
+        Operation::Refresh => ":\n    simdb apply -refresh-only".to_owned(),
         // Theirs has an argument that is not known here.
         Operation::Stop | Operation::Start | Operation::Switchover | Operation::Failover | Operation::Resync => {
             ", run the same command again.".to_owned()

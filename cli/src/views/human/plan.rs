@@ -46,6 +46,10 @@ pub fn render(plan: &PlanDoc, layout: Layout) -> String {
         text.push('\n');
         text += &paragraph("Not compared: ", &format!("{address}: {reason}."), width);
     }
+    for line in plan.by_hand_lines() {
+        text.push('\n');
+        text += &paragraph("Drift: ", &line, width);
+    }
     for note in &plan.notes {
         text.push('\n');
         text += &paragraph("Note: ", note, width);
@@ -59,10 +63,16 @@ const OPEN: &str = "What could be compared needs no changes.";
 /// Writes the line that sums a plan up.
 pub fn summary_line(plan: &PlanDoc) -> String {
     let summary = plan.summary;
-    format!(
-        "Plan: {} to add, {} to change, {} to destroy. Worst impact: {}.",
-        summary.add, summary.change, summary.remove, plan.impact
-    )
+    match plan.operation {
+        Operation::Refresh => format!(
+            "Plan: record only, {} to change, {} to forget; nothing changes on servers. Worst impact: {}.",
+            summary.change, summary.remove, plan.impact
+        ),
+        _ => format!(
+            "Plan: {} to add, {} to change, {} to destroy. Worst impact: {}.",
+            summary.add, summary.change, summary.remove, plan.impact
+        ),
+    }
 }
 
 fn summary(plan: &PlanDoc, width: usize) -> String {
@@ -86,6 +96,7 @@ fn nothing(operation: Operation, width: usize) -> String {
         Operation::Start => "The servers run already.",
         Operation::Switchover | Operation::Failover => "That node leads already.",
         Operation::Resync => "The node's data is in line already.",
+        Operation::Refresh => "There is nothing that the record could take over.",
         Operation::Destroy => "Nothing is recorded, so nothing needs to be destroyed.",
     };
     let lines = lines(&format!("No changes. {rest}"), width);
@@ -179,7 +190,13 @@ pub(crate) fn changes_text(plan: &PlanDoc, layout: Layout) -> String {
     let width = layout.width;
     let mut text = String::new();
     if !plan.resource_changes.is_empty() {
-        text += &lines("simdb will make the following changes:", width);
+        let title = match plan.operation {
+            Operation::Refresh => {
+                "simdb will take over what was seen into the record, and change nothing else (record only):"
+            }
+            _ => "simdb will make the following changes:",
+        };
+        text += &lines(title, width);
         text.push('\n');
         let mut gone = false;
         for group in groups(&plan.resource_changes, layout.expand) {

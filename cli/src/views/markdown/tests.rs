@@ -151,8 +151,9 @@ fn drift_is_a_table_of_what_was_found() {
         causes: vec!["its server is down".to_owned()],
         mended_by: vec!["start"],
         impact: Impact::None,
+        by_hand: Vec::new(),
     };
-    let mut document = DriftDoc::new(&simdb_planner::plan::Plan::default(), &[], Vec::new());
+    let mut document = DriftDoc::new(&simdb_planner::plan::Plan::default(), &[], &[], Vec::new());
     expect![[r#"
         <!-- simdb drift -->
         ### simdb drift: none

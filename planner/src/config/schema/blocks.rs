@@ -1,7 +1,7 @@
 //! The blocks that stand at the top of a file, all but what is within a cluster.
 
 use super::cluster::CLUSTER;
-use super::common::{COUNT, FOR_EACH, RULE};
+use super::common::{COUNT, DRIFT, FOR_EACH, RULE};
 use super::table::{Attribute, Count, Kind, Nested, Schema};
 use crate::platform::PLATFORMS;
 
@@ -86,6 +86,14 @@ pub(super) static FILE: Schema = Schema::new(
             count: Count::AtMostOne,
             schema: &MODULE,
             example: "module \"team\" {\n  source   = \"./modules/team\"\n  for_each = toset([\"eu\", \"us\"])\n\n  standbys = 2\n}\n",
+        },
+        Nested {
+            name: "drift",
+            label: None,
+            labels: &[],
+            count: Count::AtMostOne,
+            schema: &DRIFT,
+            example: "drift {\n  ignore = [\"cluster.*.node.*.parameters.work_mem\"]\n}\n",
         },
     ],
 );

@@ -1,6 +1,6 @@
 //! The `cluster` block and all that is within one.
 
-use super::common::{COUNT, FOR_EACH, RULE};
+use super::common::{COUNT, DRIFT, FOR_EACH, RULE};
 use super::table::{Attribute, Count, Kind, Nested, Schema};
 use crate::platform::PLATFORMS;
 
@@ -31,6 +31,13 @@ const LIFECYCLE: Nested = Nested {
     count: Count::AtMostOne,
     schema: &LIFECYCLE_WITHIN,
     example: "lifecycle {\n  ignore_changes = all\n}\n",
+};
+
+/// That of what can be kept from being destroyed.
+const LIFECYCLE_KEPT: Nested = Nested {
+    schema: &LIFECYCLE_OF_KEPT,
+    example: "lifecycle {\n  prevent_destroy = true\n}\n",
+    ..LIFECYCLE
 };
 
 /// What a cluster may hold.
@@ -121,6 +128,14 @@ pub(super) static CLUSTER: Schema = Schema::new(
             schema: &LIFECYCLE_OF_CLUSTER,
             example: "lifecycle {\n  prevent_destroy = true\n}\n",
         },
+        Nested {
+            name: "drift",
+            label: None,
+            labels: &[],
+            count: Count::AtMostOne,
+            schema: &DRIFT,
+            example: "drift {\n  ignore = [\"user.app.settings.*\"]\n}\n",
+        },
     ],
 );
 
@@ -196,7 +211,7 @@ static NODE: Schema = Schema::new(
         .or("0"),
         PARAMETERS,
     ],
-    &[LIFECYCLE],
+    &[LIFECYCLE_KEPT],
 );
 
 static USER: Schema = Schema::new(
@@ -244,7 +259,7 @@ static DATABASE: Schema = Schema::new(
         COUNT,
         FOR_EACH,
     ],
-    &[LIFECYCLE],
+    &[LIFECYCLE_KEPT],
 );
 
 static SEED: Schema = Schema::new(
@@ -292,8 +307,8 @@ static LIFECYCLE_OF_CLUSTER: Schema = Schema::new(
         Attribute::new(
             "prevent_destroy",
             Kind::Bool,
-            "Whether plans that destroy the cluster are refused. It is kept in the state, so that removing the block does \
-             not remove the protection.",
+            "Whether plans that destroy the cluster, or a database of it, are refused. It is kept in the state, so that removing \
+             the block does not remove the protection.",
         )
         .or("false"),
         IGNORE_CHANGES,
@@ -325,5 +340,20 @@ const IGNORE_CHANGES: Attribute = Attribute::new(
      parameters[\"NAME\"].",
 )
 .or("[]");
+
+static LIFECYCLE_OF_KEPT: Schema = Schema::new(
+    "What holds over the life of the object.",
+    &[
+        Attribute::new(
+            "prevent_destroy",
+            Kind::Bool,
+            "Whether plans that destroy it are refused. It is kept in the state, so that removing the block does not remove \
+             the protection.",
+        )
+        .or("false"),
+        IGNORE_CHANGES,
+    ],
+    &[],
+);
 
 static LIFECYCLE_WITHIN: Schema = Schema::new("What stays as it is recorded.", &[IGNORE_CHANGES], &[]);

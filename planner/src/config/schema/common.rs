@@ -31,3 +31,16 @@ pub(super) static RULE: Schema = Schema::new(
     ],
     &[],
 );
+
+/// What may drift.
+pub(super) static DRIFT: Schema = Schema::new(
+    "What `simdb drift` counts and does not report.",
+    &[Attribute::new(
+        "ignore",
+        Kind::Strings,
+        "Addresses, and attributes of them, in which * stands for any text: \"cluster.orders.user.app\", \
+         \"cluster.*.node.*.parameters.work_mem\". Within a cluster its address may be left out: \"user.app.settings.*\".",
+    )
+    .or("[]")],
+    &[],
+);

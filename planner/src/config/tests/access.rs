@@ -63,6 +63,7 @@ fn what_is_declared_is_read_with_its_defaults() {
                     "app",
                     "pg_monitor",
                 },
+                settings: {},
             },
             Some(
                 (sensitive value),
@@ -85,6 +86,8 @@ fn what_is_declared_is_read_with_its_defaults() {
                 locale: Some(
                     "C.UTF-8",
                 ),
+                settings: {},
+                prevent_destroy: false,
             },
         ]
     "#]]

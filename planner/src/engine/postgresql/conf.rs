@@ -86,6 +86,21 @@ pub fn settings(node: &NodeContext<'_>) -> BTreeMap<String, String> {
     settings
 }
 
+/// Settings that simdb derives from where a node is and from what it is to its cluster.
+const DERIVED: [&str; 6] = [
+    "synchronous_standby_names",
+    "synchronous_commit",
+    "recovery_min_apply_delay",
+    "listen_addresses",
+    "port",
+    "cluster_name",
+];
+
+/// Returns whether a setting is simdb's, whatever the configuration says.
+pub(crate) fn is_owned(name: &str) -> bool {
+    DERIVED.contains(&name) || UPSTREAM.contains(&name) || OWNED.iter().any(|(owned, _)| *owned == name)
+}
+
 /// Returns a file with parameters among those that every node has, to be tried before any node gets it.
 pub(super) fn trial_conf(parameters: &BTreeMap<String, String>) -> String {
     let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());

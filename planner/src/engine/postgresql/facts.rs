@@ -95,6 +95,12 @@ pub struct SlotFacts {
     /// The oldest position of the log that it keeps.
     #[serde(default)]
     pub restart: Option<Lsn>,
+    /// The database whose changes it decodes; absent where it is physical.
+    #[serde(default)]
+    pub database: Option<String>,
+    /// Whether it goes by itself: with the session that made it, or with the slot that it mirrors.
+    #[serde(default)]
+    pub transient: bool,
 }
 
 /// The row of `pg_stat_wal_receiver`.

@@ -20,6 +20,14 @@ pub const STOP: Stop = Stop {
     within: Duration::from_mins(1),
 };
 
+/// The file in the data that `ALTER SYSTEM` writes.
+const ALTERED: &str = "postgresql.auto.conf";
+
+/// Returns whether a file holds what was set in a session for the whole server.
+pub(crate) fn is_altered(file: &str) -> bool {
+    file.rsplit('/').next() == Some(ALTERED)
+}
+
 /// The file that a node streams and clones with, below its instance directory.
 pub const PASSFILE: &str = "passfile";
 
@@ -55,7 +63,7 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         None => (BTreeSet::new(), signal),
     };
     // `ALTER SYSTEM` writes here, and would outrank every setting above; simdb never uses it.
-    files.insert(format!("{data}/postgresql.auto.conf"), FileText::default());
+    files.insert(format!("{data}/{ALTERED}"), FileText::default());
     let arguments = vec![
         Argument::text("-D"),
         Argument::below_directory("", &data),

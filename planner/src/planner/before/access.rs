@@ -69,6 +69,7 @@ fn correct_user(user: &mut User, facts: &UserFacts, is_declared: impl Fn(&str) -
         member_of,
         password: _,
         holds: _,
+        settings,
     } = facts;
     user.login = *login;
     user.replication = *replication;
@@ -77,6 +78,7 @@ fn correct_user(user: &mut User, facts: &UserFacts, is_declared: impl Fn(&str) -
     user.createrole = *createrole;
     user.inherit = *inherit;
     user.connection_limit = u32::try_from(*connection_limit).ok();
+    user.settings.clone_from(settings);
     let counts = |role: &&String| engine::is_predefined(role) || is_declared(role) || user.member_of.contains(*role);
     user.member_of = member_of.iter().filter(counts).cloned().collect();
 }
@@ -90,6 +92,7 @@ fn correct_databases(state: &mut State, cluster: &ClusterName, server: &ServerFa
             return false;
         };
         database.owner.clone_from(&facts.owner);
+        database.settings.clone_from(&facts.settings);
         true
     });
 }

@@ -1,8 +1,10 @@
 //! Logins, databases and seeds: what each should be, and what keeps it from being so.
 
-use simdb_state::address::{SeedAddress, UserAddress};
+use std::collections::BTreeMap;
+
+use simdb_state::address::{DatabaseAddress, SeedAddress, UserAddress};
 use simdb_state::name::UserName;
-use simdb_state::object::{Election, Seed, User};
+use simdb_state::object::{Database, Election, Seed, Settings, User};
 
 use super::cluster::Declaration;
 use crate::desired::access::{DatabaseSpec, SeedSpec, database_address, seed_address, user_address};
@@ -17,22 +19,31 @@ impl Declaration<'_> {
     pub(super) fn access(&self, election: &Election, intended: &mut Intended) -> Vec<Diagnostic> {
         let access = &self.spec.access;
         // Also where nobody streams yet: adding a standby then changes nothing but its own.
+        let replication_user = user(self.name, REPLICATION_USER);
         let replication = User {
             replication: true,
             password_version: self.replication_password_version(election),
+            settings: self.settings_of_user(&replication_user),
             ..User::default()
         };
-        intended.users.insert(user(self.name, REPLICATION_USER), replication);
+        intended.users.insert(replication_user, replication);
         let mut diagnostics = Vec::new();
         for (name, spec) in &access.users {
-            intended
-                .users
-                .insert(user_address(self.name, name), spec.attributes.clone());
+            let address = user_address(self.name, name);
+            let attributes = User {
+                settings: self.settings_of_user(&address),
+                ..spec.attributes.clone()
+            };
+            intended.users.insert(address, attributes);
         }
         for (name, spec) in &access.databases {
             let address = database_address(self.name, name);
             diagnostics.extend(self.fixed(name.as_str(), spec));
-            intended.databases.insert(address, spec.attributes.clone());
+            let attributes = Database {
+                settings: self.settings_of_database(&address),
+                ..spec.attributes.clone()
+            };
+            intended.databases.insert(address, attributes);
         }
         for (position, spec) in access.seeds.iter().enumerate() {
             let address = seed_address(self.name, &spec.name);
@@ -51,6 +62,34 @@ impl Declaration<'_> {
         }
         diagnostics.extend(self.held_users(intended));
         diagnostics
+    }
+
+    /// What a login's sessions begin with is declared nowhere: it stays as it is recorded, and as it is where the role is
+    /// adopted. What it was in a database that is gone is gone with that.
+    fn settings_of_user(&self, address: &UserAddress) -> BTreeMap<String, Settings> {
+        let server = before::primary_server(self.before, self.inputs.observed, self.name);
+        let Some(recorded) = self.inputs.recorded.users.get(address) else {
+            let role = server.and_then(|server| server.users.get(address.user.as_str()));
+            return role.map(|role| role.settings.clone()).unwrap_or_default();
+        };
+        let mut settings = recorded.settings.clone();
+        settings.retain(|database, settings| {
+            let is_there = |server: &ServerFacts| database.is_empty() || server.databases.contains_key(database);
+            !settings.is_empty() && server.is_none_or(is_there)
+        });
+        settings
+    }
+
+    /// What sessions in a database begin with is declared nowhere: it stays as it is recorded, and as it is where the database
+    /// is adopted. One that is made anew has none.
+    fn settings_of_database(&self, address: &DatabaseAddress) -> Settings {
+        let server = before::primary_server(self.before, self.inputs.observed, self.name);
+        let facts = server.and_then(|server| server.databases.get(address.database.as_str()));
+        match self.inputs.recorded.databases.get(address) {
+            Some(_) if server.is_some() && facts.is_none() => Settings::new(),
+            Some(recorded) => recorded.settings.clone(),
+            None => facts.map(|facts| facts.settings.clone()).unwrap_or_default(),
+        }
     }
 
     /// The password that standbys stream with stays while another node comes to lead: one thing at a time.

@@ -73,6 +73,7 @@ impl Declaration<'_> {
             role,
             slot,
             power,
+            prevent_destroy: spec.prevent_destroy,
         })
     }
 

@@ -6,7 +6,7 @@ use simdb_state::name::ClusterName;
 use simdb_state::object::{Database, Seed};
 
 use super::{Draft, Lowering, UNRECORDED};
-use crate::desired::access::user_address;
+use crate::desired::access::{database_address, user_address};
 use crate::plan::{Action, Impact, OwnerLogin};
 use crate::planner::before;
 use crate::planner::diff;
@@ -16,7 +16,7 @@ use crate::planner::pairs::pairs;
 impl Lowering<'_> {
     pub(super) fn database(&mut self, address: &DatabaseAddress, old: Option<&Database>, new: Option<&Database>) {
         match (old, new) {
-            (old, Some(new)) if old != Some(new) || self.recorded.databases.get(address) != Some(new) => {
+            (old, Some(new)) if old != Some(new) || !self.is_recorded_database(address, new) => {
                 let Some(server) = self.primary_server(&address.cluster) else {
                     return;
                 };
@@ -45,6 +45,12 @@ impl Lowering<'_> {
             (Some(_), None) => self.drop_database(address),
             _ => {}
         }
+    }
+
+    /// Returns whether the record says what a database is, but for what is ignored of it.
+    fn is_recorded_database(&self, address: &DatabaseAddress, new: &Database) -> bool {
+        let recorded = self.recorded.databases.get(address);
+        recorded == Some(new) || (recorded.is_some() && self.desired.ignores_of_database(address))
     }
 
     /// A database goes with its cluster, or by itself with all that is in it.
@@ -114,7 +120,11 @@ impl Lowering<'_> {
                     login: self.owner_login(&address.cluster, &new.owner),
                     server,
                 };
-                let delta = vec![Edit::Seed(address.clone(), new.seed.clone())];
+                let mut delta = vec![Edit::Seed(address.clone(), new.seed.clone())];
+                let database = database_address(&address.cluster, &new.seed.database);
+                delta.push(Edit::Session(database.into()));
+                let owner = new.owner.parse().ok().map(|name| user_address(&address.cluster, &name));
+                delta.extend(owner.map(|owner| Edit::Session(owner.into())));
                 self.push(Draft::new(address.clone(), action, reason, delta));
             }
             (Some(_), None) => {

@@ -21,7 +21,7 @@ impl Lowering<'_> {
         match (old, new) {
             (old, Some(new))
                 if old == Some(new)
-                    && self.recorded.users.get(address) == Some(new)
+                    && self.is_recorded_user(address, new)
                     && self.lost_password(address, new).is_none() => {}
             (old, Some(new)) if address.user.as_str() == REPLICATION_USER => {
                 self.replication_user(address, old, new);
@@ -32,8 +32,17 @@ impl Lowering<'_> {
         }
     }
 
+    /// Returns whether the record says what a login is, but for what is ignored of it.
+    fn is_recorded_user(&self, address: &UserAddress, new: &User) -> bool {
+        let recorded = self.recorded.users.get(address);
+        recorded == Some(new) || (recorded.is_some() && self.desired.ignores_of_user(address, None))
+    }
+
     /// Says why a login of whom the record knows the password cannot log in with it.
     fn lost_password(&self, address: &UserAddress, new: &User) -> Option<&'static str> {
+        if self.desired.ignores_of_user(address, Some("password")) {
+            return None;
+        }
         let server = before::primary_server(self.before, self.observed, &address.cluster)?;
         match server.users.get(address.user.as_str()).filter(|_| new.login)?.password {
             PasswordFacts::Unknown | PasswordFacts::Recorded => None,
@@ -118,10 +127,12 @@ impl Lowering<'_> {
         if !streams.is_empty() || lost.is_some() {
             delta.push(Edit::Unverified(address.cluster.clone()));
         }
-        let reason = if rotated {
-            "configuration: standbys stream with another password"
-        } else {
-            lost.unwrap_or("standbys stream with it, and with it alone")
+        let reason = match (rotated, lost) {
+            (true, _) => "configuration: standbys stream with another password".to_owned(),
+            (false, Some(lost)) => lost.to_owned(),
+            (false, None) => self
+                .other_settings(address, old, new)
+                .unwrap_or_else(|| "standbys stream with it, and with it alone".to_owned()),
         };
         let action = Action::ReplicationUser {
             user: address.clone(),
@@ -133,6 +144,17 @@ impl Lowering<'_> {
         let impact = if waits { Impact::WritePause } else { Impact::None };
         let draft = Draft::new(address.clone(), action, reason, delta).generating(password);
         self.push(draft.costing(impact));
+    }
+
+    /// Says what sessions of a login begin with that they should not, where nothing else of it differs.
+    fn other_settings(&self, address: &UserAddress, old: Option<&User>, new: &User) -> Option<String> {
+        let old = old.filter(|old| old.settings != new.settings)?;
+        let recorded = self.recorded.users.get(address).map(diff::user);
+        let alike = User {
+            settings: old.settings.clone(),
+            ..new.clone()
+        };
+        (*old == alike).then(|| diff::reason(recorded, diff::user(old), diff::user(new)))?
     }
 
     /// Returns the servers that run and go on: they have the old password in their files.

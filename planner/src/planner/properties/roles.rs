@@ -191,11 +191,16 @@ impl<'a> History<'a> {
             after,
             diagnostics,
             not_compared,
+            found,
+            differing,
         } = planned;
         let seen = [
             serde_json::to_string(plan).unwrap(),
             serde_json::to_string(observed).unwrap(),
-            format!("{diagnostics:?}{not_compared:?}{after:?}{:?}", self.world.state),
+            format!(
+                "{diagnostics:?}{not_compared:?}{found:?}{differing:?}{after:?}{:?}",
+                self.world.state
+            ),
         ];
         for text in seen {
             let found = text.find(PASSWORD).map(|at| &text[at.saturating_sub(200)..at]);

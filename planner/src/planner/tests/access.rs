@@ -41,8 +41,7 @@ fn user(change: impl FnOnce(&mut User)) -> UserSpec {
 fn database(owner: &str) -> DatabaseSpec {
     let attributes = Database {
         owner: owner.to_owned(),
-        encoding: None,
-        locale: None,
+        ..Database::default()
     };
     DatabaseSpec {
         attributes,
@@ -63,7 +62,7 @@ fn seed(name: &str, digest: &str) -> SeedSpec {
     }
 }
 
-fn made(desired: &Desired) -> World {
+pub(super) fn made(desired: &Desired) -> World {
     let mut world = World::default();
     world.run(&plan_for(&world, desired).plan, Cut::Never).unwrap();
     world
@@ -73,11 +72,11 @@ pub(super) fn primary(world: &mut World) -> &mut InstanceDirectory {
     world.directories.get_mut(&address("cluster.orders.node.a")).unwrap()
 }
 
-fn access(desired: &mut Desired) -> &mut crate::desired::access::AccessSpec {
+pub(super) fn access(desired: &mut Desired) -> &mut crate::desired::access::AccessSpec {
     &mut cluster(desired).access
 }
 
-fn reasons(planned: &Planned) -> String {
+pub(super) fn reasons(planned: &Planned) -> String {
     let line = |step: &crate::plan::Step| format!("{} {}: {}\n", step.action.name(), step.address.name(), step.reason);
     planned.plan.steps.iter().map(line).collect::<Vec<_>>().concat()
 }
@@ -131,6 +130,29 @@ fn whatever_is_altered_by_hand_is_put_back() {
             "",
         ),
         (
+            &|directory| {
+                let set = BTreeMap::from([("work_mem".to_owned(), "1GB".to_owned())]);
+                let settings = [(String::new(), set.clone()), ("app".to_owned(), set)];
+                directory.users.get_mut("app").unwrap().settings = settings.into();
+            },
+            "user app: drift: settings.work_mem is 1GB in place of its default, settings.work_mem in app is 1GB in place of its \
+             default\n",
+        ),
+        (
+            &|directory| {
+                let set = BTreeMap::from([("jit".to_owned(), "off".to_owned())]);
+                directory.users.get_mut("replicator").unwrap().settings = BTreeMap::from([(String::new(), set)]);
+            },
+            "replication-user replicator: drift: settings.jit is off in place of its default\n",
+        ),
+        (
+            &|directory| {
+                let app = directory.databases.get_mut("app").unwrap();
+                app.settings.insert("search_path".to_owned(), "app".to_owned());
+            },
+            "database app: drift: settings.search_path is app in place of its default\n",
+        ),
+        (
             &|directory| drop(directory.users.remove("app")),
             "user app: drift: the role is gone\n",
         ),
@@ -165,7 +187,7 @@ fn whatever_is_altered_by_hand_is_put_back() {
                 directory.users.insert("somebody".to_owned(), UserFacts::default());
                 let facts = DatabaseFacts {
                     owner: "somebody".to_owned(),
-                    seeds: BTreeMap::new(),
+                    ..DatabaseFacts::default()
                 };
                 directory.databases.insert("other".to_owned(), facts);
             },
@@ -336,7 +358,7 @@ fn a_role_and_a_database_that_are_there_are_adopted_and_that_is_said() {
     directory.users.insert("app".to_owned(), facts);
     let facts = DatabaseFacts {
         owner: "postgres".to_owned(),
-        seeds: BTreeMap::new(),
+        ..DatabaseFacts::default()
     };
     directory.databases.insert("app".to_owned(), facts);
     let desired = shop(&["a"]);

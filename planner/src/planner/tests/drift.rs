@@ -309,3 +309,60 @@ fn what_somebody_set_as_free_text_is_named_and_not_shown() {
     "#]].assert_eq(&reasons(&planned.plan));
     assert!(!serde_json::to_string(&planned.plan).unwrap().contains("hush"));
 }
+
+#[test]
+fn a_slot_that_simdb_did_not_make_is_told_and_left() {
+    let mut world = created(&["a", "r[0]"]);
+    directory(&mut world, "a").slots.insert("backup".to_owned());
+    directory(&mut world, "r[0]").slots.insert("cdc".to_owned());
+    let desired = orders(&["a", "r[0]"]);
+    assert_second_plan_is_empty(&world, &desired);
+    expect![[r#"
+        cluster.orders.node.a: physical slot "backup" was not made by simdb, retains no WAL yet and is in use. An apply leaves it as it is. Where nothing needs it, drop it: simdb psql orders.a -- -c "SELECT pg_drop_replication_slot('backup')"
+        cluster.orders.node.r[0]: physical slot "cdc" was not made by simdb, retains no WAL yet and is in use. An apply leaves it as it is. Where nothing needs it, drop it: simdb psql orders.r[0] -- -c "SELECT pg_drop_replication_slot('cdc')"
+    "#]]
+    .assert_eq(&found(&plan_for(&world, &desired)));
+    world
+        .run(&plan_for(&world, &orders(&["a", "r[0]", "r[1]"])).plan, Cut::Never)
+        .unwrap();
+    assert!(directory(&mut world, "a").slots.contains("backup"));
+    let destroy = plan(Inputs {
+        desired: &Desired::default(),
+        recorded: &world.state,
+        observed: &world.observe(),
+        proposal: Some(&Proposal::Destroy),
+    });
+    assert_eq!(found(&destroy), "");
+}
+
+#[test]
+fn a_foreign_slot_is_told_with_the_wal_it_retains() {
+    use crate::observed::SlotFacts;
+    use simdb_state::lsn::Lsn;
+    let world = created(&["a", "r[0]"]);
+    let planned = seen(&world, |facts| {
+        let server = server(facts);
+        server.position = Lsn(0x4000_0000);
+        let slot = |restart, status: &str, transient| SlotFacts {
+            active: false,
+            wal_status: Some(status.to_owned()),
+            restart,
+            database: Some("app".to_owned()),
+            transient,
+        };
+        let slots = [
+            ("cdc", slot(Some(Lsn(0x3fe0_0000)), "reserved", false)),
+            ("old", slot(None, "lost", false)),
+            ("copy", slot(Some(Lsn(1)), "reserved", true)),
+        ];
+        server.slots = slots.map(|(name, slot)| (name.to_owned(), slot)).into();
+    });
+    let found: Vec<&str> = planned.found.iter().map(|finding| finding.cause.as_str()).collect();
+    assert_eq!(
+        found,
+        [
+            "logical slot \"cdc\" of database \"app\" was not made by simdb, retains 2.0 MB of WAL and is not in use",
+            "logical slot \"old\" of database \"app\" was not made by simdb, has lost the WAL that it needs and is not in use",
+        ]
+    );
+}

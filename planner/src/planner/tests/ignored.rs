@@ -104,3 +104,64 @@ fn a_cluster_that_is_there_waits_for_no_other_one() {
         steps(&planned.plan)
     );
 }
+
+#[test]
+fn what_is_ignored_is_not_put_back_where_somebody_changed_it() {
+    let mut desired = super::access::shop(&["a", "r[0]"]);
+    parameter(&mut desired, "work_mem", "8MB");
+    cluster(&mut desired).ignored.parameters.insert("work_mem".to_owned());
+    for spec in super::access::access(&mut desired).users.values_mut() {
+        spec.ignored = ignoring(&["createdb", "password"]);
+    }
+    for spec in super::access::access(&mut desired).databases.values_mut() {
+        spec.ignored = ignoring(&["owner"]);
+    }
+    let mut world = super::access::made(&desired);
+    let directory = super::access::primary(&mut world);
+    directory.configured.insert("work_mem".to_owned(), "64MB".to_owned());
+    directory.users.get_mut("app").unwrap().createdb = true;
+    directory.databases.get_mut("app").unwrap().owner = "readers".to_owned();
+    directory.passwords.insert(
+        "app".to_owned(),
+        simdb_state::sensitive::Sensitive::new("by hand".to_owned()),
+    );
+    let planned = plan_for(&world, &desired);
+    assert_eq!((steps(&planned.plan).as_str(), planned.plan.changes.len()), ("", 0));
+    // What is not ignored of the same objects is.
+    let directory = super::access::primary(&mut world);
+    directory.configured.insert("jit".to_owned(), "off".to_owned());
+    directory.users.get_mut("app").unwrap().superuser = true;
+    expect![[r#"
+        configure a: drift: jit of a is off in place of its default
+        user app: drift: superuser is true in place of its default
+    "#]]
+    .assert_eq(&super::access::reasons(&plan_for(&world, &desired)));
+}
+
+#[test]
+fn what_is_ignored_may_drift_by_the_names_that_plans_have() {
+    let mut desired = super::access::shop(&["a"]);
+    desired.ignored_drift.push("network.*".to_owned());
+    let orders = cluster(&mut desired);
+    orders.ignored_drift.push("cluster.orders.endpoint.rw".to_owned());
+    orders.ignored = ignoring(&["engine.parameters", "replication"]);
+    orders.access.databases.values_mut().next().unwrap().ignored = ignoring(&["owner"]);
+    let patterns = desired.drift_patterns();
+    let covered = |text: &str| patterns.iter().any(|pattern| pattern.covers(text));
+    for text in [
+        "network.lan.subnet",
+        "cluster.orders.endpoint.rw.hosts",
+        "cluster.orders.node.a.parameters.work_mem",
+        "cluster.orders.synchronous_standbys",
+        "cluster.orders.database.app.owner",
+    ] {
+        assert!(covered(text), "{text}");
+    }
+    for text in [
+        "cluster.orders.node.a.port",
+        "cluster.orders.database.app",
+        "cluster.orders.version",
+    ] {
+        assert!(!covered(text), "{text}");
+    }
+}

@@ -6,10 +6,10 @@ use postgres_protocol::escape::escape_identifier;
 use simdb_state::name::DatabaseName;
 use simdb_state::object::Database;
 
-use super::PostgresqlError;
 use super::connection::{Connection, literal};
+use super::{PostgresqlError, session_settings};
 
-/// Makes a database, or gives it to whom it should belong.
+/// Makes a database, or gives it to whom it should belong; lets sessions in it begin as they should.
 pub(crate) async fn ensure(
     connection: &Connection,
     name: &DatabaseName,
@@ -27,7 +27,13 @@ pub(crate) async fn ensure(
             options(attributes)
         ),
     };
-    connection.execute(&doing, &sql).await
+    connection.execute(&doing, &sql).await?;
+    let has = session_settings::of_database(connection, &doing, name.as_str()).await?;
+    let set = session_settings::statements(&format!("DATABASE {database}"), &has, &attributes.settings);
+    match set.as_str() {
+        "" => Ok(()),
+        set => connection.execute(&doing, set).await,
+    }
 }
 
 fn options(attributes: &Database) -> String {

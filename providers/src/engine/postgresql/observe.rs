@@ -30,6 +30,9 @@ pub(crate) struct Snapshot {
 /// off, the name of a time zone, and what the system makes of a socket. What a standby was started with more of than its
 /// file says, as its log asks for that, it shows as well.
 const SNAPSHOT: &str = "
+WITH session AS (
+  SELECT setdatabase, setrole, split_part(setting, '=', 1) AS name, substr(setting, position('=' IN setting) + 1) AS value
+  FROM pg_db_role_setting, unnest(setconfig) AS setting WHERE position('.' IN split_part(setting, '=', 1)) = 0)
 SELECT json_build_object(
   'facts', json_build_object(
     'in_recovery', standby,
@@ -54,8 +57,9 @@ SELECT json_build_object(
         'state', state, 'sync_state', sync_state, 'flushed', flush_lsn, 'replayed', replay_lsn)), '{}')
       FROM pg_stat_replication),
     'slots', (SELECT coalesce(json_object_agg(slot_name, json_build_object(
-        'active', active, 'wal_status', wal_status, 'restart', restart_lsn)), '{}')
-      FROM pg_replication_slots),
+        'active', active, 'wal_status', wal_status, 'restart', restart_lsn, 'database', database,
+        'transient', temporary OR coalesce((to_jsonb(slot) ->> 'synced')::boolean, false))), '{}')
+      FROM pg_replication_slots AS slot),
     'receiver', (SELECT json_build_object(
         'status', status, 'host', coalesce(sender_host, ''), 'port', coalesce(sender_port, 0), 'slot', slot_name)
       FROM pg_stat_wal_receiver),
@@ -91,7 +95,11 @@ SELECT json_build_object(
             AND NOT (dbid = 0 AND classid = 'pg_database'::regclass AND deptype = 'o')
             AND NOT (classid = 'pg_parameter_acl'::regclass
               AND objid IN (SELECT acl.oid FROM pg_parameter_acl AS acl WHERE starts_with(parname, 'simdb.seed_')))
-          GROUP BY place) AS held))), '{}')
+          GROUP BY place) AS held),
+        'settings', (SELECT coalesce(json_object_agg(place, settings), '{}') FROM (
+          SELECT coalesce(datname, '') AS place, json_object_agg(name, value) AS settings
+          FROM session LEFT JOIN pg_database AS database ON database.oid = setdatabase WHERE setrole = role.oid
+          GROUP BY place) AS own))), '{}')
       FROM pg_roles AS role WHERE rolname !~ '^pg_'),
     'databases', (SELECT coalesce(json_object_agg(datname, json_build_object(
         'owner', pg_get_userbyid(datdba),
@@ -99,8 +107,12 @@ SELECT json_build_object(
             replace(substr(split_part(setting, '=', 1), length('simdb.seed_') + 1), '_', '-'),
             split_part(setting, '=', 2)), '{}')
           FROM pg_db_role_setting, unnest(setconfig) AS setting
-          WHERE setdatabase = database.oid AND setrole = 0 AND starts_with(setting, 'simdb.seed_')))), '{}')
-      FROM pg_database AS database WHERE NOT datistemplate)),
+          WHERE setdatabase = database.oid AND setrole = 0 AND starts_with(setting, 'simdb.seed_')),
+        'settings', (SELECT coalesce(json_object_agg(name, value), '{}') FROM session
+          WHERE setdatabase = database.oid AND setrole = 0))), '{}')
+      FROM pg_database AS database WHERE NOT datistemplate),
+    'settings_of_all', (SELECT coalesce(json_object_agg(name, value), '{}') FROM session
+      WHERE setdatabase = 0 AND setrole = 0)),
   'connected', (SELECT coalesce(json_agg(application_name), '[]') FROM pg_stat_replication))
 FROM (SELECT pg_is_in_recovery() AS standby) AS role";
 

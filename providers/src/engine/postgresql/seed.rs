@@ -11,11 +11,13 @@ use std::time::Duration;
 use postgres_protocol::escape::escape_identifier;
 use simdb_planner::engine::postgresql::script::{self, Statement};
 use simdb_planner::plan::Server;
+use simdb_state::delta::SeededSettings;
 use simdb_state::name::{DatabaseName, SeedName};
 use thiserror::Error;
 
 use super::connection::{Connection, literal};
 use super::owner::Owner;
+use super::session_settings::Reach;
 use super::{Cause, PostgresqlError, privilege};
 use crate::sessions::Sessions;
 
@@ -83,7 +85,7 @@ pub enum SeedError {
     Server(#[from] PostgresqlError),
 }
 
-/// Runs a seed in its database, unless its mark is there. The file is read below `directory`; the keeper is a session of
+/// Runs a seed in its database, unless its mark is there, and returns what sessions begin with since. The file is read below `directory`; the keeper is a session of
 /// the superuser's, which runs nothing of it.
 ///
 /// The mark is a parameter that no server knows, so that the owner may set it only with leave, which it is given until the
@@ -95,16 +97,28 @@ pub(crate) async fn run(
     seed: Seed<'_>,
     sessions: &Sessions<'_>,
     directory: &Path,
-) -> Result<(), SeedError> {
+) -> Result<SeededSettings, SeedError> {
     let doing = format!("run seed {:?}", seed.name.as_str());
     let mark = format!("simdb.seed_{}", seed.name.as_str().replace('-', "_"));
     let session = owner.connect(keeper, server, seed.database.as_str(), sessions).await?;
+    let (database, role) = (seed.database.as_str(), owner.name);
+    let before = Reach::look(keeper, &doing, database, role).await?;
     privilege::grant(keeper, &doing, owner.name, &mark).await?;
     let ran = run_once(&session, &doing, seed, &mark, directory).await;
     // Ends what failed, so that nothing of it goes on without leave.
     drop(session);
     privilege::revoke(keeper, &doing, owner.name, &mark).await?;
-    ran
+    let before = (ran? == Ran::Now).then_some(&before);
+    Ok(Reach::look(keeper, &doing, database, role).await?.since(before))
+}
+
+/// When a seed has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ran {
+    /// Just now.
+    Now,
+    /// Before, by a simdb that did not come to record it.
+    Before,
 }
 
 async fn run_once(
@@ -113,11 +127,12 @@ async fn run_once(
     seed: Seed<'_>,
     mark: &str,
     directory: &Path,
-) -> Result<(), SeedError> {
+) -> Result<Ran, SeedError> {
     session.execute(doing, "BEGIN").await?;
     session.value(doing, LOCK).await?;
     if session.value(doing, &marked(mark)).await?.is_some() {
-        return Ok(session.execute(doing, "ROLLBACK").await?);
+        session.execute(doing, "ROLLBACK").await?;
+        return Ok(Ran::Before);
     }
     let text = read(&directory.join(seed.file), seed)?;
     let statements = script::statements(&text).map_err(|problem| {
@@ -139,7 +154,8 @@ async fn run_once(
         let ran = session.statement(statement.text, STATEMENT_LIMIT).await;
         ran.map_err(|(cause, position)| failed(seed.file, &text, &statement, cause, position))?;
     }
-    Ok(session.execute(doing, "COMMIT").await?)
+    session.execute(doing, "COMMIT").await?;
+    Ok(Ran::Now)
 }
 
 fn marked(setting: &str) -> String {

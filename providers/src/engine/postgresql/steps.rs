@@ -89,7 +89,7 @@ impl ProviderEffects {
             | Action::Database { .. }
             | Action::Seed { .. }
             | Action::DropUser { .. }
-            | Action::DropDatabase { .. } => self.access(action, secrets).await?,
+            | Action::DropDatabase { .. } => return self.access(action, secrets).await,
             Action::Join {
                 instance,
                 server,
@@ -147,6 +147,7 @@ impl ProviderEffects {
             | Action::Degrade { .. }
             | Action::Network { .. }
             | Action::Cluster { .. }
+            | Action::Record {}
             | Action::DropSeed { .. }
             | Action::DropCluster { .. }
             | Action::DropNetwork { .. } => {}

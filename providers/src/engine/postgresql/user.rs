@@ -10,12 +10,12 @@ use simdb_state::object::User;
 use simdb_state::sensitive::Sensitive;
 
 use super::connection::{Connection, literal};
-use super::{PostgresqlError, privilege};
+use super::{PostgresqlError, privilege, session_settings};
 
 /// The first version that keeps with each membership whether its privileges are inherited.
 const INHERIT_OF_MEMBERSHIP: u32 = 160_000;
 
-/// Makes a login, or makes it what it should be, memberships included; all of it or nothing.
+/// Makes a login, or makes it what it should be, memberships and what its sessions begin with included; all of it or nothing.
 pub(crate) async fn ensure(
     connection: &Connection,
     name: &UserName,
@@ -52,6 +52,8 @@ pub(crate) async fn ensure(
             write!(sql, " WITH INHERIT {inherit}").expect("writing to a String cannot fail");
         }
     }
+    let has = session_settings::of_role(connection, &doing, name.as_str()).await?;
+    sql += &session_settings::role_statements(name.as_str(), &has, &attributes.settings);
     connection.execute(&doing, &sql).await
 }
 

@@ -124,6 +124,8 @@ fn primary() -> ServerFacts {
         active: true,
         wal_status: Some("reserved".to_owned()),
         restart: Some(Lsn(0x0300_0060)),
+        database: None,
+        transient: false,
     };
     primary.senders.insert("r_0".to_owned(), sender);
     primary.slots.insert("r_0".to_owned(), slot);

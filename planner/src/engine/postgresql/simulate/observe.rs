@@ -88,6 +88,7 @@ impl World {
                 })
                 .collect(),
             databases: directory.databases.clone(),
+            settings_of_all: BTreeMap::new(),
         }
     }
 }
@@ -126,5 +127,7 @@ fn slot(directory: &InstanceDirectory, name: &String) -> SlotFacts {
         active: status == "reserved",
         wal_status: Some(status.to_owned()),
         restart: None,
+        database: None,
+        transient: false,
     }
 }

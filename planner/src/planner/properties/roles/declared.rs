@@ -216,8 +216,7 @@ fn user(attributes: User, password: Option<Sensitive<String>>) -> UserSpec {
 fn database() -> DatabaseSpec {
     let attributes = Database {
         owner: "app".to_owned(),
-        encoding: None,
-        locale: None,
+        ..Database::default()
     };
     DatabaseSpec {
         attributes,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use simdb_planner::plan::{self, Action};
+use simdb_state::delta::Outputs;
 use simdb_state::sensitive::Secrets;
 
 use super::secret;
@@ -12,7 +13,7 @@ use crate::engine::postgresql::{database, owner, replication, user};
 
 impl ProviderEffects {
     /// Does a step on what a server holds. What is dropped with its server, or is in the record alone, takes nothing.
-    pub(super) async fn access(&self, action: &Action, secrets: &Secrets) -> Result<(), StepError> {
+    pub(super) async fn access(&self, action: &Action, secrets: &Secrets) -> Result<Outputs, StepError> {
         match action {
             Action::ReplicationUser {
                 user,
@@ -63,7 +64,11 @@ impl ProviderEffects {
                     database,
                 };
                 let owner = owner::Owner { name: owner, login };
-                seed::run(&keeper, server, owner, seed, &self.sessions(secrets), &self.files).await?;
+                let ran = seed::run(&keeper, server, owner, seed, &self.sessions(secrets), &self.files).await?;
+                return Ok(Outputs {
+                    session: Some(ran),
+                    ..Outputs::default()
+                });
             }
             Action::DropUser {
                 user,
@@ -81,7 +86,7 @@ impl ProviderEffects {
             }
             _ => {}
         }
-        Ok(())
+        Ok(Outputs::default())
     }
 
     /// Writes the new password into the files of all servers, then lets each stream begin anew with it, one after the
