@@ -7,10 +7,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::too_many_lines, reason = "tables are as long as what they list")]
 
+mod access;
 mod data;
 mod line;
 mod servers;
 mod settings;
+mod silence;
 mod world;
 
 use std::io::{BufRead, BufReader};

@@ -5,7 +5,7 @@ use std::fs;
 use simdb_tests::wait_until;
 
 use crate::line::Line::{ReplicationUser, Rewritten, Says, Slot, Started, Verified};
-use crate::world::{World, mended};
+use crate::world::{APPLY, World, mended, settled};
 
 #[test]
 fn what_is_missing_or_changed_in_a_server_is_put_back() {
@@ -30,6 +30,23 @@ fn what_is_missing_or_changed_in_a_server_is_put_back() {
                 });
             },
             &[Slot("r[1]"), Verified],
+        ),
+        settled(
+            "slots are made by hand that nothing uses",
+            |w| {
+                w.ask("a", "SELECT pg_create_physical_replication_slot('archive', true)");
+                w.ask("r[0]", "SELECT pg_create_physical_replication_slot('later')");
+            },
+            &[
+                Says("by hand node.a: physical slot \"archive\" was not made by simdb, retains [SIZE] of WAL and is not in use"),
+                Says("by hand node.r[0]: physical slot \"later\" was not made by simdb, retains no WAL yet and is not in use"),
+            ],
+            |w| {
+                w.simdb(&APPLY);
+                w.ask("a", "SELECT pg_drop_replication_slot('archive')");
+                w.ask("r[0]", "SELECT pg_drop_replication_slot('later')");
+            },
+            &[],
         ),
         mended(
             "a standby stays away until its log is gone",
