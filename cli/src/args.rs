@@ -102,6 +102,10 @@ pub enum Command {
     Failover(Failover),
     /// Copy a node's data anew from the node that it follows
     Resync(Resync),
+    /// Make a node of a server that was made without simdb, and of its data
+    ///
+    /// The node is declared. Its data stays where it is, and its server is restarted with the settings that are declared.
+    Import(Import),
     /// Show everything that is recorded
     Show(Show),
     /// Show outputs of the last apply
@@ -342,6 +346,22 @@ pub struct Resync {
     /// Show the plan, and leave it at that.
     #[arg(long)]
     pub plan: bool,
+    /// The rest is as with `apply`, of which this is one.
+    #[command(flatten)]
+    pub apply: Apply,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The node, such as cluster.orders.node.a, or the cluster
+    pub address: Address,
+    /// The directory of its data, or where its server listens, such as 127.0.0.1:5432; for a cluster a=/srv/pg/a,b=/srv/pg/b, or
+    /// the directory that holds the data of all nodes in directories of their names
+    pub id: String,
+    /// Show the plan, and leave it at that.
+    #[arg(long)]
+    pub dry_run: bool,
     /// The rest is as with `apply`, of which this is one.
     #[command(flatten)]
     pub apply: Apply,

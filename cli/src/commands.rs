@@ -83,6 +83,7 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Switchover(arguments) => apply::switchover(&arguments, ui),
         Command::Failover(arguments) => apply::failover(&arguments, ui),
         Command::Resync(arguments) => apply::resync(&arguments, ui),
+        Command::Import(arguments) => apply::import(&arguments, ui),
         Command::Show(arguments) => show::run(&arguments, ui),
         Command::Output(arguments) => output::run(&arguments, ui),
         Command::Status(arguments) => status::run(&arguments, ui),

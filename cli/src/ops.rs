@@ -16,7 +16,7 @@ use simdb_providers::effects::Effects;
 use simdb_providers::engine::trial::try_out;
 use simdb_providers::event::EventSink;
 use simdb_providers::executor::{Outcome, execute};
-use simdb_providers::observe::observe;
+use simdb_providers::observe::{self, observe};
 use simdb_providers::platform::World;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::cluster_event::ClusterEvent;
@@ -115,7 +115,11 @@ pub(crate) async fn refresh(world: &World, desired: &Desired, recorded: &State, 
         nodes.extend(spec.nodes.keys().map(node));
         endpoints.extend(spec.endpoints.keys().map(endpoint));
     }
-    let seen = observe(world, &nodes, &endpoints, recorded, secrets).await;
+    let mut seen = observe(world, &nodes, &endpoints, recorded, secrets).await;
+    let wanted = desired.imports.iter();
+    let wanted = wanted.filter(|(node, _)| recorded.nodes.get(*node).is_none_or(|node| node.data.is_none()));
+    let wanted = wanted.map(|(node, import)| (node.clone(), import.id.clone())).collect();
+    seen.imports = observe::imports(world, &wanted, &seen.platforms, recorded, secrets).await;
     tried(world, desired, recorded, seen).await
 }
 

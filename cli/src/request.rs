@@ -1,7 +1,8 @@
 //! What a command asks for beside the configuration, and what is asked next where a role change did not come to its end.
 
+use simdb_planner::config::Config;
 use simdb_planner::plan::{Action, Impact, Plan, Step};
-use simdb_planner::planner::scope::Scope;
+use simdb_planner::planner::scope::{Pattern, Scope};
 use simdb_planner::planner::{ElectionKind, ElectionRequest, Proposal};
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::{ClusterName, NodeName};
@@ -34,6 +35,13 @@ pub(crate) enum Request<'a> {
         /// The worst impact that is allowed.
         allow: Option<Impact>,
     },
+    /// Servers that were made without simdb become nodes, and nothing else happens.
+    Import {
+        /// What they become: a node or a cluster.
+        address: &'a Address,
+        /// What they are known by.
+        id: &'a str,
+    },
     /// A node's data is to be brought in line.
     Resync {
         /// The cluster.
@@ -44,10 +52,24 @@ pub(crate) enum Request<'a> {
 }
 
 impl Request<'_> {
+    /// Brings into the configuration what the command asks for there: of an import, nothing is left but what is imported and
+    /// what is on record.
+    pub(crate) fn adjust(&self, config: &mut Config, recorded: &State) -> Result<(), CliError> {
+        let Request::Import { address, id } = self else {
+            return Ok(());
+        };
+        let refused = |detail| CliError::refused("Server cannot be imported", detail);
+        config.import(address, id, recorded).map_err(refused)
+    }
+
     /// Returns the addresses that the plan is about.
     pub(crate) fn scope(&self) -> Scope {
         match self {
             Request::Configuration(selection) => selection.scope(),
+            Request::Import { address, .. } => Scope {
+                targets: vec![Pattern::new(&address.to_string())],
+                excludes: Vec::new(),
+            },
             _ => Scope::default(),
         }
     }
@@ -79,6 +101,7 @@ impl Request<'_> {
                     lossy: *allow == Some(Impact::DataLoss),
                 }))
             }
+            Request::Import { .. } => None,
             Request::Resync { cluster, node } => {
                 let cluster = target::cluster(state, cluster)?;
                 Some(Proposal::Resync([target::member(state, &cluster, node)?].into()))

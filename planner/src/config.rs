@@ -19,6 +19,7 @@ mod endpoints;
 mod expand;
 mod follows;
 mod foreign;
+mod imports;
 mod instance_name;
 mod json_syntax;
 mod library;
@@ -51,7 +52,7 @@ use simdb_state::name::{ClusterName, EndpointName, NodeName};
 use simdb_state::object::State;
 use simdb_state::sensitive::{REDACTED, Secrets};
 
-use crate::desired::{ClusterSpec, Desired, EndpointSpec, LocalSettings, NodeSpec};
+use crate::desired::{ClusterSpec, Desired, EndpointSpec, ImportSpec, LocalSettings, NodeSpec};
 use crate::diagnostic::{Diagnostic, Span};
 
 use self::dialect::DIALECT;
@@ -68,6 +69,7 @@ pub use self::console::CONSOLE;
 pub use self::json_syntax::variable_file_json;
 pub use self::outputs::OutputValue;
 pub use self::overrides::is_configuration;
+pub(crate) use self::parameters::is_declarable;
 pub use self::pin::{PinError, set_primary};
 pub use self::repository::{LOCK_FILE, Lock, Repository};
 pub use self::settings::{Settings, check_version, settings};
@@ -119,6 +121,29 @@ impl Config {
             outputs: Outputs::default(),
             is_recorded: true,
         }
+    }
+
+    /// Lets servers that were made without simdb become nodes, whatever is declared of that, or says why they cannot. Of what is
+    /// declared, only what is on record stays beside them.
+    pub fn import(&mut self, to: &Address, id: &str, recorded: &State) -> Result<(), String> {
+        let desired = &mut self.desired;
+        let nodes = imports::expand(to, id, &desired.clusters)?;
+        let span = |node: &NodeAddress| desired.declaration(&node.clone().into()).cloned();
+        let spec = |(node, id): (NodeAddress, String)| Some((node.clone(), ImportSpec { id, span: span(&node)? }));
+        let imports: BTreeMap<_, _> = nodes.into_iter().filter_map(spec).collect();
+        if let Some(node) = imports.keys().find(|node| recorded.nodes.contains_key(*node)) {
+            return Err(format!("{node} is on record already, and is imported no more."));
+        }
+        if let Some(cluster) = to.cluster() {
+            let address = |node: &NodeName| NodeAddress {
+                cluster: cluster.clone(),
+                node: node.clone(),
+            };
+            let stays = |node: &NodeAddress| imports.contains_key(node) || recorded.nodes.contains_key(node);
+            desired.keep_nodes(cluster, |node| stays(&address(node)));
+        }
+        desired.imports = imports;
+        Ok(())
     }
 
     /// Returns whether the outputs that are recorded are those of this configuration, and go with their blocks.
@@ -186,6 +211,8 @@ pub fn load_with(source: &Source, options: &Options<'_>) -> (Option<Config>, Vec
     let variables = variables::values(&tree.root().of("variable"), &inputs, &mut diagnostics);
     let mut desired = Desired::default();
     let mut outputs = tree.resolve(variables, &mut desired, &mut diagnostics);
+    let (clusters, names) = (&desired.clusters, dialect::names());
+    desired.imports = imports::read(&tree.root().of("import"), clusters, &names, &mut diagnostics);
     outputs.files = Arc::clone(options.files);
     outputs.is_lenient = options.is_lenient;
     check_ports(&desired, &library.source, &mut diagnostics);

@@ -26,6 +26,17 @@ pub struct Desired {
     pub clusters: BTreeMap<ClusterName, ClusterSpec>,
     /// What may drift without being reported: addresses, or attributes of them, in which `*` stands for any text.
     pub ignored_drift: Vec<String>,
+    /// The servers that were made without simdb and become nodes; each of these nodes is declared.
+    pub imports: BTreeMap<NodeAddress, ImportSpec>,
+}
+
+/// A server that an `import` block names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportSpec {
+    /// What it is known by on its platform: the directory of its data, or where it listens.
+    pub id: String,
+    /// Where it is declared.
+    pub span: Span,
 }
 
 impl Desired {
@@ -37,6 +48,25 @@ impl Desired {
     /// Returns the platform of a cluster, as far as it is declared.
     pub fn platform(&self, cluster: &ClusterName) -> Option<&PlatformName> {
         self.clusters.get(cluster).map(|cluster| &cluster.platform)
+    }
+
+    /// Declares no other nodes of a cluster than these. Commits wait for no more standbys than are left.
+    pub(crate) fn keep_nodes(&mut self, name: &ClusterName, stays: impl Fn(&NodeName) -> bool) {
+        let Some(cluster) = self.clusters.get_mut(name) else {
+            return;
+        };
+        cluster.nodes.retain(|node, _| stays(node));
+        let left: BTreeSet<NodeName> = cluster.nodes.keys().cloned().collect();
+        if let Some(first) = left.first().filter(|_| !left.contains(&cluster.first)) {
+            cluster.first = first.clone();
+        }
+        cluster.primary = cluster.primary.take().filter(|node| left.contains(node));
+        for node in cluster.nodes.values_mut() {
+            node.follows = node.follows.take().filter(|node| left.contains(node));
+        }
+        if cluster.replication.synchronous_standbys as usize >= left.len() {
+            cluster.replication = ReplicationSpec::of(left.len());
+        }
     }
 
     /// Returns the address of everything that is declared.

@@ -186,7 +186,10 @@ fn has_slot_on(state: &State, address: &NodeAddress, upstream: &NodeAddress) -> 
 fn streams(node: &Node, slot: &Slot) -> bool {
     let streams = match &node.role {
         Some(Role::Primary { .. }) => false,
-        Some(Role::Standby { follows }) if *follows == slot.upstream => true,
+        // One that was imported streamed through another slot there.
+        Some(Role::Standby { follows }) if *follows == slot.upstream => {
+            node.slot.as_ref().is_none_or(|own| own.name == slot.name)
+        }
         _ => node.slot.as_ref() == Some(slot),
     };
     node.place.is_some() && streams

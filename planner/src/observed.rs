@@ -35,6 +35,37 @@ pub struct Observed {
     /// The parameters that were tried.
     #[serde(default)]
     pub tried: Vec<TriedParameters>,
+    /// The servers that are to become nodes, by node.
+    #[serde(default)]
+    pub imports: BTreeMap<NodeAddress, Observation<ImportFacts>>,
+}
+
+/// The data of a server that was made without simdb.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImportFacts {
+    /// The directory that it is in.
+    pub directory: String,
+    /// The engine's major version.
+    pub version: u16,
+    /// The server; absent where it is down, or runs as the node's already.
+    pub server: Option<UnmanagedServer>,
+}
+
+/// A server that runs as it was made without simdb.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnmanagedServer {
+    /// Its process number.
+    pub pid: u32,
+    /// Where it listens.
+    pub listen: Bind,
+    /// The directory in which it listens to the users of its machine.
+    pub socket: String,
+    /// The role that the servers' user has there.
+    pub role: String,
+    /// What it says of itself.
+    pub facts: ServerFacts,
+    /// The settings that it has and that are no defaults, as it shows them.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// What a platform offers that was not looked at.
@@ -165,6 +196,9 @@ pub struct NodeFacts {
     pub generations: BTreeSet<u32>,
     /// Whether an unfinished data directory was found.
     pub partial: bool,
+    /// The directory of the newest data, where that was imported.
+    #[serde(default)]
+    pub outside: Option<String>,
     /// The files that were last written for its server, by path below the instance directory.
     #[serde(default)]
     pub files: BTreeMap<String, FileFacts>,

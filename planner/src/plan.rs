@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::delta::Delta;
 use simdb_state::instance::{InstanceSpec, TaskSpec};
+use simdb_state::lsn::SystemIdentifier;
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
 use simdb_state::object::{CommitLevel, Database, Election, Network, Term, User, Verdict};
 use simdb_state::position::Position;
@@ -57,6 +58,9 @@ pub struct Change {
     pub action: ChangeAction,
     /// Why, as a fragment that follows "because"; absent where the configuration simply asks for it.
     pub reason: Option<String>,
+    /// What it is known by without simdb, where it is imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importing: Option<String>,
     /// The attributes, in the order they are shown; unchanged ones have equal sides.
     pub attributes: Vec<AttributeChange>,
 }
@@ -223,6 +227,21 @@ pub enum Action {
         instance: InstanceSpec,
         /// How it is reached.
         server: Server,
+    },
+    /// Takes over a server that was made without simdb: its data stays where it is, and it is restarted as the node's.
+    Import {
+        /// The server, as it is from then on.
+        instance: InstanceSpec,
+        /// How it is reached then.
+        server: Server,
+        /// Whose data it must be.
+        system_identifier: SystemIdentifier,
+        /// Gives simdb's own login its password, on a server that writes and runs as it was made.
+        login: Option<Box<TaskSpec>>,
+        /// Looks whose data it is, and links it to the instance directory.
+        link: Box<TaskSpec>,
+        /// The server that it streams from; absent for the primary.
+        upstream: Option<Server>,
     },
     /// Records who is to lead, by compare-and-set: nothing else happens, and a plan that was declined leaves nothing.
     Elect {
@@ -521,6 +540,7 @@ impl Action {
         match self {
             Action::Network { .. } => "network",
             Action::Primary { .. } => "primary",
+            Action::Import { .. } => "import",
             Action::Elect { .. } => "elect",
             Action::Degrade { .. } => "degrade",
             Action::Fence { .. } => "fence",

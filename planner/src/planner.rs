@@ -22,6 +22,7 @@ mod differing;
 pub(crate) mod drift;
 pub(crate) mod found;
 mod ignored;
+pub(crate) mod imports;
 pub(crate) mod intend;
 pub(crate) mod intended;
 pub(crate) mod lower;
@@ -148,6 +149,11 @@ pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
         desired: &desired,
         ..inputs
     };
+    let observed = imports::observed(inputs);
+    let inputs = Inputs {
+        observed: observed.as_ref().unwrap_or(inputs.observed),
+        ..inputs
+    };
     let mut not_compared = compared::not_compared(inputs);
     not_compared.retain(|not_compared| scope.contains(&not_compared.address));
     diagnostics.extend(refused::unusable(inputs));
@@ -159,6 +165,7 @@ pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     before::remember(&mut before, inputs.recorded, &intended);
     diagnostics.extend(refused::protected(&before, inputs));
     notes.extend(notes::notes(inputs, &before, &intended));
+    diagnostics.extend(imports::refusals(inputs));
     let refused = |diagnostics, after| Planned {
         plan: Plan::default(),
         after,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use simdb_planner::observed::{
-    Control, NetworkFacts, NodeFacts, Observation, Observed, PlatformFacts, PlatformProblem, PoolerFacts, ProcessFacts,
-    RouteFacts,
+    Control, ImportFacts, NetworkFacts, NodeFacts, Observation, Observed, PlatformFacts, PlatformProblem, PoolerFacts,
+    ProcessFacts, RouteFacts,
 };
 use simdb_state::address::{EndpointAddress, InstanceAddress, NodeAddress};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
@@ -25,6 +25,9 @@ use crate::sessions::Sessions;
 
 /// How long one node may take to answer; one that hangs is unknown.
 pub const NODE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long it may take to find out what a node is to be imported from. That happens once, and starts a program.
+pub(crate) const IMPORT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often a server that was told to stop is looked at.
 const STOPPING_POLL: Duration = Duration::from_millis(50);
@@ -99,7 +102,28 @@ pub async fn observe(
         endpoints,
         poolers,
         tried: Vec::new(),
+        imports: BTreeMap::new(),
     }
+}
+
+/// Looks at what nodes are to be imported from.
+pub async fn imports(
+    world: &World,
+    wanted: &BTreeMap<NodeAddress, String>,
+    platforms: &BTreeMap<PlatformName, PlatformFacts>,
+    recorded: &State,
+    secrets: &Secrets,
+) -> BTreeMap<NodeAddress, Observation<ImportFacts>> {
+    let look = Look {
+        platform: &*world.platform,
+        platforms,
+        recorded,
+        secrets,
+        sessions: world.sessions(secrets),
+    };
+    let deadline = Instant::now() + IMPORT_LIMIT;
+    let seen = join_all(wanted.iter().map(|(node, id)| look.import(node, id, deadline))).await;
+    wanted.keys().cloned().zip(seen).collect()
 }
 
 /// Looks at the networks that are recorded, and at those that were made and are not.
@@ -214,6 +238,7 @@ impl Look<'_> {
                 process,
                 listen,
                 directories: _,
+                outside: _,
                 files,
             }) => Observation::Seen(PoolerFacts { process, listen, files }),
         }
@@ -246,14 +271,18 @@ fn inventory(instance_directory: &InstanceFacts) -> NodeFacts {
         name.strip_suffix(".partial")
             .is_some_and(|name| generation(name).is_some())
     };
+    let generations: BTreeSet<u32> = instance_directory
+        .directories
+        .iter()
+        .filter_map(|name| generation(name))
+        .collect();
+    let newest = generations.last().map(|newest| Data::directory(*newest));
+    let outside = newest.and_then(|newest| instance_directory.outside.get(&newest));
     NodeFacts {
+        outside: outside.map(|path| path.display().to_string()),
         process: instance_directory.process.clone(),
         listen: instance_directory.listen,
-        generations: instance_directory
-            .directories
-            .iter()
-            .filter_map(|name| generation(name))
-            .collect(),
+        generations,
         partial: instance_directory.directories.iter().any(partial),
         files: instance_directory.files.clone(),
         control: Control::Absent,

@@ -39,8 +39,25 @@ pub struct InstanceFacts {
     pub listen: Option<Bind>,
     /// Directories in it, such as `data-1` and `data-2.partial`.
     pub directories: BTreeSet<String>,
+    /// Those of them that are links to data outside of it, with where that is.
+    pub outside: BTreeMap<String, PathBuf>,
     /// The files last written for its server, by path below the instance directory.
     pub files: BTreeMap<String, FileFacts>,
+}
+
+/// Data that was made without simdb.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmanaged {
+    /// The directory that it is in, without symbolic links.
+    pub directory: String,
+    /// The process that uses it; absent where none does.
+    pub process: Option<u32>,
+    /// Where that listens.
+    pub listen: Option<Bind>,
+    /// The user whose data it is, as whom servers run.
+    pub owner: String,
+    /// Those of the files that were asked for that are there, by name.
+    pub files: BTreeMap<String, String>,
 }
 
 /// How a server is told to stop.
@@ -338,6 +355,15 @@ pub trait Platform: Dial {
 
     /// Looks at a node's instance directory.
     async fn inspect(&self, node: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError>;
+
+    /// Looks for data that was made without simdb, by what the platform knows it by, and reads files of it. What cannot become
+    /// a node's is unknown, with the reason.
+    async fn unmanaged(
+        &self,
+        node: &InstanceAddress,
+        id: &str,
+        files: &[&str],
+    ) -> Result<Observation<Unmanaged>, PlatformError>;
 
     /// Writes the files of an instance and starts its server if it is down. Never restarts a server that runs. Whether it
     /// gets ready, or ends instead, is for the engine to find out. What a task left unfinished is removed.

@@ -55,6 +55,9 @@ pub enum Edit {
         generation: u32,
         /// Where the data came from.
         origin: Origin,
+        /// The directory that holds it, where that is not below the node's instance directory.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outside: Option<String>,
     },
     /// The node's server is there, with these parameters.
     Instance {
@@ -265,7 +268,8 @@ impl State {
                 node,
                 generation,
                 origin,
-            } => self.apply_data(node, *generation, origin, outputs),
+                outside,
+            } => self.apply_data(node, *generation, (origin, outside.as_deref()), outputs),
             Edit::Instance {
                 node,
                 place,
@@ -378,7 +382,13 @@ impl State {
         }
     }
 
-    fn apply_data(&mut self, node: &NodeAddress, generation: u32, origin: &Origin, outputs: &Outputs) {
+    fn apply_data(
+        &mut self,
+        node: &NodeAddress,
+        generation: u32,
+        (origin, outside): (&Origin, Option<&str>),
+        outputs: &Outputs,
+    ) {
         // A step that makes data always says whose; without it the record would name data nobody has seen.
         if let Some(system_identifier) = outputs.system_identifier {
             let node = self.node(node);
@@ -386,6 +396,7 @@ impl State {
                 generation,
                 system_identifier,
                 origin: origin.clone(),
+                outside: outside.map(str::to_owned),
             });
             node.needs_rebuild = false;
             node.damage = None;

@@ -133,6 +133,9 @@ pub struct InstanceSpec {
     /// Files below the instance directory that must not be there then, for the same reason.
     #[serde(default)]
     pub absent: BTreeSet<String>,
+    /// Variables of its environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, Argument>,
     /// How it is stopped.
     pub stop: Stop,
 }
@@ -184,6 +187,9 @@ pub struct TaskSpec {
     /// data in place: once they have begun, half of it is worth nothing.
     #[serde(default)]
     pub origin: Option<String>,
+    /// A directory outside of the instance directory that is the product: it stays where it is, and a link leads to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Outside>,
     /// Files below the instance directory that are removed before the first command.
     #[serde(default)]
     pub removes: Vec<String>,
@@ -196,6 +202,15 @@ pub struct TaskSpec {
     pub prints: Option<String>,
 }
 
+/// Data that was made without simdb and stays where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// The directory that it is in.
+    pub directory: String,
+    /// Where its server listened.
+    pub listen: Option<Bind>,
+}
+
 impl TaskSpec {
     /// Returns whether the task changes nothing: all that comes of it is what its commands print.
     pub fn is_question(&self) -> bool {
@@ -206,6 +221,7 @@ impl TaskSpec {
             temporary: _,
             product,
             origin,
+            outside: _,
             removes,
             replaces,
             prints: _,

@@ -401,6 +401,10 @@ pub struct Data {
     pub system_identifier: SystemIdentifier,
     /// Where it came from.
     pub origin: Origin,
+    /// The directory that holds it, where that is not below the node's instance directory: data that was imported stays
+    /// where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<String>,
 }
 
 impl Data {
@@ -416,6 +420,8 @@ impl Data {
 pub enum Origin {
     /// It was made empty.
     Initialized,
+    /// It was there before simdb knew of it.
+    Imported,
     /// It was copied from another node.
     Cloned {
         /// The node it was copied from.

@@ -14,7 +14,7 @@ pub enum Shape {
 }
 
 /// The commands that write events.
-const LINES: [&str; 9] = [
+const LINES: [&str; 10] = [
     "plan",
     "apply",
     "create",
@@ -24,6 +24,7 @@ const LINES: [&str; 9] = [
     "switchover",
     "failover",
     "resync",
+    "import",
 ];
 
 /// Returns what JSON a parsed command line asks for.

@@ -99,6 +99,21 @@ pub(super) fn failover(arguments: &Failover, ui: &Arc<Ui>) -> Result<Exit, CliEr
     perform(Operation::Failover, &arguments.apply, request, mode, ui)
 }
 
+/// Makes nodes of servers that were made without simdb.
+pub(super) fn import(arguments: &args::Import, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    let request = Request::Import {
+        address: &arguments.address,
+        id: &arguments.id,
+    };
+    perform(
+        Operation::Apply,
+        &arguments.apply,
+        request,
+        Mode::of(arguments.dry_run),
+        ui,
+    )
+}
+
 /// Brings a node's data in line with the primary's.
 pub(super) fn resync(arguments: &Resync, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     let request = Request::Resync {
@@ -203,6 +218,7 @@ impl Run<'_> {
         let project = Project::open()?;
         let (mut config, warnings, store) = self.open(&project).await?;
         self.view.diagnostics(&warnings);
+        self.request.adjust(&mut config, &store.snapshot().await?.state)?;
         ops::digest_passwords(&mut config.desired, Some(&store)).await?;
         let end = self.converge(&project, &config, &store, None).run().await?;
         self.end(&project, &config, &store, end, pin).await

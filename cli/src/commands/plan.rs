@@ -154,10 +154,13 @@ pub(super) async fn make(
         None => (None, Secrets::new()),
     };
     let (mut config, warnings) = match (request, &snapshot) {
-        (Request::Configuration(_), _) | (_, None) => project.load(&arguments.variables.0)?,
+        (Request::Configuration(_) | Request::Import { .. }, _) | (_, None) => project.load(&arguments.variables.0)?,
         (_, Some(snapshot)) => project.load_or_recorded(&arguments.variables.0, snapshot)?,
     };
     view.diagnostics(&warnings);
+    let nothing = State::default();
+    let recorded = snapshot.as_ref().map_or(&nothing, |snapshot| &snapshot.state);
+    request.adjust(&mut config, recorded)?;
     let store = match (store, record) {
         (None, Record::Made) => Some(project.create_store().await?),
         (store, _) => store,
@@ -168,10 +171,9 @@ pub(super) async fn make(
         None => Vec::new(),
     };
     let estimates = Estimates::new(took);
-    let nothing = State::default();
     let known = Known {
         config: &config,
-        recorded: snapshot.as_ref().map_or(&nothing, |snapshot| &snapshot.state),
+        recorded,
         unfinished: snapshot.as_ref().and_then(|snapshot| snapshot.unfinished.as_ref()),
         secrets: &secrets,
         scope: &request.scope(),

@@ -310,6 +310,12 @@ impl Converge<'_> {
 
     /// Runs a plan, and returns whether all of it is done.
     async fn execute(&self, planned: &Planned, site: &Site, writer: &mut Writer) -> Result<bool, CliError> {
+        if matches!(self.goal.request, Request::Import { .. })
+            && let Some(copy) = writer.back_up().await?
+        {
+            self.ui
+                .tell(&format!("A copy of the state as it was: {}\n", copy.display()));
+        }
         let progress = self.view.progress(&planned.document.steps);
         let (parallelism, cancel) = (self.terms.parallelism, &self.interrupt.finish);
         let outcome = apply(planned, site, writer, &*progress, parallelism, cancel).await?;

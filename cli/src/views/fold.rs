@@ -97,9 +97,10 @@ impl Alike for ChangeDoc {
         let reasons = [reason].into_iter().chain(self.drift.iter().map(String::as_str));
         let reasons: Vec<Cow<'_, str>> = reasons.map(|text| neutral(text, &self.address)).collect();
         format!(
-            "{}\n{:?}\n{:?}\n{attributes}\n{}",
+            "{}\n{:?}\n{:?}\n{:?}\n{attributes}\n{}",
             base(&self.address),
             self.change.action,
+            self.change.importing,
             self.cause,
             reasons.join("\n")
         )

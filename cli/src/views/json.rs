@@ -172,8 +172,13 @@ fn verb(action: ChangeAction) -> &'static str {
 }
 
 fn changes(summary: Summary, operation: &str) -> Value {
-    let Summary { add, change, remove } = summary;
-    json!({ "add": add, "change": change, "import": 0, "remove": remove, "operation": operation })
+    let Summary {
+        add,
+        change,
+        remove,
+        import,
+    } = summary;
+    json!({ "add": add, "change": change, "import": import, "remove": remove, "operation": operation })
 }
 
 /// Writes one line of the stream.

@@ -128,7 +128,9 @@ fn clusters(plan: &PlanDoc) -> String {
         } else {
             one.impact().to_string()
         };
-        let Summary { add, change, remove } = one.summary;
+        let Summary {
+            add, change, remove, ..
+        } = one.summary;
         text += &format!(
             "| {name} | {impact} | {add} | {change} | {remove} | {} | {} |\n",
             one.steps,

@@ -59,6 +59,7 @@ pub(crate) fn clusters(plan: &PlanDoc) -> Vec<Overview<'_>> {
     let mut all: BTreeMap<Option<&ClusterName>, Overview<'_>> = BTreeMap::new();
     for change in &plan.resource_changes {
         let summary = &mut of(&mut all, change.address.cluster()).summary;
+        summary.import += usize::from(change.change.importing.is_some());
         match change.change.action {
             ChangeAction::Create => summary.add += 1,
             ChangeAction::Update => summary.change += 1,

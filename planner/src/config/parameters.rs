@@ -121,6 +121,11 @@ fn reason(groups: &[Reserved], name: &str) -> Option<&'static str> {
     group.map(|group| group.reason)
 }
 
+/// Returns whether a configuration can set a parameter.
+pub(crate) fn is_declarable(name: &str) -> bool {
+    reason(&RESERVED, name).or_else(|| reason(&SENSELESS, name)).is_none()
+}
+
 /// Reads the `parameters` attribute of a block.
 pub(super) fn read(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Parameters {
     // Each may be of another type, so this is an object and no map.

@@ -11,6 +11,7 @@ mod access;
 mod blocks;
 mod broken;
 mod evaluation;
+mod imports;
 mod modules;
 mod properties;
 mod schema;

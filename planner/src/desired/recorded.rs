@@ -34,6 +34,7 @@ impl Desired {
                 .filter_map(|(name, cluster)| Some((name.clone(), cluster_spec(state, name, cluster)?)))
                 .collect(),
             ignored_drift: Vec::new(),
+            imports: BTreeMap::new(),
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct NodeContext<'a> {
     pub parameters: &'a BTreeMap<String, String>,
     /// The generation of its data.
     pub generation: u32,
+    /// Whether its data is outside of its instance directory.
+    pub outside: bool,
     /// What it streams from; absent for the primary.
     pub upstream: Option<Upstream>,
     /// Whom commits on it wait for; nobody on a standby, unless it is about to be promoted.

@@ -101,6 +101,7 @@ pub fn server(endpoint: &EndpointAddress, pooler: &Pooler, version: u16) -> Inst
         listen: pooler.place.bind,
         present: BTreeSet::new(),
         absent: BTreeSet::new(),
+        environment: BTreeMap::new(),
         stop: STOP,
     }
 }

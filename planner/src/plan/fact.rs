@@ -168,6 +168,21 @@ impl Step {
             } => Facts::needing([Fact::Stopped(node), Fact::OnlyWriter(&node.cluster)])
                 .and_giving([Fact::HasData(node), Fact::Leads(node)])
                 .and_giving(started(node)),
+            Action::Import {
+                server: Server { node, .. },
+                upstream: None,
+                ..
+            } => Facts::needing([Fact::OnlyWriter(&node.cluster)])
+                .and_giving([Fact::HasData(node), Fact::Leads(node)])
+                .and_giving(started(node)),
+            Action::Import {
+                server: Server { node, .. },
+                upstream: Some(upstream),
+                ..
+            } => Facts::needing([Fact::RetainedOn(node, &upstream.node), Fact::Serves(&upstream.node)])
+                .and_needing([Fact::StreamLogin(&node.cluster)])
+                .and_giving([Fact::HasData(node), Fact::Streams(node)])
+                .and_giving(started(node)),
             Action::Elect { cluster, election, .. } => {
                 Facts::needing([Fact::NextTerm(cluster, election.term)]).and_giving([Fact::Decided(cluster)])
             }

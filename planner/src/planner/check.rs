@@ -38,7 +38,11 @@ fn one_writer(plan: &Plan) -> Vec<Diagnostic> {
     let mut writers: BTreeMap<&ClusterName, Vec<&NodeAddress>> = BTreeMap::new();
     let mut findings = Vec::new();
     for step in &plan.steps {
-        let Action::Primary { server, .. } = &step.action else {
+        let (Action::Primary { server, .. }
+        | Action::Import {
+            server, upstream: None, ..
+        }) = &step.action
+        else {
             continue;
         };
         let others = writers.entry(&server.node.cluster).or_default();

@@ -28,6 +28,7 @@ pub(super) fn not_compared(inputs: Inputs<'_>) -> Vec<NotCompared> {
         endpoints,
         poolers,
         tried: _,
+        imports: _,
     } = inputs.observed;
     if nodes.is_empty() && endpoints.is_empty() && poolers.is_empty() {
         return Vec::new();

@@ -1,5 +1,7 @@
 //! What is there against what should be: one [`Change`] an address, attribute by attribute.
 
+mod imported;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,6 +62,7 @@ pub(super) fn diff(before: &State, intended: &Intended) -> Vec<Change> {
     for (address, old, new) in pairs(&before.endpoints, &intended.endpoints) {
         add(address.clone().into(), old.map(endpoint), new.map(endpoint));
     }
+    imported::imported(&mut changes, intended);
     changes.into_values().collect()
 }
 
@@ -100,6 +103,7 @@ fn change(address: &Address, before: Option<Attributes>, after: Option<Attribute
         address: address.clone(),
         action,
         reason: None,
+        importing: None,
         attributes,
     })
 }
@@ -247,6 +251,7 @@ fn role(role: &Role) -> Attributes {
 fn origin(origin: &Origin) -> Attribute {
     match origin {
         Origin::Initialized => value("data", json!({ "origin": "initialized" })),
+        Origin::Imported => value("data", json!({ "origin": "imported" })),
         Origin::Cloned { from } => value("data", json!({ "origin": "cloned", "from": from.to_string() })),
         Origin::Rewound { from } => value("data", json!({ "origin": "rewound", "from": from.to_string() })),
     }
@@ -281,9 +286,11 @@ fn node_before(node: &Node) -> Attributes {
         generation: _,
         system_identifier,
         origin: from,
+        outside,
     }) = data
     {
         attributes.push(origin(from));
+        attributes.extend(outside.as_ref().map(|outside| value("data_directory", outside.clone())));
         attributes.push(value("system_identifier", system_identifier.to_string()));
     }
     attributes.extend(slot.as_ref().map(|slot| value("slot", slot.name.clone())));
@@ -313,12 +320,17 @@ fn node_after(node: &IntendedNode) -> Attributes {
             generation: _,
             system_identifier,
             origin: from,
+            outside,
         }) => {
             attributes.push(origin(from));
+            attributes.extend(outside.as_ref().map(|outside| value("data_directory", outside.clone())));
             attributes.push(value("system_identifier", system_identifier.to_string()));
         }
-        DataGoal::Make { origin: from, .. } => {
+        DataGoal::Make {
+            origin: from, outside, ..
+        } => {
             attributes.push(origin(from));
+            attributes.extend(outside.as_ref().map(|outside| value("data_directory", outside.clone())));
             attributes.push(("system_identifier".into(), Shown::KnownAfterApply));
         }
     }
@@ -466,6 +478,7 @@ pub(super) fn explain(changes: &mut Vec<Change>, steps: &[Step]) {
             address: step.address.clone(),
             action,
             reason,
+            importing: None,
             attributes: Vec::new(),
         });
     }

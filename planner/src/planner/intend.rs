@@ -20,6 +20,7 @@ use simdb_state::object::{Network, State};
 use super::Inputs;
 use super::addressing::Addressing;
 use super::drift::{self, Drift};
+use super::imports;
 use super::intended::{DataGoal, Intended, replication_password};
 use crate::diagnostic::Diagnostic;
 use crate::engine::instance::{self, REPLICATION_USER};
@@ -47,6 +48,8 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagn
             },
         );
     }
+    let pending = |address: &NodeAddress| Some((address.clone(), imports::pending(inputs, address)?));
+    intended.imports = inputs.desired.imports.keys().filter_map(pending).collect();
     let mut addressing = Addressing::new(inputs.desired, before, inputs.observed);
     for (name, spec) in &inputs.desired.clusters {
         let found = cluster::Declaration {

@@ -13,6 +13,7 @@ use simdb_state::sensitive::SecretName;
 use simdb_state::sync::SyncRule;
 
 use super::drift::Drift;
+use super::imports::Import;
 use crate::diagnostic::Diagnostic;
 use crate::engine::instance::{self, REPLICATION_USER};
 use crate::engine::replay::ReplayLimits;
@@ -29,6 +30,8 @@ pub(crate) struct Intended {
     pub(crate) databases: BTreeMap<DatabaseAddress, Database>,
     pub(crate) seeds: BTreeMap<SeedAddress, IntendedSeed>,
     pub(crate) endpoints: BTreeMap<EndpointAddress, Endpoint>,
+    /// The servers that become nodes.
+    pub(crate) imports: BTreeMap<NodeAddress, Import>,
     /// What the running servers' configurations differ in, where they do.
     pub(crate) drift: BTreeMap<NodeAddress, Drift>,
     /// What replay depends on, where it changes or is missing.
@@ -98,6 +101,8 @@ pub(crate) enum DataGoal {
         origin: Origin,
         /// Why what the node has, or had, is no good; absent where there was nothing.
         because: Option<String>,
+        /// The directory that holds it, where that is not below the node's instance directory.
+        outside: Option<String>,
     },
 }
 
@@ -106,6 +111,14 @@ impl DataGoal {
         match self {
             DataGoal::Keep(data) => data.generation,
             DataGoal::Make { generation, .. } => *generation,
+        }
+    }
+
+    /// Returns the directory that holds it, where that is not below the node's instance directory.
+    pub(crate) fn outside(&self) -> Option<&String> {
+        match self {
+            DataGoal::Keep(data) => data.outside.as_ref(),
+            DataGoal::Make { outside, .. } => outside.as_ref(),
         }
     }
 }
@@ -196,6 +209,7 @@ impl Intended {
             place: node.place.clone(),
             parameters: &node.parameters,
             generation: node.data.generation(),
+            outside: node.data.outside().is_some(),
             upstream,
             // What is in force when the server is started or configured; changing it is a step of its own.
             sync_rule: match node.role {

@@ -4,6 +4,7 @@ mod candidate;
 mod cluster;
 mod database;
 mod endpoint;
+mod import;
 mod leave;
 mod node;
 mod orphan;
@@ -24,10 +25,10 @@ use simdb_state::sensitive::SecretName;
 
 use super::intended::{Intended, IntendedNode};
 use super::pairs::pairs;
-use super::{Inputs, Proposal};
+use super::{Inputs, Proposal, before};
 use crate::desired::Desired;
 use crate::engine::instance::superuser_password;
-use crate::observed::{Observed, PlatformFacts};
+use crate::observed::{Observed, PlatformFacts, ServerFacts};
 use crate::plan::{Action, Impact, Server, Step};
 
 /// Why a step runs that changes nothing any more.
@@ -213,6 +214,18 @@ impl Lowering<'_> {
                 None => {}
             }
         }
+    }
+
+    /// Returns what the server of a cluster's primary says of itself: the one that leads, or becomes its primary with this plan.
+    pub(crate) fn primary_facts(&self, cluster: &ClusterName) -> Option<&ServerFacts> {
+        let led = before::primary_server(self.before, self.observed, cluster);
+        led.or_else(|| {
+            self.intended
+                .imports
+                .get(&self.intended.primary(cluster)?)?
+                .server
+                .as_ref()
+        })
     }
 
     fn primary_server(&self, cluster: &ClusterName) -> Option<Server> {

@@ -3,7 +3,7 @@
 use simdb_state::address::NodeAddress;
 use simdb_state::instance::LOOPBACK;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Damage, Power, Role, State};
+use simdb_state::object::{Damage, Node, Power, Role, State};
 
 use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, Lead, Postponed};
 use super::{Inputs, Proposal, addressing, astray, before};
@@ -25,8 +25,24 @@ pub(super) fn notes(inputs: Inputs<'_>, before: &State, intended: &Intended) -> 
         later(inputs, intended, before),
         adopted(before, intended, inputs.observed),
         ignored(inputs.desired, intended),
+        left(before, intended),
     ];
     all.concat()
+}
+
+/// Data that was imported and whose node goes.
+fn left(before: &State, intended: &Intended) -> Vec<String> {
+    let goes = before
+        .nodes
+        .iter()
+        .filter(|(address, _)| !intended.nodes.contains_key(*address));
+    let note = |(address, node): (&NodeAddress, &Node)| {
+        let directory = node.data.as_ref()?.outside.as_ref()?;
+        Some(format!(
+            "{address} was imported: its server is stopped, and its data stays in {directory}."
+        ))
+    };
+    goes.filter_map(note).collect()
 }
 
 /// Nodes that were stopped on request.

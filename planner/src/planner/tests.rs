@@ -3,6 +3,7 @@ mod astray;
 mod cascade;
 mod drift;
 mod ignored;
+mod imports;
 mod interrupted;
 mod limits;
 mod network;
@@ -93,6 +94,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
         },
     };
     Desired {
+        imports: BTreeMap::new(),
         local: LocalSettings::default(),
         networks: BTreeMap::from([(
             "lan".parse().unwrap(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use simdb_state::name::PlatformName;
 use simdb_state::object::State;
 
-use super::versions;
+use super::{Inputs, imports, versions};
 use crate::desired::Desired;
 use crate::engine::trial::Parameters;
 use crate::observed::Observed;
@@ -15,7 +15,14 @@ pub fn untried(desired: &Desired, recorded: &State, observed: &Observed) -> BTre
     let mut untried = BTreeSet::new();
     for (name, spec) in &desired.clusters {
         let platform = observed.platform(&spec.platform);
-        let Ok(version) = versions::choose(name, spec, recorded, platform) else {
+        let inputs = Inputs {
+            desired,
+            recorded,
+            observed,
+            proposal: None,
+        };
+        let imported = imports::version(inputs, name);
+        let Ok(version) = versions::choose(name, spec, recorded, imported, platform) else {
             continue;
         };
         let had: Vec<_> = recorded
@@ -41,7 +48,7 @@ mod tests {
     use crate::diagnostic::Severity;
     use crate::observed::{Observation, ParameterRefusal, TriedParameters};
     use crate::planner::tests::{applied, cluster, orders};
-    use crate::planner::{Inputs, Planned, plan};
+    use crate::planner::{Planned, plan};
 
     use super::*;
 

@@ -15,12 +15,13 @@ pub(super) fn choose(
     name: &ClusterName,
     spec: &ClusterSpec,
     before: &State,
+    imported: Option<u16>,
     platform: &PlatformFacts,
 ) -> Result<u16, Diagnostic> {
     let none = BTreeMap::new();
     let found = platform.engines.get(&spec.engine).unwrap_or(&none);
     let span = || spec.spans.version.clone().unwrap_or_else(|| spec.spans.cluster.clone());
-    let has = before.clusters.get(name).map(|cluster| cluster.version);
+    let has = before.clusters.get(name).map(|cluster| cluster.version).or(imported);
     let version = match (spec.version, has) {
         (Some(wanted), Some(has)) if wanted != has => {
             let detail = format!(

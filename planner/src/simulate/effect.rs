@@ -48,6 +48,13 @@ impl World {
                 instance,
                 server,
             } => return self.primary(birth, instance, server),
+            Action::Import {
+                instance,
+                server,
+                system_identifier,
+                upstream,
+                ..
+            } => return self.import(instance, server, *system_identifier, upstream.as_ref()),
             Action::Fence {
                 server,
                 data,
@@ -240,6 +247,33 @@ impl World {
         self.ensure(&server.node, instance, false)?;
         Ok(Outputs {
             system_identifier,
+            ..Outputs::default()
+        })
+    }
+
+    /// A standby that is imported has replayed what its primary has written.
+    fn import(
+        &mut self,
+        instance: &InstanceSpec,
+        server: &Server,
+        system_identifier: SystemIdentifier,
+        upstream: Option<&Server>,
+    ) -> Result<Outputs, String> {
+        let generation = generation_of(Some(&instance.data));
+        let node = &server.node;
+        if let Some(upstream) = upstream {
+            let log = self.log(&upstream.node).cloned().unwrap_or_default();
+            self.logs.entry((node.clone(), generation)).or_insert(log);
+            self.copy_catalog(&upstream.node, node);
+        }
+        self.directory(node).data.entry(generation).or_insert(system_identifier);
+        self.ensure(node, instance, upstream.is_some())?;
+        if let Some(upstream) = upstream {
+            self.assert_streams(server, upstream)?;
+            self.streams(node, &upstream.node)?;
+        }
+        Ok(Outputs {
+            system_identifier: Some(system_identifier),
             ..Outputs::default()
         })
     }

@@ -75,6 +75,7 @@ impl World {
             nodes,
             endpoints: missing.chain(routes).collect(),
             tried: Vec::new(),
+            imports: BTreeMap::new(),
             poolers: missing_poolers.chain(poolers).collect(),
         }
     }
@@ -96,6 +97,7 @@ impl World {
             listen: directory.listen,
             generations: directory.data.keys().copied().collect(),
             partial: directory.partial,
+            outside: None,
             control: self.control(address, directory),
             files: directory.files.clone(),
             server,

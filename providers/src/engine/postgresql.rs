@@ -36,6 +36,7 @@ mod steps;
 pub(crate) mod sync;
 mod table;
 pub mod trial;
+mod unmanaged;
 pub(crate) mod user;
 mod verifier;
 pub mod verify;

@@ -93,6 +93,7 @@ fn orders(nodes: &[&str]) -> Desired {
         },
     };
     Desired {
+        imports: BTreeMap::new(),
         networks: BTreeMap::from([(
             "lan".parse().unwrap(),
             NetworkSpec {

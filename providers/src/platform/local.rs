@@ -26,6 +26,7 @@ mod hold;
 mod listing;
 mod network;
 mod orphans;
+mod outside;
 mod ports;
 mod process;
 mod server;
@@ -70,6 +71,7 @@ use self::warrant::Warrant;
 use super::tcp::Tcp;
 use super::{
     Dial, Endpoints, Failure, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream, Survey,
+    Unmanaged,
 };
 
 /// How long a server whose data is about to be removed may take to clean up outside of its instance directory.
@@ -328,6 +330,20 @@ impl Platform for LocalPlatform {
         }
     }
 
+    async fn unmanaged(
+        &self,
+        _: &InstanceAddress,
+        id: &str,
+        files: &[&str],
+    ) -> Result<Observation<Unmanaged>, PlatformError> {
+        let user = self.user.clone().map_err(PlatformError::Unusable)?;
+        let (id, files) = (
+            id.to_owned(),
+            files.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(),
+        );
+        Ok(blocking(move || outside::look(&id, &user, &files)).await)
+    }
+
     async fn ensure(
         &self,
         node: &InstanceAddress,
@@ -432,6 +448,7 @@ fn inspect(directory: &InstanceDirectory) -> Result<Observation<InstanceFacts>, 
         listen: server::listen(directory, &process),
         process,
         directories: directory.directories()?,
+        outside: directory.links(),
         files: directory.files(),
     };
     // It may have been removed while it was looked at.

@@ -22,7 +22,9 @@ use simdb_state::place::Place;
 use simdb_state::route::Route;
 use simdb_state::sensitive::Secrets;
 
-use super::{Dial, Endpoints, Fabric, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream};
+use super::{
+    Dial, Endpoints, Fabric, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream, Unmanaged,
+};
 
 /// The platforms by name.
 pub type Providers = BTreeMap<PlatformName, Arc<dyn Provider>>;
@@ -120,6 +122,15 @@ impl Platform for Router {
 
     async fn inspect(&self, instance: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError> {
         self.platform(instance)?.inspect(instance).await
+    }
+
+    async fn unmanaged(
+        &self,
+        instance: &InstanceAddress,
+        id: &str,
+        files: &[&str],
+    ) -> Result<Observation<Unmanaged>, PlatformError> {
+        self.platform(instance)?.unmanaged(instance, id, files).await
     }
 
     async fn ensure(

@@ -333,6 +333,7 @@ impl Cluster {
             place: Place::shared(self.ports[node].listen),
             parameters: &self.parameters,
             generation: 1,
+            outside: false,
             upstream,
             sync_rule: SyncRule::default(),
             replication_password: replication_password(&node.cluster),

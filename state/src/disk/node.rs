@@ -61,6 +61,8 @@ struct Data {
     generation: u32,
     origin: Origin,
     identity: Identity,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outside: Option<String>,
 }
 
 /// Whose data it is, in the words of its engine.
@@ -154,11 +156,13 @@ impl From<object::Data> for Data {
             generation,
             system_identifier,
             origin,
+            outside,
         } = data;
         Self {
             generation,
             origin,
             identity: Identity::SystemIdentifier(system_identifier),
+            outside,
         }
     }
 }
@@ -169,11 +173,13 @@ impl From<Data> for object::Data {
             generation,
             origin,
             identity: Identity::SystemIdentifier(system_identifier),
+            outside,
         } = data;
         Self {
             generation,
             system_identifier,
             origin,
+            outside,
         }
     }
 }

@@ -57,6 +57,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
         data: Some(Data {
             generation: 1,
             system_identifier: SystemIdentifier(7_123_456_789_012_345_678),
+            outside: None,
             origin: Origin::Initialized,
         }),
         slot: None,
@@ -74,6 +75,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
         data: Some(Data {
             generation: 2,
             system_identifier: SystemIdentifier(7_123_456_789_012_345_678),
+            outside: None,
             origin: Origin::Cloned {
                 from: "a".parse().unwrap(),
             },

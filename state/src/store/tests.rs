@@ -133,6 +133,7 @@ fn cluster() -> Vec<Edit> {
             node: node("cluster.orders.node.a"),
             generation: 1,
             origin: Origin::Initialized,
+            outside: None,
         },
     ]
 }

@@ -51,6 +51,7 @@ impl ChangeDoc {
             address,
             action,
             reason,
+            importing,
             attributes,
         } = change;
         let (name, index) = name_and_index(address);
@@ -62,6 +63,7 @@ impl ChangeDoc {
             address: address.clone(),
             change: Sides {
                 action: *action,
+                importing: importing.clone(),
                 attributes: attributes.clone(),
             },
             impact,
@@ -88,6 +90,8 @@ pub(super) fn name_and_index(address: &Address) -> (String, Option<u32>) {
 pub struct Sides {
     /// What happens.
     pub action: ChangeAction,
+    /// What it is known by without simdb, where it is imported.
+    pub importing: Option<String>,
     /// The attributes, in the order in which people are shown them.
     pub attributes: Vec<AttributeChange>,
 }
@@ -99,15 +103,18 @@ impl Serialize for Sides {
             before.add(&attribute.name, attribute.before.as_ref());
             after.add(&attribute.name, attribute.after.as_ref());
         }
-        json!({
+        let mut document = json!({
             "actions": actions(self.action),
             "before": if self.action == ChangeAction::Create { Value::Null } else { before.values.into() },
             "after": if self.action == ChangeAction::Delete { Value::Null } else { after.values.into() },
             "after_unknown": after.unknown,
             "before_sensitive": before.sensitive,
             "after_sensitive": after.sensitive,
-        })
-        .serialize(serializer)
+        });
+        if let Some(id) = &self.importing {
+            document["importing"] = json!({ "id": id });
+        }
+        document.serialize(serializer)
     }
 }
 

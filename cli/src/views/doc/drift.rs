@@ -224,6 +224,7 @@ fn one(address: &Address, About { change, steps, found }: &About<'_>) -> Drifted
         change: change.map_or(
             Sides {
                 action: ChangeAction::Update,
+                importing: None,
                 attributes: Vec::new(),
             },
             backwards,
@@ -263,6 +264,7 @@ fn backwards(change: &Change) -> Sides {
             ChangeAction::Update => ChangeAction::Update,
             ChangeAction::Delete => ChangeAction::Create,
         },
+        importing: None,
         attributes: attributes.collect(),
     }
 }
@@ -279,6 +281,7 @@ mod tests {
             address: text.parse().unwrap(),
             action: ChangeAction::Update,
             reason: Some("it is due".to_owned()),
+            importing: None,
             attributes: vec![AttributeChange {
                 name: name.into(),
                 before: side("seen"),

@@ -241,6 +241,14 @@ pub struct Summary {
     pub change: usize,
     /// What goes.
     pub remove: usize,
+    /// What of that is imported.
+    #[serde(skip_serializing_if = "is_none")]
+    pub import: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+fn is_none(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Summary {
@@ -251,6 +259,7 @@ impl Summary {
             add: count(ChangeAction::Create),
             change: count(ChangeAction::Update),
             remove: count(ChangeAction::Delete),
+            import: plan.changes.iter().filter(|change| change.importing.is_some()).count(),
         }
     }
 }

@@ -232,19 +232,25 @@ fn data_values(data: &Data) -> Value {
         generation,
         system_identifier,
         origin,
+        outside,
     } = data;
     let from = match origin {
-        Origin::Initialized => (None, None),
+        Origin::Initialized | Origin::Imported => (None, None),
         Origin::Cloned { from } => (Some(from), None),
         Origin::Rewound { from } => (None, Some(from)),
     };
     let (cloned, rewound) = from;
-    json!({
+    let mut values = json!({
         "directory": Data::directory(*generation),
         "system_identifier": system_identifier,
         "cloned_from": cloned,
         "rewound_to": rewound,
-    })
+    });
+    // Only data that was imported is elsewhere.
+    if let Some(outside) = outside {
+        values["outside"] = json!(outside);
+    }
+    values
 }
 
 fn user_values(user: &User) -> Value {

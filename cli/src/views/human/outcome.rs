@@ -60,11 +60,21 @@ pub fn proven(proof: &ProofDoc) -> String {
 
 /// Says that everything is done.
 pub fn complete(operation: Operation, changes: Summary) -> String {
-    let Summary { add, change, remove } = changes;
+    let Summary {
+        add,
+        change,
+        remove,
+        import,
+    } = changes;
+    let imported = if import == 0 {
+        String::new()
+    } else {
+        format!("{import} imported, ")
+    };
     let title = operation.title();
     match operation {
         Operation::Destroy => format!("{title} complete! {remove} destroyed."),
-        _ => format!("{title} complete! {add} added, {change} changed, {remove} destroyed."),
+        _ => format!("{title} complete! {imported}{add} added, {change} changed, {remove} destroyed."),
     }
 }
 

@@ -63,13 +63,18 @@ const OPEN: &str = "What could be compared needs no changes.";
 /// Writes the line that sums a plan up.
 pub fn summary_line(plan: &PlanDoc) -> String {
     let summary = plan.summary;
+    let imported = if summary.import == 0 {
+        String::new()
+    } else {
+        format!("{} to import, ", summary.import)
+    };
     match plan.operation {
         Operation::Refresh => format!(
             "Plan: record only, {} to change, {} to forget; nothing changes on servers. Worst impact: {}.",
             summary.change, summary.remove, plan.impact
         ),
         _ => format!(
-            "Plan: {} to add, {} to change, {} to destroy. Worst impact: {}.",
+            "Plan: {imported}{} to add, {} to change, {} to destroy. Worst impact: {}.",
             summary.add, summary.change, summary.remove, plan.impact
         ),
     }

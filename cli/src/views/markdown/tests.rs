@@ -146,6 +146,7 @@ fn drift_is_a_table_of_what_was_found() {
         cluster: Some("orders".parse().unwrap()),
         change: Sides {
             action: ChangeAction::Update,
+            importing: None,
             attributes: vec![attribute("power", value(json!("running")), value(json!("stopped")))],
         },
         causes: vec!["its server is down".to_owned()],

@@ -80,6 +80,14 @@ pub(super) static FILE: Schema = Schema::new(
                       node \"a\" {}\n  node \"b\" {}\n\n  user \"app\" {}\n  database \"orders\" {\n    owner = \"app\"\n  }\n}\n",
         },
         Nested {
+            name: "import",
+            label: None,
+            labels: &[],
+            count: Count::Many,
+            schema: &IMPORT,
+            example: "import {\n  to = cluster.orders.node.a\n  id = \"/var/lib/postgresql/15/main\"\n}\n",
+        },
+        Nested {
             name: "module",
             label: Some("name"),
             labels: &[],
@@ -245,6 +253,28 @@ static NETWORK: Schema = Schema::new(
         .or("all nodes have 127.0.0.1, and each a port of its own"),
         COUNT,
         FOR_EACH,
+    ],
+    &[],
+);
+
+static IMPORT: Schema = Schema::new(
+    "Servers of this machine that were made without simdb, and become nodes that are declared. Their data stays where it is. Once they \
+     are on record the block has no effect, and may stay.",
+    &[
+        Attribute::new(
+            "to",
+            Kind::Reference,
+            "The node: cluster.NAME.node.NAME. Or cluster.NAME, for all nodes of a cluster.",
+        )
+        .required(),
+        Attribute::new(
+            "id",
+            Kind::String,
+            "The directory of the node's data, or where its server listens, as in \"127.0.0.1:5432\". For a cluster: what each node is \
+             known by, as in \"a=/srv/pg/a, r[0]=/srv/pg/b\"; or the directory that holds the data of all nodes in directories of \
+             their names.",
+        )
+        .required(),
     ],
     &[],
 );

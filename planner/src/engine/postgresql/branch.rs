@@ -174,6 +174,7 @@ impl Declaration<'_> {
             place: node.place.clone()?,
             parameters: &node.parameters,
             generation: node.data.as_ref()?.generation,
+            outside: node.data.as_ref()?.outside.is_some(),
             upstream: Some(Upstream {
                 at: recorded.nodes.get(&upstream)?.place.as_ref()?.peers.clone(),
                 address: upstream,

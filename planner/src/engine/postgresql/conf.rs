@@ -22,6 +22,12 @@ const PASSFILE_FROM_DATA: &str = "../passfile";
 /// The settings that say what a standby streams from.
 pub(crate) const UPSTREAM: [&str; 2] = ["primary_conninfo", "primary_slot_name"];
 
+/// Returns the slot that a standby with these settings streams through.
+pub(crate) fn slot(settings: &BTreeMap<String, String>) -> Option<&str> {
+    let [_, slot] = UPSTREAM;
+    settings.get(slot).map(String::as_str).filter(|slot| !slot.is_empty())
+}
+
 /// The file with a server's settings, relative to the instance directory.
 pub const CONF: &str = "postgresql.conf";
 
@@ -58,9 +64,9 @@ fn quote(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-fn connection(at: &HostPort, application_name: &str) -> String {
+fn connection(at: &HostPort, passfile: &str, application_name: &str) -> String {
     format!(
-        "host={} port={} user={REPLICATION_USER} passfile={PASSFILE_FROM_DATA} application_name={application_name}",
+        "host={} port={} user={REPLICATION_USER}{passfile} application_name={application_name}",
         at.host, at.port
     )
 }
@@ -80,7 +86,16 @@ pub fn settings(node: &NodeContext<'_>) -> BTreeMap<String, String> {
         format!("{}-{}", node.address.cluster, node.address.node.host()),
     );
     if let Some(Upstream { at, slot, .. }) = &node.upstream {
-        set("primary_conninfo", connection(at, &node.address.node.identifier()));
+        // Elsewhere the server's environment names it.
+        let passfile = if node.outside {
+            String::new()
+        } else {
+            format!(" passfile={PASSFILE_FROM_DATA}")
+        };
+        set(
+            "primary_conninfo",
+            connection(at, &passfile, &node.address.node.identifier()),
+        );
         set("primary_slot_name", slot.clone());
     }
     settings

@@ -5,14 +5,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use simdb_state::instance::{
-    Argument, ArgumentPart, Command, FilePart, FileText, InstanceSpec, Stop, StopSignal, TaskSpec,
+    Argument, ArgumentPart, Command, FilePart, FileText, InstanceSpec, Outside, Stop, StopSignal, TaskSpec,
 };
+use simdb_state::lsn::SystemIdentifier;
 use simdb_state::object::{Data, EngineKind};
 
 use super::conf::{self, CONF};
 pub use super::logins::{DATABASE, REPLICATION_USER, SUPERUSER, replication_password, superuser_password, user};
 use crate::engine::node::{NodeContext, Upstream};
-use crate::observed::NodeFacts;
+use crate::observed::{ImportFacts, NodeFacts, UnmanagedServer};
 
 /// Ends its sessions, writes a checkpoint, and ends (the fast shutdown).
 pub const STOP: Stop = Stop {
@@ -30,6 +31,9 @@ pub(crate) fn is_altered(file: &str) -> bool {
 
 /// The file that a node streams and clones with, below its instance directory.
 pub const PASSFILE: &str = "passfile";
+
+/// The variable that names a passfile to clients.
+const PASSFILE_VARIABLE: &str = "PGPASSFILE";
 
 /// The file that says who is let in.
 pub const HBA: &str = "pg_hba.conf";
@@ -64,6 +68,9 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
     };
     // `ALTER SYSTEM` writes here, and would outrank every setting above; simdb never uses it.
     files.insert(format!("{data}/{ALTERED}"), FileText::default());
+    // From data that is elsewhere no relative path leads to the passfile.
+    let passfile = (PASSFILE_VARIABLE.to_owned(), Argument::below_directory("", PASSFILE));
+    let environment = node.outside.then_some(passfile).into_iter().collect();
     let arguments = vec![
         Argument::text("-D"),
         Argument::below_directory("", &data),
@@ -79,6 +86,7 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         listen: node.place.bind,
         present,
         absent,
+        environment,
         stop: STOP,
     }
 }
@@ -172,10 +180,70 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: Last
         temporary: vec![REWIND_PASSFILE.to_owned()],
         product: Some(product),
         origin: Some(Data::directory(from)),
+        outside: None,
         // A server that recovers for a moment must not take itself for a standby, and must not find the lock of the one
         // that was killed: a task only runs where none is left.
         removes: vec![standby_signal(&partial), format!("{partial}/postmaster.pid")],
         replaces: Vec::new(),
+    }
+}
+
+/// The file with which a server that was made without simdb gets simdb's own login.
+const LOGIN: &str = "login.sql";
+
+/// Returns the task that gives simdb's own login its password, or makes it, on a server that was made without simdb: as the
+/// servers' user, through the socket of the machine.
+pub fn login(node: &NodeContext<'_>, unmanaged: &UnmanagedServer) -> TaskSpec {
+    let text = FileText(vec![
+        FilePart::Text(format!(
+            "SET log_statement = 'none';\nSET synchronous_commit = local;\nSET password_encryption = 'scram-sha-256';\n\
+             SELECT 'CREATE ROLE {SUPERUSER}' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{SUPERUSER}') \\gexec\n\
+             ALTER ROLE {SUPERUSER} WITH SUPERUSER LOGIN PASSWORD '"
+        )),
+        FilePart::ScramVerifier(superuser_password(&node.address.cluster)),
+        FilePart::Text("' VALID UNTIL 'infinity';\n".to_owned()),
+    ]);
+    let mut arguments = session(&unmanaged.socket, unmanaged.listen.port, &unmanaged.role);
+    arguments.extend([Argument::text("-v"), Argument::text("ON_ERROR_STOP=1")]);
+    arguments.push(Argument::below_directory("--file=", LOGIN));
+    TaskSpec {
+        name: "login".to_owned(),
+        commands: vec![command(node.version, "psql", arguments)],
+        files: BTreeMap::from([(LOGIN.to_owned(), text)]),
+        temporary: vec![LOGIN.to_owned()],
+        ..TaskSpec::default()
+    }
+}
+
+/// Returns the arguments of a `psql` that asks a server through the socket of its machine, and asks nobody for a password.
+pub fn session(socket: &str, port: u16, role: &str) -> Vec<Argument> {
+    let texts = [
+        "-X".to_owned(),
+        "-A".to_owned(),
+        "-t".to_owned(),
+        "-q".to_owned(),
+        "--no-password".to_owned(),
+        format!("--host={socket}"),
+        format!("--port={port}"),
+        format!("--username={role}"),
+        format!("--dbname={DATABASE}"),
+    ];
+    texts.into_iter().map(Argument::text).collect()
+}
+
+/// Returns the task that links data that was made without simdb, once it has looked whose it is.
+pub fn link(node: &NodeContext<'_>, facts: &ImportFacts, system_identifier: SystemIdentifier) -> TaskSpec {
+    let state = vec![Argument::text("-D"), Argument::text(facts.directory.clone())];
+    TaskSpec {
+        name: "link".to_owned(),
+        commands: vec![command(node.version, "pg_controldata", state)],
+        prints: Some(system_identifier.to_string()),
+        product: Some(Data::directory(node.generation)),
+        outside: Some(Outside {
+            directory: facts.directory.clone(),
+            listen: facts.server.as_ref().map(|server| server.listen),
+        }),
+        ..TaskSpec::default()
     }
 }
 

@@ -139,6 +139,7 @@ mod tests {
             }),
             parameters: &pairs(parameters),
             generation: 1,
+            outside: false,
             upstream: None,
             sync_rule: SyncRule::default(),
             replication_password: instance::replication_password(&address.cluster),

@@ -14,7 +14,7 @@ use crate::engine::{self, limits, settings};
 use crate::observed::{Observation, TriedParameters};
 use crate::planner::addressing::Addressing;
 use crate::planner::intended::{Intended, IntendedCluster, IntendedNode, Lead};
-use crate::planner::{Inputs, before, versions};
+use crate::planner::{Inputs, before, imports, versions};
 
 /// One cluster on its way from declaration to intention.
 pub(crate) struct Declaration<'a> {
@@ -33,7 +33,10 @@ impl Declaration<'_> {
         let mut diagnostics = Vec::new();
         let mut keep = |result: Result<(), Diagnostic>| diagnostics.extend(result.err());
         let platform = self.inputs.observed.platform(&self.spec.platform);
-        let version = versions::choose(self.name, self.spec, self.before, platform);
+        let version = {
+            let imported = imports::version(self.inputs, self.name);
+            versions::choose(self.name, self.spec, self.before, imported, platform)
+        };
         let election = self.election();
         // Without a user who could run them, programs were not looked for, and the platform says so.
         if platform.problems.is_empty() || !platform.searched.is_empty() {

@@ -11,6 +11,7 @@ use crate::observed::NodeFacts;
 use crate::planner::Proposal;
 use crate::planner::astray;
 use crate::planner::before::{self, next_generation, unrecorded_generation};
+use crate::planner::imports;
 use crate::planner::intended::DataGoal;
 
 /// A node whose data is decided on.
@@ -32,6 +33,16 @@ impl Declaration<'_> {
             upstream,
             power,
         } = *holder;
+        if let Some(import) = imports::pending(self.inputs, address) {
+            let linked = unrecorded_generation(self.inputs.observed, address, |facts| facts.outside.is_some());
+            let next = || next_generation(self.inputs.recorded, self.inputs.observed, address);
+            return Ok(DataGoal::Make {
+                generation: linked.unwrap_or_else(next),
+                origin: Origin::Imported,
+                because: None,
+                outside: Some(import.facts.directory),
+            });
+        }
         // What a node that is to stay down has lost is made when it is started.
         let known = if power == Power::Stopped {
             self.inputs.recorded
@@ -83,6 +94,8 @@ impl Declaration<'_> {
             generation: next_generation(self.inputs.recorded, self.inputs.observed, address),
             origin: Origin::Rewound { from: upstream.clone() },
             because: Some(because),
+            // A rewind changes data in place, wherever that is.
+            outside: old.and_then(|old| old.data.as_ref()?.outside.clone()),
         })
     }
 
@@ -91,6 +104,7 @@ impl Declaration<'_> {
             generation: next_generation(self.inputs.recorded, self.inputs.observed, address),
             origin: Origin::Cloned { from: upstream.clone() },
             because: Some(because),
+            outside: None,
         }
     }
 
@@ -197,6 +211,7 @@ impl Declaration<'_> {
             generation,
             origin: Origin::Initialized,
             because: None,
+            outside: None,
         })
     }
 
@@ -225,6 +240,7 @@ impl Declaration<'_> {
             generation,
             origin: Origin::Cloned { from: upstream.clone() },
             because: gap.map(|gap| gap.to_string()),
+            outside: None,
         }
     }
 }

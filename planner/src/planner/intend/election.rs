@@ -15,6 +15,7 @@ use crate::planner::Proposal;
 use crate::planner::astray;
 use crate::planner::before;
 use crate::planner::candidate::{self, Field};
+use crate::planner::imports;
 use crate::planner::intended::{Lead, Postponed};
 use crate::planner::{ElectionKind, ElectionRequest};
 
@@ -24,7 +25,9 @@ impl Declaration<'_> {
         let Some(last) = self.before.elections.get(self.name) else {
             return Ok(Election {
                 term: Term(1),
-                primary: self.spec.primary.clone().unwrap_or_else(|| self.spec.first.clone()),
+                primary: imports::primary(self.inputs, self.name)
+                    .or_else(|| self.spec.primary.clone())
+                    .unwrap_or_else(|| self.spec.first.clone()),
                 pin: self.spec.primary.clone(),
                 reason: ElectionReason::Birth,
                 switch: None,

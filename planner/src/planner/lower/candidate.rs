@@ -42,6 +42,7 @@ impl Lowering<'_> {
             place: new.place.clone(),
             parameters: &new.parameters,
             generation: new.data.generation(),
+            outside: new.data.outside().is_some(),
             upstream: Some(Upstream {
                 address: upstream.clone(),
                 at,

@@ -8,7 +8,6 @@ use simdb_state::object::{Database, Seed};
 use super::{Draft, Lowering, UNRECORDED};
 use crate::desired::access::{database_address, user_address};
 use crate::plan::{Action, Impact, OwnerLogin};
-use crate::planner::before;
 use crate::planner::diff;
 use crate::planner::intended::IntendedSeed;
 use crate::planner::pairs::pairs;
@@ -20,7 +19,8 @@ impl Lowering<'_> {
                 let Some(server) = self.primary_server(&address.cluster) else {
                     return;
                 };
-                let is_there = before::primary_server(self.before, self.observed, &address.cluster)
+                let is_there = self
+                    .primary_facts(&address.cluster)
                     .is_some_and(|server| server.databases.contains_key(address.database.as_str()));
                 let reason = match old {
                     Some(old) => {
@@ -60,7 +60,8 @@ impl Lowering<'_> {
         if stays && server.is_none() {
             return;
         }
-        let is_gone = before::primary_server(self.before, self.observed, &address.cluster)
+        let is_gone = self
+            .primary_facts(&address.cluster)
             .is_some_and(|server| !server.databases.contains_key(address.database.as_str()));
         let (reason, impact) = match (stays, is_gone) {
             (true, true) => ("it is gone, and the configuration no longer declares it", Impact::None),
@@ -103,7 +104,8 @@ impl Lowering<'_> {
                 let Some(server) = self.primary_server(&address.cluster) else {
                     return;
                 };
-                let marked = before::primary_server(self.before, self.observed, &address.cluster)
+                let marked = self
+                    .primary_facts(&address.cluster)
                     .and_then(|server| server.databases.get(new.seed.database.as_str()))
                     .is_some_and(|database| database.seeds.contains_key(address.seed.as_str()));
                 let reason = if marked {

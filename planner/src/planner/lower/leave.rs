@@ -63,10 +63,12 @@ impl Lowering<'_> {
             // A standby's data is a copy; with the whole cluster, the last one goes.
             let goes = !self.intended.clusters.contains_key(&address.cluster);
             let given_up = self.gives_up_writes(address, old);
-            let impact = if given_up || (old.data.is_some() && goes) {
-                Impact::DataLoss
-            } else {
-                Impact::None
+            let impact = match &old.data {
+                _ if given_up => Impact::DataLoss,
+                // What was there before simdb outlives the node.
+                Some(data) if data.outside.is_some() && goes => Impact::Downtime,
+                Some(_) if goes => Impact::DataLoss,
+                _ => Impact::None,
             };
             let mut delta = vec![kept.unwrap_or_else(|| Edit::Drop(address.clone().into()))];
             delta.extend(self.slots_left_on(address));

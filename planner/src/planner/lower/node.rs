@@ -2,9 +2,10 @@
 
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
-use simdb_state::object::{Cluster, Data, Node, Origin, Power, Role};
+use simdb_state::object::{Data, Node, Origin, Power, Role};
 use simdb_state::sync::SyncRule;
 
+use super::import::born;
 use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
 use crate::engine::instance::superuser_password;
 use crate::engine::{NodeContext, Upstream, instance};
@@ -24,6 +25,9 @@ impl Lowering<'_> {
             return self.stop(address, old, new);
         }
         let context = self.intended.context(address, new, cluster);
+        if self.intended.imports.contains_key(address) && makes(new) {
+            return self.import(address, new, cluster, &context);
+        }
         match (&new.role, &new.data) {
             (Role::Primary { .. }, DataGoal::Make { generation, .. }) => {
                 self.stop_stale(address, old, &context);
@@ -54,20 +58,15 @@ impl Lowering<'_> {
         generation: u32,
     ) {
         let name = &address.cluster;
+        let [made, elected] = born(address, cluster);
         let delta = vec![
-            Edit::Cluster(
-                name.clone(),
-                Box::new(Cluster {
-                    verified: None,
-                    sync_rule: SyncRule::default(),
-                    ..cluster.cluster.clone()
-                }),
-            ),
-            Edit::Election(name.clone(), cluster.election.clone()),
+            made,
+            elected,
             Edit::Data {
                 node: address.clone(),
                 generation,
                 origin: Origin::Initialized,
+                outside: None,
             },
             instance_edit(address, new),
             Edit::Role(address.clone(), new.role.clone()),
@@ -115,6 +114,7 @@ impl Lowering<'_> {
                 generation,
                 origin: Origin::Rewound { .. },
                 because: _,
+                outside: _,
             } => self.rewind(address, *generation, old, context, upstream, &upstream_server),
             DataGoal::Make {
                 generation, because, ..
@@ -200,6 +200,7 @@ impl Lowering<'_> {
             node: address.clone(),
             generation,
             origin,
+            outside: None,
         }];
         delta.extend(self.slots_gone_with(address));
         let action = Action::Clone {
@@ -346,7 +347,7 @@ impl Lowering<'_> {
     }
 
     /// What it costs that a standby is away for a while: writes wait where too few of those they wait for are left.
-    fn restart_impact(&self, address: &NodeAddress) -> Impact {
+    pub(super) fn restart_impact(&self, address: &NodeAddress) -> Impact {
         let identifier = address.node.identifier();
         let needs =
             |rule: &SyncRule| rule.standbys.contains(&identifier) && rule.standbys.len() <= rule.number as usize;

@@ -168,6 +168,7 @@ impl Lowering<'_> {
             place: place.clone(),
             parameters: &old.parameters,
             generation: data.generation,
+            outside: data.outside.is_some(),
             upstream: None,
             // Those it had: the winner's are no promise of its own.
             sync_rule: recorded.sync_rule.clone(),
@@ -336,6 +337,7 @@ impl Lowering<'_> {
             origin: Origin::Rewound {
                 from: upstream.address.node.clone(),
             },
+            outside: from.outside.clone(),
         }];
         delta.extend(self.slots_gone_with(address));
         let reason = format!(

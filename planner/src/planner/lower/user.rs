@@ -43,7 +43,7 @@ impl Lowering<'_> {
         if self.desired.ignores_of_user(address, Some("password")) {
             return None;
         }
-        let server = before::primary_server(self.before, self.observed, &address.cluster)?;
+        let server = self.primary_facts(&address.cluster)?;
         match server.users.get(address.user.as_str()).filter(|_| new.login)?.password {
             PasswordFacts::Unknown | PasswordFacts::Recorded => None,
             PasswordFacts::Other => Some("drift: the role has another password than the one on record"),
@@ -56,7 +56,8 @@ impl Lowering<'_> {
             return;
         };
         let password = new.login.then(|| new.password(address));
-        let role = before::primary_server(self.before, self.observed, &address.cluster)
+        let role = self
+            .primary_facts(&address.cluster)
             .and_then(|server| server.users.get(address.user.as_str()));
         let reason = match old {
             Some(old) if old.password(address) != new.password(address) => {

@@ -34,6 +34,16 @@ pub(crate) fn confine(desired: &Desired, recorded: &State, scope: &Scope) -> Des
         }
     }
     let clusters: BTreeSet<ClusterName> = kept.clusters.keys().cloned().collect();
+    let made = |(node, _): &(&NodeAddress, _)| {
+        let cluster = kept.clusters.get(&node.cluster);
+        cluster.is_some_and(|cluster| cluster.nodes.contains_key(&node.node))
+    };
+    kept.imports = desired
+        .imports
+        .iter()
+        .filter(made)
+        .map(|(node, import)| (node.clone(), import.clone()))
+        .collect();
     for spec in kept.clusters.values_mut() {
         spec.depends_on.retain(|cluster| clusters.contains(cluster));
     }

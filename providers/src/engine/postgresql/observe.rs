@@ -29,7 +29,7 @@ pub(crate) struct Snapshot {
 /// -1 comes from the files, and so does what a server shows in other words than it was told: an archive command that is
 /// off, the name of a time zone, and what the system makes of a socket. What a standby was started with more of than its
 /// file says, as its log asks for that, it shows as well.
-const SNAPSHOT: &str = "
+pub(super) const SNAPSHOT: &str = "
 WITH session AS (
   SELECT setdatabase, setrole, split_part(setting, '=', 1) AS name, substr(setting, position('=' IN setting) + 1) AS value
   FROM pg_db_role_setting, unnest(setconfig) AS setting WHERE position('.' IN split_part(setting, '=', 1)) = 0)

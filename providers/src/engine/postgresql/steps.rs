@@ -1,6 +1,7 @@
 //! Does what steps ask of PostgreSQL servers: those that every engine has, and those of PostgreSQL alone.
 
 mod access;
+mod import;
 mod role;
 mod server;
 mod standby;
@@ -28,6 +29,24 @@ impl ProviderEffects {
                 instance,
                 server,
             } => return self.primary(birth, instance, server, secrets).await,
+            Action::Import {
+                instance,
+                server,
+                system_identifier,
+                login,
+                link,
+                upstream,
+            } => {
+                let import = import::Import {
+                    instance,
+                    server,
+                    login: login.as_deref(),
+                    link,
+                    upstream: upstream.as_ref(),
+                };
+                self.import(&import, secrets).await?;
+                return Ok(identified(*system_identifier));
+            }
             Action::Clone { node, task, data } => return self.basebackup(node, task, data, secrets).await,
             Action::Fence {
                 server,

@@ -6,6 +6,7 @@
 //!                           files.json     what the instance's files held when they were written
 //!                           token.json     the fencing token of whoever last changed the instance directory
 //!                           task.json      who runs the task that was last started
+//!                           outside.json   the directories that links to data elsewhere may lead to
 //!                           task.lock      held by whoever changes the instance directory, and by the commands of a task
 //!                           log, task.log  what servers and tasks wrote
 //!                           …              files and directories of the engine
@@ -309,7 +310,7 @@ impl InstanceDirectory {
         let directories = entries
             .iter()
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        Ok(directories.map(fs_name).collect())
+        Ok(directories.map(fs_name).chain(self.links().into_keys()).collect())
     }
 
     /// Reads one of simdb's own files; one that is not there, or is damaged, tells nothing.
@@ -340,7 +341,7 @@ impl InstanceDirectory {
         let record = self.read_record::<Files>(FILES).unwrap_or_default();
         let folder = self.open().ok().flatten();
         let read = |name: &str| {
-            let (above, last) = folder.as_ref()?.walk(name).ok()?;
+            let (above, last) = self.walk(folder.as_ref()?, name).ok()?;
             above.read(last).ok()
         };
         let facts = |(name, written): (String, Written)| {

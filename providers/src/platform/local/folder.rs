@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::fs::{self, DirBuilder, DirEntry, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -148,6 +148,22 @@ impl Folder {
     /// Looks at what is in the directory; absent where there is nothing of that name.
     pub(super) fn look(&self, name: &str) -> io::Result<Option<Metadata>> {
         optional(fs::symlink_metadata(self.child(name)))
+    }
+
+    /// Returns where a symbolic link in the directory leads to.
+    pub(super) fn link_target(&self, name: &str) -> Option<PathBuf> {
+        fs::read_link(self.child(name)).ok()
+    }
+
+    /// Makes a symbolic link in the directory.
+    pub(super) fn link(&self, target: &Path, name: &str) -> io::Result<()> {
+        symlink(target, self.child(name))?;
+        self.sync()
+    }
+
+    /// Returns the number of the user whose directory it is.
+    pub(super) fn owner(&self) -> io::Result<u32> {
+        Ok(self.handle.metadata()?.uid())
     }
 
     /// Returns whether this is the same directory.

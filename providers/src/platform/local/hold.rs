@@ -15,7 +15,7 @@ use postgres_protocol::password::scram_sha_256;
 use serde::{Deserialize, Serialize};
 use simdb_state::backend::Token;
 use simdb_state::digest::sha256;
-use simdb_state::instance::{FilePart, FileText, InstanceSpec};
+use simdb_state::instance::{FilePart, FileText, InstanceSpec, Outside};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 
 use super::blocking;
@@ -23,6 +23,7 @@ use super::directory::{FILES, FORMAT, Files, InstanceDirectory, LOCK, LOG, Prese
 use super::files::{self, At};
 use super::folder::{Access, Folder};
 use super::orphans::{self, Orphans};
+use super::outside::{self, OUTSIDE, Targets};
 use super::warrant::{self, Warrant};
 use crate::platform::PlatformError;
 
@@ -141,7 +142,8 @@ impl Hold {
 
     /// Returns whether there is a directory of that name below the instance directory.
     pub(super) fn has_directory(&self, name: &str) -> Result<bool, PlatformError> {
-        let entered = self.below(name, "enter directory", Folder::enter)?;
+        let enter = |above: &Folder, last: &str| self.directory.enter(above, last);
+        let entered = self.below(name, "enter directory", enter)?;
         Ok(entered.is_some())
     }
 
@@ -167,7 +169,8 @@ impl Hold {
         doing: &'static str,
         work: impl FnOnce(&Folder, &str) -> io::Result<T>,
     ) -> Result<Option<T>, PlatformError> {
-        let worked = self.folder.walk(name).and_then(|(above, last)| work(&above, last));
+        let walked = self.directory.walk(&self.folder, name);
+        let worked = walked.and_then(|(above, last)| work(&above, last));
         files::optional(worked).at(doing, &self.directory.path.join(name))
     }
 
@@ -180,8 +183,20 @@ impl Hold {
 
     /// Makes what was written to a directory of the instance directory survive a power cut.
     pub(super) fn sync(&self, name: &str) -> Result<(), PlatformError> {
-        let synced = self.folder.enter(name).and_then(|folder| folder.sync());
+        let entered = self.directory.enter(&self.folder, name);
+        let synced = entered.and_then(|folder| folder.sync());
         synced.at("sync directory", &self.directory.path.join(name))
+    }
+
+    /// Lets a name of the instance directory stand for data that is elsewhere. What may be linked is noted first.
+    pub(super) fn link(&self, outside: &Outside, name: &str) -> Result<(), PlatformError> {
+        self.warrant.check_here()?;
+        let target = Path::new(&outside.directory);
+        outside::open(target, &self.directory.user).at("enter directory", target)?;
+        let noted = self.directory.read_record(OUTSIDE);
+        self.note(OUTSIDE, &Targets::with(noted, outside))?;
+        let linked = self.folder.link(target, name);
+        linked.at("make a link", &self.directory.path.join(name))
     }
 
     /// Removes the instance directory. From one moment to the next it is gone for all who look, and what a crash leaves is removed by the
@@ -233,7 +248,13 @@ impl Hold {
         self.warrant.check_here()?;
         let mut names: Vec<&str> = name.split('/').collect();
         let last = names.pop().unwrap_or_default();
-        let directory = self.folder.enter(".");
+        let links = self.directory.links();
+        let outside = names.first().is_some_and(|first| links.contains_key(*first));
+        let directory = if outside {
+            self.directory.enter(&self.folder, names.remove(0))
+        } else {
+            self.folder.enter(".")
+        };
         let above = names
             .into_iter()
             .fold(directory, |above, name| above?.ensure(name, Access::Servers));

@@ -33,6 +33,9 @@ use crate::platform::{PlatformError, StopMode};
 
 const RECORD: &str = "server.json";
 
+/// What the name of data ends in that a task works on.
+const PARTIAL: &str = ".partial";
+
 /// How often processes that should end are looked at.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -77,7 +80,7 @@ pub(super) fn listen(directory: &InstanceDirectory, process: &ProcessFacts) -> O
         _ => None,
     };
     let noted = || directory.read_record::<Record>(RECORD).map(|record| record.listen);
-    foreign.or_else(noted)
+    foreign.or_else(noted).or_else(|| directory.listened())
 }
 
 /// Returns what is known of the node's server process.
@@ -173,7 +176,15 @@ fn may_be_noted(directory: &InstanceDirectory, process: &Process) -> bool {
 /// A shell that somebody left in it is none, and neither is a server program that a task runs.
 fn users(instance_directory: &InstanceDirectory) -> Vec<Process> {
     let path = canonical(&instance_directory.path);
-    let uses_data = |process: &Process| process.directory().is_some_and(|directory| is_data(&path, &directory));
+    let links = instance_directory.links().into_iter();
+    let outside: Vec<PathBuf> = links
+        .filter(|(name, _)| !name.ends_with(PARTIAL))
+        .map(|(_, target)| target)
+        .collect();
+    let uses_data = |process: &Process| {
+        let uses = |directory: PathBuf| is_data(&path, &directory) || outside.contains(&directory);
+        process.directory().is_some_and(uses)
+    };
     let inside: Vec<Process> = process::all().into_iter().filter(uses_data).collect();
     if inside.is_empty() {
         return inside;
@@ -205,7 +216,7 @@ fn is_data(instance_directory: &Path, directory: &Path) -> bool {
     };
     // The kernel marks a directory that was removed while a process was in it.
     let name = name.strip_suffix(" (deleted)").unwrap_or(name);
-    !name.contains('/') && !name.ends_with(".partial")
+    !name.contains('/') && !name.ends_with(PARTIAL)
 }
 
 fn roots(users: &[Process]) -> Vec<Process> {
@@ -239,12 +250,15 @@ pub(super) async fn start(hold: &Arc<Hold>, spec: &InstanceSpec, program: &Progr
         arguments: program.arguments.clone(),
         stop: Some(spec.stop),
     };
-    let (holding, spec) = (Arc::clone(hold), spec.clone());
-    blocking(move || remove_stale_lock(&holding, &spec)).await?;
+    let (holding, instance) = (Arc::clone(hold), spec.clone());
+    blocking(move || remove_stale_lock(&holding, &instance)).await?;
     hold.note(RECORD, &record)?;
     let log = hold.log()?;
     let mut command = program.command(instance_directory);
     command.stdin(Stdio::null());
+    let path = instance_directory.path.to_string_lossy();
+    let environment = spec.environment.iter();
+    command.envs(environment.map(|(name, value)| (name, value.render(&path))));
     command
         .stdout(log.try_clone().at("open log", &instance_directory.path)?)
         .stderr(log);

@@ -80,6 +80,9 @@ fn prepare(hold: &Hold, task: &TaskSpec, secrets: &Secrets) -> Result<(), Platfo
         if let Some(origin) = &task.origin {
             hold.rename(origin, &partial)?;
         }
+        if let Some(outside) = &task.outside {
+            hold.link(outside, &partial)?;
+        }
     }
     for name in &task.removes {
         hold.remove(name)?;
@@ -163,7 +166,7 @@ fn note(hold: &Hold, task: &TaskSpec, program: &Program, output: &Output) -> Res
 
 fn commit(hold: &Hold, task: &TaskSpec, product: &str) -> Result<(), PlatformError> {
     let partial = TaskSpec::partial(product);
-    if !hold.kind(&partial)?.is_some_and(|kind| kind.is_dir()) {
+    if !hold.has_directory(&partial)? {
         return Err(PlatformError::ProductMissing {
             node: hold.directory.node.clone(),
             task: task.name.clone(),

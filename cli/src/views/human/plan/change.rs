@@ -27,6 +27,7 @@ enum Entry<'a> {
 pub(super) fn block(group: &Group<'_, ChangeDoc>, width: usize) -> String {
     let change = group.first();
     let outcome = match change.change.action {
+        _ if change.change.importing.is_some() => "will be imported",
         ChangeAction::Create => "will be created",
         ChangeAction::Update => "will be updated in-place",
         ChangeAction::Delete => "will be destroyed",
@@ -51,6 +52,9 @@ pub(super) fn block(group: &Group<'_, ChangeDoc>, width: usize) -> String {
         return lines.replacen("    ", &format!("  {} ", symbol(ChangeAction::Delete)), 1);
     }
     let mut text = title(&subjects, &format!("{outcome}{about}"), width);
+    if let Some(id) = &change.change.importing {
+        text += &remark(&format!("(imported from {id:?})"), width);
+    }
     if let Some(reason) = &change.reason {
         text += &remark(&format!("(because {})", group.of_all(reason)), width);
     }

@@ -38,6 +38,7 @@ fn node(role: Role, port: u16, slot: Option<&str>) -> Node {
             generation: 1,
             system_identifier: SystemIdentifier(7),
             origin: Origin::Initialized,
+            outside: None,
         }),
         slot: slot.map(|name| Slot {
             upstream: "a".parse().unwrap(),
@@ -268,6 +269,7 @@ fn without_clients() -> Observation<NodeFacts> {
         place: place(5433),
         parameters: &BTreeMap::new(),
         generation: 1,
+        outside: false,
         upstream: None,
         sync_rule: SyncRule::default(),
         replication_password: instance::replication_password(&address.cluster),

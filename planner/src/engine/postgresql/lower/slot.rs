@@ -8,6 +8,7 @@ use simdb_state::object::{Node, Slot};
 use super::super::Action;
 use crate::engine;
 use crate::plan::Server;
+use crate::planner::imports::Import;
 use crate::planner::intended::IntendedNode;
 use crate::planner::lower::{Draft, Lowering, server};
 
@@ -39,6 +40,32 @@ impl Lowering<'_> {
             "{} retains the WAL that {} has yet to receive",
             slot.upstream, address.node
         );
+        self.push(Draft::new(address.clone(), action, reason, delta));
+    }
+
+    /// Drops the slot that a standby streamed through before it was imported, once it streams through its own.
+    pub(crate) fn slot_before_import(
+        &mut self,
+        address: &NodeAddress,
+        import: &Import,
+        new: &IntendedNode,
+        upstream: Server,
+    ) {
+        let own = new.slot.as_ref().map(|slot| slot.name.as_str());
+        let Some(name) = import.slot().filter(|name| Some(*name) != own) else {
+            return;
+        };
+        let slot = Slot {
+            upstream: upstream.node.node.clone(),
+            name: name.to_owned(),
+        };
+        let reason = format!("{} streamed through it before it was imported", address.node);
+        let delta = vec![Edit::SlotGone(address.clone(), slot.clone())];
+        let action = engine::Action::from(Action::DropSlot {
+            node: address.clone(),
+            slot,
+            server: upstream,
+        });
         self.push(Draft::new(address.clone(), action, reason, delta));
     }
 
