@@ -300,7 +300,6 @@ impl Step {
                 ..
             } => Facts::needing([Fact::HasData(node)]).and_giving([Fact::Configured(node), Fact::Serves(node)]),
             Action::Cluster { cluster } => Facts::giving([Fact::Settings(cluster)]),
-            Action::Record {} => Facts::default(),
             Action::Follow {
                 server: Server { node, .. },
                 upstream,
@@ -347,7 +346,7 @@ impl Step {
                         .and_needing([Fact::Serves(&server.node)]),
                 }
             }
-            Action::DropSeed { .. } => Facts::default(),
+            Action::Record {} | Action::DropSeed { .. } => Facts::default(),
             Action::DropCluster { cluster } => {
                 Facts::needing([Fact::Empty(cluster)]).and_giving([Fact::Forgotten(cluster)])
             }
