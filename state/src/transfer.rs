@@ -150,11 +150,11 @@ impl Transfer {
     }
 
     fn rows(&self) -> Vec<Row> {
-        let row = |(key, text): (&String, &Box<RawValue>)| Row {
+        let rows = self.rows.iter().map(|(key, text)| Row {
             key: Key::new(key.clone()),
             version: Version(0),
             bytes: text.get().as_bytes().to_vec(),
-        };
-        self.rows.iter().map(row).collect()
+        });
+        rows.collect()
     }
 }

@@ -14,8 +14,12 @@ fn listed(from: &TestEnvironment, root: &Path) -> Vec<Value> {
     let output = from.run(&["ps", "-json"]);
     output.expect_code(0);
     let document: Value = serde_json::from_str(&output.stdout).expect("a document is JSON");
-    let servers = document["servers"].as_array().unwrap().clone();
-    let below = |server: &Value| Path::new(server["data"].as_str().unwrap()).starts_with(root);
+    let servers = document["servers"].as_array().expect("servers are a list").clone();
+    let below = |server: &Value| {
+        server["data"]
+            .as_str()
+            .is_some_and(|data| Path::new(data).starts_with(root))
+    };
     servers.into_iter().filter(below).collect()
 }
 
