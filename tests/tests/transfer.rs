@@ -6,7 +6,8 @@ use serde_json::Value;
 use simdb_tests::{Output, TestEnvironment};
 
 fn declare(environment: &TestEnvironment, users: &[&str]) {
-    let users: String = users.iter().map(|user| format!("  user \"{user}\" {{}}\n")).collect();
+    let users: Vec<String> = users.iter().map(|user| format!("  user \"{user}\" {{}}\n")).collect();
+    let users = users.concat();
     environment.write(
         "main.simdb.hcl",
         &format!("network \"lan\" {{}}\ncluster \"orders\" {{\n  network = network.lan\n  engine \"postgresql\" {{}}\n  node \"a\" {{}}\n{users}}}\n"),
