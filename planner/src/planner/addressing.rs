@@ -13,7 +13,7 @@ use simdb_state::place::{Bind, Place};
 
 use crate::desired::{Desired, EndpointSpec, NodeSpec, PoolerSpec};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::observed::{Observation, Observed, ProcessFacts, ProviderArgument};
+use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ProviderArgument};
 
 /// The range used unless the configuration names one: above the ports of well-known services, below those the kernel
 /// gives to clients (from 32768 on Linux), which could take a node's port while its server is down.
@@ -65,7 +65,7 @@ impl<'a> Addressing<'a> {
         let nodes = observed.nodes.values().filter_map(Observation::seen);
         let poolers = observed.poolers.values().filter_map(Observation::seen);
         let running = nodes
-            .filter_map(|facts| facts.listen.filter(|_| facts.process.is_alive()))
+            .filter_map(own_place)
             .chain(poolers.filter_map(|facts| facts.listen.filter(|_| facts.process.is_alive())));
         let listening: BTreeSet<Bind> = had.chain(running).collect();
         Self {
@@ -96,7 +96,8 @@ impl<'a> Addressing<'a> {
             subnet: self.subnet(&address.cluster).map(|subnet| (subnet, OWN_PORTS.0)),
             declared: spec.port,
             recorded: node.and_then(|node| node.place.as_ref()),
-            process: seen.map(|facts| (&facts.process, facts.listen)),
+            process: seen.map(|facts| &facts.process),
+            listened: seen.and_then(own_place),
             placed: node.is_some_and(|node| node.role.is_some()),
             power,
             span: spec.port_span.as_ref().unwrap_or(&spec.span),
@@ -124,7 +125,8 @@ impl<'a> Addressing<'a> {
             subnet: self.subnet(&address.cluster).map(|subnet| (subnet, OWN_PORTS.1)),
             declared: pooler.port,
             recorded: recorded.map(|pooler| &pooler.place),
-            process: seen.map(|facts| (&facts.process, facts.listen)),
+            process: seen.map(|facts| &facts.process),
+            listened: seen.and_then(|facts| facts.listen.filter(|_| facts.process.is_alive())),
             placed: recorded.is_some(),
             power,
             span: pooler.port_span.as_ref().unwrap_or(&spec.span),
@@ -144,9 +146,10 @@ impl<'a> Addressing<'a> {
     fn choose(&mut self, before: &State, claim: &Claim<'_>) -> Result<Bind, Diagnostic> {
         let noted = claim.recorded.map(|place| place.bind);
         let recorded = noted.filter(|bind| claim.may_have(bind.host));
-        let alive = claim.process.filter(|(process, _)| process.is_alive());
-        let own = alive.and_then(|(_, bind)| bind.or(noted));
-        let had = recorded.or(own.filter(|bind| claim.may_have(bind.host)));
+        let alive = claim.process.is_some_and(ProcessFacts::is_alive);
+        let own = claim.listened.or(noted).filter(|_| alive);
+        let listened = own.or(claim.listened);
+        let had = recorded.or(listened.filter(|bind| claim.may_have(bind.host)));
         // Whether what could not be looked at is what listens on its port is not known, either.
         let unseen = claim.process.is_none() && claim.placed;
         let Some(at) = self.wanted(claim, had) else {
@@ -269,6 +272,13 @@ impl<'a> Addressing<'a> {
     }
 }
 
+/// Returns where a node's server listens. One whose import was cut off, with its server down, listens there again.
+fn own_place(facts: &NodeFacts) -> Option<Bind> {
+    facts
+        .listen
+        .filter(|_| facts.process.is_alive() || facts.outside.is_some())
+}
+
 /// What decides about one port.
 struct Claim<'a> {
     address: Address,
@@ -277,8 +287,10 @@ struct Claim<'a> {
     subnet: Option<(Ipv4Net, u16)>,
     declared: Option<u16>,
     recorded: Option<&'a Place>,
-    /// Its process, and where that was told to listen, where it was looked at.
-    process: Option<(&'a ProcessFacts, Option<Bind>)>,
+    /// Its process, where it was looked at.
+    process: Option<&'a ProcessFacts>,
+    /// Where it listens, or listened before an import of it was cut off.
+    listened: Option<Bind>,
     /// Whether it was made, as far as is recorded.
     placed: bool,
     power: Power,

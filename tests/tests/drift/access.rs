@@ -8,6 +8,7 @@ const SHOP: &str = r#"network "lan" {}
 
 cluster "orders" {
   network = network.lan
+  engine "postgresql" {}
   node "a" {}
   node "r" { count = 2 }
   user "app" {}
@@ -31,7 +32,7 @@ fn what_is_changed_of_roles_and_databases_is_told_and_put_back() {
             "a role begins its sessions with another setting",
             |w| drop(w.ask("a", "ALTER ROLE reports SET statement_timeout = '5s'")),
             &[Says(
-                "user user.reports [none]: drift: settings.statement_timeout is 5s in place of its default",
+                "user user.reports [none]: drift: settings.statement_timeout is [TIME] in place of its default",
             )],
         ),
         mended(

@@ -16,7 +16,7 @@ const LOOKS: usize = 50;
 #[test]
 fn a_quiet_system_reports_nothing_whoever_else_looks() {
     let world = World::new();
-    let seen = world.environment.data().join("watched.json");
+    let seen = world.environment.project().join("watched.json");
     let mut watch = world
         .environment
         .command(&["status", "-watch", "-json", "-interval=100ms"]);
