@@ -191,6 +191,23 @@ impl TestEnvironment {
         Output::of(&mut self.command(arguments))
     }
 
+    /// Runs simdb to its end, which is a success.
+    #[track_caller]
+    pub fn done(&self, arguments: &[&str]) -> Output {
+        let output = self.run(arguments);
+        output.expect_code(0);
+        output
+    }
+
+    /// Runs simdb, and asserts that it fails and says a text, wherever it breaks its lines.
+    #[track_caller]
+    pub fn refuses(&self, arguments: &[&str], text: &str) {
+        let output = self.run(arguments);
+        output.expect_code(1);
+        let said = output.text().replace("\n│ ", " ");
+        assert!(said.contains(text), "no {text:?} in {said}");
+    }
+
     /// Runs simdb with something on its standard input.
     pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = self.command(arguments);

@@ -2,26 +2,13 @@
 
 use std::fs;
 
-use simdb_tests::{Output, TestEnvironment};
+use simdb_tests::TestEnvironment;
 
 fn declare(environment: &TestEnvironment, access: &str) {
     let text = format!(
         "network \"lan\" {{}}\ncluster \"orders\" {{\n  network = network.lan\n  engine \"postgresql\" {{}}\n  node \"a\" {{}}\n{access}}}\n"
     );
     environment.write("main.simdb.hcl", &text);
-}
-
-fn done(environment: &TestEnvironment, arguments: &[&str]) -> Output {
-    let output = environment.run(arguments);
-    output.expect_code(0);
-    output
-}
-
-fn refuses(environment: &TestEnvironment, arguments: &[&str], text: &str) {
-    let output = environment.run(arguments);
-    output.expect_code(1);
-    let said = output.text().replace("\n│ ", " ");
-    assert!(said.contains(text), "no {text:?} in {said}");
 }
 
 const ACCESS: &str = "  user \"app\" {}\n  database \"shop\" { owner = \"app\" }\n";
@@ -32,24 +19,16 @@ const DATABASE: &str = "cluster.orders.database.shop";
 fn what_is_forgotten_stays_on_its_server() {
     let environment = TestEnvironment::with_configuration("");
     declare(&environment, ACCESS);
-    done(&environment, &["apply", "-auto-approve"]);
+    environment.done(&["apply", "-auto-approve"]);
 
-    let dry = done(&environment, &["state", "rm", "-dry-run", USER]);
+    let dry = environment.done(&["state", "rm", "-dry-run", USER]);
     assert_eq!(dry.stdout, format!("Would forget:\n{USER}\n"));
-    refuses(
-        &environment,
-        &["state", "rm", "cluster.orders.node.a"],
-        "Address cannot be forgotten",
-    );
-    refuses(
-        &environment,
-        &["state", "rm", "cluster.orders.user.ap"],
-        "cluster.orders.user.app",
-    );
-    let known = done(&environment, &["state", "list"]).stdout;
+    environment.refuses(&["state", "rm", "cluster.orders.node.a"], "Address cannot be forgotten");
+    environment.refuses(&["state", "rm", "cluster.orders.user.ap"], "cluster.orders.user.app");
+    let known = environment.done(&["state", "list"]).stdout;
     assert!(known.contains(USER) && known.contains(DATABASE), "{known}");
 
-    let forgotten = done(&environment, &["state", "rm", DATABASE, USER]);
+    let forgotten = environment.done(&["state", "rm", DATABASE, USER]);
     assert_eq!(forgotten.stdout, format!("Forgot:\n{DATABASE}\n{USER}\n"));
     let copies = fs::read_dir(environment.project().join(".simdb")).unwrap();
     let copies = copies.filter(|entry| {
@@ -60,15 +39,12 @@ fn what_is_forgotten_stays_on_its_server() {
 
     // Undeclared, they are left alone; declared again, they are adopted.
     declare(&environment, "");
-    done(&environment, &["plan", "-detailed-exitcode"]);
+    environment.done(&["plan", "-detailed-exitcode"]);
     let shop = "SELECT count(*) FROM pg_database WHERE datname = 'shop'";
-    assert_eq!(
-        done(&environment, &["psql", "orders", "--", "-Atc", shop]).stdout,
-        "1\n"
-    );
+    assert_eq!(environment.done(&["psql", "orders", "--", "-Atc", shop]).stdout, "1\n");
     declare(&environment, ACCESS);
-    let adopted = done(&environment, &["apply", "-auto-approve"]);
+    let adopted = environment.done(&["apply", "-auto-approve"]);
     assert!(adopted.text().contains("exists already"), "{}", adopted.text());
-    done(&environment, &["plan", "-detailed-exitcode"]);
-    done(&environment, &["destroy", "-auto-approve", "-allow=data-loss"]);
+    environment.done(&["plan", "-detailed-exitcode"]);
+    environment.done(&["destroy", "-auto-approve", "-allow=data-loss"]);
 }

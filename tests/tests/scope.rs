@@ -35,13 +35,6 @@ fn apply(environment: &TestEnvironment, more: &[&str]) -> Output {
     output
 }
 
-fn refuses(environment: &TestEnvironment, arguments: &[&str], text: &str) {
-    let output = environment.run(arguments);
-    output.expect_code(1);
-    let said = output.text().replace("\n│ ", " ");
-    assert!(said.contains(text), "no {text:?} in {said}");
-}
-
 #[test]
 fn a_part_is_applied_and_the_rest_stays() {
     let environment = TestEnvironment::with_configuration("");
@@ -106,26 +99,13 @@ fn a_part_is_applied_and_the_rest_stays() {
 fn what_is_no_address_is_refused() {
     let environment = TestEnvironment::with_configuration("");
     declare(&environment, MORE);
-    refuses(
-        &environment,
-        &["plan", "-target=cluster.order"],
-        "Did you mean \"cluster.orders\"?",
-    );
-    refuses(
-        &environment,
+    environment.refuses(&["plan", "-target=cluster.order"], "Did you mean \"cluster.orders\"?");
+    environment.refuses(
         &["apply", "-auto-approve", "-exclude=network.wan"],
         "Did you mean \"network.lan\"?",
     );
-    refuses(
-        &environment,
-        &["plan", "-replace=cluster.orders.node.a"],
-        "The record has no node",
-    );
-    refuses(
-        &environment,
-        &["plan", "-replace=cluster.orders"],
-        "is changed in place",
-    );
+    environment.refuses(&["plan", "-replace=cluster.orders.node.a"], "The record has no node");
+    environment.refuses(&["plan", "-replace=cluster.orders"], "is changed in place");
     let both = environment.run(&["plan", "-target=cluster.orders", "-exclude=network.lan"]);
     assert_ne!(both.code, Some(0), "{}", both.text());
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::Value;
-use simdb_tests::{Output, TestEnvironment};
+use simdb_tests::TestEnvironment;
 
 fn declare(environment: &TestEnvironment, users: &[&str]) {
     let users: Vec<String> = users.iter().map(|user| format!("  user \"{user}\" {{}}\n")).collect();
@@ -14,50 +14,37 @@ fn declare(environment: &TestEnvironment, users: &[&str]) {
     );
 }
 
-fn done(environment: &TestEnvironment, arguments: &[&str]) -> Output {
-    let output = environment.run(arguments);
-    output.expect_code(0);
-    output
-}
-
-fn refuses(environment: &TestEnvironment, arguments: &[&str], text: &str) {
-    let output = environment.run(arguments);
-    output.expect_code(1);
-    let said = output.text().replace("\n│ ", " ");
-    assert!(said.contains(text), "no {text:?} in {said}");
-}
-
 #[test]
 fn a_state_that_was_pulled_is_pushed_where_it_was_lost_and_plans_nothing() {
     let environment = TestEnvironment::with_configuration("");
-    refuses(&environment, &["state", "pull"], "Nothing is recorded here yet");
+    environment.refuses(&["state", "pull"], "Nothing is recorded here yet");
     declare(&environment, &["app"]);
-    done(&environment, &["apply", "-auto-approve"]);
+    environment.done(&["apply", "-auto-approve"]);
 
-    let below = done(&environment, &["state", "list", "cluster.orders.node.*"]).stdout;
+    let below = environment.done(&["state", "list", "cluster.orders.node.*"]).stdout;
     assert_eq!(below, "cluster.orders.node.a\n");
-    let listed: Value = serde_json::from_str(&done(&environment, &["state", "list", "-json"]).stdout).unwrap();
+    let listed: Value = serde_json::from_str(&environment.done(&["state", "list", "-json"]).stdout).unwrap();
     assert_eq!(listed["objects"][0]["address"], "network.lan");
-    refuses(&environment, &["state", "list", "cluster.order"], "cluster.orders");
+    environment.refuses(&["state", "list", "cluster.order"], "cluster.orders");
 
-    let pulled = done(&environment, &["state", "pull"]).stdout;
+    let pulled = environment.done(&["state", "pull"]).stdout;
     environment.write("pulled.json", &pulled);
     let state = environment.project().join(".simdb/state.db");
     for file in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(state.with_extension(format!("db{file}")));
     }
-    let dry = done(&environment, &["state", "push", "-dry-run", "pulled.json"]).stdout;
+    let dry = environment.done(&["state", "push", "-dry-run", "pulled.json"]).stdout;
     assert!(dry.starts_with("Would record "), "{dry}");
     assert!(!state.exists());
-    done(&environment, &["state", "push", "pulled.json"]);
-    done(&environment, &["plan", "-detailed-exitcode"]);
+    environment.done(&["state", "push", "pulled.json"]);
+    environment.done(&["plan", "-detailed-exitcode"]);
 
     declare(&environment, &["app", "second"]);
     // The lock's number begins anew with the file; the notes in the directories know of later ones.
     let notes = environment.data().join("orders/a/token.json");
     fs::remove_file(notes).unwrap();
-    done(&environment, &["apply", "-auto-approve"]);
-    refuses(&environment, &["state", "push", "pulled.json"], "it was written since");
+    environment.done(&["apply", "-auto-approve"]);
+    environment.refuses(&["state", "push", "pulled.json"], "it was written since");
     let forced = environment.run_with_input(&["state", "push", "-force", "-"], &pulled);
     forced.expect_code(0);
     assert!(
@@ -65,14 +52,10 @@ fn a_state_that_was_pulled_is_pushed_where_it_was_lost_and_plans_nothing() {
         "{}",
         forced.stderr
     );
-    let known = done(&environment, &["state", "list"]).stdout;
+    let known = environment.done(&["state", "list"]).stdout;
     assert!(!known.contains("second"), "{known}");
 
     environment.write("broken.json", "{}");
-    refuses(
-        &environment,
-        &["state", "push", "broken.json"],
-        "is not what simdb state pull writes",
-    );
+    environment.refuses(&["state", "push", "broken.json"], "is not what simdb state pull writes");
     environment.destroy();
 }

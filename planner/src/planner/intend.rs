@@ -62,6 +62,7 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagn
         diagnostics.extend(found);
     }
     intended.limits = limits::limits(inputs, before, &intended);
+    diagnostics.extend(limits::below_primary(inputs, before, &intended));
     intended.drift = drifts(inputs, before, &intended);
     (intended, diagnostics)
 }

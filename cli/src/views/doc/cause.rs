@@ -164,6 +164,8 @@ impl<'a> Causes<'a> {
         match self.operation {
             Operation::Apply if address.cluster().is_some_and(|name| self.electing.contains(name)) => Cause::RoleChange,
             Operation::Apply => Cause::Configuration,
+            // The record takes over what has drifted.
+            Operation::Refresh => Cause::Drift,
             _ => Cause::Request,
         }
     }

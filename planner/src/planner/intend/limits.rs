@@ -3,6 +3,7 @@
 use simdb_state::address::NodeAddress;
 use simdb_state::object::State;
 
+use crate::diagnostic::Diagnostic;
 use crate::engine::NodeContext;
 use crate::engine::conf;
 use crate::engine::replay::ReplayLimits;
@@ -35,6 +36,60 @@ pub(super) fn limits(inputs: Inputs<'_>, before: &State, intended: &Intended) ->
         }
     }
     limits
+}
+
+/// Returns a diagnostic for each standby that is declared to have less than the primary whose log it replays. What the plan
+/// makes so is refused; where it is so already it is told, as a failover may have led there and must not be in the way.
+pub(super) fn below_primary(inputs: Inputs<'_>, before: &State, intended: &Intended) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    for (name, spec) in &inputs.desired.clusters {
+        let Some(primary) = intended.primary(name) else {
+            continue;
+        };
+        let Some(of_primary) = declared(inputs, intended, &primary) else {
+            continue;
+        };
+        for (address, node) in intended.nodes_of(name) {
+            let own = declared(inputs, intended, address).filter(|_| node.role.follows().is_some());
+            let Some(own) = own.filter(|own| of_primary.exceeds(own)) else {
+                continue;
+            };
+            let values = |limits: &ReplayLimits| {
+                let pairs = of_primary.above(&own).into_iter();
+                let pairs = pairs.filter_map(|name| Some(format!("{name} = {}", limits.value(name)?)));
+                pairs.collect::<Vec<_>>().join(", ")
+            };
+            let detail = format!(
+                "{address} has {}, and {primary}, which leads, has {}. A standby that has less of these than the server whose log it \
+                 replays pauses its replay. Give all nodes the same: set parameters in the engine block of cluster \"{name}\".",
+                values(&own),
+                values(&of_primary)
+            );
+            let stays = |node: &NodeAddress| {
+                let recorded = before.nodes.get(node).map(|node| &node.parameters);
+                recorded == spec.nodes.get(&node.node).map(|spec| &spec.parameters)
+            };
+            let title = "Standby has less than its primary";
+            let diagnostic = if inputs.proposal.is_some() || (stays(address) && stays(&primary)) {
+                Diagnostic::warning(title, detail)
+            } else {
+                Diagnostic::error(title, detail)
+            };
+            let at = spec.nodes.get(&address.node).map(|spec| spec.span.clone());
+            diagnostics.extend(at.map(|at| diagnostic.at(at)));
+        }
+    }
+    diagnostics
+}
+
+/// Returns what a node is declared to have, also where a plan gives it that later.
+fn declared(inputs: Inputs<'_>, intended: &Intended, node: &NodeAddress) -> Option<ReplayLimits> {
+    let spec = inputs.desired.clusters.get(&node.cluster)?.nodes.get(&node.node)?;
+    let context = NodeContext {
+        parameters: &spec.parameters,
+        ..context(intended, node)?
+    };
+    Some(ReplayLimits::of(context.version, &conf::settings(&context)))
 }
 
 /// Returns what a server has: as it says, as its control data say where it is down, else as is recorded.

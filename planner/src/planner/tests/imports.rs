@@ -14,6 +14,7 @@ use crate::plan::{Change, ChangeAction};
 use crate::planner::{Inputs, Planned, plan};
 use crate::simulate::{Cut, World};
 use simdb_state::object::{Origin, ReplicationMode};
+use simdb_state::place::Bind;
 
 const A: &str = "cluster.orders.node.a";
 const R: &str = "cluster.orders.node.r[0]";
@@ -196,6 +197,33 @@ fn an_import_that_was_cut_off_goes_on() {
     assert_eq!(diagnostics(&again), "");
     world.run(&again.plan, Cut::Never).unwrap();
     assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn an_import_that_was_cut_off_with_its_server_down_goes_on_where_that_listened() {
+    let mut down = created(&["a"]);
+    down.kill(&address(A));
+    let Some(Observation::Seen(mut facts)) = down.observe().nodes.remove(&address(A)) else {
+        panic!("it was seen")
+    };
+    let listened = Bind {
+        port: 20_500,
+        ..facts.listen.unwrap()
+    };
+    (facts.listen, facts.outside) = (Some(listened), Some("/srv/a".to_owned()));
+    let mut desired = orders(&["a"]);
+    importing(&mut desired, &[A]);
+    let world = World::default();
+    let made = ImportFacts {
+        server: None,
+        ..by_hand()[A].clone()
+    };
+    let mut observed = seeing(&world, &[(A.to_owned(), made)].into());
+    observed.nodes.insert(address(A), Observation::Seen(facts));
+    let planned = planned(&world, &desired, &observed);
+    assert_eq!(diagnostics(&planned), "");
+    let place = planned.after.nodes[&address(A)].place.as_ref().unwrap();
+    assert_eq!(place.bind, listened);
 }
 
 #[test]

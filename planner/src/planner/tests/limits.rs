@@ -106,6 +106,31 @@ fn a_standby_that_is_down_is_started_before_it_streams_from_elsewhere_while_its_
 }
 
 #[test]
+fn a_standby_with_less_than_its_primary_is_refused_and_keeps_no_failover_from_happening() {
+    let nodes = ["a", "r[0]"];
+    let mut world = applied(&quorum(&nodes));
+    let mut desired = quorum(&nodes);
+    let parameter = |desired: &mut Desired, node: &str, value: &str| {
+        let spec = cluster(desired).nodes.get_mut(&node.parse().unwrap()).unwrap();
+        spec.parameters.insert("max_connections".to_owned(), value.to_owned());
+    };
+    parameter(&mut desired, "a", "150");
+    let refused = diagnostics(&plan_for(&world, &desired));
+    expect![[r#"
+        Standby has less than its primary: cluster.orders.node.r[0] has max_connections = 100, and cluster.orders.node.a, which leads, has max_connections = 150. A standby that has less of these than the server whose log it replays pauses its replay. Give all nodes the same: set parameters in the engine block of cluster "orders".
+    "#]].assert_eq(&refused);
+
+    // What was applied before the lead passed is no reason to refuse the next failover.
+    let mut desired = quorum(&nodes);
+    parameter(&mut desired, "r[0]", "150");
+    finish(&mut world, &desired);
+    world.kill(&address("cluster.orders.node.a"));
+    let planned = proposed(&world, &desired, &election(ElectionKind::Failover, None));
+    let errors = planned.diagnostics.iter().filter(|found| found.is_error());
+    assert_eq!(errors.count(), 0);
+}
+
+#[test]
 fn a_standby_that_paused_by_itself_is_restarted_and_never_resumed() {
     let desired = with(&["a", "r[0]"], &[("max_connections", "80")]);
     let mut world = applied(&desired);
