@@ -52,6 +52,8 @@ impl Handmade {
         made.ask("a", "CREATE ROLE app LOGIN PASSWORD 'by-hand'");
         made.ask("a", "CREATE DATABASE shop OWNER app");
         made.ask("a", "CREATE ROLE streamer REPLICATION LOGIN");
+        made.ask("a", "ALTER ROLE app SET work_mem = '32MB'");
+        made.ask("a", "ALTER DATABASE shop SET search_path = public, pg_catalog");
         made.ask_in(
             "a",
             "shop",
@@ -242,6 +244,9 @@ fn a_cluster_made_by_hand_is_imported_and_switches_over_with_every_row() {
     made.simdb(&["apply", "-auto-approve"]);
     made.simdb(&["plan", "-detailed-exitcode"]);
     assert_eq!(made.rows(), "1000");
+    // What sessions begin with stays, and is on record.
+    let settings = "SELECT count(*) FROM pg_db_role_setting";
+    assert_eq!(made.simdb(&["psql", "orders", "--", "-Atc", settings]).stdout, "2\n");
     let shown: Value = serde_json::from_str(&made.simdb(&["show", "-json"]).stdout).unwrap();
     let mut objects = shown["objects"].as_array().unwrap().iter();
     let node = objects

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use simdb_state::address::{DatabaseAddress, SeedAddress, UserAddress};
+use simdb_state::address::{DatabaseAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::name::UserName;
 use simdb_state::object::{Database, Election, Seed, Settings, User};
 
@@ -12,18 +12,26 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::instance::{REPLICATION_USER, user};
 use crate::observed::ServerFacts;
 use crate::planner::before;
+use crate::planner::imports;
 use crate::planner::intended::{Intended, IntendedSeed};
 
 impl Declaration<'_> {
     /// Says what the logins, databases and seeds of the cluster should be.
     pub(super) fn access(&self, election: &Election, intended: &mut Intended) -> Vec<Diagnostic> {
         let access = &self.spec.access;
+        let primary = NodeAddress {
+            cluster: self.name.clone(),
+            node: election.primary.clone(),
+        };
+        let imported = imports::pending(self.inputs, &primary).and_then(|import| import.server);
+        let server = before::primary_server(self.before, self.inputs.observed, self.name);
+        let server = server.or(imported.as_ref());
         // Also where nobody streams yet: adding a standby then changes nothing but its own.
         let replication_user = user(self.name, REPLICATION_USER);
         let replication = User {
             replication: true,
             password_version: self.replication_password_version(election),
-            settings: self.settings_of_user(&replication_user),
+            settings: self.settings_of_user(server, &replication_user),
             ..User::default()
         };
         intended.users.insert(replication_user, replication);
@@ -31,7 +39,7 @@ impl Declaration<'_> {
         for (name, spec) in &access.users {
             let address = user_address(self.name, name);
             let attributes = User {
-                settings: self.settings_of_user(&address),
+                settings: self.settings_of_user(server, &address),
                 ..spec.attributes.clone()
             };
             intended.users.insert(address, attributes);
@@ -40,7 +48,7 @@ impl Declaration<'_> {
             let address = database_address(self.name, name);
             diagnostics.extend(self.fixed(name.as_str(), spec));
             let attributes = Database {
-                settings: self.settings_of_database(&address),
+                settings: self.settings_of_database(server, &address),
                 ..spec.attributes.clone()
             };
             intended.databases.insert(address, attributes);
@@ -66,8 +74,7 @@ impl Declaration<'_> {
 
     /// What a login's sessions begin with is declared nowhere: it stays as it is recorded, and as it is where the role is
     /// adopted. What it was in a database that is gone is gone with that.
-    fn settings_of_user(&self, address: &UserAddress) -> BTreeMap<String, Settings> {
-        let server = before::primary_server(self.before, self.inputs.observed, self.name);
+    fn settings_of_user(&self, server: Option<&ServerFacts>, address: &UserAddress) -> BTreeMap<String, Settings> {
         let Some(recorded) = self.inputs.recorded.users.get(address) else {
             let role = server.and_then(|server| server.users.get(address.user.as_str()));
             return role.map(|role| role.settings.clone()).unwrap_or_default();
@@ -82,8 +89,7 @@ impl Declaration<'_> {
 
     /// What sessions in a database begin with is declared nowhere: it stays as it is recorded, and as it is where the database
     /// is adopted. One that is made anew has none.
-    fn settings_of_database(&self, address: &DatabaseAddress) -> Settings {
-        let server = before::primary_server(self.before, self.inputs.observed, self.name);
+    fn settings_of_database(&self, server: Option<&ServerFacts>, address: &DatabaseAddress) -> Settings {
         let facts = server.and_then(|server| server.databases.get(address.database.as_str()));
         match self.inputs.recorded.databases.get(address) {
             Some(_) if server.is_some() && facts.is_none() => Settings::new(),
