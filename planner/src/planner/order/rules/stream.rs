@@ -75,10 +75,13 @@ impl Rules<'_> {
     }
 
     /// Returns whether a standby first comes to stream from where it should: the log that asks for less may reach it through
-    /// no other server. One that lacks what its log asks for replays nothing before it is configured.
+    /// no other server. One that lacks what its log asks for replays nothing before it is configured, and one that moves is
+    /// not where it is spoken to.
     fn streams_before_it_is_configured(&self, node: &NodeAddress) -> bool {
         let limits = &self.intended.limits;
-        limits.lowered.contains(&node.cluster) && !limits.lacking.contains_key(node)
+        let had = self.before.nodes.get(node).and_then(|node| node.place.as_ref());
+        let stays = had == self.intended.nodes.get(node).map(|node| &node.place);
+        stays && limits.lowered.contains(&node.cluster) && !limits.lacking.contains_key(node)
     }
 
     /// A standby that starts finds a server that it can stream from.
