@@ -5,6 +5,7 @@
 pub(crate) mod json;
 mod language;
 mod rewrite;
+mod run;
 mod selection;
 mod state;
 pub(crate) mod usage;
@@ -15,13 +16,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use simdb_planner::plan::Impact;
 use simdb_state::address::Address;
 
 pub use json::Shape;
 pub use language::{Console, Described, Docs, Fmt, Init, Metadata, Validate, ValidateFormat};
+pub use run::{Apply, StepLimit};
 pub use selection::Selection;
 pub use state::{State, StateList, StatePush, StateRekey, StateRepair, StateRm, StateShow};
 pub use variables::{VariableArgument, Variables};
@@ -239,30 +239,6 @@ pub enum GraphType {
     Dot,
     /// Mermaid.
     Mermaid,
-}
-
-/// How a plan is made, approved and run.
-#[derive(Debug, Args)]
-pub struct Apply {
-    /// How to plan.
-    #[command(flatten)]
-    pub planning: Planning,
-    /// Do not ask; never covers data loss, see -allow.
-    #[arg(long)]
-    pub auto_approve: bool,
-    /// Refuse a plan whose worst impact is above this one [default with -auto-approve: downtime]
-    #[arg(long, value_name = "IMPACT", value_parser = impact())]
-    pub allow: Option<Impact>,
-    /// How many steps run at once.
-    #[arg(long, value_name = "N", default_value_t = simdb_providers::executor::PARALLELISM, value_parser = parallelism)]
-    pub parallelism: usize,
-    /// How long to wait for the lock of the state, such as 30s or 5m.
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
-    pub lock_timeout: Duration,
-    /// Ask where approval is needed; without it that is an error.
-    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
-          num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
-    pub input: bool,
 }
 
 /// Arguments of `apply`.
@@ -614,30 +590,6 @@ pub struct Version {
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
-}
-
-/// All impacts as they are typed, the worst last.
-const IMPACTS: [(&str, Impact); 6] = [
-    ("none", Impact::None),
-    ("reload", Impact::Reload),
-    ("restart", Impact::Restart),
-    ("write-pause", Impact::WritePause),
-    ("downtime", Impact::Downtime),
-    ("data-loss", Impact::DataLoss),
-];
-
-fn impact() -> impl TypedValueParser<Value = Impact> {
-    PossibleValuesParser::new(IMPACTS.map(|(name, _)| name)).map(|text| {
-        let found = IMPACTS.into_iter().find(|(name, _)| *name == text);
-        found.expect("the parser lets only these through").1
-    })
-}
-
-fn parallelism(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|&number| number > 0)
-        .ok_or_else(|| "it must be a whole number above 0".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

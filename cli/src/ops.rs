@@ -15,7 +15,7 @@ use simdb_planner::planner::{self, Finding, Inputs, Proposal};
 use simdb_providers::effects::Effects;
 use simdb_providers::engine::trial::try_out;
 use simdb_providers::event::EventSink;
-use simdb_providers::executor::{Outcome, execute};
+use simdb_providers::executor::{Outcome, Terms, execute};
 use simdb_providers::observe::{self, observe};
 use simdb_providers::platform::World;
 use simdb_state::address::{EndpointAddress, NodeAddress};
@@ -45,8 +45,6 @@ pub(crate) struct Known<'a> {
     pub(crate) config: &'a Config,
     /// What is recorded.
     pub(crate) recorded: &'a State,
-    /// How long steps took in earlier runs.
-    pub(crate) estimates: &'a Estimates,
     /// A run that was cut off.
     pub(crate) unfinished: Option<&'a UnfinishedRun>,
     /// The secrets of the record.
@@ -197,7 +195,6 @@ pub(crate) fn plan(
     let mut document = PlanDoc::new(operation, &plan, &drift, &found)
         .without(&not_compared)
         .with_outputs(changed)
-        .with_estimates(known.estimates)
         .with_diagnostics(DiagnosticDoc::all(&diagnostics, source));
     document.compared = ComparedDoc::new(known.recorded, looked, &not_compared);
     document.interrupted = known.unfinished.map(InterruptedDoc::new);
@@ -212,6 +209,14 @@ pub(crate) fn plan(
         document,
         noticed: noticed.collect(),
         given,
+    }
+}
+
+/// Returns how long steps took in earlier runs, where a plan has any.
+pub(crate) async fn estimates(plan: &Plan, store: Option<&Store>) -> Result<Estimates, StoreError> {
+    match store.filter(|_| !plan.steps.is_empty()) {
+        Some(store) => Ok(Estimates::new(store.took().await?)),
+        None => Ok(Estimates::default()),
     }
 }
 
@@ -247,7 +252,7 @@ pub(crate) async fn apply(
     site: &Site,
     writer: &mut Writer,
     events: &dyn EventSink,
-    parallelism: usize,
+    terms: &Terms,
     cancel: &CancellationToken,
 ) -> Result<Outcome, StoreError> {
     let plan = &planned.plan;
@@ -256,7 +261,7 @@ pub(crate) async fn apply(
     if !planned.given.is_empty() {
         writer.keep(&planned.given).await?;
     }
-    let outcome = execute(plan, writer, Arc::clone(&site.effects), events, parallelism, cancel).await?;
+    let outcome = execute(plan, writer, Arc::clone(&site.effects), events, terms, cancel).await?;
     let end = match (outcome.failed.is_empty(), outcome.not_attempted.is_empty()) {
         (false, _) => RunEnd::Failed,
         (true, false) => RunEnd::Cancelled,

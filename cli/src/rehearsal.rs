@@ -38,9 +38,10 @@ impl Rehearsal {
             unfinished: None,
             secrets: &secrets,
             scope: &Scope::default(),
-            estimates: &self.estimates,
         };
-        ops::plan(operation, &known, &self.world.observe(), None, &source)
+        let mut planned = ops::plan(operation, &known, &self.world.observe(), None, &source);
+        planned.document.estimate(&self.estimates);
+        planned
     }
 
     /// Plans and runs what a configuration asks for.

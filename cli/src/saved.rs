@@ -143,15 +143,16 @@ impl SavedPlan {
 
     /// Returns the plan as people and programs read it.
     pub(crate) fn document(&self) -> PlanDoc {
-        PlanDoc {
+        let mut document = PlanDoc {
             compared: self.compared.clone(),
             complete: self.not_compared.is_empty(),
             not_compared: self.not_compared.clone(),
             interrupted: self.interrupted.clone(),
             ..PlanDoc::new(self.operation, &self.plan, &self.drift, &self.found)
                 .with_outputs(self.output_changes.clone())
-                .with_estimates(&self.estimates)
-        }
+        };
+        document.estimate(&self.estimates);
+        document
     }
 
     /// Returns the configuration that it was made from.

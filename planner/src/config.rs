@@ -66,6 +66,8 @@ pub use simdb_language::parse::is_unfinished;
 pub use simdb_language::source::{Position, Source};
 
 pub use self::console::CONSOLE;
+#[cfg(test)]
+pub(crate) use self::drift::problem as drift_problem;
 pub use self::json_syntax::variable_file_json;
 pub use self::outputs::OutputValue;
 pub use self::overrides::is_configuration;

@@ -80,4 +80,4 @@ pub mod platform;
 pub mod simulate;
 pub mod text;
 
-pub use simdb_language::diagnostic;
+pub use simdb_language::{diagnostic, suggest};

@@ -6,6 +6,7 @@ pub mod server;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
@@ -23,6 +24,50 @@ use crate::engine;
 
 /// The format of a plan document.
 pub const FORMAT: u32 = 1;
+
+/// The names of all steps, in the order of the step table.
+pub const STEPS: [&str; 40] = [
+    "network",
+    "primary",
+    "replication-user",
+    "user",
+    "database",
+    "seed",
+    "slot",
+    "basebackup",
+    "import",
+    "standby",
+    "start",
+    "stop",
+    "configure",
+    "open",
+    "follow",
+    "cluster",
+    "record",
+    "sync-names",
+    "resume",
+    "verify-sync",
+    "degrade",
+    "elect",
+    "fence",
+    "promote",
+    "rewind",
+    "endpoint",
+    "pooler",
+    "pause",
+    "repoint",
+    "unpause",
+    "stop-pooler",
+    "drop-pooler",
+    "drop-node",
+    "drop-slot",
+    "drop-endpoint",
+    "drop-user",
+    "drop-database",
+    "drop-seed",
+    "drop-cluster",
+    "drop-network",
+];
 
 /// Changes, the steps that make them, and what the planner has to say about both.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,8 +106,8 @@ pub struct Change {
     /// What it is known by without simdb, where it is imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub importing: Option<String>,
-    /// The attributes, in the order they are shown; unchanged ones have equal sides.
-    pub attributes: Vec<AttributeChange>,
+    /// The attributes, in the order they are shown; unchanged ones have equal sides. Documents of the plan share them.
+    pub attributes: Arc<[AttributeChange]>,
 }
 
 /// What happens to an address.
@@ -190,7 +235,7 @@ pub enum OwnerLogin {
     /// It may not log in. So it may for the moment that one session takes to begin, with a password that nobody knows.
     Opened {
         /// Its attributes, which it is given back.
-        attributes: User,
+        attributes: Box<User>,
         /// Its password, where it has one.
         password: Option<SecretName>,
     },
@@ -222,16 +267,16 @@ pub enum Action {
     Primary {
         /// Makes the data.
         #[serde(rename = "initdb")]
-        birth: TaskSpec,
+        birth: Box<TaskSpec>,
         /// The server.
-        instance: InstanceSpec,
+        instance: Box<InstanceSpec>,
         /// How it is reached.
         server: Server,
     },
     /// Takes over a server that was made without simdb: its data stays where it is, and it is restarted as the node's.
     Import {
         /// The server, as it is from then on.
-        instance: InstanceSpec,
+        instance: Box<InstanceSpec>,
         /// How it is reached then.
         server: Server,
         /// Whose data it must be.
@@ -251,7 +296,7 @@ pub enum Action {
         election: Election,
         /// Whose replay must keep up with whom before the election is held; absent where nobody hands over.
         #[serde(default)]
-        handover: Option<Handover>,
+        handover: Option<Box<Handover>>,
     },
     /// Records that commits are no longer to wait for standbys that were lost, before they stop to: a node that lacks what
     /// comes after this position is never taken for one that has everything.
@@ -270,14 +315,14 @@ pub enum Action {
         /// The directory below the instance directory that holds its data; absent where it has none.
         data: Option<String>,
         /// Seals the data.
-        seal: Option<TaskSpec>,
+        seal: Option<Box<TaskSpec>>,
         /// How it is brought down.
         method: FenceMethod,
     },
     /// Lets a standby write.
     Promote {
         /// The server, with the files of one that writes.
-        instance: InstanceSpec,
+        instance: Box<InstanceSpec>,
         /// How it is reached.
         server: Server,
         /// The other standbys that can be asked: none of them may have more of the log.
@@ -291,7 +336,7 @@ pub enum Action {
         /// The node that gets the data.
         node: NodeAddress,
         /// Rewinds it.
-        task: TaskSpec,
+        task: Box<TaskSpec>,
         /// The directory below the instance directory that the data ends up in.
         data: String,
         /// The server whose log it follows then.
@@ -356,7 +401,7 @@ pub enum Action {
         /// The node that gets the data.
         node: NodeAddress,
         /// Copies it and verifies the copy.
-        task: TaskSpec,
+        task: Box<TaskSpec>,
         /// The directory below the instance directory that the copy ends up in.
         data: String,
     },
@@ -364,7 +409,7 @@ pub enum Action {
     #[serde(rename = "standby")]
     Join {
         /// The server.
-        instance: InstanceSpec,
+        instance: Box<InstanceSpec>,
         /// How it is reached.
         server: Server,
         /// The server it streams from.
@@ -375,7 +420,7 @@ pub enum Action {
     /// Starts a server that is down, and continues one that was halted by a signal.
     Start {
         /// The server.
-        instance: InstanceSpec,
+        instance: Box<InstanceSpec>,
         /// How it is reached.
         server: Server,
         /// Whether it must come up replaying (a standby) or writing (the primary).
@@ -389,7 +434,7 @@ pub enum Action {
     /// Gives a server other parameters, and restarts it where that takes a restart.
     Configure {
         /// The server, with the new parameters.
-        instance: InstanceSpec,
+        instance: Box<InstanceSpec>,
         /// How it is reached.
         server: Server,
         /// Whether it is stopped and started; else it reads its files again.
@@ -407,7 +452,7 @@ pub enum Action {
     /// Lets a standby that runs stream from another node, or from one that listens elsewhere than before.
     Follow {
         /// The server, with its new upstream among its settings.
-        instance: InstanceSpec,
+        instance: Box<InstanceSpec>,
         /// How it is reached.
         server: Server,
         /// The server it is to stream from.
@@ -569,5 +614,40 @@ impl Action {
             Action::DropNetwork { .. } => "drop-network",
             Action::Engine(action) => action.name(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::STEPS;
+
+    #[test]
+    fn the_steps_are_those_of_the_step_table_and_of_the_names_in_code() {
+        let rows = include_str!("lib.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! | `"));
+        let cells = rows.filter_map(|row| row.split(" | ").next());
+        let table: Vec<&str> = cells
+            .flat_map(|cell| cell.trim_end_matches('`').split("`, `"))
+            .collect();
+        assert_eq!(table, STEPS);
+        let code = [
+            include_str!("plan.rs"),
+            include_str!("engine/postgresql/action.rs"),
+            include_str!("engine/pgbouncer/action.rs"),
+        ];
+        let arms = code.iter().flat_map(|text| text.lines());
+        let named = arms.filter_map(|line| {
+            line.trim()
+                .strip_prefix("Action::")?
+                .split_once(" => \"")?
+                .1
+                .strip_suffix("\",")
+        });
+        let mut named: Vec<&str> = named.collect();
+        let mut all = STEPS.to_vec();
+        named.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(named, all);
     }
 }

@@ -53,6 +53,7 @@ pub use addressing::DEFAULT_RANGE;
 pub use compared::NotCompared;
 pub use differing::Differing;
 pub use found::Finding;
+pub use ignored::is_ignored;
 pub use refresh::refresh;
 use scope::Scope;
 pub use untried::untried;

@@ -33,7 +33,7 @@ use simdb_planner::planner::{Inputs, plan};
 use simdb_providers::effects::{Effects, StepError};
 use simdb_providers::engine::postgresql::ledger::{Ledger, Load, Target};
 use simdb_providers::event::{Event, EventSink};
-use simdb_providers::executor::execute;
+use simdb_providers::executor::{Terms, execute};
 use simdb_state::delta::Outputs;
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::object::{EngineKind, State, first_platform};
@@ -179,7 +179,11 @@ async fn run(plan: &Plan, path: &Path, parallelism: usize) -> Result<Duration, F
     let began = Instant::now();
     writer.begin("apply", plan, u32::try_from(plan.steps.len())?).await?;
     let cancel = CancellationToken::new();
-    let outcome = execute(plan, &mut writer, effects, &Silent, parallelism, &cancel).await?;
+    let terms = Terms {
+        parallelism,
+        ..Terms::default()
+    };
+    let outcome = execute(plan, &mut writer, effects, &Silent, &terms, &cancel).await?;
     writer.finish(RunEnd::Done).await?;
     let took = began.elapsed();
     writer.unlock().await?;

@@ -11,6 +11,8 @@ pub enum Event {
     Started(StepId),
     /// A step is still running; sent every ten seconds.
     Running(StepId, Duration),
+    /// A step failed for a reason that passes by itself, and is tried again after so long; why, with all causes.
+    Retrying(StepId, Duration, String),
     /// A step is done, after so long.
     Done(StepId, Duration),
     /// A step failed, and why, with all causes.

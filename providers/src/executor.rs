@@ -9,6 +9,10 @@
 //! One dispatcher owns the record, the journal and the events; workers only have effects. What has ended and what starts
 //! next is committed together, so that a wide plan costs one commit a round and not two a step. A crash at any point
 //! leaves the record behind the world by the steps that were started, never ahead of it.
+//!
+//! A step that fails for a reason which passes by itself is tried again after a pause, as every step may be.
+
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -24,12 +28,11 @@ use simdb_state::store::{Entry, StoreError, Took, Writer};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::effects::Effects;
+use crate::effects::{Effects, StepError};
 use crate::event::{Event, EventSink};
 use crate::password;
 
-/// How many steps run at once unless told otherwise.
-pub const PARALLELISM: usize = 10;
+pub use self::terms::{StepLimits, Terms};
 
 /// How often a step that takes long is mentioned.
 const STILL_RUNNING: Duration = Duration::from_secs(10);
@@ -57,12 +60,12 @@ pub async fn execute(
     writer: &mut Writer,
     effects: Arc<dyn Effects>,
     events: &dyn EventSink,
-    parallelism: usize,
+    terms: &Terms,
     cancel: &CancellationToken,
 ) -> Result<Outcome, StoreError> {
     let secrets = Arc::new(writer.secrets().await?);
-    let dispatcher = Dispatcher::new(plan, effects, events, secrets, writer.state().clone());
-    dispatcher.run(writer, parallelism.max(1), cancel).await
+    let dispatcher = Dispatcher::new(plan, effects, (events, terms, cancel), secrets, writer.state().clone());
+    dispatcher.run(writer).await
 }
 
 /// A step that runs.
@@ -70,18 +73,36 @@ struct Running {
     step: StepId,
     since: Instant,
     mentioned: u32,
+    /// How often it was tried, this time included.
+    tries: u32,
 }
 
 /// How a step failed.
 struct Failure {
     cause: String,
+    /// Whether the same may go well a little later.
+    is_transient: bool,
     /// What is known since.
     found: Option<Edit>,
 }
 
 impl Failure {
     fn new(cause: String) -> Self {
-        Self { cause, found: None }
+        Self {
+            cause,
+            is_transient: false,
+            found: None,
+        }
+    }
+}
+
+impl From<StepError> for Failure {
+    fn from(error: StepError) -> Self {
+        Self {
+            cause: chain(&error),
+            is_transient: error.is_transient(),
+            found: error.found(),
+        }
     }
 }
 
@@ -91,6 +112,8 @@ struct Dispatcher<'a> {
     plan: &'a Plan,
     effects: Arc<dyn Effects>,
     events: &'a dyn EventSink,
+    terms: &'a Terms,
+    cancel: &'a CancellationToken,
     secrets: Arc<Secrets>,
     /// The record with everything that has ended in it, for the guards of what starts in the same commit.
     state: State,
@@ -110,7 +133,7 @@ impl<'a> Dispatcher<'a> {
     fn new(
         plan: &'a Plan,
         effects: Arc<dyn Effects>,
-        events: &'a dyn EventSink,
+        (events, terms, cancel): (&'a dyn EventSink, &'a Terms, &'a CancellationToken),
         secrets: Arc<Secrets>,
         state: State,
     ) -> Self {
@@ -130,6 +153,8 @@ impl<'a> Dispatcher<'a> {
             plan,
             effects,
             events,
+            terms,
+            cancel,
             secrets,
             state,
             open,
@@ -142,20 +167,18 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    async fn run(
-        mut self,
-        writer: &mut Writer,
-        parallelism: usize,
-        cancel: &CancellationToken,
-    ) -> Result<Outcome, StoreError> {
+    async fn run(mut self, writer: &mut Writer) -> Result<Outcome, StoreError> {
         let mut ended: Vec<(Running, StepResult)> = Vec::new();
         loop {
             let mut entries: Vec<Entry> = Vec::new();
             let mut happened = Vec::new();
             for (running, result) in ended {
-                happened.push(self.settle(&running, result, &mut entries));
+                match self.retry(&running, &result) {
+                    Some(pause) => happened.push(self.again(running, result, pause)),
+                    None => happened.push(self.settle(&running, result, &mut entries)),
+                }
             }
-            let starting = self.next(parallelism, &mut entries, &mut happened);
+            let starting = self.next(&mut entries, &mut happened);
             if !entries.is_empty() {
                 writer.commit(&entries).await?;
             }
@@ -164,7 +187,7 @@ impl<'a> Dispatcher<'a> {
             }
             self.start(starting);
             if !self.running.is_empty() {
-                ended = self.wait(cancel).await;
+                ended = self.wait().await;
             } else if self.release() {
                 ended = Vec::new();
             } else {
@@ -201,7 +224,8 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Takes as many ready steps as may run, and writes down that they start. A step that its guard refuses fails.
-    fn next(&mut self, parallelism: usize, entries: &mut Vec<Entry>, happened: &mut Vec<Event>) -> Vec<StepId> {
+    fn next(&mut self, entries: &mut Vec<Entry>, happened: &mut Vec<Event>) -> Vec<StepId> {
+        let parallelism = self.terms.parallelism.max(1);
         let mut starting = Vec::new();
         let stopped = self.outcome.cancelled && !self.releasing;
         while !stopped && self.running.len() + starting.len() < parallelism {
@@ -249,26 +273,59 @@ impl<'a> Dispatcher<'a> {
         for id in starting {
             self.events.on_event(&Event::Started(id));
             let (effects, secrets, step) = (self.effects.clone(), self.secrets.clone(), self.step(id).clone());
-            let task = self.tasks.spawn(async move {
-                let result = effects.run(&step, &secrets).await;
-                result.map_err(|error| Failure {
-                    cause: chain(&error),
-                    found: error.found(),
-                })
-            });
-            self.running.insert(
-                task.id(),
-                Running {
-                    step: id,
-                    since: Instant::now(),
-                    mentioned: 0,
-                },
-            );
+            let limit = self.terms.limits.of(step.action.name());
+            let task = self
+                .tasks
+                .spawn(async move { run_within(limit, &*effects, &step, &secrets).await });
+            let running = Running {
+                step: id,
+                since: Instant::now(),
+                mentioned: 0,
+                tries: 1,
+            };
+            self.running.insert(task.id(), running);
         }
     }
 
+    /// Returns how long to wait before a step is tried again, where that may help and it has the time.
+    fn retry(&self, running: &Running, result: &StepResult) -> Option<Duration> {
+        let failure = result.as_ref().err()?;
+        let pause = self.terms.pause_after(running.tries)?;
+        let left = self.left(running).is_none_or(|left| left > pause);
+        (failure.is_transient && left && !self.outcome.cancelled).then_some(pause)
+    }
+
+    /// Returns how long a step may still take.
+    fn left(&self, running: &Running) -> Option<Duration> {
+        let limit = self.terms.limits.of(self.step(running.step).action.name())?;
+        Some(limit.saturating_sub(running.since.elapsed()))
+    }
+
+    /// Tries a step again after a pause. Where somebody asks to stop meanwhile it ends as it failed.
+    fn again(&mut self, mut running: Running, failed: StepResult, pause: Duration) -> Event {
+        let (effects, secrets, step) = (
+            self.effects.clone(),
+            self.secrets.clone(),
+            self.step(running.step).clone(),
+        );
+        let left = self.left(&running).map(|left| left.saturating_sub(pause));
+        let cancel = self.cancel.clone();
+        let cause = failed.as_ref().err().map(|failure| failure.cause.clone());
+        let task = self.tasks.spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => run_within(left, &*effects, &step, &secrets).await,
+                () = cancel.cancelled() => failed,
+            }
+        });
+        let event = Event::Retrying(running.step, pause, cause.unwrap_or_default());
+        running.tries += 1;
+        self.running.insert(task.id(), running);
+        event
+    }
+
     /// Waits until something ends, and returns everything that has.
-    async fn wait(&mut self, cancel: &CancellationToken) -> Vec<(Running, StepResult)> {
+    async fn wait(&mut self) -> Vec<(Running, StepResult)> {
+        let cancel = self.cancel;
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
@@ -340,7 +397,11 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn fail(&mut self, id: StepId, failure: Failure, entries: &mut Vec<Entry>) -> Event {
-        let Failure { cause, found } = failure;
+        let Failure {
+            cause,
+            is_transient: _,
+            found,
+        } = failure;
         entries.push(Entry::Failed {
             step: id.0,
             cause: cause.clone(),
@@ -352,6 +413,23 @@ impl<'a> Dispatcher<'a> {
         }
         self.outcome.failed.push((id, cause.clone()));
         Event::Failed(id, cause)
+    }
+}
+
+/// Does a step within a limit. One that exceeds it is given up where it stands, as if simdb had been killed there: the next
+/// plan looks at what it left.
+async fn run_within(limit: Option<Duration>, effects: &dyn Effects, step: &Step, secrets: &Secrets) -> StepResult {
+    let run = effects.run(step, secrets);
+    let Some(limit) = limit else {
+        return Ok(run.await?);
+    };
+    match tokio::time::timeout(limit, run).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(Failure::new(format!(
+            "{} of {} was given up, as it took longer than -step-timeout allows; the next plan looks at what it left",
+            step.action.name(),
+            step.address
+        ))),
     }
 }
 

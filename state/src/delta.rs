@@ -104,7 +104,7 @@ pub enum Edit {
     Endpoint(EndpointAddress, Box<Endpoint>),
     /// The clients of the endpoint go through this pooler, or through none. Whether it holds them up has an edit of its own:
     /// a pooler that exists already goes on as it does.
-    Pooler(EndpointAddress, Option<Pooler>),
+    Pooler(EndpointAddress, Option<Box<Pooler>>),
     /// The endpoint's pooler holds clients up, or does not.
     Paused(EndpointAddress, bool),
     /// Replication was proven on this topology; the marker comes from [`Outputs::marker`].
@@ -346,7 +346,7 @@ impl State {
                 endpoint.pooler = self.endpoints.remove(address).and_then(|old| old.pooler);
                 self.endpoints.insert(address.clone(), endpoint);
             }
-            Edit::Pooler(address, pooler) => self.apply_pooler(address, pooler.as_ref()),
+            Edit::Pooler(address, pooler) => self.apply_pooler(address, pooler.as_deref()),
             Edit::Paused(address, paused) => {
                 let endpoint = self.endpoints.get_mut(address);
                 if let Some(pooler) = endpoint.and_then(|endpoint| endpoint.pooler.as_mut()) {

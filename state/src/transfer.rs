@@ -82,6 +82,11 @@ impl Transfer {
         self.rows.keys().filter(|key| key.starts_with(object)).count()
     }
 
+    /// Checks that the document is a record.
+    pub fn validate(&self) -> Result<(), TransferError> {
+        self.open().map(drop)
+    }
+
     /// Reads the record of the document: its head, and what it holds.
     pub(crate) fn open(&self) -> Result<(Head, State), TransferError> {
         if self.format_version != DOCUMENT {

@@ -239,6 +239,8 @@ fn a_cluster_made_by_hand_is_imported_and_switches_over_with_every_row() {
     ] {
         assert!(text.contains(words), "no {words:?} in {}", plan.stdout);
     }
+    // What sessions begin with stays, and is no change.
+    assert!(!text.contains("search_path"), "{text}");
     assert_eq!(made.ask("a", "SELECT count(*) FROM pg_stat_replication"), "2");
 
     made.simdb(&["apply", "-auto-approve"]);
@@ -324,6 +326,16 @@ fn a_cluster_is_imported_as_a_whole_by_the_directory_of_its_nodes_and_the_block_
     assert_eq!(of("cluster.orders.node.b")["change"]["importing"]["id"], made.data("b"));
     made.simdb(&["apply", "p"]);
     made.simdb(&["plan", "-detailed-exitcode"]);
+    // Its servers work in directories that simdb did not make, and are found from elsewhere all the same.
+    let seen: Value = serde_json::from_str(&TestEnvironment::new().done(&["ps", "-json"]).stdout).unwrap();
+    let mine = made.environment.data().display().to_string();
+    let servers = seen["servers"].as_array().unwrap().iter();
+    let servers = servers.filter(|server| server["data"].as_str().unwrap().starts_with(&mine));
+    assert_eq!(
+        servers.filter(|server| server["status"] == "running").count(),
+        2,
+        "{seen}"
+    );
     made.environment.destroy();
     // What is left serves as it did before.
     made.start("a");

@@ -1,3 +1,5 @@
+use simdb_planner::plan::Impact;
+
 use super::*;
 
 fn rewritten(line: &str) -> String {
@@ -94,6 +96,8 @@ fn wrong_options_are_answered_with_the_nearest_right_one() {
         assert!(error.contains(nearest), "{error}");
     }
     for line in [
+        "simdb apply -step-timeout=basebakup=2h",
+        "simdb apply -step-timeout=0s",
         "simdb apply -parallelism=0",
         "simdb apply -lock-timeout=soon",
         "simdb plan -var a",
@@ -151,4 +155,33 @@ fn older_spellings_are_aliases() {
         };
         assert!(status.json && status.cluster.as_deref() == Some("orders"), "{line}");
     }
+}
+
+#[test]
+fn steps_run_on_the_terms_that_were_typed() {
+    let Ok(Arguments {
+        command: Command::Apply(ApplyPlan { apply, .. }),
+        ..
+    }) = parsed("simdb apply -step-timeout=10m -step-timeout seed=2h -retries=0 -parallelism=2")
+    else {
+        panic!("it does not parse");
+    };
+    let minutes = |minutes| Duration::from_mins(minutes);
+    let terms = apply.step_terms();
+    assert_eq!((terms.parallelism, terms.retries), (2, 0));
+    assert_eq!(terms.limits.all, Some(minutes(10)));
+    let named: Vec<(&str, Duration)> = terms
+        .limits
+        .by_name
+        .iter()
+        .map(|(name, limit)| (&**name, *limit))
+        .collect();
+    assert_eq!(named, [("seed", minutes(120))]);
+    let misspelled = parsed("simdb apply -step-timeout=basebakup=2h")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        misspelled.contains("no step is called \"basebakup\" Did you mean \"basebackup\"?"),
+        "{misspelled}"
+    );
 }

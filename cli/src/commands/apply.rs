@@ -304,7 +304,7 @@ impl Run<'_> {
                     can_ask,
                 },
                 refresh: self.arguments.planning.facts.refresh,
-                parallelism: self.arguments.parallelism,
+                steps: self.arguments.step_terms(),
                 lock_timeout: self.arguments.lock_timeout,
                 policy_command: self.arguments.planning.policy_command.as_deref(),
             },

@@ -166,18 +166,12 @@ pub(super) async fn make(
         (store, _) => store,
     };
     ops::digest_passwords(&mut config.desired, store.as_ref()).await?;
-    let took = match &store {
-        Some(store) => store.took().await?,
-        None => Vec::new(),
-    };
-    let estimates = Estimates::new(took);
     let known = Known {
         config: &config,
         recorded,
         unfinished: snapshot.as_ref().and_then(|snapshot| snapshot.unfinished.as_ref()),
         secrets: &secrets,
         scope: &request.scope(),
-        estimates: &estimates,
     };
     let world = project.world(
         store.as_ref().map(simdb_state::store::Store::lineage),
@@ -190,7 +184,9 @@ pub(super) async fn make(
         ops::believe(&world, &config.desired, known.recorded).await
     };
     let proposal = request.proposal(known.recorded)?;
-    let planned = ops::plan(operation, &known, &observed, proposal.as_ref(), &project.source);
+    let mut planned = ops::plan(operation, &known, &observed, proposal.as_ref(), &project.source);
+    let estimates = ops::estimates(&planned.plan, store.as_ref()).await?;
+    planned.document.estimate(&estimates);
     Ok(Made {
         project,
         planned,

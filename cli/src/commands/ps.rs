@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use simdb_planner::desired::LocalSettings;
-use simdb_providers::platform::{Known, Surveyed};
+use simdb_providers::platform::{Known, Surveyed, World};
 
 use crate::args::Ps;
 use crate::error::CliError;
@@ -19,13 +18,7 @@ use crate::views::json::document;
 pub(super) fn run(arguments: &Ps, ui: &Ui) -> Result<Exit, CliError> {
     block_on(async {
         let project = Project::open()?;
-        // Where this project keeps its data only its configuration says, or its record: neither has to make sense.
-        let local = project.load(&[]).map(|(config, _)| config.desired.local);
-        let world = project.world(
-            None,
-            &local.unwrap_or_else(|_| LocalSettings::default()),
-            Known::default(),
-        );
+        let world = world(&project).await;
         let mut found = Projects::default();
         let mut ps = PsDoc::default();
         for (platform, provider) in &world.providers {
@@ -50,6 +43,17 @@ pub(super) fn run(arguments: &Ps, ui: &Ui) -> Result<Exit, CliError> {
         });
         Ok(Exit::Done)
     })
+}
+
+/// Returns the platforms as this project uses them: as its record says, else its configuration. Neither has to make sense.
+async fn world(project: &Project) -> World {
+    if let Ok(Some(store)) = project.store().await
+        && let Ok(snapshot) = store.snapshot().await
+    {
+        return project.recorded_world(store.lineage(), &snapshot);
+    }
+    let declared = project.load(&[]).map(|(config, _)| config.desired.local);
+    project.world(None, &declared.unwrap_or_default(), Known::default())
 }
 
 /// The projects that lineages belong to, as they are found.

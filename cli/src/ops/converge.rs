@@ -22,10 +22,13 @@ use simdb_planner::diagnostic::Diagnostic;
 use simdb_planner::plan::{Impact, Plan};
 use simdb_planner::planner::Proposal;
 use simdb_planner::planner::scope::Scope;
+use simdb_providers::executor;
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::{FORMAT, Snapshot, Store, Upgrade, Writer};
 
-use super::{Known, Planned, Site, World, apply, believe, plan, record_noticed, record_outputs, refresh, settle};
+use super::{
+    Known, Planned, Site, World, apply, believe, estimates, plan, record_noticed, record_outputs, refresh, settle,
+};
 use crate::approval::{self, Approval, Policy};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
@@ -34,7 +37,7 @@ use crate::request::{self, Continuation, Request};
 use crate::saved::SavedPlan;
 use crate::session::{self, Project};
 use crate::ui::Ui;
-use crate::views::doc::{Estimates, Operation, OutcomeDoc};
+use crate::views::doc::{Operation, OutcomeDoc};
 use crate::views::operation::View;
 
 /// After how long a person who waits for a lock is told so.
@@ -55,7 +58,7 @@ pub(crate) struct Goal<'a> {
 }
 
 /// On which terms it is done.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Terms<'a> {
     /// What judges a plan before it is approved.
     pub(crate) policy_command: Option<&'a str>,
@@ -63,8 +66,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) policy: Policy,
     /// Whether servers are looked at; else the record is believed.
     pub(crate) refresh: bool,
-    /// How many steps run at once.
-    pub(crate) parallelism: usize,
+    /// How steps run.
+    pub(crate) steps: executor::Terms,
     /// How long to wait for the lock of the state.
     pub(crate) lock_timeout: Duration,
 }
@@ -109,7 +112,6 @@ pub(crate) struct Converge<'a> {
 struct Moment {
     snapshot: Snapshot,
     secrets: Secrets,
-    estimates: Estimates,
 }
 
 impl Moment {
@@ -120,7 +122,6 @@ impl Moment {
             unfinished: self.snapshot.unfinished.as_ref(),
             secrets: &self.secrets,
             scope,
-            estimates: &self.estimates,
         }
     }
 }
@@ -172,7 +173,7 @@ impl Converge<'_> {
             .world(Some(self.store.lineage()), &desired.local, platforms);
         let planned = self
             .unless_interrupted(self.plan(&world, &known, proposal.as_ref()))
-            .await?;
+            .await??;
         self.show(&planned);
         if planned.is_broken() {
             return Ok(Review::Ended(End::Failed));
@@ -196,7 +197,7 @@ impl Converge<'_> {
             let known = moment.known(self.goal.config, &scope);
             let mut planned = self
                 .unless_interrupted(self.plan(&site.world, &known, proposal.as_ref()))
-                .await?;
+                .await??;
             let saved = self.saved.filter(|_| round == 0);
             if let Some(saved) = saved.filter(|_| !planned.is_broken()) {
                 saved.check_record(known.recorded)?;
@@ -248,17 +249,20 @@ impl Converge<'_> {
         Ok(Moment {
             snapshot: self.store.snapshot().await?,
             secrets: self.store.secrets().await?,
-            estimates: Estimates::new(self.store.took().await?),
         })
     }
 
-    async fn plan(&self, world: &World, known: &Known<'_>, proposal: Option<&Proposal>) -> Planned {
+    async fn plan(&self, world: &World, known: &Known<'_>, proposal: Option<&Proposal>) -> Result<Planned, CliError> {
         let observed = if self.terms.refresh {
             refresh(world, &known.config.desired, known.recorded, known.secrets).await
         } else {
             believe(world, &known.config.desired, known.recorded).await
         };
-        plan(self.goal.operation, known, &observed, proposal, &self.project.source)
+        let mut planned = plan(self.goal.operation, known, &observed, proposal, &self.project.source);
+        planned
+            .document
+            .estimate(&estimates(&planned.plan, Some(self.store)).await?);
+        Ok(planned)
     }
 
     fn show(&self, planned: &Planned) {
@@ -317,8 +321,8 @@ impl Converge<'_> {
                 .tell(&format!("A copy of the state as it was: {}\n", copy.display()));
         }
         let progress = self.view.progress(&planned.document.steps);
-        let (parallelism, cancel) = (self.terms.parallelism, &self.interrupt.finish);
-        let outcome = apply(planned, site, writer, &*progress, parallelism, cancel).await?;
+        let (terms, cancel) = (&self.terms.steps, &self.interrupt.finish);
+        let outcome = apply(planned, site, writer, &*progress, terms, cancel).await?;
         drop(progress);
         let outcome = OutcomeDoc::new(self.goal.operation, &planned.plan, &outcome, writer.state());
         self.view.outcome(&outcome);

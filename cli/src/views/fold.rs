@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use simdb_planner::plan::{AttributeChange, ChangeAction, Shown};
 use simdb_state::address::Address;
+use simdb_state::name::ClusterName;
 
 pub(crate) use self::subjects::Subjects;
 use self::subjects::{base, own_names};
@@ -76,7 +77,8 @@ impl<T: Alike> Group<'_, T> {
             return sentence.to_owned();
         }
         let subjects = self.subjects();
-        neutral(sentence, self.first().address())
+        Own::of(self.first().address())
+            .taken_out(sentence)
             .replace(OWN, &subjects.names())
             .replace(CLUSTER, &subjects.clusters())
     }
@@ -88,14 +90,15 @@ impl Alike for ChangeDoc {
     }
 
     fn key(&self) -> String {
+        let own = Own::of(&self.address);
         let reason = self.reason.as_deref().unwrap_or_default();
         let attributes = match self.change.action {
             // What goes is told in one line.
             ChangeAction::Delete => String::new(),
-            ChangeAction::Create | ChangeAction::Update => attributes_key(&self.change.attributes, &self.address),
+            ChangeAction::Create | ChangeAction::Update => attributes_key(&self.change.attributes, &own),
         };
         let reasons = [reason].into_iter().chain(self.drift.iter().map(String::as_str));
-        let reasons: Vec<Cow<'_, str>> = reasons.map(|text| neutral(text, &self.address)).collect();
+        let reasons: Vec<Cow<'_, str>> = reasons.map(|text| own.taken_out(text)).collect();
         format!(
             "{}\n{:?}\n{:?}\n{:?}\n{attributes}\n{}",
             base(&self.address),
@@ -113,7 +116,7 @@ impl Alike for StepDoc {
     }
 
     fn key(&self) -> String {
-        let reason = neutral(&self.reason, &self.address);
+        let reason = Own::of(&self.address).taken_out(&self.reason).into_owned();
         format!("{}\n{}\n{}\n{reason}", base(&self.address), self.name, self.impact)
     }
 }
@@ -124,14 +127,15 @@ impl Alike for DriftedDoc {
     }
 
     fn key(&self) -> String {
-        let causes: Vec<Cow<'_, str>> = self.causes.iter().map(|cause| neutral(cause, &self.address)).collect();
+        let own = Own::of(&self.address);
+        let causes: Vec<Cow<'_, str>> = self.causes.iter().map(|cause| own.taken_out(cause)).collect();
         let remedies = self.by_hand.iter();
-        let remedies: Vec<Cow<'_, str>> = remedies.map(|one| neutral(&one.remedy, &self.address)).collect();
+        let remedies: Vec<Cow<'_, str>> = remedies.map(|one| own.taken_out(&one.remedy)).collect();
         format!(
             "{}\n{:?}\n{}\n{}\n{}",
             base(&self.address),
             self.change.action,
-            attributes_key(&self.change.attributes, &self.address),
+            attributes_key(&self.change.attributes, &own),
             causes.join("\n"),
             remedies.join("\n")
         )
@@ -139,7 +143,7 @@ impl Alike for DriftedDoc {
 }
 
 /// Writes what attributes alike things have in common.
-fn attributes_key(attributes: &[AttributeChange], address: &Address) -> String {
+fn attributes_key(attributes: &[AttributeChange], own: &Own<'_>) -> String {
     let mut key = String::new();
     for AttributeChange { name, before, after } in attributes {
         key += name;
@@ -153,32 +157,47 @@ fn attributes_key(attributes: &[AttributeChange], address: &Address) -> String {
         let before = if is_renewed {
             "…".to_owned()
         } else {
-            side(name, before.as_ref(), address)
+            side(name, before.as_ref(), own)
         };
-        key += &format!("\t{before}\t{}\n", side(name, after.as_ref(), address));
+        key += &format!("\t{before}\t{}\n", side(name, after.as_ref(), own));
     }
     key
 }
 
-fn side(name: &str, shown: Option<&Shown>, address: &Address) -> String {
+fn side(name: &str, shown: Option<&Shown>, own: &Own<'_>) -> String {
     match shown {
         None => String::new(),
         Some(Shown::Value(_)) if PLACE.contains(&name) => "place".to_owned(),
-        Some(Shown::Value(value)) => neutral(&value.to_string(), address).into_owned(),
+        Some(Shown::Value(value)) => own.taken_out(&value.to_string()).into_owned(),
         Some(unknown) => format!("{unknown:?}"),
     }
 }
 
-/// Takes the own name and the cluster's out of a text.
-fn neutral<'a>(text: &'a str, address: &Address) -> Cow<'a, str> {
-    let mut text = Cow::Borrowed(text);
-    for name in own_names(address) {
-        text = without(text, &name, OWN);
+/// What belongs to one thing by itself: its own name, in each spelling, and its cluster's.
+struct Own<'a> {
+    names: Vec<String>,
+    cluster: Option<&'a str>,
+}
+
+impl<'a> Own<'a> {
+    fn of(address: &'a Address) -> Self {
+        Self {
+            names: own_names(address),
+            cluster: address.cluster().map(ClusterName::as_str),
+        }
     }
-    if let Some(cluster) = address.cluster() {
-        text = without(text, cluster.as_str(), CLUSTER);
+
+    /// Takes it out of a text.
+    fn taken_out<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(text);
+        for name in &self.names {
+            text = without(text, name, OWN);
+        }
+        if let Some(cluster) = self.cluster {
+            text = without(text, cluster, CLUSTER);
+        }
+        text
     }
-    text
 }
 
 /// Puts a mark in place of a word.

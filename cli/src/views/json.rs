@@ -221,6 +221,14 @@ impl EventSink for Lines {
                     json!({ "step": subject, "elapsed_seconds": seconds }),
                 )
             }
+            Event::Retrying(_, pause, cause) => {
+                let seconds = pause.as_secs_f64();
+                (
+                    "warn",
+                    "step_retrying",
+                    json!({ "step": subject, "cause": cause, "pause_seconds": seconds }),
+                )
+            }
             Event::Failed(_, cause) => ("error", "step_failed", json!({ "step": subject, "cause": cause })),
             Event::Stopping => return,
         };

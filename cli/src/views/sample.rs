@@ -35,7 +35,7 @@ pub(crate) fn change(address_text: &str, action: ChangeAction, attributes: Vec<A
         change: Sides {
             action,
             importing: None,
-            attributes,
+            attributes: attributes.into(),
         },
         impact: Impact::None,
         action_reason: None,

@@ -4,7 +4,7 @@ use simdb_language::reference::Names;
 use simdb_language::suggest::did_you_mean;
 use simdb_state::name::ClusterName;
 
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::Diagnostic;
 
 use super::read::Reader;
 
@@ -26,6 +26,7 @@ const KINDS: [(&str, &[&str]); 7] = [
             "synchronous_standby_names",
             "synchronous_standbys",
             "term",
+            "verified",
             "version",
         ],
     ),
@@ -55,6 +56,7 @@ const KINDS: [(&str, &[&str]); 7] = [
             "login",
             "member_of",
             "password",
+            "password_version",
             "replication",
             "settings",
             "superuser",
@@ -93,10 +95,12 @@ pub(super) fn of_block(
     names: &Names<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<String> {
-    let given = block.texts("ignore", names, diagnostics);
-    let span = block.attribute("ignore").map(|attribute| block.span(&attribute.value));
+    let Some(attribute) = block.attribute("ignore") else {
+        return Vec::new();
+    };
+    let span = block.span(&attribute.value);
     let mut patterns = Vec::new();
-    for pattern in given {
+    for pattern in block.texts("ignore", names, diagnostics) {
         let whole = match within {
             Some(cluster) if !pattern.starts_with("cluster.") => format!("cluster.{cluster}.{pattern}"),
             _ => pattern.clone(),
@@ -105,12 +109,7 @@ pub(super) fn of_block(
             None => patterns.push(whole),
             Some(detail) => {
                 let detail = format!("\"{pattern}\" matches nothing that can drift: {detail}");
-                let place = span.clone().unwrap_or_else(|| Span {
-                    file: String::new(),
-                    start: 0,
-                    end: 0,
-                });
-                diagnostics.push(block.error(place, "Invalid drift pattern", detail));
+                diagnostics.push(block.error(span.clone(), "Invalid drift pattern", detail));
             }
         }
     }
@@ -118,7 +117,7 @@ pub(super) fn of_block(
 }
 
 /// Says what is wrong with a pattern: an address, or one and an attribute of it, in which `*` stands for any text.
-fn problem(pattern: &str) -> Option<String> {
+pub(crate) fn problem(pattern: &str) -> Option<String> {
     let parts = parts(pattern);
     let (first, rest) = parts.split_first()?;
     if first.contains('*') {

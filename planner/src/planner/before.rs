@@ -13,7 +13,7 @@ use super::route;
 use crate::engine;
 use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, RouteFacts, ServerFacts};
 
-pub(crate) use access::primary_server;
+pub(crate) use access::{correct_database, correct_user, primary_server};
 
 /// Returns the record, corrected by what was seen, and what was noticed. What could not be looked at stays as recorded.
 pub(crate) fn before(recorded: &State, observed: &Observed) -> (State, Vec<String>) {

@@ -4,6 +4,7 @@ mod imported;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use simdb_state::address::{Address, DatabaseAddress, NodeAddress, SeedAddress, UserAddress};
@@ -104,7 +105,7 @@ fn change(address: &Address, before: Option<Attributes>, after: Option<Attribute
         action,
         reason: None,
         importing: None,
-        attributes,
+        attributes: attributes.into(),
     })
 }
 
@@ -479,7 +480,7 @@ pub(super) fn explain(changes: &mut Vec<Change>, steps: &[Step]) {
             action,
             reason,
             importing: None,
-            attributes: Vec::new(),
+            attributes: Arc::default(),
         });
     }
     changes.extend(more.into_values());

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use simdb_state::address::{DatabaseAddress, NodeAddress, UserAddress};
+use simdb_state::address::{Address, DatabaseAddress, NodeAddress, UserAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Cluster, Node, Role, State, User};
 
@@ -163,6 +163,16 @@ fn keep_user(user: &User, spec: &mut User, ignored: &Ignored) {
             _ => spec.superuser = user.superuser,
         }
     }
+}
+
+/// Returns whether patterns cover each attribute of an object that differs, or the object where what differs has no name.
+pub fn is_ignored<'a>(patterns: &[Pattern], address: &Address, differing: impl Iterator<Item = &'a str>) -> bool {
+    let covered = |text: &str| patterns.iter().any(|pattern| pattern.covers(text));
+    let mut differing = differing.peekable();
+    if differing.peek().is_none() {
+        return covered(&address.to_string());
+    }
+    differing.all(|name| covered(&format!("{address}.{name}")))
 }
 
 impl Desired {

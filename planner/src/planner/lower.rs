@@ -42,8 +42,10 @@ impl Draft {
         address: impl Into<Address>,
         action: impl Into<Action>,
         reason: impl Into<String>,
-        delta: Vec<Edit>,
+        mut delta: Vec<Edit>,
     ) -> Self {
+        // A plan may have tens of thousands of them.
+        delta.shrink_to_fit();
         Self {
             address: address.into(),
             action: action.into(),

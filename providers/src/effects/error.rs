@@ -75,6 +75,20 @@ pub enum StepError {
 }
 
 impl StepError {
+    /// Returns whether the same may go well a little later: the server was short of something, two transactions were in each
+    /// other's way, or a connection broke.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            StepError::Postgresql(error) => error.is_transient(),
+            StepError::Seed(SeedError::Server(error)) => error.is_transient(),
+            StepError::Seed(SeedError::Statement { cause, .. })
+            | StepError::Pgbouncer(PgbouncerError::Connect { cause, .. } | PgbouncerError::Command { cause, .. }) => {
+                cause.is_transient()
+            }
+            _ => false,
+        }
+    }
+
     /// Returns what the step found out about a node whose data no server can go on with.
     pub fn found(&self) -> Option<Edit> {
         let StepError::Postgresql(error) = self else {

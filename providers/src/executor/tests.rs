@@ -12,12 +12,17 @@ use simdb_state::store::{RunEnd, Store};
 
 use super::*;
 use crate::effects::StepError;
+use crate::engine::postgresql::{Cause, PostgresqlError};
 
 /// Effects on a simulated world, with steps that fail on request.
 #[derive(Debug, Default)]
 struct Simulated {
     world: Mutex<World>,
     fails: Option<&'static str>,
+    /// How often a kind of step fails before it goes well, for a reason that passes.
+    falters: Mutex<BTreeMap<&'static str, u32>>,
+    /// A kind of step that does not end by itself.
+    hangs: Option<&'static str>,
     secrets_seen: Mutex<BTreeSet<String>>,
 }
 
@@ -31,6 +36,27 @@ impl Effects for Simulated {
         if self.fails == Some(step.action.name()) {
             return Err(StepError::MissingSecret(SecretName::output("nothing")));
         }
+        if self.hangs == Some(step.action.name()) {
+            std::future::pending::<()>().await;
+        }
+        if let Some(left) = self
+            .falters
+            .lock()
+            .unwrap()
+            .get_mut(step.action.name())
+            .filter(|left| **left > 0)
+        {
+            *left -= 1;
+            return Err(StepError::Postgresql(Box::new(PostgresqlError::Query {
+                doing: "make a slot".to_owned(),
+                node: "cluster.orders.node.a".parse().unwrap(),
+                cause: Cause::Refused {
+                    code: "53300".to_owned(),
+                    message: "sorry, too many clients already".to_owned(),
+                    detail: None,
+                },
+            })));
+        }
         let mut world = self.world.lock().unwrap();
         let outputs = world.effect(step).unwrap();
         // The world's own record, which tells it who follows whom; what the store holds is compared with another.
@@ -40,11 +66,20 @@ impl Effects for Simulated {
 }
 
 #[derive(Debug, Default)]
-struct Seen(Mutex<Vec<Event>>, Option<CancellationToken>);
+struct Seen(
+    Mutex<Vec<Event>>,
+    /// What is cancelled when a step starts.
+    Option<CancellationToken>,
+    /// What is cancelled when a step is to be tried again.
+    Option<CancellationToken>,
+);
 
 impl EventSink for Seen {
     fn on_event(&self, event: &Event) {
         if let (Some(cancel), Event::Started(_)) = (&self.1, event) {
+            cancel.cancel();
+        }
+        if let (Some(cancel), Event::Retrying(..)) = (&self.2, event) {
             cancel.cancel();
         }
         self.0.lock().unwrap().push(event.clone());
@@ -119,12 +154,26 @@ fn plan_for(world: &World, desired: &Desired) -> Plan {
 }
 
 async fn run(plan: &Plan, effects: Arc<Simulated>, seen: &Seen) -> (Outcome, simdb_state::object::State) {
+    let terms = Terms {
+        parallelism: 4,
+        pause: Duration::from_millis(1),
+        ..Terms::default()
+    };
+    run_on(&terms, plan, effects, seen).await
+}
+
+async fn run_on(
+    terms: &Terms,
+    plan: &Plan,
+    effects: Arc<Simulated>,
+    seen: &Seen,
+) -> (Outcome, simdb_state::object::State) {
     let store = Store::in_memory().await.unwrap();
     let mut writer = store.lock("apply", Duration::ZERO).await.unwrap();
     let count = u32::try_from(plan.steps.len()).unwrap();
     writer.begin("apply", plan, count).await.unwrap();
-    let cancel = seen.1.clone().unwrap_or_default();
-    let outcome = execute(plan, &mut writer, effects, seen, 4, &cancel).await.unwrap();
+    let cancel = seen.1.clone().or(seen.2.clone()).unwrap_or_default();
+    let outcome = execute(plan, &mut writer, effects, seen, terms, &cancel).await.unwrap();
     let end = match &outcome {
         Outcome { cancelled: true, .. } => RunEnd::Cancelled,
         Outcome { failed, .. } if !failed.is_empty() => RunEnd::Failed,
@@ -180,7 +229,7 @@ async fn a_step_that_fails_keeps_only_those_that_wait_for_it_from_starting() {
 #[tokio::test]
 async fn asked_to_stop_it_finishes_what_runs_and_starts_no_other() {
     let plan = plan_for(&World::default(), &orders(&["a", "r[0]"]));
-    let seen = Seen(Mutex::default(), Some(CancellationToken::new()));
+    let seen = Seen(Mutex::default(), Some(CancellationToken::new()), None);
     let (outcome, _) = run(&plan, Arc::new(Simulated::default()), &seen).await;
     assert!(outcome.cancelled);
     assert_eq!(
@@ -188,6 +237,73 @@ async fn asked_to_stop_it_finishes_what_runs_and_starts_no_other() {
         (vec![StepId(0)], plan.steps.len() - 1)
     );
     assert!(seen.0.lock().unwrap().contains(&Event::Stopping));
+}
+
+fn faltering(times: u32) -> Arc<Simulated> {
+    Arc::new(Simulated {
+        falters: Mutex::new(BTreeMap::from([("slot", times)])),
+        ..Simulated::default()
+    })
+}
+
+#[tokio::test]
+async fn a_step_that_fails_for_a_reason_that_passes_is_tried_again() {
+    let plan = plan_for(&World::default(), &orders(&["a", "r[0]"]));
+    let seen = Seen::default();
+    let (outcome, recorded) = run(&plan, faltering(3), &seen).await;
+    assert_eq!((outcome.done.len(), outcome.failed), (plan.steps.len(), Vec::new()));
+    assert_eq!(recorded.nodes.len(), 2);
+    let events = seen.0.lock().unwrap();
+    let retried = events.iter().filter_map(|event| match event {
+        Event::Retrying(_, pause, cause) => Some((pause.as_millis(), cause.as_str())),
+        _ => None,
+    });
+    let refused = "make a slot on cluster.orders.node.a: sorry, too many clients already (SQLSTATE 53300)";
+    assert_eq!(retried.collect::<Vec<_>>(), [(1, refused), (2, refused), (4, refused)]);
+}
+
+#[tokio::test]
+async fn a_step_that_keeps_failing_is_not_tried_for_ever() {
+    let plan = plan_for(&World::default(), &orders(&["a", "r[0]"]));
+    let effects = faltering(4);
+    let (outcome, _) = run(&plan, effects.clone(), &Seen::default()).await;
+    assert_eq!(outcome.failed.len(), 1);
+    assert_eq!(effects.falters.lock().unwrap()["slot"], 0);
+}
+
+#[tokio::test]
+async fn asked_to_stop_it_does_not_wait_to_try_again() {
+    let plan = plan_for(&World::default(), &orders(&["a", "r[0]"]));
+    let terms = Terms {
+        pause: Duration::from_hours(1),
+        ..Terms::default()
+    };
+    let cancel = CancellationToken::new();
+    let seen = Seen(Mutex::default(), None, Some(cancel.clone()));
+    let (outcome, _) = run_on(&terms, &plan, faltering(1), &seen).await;
+    assert!(cancel.is_cancelled() && outcome.cancelled);
+    assert_eq!(outcome.failed.len(), 1, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_step_that_exceeds_its_limit_is_given_up() {
+    let plan = plan_for(&World::default(), &orders(&["a", "r[0]"]));
+    let effects = Arc::new(Simulated {
+        hangs: Some("slot"),
+        ..Simulated::default()
+    });
+    let mut terms = Terms::default();
+    terms.limits.by_name.insert("slot".to_owned(), Duration::from_millis(5));
+    let (outcome, recorded) = run_on(&terms, &plan, effects, &Seen::default()).await;
+    let [(_, cause)] = &outcome.failed[..] else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(
+        cause,
+        "slot of cluster.orders.node.r[0] was given up, as it took longer than -step-timeout allows; the next plan looks at \
+         what it left"
+    );
+    assert_eq!(recorded.nodes.len(), 1);
 }
 
 #[tokio::test]

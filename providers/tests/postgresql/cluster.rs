@@ -103,8 +103,8 @@ impl Cluster {
     pub(crate) fn make_primary(&self) -> Action {
         let context = self.context(&self.primary, None);
         Action::Primary {
-            birth: instance::birth(&context),
-            instance: instance::server(&context),
+            birth: Box::new(instance::birth(&context)),
+            instance: Box::new(instance::server(&context)),
             server: self.server(&self.primary),
         }
     }
@@ -144,18 +144,18 @@ impl Cluster {
         let upstream = self.upstream();
         Action::Clone {
             node: self.standby.clone(),
-            task: instance::copy(
+            task: Box::new(instance::copy(
                 &self.context(&self.standby, Some(upstream.clone())),
                 &upstream,
                 Vec::new(),
-            ),
+            )),
             data: Data::directory(1),
         }
     }
 
     pub(crate) fn make_standby(&self) -> Action {
         Action::Join {
-            instance: self.instance(&self.standby),
+            instance: Box::new(self.instance(&self.standby)),
             server: self.server(&self.standby),
             upstream: self.server(&self.primary),
             application_name: self.standby.node.identifier(),
@@ -164,7 +164,7 @@ impl Cluster {
 
     pub(crate) fn start(&self, node: &NodeAddress, in_recovery: bool) -> Action {
         Action::Start {
-            instance: self.instance(node),
+            instance: Box::new(self.instance(node)),
             server: self.server(node),
             in_recovery,
         }
@@ -172,7 +172,7 @@ impl Cluster {
 
     pub(crate) fn configure(&self, node: &NodeAddress, restart: bool) -> Action {
         Action::Configure {
-            instance: self.instance(node),
+            instance: Box::new(self.instance(node)),
             server: self.server(node),
             restart,
             in_recovery: *node == self.standby,

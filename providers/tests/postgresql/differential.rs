@@ -12,7 +12,7 @@ use simdb_planner::planner::{ElectionKind, ElectionRequest, Inputs, Proposal, pl
 use simdb_planner::simulate::{Cut, World};
 use simdb_providers::effects::{Limits, ProviderEffects};
 use simdb_providers::event::{Event, EventSink};
-use simdb_providers::executor::execute;
+use simdb_providers::executor::{Terms, execute};
 use simdb_providers::observe::observe;
 use simdb_providers::platform::{Platform, StopMode};
 use simdb_state::address::NodeAddress;
@@ -105,7 +105,7 @@ impl Twins {
         self.writer.begin("apply", &plan, steps).await.unwrap();
         let cancel = CancellationToken::new();
         let effects = self.effects.clone();
-        let outcome = execute(&plan, &mut self.writer, effects, &Silent, 4, &cancel)
+        let outcome = execute(&plan, &mut self.writer, effects, &Silent, &Terms::default(), &cancel)
             .await
             .unwrap();
         self.writer.finish(RunEnd::Done).await.unwrap();

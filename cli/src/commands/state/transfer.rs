@@ -4,7 +4,8 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use simdb_state::transfer::Transfer;
+use simdb_providers::executor::chain;
+use simdb_state::transfer::{Transfer, TransferError};
 
 use crate::args::StatePush;
 use crate::error::CliError;
@@ -69,11 +70,13 @@ fn read(file: &Path) -> Result<Transfer, CliError> {
         path: file.to_owned(),
         source,
     })?;
-    serde_json::from_str(&text).map_err(|error| {
-        let detail = format!(
-            "{} is not what simdb state pull writes: {error}. Nothing was written.",
-            file.display()
-        );
+    let refused = |reason: String| {
+        let detail = format!("{} {reason}. Nothing was written.", file.display());
         CliError::refused("State cannot be pushed", detail)
-    })
+    };
+    let foreign = |error: serde_json::Error| refused(format!("is not what simdb state pull writes: {error}"));
+    let transfer: Transfer = serde_json::from_str(&text).map_err(foreign)?;
+    let unusable = |error: TransferError| refused(format!("is no state that can be read: {}", chain(&error)));
+    transfer.validate().map_err(unusable)?;
+    Ok(transfer)
 }

@@ -1,6 +1,7 @@
 //! What happens to one object, or to one output, in the shape of Terraform's plan document.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
@@ -93,13 +94,13 @@ pub struct Sides {
     /// What it is known by without simdb, where it is imported.
     pub importing: Option<String>,
     /// The attributes, in the order in which people are shown them.
-    pub attributes: Vec<AttributeChange>,
+    pub attributes: Arc<[AttributeChange]>,
 }
 
 impl Serialize for Sides {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (mut before, mut after) = (Side::default(), Side::default());
-        for attribute in &self.attributes {
+        for attribute in &*self.attributes {
             before.add(&attribute.name, attribute.before.as_ref());
             after.add(&attribute.name, attribute.after.as_ref());
         }

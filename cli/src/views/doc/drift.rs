@@ -3,11 +3,12 @@
 //! It is the plan that would bring the record back, read backwards: what that plan calls *before* is what was seen.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use simdb_planner::plan::{AttributeChange, Change, ChangeAction, Impact, Plan, Shown, Step};
 use simdb_planner::planner::scope::Pattern;
-use simdb_planner::planner::{Differing, Finding, NotCompared};
+use simdb_planner::planner::{self, Differing, Finding, NotCompared};
 use simdb_state::address::Address;
 use simdb_state::journal::RunSummary;
 use simdb_state::name::ClusterName;
@@ -88,16 +89,11 @@ pub struct ByHandDoc {
 impl DriftedDoc {
     /// Returns whether patterns cover the object, or each attribute of it that differs.
     fn is_ignored(&self, patterns: &[Pattern], differing: &Differing) -> bool {
-        let covered = |text: &str| patterns.iter().any(|pattern| pattern.covers(text));
         let attributes = self.change.attributes.iter().filter(|one| one.before != one.after);
         let beside = differing.get(&self.address).into_iter().flatten().map(String::as_str);
         let found = self.by_hand.iter().map(|one| one.attribute.as_str());
-        let mut names = attributes.map(|one| &*one.name).chain(beside).chain(found).peekable();
-        let address = self.address.to_string();
-        if names.peek().is_none() {
-            return covered(&address);
-        }
-        names.all(|name| covered(&format!("{address}.{name}")))
+        let names = attributes.map(|one| &*one.name).chain(beside).chain(found);
+        planner::is_ignored(patterns, &self.address, names)
     }
 
     /// Says what was found: of each attribute both values, else the causes.
@@ -225,7 +221,7 @@ fn one(address: &Address, About { change, steps, found }: &About<'_>) -> Drifted
             Sides {
                 action: ChangeAction::Update,
                 importing: None,
-                attributes: Vec::new(),
+                attributes: Arc::default(),
             },
             backwards,
         ),
@@ -282,11 +278,11 @@ mod tests {
             action: ChangeAction::Update,
             reason: Some("it is due".to_owned()),
             importing: None,
-            attributes: vec![AttributeChange {
+            attributes: Arc::new([AttributeChange {
                 name: name.into(),
                 before: side("seen"),
                 after: side("recorded"),
-            }],
+            }]),
         }
     }
 

@@ -127,12 +127,10 @@ impl PlanDoc {
     }
 
     /// Adds how long the steps took in earlier runs.
-    #[must_use]
-    pub fn with_estimates(mut self, estimates: &Estimates) -> Self {
+    pub fn estimate(&mut self, estimates: &Estimates) {
         for step in &mut self.steps {
             step.estimate_seconds = estimates.of(step.name);
         }
-        self
     }
 
     /// Returns whether something is wrong with it, so that it must not run.

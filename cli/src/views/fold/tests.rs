@@ -93,6 +93,6 @@ fn the_reason_of_alike_steps_is_about_all_of_them() {
 #[test]
 fn a_name_within_a_word_is_no_name() {
     let address = address("cluster.a.node.r[1]");
-    let text = neutral("a data r-1 r-10 r_1 a-b aa", &address);
+    let text = Own::of(&address).taken_out("a data r-1 r-10 r_1 a-b aa");
     assert_eq!(text, "\u{2} data \u{1} r-10 \u{1} \u{2}-b aa");
 }

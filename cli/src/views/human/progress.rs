@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use simdb_planner::plan::StepId;
 use simdb_providers::event::{Event, EventSink};
 
-use super::style::{BAD, BOLD, paint};
+use super::style::{BAD, BOLD, CHANGED, paint};
 use super::text::{length, wrap};
 use crate::ui::Ui;
 use crate::views::doc::StepDoc;
@@ -56,6 +56,13 @@ pub(crate) fn line(step: &StepDoc, event: &Event) -> String {
         Event::Started(_) => format!("{subject}..."),
         Event::Running(_, elapsed) => format!("{subject} still running... [{}s elapsed]", elapsed.as_secs()),
         Event::Done(_, elapsed) => format!("{subject} done after {:.1}s", elapsed.as_secs_f64()),
+        Event::Retrying(_, pause, cause) => {
+            let seconds = pause.as_secs();
+            format!(
+                "{subject} {}: {cause}",
+                paint(CHANGED, format!("is tried again in {seconds}s"))
+            )
+        }
         Event::Failed(_, _) => format!("{subject} {}", paint(BAD.bold(), "failed")),
         Event::Stopping => "Stopping: no other step is started.".to_owned(),
     }
@@ -73,7 +80,11 @@ pub(crate) fn lines(step: &StepDoc, event: &Event, width: usize) -> String {
 /// Returns the step an event is about.
 pub(crate) fn step_of(event: &Event) -> Option<StepId> {
     match event {
-        Event::Started(step) | Event::Running(step, _) | Event::Done(step, _) | Event::Failed(step, _) => Some(*step),
+        Event::Started(step)
+        | Event::Running(step, _)
+        | Event::Retrying(step, _, _)
+        | Event::Done(step, _)
+        | Event::Failed(step, _) => Some(*step),
         Event::Stopping => None,
     }
 }
@@ -117,7 +128,7 @@ impl Bars {
                 }
                 self.total.inc(1);
             }
-            Event::Running(_, _) | Event::Stopping => {}
+            Event::Running(_, _) | Event::Retrying(_, _, _) | Event::Stopping => {}
         }
     }
 }

@@ -15,15 +15,29 @@ pub fn render(ps: &PsDoc, width: usize) -> String {
         let header = ["Server", "Status", "Pid", "Listen", "Project", "Data"];
         Table::new(header, ps.servers.iter().map(row).collect()).render("", width)
     };
-    let lost = ps.servers.iter().filter(|server| is_lost(server)).count();
-    if lost > 0 {
-        let advice = format!(
-            "The state of {} is lost, so no command of simdb reaches {}. To end a server: kill PID. To remove its data: rm -r \
-             DATA. To keep it, put the state back from a copy.",
-            count(lost, "server"),
-            if lost == 1 { "it" } else { "them" }
-        );
-        text += &paragraph(&advice, width);
+    let number = |is: fn(&ServerDoc) -> bool| ps.servers.iter().filter(|server| is(server)).count();
+    match number(is_lost) {
+        0 => {}
+        lost => {
+            let advice = format!(
+                "The state of {} is lost, so no command of simdb reaches {}. To end a server: kill PID. To remove its data: rm -r \
+                 DATA. To keep it, put the state back from a copy.",
+                count(lost, "server"),
+                if lost == 1 { "it" } else { "them" }
+            );
+            text += &paragraph(&advice, width);
+        }
+    }
+    match number(is_bereft) {
+        0 => {}
+        bereft => {
+            let advice = format!(
+                "The directory of {} was removed while it ran, and the server still has its port. An apply of its project sees that and \
+                 mends it. To end a server whose project is gone, too: kill PID.",
+                count(bereft, "server")
+            );
+            text += &paragraph(&advice, width);
+        }
     }
     for reason in &ps.unseen {
         text += &paragraph(reason, width);
@@ -36,15 +50,18 @@ fn paragraph(sentences: &str, width: usize) -> String {
 }
 
 fn is_lost(server: &ServerDoc) -> bool {
-    server.state == ProjectState::Lost || server.lineage.is_none()
+    server.state == ProjectState::Lost
+}
+
+fn is_bereft(server: &ServerDoc) -> bool {
+    server.address.is_none()
 }
 
 fn row(server: &ServerDoc) -> [Cell; 6] {
-    let project = match (&server.project, is_lost(server)) {
-        (Some(project), true) => Cell::styled(format!("lost ({})", project.display()), BAD),
-        (None, true) => Cell::styled("lost", BAD),
-        (Some(project), false) => Cell::plain(project.display()),
-        (None, false) => Cell::styled("unknown", DIM),
+    let project = match &server.project {
+        Some(project) if is_lost(server) => Cell::styled(format!("lost ({})", project.display()), BAD),
+        Some(project) => Cell::plain(project.display()),
+        None => Cell::styled("unknown", DIM),
     };
     [
         match &server.address {

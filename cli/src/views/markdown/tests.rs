@@ -147,7 +147,7 @@ fn drift_is_a_table_of_what_was_found() {
         change: Sides {
             action: ChangeAction::Update,
             importing: None,
-            attributes: vec![attribute("power", value(json!("running")), value(json!("stopped")))],
+            attributes: [attribute("power", value(json!("running")), value(json!("stopped")))].into(),
         },
         causes: vec!["its server is down".to_owned()],
         mended_by: vec!["start"],

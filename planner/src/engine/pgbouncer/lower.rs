@@ -66,7 +66,7 @@ impl Lowering<'_> {
             endpoint: address.clone(),
         });
         let delta = vec![
-            Edit::Pooler(address.clone(), Some(stopped)),
+            Edit::Pooler(address.clone(), Some(Box::new(stopped))),
             Edit::Paused(address.clone(), false),
         ];
         self.push(Draft::new(address.clone(), action, "its cluster is stopped", delta));
@@ -111,7 +111,7 @@ impl Lowering<'_> {
         };
         let instance = pgbouncer::server(address, new, *version);
         let console = pgbouncer::console(address, new);
-        let mut delta = vec![Edit::Pooler(address.clone(), Some(new.clone()))];
+        let mut delta = vec![Edit::Pooler(address.clone(), Some(Box::new(new.clone())))];
         if let Some(old) = old
             && old.power == Power::Running
             && old.place == new.place

@@ -41,7 +41,7 @@ pub enum Action {
         #[serde(rename = "names")]
         rule: SyncRule,
         /// The server, with this rule among its settings.
-        instance: InstanceSpec,
+        instance: Box<InstanceSpec>,
         /// How it is reached.
         server: Server,
         /// Whether it replays (it is about to be promoted) or writes. Only one that writes has standbys to wait for.
@@ -52,7 +52,7 @@ pub enum Action {
     /// Lets the clients of a primary in that crashed and came up without them, once standbys have all that it has.
     Open {
         /// The server, with its clients.
-        instance: InstanceSpec,
+        instance: Box<InstanceSpec>,
         /// How it is reached.
         server: Server,
         /// How many standbys must have everything.

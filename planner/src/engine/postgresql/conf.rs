@@ -111,6 +111,12 @@ const DERIVED: [&str; 6] = [
     "cluster_name",
 ];
 
+/// Returns the value of a setting that every server has, whatever its parameters are.
+pub(super) fn fixed(name: &str) -> Option<&'static str> {
+    let fixed = OWNED.iter().find(|(owned, _)| *owned == name);
+    fixed.map(|(_, value)| *value)
+}
+
 /// Returns whether a setting is simdb's, whatever the configuration says.
 pub(crate) fn is_owned(name: &str) -> bool {
     DERIVED.contains(&name) || UPSTREAM.contains(&name) || OWNED.iter().any(|(owned, _)| *owned == name)

@@ -45,9 +45,20 @@ impl ReplayLimits {
     pub fn of(version: u16, all: &BTreeMap<String, String>) -> Self {
         Self(SETTINGS.map(|(name, default)| {
             let given = all.iter().find(|(given, _)| given.eq_ignore_ascii_case(name));
-            let value = given.and_then(|(_, value)| settings::canonical(version, name, value).parse().ok());
+            let value = given.and_then(|(_, value)| read(version, name, value));
             value.unwrap_or(default)
         }))
+    }
+
+    /// Returns the values of a server that is given these parameters, by name as the configuration spells them.
+    pub(crate) fn with_parameters(version: u16, parameters: &BTreeMap<String, String>) -> Self {
+        let mut limits = Self::of(version, parameters);
+        for (value, (name, _)) in limits.0.iter_mut().zip(SETTINGS) {
+            if let Some(fixed) = conf::fixed(name).and_then(|fixed| read(version, name, fixed)) {
+                *value = fixed;
+            }
+        }
+        limits
     }
 
     /// Returns the values that a server is started with: those of its arguments, else those of its file.
@@ -84,6 +95,11 @@ impl ReplayLimits {
         let at = SETTINGS.iter().position(|(other, _)| *other == name)?;
         Some(self.0[at])
     }
+}
+
+fn read(version: u16, name: &str, value: &str) -> Option<u32> {
+    let plain = value.parse().ok();
+    plain.or_else(|| settings::canonical(version, name, value).parse().ok())
 }
 
 /// Returns whether replay depends on a setting.
@@ -181,7 +197,9 @@ mod tests {
 
     #[test]
     fn a_setting_that_nothing_sets_has_its_default() {
-        let limits = ReplayLimits::of_instance(&instance(&[("Max_Connections", "120")]));
+        let parameters = [("Max_Connections", "120"), ("work_mem", "8MB")];
+        let limits = ReplayLimits::of_instance(&instance(&parameters));
+        assert_eq!(ReplayLimits::with_parameters(15, &pairs(&parameters)), limits);
         assert_eq!(limits.value("max_connections"), Some(120));
         assert_eq!(limits.value("max_locks_per_transaction"), Some(64));
         assert_eq!(

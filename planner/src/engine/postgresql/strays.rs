@@ -16,6 +16,7 @@ use crate::planner::before::{primary_server, server};
 use crate::planner::found::Finding;
 use crate::planner::intended::Intended;
 use crate::planner::{Inputs, Proposal};
+use crate::text::bytes;
 
 /// Returns all that is neither recorded nor intended. What is destroyed takes it along.
 pub(crate) fn strays(inputs: Inputs<'_>, intended: &Intended) -> Vec<Finding> {
@@ -109,7 +110,7 @@ fn finding(address: &NodeAddress, name: &str, slot: &SlotFacts, server: &ServerF
     let retained = match (slot.wal_status.as_deref(), slot.restart) {
         (Some("lost"), _) => "has lost the WAL that it needs".to_owned(),
         (_, Some(restart)) => {
-            format!("retains {} of WAL", size(server.position.ahead_of(restart)))
+            format!("retains {} of WAL", bytes(server.position.ahead_of(restart)))
         }
         (_, None) => "retains no WAL yet".to_owned(),
     };
@@ -123,17 +124,5 @@ fn finding(address: &NodeAddress, name: &str, slot: &SlotFacts, server: &ServerF
              pg_drop_replication_slot('{name}')\"",
             address.cluster, address.node
         ),
-    }
-}
-
-/// Writes a size to one digit after the point: nobody reads the bytes of gigabytes.
-fn size(bytes: u64) -> String {
-    let unit = [(1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")];
-    match unit.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => {
-            let tenths = bytes / (unit / 10);
-            format!("{}.{} {name}", tenths / 10, tenths % 10)
-        }
-        None => format!("{bytes} bytes"),
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::ClusterName;
-use simdb_state::object::{State, User};
+use simdb_state::object::{Database, State, User};
 
 use super::server;
 use crate::engine;
-use crate::observed::{Observed, ServerFacts, UserFacts};
+use crate::observed::{DatabaseFacts, Observed, ServerFacts, UserFacts};
 
 /// Returns what the server of a cluster's primary says of itself.
 pub(crate) fn primary_server<'a>(
@@ -56,8 +56,9 @@ fn correct_users(state: &mut State, cluster: &ClusterName, server: &ServerFacts)
     });
 }
 
-/// Memberships in roles that nobody declared are left alone, such as those that come with making a role.
-fn correct_user(user: &mut User, facts: &UserFacts, is_declared: impl Fn(&str) -> bool) {
+/// Brings a login to what its role was seen to be. Memberships in roles that nobody declared are left alone, such as those
+/// that come with making a role.
+pub(crate) fn correct_user(user: &mut User, facts: &UserFacts, is_declared: impl Fn(&str) -> bool) {
     let UserFacts {
         login,
         replication,
@@ -91,10 +92,15 @@ fn correct_databases(state: &mut State, cluster: &ClusterName, server: &ServerFa
         let Some(facts) = server.databases.get(address.database.as_str()) else {
             return false;
         };
-        database.owner.clone_from(&facts.owner);
-        database.settings.clone_from(&facts.settings);
+        correct_database(database, facts);
         true
     });
+}
+
+/// Brings a database to what it was seen to be.
+pub(crate) fn correct_database(database: &mut Database, facts: &DatabaseFacts) {
+    database.owner.clone_from(&facts.owner);
+    database.settings.clone_from(&facts.settings);
 }
 
 fn correct_seeds(state: &mut State, cluster: &ClusterName, server: &ServerFacts) -> Vec<String> {

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use simdb_state::address::{Address, DatabaseAddress};
-use simdb_state::object::User;
+use simdb_state::name::ClusterName;
+use simdb_state::object::{Database, User};
 
-use super::{Attributes, cluster_after, merge, node_before, user, value};
-use crate::observed::UserFacts;
+use super::{Attributes, cluster_after, database, merge, node_before, user};
+use crate::observed::{DatabaseFacts, UserFacts};
 use crate::plan::{AttributeChange, Change, ChangeAction, Shown};
+use crate::planner::before::{correct_database, correct_user};
 use crate::planner::intended::Intended;
 
 /// Shows what is imported as what it is, which is changed and not made.
@@ -22,7 +24,7 @@ pub(super) fn imported(changes: &mut BTreeMap<Address, Change>, intended: &Inten
         };
         change.action = ChangeAction::Update;
         change.importing = Some(id.to_owned());
-        let after = std::mem::take(&mut change.attributes).into_iter();
+        let after = change.attributes.iter().cloned();
         let known: BTreeMap<Cow<'static, str>, Shown> = has.iter().cloned().collect();
         let stays = |attribute: AttributeChange| {
             let after = attribute.after?;
@@ -35,7 +37,7 @@ pub(super) fn imported(changes: &mut BTreeMap<Address, Change>, intended: &Inten
             Some((attribute.name, after))
         };
         let after = after.filter_map(stays).collect();
-        change.attributes = merge(has, after);
+        change.attributes = merge(has, after).into();
     };
     for (address, import) in &intended.imports {
         let (Some(node), Some(cluster)) = (intended.nodes.get(address), intended.clusters.get(&address.cluster)) else {
@@ -61,45 +63,36 @@ pub(super) fn imported(changes: &mut BTreeMap<Address, Change>, intended: &Inten
                 .keys()
                 .find(|user| user.cluster == address.cluster && user.user.as_str() == name);
             if let Some(address) = address {
-                is(address.clone().into(), name, role_before(facts));
+                let before = role_before(facts, intended, &address.cluster);
+                is(address.clone().into(), name, before);
             }
         }
         for (name, facts) in server.flat_map(|server| &server.databases) {
             let own =
                 |database: &&DatabaseAddress| database.cluster == address.cluster && database.database.as_str() == name;
             if let Some(address) = intended.databases.keys().find(own) {
-                is(address.clone().into(), name, vec![value("owner", facts.owner.clone())]);
+                is(address.clone().into(), name, database_before(facts));
             }
         }
     }
 }
 
 /// Returns the attributes of a role that is imported. Its password is another one afterwards, or the same; nobody can say.
-fn role_before(
-    UserFacts {
-        login,
-        replication,
-        superuser,
-        createdb,
-        createrole,
-        inherit,
-        connection_limit,
-        member_of: _,
-        password: _,
-        holds: _,
-        settings: _,
-    }: &UserFacts,
-) -> Attributes {
-    let mut attributes = user(&User {
-        login: *login,
-        replication: *replication,
-        superuser: *superuser,
-        createdb: *createdb,
-        createrole: *createrole,
-        inherit: *inherit,
-        connection_limit: u32::try_from(*connection_limit).ok(),
-        ..User::default()
-    });
+fn role_before(facts: &UserFacts, intended: &Intended, cluster: &ClusterName) -> Attributes {
+    let mut role = User::default();
+    let is_declared = |name: &str| {
+        let mut users = intended.users.keys().filter(|user| user.cluster == *cluster);
+        users.any(|user| user.user.as_str() == name)
+    };
+    correct_user(&mut role, facts, is_declared);
+    let mut attributes = user(&role);
     attributes.retain(|(name, _)| !name.starts_with("password"));
     attributes
+}
+
+/// Returns the attributes of a database that is imported.
+fn database_before(facts: &DatabaseFacts) -> Attributes {
+    let mut before = Database::default();
+    correct_database(&mut before, facts);
+    database(&before)
 }

@@ -4,8 +4,6 @@ use simdb_state::address::NodeAddress;
 use simdb_state::object::State;
 
 use crate::diagnostic::Diagnostic;
-use crate::engine::NodeContext;
-use crate::engine::conf;
 use crate::engine::replay::ReplayLimits;
 use crate::observed::Observation;
 use crate::planner::intended::{Intended, Lacking, Limits};
@@ -85,16 +83,16 @@ pub(super) fn below_primary(inputs: Inputs<'_>, before: &State, intended: &Inten
 /// Returns what a node is declared to have, also where a plan gives it that later.
 fn declared(inputs: Inputs<'_>, intended: &Intended, node: &NodeAddress) -> Option<ReplayLimits> {
     let spec = inputs.desired.clusters.get(&node.cluster)?.nodes.get(&node.node)?;
-    let context = NodeContext {
-        parameters: &spec.parameters,
-        ..context(intended, node)?
-    };
-    Some(ReplayLimits::of(context.version, &conf::settings(&context)))
+    intended.nodes.get(node)?;
+    Some(ReplayLimits::with_parameters(
+        version(intended, node)?,
+        &spec.parameters,
+    ))
 }
 
 /// Returns what a server has: as it says, as its control data say where it is down, else as is recorded.
 fn has(inputs: Inputs<'_>, before: &State, intended: &Intended, node: &NodeAddress) -> Option<ReplayLimits> {
-    let version = intended.clusters.get(&node.cluster)?.cluster.version;
+    let version = version(intended, node)?;
     if let Some(server) = before::server(inputs.observed, node) {
         return Some(ReplayLimits::of(version, &server.configured));
     }
@@ -103,20 +101,15 @@ fn has(inputs: Inputs<'_>, before: &State, intended: &Intended, node: &NodeAddre
         return Some(control.limits);
     }
     let recorded = before.nodes.get(node).filter(|node| node.data.is_some())?;
-    let context = NodeContext {
-        parameters: &recorded.parameters,
-        ..context(intended, node)?
-    };
-    Some(ReplayLimits::of(version, &conf::settings(&context)))
+    Some(ReplayLimits::with_parameters(version, &recorded.parameters))
 }
 
 /// Returns what a server is to have.
 fn gets(intended: &Intended, node: &NodeAddress) -> Option<ReplayLimits> {
-    let context = context(intended, node)?;
-    Some(ReplayLimits::of(context.version, &conf::settings(&context)))
+    let parameters = &intended.nodes.get(node)?.parameters;
+    Some(ReplayLimits::with_parameters(version(intended, node)?, parameters))
 }
 
-fn context<'a>(intended: &'a Intended, node: &'a NodeAddress) -> Option<NodeContext<'a>> {
-    let cluster = intended.clusters.get(&node.cluster)?;
-    Some(intended.context(node, intended.nodes.get(node)?, cluster))
+fn version(intended: &Intended, node: &NodeAddress) -> Option<u16> {
+    Some(intended.clusters.get(&node.cluster)?.cluster.version)
 }

@@ -68,7 +68,7 @@ impl Lowering<'_> {
             follows: upstream.node.clone(),
         };
         let action = Action::Start {
-            instance,
+            instance: Box::new(instance),
             server: server(address, new),
             in_recovery: true,
         };
@@ -97,7 +97,7 @@ impl Lowering<'_> {
             return;
         };
         let action = Action::Configure {
-            instance,
+            instance: Box::new(instance),
             server: server(address, new),
             restart: true,
             in_recovery: true,
@@ -112,7 +112,7 @@ impl Lowering<'_> {
     /// would no longer be known from one that was never promoted.
     pub(crate) fn start_promoted(&mut self, address: &NodeAddress, new: &IntendedNode, context: &NodeContext<'_>) {
         let action = Action::Start {
-            instance: instance::without_clients(context),
+            instance: Box::new(instance::without_clients(context)),
             server: server(address, new),
             in_recovery: false,
         };

@@ -94,7 +94,10 @@ impl Lowering<'_> {
         let attributes = known.map(|(_, user)| user.clone()).unwrap_or_default();
         match password {
             Some(password) if attributes.connection_limit != Some(0) => OwnerLogin::Password(password),
-            password => OwnerLogin::Opened { attributes, password },
+            password => OwnerLogin::Opened {
+                attributes: Box::new(attributes),
+                password,
+            },
         }
     }
 

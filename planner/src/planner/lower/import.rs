@@ -50,7 +50,7 @@ impl Lowering<'_> {
         ]);
         let unmanaged = import.facts.server.as_ref();
         let action = Action::Import {
-            instance: instance::server(context),
+            instance: Box::new(instance::server(context)),
             server: server(address, new),
             system_identifier: import.system_identifier,
             login: unmanaged

@@ -73,8 +73,8 @@ impl Lowering<'_> {
             Edit::Power(address.clone(), Power::Running),
         ];
         let action = Action::Primary {
-            birth: instance::birth(context),
-            instance: instance::server(context),
+            birth: Box::new(instance::birth(context)),
+            instance: Box::new(instance::server(context)),
             server: server(address, new),
         };
         let reason = format!("cluster {name} is new, and {} leads it", address.node);
@@ -205,7 +205,7 @@ impl Lowering<'_> {
         delta.extend(self.slots_gone_with(address));
         let action = Action::Clone {
             node: address.clone(),
-            task,
+            task: Box::new(task),
             data: Data::directory(generation),
         };
         let reason = because.map_or_else(
@@ -244,7 +244,7 @@ impl Lowering<'_> {
         ];
         let reason = format!("{} streams from {}", address.node, upstream.node.node);
         let action = Action::Join {
-            instance: instance::server(context),
+            instance: Box::new(instance::server(context)),
             server: server(address, new),
             upstream,
             application_name: address.node.identifier(),
@@ -276,7 +276,7 @@ impl Lowering<'_> {
             delta.push(cleared_by_start(address));
             let reason = self.start_reason(address, old, new);
             let action = Action::Start {
-                instance: self.instance(context),
+                instance: Box::new(self.instance(context)),
                 server: server(address, new),
                 in_recovery,
             };
@@ -320,7 +320,7 @@ impl Lowering<'_> {
             (true, false) => Impact::Downtime,
         };
         let action = Action::Configure {
-            instance: self.instance(context),
+            instance: Box::new(self.instance(context)),
             server: server(address, new),
             restart,
             in_recovery,

@@ -55,7 +55,7 @@ impl Lowering<'_> {
             return;
         };
         let action = Action::Follow {
-            instance: instance::server(context),
+            instance: Box::new(instance::server(context)),
             server: server(address, new),
             upstream: server(&upstream.address, upstream_node),
             application_name: address.node.identifier(),

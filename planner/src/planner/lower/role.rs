@@ -68,7 +68,7 @@ impl Lowering<'_> {
         let action = Action::Elect {
             cluster: cluster.clone(),
             election: election.clone(),
-            handover: self.handover(&winner, intended),
+            handover: self.handover(&winner, intended).map(Box::new),
         };
         self.push(Draft::new(Address::Cluster(cluster.clone()), action, reason, delta));
     }
@@ -141,7 +141,7 @@ impl Lowering<'_> {
         let action = Action::Fence {
             server,
             version: cluster.cluster.version,
-            seal: data.as_deref().map(instance::seal),
+            seal: data.as_deref().map(instance::seal).map(Box::new),
             data,
             method,
         };
@@ -176,7 +176,7 @@ impl Lowering<'_> {
         };
         // Nobody is to see what no standby has yet.
         let action = Action::Start {
-            instance: instance::without_clients(&context),
+            instance: Box::new(instance::without_clients(&context)),
             server: Server {
                 node: address.clone(),
                 place: place.clone(),
@@ -230,7 +230,7 @@ impl Lowering<'_> {
             *other != address && replays && sound(*other)
         });
         let action = Action::Promote {
-            instance: instance::server(context),
+            instance: Box::new(instance::server(context)),
             server: server(address, new),
             survivors: survivors.map(|(other, node)| server(other, node)).collect(),
             evidence,
@@ -295,7 +295,7 @@ impl Lowering<'_> {
         context: &NodeContext<'_>,
     ) {
         let action = Action::Start {
-            instance: self.instance(context),
+            instance: Box::new(self.instance(context)),
             server: server(address, new),
             in_recovery: false,
         };
@@ -327,7 +327,7 @@ impl Lowering<'_> {
         let last = engine::last_run::last_run(old, self.facts(address));
         let action = Action::Rejoin {
             node: address.clone(),
-            task: instance::rewind(context, upstream, from.generation, last),
+            task: Box::new(instance::rewind(context, upstream, from.generation, last)),
             data: Data::directory(generation),
             source: source.clone(),
         };

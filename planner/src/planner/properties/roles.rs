@@ -244,7 +244,11 @@ impl<'a> History<'a> {
         if std::env::var_os(PLANS).is_some() {
             eprintln!("plan{}\n{}", script(schedule), steps(&plan));
         }
-        let done = self.world.follow(&plan, schedule).is_ok() && schedule.cut == Cut::Never && complete;
+        let followed = self.world.follow(&plan, schedule);
+        if let (Some(_), Err(error)) = (std::env::var_os(PLANS), &followed) {
+            eprintln!("failed: {error:?}");
+        }
+        let done = followed.is_ok() && schedule.cut == Cut::Never && complete;
         self.old_plans_are_refused();
         self.earlier.push(plan);
         done
@@ -431,6 +435,12 @@ impl<'a> History<'a> {
             .values_mut()
             .filter_map(|directory| directory.server.as_mut());
         servers.for_each(|server| (server.paused, server.frozen) = (false, false));
+        for node in NODES.map(address) {
+            // One that goes on comes to what its log asks for.
+            if self.world.directories.contains_key(&node) {
+                self.world.find_lacking(&node);
+            }
+        }
         // A database that an interrupted run made may be in nobody's record, and keeps its owner.
         let recorded = &self.world.state.databases;
         let known = |name: &String| recorded.keys().any(|database| database.database.as_str() == name);

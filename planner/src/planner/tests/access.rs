@@ -220,7 +220,7 @@ fn a_seed_logs_in_as_the_owner_who_is_let_in_for_it_where_that_takes_it() {
     let password = SecretName::password(&"cluster.orders.user.app".parse().unwrap());
     assert_eq!(logins("app"), vec![OwnerLogin::Password(password); 2]);
     let shut_out = OwnerLogin::Opened {
-        attributes: user(|user| user.login = false).attributes,
+        attributes: Box::new(user(|user| user.login = false).attributes),
         password: None,
     };
     assert_eq!(logins("readers"), vec![shut_out; 2]);

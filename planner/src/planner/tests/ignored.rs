@@ -139,6 +139,27 @@ fn what_is_ignored_is_not_put_back_where_somebody_changed_it() {
 }
 
 #[test]
+fn every_attribute_that_a_plan_shows_can_be_named_in_a_drift_block() {
+    let mut shop = super::access::shop(&["a", "r[0]"]);
+    subnet(&mut shop, 1);
+    parameter(&mut shop, "work_mem", "8MB");
+    let mut named = BTreeSet::new();
+    let mut problems = Vec::new();
+    for desired in [shop, super::pooler::pooled(&["a", "r[0]"])] {
+        for change in plan_for(&World::default(), &desired).plan.changes {
+            for attribute in change.attributes.iter() {
+                let pattern = format!("{}.{}", change.address, attribute.name);
+                problems.extend(crate::config::drift_problem(&pattern));
+                named.insert((change.address.kind(), attribute.name.clone()));
+            }
+        }
+    }
+    assert_eq!(problems, [""; 0]);
+    let kinds: BTreeSet<&str> = named.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds.len(), 7, "{named:?}");
+}
+
+#[test]
 fn what_is_ignored_may_drift_by_the_names_that_plans_have() {
     let mut desired = super::access::shop(&["a"]);
     desired.ignored_drift.push("network.*".to_owned());

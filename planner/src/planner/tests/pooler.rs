@@ -9,7 +9,7 @@ use crate::planner::ElectionKind;
 use crate::planner::tests::role::plan_of;
 
 /// A cluster whose clients go through a pooler.
-fn pooled(nodes: &[&str]) -> Desired {
+pub(super) fn pooled(nodes: &[&str]) -> Desired {
     let mut desired = quorum(nodes);
     let rw = cluster(&mut desired).endpoints.get_mut(&"rw".parse().unwrap()).unwrap();
     rw.pooler = Some(PoolerSpec::default());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use std::{fmt, io};
+use std::{error::Error as _, fmt, io};
 
 use simdb_state::address::{InstanceAddress, NodeAddress};
 use simdb_state::lsn::{Lsn, LsnError};
@@ -264,6 +264,39 @@ pub enum Cause {
     Empty,
 }
 
+/// What a server refuses only now: it has no connection, memory or disk space left, two transactions wait for each other, or
+/// somebody holds a lock or uses the object.
+const TRANSIENT: [&str; 10] = [
+    "40001", "40P01", "53000", "53100", "53200", "53300", "55006", "55P03", "57P01", "57P03",
+];
+
+impl Cause {
+    /// Returns whether the same request may go well a little later. That a server is down or silent is not among it: steps
+    /// wait for servers by themselves.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Cause::Refused { code, .. } => TRANSIENT.contains(&code.as_str()),
+            Cause::Client(error) => error.is_closed() || error.source().is_some_and(is_broken_connection),
+            Cause::Unreached(error) => breaks(error.kind()),
+            Cause::Silence(_) | Cause::Answer(_) | Cause::Position(_) | Cause::Empty => false,
+        }
+    }
+}
+
+fn is_broken_connection(error: &(dyn std::error::Error + 'static)) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| breaks(error.kind()))
+}
+
+fn breaks(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, Interrupted, UnexpectedEof};
+    matches!(
+        kind,
+        BrokenPipe | ConnectionAborted | ConnectionReset | Interrupted | UnexpectedEof
+    )
+}
+
 impl From<tokio_postgres::Error> for Cause {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
@@ -293,6 +326,14 @@ impl PostgresqlError {
         match self {
             PostgresqlError::Unrecoverable { node, reason, .. } => Some((node, reason)),
             _ => None,
+        }
+    }
+
+    /// Returns whether the same may go well a little later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            PostgresqlError::Connect { cause, .. } | PostgresqlError::Query { cause, .. } => cause.is_transient(),
+            _ => false,
         }
     }
 

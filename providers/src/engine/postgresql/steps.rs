@@ -59,7 +59,7 @@ impl ProviderEffects {
                     server,
                     version: *version,
                     data: data.as_deref(),
-                    seal: seal.as_ref(),
+                    seal: seal.as_deref(),
                 };
                 return self.fence(&fence, *method, secrets).await;
             }

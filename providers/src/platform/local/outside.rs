@@ -15,12 +15,11 @@ use simdb_planner::observed::Observation;
 use simdb_state::instance::Outside;
 use simdb_state::place::Bind;
 
-use super::binaries::engine_of;
 use super::directory::{FORMAT, InstanceDirectory};
 use super::folder::Folder;
-use super::ports;
-use super::process::{self, Process};
+use super::process::Process;
 use super::user::RunAs;
+use super::{ports, server};
 use crate::platform::Unmanaged;
 
 pub(super) const OUTSIDE: &str = "outside.json";
@@ -128,7 +127,7 @@ fn find(id: &str, user: &RunAs, files: &[String]) -> Result<Unmanaged, String> {
     }
     let folder = open(&directory, user).map_err(cannot)?;
     let read = |name: &String| Some((name.clone(), String::from_utf8(folder.read(name).ok()?).ok()?));
-    let process = server(&directory);
+    let process = server_on(&directory);
     let text = directory
         .to_str()
         .ok_or_else(|| format!("the path {shown} has no valid encoding"))?;
@@ -151,25 +150,13 @@ fn listener(id: &str) -> Result<PathBuf, String> {
     let port = id.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
     let port = port.ok_or("an id is the absolute path of a data directory, or where its server listens: HOST:PORT")?;
     let listens = |process: &Process| ports::listen(process.pid).is_some_and(|listen| listen.port == port);
-    let servers = first_processes(|process| engine_of(&process.name).is_some());
-    let server = servers
-        .into_iter()
-        .find(listens)
-        .and_then(|process| process.directory());
+    let server = server::all().into_iter().find(listens);
+    let server = server.and_then(|process| process.directory());
     server.ok_or_else(|| format!("no database server of this machine that simdb may look at listens on port {port}"))
 }
 
 /// Returns the first process of the server that uses a directory.
-fn server(directory: &Path) -> Option<Process> {
-    let uses = |process: &Process| {
-        engine_of(&process.name).is_some() && process.directory().is_some_and(|its| its == directory)
-    };
-    first_processes(uses).into_iter().next()
-}
-
-/// Returns those of all such processes that none of the others started.
-fn first_processes(is_one: impl Fn(&Process) -> bool) -> Vec<Process> {
-    let all: Vec<Process> = process::all().into_iter().filter(is_one).collect();
-    let is_first = |process: &&Process| all.iter().all(|other| other.pid != process.parent);
-    all.iter().filter(is_first).cloned().collect()
+fn server_on(directory: &Path) -> Option<Process> {
+    let uses = |process: &Process| process.directory().is_some_and(|its| its == directory);
+    server::all().into_iter().find(uses)
 }

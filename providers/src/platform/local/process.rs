@@ -14,6 +14,9 @@ use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
+/// What the kernel writes behind a working directory that was removed.
+pub(super) const DELETED: &str = " (deleted)";
+
 /// One process, as it was a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Process {
@@ -179,6 +182,12 @@ pub(super) fn families(all: &[Process], seed: impl Fn(&Process) -> bool) -> Vec<
         next += 1;
     }
     found
+}
+
+/// Returns those of some processes that none of the others started.
+pub(super) fn first(all: &[Process]) -> Vec<Process> {
+    let is_first = |process: &&Process| all.iter().all(|other| other.pid != process.parent);
+    all.iter().filter(is_first).cloned().collect()
 }
 
 /// Returns the processes that were started with the given file as standard input, and whoever descends from them.

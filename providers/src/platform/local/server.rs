@@ -130,11 +130,18 @@ async fn signal(
     Ok(())
 }
 
+/// Returns the first processes of all servers of this machine, whoever made them.
+pub(super) fn all() -> Vec<Process> {
+    let mut servers = process::all();
+    servers.retain(|process| engine_of(&process.name).is_some());
+    process::first(&servers)
+}
+
 /// Returns the first process of the node's server. What is left of a server whose first process is gone is none, and
 /// goes by itself.
 pub(super) fn leader(directory: &InstanceDirectory) -> Option<Process> {
     recorded(directory).or_else(|| starting(directory)).or_else(|| {
-        let roots = roots(&users(directory));
+        let roots = process::first(&users(directory));
         roots.into_iter().find(Process::has_its_own_name)
     })
 }
@@ -215,13 +222,8 @@ fn is_data(instance_directory: &Path, directory: &Path) -> bool {
         return false;
     };
     // The kernel marks a directory that was removed while a process was in it.
-    let name = name.strip_suffix(" (deleted)").unwrap_or(name);
+    let name = name.strip_suffix(process::DELETED).unwrap_or(name);
     !name.contains('/') && !name.ends_with(PARTIAL)
-}
-
-fn roots(users: &[Process]) -> Vec<Process> {
-    let is_root = |process: &&Process| users.iter().all(|other| other.pid != process.parent);
-    users.iter().filter(is_root).cloned().collect()
 }
 
 /// Returns the directory that holds the data of an instance. Files of the instance may belong in it, so it is asked for
@@ -417,7 +419,7 @@ fn everyone(directory: &InstanceDirectory) -> (Vec<Process>, Vec<Process>) {
         // It has not entered its data directory yet.
         processes.push(server);
     }
-    (roots(&processes), processes)
+    (process::first(&processes), processes)
 }
 
 /// Returns the processes that are left, `None` when there are none, and an error when the time is over.

@@ -32,7 +32,7 @@ impl Lowering<'_> {
             context.sync_rule.clone_from(&cluster.sync.after);
         }
         let action = engine::Action::from(Action::Open {
-            instance: instance::server(&context),
+            instance: Box::new(instance::server(&context)),
             server: server(&primary, node),
             awaited,
         });

@@ -32,9 +32,9 @@ impl Lowering<'_> {
             cluster: name.clone(),
             rule: new.sync.after.clone(),
             instance: if opened {
-                instance::server(&context)
+                Box::new(instance::server(&context))
             } else {
-                instance::without_clients(&context)
+                Box::new(instance::without_clients(&context))
             },
             server: server(&primary, node),
             in_recovery: false,
@@ -93,7 +93,7 @@ impl Lowering<'_> {
         let action = engine::Action::from(Action::SyncNames {
             cluster: name.clone(),
             rule: rule.clone(),
-            instance: self.instance(&context),
+            instance: Box::new(self.instance(&context)),
             server,
             in_recovery: false,
             awaited: lost.awaited,

@@ -114,6 +114,8 @@ impl World {
         directory.configured = conf::read(instance);
         let running = directory.server.as_mut().expect("it has a log, so it runs");
         if running.lacking.is_some() || log.limits.exceeds(&running.limits) {
+            // It ends where it is told to write, and its control data say by then what its log asks for.
+            self.kill(node);
             return Err(format!(
                 "{node} has less than its log asks for, and does not come to write"
             ));

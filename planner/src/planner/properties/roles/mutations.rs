@@ -121,11 +121,11 @@ fn rewind_everything(plan: &mut Plan) {
             && let Some((origin, source)) = task.replaces.last().zip(upstreams.get(node))
         {
             step.action = Action::Rejoin {
-                task: TaskSpec {
+                task: Box::new(TaskSpec {
                     product: task.product.clone(),
                     origin: Some(origin.clone()),
                     ..TaskSpec::default()
-                },
+                }),
                 node: node.clone(),
                 data: data.clone(),
                 source: source.clone(),

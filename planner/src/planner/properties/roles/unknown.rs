@@ -119,10 +119,25 @@ impl History<'_> {
         );
     }
 
+    fn has_lost_its_data(&self, node: &NodeAddress) -> bool {
+        let recorded = self.world.state.nodes.get(node).and_then(|node| node.data.as_ref());
+        let directory = self.world.directories.get(node);
+        recorded.is_some_and(|data| directory.is_none_or(|directory| !directory.data.contains_key(&data.generation)))
+    }
+
+    fn has_clients(&self, node: &NodeAddress, observed: &Observed) -> bool {
+        let place = self.world.state.nodes.get(node).and_then(|node| node.place.as_ref());
+        let host = place.map_or(LOOPBACK, |place| place.bind.host);
+        let facts = observed.nodes.get(node).and_then(Observation::seen);
+        facts.is_some_and(|facts| {
+            matches!(facts.process, ProcessFacts::Running { .. }) && !instance::keeps_clients_out(facts, host)
+        })
+    }
+
     /// Plans without each of the observations.
-    pub(super) fn unknown_opens_no_gate(&self, observed: &Observed, proposal: Option<&Proposal>, known: &Planned) {
+    pub(super) fn unknown_opens_no_gate(&self, known_facts: &Observed, proposal: Option<&Proposal>, known: &Planned) {
         let dared = gates(&known.plan);
-        for (address, observed) in blinded(observed) {
+        for (address, observed) in blinded(known_facts) {
             let blind = plan(Inputs {
                 desired: &self.declared.desired(),
                 recorded: &self.world.state,
@@ -174,9 +189,11 @@ impl History<'_> {
                 );
                 restarts && step.address == address
             });
+            // A server whose data is gone does not start, and one that has clients already gets none by it.
+            let has_nothing_to_open = matches!(&address, Address::Node(node) if self.has_lost_its_data(node) || self.has_clients(node, known_facts));
             let allowed = |gate: &str| match gate {
                 "promote" => asked || carried_through,
-                "starts with clients" => restarts,
+                "starts with clients" => restarts || has_nothing_to_open,
                 gate => removes(gate),
             };
             let opened = gates(&blind.plan).into_iter();
