@@ -28,6 +28,8 @@ pub struct Desired {
     pub ignored_drift: Vec<String>,
     /// The servers that were made without simdb and become nodes; each of these nodes is declared.
     pub imports: BTreeMap<NodeAddress, ImportSpec>,
+    /// What is declared no more and stays where it is, each with the place that says so: users, databases and seeds.
+    pub forgotten: BTreeMap<Address, Span>,
 }
 
 /// A server that an `import` block names.
@@ -74,6 +76,15 @@ impl Desired {
         let networks = self.networks.keys().cloned().map(Address::Network);
         let clusters = self.clusters.iter().flat_map(|(name, spec)| spec.addresses(name));
         networks.chain(clusters).collect()
+    }
+
+    /// Returns whether an object stays where it is and the record forgets it: a `removed` block says so, and its cluster is
+    /// declared.
+    pub(crate) fn forgets(&self, address: &Address) -> bool {
+        let stays = address
+            .cluster()
+            .is_some_and(|cluster| self.clusters.contains_key(cluster));
+        stays && self.forgotten.contains_key(address)
     }
 
     /// Returns where something is declared. What a cluster has without a declaration of its own is declared with it.

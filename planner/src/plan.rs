@@ -120,6 +120,8 @@ pub enum ChangeAction {
     Update,
     /// It goes.
     Delete,
+    /// It stays where it is, and the record forgets it.
+    Forget,
 }
 
 /// One attribute before and after.

@@ -178,7 +178,7 @@ pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     if diagnostics.iter().any(Diagnostic::is_error) {
         return refused(diagnostics, before);
     }
-    let mut changes = diff::diff(&before, &intended);
+    let mut changes = diff::diff(&before, &intended, inputs.desired);
     let drafts = scope.narrow(lower::lower(inputs, &before, &intended));
     let mut steps = match order::order(drafts, &before, &intended, inputs.desired) {
         Ok(steps) => steps,

@@ -1,4 +1,4 @@
-//! `simdb state rm`: what is forgotten stays where it is, and simdb manages it no more.
+//! `simdb state rm` and `removed` blocks: what is forgotten stays where it is, and simdb manages it no more.
 
 use std::fs;
 
@@ -46,5 +46,40 @@ fn what_is_forgotten_stays_on_its_server() {
     let adopted = environment.done(&["apply", "-auto-approve"]);
     assert!(adopted.text().contains("exists already"), "{}", adopted.text());
     environment.done(&["plan", "-detailed-exitcode"]);
+    environment.done(&["destroy", "-auto-approve", "-allow=data-loss"]);
+}
+
+#[test]
+fn what_a_removed_block_names_stays_on_its_server() {
+    let environment = TestEnvironment::with_configuration("");
+    declare(&environment, ACCESS);
+    environment.done(&["apply", "-auto-approve"]);
+
+    declare(&environment, "");
+    let keeps = "  lifecycle {\n    destroy = false\n  }\n";
+    let blocks = [USER, DATABASE].map(|address| format!("removed {{\n  from = {address}\n{keeps}}}\n"));
+    environment.write("removed.simdb.hcl", &blocks.concat());
+    let plan = environment.run(&["plan", "-detailed-exitcode"]);
+    plan.expect_code(2);
+    for words in [
+        ". cluster.orders.database.shop will be forgotten, and stays where it is",
+        "Plan: 0 to add, 0 to change, 0 to destroy, 2 to forget. Worst impact: none.",
+    ] {
+        assert!(plan.stdout.contains(words), "no {words:?} in {}", plan.stdout);
+    }
+    let applied = environment.done(&["apply", "-auto-approve"]);
+    assert!(
+        applied.text().contains("0 destroyed, 2 forgotten."),
+        "{}",
+        applied.text()
+    );
+    environment.done(&["plan", "-detailed-exitcode"]);
+    let known = environment.done(&["state", "list"]).stdout;
+    assert!(!known.contains(USER) && !known.contains(DATABASE), "{known}");
+    let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'shop'";
+    assert_eq!(
+        environment.done(&["psql", "orders", "--", "-Atc", owner]).stdout,
+        "app\n"
+    );
     environment.done(&["destroy", "-auto-approve", "-allow=data-loss"]);
 }

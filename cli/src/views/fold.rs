@@ -94,7 +94,7 @@ impl Alike for ChangeDoc {
         let reason = self.reason.as_deref().unwrap_or_default();
         let attributes = match self.change.action {
             // What goes is told in one line.
-            ChangeAction::Delete => String::new(),
+            ChangeAction::Delete | ChangeAction::Forget => String::new(),
             ChangeAction::Create | ChangeAction::Update => attributes_key(&self.change.attributes, &own),
         };
         let reasons = [reason].into_iter().chain(self.drift.iter().map(String::as_str));

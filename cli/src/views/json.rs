@@ -168,6 +168,7 @@ fn verb(action: ChangeAction) -> &'static str {
         ChangeAction::Create => "create",
         ChangeAction::Update => "update",
         ChangeAction::Delete => "delete",
+        ChangeAction::Forget => "forget",
     }
 }
 
@@ -176,9 +177,12 @@ fn changes(summary: Summary, operation: &str) -> Value {
         add,
         change,
         remove,
+        forget,
         import,
     } = summary;
-    json!({ "add": add, "change": change, "import": import, "remove": remove, "operation": operation })
+    json!({
+        "add": add, "change": change, "forget": forget, "import": import, "remove": remove, "operation": operation
+    })
 }
 
 /// Writes one line of the stream.

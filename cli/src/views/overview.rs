@@ -64,6 +64,7 @@ pub(crate) fn clusters(plan: &PlanDoc) -> Vec<Overview<'_>> {
             ChangeAction::Create => summary.add += 1,
             ChangeAction::Update => summary.change += 1,
             ChangeAction::Delete => summary.remove += 1,
+            ChangeAction::Forget => summary.forget += 1,
         }
     }
     for step in &plan.steps {

@@ -72,6 +72,7 @@ pub(crate) fn document(operation: Operation, changes: Vec<ChangeDoc>, steps: Vec
             add: count(ChangeAction::Create),
             change: count(ChangeAction::Update),
             remove: count(ChangeAction::Delete),
+            forget: count(ChangeAction::Forget),
             import: 0,
         },
         impact: steps.iter().map(|step| step.impact).max().unwrap_or_default(),

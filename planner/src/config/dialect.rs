@@ -7,7 +7,8 @@ use super::foreign;
 
 pub(super) static DIALECT: Dialect = Dialect {
     blocks: &[
-        "simdb", "variable", "locals", "output", "check", "provider", "network", "cluster", "import", "module", "drift",
+        "simdb", "variable", "locals", "output", "check", "provider", "network", "cluster", "import", "removed",
+        "module", "drift",
     ],
     objects: &["cluster", "network", "module"],
     unavailable,

@@ -25,7 +25,7 @@ pub(super) fn read(
         let (Some(to), Some(id)) = (reader.attribute("to"), reader.text("id", names, diagnostics)) else {
             continue;
         };
-        let target = match text(&to.value).and_then(|text| text.parse().ok()) {
+        let target = match address(&to.value) {
             Some(address) => expand(&address, &id.value, clusters),
             None => Err(
                 "\"to\" is the address of a node or of a cluster, without quotes: cluster.NAME.node.NAME.".to_owned(),
@@ -48,6 +48,11 @@ pub(super) fn read(
         }
     }
     imports
+}
+
+/// Returns the address that an expression is.
+pub(super) fn address(expression: &Expression) -> Option<Address> {
+    text(expression)?.parse().ok()
 }
 
 /// Returns an address as it is written, where an expression is one.

@@ -14,6 +14,7 @@ mod evaluation;
 mod imports;
 mod modules;
 mod properties;
+mod removed;
 mod schema;
 mod structure;
 mod syntax;

@@ -26,6 +26,7 @@ impl Desired {
         let networks = state.networks.iter();
         let clusters = state.clusters.iter();
         Self {
+            forgotten: BTreeMap::new(),
             local,
             networks: networks
                 .map(|(name, network)| (name.clone(), network_spec(network)))

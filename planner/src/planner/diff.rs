@@ -3,7 +3,7 @@
 mod imported;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use simdb_state::object::{
 use super::cause::Causes;
 use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
 use super::pairs::pairs;
+use crate::desired::Desired;
 use crate::engine::sync::STANDBY_NAMES;
 use crate::engine::{self, settings};
 use crate::plan::{Action, AttributeChange, Change, ChangeAction, Shown, Step};
@@ -26,7 +27,7 @@ pub(super) type Attributes = Vec<Attribute>;
 pub(super) type Attribute = (Cow<'static, str>, Shown);
 
 /// Returns the changes by address. What is only re-proven or restarted is a change too: nothing runs that is not shown.
-pub(super) fn diff(before: &State, intended: &Intended) -> Vec<Change> {
+pub(super) fn diff(before: &State, intended: &Intended, desired: &Desired) -> Vec<Change> {
     let mut changes = BTreeMap::new();
     let mut add = |address: Address, before: Option<Attributes>, after: Option<Attributes>| {
         if let Some(change) = change(&address, before, after) {
@@ -64,6 +65,11 @@ pub(super) fn diff(before: &State, intended: &Intended) -> Vec<Change> {
         add(address.clone().into(), old.map(endpoint), new.map(endpoint));
     }
     imported::imported(&mut changes, intended);
+    for (address, change) in &mut changes {
+        if change.action == ChangeAction::Delete && desired.forgets(address) {
+            change.action = ChangeAction::Forget;
+        }
+    }
     changes.into_values().collect()
 }
 
@@ -463,12 +469,12 @@ fn pooler(
     attributes
 }
 
-/// Completes the changes with the steps: a step whose address has no difference of attributes (a server restarts, a
+/// Completes the changes, which are in the order of their addresses, with the steps: a step whose address has no difference of attributes (a server restarts, a
 /// proof is made anew, an orphan goes) is shown as an update of that address, for the step's reason.
 pub(super) fn explain(changes: &mut Vec<Change>, steps: &[Step]) {
-    let shown: BTreeSet<Address> = changes.iter().map(|change| change.address.clone()).collect();
     let mut more: BTreeMap<Address, Change> = BTreeMap::new();
-    for step in steps.iter().filter(|step| !shown.contains(&step.address)) {
+    let is_shown = |address: &Address| changes.binary_search_by(|change| change.address.cmp(address)).is_ok();
+    for step in steps.iter().filter(|step| !is_shown(&step.address)) {
         let action = if matches!(step.action, Action::DropNode { .. } | Action::DropEndpoint { .. }) {
             ChangeAction::Delete
         } else {

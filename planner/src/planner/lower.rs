@@ -193,6 +193,18 @@ impl Lowering<'_> {
         }
     }
 
+    /// Takes an object out of the record that stays where it is, and returns whether that is what becomes of it.
+    fn forget(&mut self, address: &(impl Clone + Into<Address>)) -> bool {
+        let address = address.clone().into();
+        let forgets = self.desired.forgets(&address);
+        if forgets {
+            let reason = "configuration: a removed block leaves it where it is";
+            let delta = vec![Edit::Drop(address.clone())];
+            self.push(Draft::new(address, Action::Record {}, reason, delta));
+        }
+        forgets
+    }
+
     /// Records which nodes may not be removed: with the step that records the rest of the node, or by itself.
     fn protections(&mut self) {
         for (address, new) in &self.intended.nodes {

@@ -94,6 +94,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
         },
     };
     Desired {
+        forgotten: BTreeMap::new(),
         imports: BTreeMap::new(),
         local: LocalSettings::default(),
         networks: BTreeMap::from([(

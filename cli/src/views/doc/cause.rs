@@ -71,6 +71,7 @@ impl Cause {
             ChangeAction::Create => "create",
             ChangeAction::Update => "update",
             ChangeAction::Delete => "delete",
+            ChangeAction::Forget => "forget",
         };
         match self {
             Cause::Configuration => None,

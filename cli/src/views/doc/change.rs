@@ -107,7 +107,7 @@ impl Serialize for Sides {
         let mut document = json!({
             "actions": actions(self.action),
             "before": if self.action == ChangeAction::Create { Value::Null } else { before.values.into() },
-            "after": if self.action == ChangeAction::Delete { Value::Null } else { after.values.into() },
+            "after": if matches!(self.action, ChangeAction::Delete | ChangeAction::Forget) { Value::Null } else { after.values.into() },
             "after_unknown": after.unknown,
             "before_sensitive": before.sensitive,
             "after_sensitive": after.sensitive,

@@ -258,7 +258,7 @@ fn backwards(change: &Change) -> Sides {
         action: match change.action {
             ChangeAction::Create => ChangeAction::Delete,
             ChangeAction::Update => ChangeAction::Update,
-            ChangeAction::Delete => ChangeAction::Create,
+            ChangeAction::Delete | ChangeAction::Forget => ChangeAction::Create,
         },
         importing: None,
         attributes: attributes.collect(),

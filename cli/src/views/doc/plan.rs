@@ -239,6 +239,9 @@ pub struct Summary {
     pub change: usize,
     /// What goes.
     pub remove: usize,
+    /// What stays where it is, and is forgotten.
+    #[serde(skip_serializing_if = "is_none")]
+    pub forget: usize,
     /// What of that is imported.
     #[serde(skip_serializing_if = "is_none")]
     pub import: usize,
@@ -257,6 +260,7 @@ impl Summary {
             add: count(ChangeAction::Create),
             change: count(ChangeAction::Update),
             remove: count(ChangeAction::Delete),
+            forget: count(ChangeAction::Forget),
             import: plan.changes.iter().filter(|change| change.importing.is_some()).count(),
         }
     }

@@ -64,6 +64,7 @@ pub fn complete(operation: Operation, changes: Summary) -> String {
         add,
         change,
         remove,
+        forget,
         import,
     } = changes;
     let imported = if import == 0 {
@@ -71,10 +72,15 @@ pub fn complete(operation: Operation, changes: Summary) -> String {
     } else {
         format!("{import} imported, ")
     };
+    let forgotten = if forget == 0 {
+        String::new()
+    } else {
+        format!(", {forget} forgotten")
+    };
     let title = operation.title();
     match operation {
         Operation::Destroy => format!("{title} complete! {remove} destroyed."),
-        _ => format!("{title} complete! {imported}{add} added, {change} changed, {remove} destroyed."),
+        _ => format!("{title} complete! {imported}{add} added, {change} changed, {remove} destroyed{forgotten}."),
     }
 }
 

@@ -68,13 +68,18 @@ pub fn summary_line(plan: &PlanDoc) -> String {
     } else {
         format!("{} to import, ", summary.import)
     };
+    let forgotten = if summary.forget == 0 {
+        String::new()
+    } else {
+        format!(", {} to forget", summary.forget)
+    };
     match plan.operation {
         Operation::Refresh => format!(
             "Plan: record only, {} to change, {} to forget; nothing changes on servers. Worst impact: {}.",
             summary.change, summary.remove, plan.impact
         ),
         _ => format!(
-            "Plan: {imported}{} to add, {} to change, {} to destroy. Worst impact: {}.",
+            "Plan: {imported}{} to add, {} to change, {} to destroy{forgotten}. Worst impact: {}.",
             summary.add, summary.change, summary.remove, plan.impact
         ),
     }
@@ -184,6 +189,7 @@ fn legend(plan: &PlanDoc, width: usize) -> String {
             ChangeAction::Create => "create",
             ChangeAction::Update => "update in-place",
             ChangeAction::Delete => "destroy",
+            ChangeAction::Forget => "forget",
         };
         text += &format!("  {} {meaning}\n", symbol(action));
     }
@@ -205,7 +211,7 @@ pub(crate) fn changes_text(plan: &PlanDoc, layout: Layout) -> String {
         text.push('\n');
         let mut gone = false;
         for group in groups(&plan.resource_changes, layout.expand) {
-            let goes = group.first().change.action == ChangeAction::Delete;
+            let goes = matches!(group.first().change.action, ChangeAction::Delete | ChangeAction::Forget);
             // What goes is one line each, and needs no room between.
             if gone && !goes {
                 text.push('\n');

@@ -23,6 +23,7 @@ pub(crate) fn symbol(action: ChangeAction) -> String {
         ChangeAction::Create => paint(GOOD, "+"),
         ChangeAction::Update => paint(CHANGED, "~"),
         ChangeAction::Delete => paint(BAD, "-"),
+        ChangeAction::Forget => paint(DIM, "."),
     }
 }
 

@@ -88,6 +88,14 @@ pub(super) static FILE: Schema = Schema::new(
             example: "import {\n  to = cluster.orders.node.a\n  id = \"/var/lib/postgresql/15/main\"\n}\n",
         },
         Nested {
+            name: "removed",
+            label: None,
+            labels: &[],
+            count: Count::Many,
+            schema: &REMOVED,
+            example: "removed {\n  from = cluster.orders.database.archive\n\n  lifecycle {\n    destroy = false\n  }\n}\n",
+        },
+        Nested {
             name: "module",
             label: Some("name"),
             labels: &[],
@@ -276,6 +284,35 @@ static IMPORT: Schema = Schema::new(
         )
         .required(),
     ],
+    &[],
+);
+
+static REMOVED: Schema = Schema::new(
+    "A user, a database or a seed that simdb manages no more and leaves where it is. Its own block goes from the configuration. Once \
+     the record has forgotten it the block has no effect, and may go, too.",
+    &[Attribute::new(
+        "from",
+        Kind::Reference,
+        "What is forgotten: cluster.NAME.user.NAME, cluster.NAME.database.NAME or cluster.NAME.seed.NAME.",
+    )
+    .required()],
+    &[Nested {
+        name: "lifecycle",
+        label: None,
+        labels: &[],
+        count: Count::AtMostOne,
+        schema: &LIFECYCLE_OF_REMOVED,
+        example: "lifecycle {\n  destroy = false\n}\n",
+    }],
+);
+
+static LIFECYCLE_OF_REMOVED: Schema = Schema::new(
+    "What becomes of the object.",
+    &[Attribute::new(
+        "destroy",
+        Kind::Bool,
+        "Whether it is destroyed, as what is declared no more is anyway; false leaves it where it is.",
+    )],
     &[],
 );
 

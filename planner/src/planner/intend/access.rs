@@ -171,7 +171,8 @@ impl Declaration<'_> {
             .before
             .users
             .keys()
-            .filter(|address| address.cluster == *self.name && !intended.users.contains_key(*address));
+            .filter(|address| address.cluster == *self.name && !intended.users.contains_key(*address))
+            .filter(|address| !self.inputs.desired.forgets(&(*address).clone().into()));
         let refusal = |address: &UserAddress| {
             let held = self.held(&address.user, server, intended);
             let detail = format!(
@@ -192,7 +193,8 @@ impl Declaration<'_> {
         let managed = |database: &str| {
             let database = database.parse().ok()?;
             let address = database_address(self.name, &database);
-            self.before.databases.contains_key(&address).then_some(address)
+            let stays = self.inputs.desired.forgets(&address.clone().into());
+            (self.before.databases.contains_key(&address) && !stays).then_some(address)
         };
         let goes = |database: &str| managed(database).is_some_and(|address| !intended.databases.contains_key(&address));
         let owned = server

@@ -42,6 +42,7 @@ impl Lowering<'_> {
                 let delta = vec![Edit::Database(address.clone(), new.clone())];
                 self.push(Draft::new(address.clone(), action, reason, delta));
             }
+            (Some(_), None) if self.forget(address) => {}
             (Some(_), None) => self.drop_database(address),
             _ => {}
         }
@@ -132,6 +133,7 @@ impl Lowering<'_> {
                 delta.extend(owner.map(|owner| Edit::Session(owner.into())));
                 self.push(Draft::new(address.clone(), action, reason, delta));
             }
+            (Some(_), None) if self.forget(address) => {}
             (Some(_), None) => {
                 let delta = vec![Edit::Drop(address.clone().into())];
                 let action = Action::DropSeed { seed: address.clone() };

@@ -27,6 +27,7 @@ impl Lowering<'_> {
                 self.replication_user(address, old, new);
             }
             (old, Some(new)) => self.make_user(address, old, new),
+            (Some(_), None) if self.forget(address) => {}
             (Some(_), None) => self.drop_user(address),
             (None, None) => {}
         }

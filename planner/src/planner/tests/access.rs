@@ -8,7 +8,7 @@ use simdb_state::sensitive::{SecretName, Sensitive};
 use super::*;
 use crate::desired::access::{AccessSpec, DatabaseSpec, SeedSpec, UserSpec};
 use crate::observed::{DatabaseFacts, UserFacts};
-use crate::plan::{Action, OwnerLogin};
+use crate::plan::{Action, ChangeAction, OwnerLogin};
 use crate::simulate::InstanceDirectory;
 
 /// A cluster with a login, its database, and two seeds that are not declared in the order of their names.
@@ -323,6 +323,74 @@ fn what_is_no_longer_declared_goes_last_databases_before_their_owners() {
     "#]],
     );
     assert_eq!(primary(&mut world).databases, BTreeMap::new());
+}
+
+/// Declares that an object is removed, and stays where it is.
+fn forget(desired: &mut Desired, address: &str) {
+    desired.forgotten.insert(address.parse().unwrap(), span());
+}
+
+#[test]
+fn what_a_removed_block_names_is_forgotten_and_stays() {
+    let mut desired = shop(&["a"]);
+    let mut world = made(&desired);
+    access(&mut desired).databases.clear();
+    access(&mut desired).seeds.clear();
+    forget(&mut desired, "cluster.orders.database.app");
+    forget(&mut desired, "cluster.orders.seed.schema");
+    let planned = plan_for(&world, &desired);
+    expect![[r#"
+        record app: configuration: a removed block leaves it where it is
+        drop-seed data: the configuration no longer declares it; its changes stay
+        record schema: configuration: a removed block leaves it where it is
+    "#]]
+    .assert_eq(&reasons(&planned));
+    let action = |address: &str| {
+        let change = planned
+            .plan
+            .changes
+            .iter()
+            .find(|change| change.address.to_string() == address);
+        change.map(|change| change.action)
+    };
+    assert_eq!(action("cluster.orders.database.app"), Some(ChangeAction::Forget));
+    assert_eq!(action("cluster.orders.seed.data"), Some(ChangeAction::Delete));
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert!(primary(&mut world).databases.contains_key("app"));
+    assert!(world.state.databases.is_empty() && world.state.seeds.is_empty());
+    assert_second_plan_is_empty(&world, &desired);
+    // Its owner is still needed.
+    access(&mut desired).users.remove(&"app".parse().unwrap());
+    let refused = diagnostics(&plan_for(&world, &desired));
+    assert!(refused.contains("it owns database \"app\""), "{refused}");
+}
+
+#[test]
+fn an_owner_is_not_dropped_while_what_it_owns_is_forgotten_and_is_forgotten_with_it() {
+    let mut desired = shop(&["a"]);
+    cluster(&mut desired)
+        .access
+        .databases
+        .get_mut(&"app".parse().unwrap())
+        .unwrap()
+        .attributes
+        .prevent_destroy = true;
+    let mut world = made(&desired);
+    primary(&mut world).users.get_mut("app").unwrap().holds = BTreeMap::from([("app".to_owned(), 3)]);
+    *access(&mut desired) = AccessSpec::default();
+    forget(&mut desired, "cluster.orders.database.app");
+    let refused = diagnostics(&plan_for(&world, &desired));
+    assert!(
+        refused.contains("it owns database \"app\", it owns 3 objects in database \"app\""),
+        "{refused}"
+    );
+    forget(&mut desired, "cluster.orders.user.app");
+    forget(&mut desired, "cluster.orders.user.readers");
+    let planned = plan_for(&world, &desired);
+    assert_eq!(diagnostics(&planned), "", "what is forgotten is not destroyed");
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert!(primary(&mut world).users.contains_key("app"));
+    assert_second_plan_is_empty(&world, &desired);
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub(super) fn block(group: &Group<'_, ChangeDoc>, width: usize) -> String {
         ChangeAction::Create => "will be created",
         ChangeAction::Update => "will be updated in-place",
         ChangeAction::Delete => "will be destroyed",
+        ChangeAction::Forget => "will be forgotten, and stays where it is",
     };
     let mut about = Vec::new();
     about.extend((group.all.len() > 1).then(|| format!("{} alike", group.all.len())));
@@ -41,7 +42,7 @@ pub(super) fn block(group: &Group<'_, ChangeDoc>, width: usize) -> String {
         format!(" ({})", about.join("; "))
     };
     let subjects = group.subjects().text();
-    if change.change.action == ChangeAction::Delete {
+    if matches!(change.change.action, ChangeAction::Delete | ChangeAction::Forget) {
         let reason = change
             .reason
             .as_ref()
@@ -49,7 +50,7 @@ pub(super) fn block(group: &Group<'_, ChangeDoc>, width: usize) -> String {
         let line = format!("{subjects} {outcome}{about}{}", reason.unwrap_or_default());
         let lines = hanging(&line, width.saturating_sub(6)).replacen(&subjects, &paint(BOLD, &subjects), 1);
         let lines = lines.replacen("destroyed", &paint(BAD.bold(), "destroyed"), 1);
-        return lines.replacen("    ", &format!("  {} ", symbol(ChangeAction::Delete)), 1);
+        return lines.replacen("    ", &format!("  {} ", symbol(change.change.action)), 1);
     }
     let mut text = title(&subjects, &format!("{outcome}{about}"), width);
     if let Some(id) = &change.change.importing {
