@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Measures what planning takes where nothing is looked at (-refresh=false): plans that make 1 000 and 10 000 nodes, and
 # plans of as many that are recorded already and change nothing; beside `terraform plan` of as many terraform_data where
-# Terraform is installed. Then how many steps a second are recorded. The states are made by simdb's executor on simulated
-# effects, so no server is started.
+# Terraform is installed. Then a plan of 10 000 nodes that is saved, read and checked, and how many steps a second are
+# recorded. The states are made by simdb's executor on simulated effects, so no server is started.
 #
 #   make bench       or, with simdb and simdb-bench on the PATH: tests/support/bench-plan.sh [ROUNDS]
 set -euo pipefail
@@ -89,6 +89,21 @@ plans() {
     rm -rf "$directory"
 }
 
+# Saves a plan of $2 clusters with $3 nodes each, reads it, and has it checked against a record in which all of it was made
+# meanwhile: it is refused there. The goal of each is $4 seconds.
+saved() {
+    local directory=$work/$1 what="plan of $(($2 * $3)) new nodes" recorded
+    configure "$directory" "$2" "$3"
+    measure "$directory" simdb plan -refresh=false -out plan
+    tell "save a $what" "$4"
+    measure "$directory" simdb show plan
+    tell "read a saved $what" "$4"
+    recorded=$(cd "$directory" && simdb-bench record . 500) || fail "the state was not made"
+    measure "$directory" sh -c '! simdb apply plan >refusal 2>&1 && grep -q "Saved plan is stale" refusal'
+    tell "check a saved $what" "$4"
+    rm -rf "$directory"
+}
+
 # Plans $1 resources that are not there.
 terraform_plan() {
     local directory=$work/terraform-$1
@@ -104,6 +119,7 @@ took='' peak=''
 plans small 1 1000 0.1
 plans large 1 10000 1
 plans wide 1000 10 1
+saved saved 1 10000 2
 if command -v terraform >/dev/null; then
     terraform_plan 1000
     terraform_plan 10000

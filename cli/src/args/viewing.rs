@@ -19,4 +19,7 @@ pub struct Viewing {
     /// Show a summary of one screen, the worst impact first.
     #[arg(long, conflicts_with = "expand")]
     pub summary: bool,
+    /// Show of warnings their titles alone, each once.
+    #[arg(long, visible_alias = "compact")]
+    pub compact_warnings: bool,
 }

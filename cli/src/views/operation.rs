@@ -65,6 +65,9 @@ impl View {
     /// Shows what is wrong.
     pub(crate) fn diagnostics(&self, diagnostics: &[DiagnosticDoc]) {
         match self {
+            View::Human { ui, viewing, .. } if viewing.compact_warnings => {
+                ui.tell(&human::diagnostic::render_compact(diagnostics, ui.terminal.width));
+            }
             View::Human { ui, .. } => ui.tell(&human::diagnostic::render_all(diagnostics, ui.terminal.width)),
             View::Json(lines) => diagnostics.iter().for_each(|diagnostic| lines.diagnostic(diagnostic)),
         }

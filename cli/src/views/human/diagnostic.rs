@@ -12,6 +12,39 @@ pub fn render_all(diagnostics: &[DiagnosticDoc], width: usize) -> String {
     diagnostics.iter().map(|diagnostic| render(diagnostic, width)).collect()
 }
 
+/// Renders errors one box each, and of warnings the titles, each with the first of its places and how many more there are.
+pub fn render_compact(diagnostics: &[DiagnosticDoc], width: usize) -> String {
+    let (errors, warnings): (Vec<&DiagnosticDoc>, Vec<_>) = diagnostics.iter().partition(|one| one.is_error());
+    let mut titles: Vec<(&str, Vec<&DiagnosticDoc>)> = Vec::new();
+    for warning in warnings {
+        match titles.iter_mut().find(|(title, _)| *title == warning.summary) {
+            Some((_, alike)) => alike.push(warning),
+            None => titles.push((&warning.summary, vec![warning])),
+        }
+    }
+    let title = |(title, alike): &(&str, Vec<&DiagnosticDoc>)| {
+        let place = alike.iter().find_map(|warning| warning.range.as_ref());
+        let place = place.map(|range| format!("on {} line {}", range.filename, range.start.line));
+        let more = (alike.len() > 1).then(|| format!("and {} more", alike.len() - 1));
+        let about: Vec<String> = place.into_iter().chain(more).collect();
+        let about = if about.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", about.join(" "))
+        };
+        let lines = wrap(&format!("{title}{about}"), width.saturating_sub(2));
+        format!("- {}\n", lines.join("\n  "))
+    };
+    let mut text = String::new();
+    if !titles.is_empty() {
+        text += &format!("{}\n\n", paint(CHANGED.bold(), "Warnings:"));
+        text.extend(titles.iter().map(title));
+        text += "\nTo see all that they say, leave -compact-warnings out.\n\n";
+    }
+    text.extend(errors.into_iter().map(|error| render(error, width)));
+    text
+}
+
 /// Renders one diagnostic.
 pub fn render(diagnostic: &DiagnosticDoc, width: usize) -> String {
     let (style, title) = match diagnostic.severity {

@@ -89,3 +89,39 @@ fn code_in_a_detail_is_not_wrapped() {
         "{text}"
     );
 }
+
+#[test]
+fn compact_warnings_are_titles_each_once_and_errors_stay_whole() {
+    let warning = |summary: &str, range| DiagnosticDoc {
+        severity: Severity::Warning,
+        summary: summary.to_owned(),
+        range,
+        ..sample()
+    };
+    let all = [
+        warning("Seed was changed after it ran", sample().range),
+        warning("Seed was changed after it ran", None),
+        sample(),
+        warning("There is no configuration here", None),
+    ];
+    expect![[r#"
+        Warnings:
+
+        - Seed was changed after it ran (on main.simdb.hcl line 3 and 1 more)
+        - There is no configuration here
+
+        To see all that they say, leave -compact-warnings out.
+
+        ╷
+        │ Error: Unsupported argument
+    "#]]
+    .assert_eq(
+        &(strip_str(&render_compact(&all, 80))
+            .to_string()
+            .lines()
+            .take(9)
+            .collect::<Vec<_>>()
+            .join("\n")
+            + "\n"),
+    );
+}
