@@ -200,6 +200,9 @@ pub struct Plan {
     /// How to write the plan: markdown for a comment of a pull request, github as annotations.
     #[arg(long, value_name = "FORMAT", default_value = "human", conflicts_with = "json")]
     pub output: Format,
+    /// Declare in a new file the clusters that import blocks name and that nothing declares, as their servers are seen.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["destroy", "refresh", "refresh_only"])]
+    pub generate_config_out: Option<PathBuf>,
     /// Save the plan, sealed with the key of the state: `simdb apply FILE` runs exactly its steps.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -87,6 +87,12 @@ impl Project {
         })
     }
 
+    /// Returns the project with one more file, which need not be there.
+    pub(crate) fn with_file(mut self, name: &str, text: &str) -> Project {
+        self.source.add(name, text);
+        self
+    }
+
     /// Returns the values of variables, as they came.
     pub(crate) fn inputs(&self, variables: &[VariableArgument]) -> Result<Vec<VariableInput>, CliError> {
         Ok(self.values(variables)?.inputs)

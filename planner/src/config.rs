@@ -19,6 +19,7 @@ mod endpoints;
 mod expand;
 mod follows;
 mod foreign;
+pub mod generated;
 mod imports;
 mod instance_name;
 mod json_syntax;

@@ -87,6 +87,9 @@ impl From<pgbouncer::Action> for Action {
 /// What stands between clients and a server where an endpoint has a pooler.
 pub(crate) const POOLER: EngineKind = EngineKind::Pgbouncer;
 
+/// What servers run that were made without simdb and can be imported.
+pub(crate) const IMPORTED: EngineKind = EngineKind::Postgresql;
+
 /// Returns how an engine is called in a sentence.
 pub(crate) fn title(kind: EngineKind) -> &'static str {
     match kind {

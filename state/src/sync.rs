@@ -57,6 +57,17 @@ pub enum SyncMethod {
 }
 
 impl SyncRule {
+    /// Returns the mode that the rule amounts to.
+    pub fn mode(&self) -> ReplicationMode {
+        match &self.method {
+            SyncMethod::Nobody => ReplicationMode::Async,
+            SyncMethod::First => ReplicationMode::Sync,
+            SyncMethod::Any => ReplicationMode::Quorum,
+            SyncMethod::Foreign(text) if text.to_uppercase().starts_with("ANY") => ReplicationMode::Quorum,
+            SyncMethod::Foreign(_) => ReplicationMode::Sync,
+        }
+    }
+
     /// Returns the rule for a mode, a number of standbys to wait for and the standbys that count.
     ///
     /// Where fewer standbys count than are to be waited for, all of them are: a longer wait would never end.

@@ -285,6 +285,43 @@ fn a_cluster_made_by_hand_is_imported_and_switches_over_with_every_row() {
 }
 
 #[test]
+fn a_cluster_that_is_imported_and_not_declared_is_declared_as_it_is_seen() {
+    let made = Handmade::new(&["b"]);
+    made.environment
+        .write("main.simdb.hcl", &(made.import("a") + &made.import("b")));
+    made.refuses("is not declared");
+    let generate = |file: &str| {
+        made.environment
+            .run(&["plan", "-detailed-exitcode", "-generate-config-out", file])
+    };
+    generate("cluster.txt").expect_code(1);
+    let plan = generate("orders.simdb.hcl");
+    plan.expect_code(2);
+    assert!(plan.text().contains("Wrote orders.simdb.hcl"), "{}", plan.text());
+    let written = fs::read_to_string(made.environment.project().join("orders.simdb.hcl")).unwrap();
+    for words in [
+        "cluster \"orders\" {",
+        "version = \"15\"",
+        "max_connections            = \"50\"",
+        "work_mem                   = \"8MB\"",
+        "node \"b\" {",
+        "user \"app\" {",
+        "database \"shop\" {",
+    ] {
+        assert!(written.contains(words), "no {words:?} in {written}");
+    }
+    // What is there is not written over.
+    generate("orders.simdb.hcl").expect_code(1);
+    made.simdb(&["fmt", "-check"]);
+    made.simdb(&["apply", "-auto-approve"]);
+    made.simdb(&["plan", "-detailed-exitcode"]);
+    assert_eq!(made.rows(), "1000");
+    made.simdb(&["switchover", "orders", "-to", "b", "-auto-approve"]);
+    assert_eq!(made.rows(), "1000");
+    made.simdb(&["destroy", "-auto-approve", "-allow=downtime"]);
+}
+
+#[test]
 fn what_does_not_fit_is_not_imported() {
     let made = Handmade::new(&["b"]);
     let with = |id: &str| format!("import {{\n  to = cluster.orders.node.a\n  id = \"{id}\"\n}}\n");

@@ -1,5 +1,7 @@
 //! `simdb plan`: looks, plans, shows; takes no lock, and writes nothing but the plan itself where that is to be saved.
 
+mod generated;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,6 +30,9 @@ pub(super) fn run(arguments: &Plan, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         } else {
             operation(arguments.destroy)
         };
+        if let Some(path) = &arguments.generate_config_out {
+            generated::write(path, &arguments.planning.facts.variables.0, ui).await?;
+        }
         let record = match arguments.out {
             Some(_) => Record::Made,
             None => Record::Found,

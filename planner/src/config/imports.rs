@@ -76,6 +76,12 @@ fn text(expression: &Expression) -> Option<String> {
     Some(text)
 }
 
+/// Returns the nodes that the id of a cluster names, as in `a=/srv/pg/a, b=/srv/pg/b`.
+pub(super) fn named(id: &str) -> Vec<NodeName> {
+    let names = id.split(',').filter_map(|part| Some(part.split_once('=')?.0));
+    names.filter_map(|name| name.trim().parse().ok()).collect()
+}
+
 /// Returns the nodes that an address stands for, each with what it is known by; or what is wrong with that.
 pub(super) fn expand(
     to: &Address,

@@ -7,9 +7,10 @@ use expect_test::expect;
 use super::{
     address, assert_second_plan_is_empty, cluster, created, diagnostics, orders, plan_for, replicating, span, steps,
 };
+use crate::config::{self, generated};
 use crate::desired::{Desired, ImportSpec};
 use crate::engine::settings;
-use crate::observed::{ImportFacts, Observation, Observed, UnmanagedServer};
+use crate::observed::{DatabaseFacts, ImportFacts, Observation, Observed, UnmanagedServer, UserFacts};
 use crate::plan::{Change, ChangeAction};
 use crate::planner::{Inputs, Planned, plan};
 use crate::simulate::{Cut, World};
@@ -254,4 +255,89 @@ fn settings_of_the_server_are_shown_as_people_write_them_and_none_that_simdb_set
     assert_eq!(parameters.len(), 1);
     let before = serde_json::to_value(&parameters[0].before).unwrap();
     assert_eq!(before["value"], settings::shown(15, "work_mem", "8192"));
+}
+
+#[test]
+fn a_cluster_is_declared_as_its_servers_were_seen() {
+    let mut made = by_hand();
+    for (name, facts) in &mut made {
+        let server = facts.server.as_mut().unwrap();
+        server.settings.insert("max_connections".to_owned(), "50".to_owned());
+        if name == R {
+            server
+                .settings
+                .insert("hot_standby_feedback".to_owned(), "on".to_owned());
+        }
+        let user = |superuser, login| UserFacts {
+            superuser,
+            login,
+            inherit: true,
+            connection_limit: if login { 20 } else { -1 },
+            member_of: login.then(|| "readers".to_owned()).into_iter().collect(),
+            ..UserFacts::default()
+        };
+        let database = |owner: &str| DatabaseFacts {
+            owner: owner.to_owned(),
+            ..DatabaseFacts::default()
+        };
+        let names = [
+            ("postgres", true, true),
+            ("app", false, true),
+            ("readers", false, false),
+        ];
+        let users = names.map(|(name, superuser, login)| (name.to_owned(), user(superuser, login)));
+        server.facts.users = users.into();
+        server.facts.databases = [("shop", "app"), ("postgres", "postgres")]
+            .map(|(name, owner)| (name.to_owned(), database(owner)))
+            .into();
+    }
+    let nodes = made
+        .into_iter()
+        .map(|(name, facts)| (address(&name).node, facts))
+        .collect();
+    let text = generated::declaration(&"orders".parse().unwrap(), &nodes);
+    let text = config::format("generated.simdb.hcl", &text).unwrap();
+    expect![[r#"
+        cluster "orders" {
+          engine "postgresql" {
+            version = "15"
+            parameters = {
+              max_connections = "50"
+              work_mem        = "8MB"
+            }
+          }
+
+          replication {
+            mode = "async"
+          }
+
+          node "a" {}
+
+          node "r" {
+            count = 1
+            parameters = {
+              hot_standby_feedback = "on"
+            }
+          }
+
+          # Nobody can read its password: simdb makes up another one, unless one is given here.
+          user "app" {
+            connection_limit = 20
+            member_of        = ["readers"]
+          }
+
+          user "readers" {
+            login = false
+          }
+
+          database "shop" {
+            owner = "app"
+          }
+        }
+    "#]]
+    .assert_eq(&text);
+    let mut source = config::Source::default();
+    source.add("generated.simdb.hcl", &text);
+    let (config, diagnostics) = config::load(&source, &[]);
+    assert!(config.is_some(), "{diagnostics:?}");
 }
