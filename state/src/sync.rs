@@ -61,10 +61,9 @@ impl SyncRule {
     pub fn mode(&self) -> ReplicationMode {
         match &self.method {
             SyncMethod::Nobody => ReplicationMode::Async,
-            SyncMethod::First => ReplicationMode::Sync,
             SyncMethod::Any => ReplicationMode::Quorum,
             SyncMethod::Foreign(text) if text.to_uppercase().starts_with("ANY") => ReplicationMode::Quorum,
-            SyncMethod::Foreign(_) => ReplicationMode::Sync,
+            SyncMethod::First | SyncMethod::Foreign(_) => ReplicationMode::Sync,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hcl_edit::expr::{Expression, Object, ObjectKey, ObjectValue, ObjectValueTerminator};
-use hcl_edit::structure::{Attribute, Block, Body};
+use hcl_edit::structure::{Attribute, Block, BlockLabel, Body};
 use hcl_edit::{Decorate, Decorated, Ident};
 use simdb_language::parse::parse;
 use simdb_state::address::Address;
@@ -28,7 +28,7 @@ pub fn undeclared(source: &Source) -> Undeclared {
         .collect();
     let blocks = |name: &'static str| pieces.iter().flat_map(move |piece| piece.body.get_blocks(name));
     let declared: BTreeSet<&str> = blocks("cluster")
-        .filter_map(|block| block.labels.first().map(|label| label.as_str()))
+        .filter_map(|block| block.labels.first().map(BlockLabel::as_str))
         .collect();
     let mut undeclared = Undeclared::new();
     for import in blocks("import") {
