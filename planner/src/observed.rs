@@ -72,6 +72,7 @@ pub struct UnmanagedServer {
 static NOTHING: PlatformFacts = PlatformFacts {
     engines: BTreeMap::new(),
     searched: Vec::new(),
+    remedy: None,
     busy_ports: BTreeMap::new(),
     lowest_port: 0,
     problems: BTreeSet::new(),
@@ -142,6 +143,9 @@ pub struct PlatformFacts {
     pub engines: BTreeMap<EngineKind, BTreeMap<u16, String>>,
     /// Where programs were looked for, for messages.
     pub searched: Vec<String>,
+    /// What makes a version be found that is missing, as a sentence; absent where the usual ways do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
     /// TCP ports that something listens on, by address, with who where that is known (`nginx (pid 812)`). Who listens on
     /// the unspecified address does on all of them.
     pub busy_ports: BTreeMap<u16, BTreeMap<IpAddr, String>>,

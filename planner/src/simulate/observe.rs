@@ -28,6 +28,7 @@ impl World {
         }
         let platform = PlatformFacts {
             engines: programs(),
+            remedy: None,
             searched: vec![SEARCHED.to_owned()],
             busy_ports,
             lowest_port: 1024,

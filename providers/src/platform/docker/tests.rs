@@ -1,0 +1,248 @@
+//! The platform as its users see it, with a real daemon and a real engine.
+//!
+//! `tests/support/docker-engine.sh` starts a daemon for them, and makes its images.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bollard::Docker;
+use simdb_planner::desired::LocalSettings;
+use simdb_state::instance::{Argument, Command, FilePart, FileText, Stop, StopSignal};
+use simdb_state::object::{EngineKind, Network};
+use simdb_state::place::{Bind, HostPort};
+use simdb_state::route::{Hints, Wanted};
+use simdb_state::sensitive::{SecretName, Sensitive};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::conformance::{Fixture, check_directory, check_fabric, check_platform, grant};
+use crate::platform::registry::Setup;
+use crate::platform::{Providers, registry};
+
+/// Returns where the tests' daemon listens; none where it cannot be had, which is said, and fails where all tests must run.
+fn daemon() -> Option<String> {
+    if let Ok(host) = std::env::var("SIMDB_TEST_DOCKER_HOST") {
+        return Some(host);
+    }
+    let missing = std::env::var("SIMDB_TEST_DOCKER_MISSING");
+    let reason = missing.unwrap_or_else(|_| "run it with tests/support/docker-engine.sh".to_owned());
+    let required = std::env::var_os("SIMDB_TEST_REQUIRE").is_some_and(|value| value == "all");
+    assert!(
+        !required,
+        "SIMDB_TEST_REQUIRE=all is set, and this test cannot run: {reason}"
+    );
+    println!("skipped: {reason}");
+    None
+}
+
+/// A project on the daemon, with a network.
+struct Project {
+    host: String,
+    lineage: String,
+    directory: TempDir,
+    subnet: String,
+}
+
+impl Project {
+    fn new(number: u8) -> Option<Self> {
+        Some(Self {
+            host: daemon()?,
+            lineage: format!("{number:03}{}", std::process::id()),
+            directory: tempfile::tempdir().unwrap(),
+            subnet: format!("172.29.{number}.0/24"),
+        })
+    }
+
+    fn open(&self, grant: Option<Grant>) -> Arc<dyn Provider> {
+        let arguments = BTreeMap::from([("host".to_owned(), self.host.clone())]);
+        let local = LocalSettings {
+            others: BTreeMap::from([("docker".to_owned(), arguments)]),
+            ..LocalSettings::default()
+        };
+        let all: Providers = registry::open(&Setup {
+            directory: self.directory.path(),
+            lineage: Some(&self.lineage),
+            local: &local,
+            grant,
+        });
+        Arc::clone(&all[&"docker".parse().unwrap()])
+    }
+
+    fn network(&self) -> Network {
+        Network {
+            platform: "docker".parse().unwrap(),
+            subnet: Some(self.subnet.clone()),
+        }
+    }
+
+    fn address(&self, last: u8) -> Bind {
+        let subnet = self.subnet.strip_suffix("0/24").unwrap();
+        Bind {
+            host: format!("{subnet}{last}").parse().unwrap(),
+            port: 5432,
+        }
+    }
+
+    fn docker(&self) -> Docker {
+        Docker::connect_with_unix(&self.host, 60, bollard::API_DEFAULT_VERSION).unwrap()
+    }
+
+    /// Returns the names of all containers, volumes and networks of the project.
+    async fn objects(&self) -> BTreeSet<String> {
+        let docker = self.docker();
+        let filter = HashMap::from([("label".to_owned(), vec![format!("{LINEAGE}={}", self.lineage)])]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
+        let containers = docker.list_containers(Some(options)).await.unwrap();
+        let options = ListVolumesOptionsBuilder::new().filters(&filter).build();
+        let volumes = docker.list_volumes(Some(options)).await.unwrap();
+        let options = bollard::query_parameters::ListNetworksOptionsBuilder::new()
+            .filters(&filter)
+            .build();
+        let networks = docker.list_networks(Some(options)).await.unwrap();
+        let containers = containers
+            .into_iter()
+            .flat_map(|container| container.names.unwrap_or_default());
+        let volumes = volumes
+            .volumes
+            .unwrap_or_default()
+            .into_iter()
+            .map(|volume| volume.name);
+        let networks = networks.into_iter().filter_map(|network| network.name);
+        containers.chain(volumes).chain(networks).collect()
+    }
+}
+
+fn node() -> InstanceAddress {
+    "cluster.orders.node.a".parse().unwrap()
+}
+
+/// Returns a real engine on an address.
+fn fixture(listen: Bind, version: u16) -> Fixture {
+    let password = SecretName::password(&"cluster.orders.user.postgres".parse().unwrap());
+    let command = |program: &str, arguments: Vec<Argument>| Command {
+        engine: EngineKind::Postgresql,
+        version,
+        program: program.to_owned(),
+        arguments,
+    };
+    let on = |program: &str, directory: &str, mut arguments: Vec<Argument>| {
+        arguments.insert(0, Argument::below_directory("--pgdata=", directory));
+        command(program, arguments)
+    };
+    let initdb = vec![
+        Argument::text("--auth=scram-sha-256"),
+        Argument::text("--username=postgres"),
+        Argument::text("--no-sync"),
+        Argument::below_directory("--pwfile=", "pwfile"),
+    ];
+    let task = TaskSpec {
+        name: "initdb".to_owned(),
+        commands: vec![on("initdb", "data-1.partial", initdb.clone())],
+        files: BTreeMap::from([(
+            "pwfile".to_owned(),
+            FileText(vec![FilePart::ScramVerifier(password.clone())]),
+        )]),
+        temporary: vec!["pwfile".to_owned()],
+        product: Some("data-1".to_owned()),
+        ..TaskSpec::default()
+    };
+    let mut failing = TaskSpec {
+        commands: vec![on("initdb", "data-2.partial", initdb)],
+        product: Some("data-2".to_owned()),
+        ..task.clone()
+    };
+    failing.commands.push(on("pg_controldata", "nowhere", Vec::new()));
+    let settings = format!(
+        "listen_addresses = '{}'\nport = {}\nunix_socket_directories = ''\nautovacuum = off\n",
+        listen.host, listen.port
+    );
+    Fixture {
+        node: node(),
+        task,
+        failing,
+        question: TaskSpec {
+            name: "controldata".to_owned(),
+            commands: vec![on("pg_controldata", "data-1", Vec::new())],
+            ..TaskSpec::default()
+        },
+        instance: InstanceSpec {
+            command: command(
+                "postgres",
+                vec![
+                    Argument::text("-D"),
+                    Argument::below_directory("", "data-1"),
+                    Argument::text("-c"),
+                    Argument::below_directory("config_file=", "postgresql.conf"),
+                ],
+            ),
+            files: BTreeMap::from([("postgresql.conf".to_owned(), FileText::text(settings))]),
+            data: "data-1".to_owned(),
+            listen,
+            present: BTreeSet::new(),
+            absent: BTreeSet::new(),
+            environment: BTreeMap::new(),
+            stop: Stop {
+                signal: StopSignal::Interrupt,
+                within: Duration::from_mins(1),
+            },
+        },
+        secrets: Secrets::from([(password, Sensitive::new("swordfish".to_owned()))]),
+        witness: Witness::ContainerExited,
+    }
+}
+
+/// Returns the newest version that the daemon has an image of.
+async fn version(platform: &dyn Provider) -> u16 {
+    let facts = platform.facts().await;
+    assert!(facts.problems.is_empty(), "{:?}", facts.problems);
+    *facts.engines[&EngineKind::Postgresql].last_key_value().unwrap().0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_platform_keeps_the_contract() {
+    let Some(project) = Project::new(1) else { return };
+    let platform = project.open(Some(grant()));
+    let fixture = fixture(project.address(1), version(&*platform).await);
+    let lan = "lan".parse().unwrap();
+    platform.ensure_network(&lan, &project.network()).await.unwrap();
+    check_platform(&*platform, &fixture).await;
+    platform.drop_network(&lan).await.unwrap();
+    assert_eq!(project.objects().await, BTreeSet::new());
+}
+
+#[tokio::test]
+async fn networks_keep_the_contract() {
+    let Some(project) = Project::new(2) else { return };
+    let Some(other) = Project::new(3) else { return };
+    let (platform, theirs) = (project.open(Some(grant())), other.open(Some(grant())));
+    let lan = "lan".parse().unwrap();
+    theirs.ensure_network(&lan, &other.network()).await.unwrap();
+    check_fabric(&*platform, &project.network(), &other.network()).await;
+    let refused = platform.ensure_network(&lan, &other.network()).await.unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains(&format!("network \"simdb-{}", &other.lineage[..4])),
+        "{refused}"
+    );
+    theirs.drop_network(&lan).await.unwrap();
+    assert_eq!(project.objects().await, BTreeSet::new());
+    assert_eq!(other.objects().await, BTreeSet::new());
+}
+
+#[tokio::test]
+async fn the_directory_keeps_the_contract() {
+    let Some(project) = Project::new(4) else { return };
+    let platform = project.open(Some(grant()));
+    let route = |name: &str| Route {
+        endpoint: format!("cluster.orders.endpoint.{name}").parse().unwrap(),
+        to: vec!["a".parse().unwrap(), "b".parse().unwrap()],
+        hosts: [1, 2].map(|last| HostPort::from(project.address(last))).to_vec(),
+        hints: Hints {
+            database: "app".to_owned(),
+            wanted: Wanted::Writer,
+        },
+    };
+    check_directory(&*platform, &route("rw"), &route("ro")).await;
+}
