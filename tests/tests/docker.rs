@@ -79,8 +79,11 @@ fn what_happens_to_containers_is_drift_and_mended_without_loss() {
         scenario.docker(disturbance);
         let plan = scenario.environment.run(&["plan", "-detailed-exitcode"]);
         assert_ne!(plan.code, Some(0), "{disturbance:?}: {}", plan.text());
+        // A server that is halted cannot be compared, either.
         let drift = scenario.environment.run(&["drift"]);
-        assert_eq!(drift.code, Some(2), "{disturbance:?}: {}", drift.text());
+        let said = drift.text();
+        assert!(matches!(drift.code, Some(1 | 2)), "{disturbance:?}: {said}");
+        assert!(said.contains("has drifted"), "{disturbance:?}: {said}");
         scenario.simdb(&["apply", "-auto-approve"]);
         assert_eq!(scenario.primary(), "a", "{disturbance:?}");
         scenario.assert_settled(first(1));

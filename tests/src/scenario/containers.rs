@@ -1,6 +1,7 @@
 //! A cluster in containers of a daemon that the tests have for themselves (`tests/support/docker-engine.sh`).
 
 use std::process::Command;
+use std::thread;
 
 use super::{CLUSTER, Scenario, Version};
 use crate::environment::{Output, TestEnvironment};
@@ -82,6 +83,33 @@ impl Scenario {
         self.simdb(&["destroy", "-auto-approve", "-allow=data-loss"]);
         assert_eq!(self.objects(&lineage), "");
         self.environment.assert_nothing_left();
+    }
+}
+
+impl Drop for Scenario {
+    /// Removes what the daemon has of a test that failed: another one will have its addresses.
+    fn drop(&mut self) {
+        let (Ok(host), true) = (std::env::var(HOST), thread::panicking()) else {
+            return;
+        };
+        let state = self.environment.run(&["state", "pull"]).stdout;
+        let state: serde_json::Value = serde_json::from_str(&state).unwrap_or_default();
+        let Some(lineage) = state["lineage"].as_str() else {
+            return;
+        };
+        let docker = |arguments: &[&str]| Output::of(Command::new("docker").args(["--host", &host]).args(arguments));
+        let label = format!("label=dev.simdb.lineage={lineage}");
+        for (list, remove) in [
+            (&["ps", "--all", "--quiet"][..], &["rm", "--force", "--volumes"][..]),
+            (&["volume", "ls", "--quiet"], &["volume", "rm"]),
+            (&["network", "ls", "--quiet"], &["network", "rm"]),
+        ] {
+            let found = docker(&[list, &["--filter", &label]].concat()).stdout;
+            for name in found.split_whitespace() {
+                // What cannot be removed goes with the daemon.
+                docker(&[remove, &[name]].concat());
+            }
+        }
     }
 }
 

@@ -422,15 +422,18 @@ fn a_subnet_is_one_of_this_machine_and_shares_no_address_with_another() {
 #[test]
 #[expect(
     clippy::disallowed_methods,
-    reason = "the example is a file; the planner itself reads none"
+    reason = "the examples are files; the planner itself reads none"
 )]
-fn the_example_is_right_and_in_canonical_style() {
+fn the_examples_are_right_and_in_canonical_style() {
     let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let text = std::fs::read_to_string(workspace.join("examples/local-postgres/main.simdb.hcl")).unwrap();
     let (source, inputs) = (source(&text), [input("standbys", "3")]);
     let (config, diagnostics) = load(&source, &inputs);
     assert_eq!(render(&source, &diagnostics), "");
     assert_eq!(config.unwrap().desired.clusters.values().next().unwrap().nodes.len(), 4);
+    assert_eq!(format("main", &text), Ok(text));
+    let text = std::fs::read_to_string(workspace.join("examples/docker-postgres/main.simdb.hcl")).unwrap();
+    check(&text, expect![[r#""#]]);
     assert_eq!(format("main", &text), Ok(text));
 }
 

@@ -150,7 +150,7 @@ pub(super) fn arrange(removed: &[String], staged: &str, files: &[&str]) -> Strin
 
 /// Returns the script of a trial. Its files hold no secrets.
 pub(super) fn trial(trial: &TrialSpec) -> String {
-    let mut script = format!("mkdir -p {TRIAL}\n{}", begin(TRIAL));
+    let mut script = format!("umask 077\nmkdir -p {TRIAL}\n{}", begin(TRIAL));
     for name in &trial.directories {
         let _ = writeln!(script, "mkdir -p -- {} || end x $?", quote(name));
     }
