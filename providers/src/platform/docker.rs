@@ -226,7 +226,7 @@ impl Platform for DockerPlatform {
     }
 
     async fn inspect(&self, node: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError> {
-        server::inspect(&self.site(node)?).await
+        server::inspect(&self.site(node)?, &self.images).await
     }
 
     async fn unmanaged(
@@ -289,9 +289,7 @@ impl Platform for DockerPlatform {
             return task::run(&hold, &image, task, secrets).await;
         };
         if task.is_question() {
-            let site = self.site(node)?;
-            let image = self.images.of_home(&site).await?;
-            return task::ask(&site, &image, task).await;
+            return task::ask(&self.site(node)?, &self.images, task).await;
         }
         let image = self.images.image(&daemon, command).await?;
         let mut hold = self.take(node).await?;

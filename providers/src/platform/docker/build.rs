@@ -145,36 +145,48 @@ pub(super) fn restart(name: RestartPolicyNameEnum) -> RestartPolicy {
     }
 }
 
-/// Makes the container of a task or question, which goes when it ends. It is in the network of the machine, from which
-/// every container can be reached.
-pub(super) fn task(names: &Names, own: &InstanceNames, image: &Image, script: &str) -> ContainerCreateBody {
-    let labels = names.labels(Kind::Task, &own.node.to_string());
-    one_off(image, labels, Some(vec![own.home.clone()]), script)
+/// Where a container that goes when it ends has the files of a node from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Data<'a> {
+    /// It belongs to no node.
+    None,
+    /// The container that shows the volume.
+    Home(&'a InstanceNames),
+    /// The place of the volume on the daemon's machine, to be read. Unlike the volume it is not made where it is missing.
+    Place(&'a InstanceNames, &'a str),
 }
 
-/// Makes a container that belongs to no node, and goes when it ends.
-pub(super) fn trial(names: &Names, image: &Image, script: &str) -> ContainerCreateBody {
-    one_off(image, names.labels(Kind::Task, ""), None, script)
-}
-
-fn one_off(
-    image: &Image,
-    labels: HashMap<String, String>,
-    volumes_from: Option<Vec<String>>,
-    script: &str,
-) -> ContainerCreateBody {
+/// Makes the container of a task, question or trial, which goes when it ends. It is in the network of the machine, from which every
+/// container can be reached.
+pub(super) fn task(names: &Names, data: Data<'_>, image: &Image, script: &str) -> ContainerCreateBody {
+    let (own, volumes_from, mounts) = match data {
+        Data::None => (None, None, None),
+        Data::Home(own) => (Some(own), Some(vec![own.home.clone()]), None),
+        Data::Place(own, path) => {
+            let mount = Mount {
+                typ: Some(MountType::BIND),
+                source: Some(path.to_owned()),
+                target: Some(DIRECTORY.to_owned()),
+                read_only: Some(true),
+                ..Mount::default()
+            };
+            (Some(own), None, Some(vec![mount]))
+        }
+    };
     let host_config = HostConfig {
         network_mode: Some("host".to_owned()),
         auto_remove: Some(true),
         volumes_from,
+        mounts,
         ..image.host_config()
     };
+    let address = own.map(|own| own.node.to_string()).unwrap_or_default();
     ContainerCreateBody {
         entrypoint: Some(vec!["/bin/sh".to_owned(), "-c".to_owned()]),
         cmd: Some(vec![script.to_owned()]),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
-        ..image.body(labels, host_config)
+        ..image.body(names.labels(Kind::Task, &address), host_config)
     }
 }
 

@@ -79,6 +79,12 @@ impl Daemon {
         }
     }
 
+    /// Makes a container that is never started, and goes when it is closed.
+    pub(super) async fn open(&self, name: &str, body: ContainerCreateBody) -> Result<Unfinished, Trouble> {
+        self.create(name, body).await?;
+        Ok(Unfinished(Some((self.clone(), name.to_owned()))))
+    }
+
     /// Runs a container to its end, and returns what it wrote. It goes when it ends, and when nobody waits for it any more.
     pub(super) async fn run(&self, name: &str, body: ContainerCreateBody) -> Result<Written, Trouble> {
         let options = CreateContainerOptionsBuilder::new().name(name).build();
@@ -142,11 +148,19 @@ impl Daemon {
 }
 
 /// A container that was made and has not ended; removed when dropped.
-struct Unfinished(Option<(Daemon, String)>);
+pub(super) struct Unfinished(Option<(Daemon, String)>);
 
 impl Unfinished {
     fn disarm(mut self) {
         self.0 = None;
+    }
+
+    /// Removes the container.
+    pub(super) async fn close(mut self) -> Result<(), PlatformError> {
+        match self.0.take() {
+            Some((daemon, id)) => daemon.remove(&id).await,
+            None => Ok(()),
+        }
     }
 }
 

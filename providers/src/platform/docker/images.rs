@@ -110,6 +110,32 @@ impl Images {
         Ok(found)
     }
 
+    /// Returns some image, for a container that is never started.
+    pub(super) async fn any(&self, daemon: &Daemon) -> Result<Image, PlatformError> {
+        let listed = daemon.docker.list_images(None::<ListImagesOptions>).await;
+        let listed = listed
+            .map_err(|error| daemon.trouble(error))
+            .at("list images of", &daemon.host.url)?;
+        let names: Vec<String> = PROGRAMS
+            .iter()
+            .filter_map(|programs| self.name(programs.engine))
+            .collect();
+        let ours = |tag: &String| names.iter().any(|name| version_of(name, tag).is_some());
+        let found = listed.into_iter().find(|image| image.repo_tags.iter().any(ours));
+        let found = found.ok_or_else(|| {
+            PlatformError::Unusable(format!(
+                "{} has none of the images {}",
+                daemon.host.url,
+                names.join(", ")
+            ))
+        })?;
+        Ok(Image {
+            id: found.id,
+            owner: Owner { user: 0, group: 0 },
+            volumes: Vec::new(),
+        })
+    }
+
     /// Returns the image that the volume of a node is seen through.
     pub(super) async fn of_home(&self, site: &Site) -> Result<Image, PlatformError> {
         let home = site.daemon.docker.inspect_container(&site.own.home, None).await;

@@ -14,8 +14,9 @@ use simdb_state::object::Witness;
 use simdb_state::sensitive::Secrets;
 
 use super::Hold;
-use super::build::{self, Image};
+use super::build::{self, Data, Image};
 use super::client::{At, optional, refused};
+use super::images::Images;
 use super::names::{DIRECTORY, Kind, LISTEN, SPEC};
 use super::notes::{self, FILES, FORMAT, Files, Notes, WrittenFile};
 use super::process::{is_detached, is_halted, label, look, parse_listen, process, process_of};
@@ -41,11 +42,11 @@ const LOG_LINES: usize = 20;
 const REMOVALS: usize = 20;
 
 /// Looks at a node.
-pub(super) async fn inspect(site: &Site) -> Result<Observation<InstanceFacts>, PlatformError> {
+pub(super) async fn inspect(site: &Site, images: &Images) -> Result<Observation<InstanceFacts>, PlatformError> {
     if !site.has_volume().await? {
         return Ok(Observation::Absent);
     }
-    let seen = inspect_volume(site).await;
+    let seen = inspect_volume(site, images).await;
     // It may have been removed while it was looked at.
     if !matches!(seen, Ok(Observation::Seen(_))) && !site.has_volume().await? {
         return Ok(Observation::Absent);
@@ -53,22 +54,35 @@ pub(super) async fn inspect(site: &Site) -> Result<Observation<InstanceFacts>, P
     seen
 }
 
-async fn inspect_volume(site: &Site) -> Result<Observation<InstanceFacts>, PlatformError> {
-    let own = &site.own;
+async fn inspect_volume(site: &Site, images: &Images) -> Result<Observation<InstanceFacts>, PlatformError> {
     let containers = site.containers().await?;
     let has = |kind| containers.iter().any(|found| found.kind == Some(kind));
-    let window = match (has(Kind::Home), has(Kind::Server)) {
-        (true, _) => &own.home,
-        (false, true) => &own.base,
+    match (has(Kind::Home), has(Kind::Server)) {
+        (true, _) => inspect_through(site, &containers, &site.own.home).await,
+        (false, true) => inspect_through(site, &containers, &site.own.base).await,
         (false, false) => {
-            return Ok(Observation::Unknown(format!(
-                "its volume {} is there, and no container shows what is in it",
-                own.base
-            )));
+            // Somebody removed both: a container that is never started shows it for as long as it is looked at.
+            let image = images.any(&site.daemon).await?;
+            let place = site.path_of("").await?;
+            let body = build::task(&site.names, Data::Place(&site.own, &place), &image, "");
+            let name = task::unique(&format!("{}.look", site.own.base));
+            let window = site.daemon.open(&name, body).await.at("create container", &name)?;
+            let seen = inspect_through(site, &containers, &name).await;
+            window.close().await?;
+            seen
         }
-    };
+    }
+}
+
+/// Looks at a node through one of the containers that have its volume.
+async fn inspect_through(
+    site: &Site,
+    containers: &[Found],
+    window: &str,
+) -> Result<Observation<InstanceFacts>, PlatformError> {
+    let own = &site.own;
     let server = look(&site.daemon, &own.base).await.at("look at container", &own.base)?;
-    let process = match (strangers(&containers, site).next(), &server) {
+    let process = match (strangers(containers, site).next(), &server) {
         (Some(stranger), _) => {
             let process = process(&site.daemon, &stranger.id).await;
             let pid = process.at("look at container", &stranger.name)?.pid();
@@ -335,7 +349,7 @@ impl Changes {
                 .at("write files in container", &site.own.base)?
                 .1
         } else {
-            let body = build::task(&site.names, &site.own, image, &script);
+            let body = build::task(&site.names, Data::Home(&site.own), image, &script);
             site.daemon
                 .run(&site.own.task, body)
                 .await

@@ -10,9 +10,10 @@ use simdb_state::instance::{TaskSpec, TrialSpec};
 use simdb_state::sensitive::Secrets;
 use tokio::time::timeout;
 
-use super::build::{self, Image};
+use super::build::{self, Data, Image};
 use super::client::{At, refused};
 use super::daemon::{Daemon, Written};
+use super::images::Images;
 use super::names::{DIRECTORY, Kind, Names};
 use super::notes::{self, FORMAT, Notes, PRODUCTS, Products};
 use super::script::{self, Ended};
@@ -58,7 +59,7 @@ pub(super) async fn run(
     }
     prepare(hold, image, task, secrets).await?;
     hold.check().await?;
-    let body = build::task(&site.names, &site.own, image, &script::task(task, STAGED));
+    let body = build::task(&site.names, Data::Home(&site.own), image, &script::task(task, STAGED));
     let written = site
         .daemon
         .run(&site.own.task, body)
@@ -132,16 +133,27 @@ pub(super) async fn settle(hold: &Hold) -> Result<(), PlatformError> {
     site.daemon.remove(&task.id).await
 }
 
-/// Asks what changes nothing.
-pub(super) async fn ask(site: &Site, image: &Image, task: &TaskSpec) -> Result<String, PlatformError> {
+/// Asks what changes nothing. Where somebody removed the container that shows the volume, the volume is read where it is.
+pub(super) async fn ask(site: &Site, images: &Images, task: &TaskSpec) -> Result<String, PlatformError> {
     let name = unique(&format!("{}.ask", site.own.base));
-    let body = build::task(&site.names, &site.own, image, &script::question(task));
+    let script = script::question(task);
+    let body = match (site.has_home().await?, task.commands.first()) {
+        (false, Some(command)) => {
+            let image = images.image(&site.daemon, command).await?;
+            let place = site.path_of("").await?;
+            build::task(&site.names, Data::Place(&site.own, &place), &image, &script)
+        }
+        _ => {
+            let image = images.of_home(site).await?;
+            build::task(&site.names, Data::Home(&site.own), &image, &script)
+        }
+    };
     let written = site.daemon.run(&name, body).await.at("run container", &name)?;
     outcome(site, task, written)
 }
 
 /// Returns a name that no other container has.
-fn unique(start: &str) -> String {
+pub(super) fn unique(start: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("{start}.{}.{}.{count}", std::process::id(), super::site::now())
@@ -198,7 +210,7 @@ pub(super) async fn try_out(
     trial: &TrialSpec,
 ) -> Result<Option<Failure>, PlatformError> {
     let name = unique("simdb-trial");
-    let body = build::trial(names, image, &script::trial(trial));
+    let body = build::task(names, Data::None, image, &script::trial(trial));
     let Ok(written) = timeout(TRIAL_LIMIT, daemon.run(&name, body)).await else {
         return Err(PlatformError::Slow {
             program: trial

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::models::RestartPolicyNameEnum;
 use simdb_planner::desired::LocalSettings;
 use simdb_state::instance::{Argument, Command, FilePart, FileText, Stop, StopSignal};
 use simdb_state::object::{EngineKind, Network};
@@ -13,6 +14,7 @@ use simdb_state::place::{Bind, HostPort};
 use simdb_state::route::{Hints, Wanted};
 use simdb_state::sensitive::{SecretName, Sensitive};
 
+use simdb_state::store::Store;
 use tempfile::TempDir;
 
 use super::*;
@@ -245,4 +247,160 @@ async fn the_directory_keeps_the_contract() {
         },
     };
     check_directory(&*platform, &route("rw"), &route("ro")).await;
+}
+
+/// Makes the data of a node and starts its server.
+async fn start(project: &Project, platform: &dyn Provider) -> Fixture {
+    let fixture = fixture(project.address(1), version(platform).await);
+    platform
+        .ensure_network(&"lan".parse().unwrap(), &project.network())
+        .await
+        .unwrap();
+    platform
+        .run_task(&fixture.node, &fixture.task, &fixture.secrets)
+        .await
+        .unwrap();
+    platform
+        .ensure(&fixture.node, &fixture.instance, &fixture.secrets)
+        .await
+        .unwrap();
+    fixture
+}
+
+async fn finish(project: &Project, platform: &dyn Provider) {
+    Platform::drop(platform, &node()).await.unwrap();
+    platform.drop_network(&"lan".parse().unwrap()).await.unwrap();
+    assert_eq!(project.objects().await, BTreeSet::new());
+}
+
+/// Returns when the daemon starts the container of a server by itself.
+async fn policy(project: &Project) -> Option<RestartPolicyNameEnum> {
+    let container = format!("simdb-{}.orders.a", &project.lineage[..8.min(project.lineage.len())]);
+    let found = project.docker().inspect_container(&container, None).await.unwrap();
+    found.host_config.unwrap().restart_policy.unwrap().name
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_comes_back_with_nobody_but_simdb() {
+    let Some(project) = Project::new(5) else { return };
+    let platform = project.open(Some(grant()));
+    let fixture = start(&project, &*platform).await;
+    assert_eq!(policy(&project).await, Some(RestartPolicyNameEnum::UNLESS_STOPPED));
+    let witness = platform.stop(&fixture.node, StopMode::Immediate).await.unwrap();
+    assert_eq!(witness, Witness::ContainerExited);
+    assert_eq!(policy(&project).await, Some(RestartPolicyNameEnum::NO));
+    platform
+        .ensure(&fixture.node, &fixture.instance, &fixture.secrets)
+        .await
+        .unwrap();
+    assert_eq!(policy(&project).await, Some(RestartPolicyNameEnum::UNLESS_STOPPED));
+    finish(&project, &*platform).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_is_seen_and_used_though_all_containers_were_removed() {
+    let Some(project) = Project::new(6) else { return };
+    let platform = project.open(Some(grant()));
+    let fixture = start(&project, &*platform).await;
+    platform.stop(&fixture.node, StopMode::Fast).await.unwrap();
+    let before = platform.inspect(&fixture.node).await.unwrap();
+    let docker = project.docker();
+    let objects = project.objects().await;
+    for container in objects.iter().filter_map(|name| name.strip_prefix('/')) {
+        docker.remove_container(container, None).await.unwrap();
+    }
+    let looker = project.open(None);
+    let seen = looker.inspect(&fixture.node).await.unwrap();
+    let (seen, before) = (seen.seen().unwrap(), before.seen().unwrap());
+    assert_eq!((&seen.directories, &seen.files), (&before.directories, &before.files));
+    let printed = looker
+        .run_task(&fixture.node, &fixture.question, &fixture.secrets)
+        .await
+        .unwrap();
+    assert!(printed.contains("shut down"), "{printed}");
+    assert!(
+        project.objects().await.iter().all(|name| !name.starts_with('/')),
+        "a look leaves nothing"
+    );
+    platform
+        .ensure(&fixture.node, &fixture.instance, &fixture.secrets)
+        .await
+        .unwrap();
+    finish(&project, &*platform).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_looks_or_has_an_older_record_changes_nothing() {
+    let Some(project) = Project::new(7) else { return };
+    let store = Store::in_memory().await.unwrap();
+    let older = grant();
+    for _ in 0..3 {
+        store
+            .lock("test", Duration::ZERO)
+            .await
+            .unwrap()
+            .unlock()
+            .await
+            .unwrap();
+    }
+    let writer = store.lock("test", Duration::ZERO).await.unwrap();
+    let platform = project.open(Some(writer.grant()));
+    let fixture = start(&project, &*platform).await;
+    for (platform, older) in [(project.open(None), false), (project.open(Some(older)), true)] {
+        let refused = |error: &PlatformError| match error {
+            PlatformError::OnlyLooked(_) => !older,
+            PlatformError::OlderState { notes, .. } => older && notes.ends_with("/.simdb/token.json"),
+            _ => false,
+        };
+        let Fixture {
+            node,
+            instance,
+            secrets,
+            failing,
+            ..
+        } = &fixture;
+        let changes = [
+            platform.ensure(node, instance, secrets).await,
+            platform.reload(node).await,
+            platform.stop(node, StopMode::Fast).await.map(drop),
+            platform.run_task(node, failing, secrets).await.map(drop),
+            Platform::drop(&*platform, node).await,
+        ];
+        for change in changes {
+            let error = change.expect_err("it is refused");
+            assert!(refused(&error), "{error:?}");
+        }
+    }
+    assert!(matches!(
+        platform.inspect(&fixture.node).await.unwrap().seen().unwrap().process,
+        ProcessFacts::Running { .. }
+    ));
+    finish(&project, &*platform).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_of_somebody_else_is_neither_used_nor_removed() {
+    let Some(project) = Project::new(8) else { return };
+    let platform = project.open(Some(grant()));
+    let fixture = fixture(project.address(1), version(&*platform).await);
+    let docker = project.docker();
+    let name = format!("simdb-{}.orders.a", &project.lineage[..8.min(project.lineage.len())]);
+    let theirs = bollard::models::VolumeCreateRequest {
+        name: Some(name.clone()),
+        ..Default::default()
+    };
+    docker.create_volume(theirs).await.unwrap();
+    let Fixture {
+        node, task, secrets, ..
+    } = &fixture;
+    let foreign = |error: PlatformError| matches!(error, PlatformError::ForeignInstanceDirectory { .. });
+    assert!(foreign(platform.run_task(node, task, secrets).await.unwrap_err()));
+    assert!(foreign(platform.inspect(node).await.unwrap_err()));
+    assert!(foreign(Platform::drop(&*platform, node).await.unwrap_err()));
+    assert!(docker.inspect_volume(&name).await.unwrap().labels.is_empty());
+    docker
+        .remove_volume(&name, None::<bollard::query_parameters::RemoveVolumeOptions>)
+        .await
+        .unwrap();
+    assert_eq!(project.objects().await, BTreeSet::new());
 }
