@@ -66,19 +66,22 @@ fn what_happens_to_containers_is_drift_and_mended_without_loss() {
     scenario.ask("a", "CREATE TABLE kept AS SELECT 42 AS n; SELECT 1");
     let (primary, standby) = (scenario.container("a"), scenario.container("r[0]"));
     let network = scenario.network_name();
-    let disturbances: [&[&str]; 7] = [
-        &["stop", &standby],
-        &["rm", "--force", &standby],
-        &["rm", "--force", &primary],
-        &["pause", &primary],
-        &["kill", "--signal", "STOP", &standby],
-        &["network", "disconnect", &network, &standby],
-        &["network", "disconnect", &network, &primary],
+    let (down, cut_off) = ("its server is down", "its server was cut off from its network");
+    let disturbances: [(&[&str], &str); 7] = [
+        (&["stop", &standby], down),
+        (&["rm", "--force", &standby], down),
+        (&["rm", "--force", &primary], down),
+        (&["pause", &primary], "its server was paused"),
+        (&["kill", "--signal", "STOP", &standby], "a signal halted its server"),
+        (&["network", "disconnect", &network, &standby], cut_off),
+        (&["network", "disconnect", &network, &primary], cut_off),
     ];
-    for disturbance in disturbances {
+    for (disturbance, told) in disturbances {
         scenario.docker(disturbance);
         let plan = scenario.environment.run(&["plan", "-detailed-exitcode"]);
-        assert_ne!(plan.code, Some(0), "{disturbance:?}: {}", plan.text());
+        let said = plan.text();
+        assert_ne!(plan.code, Some(0), "{disturbance:?}: {said}");
+        assert!(said.contains(told), "{disturbance:?}: no {told:?} in {said}");
         // A server that is halted cannot be compared, either.
         let drift = scenario.environment.run(&["drift"]);
         let said = drift.text();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bollard::Docker;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::TopOptionsBuilder;
-use simdb_planner::observed::ProcessFacts;
+use simdb_planner::observed::{Halt, ProcessFacts};
 use simdb_state::place::Bind;
 
 use super::client::{Trouble, optional};
@@ -49,8 +49,15 @@ pub(super) async fn process_of(docker: &Docker, container: &ContainerInspectResp
     if state.running != Some(true) || state.restarting == Some(true) {
         return ProcessFacts::Down;
     }
-    if state.paused == Some(true) || is_halted(docker, container).await || is_detached(container) {
-        return ProcessFacts::Frozen { pid };
+    let frozen = |by| ProcessFacts::Frozen { pid, by };
+    if state.paused == Some(true) {
+        return frozen(Halt::Pause);
+    }
+    if is_halted(docker, container).await {
+        return frozen(Halt::Signal);
+    }
+    if is_detached(container) {
+        return frozen(Halt::Detached);
     }
     ProcessFacts::Running { pid }
 }
