@@ -7,7 +7,9 @@
 //!                  ─► networks  bridge networks with addresses of their own
 //!                  ─► site      what the daemon has of one node: volume, containers, files ─► archive
 //!                  ─► process   what a container says of its first process
-//!                  ─► server    finds, starts and stops a server ─► notes  what is noted in its volume
+//!                  ─► inspect   looks at a node ─► notes  what is noted in its volume
+//!                  ─► server    starts a server ─► changes  its files
+//!                  ─► stop      stops a server, and removes a node
 //!                  ─► task      runs to the end ─► script
 //!                  ─► names, build    what is sent; pure
 //! ```
@@ -28,9 +30,11 @@
 
 mod archive;
 mod build;
+mod changes;
 mod client;
 mod daemon;
 mod images;
+mod inspect;
 mod names;
 mod networks;
 mod notes;
@@ -39,6 +43,7 @@ mod script;
 mod server;
 pub(super) mod setup;
 mod site;
+mod stop;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -226,7 +231,7 @@ impl Platform for DockerPlatform {
     }
 
     async fn inspect(&self, node: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError> {
-        server::inspect(&self.site(node)?, &self.images).await
+        inspect::inspect(&self.site(node)?, &self.images).await
     }
 
     async fn unmanaged(
@@ -262,7 +267,7 @@ impl Platform for DockerPlatform {
 
     async fn stop(&self, node: &InstanceAddress, mode: StopMode) -> Result<Witness, PlatformError> {
         let stopped = match self.take(node).await {
-            Ok(hold) => server::stop(&hold, mode).await,
+            Ok(hold) => stop::stop(&hold, mode).await,
             Err(error) => Err(error),
         };
         // A daemon that does not answer proves nothing.
@@ -310,11 +315,11 @@ impl Platform for DockerPlatform {
     async fn drop(&self, node: &InstanceAddress) -> Result<(), PlatformError> {
         let mut hold = self.take(node).await?;
         *hold.token = Token::Unknown;
-        server::drop_all(&hold).await
+        stop::drop_all(&hold).await
     }
 
     async fn log(&self, node: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
-        server::log(&self.site(node)?, lines).await
+        stop::log(&self.site(node)?, lines).await
     }
 }
 

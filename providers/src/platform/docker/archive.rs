@@ -1,4 +1,4 @@
-//! Files as the engine takes and gives them: archives in the format of `tar` (POSIX ustar).
+//! Files as the daemon takes and gives them: archives in the format of `tar` (POSIX ustar).
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,6 +1,6 @@
-//! The way to the engine, and what keeps simdb from it.
+//! The way to the daemon, and what keeps simdb from it.
 //!
-//! That the engine does not answer says nothing of its containers: they run on without it. It is told apart from what the
+//! That the daemon does not answer says nothing of its containers: they run on without it. It is told apart from what the
 //! engine says.
 
 use std::error::Error as _;
@@ -13,13 +13,13 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 
 use crate::platform::PlatformError;
 
-/// Where an engine listens unless somebody says otherwise.
+/// Where a daemon listens unless somebody says otherwise.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
-/// How many seconds the engine may take to begin an answer. Starting a container on a busy machine takes its time.
+/// How many seconds the daemon may take to begin an answer. Starting a container on a busy machine takes its time.
 const LIMIT: u64 = 60;
 
-/// Where the engine listens, and who says so.
+/// Where the daemon listens, and who says so.
 #[derive(Clone, Debug)]
 pub(super) struct Host {
     pub(super) url: String,
@@ -27,7 +27,7 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Finds out where the engine listens.
+    /// Finds out where the daemon listens.
     pub(super) fn find(declared: Option<&String>) -> Self {
         let of = |url: &str, from| Self {
             url: url.to_owned(),
@@ -40,12 +40,12 @@ impl Host {
         }
     }
 
-    /// Returns the path of the engine's socket, where it has one.
+    /// Returns the path of the daemon's socket, where it has one.
     fn socket(&self) -> Option<&str> {
         self.url.strip_prefix("unix://")
     }
 
-    /// Returns whether the engine is on another machine, as far as its address tells.
+    /// Returns whether the daemon is on another machine, as far as its address tells.
     pub(super) fn is_remote(&self) -> bool {
         let Some(address) = self.url.strip_prefix("tcp://") else {
             return false;
@@ -54,7 +54,7 @@ impl Host {
         !(host == "localhost" || host == "[::1]" || host.starts_with("127."))
     }
 
-    /// Makes what speaks to the engine. Nothing is connected yet.
+    /// Makes what speaks to the daemon. Nothing is connected yet.
     pub(super) fn connect(&self) -> Result<Docker, Trouble> {
         let docker = match self.socket() {
             Some(path) if !Path::new(path).exists() => return Err(self.unreached(&format!("{path} does not exist"))),
@@ -128,9 +128,9 @@ fn chain(error: &Error) -> String {
 /// Why a request came to nothing.
 #[derive(Clone, Debug)]
 pub(super) enum Trouble {
-    /// The engine did not answer, as a sentence: what it was asked may have happened, or not.
+    /// The daemon did not answer, as a sentence: what it was asked may have happened, or not.
     Unreached(String),
-    /// The engine refused.
+    /// The daemon refused.
     Refused {
         /// The status, as HTTP has them.
         status: u16,
@@ -150,7 +150,7 @@ impl Trouble {
         matches!(self, Self::Refused { status: 409, .. })
     }
 
-    /// Returns what the engine said.
+    /// Returns what the daemon said.
     pub(super) fn message(&self) -> &str {
         match self {
             Self::Unreached(message) | Self::Refused { message, .. } => message,
@@ -166,7 +166,7 @@ impl Trouble {
     }
 }
 
-/// Says why something could not be done with an object of the engine.
+/// Says why something could not be done with an object of the daemon.
 pub(super) fn refused(doing: &'static str, name: &str, message: String) -> PlatformError {
     PlatformError::Io {
         doing,
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_engine_of_another_machine_is_told_by_its_address() {
+    fn a_daemon_of_another_machine_is_told_by_its_address() {
         let remote = |url: &str| Host::find(Some(&url.to_owned())).is_remote();
         for own in [
             "unix:///run/docker.sock",
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_keeps_simdb_from_the_engine_is_said_with_a_way_out() {
+    async fn what_keeps_simdb_from_the_daemon_is_said_with_a_way_out() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("docker.sock");
         let host = Host::find(Some(&format!("unix://{}", path.display())));

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecResults};
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, VolumeCreateRequest};
+use bollard::models::{
+    ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody, RestartPolicyNameEnum, VolumeCreateRequest,
+};
 use bollard::query_parameters::{
     ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
     RemoveVolumeOptions, UploadToContainerOptionsBuilder,
@@ -245,6 +247,17 @@ impl Site {
             .await;
         sent.map_err(|error| self.daemon.trouble(error))
             .at("write files into the volume of", &self.own.base)
+    }
+
+    /// Says when the daemon starts the container of the server by itself.
+    pub(super) async fn set_restart(&self, name: RestartPolicyNameEnum) -> Result<(), PlatformError> {
+        let body = ContainerUpdateBody {
+            restart_policy: Some(build::restart(name)),
+            ..ContainerUpdateBody::default()
+        };
+        let updated = self.daemon.docker.update_container(&self.own.base, body).await;
+        let updated = updated.map(drop).map_err(|error| self.daemon.trouble(error));
+        optional(updated).at("update container", &self.own.base).map(drop)
     }
 
     /// Runs a script in the server's container, which runs. Returns the status it ended with, and what it wrote.
