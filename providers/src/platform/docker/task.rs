@@ -137,16 +137,13 @@ pub(super) async fn settle(hold: &Hold) -> Result<(), PlatformError> {
 pub(super) async fn ask(site: &Site, images: &Images, task: &TaskSpec) -> Result<String, PlatformError> {
     let name = unique(&format!("{}.ask", site.own.base));
     let script = script::question(task);
-    let body = match (site.has_home().await?, task.commands.first()) {
-        (false, Some(command)) => {
-            let image = images.image(&site.daemon, command).await?;
-            let place = site.path_of("").await?;
-            build::task(&site.names, Data::Place(&site.own, &place), &image, &script)
-        }
-        _ => {
-            let image = images.of_home(site).await?;
-            build::task(&site.names, Data::Home(&site.own), &image, &script)
-        }
+    let body = if let (false, Some(command)) = (site.has_home().await?, task.commands.first()) {
+        let image = images.image(&site.daemon, command).await?;
+        let place = site.path_of("").await?;
+        build::task(&site.names, Data::Place(&site.own, &place), &image, &script)
+    } else {
+        let image = images.of_home(site).await?;
+        build::task(&site.names, Data::Home(&site.own), &image, &script)
     };
     let written = site.daemon.run(&name, body).await.at("run container", &name)?;
     outcome(site, task, written)
