@@ -1,6 +1,8 @@
 //! Clusters in containers: made, changed, led by others, disturbed and removed, on a real daemon.
 
-use simdb_tests::{Scenario, first};
+use std::process::Stdio;
+
+use simdb_tests::{Scenario, first, wait_until};
 
 const PAIR: &str = r#"
   node "a" {}
@@ -180,5 +182,31 @@ fn what_belongs_to_others_is_not_touched() {
     scenario.docker(&["rm", &container]);
     scenario.simdb(&["apply", "-auto-approve"]);
     scenario.assert_settled(first(1));
+    scenario.destroy_containers();
+}
+
+#[test]
+fn what_a_killed_simdb_left_running_is_finished_or_ended_by_the_next_apply() {
+    let Some(mut scenario) = Scenario::in_containers(PAIR) else {
+        return;
+    };
+    for task in ["a", "r[0]"] {
+        scenario.simdb(&["destroy", "-auto-approve", "-allow=data-loss"]);
+        let mut apply = scenario.environment.command(&["apply", "-auto-approve"]);
+        let mut apply = apply
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("simdb can be started");
+        let name = format!("name=^/{}.task$", scenario.container(task));
+        wait_until("the task runs", || {
+            !scenario.docker(&["ps", "--quiet", "--filter", &name]).is_empty()
+        });
+        apply.kill().expect("it runs");
+        apply.wait().expect("it is a child");
+        scenario.simdb(&["apply", "-auto-approve"]);
+        scenario.look();
+        scenario.assert_settled(first(1));
+    }
     scenario.destroy_containers();
 }

@@ -1,7 +1,8 @@
 //! Networks: bridges with addresses of their own. Names of networks are not unique, addresses are.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 
 use async_trait::async_trait;
 use bollard::models::Network as Bridge;
@@ -16,6 +17,9 @@ use super::daemon::Daemon;
 use super::names::{ADDRESS, Kind};
 use super::{DockerPlatform, build};
 use crate::platform::{Fabric, PlatformError};
+
+/// Where the kernel says which interface leads where.
+const ROUTES: &str = "/proc/net/route";
 
 impl DockerPlatform {
     async fn bridges(
@@ -77,6 +81,21 @@ impl DockerPlatform {
         members.filter_map(|member| member.name).collect()
     }
 
+    /// Returns the interface of this machine that leads to some of the addresses already, where no network of the daemon does: the
+    /// daemon would make the network all the same, and the machine would no longer reach what it reached there.
+    async fn interface(&self, daemon: &Daemon, wanted: Ipv4Net) -> Result<Option<String>, PlatformError> {
+        let bridges = self.bridges(daemon, &HashMap::new()).await?;
+        let shares = |other: &Ipv4Net| other.contains(&wanted) || wanted.contains(other);
+        if bridges.iter().filter_map(subnet).any(|other| shares(&other)) {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(ROUTES).unwrap_or_default();
+        let mut routes = text.lines().filter_map(route);
+        Ok(routes
+            .find(|(_, other)| shares(other))
+            .map(|(interface, _)| interface.to_owned()))
+    }
+
     /// Says who has some of the addresses already.
     async fn overlap(&self, daemon: &Daemon, wanted: Ipv4Net, message: String) -> String {
         let bridges = self.bridges(daemon, &HashMap::new()).await.unwrap_or_default();
@@ -90,6 +109,20 @@ impl DockerPlatform {
             None => message,
         }
     }
+}
+
+/// Reads a line of the kernel's table: the interface, and where it leads to, unless that is everywhere.
+fn route(line: &str) -> Option<(&str, Ipv4Net)> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    // Numbers are written as they are in memory.
+    let address = |field: &str| {
+        u32::from_str_radix(field, 16)
+            .ok()
+            .map(|number| Ipv4Addr::from(number.to_ne_bytes()))
+    };
+    let (destination, mask) = (address(fields.get(1)?)?, address(fields.get(7)?)?);
+    let leads_to = Ipv4Net::with_netmask(destination, mask).ok()?;
+    (leads_to.prefix_len() > 0).then_some((fields[0], leads_to))
 }
 
 /// Returns the network that a bridge was made for.
@@ -142,6 +175,11 @@ impl Fabric for DockerPlatform {
         for bridge in &bridges {
             self.remove_bridge(&daemon, bridge).await?;
         }
+        if let Some(interface) = self.interface(&daemon, wanted).await? {
+            let reason =
+                format!("interface {interface} of this machine leads to some of it already; choose a subnet beside it");
+            return Err(refused(text, reason));
+        }
         let made = daemon
             .docker
             .create_network(build::network(&self.names, name, wanted))
@@ -163,5 +201,21 @@ impl Fabric for DockerPlatform {
             self.remove_bridge(&daemon, bridge).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_leads_where_the_kernel_says() {
+        let table = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+                     eth0\t00000000\t010011AC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+                     eth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
+        if cfg!(target_endian = "little") {
+            let routes: Vec<_> = table.lines().filter_map(route).collect();
+            assert_eq!(routes, [("eth0", "172.17.0.0/16".parse().unwrap())]);
+        }
     }
 }
