@@ -45,12 +45,10 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# Without tables of the kernel's filter there is no way from one network to others; nodes and their clients share one.
-tables=true
-iptables -t nat -L -n >/dev/null 2>&1 || tables=false
-
+# Nodes and their clients share one network, so the kernel's filter stays as it is, and so does that of an engine of the machine.
 dockerd --host "unix://$socket" --data-root "$directory/data" --exec-root "$directory/exec" \
-    --pidfile "$directory/docker.pid" --iptables=$tables --ip6tables=false >"$directory/log" 2>&1 &
+    --pidfile "$directory/docker.pid" --bridge=none --iptables=false --ip6tables=false --ip-forward=false \
+    >"$directory/log" 2>&1 &
 engine=$!
 tries=0
 until docker -H "unix://$socket" version >/dev/null 2>&1; do
