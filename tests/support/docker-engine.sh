@@ -33,6 +33,11 @@ socket=$directory/docker.sock
 engine=
 
 finish() {
+    # What a test that failed left: the interfaces of its networks would outlive the engine.
+    docker -H "unix://$socket" ps --all --quiet 2>/dev/null | while read -r container; do
+        docker -H "unix://$socket" rm --force --volumes "$container" >/dev/null 2>&1 || true
+    done
+    docker -H "unix://$socket" network prune --force >/dev/null 2>&1 || true
     if [ -n "$engine" ] && kill "$engine" 2>/dev/null; then
         wait "$engine" || true
     fi

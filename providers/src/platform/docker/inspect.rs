@@ -27,7 +27,14 @@ pub(super) async fn inspect(site: &Site, images: &Images) -> Result<Observation<
     if !matches!(seen, Ok(Observation::Seen(_))) && !site.has_volume().await? {
         return Ok(Observation::Absent);
     }
-    seen
+    match seen {
+        // The daemon has many words for what goes away while it is read.
+        Err(PlatformError::Io { doing, path, source }) => Ok(Observation::Unknown(format!(
+            "failed to {doing} {}: {source}",
+            path.display()
+        ))),
+        seen => seen,
+    }
 }
 
 async fn inspect_volume(site: &Site, images: &Images) -> Result<Observation<InstanceFacts>, PlatformError> {

@@ -23,6 +23,12 @@ const STOP_LIMIT: Duration = Duration::from_mins(1);
 /// How long a server whose data is about to be removed may take to end in order.
 const DROP_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long it takes until a server that was asked to end is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often it is asked again: by then it has said what it does when it is asked.
+const ASKED_AGAIN: usize = 4;
+
 /// How long a killed container may take to be gone.
 pub(super) const KILL_LIMIT: Duration = Duration::from_secs(20);
 
@@ -100,6 +106,15 @@ async fn ask_to_end(hold: &Hold, container: &Found, limit: Option<Duration>) -> 
     }
     if is_halted(&site.daemon.docker, &found).await {
         kill(hold, &container.id, "CONT").await?;
+    }
+    // The first process of a container hears nothing of a signal before it has said what it does then: one that was started a
+    // moment ago is asked again.
+    for _ in 0..ASKED_AGAIN {
+        let ended = site.daemon.wait(&container.id, "not-running", ASK_AGAIN).await;
+        if ended.at("wait for container", &container.name)? {
+            return Ok(());
+        }
+        kill(hold, &container.id, &signal).await?;
     }
     wait_ended(hold, container, limit).await
 }
@@ -194,6 +209,10 @@ async fn log_of(site: &Site, name: &str, lines: usize) -> Result<Vec<String>, Pl
         .map(|piece| piece.map(|piece| piece.to_string()))
         .try_collect::<String>()
         .await;
-    let text = optional(text).at("read the log of container", name)?;
+    // One that is being removed has no log any more.
+    let text = match text {
+        Err(trouble) if trouble.is_conflict() => None,
+        text => optional(text).at("read the log of container", name)?,
+    };
     Ok(text.unwrap_or_default().lines().map(str::to_owned).collect())
 }

@@ -16,6 +16,7 @@ use simdb_state::sensitive::{SecretName, Sensitive};
 
 use simdb_state::store::Store;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::*;
 use crate::conformance::{Fixture, check_directory, check_fabric, check_platform, grant};
@@ -294,6 +295,25 @@ async fn a_killed_server_comes_back_with_nobody_but_simdb() {
         .await
         .unwrap();
     assert_eq!(policy(&project).await, Some(RestartPolicyNameEnum::UNLESS_STOPPED));
+    finish(&project, &*platform).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_started_a_moment_ago_is_stopped_in_order() {
+    let Some(project) = Project::new(9) else { return };
+    let platform = project.open(Some(grant()));
+    let fixture = start(&project, &*platform).await;
+    for _ in 0..5 {
+        let stopped = timeout(Duration::from_secs(30), platform.stop(&fixture.node, StopMode::Fast)).await;
+        assert_eq!(stopped.unwrap().unwrap(), Witness::ContainerExited);
+        let Fixture {
+            node,
+            instance,
+            secrets,
+            ..
+        } = &fixture;
+        platform.ensure(node, instance, secrets).await.unwrap();
+    }
     finish(&project, &*platform).await;
 }
 
