@@ -12,15 +12,20 @@ NEXTEST := cargo nextest run --locked
 ASSERTED := $(foreach crate,simdb-planner simdb-state,$(foreach setting,debug-assertions=true opt-level=0,\
 	--config profile.dev.package.$(crate).$(setting)))
 
-.PHONY: demo test test-long test-faults bench lint advisories fmt clean setup setup-test setup-lint
+.PHONY: demo demo-docker test test-long test-faults bench lint advisories fmt clean setup setup-test setup-lint
 
 demo: setup  ## A primary and two standbys: made, written, read, removed.
 	cargo build --locked -p simdb
 	PATH="$(TARGET)/debug:$$PATH" examples/local-postgres/demo.sh
 
-test: setup-test  ## All tests, those on real servers included.
+demo-docker: setup  ## The same in containers, on a Docker Engine that is there for it alone.
+	@tests/support/setup.sh docker
 	cargo build --locked -p simdb
-	$(NEXTEST) --workspace --all-features
+	PATH="$(TARGET)/debug:$$PATH" tests/support/docker-engine.sh examples/docker-postgres/demo.sh
+
+test: setup-test  ## All tests, those on real servers and in containers included.
+	cargo build --locked -p simdb
+	tests/support/docker-engine.sh $(NEXTEST) --workspace --all-features
 	cargo test --locked --workspace --all-features --doc
 	SIMDB_TEST_DEBUG_ASSERTIONS=1 PROPTEST_CASES=100 PROPTEST_RNG_SEED=4711 \
 		cargo test --locked $(ASSERTED) -p simdb-planner --all-features --lib -- properties --skip mutations --skip unknown
@@ -64,7 +69,7 @@ setup:
 	@tests/support/setup.sh
 
 setup-test:
-	@tests/support/setup.sh cargo-nextest
+	@tests/support/setup.sh cargo-nextest docker
 
 setup-lint:
 	@tests/support/setup.sh cargo-deny

@@ -318,11 +318,13 @@ fn recorded_settings(settings: ProviderSettings) -> LocalSettings {
         data_root,
         run_as,
         binaries,
+        others,
     } = settings;
     LocalSettings {
         data_root: Some(data_root),
         run_as,
         binaries,
+        others,
         ..LocalSettings::default()
     }
 }

@@ -119,7 +119,7 @@ pub struct Ignored {
     pub parameters: BTreeSet<String>,
 }
 
-/// The `provider "local"` block; every value has a default.
+/// The `provider` blocks, that of `provider "local"` in full; every value has a default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalSettings {
     /// The system user that servers run as where simdb is root; absent, the usual one of the engine.
@@ -130,6 +130,8 @@ pub struct LocalSettings {
     pub ports: Option<(u16, u16)>,
     /// Where to look for the engines' programs before the usual places.
     pub binaries: Vec<String>,
+    /// The arguments of the blocks of other platforms, by platform and name: each platform reads its own.
+    pub others: BTreeMap<String, BTreeMap<String, String>>,
     /// Where those arguments stand that are given.
     pub spans: BTreeMap<ProviderArgument, Span>,
 }

@@ -12,7 +12,7 @@ use simdb_state::place::{HostPort, Place};
 use simdb_state::position::Position;
 
 use crate::engine::{POOLER, instance, title};
-use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ServerFacts, SlotFacts};
+use crate::observed::{Halt, NodeFacts, Observation, Observed, ProcessFacts, ServerFacts, SlotFacts};
 use crate::text::{bytes, count};
 
 /// How a cluster is, the worst last. [`judge`] says exactly what each means.
@@ -352,9 +352,7 @@ impl<'a> Look<'a> {
         match facts.process {
             ProcessFacts::Down if node.stopped_by_request => return Condition::Stopped,
             ProcessFacts::Down => return self.missing(address, node, Condition::Down, "is down"),
-            ProcessFacts::Frozen { .. } => {
-                return self.missing(address, node, Condition::Frozen, "is frozen: SIGSTOP halted it");
-            }
+            ProcessFacts::Frozen { by, .. } => return self.missing(address, node, Condition::Frozen, frozen(by)),
             ProcessFacts::Stopping { .. } => {
                 return self.missing(address, node, Condition::Stopping, "was told to stop");
             }
@@ -520,7 +518,7 @@ impl<'a> Look<'a> {
                 ProcessFacts::Running { .. } => (Condition::Running, None),
                 ProcessFacts::Down if pooler.power == Power::Stopped => (Condition::Stopped, None),
                 ProcessFacts::Down => (Condition::Down, Some("is down".to_owned())),
-                ProcessFacts::Frozen { .. } => (Condition::Frozen, Some("is frozen: SIGSTOP halted it".to_owned())),
+                ProcessFacts::Frozen { by, .. } => (Condition::Frozen, Some(frozen(by).to_owned())),
                 ProcessFacts::Stopping { .. } => (Condition::Stopping, Some("was told to stop".to_owned())),
                 ProcessFacts::Foreign { .. } => (Condition::Running, Some("was not started by simdb".to_owned())),
             },
@@ -572,4 +570,13 @@ impl<'a> Look<'a> {
 
 fn is_primary(node: &Node) -> bool {
     node.writes()
+}
+
+/// Says that a server answers nobody, and why.
+fn frozen(by: Halt) -> &'static str {
+    match by {
+        Halt::Signal => "is frozen: SIGSTOP halted it",
+        Halt::Pause => "is frozen: it is paused",
+        Halt::Detached => "is cut off from its network",
+    }
 }

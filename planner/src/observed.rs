@@ -72,6 +72,7 @@ pub struct UnmanagedServer {
 static NOTHING: PlatformFacts = PlatformFacts {
     engines: BTreeMap::new(),
     searched: Vec::new(),
+    remedy: None,
     busy_ports: BTreeMap::new(),
     lowest_port: 0,
     problems: BTreeSet::new(),
@@ -142,6 +143,9 @@ pub struct PlatformFacts {
     pub engines: BTreeMap<EngineKind, BTreeMap<u16, String>>,
     /// Where programs were looked for, for messages.
     pub searched: Vec<String>,
+    /// What makes a version be found that is missing, as a sentence; absent where the usual ways do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
     /// TCP ports that something listens on, by address, with who where that is known (`nginx (pid 812)`). Who listens on
     /// the unspecified address does on all of them.
     pub busy_ports: BTreeMap<u16, BTreeMap<IpAddr, String>>,
@@ -250,10 +254,13 @@ pub enum ProcessFacts {
         /// Its process number.
         pid: u32,
     },
-    /// It was halted by a signal (SIGSTOP), and answers nobody until it is continued.
+    /// It was halted, and answers nobody until that is undone.
     Frozen {
         /// Its process number.
         pid: u32,
+        /// What halted it.
+        #[serde(default)]
+        by: Halt,
     },
     /// It was told to stop, and has not ended yet: it lets nobody in, and will be down.
     Stopping {
@@ -267,13 +274,26 @@ pub enum ProcessFacts {
     },
 }
 
+/// What keeps a server that runs from answering.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Halt {
+    /// A signal (SIGSTOP).
+    #[default]
+    Signal,
+    /// Its platform, which lets none of its processes go on.
+    Pause,
+    /// It is not in its network, so that nobody reaches it.
+    Detached,
+}
+
 impl ProcessFacts {
     /// Returns the number of the process that uses the node's data.
     pub fn pid(&self) -> Option<u32> {
         match self {
             ProcessFacts::Down => None,
             ProcessFacts::Running { pid }
-            | ProcessFacts::Frozen { pid }
+            | ProcessFacts::Frozen { pid, .. }
             | ProcessFacts::Stopping { pid }
             | ProcessFacts::Foreign { pid } => Some(*pid),
         }

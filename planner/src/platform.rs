@@ -1,6 +1,7 @@
 //! The platforms: this file knows all of them by name. What the planner must know of one stands in its folder; how things
 //! run there stands in the providers, whose registry has an arm for each of these.
 
+mod docker;
 mod local;
 
 use ipnet::Ipv4Net;
@@ -12,19 +13,22 @@ pub enum Platform {
     /// Processes of this machine.
     #[default]
     Local,
+    /// Containers of a Docker Engine.
+    Docker,
 }
 
 /// The names of all of them.
-pub const PLATFORMS: &[&str] = &[Platform::Local.name()];
+pub const PLATFORMS: &[&str] = &[Platform::Local.name(), Platform::Docker.name()];
 
 impl Platform {
     /// All of them.
-    pub const ALL: [Platform; 1] = [Platform::Local];
+    pub const ALL: [Platform; 2] = [Platform::Local, Platform::Docker];
 
     /// Returns the name that configurations and records have for it.
     pub const fn name(self) -> &'static str {
         match self {
             Platform::Local => local::NAME,
+            Platform::Docker => docker::NAME,
         }
     }
 
@@ -33,10 +37,35 @@ impl Platform {
         Self::ALL.into_iter().find(|platform| platform.name() == name.as_str())
     }
 
+    /// Returns the arguments of its `provider` block.
+    pub(crate) fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Platform::Local => local::ARGUMENTS,
+            Platform::Docker => docker::ARGUMENTS,
+        }
+    }
+
+    /// Checks the text of an argument, or says what it should be.
+    pub(crate) fn check_argument(self, name: &str, value: &str) -> Result<(), String> {
+        match self {
+            Platform::Local => Ok(()),
+            Platform::Docker => docker::check_argument(name, value),
+        }
+    }
+
     /// Checks whether its networks can have these addresses, or says which ones they can have.
     pub(crate) fn check_subnet(self, subnet: Ipv4Net) -> Result<(), String> {
         match self {
             Platform::Local => local::check_subnet(subnet),
+            Platform::Docker => docker::check_subnet(subnet),
+        }
+    }
+
+    /// Checks whether its networks can be without addresses of their own, or says which ones they can have.
+    pub(crate) fn check_no_subnet(self) -> Result<(), String> {
+        match self {
+            Platform::Local => Ok(()),
+            Platform::Docker => Err(docker::missing_subnet()),
         }
     }
 }

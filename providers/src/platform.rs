@@ -1,10 +1,13 @@
 //! Where things run. A platform knows instance directories, files, processes and tasks, and no word of any engine.
 
 pub mod dial;
+#[cfg(feature = "docker")]
+mod docker;
 pub mod local;
 pub mod registry;
 mod router;
 pub mod tcp;
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -460,8 +463,11 @@ pub struct World {
 }
 
 impl World {
-    /// Makes a world of platforms, for clusters and networks whose platforms are known.
-    pub fn new(providers: Providers, known: Known) -> Self {
+    /// Makes a world of platforms, for clusters and networks whose platforms are known. One that none of them is on is no part of
+    /// it: what keeps it from being used is nobody's problem.
+    pub fn new(mut providers: Providers, known: Known) -> Self {
+        let used = known.platforms();
+        providers.retain(|name, _| used.contains(name));
         let router = Arc::new(Router::new(providers.clone(), known));
         let platform: Arc<dyn Platform> = Arc::clone(&router) as _;
         Self {

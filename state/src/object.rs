@@ -66,6 +66,9 @@ pub struct ProviderSettings {
     /// Where the engines' programs are looked for first.
     #[serde(default)]
     pub binaries: Vec<String>,
+    /// How other platforms were set up: the arguments of their blocks, by platform and name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// A network: `network.NAME`.

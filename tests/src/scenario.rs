@@ -4,6 +4,7 @@
 //! names it should, all are in sync, and the next plan is empty. What was written meanwhile is judged by
 //! [`Writing::expect_nothing_lost`].
 
+mod containers;
 mod declared;
 mod load;
 mod processes;
@@ -51,6 +52,8 @@ pub struct Scenario {
     /// Where it runs.
     pub environment: Arc<TestEnvironment>,
     version: Version,
+    /// What the block of the network says.
+    network: String,
     runtime: Runtime,
     secrets: Secrets,
     servers: BTreeMap<String, Server>,
@@ -65,9 +68,15 @@ impl Scenario {
             provider = provider.replace("}\n", &format!("  binaries = [\"{programs}\"]\n}}\n"));
         }
         environment.write("provider.simdb.hcl", &provider);
+        Self::within(environment, version, String::new(), body)
+    }
+
+    /// Makes a cluster in an environment that has its provider.
+    fn within(environment: TestEnvironment, version: &Version, network: String, body: &str) -> Self {
         let mut scenario = Self {
             environment: Arc::new(environment),
             version: version.clone(),
+            network,
             runtime: Runtime::new().expect("threads can be started"),
             secrets: Secrets::new(),
             servers: BTreeMap::new(),
@@ -78,7 +87,7 @@ impl Scenario {
 
     /// Changes the configuration, and nothing else.
     pub fn declare(&self, body: &str) {
-        self.declare_in("", body);
+        self.declare_in(&self.network, body);
     }
 
     /// Changes the configuration, what the block of the network says included.

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what building and testing need and this machine lacks. Does nothing, quickly, where nothing is missing.
 #
-#   setup.sh [TOOL...]      TOOL is a program of the Rust world that the caller needs as well: cargo-nextest, cargo-deny
+#   setup.sh [TOOL...]      TOOL is a program of the Rust world that the caller needs as well: cargo-nextest, cargo-deny; or
+#                           docker, the Docker Engine that tests start for themselves: a machine that cannot have it goes without
 #
 # That is a C compiler, the programs of PostgreSQL and PgBouncer (no running server) and the Rust toolchain that rust-toolchain.toml
 # names. What it installs of Rust is in ${CARGO_HOME:-~/.cargo}/bin, which the Makefile puts on the PATH.
@@ -40,17 +41,18 @@ install_packages() {
     *" postgresql "*) forbid_debians_cluster ;;
     esac
     case " $* " in
-    *" pgbouncer "*) forbid_starts ;;
+    *" pgbouncer "* | *" docker.io "*) forbid_starts ;;
     esac
     say "installing $*"
     as_root apt-get update -q >&2
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null >&2
     case " $* " in
     *" pgbouncer "*) as_root update-rc.d pgbouncer disable >&2 ;;
+    *" docker.io "*) as_root update-rc.d docker disable >&2 ;;
     esac
 }
 
-# Debian starts PgBouncer when it installs it, unless this file says no; simdb needs the program alone.
+# Debian starts PgBouncer and the Docker Engine when it installs them, unless this file says no; the programs alone are needed.
 forbid_starts() {
     policy=/usr/sbin/policy-rc.d
     [ ! -e "$policy" ] || return 0
@@ -97,6 +99,18 @@ install_rust() {
     rustup toolchain install "$wanted" --profile minimal --component rustfmt --component clippy >&2
 }
 
+# An ordinary user's PATH lacks its place.
+has_docker() {
+    [ -x /usr/sbin/dockerd ] || command -v dockerd >/dev/null
+}
+
+# The tests of containers say that they do not run where this fails.
+install_docker() {
+    ! has_docker || return 0
+    (install_packages docker.io) || true
+    has_docker || say "the Docker Engine could not be installed: what needs it is skipped"
+}
+
 # The versions are pinned, so that a tool that changes its mind does not change the outcome.
 install_tool() {
     case $1 in
@@ -124,5 +138,8 @@ rust_is_there || {
     exit 1
 }
 for tool; do
-    command -v "$tool" >/dev/null || install_tool "$tool"
+    case $tool in
+    docker) install_docker ;;
+    *) command -v "$tool" >/dev/null || install_tool "$tool" ;;
+    esac
 done

@@ -50,6 +50,12 @@ const PRODUCTS: &[Product] = &[
         crates: &["state", "planner/language", "planner", "providers", "cli"],
         words: &["localplatform", "localconfig", "platform::local"],
     },
+    Product {
+        name: "Docker",
+        folder: "platform/docker",
+        crates: &["state", "planner/language", "planner", "providers", "cli"],
+        words: &["docker", "bollard"],
+    },
 ];
 
 /// Files that may name what stands elsewhere, each with the reason.
@@ -66,6 +72,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
         "providers/src/platform/registry.rs",
         "the registry of platforms opens each of them",
     ),
+    ("providers/src/platform.rs", "declares the module of every platform"),
     (
         "planner/src/engine/order.rs",
         "a part of the registry: lets each engine order its steps",
@@ -161,7 +168,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
         "every session of simdb speaks PostgreSQL's protocol, with poolers too",
     ),
     (
-        "providers/src/platform/local/hold.rs",
+        "providers/src/platform/text.rs",
         "writes the verifiers of passwords into files that ask for them",
     ),
     (

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use simdb_providers::platform::{Known, Surveyed, World};
+use simdb_providers::platform::{Surveyed, World};
+use simdb_state::object::State;
 
 use crate::args::Ps;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::session::{Project, block_on};
+use crate::session::{Project, block_on, platforms};
 use crate::ui::Ui;
 use crate::views::doc::{ProjectState, PsDoc, ServerDoc};
 use crate::views::human;
@@ -52,8 +53,8 @@ async fn world(project: &Project) -> World {
     {
         return project.recorded_world(store.lineage(), &snapshot);
     }
-    let declared = project.load(&[]).map(|(config, _)| config.desired.local);
-    project.world(None, &declared.unwrap_or_default(), Known::default())
+    let desired = project.load(&[]).map(|(config, _)| config.desired).unwrap_or_default();
+    project.world(None, &desired.local, platforms(&State::default(), &desired))
 }
 
 /// The projects that lineages belong to, as they are found.

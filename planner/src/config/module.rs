@@ -14,6 +14,7 @@ use simdb_state::name::{ClusterName, PlatformName};
 
 use crate::desired::{Desired, NetworkSpec};
 use crate::diagnostic::Diagnostic;
+use crate::platform::Platform;
 
 use super::Options;
 use super::checks;
@@ -194,6 +195,16 @@ impl<'a> Tree<'a> {
             groups.inner.insert(cluster.name.clone(), cluster.inner);
             found.push(cluster.name.clone());
             if cluster.spec.network.as_str() == networks::DEFAULT {
+                let platform = Platform::find(&cluster.spec.platform).unwrap_or_default();
+                if let (Err(detail), false) = (
+                    platform.check_no_subnet(),
+                    work.desired.networks.contains_key(&cluster.spec.network),
+                ) {
+                    let detail = format!("The cluster is in no network that is declared. {detail}");
+                    let header = instance.header.clone();
+                    work.diagnostics
+                        .push(instance.reader.error(header, "Missing network", detail));
+                }
                 let networks = work.desired.networks.entry(cluster.spec.network.clone());
                 networks.or_insert_with(|| NetworkSpec {
                     platform: cluster.spec.platform.clone(),

@@ -74,6 +74,9 @@ pub(super) fn read(
         let reader = instance.reader;
         let platform = provider::of(&instance.header, reader, &instance.names, providers, diagnostics);
         let rule = platform.as_ref().and_then(Platform::find).unwrap_or_default();
+        if let (Err(detail), None) = (rule.check_no_subnet(), reader.attribute("subnet")) {
+            diagnostics.push(reader.error(instance.header.clone(), "Missing subnet", detail));
+        }
         let given = reader.text("subnet", &instance.names, diagnostics);
         let subnet = given.and_then(|given| match parse(&given, rule, &subnets) {
             Ok(subnet) => Some((subnet, given.span)),

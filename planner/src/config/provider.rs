@@ -1,6 +1,6 @@
 //! The `provider` block.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hcl_edit::structure::Block;
 use simdb_language::reference::Names;
@@ -11,7 +11,7 @@ use simdb_state::object::first_platform;
 use crate::desired::LocalSettings;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::observed::ProviderArgument;
-use crate::platform::PLATFORMS;
+use crate::platform::{PLATFORMS, Platform};
 
 use super::read::Reader;
 
@@ -31,8 +31,8 @@ pub(super) fn supported(name: &str) -> Result<PlatformName, String> {
     let known: Vec<String> = PLATFORMS.iter().map(|name| format!("\"{name}\"")).collect();
     let hint = did_you_mean(name, PLATFORMS.iter().copied());
     Err(format!(
-        "The provider \"{name}\" is not supported by this version; {} is.{hint}",
-        known.join(", ")
+        "The provider \"{name}\" is not supported by this version; {} are.{hint}",
+        known.join(" and ")
     ))
 }
 
@@ -98,6 +98,14 @@ pub(super) fn read(
             diagnostics.push(reader.error(reader.span(label), "Unsupported provider", detail));
             continue;
         }
+        let platform = label.as_str().parse().ok().and_then(|name| Platform::find(&name));
+        let platform = platform.unwrap_or_default();
+        foreign_arguments(platform, *reader, diagnostics);
+        if platform != Platform::default() {
+            let arguments = arguments(platform, *reader, names, diagnostics);
+            settings.others.insert(label.as_str().to_owned(), arguments);
+            continue;
+        }
         let mut text = |name| {
             let read = reader.text(name, names, diagnostics)?;
             if read.value.is_empty() {
@@ -115,6 +123,43 @@ pub(super) fn read(
         settings.spans.extend(ARGUMENTS.into_iter().filter_map(span));
     }
     settings
+}
+
+/// Says which arguments belong to another platform.
+fn foreign_arguments(platform: Platform, reader: Reader<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let others = Platform::ALL.into_iter().filter(|other| *other != platform);
+    let others = others.flat_map(|other| other.arguments().iter().map(move |name| (other, *name)));
+    for (other, name) in others {
+        if let Some(attribute) = reader.attribute(name) {
+            let detail = format!(
+                "\"{name}\" is an argument of provider \"{}\"; provider \"{}\" has: {}.",
+                other.name(),
+                platform.name(),
+                platform.arguments().join(", ")
+            );
+            diagnostics.push(reader.error(reader.span(&attribute.value), "Unsupported argument", detail));
+        }
+    }
+}
+
+/// Reads the arguments of a platform that are plain texts.
+fn arguments(
+    platform: Platform,
+    reader: Reader<'_>,
+    names: &Names<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, String> {
+    let mut read = BTreeMap::new();
+    for name in platform.arguments() {
+        let Some(given) = reader.text(name, names, diagnostics) else {
+            continue;
+        };
+        match platform.check_argument(name, &given.value) {
+            Ok(()) => drop(read.insert((*name).to_owned(), given.value)),
+            Err(detail) => diagnostics.push(reader.error(given.span, "Invalid value", detail)),
+        }
+    }
+    read
 }
 
 fn binaries(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Vec<String> {

@@ -7,7 +7,7 @@ use simdb_state::object::Node;
 
 use super::Inputs;
 use crate::desired::Desired;
-use crate::observed::{Control, NodeFacts, Observation, Observed, ProcessFacts};
+use crate::observed::{Control, Halt, NodeFacts, Observation, Observed, ProcessFacts};
 
 /// Something that could not be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,10 +106,18 @@ fn node(recorded: Option<&Node>, observation: Option<&Observation<NodeFacts>>) -
             Control::Unknown(reason) => Some(format!("its server is down, and its data could not be read: {reason}")),
             Control::Absent | Control::Damaged | Control::Seen(_) => None,
         },
-        (ProcessFacts::Frozen { .. }, _) => Some("its server was halted by a signal (SIGSTOP)".to_owned()),
+        (ProcessFacts::Frozen { by, .. }, _) => Some(halted(*by).to_owned()),
         (ProcessFacts::Stopping { .. }, _) => Some("its server was told to stop and has not ended yet".to_owned()),
         (_, Some(Observation::Seen(_))) => None,
         (_, Some(Observation::Unknown(reason))) => Some(format!("its server could not be asked: {reason}")),
         (_, Some(Observation::Absent) | None) => Some("its server was not asked".to_owned()),
+    }
+}
+
+fn halted(by: Halt) -> &'static str {
+    match by {
+        Halt::Signal => "its server was halted by a signal (SIGSTOP)",
+        Halt::Pause => "its server is paused",
+        Halt::Detached => "its server is cut off from its network",
     }
 }

@@ -49,13 +49,17 @@ fn missing(spec: &ClusterSpec, wanted: &str, found: &BTreeMap<u16, String>, plat
             .collect();
         format!("Found: {}.", list.join(", "))
     };
+    let remedy = platform.remedy.clone().unwrap_or_else(|| {
+        format!(
+            "Install it ({}), or name its directory in provider \"local\": binaries = [\"/path/to/bin\"].",
+            engine::installation(spec.engine)
+        )
+    });
     Diagnostic::error(
         "Database programs not found",
         format!(
-            "The programs of {wanted} are not on this machine. {has} Looked in {}. Install it ({}), or name its directory in \
-             provider \"local\": binaries = [\"/path/to/bin\"].",
-            platform.searched.join(", "),
-            engine::installation(spec.engine)
+            "The programs of {wanted} are not on this machine. {has} Looked in {}. {remedy}",
+            platform.searched.join(", ")
         ),
     )
 }

@@ -6,6 +6,8 @@ use ipnet::Ipv4Net;
 
 pub(super) const NAME: &str = "local";
 
+pub(super) const ARGUMENTS: &[&str] = &["run_as", "data_root", "port_range", "binaries"];
+
 /// The addresses that lead to this machine.
 const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 

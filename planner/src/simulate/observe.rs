@@ -9,7 +9,9 @@ use simdb_state::place::Bind;
 
 use super::{InstanceDirectory, World};
 use crate::engine::simulated::{POOLER, SEARCHED, SERVER, programs};
-use crate::observed::{NetworkFacts, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, ProcessFacts};
+use crate::observed::{
+    Halt, NetworkFacts, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, ProcessFacts,
+};
 
 impl World {
     /// Looks at everything.
@@ -28,6 +30,7 @@ impl World {
         }
         let platform = PlatformFacts {
             engines: programs(),
+            remedy: None,
             searched: vec![SEARCHED.to_owned()],
             busy_ports,
             lowest_port: 1024,
@@ -83,7 +86,10 @@ impl World {
     pub(crate) fn facts(&self, address: &NodeAddress, directory: &InstanceDirectory) -> NodeFacts {
         let process = match &directory.server {
             None => ProcessFacts::Down,
-            Some(server) if server.frozen => ProcessFacts::Frozen { pid: 4711 },
+            Some(server) if server.frozen => ProcessFacts::Frozen {
+                pid: 4711,
+                by: Halt::Signal,
+            },
             Some(_) => ProcessFacts::Running { pid: 4711 },
         };
         let server = directory.server.as_ref().map(|server| {

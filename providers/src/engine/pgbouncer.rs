@@ -33,6 +33,7 @@ pub(crate) const PROGRAMS: Programs = Programs {
         ("/opt/homebrew/bin", ""),
         ("/home/linuxbrew/.linuxbrew/bin", ""),
     ],
+    image: None,
     stop: STOP.signal,
     lock: "pgbouncer.pid",
     read_lock,

@@ -17,6 +17,9 @@ pub(crate) struct Programs {
     pub(crate) others: &'static [&'static str],
     /// Well-known directories, as what stands before and after the part that varies.
     pub(crate) known: &'static [(&'static str, &'static str)],
+    /// The image that containers of it are made from, with a place for the major version; absent where there is none.
+    #[allow(dead_code, reason = "simdb may be built without the platforms that have images")]
+    pub(crate) image: Option<&'static str>,
     /// What asks the server to end in order, and its sessions with it.
     pub(crate) stop: StopSignal,
     /// The file in the data directory that keeps a second server out.

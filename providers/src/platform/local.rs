@@ -140,6 +140,12 @@ impl LocalPlatform {
         Self { grant, ..self }
     }
 
+    /// Opens it for the entries of endpoints alone: those are written by simdb's own user.
+    fn without_servers(self) -> Self {
+        let user = Ok(RunAs::ourselves());
+        Self { user, ..self }
+    }
+
     fn directory(&self, node: &InstanceAddress) -> Result<InstanceDirectory, PlatformError> {
         let user = self.user.clone().map_err(PlatformError::Unusable)?;
         Ok(

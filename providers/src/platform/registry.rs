@@ -7,7 +7,9 @@ use simdb_planner::desired::LocalSettings;
 use simdb_planner::platform::Platform;
 use simdb_state::store::Grant;
 
-use super::{Provider, Providers, local};
+#[cfg(feature = "docker")]
+use super::docker as containers;
+use super::{Endpoints, Provider, Providers, local};
 
 /// What a platform is told of the project it works for.
 #[derive(Clone, Debug)]
@@ -22,18 +24,30 @@ pub struct Setup<'a> {
     pub grant: Option<Grant>,
 }
 
-/// Opens every platform.
+/// Opens every platform that this simdb was built with.
 pub fn open(setup: &Setup<'_>) -> Providers {
     let named = |platform: Platform| {
         let name = platform.name().parse().expect("platforms have names");
-        (name, one(platform, setup))
+        Some((name, one(platform, setup)?))
     };
-    Platform::ALL.into_iter().map(named).collect()
+    Platform::ALL.into_iter().filter_map(named).collect()
 }
 
 /// Opens a platform. What is wrong with its settings is a problem in its facts.
-fn one(platform: Platform, setup: &Setup<'_>) -> Arc<dyn Provider> {
+fn one(platform: Platform, setup: &Setup<'_>) -> Option<Arc<dyn Provider>> {
     match platform {
-        Platform::Local => local::setup::open(setup),
+        Platform::Local => Some(local::setup::open(setup)),
+        Platform::Docker => docker(setup, local::setup::directory(setup)),
     }
+}
+
+#[cfg(feature = "docker")]
+#[expect(clippy::unnecessary_wraps, reason = "there is none where simdb was built without it")]
+fn docker(setup: &Setup<'_>, directory: Arc<dyn Endpoints>) -> Option<Arc<dyn Provider>> {
+    Some(containers::setup::open(setup, directory))
+}
+
+#[cfg(not(feature = "docker"))]
+fn docker(_: &Setup<'_>, _: Arc<dyn Endpoints>) -> Option<Arc<dyn Provider>> {
+    None
 }

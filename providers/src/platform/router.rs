@@ -17,7 +17,7 @@ use simdb_planner::observed::{NetworkFacts, Observation, RouteFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
-use simdb_state::object::{Network, Witness};
+use simdb_state::object::{Network, Witness, first_platform};
 use simdb_state::place::Place;
 use simdb_state::route::Route;
 use simdb_state::sensitive::Secrets;
@@ -36,6 +36,18 @@ pub struct Known {
     pub clusters: BTreeMap<ClusterName, PlatformName>,
     /// Those of networks.
     pub networks: BTreeMap<NetworkName, PlatformName>,
+}
+
+impl Known {
+    /// Returns the platforms that anything is on; the embedded one where nothing is anywhere.
+    pub(super) fn platforms(&self) -> BTreeSet<PlatformName> {
+        let all = self.clusters.values().chain(self.networks.values());
+        let mut platforms: BTreeSet<PlatformName> = all.cloned().collect();
+        if platforms.is_empty() {
+            platforms.insert(first_platform());
+        }
+        platforms
+    }
 }
 
 /// Knows the platform of each cluster and network.

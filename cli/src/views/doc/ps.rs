@@ -72,7 +72,7 @@ impl ServerDoc {
         let (status, pid) = match server.process {
             ProcessFacts::Down => ("down", None),
             ProcessFacts::Running { pid } => ("running", Some(pid)),
-            ProcessFacts::Frozen { pid } => ("halted", Some(pid)),
+            ProcessFacts::Frozen { pid, .. } => ("halted", Some(pid)),
             ProcessFacts::Stopping { pid } => ("stopping", Some(pid)),
             ProcessFacts::Foreign { pid } => ("foreign", Some(pid)),
         };

@@ -243,6 +243,19 @@ static PROVIDER: Schema = Schema::new(
             Kind::Strings,
             "Directories with the programs of engines, in addition to those that are found.",
         ),
+        Attribute::new(
+            "host",
+            Kind::String,
+            "Where the Docker Engine listens that runs the containers of provider \"docker\": unix:///PATH, or tcp://HOST:PORT of \
+             this machine.",
+        )
+        .or("DOCKER_HOST, else unix:///var/run/docker.sock"),
+        Attribute::new(
+            "image",
+            Kind::String,
+            "The image that containers of provider \"docker\" are made from; {version} stands for the major version.",
+        )
+        .or("postgres:{version}"),
     ],
     &[],
 );
@@ -256,7 +269,8 @@ static NETWORK: Schema = Schema::new(
         Attribute::new(
             "subnet",
             Kind::String,
-            "The addresses of its nodes, within 127.0.0.0/8: each has one of its own, and the default port.",
+            "The addresses of its nodes, each of which has one of its own, and the default port: within 127.0.0.0/8 for processes \
+             of this machine, private ones for containers, which cannot be without.",
         )
         .or("all nodes have 127.0.0.1, and each a port of its own"),
         COUNT,

@@ -13,7 +13,7 @@ fn a_configuration_becomes_what_is_desired() {
     check_desired(
         "provider \"local\" {\n  run_as     = \"pg\"\n  data_root  = \"/srv\"\n  port_range = \"20000-20010\"\n  binaries   = [\"/opt/pg/bin\"]\n}\nvariable \"standbys\" { default = 2 }\nnetwork \"lan\" {}\ncluster \"orders\" {\n  network = network.lan\n  engine \"postgresql\" {\n    version    = \"15\"\n    parameters = { max_connections = 50, shared_buffers = \"64MB\", fsync = false, work_mem = \"1MB\" }\n  }\n  replication { mode = \"async\" }\n  node \"a\" {\n    port       = 5432\n    parameters = { max_connections = 60, work_mem = null }\n  }\n  node \"r\" {\n    count = var.standbys\n    port  = 6000 + count.index\n  }\n  node \"none\" { count = 0 }\n  primary = \"r[1]\"\n  endpoint \"rw\" { target = \"primary\" }\n  endpoint \"ro\" { target = \"standby\" }\n  lifecycle { prevent_destroy = true }\n}\n",
         expect![[r#"
-            LocalSettings { run_as: Some("pg"), data_root: Some("/srv"), ports: Some((20000, 20010)), binaries: ["/opt/pg/bin"], spans: {RunAs: Span { file: "main", start: 34, end: 38 }, DataRoot: Span { file: "main", start: 54, end: 60 }, Binaries: Span { file: "main", start: 105, end: 120 }, PortRange: Span { file: "main", start: 76, end: 89 }} }
+            LocalSettings { run_as: Some("pg"), data_root: Some("/srv"), ports: Some((20000, 20010)), binaries: ["/opt/pg/bin"], others: {}, spans: {RunAs: Span { file: "main", start: 34, end: 38 }, DataRoot: Span { file: "main", start: 54, end: 60 }, Binaries: Span { file: "main", start: 105, end: 120 }, PortRange: Span { file: "main", start: 76, end: 89 }} }
             network lan
             cluster orders: postgresql 15, async, in lan, first a, primary r[1], kept
               node a port 5432 fsync=off max_connections=60 shared_buffers=64MB
@@ -213,10 +213,10 @@ fn words_that_are_not_supported_are_refused() {
         "#]],
     );
     check(
-        "provider \"docker\" {}\nprovider \"local\" {\n  port_range = \"20-10\"\n  run_as = \"\"\n  binaries = [\"/opt/pg/bin\", \"\"]\n}\nnetwork \"lan\" {}\ncluster \"c\" {\n  engine \"postgres\" { version = \"15.2\" }\n  node \"a\" {}\n}\n",
+        "provider \"podman\" {}\nprovider \"local\" {\n  port_range = \"20-10\"\n  run_as = \"\"\n  binaries = [\"/opt/pg/bin\", \"\"]\n}\nnetwork \"lan\" {}\ncluster \"c\" {\n  engine \"postgres\" { version = \"15.2\" }\n  node \"a\" {}\n}\n",
         expect![[r#"
-            main:1:10-18 error Unsupported provider (in provider "docker")
-              The provider "docker" is not supported by this version; "local" is.
+            main:1:10-18 error Unsupported provider (in provider "podman")
+              The provider "podman" is not supported by this version; "local" and "docker" are.
             main:3:16-23 error Invalid port range (in provider "local")
               "port_range" is the first and the last port, as in "15432-15532", each from 1 to 65535; "20-10" is not.
             main:4:12-14 error Empty value (in provider "local")
@@ -422,9 +422,9 @@ fn a_subnet_is_one_of_this_machine_and_shares_no_address_with_another() {
 #[test]
 #[expect(
     clippy::disallowed_methods,
-    reason = "the example is a file; the planner itself reads none"
+    reason = "the examples are files; the planner itself reads none"
 )]
-fn the_example_is_right_and_in_canonical_style() {
+fn the_examples_are_right_and_in_canonical_style() {
     let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let text = std::fs::read_to_string(workspace.join("examples/local-postgres/main.simdb.hcl")).unwrap();
     let (source, inputs) = (source(&text), [input("standbys", "3")]);
@@ -432,4 +432,42 @@ fn the_example_is_right_and_in_canonical_style() {
     assert_eq!(render(&source, &diagnostics), "");
     assert_eq!(config.unwrap().desired.clusters.values().next().unwrap().nodes.len(), 4);
     assert_eq!(format("main", &text), Ok(text));
+    let text = std::fs::read_to_string(workspace.join("examples/docker-postgres/main.simdb.hcl")).unwrap();
+    check(&text, expect![[r#""#]]);
+    assert_eq!(format("main", &text), Ok(text));
+}
+
+#[test]
+fn containers_have_a_provider_of_their_own_and_networks_with_addresses() {
+    check(
+        "provider \"docker\" {\n  host = \"/run/docker.sock\"\n  image = \"db:15\"\n  run_as = \"pg\"\n}\nnetwork \"lan\" {}\nnetwork \"small\" { subnet = \"172.30.0.0/30\" }\nnetwork \"public\" { subnet = \"1.2.3.0/24\" }\ncluster \"c\" {\n  network = network.lan\n  engine \"postgresql\" {}\n  node \"a\" {}\n}\n",
+        expect![[r#"
+            main:2:10-28 error Invalid value (in provider "docker")
+              "host" is where the Docker Engine listens, as in "unix:///run/docker.sock" or "tcp://127.0.0.1:2375"; "/run/docker.sock" is not.
+            main:3:11-18 error Invalid value (in provider "docker")
+              "image" is the name of an image in which {version} stands for the major version, as in "db:{version}"; "db:15" has none.
+            main:4:12-16 error Unsupported argument (in provider "docker")
+              "run_as" is an argument of provider "local"; provider "docker" has: host, image.
+            main:6:1-14 error Missing subnet (in network "lan")
+              Nodes are containers, and each has an address of its own. Say which addresses its network has that are free on this machine: subnet = "172.30.0.0/24".
+            main:7:28-43 error Invalid subnet (in network "small")
+              172.30.0.0/30 has too few addresses for containers. Write one with a prefix of at most 28, such as "172.30.0.0/24".
+            main:8:29-41 error Invalid subnet (in network "public")
+              Nodes are containers, so their addresses are private ones that this machine does not have otherwise, and 1.2.3.0/24 is none. Write one such as "172.30.0.0/24".
+        "#]],
+    );
+    check(
+        "provider \"docker\" {\n  host = \"tcp://127.0.0.1:2375\"\n  image = \"db:{version}\"\n}\ncluster \"c\" {\n  engine \"postgresql\" {}\n  node \"a\" {}\n}\n",
+        expect![[r#"
+            main:5:1-12 error Missing network (in cluster "c")
+              The cluster is in no network that is declared. Nodes are containers, and each has an address of its own. Say which addresses its network has that are free on this machine: subnet = "172.30.0.0/24".
+        "#]],
+    );
+    check(
+        "provider \"local\" {\n  host = \"unix:///run/docker.sock\"\n}\n",
+        expect![[r#"
+            main:2:10-35 error Unsupported argument (in provider "local")
+              "host" is an argument of provider "docker"; provider "local" has: run_as, data_root, port_range, binaries.
+        "#]],
+    );
 }

@@ -162,30 +162,35 @@ fn render(settings: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// Returns a node's `pg_hba.conf`: SCRAM for everybody, from this machine only.
+/// Returns a node's `pg_hba.conf`: SCRAM for everybody, from this machine or from the network of the node only.
 ///
 /// `all` in the database column does not match physical replication, which therefore has a line of its own.
 pub(super) fn pg_hba_conf(node: &NodeContext<'_>) -> FileText {
-    hba(node.place.bind.host, "all")
+    hba(&origin(node.place.bind.host, node.outside), "all")
 }
 
 /// Returns a `pg_hba.conf` that lets in standbys and simdb alone.
-pub(super) fn pg_hba_conf_without_clients(host: IpAddr) -> FileText {
-    hba(host, SUPERUSER)
+pub(super) fn pg_hba_conf_without_clients(host: IpAddr, outside: bool) -> FileText {
+    hba(&origin(host, outside), SUPERUSER)
 }
 
-fn hba(host: IpAddr, user: &str) -> FileText {
-    // Who connects to any of this machine's own addresses comes from the first of them.
-    let host = match host {
-        host if host.is_loopback() && host.is_ipv4() => LOOPBACK,
-        host => host,
-    };
-    let bits = if host.is_ipv4() { 32 } else { 128 };
+/// Returns where those come from that connect to a server. One that was imported listens where it did, and lets in its own
+/// machine. One with an address of its own is in a network that was made for its cluster.
+fn origin(host: IpAddr, outside: bool) -> String {
+    match host {
+        // Who connects to any of this machine's own addresses comes from the first of them.
+        host if host.is_loopback() && host.is_ipv4() => format!("{LOOPBACK}/32"),
+        _ if !outside => "samenet".to_owned(),
+        host => format!("{host}/{}", if host.is_ipv4() { 32 } else { 128 }),
+    }
+}
+
+fn hba(origin: &str, user: &str) -> FileText {
     FileText::text(format!(
         "# Written by simdb from the configuration; edits made here are undone.\n\
          # TYPE DATABASE USER ADDRESS METHOD\n\
-         host replication {REPLICATION_USER} {host}/{bits} scram-sha-256\n\
-         host all {user} {host}/{bits} scram-sha-256\n"
+         host replication {REPLICATION_USER} {origin} scram-sha-256\n\
+         host all {user} {origin} scram-sha-256\n"
     ))
 }
 

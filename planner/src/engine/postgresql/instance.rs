@@ -94,15 +94,16 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
 /// Returns whether a server that listens there was last told to let in standbys and simdb alone.
 pub fn keeps_clients_out(facts: &NodeFacts, host: IpAddr) -> bool {
     let written = facts.files.get(HBA).filter(|file| !file.edited);
-    written.is_some_and(|file| file.digest == conf::pg_hba_conf_without_clients(host).digest())
+    written.is_some_and(|file| file.digest == conf::pg_hba_conf_without_clients(host, facts.outside.is_some()).digest())
 }
 
 /// Returns the server of a node that lets in standbys and simdb, and no clients.
 pub fn without_clients(node: &NodeContext<'_>) -> InstanceSpec {
     let mut instance = server(node);
-    instance
-        .files
-        .insert(HBA.to_owned(), conf::pg_hba_conf_without_clients(node.place.bind.host));
+    instance.files.insert(
+        HBA.to_owned(),
+        conf::pg_hba_conf_without_clients(node.place.bind.host, node.outside),
+    );
     instance
 }
 

@@ -9,7 +9,7 @@ use super::import::born;
 use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
 use crate::engine::instance::superuser_password;
 use crate::engine::{NodeContext, Upstream, instance};
-use crate::observed::{NodeFacts, Observation, ProcessFacts};
+use crate::observed::{Halt, NodeFacts, Observation, ProcessFacts};
 use crate::plan::{Action, Impact, Server};
 use crate::planner::before;
 use crate::planner::contradiction::wrote;
@@ -369,7 +369,11 @@ impl Lowering<'_> {
         }
         let reason = match self.facts(address).map(|facts| &facts.process) {
             _ if old.stopped_by_request => "it was asked to be started",
-            Some(ProcessFacts::Frozen { .. }) => "drift: a signal halted its server, which goes on now",
+            Some(ProcessFacts::Frozen { by, .. }) => match by {
+                Halt::Signal => "drift: a signal halted its server, which goes on now",
+                Halt::Pause => "drift: its server was paused, and goes on now",
+                Halt::Detached => "drift: its server was cut off from its network, and is connected again",
+            },
             Some(ProcessFacts::Stopping { .. }) => "its server was told to stop, and is started again once it has",
             _ => "its server is down, and is started in place, on the same timeline",
         };

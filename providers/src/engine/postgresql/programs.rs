@@ -16,6 +16,7 @@ pub(crate) const PROGRAMS: Programs = Programs {
         ("/usr/local/pgsql", "/bin"),
         ("/home/linuxbrew/.linuxbrew/opt/postgresql@", "/bin"),
     ],
+    image: Some("postgres:{version}"),
     stop: STOP.signal,
     lock: "postmaster.pid",
     read_lock,

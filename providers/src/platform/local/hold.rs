@@ -11,12 +11,11 @@ use std::io;
 use std::path::{Component, Path};
 use std::time::Instant;
 
-use postgres_protocol::password::scram_sha_256;
 use serde::{Deserialize, Serialize};
 use simdb_state::backend::Token;
 use simdb_state::digest::sha256;
-use simdb_state::instance::{FilePart, FileText, InstanceSpec, Outside};
-use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
+use simdb_state::instance::{FileText, InstanceSpec, Outside};
+use simdb_state::sensitive::Secrets;
 
 use super::blocking;
 use super::directory::{FILES, FORMAT, Files, InstanceDirectory, LOCK, LOG, Presence, TASK_LOG, TOKEN, Written};
@@ -25,7 +24,7 @@ use super::folder::{Access, Folder};
 use super::orphans::{self, Orphans};
 use super::outside::{self, OUTSIDE, Targets};
 use super::warrant::{self, Warrant};
-use crate::platform::PlatformError;
+use crate::platform::{PlatformError, text};
 
 /// Under which lock of the state the instance directory was last changed. Later locks have greater tokens.
 #[derive(Debug, Serialize, Deserialize)]
@@ -244,7 +243,8 @@ impl Hold {
 
     /// Writes a file of an instance or task, unless it is already as it should be, and returns the digest of its bytes.
     pub(super) fn write_file(&self, name: &str, text: &FileText, secrets: &Secrets) -> Result<String, PlatformError> {
-        let text = self.render(name, text, secrets)?;
+        let path = self.directory.path.to_string_lossy();
+        let rendered = text::render(&self.directory.node, &path, (name, text), secrets)?;
         self.warrant.check_here()?;
         let mut names: Vec<&str> = name.split('/').collect();
         let last = names.pop().unwrap_or_default();
@@ -258,28 +258,8 @@ impl Hold {
         let above = names
             .into_iter()
             .fold(directory, |above, name| above?.ensure(name, Access::Servers));
-        let written = above.and_then(|above| above.ensure_private(last, text.expose().as_bytes()));
+        let written = above.and_then(|above| above.ensure_private(last, rendered.expose().as_bytes()));
         written.at("write file", &self.directory.path.join(name))?;
-        Ok(sha256(text.expose()))
-    }
-
-    fn render(&self, file: &str, text: &FileText, secrets: &Secrets) -> Result<Sensitive<String>, PlatformError> {
-        let secret = |name: &SecretName| {
-            secrets.get(name).ok_or_else(|| PlatformError::SecretMissing {
-                node: self.directory.node.clone(),
-                file: file.to_owned(),
-                secret: name.clone(),
-            })
-        };
-        let mut rendered = String::new();
-        for part in &text.0 {
-            match part {
-                FilePart::Text(text) => rendered.push_str(text),
-                FilePart::InstanceDirectory => rendered.push_str(&self.directory.path.to_string_lossy()),
-                FilePart::Secret(name) => rendered.push_str(secret(name)?.expose()),
-                FilePart::ScramVerifier(name) => rendered.push_str(&scram_sha_256(secret(name)?.expose().as_bytes())),
-            }
-        }
-        Ok(Sensitive::new(rendered))
+        Ok(sha256(rendered.expose()))
     }
 }

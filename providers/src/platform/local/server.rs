@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
-use simdb_planner::observed::ProcessFacts;
+use simdb_planner::observed::{Halt, ProcessFacts};
 use simdb_state::instance::{InstanceSpec, Stop, StopSignal};
 use simdb_state::object::Witness;
 use simdb_state::place::Bind;
@@ -99,7 +99,7 @@ pub(super) fn facts(directory: &InstanceDirectory) -> ProcessFacts {
     let stopped = process.stopped || process.children().iter().any(|child| child.stopped);
     match (ours, stopped) {
         (false, _) => ProcessFacts::Foreign { pid },
-        (true, true) => ProcessFacts::Frozen { pid },
+        (true, true) => ProcessFacts::Frozen { pid, by: Halt::Signal },
         (true, false) => ProcessFacts::Running { pid },
     }
 }

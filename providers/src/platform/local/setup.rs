@@ -6,8 +6,8 @@ use std::sync::Arc;
 use simdb_state::object::ProviderSettings;
 
 use super::{LocalConfig, LocalPlatform};
-use crate::platform::Provider;
 use crate::platform::registry::Setup;
+use crate::platform::{Endpoints, Provider};
 
 /// What simdb keeps beside a configuration.
 const OWN_DIRECTORY: &str = ".simdb";
@@ -30,6 +30,15 @@ pub(in crate::platform) fn open(setup: &Setup<'_>) -> Arc<dyn Provider> {
     })
 }
 
+/// Opens what routes the clients on this machine, for platforms whose servers are no processes of it: they need no user.
+pub(in crate::platform) fn directory(setup: &Setup<'_>) -> Arc<dyn Endpoints> {
+    let platform = LocalPlatform::new(config(setup)).without_servers();
+    Arc::new(match &setup.grant {
+        Some(grant) => platform.under(grant.clone()),
+        None => platform,
+    })
+}
+
 /// Returns where the entries of a project's endpoints are.
 pub fn service_file(directory: &Path) -> PathBuf {
     directory.join(SERVICE_FILE)
@@ -43,6 +52,7 @@ pub fn recorded(setup: &Setup<'_>) -> ProviderSettings {
         data_root: below.display().to_string(),
         run_as: setup.local.run_as.clone(),
         binaries: setup.local.binaries.clone(),
+        others: setup.local.others.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use simdb_planner::observed::ProcessFacts;
+use simdb_planner::observed::{Halt, ProcessFacts};
 
 use super::directory::{InstanceDirectory, MARKER, Marker};
 use super::files;
@@ -81,7 +81,10 @@ fn bereft(server: &Process, directory: &Path) -> Option<Surveyed> {
         project: None,
         address: None,
         process: if server.stopped {
-            ProcessFacts::Frozen { pid: server.pid }
+            ProcessFacts::Frozen {
+                pid: server.pid,
+                by: Halt::Signal,
+            }
         } else {
             ProcessFacts::Running { pid: server.pid }
         },

@@ -67,7 +67,8 @@ impl RunAs {
         }
     }
 
-    fn ourselves() -> Self {
+    /// Returns simdb's own user.
+    pub(super) fn ourselves() -> Self {
         let uid = Uid::effective();
         // A user without an entry runs containers everywhere, and has every right here but a name.
         let name = User::from_uid(uid)

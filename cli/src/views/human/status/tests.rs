@@ -6,7 +6,7 @@ use serde_json::json;
 use simdb_planner::engine::NodeContext;
 use simdb_planner::engine::postgresql::instance;
 use simdb_planner::observed::{
-    FileFacts, NodeFacts, Observation, Observed, ProcessFacts, RouteFacts, SenderFacts, ServerFacts, SlotFacts,
+    FileFacts, Halt, NodeFacts, Observation, Observed, ProcessFacts, RouteFacts, SenderFacts, ServerFacts, SlotFacts,
 };
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::{Lsn, SystemIdentifier};
@@ -239,7 +239,10 @@ fn what_was_stopped_on_request_is_no_problem() {
 #[test]
 fn a_frozen_server_is_a_problem() {
     let frozen = Observation::Seen(NodeFacts {
-        process: ProcessFacts::Frozen { pid: 4711 },
+        process: ProcessFacts::Frozen {
+            pid: 4711,
+            by: Halt::Signal,
+        },
         ..NodeFacts::default()
     });
     let status = status(&observed(seen(primary()), frozen));

@@ -154,7 +154,7 @@ async fn a_server_of_which_any_process_is_halted_is_frozen_until_it_is_started()
             .clone()
     };
     eventually("it is seen", || async {
-        process().await == ProcessFacts::Frozen { pid }
+        process().await == ProcessFacts::Frozen { pid, by: Halt::Signal }
     })
     .await;
     project.ensure().await.unwrap();

@@ -1,0 +1,51 @@
+//! Containers of a Docker Engine: what the planner must know of them.
+
+use ipnet::Ipv4Net;
+
+pub(super) const NAME: &str = "docker";
+
+pub(super) const ARGUMENTS: &[&str] = &["host", "image"];
+
+/// What stands for the major version in the name of an image.
+const VERSION: &str = "{version}";
+
+/// The longest prefix of a subnet: the first and the last address name it, the one before the last leads out of it, and its
+/// upper half is for containers of others.
+const LONGEST_PREFIX: u8 = 28;
+
+pub(super) fn check_subnet(subnet: Ipv4Net) -> Result<(), String> {
+    let address = subnet.network();
+    if subnet.prefix_len() > LONGEST_PREFIX {
+        return Err(format!(
+            "{subnet} has too few addresses for containers. Write one with a prefix of at most {LONGEST_PREFIX}, such as \
+             \"172.30.0.0/24\"."
+        ));
+    }
+    if address.is_private() {
+        return Ok(());
+    }
+    Err(format!(
+        "Nodes are containers, so their addresses are private ones that this machine does not have otherwise, and {subnet} is \
+         none. Write one such as \"172.30.0.0/24\"."
+    ))
+}
+
+pub(super) fn missing_subnet() -> String {
+    "Nodes are containers, and each has an address of its own. Say which addresses its network has that are free on this \
+     machine: subnet = \"172.30.0.0/24\"."
+        .to_owned()
+}
+
+pub(super) fn check_argument(name: &str, value: &str) -> Result<(), String> {
+    match name {
+        "host" if !["unix:///", "tcp://"].iter().any(|scheme| value.starts_with(scheme)) => Err(format!(
+            "\"host\" is where the Docker Engine listens, as in \"unix:///run/docker.sock\" or \"tcp://127.0.0.1:2375\"; \
+             {value:?} is not."
+        )),
+        "image" if !value.contains(VERSION) => Err(format!(
+            "\"image\" is the name of an image in which {VERSION} stands for the major version, as in \"db:{VERSION}\"; \
+             {value:?} has none."
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,220 @@
+//! Makes the bodies that containers and networks are created from. Nothing is sent here.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use bollard::models::{
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, Ipam, IpamConfig,
+    Mount, MountType, MountVolumeOptions, NetworkCreateRequest, NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
+};
+use ipnet::Ipv4Net;
+use simdb_state::digest::sha256;
+use simdb_state::instance::{InstanceSpec, StopSignal};
+use simdb_state::name::NetworkName;
+
+use super::archive::Owner;
+use super::names::{DIRECTORY, InstanceNames, Kind, LISTEN, Names, SPEC};
+
+/// The shared memory of a server. The default of 64 MB is too little for a query that several processes work on.
+const SHARED_MEMORY: i64 = 256 << 20;
+
+/// An image that containers are made from.
+#[derive(Clone, Debug)]
+pub(super) struct Image {
+    /// What tells it from all others.
+    pub(super) id: String,
+    /// As whom its programs run.
+    pub(super) owner: Owner,
+    /// Where it wants volumes, which simdb does not give it.
+    pub(super) volumes: Vec<String>,
+}
+
+impl Image {
+    /// Returns what every container has: no rights, and no volume that nobody asked for.
+    fn host_config(&self) -> HostConfig {
+        let volumes = self.volumes.iter().map(|path| (path.clone(), String::new()));
+        HostConfig {
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            security_opt: Some(vec!["no-new-privileges".to_owned()]),
+            tmpfs: Some(volumes.collect()),
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("json-file".to_owned()),
+                config: Some(HashMap::from([
+                    ("max-size".to_owned(), "10m".to_owned()),
+                    ("max-file".to_owned(), "3".to_owned()),
+                ])),
+            }),
+            ..HostConfig::default()
+        }
+    }
+
+    fn body(&self, labels: HashMap<String, String>, host_config: HostConfig) -> ContainerCreateBody {
+        let Owner { user, group } = self.owner;
+        ContainerCreateBody {
+            image: Some(self.id.clone()),
+            user: Some(format!("{user}:{group}")),
+            env: Some(vec!["LC_ALL=C".to_owned()]),
+            labels: Some(labels),
+            host_config: Some(host_config),
+            ..ContainerCreateBody::default()
+        }
+    }
+}
+
+/// Makes the container through which the volume of a node is seen. It is never started.
+pub(super) fn home(names: &Names, own: &InstanceNames, image: &Image) -> ContainerCreateBody {
+    let labels = names.labels(Kind::Home, &own.node.to_string());
+    let host_config = HostConfig {
+        network_mode: Some("none".to_owned()),
+        mounts: Some(vec![Mount {
+            typ: Some(MountType::VOLUME),
+            source: Some(own.base.clone()),
+            target: Some(DIRECTORY.to_owned()),
+            volume_options: Some(MountVolumeOptions {
+                no_copy: Some(true),
+                labels: Some(labels.clone()),
+                ..MountVolumeOptions::default()
+            }),
+            ..Mount::default()
+        }]),
+        ..image.host_config()
+    };
+    ContainerCreateBody {
+        entrypoint: Some(vec!["/bin/sh".to_owned()]),
+        ..image.body(labels, host_config)
+    }
+}
+
+/// Makes the container of a server. What tells it from one that was made from something else is a label of it.
+pub(super) fn server(
+    names: &Names,
+    own: &InstanceNames,
+    image: &Image,
+    network: &str,
+    spec: &InstanceSpec,
+) -> ContainerCreateBody {
+    let mut labels = names.labels(Kind::Server, &own.node.to_string());
+    labels.insert(LISTEN.to_owned(), spec.listen.to_string());
+    let host_config = HostConfig {
+        network_mode: Some(network.to_owned()),
+        restart_policy: Some(restart(RestartPolicyNameEnum::UNLESS_STOPPED)),
+        shm_size: Some(SHARED_MEMORY),
+        volumes_from: Some(vec![own.home.clone()]),
+        ..image.host_config()
+    };
+    let mut body = image.body(labels, host_config);
+    body.hostname = Some(own.alias.clone());
+    body.working_dir = Some(DIRECTORY.to_owned());
+    body.entrypoint = Some(vec![spec.command.program.clone()]);
+    let arguments = spec.command.arguments.iter();
+    body.cmd = Some(arguments.map(|argument| argument.render(DIRECTORY)).collect());
+    let variables = spec.environment.iter();
+    let variables = variables.map(|(name, value)| format!("{name}={}", value.render(DIRECTORY)));
+    body.env.get_or_insert_default().extend(variables);
+    let signal = match spec.stop.signal {
+        StopSignal::Interrupt => "SIGINT",
+        StopSignal::Terminate => "SIGTERM",
+    };
+    body.stop_signal = Some(signal.to_owned());
+    body.stop_timeout = i64::try_from(spec.stop.within.as_secs()).ok();
+    body.networking_config = Some(NetworkingConfig {
+        endpoints_config: Some(HashMap::from([(network.to_owned(), endpoint(own, spec.listen.host))])),
+    });
+    let digest = sha256(serde_json::to_vec(&serde_json::json!(body)).expect("bodies are plain data"));
+    body.labels.get_or_insert_default().insert(SPEC.to_owned(), digest);
+    body
+}
+
+/// Says where a server is in its network, and what the others call it.
+pub(super) fn endpoint(own: &InstanceNames, host: IpAddr) -> EndpointSettings {
+    EndpointSettings {
+        aliases: Some(vec![own.alias.clone()]),
+        ipam_config: Some(EndpointIpamConfig {
+            ipv4_address: Some(host.to_string()),
+            ..EndpointIpamConfig::default()
+        }),
+        ..EndpointSettings::default()
+    }
+}
+
+/// Says when a container is started without anybody asking: also with the daemon, unless it was stopped.
+pub(super) fn restart(name: RestartPolicyNameEnum) -> RestartPolicy {
+    RestartPolicy {
+        name: Some(name),
+        maximum_retry_count: None,
+    }
+}
+
+/// Where a container that goes when it ends has the files of a node from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Data<'a> {
+    /// It belongs to no node.
+    None,
+    /// The container that shows the volume.
+    Home(&'a InstanceNames),
+    /// The place of the volume on the daemon's machine, to be read. Unlike the volume it is not made where it is missing.
+    Place(&'a InstanceNames, &'a str),
+}
+
+/// Makes the container of a task, question or trial, which goes when it ends. It is in the network of the machine, from which every
+/// container can be reached.
+pub(super) fn task(names: &Names, data: Data<'_>, image: &Image, script: &str) -> ContainerCreateBody {
+    let (own, volumes_from, mounts) = match data {
+        Data::None => (None, None, None),
+        Data::Home(own) => (Some(own), Some(vec![own.home.clone()]), None),
+        Data::Place(own, path) => {
+            let mount = Mount {
+                typ: Some(MountType::BIND),
+                source: Some(path.to_owned()),
+                target: Some(DIRECTORY.to_owned()),
+                read_only: Some(true),
+                ..Mount::default()
+            };
+            (Some(own), None, Some(vec![mount]))
+        }
+    };
+    let host_config = HostConfig {
+        network_mode: Some("host".to_owned()),
+        auto_remove: Some(true),
+        volumes_from,
+        mounts,
+        ..image.host_config()
+    };
+    let address = own.map(|own| own.node.to_string()).unwrap_or_default();
+    ContainerCreateBody {
+        entrypoint: Some(vec!["/bin/sh".to_owned(), "-c".to_owned()]),
+        cmd: Some(vec![script.to_owned()]),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        ..image.body(names.labels(Kind::Task, &address), host_config)
+    }
+}
+
+/// Makes a network. Nodes have the lower half of its addresses; containers of others get one of the upper half, the last
+/// but one of which leads out of it.
+pub(super) fn network(names: &Names, name: &NetworkName, subnet: Ipv4Net) -> NetworkCreateRequest {
+    let upper = subnet
+        .subnets(subnet.prefix_len() + 1)
+        .ok()
+        .and_then(|mut halves| halves.nth(1));
+    NetworkCreateRequest {
+        name: names.network(name),
+        driver: Some("bridge".to_owned()),
+        labels: Some(names.labels(Kind::Network, &format!("network.{name}"))),
+        ipam: Some(Ipam {
+            config: Some(vec![IpamConfig {
+                subnet: Some(subnet.to_string()),
+                ip_range: upper.map(|upper| upper.to_string()),
+                gateway: Some(gateway(subnet).to_string()),
+                auxiliary_addresses: None,
+            }]),
+            ..Ipam::default()
+        }),
+        ..NetworkCreateRequest::default()
+    }
+}
+
+/// Returns the address of a network that leads out of it: nodes get addresses from the first one on.
+fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(subnet.broadcast()) - 1)
+}

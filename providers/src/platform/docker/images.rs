@@ -1,0 +1,291 @@
+//! Which images there are, and what the daemon is like: facts.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::query_parameters::ListImagesOptions;
+use simdb_planner::observed::{PlatformFacts, PlatformProblem};
+use simdb_state::instance::Command;
+use simdb_state::object::EngineKind;
+use tokio::time::timeout;
+
+use super::archive::Owner;
+use super::build::Image;
+use super::client::{self, At, Host, Trouble, optional};
+use super::daemon::Daemon;
+use super::site::Site;
+use crate::engine::PROGRAMS;
+use crate::platform::PlatformError;
+
+/// How long the daemon may take to say what it is.
+const FACTS_LIMIT: Duration = Duration::from_secs(10);
+
+/// What stands for the major version in the name of an image.
+const VERSION: &str = "{version}";
+
+/// The oldest API that has all that is asked of it.
+const OLDEST_API: (u32, u32) = (1, 41);
+
+/// The images that containers are made from.
+#[derive(Debug)]
+pub(super) struct Images {
+    /// The name of those with data, where one is declared.
+    declared: Option<String>,
+    /// The users of images that were looked at before: an image never changes.
+    owners: Mutex<BTreeMap<String, Owner>>,
+}
+
+impl Images {
+    /// Makes what finds images. One that is declared has a place for the major version in its name.
+    pub(super) fn new(declared: Option<String>) -> Self {
+        Self {
+            declared,
+            owners: Mutex::default(),
+        }
+    }
+
+    /// Returns what images of an engine are called, where there are some.
+    fn name(&self, engine: EngineKind) -> Option<String> {
+        let programs = PROGRAMS.iter().find(|programs| programs.engine == engine)?;
+        let usual = programs.image?;
+        Some(self.declared.clone().unwrap_or_else(|| usual.to_owned()))
+    }
+
+    /// Finds the image of a command's program.
+    pub(super) async fn image(&self, daemon: &Daemon, command: &Command) -> Result<Image, PlatformError> {
+        let Some(name) = self.name(command.engine) else {
+            return Err(PlatformError::EngineMissing {
+                engine: command.engine,
+                version: command.version,
+                searched: "no image: it does not run in containers with this version".to_owned(),
+            });
+        };
+        let name = name.replace(VERSION, &command.version.to_string());
+        let found = daemon
+            .docker
+            .inspect_image(&name)
+            .await
+            .map_err(|error| daemon.trouble(error));
+        let Some(found) = optional(found).at("look at image", &name)? else {
+            return Err(PlatformError::EngineMissing {
+                engine: command.engine,
+                version: command.version,
+                searched: format!("images of {}; get it with: docker pull {name}", daemon.host.url),
+            });
+        };
+        let config = found.config.unwrap_or_default();
+        let id = found.id.unwrap_or(name);
+        let account = PROGRAMS.iter().find(|programs| programs.engine == command.engine);
+        let account = account.map(|programs| programs.server).unwrap_or_default();
+        let user = config.user.filter(|user| !user.is_empty());
+        let user = user.unwrap_or_else(|| account.to_owned());
+        Ok(Image {
+            owner: self.owner(daemon, &id, &user).await?,
+            volumes: config.volumes.unwrap_or_default(),
+            id,
+        })
+    }
+
+    /// Returns the numbers of an image's user. Where it is a name, they stand in a file of the image, which is read through a
+    /// container that is never started.
+    async fn owner(&self, daemon: &Daemon, image: &str, user: &str) -> Result<Owner, PlatformError> {
+        if let Some(numbers) = numbers(user) {
+            return Ok(numbers);
+        }
+        let owners = || self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = owners().get(image) {
+            return Ok(*known);
+        }
+        let name = user.split_once(':').map_or(user, |(name, _)| name);
+        let users = daemon.file_of_image(image, "/etc/passwd").await?;
+        let mut entries = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let entry = entries.find(|fields| fields.first() == Some(&name));
+        let found = entry.and_then(|fields| numbers(&format!("{}:{}", fields.get(2)?, fields.get(3)?)));
+        let found = found.ok_or_else(|| {
+            let message = format!("it has no user \"{name}\" in /etc/passwd to run servers as");
+            client::refused("use image", image, message)
+        })?;
+        owners().insert(image.to_owned(), found);
+        Ok(found)
+    }
+
+    /// Returns some image, for a container that is never started.
+    pub(super) async fn any(&self, daemon: &Daemon) -> Result<Image, PlatformError> {
+        let listed = daemon.docker.list_images(None::<ListImagesOptions>).await;
+        let listed = listed
+            .map_err(|error| daemon.trouble(error))
+            .at("list images of", &daemon.host.url)?;
+        let names: Vec<String> = PROGRAMS
+            .iter()
+            .filter_map(|programs| self.name(programs.engine))
+            .collect();
+        let ours = |tag: &String| names.iter().any(|name| version_of(name, tag).is_some());
+        let found = listed.into_iter().find(|image| image.repo_tags.iter().any(ours));
+        let found = found.ok_or_else(|| {
+            PlatformError::Unusable(format!(
+                "{} has none of the images {}",
+                daemon.host.url,
+                names.join(", ")
+            ))
+        })?;
+        Ok(Image {
+            id: found.id,
+            owner: Owner { user: 0, group: 0 },
+            volumes: Vec::new(),
+        })
+    }
+
+    /// Returns the image that the volume of a node is seen through.
+    pub(super) async fn of_home(&self, site: &Site) -> Result<Image, PlatformError> {
+        let home = site.daemon.docker.inspect_container(&site.own.home, None).await;
+        let home = home
+            .map_err(|error| site.daemon.trouble(error))
+            .at("look at container", &site.own.home)?;
+        let config = home.config.unwrap_or_default();
+        let user = config.user.unwrap_or_default();
+        let owner = numbers(&user).ok_or_else(|| {
+            client::refused(
+                "look at container",
+                &site.own.home,
+                format!("its user {user:?} is no number"),
+            )
+        })?;
+        let id = home.image.unwrap_or_default();
+        let image = site.daemon.docker.inspect_image(&id).await;
+        let image = optional(image.map_err(|error| site.daemon.trouble(error))).at("look at image", &id)?;
+        let volumes = image.and_then(|image| image.config?.volumes);
+        Ok(Image {
+            id,
+            owner,
+            volumes: volumes.unwrap_or_default(),
+        })
+    }
+
+    /// Looks at the daemon. What keeps it from being used is a problem in the answer.
+    pub(super) async fn facts(&self, host: &Host) -> PlatformFacts {
+        let searched = PROGRAMS.iter().filter_map(|programs| self.name(programs.engine));
+        let searched: Vec<String> = searched
+            .map(|name| format!("the images {name} of {}", host.url))
+            .collect();
+        let mut facts = PlatformFacts {
+            searched,
+            remedy: self.name(PROGRAMS[0].engine).map(|name| {
+                format!(
+                    "Get its image (docker pull {name}), or name another one in provider \"docker\": image = \"...\"."
+                )
+            }),
+            ..PlatformFacts::default()
+        };
+        let problems = match timeout(FACTS_LIMIT, self.look(host)).await {
+            Ok(Ok((engines, problems))) => {
+                facts.engines = engines;
+                problems
+            }
+            Ok(Err(trouble)) => vec![trouble.message().to_owned()],
+            Err(_) => vec![format!(
+                "The Docker Engine at {} gave no answer within {} s. Servers in its containers may run all the same.",
+                host.url,
+                FACTS_LIMIT.as_secs()
+            )],
+        };
+        let problem = |detail| PlatformProblem { argument: None, detail };
+        facts.problems.extend(problems.into_iter().map(problem));
+        facts
+    }
+
+    async fn look(&self, host: &Host) -> Result<(BTreeMap<EngineKind, BTreeMap<u16, String>>, Vec<String>), Trouble> {
+        let docker = host.connect()?;
+        let trouble = |error| host.trouble(error);
+        let (version, info, images) = tokio::join!(
+            docker.version(),
+            docker.info(),
+            docker.list_images(None::<ListImagesOptions>)
+        );
+        let (version, info, images) = (
+            version.map_err(trouble)?,
+            info.map_err(trouble)?,
+            images.map_err(trouble)?,
+        );
+        let mut problems = Vec::new();
+        let api = version.api_version.unwrap_or_default();
+        if parse_api(&api).is_none_or(|api| api < OLDEST_API) {
+            problems.push(format!(
+                "The Docker Engine at {} has API {api}, and 1.41 is needed. Use Docker Engine 20.10 or newer.",
+                host.url
+            ));
+        }
+        if info.os_type.as_deref() != Some("linux") {
+            problems.push(format!(
+                "The Docker Engine at {} does not run Linux containers.",
+                host.url
+            ));
+        }
+        let options = info.security_options.unwrap_or_default();
+        let rootless = options.iter().any(|option| option.contains("rootless"));
+        let desktop = info.operating_system.unwrap_or_default().contains("Docker Desktop");
+        if rootless || desktop || host.is_remote() {
+            problems.push(format!(
+                "The addresses of containers of the Docker Engine at {} cannot be reached from here: it is rootless, in a \
+                 virtual machine, or on another machine. Use one that runs as root on this machine.",
+                host.url
+            ));
+        }
+        let mut engines: BTreeMap<EngineKind, BTreeMap<u16, String>> = BTreeMap::new();
+        for engine in PROGRAMS.iter().map(|programs| programs.engine) {
+            let Some(name) = self.name(engine) else { continue };
+            let tags = images.iter().flat_map(|image| &image.repo_tags);
+            for (tag, version) in tags.filter_map(|tag| Some((tag, version_of(&name, tag)?))) {
+                engines
+                    .entry(engine)
+                    .or_default()
+                    .insert(version, format!("image {tag}"));
+            }
+        }
+        Ok((engines, problems))
+    }
+}
+
+/// Returns the version that a name with a placeholder has in a tag.
+fn version_of(name: &str, tag: &str) -> Option<u16> {
+    let (before, after) = name.split_once(VERSION)?;
+    tag.strip_prefix(before)?.strip_suffix(after)?.parse().ok()
+}
+
+fn parse_api(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// Reads `999:999`, or `999`, whose group is then the same.
+fn numbers(user: &str) -> Option<Owner> {
+    let (user, group) = user.split_once(':').unwrap_or((user, user));
+    Some(Owner {
+        user: user.parse().ok()?,
+        group: group.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_an_image_is_where_its_name_says() {
+        assert_eq!(version_of("db:{version}", "db:15"), Some(15));
+        assert_eq!(
+            version_of("host:5000/db:{version}-slim", "host:5000/db:18-slim"),
+            Some(18)
+        );
+        for tag in ["db:15.4", "db:latest", "other:15", "db:15-slim"] {
+            assert_eq!(version_of("db:{version}", tag), None, "{tag}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_two_numbers_or_one() {
+        assert_eq!(numbers("26:70"), Some(Owner { user: 26, group: 70 }));
+        assert_eq!(numbers("26"), Some(Owner { user: 26, group: 26 }));
+        assert_eq!(numbers("somebody"), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! Starts the server of a node, and tells it to read its files.
+
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, NetworkConnectRequest, NetworkDisconnectRequest,
+    RestartPolicyNameEnum,
+};
+use simdb_state::instance::InstanceSpec;
+use simdb_state::sensitive::Secrets;
+
+use super::Hold;
+use super::build::{self, Image};
+use super::changes::Changes;
+use super::client::{At, refused};
+use super::inspect::strangers;
+use super::names::{DIRECTORY, Kind, SPEC};
+use super::process::{is_detached, is_halted, label, look};
+use super::stop::{KILL_LIMIT, kill};
+use super::task;
+use crate::platform::PlatformError;
+
+/// Writes the files of a server, and starts it where it is down.
+pub(super) async fn ensure(
+    hold: &Hold,
+    image: &Image,
+    network: &str,
+    spec: &InstanceSpec,
+    secrets: &Secrets,
+) -> Result<(), PlatformError> {
+    let site = &hold.site;
+    let own = &site.own;
+    if !spec.data.is_empty()
+        && !site
+            .stat(&own.home, &spec.data)
+            .await?
+            .is_some_and(|found| found.directory)
+    {
+        return Err(PlatformError::DataMissing {
+            node: own.node.clone(),
+            path: format!("{DIRECTORY}/{}", spec.data).into(),
+        });
+    }
+    task::settle(hold).await?;
+    let containers = site.containers().await?;
+    if let Some(stranger) = strangers(&containers, site).next() {
+        let message = format!("container {} runs on its data; stop that first", stranger.name);
+        return Err(refused("start the server of", &own.node.to_string(), message));
+    }
+    let found = look(&site.daemon, &own.base).await.at("look at container", &own.base)?;
+    let state = found.as_ref().and_then(|found| found.state.as_ref());
+    let restarts = state.is_some_and(|state| state.restarting == Some(true));
+    let runs = !restarts && state.is_some_and(|state| state.running == Some(true));
+    if restarts {
+        // It ends and is started again all the time: now it stays down until all is in place.
+        kill(hold, &own.base, "KILL").await?;
+        site.daemon
+            .wait(&own.base, "not-running", KILL_LIMIT)
+            .await
+            .at("wait for container", &own.base)?;
+    }
+    if let Some(found) = found.as_deref().filter(|_| runs) {
+        thaw(hold, found, network, spec).await?;
+    }
+    let changes = Changes::of(hold, spec, secrets, runs).await?;
+    changes.make(hold, image, runs).await?;
+    if runs {
+        return Ok(());
+    }
+    let body = build::server(&site.names, own, image, network, spec);
+    start(hold, found.as_deref(), body).await
+}
+
+/// Lets a server go on that was halted, and connects it with its network again.
+async fn thaw(
+    hold: &Hold,
+    found: &ContainerInspectResponse,
+    network: &str,
+    spec: &InstanceSpec,
+) -> Result<(), PlatformError> {
+    let site = &hold.site;
+    let own = &site.own;
+    let trouble = |error| site.daemon.trouble(error);
+    let paused = found.state.as_ref().is_some_and(|state| state.paused == Some(true));
+    if paused {
+        hold.check().await?;
+        let let_go = site.daemon.docker.unpause_container(&own.base).await;
+        let_go.map_err(trouble).at("unpause container", &own.base)?;
+    }
+    if is_halted(&site.daemon.docker, found).await {
+        hold.check().await?;
+        // The first process is not among all others.
+        let done = site.execute("kill -CONT 1; kill -CONT -1").await;
+        done.at("continue the processes of container", &own.base)?;
+    }
+    if is_detached(found) {
+        hold.check().await?;
+        let wanted = NetworkConnectRequest {
+            container: own.base.clone(),
+            endpoint_config: Some(build::endpoint(own, spec.listen.host)),
+        };
+        // It may be in the network with another address.
+        let networks = found
+            .network_settings
+            .as_ref()
+            .and_then(|settings| settings.networks.clone());
+        if networks.is_some_and(|networks| {
+            networks
+                .values()
+                .any(|found| found.network_id.as_deref() == Some(network))
+        }) {
+            let request = NetworkDisconnectRequest {
+                container: own.base.clone(),
+                force: Some(true),
+            };
+            let left = site.daemon.docker.disconnect_network(network, request).await;
+            left.map_err(trouble).at("disconnect container", &own.base)?;
+        }
+        let connected = site.daemon.docker.connect_network(network, wanted).await;
+        connected.map_err(trouble).at("connect container", &own.base)?;
+    }
+    Ok(())
+}
+
+/// Starts a server that is down, in the container that it has where that was made from the same spec.
+async fn start(
+    hold: &Hold,
+    found: Option<&ContainerInspectResponse>,
+    body: ContainerCreateBody,
+) -> Result<(), PlatformError> {
+    let site = &hold.site;
+    let own = &site.own;
+    let trouble = |error| site.daemon.trouble(error);
+    let wanted = body.labels.as_ref().and_then(|labels| labels.get(SPEC));
+    let fits = found.is_some_and(|found| {
+        let dead = found.state.as_ref().is_some_and(|state| state.dead == Some(true));
+        !dead && label(found, SPEC) == wanted
+    });
+    hold.check().await?;
+    // What was renamed or is of another spec is in the way.
+    for old in site.containers().await? {
+        let replaced = old.kind == Some(Kind::Server) && !(fits && old.name == own.base);
+        if replaced && !old.runs {
+            site.daemon.remove(&old.id).await?;
+        }
+    }
+    if fits {
+        site.set_restart(RestartPolicyNameEnum::UNLESS_STOPPED).await?;
+    } else {
+        site.daemon
+            .create(&own.base, body)
+            .await
+            .at("create container", &own.base)?;
+    }
+    hold.check().await?;
+    let started = site
+        .daemon
+        .docker
+        .start_container(&own.base, None)
+        .await
+        .map_err(trouble);
+    started.at("start container", &own.base)
+}
+
+/// Tells a server, where it runs, to read its files again. A signal that is sent through the daemon would count as a stop:
+/// the server would not come back with the daemon.
+pub(super) async fn reload(hold: &Hold) -> Result<(), PlatformError> {
+    hold.check().await?;
+    match hold.site.execute("kill -HUP 1").await {
+        Err(trouble) if trouble.is_conflict() || trouble.is_absent() => Ok(()),
+        done => done.at("reload the server in container", &hold.site.own.base).map(drop),
+    }
+}
