@@ -8,6 +8,7 @@ use simdb_state::object::State;
 
 use super::intended::{Intended, IntendedCluster};
 use super::{Inputs, before};
+use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
 use crate::observed::{Observed, PlatformProblem};
 use crate::plan::Step;
@@ -33,8 +34,7 @@ pub(super) fn unusable(inputs: Inputs<'_>) -> Vec<Diagnostic> {
 /// What may not be destroyed, and would be. The record holds the protection, so that deleting the block does not lift it. A
 /// cluster is protected with its databases; what goes with a protected cluster is not told again.
 pub(super) fn protected(before: &State, inputs: Inputs<'_>) -> Vec<Diagnostic> {
-    let declared = inputs.desired.addresses();
-    let goes = |address: &Address| !declared.contains(address);
+    let goes = |address: &Address| !declares(inputs.desired, address);
     let cluster = |name: &ClusterName| Address::Cluster(name.clone());
     let keeps = |name: &ClusterName| before.clusters.get(name).is_some_and(|cluster| cluster.prevent_destroy);
     let stays = |name: &ClusterName| !keeps(name) || !goes(&cluster(name));
@@ -59,6 +59,16 @@ pub(super) fn protected(before: &State, inputs: Inputs<'_>) -> Vec<Diagnostic> {
         .chain(within)
         .filter(|(address, _)| goes(address) && !is_forgotten(address));
     all.map(|(address, by)| refusal(&address, by.as_ref())).collect()
+}
+
+/// Returns whether something is declared that can be protected: a cluster, a node or a database.
+fn declares(desired: &Desired, address: &Address) -> bool {
+    let cluster = address.cluster().and_then(|name| desired.clusters.get(name));
+    cluster.is_some_and(|cluster| match address {
+        Address::Node(node) => cluster.nodes.contains_key(&node.node),
+        Address::Database(database) => cluster.access.databases.contains_key(&database.database),
+        _ => true,
+    })
 }
 
 /// Returns whether a database is known to be gone: forgetting it destroys nothing.

@@ -199,6 +199,16 @@ impl Declaration<'_> {
     /// Data is made empty only for a cluster that nobody has recorded: empty data for one that was there would be the
     /// loss of everything in it.
     fn new_data(&self, address: &NodeAddress) -> Result<DataGoal, Diagnostic> {
+        let recorded = self.inputs.recorded.nodes.get(address);
+        let gap = recorded.and_then(|recorded| gap::gap(address, recorded, self.inputs.observed));
+        if let Some(gap) = gap {
+            let detail = format!(
+                "{address} was elected and is yet to be promoted, and {gap}. To let the lead go back, or to another node, run: \
+                 simdb switchover {} -to NODE",
+                self.name
+            );
+            return Err(Diagnostic::error("Elected node cannot take over", detail).at(self.spec.spans.cluster.clone()));
+        }
         if self.before.clusters.contains_key(self.name) {
             let detail = format!(
                 "{address} leads the cluster, and its data directory is gone. simdb makes no empty one in its place. \

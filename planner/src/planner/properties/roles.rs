@@ -215,6 +215,7 @@ impl<'a> History<'a> {
                 "Switchover is refused",
                 "Failover is refused",
                 "Primary has lost its data",
+                "Elected node cannot take over",
                 "Role was changed without simdb",
                 "Standby has diverged",
                 "User still owns objects",
@@ -377,9 +378,9 @@ impl<'a> History<'a> {
                 .is_some_and(|(directory, data)| directory.data.contains_key(&data.generation))
         });
         // Somebody wrote whom nobody recorded, and whoever was elected since has lost its data: a person has to choose.
-        let torn = ["Role was changed without simdb", "Primary has lost its data"]
-            .iter()
-            .all(|summary| next.diagnostics.iter().any(|found| found.summary == *summary));
+        let is_told = |summary| next.diagnostics.iter().any(|found| found.summary == summary);
+        let cannot_lead = is_told("Primary has lost its data") || is_told("Elected node cannot take over");
+        let torn = is_told("Role was changed without simdb") && cannot_lead;
         assert!(!served || torn, "{}{}", diagnostics(&next), steps(&next.plan));
         false
     }

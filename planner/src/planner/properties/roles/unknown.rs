@@ -189,10 +189,15 @@ impl History<'_> {
                 );
                 restarts && step.address == address
             });
+            // Whether an elected node can get what it lacks, only the one that led before can tell. The promotion asks for it.
+            let cannot_take_over = known
+                .diagnostics
+                .iter()
+                .any(|refusal| refusal.summary == "Elected node cannot take over");
             // A server whose data is gone does not start, and one that has clients already gets none by it.
             let has_nothing_to_open = matches!(&address, Address::Node(node) if self.has_lost_its_data(node) || self.has_clients(node, known_facts));
             let allowed = |gate: &str| match gate {
-                "promote" => asked || carried_through,
+                "promote" => asked || carried_through || cannot_take_over,
                 "starts with clients" => restarts || has_nothing_to_open,
                 gate => removes(gate),
             };
