@@ -101,6 +101,7 @@ async fn save(made: &Made, path: &Path, arguments: &Plan) -> Result<String, CliE
         project,
         planned,
         recorded,
+        serial: _,
         estimates,
     } = made;
     let inputs = project.inputs(&arguments.planning.facts.variables.0)?;
@@ -125,10 +126,22 @@ pub(super) struct Made {
     pub(super) project: Project,
     pub(super) planned: Planned,
     pub(super) recorded: State,
+    /// Counts the commits of the record; absent where there was none.
+    serial: Option<u64>,
     estimates: Estimates,
 }
 
 impl Made {
+    /// Returns whether the record was written since.
+    async fn has_moved(&self) -> Result<bool, CliError> {
+        let store = self.project.store().await?;
+        let serial = match (&store, self.serial) {
+            (Some(store), Some(_)) => Some(store.snapshot().await?.serial),
+            _ => None,
+        };
+        Ok(serial != self.serial)
+    }
+
     /// Returns what is shown. The steps as they are run go: they are what is large.
     pub(super) fn into_document(self) -> PlanDoc {
         self.planned.document
@@ -144,13 +157,34 @@ pub(super) enum Record {
     Made,
 }
 
-/// Looks and plans.
+/// How often a record is looked at that changes meanwhile: a run goes on then, and what was seen may be of another moment.
+const LOOKS: usize = 3;
+
+/// Looks and plans. What was seen is of the moment of the record: where a run goes on meanwhile it is looked again.
 pub(super) async fn make(
     operation: Operation,
     request: &Request<'_>,
     arguments: &Facts,
     record: Record,
     view: &View,
+) -> Result<Made, CliError> {
+    let mut made = look(operation, request, arguments, record, Some(view)).await?;
+    for _ in 1..LOOKS {
+        if !arguments.refresh || !made.has_moved().await? {
+            break;
+        }
+        made = look(operation, request, arguments, record, None).await?;
+    }
+    Ok(made)
+}
+
+/// Looks once and plans. Warnings are shown where there is a view.
+async fn look(
+    operation: Operation,
+    request: &Request<'_>,
+    arguments: &Facts,
+    record: Record,
+    view: Option<&View>,
 ) -> Result<Made, CliError> {
     let project = Project::open()?;
     let store = project.store().await?;
@@ -162,7 +196,9 @@ pub(super) async fn make(
         (Request::Configuration(_) | Request::Import { .. }, _) | (_, None) => project.load(&arguments.variables.0)?,
         (_, Some(snapshot)) => project.load_or_recorded(&arguments.variables.0, snapshot)?,
     };
-    view.diagnostics(&warnings);
+    if let Some(view) = view {
+        view.diagnostics(&warnings);
+    }
     let nothing = State::default();
     let recorded = snapshot.as_ref().map_or(&nothing, |snapshot| &snapshot.state);
     request.adjust(&mut config, recorded)?;
@@ -195,6 +231,7 @@ pub(super) async fn make(
     Ok(Made {
         project,
         planned,
+        serial: snapshot.as_ref().map(|snapshot| snapshot.serial),
         recorded: snapshot.map(|snapshot| snapshot.state).unwrap_or_default(),
         estimates,
     })
