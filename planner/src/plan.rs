@@ -1,12 +1,11 @@
 //! The plan: reviewable changes, and the steps that make them, order included. Data only.
 
+mod change;
 pub(crate) mod fact;
 pub mod server;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
@@ -19,6 +18,7 @@ use simdb_state::position::Position;
 use simdb_state::route::Route;
 use simdb_state::sensitive::SecretName;
 
+pub use self::change::{AttributeChange, Change, ChangeAction, Shown};
 pub use self::server::Server;
 use crate::engine;
 
@@ -92,61 +92,6 @@ impl Plan {
     pub fn impact(&self) -> Impact {
         self.steps.iter().map(|step| step.impact).max().unwrap_or_default()
     }
-}
-
-/// What happens to one address.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Change {
-    /// What it happens to.
-    pub address: Address,
-    /// What happens.
-    pub action: ChangeAction,
-    /// Why, as a fragment that follows "because"; absent where the configuration simply asks for it.
-    pub reason: Option<String>,
-    /// What it is known by without simdb, where it is imported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub importing: Option<String>,
-    /// The attributes, in the order they are shown; unchanged ones have equal sides. Documents of the plan share them.
-    pub attributes: Arc<[AttributeChange]>,
-}
-
-/// What happens to an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChangeAction {
-    /// It comes to be.
-    Create,
-    /// It is changed in place.
-    Update,
-    /// It goes.
-    Delete,
-    /// It stays where it is, and the record forgets it.
-    Forget,
-}
-
-/// One attribute before and after.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AttributeChange {
-    /// Its name, dotted where it is nested: `role`, `parameters.max_connections`.
-    pub name: Cow<'static, str>,
-    /// What it was; absent where it was not there.
-    pub before: Option<Shown>,
-    /// What it will be; absent where it will not be there.
-    pub after: Option<Shown>,
-}
-
-/// A value as a reader of a plan may see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Shown {
-    /// The value.
-    Value(serde_json::Value),
-    /// Only the apply will tell: `(known after apply)`.
-    KnownAfterApply,
-    /// The apply makes it up, and nobody is shown it: `(generated at apply)`.
-    GeneratedAtApply,
-    /// Nobody is shown it: `(sensitive value)`.
-    Sensitive,
 }
 
 /// What a step costs those who use the cluster; the last is the worst.

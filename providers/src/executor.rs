@@ -426,7 +426,7 @@ async fn run_within(limit: Option<Duration>, effects: &dyn Effects, step: &Step,
     match tokio::time::timeout(limit, run).await {
         Ok(result) => Ok(result?),
         Err(_) => Err(Failure::new(format!(
-            "{} of {} was given up, as it took longer than -step-timeout allows; the next plan looks at what it left",
+            "{} of {} was given up, as it took longer than its limit; the next plan looks at what it left",
             step.action.name(),
             step.address
         ))),

@@ -295,6 +295,7 @@ fn a_cluster_that_is_imported_and_not_declared_is_declared_as_it_is_seen() {
             .run(&["plan", "-detailed-exitcode", "-generate-config-out", file])
     };
     generate("cluster.txt").expect_code(1);
+    generate("../orders.simdb.hcl").expect_code(1);
     let plan = generate("orders.simdb.hcl");
     plan.expect_code(2);
     assert!(plan.text().contains("Wrote orders.simdb.hcl"), "{}", plan.text());

@@ -19,6 +19,9 @@ use crate::observed::{ImportFacts, ServerFacts};
 /// The nodes of clusters that are imported and not declared, by cluster.
 pub type Undeclared = BTreeMap<ClusterName, BTreeSet<NodeName>>;
 
+/// Settings of a server by name.
+type Parameters = BTreeMap<String, String>;
+
 /// Returns the clusters that `import` blocks name and that no block declares. What cannot be read is left out: reading the
 /// configuration tells it.
 pub fn undeclared(source: &Source) -> Undeclared {
@@ -59,16 +62,9 @@ pub fn skeleton(undeclared: &Undeclared) -> String {
 /// Declares a cluster as its servers were seen: version, settings, and the logins and databases of the one that writes.
 /// Passwords nobody can read.
 pub fn declaration(name: &ClusterName, nodes: &BTreeMap<NodeName, ImportFacts>) -> String {
-    let parameters: BTreeMap<&NodeName, BTreeMap<String, String>> =
+    let parameters: BTreeMap<&NodeName, Parameters> =
         nodes.iter().map(|(node, facts)| (node, parameters(facts))).collect();
-    let common: BTreeMap<String, String> = match parameters.values().next() {
-        Some(first) => first
-            .iter()
-            .filter(|(name, value)| parameters.values().all(|other| other.get(*name) == Some(value)))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-        None => BTreeMap::new(),
-    };
+    let common = shared(parameters.values());
     let version = nodes.values().map(|facts| facts.version).max().unwrap_or_default();
     let mut engine = engine_block();
     engine.body.push(attribute("version", version.to_string().as_str()));
@@ -82,18 +78,23 @@ pub fn declaration(name: &ClusterName, nodes: &BTreeMap<NodeName, ImportFacts>) 
     }
     let names: BTreeSet<NodeName> = nodes.keys().cloned().collect();
     for (block, count) in blocks_of(&names) {
-        let own = |node: &NodeName| -> BTreeMap<String, String> {
-            let all = parameters.get(node).into_iter().flatten();
-            let own = all.filter(|(name, _)| !common.contains_key(*name));
-            own.map(|(name, value)| (name.clone(), value.clone())).collect()
-        };
-        let first = names.iter().find(|node| node.block().to_string() == block);
-        let own = first.map(own).unwrap_or_default();
+        let instances = parameters.iter().filter(|(node, _)| node.block().as_str() == block);
+        let mut own = shared(instances.map(|(_, parameters)| parameters));
+        own.retain(|name, _| !common.contains_key(name));
         blocks.push(with_parameters(node(&block, count), &own));
     }
     blocks.extend(primary.into_iter().flat_map(access));
     let body: Body = [cluster(name, blocks)].into_iter().collect();
     body.to_string()
+}
+
+/// Returns the settings that all servers have alike.
+fn shared<'a>(mut servers: impl Iterator<Item = &'a Parameters>) -> Parameters {
+    let mut shared = servers.next().cloned().unwrap_or_default();
+    for server in servers {
+        shared.retain(|name, value| server.get(name) == Some(value));
+    }
+    shared
 }
 
 fn engine_block() -> Block {
@@ -139,7 +140,7 @@ fn attribute(name: &str, value: impl Into<Expression>) -> Attribute {
     Attribute::new(Ident::new(name), value)
 }
 
-fn with_parameters(mut block: Block, parameters: &BTreeMap<String, String>) -> Block {
+fn with_parameters(mut block: Block, parameters: &Parameters) -> Block {
     if !parameters.is_empty() {
         let mut object = Object::new();
         for (name, value) in parameters {
@@ -156,7 +157,7 @@ fn with_parameters(mut block: Block, parameters: &BTreeMap<String, String>) -> B
 }
 
 /// Returns the settings of a server that a configuration can declare, as people write them.
-fn parameters(facts: &ImportFacts) -> BTreeMap<String, String> {
+pub(crate) fn parameters(facts: &ImportFacts) -> Parameters {
     let version = facts.version;
     let settings = facts.server.iter().flat_map(|server| &server.settings);
     settings

@@ -14,8 +14,8 @@ use simdb_state::object::{Data, Election, Node, Origin, Power, Role, Slot, State
 use simdb_state::place::Place;
 
 use super::Inputs;
-use crate::config::is_declarable;
-use crate::engine::{conf, settings};
+use crate::config::generated;
+use crate::engine::conf;
 use crate::observed::{ImportFacts, NodeFacts, Observation, Observed, ProcessFacts, ServerFacts};
 
 pub(super) use refused::refusals;
@@ -72,13 +72,7 @@ impl Import {
 
     /// Returns the settings of the server that a configuration could declare, as people write them.
     pub(crate) fn parameters(&self) -> BTreeMap<String, String> {
-        let version = self.facts.version;
-        let settings = self.facts.server.iter().flat_map(|server| &server.settings);
-        let declarable =
-            settings.filter(|(name, value)| is_declarable(name) && settings::check(version, name, value).is_ok());
-        declarable
-            .map(|(name, value)| (name.to_lowercase(), settings::shown(version, name, value)))
-            .collect()
+        generated::parameters(&self.facts)
     }
 
     /// Returns the name of the slot that it streams through, or would.

@@ -54,10 +54,9 @@ pub(super) fn protected(before: &State, inputs: Inputs<'_>) -> Vec<Diagnostic> {
     });
     let within = nodes.chain(databases);
     let within = within.filter(|(address, _)| address.cluster().is_some_and(stays));
-    let is_forgotten = |address: &Address| inputs.desired.forgotten.contains_key(address);
     let all = clusters
         .chain(within)
-        .filter(|(address, _)| goes(address) && !is_forgotten(address));
+        .filter(|(address, _)| goes(address) && !inputs.desired.forgets(address));
     all.map(|(address, by)| refusal(&address, by.as_ref())).collect()
 }
 

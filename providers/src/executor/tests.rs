@@ -300,8 +300,7 @@ async fn a_step_that_exceeds_its_limit_is_given_up() {
     };
     assert_eq!(
         cause,
-        "slot of cluster.orders.node.r[0] was given up, as it took longer than -step-timeout allows; the next plan looks at \
-         what it left"
+        "slot of cluster.orders.node.r[0] was given up, as it took longer than its limit; the next plan looks at what it left"
     );
     assert_eq!(recorded.nodes.len(), 1);
 }

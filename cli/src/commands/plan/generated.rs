@@ -27,6 +27,13 @@ pub(super) async fn write(path: &Path, variables: &[VariableArgument], ui: &Ui) 
         let detail = format!("{name:?} would be no part of the configuration. Give it a name that ends in .simdb.hcl.");
         return Err(refused(detail));
     }
+    if path != Path::new(name) {
+        let detail = format!(
+            "{} would be no part of the configuration. Name a file of its directory.",
+            path.display()
+        );
+        return Err(refused(detail));
+    }
     if path.exists() {
         let detail = format!(
             "{} is there already, and stays as it is. Give the file another name.",
@@ -83,6 +90,9 @@ async fn look(project: &Project, variables: &[VariableArgument]) -> Result<Seen,
     for (node, facts) in observe::imports(&world, &wanted, &platforms, &recorded, &secrets).await {
         let id = &wanted[&node];
         match facts {
+            Observation::Seen(facts) if facts.server.is_none() => {
+                return Err(refused(format!("{node} at {id:?}: its server is down. Start it.")));
+            }
             Observation::Seen(facts) => drop(seen.entry(node.cluster).or_default().insert(node.node, facts)),
             Observation::Absent => return Err(refused(format!("{node}: there is nothing of the id {id:?}."))),
             Observation::Unknown(reason) => return Err(refused(format!("{node} at {id:?}: {reason}."))),

@@ -84,3 +84,15 @@ fn a_protected_database_is_not_dropped_and_a_protected_cluster_covers_its_databa
     directory.databases.clear();
     assert_eq!(summaries(&world, &without), [""; 0]);
 }
+
+#[test]
+fn a_removed_block_lifts_no_protection_of_what_goes_with_its_cluster() {
+    let mut desired = shop(&["a"]);
+    let spec = access(&mut desired).databases.values_mut().next().unwrap();
+    spec.attributes.prevent_destroy = true;
+    let world = made(&desired);
+    desired.clusters.clear();
+    let database = "cluster.orders.database.app".parse().unwrap();
+    desired.forgotten.insert(database, span());
+    assert_eq!(summaries(&world, &desired), ["Database is protected"]);
+}
