@@ -11,6 +11,7 @@ mod state;
 pub(crate) mod usage;
 mod variables;
 mod viewing;
+mod workspace;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub use selection::Selection;
 pub use state::{State, StateList, StatePush, StateRekey, StateRepair, StateRm, StateShow};
 pub use variables::{VariableArgument, Variables};
 pub use viewing::{Folding, Viewing};
+pub use workspace::{Workspace, WorkspaceDelete, WorkspaceList, WorkspaceNew, WorkspaceSelect};
 
 /// Parses a command line, program name included.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
@@ -130,6 +132,9 @@ pub enum Command {
     /// Look into the state
     #[command(subcommand)]
     State(State),
+    /// Let one configuration have several states
+    #[command(subcommand)]
+    Workspace(Workspace),
     /// Show the log of a node's server
     Logs(Logs),
     /// Run psql on the primary of a cluster, or on a node

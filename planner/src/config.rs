@@ -215,9 +215,6 @@ pub fn load_with(source: &Source, options: &Options<'_>) -> (Option<Config>, Vec
     let variables = variables::values(&tree.root().of("variable"), &inputs, &mut diagnostics);
     let mut desired = Desired::default();
     let mut outputs = tree.resolve(variables, &mut desired, &mut diagnostics);
-    let (clusters, names) = (&desired.clusters, dialect::names());
-    desired.imports = imports::read(&tree.root().of("import"), clusters, &names, &mut diagnostics);
-    desired.forgotten = removed::read(&tree.root().of("removed"), &desired, &names, &mut diagnostics);
     outputs.files = Arc::clone(options.files);
     outputs.is_lenient = options.is_lenient;
     check_ports(&desired, &library.source, &mut diagnostics);

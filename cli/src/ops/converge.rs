@@ -305,8 +305,9 @@ impl Converge<'_> {
             return Ok(true);
         }
         let (ui, document) = (Arc::clone(self.ui), planned.document.clone());
+        let workspace = self.project.workspace().clone();
         // A person may never answer: the question must not keep the program from ending.
-        let asked = tokio::task::spawn_blocking(move || approval::ask(&ui, &document));
+        let asked = tokio::task::spawn_blocking(move || approval::ask(&ui, &workspace, &document));
         self.unless_interrupted(asked)
             .await?
             .expect("asking neither panics nor is aborted")

@@ -6,6 +6,7 @@ use simdb_language::reference::Names;
 use super::foreign;
 
 pub(super) static DIALECT: Dialect = Dialect {
+    name: "simdb",
     blocks: &[
         "simdb", "variable", "locals", "output", "check", "provider", "network", "cluster", "import", "removed",
         "module", "drift",

@@ -53,11 +53,10 @@ pub(super) fn attribute(name: &str) -> Option<&'static str> {
 pub(super) fn reference(name: &str) -> Option<String> {
     let advice = match name {
         "data" => "simdb has no data sources. What exists already is passed in with variables.",
-        "terraform" => "simdb has no workspaces: each directory is a configuration with a state of its own.",
+        "terraform" => "The selected workspace is simdb.workspace.",
         "resource" => {
             "simdb has no resources: a cluster is declared with a cluster block, and referred to as cluster.NAME."
         }
-        "simdb" => "The settings of the simdb block cannot be referred to.",
         "provider" => "The settings of a provider cannot be referred to. Put the value into a local.",
         "output" => "An output cannot be referred to. Put its value into a local, and refer to that.",
         "node" | "user" | "database" | "endpoint" | "seed" => {

@@ -297,6 +297,7 @@ static IMPORT: Schema = Schema::new(
              their names.",
         )
         .required(),
+        FOR_EACH,
     ],
     &[],
 );
