@@ -24,7 +24,7 @@ pub use json::Shape;
 pub use language::{Console, Described, Docs, Fmt, Init, Metadata, Validate, ValidateFormat};
 pub use run::{Apply, StepLimit};
 pub use selection::Selection;
-pub use state::{State, StateList, StatePush, StateRekey, StateRepair, StateRm, StateShow};
+pub use state::{State, StateList, StateMv, StatePush, StateRekey, StateRepair, StateRm, StateShow};
 pub use variables::{VariableArgument, Variables};
 pub use viewing::{Folding, Viewing};
 pub use workspace::{Workspace, WorkspaceDelete, WorkspaceList, WorkspaceNew, WorkspaceSelect};

@@ -348,10 +348,10 @@ impl Project {
     }
 
     /// Returns the platforms that clusters run on, to be changed by the holder of the record's lock.
-    pub(crate) fn site(&self, writer: &Writer, desired: &Desired) -> Site {
+    pub(crate) fn site(&self, writer: &Writer, recorded: &State, desired: &Desired) -> Site {
         let servers = self.servers();
         let setup = self.setup(&servers, Some(writer.lineage()), &desired.local, Some(writer.grant()));
-        let world = World::new(registry::open(&setup), platforms(writer.state(), desired));
+        let world = World::new(registry::open(&setup), platforms(recorded, desired));
         let effects = ProviderEffects::new(world.clone(), self.directory.clone(), writer.grant());
         let effects = Arc::new(effects);
         #[cfg(feature = "testing")]
@@ -394,6 +394,7 @@ pub(crate) fn platforms(recorded: &State, desired: &Desired) -> Known {
     Known {
         clusters: declared.chain(clusters).collect(),
         networks: declared_networks.chain(networks).collect(),
+        made_as: recorded.made_as.clone(),
     }
 }
 

@@ -27,6 +27,7 @@ mod library;
 mod lifecycle;
 mod locals;
 mod module;
+mod moved;
 mod networks;
 mod nodes;
 mod outputs;
@@ -71,6 +72,7 @@ pub use self::console::CONSOLE;
 #[cfg(test)]
 pub(crate) use self::drift::problem as drift_problem;
 pub use self::json_syntax::variable_file_json;
+pub use self::moved::check as check_move;
 pub use self::outputs::OutputValue;
 pub use self::overrides::is_configuration;
 pub(crate) use self::parameters::is_declarable;

@@ -62,7 +62,7 @@ fn what_one_workspace_made_another_one_does_not_see() {
     let project = json!(environment.project());
     let of_project = servers.filter(|server| server["project"] == project);
     let mut workspaces: Vec<&Value> = of_project.map(|server| &server["workspace"]).collect();
-    workspaces.sort_by_key(|workspace| workspace.to_string());
+    workspaces.sort_by_key(ToString::to_string);
     assert_eq!(workspaces, [&json!("default"), &json!("staging")]);
 
     let destroy = ["destroy", "-auto-approve", "-allow=data-loss"];

@@ -61,16 +61,18 @@ fn new(project: &Project, arguments: &WorkspaceNew, ui: &Ui) -> Result<Exit, Cli
 fn select(project: &Project, arguments: &WorkspaceSelect, ui: &Ui) -> Result<Exit, CliError> {
     refuse_override()?;
     let workspace = Workspace::parse(&arguments.name)?;
-    match project.has(&workspace) {
-        true if *project.workspace() == workspace => {
-            ui.tell(&format!("Workspace \"{workspace}\" is selected already.\n"))
-        }
-        true => {
-            workspace.select(&project.directory)?;
-            ui.tell(&format!("Switched to workspace \"{workspace}\".\n"));
-        }
-        false if arguments.or_create => return create(project, &workspace, ui),
-        false => return Err(project.lacks(&workspace)),
+    if !project.has(&workspace) {
+        return if arguments.or_create {
+            create(project, &workspace, ui)
+        } else {
+            Err(project.lacks(&workspace))
+        };
+    }
+    if *project.workspace() == workspace {
+        ui.tell(&format!("Workspace \"{workspace}\" is selected already.\n"));
+    } else {
+        workspace.select(&project.directory)?;
+        ui.tell(&format!("Switched to workspace \"{workspace}\".\n"));
     }
     Ok(Exit::Done)
 }

@@ -31,7 +31,7 @@ pub use events::{EventDoc, EventsDoc};
 pub use graph::GraphDoc;
 pub use operation::Operation;
 pub use outcome::{OutcomeDoc, ProofDoc, StepEnd, SwitchDoc};
-pub use plan::{ComparedDoc, InterruptedDoc, NotComparedDoc, PlanDoc, StepDoc, Summary};
+pub use plan::{ComparedDoc, InterruptedDoc, MoveDoc, NotComparedDoc, PlanDoc, StepDoc, Summary};
 pub use ps::{HomeDoc, ProjectState, PsDoc, ServerDoc};
 pub use runs::{RunDoc, RunsDoc, StepRunDoc};
 pub use state::{ObjectDoc, OutputDoc, StateDoc};

@@ -66,7 +66,7 @@ pub(super) fn address(expression: &Expression, value: impl FnMut(&Expression) ->
 }
 
 /// Returns an address as it is written, where an expression is one.
-fn text(expression: &Expression, mut value: impl FnMut(&Expression) -> Option<Value>) -> Option<String> {
+pub(super) fn text(expression: &Expression, mut value: impl FnMut(&Expression) -> Option<Value>) -> Option<String> {
     let Expression::Traversal(traversal) = expression else {
         return None;
     };

@@ -27,6 +27,7 @@ use super::imports;
 use super::instance_name;
 use super::library::{self, Blocks, Library};
 use super::locals;
+use super::moved;
 use super::networks::{self, Visible};
 use super::outputs::{self, AllGroups, Children, Input, Member, Outputs};
 use super::provider;
@@ -170,6 +171,7 @@ impl<'a> Tree<'a> {
             let desired = &mut *work.desired;
             desired.imports = imports::read(&blocks.of("import"), &desired.clusters, &names, work.diagnostics);
             desired.forgotten = removed::read(&blocks.of("removed"), desired, &names, work.diagnostics);
+            desired.moved = moved::read(&blocks.of("moved"), desired, &names, work.diagnostics);
         }
         outputs.variables = level.variables;
         outputs.locals = locals;
