@@ -22,7 +22,7 @@ use simdb_state::address::Address;
 
 pub use json::Shape;
 pub use language::{Console, Described, Docs, Fmt, Init, Metadata, Validate, ValidateFormat};
-pub use run::{Apply, StepLimit};
+pub use run::{Apply, Running, StepLimit};
 pub use selection::Selection;
 pub use state::{State, StateList, StateMv, StatePush, StateRekey, StateRepair, StateRm, StateShow};
 pub use variables::{VariableArgument, Variables};
@@ -193,6 +193,9 @@ pub struct Plan {
     /// What it is about.
     #[command(flatten)]
     pub selection: Selection,
+    /// What an apply takes.
+    #[command(flatten)]
+    pub running: Running,
     /// Plan to destroy everything.
     #[arg(long)]
     pub destroy: bool,
@@ -258,6 +261,9 @@ pub struct ApplyPlan {
     /// Let the record take over what was seen, and change nothing on servers.
     #[arg(long, conflicts_with_all = ["file", "refresh", "replace"])]
     pub refresh_only: bool,
+    /// Destroy everything, as `destroy` does.
+    #[arg(long, conflicts_with_all = ["file", "refresh_only", "replace"])]
+    pub destroy: bool,
     /// What is planned.
     #[command(flatten)]
     pub selection: Selection,

@@ -76,6 +76,7 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
             None if arguments.refresh_only => {
                 apply::run(Operation::Refresh, &arguments.selection, &arguments.apply, ui)
             }
+            None if arguments.destroy => apply::run(Operation::Destroy, &arguments.selection, &arguments.apply, ui),
             None => apply::run(Operation::Apply, &arguments.selection, &arguments.apply, ui),
         },
         Command::Destroy(arguments) => apply::run(Operation::Destroy, &arguments.selection, &arguments.apply, ui),
