@@ -206,7 +206,8 @@ pub(crate) fn changes_text(plan: &PlanDoc, layout: Layout) -> String {
     let width = layout.width;
     let mut text = String::new();
     for moved in &plan.resource_moves {
-        text += &lines(&format!("  # {}", moved.sentence()), width);
+        let previous = moved.previous_address.to_string();
+        text += &change::title(&previous, &format!("has moved to {}", moved.address), width);
     }
     if !text.is_empty() {
         text.push('\n');

@@ -4,7 +4,7 @@ use serde_json::json;
 use simdb_planner::plan::Shown;
 
 use super::*;
-use crate::views::doc::{NotComparedDoc, OutputChangeDoc, ProofDoc};
+use crate::views::doc::{MoveDoc, NotComparedDoc, OutputChangeDoc, ProofDoc};
 use crate::views::sample::{address, attribute, change, creation, destruction, document, step, value};
 
 fn check(plan: &PlanDoc, width: usize, expected: &Expect) {
@@ -516,5 +516,27 @@ fn a_step_that_waits_for_thousands_takes_no_more_room_than_others() {
     assert_eq!(
         last,
         "  10000   verify-sync  cluster.orders         2,4,6 +4996  none    of a reason"
+    );
+}
+
+#[test]
+fn what_has_moved_is_told_first_at_40_columns() {
+    let mut plan = document(Operation::Apply, Vec::new(), Vec::new());
+    plan.resource_moves.push(MoveDoc {
+        address: address("cluster.team-eu-orders.node.first"),
+        previous_address: address("cluster.team-eu-orders.node.a"),
+    });
+    plan.summary.moved = 1;
+    check(
+        &plan,
+        40,
+        &expect![[r#"
+              # cluster.team-eu-orders.node.a has
+                moved to
+                cluster.team-eu-orders.node.first
+
+            Plan: 1 to move, 0 to add, 0 to change,
+            0 to destroy. Worst impact: none.
+        "#]],
     );
 }
