@@ -77,7 +77,7 @@ pub struct StateRm {
 pub struct StateMv {
     /// Where it is, such as cluster.orders.node.r[0]
     pub from: Address,
-    /// Where it is to be
+    /// Where it goes
     pub to: Address,
     /// Say what would move, and leave it at that.
     #[arg(long)]

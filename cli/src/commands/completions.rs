@@ -31,8 +31,8 @@ pub(super) fn run(arguments: &Completions, ui: &Ui) -> Exit {
     Exit::Done
 }
 
-/// Writes what the last of some words can be, a line each. What cannot be looked up is not offered: nobody who types wants to read
-/// why.
+/// Writes what the last of some words can be, a line each. What cannot be looked up is not offered: a reason would stand in the
+/// line that is being typed.
 pub(super) fn complete(arguments: &Complete, ui: &Ui) -> Exit {
     let offer = complete::offer(&Arguments::command(), &arguments.words);
     let mut words: BTreeSet<String> = offer.words.iter().cloned().collect();
