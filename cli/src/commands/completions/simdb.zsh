@@ -2,7 +2,7 @@
 # Completion of simdb for zsh: source <(simdb completions zsh)
 _simdb() {
     local -a offered
-    offered=(${(f)"$(simdb complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    offered=(${(f)"$(simdb complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)"})
     if (( ${#offered} )); then
         compset -P '-*='
         compadd -Q -- $offered
