@@ -75,6 +75,7 @@ static NOTHING: PlatformFacts = PlatformFacts {
     remedy: None,
     busy_ports: BTreeMap::new(),
     lowest_port: 0,
+    reach: Reach::Unknown,
     problems: BTreeSet::new(),
 };
 
@@ -152,8 +153,24 @@ pub struct PlatformFacts {
     /// The lowest TCP port that the servers' user may listen on.
     #[serde(default)]
     pub lowest_port: u16,
+    /// How clients reach its servers.
+    #[serde(default)]
+    pub reach: Reach,
     /// Why the platform cannot be used as it is.
     pub problems: BTreeSet<PlatformProblem>,
+}
+
+/// How clients that are no servers of a platform reach those that are, simdb included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Nobody looked: what is recorded stays.
+    #[default]
+    Unknown,
+    /// Where they listen.
+    Direct,
+    /// At ports of this address, which the platform publishes.
+    Published(IpAddr),
 }
 
 /// One reason why the platform cannot be used as it is.
@@ -196,6 +213,9 @@ pub struct NodeFacts {
     pub process: ProcessFacts,
     /// Where the server that was last started from this instance directory listens, as the platform noted it.
     pub listen: Option<Bind>,
+    /// The address of its platform's machine that leads there, where the platform publishes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<Bind>,
     /// The generations of complete data directories found (`data-1` is 1).
     pub generations: BTreeSet<u32>,
     /// Whether an unfinished data directory was found.
@@ -229,6 +249,9 @@ pub struct PoolerFacts {
     pub process: ProcessFacts,
     /// Where the process that was last started listens, as the platform noted it.
     pub listen: Option<Bind>,
+    /// The address of its platform's machine that leads there, where the platform publishes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<Bind>,
     /// The files that were last written for it.
     pub files: BTreeMap<String, FileFacts>,
 }

@@ -31,6 +31,7 @@ use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::environment::{Output, TestEnvironment, wait_until};
 
+pub use containers::{certificates, secure_daemon};
 pub use declared::Declared;
 pub use load::Writing;
 pub use version::Version;

@@ -12,6 +12,7 @@ mod pooler;
 mod ports;
 mod power;
 mod protected;
+mod published;
 mod refresh;
 mod replication;
 mod role;

@@ -224,7 +224,7 @@ impl World {
     ) -> Result<&mut InstanceDirectory, String> {
         let directory = self.answering(&server.node)?;
         write_files(directory, instance);
-        directory.listen = Some(instance.listen);
+        (directory.listen, directory.published) = (Some(instance.listen), instance.published);
         directory.configured = conf::read(instance);
         Ok(directory)
     }
@@ -344,7 +344,7 @@ impl World {
                 halted = true;
             }
         } else {
-            directory.listen = Some(instance.listen);
+            (directory.listen, directory.published) = (Some(instance.listen), instance.published);
             directory.configured = conf::read(instance);
             directory.server = Some(Running {
                 generation,

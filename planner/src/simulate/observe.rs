@@ -22,8 +22,12 @@ impl World {
         });
         let running = self.directories.values().filter(|directory| directory.server.is_some());
         let poolers = self.poolers.values().filter(|pooler| pooler.runs);
-        let poolers = poolers.map(|pooler| (pooler.listen, POOLER.to_owned()));
-        let servers = running.filter_map(|directory| Some((directory.listen?, SERVER.to_owned())));
+        let poolers = poolers
+            .flat_map(|pooler| [Some(pooler.listen), pooler.published])
+            .filter_map(|at| Some((at?, POOLER.to_owned())));
+        let servers = running
+            .flat_map(|directory| [directory.listen, directory.published])
+            .filter_map(|at| Some((at?, SERVER.to_owned())));
         let mut busy_ports: BTreeMap<u16, BTreeMap<IpAddr, String>> = BTreeMap::new();
         for (listen, owner) in everywhere.chain(poolers).chain(servers) {
             busy_ports.entry(listen.port).or_default().insert(listen.host, owner);
@@ -34,6 +38,7 @@ impl World {
             searched: vec![SEARCHED.to_owned()],
             busy_ports,
             lowest_port: 1024,
+            reach: self.reach,
             problems: BTreeSet::new(),
         };
         let seen = |(address, directory): (&NodeAddress, &InstanceDirectory)| {
@@ -101,6 +106,7 @@ impl World {
         NodeFacts {
             process,
             listen: directory.listen,
+            published: directory.published,
             generations: directory.data.keys().copied().collect(),
             partial: directory.partial,
             outside: None,

@@ -1,9 +1,11 @@
 //! Servers as containers of a Docker Engine, which is called the daemon here.
 //!
 //! ```text
-//!   DockerPlatform ─► client    the way to the daemon, and what keeps simdb from it
+//!   DockerPlatform ─► host      where the daemon listens
+//!                  ─► client    the way to it, and what keeps simdb from it
 //!                  ─► daemon    the life of containers
-//!                  ─► images    what containers are made from: facts
+//!                  ─► facts     what the daemon is like
+//!                  ─► images    what containers are made from
 //!                  ─► networks  bridge networks with addresses of their own
 //!                  ─► site      what the daemon has of one node: volume, containers, files ─► archive
 //!                  ─► process   what a container says of its first process
@@ -25,14 +27,18 @@
 //! Who holds the lock of the record is asked before every change. Of two processes with the record of one project only one holds
 //! it; the containers of a node have fixed names, so that what an earlier one began is found.
 //!
-//! Limits: addresses of containers are reached from their own machine alone, so a daemon that is elsewhere, rootless or in a virtual
-//! machine cannot be used. Images are not pulled. Poolers, and data that was made without simdb, are not supported.
+//! Addresses of containers are reached from their own machine alone. Where the daemon is elsewhere, rootless or in a virtual
+//! machine, each server has a port of its machine as well, which the planner chooses and the daemon publishes.
+//!
+//! Limits: images are not pulled. Poolers, and data that was made without simdb, are not supported.
 
 mod archive;
 mod build;
 mod changes;
 mod client;
 mod daemon;
+mod facts;
+mod host;
 mod images;
 mod inspect;
 mod names;
@@ -50,9 +56,11 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
+use bollard::Docker;
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder};
 use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts, RouteFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
@@ -65,8 +73,9 @@ use simdb_state::store::Grant;
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
 use self::archive::Owner;
-use self::client::{At, Host};
+use self::client::{At, Trouble};
 use self::daemon::Daemon;
+use self::host::Host;
 use self::images::Images;
 use self::names::{ADDRESS, FORMAT_LABEL, KIND, Kind, LINEAGE, LISTEN, Names, PROJECT};
 use self::notes::{FORMAT, Noted, Notes, TOKEN};
@@ -81,12 +90,18 @@ use super::{
 #[derive(Debug)]
 pub(super) struct DockerPlatform {
     host: Host,
+    /// What speaks to the daemon with TLS, for which all certificates of this machine are read once.
+    secure: OnceLock<Docker>,
     names: Names,
     images: Images,
     /// Absent where it is only looked at.
     grant: Option<Grant>,
     /// Routes the clients on this machine: they read the same file, wherever servers run.
     directory: Arc<dyn Endpoints>,
+    /// The address of the daemon's machine at which ports are published, where one is declared.
+    publish: Option<IpAddr>,
+    /// Returns the TCP ports of this machine that something listens on.
+    listeners: fn() -> BTreeMap<u16, BTreeMap<IpAddr, String>>,
     /// The nodes that are being changed: one change of a node at a time.
     locks: Mutex<BTreeMap<InstanceAddress, Arc<Lock<Token>>>>,
 }
@@ -156,9 +171,20 @@ async fn check(grant: &Grant, subject: String) -> Result<(), PlatformError> {
 }
 
 impl DockerPlatform {
+    fn connect(&self) -> Result<Docker, Trouble> {
+        if let Some(docker) = self.secure.get() {
+            return Ok(docker.clone());
+        }
+        let docker = self.host.connect()?;
+        Ok(match self.host.certificates {
+            Some(_) => self.secure.get_or_init(|| docker).clone(),
+            None => docker,
+        })
+    }
+
     /// Returns what speaks to the daemon.
     fn daemon(&self) -> Result<Daemon, PlatformError> {
-        let docker = self.host.connect();
+        let docker = self.connect();
         let docker = docker.map_err(|trouble| PlatformError::Unusable(trouble.message().to_owned()))?;
         let host = self.host.clone();
         Ok(Daemon { docker, host })
@@ -345,7 +371,7 @@ impl Endpoints for DockerPlatform {
 #[async_trait]
 impl Provider for DockerPlatform {
     async fn facts(&self) -> PlatformFacts {
-        self.images.facts(&self.host).await
+        self.look().await
     }
 
     async fn survey(&self) -> Result<Survey, PlatformError> {

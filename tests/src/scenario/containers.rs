@@ -1,5 +1,6 @@
 //! A cluster in containers of a daemon that the tests have for themselves (`tests/support/docker-engine.sh`).
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
@@ -10,6 +11,10 @@ use crate::require::skip;
 /// Where the daemon of the tests listens.
 const HOST: &str = "SIMDB_TEST_DOCKER_HOST";
 
+/// Where it listens with TLS, and the directory of the certificates of its clients.
+const TLS_HOST: &str = "SIMDB_TEST_DOCKER_TLS_HOST";
+const CERTIFICATES: &str = "SIMDB_TEST_DOCKER_CERTIFICATES";
+
 /// Why there is none.
 const MISSING: &str = "SIMDB_TEST_DOCKER_MISSING";
 
@@ -17,17 +22,32 @@ impl Scenario {
     /// Makes a cluster in containers, where there is a daemon to run them: `body` is what stands in its block beside network
     /// and engine.
     pub fn in_containers(body: &str) -> Option<Self> {
-        let Ok(host) = std::env::var(HOST) else {
-            let reason = std::env::var(MISSING);
-            skip(&reason.unwrap_or_else(|_| "run it with tests/support/docker-engine.sh".to_owned()));
-            return None;
-        };
+        let host = daemon(HOST)?;
         let environment = TestEnvironment::new();
         environment.write("provider.simdb.hcl", &provider(&host));
+        Some(Self::contained(environment, body))
+    }
+
+    /// Makes a cluster in containers of a daemon that is reached with TLS, and whose addresses are not: their ports are published.
+    pub fn in_published_containers(body: &str) -> Option<Self> {
+        let environment = TestEnvironment::new();
+        environment.write("provider.simdb.hcl", &published(&environment, &certificates()?)?);
+        Some(Self::contained(environment, body))
+    }
+
+    fn contained(environment: TestEnvironment, body: &str) -> Self {
         // What is this environment's alone in its addresses, as its ports are.
         let [high, low] = environment.ports().start().to_be_bytes();
         let network = format!("subnet = \"10.{high}.{low}.0/24\"");
-        Some(Self::within(environment, &Version::installed(), network, body))
+        Self::within(environment, &Version::installed(), network, body)
+    }
+
+    /// Lets simdb reach the daemon with other certificates, or with its own.
+    pub fn declare_certificates(&self, directory: Option<&Path>) {
+        let own = certificates().expect("the cluster was made with them");
+        let provider = published(&self.environment, directory.unwrap_or(&own));
+        self.environment
+            .write("provider.simdb.hcl", &provider.expect("the cluster was made there"));
     }
 
     /// Lets simdb look for the daemon elsewhere, or where it is.
@@ -111,6 +131,37 @@ impl Drop for Scenario {
             }
         }
     }
+}
+
+/// Returns where a daemon of the tests listens, where there is one.
+fn daemon(variable: &str) -> Option<String> {
+    let found = std::env::var(variable).ok();
+    if found.is_none() {
+        let reason = std::env::var(MISSING);
+        skip(&reason.unwrap_or_else(|_| "run it with tests/support/docker-engine.sh".to_owned()));
+    }
+    found
+}
+
+/// Returns the directory of the certificates with which the daemon lets clients in.
+pub fn certificates() -> Option<PathBuf> {
+    daemon(CERTIFICATES).map(PathBuf::from)
+}
+
+/// Returns where the daemon listens with TLS.
+pub fn secure_daemon() -> Option<String> {
+    daemon(TLS_HOST)
+}
+
+fn published(environment: &TestEnvironment, certificates: &Path) -> Option<String> {
+    let (host, ports) = (secure_daemon()?, environment.ports());
+    Some(format!(
+        "provider \"docker\" {{\n  host       = \"{host}\"\n  cert_path  = \"{}\"\n  publish    = \"127.0.0.1\"\n  \
+         port_range = \"{}-{}\"\n}}\n",
+        certificates.display(),
+        ports.start(),
+        ports.end()
+    ))
 }
 
 fn provider(host: &str) -> String {

@@ -3,6 +3,7 @@
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
 use simdb_state::object::{Data, Node, Origin, Power, Role};
+use simdb_state::place::Place;
 use simdb_state::sync::SyncRule;
 
 use super::import::born;
@@ -367,6 +368,11 @@ impl Lowering<'_> {
                 new.place.peers
             );
         }
+        let published = moved.and_then(Place::published);
+        if let Some(owner) = published.and_then(|had| self.platform(&address.cluster).listener(had)) {
+            let reason = moved.map(|had| moves(address, had, &new.place)).unwrap_or_default();
+            return format!("{owner} took the port it was published at while it was down: {reason}");
+        }
         let reason = match self.facts(address).map(|facts| &facts.process) {
             _ if old.stopped_by_request => "it was asked to be started",
             Some(ProcessFacts::Frozen { by, .. }) => match by {
@@ -388,8 +394,8 @@ impl Lowering<'_> {
         new: &IntendedNode,
         context: &NodeContext<'_>,
     ) -> Option<(String, bool)> {
-        if old.place.as_ref().is_some_and(|had| *had != new.place) {
-            return Some((format!("{} moves to {}", address.node, new.place.peers), true));
+        if let Some(had) = old.place.as_ref().filter(|had| **had != new.place) {
+            return Some((moves(address, had, &new.place), true));
         }
         if let Some(lacking) = self.intended.limits.lacking.get(address) {
             return Some((lacking.reason(&address.node), true));
@@ -410,6 +416,17 @@ impl Lowering<'_> {
             return None;
         }
         Some((given.reason(), self.intended.restarts(address, self.before)))
+    }
+}
+
+/// Says where a node is from now on.
+fn moves(address: &NodeAddress, had: &Place, new: &Place) -> String {
+    let node = &address.node;
+    match (had.published(), new.published()) {
+        _ if had.bind != new.bind => format!("{node} moves to {}", new.peers),
+        (Some(had), Some(new)) => format!("{node} is published at {new} in place of {had}"),
+        (None, Some(new)) => format!("{node} is published at {new}"),
+        (_, None) => format!("{node} is no longer published, and is reached at {}", new.outer()),
     }
 }
 

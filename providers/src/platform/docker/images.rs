@@ -1,31 +1,22 @@
-//! Which images there are, and what the daemon is like: facts.
+//! The images that containers are made from.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use bollard::query_parameters::ListImagesOptions;
-use simdb_planner::observed::{PlatformFacts, PlatformProblem};
 use simdb_state::instance::Command;
 use simdb_state::object::EngineKind;
-use tokio::time::timeout;
 
 use super::archive::Owner;
 use super::build::Image;
-use super::client::{self, At, Host, Trouble, optional};
+use super::client::{self, At, optional};
 use super::daemon::Daemon;
 use super::site::Site;
 use crate::engine::PROGRAMS;
 use crate::platform::PlatformError;
 
-/// How long the daemon may take to say what it is.
-const FACTS_LIMIT: Duration = Duration::from_secs(10);
-
 /// What stands for the major version in the name of an image.
 const VERSION: &str = "{version}";
-
-/// The oldest API that has all that is asked of it.
-const OLDEST_API: (u32, u32) = (1, 41);
 
 /// The images that containers are made from.
 #[derive(Debug)]
@@ -46,7 +37,7 @@ impl Images {
     }
 
     /// Returns what images of an engine are called, where there are some.
-    fn name(&self, engine: EngineKind) -> Option<String> {
+    pub(super) fn name(&self, engine: EngineKind) -> Option<String> {
         let programs = PROGRAMS.iter().find(|programs| programs.engine == engine)?;
         let usual = programs.image?;
         Some(self.declared.clone().unwrap_or_else(|| usual.to_owned()))
@@ -161,100 +152,12 @@ impl Images {
             volumes: volumes.unwrap_or_default(),
         })
     }
-
-    /// Looks at the daemon. What keeps it from being used is a problem in the answer.
-    pub(super) async fn facts(&self, host: &Host) -> PlatformFacts {
-        let searched = PROGRAMS.iter().filter_map(|programs| self.name(programs.engine));
-        let searched: Vec<String> = searched
-            .map(|name| format!("the images {name} of {}", host.url))
-            .collect();
-        let mut facts = PlatformFacts {
-            searched,
-            remedy: self.name(PROGRAMS[0].engine).map(|name| {
-                format!(
-                    "Get its image (docker pull {name}), or name another one in provider \"docker\": image = \"...\"."
-                )
-            }),
-            ..PlatformFacts::default()
-        };
-        let problems = match timeout(FACTS_LIMIT, self.look(host)).await {
-            Ok(Ok((engines, problems))) => {
-                facts.engines = engines;
-                problems
-            }
-            Ok(Err(trouble)) => vec![trouble.message().to_owned()],
-            Err(_) => vec![format!(
-                "The Docker Engine at {} gave no answer within {} s. Servers in its containers may run all the same.",
-                host.url,
-                FACTS_LIMIT.as_secs()
-            )],
-        };
-        let problem = |detail| PlatformProblem { argument: None, detail };
-        facts.problems.extend(problems.into_iter().map(problem));
-        facts
-    }
-
-    async fn look(&self, host: &Host) -> Result<(BTreeMap<EngineKind, BTreeMap<u16, String>>, Vec<String>), Trouble> {
-        let docker = host.connect()?;
-        let trouble = |error| host.trouble(error);
-        let (version, info, images) = tokio::join!(
-            docker.version(),
-            docker.info(),
-            docker.list_images(None::<ListImagesOptions>)
-        );
-        let (version, info, images) = (
-            version.map_err(trouble)?,
-            info.map_err(trouble)?,
-            images.map_err(trouble)?,
-        );
-        let mut problems = Vec::new();
-        let api = version.api_version.unwrap_or_default();
-        if parse_api(&api).is_none_or(|api| api < OLDEST_API) {
-            problems.push(format!(
-                "The Docker Engine at {} has API {api}, and 1.41 is needed. Use Docker Engine 20.10 or newer.",
-                host.url
-            ));
-        }
-        if info.os_type.as_deref() != Some("linux") {
-            problems.push(format!(
-                "The Docker Engine at {} does not run Linux containers.",
-                host.url
-            ));
-        }
-        let options = info.security_options.unwrap_or_default();
-        let rootless = options.iter().any(|option| option.contains("rootless"));
-        let desktop = info.operating_system.unwrap_or_default().contains("Docker Desktop");
-        if rootless || desktop || host.is_remote() {
-            problems.push(format!(
-                "The addresses of containers of the Docker Engine at {} cannot be reached from here: it is rootless, in a \
-                 virtual machine, or on another machine. Use one that runs as root on this machine.",
-                host.url
-            ));
-        }
-        let mut engines: BTreeMap<EngineKind, BTreeMap<u16, String>> = BTreeMap::new();
-        for engine in PROGRAMS.iter().map(|programs| programs.engine) {
-            let Some(name) = self.name(engine) else { continue };
-            let tags = images.iter().flat_map(|image| &image.repo_tags);
-            for (tag, version) in tags.filter_map(|tag| Some((tag, version_of(&name, tag)?))) {
-                engines
-                    .entry(engine)
-                    .or_default()
-                    .insert(version, format!("image {tag}"));
-            }
-        }
-        Ok((engines, problems))
-    }
 }
 
 /// Returns the version that a name with a placeholder has in a tag.
-fn version_of(name: &str, tag: &str) -> Option<u16> {
+pub(super) fn version_of(name: &str, tag: &str) -> Option<u16> {
     let (before, after) = name.split_once(VERSION)?;
     tag.strip_prefix(before)?.strip_suffix(after)?.parse().ok()
-}
-
-fn parse_api(text: &str) -> Option<(u32, u32)> {
-    let (major, minor) = text.split_once('.')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// Reads `999:999`, or `999`, whose group is then the same.
