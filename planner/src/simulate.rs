@@ -63,6 +63,8 @@ pub struct World {
     pub busy_ports: BTreeMap<u16, String>,
     /// How clients reach servers.
     pub reach: Reach,
+    /// The names of the image that servers are made from, where there are images.
+    pub images: Vec<String>,
     /// The passwords that steps made up, and those that the configuration gave.
     pub secrets: Secrets,
     /// What the data of each node holds, by generation.
@@ -101,6 +103,8 @@ pub struct InstanceDirectory {
     pub listen: Option<Bind>,
     /// Where it was published.
     pub published: Option<Bind>,
+    /// The image that the last server was made from.
+    pub image: Option<String>,
     /// The settings the server was last given.
     pub configured: BTreeMap<String, String>,
     /// The files last written for it, and whether somebody edited them.

@@ -100,6 +100,7 @@ pub fn server(endpoint: &EndpointAddress, pooler: &Pooler, version: u16) -> Inst
         data: String::new(),
         listen: pooler.place.bind,
         published: pooler.place.published(),
+        image: None,
         present: BTreeSet::new(),
         absent: BTreeSet::new(),
         environment: BTreeMap::new(),

@@ -320,6 +320,7 @@ fn node_before(node: &Node) -> Attributes {
 fn node_after(node: &IntendedNode) -> Attributes {
     let IntendedNode {
         place,
+        image: _,
         parameters: declared,
         data,
         role: becomes,

@@ -5,6 +5,7 @@ mod cluster;
 mod data;
 mod election;
 mod endpoint;
+mod image;
 mod limits;
 mod node;
 mod replication;

@@ -81,6 +81,8 @@ pub(crate) enum Lead {
 #[derive(Clone, Debug)]
 pub(crate) struct IntendedNode {
     pub(crate) place: Place,
+    /// The image that its server is made from, where its platform has images.
+    pub(crate) image: Option<String>,
     pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) data: DataGoal,
     pub(crate) role: Role,
@@ -207,6 +209,7 @@ impl Intended {
             address,
             version: cluster.cluster.version,
             place: node.place.clone(),
+            image: node.image.clone(),
             parameters: &node.parameters,
             generation: node.data.generation(),
             outside: node.data.outside().is_some(),

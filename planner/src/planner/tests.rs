@@ -3,6 +3,7 @@ mod astray;
 mod cascade;
 mod drift;
 mod ignored;
+mod image;
 mod imports;
 mod interrupted;
 mod limits;

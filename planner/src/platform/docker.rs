@@ -9,7 +9,7 @@ use crate::desired::{PORT_RANGE, no_port_range, port_range};
 
 pub(super) const NAME: &str = "docker";
 
-pub(super) const ARGUMENTS: &[&str] = &["host", "context", "cert_path", "publish", "port_range", "image"];
+pub(super) const ARGUMENTS: &[&str] = &["host", "context", "cert_path", "publish", "port_range", "image", "pull"];
 
 /// What stands for the major version in the name of an image.
 const VERSION: &str = "{version}";
@@ -72,6 +72,9 @@ pub(super) fn check_argument(name: &str, value: &str) -> Result<(), String> {
                  at which it is reached from here, as in \"192.0.2.7\"; {value:?} is none."
             ))
         }
+        "pull" if !["missing", "always", "never"].contains(&value) => Err(format!(
+            "\"pull\" says when images are fetched from their registry: \"missing\", \"always\" or \"never\"; {value:?} is none of them."
+        )),
         PORT_RANGE if port_range(value).is_none() => Err(no_port_range(value)),
         "image" if !value.contains(VERSION) => Err(format!(
             "\"image\" is the name of an image in which {VERSION} stands for the major version, as in \"db:{VERSION}\"; \

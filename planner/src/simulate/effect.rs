@@ -111,6 +111,7 @@ impl World {
                 let directory = self.ensure_running(server, instance)?;
                 if let Some(running) = directory.server.as_mut().filter(|_| *restart) {
                     running.paused = false;
+                    directory.image.clone_from(&instance.image);
                     self.take_limits(&server.node, instance);
                 }
                 if let Some(upstream) = upstream {
@@ -345,6 +346,7 @@ impl World {
             }
         } else {
             (directory.listen, directory.published) = (Some(instance.listen), instance.published);
+            directory.image.clone_from(&instance.image);
             directory.configured = conf::read(instance);
             directory.server = Some(Running {
                 generation,

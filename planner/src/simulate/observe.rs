@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::first_platform;
+use simdb_state::object::{EngineKind, first_platform};
 use simdb_state::place::Bind;
 
 use super::{InstanceDirectory, World};
@@ -33,6 +33,8 @@ impl World {
             busy_ports.entry(listen.port).or_default().insert(listen.host, owner);
         }
         let platform = PlatformFacts {
+            images: self.images(),
+            obtainable: false,
             engines: programs(),
             remedy: None,
             searched: vec![SEARCHED.to_owned()],
@@ -107,6 +109,7 @@ impl World {
             process,
             listen: directory.listen,
             published: directory.published,
+            image: directory.image.clone(),
             generations: directory.data.keys().copied().collect(),
             partial: directory.partial,
             outside: None,
@@ -114,6 +117,19 @@ impl World {
             files: directory.files.clone(),
             server,
         }
+    }
+
+    /// Returns the names of the images of all versions.
+    fn images(&self) -> BTreeMap<EngineKind, BTreeMap<u16, Vec<String>>> {
+        if self.images.is_empty() {
+            return BTreeMap::new();
+        }
+        let named =
+            |versions: BTreeMap<u16, String>| versions.into_keys().map(|version| (version, self.images.clone()));
+        let engines = programs().into_iter();
+        engines
+            .map(|(engine, versions)| (engine, named(versions).collect()))
+            .collect()
     }
 
     /// Compares the password of a role with the one on record.

@@ -5,7 +5,7 @@
 //!                  ─► client    the way to it, and what keeps simdb from it
 //!                  ─► daemon    the life of containers
 //!                  ─► facts     what the daemon is like
-//!                  ─► images    what containers are made from
+//!                  ─► images    what containers are made from ─► pull ─► credentials
 //!                  ─► networks  bridge networks with addresses of their own
 //!                  ─► site      what the daemon has of one node: volume, containers, files ─► archive
 //!                  ─► process   what a container says of its first process
@@ -30,12 +30,13 @@
 //! Addresses of containers are reached from their own machine alone. Where the daemon is elsewhere, rootless or in a virtual
 //! machine, each server has a port of its machine as well, which the planner chooses and the daemon publishes.
 //!
-//! Limits: images are not pulled. Poolers, and data that was made without simdb, are not supported.
+//! Limits: poolers, and data that was made without simdb, are not supported.
 
 mod archive;
 mod build;
 mod changes;
 mod client;
+mod credentials;
 mod daemon;
 mod facts;
 mod host;
@@ -45,6 +46,7 @@ mod names;
 mod networks;
 mod notes;
 mod process;
+mod pull;
 mod script;
 mod server;
 pub(super) mod setup;
@@ -64,7 +66,7 @@ use bollard::Docker;
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder};
 use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts, RouteFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
-use simdb_state::instance::{InstanceSpec, TaskSpec, TrialSpec};
+use simdb_state::instance::{Command, InstanceSpec, TaskSpec, TrialSpec};
 use simdb_state::object::Witness;
 use simdb_state::place::Place;
 use simdb_state::route::Route;
@@ -76,7 +78,7 @@ use self::archive::Owner;
 use self::client::{At, Trouble};
 use self::daemon::Daemon;
 use self::host::Host;
-use self::images::Images;
+use self::images::{Images, Wanted};
 use self::names::{ADDRESS, FORMAT_LABEL, KIND, Kind, LINEAGE, LISTEN, Names, PROJECT};
 use self::notes::{FORMAT, Noted, Notes, TOKEN};
 use self::site::{NOTES, Site};
@@ -198,6 +200,15 @@ impl DockerPlatform {
         })
     }
 
+    /// Returns the image that is looked for. Who only looks fetches none.
+    fn wanted<'a>(&self, command: &'a Command, name: Option<&'a str>) -> Wanted<'a> {
+        Wanted {
+            command,
+            name,
+            fetched: self.grant.is_some(),
+        }
+    }
+
     /// Returns the grant of the record's lock, which is still held.
     async fn granted(&self, subject: String) -> Result<&Grant, PlatformError> {
         let Some(grant) = &self.grant else {
@@ -278,7 +289,10 @@ impl Platform for DockerPlatform {
         secrets: &Secrets,
     ) -> Result<(), PlatformError> {
         let daemon = self.daemon()?;
-        let image = self.images.image(&daemon, &spec.command).await?;
+        let image = self
+            .images
+            .image(&daemon, self.wanted(&spec.command, spec.image.as_deref()))
+            .await?;
         let network = self.network_of(&daemon, spec.listen.host).await?;
         let mut hold = self.take(node).await?;
         hold.site.claim(&image).await?;
@@ -322,7 +336,7 @@ impl Platform for DockerPlatform {
         if task.is_question() {
             return task::ask(&self.site(node)?, &self.images, task).await;
         }
-        let image = self.images.image(&daemon, command).await?;
+        let image = self.images.image(&daemon, self.wanted(command, None)).await?;
         let mut hold = self.take(node).await?;
         hold.site.claim(&image).await?;
         hold.note_token(image.owner).await?;
@@ -413,7 +427,12 @@ impl Provider for DockerPlatform {
             return Ok(None);
         };
         let daemon = self.daemon()?;
-        let image = self.images.image(&daemon, command).await?;
+        let wanted = Wanted {
+            command,
+            name: None,
+            fetched: false,
+        };
+        let image = self.images.image(&daemon, wanted).await?;
         task::try_out(&daemon, &self.names, &image, trial).await
     }
 }

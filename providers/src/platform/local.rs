@@ -453,6 +453,7 @@ fn inspect(directory: &InstanceDirectory) -> Result<Observation<InstanceFacts>, 
     let facts = InstanceFacts {
         listen: server::listen(directory, &process),
         published: None,
+        image: None,
         process,
         directories: directory.directories()?,
         outside: directory.links(),

@@ -331,6 +331,7 @@ impl Cluster {
             address: node,
             version: self.version,
             place: Place::shared(self.ports[node].listen),
+            image: None,
             parameters: &self.parameters,
             generation: 1,
             outside: false,

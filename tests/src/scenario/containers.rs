@@ -7,9 +7,11 @@ use std::thread;
 use super::{CLUSTER, Scenario, Version};
 use crate::environment::{Output, TestEnvironment};
 use crate::require::skip;
+use crate::scenario::engine::Engine;
+use crate::scenario::image::Image;
 
 /// Where the daemon of the tests listens.
-const HOST: &str = "SIMDB_TEST_DOCKER_HOST";
+pub(super) const HOST: &str = "SIMDB_TEST_DOCKER_HOST";
 
 /// Where it listens with TLS, and the directory of the certificates of its clients.
 const TLS_HOST: &str = "SIMDB_TEST_DOCKER_TLS_HOST";
@@ -28,6 +30,15 @@ impl Scenario {
         Some(Self::contained(environment, body))
     }
 
+    /// Makes a cluster in containers of a daemon that this test has for itself.
+    pub fn in_containers_on(engine: &Engine, body: &str) -> Self {
+        let environment = TestEnvironment::new();
+        environment.write("provider.simdb.hcl", &provider(&engine.host()));
+        let mut scenario = Self::contained(environment, body);
+        scenario.daemon = Some(engine.host());
+        scenario
+    }
+
     /// Makes a cluster in containers of a daemon that is reached with TLS, and whose addresses are not: their ports are published.
     pub fn in_published_containers(body: &str) -> Option<Self> {
         let environment = TestEnvironment::new();
@@ -35,10 +46,21 @@ impl Scenario {
         Some(Self::contained(environment, body))
     }
 
+    /// Makes a cluster of a version in containers of an image that the provider names.
+    pub fn in_containers_of(image: &Image, body: &str) -> Option<Self> {
+        let environment = TestEnvironment::new();
+        image.declare(&environment);
+        Some(Self::in_containers_within(environment, image, body))
+    }
+
+    /// Makes such a cluster in an environment that has its provider.
+    pub fn in_containers_within(environment: TestEnvironment, image: &Image, body: &str) -> Self {
+        let network = subnet(&environment);
+        Self::within(environment, &Version::of_major(image.version), network, body)
+    }
+
     fn contained(environment: TestEnvironment, body: &str) -> Self {
-        // What is this environment's alone in its addresses, as its ports are.
-        let [high, low] = environment.ports().start().to_be_bytes();
-        let network = format!("subnet = \"10.{high}.{low}.0/24\"");
+        let network = subnet(&environment);
         Self::within(environment, &Version::installed(), network, body)
     }
 
@@ -60,8 +82,8 @@ impl Scenario {
     /// Runs the daemon's own command, which must do what it is told, and returns what it prints.
     #[track_caller]
     pub fn docker(&self, arguments: &[&str]) -> String {
-        let host = std::env::var(HOST).expect("the cluster was made there");
-        let output = Output::of(Command::new("docker").args(["--host", &host]).args(arguments));
+        let host = self.daemon.as_ref().expect("the cluster was made there");
+        let output = Output::of(Command::new("docker").args(["--host", host]).args(arguments));
         assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
         output.stdout.trim().to_owned()
     }
@@ -109,7 +131,7 @@ impl Scenario {
 impl Drop for Scenario {
     /// Removes what the daemon has of a test that failed: another one will have its addresses.
     fn drop(&mut self) {
-        let (Ok(host), true) = (std::env::var(HOST), thread::panicking()) else {
+        let (Some(host), true) = (self.daemon.clone(), thread::panicking()) else {
             return;
         };
         let state = self.environment.run(&["state", "pull"]).stdout;
@@ -133,8 +155,14 @@ impl Drop for Scenario {
     }
 }
 
+/// Returns what the block of a network says that is an environment's alone, as its ports are.
+fn subnet(environment: &TestEnvironment) -> String {
+    let [high, low] = environment.ports().start().to_be_bytes();
+    format!("subnet = \"10.{high}.{low}.0/24\"")
+}
+
 /// Returns where a daemon of the tests listens, where there is one.
-fn daemon(variable: &str) -> Option<String> {
+pub(super) fn daemon(variable: &str) -> Option<String> {
     let found = std::env::var(variable).ok();
     if found.is_none() {
         let reason = std::env::var(MISSING);

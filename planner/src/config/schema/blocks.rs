@@ -272,6 +272,13 @@ static PROVIDER: Schema = Schema::new(
             "The image that containers of provider \"docker\" are made from; {version} stands for the major version.",
         )
         .or("postgres:{version}"),
+        Attribute::new(
+            "pull",
+            Kind::String,
+            "When images are fetched from their registry, with the credentials that the Docker CLI keeps: \"missing\" where they are not \
+             there, \"always\" also where the registry has another one of that name, or \"never\".",
+        )
+        .or("missing"),
     ],
     &[],
 );

@@ -447,7 +447,7 @@ fn containers_have_a_provider_of_their_own_and_networks_with_addresses() {
             main:3:11-18 error Invalid value (in provider "docker")
               "image" is the name of an image in which {version} stands for the major version, as in "db:{version}"; "db:15" has none.
             main:4:12-16 error Unsupported argument (in provider "docker")
-              "run_as" is an argument of provider "local"; provider "docker" has: host, context, cert_path, publish, port_range, image.
+              "run_as" is an argument of provider "local"; provider "docker" has: host, context, cert_path, publish, port_range, image, pull.
             main:5:13-22 error Invalid value (in provider "docker")
               "publish" is the address of the machine of the Docker Engine at which the ports of servers are published, and at which it is reached from here, as in "192.0.2.7"; "0.0.0.0" is none.
             main:8:1-14 error Missing subnet (in network "lan")

@@ -85,6 +85,7 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         data,
         listen: node.place.bind,
         published: node.place.published(),
+        image: node.image.clone(),
         present,
         absent,
         environment,

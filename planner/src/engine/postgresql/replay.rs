@@ -149,6 +149,7 @@ mod tests {
         instance::server(&NodeContext {
             address: &address,
             version: 15,
+            image: None,
             place: Place::shared(Bind {
                 host: LOOPBACK,
                 port: 5432,

@@ -397,6 +397,9 @@ impl Lowering<'_> {
         if let Some(had) = old.place.as_ref().filter(|had| **had != new.place) {
             return Some((moves(address, had, &new.place), true));
         }
+        if let Some(reason) = self.image_reason(address) {
+            return Some((reason, true));
+        }
         if let Some(lacking) = self.intended.limits.lacking.get(address) {
             return Some((lacking.reason(&address.node), true));
         }
@@ -417,6 +420,21 @@ impl Lowering<'_> {
         }
         Some((given.reason(), self.intended.restarts(address, self.before)))
     }
+}
+
+impl Lowering<'_> {
+    /// Says which image the server of a node gets in place of the one that it was made from, where that changes.
+    pub(super) fn image_reason(&self, address: &NodeAddress) -> Option<String> {
+        let has = self.facts(address)?.image.as_ref()?;
+        let wanted = self.intended.nodes.get(address)?.image.as_ref()?;
+        (has != wanted).then(|| format!("image: {} -> {}", short(has), short(wanted)))
+    }
+}
+
+/// The start of what names an image: enough to tell it from others.
+fn short(image: &str) -> &str {
+    let digest = image.strip_prefix("sha256:").unwrap_or(image);
+    digest.get(..12).unwrap_or(digest)
 }
 
 /// Says where a node is from now on.

@@ -5,15 +5,17 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::SystemInfo;
+use bollard::models::{ImageSummary, SystemInfo};
 use bollard::query_parameters::{ListContainersOptions, ListImagesOptions};
+use futures_util::future::join_all;
 use simdb_planner::observed::{PlatformFacts, PlatformProblem, Reach};
 use simdb_state::instance::LOOPBACK;
 use tokio::time::timeout;
 
 use super::DockerPlatform;
 use super::client::Trouble;
-use super::images::version_of;
+use super::images::{self, VERSION, version_of};
+use super::pull::{self, Pull};
 use crate::engine::PROGRAMS;
 
 /// How long the daemon may take to say what it is.
@@ -93,8 +95,33 @@ impl DockerPlatform {
                 let found = facts.engines.entry(engine).or_default();
                 found.insert(version, format!("image {tag}"));
             }
+            let found = facts.engines.get(&engine).into_iter().flat_map(BTreeMap::keys);
+            let named = found.map(async |version| {
+                let name = name.replace(VERSION, &version.to_string());
+                (*version, self.names(&docker, &name, &images).await)
+            });
+            let named: BTreeMap<u16, Vec<String>> = join_all(named).await.into_iter().collect();
+            facts.images.insert(engine, named);
         }
+        facts.obtainable = self.images.pull != Pull::Never;
         Ok(())
+    }
+
+    /// Returns the names that only the image of a name has: as it is, or as it will be once it was fetched.
+    async fn names(&self, docker: &Docker, name: &str, images: &[ImageSummary]) -> Vec<String> {
+        let own = images
+            .iter()
+            .find(|image| image.repo_tags.iter().any(|tag| tag == name));
+        let own = own.map(|image| images::names(&image.repo_digests, Some(&image.id), name));
+        let own = own.unwrap_or_default();
+        let newest = match self.images.pull {
+            Pull::Always => pull::digest(docker, name).await,
+            Pull::Missing | Pull::Never => None,
+        };
+        match newest.filter(|newest| !own.contains(newest)) {
+            Some(newest) => vec![newest],
+            None => own,
+        }
     }
 
     /// Returns how the servers of the daemon's containers are reached from here, or what has to be said for that.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use bollard::models::ImageInspect;
 use bollard::query_parameters::ListImagesOptions;
 use simdb_state::instance::Command;
 use simdb_state::object::EngineKind;
@@ -11,27 +12,42 @@ use super::archive::Owner;
 use super::build::Image;
 use super::client::{self, At, optional};
 use super::daemon::Daemon;
+use super::pull::{self, Pull};
 use super::site::Site;
 use crate::engine::PROGRAMS;
 use crate::platform::PlatformError;
 
 /// What stands for the major version in the name of an image.
-const VERSION: &str = "{version}";
+pub(super) const VERSION: &str = "{version}";
+
+/// The image that is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    /// What is run in it.
+    pub(super) command: &'a Command,
+    /// The name that only it has, where it must be that one.
+    pub(super) name: Option<&'a str>,
+    /// Whether it is fetched where it is missing.
+    pub(super) fetched: bool,
+}
 
 /// The images that containers are made from.
 #[derive(Debug)]
 pub(super) struct Images {
     /// The name of those with data, where one is declared.
     declared: Option<String>,
+    /// When they are fetched.
+    pub(super) pull: Pull,
     /// The users of images that were looked at before: an image never changes.
     owners: Mutex<BTreeMap<String, Owner>>,
 }
 
 impl Images {
     /// Makes what finds images. One that is declared has a place for the major version in its name.
-    pub(super) fn new(declared: Option<String>) -> Self {
+    pub(super) fn new(declared: Option<String>, pull: Pull) -> Self {
         Self {
             declared,
+            pull,
             owners: Mutex::default(),
         }
     }
@@ -43,8 +59,9 @@ impl Images {
         Some(self.declared.clone().unwrap_or_else(|| usual.to_owned()))
     }
 
-    /// Finds the image of a command's program.
-    pub(super) async fn image(&self, daemon: &Daemon, command: &Command) -> Result<Image, PlatformError> {
+    /// Finds the image of a command's program, by one of its names where it must be that one.
+    pub(super) async fn image(&self, daemon: &Daemon, wanted: Wanted<'_>) -> Result<Image, PlatformError> {
+        let command = wanted.command;
         let Some(name) = self.name(command.engine) else {
             return Err(PlatformError::EngineMissing {
                 engine: command.engine,
@@ -53,18 +70,26 @@ impl Images {
             });
         };
         let name = name.replace(VERSION, &command.version.to_string());
-        let found = daemon
-            .docker
-            .inspect_image(&name)
-            .await
-            .map_err(|error| daemon.trouble(error));
-        let Some(found) = optional(found).at("look at image", &name)? else {
-            return Err(PlatformError::EngineMissing {
-                engine: command.engine,
-                version: command.version,
-                searched: format!("images of {}; get it with: docker pull {name}", daemon.host.url),
+        let mut found = self.find(daemon, &name, wanted.name).await?;
+        if found.is_none() && wanted.fetched && self.pull != Pull::Never {
+            pull::pull(daemon, &name).await?;
+            found = self.find(daemon, &name, wanted.name).await?;
+        }
+        let Some(found) = found else {
+            return Err(match wanted.name {
+                Some(wanted) => {
+                    let message =
+                        format!("it is no longer {wanted}, with which this was planned. Plan again: simdb apply");
+                    client::refused("use image", &name, message)
+                }
+                None => PlatformError::EngineMissing {
+                    engine: command.engine,
+                    version: command.version,
+                    searched: format!("images of {}; get it with: docker pull {name}", daemon.host.url),
+                },
             });
         };
+        let names = names(&found.repo_digests.unwrap_or_default(), found.id.as_deref(), &name);
         let config = found.config.unwrap_or_default();
         let id = found.id.unwrap_or(name);
         let account = PROGRAMS.iter().find(|programs| programs.engine == command.engine);
@@ -72,10 +97,39 @@ impl Images {
         let user = config.user.filter(|user| !user.is_empty());
         let user = user.unwrap_or_else(|| account.to_owned());
         Ok(Image {
+            name: wanted
+                .name
+                .map_or_else(|| names.first().cloned().unwrap_or_default(), str::to_owned),
             owner: self.owner(daemon, &id, &user).await?,
             volumes: config.volumes.unwrap_or_default(),
             id,
         })
+    }
+
+    /// Looks for an image: under its name, or, where it must be another one than that is now, under the name that only it has.
+    async fn find(
+        &self,
+        daemon: &Daemon,
+        name: &str,
+        wanted: Option<&str>,
+    ) -> Result<Option<ImageInspect>, PlatformError> {
+        let own = wanted.map(|wanted| [wanted.to_owned(), format!("{}@{wanted}", repository(name))]);
+        for candidate in std::iter::once(name.to_owned()).chain(own.into_iter().flatten()) {
+            let found = daemon.docker.inspect_image(&candidate).await;
+            let found = found.map_err(|error| daemon.trouble(error));
+            let Some(found) = optional(found).at("look at image", &candidate)? else {
+                continue;
+            };
+            let names = names(
+                found.repo_digests.as_deref().unwrap_or_default(),
+                found.id.as_deref(),
+                name,
+            );
+            if wanted.is_none_or(|wanted| names.iter().any(|name| name == wanted)) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the numbers of an image's user. Where it is a name, they stand in a file of the image, which is read through a
@@ -121,6 +175,7 @@ impl Images {
             ))
         })?;
         Ok(Image {
+            name: found.id.clone(),
             id: found.id,
             owner: Owner { user: 0, group: 0 },
             volumes: Vec::new(),
@@ -147,11 +202,39 @@ impl Images {
         let image = optional(image.map_err(|error| site.daemon.trouble(error))).at("look at image", &id)?;
         let volumes = image.and_then(|image| image.config?.volumes);
         Ok(Image {
+            name: id.clone(),
             id,
             owner,
             volumes: volumes.unwrap_or_default(),
         })
     }
+}
+
+/// Returns the names that only one image has: its digests in the registry of a name, and its identifier.
+pub(super) fn names(digests: &[String], id: Option<&str>, name: &str) -> Vec<String> {
+    let own = digests.iter().filter_map(|digest| digest.split_once('@'));
+    let own = own.filter(|(of, _)| same_repository(of, repository(name)));
+    own.map(|(_, digest)| digest.to_owned())
+        .chain(id.map(str::to_owned))
+        .collect()
+}
+
+/// Returns the name of an image without its tag.
+fn repository(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    }
+}
+
+/// Returns whether two names are those of one repository, of which the daemon leaves out what is usual.
+fn same_repository(one: &str, other: &str) -> bool {
+    let short = |name: &str| {
+        name.trim_start_matches("docker.io/")
+            .trim_start_matches("library/")
+            .to_owned()
+    };
+    short(one) == short(other)
 }
 
 /// Returns the version that a name with a placeholder has in a tag.
@@ -183,6 +266,24 @@ mod tests {
         for tag in ["db:15.4", "db:latest", "other:15", "db:15-slim"] {
             assert_eq!(version_of("db:{version}", tag), None, "{tag}");
         }
+    }
+
+    #[test]
+    fn an_image_is_known_by_its_digests_of_that_repository_and_by_its_identifier() {
+        let digests = ["postgres@sha256:1", "r:5000/db@sha256:2"].map(str::to_owned);
+        assert_eq!(
+            names(&digests, Some("sha256:3"), "postgres:15"),
+            ["sha256:1", "sha256:3"]
+        );
+        assert_eq!(
+            names(&digests, Some("sha256:3"), "docker.io/library/postgres"),
+            ["sha256:1", "sha256:3"]
+        );
+        assert_eq!(
+            names(&digests, Some("sha256:3"), "r:5000/db:15"),
+            ["sha256:2", "sha256:3"]
+        );
+        assert_eq!(names(&[], None, "db"), [""; 0]);
     }
 
     #[test]

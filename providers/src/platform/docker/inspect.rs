@@ -10,7 +10,7 @@ use simdb_state::instance::TaskSpec;
 use super::build::{self, Data};
 use super::client::At;
 use super::images::Images;
-use super::names::{DIRECTORY, Kind, LISTEN, PUBLISHED};
+use super::names::{DIRECTORY, IMAGE, Kind, LISTEN, PUBLISHED};
 use super::notes::{Notes, WrittenFile};
 use super::process::{label, look, parse_listen, process, process_of};
 use super::site::{Found, Site};
@@ -88,6 +88,7 @@ async fn inspect_through(
     Ok(Observation::Seen(InstanceFacts {
         process,
         listen: server.as_ref().and_then(|server| parse_listen(label(server, LISTEN)?)),
+        image: server.as_ref().and_then(|server| label(server, IMAGE).cloned()),
         published: server
             .as_ref()
             .and_then(|server| parse_listen(label(server, PUBLISHED)?)),

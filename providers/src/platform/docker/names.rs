@@ -29,6 +29,8 @@ pub(super) const PROJECT: &str = "dev.simdb.project";
 pub(super) const LISTEN: &str = "dev.simdb.listen";
 /// Of a server that is published: at which address of the daemon's machine.
 pub(super) const PUBLISHED: &str = "dev.simdb.published";
+/// Of a server: the image that it was made from.
+pub(super) const IMAGE: &str = "dev.simdb.image";
 /// Of a server: the digest of all that its container was made from.
 pub(super) const SPEC: &str = "dev.simdb.spec";
 

@@ -7,6 +7,7 @@ use super::DockerPlatform;
 use super::host::Host;
 use super::images::Images;
 use super::names::Names;
+use super::pull::Pull;
 use crate::platform::Provider;
 use crate::platform::registry::{Machine, Setup};
 
@@ -26,7 +27,7 @@ pub(in crate::platform) fn open(setup: &Setup<'_>, machine: Machine) -> Arc<dyn 
         publish: arguments.get("publish").and_then(|address| address.parse().ok()),
         secure: OnceLock::new(),
         names: Names::new(setup.lineage.unwrap_or(UNBORN), &project),
-        images: Images::new(arguments.get("image").cloned()),
+        images: Images::new(arguments.get("image").cloned(), Pull::read(arguments.get("pull"))),
         grant: setup.grant.clone(),
         directory: machine.directory,
         listeners: machine.listeners,

@@ -182,6 +182,7 @@ fn fixture(listen: Bind, version: u16) -> Fixture {
             data: "data-1".to_owned(),
             listen,
             published: None,
+            image: None,
             present: BTreeSet::new(),
             absent: BTreeSet::new(),
             environment: BTreeMap::new(),

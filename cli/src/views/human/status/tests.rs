@@ -269,6 +269,7 @@ fn without_clients() -> Observation<NodeFacts> {
     let instance = instance::without_clients(&NodeContext {
         address: &address,
         version: 15,
+        image: None,
         place: place(5433),
         parameters: &BTreeMap::new(),
         generation: 1,

@@ -142,6 +142,7 @@ fn real_fixture(version: u16) -> Fixture {
             data: "data-1".to_owned(),
             listen,
             published: None,
+            image: None,
             ..super::instance()
         },
         secrets: Secrets::from([(password, Sensitive::new("swordfish".to_owned()))]),
