@@ -6,6 +6,7 @@ use simdb_planner::plan::Impact;
 use simdb_state::name::ClusterName;
 
 use crate::error::CliError;
+use crate::session::workspace::Workspace;
 use crate::ui::Ui;
 use crate::views::doc::{Operation, PlanDoc, StepDoc};
 use crate::views::human::style::{BAD, BOLD, paint};
@@ -81,10 +82,10 @@ fn nobody(plan: &PlanDoc) -> CliError {
     )
 }
 
-/// Asks who sits at the terminal; returns whether the plan may run.
-pub(crate) fn ask(ui: &Ui, plan: &PlanDoc) -> Result<bool, CliError> {
+/// Asks who sits at the terminal; returns whether the plan may run. A workspace other than the default one is named.
+pub(crate) fn ask(ui: &Ui, workspace: &Workspace, plan: &PlanDoc) -> Result<bool, CliError> {
     let losing = losing(plan);
-    ui.tell(&question(plan.operation, !losing.is_empty()));
+    ui.tell(&question(plan.operation, workspace, !losing.is_empty()));
     if losing.is_empty() {
         return answer(ui, plan, "Enter a value", "yes");
     }
@@ -128,14 +129,19 @@ fn losing(plan: &PlanDoc) -> BTreeSet<&ClusterName> {
     steps.filter_map(|step| step.address.cluster()).collect()
 }
 
-fn question(operation: Operation, loses_data: bool) -> String {
+fn question(operation: Operation, workspace: &Workspace, loses_data: bool) -> String {
     let question = match operation {
         Operation::Apply | Operation::Stop | Operation::Start | Operation::Resync => {
-            "Do you want to perform these actions?"
+            "Do you want to perform these actions"
         }
-        Operation::Refresh => "Do you want the record to take over what was seen?",
-        Operation::Switchover | Operation::Failover => "Do you want another node to lead?",
-        Operation::Destroy => "Do you really want to destroy everything that is recorded?",
+        Operation::Refresh => "Do you want the record to take over what was seen",
+        Operation::Switchover | Operation::Failover => "Do you want another node to lead",
+        Operation::Destroy => "Do you really want to destroy everything that is recorded",
+    };
+    let question = if workspace.is_default() {
+        format!("{question}?")
+    } else {
+        format!("{question} in workspace \"{workspace}\"?")
     };
     let rest = if loses_data {
         format!(

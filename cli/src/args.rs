@@ -11,6 +11,7 @@ mod state;
 pub(crate) mod usage;
 mod variables;
 mod viewing;
+mod workspace;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,11 +22,12 @@ use simdb_state::address::Address;
 
 pub use json::Shape;
 pub use language::{Console, Described, Docs, Fmt, Init, Metadata, Validate, ValidateFormat};
-pub use run::{Apply, StepLimit};
+pub use run::{Apply, Running, StepLimit};
 pub use selection::Selection;
-pub use state::{State, StateList, StatePush, StateRekey, StateRepair, StateRm, StateShow};
+pub use state::{State, StateList, StateMv, StatePush, StateRekey, StateRepair, StateRm, StateShow};
 pub use variables::{VariableArgument, Variables};
 pub use viewing::{Folding, Viewing};
+pub use workspace::{Workspace, WorkspaceDelete, WorkspaceList, WorkspaceNew, WorkspaceSelect};
 
 /// Parses a command line, program name included.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
@@ -130,6 +132,9 @@ pub enum Command {
     /// Look into the state
     #[command(subcommand)]
     State(State),
+    /// Let one configuration have several states
+    #[command(subcommand)]
+    Workspace(Workspace),
     /// Show the log of a node's server
     Logs(Logs),
     /// Run psql on the primary of a cluster, or on a node
@@ -188,6 +193,9 @@ pub struct Plan {
     /// What it is about.
     #[command(flatten)]
     pub selection: Selection,
+    /// What an apply takes.
+    #[command(flatten)]
+    pub running: Running,
     /// Plan to destroy everything.
     #[arg(long)]
     pub destroy: bool,
@@ -253,6 +261,9 @@ pub struct ApplyPlan {
     /// Let the record take over what was seen, and change nothing on servers.
     #[arg(long, conflicts_with_all = ["file", "refresh", "replace"])]
     pub refresh_only: bool,
+    /// Destroy everything, as `destroy` does.
+    #[arg(long, conflicts_with_all = ["file", "refresh_only", "replace"])]
+    pub destroy: bool,
     /// What is planned.
     #[command(flatten)]
     pub selection: Selection,

@@ -24,6 +24,7 @@ mod status;
 mod validate;
 mod verify;
 mod version;
+mod workspace;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -75,6 +76,7 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
             None if arguments.refresh_only => {
                 apply::run(Operation::Refresh, &arguments.selection, &arguments.apply, ui)
             }
+            None if arguments.destroy => apply::run(Operation::Destroy, &arguments.selection, &arguments.apply, ui),
             None => apply::run(Operation::Apply, &arguments.selection, &arguments.apply, ui),
         },
         Command::Destroy(arguments) => apply::run(Operation::Destroy, &arguments.selection, &arguments.apply, ui),
@@ -101,6 +103,7 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         },
         Command::Graph(arguments) => graph::run(&arguments, ui),
         Command::State(command) => state::run(&command, ui),
+        Command::Workspace(command) => workspace::run(&command, ui),
         Command::Logs(arguments) => logs::run(&arguments, ui),
         Command::Psql(arguments) => psql::run(&arguments, ui),
         Command::ForceUnlock(arguments) => force_unlock::run(&arguments, ui),

@@ -22,6 +22,7 @@ use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::cluster_event::ClusterEvent;
 use simdb_state::name::{EndpointName, NodeName};
 use simdb_state::object::{Output, State};
+use simdb_state::relocation::{self, Move};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use simdb_state::store::{Entry, RunEnd, Store, StoreError, UnfinishedRun, Writer};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +50,8 @@ pub(crate) struct Known<'a> {
     pub(crate) unfinished: Option<&'a UnfinishedRun>,
     /// The secrets of the record.
     pub(crate) secrets: &'a Secrets,
+    /// What the record is yet to note: it is what is recorded here already.
+    pub(crate) moves: &'a [Move],
     /// What is planned.
     pub(crate) scope: &'a Scope,
 }
@@ -95,6 +98,30 @@ pub(crate) async fn digest_passwords(desired: &mut Desired, store: Option<&Store
     }
     desired.digest_passwords(&digests);
     Ok(())
+}
+
+/// Moves in a record, and in the names of its secrets, what is declared to have moved, and returns what that was. What is destroyed
+/// stays where it is.
+pub(crate) fn relocate(
+    operation: Operation,
+    desired: &Desired,
+    recorded: &mut State,
+    secrets: &mut Secrets,
+) -> Vec<Move> {
+    if operation == Operation::Destroy {
+        return Vec::new();
+    }
+    let moves = desired.pending_moves(recorded);
+    if !moves.is_empty() {
+        for moved in &moves {
+            recorded.relocate(moved);
+        }
+        let renamed = std::mem::take(secrets).into_iter();
+        *secrets = renamed
+            .map(|(name, value)| (relocation::renamed(&name, &moves), value))
+            .collect();
+    }
+    moves
 }
 
 /// Looks at everything that is recorded or declared.
@@ -156,7 +183,7 @@ pub(crate) fn plan(
         _ => (&known.config.desired, proposal),
     };
     let planner::Planned {
-        plan,
+        mut plan,
         after,
         mut diagnostics,
         not_compared,
@@ -175,6 +202,9 @@ pub(crate) fn plan(
         }
     };
     let broken = diagnostics.iter().any(Diagnostic::is_error);
+    if !broken {
+        plan.moves = known.moves.to_vec();
+    }
     let mut changed = Vec::new();
     if !broken {
         let mut secrets = known.config.desired.given_secrets();

@@ -37,6 +37,7 @@ impl Rehearsal {
             recorded: &self.world.state,
             unfinished: None,
             secrets: &secrets,
+            moves: &[],
             scope: &Scope::default(),
         };
         let mut planned = ops::plan(operation, &known, &self.world.observe(), None, &source);

@@ -331,7 +331,8 @@ fn touched(plan: &Plan) -> BTreeSet<Address> {
         .iter()
         .flat_map(|step| step.delta.0.iter().map(Edit::address));
     let own = plan.steps.iter().map(|step| step.address.clone());
-    own.chain(edited).collect()
+    let moved = plan.moves.iter().map(|moved| moved.to.clone());
+    own.chain(edited).chain(moved).collect()
 }
 
 /// What is recorded, by address.

@@ -3,6 +3,7 @@
 pub(crate) mod contents;
 mod files;
 pub(crate) mod modules;
+pub(crate) mod workspace;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,9 @@ use crate::ui::Ui;
 use crate::views::doc::DiagnosticDoc;
 use crate::views::human::diagnostic;
 
+use contents::Ground;
+use workspace::Workspace;
+
 pub(crate) use files::is_configuration;
 
 /// The state, where the configuration does not say otherwise.
@@ -42,13 +46,25 @@ pub(crate) struct Project {
     /// Its files.
     pub(crate) source: Source,
     settings: Settings,
+    workspace: Workspace,
     /// The values of its variables, where they are part of a saved plan; else they are looked for.
     inputs: Option<Vec<VariableInput>>,
 }
 
 impl Project {
-    /// Reads the files of the working directory; their `simdb` block is all that must make sense.
+    /// Reads the files of the working directory; their `simdb` block is all that must make sense, and the selected workspace must
+    /// be there.
     pub(crate) fn open() -> Result<Project, CliError> {
+        let project = Self::in_working_directory()?;
+        if project.has(&project.workspace) {
+            Ok(project)
+        } else {
+            Err(project.lacks(&project.workspace))
+        }
+    }
+
+    /// Reads the files of the working directory, whether or not the selected workspace is there.
+    pub(crate) fn in_working_directory() -> Result<Project, CliError> {
         let directory = std::env::current_dir().map_err(|source| CliError::Directory {
             path: ".".into(),
             source,
@@ -59,13 +75,15 @@ impl Project {
     /// Reads the files of a directory, which is an absolute path.
     pub(crate) fn at(directory: PathBuf) -> Result<Project, CliError> {
         let source = files::configuration(&directory)?;
-        Self::new(directory, source, None)
+        let workspace = Workspace::selected(&directory)?;
+        Self::new(directory, source, workspace, None)
     }
 
     /// Returns the configuration that a plan was saved with, in place of the one that stands in the directory by now.
     pub(crate) fn with_saved(self, saved: &SavedPlan) -> Result<Project, CliError> {
         let state = self.state_path();
-        let saved = Self::new(self.directory, saved.source(), Some(saved.variables()))?;
+        let inputs = Some(saved.variables());
+        let saved = Self::new(self.directory, saved.source(), self.workspace, inputs)?;
         if saved.state_path() == state {
             return Ok(saved);
         }
@@ -74,7 +92,12 @@ impl Project {
         Err(CliError::refused("Saved plan is stale", detail))
     }
 
-    fn new(directory: PathBuf, source: Source, inputs: Option<Vec<VariableInput>>) -> Result<Project, CliError> {
+    fn new(
+        directory: PathBuf,
+        source: Source,
+        workspace: Workspace,
+        inputs: Option<Vec<VariableInput>>,
+    ) -> Result<Project, CliError> {
         let (settings, diagnostics) = config::settings(&source);
         if diagnostics.iter().any(Diagnostic::is_error) {
             return Err(CliError::Diagnosed(DiagnosticDoc::all(&diagnostics, &source)));
@@ -83,8 +106,56 @@ impl Project {
             directory,
             source,
             settings,
+            workspace,
             inputs,
         })
+    }
+
+    /// Returns the project as it is in another workspace.
+    pub(crate) fn in_workspace(&self, workspace: Workspace) -> Project {
+        Project {
+            directory: self.directory.clone(),
+            source: self.source.clone(),
+            settings: self.settings.clone(),
+            inputs: self.inputs.clone(),
+            workspace,
+        }
+    }
+
+    /// Returns the selected workspace.
+    pub(crate) fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
+    /// Returns all workspaces that there are.
+    pub(crate) fn workspaces(&self) -> Result<Vec<Workspace>, CliError> {
+        Workspace::all(&self.default_state_path())
+    }
+
+    /// Returns whether there is such a workspace.
+    pub(crate) fn has(&self, workspace: &Workspace) -> bool {
+        workspace.exists(&self.default_state_path())
+    }
+
+    /// Says that there is no such workspace.
+    pub(crate) fn lacks(&self, workspace: &Workspace) -> CliError {
+        let others = self.workspaces().unwrap_or_default().into_iter();
+        let others: Vec<String> = others.map(|other| format!("\"{other}\"")).collect();
+        let detail = format!(
+            "There is no workspace \"{workspace}\" here, but {}. To make it: simdb workspace select -or-create {workspace}",
+            others.join(", ")
+        );
+        CliError::refused("Workspace does not exist", detail)
+    }
+
+    /// Makes a workspace, which has no state yet.
+    pub(crate) fn create_workspace(&self, workspace: &Workspace) -> Result<(), CliError> {
+        workspace.create(&self.default_state_path())
+    }
+
+    /// Removes the selected workspace with its state.
+    pub(crate) fn remove_workspace(&self) -> Result<(), CliError> {
+        self.workspace.remove(&self.default_state_path())
     }
 
     /// Returns the project with one more file, which need not be there.
@@ -132,13 +203,8 @@ impl Project {
         let values = self.values(variables)?;
         // Values of variables come from files, too, and diagnostics point into those, into modules and seeds.
         let mut everything = self.source.clone();
-        let (mut config, mut diagnostics) = contents::load(
-            &self.directory,
-            &self.source,
-            &values.inputs,
-            is_lenient,
-            &mut everything,
-        );
+        let (mut config, mut diagnostics) =
+            contents::load(self.ground(), &self.source, &values.inputs, is_lenient, &mut everything);
         if let Some(config) = &mut config {
             diagnostics.extend(files::seeds(&self.directory, &mut config.desired, &mut everything));
         }
@@ -213,18 +279,31 @@ impl Project {
 
     /// Returns where the nodes of a record are while the local platform is set up like this.
     pub(crate) fn provider_settings(&self, lineage: &Lineage, local: &LocalSettings) -> ProviderSettings {
-        setup::recorded(&self.setup(Some(lineage), local, None))
+        setup::recorded(&self.setup(&self.servers(), Some(lineage), local, None))
+    }
+
+    /// Returns what a configuration may refer to beside its own text.
+    pub(crate) fn ground(&self) -> Ground<'_> {
+        Ground {
+            directory: &self.directory,
+            workspace: &self.workspace,
+        }
     }
 
     /// Returns where the state is.
     pub(crate) fn state_path(&self) -> PathBuf {
+        self.workspace.state(&self.default_state_path())
+    }
+
+    /// Returns where the state of the default workspace is.
+    fn default_state_path(&self) -> PathBuf {
         self.directory
             .join(self.settings.state_path.as_deref().unwrap_or(STATE_PATH))
     }
 
     /// Returns where the entries of the project's endpoints are.
     pub(crate) fn service_file(&self) -> PathBuf {
-        setup::service_file(&self.directory)
+        setup::service_file(&self.servers())
     }
 
     /// Opens the state, where there is one.
@@ -255,7 +334,10 @@ impl Project {
 
     /// Returns the platforms that clusters run on, to be looked at. Without a record there is none of their nodes yet.
     pub(crate) fn world(&self, lineage: Option<&Lineage>, local: &LocalSettings, platforms: Known) -> World {
-        World::new(registry::open(&self.setup(lineage, local, None)), platforms)
+        World::new(
+            registry::open(&self.setup(&self.servers(), lineage, local, None)),
+            platforms,
+        )
     }
 
     /// Returns the platforms that a record's nodes were last worked on, to be looked at.
@@ -266,9 +348,10 @@ impl Project {
     }
 
     /// Returns the platforms that clusters run on, to be changed by the holder of the record's lock.
-    pub(crate) fn site(&self, writer: &Writer, desired: &Desired) -> Site {
-        let setup = self.setup(Some(writer.lineage()), &desired.local, Some(writer.grant()));
-        let world = World::new(registry::open(&setup), platforms(writer.state(), desired));
+    pub(crate) fn site(&self, writer: &Writer, recorded: &State, desired: &Desired) -> Site {
+        let servers = self.servers();
+        let setup = self.setup(&servers, Some(writer.lineage()), &desired.local, Some(writer.grant()));
+        let world = World::new(registry::open(&setup), platforms(recorded, desired));
         let effects = ProviderEffects::new(world.clone(), self.directory.clone(), writer.grant());
         let effects = Arc::new(effects);
         #[cfg(feature = "testing")]
@@ -276,9 +359,21 @@ impl Project {
         Site { world, effects }
     }
 
-    fn setup<'a>(&'a self, lineage: Option<&'a Lineage>, local: &'a LocalSettings, grant: Option<Grant>) -> Setup<'a> {
+    /// Returns the directory of what leads to the servers of the selected workspace.
+    fn servers(&self) -> PathBuf {
+        self.workspace.servers(&self.directory)
+    }
+
+    fn setup<'a>(
+        &'a self,
+        servers: &'a Path,
+        lineage: Option<&'a Lineage>,
+        local: &'a LocalSettings,
+        grant: Option<Grant>,
+    ) -> Setup<'a> {
         Setup {
             directory: &self.directory,
+            servers,
             lineage: lineage.map(|lineage| lineage.0.as_str()),
             local,
             grant,
@@ -299,6 +394,7 @@ pub(crate) fn platforms(recorded: &State, desired: &Desired) -> Known {
     Known {
         clusters: declared.chain(clusters).collect(),
         networks: declared_networks.chain(networks).collect(),
+        made_as: recorded.made_as.clone(),
     }
 }
 

@@ -27,6 +27,7 @@ mod library;
 mod lifecycle;
 mod locals;
 mod module;
+mod moved;
 mod networks;
 mod nodes;
 mod outputs;
@@ -71,6 +72,7 @@ pub use self::console::CONSOLE;
 #[cfg(test)]
 pub(crate) use self::drift::problem as drift_problem;
 pub use self::json_syntax::variable_file_json;
+pub use self::moved::check as check_move;
 pub use self::outputs::OutputValue;
 pub use self::overrides::is_configuration;
 pub(crate) use self::parameters::is_declarable;
@@ -215,9 +217,6 @@ pub fn load_with(source: &Source, options: &Options<'_>) -> (Option<Config>, Vec
     let variables = variables::values(&tree.root().of("variable"), &inputs, &mut diagnostics);
     let mut desired = Desired::default();
     let mut outputs = tree.resolve(variables, &mut desired, &mut diagnostics);
-    let (clusters, names) = (&desired.clusters, dialect::names());
-    desired.imports = imports::read(&tree.root().of("import"), clusters, &names, &mut diagnostics);
-    desired.forgotten = removed::read(&tree.root().of("removed"), &desired, &names, &mut diagnostics);
     outputs.files = Arc::clone(options.files);
     outputs.is_lenient = options.is_lenient;
     check_ports(&desired, &library.source, &mut diagnostics);

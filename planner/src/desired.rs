@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName, PlatformName};
-use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, MAX_LAG, OnStandbyLoss, PoolMode, ReplicationMode};
+use simdb_state::object::{
+    CommitLevel, EndpointTarget, EngineKind, MAX_LAG, OnStandbyLoss, PoolMode, ReplicationMode, State,
+};
+use simdb_state::relocation::Move;
 
 use crate::diagnostic::Span;
 use crate::observed::ProviderArgument;
@@ -30,6 +33,8 @@ pub struct Desired {
     pub imports: BTreeMap<NodeAddress, ImportSpec>,
     /// What is declared no more and stays where it is, each with the place that says so: users, databases and seeds.
     pub forgotten: BTreeMap<Address, Span>,
+    /// What is at another address than before, in the order in which it moves.
+    pub moved: Vec<Move>,
 }
 
 /// A server that an `import` block names.
@@ -76,6 +81,22 @@ impl Desired {
         let networks = self.networks.keys().cloned().map(Address::Network);
         let clusters = self.clusters.iter().flat_map(|(name, spec)| spec.addresses(name));
         networks.chain(clusters).collect()
+    }
+
+    /// Returns the moves that are yet to be made in a record, in order: something is at the first address, and nothing at the second.
+    pub fn pending_moves(&self, recorded: &State) -> Vec<Move> {
+        if self.moved.is_empty() {
+            return Vec::new();
+        }
+        let mut there = recorded.addresses();
+        let mut pending = Vec::new();
+        for moved in &self.moved {
+            if there.contains(&moved.from) && !there.contains(&moved.to) {
+                there = there.iter().map(|address| moved.relocated(address)).collect();
+                pending.push(moved.clone());
+            }
+        }
+        pending
     }
 
     /// Returns whether an object stays where it is and the record forgets it: a `removed` block says so, and its cluster is

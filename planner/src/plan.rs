@@ -15,6 +15,7 @@ use simdb_state::lsn::SystemIdentifier;
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
 use simdb_state::object::{CommitLevel, Database, Election, Network, Term, User, Verdict};
 use simdb_state::position::Position;
+use simdb_state::relocation::Move;
 use simdb_state::route::Route;
 use simdb_state::sensitive::SecretName;
 
@@ -74,6 +75,9 @@ pub const STEPS: [&str; 40] = [
 pub struct Plan {
     /// [`FORMAT`].
     pub format: u32,
+    /// What is at another address than before: the record notes it before any step runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<Move>,
     /// What people review, by address.
     pub changes: Vec<Change>,
     /// What the executor runs. A step's id is its index, and it comes after all steps it waits for.
@@ -85,7 +89,7 @@ pub struct Plan {
 impl Plan {
     /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.changes.is_empty()
+        self.steps.is_empty() && self.changes.is_empty() && self.moves.is_empty()
     }
 
     /// Returns the worst impact of all steps.

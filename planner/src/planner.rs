@@ -158,6 +158,8 @@ pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     let mut not_compared = compared::not_compared(inputs);
     not_compared.retain(|not_compared| scope.contains(&not_compared.address));
     diagnostics.extend(refused::unusable(inputs));
+    diagnostics.extend(refused::taken(inputs));
+    diagnostics.extend(refused::fixed(inputs));
     let (intended, found) = intend::intend(inputs, &before);
     diagnostics.extend(found);
     let mut strays = engine::strays(inputs, &intended);
@@ -194,6 +196,7 @@ pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     diff::explain(&mut changes, &steps);
     let plan = Plan {
         format: FORMAT,
+        moves: Vec::new(),
         changes,
         steps,
         notes,

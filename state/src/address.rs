@@ -111,6 +111,17 @@ impl InstanceAddress {
     }
 }
 
+/// The addresses that instances had when they were made, of those that were moved since.
+pub type MadeAs = BTreeMap<InstanceAddress, InstanceAddress>;
+
+/// Returns the address that a node had when it was made.
+pub fn node_made_as(made_as: &MadeAs, node: &NodeAddress) -> NodeAddress {
+    match made_as.get(&node.into()) {
+        Some(InstanceAddress::Node(made_as)) => made_as.clone(),
+        Some(InstanceAddress::Pooler(_)) | None => node.clone(),
+    }
+}
+
 impl From<&NodeAddress> for InstanceAddress {
     fn from(address: &NodeAddress) -> Self {
         InstanceAddress::Node(address.clone())
@@ -120,6 +131,15 @@ impl From<&NodeAddress> for InstanceAddress {
 impl From<&EndpointAddress> for InstanceAddress {
     fn from(address: &EndpointAddress) -> Self {
         InstanceAddress::Pooler(address.clone())
+    }
+}
+
+impl From<InstanceAddress> for Address {
+    fn from(instance: InstanceAddress) -> Self {
+        match instance {
+            InstanceAddress::Node(node) => node.into(),
+            InstanceAddress::Pooler(endpoint) => endpoint.into(),
+        }
     }
 }
 
@@ -265,14 +285,26 @@ fn called(segment: &Segment<'_>) -> String {
     }
 }
 
+/// Returns what stands before the names of all that is declared in the innermost of some modules.
+fn prefix(modules: &[&Segment<'_>]) -> String {
+    modules.iter().map(|module| called(module) + "-").collect()
+}
+
+/// Returns what stands before the names of all that a module declares, given the address of the module: `team-eu-` for
+/// `module.team["eu"]`. Nothing where a text is not the address of a module.
+pub fn module_prefix(text: &str) -> Option<String> {
+    let path = Path::parse(text).ok()?;
+    let (modules, within) = path.modules();
+    (within.is_empty() && !modules.is_empty()).then(|| prefix(&modules))
+}
+
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let path = Path::parse(text)?;
         let (modules, within) = path.modules();
-        let join = |prefix: String, module| prefix + &called(module) + "-";
-        let prefix = modules.into_iter().fold(String::new(), join);
+        let prefix = prefix(&modules);
         // Words and names take turns, and only names have keys.
         let mut names = Vec::new();
         for (place, segment) in within.iter().enumerate() {

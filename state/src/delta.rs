@@ -470,7 +470,10 @@ impl State {
                 self.clusters.remove(name);
                 self.elections.remove(name);
             }
-            Address::Node(address) => drop(self.nodes.remove(address)),
+            Address::Node(address) => {
+                self.nodes.remove(address);
+                self.made_as.remove(&address.into());
+            }
             Address::User(address) => drop(self.users.remove(address)),
             Address::Database(address) => {
                 self.databases.remove(address);
@@ -483,7 +486,10 @@ impl State {
                 }
             }
             Address::Seed(address) => drop(self.seeds.remove(address)),
-            Address::Endpoint(address) => drop(self.endpoints.remove(address)),
+            Address::Endpoint(address) => {
+                self.endpoints.remove(address);
+                self.made_as.remove(&address.into());
+            }
         }
     }
 }

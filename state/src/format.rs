@@ -6,6 +6,7 @@
 //!   object/<address>         the types of `disk`, one row each
 //!   election/<cluster>
 //!   output/<name>
+//!   made-as/<address>        by which address the platform knows an instance, where that is another one
 //!   secret/<name>            see `secret`
 //!   run/<id>                 see `journal`
 //!   run/<id>/plan            the plan's document
@@ -23,7 +24,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::address::Address;
+use crate::address::{Address, InstanceAddress};
 use crate::backend::{Key, Row, Write};
 use crate::disk::{Election, Object, upgrade};
 use crate::object::{ProviderSettings, State};
@@ -36,7 +37,7 @@ pub const FORMAT: u32 = 2;
 const FLAT: u32 = 1;
 
 /// The prefixes of the rows that are the record.
-pub(crate) const RECORD: [&str; 3] = ["object/", "election/", "output/"];
+pub(crate) const RECORD: [&str; 4] = ["object/", "election/", "output/", "made-as/"];
 
 /// Why a row cannot be read.
 #[derive(Debug, Error)]
@@ -157,6 +158,10 @@ fn read_row(state: &mut State, row: &Row, format: u32) -> Result<(), FormatError
             let cluster = cluster.parse().map_err(|_| unknown())?;
             state.elections.insert(cluster, decode::<Election>(row)?.into());
         }
+        Some(("made-as", address)) => {
+            let address = address.parse().map_err(|_| unknown())?;
+            state.made_as.insert(address, decode(row)?);
+        }
         Some(("output", name)) => drop(state.outputs.insert(name.to_owned(), decode(row)?)),
         _ => {}
     }
@@ -184,12 +189,33 @@ pub(crate) fn object_rows(state: &State, addresses: &BTreeSet<Address>) -> Vec<W
             writes.push(write(Key::new(format!("election/{name}")), election));
         }
         let object = Object::at(state, address);
+        if let Some(instance) = instance(address) {
+            let made_as = state.made_as.get(&instance).map(encode);
+            // Hardly any instance was moved, and those that were not have no such row.
+            if made_as.is_some() || object.is_none() {
+                writes.push(write(made_as_key(&instance), made_as));
+            }
+        }
         writes.push(write(
             Key::new(format!("object/{address}")),
             object.as_ref().map(encode),
         ));
     }
     writes
+}
+
+/// Returns the key of the row that says by which address the platform of an instance knows it.
+pub(crate) fn made_as_key(instance: &InstanceAddress) -> Key {
+    Key::new(format!("made-as/{instance}"))
+}
+
+/// Returns the instance that an object has, if it is of a kind that has one.
+fn instance(address: &Address) -> Option<InstanceAddress> {
+    match address {
+        Address::Node(address) => Some(address.into()),
+        Address::Endpoint(address) => Some(address.into()),
+        _ => None,
+    }
 }
 
 fn write(key: Key, value: Option<Vec<u8>>) -> Write {
@@ -203,6 +229,9 @@ fn write(key: Key, value: Option<Vec<u8>>) -> Write {
 pub(crate) fn excerpt(state: &State, addresses: &BTreeSet<Address>) -> State {
     let mut part = State::default();
     for address in addresses {
+        if let Some(instance) = instance(address) {
+            copy(&state.made_as, &mut part.made_as, &instance);
+        }
         match address {
             Address::Network(name) => copy(&state.networks, &mut part.networks, name),
             Address::Cluster(name) => {

@@ -30,6 +30,7 @@ mod owner;
 pub mod place;
 pub mod position;
 mod record;
+pub mod relocation;
 pub mod repair;
 pub mod route;
 mod run;

@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::{self, Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
+use crate::address::{self, Address, DatabaseAddress, EndpointAddress, MadeAs, NodeAddress, SeedAddress, UserAddress};
 use crate::lsn::SystemIdentifier;
 use crate::name::{ClusterName, DatabaseName, NetworkName, NodeName, PlatformName};
 use crate::place::{HostPort, Place};
@@ -733,6 +733,8 @@ pub struct State {
     pub endpoints: BTreeMap<EndpointAddress, Endpoint>,
     /// The values of the `output` blocks by name.
     pub outputs: BTreeMap<String, Output>,
+    /// The addresses by which platforms know instances that were moved since they were made.
+    pub made_as: MadeAs,
 }
 
 impl State {
@@ -748,6 +750,7 @@ impl State {
             seeds,
             endpoints,
             outputs: _,
+            made_as: _,
         } = self;
         let clusters = clusters.keys().chain(elections.keys()).cloned();
         let mut addresses: BTreeSet<Address> = clusters.map(Address::Cluster).collect();

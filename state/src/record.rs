@@ -102,8 +102,8 @@ impl Record {
 
     pub(crate) async fn load(&self) -> Result<Loaded, StoreError> {
         let key = Head::key();
-        let [object, election, output] = RECORD;
-        let rows = self.list(&[key.as_str(), object, election, output]).await?;
+        let prefixes: Vec<&str> = [key.as_str()].into_iter().chain(RECORD).collect();
+        let rows = self.list(&prefixes).await?;
         let head_row = rows.iter().find(|row| row.key == key);
         let head = self.head(head_row)?;
         let version = head_row.map_or(Version(0), |row| row.version);

@@ -61,7 +61,7 @@ pub enum TransferError {
 }
 
 /// The prefixes of the rows that a document has.
-pub(crate) const PREFIXES: [&str; 5] = ["meta/", RECORD[0], RECORD[1], RECORD[2], secret::PREFIX];
+pub(crate) const PREFIXES: [&str; 6] = ["meta/", RECORD[0], RECORD[1], RECORD[2], RECORD[3], secret::PREFIX];
 
 impl Transfer {
     /// Makes the document of rows.

@@ -15,7 +15,7 @@ use crate::backend::{Expect, Key, Row, Token, Version, Write};
 use crate::cluster_event::{ClusterEvent, cluster_events};
 use crate::delta::{Edit, Outputs};
 use crate::error::StoreError;
-use crate::format::{FORMAT, Head, encode, excerpt, now, object_rows, run_id};
+use crate::format::{FORMAT, Head, encode, excerpt, made_as_key, now, object_rows, run_id};
 use crate::grant::Grant;
 use crate::journal::{
     Event, EventKind, JournalError, KEPT_RUNS, Progress, Run, RunRow, RunStatus, StepRow, event_key, plan_key, run_key,
@@ -25,6 +25,7 @@ use crate::lock;
 use crate::object::{Output, ProviderSettings, State};
 use crate::owner::Owner;
 use crate::record::Record;
+use crate::relocation::{self, Move};
 use crate::repair::{self, Dangling};
 use crate::run::{Entry, Lineage, RunEnd, RunId, Snapshot};
 use crate::secret;
@@ -226,6 +227,34 @@ impl Writer {
         self.head.lineage = head.lineage;
         self.head.settings = head.settings;
         self.write(commit, self.head.runs).await
+    }
+
+    /// Moves what is recorded to other addresses, with its secrets, in one commit.
+    pub async fn relocate(&mut self, moves: &[Move]) -> Result<(), StoreError> {
+        let mut state = self.state().clone();
+        for moved in moves {
+            state.relocate(moved);
+        }
+        let mut touched = self.state().addresses();
+        touched.extend(state.addresses());
+        let mut commit = Commit {
+            writes: object_rows(&state, &touched),
+            ..Commit::default()
+        };
+        // What is back at the address that it was made at needs no note of that any more.
+        let noted = self.state().made_as.keys();
+        let back = noted.filter(|instance| !state.made_as.contains_key(*instance));
+        commit.writes.extend(back.map(made_as_key).map(Write::delete));
+        for (name, value) in &self.secrets().await? {
+            let renamed = relocation::renamed(name, moves);
+            if renamed != *name {
+                commit.writes.push(Write::delete(secret::secret_key(name)));
+                commit.writes.push(self.record.key().await?.seal_row(&renamed, value));
+            }
+        }
+        self.write(commit, self.head.runs).await?;
+        self.snapshot.state = state;
+        Ok(())
     }
 
     /// Removes rows that belong to something that is not recorded.

@@ -94,7 +94,7 @@ fn without_a_terminal_the_flags_are_named() {
 
 fn asked(plan: &PlanDoc, typed: &str) -> (Result<bool, CliError>, String) {
     let (ui, _, error) = terminal(typed, true);
-    (ask(&ui, plan), error.text())
+    (ask(&ui, &Workspace::default(), plan), error.text())
 }
 
 fn question_is(plan: &PlanDoc, typed: &str, expected: &Expect) {
@@ -123,6 +123,18 @@ fn only_yes_approves_what_loses_nothing() {
     ] {
         assert_eq!(asked(&creation(), typed).0.unwrap(), approved, "{typed:?}");
     }
+}
+
+#[test]
+fn a_question_names_the_workspace_that_it_is_about() {
+    let (ui, _, error) = terminal("yes\n", true);
+    let staging = Workspace::parse("staging").unwrap();
+    assert!(ask(&ui, &staging, &creation()).unwrap());
+    let asked = error.text();
+    assert!(
+        asked.contains("Do you want to perform these actions in workspace \"staging\"?"),
+        "{asked}"
+    );
 }
 
 #[test]

@@ -22,19 +22,27 @@ pub struct Apply {
     /// Refuse a plan whose worst impact is above this one [default with -auto-approve: downtime]
     #[arg(long, value_name = "IMPACT", value_parser = impact())]
     pub allow: Option<Impact>,
-    /// How many steps run at once.
-    #[arg(long, value_name = "N", default_value_t = Terms::default().parallelism, value_parser = parallelism)]
-    pub parallelism: usize,
+    /// What a plan takes, too.
+    #[command(flatten)]
+    pub running: Running,
     /// How long steps may take, or those of one kind: 10m, seed=2h [default: until what they wait for has a limit]
     #[arg(long = "step-timeout", value_name = "[STEP=]DURATION", value_parser = step_limit)]
     pub step_timeouts: Vec<StepLimit>,
     /// How often a step is tried again that failed for a reason which passes by itself.
     #[arg(long, value_name = "N", default_value_t = Terms::default().retries)]
     pub retries: u32,
-    /// How long to wait for the lock of the state, such as 30s or 5m.
+}
+
+/// How an apply runs. A plan takes the same, so that both can be called alike: it runs no step, takes no lock and asks nothing.
+#[derive(Debug, Args)]
+pub struct Running {
+    /// How many steps an apply runs at once.
+    #[arg(long, value_name = "N", default_value_t = Terms::default().parallelism, value_parser = parallelism)]
+    pub parallelism: usize,
+    /// How long an apply waits for the lock of the state, such as 30s or 5m.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub lock_timeout: Duration,
-    /// Ask where approval is needed; without it that is an error.
+    /// Whether an apply asks where approval is needed; without it that is an error.
     #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub input: bool,
@@ -58,7 +66,7 @@ impl Apply {
             }
         }
         Terms {
-            parallelism: self.parallelism,
+            parallelism: self.running.parallelism,
             limits,
             retries: self.retries,
             ..Terms::default()

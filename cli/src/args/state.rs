@@ -16,6 +16,8 @@ pub enum State {
     Push(StatePush),
     /// Show one recorded object
     Show(StateShow),
+    /// Record an object, with all that belongs to it, at another address
+    Mv(StateMv),
     /// Forget users, databases and seeds: they stay where they are, and simdb manages them no more
     Rm(StateRm),
     /// Remove what belongs to something that is not recorded
@@ -66,6 +68,18 @@ pub struct StateRm {
     #[arg(required = true)]
     pub addresses: Vec<Address>,
     /// Say what would be forgotten, and leave it at that.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `state mv`.
+#[derive(Debug, Args)]
+pub struct StateMv {
+    /// Where it is, such as cluster.orders.node.r[0]
+    pub from: Address,
+    /// Where it is to be
+    pub to: Address,
+    /// Say what would move, and leave it at that.
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -75,7 +75,10 @@ fn refresh_takes_no_value_or_one_after_an_equals_sign() {
     for (line, refresh) in [
         ("simdb plan", true),
         ("simdb plan -refresh", true),
-        ("simdb plan -refresh=true", true),
+        (
+            "simdb plan -refresh=true -input=false -lock-timeout=30s -parallelism=4",
+            true,
+        ),
         ("simdb plan -refresh=false", false),
     ] {
         let Command::Plan(plan) = parsed(line).unwrap().command else {
@@ -114,7 +117,7 @@ fn limits_are_parsed() {
         panic!("not an apply")
     };
     assert_eq!(
-        (apply.apply.allow, apply.apply.lock_timeout),
+        (apply.apply.allow, apply.apply.running.lock_timeout),
         (Some(Impact::DataLoss), Duration::from_mins(5))
     );
 }

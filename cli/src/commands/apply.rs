@@ -287,7 +287,7 @@ impl Run<'_> {
         store: &'a Store,
         saved: Option<&'a SavedPlan>,
     ) -> Converge<'a> {
-        let can_ask = self.ui.terminal.interactive && self.arguments.input && !self.arguments.planning.json;
+        let can_ask = self.ui.terminal.interactive && self.arguments.running.input && !self.arguments.planning.json;
         Converge {
             project,
             store,
@@ -305,7 +305,7 @@ impl Run<'_> {
                 },
                 refresh: self.arguments.planning.facts.refresh,
                 steps: self.arguments.step_terms(),
-                lock_timeout: self.arguments.lock_timeout,
+                lock_timeout: self.arguments.running.lock_timeout,
                 policy_command: self.arguments.planning.policy_command.as_deref(),
             },
             ui: self.ui,

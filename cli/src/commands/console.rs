@@ -1,7 +1,5 @@
 //! `simdb console`: evaluates expressions, from a terminal or a pipe.
 
-use std::path::Path;
-
 use simdb_planner::config::{self, CONSOLE, Config, Source};
 use simdb_planner::diagnostic::Diagnostic;
 use simdb_state::object::State;
@@ -10,7 +8,8 @@ use simdb_state::sensitive::Secrets;
 use crate::args::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::session::{Project, block_on, contents};
+use crate::session::contents::{self, Ground};
+use crate::session::{Project, block_on};
 use crate::ui::Ui;
 use crate::views::doc::DiagnosticDoc;
 use crate::views::human::diagnostic;
@@ -29,11 +28,17 @@ pub(super) fn run(arguments: &Console, ui: &Ui) -> Result<Exit, CliError> {
             Some(store) => (store.snapshot().await?.state, store.secrets().await?),
             None => (State::default(), Secrets::new()),
         };
-        answer(&project.directory, &mut config, &state, &secrets, ui)
+        answer(project.ground(), &mut config, &state, &secrets, ui)
     })
 }
 
-fn answer(directory: &Path, config: &mut Config, state: &State, secrets: &Secrets, ui: &Ui) -> Result<Exit, CliError> {
+fn answer(
+    ground: Ground<'_>,
+    config: &mut Config,
+    state: &State,
+    secrets: &Secrets,
+    ui: &Ui,
+) -> Result<Exit, CliError> {
     let mut exit = Exit::Done;
     while let Some(text) = read(ui)? {
         match text.trim() {
@@ -41,7 +46,7 @@ fn answer(directory: &Path, config: &mut Config, state: &State, secrets: &Secret
             "exit" | "quit" => break,
             _ => {}
         }
-        let (value, diagnostics) = contents::with_files(directory, config, |config| {
+        let (value, diagnostics) = contents::with_files(ground, config, |config| {
             config.evaluate(text.trim_end(), state, secrets)
         });
         if let Some(value) = value {

@@ -57,7 +57,7 @@ fn get_modules(project: &Project, upgrade: bool, ui: &Ui) -> Result<(), CliError
     let mut lock = modules::read_lock(directory)?;
     let mut got = BTreeSet::new();
     loop {
-        let sources = contents::repositories(directory, &project.source);
+        let sources = contents::repositories(project.ground(), &project.source);
         let Some(source) = sources.difference(&got).next() else {
             if !got.is_empty() {
                 lock.commits.retain(|source, _| sources.contains(source));

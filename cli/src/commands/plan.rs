@@ -188,7 +188,7 @@ async fn look(
 ) -> Result<Made, CliError> {
     let project = Project::open()?;
     let store = project.store().await?;
-    let (snapshot, secrets) = match &store {
+    let (mut snapshot, mut secrets) = match &store {
         Some(store) => (Some(store.snapshot().await?), store.secrets().await?),
         None => (None, Secrets::new()),
     };
@@ -199,6 +199,10 @@ async fn look(
     if let Some(view) = view {
         view.diagnostics(&warnings);
     }
+    let moves = match &mut snapshot {
+        Some(snapshot) => ops::relocate(operation, &config.desired, &mut snapshot.state, &mut secrets),
+        None => Vec::new(),
+    };
     let nothing = State::default();
     let recorded = snapshot.as_ref().map_or(&nothing, |snapshot| &snapshot.state);
     request.adjust(&mut config, recorded)?;
@@ -212,6 +216,7 @@ async fn look(
         recorded,
         unfinished: snapshot.as_ref().and_then(|snapshot| snapshot.unfinished.as_ref()),
         secrets: &secrets,
+        moves: &moves,
         scope: &request.scope(),
     };
     let world = project.world(

@@ -9,9 +9,10 @@ use simdb_state::object::State;
 use crate::args::Ps;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::session::workspace::Workspace;
 use crate::session::{Project, block_on, platforms};
 use crate::ui::Ui;
-use crate::views::doc::{ProjectState, PsDoc, ServerDoc};
+use crate::views::doc::{HomeDoc, ProjectState, PsDoc, ServerDoc};
 use crate::views::human;
 use crate::views::json::document;
 
@@ -33,8 +34,8 @@ pub(super) fn run(arguments: &Ps, ui: &Ui) -> Result<Exit, CliError> {
             };
             ps.unseen.extend(survey.unseen);
             for server in survey.servers {
-                let (project, state) = found.of(&server, &project.directory).await;
-                ps.servers.push(ServerDoc::new(platform, server, project, state));
+                let home = found.of(&server, &project.directory).await;
+                ps.servers.push(ServerDoc::new(platform, server, home));
             }
         }
         ui.answer(&if arguments.json {
@@ -59,28 +60,36 @@ async fn world(project: &Project) -> World {
 
 /// The projects that lineages belong to, as they are found.
 #[derive(Default)]
-struct Projects(BTreeMap<String, Option<PathBuf>>);
+struct Projects(BTreeMap<String, Option<(PathBuf, Workspace)>>);
 
 impl Projects {
-    /// Returns the directory of a server's project, and what is known of its state.
-    async fn of(&mut self, server: &Surveyed, here: &Path) -> (Option<PathBuf>, ProjectState) {
+    /// Returns the project of a server, and what is known of its state.
+    async fn of(&mut self, server: &Surveyed, here: &Path) -> HomeDoc {
         let Some(lineage) = &server.lineage else {
-            return (None, ProjectState::Unknown);
+            return HomeDoc::default();
         };
         if !self.0.contains_key(lineage) {
             let found = search(lineage, server, here).await;
             self.0.insert(lineage.clone(), found);
         }
         match (self.0.get(lineage).cloned().flatten(), &server.project) {
-            (Some(directory), _) => (Some(directory), ProjectState::Found),
-            (None, Some(noted)) => (Some(noted.clone()), ProjectState::Lost),
-            (None, None) => (None, ProjectState::Unknown),
+            (Some((directory, workspace)), _) => HomeDoc {
+                project: Some(directory),
+                workspace: Some(workspace.to_string()),
+                state: ProjectState::Found,
+            },
+            (None, Some(noted)) => HomeDoc {
+                project: Some(noted.clone()),
+                workspace: None,
+                state: ProjectState::Lost,
+            },
+            (None, None) => HomeDoc::default(),
         }
     }
 }
 
 /// Looks for the state of a lineage: here, where the server says its project is, and above its data.
-async fn search(lineage: &str, server: &Surveyed, here: &Path) -> Option<PathBuf> {
+async fn search(lineage: &str, server: &Surveyed, here: &Path) -> Option<(PathBuf, Workspace)> {
     let above = Path::new(&server.data).ancestors();
     let candidates = [here].into_iter().chain(server.project.as_deref()).chain(above);
     for directory in candidates.filter(|directory| directory.is_dir()) {
@@ -88,13 +97,14 @@ async fn search(lineage: &str, server: &Surveyed, here: &Path) -> Option<PathBuf
         let Ok(project) = Project::at(directory.to_owned()) else {
             continue;
         };
-        if !project.state_path().is_file() {
-            continue;
-        }
-        if let Ok(Some(store)) = project.store().await
-            && store.lineage().0 == lineage
-        {
-            return Some(directory.to_owned());
+        for workspace in project.workspaces().unwrap_or_default() {
+            let project = project.in_workspace(workspace.clone());
+            if project.state_path().is_file()
+                && let Ok(Some(store)) = project.store().await
+                && store.lineage().0 == lineage
+            {
+                return Some((directory.to_owned(), workspace));
+            }
         }
     }
     None

@@ -1,5 +1,6 @@
 //! `simdb state`.
 
+mod mv;
 mod transfer;
 
 use std::time::Duration;
@@ -40,6 +41,7 @@ pub(super) fn run(command: &State, ui: &Ui) -> Result<Exit, CliError> {
             State::Pull => transfer::pull(ui).await,
             State::Push(arguments) => transfer::push(arguments, ui).await,
             State::Show(arguments) => show(arguments, ui).await,
+            State::Mv(arguments) => mv::run(arguments, ui).await,
             State::Rm(arguments) => forget(arguments, ui).await,
             State::Repair(arguments) => repair(arguments, ui).await,
             State::Rekey(arguments) => rekey(arguments, ui).await,

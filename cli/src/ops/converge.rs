@@ -23,11 +23,13 @@ use simdb_planner::plan::{Impact, Plan};
 use simdb_planner::planner::Proposal;
 use simdb_planner::planner::scope::Scope;
 use simdb_providers::executor;
+use simdb_state::relocation::Move;
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::{FORMAT, Snapshot, Store, Upgrade, Writer};
 
 use super::{
-    Known, Planned, Site, World, apply, believe, estimates, plan, record_noticed, record_outputs, refresh, settle,
+    Known, Planned, Site, World, apply, believe, estimates, plan, record_noticed, record_outputs, refresh, relocate,
+    settle,
 };
 use crate::approval::{self, Approval, Policy};
 use crate::error::CliError;
@@ -110,8 +112,11 @@ pub(crate) struct Converge<'a> {
 
 /// The record at one moment, and what is asked of it.
 struct Moment {
+    /// With all that moves where it moves to.
     snapshot: Snapshot,
     secrets: Secrets,
+    /// What moves.
+    moves: Vec<Move>,
 }
 
 impl Moment {
@@ -121,6 +126,7 @@ impl Moment {
             recorded: &self.snapshot.state,
             unfinished: self.snapshot.unfinished.as_ref(),
             secrets: &self.secrets,
+            moves: &self.moves,
             scope,
         }
     }
@@ -147,7 +153,8 @@ impl Converge<'_> {
                 }
             };
             let mut writer = self.unless_interrupted(self.lock()).await??;
-            let site = self.project.site(&writer, &self.goal.config.desired);
+            let recorded = self.moment().await?.snapshot.state;
+            let site = self.project.site(&writer, &recorded, &self.goal.config.desired);
             let result = self.locked(&site, &mut writer, approved.as_ref()).await;
             let unlocked = writer.unlock().await;
             let end = result?;
@@ -187,7 +194,7 @@ impl Converge<'_> {
     /// Plans and runs; no other process changes the record meanwhile. Returns nothing where the plan is no longer the one that
     /// was approved.
     async fn locked(&self, site: &Site, writer: &mut Writer, reviewed: Option<&Plan>) -> Result<Option<End>, CliError> {
-        let mut proposal = self.goal.request.proposal(&self.store.snapshot().await?.state)?;
+        let mut proposal = self.goal.request.proposal(&self.moment().await?.snapshot.state)?;
         let scope = self.goal.request.scope();
         let mut approved: Option<Impact> = None;
         // What was asked for did not happen, however well it was taken back.
@@ -226,6 +233,9 @@ impl Converge<'_> {
                 return Ok(Some(self.cancelled()));
             }
             approved = Some(planned.plan.impact());
+            if !moment.moves.is_empty() {
+                writer.relocate(&moment.moves).await?;
+            }
             writer.settle(
                 self.project
                     .provider_settings(writer.lineage(), &self.goal.config.desired.local),
@@ -246,9 +256,14 @@ impl Converge<'_> {
     }
 
     async fn moment(&self) -> Result<Moment, CliError> {
+        let mut snapshot = self.store.snapshot().await?;
+        let mut secrets = self.store.secrets().await?;
+        let desired = &self.goal.config.desired;
+        let moves = relocate(self.goal.operation, desired, &mut snapshot.state, &mut secrets);
         Ok(Moment {
-            snapshot: self.store.snapshot().await?,
-            secrets: self.store.secrets().await?,
+            snapshot,
+            secrets,
+            moves,
         })
     }
 
@@ -305,8 +320,9 @@ impl Converge<'_> {
             return Ok(true);
         }
         let (ui, document) = (Arc::clone(self.ui), planned.document.clone());
+        let workspace = self.project.workspace().clone();
         // A person may never answer: the question must not keep the program from ending.
-        let asked = tokio::task::spawn_blocking(move || approval::ask(&ui, &document));
+        let asked = tokio::task::spawn_blocking(move || approval::ask(&ui, &workspace, &document));
         self.unless_interrupted(asked)
             .await?
             .expect("asking neither panics nor is aborted")

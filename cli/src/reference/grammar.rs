@@ -7,7 +7,7 @@ use simdb_planner::config::function_signatures;
 use simdb_planner::config::schema;
 
 /// The names that references start with.
-const ROOTS: &str = "var|local|cluster|network|module|each|count|self|path|dynamic";
+const ROOTS: &str = "var|local|cluster|network|module|each|count|self|path|simdb|dynamic";
 const TYPES: &str = "string|number|bool|any|list|set|map|tuple|object|optional";
 
 /// Makes the grammar.

@@ -8,6 +8,7 @@ use simdb_planner::config::{self, Config, Files, Found, Options, Source, Variabl
 use simdb_planner::diagnostic::Diagnostic;
 
 use super::modules;
+use super::workspace::Workspace;
 
 /// How many bytes a file may have that a function reads.
 const MAX_SIZE: u64 = 16 << 20;
@@ -18,16 +19,25 @@ const MAX_NAMES: usize = 100_000;
 /// How often the planner may ask: a path can depend on what another file holds.
 const MAX_ROUNDS: usize = 50;
 
+/// What a configuration may refer to beside its own text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ground<'a> {
+    /// The directory that paths start in: that of the configuration.
+    pub(crate) directory: &'a Path,
+    /// The workspace that is selected.
+    pub(crate) workspace: &'a Workspace,
+}
+
 /// Loads a configuration together with the files that it refers to. The texts of modules are added to what diagnostics are
 /// shown with.
 pub(crate) fn load(
-    directory: &Path,
+    ground: Ground<'_>,
     source: &Source,
     inputs: &[VariableInput],
     is_lenient: bool,
     everything: &mut Source,
 ) -> (Option<Config>, Vec<Diagnostic>) {
-    let Some((config, diagnostics, files)) = with_all(directory, source, inputs, is_lenient) else {
+    let Some((config, diagnostics, files)) = with_all(ground, source, inputs, is_lenient) else {
         let detail = format!("What one file holds leads to another one, and that more than {MAX_ROUNDS} times.");
         return (None, vec![Diagnostic::error("Too many files", detail)]);
     };
@@ -39,8 +49,8 @@ pub(crate) fn load(
 }
 
 /// Returns the repositories that modules of a configuration come from, as far as it can be read.
-pub(crate) fn repositories(directory: &Path, source: &Source) -> BTreeSet<String> {
-    let loaded = with_all(directory, source, &[], true);
+pub(crate) fn repositories(ground: Ground<'_>, source: &Source) -> BTreeSet<String> {
+    let loaded = with_all(ground, source, &[], true);
     loaded.map_or_else(BTreeSet::new, |(_, _, files)| {
         files.repositories().map(str::to_owned).collect()
     })
@@ -48,12 +58,12 @@ pub(crate) fn repositories(directory: &Path, source: &Source) -> BTreeSet<String
 
 /// Loads a configuration with all files that it asks for; nothing where it asks for ever more.
 fn with_all(
-    directory: &Path,
+    ground: Ground<'_>,
     source: &Source,
     inputs: &[VariableInput],
     is_lenient: bool,
 ) -> Option<(Option<Config>, Vec<Diagnostic>, Arc<Files>)> {
-    let mut files = new(directory);
+    let mut files = new(ground);
     for _ in 0..MAX_ROUNDS {
         let shared = Arc::new(files);
         let options = Options {
@@ -69,15 +79,15 @@ fn with_all(
         drop(config);
         files = Arc::into_inner(shared).expect("only the configuration shared the files");
         for wanted in wanted {
-            hand_in(directory, wanted, &mut files);
+            hand_in(ground.directory, wanted, &mut files);
         }
     }
     None
 }
 
 /// Runs something with a configuration, and again whenever it asked for files that had not been read.
-pub(crate) fn with_files<T>(directory: &Path, config: &mut Config, run: impl Fn(&Config) -> T) -> T {
-    let mut files = new(directory);
+pub(crate) fn with_files<T>(ground: Ground<'_>, config: &mut Config, run: impl Fn(&Config) -> T) -> T {
+    let mut files = new(ground);
     for _ in 0..MAX_ROUNDS {
         let shared = Arc::new(files);
         config.set_files(Arc::clone(&shared));
@@ -89,16 +99,16 @@ pub(crate) fn with_files<T>(directory: &Path, config: &mut Config, run: impl Fn(
             return result;
         }
         for wanted in wanted {
-            hand_in(directory, wanted, &mut files);
+            hand_in(ground.directory, wanted, &mut files);
         }
     }
     run(config)
 }
 
 /// Makes files of which none has been read.
-fn new(directory: &Path) -> Files {
+fn new(ground: Ground<'_>) -> Files {
     let home = std::env::var_os("HOME").and_then(|home| home.into_string().ok());
-    Files::new(directory.to_string_lossy(), home)
+    Files::new(ground.directory.to_string_lossy(), home).in_workspace(ground.workspace.to_string())
 }
 
 /// Reads what is asked for.
@@ -184,17 +194,22 @@ mod tests {
 
     use super::*;
 
+    fn in_default<'a>(directory: &'a Path, workspace: &'a Workspace) -> Ground<'a> {
+        Ground { directory, workspace }
+    }
+
     #[test]
     fn the_configurations_among_the_examples_are_valid() {
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-        let mut checked = 0;
+        let (mut checked, workspace) = (0, Workspace::default());
         for entry in std::fs::read_dir(examples).unwrap() {
             let directory = entry.unwrap().path();
             let source = crate::session::files::configuration(&directory).unwrap();
             if source.files().next().is_none() {
                 continue;
             }
-            let (config, diagnostics) = load(&directory, &source, &[], true, &mut Source::default());
+            let ground = in_default(&directory, &workspace);
+            let (config, diagnostics) = load(ground, &source, &[], true, &mut Source::default());
             assert!(
                 config.is_some() && diagnostics.is_empty(),
                 "{directory:?} {diagnostics:?}"
@@ -214,7 +229,9 @@ mod tests {
         let text = "locals {\n  a = file(chomp(file(\"name\")))\n}\noutput \"all\" {\n  value = [local.a, fileset(\".\", \"**/*.sql\"), \
                     fileexists(\"b\")]\n}\n";
         source.add("main.simdb.hcl", text);
-        let (config, diagnostics) = load(directory.path(), &source, &[], false, &mut Source::default());
+        let workspace = Workspace::default();
+        let ground = in_default(directory.path(), &workspace);
+        let (config, diagnostics) = load(ground, &source, &[], false, &mut Source::default());
         assert_eq!(diagnostics, Vec::new());
         let (outputs, _) = config.unwrap().outputs(&State::default(), &Secrets::new());
         let value = outputs["all"].value.as_ref().map(ToString::to_string);

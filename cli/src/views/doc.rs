@@ -19,6 +19,7 @@ mod runs;
 mod state;
 mod status;
 mod verify;
+mod workspace;
 
 pub use cause::Cause;
 pub use change::{ChangeDoc, OutputChangeDoc, Sides};
@@ -30,12 +31,13 @@ pub use events::{EventDoc, EventsDoc};
 pub use graph::GraphDoc;
 pub use operation::Operation;
 pub use outcome::{OutcomeDoc, ProofDoc, StepEnd, SwitchDoc};
-pub use plan::{ComparedDoc, InterruptedDoc, NotComparedDoc, PlanDoc, StepDoc, Summary};
-pub use ps::{ProjectState, PsDoc, ServerDoc};
+pub use plan::{ComparedDoc, InterruptedDoc, MoveDoc, NotComparedDoc, PlanDoc, StepDoc, Summary};
+pub use ps::{HomeDoc, ProjectState, PsDoc, ServerDoc};
 pub use runs::{RunDoc, RunsDoc, StepRunDoc};
 pub use state::{ObjectDoc, OutputDoc, StateDoc};
 pub use status::{ClusterState, ClusterStatus, EndpointStatus, NodeStatus, StatusDoc};
 pub use verify::{DatabaseDoc, DifferenceDoc, LoadDoc, LoadNodeDoc, TableDoc, VerifyDoc};
+pub use workspace::{WorkspaceDoc, WorkspacesDoc};
 
 /// The version of every document.
 pub const FORMAT_VERSION: &str = "1.0";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use simdb_planner::diagnostic::Severity;
-use simdb_planner::plan::ChangeAction;
+use simdb_planner::plan::{ChangeAction, Impact};
 use simdb_providers::event::{Event, EventSink};
 use simdb_state::address::Address;
 
@@ -84,6 +84,17 @@ impl Lines {
     }
 
     pub(crate) fn plan(&self, plan: &PlanDoc) {
+        for moved in &plan.resource_moves {
+            let named = |address: &Address| resource(address.kind(), address, &address.name(), None);
+            let members = json!({ "change": {
+                "resource": named(&moved.address),
+                "previous_resource": named(&moved.previous_address),
+                "action": "move",
+                "reason": null,
+                "impact": Impact::None,
+            }});
+            self.write("info", "planned_change", &moved.sentence(), members);
+        }
         for change in &plan.resource_changes {
             let message = format!("{}: Plan to {}", change.address, verb(change.change.action));
             let members = json!({ "change": {
@@ -178,10 +189,11 @@ fn changes(summary: Summary, operation: &str) -> Value {
         change,
         remove,
         forget,
+        moved,
         import,
     } = summary;
     json!({
-        "add": add, "change": change, "forget": forget, "import": import, "remove": remove, "operation": operation
+        "add": add, "change": change, "forget": forget, "import": import, "move": moved, "remove": remove, "operation": operation
     })
 }
 

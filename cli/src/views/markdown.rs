@@ -4,7 +4,7 @@
 use anstream::adapter::strip_str;
 use simdb_planner::plan::Impact;
 
-use super::doc::{DiagnosticDoc, DriftDoc, DriftedDoc, GraphDoc, PlanDoc, Summary};
+use super::doc::{DiagnosticDoc, DriftDoc, DriftedDoc, GraphDoc, MoveDoc, PlanDoc, Summary};
 use super::human::layout::Layout;
 use super::human::text::count;
 use super::human::{drift as human_drift, plan as human_plan};
@@ -40,6 +40,8 @@ pub fn plan(plan: &PlanDoc) -> String {
     };
     let mut text = format!("{PLAN_MARKER}\n### simdb {}: {title}\n\n", plan.operation.name());
     text += &clusters(plan);
+    let moved: Vec<String> = plan.resource_moves.iter().map(MoveDoc::sentence).collect();
+    text += &list("Moved", &moved);
     text += &list("Drift", &plan.by_hand_lines());
     text += &findings(&plan.diagnostics, &plan.not_compared_lines(), &plan.notes);
     if plan.is_empty() {

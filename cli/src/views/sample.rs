@@ -27,6 +27,7 @@ pub(crate) fn attribute(name: &str, before: Option<Shown>, after: Option<Shown>)
 pub(crate) fn change(address_text: &str, action: ChangeAction, attributes: Vec<AttributeChange>) -> ChangeDoc {
     let address = address(address_text);
     ChangeDoc {
+        previous_address: None,
         kind: address.kind(),
         name: address.name(),
         index: None,
@@ -73,9 +74,11 @@ pub(crate) fn document(operation: Operation, changes: Vec<ChangeDoc>, steps: Vec
             change: count(ChangeAction::Update),
             remove: count(ChangeAction::Delete),
             forget: count(ChangeAction::Forget),
+            moved: 0,
             import: 0,
         },
         impact: steps.iter().map(|step| step.impact).max().unwrap_or_default(),
+        resource_moves: Vec::new(),
         resource_changes: changes,
         resource_drift: Vec::new(),
         output_changes: Vec::new(),

@@ -4,6 +4,8 @@ use std::fmt;
 
 /// The blocks of an application, and the objects that its expressions refer to.
 pub struct Dialect {
+    /// The application, whose workspace expressions refer to: `NAME.workspace`.
+    pub name: &'static str,
     /// The blocks at the top of a file. The header of one in the first column ends what was left open before it.
     pub blocks: &'static [&'static str],
     /// The first names of references to objects: `cluster`.

@@ -39,6 +39,8 @@ pub struct Files {
     pub(crate) directory: String,
     /// The home directory of the user.
     pub(crate) home: Option<String>,
+    /// The workspace that the configuration is read in.
+    pub(crate) workspace: Option<String>,
     found: BTreeMap<String, Found>,
     names: BTreeMap<String, Result<Vec<String>, String>>,
     entries: BTreeMap<String, Result<Vec<String>, String>>,
@@ -53,6 +55,15 @@ impl Files {
             directory: directory.into(),
             home,
             ..Self::default()
+        }
+    }
+
+    /// Sets the workspace that the configuration is read in.
+    #[must_use]
+    pub fn in_workspace(self, name: impl Into<String>) -> Self {
+        Self {
+            workspace: Some(name.into()),
+            ..self
         }
     }
 

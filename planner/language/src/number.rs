@@ -214,6 +214,16 @@ impl Number {
         Self::rounded(BigInt::from_biguint(sign, BigUint::from(mantissa)), exponent)
     }
 
+    /// Returns whether a JSON document cannot hold the number: a whole one of more than 64 bits, or one that no float comes near.
+    pub(crate) fn is_oversized(&self) -> bool {
+        let fits = |whole| u64::try_from(whole).is_ok() || i64::try_from(whole).is_ok();
+        if self.is_whole() {
+            !self.whole().is_some_and(fits)
+        } else {
+            !self.to_f64().is_finite()
+        }
+    }
+
     /// Returns the number as JSON has it: exact where it is a whole number of 64 bits, else the nearest float.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         let whole = self.whole();

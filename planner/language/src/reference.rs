@@ -95,7 +95,8 @@ fn unknown_root(name: &str, dialect: &Dialect) -> (&'static str, String) {
         "variable" => "The value of a variable is var.NAME.".to_owned(),
         "locals" => "A local value is local.NAME.".to_owned(),
         _ => (dialect.advice)(name).unwrap_or_else(|| {
-            let roots = || ROOTS.iter().chain(dialect.objects).chain(&["path"]).copied();
+            let own = ["path", dialect.name];
+            let roots = || ROOTS.iter().chain(dialect.objects).chain(&own).copied();
             let (starts, hint) = (choice(roots()), did_you_mean(name, roots()));
             format!(
                 "There is nothing called \"{name}\". A reference starts with {starts}; text stands in double quotes.{hint}"
@@ -152,6 +153,7 @@ impl Names<'_> {
                 )),
             },
             "path" => self.path(operators),
+            name if name == self.dialect.name => self.application(operators),
             "self" => self.object("self"),
             name if self.dialect.objects.contains(&name) => self.object(name),
             other => Err(unknown_root(other, self.dialect)),
@@ -181,6 +183,24 @@ impl Names<'_> {
             _ => Err((
                 "Unknown attribute of \"path\"",
                 "The attributes of \"path\" are \"path.module\", \"path.root\" and \"path.cwd\".".to_owned(),
+            )),
+        }
+    }
+
+    fn application(&self, operators: &[Decorated<TraversalOperator>]) -> Found {
+        let name = self.dialect.name;
+        let workspace = self.files.and_then(|files| files.workspace.as_deref());
+        match (selected(operators).map(Ident::as_str), workspace) {
+            (Some("workspace"), Some(workspace)) => Ok((workspace.into(), 1)),
+            (Some("workspace"), None) => Err((
+                "Reference not allowed here",
+                format!("Which workspace is selected is not known here, so \"{name}.workspace\" cannot be used."),
+            )),
+            _ => Err((
+                "Unknown reference",
+                format!(
+                    "The only attribute of \"{name}\" is \"{name}.workspace\": settings of the {name} block cannot be referred to."
+                ),
             )),
         }
     }

@@ -25,6 +25,7 @@ use crate::reference::Names;
 use crate::source::Source;
 
 static DIALECT: Dialect = Dialect {
+    name: "app",
     blocks: &["locals", "network", "cluster"],
     objects: &["cluster"],
     unavailable: |name| format!("No {name} is known here."),
@@ -72,7 +73,7 @@ fn evaluated(expression: &str) -> Result<String, String> {
     let (Some(attribute), []) = (attribute, &diagnostics[..]) else {
         return Err(render(&source, &diagnostics));
     };
-    let mut files = Files::new("/work", Some("/root".to_owned()));
+    let mut files = Files::new("/work", Some("/root".to_owned())).in_workspace("staging");
     loop {
         let names = Names {
             files: Some(&files),

@@ -346,6 +346,16 @@ impl Value {
         })
     }
 
+    /// Returns whether there is a number in the value that a JSON document cannot hold.
+    pub fn is_oversized(&self) -> bool {
+        match &self.kind {
+            Kind::Number(number) => number.is_oversized(),
+            Kind::List(parts) | Kind::Set(parts) => parts.items.iter().any(Value::is_oversized),
+            Kind::Object(parts) => parts.items.values().any(Value::is_oversized),
+            Kind::Null | Kind::Unknown | Kind::Bool(_) | Kind::String(_) => false,
+        }
+    }
+
     /// Writes the value so that equal values are equal texts and texts sort as people expect: primitives as JSON.
     pub fn sort_key(&self) -> String {
         match &self.kind {

@@ -6,9 +6,10 @@ use simdb_language::reference::Names;
 use super::foreign;
 
 pub(super) static DIALECT: Dialect = Dialect {
+    name: "simdb",
     blocks: &[
         "simdb", "variable", "locals", "output", "check", "provider", "network", "cluster", "import", "removed",
-        "module", "drift",
+        "moved", "module", "drift",
     ],
     objects: &["cluster", "network", "module"],
     unavailable,

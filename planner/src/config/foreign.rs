@@ -8,7 +8,6 @@ pub(super) fn block(name: &str) -> Option<&'static str> {
             "simdb has no resources: declare a cluster \"NAME\" { ... }, and in it nodes, users and databases."
         }
         "data" => "simdb has no data sources. Pass what exists already in with a variable.",
-        "moved" | "removed" => "Renaming or forgetting an object is not supported: a new name is a new object.",
         "backend" | "cloud" => "Where the state is kept is said by: simdb { state \"sqlite\" { path = ... } }.",
         "required_providers" => "Providers are part of simdb and need no declaration of versions.",
         "provisioner" => "simdb runs no programs of yours. Load data with a seed block.",
@@ -53,11 +52,10 @@ pub(super) fn attribute(name: &str) -> Option<&'static str> {
 pub(super) fn reference(name: &str) -> Option<String> {
     let advice = match name {
         "data" => "simdb has no data sources. What exists already is passed in with variables.",
-        "terraform" => "simdb has no workspaces: each directory is a configuration with a state of its own.",
+        "terraform" => "The selected workspace is simdb.workspace.",
         "resource" => {
             "simdb has no resources: a cluster is declared with a cluster block, and referred to as cluster.NAME."
         }
-        "simdb" => "The settings of the simdb block cannot be referred to.",
         "provider" => "The settings of a provider cannot be referred to. Put the value into a local.",
         "output" => "An output cannot be referred to. Put its value into a local, and refer to that.",
         "node" | "user" | "database" | "endpoint" | "seed" => {

@@ -37,7 +37,7 @@ pub fn undeclared(source: &Source) -> Undeclared {
     for import in blocks("import") {
         let value = |name| import.body.get_attribute(name).map(|attribute| &attribute.value);
         let id = value("id").and_then(Expression::as_str).unwrap_or_default();
-        let (cluster, nodes) = match value("to").and_then(address) {
+        let (cluster, nodes) = match value("to").and_then(|to| address(to, |_| None)) {
             Some(Address::Node(node)) => (node.cluster, vec![node.node]),
             Some(Address::Cluster(cluster)) => (cluster, named(id)),
             _ => continue,

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use hcl_edit::expr::{Expression, TraversalOperator};
 use hcl_edit::structure::Block;
 use simdb_language::reference::Names;
+use simdb_language::value::{Kind, Value};
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::{ClusterName, NodeName};
 
 use crate::desired::{ClusterSpec, ImportSpec};
 use crate::diagnostic::Diagnostic;
 
+use super::expand::{self, Instance};
 use super::read::Reader;
 
 /// Reads the blocks: what each node that is imported is known by.
@@ -21,11 +23,19 @@ pub(super) fn read(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<NodeAddress, ImportSpec> {
     let mut imports: BTreeMap<NodeAddress, ImportSpec> = BTreeMap::new();
-    for (block, reader) in blocks {
-        let (Some(to), Some(id)) = (reader.attribute("to"), reader.text("id", names, diagnostics)) else {
+    for Instance {
+        reader, header, names, ..
+    } in expand::top(blocks, "", names, diagnostics).all
+    {
+        let (Some(to), Some(id)) = (reader.attribute("to"), reader.text("id", &names, diagnostics)) else {
             continue;
         };
-        let target = match address(&to.value) {
+        let before = diagnostics.len();
+        let address = address(&to.value, |key| reader.evaluate(key, &names, diagnostics));
+        if diagnostics.len() > before {
+            continue;
+        }
+        let target = match address {
             Some(address) => expand(&address, &id.value, clusters),
             None => Err(
                 "\"to\" is the address of a node or of a cluster, without quotes: cluster.NAME.node.NAME.".to_owned(),
@@ -39,9 +49,9 @@ pub(super) fn read(
             }
         };
         for (node, id) in nodes {
-            let span = reader.header(block);
+            let span = header.clone();
             if imports.contains_key(&node) {
-                let detail = format!("{node} is imported by two blocks. Remove one of them.");
+                let detail = format!("{node} is imported twice. Import it once, by one block.");
                 diagnostics.push(reader.error(span.clone(), "Node imported twice", detail));
             }
             imports.insert(node, ImportSpec { id, span });
@@ -50,13 +60,13 @@ pub(super) fn read(
     imports
 }
 
-/// Returns the address that an expression is.
-pub(super) fn address(expression: &Expression) -> Option<Address> {
-    text(expression)?.parse().ok()
+/// Returns the address that an expression is, given the values of the keys in it that are no literals.
+pub(super) fn address(expression: &Expression, value: impl FnMut(&Expression) -> Option<Value>) -> Option<Address> {
+    text(expression, value)?.parse().ok()
 }
 
 /// Returns an address as it is written, where an expression is one.
-fn text(expression: &Expression) -> Option<String> {
+pub(super) fn text(expression: &Expression, mut value: impl FnMut(&Expression) -> Option<Value>) -> Option<String> {
     let Expression::Traversal(traversal) = expression else {
         return None;
     };
@@ -69,6 +79,11 @@ fn text(expression: &Expression) -> Option<String> {
             TraversalOperator::GetAttr(name) => format!(".{}", name.as_str()),
             TraversalOperator::Index(Expression::Number(index)) => format!("[{}]", index.value()),
             TraversalOperator::Index(Expression::String(key)) => format!("[{:?}]", key.value()),
+            TraversalOperator::Index(key) => match value(key)?.kind {
+                Kind::Number(index) => format!("[{index}]"),
+                Kind::String(key) => format!("[{key:?}]"),
+                _ => return None,
+            },
             _ => return None,
         };
         text.push_str(&part);

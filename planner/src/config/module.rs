@@ -23,13 +23,16 @@ use super::depends::{self, Entries};
 use super::dialect;
 use super::drift;
 use super::expand::{self, Instance};
+use super::imports;
 use super::instance_name;
 use super::library::{self, Blocks, Library};
 use super::locals;
+use super::moved;
 use super::networks::{self, Visible};
 use super::outputs::{self, AllGroups, Children, Input, Member, Outputs};
 use super::provider;
 use super::read::Reader;
+use super::removed;
 use super::variables::{self, Argument};
 
 /// The attributes of a `module` block that are no values for its variables.
@@ -164,6 +167,12 @@ impl<'a> Tree<'a> {
         outputs.children = self.children(&level, &names, &visible, &outputs, work);
         let (clusters, modules) = (blocks.of("cluster"), blocks.of("module"));
         depends::read(&clusters, &modules, &outputs, &mut work.depends, work.diagnostics);
+        if level.around.is_empty() {
+            let desired = &mut *work.desired;
+            desired.imports = imports::read(&blocks.of("import"), &desired.clusters, &names, work.diagnostics);
+            desired.forgotten = removed::read(&blocks.of("removed"), desired, &names, work.diagnostics);
+            desired.moved = moved::read(&blocks.of("moved"), desired, &names, work.diagnostics);
+        }
         outputs.variables = level.variables;
         outputs.locals = locals;
         outputs

@@ -205,6 +205,17 @@ impl Outputs {
         let mut diagnostics = Vec::new();
         let known = self.known(&with, None, &mut diagnostics);
         let values = self.evaluated(&known, &with, &mut diagnostics);
+        let oversized = |(output, _): &(&Output, Value)| {
+            let detail = format!(
+                "Output \"{}\" has a number of more than 64 bits, which JSON documents cannot hold. As a text it is whole: tostring(...).",
+                output.name
+            );
+            Diagnostic::error("Number too large", detail)
+                .at(output.span.clone())
+                .within("output")
+        };
+        let held = values.iter().filter(|(_, value)| value.is_oversized());
+        diagnostics.extend(held.map(oversized));
         let shown = |(output, value): (&Output, Value)| {
             let shown = OutputValue {
                 value: value.to_json(),

@@ -27,7 +27,8 @@ pub(super) fn read(
         };
         let span = reader.span(&from.value);
         let destroys = destroys(*reader, names, diagnostics);
-        match address(&from.value) {
+        let found = address(&from.value, |key| reader.evaluate(key, names, diagnostics));
+        match found {
             None => {
                 let detail =
                     "\"from\" is the address of a user, a database or a seed, without quotes: cluster.NAME.user.NAME.";

@@ -13,6 +13,7 @@ mod broken;
 mod evaluation;
 mod imports;
 mod modules;
+mod moved;
 mod properties;
 mod removed;
 mod schema;

@@ -36,6 +36,7 @@ impl Desired {
                 .collect(),
             ignored_drift: Vec::new(),
             imports: BTreeMap::new(),
+            moved: Vec::new(),
         }
     }
 }

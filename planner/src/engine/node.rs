@@ -12,6 +12,8 @@ use simdb_state::sync::SyncRule;
 pub struct NodeContext<'a> {
     /// The node.
     pub address: &'a NodeAddress,
+    /// The address that it had when it was made: its server is called by that as long as it lives.
+    pub made_as: NodeAddress,
     /// The major version.
     pub version: u16,
     /// Where its server is.

@@ -30,7 +30,10 @@ use crate::observed::Observation;
 
 /// Returns what every object should be, and what keeps some from being so. A cluster that cannot be told is left out.
 pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagnostic>) {
-    let mut intended = Intended::default();
+    let mut intended = Intended {
+        made_as: before.made_as.clone(),
+        ..Intended::default()
+    };
     let mut diagnostics = Vec::new();
     for (name, spec) in &inputs.desired.networks {
         let recorded = inputs.recorded.networks.get(name);

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use simdb_state::address::{self, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
+use simdb_state::address::{
+    self, DatabaseAddress, EndpointAddress, MadeAs, NodeAddress, SeedAddress, UserAddress, node_made_as,
+};
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::{
     Cluster, Data, Database, Election, Endpoint, Network, Origin, Power, Role, Seed, Slot, State, User, Verdict,
@@ -36,6 +38,8 @@ pub(crate) struct Intended {
     pub(crate) drift: BTreeMap<NodeAddress, Drift>,
     /// What replay depends on, where it changes or is missing.
     pub(crate) limits: Limits,
+    /// The addresses that instances had when they were made, of those that were moved since.
+    pub(crate) made_as: MadeAs,
 }
 
 /// What a cluster should be.
@@ -207,6 +211,7 @@ impl Intended {
         };
         NodeContext {
             address,
+            made_as: node_made_as(&self.made_as, address),
             version: cluster.cluster.version,
             place: node.place.clone(),
             image: node.image.clone(),

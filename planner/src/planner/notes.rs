@@ -4,6 +4,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::instance::LOOPBACK;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Damage, Node, Power, Role, State};
+use simdb_state::relocation::Move;
 
 use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, Lead, Postponed};
 use super::{Inputs, Proposal, addressing, astray, before};
@@ -26,6 +27,7 @@ pub(super) fn notes(inputs: Inputs<'_>, before: &State, intended: &Intended) -> 
         adopted(before, intended, inputs.observed),
         ignored(inputs.desired, intended),
         left(before, intended),
+        unmoved(inputs),
     ];
     all.concat()
 }
@@ -43,6 +45,22 @@ fn left(before: &State, intended: &Intended) -> Vec<String> {
         ))
     };
     goes.filter_map(note).collect()
+}
+
+/// What does not move, because something is recorded where it would.
+fn unmoved(inputs: Inputs<'_>) -> Vec<String> {
+    let Inputs { desired, recorded, .. } = inputs;
+    if desired.moved.is_empty() {
+        return Vec::new();
+    }
+    let there = recorded.addresses();
+    let stays = desired
+        .moved
+        .iter()
+        .filter(|moved| there.contains(&moved.from) && there.contains(&moved.to));
+    let note =
+        |Move { from, to }: &Move| format!("{from} does not move to {to}: the record has an object there already.");
+    stays.map(note).collect()
 }
 
 /// Nodes that were stopped on request.

@@ -57,6 +57,7 @@ pub fn refresh(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     Planned {
         plan: Plan {
             format: FORMAT,
+            moves: Vec::new(),
             changes,
             steps,
             notes,

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use simdb_state::address::{Address, DatabaseAddress};
-use simdb_state::name::ClusterName;
+use simdb_state::address::{Address, DatabaseAddress, InstanceAddress};
+use simdb_state::name::{ClusterName, NetworkName};
 use simdb_state::object::State;
+use simdb_state::relocation::Move;
 
 use super::intended::{Intended, IntendedCluster};
 use super::{Inputs, before};
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
-use crate::observed::{Observed, PlatformProblem};
+use crate::observed::{Observation, Observed, PlatformProblem};
 use crate::plan::Step;
 
 /// A platform that cannot be used is no obstacle to an empty configuration without a record.
@@ -29,6 +30,47 @@ pub(super) fn unusable(inputs: Inputs<'_>) -> Vec<Diagnostic> {
         }
     };
     problems.map(diagnostic).collect()
+}
+
+/// What would be made where something else is that was moved away: its platform knows that by the same address.
+pub(super) fn taken(inputs: Inputs<'_>) -> Vec<Diagnostic> {
+    let Inputs { desired, recorded, .. } = inputs;
+    let by_place = recorded.made_as.iter().map(|(instance, made_as)| (made_as, instance));
+    let refusal = |(made_as, instance): (&InstanceAddress, &InstanceAddress)| {
+        let address = Address::from(made_as.clone());
+        let declared = desired.addresses().contains(&address) && !recorded.addresses().contains(&address);
+        declared.then(|| {
+            let detail = format!(
+                "{instance} was {made_as} before it moved, and still has the place of that name on its platform. Give what is new \
+                 another name."
+            );
+            let diagnostic = Diagnostic::error("Place is taken", detail);
+            match desired.declaration(&address) {
+                Some(span) => diagnostic.at(span.clone()),
+                None => diagnostic,
+            }
+        })
+    };
+    by_place.filter_map(refusal).collect()
+}
+
+/// Networks that moved, and that their platform knows by the name that they had.
+pub(super) fn fixed(inputs: Inputs<'_>) -> Vec<Diagnostic> {
+    let is_there = |name: &NetworkName| {
+        let network = inputs.observed.networks.get(name);
+        network.and_then(Observation::seen).is_some()
+    };
+    let refusal = |moved: &Move| match (&moved.from, &moved.to) {
+        (Address::Network(from), Address::Network(to)) if is_there(from) && !is_there(to) => {
+            let detail = format!(
+                "The platform of network.{from} knows it by that name, with all servers that are in it. Declare it by that name again, \
+                 and remove the moved block."
+            );
+            Some(Diagnostic::error("Network cannot move", detail))
+        }
+        _ => None,
+    };
+    inputs.desired.moved.iter().filter_map(refusal).collect()
 }
 
 /// What may not be destroyed, and would be. The record holds the protection, so that deleting the block does not lift it. A

@@ -98,6 +98,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
     Desired {
         forgotten: BTreeMap::new(),
         imports: BTreeMap::new(),
+        moved: Vec::new(),
         local: LocalSettings::default(),
         networks: BTreeMap::from([(
             "lan".parse().unwrap(),

@@ -18,6 +18,8 @@ use super::{Endpoints, Provider, Providers, local};
 pub struct Setup<'a> {
     /// The directory of the configuration.
     pub directory: &'a Path,
+    /// The directory of what leads clients to this project's servers.
+    pub servers: &'a Path,
     /// What tells this project's servers from those of others. Without a record there is none of them yet.
     pub lineage: Option<&'a str>,
     /// The settings of processes on this machine.

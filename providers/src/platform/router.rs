@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
 use simdb_planner::observed::{NetworkFacts, Observation, RouteFacts};
-use simdb_state::address::{EndpointAddress, InstanceAddress};
+use simdb_state::address::{EndpointAddress, InstanceAddress, MadeAs};
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
 use simdb_state::object::{Network, Witness, first_platform};
@@ -36,6 +36,8 @@ pub struct Known {
     pub clusters: BTreeMap<ClusterName, PlatformName>,
     /// Those of networks.
     pub networks: BTreeMap<NetworkName, PlatformName>,
+    /// The addresses by which platforms know instances that were moved since they were made.
+    pub made_as: MadeAs,
 }
 
 impl Known {
@@ -96,8 +98,20 @@ impl Router {
             })
     }
 
-    fn platform(&self, instance: &InstanceAddress) -> Result<&dyn Provider, PlatformError> {
-        self.of(instance.cluster())
+    /// Returns the platform of an instance, and the address by which that knows it.
+    fn platform(&self, instance: &InstanceAddress) -> Result<(&dyn Provider, InstanceAddress), PlatformError> {
+        let made_as = self.known().made_as.get(instance).cloned();
+        Ok((
+            self.of(instance.cluster())?,
+            made_as.unwrap_or_else(|| instance.clone()),
+        ))
+    }
+
+    /// Returns the address of an instance that a platform knows by another one.
+    fn address(&self, made_as: InstanceAddress) -> InstanceAddress {
+        let known = self.known();
+        let moved = known.made_as.iter().find(|(_, other)| **other == made_as);
+        moved.map(|(address, _)| address.clone()).unwrap_or(made_as)
     }
 
     /// Notes where clusters were found that were not known.
@@ -112,10 +126,8 @@ impl Router {
 #[async_trait]
 impl Dial for Router {
     async fn dial(&self, instance: &InstanceAddress, place: &Place) -> io::Result<Box<dyn Stream>> {
-        self.platform(instance)
-            .map_err(io::Error::other)?
-            .dial(instance, place)
-            .await
+        let (platform, instance) = self.platform(instance).map_err(io::Error::other)?;
+        platform.dial(&instance, place).await
     }
 }
 
@@ -125,7 +137,7 @@ impl Platform for Router {
         let all = join_all(self.providers.values().map(|provider| provider.list())).await;
         let mut directories = BTreeSet::new();
         for (name, listed) in self.providers.keys().zip(all) {
-            let listed = listed?;
+            let listed: Vec<InstanceAddress> = listed?.into_iter().map(|listed| self.address(listed)).collect();
             self.found(name, listed.iter().map(InstanceAddress::cluster));
             directories.extend(listed);
         }
@@ -133,7 +145,8 @@ impl Platform for Router {
     }
 
     async fn inspect(&self, instance: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError> {
-        self.platform(instance)?.inspect(instance).await
+        let (platform, instance) = self.platform(instance)?;
+        platform.inspect(&instance).await
     }
 
     async fn unmanaged(
@@ -142,7 +155,8 @@ impl Platform for Router {
         id: &str,
         files: &[&str],
     ) -> Result<Observation<Unmanaged>, PlatformError> {
-        self.platform(instance)?.unmanaged(instance, id, files).await
+        let (platform, instance) = self.platform(instance)?;
+        platform.unmanaged(&instance, id, files).await
     }
 
     async fn ensure(
@@ -151,15 +165,18 @@ impl Platform for Router {
         spec: &InstanceSpec,
         secrets: &Secrets,
     ) -> Result<(), PlatformError> {
-        self.platform(instance)?.ensure(instance, spec, secrets).await
+        let (platform, instance) = self.platform(instance)?;
+        platform.ensure(&instance, spec, secrets).await
     }
 
     async fn reload(&self, instance: &InstanceAddress) -> Result<(), PlatformError> {
-        self.platform(instance)?.reload(instance).await
+        let (platform, instance) = self.platform(instance)?;
+        platform.reload(&instance).await
     }
 
     async fn stop(&self, instance: &InstanceAddress, mode: StopMode) -> Result<Witness, PlatformError> {
-        self.platform(instance)?.stop(instance, mode).await
+        let (platform, instance) = self.platform(instance)?;
+        platform.stop(&instance, mode).await
     }
 
     async fn run_task(
@@ -168,19 +185,23 @@ impl Platform for Router {
         task: &TaskSpec,
         secrets: &Secrets,
     ) -> Result<String, PlatformError> {
-        self.platform(instance)?.run_task(instance, task, secrets).await
+        let (platform, instance) = self.platform(instance)?;
+        platform.run_task(&instance, task, secrets).await
     }
 
     async fn hold(&self, instance: &InstanceAddress) -> Result<Option<Held>, PlatformError> {
-        self.platform(instance)?.hold(instance).await
+        let (platform, instance) = self.platform(instance)?;
+        platform.hold(&instance).await
     }
 
     async fn drop(&self, instance: &InstanceAddress) -> Result<(), PlatformError> {
-        Platform::drop(self.platform(instance)?, instance).await
+        let (platform, instance) = self.platform(instance)?;
+        Platform::drop(platform, &instance).await
     }
 
     async fn log(&self, instance: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
-        self.platform(instance)?.log(instance, lines).await
+        let (platform, instance) = self.platform(instance)?;
+        platform.log(&instance, lines).await
     }
 }
 
@@ -275,7 +296,7 @@ mod tests {
                 .collect(),
             Known {
                 clusters: clusters.collect(),
-                networks: BTreeMap::new(),
+                ..Known::default()
             },
         )
     }

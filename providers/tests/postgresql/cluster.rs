@@ -329,6 +329,7 @@ impl Cluster {
     fn context<'a>(&'a self, node: &'a NodeAddress, upstream: Option<Upstream>) -> NodeContext<'a> {
         NodeContext {
             address: node,
+            made_as: node.clone(),
             version: self.version,
             place: Place::shared(self.ports[node].listen),
             image: None,

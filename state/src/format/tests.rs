@@ -183,6 +183,7 @@ fn state() -> State {
             ("port".to_owned(), Output::Value(json!(5432))),
             ("url".to_owned(), Output::Sensitive),
         ]),
+        made_as: BTreeMap::new(),
     }
 }
 

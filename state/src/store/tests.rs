@@ -3,6 +3,7 @@
 mod formats;
 mod keys;
 mod lock;
+mod relocation;
 mod runs;
 mod transfer;
 

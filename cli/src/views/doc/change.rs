@@ -16,6 +16,9 @@ use super::Cause;
 pub struct ChangeDoc {
     /// The address.
     pub address: Address,
+    /// Where it was until now, where it has moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_address: Option<Address>,
     /// The kind of thing: `node`.
     #[serde(rename = "type")]
     pub kind: &'static str,
@@ -62,6 +65,7 @@ impl ChangeDoc {
             index,
             cluster: address.cluster().cloned(),
             address: address.clone(),
+            previous_address: None,
             change: Sides {
                 action: *action,
                 importing: importing.clone(),

@@ -9,6 +9,7 @@ use simdb_planner::planner::{Finding, NotCompared};
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::State;
+use simdb_state::relocation::Move;
 use simdb_state::store::UnfinishedRun;
 
 use super::cause::Causes;
@@ -26,6 +27,8 @@ pub struct PlanDoc {
     pub format_version: &'static str,
     /// What it is for.
     pub operation: Operation,
+    /// What is at another address than before, and stays what it is.
+    pub resource_moves: Vec<MoveDoc>,
     /// What happens to whom.
     pub resource_changes: Vec<ChangeDoc>,
     /// What differs from what the last apply left, whether this plan mends it or not.
@@ -79,10 +82,15 @@ impl PlanDoc {
             }
             document
         };
-        let resource_changes = plan.changes.iter().map(change).collect();
+        let mut resource_changes: Vec<ChangeDoc> = plan.changes.iter().map(change).collect();
+        for change in &mut resource_changes {
+            let moved = plan.moves.iter().find(|moved| moved.to == change.address);
+            change.previous_address = moved.map(|moved| moved.from.clone());
+        }
         Self {
             format_version: FORMAT_VERSION,
             operation,
+            resource_moves: plan.moves.iter().map(MoveDoc::new).collect(),
             resource_changes,
             resource_drift,
             output_changes: Vec::new(),
@@ -171,7 +179,33 @@ impl PlanDoc {
 
     /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.resource_changes.is_empty() && self.steps.is_empty() && self.output_changes.is_empty()
+        self.resource_moves.is_empty()
+            && self.resource_changes.is_empty()
+            && self.steps.is_empty()
+            && self.output_changes.is_empty()
+    }
+}
+
+/// Something that is at another address than before.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MoveDoc {
+    /// Where it is.
+    pub address: Address,
+    /// Where it was.
+    pub previous_address: Address,
+}
+
+impl MoveDoc {
+    fn new(moved: &Move) -> Self {
+        Self {
+            address: moved.to.clone(),
+            previous_address: moved.from.clone(),
+        }
+    }
+
+    /// Says it, as a sentence without a full stop.
+    pub fn sentence(&self) -> String {
+        format!("{} has moved to {}", self.previous_address, self.address)
     }
 }
 
@@ -242,6 +276,9 @@ pub struct Summary {
     /// What stays where it is, and is forgotten.
     #[serde(skip_serializing_if = "is_none")]
     pub forget: usize,
+    /// What is at another address than before.
+    #[serde(rename = "move", skip_serializing_if = "is_none")]
+    pub moved: usize,
     /// What of that is imported.
     #[serde(skip_serializing_if = "is_none")]
     pub import: usize,
@@ -261,6 +298,7 @@ impl Summary {
             change: count(ChangeAction::Update),
             remove: count(ChangeAction::Delete),
             forget: count(ChangeAction::Forget),
+            moved: plan.moves.len(),
             import: plan.changes.iter().filter(|change| change.importing.is_some()).count(),
         }
     }

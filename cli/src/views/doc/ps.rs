@@ -32,7 +32,7 @@ impl Default for PsDoc {
 }
 
 /// What is known of the state that a server is recorded in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProjectState {
     /// It was found.
@@ -40,7 +40,19 @@ pub enum ProjectState {
     /// It is not where the server's project was.
     Lost,
     /// Where it should be was not noted.
+    #[default]
     Unknown,
+}
+
+/// Where a server is recorded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct HomeDoc {
+    /// The directory of its project's configuration, where it is known.
+    pub project: Option<PathBuf>,
+    /// The workspace whose state records it, where that was found.
+    pub workspace: Option<String>,
+    /// What is known of that state.
+    pub state: ProjectState,
 }
 
 /// One server.
@@ -48,10 +60,9 @@ pub enum ProjectState {
 pub struct ServerDoc {
     /// The platform that it runs on.
     pub platform: PlatformName,
-    /// The directory of its project's configuration, where it is known.
-    pub project: Option<PathBuf>,
-    /// What is known of the project's state.
-    pub state: ProjectState,
+    /// Where it is recorded.
+    #[serde(flatten)]
+    pub home: HomeDoc,
     /// What tells the project's state from others; absent where the server's directory was removed.
     pub lineage: Option<String>,
     /// Its address; absent where the server's directory was removed.
@@ -68,7 +79,7 @@ pub struct ServerDoc {
 
 impl ServerDoc {
     /// Describes a server.
-    pub fn new(platform: &PlatformName, server: Surveyed, project: Option<PathBuf>, state: ProjectState) -> Self {
+    pub fn new(platform: &PlatformName, server: Surveyed, home: HomeDoc) -> Self {
         let (status, pid) = match server.process {
             ProcessFacts::Down => ("down", None),
             ProcessFacts::Running { pid } => ("running", Some(pid)),
@@ -78,8 +89,7 @@ impl ServerDoc {
         };
         Self {
             platform: platform.clone(),
-            project,
-            state,
+            home,
             lineage: server.lineage,
             address: server.address,
             status,

@@ -114,6 +114,7 @@ fn objects(state: &State) -> Vec<ObjectDoc> {
         seeds,
         endpoints,
         outputs: _,
+        made_as,
     } = state;
     let cluster = |(name, cluster): (&ClusterName, &Cluster)| {
         ObjectDoc::new(
@@ -149,6 +150,14 @@ fn objects(state: &State) -> Vec<ObjectDoc> {
             .iter()
             .map(|(address, endpoint)| ObjectDoc::new(address.clone(), endpoint_values(endpoint))),
     );
+    for object in &mut all {
+        let made_as = made_as
+            .iter()
+            .find(|(address, _)| Address::from((*address).clone()) == object.address);
+        if let Some((_, made_as)) = made_as {
+            object.values.insert("made_as".to_owned(), json!(made_as));
+        }
+    }
     all.sort_by(|a, b| a.address.cmp(&b.address));
     all
 }

@@ -65,12 +65,18 @@ pub fn complete(operation: Operation, changes: Summary) -> String {
         change,
         remove,
         forget,
+        moved,
         import,
     } = changes;
     let imported = if import == 0 {
         String::new()
     } else {
         format!("{import} imported, ")
+    };
+    let imported = if moved == 0 {
+        imported
+    } else {
+        format!("{moved} moved, {imported}")
     };
     let forgotten = if forget == 0 {
         String::new()

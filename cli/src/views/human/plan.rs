@@ -68,6 +68,11 @@ pub fn summary_line(plan: &PlanDoc) -> String {
     } else {
         format!("{} to import, ", summary.import)
     };
+    let moved = if summary.moved == 0 {
+        String::new()
+    } else {
+        format!("{} to move, ", summary.moved)
+    };
     let forgotten = if summary.forget == 0 {
         String::new()
     } else {
@@ -75,11 +80,11 @@ pub fn summary_line(plan: &PlanDoc) -> String {
     };
     match plan.operation {
         Operation::Refresh => format!(
-            "Plan: record only, {} to change, {} to forget; nothing changes on servers. Worst impact: {}.",
+            "Plan: record only, {moved}{} to change, {} to forget; nothing changes on servers. Worst impact: {}.",
             summary.change, summary.remove, plan.impact
         ),
         _ => format!(
-            "Plan: {imported}{} to add, {} to change, {} to destroy{forgotten}. Worst impact: {}.",
+            "Plan: {moved}{imported}{} to add, {} to change, {} to destroy{forgotten}. Worst impact: {}.",
             summary.add, summary.change, summary.remove, plan.impact
         ),
     }
@@ -200,6 +205,12 @@ fn legend(plan: &PlanDoc, width: usize) -> String {
 pub(crate) fn changes_text(plan: &PlanDoc, layout: Layout) -> String {
     let width = layout.width;
     let mut text = String::new();
+    for moved in &plan.resource_moves {
+        text += &lines(&format!("  # {}", moved.sentence()), width);
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
     if !plan.resource_changes.is_empty() {
         let title = match plan.operation {
             Operation::Refresh => {

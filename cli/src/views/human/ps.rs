@@ -50,7 +50,7 @@ fn paragraph(sentences: &str, width: usize) -> String {
 }
 
 fn is_lost(server: &ServerDoc) -> bool {
-    server.state == ProjectState::Lost
+    server.home.state == ProjectState::Lost
 }
 
 fn is_bereft(server: &ServerDoc) -> bool {
@@ -58,10 +58,12 @@ fn is_bereft(server: &ServerDoc) -> bool {
 }
 
 fn row(server: &ServerDoc) -> [Cell; 6] {
-    let project = match &server.project {
-        Some(project) if is_lost(server) => Cell::styled(format!("lost ({})", project.display()), BAD),
-        Some(project) => Cell::plain(project.display()),
-        None => Cell::styled("unknown", DIM),
+    let home = &server.home;
+    let project = match (&home.project, home.workspace.as_deref()) {
+        (Some(project), _) if is_lost(server) => Cell::styled(format!("lost ({})", project.display()), BAD),
+        (Some(project), None | Some("default")) => Cell::plain(project.display()),
+        (Some(project), Some(workspace)) => Cell::plain(format!("{} ({workspace})", project.display())),
+        (None, _) => Cell::styled("unknown", DIM),
     };
     [
         match &server.address {

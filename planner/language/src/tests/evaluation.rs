@@ -293,3 +293,23 @@ fn runaway_loops_end_as_a_problem() {
     let loops = "[for a in range(9000) : [for b in range(9000) : [for c in range(9000) : 1]]]";
     assert!(evaluated(loops).unwrap_err().contains("Expression takes too long"));
 }
+
+#[test]
+fn the_application_leads_to_the_selected_workspace_alone() {
+    check_values(
+        &[
+            "app.workspace",
+            "\"x-${app.workspace}\"",
+            "app",
+            "app.version",
+            "terraform.workspace",
+        ],
+        expect![[r#"
+            app.workspace -> "staging"
+            "x-${app.workspace}" -> "x-staging"
+            app -> ! Unknown reference: The only attribute of "app" is "app.workspace": settings of the app block cannot be referred to.
+            app.version -> ! Unknown reference: The only attribute of "app" is "app.workspace": settings of the app block cannot be referred to.
+            terraform.workspace -> ! Unknown reference: There is nothing called "terraform". A reference starts with "var", "local", "count", "each", "cluster", "path" or "app"; text stands in double quotes.
+        "#]],
+    );
+}

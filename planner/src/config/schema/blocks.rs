@@ -96,6 +96,14 @@ pub(super) static FILE: Schema = Schema::new(
             example: "removed {\n  from = cluster.orders.database.archive\n\n  lifecycle {\n    destroy = false\n  }\n}\n",
         },
         Nested {
+            name: "moved",
+            label: None,
+            labels: &[],
+            count: Count::Many,
+            schema: &MOVED,
+            example: "moved {\n  from = cluster.orders.node.r[0]\n  to   = cluster.orders.node.b\n}\n",
+        },
+        Nested {
             name: "module",
             label: Some("name"),
             labels: &[],
@@ -320,6 +328,22 @@ static IMPORT: Schema = Schema::new(
              their names.",
         )
         .required(),
+        FOR_EACH,
+    ],
+    &[],
+);
+
+static MOVED: Schema = Schema::new(
+    "Something that is declared at another address than before, and is the same: its server, its data and its passwords stay. Once the \
+     record has it there the block has no effect, and may stay for other records.",
+    &[
+        Attribute::new(
+            "from",
+            Kind::Reference,
+            "Where it was: a cluster, node, endpoint, seed or network, such as cluster.NAME.node.NAME, or a module: module.NAME.",
+        )
+        .required(),
+        Attribute::new("to", Kind::Reference, "Where it is: an address of the same kind.").required(),
     ],
     &[],
 );

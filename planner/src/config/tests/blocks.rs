@@ -269,7 +269,7 @@ fn outputs_are_checked_before_there_is_a_record() {
               This object has no attribute named "prt". Did you mean "port"?
               - cluster.c.node.a is an object with 4 attributes
             main:10:22-29 error Unknown reference (in output "g")
-              There is nothing called "nothing". A reference starts with "var", "local", "count", "each", "cluster", "network", "module" or "path"; text stands in double quotes.
+              There is nothing called "nothing". A reference starts with "var", "local", "count", "each", "cluster", "network", "module", "path" or "simdb"; text stands in double quotes.
         "#]],
     );
 }

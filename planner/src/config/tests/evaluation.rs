@@ -34,9 +34,9 @@ fn references_are_checked_in_every_branch() {
             main:5:21-26 error Reference to undeclared input variable (in locals)
               No variable "prot" is declared. Declare it with a block: variable "prot" {}. Did you mean "port"?
             main:6:16-20 error Unknown reference (in locals)
-              There is nothing called "locl". A reference starts with "var", "local", "count", "each", "cluster", "network", "module" or "path"; text stands in double quotes. Did you mean "local"?
+              There is nothing called "locl". A reference starts with "var", "local", "count", "each", "cluster", "network", "module", "path" or "simdb"; text stands in double quotes. Did you mean "local"?
             main:7:27-28 error Unknown reference (in locals)
-              There is nothing called "w". A reference starts with "var", "local", "count", "each", "cluster", "network", "module" or "path"; text stands in double quotes.
+              There is nothing called "w". A reference starts with "var", "local", "count", "each", "cluster", "network", "module", "path" or "simdb"; text stands in double quotes.
             main:8:7-10 error Incomplete reference (in locals)
               "var" must be followed by a dot and the name of a variable: "var.NAME".
             main:9:7-12 error Reference to "count" in a block without it (in locals)
@@ -44,7 +44,7 @@ fn references_are_checked_in_every_branch() {
             main:12:15-17 error Reference to undeclared local value (in locals)
               No local value "z" is declared. Declare it in a locals block: z = ...
             main:13:31-36 error Unknown reference (in locals)
-              There is nothing called "other". A reference starts with "var", "local", "count", "each", "cluster", "network", "module" or "path"; text stands in double quotes.
+              There is nothing called "other". A reference starts with "var", "local", "count", "each", "cluster", "network", "module", "path" or "simdb"; text stands in double quotes.
         "#]],
     );
 }

@@ -319,3 +319,18 @@ fn modules_that_depend_on_each_other_in_a_circle_are_refused() {
     "#]]
     .assert_eq(&dependencies(&module("a", "c")));
 }
+
+#[test]
+fn all_that_a_module_declares_moves_with_it() {
+    let main = "module \"team\" {\n  source   = \"./team\"\n  for_each = toset([\"eu\", \"us\"])\n}\nmoved {\n  from = module.crew\n  to   = \
+                module.team[\"eu\"]\n}\nmoved {\n  from = cluster.orders\n  to   = module.team[\"us\"].cluster.orders\n}\n";
+    let (config, said) = load_files(&[("main.simdb.hcl", main), ("team/team.simdb.hcl", TEAM)]);
+    let config = config.unwrap_or_else(|| panic!("{said}"));
+    let lines = config.desired.moved.iter();
+    let lines: String = lines.map(|moved| format!("{} -> {}\n", moved.from, moved.to)).collect();
+    expect![[r#"
+        cluster.crew-orders -> cluster.team-eu-orders
+        cluster.orders -> cluster.team-us-orders
+    "#]]
+    .assert_eq(&lines);
+}

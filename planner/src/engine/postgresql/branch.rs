@@ -1,6 +1,6 @@
 //! Whether a node's data may be a branch: with writes that whoever leads never had. Nobody streams from such data.
 
-use simdb_state::address::NodeAddress;
+use simdb_state::address::{NodeAddress, node_made_as};
 use simdb_state::name::NodeName;
 use simdb_state::object::{Election, ElectionReason, FenceProof, Node, Power, Role, Verdict};
 use simdb_state::position::Position;
@@ -170,6 +170,7 @@ impl Declaration<'_> {
         let upstream = address.sibling(node.role.as_ref()?.follows()?);
         Some(NodeContext {
             address,
+            made_as: node_made_as(&recorded.made_as, address),
             version: recorded.clusters.get(self.name)?.version,
             place: node.place.clone()?,
             image: None,

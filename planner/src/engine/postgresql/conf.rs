@@ -83,7 +83,7 @@ pub fn settings(node: &NodeContext<'_>) -> BTreeMap<String, String> {
     set("port", node.place.bind.port.to_string());
     set(
         "cluster_name",
-        format!("{}-{}", node.address.cluster, node.address.node.host()),
+        format!("{}-{}", node.made_as.cluster, node.made_as.node.host()),
     );
     if let Some(Upstream { at, slot, .. }) = &node.upstream {
         // Elsewhere the server's environment names it.

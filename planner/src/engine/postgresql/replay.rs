@@ -148,6 +148,7 @@ mod tests {
         let address = "cluster.orders.node.a".parse().unwrap();
         instance::server(&NodeContext {
             address: &address,
+            made_as: address.clone(),
             version: 15,
             image: None,
             place: Place::shared(Bind {

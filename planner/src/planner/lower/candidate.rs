@@ -1,7 +1,7 @@
 //! The node that was elected, until it is promoted: its server is started where it is down, and restarted where it has too
 //! little to replay its log.
 
-use simdb_state::address::NodeAddress;
+use simdb_state::address::{NodeAddress, node_made_as};
 use simdb_state::delta::Edit;
 use simdb_state::instance::InstanceSpec;
 use simdb_state::object::{Node, Power, Role};
@@ -40,6 +40,7 @@ impl Lowering<'_> {
         let (at, upstream) = upstreams.next()?;
         let context = NodeContext {
             address,
+            made_as: node_made_as(&self.before.made_as, address),
             version: cluster.cluster.version,
             place: new.place.clone(),
             image: new.image.clone(),

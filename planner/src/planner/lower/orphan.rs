@@ -53,7 +53,17 @@ impl Lowering<'_> {
                 name: address.service(),
             };
             let delta = vec![Edit::Drop(address.clone().into())];
-            self.push(Draft::new(address.clone(), action, ORPHAN, delta));
+            let object = Address::from(address.clone());
+            let moved = self
+                .desired
+                .moved
+                .iter()
+                .find(|moved| moved.relocated(&object) != object);
+            let reason = match moved {
+                Some(moved) => format!("what it routed to goes by {} now", moved.relocated(&object)),
+                None => ORPHAN.to_owned(),
+            };
+            self.push(Draft::new(address.clone(), action, reason, delta));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A role change: elect, fence, promote, and what becomes of the node that led. Planned and unplanned ones are the same
 //! steps; only how a node is fenced differs, and what the promotion is judged by.
 
-use simdb_state::address::{Address, NodeAddress};
+use simdb_state::address::{Address, NodeAddress, node_made_as};
 use simdb_state::delta::Edit;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Data, Election, ElectionReason, Node, Origin, Power, Role, Verdict};
@@ -168,6 +168,7 @@ impl Lowering<'_> {
         };
         let context = NodeContext {
             address,
+            made_as: node_made_as(&self.before.made_as, address),
             version: cluster.cluster.version,
             place: place.clone(),
             image: self.facts(address).and_then(|facts| facts.image.clone()),

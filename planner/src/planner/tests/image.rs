@@ -52,17 +52,17 @@ fn the_primary_is_replaced_after_a_standby_that_then_leads() {
         &mut world,
         &desired,
         &expect![[r#"
-        0 elect cluster.orders after [] none
-        1 slot cluster.orders.node.a after [0] none
-        2 configure cluster.orders.node.b after [] restart
-        3 fence cluster.orders.node.a after [1 2] write-pause
-        4 promote cluster.orders.node.b after [3] write-pause
-        5 standby cluster.orders.node.a after [4] none
-        6 drop-slot cluster.orders.node.b after [5] none
-        7 endpoint cluster.orders.endpoint.ro after [4] none
-        8 endpoint cluster.orders.endpoint.rw after [4] none
-        9 verify-sync cluster.orders after [5 7 8] none
-    "#]],
+            0 elect cluster.orders after [] none
+            1 slot cluster.orders.node.a after [0] none
+            2 configure cluster.orders.node.b after [] write-pause
+            3 fence cluster.orders.node.a after [1 2] write-pause
+            4 promote cluster.orders.node.b after [3] write-pause
+            5 standby cluster.orders.node.a after [4] none
+            6 drop-slot cluster.orders.node.b after [5] none
+            7 endpoint cluster.orders.endpoint.ro after [4] none
+            8 endpoint cluster.orders.endpoint.rw after [4] none
+            9 verify-sync cluster.orders after [5 7 8] none
+        "#]],
     );
     expect![[r#"
         a sha256:fedcba9876543210

@@ -1,7 +1,9 @@
 //! Networks: made, missing, in the way, and of another platform.
 
 use expect_test::expect;
+use simdb_state::address::Address;
 use simdb_state::object::Network;
+use simdb_state::relocation::Move;
 
 use super::{created, diagnostics, not_compared, orders, plan_for};
 use crate::observed::{NetworkFacts, Observation};
@@ -95,5 +97,38 @@ fn a_network_stays_on_its_platform_and_has_clusters_of_that_platform_alone() {
     expect![[r#"
         Platform cannot be changed: network.lan is on platform "local", and cannot move to "cloud". Declare another network there.
         Network is on another platform: Cluster orders runs on platform "local", and network.lan is on "cloud". Set provider = "local" in the network, or put the cluster into another one.
+    "#]].assert_eq(&diagnostics(&planned));
+}
+
+#[test]
+fn a_network_that_its_platform_knows_by_name_does_not_move() {
+    let mut desired = orders(&["a"]);
+    let mut world = created(&["a"]);
+    let moved = Move {
+        from: Address::Network("old".parse().unwrap()),
+        to: Address::Network(name()),
+    };
+    desired.moved.push(moved);
+    // Where every network is there from the start, the name is one of the record alone.
+    assert!(plan_for(&world, &desired).plan.is_empty());
+    let network = world.networks.remove(&name()).unwrap();
+    world.networks.insert("old".parse().unwrap(), network);
+    let planned = plan_for(&world, &desired);
+    expect![[r#"
+        Network cannot move: The platform of network.old knows it by that name, with all servers that are in it. Declare it by that name again, and remove the moved block.
+    "#]].assert_eq(&diagnostics(&planned));
+}
+
+#[test]
+fn what_is_new_cannot_have_the_place_of_what_moved_away() {
+    let mut world = created(&["a", "r[0]"]);
+    let moved = Move {
+        from: "cluster.orders.node.r[0]".parse().unwrap(),
+        to: "cluster.orders.node.b".parse().unwrap(),
+    };
+    world.state.relocate(&moved);
+    let planned = plan_for(&world, &orders(&["a", "b", "r[0]"]));
+    expect![[r#"
+        Place is taken: cluster.orders.node.b was cluster.orders.node.r[0] before it moved, and still has the place of that name on its platform. Give what is new another name.
     "#]].assert_eq(&diagnostics(&planned));
 }

@@ -64,6 +64,7 @@ impl Project {
         };
         let all: Providers = registry::open(&Setup {
             directory: self.directory.path(),
+            servers: self.directory.path(),
             lineage: Some(&self.lineage),
             local: &local,
             grant,

@@ -9,11 +9,8 @@ use super::{LocalConfig, LocalPlatform, ports};
 use crate::platform::Provider;
 use crate::platform::registry::{Machine, Setup};
 
-/// What simdb keeps beside a configuration.
-const OWN_DIRECTORY: &str = ".simdb";
-
-/// The project's connection service file: `PGSERVICEFILE=.simdb/pg_service.conf psql service=orders-rw`.
-const SERVICE_FILE: &str = ".simdb/pg_service.conf";
+/// The connection service file of a project: `PGSERVICEFILE=.simdb/pg_service.conf psql service=orders-rw`.
+const SERVICE_FILE: &str = "pg_service.conf";
 
 /// Where root keeps the data of all projects: under an instance directory directory, servers' own users could not reach it.
 pub(super) const DATA_ROOT_OF_ROOT: &str = "/var/lib/simdb";
@@ -42,9 +39,9 @@ pub(in crate::platform) fn machine(setup: &Setup<'_>) -> Machine {
     }
 }
 
-/// Returns where the entries of a project's endpoints are.
-pub fn service_file(directory: &Path) -> PathBuf {
-    directory.join(SERVICE_FILE)
+/// Returns where the entries of a project's endpoints are, given the directory of what leads to its servers.
+pub fn service_file(servers: &Path) -> PathBuf {
+    servers.join(SERVICE_FILE)
 }
 
 /// Returns where the nodes of a record are while the platform is set up like this.
@@ -64,7 +61,7 @@ fn config(setup: &Setup<'_>) -> LocalConfig {
     let root = match &setup.local.data_root {
         Some(root) => setup.directory.join(root),
         None if nix::unistd::geteuid().is_root() => Path::new(DATA_ROOT_OF_ROOT).join(lineage),
-        None => setup.directory.join(OWN_DIRECTORY),
+        None => setup.servers.to_owned(),
     };
     LocalConfig {
         root,
@@ -73,6 +70,6 @@ fn config(setup: &Setup<'_>) -> LocalConfig {
         path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
         lineage: lineage.to_owned(),
         project: setup.directory.to_owned(),
-        service_file: service_file(setup.directory),
+        service_file: service_file(setup.servers),
     }
 }

@@ -267,6 +267,7 @@ fn primary_whose_standby(state: &str) -> ServerFacts {
 fn without_clients() -> Observation<NodeFacts> {
     let address = address("a");
     let instance = instance::without_clients(&NodeContext {
+        made_as: address.clone(),
         address: &address,
         version: 15,
         image: None,
