@@ -1,6 +1,5 @@
 # A PostgreSQL primary and two standbys, as containers of a Docker Engine on this machine.
 #
-#   docker pull postgres:15     gets the image, once
 #   simdb apply                 makes the containers, and proves that replication works
 #   simdb failover orders       lets a standby lead when the primary is lost: docker kill
 #   simdb destroy               removes everything again, data included

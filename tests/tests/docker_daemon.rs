@@ -48,7 +48,10 @@ fn a_daemon_that_was_killed_proves_nothing_and_its_servers_serve_on() {
     scenario.expect_refusal(&["plan"], said);
     writing.further(ROWS);
     engine.restart();
-    scenario.simdb(&["apply", "-auto-approve"]);
+    // It first ends what it finds running, and answers slowly meanwhile.
+    wait_until("simdb mends what the daemon ended", || {
+        scenario.environment.run(&["apply", "-auto-approve"]).code == Some(0)
+    });
     assert_eq!(scenario.primary(), "a");
     writing.further(ROWS);
     scenario.assert_settled(first(1));

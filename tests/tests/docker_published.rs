@@ -65,11 +65,8 @@ fn a_port_that_another_program_took_meanwhile_is_given_up() {
     let standby = scenario.container("r");
     let port = |scenario: &Scenario| {
         let nodes = scenario.status()["nodes"].clone();
-        let address = nodes[1]["address"]
-            .as_str()
-            .expect("it is reached somewhere")
-            .to_owned();
-        address
+        let address = nodes[1]["address"].as_str();
+        address.expect("it is reached somewhere").to_owned()
     };
     let had = port(&scenario);
     scenario.docker(&["stop", &standby]);
@@ -89,7 +86,9 @@ fn a_daemon_with_tls_lets_in_nobody_without_the_right_certificates() {
         return;
     };
     let other = tempfile::tempdir().expect("a directory can be made");
-    let write = |name: &str, from: &str| drop(fs::copy(own.join(from), other.path().join(name)).expect("it is there"));
+    let write = |name: &str, from: &str| {
+        fs::copy(own.join(from), other.path().join(name)).expect("it is there");
+    };
     scenario.declare_certificates(Some(other.path()));
     scenario.expect_refusal(&["plan"], "cert.pem is no file with certificates in PEM");
     // The engine's own key is not one that it lets in, and a certificate is no authority.

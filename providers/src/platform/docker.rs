@@ -14,6 +14,7 @@
 //!                  ─► stop      stops a server, and removes a node
 //!                  ─► task      runs to the end ─► script
 //!                  ─► names, build    what is sent; pure
+//!                  ─► explain   what to do about what the daemon says; pure
 //! ```
 //!
 //! The instance directory of a node is a volume. A container that is never started shows it as long as the node is there, so that
@@ -38,6 +39,7 @@ mod changes;
 mod client;
 mod credentials;
 mod daemon;
+mod explain;
 mod facts;
 mod host;
 mod images;

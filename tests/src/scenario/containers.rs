@@ -61,7 +61,7 @@ impl Scenario {
 
     fn contained(environment: TestEnvironment, body: &str) -> Self {
         let network = subnet(&environment);
-        Self::within(environment, &Version::installed(), network, body)
+        Self::within(environment, &Version::of_major(oldest()), network, body)
     }
 
     /// Lets simdb reach the daemon with other certificates, or with its own.
@@ -153,6 +153,15 @@ impl Drop for Scenario {
             }
         }
     }
+}
+
+/// Returns the oldest version that the daemon has an image of. Those that have an image of their own run on the newest.
+fn oldest() -> u16 {
+    let host = std::env::var(HOST).expect("there is a daemon");
+    let arguments = ["--host", &host, "images", "postgres", "--format", "{{.Tag}}"];
+    let tags = Output::of(Command::new("docker").args(arguments)).stdout;
+    let oldest = tags.lines().filter_map(|tag| tag.parse().ok()).min();
+    oldest.expect("the daemon has images of versions")
 }
 
 /// Returns what the block of a network says that is an environment's alone, as its ports are.

@@ -70,8 +70,10 @@ impl Engine {
 
     /// Starts it again, with what it had.
     pub fn restart(&mut self) {
-        // One that was killed leaves the note of its process, whose number may be somebody else's.
-        let _ = fs::remove_file(self.directory.path().join("docker.pid"));
+        // One that was killed leaves the notes of its processes, which it would wait for where nobody reaped them yet.
+        for note in ["docker.pid", "exec/containerd/containerd.pid"] {
+            let _ = fs::remove_file(self.directory.path().join(note));
+        }
         self.process = run(&self.directory);
         self.wait();
     }

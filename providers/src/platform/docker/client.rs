@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
+use super::explain::explained;
 use super::host::{CERTIFICATES, Host};
 use crate::platform::PlatformError;
 
@@ -170,7 +171,7 @@ impl Trouble {
     pub(super) fn at(self, doing: &'static str, name: &str) -> PlatformError {
         match self {
             Self::Unreached(sentence) => PlatformError::Unusable(sentence),
-            Self::Refused { message, .. } => refused(doing, name, message),
+            Self::Refused { message, .. } => refused(doing, name, explained(message)),
         }
     }
 }
