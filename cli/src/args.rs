@@ -2,6 +2,7 @@
 //!
 //! Long options take one dash or two, values follow after `=` or a space: see [`rewrite`].
 
+pub(crate) mod complete;
 pub(crate) mod json;
 mod language;
 mod rewrite;
@@ -153,6 +154,9 @@ pub enum Command {
     Version(Version),
     /// Write a completion script for a shell
     Completions(Completions),
+    /// Write what the last of some words can be, for completion scripts
+    #[command(hide = true)]
+    Complete(Complete),
 }
 
 /// Where the configuration's values come from and how the world is looked at.
@@ -604,6 +608,14 @@ pub struct Version {
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `complete`.
+#[derive(Debug, Args)]
+pub struct Complete {
+    /// The words after the name of the program, the last one as far as it was typed.
+    #[arg(last = true, value_name = "WORD")]
+    pub words: Vec<String>,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

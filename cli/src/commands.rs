@@ -109,6 +109,7 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::ForceUnlock(arguments) => force_unlock::run(&arguments, ui),
         Command::Version(arguments) => Ok(version::run(&arguments, ui)),
         Command::Completions(arguments) => Ok(completions::run(&arguments, ui)),
+        Command::Complete(arguments) => Ok(completions::complete(&arguments, ui)),
     }
 }
 

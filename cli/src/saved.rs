@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{BufWriter, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -38,6 +38,9 @@ use crate::views::doc::{
 
 /// The format of the file. A file of another one is refused by its number.
 const FORMAT: u32 = 1;
+
+/// How many bytes are compressed at once.
+const BUFFER: usize = 1 << 16;
 
 /// How many bytes the first line has at most.
 const MAX_HEADER: usize = 1000;
@@ -234,8 +237,11 @@ impl SavedPlan {
             created: Timestamp::now().to_string(),
         };
         let header = serde_json::to_string(&header).expect("it has string keys and no other way to fail");
-        let mut body = ZlibEncoder::new(Vec::new(), Compression::fast());
+        // The compressor takes its time for each call, however little it is given.
+        let body = ZlibEncoder::new(Vec::new(), Compression::fast());
+        let mut body = BufWriter::with_capacity(BUFFER, body);
         serde_json::to_writer(&mut body, self).expect("memory takes what is written");
+        let body = body.into_inner().expect("memory takes what is written");
         let body = body.finish().expect("memory takes what is written");
         let sealed = store.seal(header.as_bytes(), &body).await?;
         let written = write(path, &[header.as_bytes(), b"\n", &sealed]);

@@ -4,7 +4,9 @@
 //! legal as a container, host and file name as it stands, and as a slot and `application_name` once `-` becomes `_`.
 //! Users and databases may also have underscores, as most of them do: nothing outside a server is called after them.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -36,6 +38,29 @@ fn is_name(kind: &str, text: &str) -> bool {
         && text.bytes().all(|b| {
             b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || (b == b'_' && allows_underscores(kind))
         })
+}
+
+/// How many names are shared at most; further ones have a text of their own.
+const MAX_SHARED: usize = 4096;
+
+thread_local! {
+    /// The names that were read. What is declared, recorded and seen of one cluster has the same few names thousands of times:
+    /// they take the room of one, and are equal without a look at their letters.
+    static SHARED: RefCell<HashSet<Arc<str>>> = RefCell::default();
+}
+
+/// Returns the text of a name, which equal ones have in common.
+fn shared(text: &str) -> Arc<str> {
+    SHARED.with_borrow_mut(|known| {
+        if let Some(name) = known.get(text) {
+            return Arc::clone(name);
+        }
+        let name: Arc<str> = text.into();
+        if known.len() < MAX_SHARED {
+            known.insert(Arc::clone(&name));
+        }
+        name
+    })
 }
 
 macro_rules! names {
@@ -70,7 +95,7 @@ macro_rules! names {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                if is_name($kind, text) { Ok(Self(text.into())) } else { Err(NameError { kind: $kind, text: text.to_owned() }) }
+                if is_name($kind, text) { Ok(Self(shared(text))) } else { Err(NameError { kind: $kind, text: text.to_owned() }) }
             }
         }
 
@@ -227,6 +252,16 @@ mod tests {
             assert!(bad.parse::<ClusterName>().is_err(), "{bad}");
         }
         assert!("app_rw".parse::<UserName>().is_ok() && "_a".parse::<UserName>().is_err());
+    }
+
+    #[test]
+    fn equal_names_share_their_text() {
+        let (one, other): (ClusterName, ClusterName) = ("orders".parse().unwrap(), "orders".parse().unwrap());
+        assert!(Arc::ptr_eq(&one.0, &other.0));
+        for number in 0..2 * MAX_SHARED {
+            let name = format!("n{number}");
+            assert_eq!(name.parse::<ClusterName>().unwrap().as_str(), name);
+        }
     }
 
     #[test]

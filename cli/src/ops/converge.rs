@@ -202,12 +202,14 @@ impl Converge<'_> {
         for round in 0..ROUNDS {
             let moment = self.moment().await?;
             let known = moment.known(self.goal.config, &scope);
+            let saved = self.saved.filter(|_| round == 0);
+            if let Some(saved) = saved {
+                saved.check_record(known.recorded)?;
+            }
             let mut planned = self
                 .unless_interrupted(self.plan(&site.world, &known, proposal.as_ref()))
                 .await??;
-            let saved = self.saved.filter(|_| round == 0);
             if let Some(saved) = saved.filter(|_| !planned.is_broken()) {
-                saved.check_record(known.recorded)?;
                 saved.check_world(&planned.plan)?;
                 planned.replace(saved);
             }

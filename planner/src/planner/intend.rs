@@ -2,6 +2,7 @@
 
 mod access;
 mod cluster;
+mod crowded;
 mod data;
 mod election;
 mod endpoint;
@@ -67,6 +68,7 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagn
     }
     intended.limits = limits::limits(inputs, before, &intended);
     diagnostics.extend(limits::below_primary(inputs, before, &intended));
+    diagnostics.extend(crowded::crowded(inputs, &intended));
     intended.drift = drifts(inputs, before, &intended);
     (intended, diagnostics)
 }

@@ -138,8 +138,7 @@ pub enum LastRun {
     Replayed,
 }
 
-/// Returns the task that takes a node's data back to where its upstream's log branches off, and brings it up to that:
-/// `postgres-ha.md` 2(c).
+/// Returns the task that takes a node's data back to where its upstream's log branches off, and brings it up to that.
 ///
 /// It changes the data in place, so the directory is a partial one from the first moment: cut off, it is worth nothing,
 /// and the node is cloned. The upstream has made a checkpoint since it was promoted (up to 15, `pg_rewind` takes both for

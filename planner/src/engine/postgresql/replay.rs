@@ -1,4 +1,4 @@
-//! Settings that a standby must not have below those of the server whose log it replays: `postgres-ha.md` 2(l).
+//! Settings that a standby must not have below those of the server whose log it replays.
 //!
 //! The control data of a standby say how much the log that it has replayed asks for. A standby that has less does not
 //! start, and one that runs pauses its replay. Every standby is therefore started with what its file and its control data
@@ -24,6 +24,12 @@ pub const SETTINGS: [(&str, u32); 5] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ReplayLimits([u32; SETTINGS.len()]);
+
+/// Returns how many streams of the log a server has room for.
+pub(crate) fn streams() -> usize {
+    let senders = conf::fixed("max_wal_senders").and_then(|value| value.parse().ok());
+    senders.expect("every server has this setting, a number")
+}
 
 impl Default for ReplayLimits {
     fn default() -> Self {

@@ -264,3 +264,14 @@ fn a_standby_that_paused_by_itself_is_restarted_before_a_failover_promotes_it() 
     }
     finish(&mut world, &desired);
 }
+
+#[test]
+fn more_standbys_than_a_server_has_room_for_are_told() {
+    let names: Vec<String> = (0..64).map(|number| format!("n{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let said = |nodes: &[&str]| diagnostics(&plan_for(&World::default(), &orders(nodes)));
+    assert_eq!(said(&names[..61]), "");
+    expect![[r#"
+        More standbys than a server has room for: 63 standbys follow cluster.orders.node.n0, and a server has room for 60. The steps of the others fail. Let some of them follow another standby: set follows in their node blocks.
+    "#]].assert_eq(&said(&names));
+}

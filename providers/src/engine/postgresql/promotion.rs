@@ -1,4 +1,4 @@
-//! Lets a standby write, and finds out where its log branches off: `postgres-ha.md` 2(b) and 2(i).
+//! Lets a standby write, and finds out where its log branches off.
 
 use std::time::{Duration, Instant};
 

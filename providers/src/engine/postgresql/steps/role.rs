@@ -1,4 +1,4 @@
-//! The steps of a role change: `postgres-ha.md` 2(a) to 2(c) and 2(i).
+//! The steps of a role change.
 
 use simdb_planner::observed::ControlData;
 use simdb_planner::plan::{Evidence, FenceMethod, Handover, Server};
