@@ -69,14 +69,15 @@ impl Project {
             path: ".".into(),
             source,
         })?;
-        Self::at(directory)
+        let workspace = Workspace::selected(&directory)?;
+        let project = Self::at(directory)?;
+        Ok(Project { workspace, ..project })
     }
 
-    /// Reads the files of a directory, which is an absolute path.
+    /// Reads the files of a directory, which is an absolute path, in its default workspace.
     pub(crate) fn at(directory: PathBuf) -> Result<Project, CliError> {
         let source = files::configuration(&directory)?;
-        let workspace = Workspace::selected(&directory)?;
-        Self::new(directory, source, workspace, None)
+        Self::new(directory, source, Workspace::default(), None)
     }
 
     /// Returns the configuration that a plan was saved with, in place of the one that stands in the directory by now.
@@ -109,53 +110,6 @@ impl Project {
             workspace,
             inputs,
         })
-    }
-
-    /// Returns the project as it is in another workspace.
-    pub(crate) fn in_workspace(&self, workspace: Workspace) -> Project {
-        Project {
-            directory: self.directory.clone(),
-            source: self.source.clone(),
-            settings: self.settings.clone(),
-            inputs: self.inputs.clone(),
-            workspace,
-        }
-    }
-
-    /// Returns the selected workspace.
-    pub(crate) fn workspace(&self) -> &Workspace {
-        &self.workspace
-    }
-
-    /// Returns all workspaces that there are.
-    pub(crate) fn workspaces(&self) -> Result<Vec<Workspace>, CliError> {
-        Workspace::all(&self.default_state_path())
-    }
-
-    /// Returns whether there is such a workspace.
-    pub(crate) fn has(&self, workspace: &Workspace) -> bool {
-        workspace.exists(&self.default_state_path())
-    }
-
-    /// Says that there is no such workspace.
-    pub(crate) fn lacks(&self, workspace: &Workspace) -> CliError {
-        let others = self.workspaces().unwrap_or_default().into_iter();
-        let others: Vec<String> = others.map(|other| format!("\"{other}\"")).collect();
-        let detail = format!(
-            "There is no workspace \"{workspace}\" here, but {}. To make it: simdb workspace select -or-create {workspace}",
-            others.join(", ")
-        );
-        CliError::refused("Workspace does not exist", detail)
-    }
-
-    /// Makes a workspace, which has no state yet.
-    pub(crate) fn create_workspace(&self, workspace: &Workspace) -> Result<(), CliError> {
-        workspace.create(&self.default_state_path())
-    }
-
-    /// Removes the selected workspace with its state.
-    pub(crate) fn remove_workspace(&self) -> Result<(), CliError> {
-        self.workspace.remove(&self.default_state_path())
     }
 
     /// Returns the project with one more file, which need not be there.

@@ -100,6 +100,11 @@ impl Record {
         decode(row).map_err(|error| self.unreadable(error))
     }
 
+    /// Returns how often the record was written.
+    pub(crate) async fn serial(&self) -> Result<u64, StoreError> {
+        Ok(self.head(self.get(&Head::key()).await?.as_ref())?.serial)
+    }
+
     pub(crate) async fn load(&self) -> Result<Loaded, StoreError> {
         let key = Head::key();
         let prefixes: Vec<&str> = [key.as_str()].into_iter().chain(RECORD).collect();

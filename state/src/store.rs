@@ -146,6 +146,11 @@ impl Store {
         &self.record.path
     }
 
+    /// Returns how often the record was written: it tells whether it was written since it was read.
+    pub async fn serial(&self) -> Result<u64, StoreError> {
+        self.record.serial().await
+    }
+
     /// Reads everything but secrets.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         Ok(self.record.load().await?.snapshot)

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use simdb_tests::{Scenario, THREE, TWO, TestEnvironment, Version, any};
+use simdb_tests::{Scenario, THREE, TWO, TestEnvironment, Version, any, has_pgbouncer};
 
 /// A cluster with all that one can have.
 fn declare(environment: &TestEnvironment, cluster: &str, nodes: &str, more: &str) {
@@ -32,8 +32,8 @@ const STARTED: &str = "SELECT pg_postmaster_start_time()";
 const APPLY: [&str; 2] = ["apply", "-auto-approve"];
 const EMPTY: [&str; 2] = ["plan", "-detailed-exitcode"];
 
-#[test]
-fn a_cluster_goes_by_another_name_and_is_the_same() {
+/// Makes the cluster, with a table of 100 rows.
+fn made() -> TestEnvironment {
     let environment = TestEnvironment::with_configuration("");
     declare(&environment, "orders", NODES, "");
     environment.done(&APPLY);
@@ -42,6 +42,12 @@ fn a_cluster_goes_by_another_name_and_is_the_same() {
         "orders",
         "CREATE TABLE t AS SELECT generate_series(1, 100) AS id",
     );
+    environment
+}
+
+#[test]
+fn a_cluster_goes_by_another_name_and_is_the_same() {
+    let environment = made();
     let started = |node: &str| ask(&environment, node, STARTED);
     let before = ["orders.a", "orders.r[0]"].map(started);
 
@@ -99,14 +105,7 @@ fn a_cluster_goes_by_another_name_and_is_the_same() {
 
 #[test]
 fn a_node_goes_by_another_name_and_keeps_its_data() {
-    let environment = TestEnvironment::with_configuration("");
-    declare(&environment, "orders", NODES, "");
-    environment.done(&APPLY);
-    ask(
-        &environment,
-        "orders",
-        "CREATE TABLE t AS SELECT generate_series(1, 100) AS id",
-    );
+    let environment = made();
     let data = ask(&environment, "orders.r[0]", "SHOW data_directory");
     let started = ask(&environment, "orders.r[0]", STARTED);
     let primary = ask(&environment, "orders.a", STARTED);
@@ -151,6 +150,24 @@ fn a_node_goes_by_another_name_and_keeps_its_data() {
     declare(&environment, "orders", &taken, &blocks[1..].concat());
     environment.refuses(&["plan"], "Place is taken");
     declare(&environment, "orders", nodes, &blocks.concat());
+    environment.destroy();
+}
+
+#[test]
+fn a_pooler_goes_with_its_cluster() {
+    if !has_pgbouncer() {
+        return;
+    }
+    let environment = TestEnvironment::with_configuration("");
+    let nodes = "  node \"a\" {}\n  endpoint \"pool\" {\n    target = \"primary\"\n    via    = \"pgbouncer\"\n  }\n";
+    declare(&environment, "orders", nodes, "");
+    environment.done(&APPLY);
+    declare(&environment, "shop", nodes, &moved("cluster.orders", "cluster.shop"));
+    environment.done(&APPLY);
+    environment.done(&EMPTY);
+    environment.done(&["status"]);
+    let asked = environment.done(&["env", "shop", "pool"]).stdout;
+    assert!(asked.contains("shop-pool"), "{asked}");
     environment.destroy();
 }
 

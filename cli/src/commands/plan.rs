@@ -136,7 +136,7 @@ impl Made {
     async fn has_moved(&self) -> Result<bool, CliError> {
         let store = self.project.store().await?;
         let serial = match (&store, self.serial) {
-            (Some(store), Some(_)) => Some(store.snapshot().await?.serial),
+            (Some(store), Some(_)) => Some(store.serial().await?),
             _ => None,
         };
         Ok(serial != self.serial)

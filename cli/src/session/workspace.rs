@@ -12,6 +12,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::Project;
 use crate::error::CliError;
 
 /// The workspace that every configuration has.
@@ -163,6 +164,55 @@ impl Workspace {
         others.sort();
         let others = others.iter().filter_map(|name| Self::parse(name).ok());
         Ok([Self::default()].into_iter().chain(others).collect())
+    }
+}
+
+impl Project {
+    /// Returns the project as it is in another workspace.
+    pub(crate) fn in_workspace(&self, workspace: Workspace) -> Project {
+        Project {
+            directory: self.directory.clone(),
+            source: self.source.clone(),
+            settings: self.settings.clone(),
+            inputs: self.inputs.clone(),
+            workspace,
+        }
+    }
+
+    /// Returns the selected workspace.
+    pub(crate) fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
+    /// Returns all workspaces that there are.
+    pub(crate) fn workspaces(&self) -> Result<Vec<Workspace>, CliError> {
+        Workspace::all(&self.default_state_path())
+    }
+
+    /// Returns whether there is such a workspace.
+    pub(crate) fn has(&self, workspace: &Workspace) -> bool {
+        workspace.exists(&self.default_state_path())
+    }
+
+    /// Says that there is no such workspace.
+    pub(crate) fn lacks(&self, workspace: &Workspace) -> CliError {
+        let others = self.workspaces().unwrap_or_default().into_iter();
+        let others: Vec<String> = others.map(|other| format!("\"{other}\"")).collect();
+        let detail = format!(
+            "There is no workspace \"{workspace}\" here, but {}. To make it: simdb workspace select -or-create {workspace}",
+            others.join(", ")
+        );
+        CliError::refused("Workspace does not exist", detail)
+    }
+
+    /// Makes a workspace, which has no state yet.
+    pub(crate) fn create_workspace(&self, workspace: &Workspace) -> Result<(), CliError> {
+        workspace.create(&self.default_state_path())
+    }
+
+    /// Removes the selected workspace with its state.
+    pub(crate) fn remove_workspace(&self) -> Result<(), CliError> {
+        self.workspace.remove(&self.default_state_path())
     }
 }
 

@@ -28,7 +28,7 @@ pub fn parse(name: &str, text: &str, dialect: &Dialect) -> (Vec<Piece>, Vec<Diag
     let text_without = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let place = Place::new(name, text.len() - text_without.len());
     let error = match piece(text_without, place.clone()) {
-        Ok(piece) => return (vec![piece], Vec::new()),
+        Ok(piece) => return (vec![piece], split_strings(text_without, &place, dialect)),
         Err(error) => error,
     };
     let tokens = tokenize(text_without);
@@ -59,6 +59,15 @@ pub fn parse(name: &str, text: &str, dialect: &Dialect) -> (Vec<Piece>, Vec<Diag
     }
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.as_ref().map(|span| span.start));
     (pieces, diagnostics)
+}
+
+/// Returns what is wrong with quoted strings that go on in another line: the parser takes them.
+fn split_strings(text: &str, place: &Place, dialect: &Dialect) -> Vec<Diagnostic> {
+    let tokens = tokenize(text);
+    if tokens.unclosed.is_empty() {
+        return Vec::new();
+    }
+    scan::scan(text, &tokens, place, dialect)
 }
 
 /// Parses a text that has no mistake, behind as many spaces as tell its places from those of other files.

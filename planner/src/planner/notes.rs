@@ -201,6 +201,7 @@ fn later(inputs: Inputs<'_>, intended: &Intended, state: &State) -> Vec<String> 
             }
             notes.extend(postponed_settings(spec, intended, address, node));
             notes.extend(fitted_settings(spec, intended, address));
+            notes.extend(moving_settings(state, intended, address, node));
             if intended.limits.waiting.contains(address) {
                 notes.push(format!(
                     "{address} keeps more of what replay depends on than is declared, until its primary runs again."
@@ -266,6 +267,21 @@ fn fitted_settings(spec: &ClusterSpec, intended: &Intended, address: &NodeAddres
         format!(
             "{address} is restarted with as much {} as its log asks for, and gets the declared values with the next apply.",
             names.join(", ")
+        )
+    })
+}
+
+/// Says that a standby which moves may be restarted before its log asks for less: it is not where it is spoken to meanwhile.
+fn moving_settings(before: &State, intended: &Intended, address: &NodeAddress, node: &IntendedNode) -> Option<String> {
+    let cluster = intended.clusters.get(&address.cluster)?;
+    let old = before.nodes.get(address)?;
+    let limits = |parameters| ReplayLimits::with_parameters(cluster.cluster.version, parameters);
+    let moves = old.place.as_ref().is_some_and(|place| *place != node.place);
+    let gets_less = limits(&old.parameters).exceeds(&limits(&node.parameters));
+    (moves && gets_less && node.role.follows().is_some()).then(|| {
+        format!(
+            "{address} moves and gets less of what replay depends on. If its log still asks for more when it is restarted, it gets \
+             the declared values with the next apply."
         )
     })
 }

@@ -8,12 +8,12 @@ use proptest::sample::subsequence;
 use simdb_state::object::{Database, OnStandbyLoss, PoolMode, ReplicationMode, User};
 use simdb_state::sensitive::Sensitive;
 
-use super::NODES;
+use super::{Event, NODES, Story};
 use crate::desired::access::{AccessSpec, DatabaseSpec, SeedSpec, UserSpec};
 use crate::desired::{Desired, Ignored, PoolerSpec};
 use crate::diagnostic::Span;
 use crate::planner::tests::{orders, subnet};
-use crate::simulate::PASSWORD;
+use crate::simulate::{Fault, PASSWORD, Schedule};
 
 /// The lowest of the ports that are declared; those that are chosen are below.
 const DECLARED: u16 = 20_000;
@@ -290,4 +290,44 @@ fn access() -> impl Strategy<Value = Access> {
         given,
         replication,
     })
+}
+
+/// A history that was found: a standby moves and gets less, while the log that asks for less has not reached it.
+#[test]
+fn a_standby_that_moves_and_gets_less_is_told_to_get_it_with_the_next_apply() {
+    let declared = |nodes: &[&'static str], mode, (connections, cascade, subnet, replication)| Declared {
+        nodes: nodes.to_vec(),
+        mode,
+        number: 1,
+        degrade: false,
+        pin: None,
+        connections,
+        workers: 8,
+        shape: Shape {
+            cascade,
+            delayed: None,
+            port: None,
+            subnet,
+            pooler: None,
+        },
+        access: Access {
+            level: 0,
+            version: 1,
+            given: None,
+            replication,
+        },
+    };
+    let asynchronous = |nodes| declared(nodes, ReplicationMode::Async, (50, 1, None, 1));
+    let moved = declared(&["a", "b", "c", "r[1]"], ReplicationMode::Quorum, (100, 0, Some(2), 2));
+    let schedule = Schedule {
+        order: vec![1, 2],
+        faults: vec![(15, Fault::DropSlot(5)), (7, Fault::Write(0))],
+        ..Schedule::default()
+    };
+    let story = Story {
+        first: asynchronous(&["a", "b", "r[0]", "r[1]"]),
+        events: vec![Event::Apply(moved, schedule), Event::Fault(Fault::Kill(5))],
+        last: asynchronous(&["b", "c"]),
+    };
+    story.live(None);
 }
