@@ -1,11 +1,10 @@
 # A PostgreSQL primary and two standbys, as containers of a Docker Engine on this machine.
 #
-#   docker pull postgres:15     gets the image, once
 #   simdb apply                 makes the containers, and proves that replication works
 #   simdb failover orders       lets a standby lead when the primary is lost: docker kill
 #   simdb destroy               removes everything again, data included
 
-# The engine is found where DOCKER_HOST says, else at /var/run/docker.sock. Another image than the official one:
+# The engine is found where the Docker CLI finds it: DOCKER_HOST, DOCKER_CONTEXT, the current context. Another image than the official one:
 # image = "registry.example.org/postgres:{version}"
 provider "docker" {}
 

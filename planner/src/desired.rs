@@ -157,6 +157,33 @@ pub struct LocalSettings {
     pub spans: BTreeMap<ProviderArgument, Span>,
 }
 
+impl LocalSettings {
+    /// Returns the first and the last TCP port that servers of a platform may get, where that is declared.
+    pub(crate) fn range(&self, platform: &PlatformName) -> Option<(u16, u16)> {
+        match self.others.get(platform.as_str()) {
+            Some(arguments) => port_range(arguments.get(PORT_RANGE)?),
+            None => self.ports,
+        }
+    }
+}
+
+/// The argument of a `provider` block that says which ports its servers may get.
+pub(crate) const PORT_RANGE: &str = "port_range";
+
+/// Reads the first and the last port of a range: `15432-15532`.
+pub(crate) fn port_range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (1 <= first && first <= last).then_some((first, last))
+}
+
+/// Says what a range of ports should be.
+pub(crate) fn no_port_range(value: &str) -> String {
+    format!(
+        "\"{PORT_RANGE}\" is the first and the last port, as in \"15432-15532\", each from 1 to 65535; {value:?} is not."
+    )
+}
+
 /// A `network` block.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkSpec {

@@ -387,7 +387,7 @@ impl<'a> Look<'a> {
         let Some(place) = node.place.as_ref().filter(|_| is_primary(node)) else {
             return;
         };
-        if instance::keeps_clients_out(facts, place.bind.host) {
+        if instance::keeps_clients_out(facts, place) {
             let text = "crashed, and accepts no clients before its standbys have caught up. Run: simdb apply";
             self.problem(ClusterState::Broken, format!("{} {text}", address.node));
         }

@@ -71,10 +71,13 @@ pub struct UnmanagedServer {
 /// What a platform offers that was not looked at.
 static NOTHING: PlatformFacts = PlatformFacts {
     engines: BTreeMap::new(),
+    images: BTreeMap::new(),
+    obtainable: false,
     searched: Vec::new(),
     remedy: None,
     busy_ports: BTreeMap::new(),
     lowest_port: 0,
+    reach: Reach::Unknown,
     problems: BTreeSet::new(),
 };
 
@@ -141,6 +144,13 @@ impl<T> Observation<T> {
 pub struct PlatformFacts {
     /// The major versions whose programs were found, per engine, with where (a directory, an image).
     pub engines: BTreeMap<EngineKind, BTreeMap<u16, String>>,
+    /// What the servers of these versions are made from, where the platform has images: the names of an image, the first of
+    /// which new servers get.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<EngineKind, BTreeMap<u16, Vec<String>>>,
+    /// Whether other versions are fetched where they are needed.
+    #[serde(default)]
+    pub obtainable: bool,
     /// Where programs were looked for, for messages.
     pub searched: Vec<String>,
     /// What makes a version be found that is missing, as a sentence; absent where the usual ways do.
@@ -152,8 +162,24 @@ pub struct PlatformFacts {
     /// The lowest TCP port that the servers' user may listen on.
     #[serde(default)]
     pub lowest_port: u16,
+    /// How clients reach its servers.
+    #[serde(default)]
+    pub reach: Reach,
     /// Why the platform cannot be used as it is.
     pub problems: BTreeSet<PlatformProblem>,
+}
+
+/// How clients that are no servers of a platform reach those that are, simdb included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Nobody looked: what is recorded stays.
+    #[default]
+    Unknown,
+    /// Where they listen.
+    Direct,
+    /// At ports of this address, which the platform publishes.
+    Published(IpAddr),
 }
 
 /// One reason why the platform cannot be used as it is.
@@ -180,6 +206,13 @@ pub enum ProviderArgument {
 }
 
 impl PlatformFacts {
+    /// Returns the names of the image that servers of a version are made from; none where they are made from no image, or that
+    /// is not known yet.
+    pub fn images(&self, engine: EngineKind, version: u16) -> &[String] {
+        let images = self.images.get(&engine).and_then(|images| images.get(&version));
+        images.map_or(&[], Vec::as_slice)
+    }
+
     /// Returns who keeps a server from listening there.
     pub fn listener(&self, at: Bind) -> Option<&str> {
         let owners = self.busy_ports.get(&at.port)?;
@@ -196,6 +229,12 @@ pub struct NodeFacts {
     pub process: ProcessFacts,
     /// Where the server that was last started from this instance directory listens, as the platform noted it.
     pub listen: Option<Bind>,
+    /// The address of its platform's machine that leads there, where the platform publishes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<Bind>,
+    /// The image that its server was made from, where the platform has images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// The generations of complete data directories found (`data-1` is 1).
     pub generations: BTreeSet<u32>,
     /// Whether an unfinished data directory was found.
@@ -229,6 +268,9 @@ pub struct PoolerFacts {
     pub process: ProcessFacts,
     /// Where the process that was last started listens, as the platform noted it.
     pub listen: Option<Bind>,
+    /// The address of its platform's machine that leads there, where the platform publishes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<Bind>,
     /// The files that were last written for it.
     pub files: BTreeMap<String, FileFacts>,
 }

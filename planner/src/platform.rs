@@ -4,6 +4,8 @@
 mod docker;
 mod local;
 
+use std::collections::BTreeMap;
+
 use ipnet::Ipv4Net;
 use simdb_state::name::PlatformName;
 
@@ -50,6 +52,14 @@ impl Platform {
         match self {
             Platform::Local => Ok(()),
             Platform::Docker => docker::check_argument(name, value),
+        }
+    }
+
+    /// Checks whether arguments go together, or says why not.
+    pub(crate) fn check_arguments(self, arguments: &BTreeMap<String, String>) -> Result<(), String> {
+        match self {
+            Platform::Local => Ok(()),
+            Platform::Docker => docker::check_arguments(arguments),
         }
     }
 

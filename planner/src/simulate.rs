@@ -21,7 +21,7 @@ use simdb_state::place::Bind;
 use simdb_state::sensitive::{Secrets, Sensitive};
 
 use crate::engine::replay::ReplayLimits;
-use crate::observed::{DatabaseFacts, FileFacts, RouteFacts, UserFacts};
+use crate::observed::{DatabaseFacts, FileFacts, Reach, RouteFacts, UserFacts};
 use crate::plan::Plan;
 
 pub use crate::engine::simulated::{Log, Pooler};
@@ -61,6 +61,10 @@ pub struct World {
     pub poolers: BTreeMap<EndpointAddress, Pooler>,
     /// Ports that others listen on, on all addresses.
     pub busy_ports: BTreeMap<u16, String>,
+    /// How clients reach servers.
+    pub reach: Reach,
+    /// The names of the image that servers are made from, where there are images.
+    pub images: Vec<String>,
     /// The passwords that steps made up, and those that the configuration gave.
     pub secrets: Secrets,
     /// What the data of each node holds, by generation.
@@ -97,6 +101,10 @@ pub struct InstanceDirectory {
     pub by_hand: bool,
     /// Where the last server listened.
     pub listen: Option<Bind>,
+    /// Where it was published.
+    pub published: Option<Bind>,
+    /// The image that the last server was made from.
+    pub image: Option<String>,
     /// The settings the server was last given.
     pub configured: BTreeMap<String, String>,
     /// The files last written for it, and whether somebody edited them.

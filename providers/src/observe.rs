@@ -200,7 +200,9 @@ impl Look<'_> {
             },
             ProcessFacts::Stopping { .. } => {}
             _ => {
-                let mut server = self.server(node, directory.listen, deadline).await;
+                let mut server = self
+                    .server(node, (directory.listen, directory.published), deadline)
+                    .await;
                 if let Observation::Seen(server) = &mut server
                     && server.replay_paused
                 {
@@ -237,10 +239,17 @@ impl Look<'_> {
             Observation::Seen(InstanceFacts {
                 process,
                 listen,
+                published,
+                image: _,
                 directories: _,
                 outside: _,
                 files,
-            }) => Observation::Seen(PoolerFacts { process, listen, files }),
+            }) => Observation::Seen(PoolerFacts {
+                process,
+                listen,
+                published,
+                files,
+            }),
         }
     }
 
@@ -282,6 +291,8 @@ fn inventory(instance_directory: &InstanceFacts) -> NodeFacts {
         outside: outside.map(|path| path.display().to_string()),
         process: instance_directory.process.clone(),
         listen: instance_directory.listen,
+        published: instance_directory.published,
+        image: instance_directory.image.clone(),
         generations,
         partial: instance_directory.directories.iter().any(partial),
         files: instance_directory.files.clone(),

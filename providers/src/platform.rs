@@ -40,6 +40,10 @@ pub struct InstanceFacts {
     pub process: ProcessFacts,
     /// Where that server listens, as noted when it was last started, or as seen where somebody else started it.
     pub listen: Option<Bind>,
+    /// The address of the platform's machine that leads there, where the platform publishes it.
+    pub published: Option<Bind>,
+    /// The image that the server was made from, where the platform has images.
+    pub image: Option<String>,
     /// Directories in it, such as `data-1` and `data-2.partial`.
     pub directories: BTreeSet<String>,
     /// Those of them that are links to data outside of it, with where that is.

@@ -126,6 +126,13 @@ pub struct InstanceSpec {
     pub data: String,
     /// Where the server listens.
     pub listen: Bind,
+    /// The address of its platform's machine that leads there; absent where clients reach it where it listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<Bind>,
+    /// What tells the image that it is made from apart from others, where its platform has images; absent for the one that its
+    /// command finds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Empty files below the instance directory that must be there when the server starts: without them it would be another kind of
     /// server.
     #[serde(default)]

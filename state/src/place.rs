@@ -3,7 +3,7 @@
 //! ```text
 //!   Place ─► bind      the socket, as the kernel of the place where the server runs knows it
 //!         ─► peers     where the other nodes of its cluster reach it
-//!         ─► clients   where clients reach it, if they do
+//!         ─► clients   where clients reach it, if they do: there, or at a port that its platform publishes
 //! ```
 //!
 //! On one machine all three are equal. How simdb itself gets there is the platform's business, and recorded nowhere.
@@ -168,10 +168,33 @@ impl Place {
         }
     }
 
-    /// Returns the place of a server that was seen to listen on a socket: the recorded one, unless the server moved.
-    pub fn seen(bind: Option<Bind>, recorded: Option<&Self>) -> Option<Self> {
-        match bind.filter(|bind| recorded.is_none_or(|place| place.bind != *bind)) {
-            Some(bind) => Some(Self::shared(bind)),
+    /// Returns the place of a server that clients reach where its platform publishes it, if it does.
+    pub fn at(bind: Bind, published: Option<Bind>) -> Self {
+        Self {
+            clients: Some(published.unwrap_or(bind).into()),
+            ..Self::shared(bind)
+        }
+    }
+
+    /// Returns the address at which the platform publishes the server: nothing where clients reach it where it listens.
+    pub fn published(&self) -> Option<Bind> {
+        let HostPort { host, port } = self.clients.as_ref()?;
+        let Host::Ip(host) = *host else { return None };
+        let published = Bind { host, port: *port };
+        (published != self.bind).then_some(published)
+    }
+
+    /// Returns where whoever is no node of its cluster reaches the server.
+    pub fn outer(&self) -> &HostPort {
+        self.clients.as_ref().unwrap_or(&self.peers)
+    }
+
+    /// Returns the place of a server that was seen to listen on a socket, and to be published: the recorded one, unless the
+    /// server moved.
+    pub fn seen(bind: Option<Bind>, published: Option<Bind>, recorded: Option<&Self>) -> Option<Self> {
+        let moved = |bind: &Bind| recorded.is_none_or(|place| (place.bind, place.published()) != (*bind, published));
+        match bind.filter(moved) {
+            Some(bind) => Some(Self::at(bind, published)),
             None => recorded.cloned(),
         }
     }
@@ -282,6 +305,34 @@ mod tests {
             json!({ "host": "a.svc", "port": 5432 })
         );
         assert!(serde_json::from_value::<HostPort>(json!({ "host": "a b", "port": 5432 })).is_err());
+    }
+
+    #[test]
+    fn clients_reach_a_published_server_where_it_is_published() {
+        let own = Bind {
+            host: "172.30.0.1".parse().unwrap(),
+            port: 5432,
+        };
+        let place = Place::at(own, Some(bind(15432)));
+        assert_eq!(
+            (place.published(), place.outer()),
+            (Some(bind(15432)), &bind(15432).into())
+        );
+        assert_eq!(place.peers, own.into());
+        assert_eq!(Place::at(own, None), Place::shared(own));
+        assert_eq!(Place::shared(own).published(), None);
+        // The recorded one counts until the server is seen elsewhere, or published elsewhere.
+        assert_eq!(Place::seen(None, None, Some(&place)), Some(place.clone()));
+        assert_eq!(
+            Place::seen(Some(own), Some(bind(15432)), Some(&place)),
+            Some(place.clone())
+        );
+        for published in [None, Some(bind(15433))] {
+            assert_eq!(
+                Place::seen(Some(own), published, Some(&place)),
+                Some(Place::at(own, published))
+            );
+        }
     }
 
     #[test]

@@ -30,5 +30,7 @@ pub use leftovers::{files_below, listening_ports, processes_below, started_with}
 pub use lookers::{Look, Lookers, Looks};
 pub use redact::Redactions;
 pub use require::{leave_to_faults, skip};
-pub use scenario::{Declared, Scenario, Version, Writing, is_thorough};
+pub use scenario::{
+    Declared, Engine, Image, Registry, Scenario, Version, Writing, certificates, is_thorough, secure_daemon,
+};
 pub use versions::versions;

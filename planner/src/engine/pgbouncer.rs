@@ -99,6 +99,8 @@ pub fn server(endpoint: &EndpointAddress, pooler: &Pooler, version: u16) -> Inst
         files: BTreeMap::from([(SETTINGS.to_owned(), settings(pooler)), (USERS.to_owned(), users)]),
         data: String::new(),
         listen: pooler.place.bind,
+        published: pooler.place.published(),
+        image: None,
         present: BTreeSet::new(),
         absent: BTreeSet::new(),
         environment: BTreeMap::new(),

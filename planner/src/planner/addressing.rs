@@ -1,5 +1,6 @@
 //! Gives nodes and poolers their places: where they are, on the port they declare, else on the lowest free port of a range,
-//! or, where their network has a subnet, on the lowest free address of that. Everybody reaches them where they listen.
+//! or, where their network has a subnet, on the lowest free address of that. Clients reach them there, or, where the platform
+//! publishes them, on the port they declare of its machine, else on the lowest free one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,7 +14,7 @@ use simdb_state::place::{Bind, Place};
 
 use crate::desired::{Desired, EndpointSpec, NodeSpec, PoolerSpec};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ProviderArgument};
+use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ProviderArgument, Reach};
 
 /// The range used unless the configuration names one: above the ports of well-known services, below those the kernel
 /// gives to clients (from 32768 on Linux), which could take a node's port while its server is down.
@@ -26,7 +27,6 @@ const OWN_PORTS: (u16, u16) = (5432, 6432);
 pub(crate) struct Addressing<'a> {
     desired: &'a Desired,
     observed: &'a Observed,
-    range: (u16, u16),
     /// The port of each platform's range that is looked at next.
     next: BTreeMap<PlatformName, u32>,
     taken: BTreeSet<u16>,
@@ -39,7 +39,6 @@ pub(crate) struct Addressing<'a> {
 impl<'a> Addressing<'a> {
     /// Sets aside every port that a node has or declares, and every address that one has.
     pub(crate) fn new(desired: &'a Desired, before: &State, observed: &'a Observed) -> Self {
-        let range = desired.local.ports.unwrap_or(DEFAULT_RANGE);
         let declared = desired
             .clusters
             .values()
@@ -61,17 +60,21 @@ impl<'a> Addressing<'a> {
             .values()
             .filter_map(|node| node.place.as_ref())
             .chain(poolers.map(|pooler| &pooler.place))
-            .map(|place| place.bind);
+            .flat_map(|place| [Some(place.bind), place.published()])
+            .flatten();
         let nodes = observed.nodes.values().filter_map(Observation::seen);
         let poolers = observed.poolers.values().filter_map(Observation::seen);
-        let running = nodes
-            .filter_map(own_place)
-            .chain(poolers.filter_map(|facts| facts.listen.filter(|_| facts.process.is_alive())));
+        let running =
+            nodes
+                .flat_map(|facts| [own_place(facts), facts.published.filter(|_| facts.process.is_alive())])
+                .chain(poolers.flat_map(|facts| {
+                    [facts.listen, facts.published].map(|at| at.filter(|_| facts.process.is_alive()))
+                }))
+                .flatten();
         let listening: BTreeSet<Bind> = had.chain(running).collect();
         Self {
             desired,
             observed,
-            range,
             next: BTreeMap::new(),
             taken: declared.chain(listening.iter().map(|listen| listen.port)).collect(),
             hosts: listening.iter().map(|listen| listen.host).collect(),
@@ -98,12 +101,12 @@ impl<'a> Addressing<'a> {
             recorded: node.and_then(|node| node.place.as_ref()),
             process: seen.map(|facts| &facts.process),
             listened: seen.and_then(own_place),
+            published: seen.and_then(|facts| facts.published.filter(|_| facts.process.is_alive())),
             placed: node.is_some_and(|node| node.role.is_some()),
             power,
             span: spec.port_span.as_ref().unwrap_or(&spec.span),
         };
-        let bind = self.choose(before, &claim)?;
-        Ok(Place::seen(Some(bind), claim.recorded).expect("it listens there"))
+        self.place(before, claim)
     }
 
     /// Returns the place of an endpoint's pooler, or what keeps it from getting a port.
@@ -127,12 +130,56 @@ impl<'a> Addressing<'a> {
             recorded: recorded.map(|pooler| &pooler.place),
             process: seen.map(|facts| &facts.process),
             listened: seen.and_then(|facts| facts.listen.filter(|_| facts.process.is_alive())),
+            published: seen.and_then(|facts| facts.published.filter(|_| facts.process.is_alive())),
             placed: recorded.is_some(),
             power,
             span: pooler.port_span.as_ref().unwrap_or(&spec.span),
         };
-        let bind = self.choose(before, &claim)?;
-        Ok(Place::seen(Some(bind), claim.recorded).expect("it listens there"))
+        self.place(before, claim)
+    }
+
+    fn place(&mut self, before: &State, claim: Claim<'_>) -> Result<Place, Diagnostic> {
+        let recorded = claim.recorded;
+        let published = match self.observed.platform(&claim.platform).reach {
+            Reach::Unknown => claim.published.or(recorded.and_then(Place::published)),
+            Reach::Direct => None,
+            Reach::Published(host) => Some(self.publication(before, &claim, host)?),
+        };
+        // A port that is declared is the one that clients use.
+        let declared = claim.declared.filter(|_| published.is_none());
+        let bind = self.choose(before, &Claim { declared, ..claim })?;
+        Ok(Place::seen(Some(bind), published, recorded).expect("it listens there"))
+    }
+
+    /// Returns the address of the platform's machine at which clients reach a server.
+    fn publication(&mut self, before: &State, claim: &Claim<'_>, host: IpAddr) -> Result<Bind, Diagnostic> {
+        let recorded = claim.recorded.and_then(Place::published);
+        let had = claim.published.or(recorded).filter(|at| at.host == host);
+        let Some(port) = claim.declared.or(had.map(|at| at.port)) else {
+            return self.free_port(claim, host);
+        };
+        let at = Bind { host, port };
+        if had != Some(at)
+            && let Some(other) = owner(before, &claim.address, at)
+        {
+            return Err(given(claim, &other));
+        }
+        let unseen = claim.process.is_none() && claim.placed;
+        let rests = unseen || claim.power == Power::Stopped;
+        if claim.published == Some(at) || (rests && recorded == Some(at)) {
+            return Ok(at);
+        }
+        match self.observed.platform(&claim.platform).listener(at) {
+            None => Ok(at),
+            Some(owner) if claim.declared.is_some() => Err(taken(claim, port, owner)),
+            Some(_) => self.free_port(claim, host),
+        }
+    }
+
+    fn free_port(&mut self, claim: &Claim<'_>, host: IpAddr) -> Result<Bind, Diagnostic> {
+        let port = self.lowest_free(&claim.platform, host);
+        let port = port.ok_or_else(|| self.exhausted(claim))?;
+        Ok(Bind { host, port })
     }
 
     fn platform(&self, cluster: &ClusterName) -> PlatformName {
@@ -189,10 +236,7 @@ impl<'a> Addressing<'a> {
 
     fn any(&mut self, claim: &Claim<'_>) -> Result<Bind, Diagnostic> {
         match claim.subnet {
-            None => {
-                let port = self.lowest_free(&claim.platform).ok_or_else(|| self.exhausted(claim))?;
-                Ok(Bind { host: LOOPBACK, port })
-            }
+            None => self.free_port(claim, LOOPBACK),
             Some((subnet, own)) => {
                 let port = claim.declared.unwrap_or(own);
                 let host = self.free_host(&claim.platform, subnet, port);
@@ -224,7 +268,15 @@ impl<'a> Addressing<'a> {
 
     /// Says that the range has no port left. Where the range itself is what is wrong, that is where it is told.
     fn exhausted(&self, claim: &Claim<'_>) -> Diagnostic {
-        let (Claim { address, span, .. }, (first, last)) = (claim, self.range);
+        let (
+            Claim {
+                address,
+                span,
+                platform,
+                ..
+            },
+            (first, last),
+        ) = (claim, self.range(&claim.platform));
         let lowest = self.observed.platform(&claim.platform).lowest_port;
         let why = if last < lowest {
             format!("is below {lowest}, where only root's servers may listen, and servers do not run as root")
@@ -232,7 +284,7 @@ impl<'a> Addressing<'a> {
             "is in use or belongs to another node".to_owned()
         };
         let detail = format!(
-            "Every port from {first} to {last} {why}, so {address} gets none. Set \"port_range\" in provider \"local\" to a \
+            "Every port from {first} to {last} {why}, so {address} gets none. Set \"port_range\" in provider \"{platform}\" to a \
              larger range."
         );
         let range = self.desired.local.spans.get(&ProviderArgument::PortRange);
@@ -243,14 +295,19 @@ impl<'a> Addressing<'a> {
         }
     }
 
-    fn lowest_free(&mut self, platform: &PlatformName) -> Option<u16> {
+    fn range(&self, platform: &PlatformName) -> (u16, u16) {
+        self.desired.local.range(platform).unwrap_or(DEFAULT_RANGE)
+    }
+
+    fn lowest_free(&mut self, platform: &PlatformName, host: IpAddr) -> Option<u16> {
         let facts = self.observed.platform(platform);
-        let first = u32::from(self.range.0.max(facts.lowest_port));
+        let (first, last) = self.range(platform);
+        let first = u32::from(first.max(facts.lowest_port));
         let next = self.next.entry(platform.clone()).or_insert(first);
-        while *next <= u32::from(self.range.1) {
+        while *next <= u32::from(last) {
             let port = u16::try_from(*next).expect("the range ends at a port");
             *next += 1;
-            let at = Bind { host: LOOPBACK, port };
+            let at = Bind { host, port };
             if !self.taken.contains(&port) && facts.listener(at).is_none() {
                 return Some(port);
             }
@@ -291,6 +348,8 @@ struct Claim<'a> {
     process: Option<&'a ProcessFacts>,
     /// Where it listens, or listened before an import of it was cut off.
     listened: Option<Bind>,
+    /// Where it is published, as long as it runs.
+    published: Option<Bind>,
     /// Whether it was made, as far as is recorded.
     placed: bool,
     power: Power,
@@ -320,7 +379,8 @@ fn owner(before: &State, address: &Address, at: Bind) -> Option<Address> {
     let poolers =
         endpoints.filter_map(|(other, endpoint)| Some((other.clone().into(), &endpoint.pooler.as_ref()?.place)));
     let mut others = nodes.chain(poolers);
-    let found = others.find(|(other, place)| other != address && place.bind == at);
+    let has = |place: &Place| place.bind == at || place.published() == Some(at);
+    let found = others.find(|(other, place)| other != address && has(place));
     found.map(|(other, _)| other)
 }
 

@@ -86,7 +86,8 @@ pub(crate) fn server<'a>(observed: &'a Observed, address: &NodeAddress) -> Optio
 pub(crate) fn place(before: &State, observed: &Observed, address: &NodeAddress) -> Option<Place> {
     let recorded = before.nodes.get(address).and_then(|node| node.place.as_ref());
     let seen = observed.nodes.get(address).and_then(Observation::seen);
-    Place::seen(seen.and_then(|facts| facts.listen), recorded)
+    let listen = seen.and_then(|facts| facts.listen);
+    Place::seen(listen, seen.and_then(|facts| facts.published), recorded)
 }
 
 /// Returns whether a server was halted by a signal.

@@ -12,6 +12,7 @@ use simdb_state::object::{
     Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Pooler, Power, ReplicationMode, Role, Seed,
     State, User, Verified,
 };
+use simdb_state::place::Place;
 
 use super::cause::Causes;
 use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
@@ -264,6 +265,12 @@ fn origin(origin: &Origin) -> Attribute {
     }
 }
 
+/// Says where the platform publishes a server, if it does.
+fn published(place: &Place) -> Option<Attribute> {
+    let published = place.published()?;
+    Some(value("published", published.to_string()))
+}
+
 fn parameters(parameters: &BTreeMap<String, String>) -> impl Iterator<Item = Attribute> {
     parameters
         .iter()
@@ -288,6 +295,7 @@ fn node_before(node: &Node) -> Attributes {
     if let Some(place) = place {
         attributes.push(value("host", place.peers.host.to_string()));
         attributes.push(value("port", place.peers.port));
+        attributes.extend(published(place));
     }
     if let Some(Data {
         generation: _,
@@ -312,6 +320,7 @@ fn node_before(node: &Node) -> Attributes {
 fn node_after(node: &IntendedNode) -> Attributes {
     let IntendedNode {
         place,
+        image: _,
         parameters: declared,
         data,
         role: becomes,
@@ -322,6 +331,7 @@ fn node_after(node: &IntendedNode) -> Attributes {
     let mut attributes = role(becomes);
     attributes.push(value("host", place.peers.host.to_string()));
     attributes.push(value("port", place.peers.port));
+    attributes.extend(published(place));
     match data {
         DataGoal::Keep(Data {
             generation: _,

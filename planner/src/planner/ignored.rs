@@ -125,7 +125,7 @@ fn keep_node(node: &Node, spec: &mut NodeSpec, cluster: &Ignored) {
     if own.attributes.contains("port")
         && let Some(place) = &node.place
     {
-        spec.port = Some(place.bind.port);
+        spec.port = Some(place.published().unwrap_or(place.bind).port);
     }
     // Who leads waits for nothing, and its record does not say what it would wait as a standby.
     if own.attributes.contains("apply_delay") && matches!(node.role, Some(Role::Standby { .. })) {

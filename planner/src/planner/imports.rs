@@ -39,7 +39,7 @@ impl Import {
     /// Returns the node as it is before it is imported.
     pub(crate) fn as_is(&self, election: &Election, follows: Option<&NodeName>, generation: u32) -> Node {
         let unmanaged = self.facts.server.as_ref();
-        let place = unmanaged.and_then(|server| Place::seen(Some(server.listen), None));
+        let place = unmanaged.and_then(|server| Place::seen(Some(server.listen), None, None));
         let role = match follows {
             Some(follows) => Role::Standby {
                 follows: follows.clone(),

@@ -6,6 +6,7 @@ mod crowded;
 mod data;
 mod election;
 mod endpoint;
+mod image;
 mod limits;
 mod node;
 mod replication;

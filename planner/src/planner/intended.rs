@@ -85,6 +85,8 @@ pub(crate) enum Lead {
 #[derive(Clone, Debug)]
 pub(crate) struct IntendedNode {
     pub(crate) place: Place,
+    /// The image that its server is made from, where its platform has images.
+    pub(crate) image: Option<String>,
     pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) data: DataGoal,
     pub(crate) role: Role,
@@ -212,6 +214,7 @@ impl Intended {
             made_as: node_made_as(&self.made_as, address),
             version: cluster.cluster.version,
             place: node.place.clone(),
+            image: node.image.clone(),
             parameters: &node.parameters,
             generation: node.data.generation(),
             outside: node.data.outside().is_some(),

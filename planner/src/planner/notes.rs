@@ -186,10 +186,10 @@ fn later(inputs: Inputs<'_>, intended: &Intended, state: &State) -> Vec<String> 
         let subnet = inputs.desired.subnet(spec);
         for (address, node) in intended.nodes_of(name) {
             let declared = spec.nodes.get(&address.node).and_then(|spec| spec.port);
-            if let Some(port) = declared.filter(|port| *port != node.place.bind.port) {
+            let has = node.place.published().unwrap_or(node.place.bind).port;
+            if let Some(port) = declared.filter(|port| *port != has) {
                 notes.push(format!(
-                    "{address} stays on port {} while this plan runs, and moves to {port} with the next apply.",
-                    node.place.bind.port
+                    "{address} stays on port {has} while this plan runs, and moves to {port} with the next apply."
                 ));
             }
             if !addressing::belongs(subnet, node.place.bind.host) {

@@ -33,7 +33,7 @@ pub(super) fn choose(
         (wanted, has) => wanted.or(has).or_else(|| found.keys().next_back().copied()),
     };
     match version {
-        Some(version) if found.contains_key(&version) => Ok(version),
+        Some(version) if found.contains_key(&version) || platform.obtainable => Ok(version),
         Some(version) => Err(missing(spec, &format!("{} {version}", spec.engine), found, platform).at(span())),
         None => Err(missing(spec, &spec.engine.to_string(), found, platform).at(span())),
     }

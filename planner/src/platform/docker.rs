@@ -1,10 +1,15 @@
 //! Containers of a Docker Engine: what the planner must know of them.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use ipnet::Ipv4Net;
+
+use crate::desired::{PORT_RANGE, no_port_range, port_range};
 
 pub(super) const NAME: &str = "docker";
 
-pub(super) const ARGUMENTS: &[&str] = &["host", "image"];
+pub(super) const ARGUMENTS: &[&str] = &["host", "context", "cert_path", "publish", "port_range", "image", "pull"];
 
 /// What stands for the major version in the name of an image.
 const VERSION: &str = "{version}";
@@ -36,12 +41,41 @@ pub(super) fn missing_subnet() -> String {
         .to_owned()
 }
 
+pub(super) fn check_arguments(arguments: &BTreeMap<String, String>) -> Result<(), String> {
+    let has = |name: &str| arguments.contains_key(name);
+    if has("host") && has("context") {
+        return Err("\"host\" and \"context\" both say where the Docker Engine listens. Keep one of them.".to_owned());
+    }
+    if has("cert_path") && !arguments.get("host").is_some_and(|host| host.starts_with("tcp://")) {
+        return Err(
+            "\"cert_path\" says with which certificates the Docker Engine at \"host\" is reached, so that is needed as well, as in \
+             \"tcp://db.example.org:2376\". A context has certificates of its own."
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
 pub(super) fn check_argument(name: &str, value: &str) -> Result<(), String> {
     match name {
         "host" if !["unix:///", "tcp://"].iter().any(|scheme| value.starts_with(scheme)) => Err(format!(
             "\"host\" is where the Docker Engine listens, as in \"unix:///run/docker.sock\" or \"tcp://127.0.0.1:2375\"; \
              {value:?} is not."
         )),
+        "publish"
+            if value.parse().map_or(true, |address: IpAddr| {
+                address.is_unspecified() || address.is_multicast()
+            }) =>
+        {
+            Err(format!(
+                "\"publish\" is the address of the machine of the Docker Engine at which the ports of servers are published, and \
+                 at which it is reached from here, as in \"192.0.2.7\"; {value:?} is none."
+            ))
+        }
+        "pull" if !["missing", "always", "never"].contains(&value) => Err(format!(
+            "\"pull\" says when images are fetched from their registry: \"missing\", \"always\" or \"never\"; {value:?} is none of them."
+        )),
+        PORT_RANGE if port_range(value).is_none() => Err(no_port_range(value)),
         "image" if !value.contains(VERSION) => Err(format!(
             "\"image\" is the name of an image in which {VERSION} stands for the major version, as in \"db:{VERSION}\"; \
              {value:?} has none."

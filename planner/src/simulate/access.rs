@@ -61,7 +61,7 @@ impl World {
                 let there = self.serving(server)?.databases.contains_key(database.as_str());
                 self.expect(there, server, || format!("{seed} runs in a database that is not there"))?;
                 let facts = self.facts(&server.node, &self.directories[&server.node]);
-                if instance::keeps_clients_out(&facts, server.place.bind.host) {
+                if instance::keeps_clients_out(&facts, &server.place) {
                     return Err(format!("{seed} logs in as a client does, and clients are kept out"));
                 }
                 run_seed(self.serving(server)?, seed, database.as_str(), digest);

@@ -111,6 +111,7 @@ impl World {
                 let directory = self.ensure_running(server, instance)?;
                 if let Some(running) = directory.server.as_mut().filter(|_| *restart) {
                     running.paused = false;
+                    directory.image.clone_from(&instance.image);
                     self.take_limits(&server.node, instance);
                 }
                 if let Some(upstream) = upstream {
@@ -224,7 +225,7 @@ impl World {
     ) -> Result<&mut InstanceDirectory, String> {
         let directory = self.answering(&server.node)?;
         write_files(directory, instance);
-        directory.listen = Some(instance.listen);
+        (directory.listen, directory.published) = (Some(instance.listen), instance.published);
         directory.configured = conf::read(instance);
         Ok(directory)
     }
@@ -344,7 +345,8 @@ impl World {
                 halted = true;
             }
         } else {
-            directory.listen = Some(instance.listen);
+            (directory.listen, directory.published) = (Some(instance.listen), instance.published);
+            directory.image.clone_from(&instance.image);
             directory.configured = conf::read(instance);
             directory.server = Some(Running {
                 generation,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::first_platform;
+use simdb_state::object::{EngineKind, first_platform};
 use simdb_state::place::Bind;
 
 use super::{InstanceDirectory, World};
@@ -22,18 +22,25 @@ impl World {
         });
         let running = self.directories.values().filter(|directory| directory.server.is_some());
         let poolers = self.poolers.values().filter(|pooler| pooler.runs);
-        let poolers = poolers.map(|pooler| (pooler.listen, POOLER.to_owned()));
-        let servers = running.filter_map(|directory| Some((directory.listen?, SERVER.to_owned())));
+        let poolers = poolers
+            .flat_map(|pooler| [Some(pooler.listen), pooler.published])
+            .filter_map(|at| Some((at?, POOLER.to_owned())));
+        let servers = running
+            .flat_map(|directory| [directory.listen, directory.published])
+            .filter_map(|at| Some((at?, SERVER.to_owned())));
         let mut busy_ports: BTreeMap<u16, BTreeMap<IpAddr, String>> = BTreeMap::new();
         for (listen, owner) in everywhere.chain(poolers).chain(servers) {
             busy_ports.entry(listen.port).or_default().insert(listen.host, owner);
         }
         let platform = PlatformFacts {
+            images: self.images(),
+            obtainable: false,
             engines: programs(),
             remedy: None,
             searched: vec![SEARCHED.to_owned()],
             busy_ports,
             lowest_port: 1024,
+            reach: self.reach,
             problems: BTreeSet::new(),
         };
         let seen = |(address, directory): (&NodeAddress, &InstanceDirectory)| {
@@ -101,6 +108,8 @@ impl World {
         NodeFacts {
             process,
             listen: directory.listen,
+            published: directory.published,
+            image: directory.image.clone(),
             generations: directory.data.keys().copied().collect(),
             partial: directory.partial,
             outside: None,
@@ -108,6 +117,19 @@ impl World {
             files: directory.files.clone(),
             server,
         }
+    }
+
+    /// Returns the names of the images of all versions.
+    fn images(&self) -> BTreeMap<EngineKind, BTreeMap<u16, Vec<String>>> {
+        if self.images.is_empty() {
+            return BTreeMap::new();
+        }
+        let named =
+            |versions: BTreeMap<u16, String>| versions.into_keys().map(|version| (version, self.images.clone()));
+        let engines = programs().into_iter();
+        engines
+            .map(|(engine, versions)| (engine, named(versions).collect()))
+            .collect()
     }
 
     /// Compares the password of a role with the one on record.

@@ -1,9 +1,11 @@
 //! Servers as containers of a Docker Engine, which is called the daemon here.
 //!
 //! ```text
-//!   DockerPlatform ─► client    the way to the daemon, and what keeps simdb from it
+//!   DockerPlatform ─► host      where the daemon listens
+//!                  ─► client    the way to it, and what keeps simdb from it
 //!                  ─► daemon    the life of containers
-//!                  ─► images    what containers are made from: facts
+//!                  ─► facts     what the daemon is like
+//!                  ─► images    what containers are made from ─► pull ─► credentials
 //!                  ─► networks  bridge networks with addresses of their own
 //!                  ─► site      what the daemon has of one node: volume, containers, files ─► archive
 //!                  ─► process   what a container says of its first process
@@ -12,6 +14,7 @@
 //!                  ─► stop      stops a server, and removes a node
 //!                  ─► task      runs to the end ─► script
 //!                  ─► names, build    what is sent; pure
+//!                  ─► explain   what to do about what the daemon says; pure
 //! ```
 //!
 //! The instance directory of a node is a volume. A container that is never started shows it as long as the node is there, so that
@@ -25,20 +28,27 @@
 //! Who holds the lock of the record is asked before every change. Of two processes with the record of one project only one holds
 //! it; the containers of a node have fixed names, so that what an earlier one began is found.
 //!
-//! Limits: addresses of containers are reached from their own machine alone, so a daemon that is elsewhere, rootless or in a virtual
-//! machine cannot be used. Images are not pulled. Poolers, and data that was made without simdb, are not supported.
+//! Addresses of containers are reached from their own machine alone. Where the daemon is elsewhere, rootless or in a virtual
+//! machine, each server has a port of its machine as well, which the planner chooses and the daemon publishes.
+//!
+//! Limits: poolers, and data that was made without simdb, are not supported.
 
 mod archive;
 mod build;
 mod changes;
 mod client;
+mod credentials;
 mod daemon;
+mod explain;
+mod facts;
+mod host;
 mod images;
 mod inspect;
 mod names;
 mod networks;
 mod notes;
 mod process;
+mod pull;
 mod script;
 mod server;
 pub(super) mod setup;
@@ -50,13 +60,15 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
+use bollard::Docker;
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder};
 use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts, RouteFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
-use simdb_state::instance::{InstanceSpec, TaskSpec, TrialSpec};
+use simdb_state::instance::{Command, InstanceSpec, TaskSpec, TrialSpec};
 use simdb_state::object::Witness;
 use simdb_state::place::Place;
 use simdb_state::route::Route;
@@ -65,9 +77,10 @@ use simdb_state::store::Grant;
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
 use self::archive::Owner;
-use self::client::{At, Host};
+use self::client::{At, Trouble};
 use self::daemon::Daemon;
-use self::images::Images;
+use self::host::Host;
+use self::images::{Images, Wanted};
 use self::names::{ADDRESS, FORMAT_LABEL, KIND, Kind, LINEAGE, LISTEN, Names, PROJECT};
 use self::notes::{FORMAT, Noted, Notes, TOKEN};
 use self::site::{NOTES, Site};
@@ -81,12 +94,18 @@ use super::{
 #[derive(Debug)]
 pub(super) struct DockerPlatform {
     host: Host,
+    /// What speaks to the daemon with TLS, for which all certificates of this machine are read once.
+    secure: OnceLock<Docker>,
     names: Names,
     images: Images,
     /// Absent where it is only looked at.
     grant: Option<Grant>,
     /// Routes the clients on this machine: they read the same file, wherever servers run.
     directory: Arc<dyn Endpoints>,
+    /// The address of the daemon's machine at which ports are published, where one is declared.
+    publish: Option<IpAddr>,
+    /// Returns the TCP ports of this machine that something listens on.
+    listeners: fn() -> BTreeMap<u16, BTreeMap<IpAddr, String>>,
     /// The nodes that are being changed: one change of a node at a time.
     locks: Mutex<BTreeMap<InstanceAddress, Arc<Lock<Token>>>>,
 }
@@ -156,9 +175,20 @@ async fn check(grant: &Grant, subject: String) -> Result<(), PlatformError> {
 }
 
 impl DockerPlatform {
+    fn connect(&self) -> Result<Docker, Trouble> {
+        if let Some(docker) = self.secure.get() {
+            return Ok(docker.clone());
+        }
+        let docker = self.host.connect()?;
+        Ok(match self.host.certificates {
+            Some(_) => self.secure.get_or_init(|| docker).clone(),
+            None => docker,
+        })
+    }
+
     /// Returns what speaks to the daemon.
     fn daemon(&self) -> Result<Daemon, PlatformError> {
-        let docker = self.host.connect();
+        let docker = self.connect();
         let docker = docker.map_err(|trouble| PlatformError::Unusable(trouble.message().to_owned()))?;
         let host = self.host.clone();
         Ok(Daemon { docker, host })
@@ -170,6 +200,15 @@ impl DockerPlatform {
             names: self.names.clone(),
             own: self.names.instance(node),
         })
+    }
+
+    /// Returns the image that is looked for. Who only looks fetches none.
+    fn wanted<'a>(&self, command: &'a Command, name: Option<&'a str>) -> Wanted<'a> {
+        Wanted {
+            command,
+            name,
+            fetched: self.grant.is_some(),
+        }
     }
 
     /// Returns the grant of the record's lock, which is still held.
@@ -252,7 +291,10 @@ impl Platform for DockerPlatform {
         secrets: &Secrets,
     ) -> Result<(), PlatformError> {
         let daemon = self.daemon()?;
-        let image = self.images.image(&daemon, &spec.command).await?;
+        let image = self
+            .images
+            .image(&daemon, self.wanted(&spec.command, spec.image.as_deref()))
+            .await?;
         let network = self.network_of(&daemon, spec.listen.host).await?;
         let mut hold = self.take(node).await?;
         hold.site.claim(&image).await?;
@@ -296,7 +338,7 @@ impl Platform for DockerPlatform {
         if task.is_question() {
             return task::ask(&self.site(node)?, &self.images, task).await;
         }
-        let image = self.images.image(&daemon, command).await?;
+        let image = self.images.image(&daemon, self.wanted(command, None)).await?;
         let mut hold = self.take(node).await?;
         hold.site.claim(&image).await?;
         hold.note_token(image.owner).await?;
@@ -345,7 +387,7 @@ impl Endpoints for DockerPlatform {
 #[async_trait]
 impl Provider for DockerPlatform {
     async fn facts(&self) -> PlatformFacts {
-        self.images.facts(&self.host).await
+        self.look().await
     }
 
     async fn survey(&self) -> Result<Survey, PlatformError> {
@@ -387,7 +429,12 @@ impl Provider for DockerPlatform {
             return Ok(None);
         };
         let daemon = self.daemon()?;
-        let image = self.images.image(&daemon, command).await?;
+        let wanted = Wanted {
+            command,
+            name: None,
+            fetched: false,
+        };
+        let image = self.images.image(&daemon, wanted).await?;
         task::try_out(&daemon, &self.names, &image, trial).await
     }
 }

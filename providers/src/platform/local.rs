@@ -49,7 +49,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nix::unistd::{AccessFlags, access};
 use simdb_planner::observed::{
-    Observation, PlatformFacts, PlatformProblem, ProcessFacts, ProviderArgument, RouteFacts,
+    Observation, PlatformFacts, PlatformProblem, ProcessFacts, ProviderArgument, Reach, RouteFacts,
 };
 use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{Command, InstanceSpec, TaskSpec, TrialSpec};
@@ -452,6 +452,8 @@ fn inspect(directory: &InstanceDirectory) -> Result<Observation<InstanceFacts>, 
     let process = server::facts(directory);
     let facts = InstanceFacts {
         listen: server::listen(directory, &process),
+        published: None,
+        image: None,
         process,
         directories: directory.directories()?,
         outside: directory.links(),
@@ -514,6 +516,7 @@ impl Provider for LocalPlatform {
         let mut facts = PlatformFacts {
             busy_ports,
             lowest_port: ports::lowest(),
+            reach: Reach::Direct,
             ..PlatformFacts::default()
         };
         let problem = |argument| move |detail| PlatformProblem { argument, detail };

@@ -1,5 +1,7 @@
 //! The platforms that there are, one line each, and how they are opened for a project.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,6 +28,14 @@ pub struct Setup<'a> {
     pub grant: Option<Grant>,
 }
 
+/// What platforms that run things elsewhere have on this machine.
+pub(super) struct Machine {
+    /// Routes the clients on this machine.
+    pub(super) directory: Arc<dyn Endpoints>,
+    /// Returns the TCP ports that something listens on, by address, with who does.
+    pub(super) listeners: fn() -> BTreeMap<u16, BTreeMap<IpAddr, String>>,
+}
+
 /// Opens every platform that this simdb was built with.
 pub fn open(setup: &Setup<'_>) -> Providers {
     let named = |platform: Platform| {
@@ -39,17 +49,17 @@ pub fn open(setup: &Setup<'_>) -> Providers {
 fn one(platform: Platform, setup: &Setup<'_>) -> Option<Arc<dyn Provider>> {
     match platform {
         Platform::Local => Some(local::setup::open(setup)),
-        Platform::Docker => docker(setup, local::setup::directory(setup)),
+        Platform::Docker => docker(setup, local::setup::machine(setup)),
     }
 }
 
 #[cfg(feature = "docker")]
 #[expect(clippy::unnecessary_wraps, reason = "there is none where simdb was built without it")]
-fn docker(setup: &Setup<'_>, directory: Arc<dyn Endpoints>) -> Option<Arc<dyn Provider>> {
-    Some(containers::setup::open(setup, directory))
+fn docker(setup: &Setup<'_>, machine: Machine) -> Option<Arc<dyn Provider>> {
+    Some(containers::setup::open(setup, machine))
 }
 
 #[cfg(not(feature = "docker"))]
-fn docker(_: &Setup<'_>, _: Arc<dyn Endpoints>) -> Option<Arc<dyn Provider>> {
+fn docker(_: &Setup<'_>, _: Machine) -> Option<Arc<dyn Provider>> {
     None
 }

@@ -332,6 +332,7 @@ impl Cluster {
             made_as: node.clone(),
             version: self.version,
             place: Place::shared(self.ports[node].listen),
+            image: None,
             parameters: &self.parameters,
             generation: 1,
             outside: false,

@@ -1,14 +1,21 @@
 //! A cluster in containers of a daemon that the tests have for themselves (`tests/support/docker-engine.sh`).
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
 use super::{CLUSTER, Scenario, Version};
 use crate::environment::{Output, TestEnvironment};
 use crate::require::skip;
+use crate::scenario::engine::Engine;
+use crate::scenario::image::Image;
 
 /// Where the daemon of the tests listens.
-const HOST: &str = "SIMDB_TEST_DOCKER_HOST";
+pub(super) const HOST: &str = "SIMDB_TEST_DOCKER_HOST";
+
+/// Where it listens with TLS, and the directory of the certificates of its clients.
+const TLS_HOST: &str = "SIMDB_TEST_DOCKER_TLS_HOST";
+const CERTIFICATES: &str = "SIMDB_TEST_DOCKER_CERTIFICATES";
 
 /// Why there is none.
 const MISSING: &str = "SIMDB_TEST_DOCKER_MISSING";
@@ -17,17 +24,52 @@ impl Scenario {
     /// Makes a cluster in containers, where there is a daemon to run them: `body` is what stands in its block beside network
     /// and engine.
     pub fn in_containers(body: &str) -> Option<Self> {
-        let Ok(host) = std::env::var(HOST) else {
-            let reason = std::env::var(MISSING);
-            skip(&reason.unwrap_or_else(|_| "run it with tests/support/docker-engine.sh".to_owned()));
-            return None;
-        };
+        let host = daemon(HOST)?;
         let environment = TestEnvironment::new();
         environment.write("provider.simdb.hcl", &provider(&host));
-        // What is this environment's alone in its addresses, as its ports are.
-        let [high, low] = environment.ports().start().to_be_bytes();
-        let network = format!("subnet = \"10.{high}.{low}.0/24\"");
-        Some(Self::within(environment, &Version::installed(), network, body))
+        Some(Self::contained(environment, body))
+    }
+
+    /// Makes a cluster in containers of a daemon that this test has for itself.
+    pub fn in_containers_on(engine: &Engine, body: &str) -> Self {
+        let environment = TestEnvironment::new();
+        environment.write("provider.simdb.hcl", &provider(&engine.host()));
+        let mut scenario = Self::contained(environment, body);
+        scenario.daemon = Some(engine.host());
+        scenario
+    }
+
+    /// Makes a cluster in containers of a daemon that is reached with TLS, and whose addresses are not: their ports are published.
+    pub fn in_published_containers(body: &str) -> Option<Self> {
+        let environment = TestEnvironment::new();
+        environment.write("provider.simdb.hcl", &published(&environment, &certificates()?)?);
+        Some(Self::contained(environment, body))
+    }
+
+    /// Makes a cluster of a version in containers of an image that the provider names.
+    pub fn in_containers_of(image: &Image, body: &str) -> Option<Self> {
+        let environment = TestEnvironment::new();
+        image.declare(&environment);
+        Some(Self::in_containers_within(environment, image, body))
+    }
+
+    /// Makes such a cluster in an environment that has its provider.
+    pub fn in_containers_within(environment: TestEnvironment, image: &Image, body: &str) -> Self {
+        let network = subnet(&environment);
+        Self::within(environment, &Version::of_major(image.version), network, body)
+    }
+
+    fn contained(environment: TestEnvironment, body: &str) -> Self {
+        let network = subnet(&environment);
+        Self::within(environment, &Version::of_major(oldest()), network, body)
+    }
+
+    /// Lets simdb reach the daemon with other certificates, or with its own.
+    pub fn declare_certificates(&self, directory: Option<&Path>) {
+        let own = certificates().expect("the cluster was made with them");
+        let provider = published(&self.environment, directory.unwrap_or(&own));
+        self.environment
+            .write("provider.simdb.hcl", &provider.expect("the cluster was made there"));
     }
 
     /// Lets simdb look for the daemon elsewhere, or where it is.
@@ -40,8 +82,8 @@ impl Scenario {
     /// Runs the daemon's own command, which must do what it is told, and returns what it prints.
     #[track_caller]
     pub fn docker(&self, arguments: &[&str]) -> String {
-        let host = std::env::var(HOST).expect("the cluster was made there");
-        let output = Output::of(Command::new("docker").args(["--host", &host]).args(arguments));
+        let host = self.daemon.as_ref().expect("the cluster was made there");
+        let output = Output::of(Command::new("docker").args(["--host", host]).args(arguments));
         assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
         output.stdout.trim().to_owned()
     }
@@ -89,7 +131,7 @@ impl Scenario {
 impl Drop for Scenario {
     /// Removes what the daemon has of a test that failed: another one will have its addresses.
     fn drop(&mut self) {
-        let (Ok(host), true) = (std::env::var(HOST), thread::panicking()) else {
+        let (Some(host), true) = (self.daemon.clone(), thread::panicking()) else {
             return;
         };
         let state = self.environment.run(&["state", "pull"]).stdout;
@@ -111,6 +153,52 @@ impl Drop for Scenario {
             }
         }
     }
+}
+
+/// Returns the oldest version that the daemon has an image of. Those that have an image of their own run on the newest.
+fn oldest() -> u16 {
+    let host = std::env::var(HOST).expect("there is a daemon");
+    let arguments = ["--host", &host, "images", "postgres", "--format", "{{.Tag}}"];
+    let tags = Output::of(Command::new("docker").args(arguments)).stdout;
+    let oldest = tags.lines().filter_map(|tag| tag.parse().ok()).min();
+    oldest.expect("the daemon has images of versions")
+}
+
+/// Returns what the block of a network says that is an environment's alone, as its ports are.
+fn subnet(environment: &TestEnvironment) -> String {
+    let [high, low] = environment.ports().start().to_be_bytes();
+    format!("subnet = \"10.{high}.{low}.0/24\"")
+}
+
+/// Returns where a daemon of the tests listens, where there is one.
+pub(super) fn daemon(variable: &str) -> Option<String> {
+    let found = std::env::var(variable).ok();
+    if found.is_none() {
+        let reason = std::env::var(MISSING);
+        skip(&reason.unwrap_or_else(|_| "run it with tests/support/docker-engine.sh".to_owned()));
+    }
+    found
+}
+
+/// Returns the directory of the certificates with which the daemon lets clients in.
+pub fn certificates() -> Option<PathBuf> {
+    daemon(CERTIFICATES).map(PathBuf::from)
+}
+
+/// Returns where the daemon listens with TLS.
+pub fn secure_daemon() -> Option<String> {
+    daemon(TLS_HOST)
+}
+
+fn published(environment: &TestEnvironment, certificates: &Path) -> Option<String> {
+    let (host, ports) = (secure_daemon()?, environment.ports());
+    Some(format!(
+        "provider \"docker\" {{\n  host       = \"{host}\"\n  cert_path  = \"{}\"\n  publish    = \"127.0.0.1\"\n  \
+         port_range = \"{}-{}\"\n}}\n",
+        certificates.display(),
+        ports.start(),
+        ports.end()
+    ))
 }
 
 fn provider(host: &str) -> String {

@@ -24,6 +24,14 @@ impl Version {
         }
     }
 
+    /// Returns a version whose programs are found.
+    pub fn of_major(major: u16) -> Version {
+        Version {
+            major: Some(major),
+            programs: None,
+        }
+    }
+
     /// Returns the installed version, and the newest one where scenarios are run in full.
     pub fn all() -> Vec<Version> {
         let mut all = vec![Version::installed()];

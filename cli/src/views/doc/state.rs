@@ -10,6 +10,7 @@ use simdb_state::object::{
     Cluster, Damage, Data, Database, Election, Endpoint, EngineKind, Network, Node, Origin, Output, Pooler,
     ReplicationMode, Role, Seed, Settings, Slot, State, User,
 };
+use simdb_state::place::Place;
 
 use super::FORMAT_VERSION;
 
@@ -229,6 +230,7 @@ fn node_values(node: &Node) -> Value {
         "damage": damage.as_ref().map(Damage::reason),
         "prevent_destroy": prevent_destroy.then_some(true),
         "listen": place.as_ref().map(|place| place.peers.to_string()),
+        "published": place.as_ref().and_then(Place::published).map(|at| at.to_string()),
         "data": data.as_ref().map(data_values),
         "slot": slot.as_ref().map(slot_values),
         "left_slots": (!left_slots.is_empty()).then(|| left_slots.iter().map(slot_values).collect::<Vec<_>>()),

@@ -198,7 +198,7 @@ impl From<NodeHealth> for NodeStatus {
             slot_kept_bytes: slot.as_ref().and_then(|slot| slot.kept_bytes),
             slot_wal_status: slot.as_ref().and_then(|slot| slot.wal_status.clone()),
             slot: slot.map(|slot| slot.name),
-            address: place.map(|place| place.peers.to_string()),
+            address: place.map(|place| place.outer().to_string()),
             pid: process,
         }
     }

@@ -254,16 +254,39 @@ static PROVIDER: Schema = Schema::new(
         Attribute::new(
             "host",
             Kind::String,
-            "Where the Docker Engine listens that runs the containers of provider \"docker\": unix:///PATH, or tcp://HOST:PORT of \
-             this machine.",
+            "Where the Docker Engine listens that runs the containers of provider \"docker\": unix:///PATH, or tcp://HOST:PORT.",
         )
-        .or("DOCKER_HOST, else unix:///var/run/docker.sock"),
+        .or("DOCKER_HOST, else DOCKER_CONTEXT, else the current context of the Docker CLI, else unix:///var/run/docker.sock"),
+        Attribute::new(
+            "context",
+            Kind::String,
+            "The context of the Docker CLI that says where the Docker Engine listens, in place of \"host\".",
+        ),
+        Attribute::new(
+            "cert_path",
+            Kind::String,
+            "The directory with ca.pem, cert.pem and key.pem, with which both sides of \"host\" prove who they are (TLS).",
+        ),
+        Attribute::new(
+            "publish",
+            Kind::String,
+            "The address of the Docker Engine's machine at which the ports of servers are published. Clients and simdb reach them \
+             there.",
+        )
+        .or("127.0.0.1 where the Docker Engine is rootless or in a virtual machine, else none: containers have addresses of their own"),
         Attribute::new(
             "image",
             Kind::String,
             "The image that containers of provider \"docker\" are made from; {version} stands for the major version.",
         )
         .or("postgres:{version}"),
+        Attribute::new(
+            "pull",
+            Kind::String,
+            "When images are fetched from their registry, with the credentials that the Docker CLI keeps: \"missing\" where they are not \
+             there, \"always\" also where the registry has another one of that name, or \"never\".",
+        )
+        .or("missing"),
     ],
     &[],
 );

@@ -440,19 +440,21 @@ fn the_examples_are_right_and_in_canonical_style() {
 #[test]
 fn containers_have_a_provider_of_their_own_and_networks_with_addresses() {
     check(
-        "provider \"docker\" {\n  host = \"/run/docker.sock\"\n  image = \"db:15\"\n  run_as = \"pg\"\n}\nnetwork \"lan\" {}\nnetwork \"small\" { subnet = \"172.30.0.0/30\" }\nnetwork \"public\" { subnet = \"1.2.3.0/24\" }\ncluster \"c\" {\n  network = network.lan\n  engine \"postgresql\" {}\n  node \"a\" {}\n}\n",
+        "provider \"docker\" {\n  host = \"/run/docker.sock\"\n  image = \"db:15\"\n  run_as = \"pg\"\n  publish = \"0.0.0.0\"\n  context = \"far\"\n}\nnetwork \"lan\" {}\nnetwork \"small\" { subnet = \"172.30.0.0/30\" }\nnetwork \"public\" { subnet = \"1.2.3.0/24\" }\ncluster \"c\" {\n  network = network.lan\n  engine \"postgresql\" {}\n  node \"a\" {}\n}\n",
         expect![[r#"
             main:2:10-28 error Invalid value (in provider "docker")
               "host" is where the Docker Engine listens, as in "unix:///run/docker.sock" or "tcp://127.0.0.1:2375"; "/run/docker.sock" is not.
             main:3:11-18 error Invalid value (in provider "docker")
               "image" is the name of an image in which {version} stands for the major version, as in "db:{version}"; "db:15" has none.
             main:4:12-16 error Unsupported argument (in provider "docker")
-              "run_as" is an argument of provider "local"; provider "docker" has: host, image.
-            main:6:1-14 error Missing subnet (in network "lan")
+              "run_as" is an argument of provider "local"; provider "docker" has: host, context, cert_path, publish, port_range, image, pull.
+            main:5:13-22 error Invalid value (in provider "docker")
+              "publish" is the address of the machine of the Docker Engine at which the ports of servers are published, and at which it is reached from here, as in "192.0.2.7"; "0.0.0.0" is none.
+            main:8:1-14 error Missing subnet (in network "lan")
               Nodes are containers, and each has an address of its own. Say which addresses its network has that are free on this machine: subnet = "172.30.0.0/24".
-            main:7:28-43 error Invalid subnet (in network "small")
+            main:9:28-43 error Invalid subnet (in network "small")
               172.30.0.0/30 has too few addresses for containers. Write one with a prefix of at most 28, such as "172.30.0.0/24".
-            main:8:29-41 error Invalid subnet (in network "public")
+            main:10:29-41 error Invalid subnet (in network "public")
               Nodes are containers, so their addresses are private ones that this machine does not have otherwise, and 1.2.3.0/24 is none. Write one such as "172.30.0.0/24".
         "#]],
     );

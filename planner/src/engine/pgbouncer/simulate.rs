@@ -15,6 +15,8 @@ use crate::simulate::{World, written};
 pub struct Pooler {
     /// Where it listens.
     pub listen: Bind,
+    /// Where it is published.
+    pub published: Option<Bind>,
     /// Whether it runs.
     pub runs: bool,
     /// Whether its clients wait.
@@ -51,6 +53,7 @@ impl World {
         let paused = old.is_some_and(|old| old.paused);
         let pooler = Pooler {
             listen: instance.listen,
+            published: instance.published,
             runs: true,
             paused,
             files: written(instance),
@@ -77,6 +80,7 @@ impl Pooler {
                 ProcessFacts::Down
             },
             listen: Some(self.listen),
+            published: self.published,
             files: self.files.clone(),
         }
     }

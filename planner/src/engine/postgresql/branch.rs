@@ -173,6 +173,7 @@ impl Declaration<'_> {
             made_as: node_made_as(&recorded.made_as, address),
             version: recorded.clusters.get(self.name)?.version,
             place: node.place.clone()?,
+            image: None,
             parameters: &node.parameters,
             generation: node.data.as_ref()?.generation,
             outside: node.data.as_ref()?.outside.is_some(),

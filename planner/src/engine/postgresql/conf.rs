@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use simdb_state::instance::{FilePart, FileText, InstanceSpec, LOOPBACK};
-use simdb_state::place::HostPort;
+use simdb_state::place::{HostPort, Place};
 use simdb_state::sensitive::SecretName;
 
 use super::logins::{REPLICATION_USER, SUPERUSER};
@@ -162,16 +162,17 @@ fn render(settings: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// Returns a node's `pg_hba.conf`: SCRAM for everybody, from this machine or from the network of the node only.
+/// Returns a node's `pg_hba.conf`: SCRAM for everybody, from this machine or from the network of the node only, and for clients
+/// from wherever its platform publishes it to.
 ///
 /// `all` in the database column does not match physical replication, which therefore has a line of its own.
 pub(super) fn pg_hba_conf(node: &NodeContext<'_>) -> FileText {
-    hba(&origin(node.place.bind.host, node.outside), "all")
+    hba(&node.place, node.outside, "all")
 }
 
 /// Returns a `pg_hba.conf` that lets in standbys and simdb alone.
-pub(super) fn pg_hba_conf_without_clients(host: IpAddr, outside: bool) -> FileText {
-    hba(&origin(host, outside), SUPERUSER)
+pub(super) fn pg_hba_conf_without_clients(place: &Place, outside: bool) -> FileText {
+    hba(place, outside, SUPERUSER)
 }
 
 /// Returns where those come from that connect to a server. One that was imported listens where it did, and lets in its own
@@ -185,12 +186,18 @@ fn origin(host: IpAddr, outside: bool) -> String {
     }
 }
 
-fn hba(origin: &str, user: &str) -> FileText {
+fn hba(place: &Place, outside: bool, user: &str) -> FileText {
+    let origin = origin(place.bind.host, outside);
+    // Who comes through a port of the platform's machine from another one keeps its address.
+    let clients = match place.published() {
+        Some(at) if !at.host.is_loopback() => "all",
+        _ => &origin,
+    };
     FileText::text(format!(
         "# Written by simdb from the configuration; edits made here are undone.\n\
          # TYPE DATABASE USER ADDRESS METHOD\n\
          host replication {REPLICATION_USER} {origin} scram-sha-256\n\
-         host all {user} {origin} scram-sha-256\n"
+         host all {user} {clients} scram-sha-256\n"
     ))
 }
 

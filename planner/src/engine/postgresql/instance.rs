@@ -1,7 +1,6 @@
 //! What is run for a node: its server, and the tasks that make its data.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use simdb_state::instance::{
@@ -9,6 +8,7 @@ use simdb_state::instance::{
 };
 use simdb_state::lsn::SystemIdentifier;
 use simdb_state::object::{Data, EngineKind};
+use simdb_state::place::Place;
 
 use super::conf::{self, CONF};
 pub use super::logins::{DATABASE, REPLICATION_USER, SUPERUSER, replication_password, superuser_password, user};
@@ -84,6 +84,8 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         files,
         data,
         listen: node.place.bind,
+        published: node.place.published(),
+        image: node.image.clone(),
         present,
         absent,
         environment,
@@ -91,10 +93,11 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
     }
 }
 
-/// Returns whether a server that listens there was last told to let in standbys and simdb alone.
-pub fn keeps_clients_out(facts: &NodeFacts, host: IpAddr) -> bool {
+/// Returns whether a server at that place was last told to let in standbys and simdb alone.
+pub fn keeps_clients_out(facts: &NodeFacts, place: &Place) -> bool {
     let written = facts.files.get(HBA).filter(|file| !file.edited);
-    written.is_some_and(|file| file.digest == conf::pg_hba_conf_without_clients(host, facts.outside.is_some()).digest())
+    written
+        .is_some_and(|file| file.digest == conf::pg_hba_conf_without_clients(place, facts.outside.is_some()).digest())
 }
 
 /// Returns the server of a node that lets in standbys and simdb, and no clients.
@@ -102,7 +105,7 @@ pub fn without_clients(node: &NodeContext<'_>) -> InstanceSpec {
     let mut instance = server(node);
     instance.files.insert(
         HBA.to_owned(),
-        conf::pg_hba_conf_without_clients(node.place.bind.host, node.outside),
+        conf::pg_hba_conf_without_clients(&node.place, node.outside),
     );
     instance
 }

@@ -156,6 +156,7 @@ mod tests {
             address: &address,
             made_as: address.clone(),
             version: 15,
+            image: None,
             place: Place::shared(Bind {
                 host: LOOPBACK,
                 port: 5432,

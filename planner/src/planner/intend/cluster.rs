@@ -67,7 +67,7 @@ impl Declaration<'_> {
         }
         if let (Ok(version), Ok(election)) = (version, election) {
             for (address, spec, place) in nodes.into_values() {
-                let node = self.node(&address, spec, place, &election);
+                let node = self.node(&address, spec, place, version, &election);
                 match node {
                     Ok(node) => drop(intended.nodes.insert(address, node)),
                     Err(diagnostic) => diagnostics.push(diagnostic),

@@ -1,7 +1,7 @@
 //! Who leads. The only place that decides it.
 //!
 //! Observation alone never moves the lead. It moves when `primary` names another node than the last election saw, when
-//! the node that leads is no longer declared, or on request; an election that was begun is carried through.
+//! the node that leads is no longer declared, gets another image ([`image`](super::image)), or on request; an election that was begun is carried through.
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
@@ -41,7 +41,7 @@ impl Declaration<'_> {
             Some(pin) if *pin != last.primary && self.waits(last, pin) => Ok(last.clone()),
             Some(pin) if *pin != last.primary => self.switchover(last, Some(pin)),
             _ if !self.spec.nodes.contains_key(&last.primary) => self.switchover(last, self.spec.primary.as_ref()),
-            _ => Ok(last.clone()),
+            _ => Ok(self.replaced(last).unwrap_or_else(|| last.clone())),
         }
     }
 
@@ -115,7 +115,7 @@ impl Declaration<'_> {
         election.reason == ElectionReason::Failover && self.request().is_some_and(ElectionRequest::settles) && torn()
     }
 
-    fn switchover(&self, last: &Election, to: Option<&NodeName>) -> Result<Election, Diagnostic> {
+    pub(super) fn switchover(&self, last: &Election, to: Option<&NodeName>) -> Result<Election, Diagnostic> {
         let field = self.field(last);
         let winner = field
             .switchover(to)
@@ -200,7 +200,7 @@ impl Declaration<'_> {
         Err(Diagnostic::error("Role change is not finished", detail).at(self.spec.spans.cluster.clone()))
     }
 
-    fn field<'a>(&'a self, last: &'a Election) -> Field<'a> {
+    pub(super) fn field<'a>(&'a self, last: &'a Election) -> Field<'a> {
         Field {
             cluster: self.name,
             recorded: self.inputs.recorded,

@@ -25,6 +25,7 @@ impl Declaration<'_> {
         address: &NodeAddress,
         spec: &NodeSpec,
         place: Place,
+        version: u16,
         election: &Election,
     ) -> Result<IntendedNode, Diagnostic> {
         let old = self.before.nodes.get(address);
@@ -68,6 +69,7 @@ impl Declaration<'_> {
         };
         Ok(IntendedNode {
             place,
+            image: self.image(version, facts),
             parameters: self.stays_with(old, self.parameters_of(spec, leads), election),
             data,
             role,

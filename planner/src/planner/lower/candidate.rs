@@ -8,9 +8,11 @@ use simdb_state::object::{Node, Power, Role};
 use simdb_state::sync::SyncRule;
 
 use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
+use crate::engine::instance::superuser_password;
 use crate::engine::{NodeContext, Upstream, instance};
-use crate::plan::{Action, Impact};
-use crate::planner::intended::{IntendedCluster, IntendedNode, Lacking};
+use crate::plan::{Action, Impact, Server};
+use crate::planner::before;
+use crate::planner::intended::{IntendedCluster, IntendedNode};
 
 impl Lowering<'_> {
     /// Returns the server of a node that was elected, as it replays until it is promoted, and the node it streams from.
@@ -41,6 +43,7 @@ impl Lowering<'_> {
             made_as: node_made_as(&self.before.made_as, address),
             version: cluster.cluster.version,
             place: new.place.clone(),
+            image: new.image.clone(),
             parameters: &new.parameters,
             generation: new.data.generation(),
             outside: new.data.outside().is_some(),
@@ -84,17 +87,17 @@ impl Lowering<'_> {
         self.push(Draft::new(address.clone(), action, reason, delta));
     }
 
-    /// A standby that paused its replay because it has less than its log asks for ends where it is promoted: it is restarted
-    /// with enough first.
+    /// A standby that paused its replay because it has less than its log asks for ends where it is promoted, and one that is made
+    /// from another image would pause writes once it leads: it is restarted first.
     pub(crate) fn restart_candidate(
         &mut self,
         address: &NodeAddress,
         old: &Node,
         new: &IntendedNode,
         cluster: &IntendedCluster,
-        lacking: &Lacking,
+        reason: String,
     ) {
-        let Some((instance, _)) = self.candidate(address, old, new, cluster) else {
+        let Some((instance, upstream)) = self.candidate(address, old, new, cluster) else {
             return;
         };
         let action = Action::Configure {
@@ -102,11 +105,30 @@ impl Lowering<'_> {
             server: server(address, new),
             restart: true,
             in_recovery: true,
-            upstream: None,
+            upstream: self.writing(&upstream),
         };
         let delta = vec![instance_edit(address, new), cleared_by_start(address)];
-        let draft = Draft::new(address.clone(), action, lacking.reason(&address.node), delta);
-        self.push(draft.costing(Impact::Restart));
+        let draft = Draft::new(address.clone(), action, reason, delta);
+        let identifier = address.node.identifier();
+        let awaited = self
+            .before
+            .clusters
+            .get(&address.cluster)
+            .map(|cluster| &cluster.sync_rule);
+        let needed = awaited
+            .is_some_and(|rule| rule.standbys.contains(&identifier) && rule.standbys.len() <= rule.number as usize);
+        let impact = if needed { Impact::WritePause } else { Impact::Restart };
+        self.push(draft.costing(impact));
+    }
+
+    /// Returns the server of a node that was seen to write: who is restarted streams from it again before it is fenced.
+    fn writing(&self, address: &NodeAddress) -> Option<Server> {
+        before::server(self.observed, address).filter(|server| !server.in_recovery)?;
+        Some(Server {
+            node: address.clone(),
+            place: before::place(self.before, self.observed, address)?,
+            password: superuser_password(&address.cluster),
+        })
     }
 
     /// A run that was cut off promoted it, and then it went down: it may have acknowledged writes. Started to replay it

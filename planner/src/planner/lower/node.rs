@@ -3,6 +3,7 @@
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
 use simdb_state::object::{Data, Node, Origin, Power, Role};
+use simdb_state::place::Place;
 use simdb_state::sync::SyncRule;
 
 use super::import::born;
@@ -367,6 +368,11 @@ impl Lowering<'_> {
                 new.place.peers
             );
         }
+        let published = moved.and_then(Place::published);
+        if let Some(owner) = published.and_then(|had| self.platform(&address.cluster).listener(had)) {
+            let reason = moved.map(|had| moves(address, had, &new.place)).unwrap_or_default();
+            return format!("{owner} took the port it was published at while it was down: {reason}");
+        }
         let reason = match self.facts(address).map(|facts| &facts.process) {
             _ if old.stopped_by_request => "it was asked to be started",
             Some(ProcessFacts::Frozen { by, .. }) => match by {
@@ -388,8 +394,11 @@ impl Lowering<'_> {
         new: &IntendedNode,
         context: &NodeContext<'_>,
     ) -> Option<(String, bool)> {
-        if old.place.as_ref().is_some_and(|had| *had != new.place) {
-            return Some((format!("{} moves to {}", address.node, new.place.peers), true));
+        if let Some(had) = old.place.as_ref().filter(|had| **had != new.place) {
+            return Some((moves(address, had, &new.place), true));
+        }
+        if let Some(reason) = self.image_reason(address) {
+            return Some((reason, true));
         }
         if let Some(lacking) = self.intended.limits.lacking.get(address) {
             return Some((lacking.reason(&address.node), true));
@@ -410,6 +419,32 @@ impl Lowering<'_> {
             return None;
         }
         Some((given.reason(), self.intended.restarts(address, self.before)))
+    }
+}
+
+impl Lowering<'_> {
+    /// Says which image the server of a node gets in place of the one that it was made from, where that changes.
+    pub(super) fn image_reason(&self, address: &NodeAddress) -> Option<String> {
+        let has = self.facts(address)?.image.as_ref()?;
+        let wanted = self.intended.nodes.get(address)?.image.as_ref()?;
+        (has != wanted).then(|| format!("image: {} -> {}", short(has), short(wanted)))
+    }
+}
+
+/// The start of what names an image: enough to tell it from others.
+fn short(image: &str) -> &str {
+    let digest = image.strip_prefix("sha256:").unwrap_or(image);
+    digest.get(..12).unwrap_or(digest)
+}
+
+/// Says where a node is from now on.
+fn moves(address: &NodeAddress, had: &Place, new: &Place) -> String {
+    let node = &address.node;
+    match (had.published(), new.published()) {
+        _ if had.bind != new.bind => format!("{node} moves to {}", new.peers),
+        (Some(had), Some(new)) => format!("{node} is published at {new} in place of {had}"),
+        (None, Some(new)) => format!("{node} is published at {new}"),
+        (_, None) => format!("{node} is no longer published, and is reached at {}", new.outer()),
     }
 }
 

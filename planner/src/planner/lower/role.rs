@@ -65,6 +65,10 @@ impl Lowering<'_> {
                 format!("{} becomes primary in place of {}", election.primary, last.primary)
             }
         };
+        let replaced = intended.deposed.as_ref().and_then(|deposed| self.image_reason(deposed));
+        let reason = replaced.map_or(reason.clone(), |image| {
+            format!("{reason}, which gets another image ({image})")
+        });
         let action = Action::Elect {
             cluster: cluster.clone(),
             election: election.clone(),
@@ -167,6 +171,7 @@ impl Lowering<'_> {
             made_as: node_made_as(&self.before.made_as, address),
             version: cluster.cluster.version,
             place: place.clone(),
+            image: self.facts(address).and_then(|facts| facts.image.clone()),
             parameters: &old.parameters,
             generation: data.generation,
             outside: data.outside.is_some(),
@@ -212,7 +217,9 @@ impl Lowering<'_> {
                 self.start_candidate(address, old, new, cluster);
             }
         } else if let Some((old, lacking)) = old.zip(self.intended.limits.lacking.get(address)) {
-            self.restart_candidate(address, old, new, cluster, lacking);
+            self.restart_candidate(address, old, new, cluster, lacking.reason(&address.node));
+        } else if let Some((old, reason)) = old.zip(self.image_reason(address)) {
+            self.restart_candidate(address, old, new, cluster, reason);
         }
         let evidence = self.evidence(address, cluster);
         let impact = match &evidence {

@@ -22,11 +22,11 @@ impl Look<'_> {
     pub(crate) async fn server(
         &self,
         node: &NodeAddress,
-        noted: Option<Bind>,
+        (listen, published): (Option<Bind>, Option<Bind>),
         deadline: Instant,
     ) -> Observation<ServerFacts> {
         let recorded = self.recorded.nodes.get(node).and_then(|node| node.place.as_ref());
-        let Some(place) = Place::seen(noted, recorded) else {
+        let Some(place) = Place::seen(listen, published, recorded) else {
             return Observation::Unknown("no file notes where its server listens".to_owned());
         };
         let (connection, mut facts) = match timeout_at(deadline, self.ask(node, place)).await {

@@ -5,15 +5,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, Ipam, IpamConfig,
-    Mount, MountType, MountVolumeOptions, NetworkCreateRequest, NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
+    Mount, MountType, MountVolumeOptions, NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use ipnet::Ipv4Net;
 use simdb_state::digest::sha256;
 use simdb_state::instance::{InstanceSpec, StopSignal};
 use simdb_state::name::NetworkName;
+use simdb_state::place::Bind;
 
 use super::archive::Owner;
-use super::names::{DIRECTORY, InstanceNames, Kind, LISTEN, Names, SPEC};
+use super::names::{DIRECTORY, IMAGE, InstanceNames, Kind, LISTEN, Names, PUBLISHED, SPEC};
 
 /// The shared memory of a server. The default of 64 MB is too little for a query that several processes work on.
 const SHARED_MEMORY: i64 = 256 << 20;
@@ -21,8 +23,10 @@ const SHARED_MEMORY: i64 = 256 << 20;
 /// An image that containers are made from.
 #[derive(Clone, Debug)]
 pub(super) struct Image {
-    /// What tells it from all others.
+    /// What tells it from all others of its daemon.
     pub(super) id: String,
+    /// What tells it from all others, also those of other daemons where it came from a registry.
+    pub(super) name: String,
     /// As whom its programs run.
     pub(super) owner: Owner,
     /// Where it wants volumes, which simdb does not give it.
@@ -95,14 +99,21 @@ pub(super) fn server(
 ) -> ContainerCreateBody {
     let mut labels = names.labels(Kind::Server, &own.node.to_string());
     labels.insert(LISTEN.to_owned(), spec.listen.to_string());
+    labels.insert(IMAGE.to_owned(), image.name.clone());
+    labels.extend(spec.published.map(|at| (PUBLISHED.to_owned(), at.to_string())));
+    let port = format!("{}/tcp", spec.listen.port);
     let host_config = HostConfig {
         network_mode: Some(network.to_owned()),
         restart_policy: Some(restart(RestartPolicyNameEnum::UNLESS_STOPPED)),
         shm_size: Some(SHARED_MEMORY),
         volumes_from: Some(vec![own.home.clone()]),
+        port_bindings: spec
+            .published
+            .map(|at| HashMap::from([(port.clone(), Some(vec![binding(at)]))])),
         ..image.host_config()
     };
     let mut body = image.body(labels, host_config);
+    body.exposed_ports = spec.published.map(|_| vec![port]);
     body.hostname = Some(own.alias.clone());
     body.working_dir = Some(DIRECTORY.to_owned());
     body.entrypoint = Some(vec![spec.command.program.clone()]);
@@ -123,6 +134,14 @@ pub(super) fn server(
     let digest = sha256(serde_json::to_vec(&serde_json::json!(body)).expect("bodies are plain data"));
     body.labels.get_or_insert_default().insert(SPEC.to_owned(), digest);
     body
+}
+
+/// Says at which address of the daemon's machine a port is published.
+fn binding(at: Bind) -> PortBinding {
+    PortBinding {
+        host_ip: Some(at.host.to_string()),
+        host_port: Some(at.port.to_string()),
+    }
 }
 
 /// Says where a server is in its network, and what the others call it.

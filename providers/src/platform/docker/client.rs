@@ -4,65 +4,52 @@
 //! engine says.
 
 use std::error::Error as _;
+use std::io;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::{env, io};
 
 use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
+use super::explain::explained;
+use super::host::{CERTIFICATES, Host};
 use crate::platform::PlatformError;
-
-/// Where a daemon listens unless somebody says otherwise.
-const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
 /// How many seconds the daemon may take to begin an answer. Starting a container on a busy machine takes its time.
 const LIMIT: u64 = 60;
 
-/// Where the daemon listens, and who says so.
-#[derive(Clone, Debug)]
-pub(super) struct Host {
-    pub(super) url: String,
-    from: &'static str,
-}
-
 impl Host {
-    /// Finds out where the daemon listens.
-    pub(super) fn find(declared: Option<&String>) -> Self {
-        let of = |url: &str, from| Self {
-            url: url.to_owned(),
-            from,
-        };
-        match (declared, env::var("DOCKER_HOST")) {
-            (Some(url), _) => of(url, "host in provider \"docker\""),
-            (None, Ok(url)) if !url.is_empty() => of(&url, "DOCKER_HOST"),
-            _ => of(DEFAULT_HOST, "the default"),
-        }
-    }
-
-    /// Returns the path of the daemon's socket, where it has one.
-    fn socket(&self) -> Option<&str> {
-        self.url.strip_prefix("unix://")
-    }
-
-    /// Returns whether the daemon is on another machine, as far as its address tells.
-    pub(super) fn is_remote(&self) -> bool {
-        let Some(address) = self.url.strip_prefix("tcp://") else {
-            return false;
-        };
-        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-        !(host == "localhost" || host == "[::1]" || host.starts_with("127."))
-    }
-
     /// Makes what speaks to the daemon. Nothing is connected yet.
     pub(super) fn connect(&self) -> Result<Docker, Trouble> {
-        let docker = match self.socket() {
-            Some(path) if !Path::new(path).exists() => return Err(self.unreached(&format!("{path} does not exist"))),
-            Some(_) => Docker::connect_with_unix(&self.url, LIMIT, API_DEFAULT_VERSION),
-            None if self.url.starts_with("tcp://") => Docker::connect_with_http(&self.url, LIMIT, API_DEFAULT_VERSION),
-            None => return Err(self.unreached("only unix:// and tcp:// are supported by this version")),
+        if let Some(fault) = &self.fault {
+            return Err(self.unreached(fault));
+        }
+        let docker = match (self.socket(), &self.certificates) {
+            (Some(path), _) if !Path::new(path).exists() => {
+                return Err(self.unreached(&format!("{path} does not exist")));
+            }
+            (Some(_), _) => Docker::connect_with_unix(&self.url, LIMIT, API_DEFAULT_VERSION),
+            (None, _) if self.url.starts_with("ssh://") => {
+                let way = "ssh:// is not supported by this version. Lead its socket here, and name that: ssh -nNT -L \
+                           /tmp/docker.sock:/var/run/docker.sock HOST";
+                return Err(self.unreached(way));
+            }
+            (None, _) if !self.url.starts_with("tcp://") => {
+                return Err(self.unreached("only unix:// and tcp:// are supported by this version"));
+            }
+            (None, None) => Docker::connect_with_http(&self.url, LIMIT, API_DEFAULT_VERSION),
+            (None, Some(certificates)) => self.connect_with_tls(certificates),
         };
         docker.map_err(|error| self.trouble(error))
+    }
+
+    fn connect_with_tls(&self, certificates: &Path) -> Result<Docker, Error> {
+        let [trusted, own, key] = CERTIFICATES.map(|name| certificates.join(name));
+        // Those of its own are read when they are asked for, and what then is missing is not said.
+        if let Some(missing) = [&own, &key].into_iter().find(|path| !path.exists()) {
+            return Err(Error::CertPathError { path: missing.clone() });
+        }
+        Docker::connect_with_ssl(&self.url, &key, &own, &trusted, LIMIT, API_DEFAULT_VERSION)
     }
 
     fn unreached(&self, why: &str) -> Trouble {
@@ -72,12 +59,35 @@ impl Host {
         ))
     }
 
+    /// Adds which certificates count, where it is about them.
+    fn certified(&self, why: &str) -> String {
+        match &self.certificates {
+            Some(certificates) if why.contains("certificate") => {
+                format!(
+                    "{why}. The certificates that count are those in {}",
+                    certificates.display()
+                )
+            }
+            _ => why.to_owned(),
+        }
+    }
+
     /// Says what went wrong with a request.
     pub(super) fn trouble(&self, error: Error) -> Trouble {
         match error {
             Error::DockerResponseServerError { status_code, message } if message.trim_start().starts_with('<') => {
                 self.unreached(&format!("something else answers there, with status {status_code}"))
             }
+            Error::DockerResponseServerError { message, .. } if message.contains("HTTP request to an HTTPS server") => self
+                .unreached(
+                    "it asks for TLS. Say where its certificates are: cert_path in provider \"docker\", or \
+                     DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH",
+                ),
+            Error::CertPathError { path } | Error::CertParseError { path } => self.unreached(&format!(
+                "{} is no file with certificates in PEM; {} are needed",
+                path.display(),
+                CERTIFICATES.join(", ")
+            )),
             Error::DockerResponseServerError { status_code, message } => Trouble::Refused {
                 status: status_code,
                 message,
@@ -97,7 +107,7 @@ impl Host {
                 Some(ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {
                     self.unreached("nothing listens there. Start it: systemctl start docker")
                 }
-                _ => self.unreached(&chain(&other)),
+                _ => self.unreached(&self.certified(&chain(&other))),
             },
         }
     }
@@ -161,7 +171,7 @@ impl Trouble {
     pub(super) fn at(self, doing: &'static str, name: &str) -> PlatformError {
         match self {
             Self::Unreached(sentence) => PlatformError::Unusable(sentence),
-            Self::Refused { message, .. } => refused(doing, name, message),
+            Self::Refused { message, .. } => refused(doing, name, explained(message)),
         }
     }
 }
@@ -206,33 +216,41 @@ pub(super) fn optional<T>(found: Result<T, Trouble>) -> Result<Option<T>, Troubl
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_daemon_of_another_machine_is_told_by_its_address() {
-        let remote = |url: &str| Host::find(Some(&url.to_owned())).is_remote();
-        for own in [
-            "unix:///run/docker.sock",
-            "tcp://127.0.0.1:2375",
-            "tcp://localhost:2375",
-        ] {
-            assert!(!remote(own), "{own}");
+    fn at(url: &str) -> Host {
+        Host {
+            url: url.to_owned(),
+            from: "a test".to_owned(),
+            certificates: None,
+            fault: None,
         }
-        assert!(remote("tcp://db.example.org:2375"));
     }
 
     #[tokio::test]
     async fn what_keeps_simdb_from_the_daemon_is_said_with_a_way_out() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("docker.sock");
-        let host = Host::find(Some(&format!("unix://{}", path.display())));
+        let host = at(&format!("unix://{}", path.display()));
         let missing = host.connect().expect_err("there is no socket");
         assert!(missing.message().contains("does not exist"), "{missing:?}");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let docker = host.connect().expect("the socket is there");
         let dead = host.trouble(docker.ping().await.expect_err("nobody listens"));
         assert!(dead.message().contains("systemctl start docker"), "{dead:?}");
-        let told = Host::find(Some(&"ssh://host".to_owned()))
-            .connect()
-            .expect_err("not supported");
-        assert!(told.message().contains("only unix:// and tcp://"), "{told:?}");
+        for (url, said) in [
+            ("ssh://host", "ssh -nNT -L"),
+            ("npipe://host", "only unix:// and tcp://"),
+        ] {
+            let told = at(url).connect().expect_err("not supported");
+            assert!(told.message().contains(said), "{told:?}");
+        }
+        let certified = Host {
+            certificates: Some(directory.path().to_owned()),
+            ..at("tcp://127.0.0.1:1")
+        };
+        let told = certified.connect().expect_err("there are no certificates");
+        assert!(
+            told.message().contains("cert.pem is no file with certificates"),
+            "{told:?}"
+        );
     }
 }

@@ -15,7 +15,8 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::archive;
-use super::client::{At, Host, Trouble, optional};
+use super::client::{At, Trouble, optional};
+use super::host::Host;
 use crate::platform::PlatformError;
 
 /// How long a container that has ended may take to be gone.

@@ -1,59 +1,67 @@
-//! Which images there are, and what the daemon is like: facts.
+//! The images that containers are made from.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
+use bollard::models::ImageInspect;
 use bollard::query_parameters::ListImagesOptions;
-use simdb_planner::observed::{PlatformFacts, PlatformProblem};
 use simdb_state::instance::Command;
 use simdb_state::object::EngineKind;
-use tokio::time::timeout;
 
 use super::archive::Owner;
 use super::build::Image;
-use super::client::{self, At, Host, Trouble, optional};
+use super::client::{self, At, optional};
 use super::daemon::Daemon;
+use super::pull::{self, Pull};
 use super::site::Site;
 use crate::engine::PROGRAMS;
 use crate::platform::PlatformError;
 
-/// How long the daemon may take to say what it is.
-const FACTS_LIMIT: Duration = Duration::from_secs(10);
-
 /// What stands for the major version in the name of an image.
-const VERSION: &str = "{version}";
+pub(super) const VERSION: &str = "{version}";
 
-/// The oldest API that has all that is asked of it.
-const OLDEST_API: (u32, u32) = (1, 41);
+/// The image that is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    /// What is run in it.
+    pub(super) command: &'a Command,
+    /// The name that only it has, where it must be that one.
+    pub(super) name: Option<&'a str>,
+    /// Whether it is fetched where it is missing.
+    pub(super) fetched: bool,
+}
 
 /// The images that containers are made from.
 #[derive(Debug)]
 pub(super) struct Images {
     /// The name of those with data, where one is declared.
     declared: Option<String>,
+    /// When they are fetched.
+    pub(super) pull: Pull,
     /// The users of images that were looked at before: an image never changes.
     owners: Mutex<BTreeMap<String, Owner>>,
 }
 
 impl Images {
     /// Makes what finds images. One that is declared has a place for the major version in its name.
-    pub(super) fn new(declared: Option<String>) -> Self {
+    pub(super) fn new(declared: Option<String>, pull: Pull) -> Self {
         Self {
             declared,
+            pull,
             owners: Mutex::default(),
         }
     }
 
     /// Returns what images of an engine are called, where there are some.
-    fn name(&self, engine: EngineKind) -> Option<String> {
+    pub(super) fn name(&self, engine: EngineKind) -> Option<String> {
         let programs = PROGRAMS.iter().find(|programs| programs.engine == engine)?;
         let usual = programs.image?;
         Some(self.declared.clone().unwrap_or_else(|| usual.to_owned()))
     }
 
-    /// Finds the image of a command's program.
-    pub(super) async fn image(&self, daemon: &Daemon, command: &Command) -> Result<Image, PlatformError> {
+    /// Finds the image of a command's program, by one of its names where it must be that one.
+    pub(super) async fn image(&self, daemon: &Daemon, wanted: Wanted<'_>) -> Result<Image, PlatformError> {
+        let command = wanted.command;
         let Some(name) = self.name(command.engine) else {
             return Err(PlatformError::EngineMissing {
                 engine: command.engine,
@@ -62,18 +70,26 @@ impl Images {
             });
         };
         let name = name.replace(VERSION, &command.version.to_string());
-        let found = daemon
-            .docker
-            .inspect_image(&name)
-            .await
-            .map_err(|error| daemon.trouble(error));
-        let Some(found) = optional(found).at("look at image", &name)? else {
-            return Err(PlatformError::EngineMissing {
-                engine: command.engine,
-                version: command.version,
-                searched: format!("images of {}; get it with: docker pull {name}", daemon.host.url),
+        let mut found = self.find(daemon, &name, wanted.name).await?;
+        if found.is_none() && wanted.fetched && self.pull != Pull::Never {
+            pull::pull(daemon, &name).await?;
+            found = self.find(daemon, &name, wanted.name).await?;
+        }
+        let Some(found) = found else {
+            return Err(match wanted.name {
+                Some(wanted) => {
+                    let message =
+                        format!("it is no longer {wanted}, with which this was planned. Plan again: simdb apply");
+                    client::refused("use image", &name, message)
+                }
+                None => PlatformError::EngineMissing {
+                    engine: command.engine,
+                    version: command.version,
+                    searched: format!("images of {}; get it with: docker pull {name}", daemon.host.url),
+                },
             });
         };
+        let names = names(&found.repo_digests.unwrap_or_default(), found.id.as_deref(), &name);
         let config = found.config.unwrap_or_default();
         let id = found.id.unwrap_or(name);
         let account = PROGRAMS.iter().find(|programs| programs.engine == command.engine);
@@ -81,10 +97,39 @@ impl Images {
         let user = config.user.filter(|user| !user.is_empty());
         let user = user.unwrap_or_else(|| account.to_owned());
         Ok(Image {
+            name: wanted
+                .name
+                .map_or_else(|| names.first().cloned().unwrap_or_default(), str::to_owned),
             owner: self.owner(daemon, &id, &user).await?,
             volumes: config.volumes.unwrap_or_default(),
             id,
         })
+    }
+
+    /// Looks for an image: under its name, or, where it must be another one than that is now, under the name that only it has.
+    async fn find(
+        &self,
+        daemon: &Daemon,
+        name: &str,
+        wanted: Option<&str>,
+    ) -> Result<Option<ImageInspect>, PlatformError> {
+        let own = wanted.map(|wanted| [wanted.to_owned(), format!("{}@{wanted}", repository(name))]);
+        for candidate in std::iter::once(name.to_owned()).chain(own.into_iter().flatten()) {
+            let found = daemon.docker.inspect_image(&candidate).await;
+            let found = found.map_err(|error| daemon.trouble(error));
+            let Some(found) = optional(found).at("look at image", &candidate)? else {
+                continue;
+            };
+            let names = names(
+                found.repo_digests.as_deref().unwrap_or_default(),
+                found.id.as_deref(),
+                name,
+            );
+            if wanted.is_none_or(|wanted| names.iter().any(|name| name == wanted)) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the numbers of an image's user. Where it is a name, they stand in a file of the image, which is read through a
@@ -130,6 +175,7 @@ impl Images {
             ))
         })?;
         Ok(Image {
+            name: found.id.clone(),
             id: found.id,
             owner: Owner { user: 0, group: 0 },
             volumes: Vec::new(),
@@ -156,105 +202,45 @@ impl Images {
         let image = optional(image.map_err(|error| site.daemon.trouble(error))).at("look at image", &id)?;
         let volumes = image.and_then(|image| image.config?.volumes);
         Ok(Image {
+            name: id.clone(),
             id,
             owner,
             volumes: volumes.unwrap_or_default(),
         })
     }
+}
 
-    /// Looks at the daemon. What keeps it from being used is a problem in the answer.
-    pub(super) async fn facts(&self, host: &Host) -> PlatformFacts {
-        let searched = PROGRAMS.iter().filter_map(|programs| self.name(programs.engine));
-        let searched: Vec<String> = searched
-            .map(|name| format!("the images {name} of {}", host.url))
-            .collect();
-        let mut facts = PlatformFacts {
-            searched,
-            remedy: self.name(PROGRAMS[0].engine).map(|name| {
-                format!(
-                    "Get its image (docker pull {name}), or name another one in provider \"docker\": image = \"...\"."
-                )
-            }),
-            ..PlatformFacts::default()
-        };
-        let problems = match timeout(FACTS_LIMIT, self.look(host)).await {
-            Ok(Ok((engines, problems))) => {
-                facts.engines = engines;
-                problems
-            }
-            Ok(Err(trouble)) => vec![trouble.message().to_owned()],
-            Err(_) => vec![format!(
-                "The Docker Engine at {} gave no answer within {} s. Servers in its containers may run all the same.",
-                host.url,
-                FACTS_LIMIT.as_secs()
-            )],
-        };
-        let problem = |detail| PlatformProblem { argument: None, detail };
-        facts.problems.extend(problems.into_iter().map(problem));
-        facts
-    }
+/// Returns the names that only one image has: its digests in the registry of a name, and its identifier.
+pub(super) fn names(digests: &[String], id: Option<&str>, name: &str) -> Vec<String> {
+    let own = digests.iter().filter_map(|digest| digest.split_once('@'));
+    let own = own.filter(|(of, _)| same_repository(of, repository(name)));
+    own.map(|(_, digest)| digest.to_owned())
+        .chain(id.map(str::to_owned))
+        .collect()
+}
 
-    async fn look(&self, host: &Host) -> Result<(BTreeMap<EngineKind, BTreeMap<u16, String>>, Vec<String>), Trouble> {
-        let docker = host.connect()?;
-        let trouble = |error| host.trouble(error);
-        let (version, info, images) = tokio::join!(
-            docker.version(),
-            docker.info(),
-            docker.list_images(None::<ListImagesOptions>)
-        );
-        let (version, info, images) = (
-            version.map_err(trouble)?,
-            info.map_err(trouble)?,
-            images.map_err(trouble)?,
-        );
-        let mut problems = Vec::new();
-        let api = version.api_version.unwrap_or_default();
-        if parse_api(&api).is_none_or(|api| api < OLDEST_API) {
-            problems.push(format!(
-                "The Docker Engine at {} has API {api}, and 1.41 is needed. Use Docker Engine 20.10 or newer.",
-                host.url
-            ));
-        }
-        if info.os_type.as_deref() != Some("linux") {
-            problems.push(format!(
-                "The Docker Engine at {} does not run Linux containers.",
-                host.url
-            ));
-        }
-        let options = info.security_options.unwrap_or_default();
-        let rootless = options.iter().any(|option| option.contains("rootless"));
-        let desktop = info.operating_system.unwrap_or_default().contains("Docker Desktop");
-        if rootless || desktop || host.is_remote() {
-            problems.push(format!(
-                "The addresses of containers of the Docker Engine at {} cannot be reached from here: it is rootless, in a \
-                 virtual machine, or on another machine. Use one that runs as root on this machine.",
-                host.url
-            ));
-        }
-        let mut engines: BTreeMap<EngineKind, BTreeMap<u16, String>> = BTreeMap::new();
-        for engine in PROGRAMS.iter().map(|programs| programs.engine) {
-            let Some(name) = self.name(engine) else { continue };
-            let tags = images.iter().flat_map(|image| &image.repo_tags);
-            for (tag, version) in tags.filter_map(|tag| Some((tag, version_of(&name, tag)?))) {
-                engines
-                    .entry(engine)
-                    .or_default()
-                    .insert(version, format!("image {tag}"));
-            }
-        }
-        Ok((engines, problems))
+/// Returns the name of an image without its tag.
+fn repository(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
     }
+}
+
+/// Returns whether two names are those of one repository, of which the daemon leaves out what is usual.
+fn same_repository(one: &str, other: &str) -> bool {
+    let short = |name: &str| {
+        name.trim_start_matches("docker.io/")
+            .trim_start_matches("library/")
+            .to_owned()
+    };
+    short(one) == short(other)
 }
 
 /// Returns the version that a name with a placeholder has in a tag.
-fn version_of(name: &str, tag: &str) -> Option<u16> {
+pub(super) fn version_of(name: &str, tag: &str) -> Option<u16> {
     let (before, after) = name.split_once(VERSION)?;
     tag.strip_prefix(before)?.strip_suffix(after)?.parse().ok()
-}
-
-fn parse_api(text: &str) -> Option<(u32, u32)> {
-    let (major, minor) = text.split_once('.')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// Reads `999:999`, or `999`, whose group is then the same.
@@ -280,6 +266,24 @@ mod tests {
         for tag in ["db:15.4", "db:latest", "other:15", "db:15-slim"] {
             assert_eq!(version_of("db:{version}", tag), None, "{tag}");
         }
+    }
+
+    #[test]
+    fn an_image_is_known_by_its_digests_of_that_repository_and_by_its_identifier() {
+        let digests = ["postgres@sha256:1", "r:5000/db@sha256:2"].map(str::to_owned);
+        assert_eq!(
+            names(&digests, Some("sha256:3"), "postgres:15"),
+            ["sha256:1", "sha256:3"]
+        );
+        assert_eq!(
+            names(&digests, Some("sha256:3"), "docker.io/library/postgres"),
+            ["sha256:1", "sha256:3"]
+        );
+        assert_eq!(
+            names(&digests, Some("sha256:3"), "r:5000/db:15"),
+            ["sha256:2", "sha256:3"]
+        );
+        assert_eq!(names(&[], None, "db"), [""; 0]);
     }
 
     #[test]

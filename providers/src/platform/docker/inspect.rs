@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::try_join_all;
+use bollard::models::ContainerInspectResponse;
+use futures_util::future::{try_join, try_join_all};
 use simdb_planner::observed::{FileFacts, Observation, ProcessFacts};
 use simdb_state::digest::sha256;
 use simdb_state::instance::TaskSpec;
@@ -10,7 +11,7 @@ use simdb_state::instance::TaskSpec;
 use super::build::{self, Data};
 use super::client::At;
 use super::images::Images;
-use super::names::{DIRECTORY, Kind, LISTEN};
+use super::names::{DIRECTORY, IMAGE, Kind, LISTEN, PUBLISHED};
 use super::notes::{Notes, WrittenFile};
 use super::process::{label, look, parse_listen, process, process_of};
 use super::site::{Found, Site};
@@ -63,8 +64,37 @@ async fn inspect_through(
     containers: &[Found],
     window: &str,
 ) -> Result<Observation<InstanceFacts>, PlatformError> {
-    let own = &site.own;
-    let server = look(&site.daemon, &own.base).await.at("look at container", &own.base)?;
+    // The daemon is slow where a machine is busy, and who looks waits for no node for long.
+    let ((process, server), content) = try_join(server(site, containers), content(site, window)).await?;
+    let (directories, files) = match content {
+        Ok(content) => content,
+        Err(reason) => return Ok(Observation::Unknown(reason)),
+    };
+    let shown = look(&site.daemon, window).await.at("look at container", window)?;
+    if shown.is_none() {
+        // What was not found may have been there.
+        return Ok(Observation::Unknown("it was changed while it was looked at".to_owned()));
+    }
+    Ok(Observation::Seen(InstanceFacts {
+        process,
+        listen: server.as_ref().and_then(|server| parse_listen(label(server, LISTEN)?)),
+        image: server.as_ref().and_then(|server| label(server, IMAGE).cloned()),
+        published: server
+            .as_ref()
+            .and_then(|server| parse_listen(label(server, PUBLISHED)?)),
+        directories,
+        outside: BTreeMap::new(),
+        files,
+    }))
+}
+
+/// Looks at the server of a node, and at who else runs on its volume.
+async fn server(
+    site: &Site,
+    containers: &[Found],
+) -> Result<(ProcessFacts, Option<Box<ContainerInspectResponse>>), PlatformError> {
+    let base = &site.own.base;
+    let server = look(&site.daemon, base).await.at("look at container", base)?;
     let process = match (strangers(containers, site).next(), &server) {
         (Some(stranger), _) => {
             let process = process(&site.daemon, &stranger.id).await;
@@ -74,24 +104,21 @@ async fn inspect_through(
         (None, Some(server)) => process_of(&site.daemon.docker, server).await,
         (None, None) => ProcessFacts::Down,
     };
+    Ok((process, server))
+}
+
+/// What is in a volume: the directories and files that were noted.
+type Content = (BTreeSet<String>, BTreeMap<String, FileFacts>);
+
+/// Looks at what is in the volume, or says why that is not known.
+async fn content(site: &Site, window: &str) -> Result<Result<Content, String>, PlatformError> {
     let notes = Notes::read(site, window).await?;
-    let directories = match notes.products() {
-        Ok(products) => directories(site, window, &products).await?,
-        Err(reason) => return Ok(Observation::Unknown(reason)),
+    let products = match notes.products() {
+        Ok(products) => products,
+        Err(reason) => return Ok(Err(reason)),
     };
-    let files = files(site, window, notes.files()).await?;
-    let shown = look(&site.daemon, window).await.at("look at container", window)?;
-    if shown.is_none() {
-        // What was not found may have been there.
-        return Ok(Observation::Unknown("it was changed while it was looked at".to_owned()));
-    }
-    Ok(Observation::Seen(InstanceFacts {
-        process,
-        listen: server.as_ref().and_then(|server| parse_listen(label(server, LISTEN)?)),
-        directories,
-        outside: BTreeMap::new(),
-        files,
-    }))
+    let looks = try_join(directories(site, window, &products), files(site, window, notes.files()));
+    Ok(Ok(looks.await?))
 }
 
 /// Returns the servers on the volume that are not the node's own.

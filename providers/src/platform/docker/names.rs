@@ -25,8 +25,13 @@ pub(super) const LINEAGE: &str = "dev.simdb.lineage";
 pub(super) const KIND: &str = "dev.simdb.kind";
 pub(super) const ADDRESS: &str = "dev.simdb.address";
 pub(super) const PROJECT: &str = "dev.simdb.project";
-/// Of a server: where it listens, and the digest of all that its container was made from.
+/// Of a server: where it listens.
 pub(super) const LISTEN: &str = "dev.simdb.listen";
+/// Of a server that is published: at which address of the daemon's machine.
+pub(super) const PUBLISHED: &str = "dev.simdb.published";
+/// Of a server: the image that it was made from.
+pub(super) const IMAGE: &str = "dev.simdb.image";
+/// Of a server: the digest of all that its container was made from.
 pub(super) const SPEC: &str = "dev.simdb.spec";
 
 /// What an object is for.

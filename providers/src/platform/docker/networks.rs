@@ -84,6 +84,9 @@ impl DockerPlatform {
     /// Returns the interface of this machine that leads to some of the addresses already, where no network of the daemon does: the
     /// daemon would make the network all the same, and the machine would no longer reach what it reached there.
     async fn interface(&self, daemon: &Daemon, wanted: Ipv4Net) -> Result<Option<String>, PlatformError> {
+        if self.host.is_remote() {
+            return Ok(None);
+        }
         let bridges = self.bridges(daemon, &HashMap::new()).await?;
         let shares = |other: &Ipv4Net| other.contains(&wanted) || wanted.contains(other);
         if bridges.iter().filter_map(subnet).any(|other| shares(&other)) {

@@ -14,6 +14,7 @@ use super::client::{At, refused};
 use super::inspect::strangers;
 use super::names::{DIRECTORY, Kind, SPEC};
 use super::process::{is_detached, is_halted, label, look};
+use super::site::Site;
 use super::stop::{KILL_LIMIT, kill};
 use super::task;
 use crate::platform::PlatformError;
@@ -129,11 +130,15 @@ async fn start(
     let site = &hold.site;
     let own = &site.own;
     let trouble = |error| site.daemon.trouble(error);
+    let wanted_user = body.user.clone();
     let wanted = body.labels.as_ref().and_then(|labels| labels.get(SPEC));
     let fits = found.is_some_and(|found| {
         let dead = found.state.as_ref().is_some_and(|state| state.dead == Some(true));
         !dead && label(found, SPEC) == wanted
     });
+    if !fits {
+        same_user(site, wanted_user).await?;
+    }
     hold.check().await?;
     // What was renamed or is of another spec is in the way.
     for old in site.containers().await? {
@@ -158,6 +163,21 @@ async fn start(
         .await
         .map_err(trouble);
     started.at("start container", &own.base)
+}
+
+/// Refuses an image whose servers run as another user than the one that the data belongs to.
+async fn same_user(site: &Site, wanted: Option<String>) -> Result<(), PlatformError> {
+    let own = &site.own;
+    let home = look(&site.daemon, &own.home).await.at("look at container", &own.home)?;
+    let owner = home.and_then(|home| home.config?.user);
+    if owner == wanted {
+        return Ok(());
+    }
+    let (owner, wanted) = (owner.unwrap_or_default(), wanted.unwrap_or_default());
+    let message = format!(
+        "its data belongs to user {owner}, and servers of the image run as user {wanted}; use an image whose servers run as {owner}"
+    );
+    Err(refused("start the server of", &own.node.to_string(), message))
 }
 
 /// Tells a server, where it runs, to read its files again. A signal that is sent through the daemon would count as a stop:

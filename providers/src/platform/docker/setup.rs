@@ -1,14 +1,15 @@
 //! How the platform is opened for a project.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::DockerPlatform;
-use super::client::Host;
+use super::host::Host;
 use super::images::Images;
 use super::names::Names;
-use crate::platform::registry::Setup;
-use crate::platform::{Endpoints, Provider};
+use super::pull::Pull;
+use crate::platform::Provider;
+use crate::platform::registry::{Machine, Setup};
 
 /// What stands for the lineage of a record that is yet to be made.
 const UNBORN: &str = "unborn";
@@ -17,16 +18,19 @@ const UNBORN: &str = "unborn";
 const NAME: &str = "docker";
 
 /// Opens the platform for a project. Clients on this machine are routed by a directory that is there already.
-pub(in crate::platform) fn open(setup: &Setup<'_>, directory: Arc<dyn Endpoints>) -> Arc<dyn Provider> {
+pub(in crate::platform) fn open(setup: &Setup<'_>, machine: Machine) -> Arc<dyn Provider> {
     let none = BTreeMap::new();
     let arguments = setup.local.others.get(NAME).unwrap_or(&none);
     let project = setup.directory.display().to_string();
     Arc::new(DockerPlatform {
-        host: Host::find(arguments.get("host")),
+        host: Host::find(arguments, setup.directory),
+        publish: arguments.get("publish").and_then(|address| address.parse().ok()),
+        secure: OnceLock::new(),
         names: Names::new(setup.lineage.unwrap_or(UNBORN), &project),
-        images: Images::new(arguments.get("image").cloned()),
+        images: Images::new(arguments.get("image").cloned(), Pull::read(arguments.get("pull"))),
         grant: setup.grant.clone(),
-        directory,
+        directory: machine.directory,
+        listeners: machine.listeners,
         locks: Mutex::default(),
     })
 }

@@ -10,6 +10,7 @@ use simdb_state::object::Witness;
 
 use super::Hold;
 use super::client::{At, optional, refused};
+use super::explain;
 use super::names::Kind;
 use super::process::{is_halted, look, process};
 use super::site::{Found, Site};
@@ -188,9 +189,14 @@ pub(super) async fn drop_all(hold: &Hold) -> Result<(), PlatformError> {
     Err(refused("remove volume", &site.own.base, message.unwrap_or_default()))
 }
 
-/// Returns the last lines of a server's log, oldest first.
+/// Returns the last lines of a server's log, oldest first, and how its container ended where that was not in order.
 pub(super) async fn log(site: &Site, lines: usize) -> Result<Vec<String>, PlatformError> {
-    log_of(site, &site.own.base, lines).await
+    let name = &site.own.base;
+    let mut log = log_of(site, name, lines).await?;
+    let found = look(&site.daemon, name).await.at("look at container", name)?;
+    let state = found.and_then(|found| found.state);
+    log.extend(state.and_then(|state| explain::ended(&state)));
+    Ok(log)
 }
 
 async fn log_of(site: &Site, name: &str, lines: usize) -> Result<Vec<String>, PlatformError> {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::build::{self, Data, Image};
 use super::client::{At, refused};
 use super::daemon::{Daemon, Written};
-use super::images::Images;
+use super::images::{Images, Wanted};
 use super::names::{DIRECTORY, Kind, Names};
 use super::notes::{self, FORMAT, Notes, PRODUCTS, Products};
 use super::script::{self, Ended};
@@ -138,7 +138,12 @@ pub(super) async fn ask(site: &Site, images: &Images, task: &TaskSpec) -> Result
     let name = unique(&format!("{}.ask", site.own.base));
     let script = script::question(task);
     let body = if let (false, Some(command)) = (site.has_home().await?, task.commands.first()) {
-        let image = images.image(&site.daemon, command).await?;
+        let wanted = Wanted {
+            command,
+            name: None,
+            fetched: false,
+        };
+        let image = images.image(&site.daemon, wanted).await?;
         let place = site.path_of("").await?;
         build::task(&site.names, Data::Place(&site.own, &place), &image, &script)
     } else {

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bollard::Docker;
 use bollard::models::RestartPolicyNameEnum;
 use simdb_planner::desired::LocalSettings;
 use simdb_state::instance::{Argument, Command, FilePart, FileText, Stop, StopSignal};
@@ -183,6 +182,8 @@ fn fixture(listen: Bind, version: u16) -> Fixture {
             files: BTreeMap::from([("postgresql.conf".to_owned(), FileText::text(settings))]),
             data: "data-1".to_owned(),
             listen,
+            published: None,
+            image: None,
             present: BTreeSet::new(),
             absent: BTreeSet::new(),
             environment: BTreeMap::new(),

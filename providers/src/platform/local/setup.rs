@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use simdb_state::object::ProviderSettings;
 
-use super::{LocalConfig, LocalPlatform};
-use crate::platform::registry::Setup;
-use crate::platform::{Endpoints, Provider};
+use super::{LocalConfig, LocalPlatform, ports};
+use crate::platform::Provider;
+use crate::platform::registry::{Machine, Setup};
 
 /// The connection service file of a project: `PGSERVICEFILE=.simdb/pg_service.conf psql service=orders-rw`.
 const SERVICE_FILE: &str = "pg_service.conf";
@@ -27,13 +27,16 @@ pub(in crate::platform) fn open(setup: &Setup<'_>) -> Arc<dyn Provider> {
     })
 }
 
-/// Opens what routes the clients on this machine, for platforms whose servers are no processes of it: they need no user.
-pub(in crate::platform) fn directory(setup: &Setup<'_>) -> Arc<dyn Endpoints> {
+/// Opens what platforms whose servers are no processes of this machine have on it: they need no user.
+pub(in crate::platform) fn machine(setup: &Setup<'_>) -> Machine {
     let platform = LocalPlatform::new(config(setup)).without_servers();
-    Arc::new(match &setup.grant {
-        Some(grant) => platform.under(grant.clone()),
-        None => platform,
-    })
+    Machine {
+        directory: Arc::new(match &setup.grant {
+            Some(grant) => platform.under(grant.clone()),
+            None => platform,
+        }),
+        listeners: ports::busy,
+    }
 }
 
 /// Returns where the entries of a project's endpoints are, given the directory of what leads to its servers.

@@ -270,6 +270,7 @@ fn without_clients() -> Observation<NodeFacts> {
         made_as: address.clone(),
         address: &address,
         version: 15,
+        image: None,
         place: place(5433),
         parameters: &BTreeMap::new(),
         generation: 1,

@@ -10,6 +10,7 @@ use simdb_state::delta::Edit;
 use simdb_state::instance::InstanceSpec;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Cluster, Node, Power};
+use simdb_state::place::Place;
 
 use crate::engine::postgresql::{Action, instance};
 use crate::engine::{self, NodeContext};
@@ -78,8 +79,8 @@ impl Lowering<'_> {
             ProcessFacts::Down => !facts.control.was_shut_down(),
             ProcessFacts::Stopping { .. } => true,
             ProcessFacts::Running { .. } | ProcessFacts::Frozen { .. } | ProcessFacts::Foreign { .. } => {
-                let listen = facts.listen.unwrap_or(context.place.bind);
-                instance::keeps_clients_out(facts, listen.host)
+                let seen = Place::seen(facts.listen, facts.published, Some(&context.place));
+                instance::keeps_clients_out(facts, seen.as_ref().unwrap_or(&context.place))
             }
         }
     }

@@ -5,8 +5,8 @@ use simdb_state::name::ClusterName;
 use simdb_state::object::Role;
 
 use super::Rules;
-use crate::plan::Action;
 use crate::plan::fact::Fact;
+use crate::plan::{Action, FenceMethod};
 use crate::planner::lower::Draft;
 
 impl Rules<'_> {
@@ -26,10 +26,20 @@ impl Rules<'_> {
         promoted.filter(|_| !is_promoted).collect()
     }
 
-    /// From when the former primary is fenced, writes wait: what can be done before that is.
+    /// From when the former primary is fenced, writes wait: what can be done before that is, also a restart of the node that is
+    /// promoted, which streams from the former primary again first.
     pub(super) fn before_the_pause(&self, draft: &Draft) -> Vec<usize> {
         match &draft.action {
-            Action::Fence { server, .. } => self.slots_on_winner(&server.node.cluster),
+            Action::Fence { server, method, .. } => {
+                let cluster = &server.node.cluster;
+                let mut steps = self.slots_on_winner(cluster);
+                // One that is lost gives nothing any more that would be worth waiting for.
+                if *method == FenceMethod::ShutDown {
+                    let winner = self.intended.primary(cluster).filter(|winner| self.replays(winner));
+                    steps.extend(winner.into_iter().flat_map(|winner| self.configures_of(&winner)));
+                }
+                steps
+            }
             _ => Vec::new(),
         }
     }

@@ -11,9 +11,32 @@ impl Rules<'_> {
     /// Servers are given other parameters one after the other.
     pub(super) fn one_by_one(&self, draft: &Draft) -> Vec<usize> {
         match &draft.action {
-            Action::Configure { server, .. } => self.rolling.get(&server.node).copied().into_iter().collect(),
+            Action::Configure { server, restart, .. } => {
+                let mut steps: Vec<usize> = self.rolling.get(&server.node).copied().into_iter().collect();
+                if *restart {
+                    steps.extend(self.former_streams(&server.node));
+                }
+                steps
+            }
             _ => Vec::new(),
         }
+    }
+
+    /// Returns the step after which the former primary streams from the new one: it replays as this node does, and not both of
+    /// them are away at once.
+    fn former_streams(&self, node: &NodeAddress) -> Vec<usize> {
+        let cluster = self.intended.clusters.get(&node.cluster);
+        let former = cluster
+            .and_then(|cluster| cluster.deposed.as_ref())
+            .filter(|former| *former != node);
+        let primary = self.intended.primary(&node.cluster).filter(|primary| primary != node);
+        let Some((former, primary)) = former.zip(primary) else {
+            return Vec::new();
+        };
+        if self.upstream(former).as_ref() != Some(&primary) {
+            return Vec::new();
+        }
+        self.givers(Fact::Streams(former)).collect()
     }
 
     /// A standby that is configured or started finds the password that it streams with.
@@ -57,6 +80,12 @@ impl Rules<'_> {
             return Vec::new();
         };
         let steps = self.givers(Fact::Configured(&primary));
+        steps.filter(|at| self.configures(*at)).collect()
+    }
+
+    /// Returns the steps that configure a node.
+    pub(super) fn configures_of(&self, node: &NodeAddress) -> Vec<usize> {
+        let steps = self.givers(Fact::Configured(node));
         steps.filter(|at| self.configures(*at)).collect()
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::instance::{InstanceSpec, LOOPBACK};
+use simdb_state::place::{Bind, Place};
 
 use super::{History, cases, story};
 use crate::engine::instance::{self, HBA};
@@ -93,7 +94,7 @@ fn keeps_clients_out(instance: &InstanceSpec) -> bool {
         files: [(HBA.to_owned(), file)].into(),
         ..NodeFacts::default()
     };
-    instance::keeps_clients_out(&facts, LOOPBACK)
+    instance::keeps_clients_out(&facts, &Place::at(instance.listen, instance.published))
 }
 
 impl History<'_> {
@@ -126,11 +127,16 @@ impl History<'_> {
     }
 
     fn has_clients(&self, node: &NodeAddress, observed: &Observed) -> bool {
-        let place = self.world.state.nodes.get(node).and_then(|node| node.place.as_ref());
-        let host = place.map_or(LOOPBACK, |place| place.bind.host);
+        let place = self.world.state.nodes.get(node).and_then(|node| node.place.clone());
+        let place = place.unwrap_or_else(|| {
+            Place::shared(Bind {
+                host: LOOPBACK,
+                port: 0,
+            })
+        });
         let facts = observed.nodes.get(node).and_then(Observation::seen);
         facts.is_some_and(|facts| {
-            matches!(facts.process, ProcessFacts::Running { .. }) && !instance::keeps_clients_out(facts, host)
+            matches!(facts.process, ProcessFacts::Running { .. }) && !instance::keeps_clients_out(facts, &place)
         })
     }
 

@@ -141,6 +141,8 @@ fn real_fixture(version: u16) -> Fixture {
             files: BTreeMap::from([("postgresql.conf".to_owned(), FileText::text(settings))]),
             data: "data-1".to_owned(),
             listen,
+            published: None,
+            image: None,
             ..super::instance()
         },
         secrets: Secrets::from([(password, Sensitive::new("swordfish".to_owned()))]),

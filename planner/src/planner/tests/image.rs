@@ -1,0 +1,161 @@
+//! Servers that are made from another image: standbys first, then another node leads, then the one that led.
+
+use expect_test::expect;
+
+use super::role::{election, proposed};
+use super::*;
+use crate::planner::ElectionKind;
+
+const OLD: &str = "sha256:0123456789abcdef";
+const NEW: &str = "sha256:fedcba9876543210";
+
+/// A cluster whose servers are made from the old image, while there is a new one.
+fn outdated(nodes: &[&str]) -> (Desired, World) {
+    let desired = replicating(nodes, ReplicationMode::Sync, u32::from(nodes.len() > 1));
+    let mut world = World {
+        images: vec![OLD.to_owned()],
+        ..World::default()
+    };
+    finish(&mut world, &desired);
+    world.images = vec![NEW.to_owned()];
+    (desired, world)
+}
+
+/// The image of each node's server.
+fn images(world: &World) -> String {
+    let nodes = world.directories.iter();
+    let images =
+        nodes.map(|(address, directory)| format!("{} {}", address.node, directory.image.as_deref().unwrap_or("-")));
+    images.collect::<Vec<_>>().join("\n")
+}
+
+fn reasons(world: &World, desired: &Desired) -> String {
+    let plan = plan_for(world, desired).plan;
+    let steps = plan
+        .steps
+        .iter()
+        .filter(|step| matches!(step.action.name(), "configure" | "elect" | "standby"));
+    steps
+        .map(|step| format!("{} {}: {}", step.action.name(), step.address, step.reason))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_primary_is_replaced_after_a_standby_that_then_leads() {
+    let (desired, mut world) = outdated(&["a", "b"]);
+    expect![[r#"
+        elect cluster.orders: b becomes primary in place of a, which gets another image (image: 0123456789ab -> fedcba987654)
+        configure cluster.orders.node.b: image: 0123456789ab -> fedcba987654
+        standby cluster.orders.node.a: a streams from b"#]].assert_eq(&reasons(&world, &desired));
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+            0 elect cluster.orders after [] none
+            1 slot cluster.orders.node.a after [0] none
+            2 configure cluster.orders.node.b after [] write-pause
+            3 fence cluster.orders.node.a after [1 2] write-pause
+            4 promote cluster.orders.node.b after [3] write-pause
+            5 standby cluster.orders.node.a after [4] none
+            6 drop-slot cluster.orders.node.b after [5] none
+            7 endpoint cluster.orders.endpoint.ro after [4] none
+            8 endpoint cluster.orders.endpoint.rw after [4] none
+            9 verify-sync cluster.orders after [5 7 8] none
+        "#]],
+    );
+    expect![[r#"
+        a sha256:fedcba9876543210
+        b sha256:fedcba9876543210"#]]
+    .assert_eq(&images(&world));
+    assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn all_nodes_of_a_larger_cluster_are_replaced_one_after_the_other() {
+    let (desired, mut world) = outdated(&["a", "b", "c"]);
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+            0 elect cluster.orders after [] none
+            1 slot cluster.orders.node.a after [0] none
+            2 configure cluster.orders.node.b after [] restart
+            3 slot cluster.orders.node.c after [0] none
+            4 fence cluster.orders.node.a after [1 2 3] write-pause
+            5 promote cluster.orders.node.b after [4] write-pause
+            6 standby cluster.orders.node.a after [5] none
+            7 drop-slot cluster.orders.node.b after [6] none
+            8 configure cluster.orders.node.c after [6] restart
+            9 follow cluster.orders.node.c after [8] reload
+            10 drop-slot cluster.orders.node.c after [9] none
+            11 endpoint cluster.orders.endpoint.ro after [5] none
+            12 endpoint cluster.orders.endpoint.rw after [5] none
+            13 verify-sync cluster.orders after [9 11 12] none
+        "#]],
+    );
+    expect![[r#"
+        a sha256:fedcba9876543210
+        b sha256:fedcba9876543210
+        c sha256:fedcba9876543210"#]]
+    .assert_eq(&images(&world));
+}
+
+#[test]
+fn a_primary_that_stays_is_replaced_in_place() {
+    // Nobody can take over.
+    let (desired, mut world) = outdated(&["a"]);
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 configure cluster.orders.node.a after [] downtime
+        1 verify-sync cluster.orders after [0] none
+    "#]],
+    );
+    // Somebody says who leads.
+    let (mut desired, mut world) = outdated(&["a", "b"]);
+    cluster(&mut desired).primary = Some("a".parse().unwrap());
+    check(
+        &mut world,
+        &desired,
+        &expect![[r#"
+        0 configure cluster.orders.node.b after [] write-pause
+        1 configure cluster.orders.node.a after [0] downtime
+        2 verify-sync cluster.orders after [1] none
+    "#]],
+    );
+}
+
+#[test]
+fn what_is_the_same_image_or_nobody_knows_replaces_nothing() {
+    let (desired, mut world) = outdated(&["a", "b"]);
+    for names in [&[][..], &[NEW, OLD]] {
+        world.images = names.iter().map(|name| (*name).to_owned()).collect();
+        assert_second_plan_is_empty(&world, &desired);
+    }
+}
+
+#[test]
+fn a_replacement_that_was_cut_off_anywhere_is_finished_by_the_next_plan() {
+    let (desired, world) = outdated(&["a", "b", "c"]);
+    let plan = plan_for(&world, &desired).plan;
+    for at in 0..plan.steps.len() {
+        for cut in [Cut::Before(at), Cut::Within(at), Cut::After(at)] {
+            let mut world = world.clone();
+            let _ = world.run(&plan, cut);
+            finish(&mut world, &desired);
+            assert!(!images(&world).contains(OLD), "{at}: {}", images(&world));
+            assert_second_plan_is_empty(&world, &desired);
+        }
+    }
+}
+
+#[test]
+fn a_switchover_that_was_asked_for_replaces_the_same_nodes() {
+    let (desired, mut world) = outdated(&["a", "b", "c"]);
+    let planned = proposed(&world, &desired, &election(ElectionKind::Switchover, Some("c")));
+    world.run(&planned.plan, Cut::Never).unwrap();
+    finish(&mut world, &desired);
+    assert!(!images(&world).contains(OLD), "{}", images(&world));
+}
