@@ -162,8 +162,11 @@ async fn ask(program: &str, key: &str) -> Result<Option<Answer>, String> {
         .map_err(|error| failed(format!("cannot be started: {error}")))?;
     let mut input = child.stdin.take().expect("it is piped");
     let asked = async {
-        input.write_all(key.as_bytes()).await?;
-        drop(input);
+        match input.write_all(key.as_bytes()).await {
+            // One that fails may end before it has read.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
+            _ => drop(input),
+        }
         child.wait_with_output().await
     };
     let output = timeout(HELPER_LIMIT, asked).await;
