@@ -1,6 +1,8 @@
 //! `moved` blocks and `simdb state mv`: what is at another address, and is the same.
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use simdb_tests::{Scenario, THREE, TWO, TestEnvironment, Version, any, has_pgbouncer};
@@ -237,4 +239,31 @@ fn writes_that_wait_for_standbys_go_on_while_these_get_other_names() {
     renamed_under_load(THREE, &after, &[("r[0]", "east"), ("r[1]", "west")]);
     let after = TWO.replace("\"a\"", "\"first\"").replace("\"b\"", "\"second\"");
     renamed_under_load(TWO, &after, &[("a", "first"), ("b", "second")]);
+}
+
+#[test]
+fn a_move_that_is_killed_has_happened_or_has_not() {
+    let environment = TestEnvironment::new();
+    environment.write("main.simdb.hcl", "network \"lan\" {}\n");
+    environment.done(&APPLY);
+    let listed = || environment.done(&["state", "list"]).stdout;
+    let (mut here, mut there) = ("network.lan".to_owned(), "network.wan".to_owned());
+    for milliseconds in 0..20 {
+        let mut child = environment
+            .command(&["state", "mv", &here, &there])
+            .spawn()
+            .expect("simdb can be started");
+        thread::sleep(Duration::from_millis(4 * milliseconds));
+        // It may have ended by itself.
+        let _ = child.kill();
+        child.wait().expect("simdb can be waited for");
+        match listed().trim_end() {
+            name if name == here => {}
+            name if name == there => std::mem::swap(&mut here, &mut there),
+            other => panic!("{other:?} is recorded"),
+        }
+    }
+    // Its lock is taken over.
+    environment.done(&["state", "mv", &here, &there]);
+    assert_eq!(listed().trim_end(), there);
 }
