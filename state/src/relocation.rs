@@ -194,7 +194,7 @@ fn rename_in(node: &mut Node, rename: impl Fn(&mut NodeName)) {
 mod tests {
     use super::*;
     use crate::address::node_made_as;
-    use crate::object::{Election, ElectionReason, Endpoint, EndpointTarget, Slot, Term};
+    use crate::object::{Election, ElectionReason, Endpoint, EndpointTarget, Seed, Slot, Term};
 
     fn address(text: &str) -> Address {
         text.parse().unwrap()
@@ -277,6 +277,18 @@ mod tests {
         assert!(state.made_as.values().all(|address| address.cluster().as_str() == "c"));
         state.relocate(&moved("cluster.e", "cluster.c"));
         assert_eq!((&state.nodes, &state.elections), (&pair().nodes, &pair().elections));
+    }
+
+    #[test]
+    fn a_seed_is_known_by_its_new_name_and_has_run() {
+        let mut state = State::default();
+        let seed = Seed {
+            database: "app".parse().unwrap(),
+            digest: "e3b0".to_owned(),
+        };
+        state.seeds.insert("cluster.c.seed.a".parse().unwrap(), seed.clone());
+        state.relocate(&moved("cluster.c.seed.a", "cluster.c.seed.b"));
+        assert_eq!(state.seeds, [("cluster.c.seed.b".parse().unwrap(), seed)].into());
     }
 
     #[test]

@@ -35,11 +35,15 @@ pub(super) fn unusable(inputs: Inputs<'_>) -> Vec<Diagnostic> {
 /// What would be made where something else is that was moved away: its platform knows that by the same address.
 pub(super) fn taken(inputs: Inputs<'_>) -> Vec<Diagnostic> {
     let Inputs { desired, recorded, .. } = inputs;
+    if recorded.made_as.is_empty() {
+        return Vec::new();
+    }
+    let (declared, there) = (desired.addresses(), recorded.addresses());
     let by_place = recorded.made_as.iter().map(|(instance, made_as)| (made_as, instance));
     let refusal = |(made_as, instance): (&InstanceAddress, &InstanceAddress)| {
         let address = Address::from(made_as.clone());
-        let declared = desired.addresses().contains(&address) && !recorded.addresses().contains(&address);
-        declared.then(|| {
+        let is_new = declared.contains(&address) && !there.contains(&address);
+        is_new.then(|| {
             let detail = format!(
                 "{instance} was {made_as} before it moved, and still has the place of that name on its platform. Give what is new \
                  another name."

@@ -150,15 +150,13 @@ fn objects(state: &State) -> Vec<ObjectDoc> {
             .iter()
             .map(|(address, endpoint)| ObjectDoc::new(address.clone(), endpoint_values(endpoint))),
     );
-    for object in &mut all {
-        let made_as = made_as
-            .iter()
-            .find(|(address, _)| Address::from((*address).clone()) == object.address);
-        if let Some((_, made_as)) = made_as {
-            object.values.insert("made_as".to_owned(), json!(made_as));
+    all.sort_by(|a, b| a.address.cmp(&b.address));
+    for (instance, made_as) in made_as {
+        let address = Address::from(instance.clone());
+        if let Ok(at) = all.binary_search_by(|object| object.address.cmp(&address)) {
+            all[at].values.insert("made_as".to_owned(), json!(made_as));
         }
     }
-    all.sort_by(|a, b| a.address.cmp(&b.address));
     all
 }
 
