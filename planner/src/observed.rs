@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::name::{NetworkName, PlatformName};
-use simdb_state::object::{EngineKind, Settings};
+use simdb_state::object::{EngineKind, Image, Settings};
 use simdb_state::place::{Bind, HostPort};
 use simdb_state::position::Progress;
 use simdb_state::route::Hints;
@@ -147,7 +147,7 @@ pub struct PlatformFacts {
     /// What the servers of these versions are made from, where the platform has images: the names of an image, the first of
     /// which new servers get.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub images: BTreeMap<EngineKind, BTreeMap<u16, Vec<String>>>,
+    pub images: BTreeMap<EngineKind, BTreeMap<u16, Vec<Image>>>,
     /// Whether other versions are fetched where they are needed.
     #[serde(default)]
     pub obtainable: bool,
@@ -208,7 +208,7 @@ pub enum ProviderArgument {
 impl PlatformFacts {
     /// Returns the names of the image that servers of a version are made from; none where they are made from no image, or that
     /// is not known yet.
-    pub fn images(&self, engine: EngineKind, version: u16) -> &[String] {
+    pub fn images(&self, engine: EngineKind, version: u16) -> &[Image] {
         let images = self.images.get(&engine).and_then(|images| images.get(&version));
         images.map_or(&[], Vec::as_slice)
     }
@@ -234,7 +234,7 @@ pub struct NodeFacts {
     pub published: Option<Bind>,
     /// The image that its server was made from, where the platform has images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
+    pub image: Option<Image>,
     /// The generations of complete data directories found (`data-1` is 1).
     pub generations: BTreeSet<u32>,
     /// Whether an unfinished data directory was found.

@@ -21,7 +21,7 @@ use simdb_planner::observed::{FileFacts, NetworkFacts, Observation, PlatformFact
 use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{InstanceSpec, TaskSpec, TrialSpec};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
-use simdb_state::object::{EngineKind, Network, Witness};
+use simdb_state::object::{EngineKind, Image, Network, Witness};
 use simdb_state::place::Bind;
 use simdb_state::route::Route;
 use simdb_state::sensitive::{SecretName, Secrets};
@@ -43,7 +43,7 @@ pub struct InstanceFacts {
     /// The address of the platform's machine that leads there, where the platform publishes it.
     pub published: Option<Bind>,
     /// The image that the server was made from, where the platform has images.
-    pub image: Option<String>,
+    pub image: Option<Image>,
     /// Directories in it, such as `data-1` and `data-2.partial`.
     pub directories: BTreeSet<String>,
     /// Those of them that are links to data outside of it, with where that is.
@@ -376,6 +376,11 @@ pub trait Platform: Dial {
     /// gets ready, or ends instead, is for the engine to find out. What a task left unfinished is removed.
     async fn ensure(&self, node: &InstanceAddress, spec: &InstanceSpec, secrets: &Secrets)
     -> Result<(), PlatformError>;
+
+    /// Returns the image that a node's server was made from last, where the platform has images.
+    async fn made_from(&self, _: &InstanceAddress) -> Result<Option<Image>, PlatformError> {
+        Ok(None)
+    }
 
     /// Tells a node's server, where it runs, to read its files again.
     async fn reload(&self, node: &InstanceAddress) -> Result<(), PlatformError>;

@@ -471,6 +471,9 @@ impl fmt::Display for Power {
 pub struct Node {
     /// Where its server is.
     pub place: Option<Place>,
+    /// The image that its server was made from, where its platform has images; absent where nobody noted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
     /// The declared parameters its server runs with.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
@@ -498,6 +501,41 @@ pub struct Node {
     /// Whether it may not be removed. Held here, so that deleting its block does not lift it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prevent_destroy: bool,
+}
+
+/// The image that a server is made from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Image {
+    /// The name that it was asked for by; empty where nobody noted that.
+    pub reference: String,
+    /// What tells it from all other images.
+    pub digest: String,
+}
+
+impl Image {
+    /// Returns whether two names are those of one image.
+    pub fn is_same(&self, other: &Image) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reference.as_str() {
+            "" => f.write_str(&self.digest),
+            reference => write!(f, "{reference}@{}", self.digest),
+        }
+    }
+}
+
+impl From<&str> for Image {
+    fn from(text: &str) -> Self {
+        let (reference, digest) = text.rsplit_once('@').unwrap_or(("", text));
+        Self {
+            reference: reference.to_owned(),
+            digest: digest.to_owned(),
+        }
+    }
 }
 
 /// What was found to be wrong with the data of a node.

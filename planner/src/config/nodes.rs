@@ -146,6 +146,7 @@ fn spec(
         follows: None,
         apply_delay: apply_delay(node, names, diagnostics),
         parameters: BTreeMap::new(),
+        image: None,
         parameter_spans: BTreeMap::new(),
         span,
         port_span: port.map(|port| port.span),

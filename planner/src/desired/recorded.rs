@@ -111,6 +111,7 @@ fn node_spec(address: &NodeAddress, node: &Node, primary: Option<&NodeName>) -> 
             .cloned(),
         apply_delay,
         parameters,
+        image: node.image.clone(),
         parameter_spans: BTreeMap::new(),
         span: span(),
         port_span: None,

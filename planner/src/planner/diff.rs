@@ -15,12 +15,15 @@ use simdb_state::object::{
 use simdb_state::place::Place;
 
 use super::cause::Causes;
-use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
+use super::intended::{DataGoal, ImageGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
 use super::pairs::pairs;
 use crate::desired::Desired;
 use crate::engine::sync::STANDBY_NAMES;
 use crate::engine::{self, settings};
 use crate::plan::{Action, AttributeChange, Change, ChangeAction, Shown, Step};
+
+/// The attribute of a node that its server's image is.
+const IMAGE: &str = "image";
 
 /// One side of a change: the attributes by name, in the order they are shown.
 pub(super) type Attributes = Vec<Attribute>;
@@ -280,6 +283,7 @@ fn parameters(parameters: &BTreeMap<String, String>) -> impl Iterator<Item = Att
 fn node_before(node: &Node) -> Attributes {
     let Node {
         place,
+        image,
         parameters: declared,
         data,
         slot,
@@ -297,6 +301,7 @@ fn node_before(node: &Node) -> Attributes {
         attributes.push(value("port", place.peers.port));
         attributes.extend(published(place));
     }
+    attributes.extend(image.as_ref().map(|image| value(IMAGE, image.to_string())));
     if let Some(Data {
         generation: _,
         system_identifier,
@@ -320,7 +325,7 @@ fn node_before(node: &Node) -> Attributes {
 fn node_after(node: &IntendedNode) -> Attributes {
     let IntendedNode {
         place,
-        image: _,
+        image,
         parameters: declared,
         data,
         role: becomes,
@@ -332,6 +337,11 @@ fn node_after(node: &IntendedNode) -> Attributes {
     attributes.push(value("host", place.peers.host.to_string()));
     attributes.push(value("port", place.peers.port));
     attributes.extend(published(place));
+    match image {
+        ImageGoal::None => {}
+        ImageGoal::Fetched => attributes.push((IMAGE.into(), Shown::KnownAfterApply)),
+        ImageGoal::Known(image) => attributes.push(value(IMAGE, image.to_string())),
+    }
     match data {
         DataGoal::Keep(Data {
             generation: _,

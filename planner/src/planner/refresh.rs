@@ -101,6 +101,12 @@ fn accepted(inputs: Inputs<'_>, local: &LocalSettings, scope: &Scope) -> State {
         let mut of_cluster = databases.keys().filter(|database| database.cluster == address.cluster);
         of_cluster.any(|database| database.database == seed.database)
     });
+    for (address, node) in &mut accepted.nodes {
+        let seen = before.nodes.get(address).and_then(|seen| seen.image.as_ref());
+        if scope.contains(&address.clone().into()) && node.image.is_some() && seen.is_some() {
+            node.image = seen.cloned();
+        }
+    }
     for (address, drift) in &intended.drift {
         if !scope.contains(&address.clone().into()) {
             continue;
@@ -175,6 +181,7 @@ fn instance(address: &NodeAddress, node: &Node) -> Option<Edit> {
     Some(Edit::Instance {
         node: address.clone(),
         place: node.place.clone()?,
+        image: node.image.clone(),
         parameters: node.parameters.clone(),
     })
 }

@@ -49,6 +49,7 @@ fn node() -> NodeSpec {
         follows: None,
         apply_delay: None,
         parameters: BTreeMap::new(),
+        image: None,
         parameter_spans: BTreeMap::new(),
         span: span(),
         port_span: None,

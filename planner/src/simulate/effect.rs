@@ -6,6 +6,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
 use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::object::Image;
 use simdb_state::place::HostPort;
 use simdb_state::route::Route;
 
@@ -108,10 +109,11 @@ impl World {
                 upstream,
                 ..
             } => {
+                let image = self.image(instance);
                 let directory = self.ensure_running(server, instance)?;
                 if let Some(running) = directory.server.as_mut().filter(|_| *restart) {
                     running.paused = false;
-                    directory.image.clone_from(&instance.image);
+                    directory.image = image;
                     self.take_limits(&server.node, instance);
                 }
                 if let Some(upstream) = upstream {
@@ -320,9 +322,17 @@ impl World {
         }
     }
 
+    /// Returns the image that a server is made from.
+    fn image(&self, instance: &InstanceSpec) -> Option<Image> {
+        let digest = instance.image.as_deref()?;
+        let named = self.images.iter().find(|image| image.digest == digest);
+        Some(named.cloned().unwrap_or_else(|| Image::from(digest)))
+    }
+
     fn ensure(&mut self, node: &NodeAddress, instance: &InstanceSpec, replays: bool) -> Result<(), String> {
         let generation = generation_of(Some(&instance.data));
         let faulted = self.faulted.contains(node);
+        let image = self.image(instance);
         let directory = self.directory(node);
         if faulted && !directory.data.contains_key(&generation) {
             return Err(format!("{node} has lost its data"));
@@ -346,7 +356,7 @@ impl World {
             }
         } else {
             (directory.listen, directory.published) = (Some(instance.listen), instance.published);
-            directory.image.clone_from(&instance.image);
+            directory.image = image;
             directory.configured = conf::read(instance);
             directory.server = Some(Running {
                 generation,

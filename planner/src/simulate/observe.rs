@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::{EngineKind, first_platform};
+use simdb_state::object::{EngineKind, Image, first_platform};
 use simdb_state::place::Bind;
 
 use super::{InstanceDirectory, World};
@@ -120,7 +120,7 @@ impl World {
     }
 
     /// Returns the names of the images of all versions.
-    fn images(&self) -> BTreeMap<EngineKind, BTreeMap<u16, Vec<String>>> {
+    fn images(&self) -> BTreeMap<EngineKind, BTreeMap<u16, Vec<Image>>> {
         if self.images.is_empty() {
             return BTreeMap::new();
         }

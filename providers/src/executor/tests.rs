@@ -93,6 +93,7 @@ fn orders(nodes: &[&str]) -> Desired {
         end: 0,
     };
     let node = || NodeSpec {
+        image: None,
         port: None,
         follows: None,
         apply_delay: None,

@@ -69,7 +69,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptions
 use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts, RouteFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{Command, InstanceSpec, TaskSpec, TrialSpec};
-use simdb_state::object::Witness;
+use simdb_state::object::{Image as MadeFrom, Witness};
 use simdb_state::place::Place;
 use simdb_state::route::Route;
 use simdb_state::sensitive::Secrets;
@@ -300,6 +300,13 @@ impl Platform for DockerPlatform {
         hold.site.claim(&image).await?;
         hold.note_token(image.owner).await?;
         server::ensure(&hold, &image, &network, spec, secrets).await
+    }
+
+    async fn made_from(&self, node: &InstanceAddress) -> Result<Option<MadeFrom>, PlatformError> {
+        let site = self.site(node)?;
+        let server = process::look(&site.daemon, &site.own.base).await;
+        let server = server.at("look at container", &site.own.base)?;
+        Ok(server.as_deref().and_then(inspect::image))
     }
 
     async fn reload(&self, node: &InstanceAddress) -> Result<(), PlatformError> {

@@ -17,7 +17,7 @@ use simdb_planner::observed::{NetworkFacts, Observation, RouteFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress, MadeAs};
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
-use simdb_state::object::{Network, Witness, first_platform};
+use simdb_state::object::{Image, Network, Witness, first_platform};
 use simdb_state::place::Place;
 use simdb_state::route::Route;
 use simdb_state::sensitive::Secrets;
@@ -167,6 +167,11 @@ impl Platform for Router {
     ) -> Result<(), PlatformError> {
         let (platform, instance) = self.platform(instance)?;
         platform.ensure(&instance, spec, secrets).await
+    }
+
+    async fn made_from(&self, instance: &InstanceAddress) -> Result<Option<Image>, PlatformError> {
+        let (platform, instance) = self.platform(instance)?;
+        platform.made_from(&instance).await
     }
 
     async fn reload(&self, instance: &InstanceAddress) -> Result<(), PlatformError> {

@@ -53,6 +53,7 @@ fn place(port: u16) -> Place {
 fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
     let primary = Node {
         place: Some(place(5432)),
+        image: None,
         parameters: BTreeMap::from([("max_connections".to_owned(), "50".to_owned())]),
         data: Some(Data {
             generation: 1,
@@ -71,6 +72,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
     };
     let standby = Node {
         place: Some(place(5433)),
+        image: None,
         parameters: BTreeMap::new(),
         data: Some(Data {
             generation: 2,

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
+use serde_json::Value;
+
 use super::{CLUSTER, Scenario, Version};
 use crate::environment::{Output, TestEnvironment};
 use crate::require::skip;
@@ -86,6 +88,43 @@ impl Scenario {
         let output = Output::of(Command::new("docker").args(["--host", host]).args(arguments));
         assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
         output.stdout.trim().to_owned()
+    }
+
+    /// Makes the container of a node's server anew from another image, as tools do that keep containers up to date: all else of it
+    /// stays as it was.
+    #[track_caller]
+    pub fn recreate(&self, node: &str, image: &str) {
+        let name = self.container(node);
+        let found: Value = serde_json::from_str(&self.docker(&["inspect", &name])).expect("it is a document");
+        let mut body = found[0]["Config"].clone();
+        body["Image"] = image.into();
+        body["HostConfig"] = found[0]["HostConfig"].clone();
+        body["NetworkingConfig"]["EndpointsConfig"] = found[0]["NetworkSettings"]["Networks"].clone();
+        self.docker(&["rm", "--force", &name]);
+        let host = self.daemon.as_ref().expect("the cluster was made there");
+        let socket = host.strip_prefix("unix://").expect("the daemon has a socket");
+        let made = Output::of(
+            Command::new("curl")
+                .args(["--silent", "--show-error", "--fail-with-body", "--unix-socket", socket])
+                .args([
+                    "--header",
+                    "Content-Type: application/json",
+                    "--data",
+                    &body.to_string(),
+                ])
+                .arg(format!("http://docker/containers/create?name={name}")),
+        );
+        assert_eq!(made.code, Some(0), "{made:?}");
+        self.docker(&["start", &name]);
+    }
+
+    /// Returns the image that the record has of a node.
+    pub fn recorded_image(&self, node: &str) -> String {
+        let address = format!("cluster.{CLUSTER}.node.{node}");
+        let shown = self.json(&["state", "show", "-json", &address]);
+        let text = shown.to_string();
+        let image = shown["values"]["image"].as_str();
+        image.unwrap_or_else(|| panic!("no image in {text}")).to_owned()
     }
 
     /// Returns the name of the container of a node's server.

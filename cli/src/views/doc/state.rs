@@ -201,6 +201,7 @@ fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
 fn node_values(node: &Node) -> Value {
     let Node {
         place,
+        image,
         parameters,
         data,
         slot,
@@ -229,6 +230,7 @@ fn node_values(node: &Node) -> Value {
         "prevent_destroy": prevent_destroy.then_some(true),
         "listen": place.as_ref().map(|place| place.peers.to_string()),
         "published": place.as_ref().and_then(Place::published).map(|at| at.to_string()),
+        "image": image.as_ref().map(ToString::to_string),
         "data": data.as_ref().map(data_values),
         "slot": slot.as_ref().map(slot_values),
         "left_slots": (!left_slots.is_empty()).then(|| left_slots.iter().map(slot_values).collect::<Vec<_>>()),

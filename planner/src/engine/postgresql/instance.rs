@@ -85,7 +85,7 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         data,
         listen: node.place.bind,
         published: node.place.published(),
-        image: node.image.clone(),
+        image: node.image.as_ref().map(|image| image.digest.clone()),
         present,
         absent,
         environment,

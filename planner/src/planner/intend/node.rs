@@ -69,7 +69,7 @@ impl Declaration<'_> {
         };
         Ok(IntendedNode {
             place,
-            image: self.image(version, facts),
+            image: self.image(address, version, facts),
             parameters: self.stays_with(old, self.parameters_of(spec, leads), election),
             data,
             role,

@@ -43,7 +43,7 @@ impl Lowering<'_> {
             made_as: node_made_as(&self.before.made_as, address),
             version: cluster.cluster.version,
             place: new.place.clone(),
-            image: new.image.clone(),
+            image: new.image.known().cloned(),
             parameters: &new.parameters,
             generation: new.data.generation(),
             outside: new.data.outside().is_some(),

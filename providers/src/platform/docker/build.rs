@@ -12,10 +12,11 @@ use ipnet::Ipv4Net;
 use simdb_state::digest::sha256;
 use simdb_state::instance::{InstanceSpec, StopSignal};
 use simdb_state::name::NetworkName;
+use simdb_state::object::Image as MadeFrom;
 use simdb_state::place::Bind;
 
 use super::archive::Owner;
-use super::names::{DIRECTORY, IMAGE, InstanceNames, Kind, LISTEN, Names, PUBLISHED, SPEC};
+use super::names::{DIRECTORY, IMAGE, IMAGE_ID, InstanceNames, Kind, LISTEN, Names, PUBLISHED, SPEC};
 
 /// The shared memory of a server. The default of 64 MB is too little for a query that several processes work on.
 const SHARED_MEMORY: i64 = 256 << 20;
@@ -25,8 +26,8 @@ const SHARED_MEMORY: i64 = 256 << 20;
 pub(super) struct Image {
     /// What tells it from all others of its daemon.
     pub(super) id: String,
-    /// What tells it from all others, also those of other daemons where it came from a registry.
-    pub(super) name: String,
+    /// The name that it was asked for by, and what tells it from all others, also those of other daemons where it came from a registry.
+    pub(super) name: MadeFrom,
     /// As whom its programs run.
     pub(super) owner: Owner,
     /// Where it wants volumes, which simdb does not give it.
@@ -99,7 +100,8 @@ pub(super) fn server(
 ) -> ContainerCreateBody {
     let mut labels = names.labels(Kind::Server, &own.node.to_string());
     labels.insert(LISTEN.to_owned(), spec.listen.to_string());
-    labels.insert(IMAGE.to_owned(), image.name.clone());
+    labels.insert(IMAGE.to_owned(), image.name.to_string());
+    labels.insert(IMAGE_ID.to_owned(), image.id.clone());
     labels.extend(spec.published.map(|at| (PUBLISHED.to_owned(), at.to_string())));
     let port = format!("{}/tcp", spec.listen.port);
     let host_config = HostConfig {

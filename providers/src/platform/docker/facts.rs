@@ -10,6 +10,7 @@ use bollard::query_parameters::{ListContainersOptions, ListImagesOptions};
 use futures_util::future::join_all;
 use simdb_planner::observed::{PlatformFacts, PlatformProblem, Reach};
 use simdb_state::instance::LOOPBACK;
+use simdb_state::object::Image;
 use tokio::time::timeout;
 
 use super::DockerPlatform;
@@ -98,9 +99,14 @@ impl DockerPlatform {
             let found = facts.engines.get(&engine).into_iter().flat_map(BTreeMap::keys);
             let named = found.map(async |version| {
                 let name = name.replace(VERSION, &version.to_string());
-                (*version, self.names(&docker, &name, &images).await)
+                let digests = self.names(&docker, &name, &images).await;
+                let named = digests.into_iter().map(|digest| Image {
+                    reference: name.clone(),
+                    digest,
+                });
+                (*version, named.collect())
             });
-            let named: BTreeMap<u16, Vec<String>> = join_all(named).await.into_iter().collect();
+            let named: BTreeMap<u16, Vec<Image>> = join_all(named).await.into_iter().collect();
             facts.images.insert(engine, named);
         }
         facts.obtainable = self.images.pull != Pull::Never;

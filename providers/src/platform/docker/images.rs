@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use bollard::models::ImageInspect;
 use bollard::query_parameters::ListImagesOptions;
 use simdb_state::instance::Command;
-use simdb_state::object::EngineKind;
+use simdb_state::object::{EngineKind, Image as MadeFrom};
 
 use super::archive::Owner;
 use super::build::Image;
@@ -91,15 +91,18 @@ impl Images {
         };
         let names = names(&found.repo_digests.unwrap_or_default(), found.id.as_deref(), &name);
         let config = found.config.unwrap_or_default();
-        let id = found.id.unwrap_or(name);
+        let id = found.id.unwrap_or_else(|| name.clone());
         let account = PROGRAMS.iter().find(|programs| programs.engine == command.engine);
         let account = account.map(|programs| programs.server).unwrap_or_default();
         let user = config.user.filter(|user| !user.is_empty());
         let user = user.unwrap_or_else(|| account.to_owned());
         Ok(Image {
-            name: wanted
-                .name
-                .map_or_else(|| names.first().cloned().unwrap_or_default(), str::to_owned),
+            name: MadeFrom {
+                digest: wanted
+                    .name
+                    .map_or_else(|| names.first().cloned().unwrap_or_default(), str::to_owned),
+                reference: name.clone(),
+            },
             owner: self.owner(daemon, &id, &user).await?,
             volumes: config.volumes.unwrap_or_default(),
             id,
@@ -175,7 +178,7 @@ impl Images {
             ))
         })?;
         Ok(Image {
-            name: found.id.clone(),
+            name: MadeFrom::from(found.id.as_str()),
             id: found.id,
             owner: Owner { user: 0, group: 0 },
             volumes: Vec::new(),
@@ -202,7 +205,7 @@ impl Images {
         let image = optional(image.map_err(|error| site.daemon.trouble(error))).at("look at image", &id)?;
         let volumes = image.and_then(|image| image.config?.volumes);
         Ok(Image {
-            name: id.clone(),
+            name: MadeFrom::from(id.as_str()),
             id,
             owner,
             volumes: volumes.unwrap_or_default(),

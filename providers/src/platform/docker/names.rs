@@ -31,6 +31,8 @@ pub(super) const LISTEN: &str = "dev.simdb.listen";
 pub(super) const PUBLISHED: &str = "dev.simdb.published";
 /// Of a server: the image that it was made from.
 pub(super) const IMAGE: &str = "dev.simdb.image";
+/// Of a server: what the daemon itself tells that image from others by.
+pub(super) const IMAGE_ID: &str = "dev.simdb.image.id";
 /// Of a server: the digest of all that its container was made from.
 pub(super) const SPEC: &str = "dev.simdb.spec";
 
