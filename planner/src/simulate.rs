@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use simdb_state::address::{EndpointAddress, NodeAddress, SeedAddress};
 use simdb_state::lsn::SystemIdentifier;
 use simdb_state::name::{ClusterName, NetworkName};
-use simdb_state::object::{Image, Network, State};
+use simdb_state::object::{Image, Network, Resources, State};
 use simdb_state::place::Bind;
 use simdb_state::sensitive::{Secrets, Sensitive};
 
@@ -105,6 +105,8 @@ pub struct InstanceDirectory {
     pub published: Option<Bind>,
     /// The image that the last server was made from.
     pub image: Option<Image>,
+    /// How much of its machine the last server may take.
+    pub resources: Resources,
     /// The settings the server was last given.
     pub configured: BTreeMap<String, String>,
     /// The files last written for it, and whether somebody edited them.

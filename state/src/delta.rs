@@ -12,7 +12,8 @@ use crate::lsn::SystemIdentifier;
 use crate::name::{ClusterName, NetworkName, NodeName};
 use crate::object::{
     Cluster, Damage, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Image, Network, Node, Origin,
-    PendingSyncRule, Pooler, Power, Role, Seed, Settings, Slot, State, Switch, Term, User, Verified, Witness,
+    PendingSyncRule, Pooler, Power, Resources, Role, Seed, Settings, Slot, State, Switch, Term, User, Verified,
+    Witness,
 };
 use crate::place::Place;
 use crate::position::Position;
@@ -69,6 +70,9 @@ pub enum Edit {
         /// The image that its server is made from; absent where it has none, or where that comes from [`Outputs::image`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         image: Option<Image>,
+        /// How much of its machine its server may take.
+        #[serde(default, skip_serializing_if = "Resources::is_unlimited")]
+        resources: Resources,
         /// The declared parameters.
         parameters: BTreeMap<String, String>,
     },
@@ -280,11 +284,13 @@ impl State {
                 node,
                 place,
                 image,
+                resources,
                 parameters,
             } => {
                 let node = self.node(node);
                 node.place = Some(place.clone());
                 node.image = image.as_ref().or(outputs.image.as_ref()).cloned();
+                node.resources = *resources;
                 node.parameters.clone_from(parameters);
             }
             Edit::Degraded(cluster, since) => {

@@ -474,6 +474,9 @@ pub struct Node {
     /// The image that its server was made from, where its platform has images; absent where nobody noted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
+    /// How much of its machine its server may take.
+    #[serde(default, skip_serializing_if = "Resources::is_unlimited")]
+    pub resources: Resources,
     /// The declared parameters its server runs with.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
@@ -501,6 +504,39 @@ pub struct Node {
     /// Whether it may not be removed. Held here, so that deleting its block does not lift it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prevent_destroy: bool,
+}
+
+/// How much of its machine a server may take, where its platform can limit that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Bytes of memory; absent where it may take all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Thousandths of a processor; absent where it may take all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<u32>,
+}
+
+impl Resources {
+    /// Returns whether nothing is limited.
+    pub fn is_unlimited(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns whether some limit of others is none any more. Platforms change limits of a server that runs, and lift none.
+    pub fn lifts(&self, others: &Resources) -> bool {
+        let Self { memory, cpus } = self;
+        (memory.is_none() && others.memory.is_some()) || (cpus.is_none() && others.cpus.is_some())
+    }
+
+    /// Returns these limits, and where there is none, that of others.
+    #[must_use]
+    pub fn or(self, others: Resources) -> Self {
+        Self {
+            memory: self.memory.or(others.memory),
+            cpus: self.cpus.or(others.cpus),
+        }
+    }
 }
 
 /// The image that a server is made from.

@@ -112,6 +112,8 @@ fn node_spec(address: &NodeAddress, node: &Node, primary: Option<&NodeName>) -> 
         apply_delay,
         parameters,
         image: node.image.clone(),
+        resources: node.resources,
+        resources_span: None,
         parameter_spans: BTreeMap::new(),
         span: span(),
         port_span: None,

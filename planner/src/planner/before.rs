@@ -110,6 +110,9 @@ fn correct(node: &mut Node, facts: &NodeFacts) {
     if let Some(seen) = facts.image.as_ref().filter(is_other) {
         node.image = Some(seen.clone());
     }
+    if let Some(resources) = facts.resources {
+        node.resources = resources;
+    }
     node.power = power(&facts.process);
 }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use simdb_state::address::{Address, DatabaseAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::object::{
-    Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Pooler, Power, ReplicationMode, Role, Seed,
-    State, User, Verified,
+    Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Pooler, Power, ReplicationMode, Resources,
+    Role, Seed, State, User, Verified,
 };
 use simdb_state::place::Place;
 
@@ -280,10 +280,21 @@ fn parameters(parameters: &BTreeMap<String, String>) -> impl Iterator<Item = Att
         .map(|(name, text)| value(format!("parameters.{name}"), text.clone()))
 }
 
+/// Says how much of its machine a server may take.
+pub(super) fn resources(Resources { memory, cpus }: &Resources) -> impl Iterator<Item = Attribute> + use<> {
+    let memory = memory.map(|memory| value("memory", settings::show_bytes(memory)));
+    let cpus = cpus.map(|cpus| match cpus % 1000 {
+        0 => value("cpus", cpus / 1000),
+        _ => value("cpus", f64::from(cpus) / 1000.0),
+    });
+    memory.into_iter().chain(cpus)
+}
+
 fn node_before(node: &Node) -> Attributes {
     let Node {
         place,
         image,
+        resources: limits,
         parameters: declared,
         data,
         slot,
@@ -302,6 +313,7 @@ fn node_before(node: &Node) -> Attributes {
         attributes.extend(published(place));
     }
     attributes.extend(image.as_ref().map(|image| value(IMAGE, image.to_string())));
+    attributes.extend(resources(limits));
     if let Some(Data {
         generation: _,
         system_identifier,
@@ -326,6 +338,7 @@ fn node_after(node: &IntendedNode) -> Attributes {
     let IntendedNode {
         place,
         image,
+        resources: limits,
         parameters: declared,
         data,
         role: becomes,
@@ -342,6 +355,7 @@ fn node_after(node: &IntendedNode) -> Attributes {
         ImageGoal::Fetched => attributes.push((IMAGE.into(), Shown::KnownAfterApply)),
         ImageGoal::Known(image) => attributes.push(value(IMAGE, image.to_string())),
     }
+    attributes.extend(resources(limits));
     match data {
         DataGoal::Keep(Data {
             generation: _,

@@ -7,7 +7,8 @@ use simdb_state::address::{
 };
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::{
-    Cluster, Data, Database, Election, Endpoint, Image, Network, Origin, Power, Role, Seed, Slot, State, User, Verdict,
+    Cluster, Data, Database, Election, Endpoint, Image, Network, Origin, Power, Resources, Role, Seed, Slot, State,
+    User, Verdict,
 };
 use simdb_state::place::Place;
 use simdb_state::position::Position;
@@ -86,6 +87,8 @@ pub(crate) enum Lead {
 pub(crate) struct IntendedNode {
     pub(crate) place: Place,
     pub(crate) image: ImageGoal,
+    /// How much of its machine its server may take.
+    pub(crate) resources: Resources,
     pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) data: DataGoal,
     pub(crate) role: Role,
@@ -234,6 +237,7 @@ impl Intended {
             version: cluster.cluster.version,
             place: node.place.clone(),
             image: node.image.known().cloned(),
+            resources: node.resources,
             parameters: &node.parameters,
             generation: node.data.generation(),
             outside: node.data.outside().is_some(),

@@ -290,6 +290,7 @@ fn instance_edit(address: &NodeAddress, node: &IntendedNode) -> Edit {
         node: address.clone(),
         place: node.place.clone(),
         image: node.image.known().cloned(),
+        resources: node.resources,
         parameters: node.parameters.clone(),
     }
 }

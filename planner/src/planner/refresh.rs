@@ -106,6 +106,13 @@ fn accepted(inputs: Inputs<'_>, local: &LocalSettings, scope: &Scope) -> State {
         if scope.contains(&address.clone().into()) && node.image.is_some() && seen.is_some() {
             node.image = seen.cloned();
         }
+        if let Some(seen) = before
+            .nodes
+            .get(address)
+            .filter(|_| scope.contains(&address.clone().into()))
+        {
+            node.resources = seen.resources;
+        }
     }
     for (address, drift) in &intended.drift {
         if !scope.contains(&address.clone().into()) {
@@ -182,6 +189,7 @@ fn instance(address: &NodeAddress, node: &Node) -> Option<Edit> {
         node: address.clone(),
         place: node.place.clone()?,
         image: node.image.clone(),
+        resources: node.resources,
         parameters: node.parameters.clone(),
     })
 }

@@ -111,9 +111,11 @@ impl World {
             } => {
                 let image = self.image(instance);
                 let directory = self.ensure_running(server, instance)?;
+                directory.resources = instance.resources.or(directory.resources);
                 if let Some(running) = directory.server.as_mut().filter(|_| *restart) {
                     running.paused = false;
                     directory.image = image;
+                    directory.resources = instance.resources;
                     self.take_limits(&server.node, instance);
                 }
                 if let Some(upstream) = upstream {
@@ -351,12 +353,14 @@ impl World {
         let (mut halted, mut started) = (false, false);
         if let Some(server) = &mut directory.server {
             // It goes on as it was started, and could not be asked how.
+            directory.resources = instance.resources.or(directory.resources);
             if std::mem::take(&mut server.frozen) {
                 halted = true;
             }
         } else {
             (directory.listen, directory.published) = (Some(instance.listen), instance.published);
             directory.image = image;
+            directory.resources = instance.resources;
             directory.configured = conf::read(instance);
             directory.server = Some(Running {
                 generation,

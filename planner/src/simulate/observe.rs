@@ -41,6 +41,8 @@ impl World {
             busy_ports,
             lowest_port: 1024,
             reach: self.reach,
+            unlimited: None,
+            remedies: BTreeMap::new(),
             problems: BTreeSet::new(),
         };
         let seen = |(address, directory): (&NodeAddress, &InstanceDirectory)| {
@@ -110,6 +112,7 @@ impl World {
             listen: directory.listen,
             published: directory.published,
             image: directory.image.clone(),
+            resources: Some(directory.resources),
             generations: directory.data.keys().copied().collect(),
             partial: directory.partial,
             outside: None,

@@ -94,6 +94,8 @@ fn orders(nodes: &[&str]) -> Desired {
     };
     let node = || NodeSpec {
         image: None,
+        resources: simdb_state::object::Resources::default(),
+        resources_span: None,
         port: None,
         follows: None,
         apply_delay: None,

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
@@ -23,7 +24,8 @@ use simdb_state::route::Route;
 use simdb_state::sensitive::Secrets;
 
 use super::{
-    Dial, Endpoints, Fabric, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream, Unmanaged,
+    Dial, Endpoints, Fabric, Held, InstanceFacts, LOOK_LIMIT, Platform, PlatformError, Provider, StopMode, Stream,
+    Unmanaged,
 };
 
 /// The platforms by name.
@@ -142,6 +144,11 @@ impl Platform for Router {
             directories.extend(listed);
         }
         Ok(directories)
+    }
+
+    fn look_limit(&self, instance: &InstanceAddress) -> Duration {
+        self.platform(instance)
+            .map_or(LOOK_LIMIT, |(platform, instance)| platform.look_limit(&instance))
     }
 
     async fn inspect(&self, instance: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lsn::SystemIdentifier;
 use crate::name::NodeName;
-use crate::object::{self, Damage, FenceProof, Image, Origin, Power, Slot, Term, Witness};
+use crate::object::{self, Damage, FenceProof, Image, Origin, Power, Resources, Slot, Term, Witness};
 use crate::place::{self, Bind, Reached};
 
 /// A node.
@@ -15,6 +15,8 @@ pub(crate) struct Node {
     place: Option<Place>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     image: Option<Image>,
+    #[serde(default, skip_serializing_if = "Resources::is_unlimited")]
+    resources: Resources,
     parameters: BTreeMap<String, String>,
     data: Option<Data>,
     role: Option<Role>,
@@ -96,6 +98,7 @@ impl From<&object::Node> for Node {
         let object::Node {
             place,
             image,
+            resources,
             parameters,
             data,
             slot,
@@ -110,6 +113,7 @@ impl From<&object::Node> for Node {
         Self {
             place: place.map(Place::from),
             image,
+            resources,
             parameters,
             data: data.map(Data::from),
             role: role.map(Role::from),
@@ -128,6 +132,7 @@ impl From<Node> for object::Node {
         let Node {
             place,
             image,
+            resources,
             parameters,
             data,
             role,
@@ -142,6 +147,7 @@ impl From<Node> for object::Node {
         Self {
             place: place.map(place::Place::from),
             image,
+            resources,
             parameters,
             data: data.map(object::Data::from),
             slot,

@@ -138,11 +138,17 @@ impl Scenario {
         format!("{}.lan", self.prefix())
     }
 
+    /// Returns the name of the network of an endpoint.
+    pub fn endpoint_network(&self, endpoint: &str) -> String {
+        format!("{}.{CLUSTER}.{endpoint}", self.prefix())
+    }
+
     fn prefix(&self) -> String {
         format!("simdb-{}", &self.lineage()[..8])
     }
 
-    fn lineage(&self) -> String {
+    /// Returns what tells its record from others.
+    pub fn lineage(&self) -> String {
         let state = self.json(&["state", "pull"]);
         state["lineage"].as_str().expect("a record has a lineage").to_owned()
     }

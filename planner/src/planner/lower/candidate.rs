@@ -44,6 +44,7 @@ impl Lowering<'_> {
             version: cluster.cluster.version,
             place: new.place.clone(),
             image: new.image.known().cloned(),
+            resources: new.resources,
             parameters: &new.parameters,
             generation: new.data.generation(),
             outside: new.data.outside().is_some(),

@@ -15,6 +15,7 @@ use crate::plan::{Action, Impact, Server};
 use crate::planner::before;
 use crate::planner::cause::Causes;
 use crate::planner::contradiction::wrote;
+use crate::planner::diff;
 use crate::planner::drift::{self, Drift, Given};
 use crate::planner::intended::{DataGoal, IntendedCluster, IntendedNode, Lead};
 
@@ -389,6 +390,32 @@ impl Lowering<'_> {
 
     /// Returns why a running server is to be configured, and whether that takes a restart.
     fn configuration(
+        &self,
+        address: &NodeAddress,
+        old: &Node,
+        new: &IntendedNode,
+        context: &NodeContext<'_>,
+    ) -> Option<(String, bool)> {
+        let resources = self.resources_reason(address, old, new);
+        let lifts = new.resources.lifts(&old.resources);
+        let other = self.other_configuration(address, old, new, context);
+        match (resources, other) {
+            (None, other) => other,
+            (Some(reason), None) => Some((reason, lifts)),
+            (Some(reason), Some((other, restart))) => Some((format!("{other}; {reason}"), restart || lifts)),
+        }
+    }
+
+    /// Says which limits of a server change: those that are declared, or those that somebody changed.
+    fn resources_reason(&self, address: &NodeAddress, old: &Node, new: &IntendedNode) -> Option<String> {
+        let recorded = self.recorded.nodes.get(address).unwrap_or(old);
+        let sides = [&recorded.resources, &old.resources, &new.resources];
+        let [recorded, before, after] = sides.map(|side| diff::resources(side).collect());
+        diff::reason(Some(recorded), before, after)
+    }
+
+    /// Returns why else a running server is to be configured, and whether that takes a restart.
+    fn other_configuration(
         &self,
         address: &NodeAddress,
         old: &Node,

@@ -20,6 +20,9 @@ use crate::platform::PlatformError;
 /// What stands for the major version in the name of an image.
 pub(super) const VERSION: &str = "{version}";
 
+/// The version of an engine whose versions are not told apart.
+pub(super) const ONLY_VERSION: u16 = 1;
+
 /// The image that is looked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'a> {
@@ -36,6 +39,8 @@ pub(super) struct Wanted<'a> {
 pub(super) struct Images {
     /// The name of those with data, where one is declared.
     declared: Option<String>,
+    /// The name of that of the pooler, where one is declared. It has no place for a version.
+    pooler: Option<String>,
     /// When they are fetched.
     pub(super) pull: Pull,
     /// The users of images that were looked at before: an image never changes.
@@ -44,9 +49,10 @@ pub(super) struct Images {
 
 impl Images {
     /// Makes what finds images. One that is declared has a place for the major version in its name.
-    pub(super) fn new(declared: Option<String>, pull: Pull) -> Self {
+    pub(super) fn new(declared: Option<String>, pooler: Option<&String>, pull: Pull) -> Self {
         Self {
             declared,
+            pooler: pooler.map(|name| tagged(name)),
             pull,
             owners: Mutex::default(),
         }
@@ -55,8 +61,10 @@ impl Images {
     /// Returns what images of an engine are called, where there are some.
     pub(super) fn name(&self, engine: EngineKind) -> Option<String> {
         let programs = PROGRAMS.iter().find(|programs| programs.engine == engine)?;
-        let usual = programs.image?;
-        Some(self.declared.clone().unwrap_or_else(|| usual.to_owned()))
+        match programs.image {
+            Some(usual) => Some(self.declared.clone().unwrap_or_else(|| usual.to_owned())),
+            None => self.pooler.clone(),
+        }
     }
 
     /// Finds the image of a command's program, by one of its names where it must be that one.
@@ -240,8 +248,20 @@ fn same_repository(one: &str, other: &str) -> bool {
     short(one) == short(other)
 }
 
-/// Returns the version that a name with a placeholder has in a tag.
+/// Returns the name of an image with its tag, which is a certain one where nobody says which.
+fn tagged(name: &str) -> String {
+    if name.contains('@') || repository(name) != name {
+        name.to_owned()
+    } else {
+        format!("{name}:latest")
+    }
+}
+
+/// Returns the version that a name with a placeholder has in a tag. One without a placeholder is of the only version that there is.
 pub(super) fn version_of(name: &str, tag: &str) -> Option<u16> {
+    if !name.contains(VERSION) {
+        return (name == tag).then_some(ONLY_VERSION);
+    }
     let (before, after) = name.split_once(VERSION)?;
     tag.strip_prefix(before)?.strip_suffix(after)?.parse().ok()
 }
@@ -266,6 +286,10 @@ mod tests {
             version_of("host:5000/db:{version}-slim", "host:5000/db:18-slim"),
             Some(18)
         );
+        assert_eq!(version_of("pool:2", "pool:2"), Some(ONLY_VERSION));
+        assert_eq!(version_of("pool:2", "pool:3"), None);
+        assert_eq!(tagged("r:5000/pool"), "r:5000/pool:latest");
+        assert_eq!(tagged("r:5000/pool:2"), "r:5000/pool:2");
         for tag in ["db:15.4", "db:latest", "other:15", "db:15-slim"] {
             assert_eq!(version_of("db:{version}", tag), None, "{tag}");
         }

@@ -14,7 +14,7 @@ use super::client::At;
 use super::images::Images;
 use super::names::{DIRECTORY, IMAGE, IMAGE_ID, Kind, LISTEN, PUBLISHED};
 use super::notes::{Notes, WrittenFile};
-use super::process::{label, look, parse_listen, process, process_of};
+use super::process::{label, look, parse_listen, process, process_of, resources};
 use super::site::{Found, Site};
 use super::task;
 use crate::platform::{InstanceFacts, PlatformError};
@@ -80,6 +80,7 @@ async fn inspect_through(
         process,
         listen: server.as_ref().and_then(|server| parse_listen(label(server, LISTEN)?)),
         image: server.as_deref().and_then(image),
+        resources: server.as_deref().map(resources),
         published: server
             .as_ref()
             .and_then(|server| parse_listen(label(server, PUBLISHED)?)),

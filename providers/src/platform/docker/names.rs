@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   simdb-<l8>.<network>                  a network
+//!   simdb-<l8>.<cluster>.<endpoint>       the network of an endpoint
 //!   simdb-<l8>.<cluster>.<node>           the volume of a node, and the container of its server
 //!   simdb-<l8>.<cluster>.<node>.home      the container that is never started, through which the volume is seen
 //!   simdb-<l8>.<cluster>.<node>.task      a task, as long as it runs; its name is its lock
@@ -43,6 +44,7 @@ pub(super) enum Kind {
     Home,
     Server,
     Task,
+    Endpoint,
 }
 
 impl Kind {
@@ -52,6 +54,7 @@ impl Kind {
             Self::Home => "home",
             Self::Server => "server",
             Self::Task => "task",
+            Self::Endpoint => "endpoint",
         }
     }
 }
@@ -85,7 +88,8 @@ impl Names {
         }
     }
 
-    fn prefix(&self) -> String {
+    /// Returns what the names of all its objects begin with.
+    pub(super) fn prefix(&self) -> String {
         let start: String = self
             .lineage
             .chars()
@@ -97,6 +101,11 @@ impl Names {
 
     pub(super) fn network(&self, name: &NetworkName) -> String {
         format!("{}.{name}", self.prefix())
+    }
+
+    /// Returns what the network of an endpoint is called.
+    pub(super) fn endpoint(&self, endpoint: &EndpointAddress) -> String {
+        format!("{}.{}.{}", self.prefix(), endpoint.cluster, endpoint.endpoint)
     }
 
     pub(super) fn instance(&self, node: &InstanceAddress) -> InstanceNames {

@@ -6,9 +6,10 @@ use bollard::models::{ContainerInspectResponse, RestartPolicyNameEnum};
 use bollard::query_parameters::{KillContainerOptionsBuilder, LogsOptionsBuilder};
 use futures_util::{StreamExt, TryStreamExt};
 use simdb_state::instance::StopSignal;
-use simdb_state::object::Witness;
+use simdb_state::object::{Resources, Witness};
 
 use super::Hold;
+use super::build;
 use super::client::{At, optional, refused};
 use super::explain;
 use super::names::Kind;
@@ -61,7 +62,8 @@ async fn stop_within(hold: &Hold, mode: StopMode, limit: Option<Duration>) -> Re
     if mode == StopMode::Immediate {
         // Should the signal be lost, nothing starts the container again.
         hold.check().await?;
-        site.set_restart(RestartPolicyNameEnum::NO).await?;
+        site.update(build::update(RestartPolicyNameEnum::NO, Resources::default()))
+            .await?;
     }
     for container in site
         .containers()
