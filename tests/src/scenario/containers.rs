@@ -11,6 +11,7 @@ use crate::environment::{Output, TestEnvironment};
 use crate::require::skip;
 use crate::scenario::engine::Engine;
 use crate::scenario::image::Image;
+use crate::scenario::wire::Wire;
 
 /// Where the daemon of the tests listens.
 pub(super) const HOST: &str = "SIMDB_TEST_DOCKER_HOST";
@@ -39,6 +40,23 @@ impl Scenario {
         let mut scenario = Self::contained(environment, body);
         scenario.daemon = Some(engine.host());
         scenario
+    }
+
+    /// Makes a cluster in containers of a daemon that is reached through somebody who counts.
+    pub fn in_containers_through(wire: &Wire, body: &str) -> Self {
+        let environment = TestEnvironment::new();
+        environment.write("provider.simdb.hcl", &provider(&wire.host()));
+        Self::contained(environment, body)
+    }
+
+    /// Makes a cluster in containers of the newest version that the daemon has an image of.
+    pub fn in_containers_of_newest(body: &str) -> Option<Self> {
+        let host = daemon(HOST)?;
+        let environment = TestEnvironment::new();
+        environment.write("provider.simdb.hcl", &provider(&host));
+        let network = subnet(&environment);
+        let newest = versions().into_iter().max().expect("the daemon has images of versions");
+        Some(Self::within(environment, &Version::of_major(newest), network, body))
     }
 
     /// Makes a cluster in containers of a daemon that is reached with TLS, and whose addresses are not: their ports are published.
@@ -79,6 +97,11 @@ impl Scenario {
         let own = std::env::var(HOST).expect("the cluster was made there");
         self.environment
             .write("provider.simdb.hcl", &provider(host.unwrap_or(&own)));
+    }
+
+    /// Returns where its daemon listens.
+    pub fn host(&self) -> &str {
+        self.daemon.as_ref().expect("the cluster was made there")
     }
 
     /// Runs the daemon's own command, which must do what it is told, and returns what it prints.
@@ -202,11 +225,15 @@ impl Drop for Scenario {
 
 /// Returns the oldest version that the daemon has an image of. Those that have an image of their own run on the newest.
 fn oldest() -> u16 {
+    versions().into_iter().min().expect("the daemon has images of versions")
+}
+
+/// Returns the versions that the daemon has images of.
+fn versions() -> Vec<u16> {
     let host = std::env::var(HOST).expect("there is a daemon");
     let arguments = ["--host", &host, "images", "postgres", "--format", "{{.Tag}}"];
     let tags = Output::of(Command::new("docker").args(arguments)).stdout;
-    let oldest = tags.lines().filter_map(|tag| tag.parse().ok()).min();
-    oldest.expect("the daemon has images of versions")
+    tags.lines().filter_map(|tag| tag.parse().ok()).collect()
 }
 
 /// Returns what the block of a network says that is an environment's alone, as its ports are.

@@ -44,7 +44,7 @@ pub(super) struct Images {
     /// When they are fetched.
     pub(super) pull: Pull,
     /// The users of images that were looked at before: an image never changes.
-    owners: Mutex<BTreeMap<String, Owner>>,
+    owners: Mutex<BTreeMap<(String, String), Owner>>,
 }
 
 impl Images {
@@ -150,7 +150,8 @@ impl Images {
             return Ok(numbers);
         }
         let owners = || self.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = owners().get(image) {
+        let known_by = (image.to_owned(), user.to_owned());
+        if let Some(known) = owners().get(&known_by) {
             return Ok(*known);
         }
         let name = user.split_once(':').map_or(user, |(name, _)| name);
@@ -162,7 +163,7 @@ impl Images {
             let message = format!("it has no user \"{name}\" in /etc/passwd to run servers as");
             client::refused("use image", image, message)
         })?;
-        owners().insert(image.to_owned(), found);
+        owners().insert(known_by, found);
         Ok(found)
     }
 
