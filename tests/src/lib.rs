@@ -12,6 +12,7 @@
 //! process below it is killed, whatever the test did.
 
 mod chance;
+pub mod contained;
 mod disturb;
 mod environment;
 mod failpoint;

@@ -2,24 +2,8 @@
 
 use std::process::Stdio;
 
+use simdb_tests::contained::{PAIR, ROWS, THREE};
 use simdb_tests::{Scenario, first, wait_until};
-
-const PAIR: &str = r#"
-  node "a" {}
-  node "r" { count = 1 }
-  user "app" { login = true }
-  database "app" { owner = "app" }
-  endpoint "rw" { target = "primary" }
-"#;
-
-const THREE: &str = r#"
-  node "a" {}
-  node "r" { count = 2 }
-  endpoint "rw" { target = "primary" }
-"#;
-
-/// How many rows are written before and after a disturbance.
-const ROWS: u64 = 50;
 
 #[test]
 fn a_primary_that_is_killed_loses_no_acknowledged_row() {

@@ -3,22 +3,8 @@
 //!
 //! Where scenarios are run in full it is killed at every request that changes something, else at some.
 
+use simdb_tests::contained::{PAIR, ROWS, THREE};
 use simdb_tests::{Scenario, Wire, first, is_thorough};
-
-const PAIR: &str = r#"
-  node "a" {}
-  node "r" { count = 1 }
-  endpoint "rw" { target = "primary" }
-"#;
-
-const THREE: &str = r#"
-  node "a" {}
-  node "r" { count = 2 }
-  endpoint "rw" { target = "primary" }
-"#;
-
-/// How many rows are written before and after a disturbance.
-const ROWS: u64 = 50;
 
 /// Returns the requests at which simdb is killed, of so many.
 fn points(all: usize) -> Vec<usize> {

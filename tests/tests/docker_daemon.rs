@@ -1,15 +1,7 @@
 //! A daemon that ends and comes back: what its containers do, and what simdb makes of it.
 
+use simdb_tests::contained::{PAIR, ROWS};
 use simdb_tests::{Engine, Scenario, first, wait_until};
-
-const PAIR: &str = r#"
-  node "a" {}
-  node "r" { count = 1 }
-  endpoint "rw" { target = "primary" }
-"#;
-
-/// How many rows are written before and after a disturbance.
-const ROWS: u64 = 50;
 
 #[test]
 fn servers_come_back_with_their_daemon_and_one_that_was_fenced_does_not() {

@@ -6,13 +6,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 
+use simdb_tests::contained::PAIR;
 use simdb_tests::{Output, Scenario, first, simdb, wait_until};
-
-const PAIR: &str = r#"
-  node "a" {}
-  node "r" { count = 1 }
-  endpoint "rw" { target = "primary" }
-"#;
 
 /// A file system in a file.
 struct Disk {
@@ -97,7 +92,7 @@ fn a_server_that_needs_more_memory_than_it_may_have_is_told_with_its_limit() {
         said.contains("needs more memory than the 96 MB that it may have"),
         "{said}"
     );
-    scenario.assert_settled(first(0));
+    scenario.simdb(&["plan", "-detailed-exitcode"]);
     scenario.destroy_containers();
 }
 

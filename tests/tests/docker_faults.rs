@@ -2,16 +2,8 @@
 
 use std::process::Command;
 
+use simdb_tests::contained::{ROWS, THREE};
 use simdb_tests::{Scenario, first, is_thorough};
-
-const THREE: &str = r#"
-  node "a" {}
-  node "r" { count = 2 }
-  endpoint "rw" { target = "primary" }
-"#;
-
-/// How many rows are written before and after a disturbance.
-const ROWS: u64 = 50;
 
 /// Makes a cluster, disturbs it while it is written to, lets simdb mend it, and expects that nothing acknowledged is lost.
 /// Where scenarios are run in full, on the newest version as well.

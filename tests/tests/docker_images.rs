@@ -2,16 +2,8 @@
 
 use std::process;
 
+use simdb_tests::contained::{ROWS, THREE};
 use simdb_tests::{Image, Registry, Scenario, TestEnvironment, first, wait_until};
-
-const THREE: &str = r#"
-  node "a" {}
-  node "r" { count = 2 }
-  endpoint "rw" { target = "primary" }
-"#;
-
-/// How many rows are written before and after a disturbance.
-const ROWS: u64 = 50;
 
 /// Returns the image of each node's container.
 fn images(scenario: &Scenario) -> Vec<String> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 
+use simdb_tests::contained::ROWS;
 use simdb_tests::{Scenario, certificates, first, secure_daemon, wait_until};
 
 const PAIR: &str = r#"
@@ -12,9 +13,6 @@ const PAIR: &str = r#"
   database "app" { owner = "app" }
   endpoint "rw" { target = "primary" }
 "#;
-
-/// How many rows are written before and after a disturbance.
-const ROWS: u64 = 50;
 
 #[test]
 fn a_cluster_is_reached_at_the_ports_that_the_daemon_publishes() {

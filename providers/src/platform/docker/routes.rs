@@ -35,7 +35,7 @@ struct Member {
     name: String,
     /// Where clients on this machine reach it.
     at: Option<HostPort>,
-    /// The networks that it is in.
+    /// The networks that it is in: by identifier, and by name, which is all that is known of one that it was put into while it was down.
     networks: BTreeSet<String>,
 }
 
@@ -50,8 +50,9 @@ impl Member {
             at: at.and_then(|at| parse_listen(at)).map(HostPort::from),
             networks: networks
                 .unwrap_or_default()
-                .into_values()
-                .filter_map(|network| network.network_id)
+                .into_iter()
+                .flat_map(|(name, network)| [Some(name), network.network_id])
+                .flatten()
                 .collect(),
         }
     }
@@ -65,6 +66,12 @@ fn targets(hosts: &[HostPort], wanted: Wanted) -> &[HostPort] {
         (Wanted::Writer, [writer, ..]) => std::slice::from_ref(writer),
         (Wanted::Reader, [only]) => std::slice::from_ref(only),
         (Wanted::Reader, [readers @ .., _]) => readers,
+    }
+}
+
+impl Member {
+    fn is_in(&self, network: &str, name: &str) -> bool {
+        [network, name].iter().any(|known| self.networks.contains(*known))
     }
 }
 
@@ -127,10 +134,11 @@ impl DockerPlatform {
         let leads_to = targets(&route.hosts, route.hints.wanted);
         let wanted = |member: &&Member| member.at.as_ref().is_some_and(|at| leads_to.contains(at));
         let (targets, others): (Vec<_>, Vec<_>) = members.iter().partition(wanted);
-        for other in others.iter().filter(|other| other.networks.contains(&network)) {
+        let name = self.names.endpoint(endpoint);
+        for other in others.iter().filter(|other| other.is_in(&network, &name)) {
             self.leave(&daemon, &network, &other.name).await?;
         }
-        for target in targets.iter().filter(|target| !target.networks.contains(&network)) {
+        for target in targets.iter().filter(|target| !target.is_in(&network, &name)) {
             let request = NetworkConnectRequest {
                 container: target.name.clone(),
                 endpoint_config: Some(EndpointSettings {
@@ -164,7 +172,8 @@ impl DockerPlatform {
         let Some(network) = networks.remove(endpoint) else {
             return Ok(None);
         };
-        let members = members.into_iter().filter(|member| member.networks.contains(&network));
+        let name = self.names.endpoint(endpoint);
+        let members = members.into_iter().filter(|member| member.is_in(&network, &name));
         Ok(Some(members.filter_map(|member| member.at).collect()))
     }
 }
@@ -211,7 +220,7 @@ impl Endpoints for DockerPlatform {
         };
         self.granted(format!("the network of {endpoint}")).await?;
         for member in self.members(&daemon).await? {
-            if member.networks.contains(&network) {
+            if member.is_in(&network, &self.names.endpoint(endpoint)) {
                 self.leave(&daemon, &network, &member.name).await?;
             }
         }

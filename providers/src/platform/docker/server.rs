@@ -189,12 +189,14 @@ async fn join(site: &Site, before: Option<&ContainerInspectResponse>) -> Result<
         .unwrap_or_default();
     let listen = before.and_then(|before| parse_listen(label(before, LISTEN)?));
     let address = |network: &EndpointSettings| network.ipam_config.as_ref()?.ipv4_address.clone();
-    for network in networks.into_values() {
+    for (name, network) in networks {
         // That of its cluster it is in already.
         let is_own = listen.is_some_and(|listen| address(&network) == Some(listen.host.to_string()));
-        let Some(id) = network.network_id.clone().filter(|_| !is_own) else {
+        if is_own {
             continue;
-        };
+        }
+        // One that it was put into while it was down is known by name alone.
+        let id = network.network_id.filter(|id| !id.is_empty()).unwrap_or(name);
         let request = NetworkConnectRequest {
             container: own.base.clone(),
             endpoint_config: Some(EndpointSettings {

@@ -5,12 +5,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bollard::models::RestartPolicyNameEnum;
+use bollard::models::{ContainerCreateBody, RestartPolicyNameEnum};
+use bollard::query_parameters::CreateContainerOptionsBuilder;
 use simdb_planner::desired::LocalSettings;
 use simdb_state::instance::{Argument, Command, FilePart, FileText, Stop, StopSignal};
 use simdb_state::object::{EngineKind, Network, Resources};
 use simdb_state::place::{Bind, HostPort};
-use simdb_state::route::{Hints, Wanted};
+use simdb_state::route::{Hints, Route, Wanted};
 use simdb_state::sensitive::{SecretName, Sensitive};
 
 use simdb_state::store::Store;
@@ -251,7 +252,28 @@ async fn the_directory_keeps_the_contract() {
             wanted: Wanted::Writer,
         },
     };
+    // What a name leads to is there, whether it runs or not.
+    let docker = project.docker();
+    let names = Names::new(&project.lineage, "");
+    let image = format!("postgres:{}", version(&*platform).await);
+    let servers = [1, 2].map(|last| format!("{}.orders.n{last}", names.prefix()));
+    for (last, name) in (1..).zip(&servers) {
+        let mut labels = names.labels(Kind::Server, "cluster.orders.node.a");
+        labels.insert(LISTEN.to_owned(), project.address(last).to_string());
+        let body = ContainerCreateBody {
+            image: Some(image.clone()),
+            entrypoint: Some(vec!["/bin/sh".to_owned()]),
+            labels: Some(labels),
+            ..ContainerCreateBody::default()
+        };
+        let options = CreateContainerOptionsBuilder::new().name(name).build();
+        docker.create_container(Some(options), body).await.unwrap();
+    }
     check_directory(&*platform, &route("rw"), &route("ro")).await;
+    for name in &servers {
+        docker.remove_container(name, None).await.unwrap();
+    }
+    assert_eq!(project.objects().await, BTreeSet::new());
 }
 
 /// Makes the data of a node and starts its server.
