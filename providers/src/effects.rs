@@ -91,7 +91,7 @@ impl Effects for ProviderEffects {
             Action::DropEndpoint { endpoint, name: _ } => self.endpoints.withdraw(endpoint).await?,
             action => {
                 let mut outputs = self.serve(action, secrets).await?;
-                outputs.image = self.image(step).await;
+                outputs.image = self.image(step).await.map(Box::new);
                 return Ok(outputs);
             }
         }

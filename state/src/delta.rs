@@ -149,7 +149,7 @@ pub struct Outputs {
     pub witness: Option<Witness>,
     /// The image that a node's server was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<Image>,
+    pub image: Option<Box<Image>>,
     /// How the lead passed to a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,
@@ -289,7 +289,7 @@ impl State {
             } => {
                 let node = self.node(node);
                 node.place = Some(place.clone());
-                node.image = image.as_ref().or(outputs.image.as_ref()).cloned();
+                node.image = image.as_ref().or(outputs.image.as_deref()).cloned();
                 node.resources = *resources;
                 node.parameters.clone_from(parameters);
             }

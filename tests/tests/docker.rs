@@ -309,8 +309,8 @@ fn a_pooler_is_a_container_that_holds_clients_up_while_another_node_comes_to_lea
     let Some(mut scenario) = Scenario::in_containers(PAIR) else {
         return;
     };
-    let pooled = format!("{PAIR}  endpoint \"pool\" {{\n    target = \"primary\"\n    via    = \"pgbouncer\"\n  }}\n");
-    scenario.declare(&pooled);
+    let body = format!("{PAIR}  endpoint \"pool\" {{\n    target = \"primary\"\n    via    = \"pgbouncer\"\n  }}\n");
+    scenario.declare(&body);
     scenario.expect_refusal(&["plan"], "Add there pooler_image = ");
     let image = scenario.docker(&["images", "postgres", "--format", "{{.Repository}}:{{.Tag}}"]);
     let image = image.lines().min().expect("the daemon has images");
@@ -318,7 +318,7 @@ fn a_pooler_is_a_container_that_holds_clients_up_while_another_node_comes_to_lea
     let provider = std::fs::read_to_string(path).expect("it was written");
     let provider = provider.replace("}\n", &format!("  pooler_image = \"{image}\"\n}}\n"));
     scenario.environment.write("provider.simdb.hcl", &provider);
-    scenario.apply(&pooled);
+    scenario.apply(&body);
     scenario.assert_settled(first(1));
     let pooler = scenario.container("pool.pooler");
     assert_eq!(

@@ -16,7 +16,6 @@ fn points(all: usize) -> Vec<usize> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "which request it was is what a failure is about")]
 fn a_creation_that_is_killed_at_any_request_is_finished_by_the_next_apply() {
     let Some(wire) = Wire::new() else { return };
     let mut scenario = Scenario::in_containers_through(&wire, PAIR);
@@ -41,7 +40,6 @@ fn a_creation_that_is_killed_at_any_request_is_finished_by_the_next_apply() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "which request it was is what a failure is about")]
 fn a_switchover_that_is_killed_at_any_request_is_carried_through_and_loses_nothing() {
     let Some(wire) = Wire::new() else { return };
     let scenario = Scenario::in_containers_through(&wire, THREE);

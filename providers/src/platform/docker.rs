@@ -292,7 +292,10 @@ impl Platform for DockerPlatform {
         _: &[&str],
     ) -> Result<Observation<Unmanaged>, PlatformError> {
         Ok(Observation::Unknown(
-            "servers that were made without simdb cannot become containers with this version".to_owned(),
+            "servers that were made without simdb cannot become containers with this version: their data is in a directory, and a \
+             container's is in a volume. Make the cluster without the import block, and bring the data over as a dump: pg_dumpall -h HOST | \
+             simdb psql CLUSTER"
+                .to_owned(),
         ))
     }
 

@@ -333,6 +333,7 @@ impl Cluster {
             version: self.version,
             place: Place::shared(self.ports[node].listen),
             image: None,
+            resources: simdb_state::object::Resources::default(),
             parameters: &self.parameters,
             generation: 1,
             outside: false,

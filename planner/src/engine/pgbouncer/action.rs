@@ -29,7 +29,7 @@ pub enum Action {
     /// Starts an endpoint's pooler where it is down, and lets it read its settings again.
     Pooler {
         /// The pooler.
-        instance: InstanceSpec,
+        instance: Box<InstanceSpec>,
         /// How its console is reached.
         console: Console,
         /// Whether it is stopped first: its clients lose their connections.
@@ -45,7 +45,7 @@ pub enum Action {
     /// Lets a pooler lead to another server.
     Repoint {
         /// The pooler, with the other server among its settings.
-        instance: InstanceSpec,
+        instance: Box<InstanceSpec>,
         /// How its console is reached.
         console: Console,
     },

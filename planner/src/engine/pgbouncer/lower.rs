@@ -109,7 +109,7 @@ impl Lowering<'_> {
         let Some(version) = found.and_then(|found| found.keys().next_back()) else {
             return;
         };
-        let instance = pgbouncer::server(address, new, *version);
+        let instance = Box::new(pgbouncer::server(address, new, *version));
         let console = pgbouncer::console(address, new);
         let mut delta = vec![Edit::Pooler(address.clone(), Some(Box::new(new.clone())))];
         if let Some(old) = old

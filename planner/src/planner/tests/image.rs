@@ -228,7 +228,7 @@ fn an_image_that_is_fetched_with_the_plan_is_known_after_it() {
     let mut state = world.state.clone();
     for step in &planned.plan.steps {
         let outputs = Outputs {
-            image: Some(NEW.into()),
+            image: Some(Box::new(NEW.into())),
             system_identifier: Some(SystemIdentifier(1)),
             ..Outputs::default()
         };

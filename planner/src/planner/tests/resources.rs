@@ -31,8 +31,9 @@ fn reasons(world: &World, desired: &Desired) -> String {
     let plan = plan_for(world, desired).plan;
     let steps = plan.steps.iter().filter(|step| step.action.name() == "configure");
     steps
-        .map(|step| format!("{} {}: {}\n", step.address, step.impact, step.reason))
-        .collect()
+        .map(|step| format!("{} {}: {}", step.address, step.impact, step.reason))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -41,8 +42,7 @@ fn another_limit_is_given_to_a_server_that_runs() {
     limit(&mut desired, MORE);
     expect![[r#"
         cluster.orders.node.b reload: configuration: memory 512MB -> 1GB
-        cluster.orders.node.a reload: configuration: memory 512MB -> 1GB
-    "#]]
+        cluster.orders.node.a reload: configuration: memory 512MB -> 1GB"#]]
     .assert_eq(&reasons(&world, &desired));
     finish(&mut world, &desired);
     assert!(world.directories.values().all(|directory| directory.resources == MORE));
@@ -55,8 +55,7 @@ fn a_limit_that_goes_takes_a_restart() {
     limit(&mut desired, Resources { cpus: None, ..MORE });
     expect![[r#"
         cluster.orders.node.b write-pause: configuration: memory 512MB -> 1GB, no cpus any more
-        cluster.orders.node.a downtime: configuration: memory 512MB -> 1GB, no cpus any more
-    "#]]
+        cluster.orders.node.a downtime: configuration: memory 512MB -> 1GB, no cpus any more"#]]
     .assert_eq(&reasons(&world, &desired));
     finish(&mut world, &desired);
     assert!(
@@ -78,7 +77,7 @@ fn limits_that_somebody_changed_have_drifted_and_other_settings_change_with_them
     let settings = BTreeMap::from([("shared_buffers".to_owned(), "64MB".to_owned())]);
     let spec = cluster(&mut desired).nodes.get_mut(&"b".parse().unwrap()).unwrap();
     spec.parameters = settings;
-    expect!["cluster.orders.node.b write-pause: configuration: shared_buffers = 64MB; drift: memory is 1GB in place of 512MB\n"]
+    expect!["cluster.orders.node.b write-pause: configuration: shared_buffers = 64MB; drift: memory is 1GB in place of 512MB"]
         .assert_eq(&reasons(&world, &desired));
     finish(&mut world, &desired);
 }
