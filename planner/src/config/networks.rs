@@ -108,7 +108,11 @@ pub(super) fn read(
 }
 
 /// Reads a subnet that shares no address with those of other networks, or says what is wrong with it.
-fn parse(given: &Read<String>, platform: Option<Platform>, others: &[(NetworkName, Ipv4Net)]) -> Result<Ipv4Net, String> {
+fn parse(
+    given: &Read<String>,
+    platform: Option<Platform>,
+    others: &[(NetworkName, Ipv4Net)],
+) -> Result<Ipv4Net, String> {
     let text = &given.value;
     let subnet: Ipv4Net = text.parse().map_err(|_| {
         format!("\"subnet\" is an IPv4 address and the length of its prefix, as in \"127.20.0.0/24\"; {text:?} is not.")

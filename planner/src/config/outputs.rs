@@ -542,7 +542,10 @@ impl Member {
         let values = self.outputs.evaluated(&known, with, diagnostics);
         // What is wrong with an output has been told.
         let value = |(output, value): (&Output, Option<Value>)| {
-            (output.name.clone(), value.unwrap_or_else(Value::unknown).marked(output.marks))
+            (
+                output.name.clone(),
+                value.unwrap_or_else(Value::unknown).marked(output.marks),
+            )
         };
         Value::object(values.into_iter().map(value).collect())
     }
