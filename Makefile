@@ -40,6 +40,7 @@ test-long: setup  ## Random histories of clusters and random texts, as many as C
 test-faults: setup-test  ## Every fault on every version, role changes in a row and cut off at every step, random kills: takes a while.
 	cargo build --locked -p simdb
 	SIMDB_TEST_FAULTS=1 $(NEXTEST) --profile faults -p simdb-tests --test roles --test faults --test standbys --test crash_roles --test together --test kills
+	SIMDB_TEST_FAULTS=1 tests/support/docker-engine.sh $(NEXTEST) --profile faults -p simdb-tests --all-features --test docker_faults --test docker_crash
 
 bench: setup  ## What simdb takes: reading configurations, planning, recording, applying and role changes against the same work typed by hand.
 	cargo build --release --locked -p simdb
@@ -49,6 +50,7 @@ bench: setup  ## What simdb takes: reading configurations, planning, recording, 
 	PATH="$(TARGET)/release:$$PATH" tests/support/bench.sh
 	PATH="$(TARGET)/release:$$PATH" tests/support/bench-drift.sh
 	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/bench-roles.sh
+	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/docker-engine.sh tests/support/bench-docker.sh
 
 lint: setup-lint  ## Format, lints, what the source may name and import, and what the dependencies may be.
 	cargo fmt --all --check

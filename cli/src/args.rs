@@ -125,6 +125,10 @@ pub enum Command {
     Events(Events),
     /// List the servers of all projects of this machine, those included whose state is lost
     Ps(Ps),
+    /// Remove what is left of projects whose state is lost: containers, volumes and networks, with all data in them
+    ///
+    /// Lists them and asks. What a state knows, or may know on another machine, goes only where its lineage is named.
+    Gc(Gc),
     /// Show the runs that are kept: who began them, when, and how long their steps took
     #[command(subcommand)]
     Runs(Runs),
@@ -478,6 +482,20 @@ pub struct Events {
 #[derive(Debug, Args)]
 pub struct Ps {
     /// Write a JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `gc`.
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// Projects by the lineage of their state, or at least eight of its first letters [default: those whose state is lost]
+    #[arg(value_name = "LINEAGE")]
+    pub lineages: Vec<String>,
+    /// Remove them without asking.
+    #[arg(long)]
+    pub force: bool,
+    /// Write a JSON document, and remove nothing without -force.
     #[arg(long)]
     pub json: bool,
 }

@@ -9,6 +9,7 @@ mod env;
 mod events;
 mod fmt;
 mod force_unlock;
+mod gc;
 mod graph;
 mod init;
 mod logs;
@@ -93,6 +94,7 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Verify(arguments) => verify::run(&arguments, ui),
         Command::Events(arguments) => events::run(&arguments, ui),
         Command::Ps(arguments) => ps::run(&arguments, ui),
+        Command::Gc(arguments) => gc::run(&arguments, ui),
         Command::Runs(command) => runs::run(&command, ui),
         Command::Env(arguments) => env::run(&arguments, ui),
         Command::Cluster(command) => cluster(command, ui),

@@ -40,6 +40,7 @@ mod read;
 mod removed;
 mod replication;
 mod repository;
+mod resources;
 pub mod schema;
 mod settings;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod recorded;
+pub(crate) mod resources;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use ipnet::Ipv4Net;
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName, PlatformName};
 use simdb_state::object::{
-    CommitLevel, EndpointTarget, EngineKind, MAX_LAG, OnStandbyLoss, PoolMode, ReplicationMode, State,
+    CommitLevel, EndpointTarget, EngineKind, Image, MAX_LAG, OnStandbyLoss, PoolMode, ReplicationMode, Resources, State,
 };
 use simdb_state::relocation::Move;
 
@@ -318,6 +319,12 @@ pub struct NodeSpec {
     pub apply_delay: Option<String>,
     /// The engine's parameters, the node's over the cluster's. Values are written as a user would write them.
     pub parameters: BTreeMap<String, String>,
+    /// The image that its server is made from; absent, the one that its platform has for its version.
+    pub image: Option<Image>,
+    /// How much of its machine its server may take.
+    pub resources: Resources,
+    /// Where that is said.
+    pub resources_span: Option<Span>,
     /// Where each of the parameters is declared.
     pub parameter_spans: BTreeMap<String, Span>,
     /// Where it is declared.

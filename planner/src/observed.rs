@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::name::{NetworkName, PlatformName};
-use simdb_state::object::{EngineKind, Settings};
+use simdb_state::object::{EngineKind, Image, Resources, Settings};
 use simdb_state::place::{Bind, HostPort};
 use simdb_state::position::Progress;
 use simdb_state::route::Hints;
@@ -78,6 +78,8 @@ static NOTHING: PlatformFacts = PlatformFacts {
     busy_ports: BTreeMap::new(),
     lowest_port: 0,
     reach: Reach::Unknown,
+    remedies: BTreeMap::new(),
+    unlimited: None,
     problems: BTreeSet::new(),
 };
 
@@ -147,7 +149,7 @@ pub struct PlatformFacts {
     /// What the servers of these versions are made from, where the platform has images: the names of an image, the first of
     /// which new servers get.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub images: BTreeMap<EngineKind, BTreeMap<u16, Vec<String>>>,
+    pub images: BTreeMap<EngineKind, BTreeMap<u16, Vec<Image>>>,
     /// Whether other versions are fetched where they are needed.
     #[serde(default)]
     pub obtainable: bool,
@@ -156,6 +158,10 @@ pub struct PlatformFacts {
     /// What makes a version be found that is missing, as a sentence; absent where the usual ways do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// What makes programs of an engine be found that are missing, where that is no matter of versions: a clause, and the sentence after
+    /// it up to its last choice.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub remedies: BTreeMap<EngineKind, String>,
     /// TCP ports that something listens on, by address, with who where that is known (`nginx (pid 812)`). Who listens on
     /// the unspecified address does on all of them.
     pub busy_ports: BTreeMap<u16, BTreeMap<IpAddr, String>>,
@@ -165,6 +171,9 @@ pub struct PlatformFacts {
     /// How clients reach its servers.
     #[serde(default)]
     pub reach: Reach,
+    /// Why the platform cannot limit what servers take of its machine, as a sentence; absent where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlimited: Option<String>,
     /// Why the platform cannot be used as it is.
     pub problems: BTreeSet<PlatformProblem>,
 }
@@ -208,7 +217,7 @@ pub enum ProviderArgument {
 impl PlatformFacts {
     /// Returns the names of the image that servers of a version are made from; none where they are made from no image, or that
     /// is not known yet.
-    pub fn images(&self, engine: EngineKind, version: u16) -> &[String] {
+    pub fn images(&self, engine: EngineKind, version: u16) -> &[Image] {
         let images = self.images.get(&engine).and_then(|images| images.get(&version));
         images.map_or(&[], Vec::as_slice)
     }
@@ -234,7 +243,10 @@ pub struct NodeFacts {
     pub published: Option<Bind>,
     /// The image that its server was made from, where the platform has images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
+    pub image: Option<Image>,
+    /// How much of its machine its server may take, where the platform tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
     /// The generations of complete data directories found (`data-1` is 1).
     pub generations: BTreeSet<u32>,
     /// Whether an unfinished data directory was found.

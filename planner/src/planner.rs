@@ -160,6 +160,7 @@ pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     diagnostics.extend(refused::unusable(inputs));
     diagnostics.extend(refused::taken(inputs));
     diagnostics.extend(refused::fixed(inputs));
+    diagnostics.extend(refused::unlimited(inputs));
     let (intended, found) = intend::intend(inputs, &before);
     diagnostics.extend(found);
     let mut strays = engine::strays(inputs, &intended);

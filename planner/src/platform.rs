@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
 use simdb_state::name::PlatformName;
+use simdb_state::object::Resources;
 
 /// Where things can run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +69,14 @@ impl Platform {
         match self {
             Platform::Local => Ok(()),
             Platform::Docker => docker::check_arguments(arguments),
+        }
+    }
+
+    /// Checks whether it can limit what its servers take of a machine, or says why not.
+    pub(crate) fn check_resources(self, resources: &Resources) -> Result<(), String> {
+        match self {
+            Platform::Local if !resources.is_unlimited() => Err(local::unlimited()),
+            Platform::Local | Platform::Docker => Ok(()),
         }
     }
 

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use simdb_state::address::{EndpointAddress, NodeAddress, SeedAddress};
 use simdb_state::lsn::SystemIdentifier;
 use simdb_state::name::{ClusterName, NetworkName};
-use simdb_state::object::{Network, State};
+use simdb_state::object::{Image, Network, Resources, State};
 use simdb_state::place::Bind;
 use simdb_state::sensitive::{Secrets, Sensitive};
 
@@ -64,7 +64,7 @@ pub struct World {
     /// How clients reach servers.
     pub reach: Reach,
     /// The names of the image that servers are made from, where there are images.
-    pub images: Vec<String>,
+    pub images: Vec<Image>,
     /// The passwords that steps made up, and those that the configuration gave.
     pub secrets: Secrets,
     /// What the data of each node holds, by generation.
@@ -104,7 +104,9 @@ pub struct InstanceDirectory {
     /// Where it was published.
     pub published: Option<Bind>,
     /// The image that the last server was made from.
-    pub image: Option<String>,
+    pub image: Option<Image>,
+    /// How much of its machine the last server may take.
+    pub resources: Resources,
     /// The settings the server was last given.
     pub configured: BTreeMap<String, String>,
     /// The files last written for it, and whether somebody edited them.

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use simdb_planner::plan::{Action, Step};
-use simdb_state::delta::Outputs;
+use simdb_state::delta::{Edit, Outputs};
+use simdb_state::object::Image;
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::Grant;
 
@@ -88,7 +89,11 @@ impl Effects for ProviderEffects {
             Action::Network { network, attributes } => self.fabric.ensure_network(network, attributes).await?,
             Action::DropNetwork { network } => self.fabric.drop_network(network).await?,
             Action::DropEndpoint { endpoint, name: _ } => self.endpoints.withdraw(endpoint).await?,
-            action => return self.serve(action, secrets).await,
+            action => {
+                let mut outputs = self.serve(action, secrets).await?;
+                outputs.image = self.image(step).await;
+                return Ok(outputs);
+            }
         }
         Ok(Outputs::default())
     }
@@ -111,6 +116,16 @@ impl ProviderEffects {
             limits: Limits::default(),
             grant,
         }
+    }
+
+    /// Returns the image of the server that a step has started, where nobody knew it before. The step is done, whether it can be
+    /// seen or not.
+    async fn image(&self, step: &Step) -> Option<Image> {
+        let unknown = step.delta.0.iter().find_map(|edit| match edit {
+            Edit::Instance { node, image: None, .. } => Some(node),
+            _ => None,
+        });
+        self.platform.made_from(&unknown?.into()).await.unwrap_or_default()
     }
 
     pub(crate) fn sessions<'a>(&self, secrets: &'a Secrets) -> Sessions<'a> {

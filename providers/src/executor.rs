@@ -25,11 +25,12 @@ use simdb_state::delta::{Delta, Edit, Outputs};
 use simdb_state::object::State;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use simdb_state::store::{Entry, StoreError, Took, Writer};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::effects::{Effects, StepError};
-use crate::event::{Event, EventSink};
+use crate::event::{self, Event, EventSink, Progress, Watcher};
 use crate::password;
 
 pub use self::terms::{StepLimits, Terms};
@@ -124,6 +125,8 @@ struct Dispatcher<'a> {
     ready: BTreeSet<StepId>,
     running: BTreeMap<Id, Running>,
     tasks: JoinSet<StepResult>,
+    /// What running steps say of how far they have come.
+    progress: (Watcher, UnboundedReceiver<(StepId, Progress)>),
     /// Whether nothing else can be done, and only what earlier steps hold up is released.
     releasing: bool,
     outcome: Outcome,
@@ -162,6 +165,7 @@ impl<'a> Dispatcher<'a> {
             ready,
             running,
             tasks,
+            progress: unbounded_channel(),
             releasing: false,
             outcome,
         }
@@ -274,9 +278,10 @@ impl<'a> Dispatcher<'a> {
             self.events.on_event(&Event::Started(id));
             let (effects, secrets, step) = (self.effects.clone(), self.secrets.clone(), self.step(id).clone());
             let limit = self.terms.limits.of(step.action.name());
+            let watcher = self.progress.0.clone();
             let task = self
                 .tasks
-                .spawn(async move { run_within(limit, &*effects, &step, &secrets).await });
+                .spawn(async move { event::watched(id, watcher, run_within(limit, &*effects, &step, &secrets)).await });
             let running = Running {
                 step: id,
                 since: Instant::now(),
@@ -311,9 +316,12 @@ impl<'a> Dispatcher<'a> {
         let left = self.left(&running).map(|left| left.saturating_sub(pause));
         let cancel = self.cancel.clone();
         let cause = failed.as_ref().err().map(|failure| failure.cause.clone());
+        let (id, watcher) = (running.step, self.progress.0.clone());
         let task = self.tasks.spawn(async move {
             tokio::select! {
-                () = tokio::time::sleep(pause) => run_within(left, &*effects, &step, &secrets).await,
+                () = tokio::time::sleep(pause) => {
+                    event::watched(id, watcher, run_within(left, &*effects, &step, &secrets)).await
+                }
                 () = cancel.cancelled() => failed,
             }
         });
@@ -339,6 +347,9 @@ impl<'a> Dispatcher<'a> {
                 () = cancel.cancelled(), if !self.outcome.cancelled => {
                     self.outcome.cancelled = true;
                     self.events.on_event(&Event::Stopping);
+                }
+                Some((step, progress)) = self.progress.1.recv() => {
+                    self.events.on_event(&Event::Progress(step, progress));
                 }
                 _ = tick.tick() => self.mention(),
             }

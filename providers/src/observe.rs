@@ -20,11 +20,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::engine;
 use crate::executor::chain;
-use crate::platform::{Endpoints, Fabric, InstanceFacts, Platform, PlatformError, World};
+use crate::platform::{Endpoints, Fabric, InstanceFacts, LOOK_LIMIT, Platform, PlatformError, World};
 use crate::sessions::Sessions;
 
-/// How long one node may take to answer; one that hangs is unknown.
-pub const NODE_LIMIT: Duration = Duration::from_secs(2);
+/// How long the server of one node may take to answer; one that hangs is unknown.
+pub const NODE_LIMIT: Duration = LOOK_LIMIT;
 
 /// How long it may take to find out what a node is to be imported from. That happens once, and starts a program.
 pub(crate) const IMPORT_LIMIT: Duration = Duration::from_secs(10);
@@ -172,7 +172,7 @@ impl Look<'_> {
 
     /// Looks at a node, and looks again where it was changed or removed meanwhile: a removal does not wait for a look.
     async fn node(&self, node: &NodeAddress) -> Observation<NodeFacts> {
-        let deadline = Instant::now() + NODE_LIMIT;
+        let deadline = Instant::now() + self.platform.look_limit(&node.into());
         let mut seen = self.glance(node, deadline).await;
         while matches!(seen, Observation::Unknown(_)) && Instant::now() < deadline {
             let again = self.glance(node, deadline).await;
@@ -193,6 +193,8 @@ impl Look<'_> {
             Observation::Seen(directory) => directory,
         };
         let mut facts = inventory(&directory);
+        // What is left of the time that its platform may take is not its server's.
+        let server_deadline = deadline.max(Instant::now()).min(Instant::now() + NODE_LIMIT);
         match directory.process {
             ProcessFacts::Down => match self.control(node, &facts.generations, deadline).await {
                 Ok(control) => facts.control = control,
@@ -201,7 +203,7 @@ impl Look<'_> {
             ProcessFacts::Stopping { .. } => {}
             _ => {
                 let mut server = self
-                    .server(node, (directory.listen, directory.published), deadline)
+                    .server(node, (directory.listen, directory.published), server_deadline)
                     .await;
                 if let Observation::Seen(server) = &mut server
                     && server.replay_paused
@@ -233,7 +235,13 @@ impl Look<'_> {
 
     /// Looks at an endpoint's pooler.
     async fn pooler(&self, endpoint: &EndpointAddress) -> Observation<PoolerFacts> {
-        match self.instance(&endpoint.into(), Instant::now() + NODE_LIMIT).await {
+        match self
+            .instance(
+                &endpoint.into(),
+                Instant::now() + self.platform.look_limit(&endpoint.into()),
+            )
+            .await
+        {
             Observation::Unknown(reason) => Observation::Unknown(reason),
             Observation::Absent => Observation::Absent,
             Observation::Seen(InstanceFacts {
@@ -241,6 +249,7 @@ impl Look<'_> {
                 listen,
                 published,
                 image: _,
+                resources: _,
                 directories: _,
                 outside: _,
                 files,
@@ -257,7 +266,7 @@ impl Look<'_> {
     async fn instance(&self, instance: &InstanceAddress, deadline: Instant) -> Observation<InstanceFacts> {
         loop {
             let seen = match timeout_at(deadline, self.platform.inspect(instance)).await {
-                Err(_) => return Observation::Unknown(silence()),
+                Err(_) => return Observation::Unknown(silence(self.platform.look_limit(instance))),
                 Ok(Err(error)) => return Observation::Unknown(chain(&error)),
                 Ok(Ok(seen)) => seen,
             };
@@ -293,6 +302,7 @@ fn inventory(instance_directory: &InstanceFacts) -> NodeFacts {
         listen: instance_directory.listen,
         published: instance_directory.published,
         image: instance_directory.image.clone(),
+        resources: instance_directory.resources,
         generations,
         partial: instance_directory.directories.iter().any(partial),
         files: instance_directory.files.clone(),
@@ -302,8 +312,8 @@ fn inventory(instance_directory: &InstanceFacts) -> NodeFacts {
 }
 
 /// Says that something took too long.
-pub(crate) fn silence() -> String {
-    format!("did not answer within {NODE_LIMIT:?}")
+pub(crate) fn silence(limit: Duration) -> String {
+    format!("did not answer within {limit:?}")
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use simdb_planner::observed::{FileFacts, NetworkFacts, Observation, PlatformFact
 use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{InstanceSpec, TaskSpec, TrialSpec};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
-use simdb_state::object::{EngineKind, Network, Witness};
+use simdb_state::object::{EngineKind, Image, Network, Resources, Witness};
 use simdb_state::place::Bind;
 use simdb_state::route::Route;
 use simdb_state::sensitive::{SecretName, Secrets};
@@ -43,7 +43,9 @@ pub struct InstanceFacts {
     /// The address of the platform's machine that leads there, where the platform publishes it.
     pub published: Option<Bind>,
     /// The image that the server was made from, where the platform has images.
-    pub image: Option<String>,
+    pub image: Option<Image>,
+    /// How much of its machine the server may take, where the platform limits that.
+    pub resources: Option<Resources>,
     /// Directories in it, such as `data-1` and `data-2.partial`.
     pub directories: BTreeSet<String>,
     /// Those of them that are links to data outside of it, with where that is.
@@ -294,6 +296,9 @@ pub enum PlatformError {
     },
 }
 
+/// How long looking at a node may take where that is a matter of files and processes.
+pub const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
 /// A server that simdb made, or what is left of one, of any project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surveyed {
@@ -318,6 +323,23 @@ pub struct Survey {
     pub servers: Vec<Surveyed>,
     /// Why there may be more of them.
     pub unseen: Vec<String>,
+}
+
+/// Something that a project made and that its platform shares with others, such as a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// What tells its project from others.
+    pub lineage: String,
+    /// The directory of its project's configuration, where that is one of this machine.
+    pub project: Option<PathBuf>,
+    /// What it is, in the words of the platform.
+    pub kind: &'static str,
+    /// What the platform calls it.
+    pub name: String,
+    /// What it was made for.
+    pub address: Option<String>,
+    /// Whether it runs.
+    pub runs: bool,
 }
 
 /// What keeps an instance directory from being changed by anybody else.
@@ -360,6 +382,11 @@ pub trait Platform: Dial {
     /// Returns the nodes that have an instance directory here.
     async fn list(&self) -> Result<BTreeSet<InstanceAddress>, PlatformError>;
 
+    /// Returns how long looking at a node's instance directory may take: beyond it the node is unknown.
+    fn look_limit(&self, _: &InstanceAddress) -> Duration {
+        LOOK_LIMIT
+    }
+
     /// Looks at a node's instance directory.
     async fn inspect(&self, node: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError>;
 
@@ -376,6 +403,11 @@ pub trait Platform: Dial {
     /// gets ready, or ends instead, is for the engine to find out. What a task left unfinished is removed.
     async fn ensure(&self, node: &InstanceAddress, spec: &InstanceSpec, secrets: &Secrets)
     -> Result<(), PlatformError>;
+
+    /// Returns the image that a node's server was made from last, where the platform has images.
+    async fn made_from(&self, _: &InstanceAddress) -> Result<Option<Image>, PlatformError> {
+        Ok(None)
+    }
 
     /// Tells a node's server, where it runs, to read its files again.
     async fn reload(&self, node: &InstanceAddress) -> Result<(), PlatformError>;
@@ -447,6 +479,17 @@ pub trait Provider: Platform + Endpoints + Fabric {
     /// Looks for the servers of every project, those included whose state is lost. A server that is down is found where its
     /// directory is below the data root of a project that is known, or of one that runs.
     async fn survey(&self) -> Result<Survey, PlatformError>;
+
+    /// Looks for the objects of every project that stand beside those of others and outlive their record. A platform that has
+    /// everything in directories of the project has none.
+    async fn leftovers(&self) -> Result<Vec<Leftover>, PlatformError> {
+        Ok(Vec::new())
+    }
+
+    /// Removes all such objects of a lineage, with the data in them. Nobody holds the lock of a record that is lost.
+    async fn discard(&self, _: &str) -> Result<(), PlatformError> {
+        Ok(())
+    }
 
     /// Runs commands in a directory that is made for them, belongs to no node and goes with them. Returns the first that
     /// failed, where one did.

@@ -11,8 +11,9 @@ use crate::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, See
 use crate::lsn::SystemIdentifier;
 use crate::name::{ClusterName, NetworkName, NodeName};
 use crate::object::{
-    Cluster, Damage, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Network, Node, Origin,
-    PendingSyncRule, Pooler, Power, Role, Seed, Settings, Slot, State, Switch, Term, User, Verified, Witness,
+    Cluster, Damage, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Image, Network, Node, Origin,
+    PendingSyncRule, Pooler, Power, Resources, Role, Seed, Settings, Slot, State, Switch, Term, User, Verified,
+    Witness,
 };
 use crate::place::Place;
 use crate::position::Position;
@@ -66,6 +67,12 @@ pub enum Edit {
         /// Where it is.
         #[serde(rename = "listen")]
         place: Place,
+        /// The image that its server is made from; absent where it has none, or where that comes from [`Outputs::image`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image: Option<Image>,
+        /// How much of its machine its server may take.
+        #[serde(default, skip_serializing_if = "Resources::is_unlimited")]
+        resources: Resources,
         /// The declared parameters.
         parameters: BTreeMap<String, String>,
     },
@@ -140,6 +147,9 @@ pub struct Outputs {
     /// How it is known that nothing of the node's server runs any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub witness: Option<Witness>,
+    /// The image that a node's server was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
     /// How the lead passed to a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,
@@ -273,10 +283,14 @@ impl State {
             Edit::Instance {
                 node,
                 place,
+                image,
+                resources,
                 parameters,
             } => {
                 let node = self.node(node);
                 node.place = Some(place.clone());
+                node.image = image.as_ref().or(outputs.image.as_ref()).cloned();
+                node.resources = *resources;
                 node.parameters.clone_from(parameters);
             }
             Edit::Degraded(cluster, since) => {

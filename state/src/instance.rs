@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::sha256;
-use crate::object::EngineKind;
+use crate::object::{EngineKind, Resources};
 use crate::place::Bind;
 use crate::sensitive::SecretName;
 
@@ -133,6 +133,12 @@ pub struct InstanceSpec {
     /// command finds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// How much of its machine it may take.
+    #[serde(default, skip_serializing_if = "Resources::is_unlimited")]
+    pub resources: Resources,
+    /// A program of its engine that ends well while it answers, for people who look at it without simdb.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Command>,
     /// Empty files below the instance directory that must be there when the server starts: without them it would be another kind of
     /// server.
     #[serde(default)]

@@ -471,6 +471,12 @@ impl fmt::Display for Power {
 pub struct Node {
     /// Where its server is.
     pub place: Option<Place>,
+    /// The image that its server was made from, where its platform has images; absent where nobody noted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+    /// How much of its machine its server may take.
+    #[serde(default, skip_serializing_if = "Resources::is_unlimited")]
+    pub resources: Resources,
     /// The declared parameters its server runs with.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
@@ -498,6 +504,74 @@ pub struct Node {
     /// Whether it may not be removed. Held here, so that deleting its block does not lift it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prevent_destroy: bool,
+}
+
+/// How much of its machine a server may take, where its platform can limit that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Bytes of memory; absent where it may take all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Thousandths of a processor; absent where it may take all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<u32>,
+}
+
+impl Resources {
+    /// Returns whether nothing is limited.
+    pub fn is_unlimited(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns whether some limit of others is none any more. Platforms change limits of a server that runs, and lift none.
+    pub fn lifts(&self, others: &Resources) -> bool {
+        let Self { memory, cpus } = self;
+        (memory.is_none() && others.memory.is_some()) || (cpus.is_none() && others.cpus.is_some())
+    }
+
+    /// Returns these limits, and where there is none, that of others.
+    #[must_use]
+    pub fn or(self, others: Resources) -> Self {
+        Self {
+            memory: self.memory.or(others.memory),
+            cpus: self.cpus.or(others.cpus),
+        }
+    }
+}
+
+/// The image that a server is made from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Image {
+    /// The name that it was asked for by; empty where nobody noted that.
+    pub reference: String,
+    /// What tells it from all other images.
+    pub digest: String,
+}
+
+impl Image {
+    /// Returns whether two names are those of one image.
+    pub fn is_same(&self, other: &Image) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reference.as_str() {
+            "" => f.write_str(&self.digest),
+            reference => write!(f, "{reference}@{}", self.digest),
+        }
+    }
+}
+
+impl From<&str> for Image {
+    fn from(text: &str) -> Self {
+        let (reference, digest) = text.rsplit_once('@').unwrap_or(("", text));
+        Self {
+            reference: reference.to_owned(),
+            digest: digest.to_owned(),
+        }
+    }
 }
 
 /// What was found to be wrong with the data of a node.

@@ -316,6 +316,12 @@ fn claim_ports() -> (RangeInclusive<u16>, UnixListener) {
         .expect("some range of ports is free")
 }
 
+/// Returns the path of simdb.
+#[track_caller]
+pub fn simdb() -> PathBuf {
+    program("simdb")
+}
+
 /// Returns the path of a program of ours: beside the directory of the test's own binary, where cargo puts it.
 #[track_caller]
 pub(crate) fn program(name: &str) -> PathBuf {

@@ -12,6 +12,7 @@ mod load;
 mod processes;
 mod version;
 mod watch;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,6 +40,7 @@ pub use engine::Engine;
 pub use image::{Image, Registry};
 pub use load::Writing;
 pub use version::Version;
+pub use wire::Wire;
 
 /// Set to run every scenario in full, on every version: `make test-faults`.
 const THOROUGH: &str = "SIMDB_TEST_FAULTS";

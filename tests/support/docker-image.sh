@@ -34,7 +34,8 @@ for place in /usr/lib/postgresql/* ${newest:+"${newest%/bin}"}; do
     mkdir -p "$root/etc" "$root/tmp" "$root/bin" "$root/dev" "$root/proc" "$root/sys"
     chmod 1777 "$root/tmp"
     echo 'root:x:0:0::/:/bin/sh
-postgres:x:999:999::/:/bin/sh' >"$root/etc/passwd"
+postgres:x:999:999::/:/bin/sh
+pgbouncer:x:998:999::/:/bin/sh' >"$root/etc/passwd"
     echo 'root:x:0:
 postgres:x:999:' >"$root/etc/group"
     take /bin/sh /bin/mv /bin/rm /bin/mkdir /bin/cat /bin/ls /bin/sync
@@ -42,6 +43,10 @@ postgres:x:999:' >"$root/etc/group"
         case ${program##*/} in
         postgres | initdb | pg_*) take "$program" ;;
         esac
+    done
+    # That of the pooler is in the same image.
+    for program in /usr/sbin/pgbouncer; do
+        [ ! -x "$program" ] || take "$program"
     done
     # The compiler of queries is large, and a server works without it.
     for library in "$place"/lib/*.so; do
@@ -60,7 +65,7 @@ postgres:x:999:' >"$root/etc/group"
     for loader in /lib64/ld-linux-*.so.* /lib/ld-linux-*.so.*; do
         [ ! -e "$loader" ] || [ -e "$root$loader" ] || cp -L --parents "$loader" "$root"
     done
-    tar -C "$root" -c . | docker -H "$host" import --change "ENV PATH=$place/bin:/usr/bin:/bin" - "postgres:$version" >/dev/null
+    tar -C "$root" -c . | docker -H "$host" import --change "ENV PATH=$place/bin:/usr/sbin:/usr/bin:/bin" - "postgres:$version" >/dev/null
     found=$version
 done
 [ -n "$found" ]

@@ -210,3 +210,203 @@ fn what_a_killed_simdb_left_running_is_finished_or_ended_by_the_next_apply() {
     }
     scenario.destroy_containers();
 }
+
+#[test]
+fn limits_are_held_and_another_one_takes_no_restart() {
+    let limited = |limits: &str| format!("  {limits}\n{PAIR}");
+    let Some(mut scenario) = Scenario::in_containers(&limited("memory = \"320MB\"\n  cpus = 1.5")) else {
+        return;
+    };
+    let container = scenario.container("a");
+    let inspect = |scenario: &Scenario, format: &str| scenario.docker(&["inspect", "--format", format, &container]);
+    let limits = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}}";
+    let started = "{{.State.StartedAt}}";
+    let (before, mb) = (inspect(&scenario, started), 1 << 20);
+    assert_eq!(inspect(&scenario, limits), format!("{0} {0} 1500000000", 320 * mb));
+    scenario.declare(&limited("memory = \"384MB\"\n  cpus = 2"));
+    let plan = scenario.environment.run(&["plan"]).text();
+    assert!(
+        plan.contains("configuration: memory 320MB -> 384MB, cpus 1.5 -> 2"),
+        "{plan}"
+    );
+    scenario.apply(&limited("memory = \"384MB\"\n  cpus = 2"));
+    assert_eq!(inspect(&scenario, limits), format!("{0} {0} 2000000000", 384 * mb));
+    scenario.docker(&["update", "--memory", "400m", "--memory-swap", "400m", &container]);
+    let drift = scenario.environment.run(&["drift"]);
+    assert_eq!(drift.code, Some(2), "{}", drift.text());
+    assert!(
+        drift.text().contains("drift: memory is 400MB in place of 384MB"),
+        "{}",
+        drift.text()
+    );
+    scenario.simdb(&["apply", "-auto-approve"]);
+    assert_eq!(inspect(&scenario, limits), format!("{0} {0} 2000000000", 384 * mb));
+    assert_eq!(inspect(&scenario, started), before, "no restart");
+    scenario.simdb(&["stop", "orders.a", "-auto-approve"]);
+    let id = inspect(&scenario, "{{.Id}}");
+    scenario.apply(&limited("memory = \"320MB\"\n  cpus = 2"));
+    scenario.simdb(&["start", "orders.a", "-auto-approve"]);
+    assert_eq!(inspect(&scenario, limits), format!("{0} {0} 2000000000", 320 * mb));
+    assert_eq!(inspect(&scenario, "{{.Id}}"), id, "the same container");
+    scenario.apply(PAIR);
+    assert_eq!(inspect(&scenario, limits), "0 0 0");
+    scenario.assert_settled(first(1));
+    // What tells people whether it answers.
+    let probe = inspect(&scenario, "{{index .Config.Healthcheck.Test 1}}");
+    scenario.docker(&["exec", &container, "/bin/sh", "-c", &probe]);
+    scenario.destroy_containers();
+}
+
+#[test]
+fn an_endpoint_is_a_name_in_a_network_of_its_own() {
+    let Some(scenario) = Scenario::in_containers(&format!("{PAIR}  endpoint \"ro\" {{ target = \"standby\" }}\n"))
+    else {
+        return;
+    };
+    let image = scenario.docker(&["inspect", "--format", "{{.Image}}", &scenario.container("a")]);
+    let [rw, ro] = ["rw", "ro"].map(|endpoint| scenario.endpoint_network(endpoint));
+    let members = |network: &str| {
+        let found = scenario.docker(&[
+            "network",
+            "inspect",
+            "--format",
+            "{{range .Containers}}{{.Name}} {{end}}",
+            network,
+        ]);
+        found.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let asked = |network: &str, name: &str| {
+        let program = ["--entrypoint", "/bin/sh", &image, "-c"];
+        let command = format!("pg_isready -t 10 -h {name} -p 5432");
+        scenario.docker(&[&["run", "--rm", "--network", network][..], &program, &[&command]].concat());
+    };
+    assert_eq!(
+        (members(&rw), members(&ro)),
+        (vec![scenario.container("a")], vec![scenario.container("r[0]")])
+    );
+    asked(&rw, "rw.orders");
+    asked(&ro, "ro.orders");
+    scenario.assert_settled(first(1));
+    scenario.switchover(None);
+    assert_eq!(
+        (members(&rw), members(&ro)),
+        (vec![scenario.container("r[0]")], vec![scenario.container("a")])
+    );
+    asked(&rw, "rw.orders");
+    scenario.docker(&["network", "disconnect", &rw, &scenario.container("r[0]")]);
+    let plan = scenario.environment.run(&["plan", "-detailed-exitcode"]);
+    assert_eq!(plan.code, Some(2), "{}", plan.text());
+    scenario.simdb(&["apply", "-auto-approve"]);
+    assert_eq!(members(&rw), [scenario.container("r[0]")]);
+    scenario.assert_settled(first(1));
+    // A client of somebody else's holds the network.
+    let client = format!("client-{}", std::process::id());
+    scenario.docker(&[
+        "run",
+        "--detach",
+        "--interactive",
+        "--name",
+        &client,
+        "--network",
+        &rw,
+        "--entrypoint",
+        "/bin/sh",
+        &image,
+        "-c",
+        "cat",
+    ]);
+    scenario.expect_refusal(&["destroy", "-auto-approve", "-allow=data-loss"], &client);
+    scenario.docker(&["rm", "--force", &client]);
+    scenario.destroy_containers();
+}
+
+#[test]
+fn a_pooler_is_a_container_that_holds_clients_up_while_another_node_comes_to_lead() {
+    let Some(mut scenario) = Scenario::in_containers(PAIR) else {
+        return;
+    };
+    let pooled = format!("{PAIR}  endpoint \"pool\" {{\n    target = \"primary\"\n    via    = \"pgbouncer\"\n  }}\n");
+    scenario.declare(&pooled);
+    scenario.expect_refusal(&["plan"], "Add there pooler_image = ");
+    let image = scenario.docker(&["images", "postgres", "--format", "{{.Repository}}:{{.Tag}}"]);
+    let image = image.lines().min().expect("the daemon has images");
+    let path = scenario.environment.project().join("provider.simdb.hcl");
+    let provider = std::fs::read_to_string(path).expect("it was written");
+    let provider = provider.replace("}\n", &format!("  pooler_image = \"{image}\"\n}}\n"));
+    scenario.environment.write("provider.simdb.hcl", &provider);
+    scenario.apply(&pooled);
+    scenario.assert_settled(first(1));
+    let pooler = scenario.container("pool.pooler");
+    assert_eq!(
+        scenario.docker(&["inspect", "--format", "{{.State.Running}}", &pooler]),
+        "true"
+    );
+    let service =
+        std::fs::read_to_string(scenario.environment.project().join(".simdb/pg_service.conf")).expect("it has entries");
+    assert!(service.contains("[orders-pool]"), "{service}");
+    let network = scenario.endpoint_network("pool");
+    let members = scenario.docker(&[
+        "network",
+        "inspect",
+        "--format",
+        "{{range .Containers}}{{.Name}}{{end}}",
+        &network,
+    ]);
+    assert_eq!(members, pooler);
+    let listens = scenario.docker(&[
+        "inspect",
+        "--format",
+        "{{index .Config.Labels \"dev.simdb.listen\"}}",
+        &pooler,
+    ]);
+    let port = listens.rsplit(':').next().expect("it listens at a port");
+    let command = format!("pg_isready -t 10 -U app -d app -h pool.orders -p {port}");
+    let asked = |scenario: &Scenario| {
+        let arguments = [
+            "run",
+            "--rm",
+            "--network",
+            &network,
+            "--entrypoint",
+            "/bin/sh",
+            image,
+            "-c",
+            &command,
+        ];
+        scenario.docker(&arguments);
+    };
+    asked(&scenario);
+    scenario.switchover(None);
+    scenario.docker(&["rm", "--force", &pooler]);
+    scenario.simdb(&["apply", "-auto-approve"]);
+    asked(&scenario);
+    scenario.assert_settled(first(1));
+    scenario.destroy_containers();
+}
+
+#[test]
+fn what_is_left_of_a_lost_state_is_found_and_removed_and_nothing_else() {
+    let (Some(lost), Some(kept)) = (Scenario::in_containers(PAIR), Scenario::in_containers(PAIR)) else {
+        return;
+    };
+    let lineages = [&lost, &kept].map(Scenario::lineage);
+    let left = [&lost, &kept].map(|scenario| scenario.objects(&scenario.lineage()));
+    let state = lost.environment.project().join(".simdb/state.db");
+    let gc = |arguments: &[&str]| kept.simdb(&[&["gc"], arguments].concat());
+    assert!(gc(&["-json"]).stdout.contains("\"projects\": []"));
+    std::fs::remove_file(&state).expect("the state is there");
+    let said = gc(&["-json"]).stdout;
+    let found: serde_json::Value = serde_json::from_str(&said).expect("it is a document");
+    assert_eq!(found["projects"][0]["lineage"], lineages[0], "{said}");
+    assert_eq!(found["projects"].as_array().map(Vec::len), Some(1), "{said}");
+    assert!(found["others"].to_string().contains(&lineages[1]), "{said}");
+    assert_eq!(lost.objects(&lineages[0]), left[0], "who looks removes nothing");
+    kept.expect_refusal(&["gc"], "add -force");
+    gc(&["-force"]);
+    assert_eq!(lost.objects(&lineages[0]), "");
+    assert_eq!(kept.objects(&lineages[1]), left[1]);
+    kept.assert_settled(first(1));
+    kept.expect_refusal(&["gc", "-force", "0123456789"], "Nothing here has lineage");
+    gc(&["-force", &lineages[1][..8]]);
+    assert_eq!(kept.objects(&lineages[1]), "");
+}

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use simdb_tests::{Scenario, first};
+use simdb_tests::{Scenario, first, is_thorough};
 
 const THREE: &str = r#"
   node "a" {}
@@ -14,10 +14,16 @@ const THREE: &str = r#"
 const ROWS: u64 = 50;
 
 /// Makes a cluster, disturbs it while it is written to, lets simdb mend it, and expects that nothing acknowledged is lost.
+/// Where scenarios are run in full, on the newest version as well.
 fn disturbed(disturb: impl Fn(&Scenario), mend: impl Fn(&Scenario)) {
-    let Some(scenario) = Scenario::in_containers(THREE) else {
-        return;
-    };
+    let versions = [Scenario::in_containers, Scenario::in_containers_of_newest];
+    for make in &versions[..if is_thorough() { 2 } else { 1 }] {
+        let Some(scenario) = make(THREE) else { return };
+        disturbed_once(scenario, &disturb, &mend);
+    }
+}
+
+fn disturbed_once(scenario: Scenario, disturb: impl Fn(&Scenario), mend: impl Fn(&Scenario)) {
     let writing = scenario.load();
     writing.further(ROWS);
     disturb(&scenario);

@@ -2,7 +2,7 @@
 
 use std::process;
 
-use simdb_tests::{Image, Registry, Scenario, TestEnvironment, first};
+use simdb_tests::{Image, Registry, Scenario, TestEnvironment, first, wait_until};
 
 const THREE: &str = r#"
   node "a" {}
@@ -35,6 +35,12 @@ fn another_image_replaces_the_standby_that_then_leads_and_the_others_after_it() 
     let said = plan.text();
     assert_eq!(plan.code, Some(2), "{said}");
     assert!(said.contains("which gets another image (image: "), "{said}");
+    let recorded = scenario.recorded_image("a");
+    assert_eq!(recorded, format!("{}@{}", image.name(), old[0]));
+    assert!(
+        said.contains(&format!("image = \"{recorded}\" -> ")) || said.contains(&recorded),
+        "{said}"
+    );
     let writing = scenario.load();
     writing.further(ROWS);
     scenario.simdb(&["apply", "-auto-approve"]);
@@ -45,6 +51,56 @@ fn another_image_replaces_the_standby_that_then_leads_and_the_others_after_it() 
         new.iter().all(|image| !old.contains(image) && *image == new[0]),
         "{old:?} {new:?}"
     );
+    for node in ["a", "r[0]", "r[1]"] {
+        assert_eq!(scenario.recorded_image(node), format!("{}@{}", image.name(), new[0]));
+    }
+    scenario.assert_settled(first(1));
+    writing.expect_nothing_lost();
+    scenario.destroy_containers();
+}
+
+#[test]
+fn a_server_that_somebody_made_from_another_image_has_drifted() {
+    let Some(image) = Image::new(format!("simdb-drift-{}", process::id())) else {
+        return;
+    };
+    let Some(scenario) = Scenario::in_containers_of(&image, THREE) else {
+        return;
+    };
+    let old = images(&scenario);
+    image.renew("newer");
+    scenario.recreate("r[0]", &image.name());
+    image.docker(&["tag", &old[0], &image.name()]);
+    wait_until("it serves", || scenario.answer("r[0]", "SELECT 1").is_some());
+    let drift = scenario.environment.run(&["drift"]);
+    assert_eq!(drift.code, Some(2), "{}", drift.text());
+    assert!(drift.text().contains("drift: image is "), "{}", drift.text());
+    scenario.simdb(&["apply", "-auto-approve"]);
+    assert_eq!(images(&scenario), old);
+    assert_eq!(scenario.primary(), "a");
+    scenario.assert_settled(first(1));
+    scenario.destroy_containers();
+}
+
+#[test]
+fn a_primary_that_is_declared_is_replaced_in_place() {
+    let Some(image) = Image::new(format!("simdb-pinned-{}", process::id())) else {
+        return;
+    };
+    let Some(scenario) = Scenario::in_containers_of(&image, &format!("{THREE}  primary = \"a\"\n")) else {
+        return;
+    };
+    let old = images(&scenario);
+    image.renew("newer");
+    let plan = scenario.environment.run(&["plan"]).text();
+    assert!(plan.contains("a stays primary as `primary` says so"), "{plan}");
+    assert!(plan.contains("downtime"), "{plan}");
+    let writing = scenario.load();
+    writing.further(ROWS);
+    scenario.simdb(&["apply", "-auto-approve", "-allow=downtime"]);
+    assert_eq!(scenario.primary(), "a");
+    writing.further(ROWS);
+    assert!(images(&scenario).iter().all(|image| !old.contains(image)));
     scenario.assert_settled(first(1));
     writing.expect_nothing_lost();
     scenario.destroy_containers();
@@ -90,6 +146,9 @@ fn an_image_is_fetched_where_it_is_missing_or_the_registry_has_another_one() {
     let scenario = Scenario::in_containers_within(environment, &image, THREE);
     scenario.assert_settled(first(1));
     let old = images(&scenario);
+    // Before it was fetched nobody knew which one it would be.
+    let recorded = scenario.recorded_image("a");
+    assert!(recorded.starts_with(&format!("{}@sha256:", image.name())), "{recorded}");
     // Another image in the registry is none of simdb's business, unless it is to look there.
     image.renew("newer");
     registry.push(&image);

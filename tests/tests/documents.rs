@@ -101,7 +101,7 @@ fn every_command_with_json_fails_in_json() {
         let output = run(&[]);
         if output.code == Some(0) {
             assert!(
-                ["version", "metadata", "ps", "workspace"].contains(&&*command.words[0]),
+                ["version", "metadata", "ps", "gc", "workspace"].contains(&&*command.words[0]),
                 "{:?}",
                 command.words
             );

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use simdb_providers::platform::{Surveyed, World};
+use simdb_providers::platform::World;
 use simdb_state::object::State;
 
 use crate::args::Ps;
@@ -34,7 +34,8 @@ pub(super) fn run(arguments: &Ps, ui: &Ui) -> Result<Exit, CliError> {
             };
             ps.unseen.extend(survey.unseen);
             for server in survey.servers {
-                let home = found.of(&server, &project.directory).await;
+                let (lineage, noted) = (server.lineage.as_deref(), server.project.as_deref());
+                let home = found.home(lineage, noted, &server.data, &project.directory).await;
                 ps.servers.push(ServerDoc::new(platform, server, home));
             }
         }
@@ -48,7 +49,7 @@ pub(super) fn run(arguments: &Ps, ui: &Ui) -> Result<Exit, CliError> {
 }
 
 /// Returns the platforms as this project uses them: as its record says, else its configuration. Neither has to make sense.
-async fn world(project: &Project) -> World {
+pub(super) async fn world(project: &Project) -> World {
     if let Ok(Some(store)) = project.store().await
         && let Ok(snapshot) = store.snapshot().await
     {
@@ -60,26 +61,32 @@ async fn world(project: &Project) -> World {
 
 /// The projects that lineages belong to, as they are found.
 #[derive(Default)]
-struct Projects(BTreeMap<String, Option<(PathBuf, Workspace)>>);
+pub(super) struct Projects(BTreeMap<String, Option<(PathBuf, Workspace)>>);
 
 impl Projects {
-    /// Returns the project of a server, and what is known of its state.
-    async fn of(&mut self, server: &Surveyed, here: &Path) -> HomeDoc {
-        let Some(lineage) = &server.lineage else {
+    /// Returns the project of a lineage, and what is known of its state: the project that was noted, and where data is, say where to look.
+    pub(super) async fn home(
+        &mut self,
+        lineage: Option<&str>,
+        noted: Option<&Path>,
+        data: &str,
+        here: &Path,
+    ) -> HomeDoc {
+        let Some(lineage) = lineage else {
             return HomeDoc::default();
         };
         if !self.0.contains_key(lineage) {
-            let found = search(lineage, server, here).await;
-            self.0.insert(lineage.clone(), found);
+            let found = search(lineage, noted, data, here).await;
+            self.0.insert(lineage.to_owned(), found);
         }
-        match (self.0.get(lineage).cloned().flatten(), &server.project) {
+        match (self.0.get(lineage).cloned().flatten(), noted) {
             (Some((directory, workspace)), _) => HomeDoc {
                 project: Some(directory),
                 workspace: Some(workspace.to_string()),
                 state: ProjectState::Found,
             },
             (None, Some(noted)) => HomeDoc {
-                project: Some(noted.clone()),
+                project: Some(noted.to_owned()),
                 workspace: None,
                 state: ProjectState::Lost,
             },
@@ -89,9 +96,9 @@ impl Projects {
 }
 
 /// Looks for the state of a lineage: here, where the server says its project is, and above its data.
-async fn search(lineage: &str, server: &Surveyed, here: &Path) -> Option<(PathBuf, Workspace)> {
-    let above = Path::new(&server.data).ancestors();
-    let candidates = [here].into_iter().chain(server.project.as_deref()).chain(above);
+async fn search(lineage: &str, noted: Option<&Path>, data: &str, here: &Path) -> Option<(PathBuf, Workspace)> {
+    let above = Path::new(data).ancestors();
+    let candidates = [here].into_iter().chain(noted).chain(above);
     for directory in candidates.filter(|directory| directory.is_dir()) {
         // What cannot be read is no state of this lineage as far as can be told.
         let Ok(project) = Project::at(directory.to_owned()) else {

@@ -7,7 +7,7 @@ use expect_test::{ExpectFile, expect_file};
 use simdb_planner::config::Config;
 use simdb_planner::plan::StepId;
 use simdb_planner::planner::{self, Inputs};
-use simdb_providers::event::Event;
+use simdb_providers::event::{Event, Progress};
 
 use super::{Rehearsal, cluster};
 use crate::views::doc::{DriftDoc, Operation, StatusDoc};
@@ -92,6 +92,14 @@ fn progress_at_every_width() {
     let events = [
         Event::Started(StepId(1)),
         Event::Running(StepId(1), Duration::from_secs(10)),
+        Event::Progress(
+            StepId(1),
+            Progress {
+                what: "fetches image postgres:15".to_owned(),
+                done: 45 << 20,
+                total: 120 << 20,
+            },
+        ),
         Event::Done(StepId(1), Duration::from_millis(10_200)),
         Event::Failed(StepId(1), "no connection".to_owned()),
     ];

@@ -4,6 +4,7 @@ pub mod diagnostic;
 pub mod drift;
 pub mod env;
 pub mod events;
+pub mod gc;
 pub mod layout;
 pub mod outcome;
 pub mod plan;

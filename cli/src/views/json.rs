@@ -229,6 +229,13 @@ impl EventSink for Lines {
                     json!({ "step": subject, "elapsed_seconds": seconds }),
                 )
             }
+            Event::Progress(_, progress) => (
+                "info",
+                "step_progress",
+                json!({
+                    "step": subject, "does": progress.what, "bytes_done": progress.done, "bytes_total": progress.total
+                }),
+            ),
             Event::Done(_, elapsed) => {
                 let seconds = elapsed.as_secs_f64();
                 (

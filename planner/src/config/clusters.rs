@@ -13,7 +13,7 @@ use simdb_language::value::Kind;
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::EngineKind;
 
-use crate::desired::{ClusterSpans, ClusterSpec};
+use crate::desired::{ClusterSpans, ClusterSpec, LocalSettings};
 use crate::diagnostic::{Diagnostic, Span};
 
 use super::drift;
@@ -27,6 +27,7 @@ use super::parameters;
 use super::provider_choice::{self, Known};
 use super::read::Reader;
 use super::replication;
+use super::resources;
 
 /// What the clusters are read with.
 pub(super) struct Context<'a> {
@@ -34,6 +35,8 @@ pub(super) struct Context<'a> {
     pub(super) names: &'a Names<'a>,
     pub(super) networks: &'a Visible,
     pub(super) providers: &'a Known,
+    /// What the providers' blocks say.
+    pub(super) local: &'a LocalSettings,
 }
 
 /// The instances of the blocks within a cluster, by kind.
@@ -67,7 +70,11 @@ pub(super) fn read(
     let platform = provider_choice::of(&header, reader, context.names, context.providers, diagnostics);
     let network = network(&header, reader, context, diagnostics);
     let (version, shared) = engine(reader, context.names, diagnostics);
-    let nodes = nodes::read(reader, &header, &shared, context, diagnostics);
+    let mut nodes = nodes::read(reader, &header, &shared, context, diagnostics);
+    if let Some(platform) = &platform {
+        let all = nodes.specs.values_mut();
+        resources::share(reader, platform, context.local, all, context.names, diagnostics);
+    }
     if let (Some((version, _)), true) = (&version, context.names.is_lenient) {
         parameters::check(reader, *version, &nodes.specs, diagnostics);
     }

@@ -202,7 +202,9 @@ impl<'a> Tree<'a> {
         let blocks = &self.blocks[level.directory];
         let declared = expand::top(&blocks.of("cluster"), &level.prefix, names, work.diagnostics);
         groups.clusters = declared.groups;
+        let local = work.desired.local.clone();
         let context = clusters::Context {
+            local: &local,
             source: &self.library.source,
             names,
             networks: visible,

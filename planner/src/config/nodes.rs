@@ -15,6 +15,7 @@ use super::instance_name;
 use super::lifecycle;
 use super::parameters::{self, Parameters};
 use super::read::Reader;
+use super::resources;
 
 /// The lowest port that a server may listen on: those below it belong to root, and servers run as another user.
 pub(super) const LOWEST_PORT: u16 = 1024;
@@ -141,11 +142,15 @@ fn spec(
     let follows = node.text("follows", names, diagnostics);
     let port = node.whole("port", (LOWEST_PORT, u16::MAX), names, diagnostics);
     let own = parameters::read(node, names, diagnostics);
+    let (resources, resources_span) = resources::read(node, names, diagnostics);
     let mut spec = NodeSpec {
         port: port.as_ref().map(|port| port.value),
         follows: None,
         apply_delay: apply_delay(node, names, diagnostics),
         parameters: BTreeMap::new(),
+        image: None,
+        resources,
+        resources_span,
         parameter_spans: BTreeMap::new(),
         span,
         port_span: port.map(|port| port.span),

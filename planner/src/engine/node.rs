@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
+use simdb_state::object::{Image, Resources};
 use simdb_state::place::{HostPort, Place};
 use simdb_state::sensitive::SecretName;
 use simdb_state::sync::SyncRule;
@@ -19,7 +20,9 @@ pub struct NodeContext<'a> {
     /// Where its server is.
     pub place: Place,
     /// The image that it is made from, where its platform has images.
-    pub image: Option<String>,
+    pub image: Option<Image>,
+    /// How much of its machine it may take.
+    pub resources: Resources,
     /// The declared parameters.
     pub parameters: &'a BTreeMap<String, String>,
     /// The generation of its data.

@@ -20,12 +20,13 @@ mod order;
 pub(crate) mod simulate;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use simdb_state::address::EndpointAddress;
 use simdb_state::instance::{Argument, Command, FilePart, FileText, InstanceSpec, Stop, StopSignal};
 use simdb_state::name::ClusterName;
-use simdb_state::object::{EngineKind, Pooler, User};
+use simdb_state::object::{EngineKind, Pooler, Resources, User};
 use simdb_state::sensitive::SecretName;
 
 use crate::engine::instance::user;
@@ -101,10 +102,21 @@ pub fn server(endpoint: &EndpointAddress, pooler: &Pooler, version: u16) -> Inst
         listen: pooler.place.bind,
         published: pooler.place.published(),
         image: None,
+        resources: Resources::default(),
+        probe: None,
         present: BTreeSet::new(),
         absent: BTreeSet::new(),
         environment: BTreeMap::new(),
         stop: STOP,
+    }
+}
+
+/// Returns on which addresses it listens. One with an address of its own has others in other networks, where clients are.
+fn listen_addr(host: IpAddr) -> String {
+    if host.is_loopback() {
+        host.to_string()
+    } else {
+        "*".to_owned()
     }
 }
 
@@ -128,7 +140,10 @@ fn settings(pooler: &Pooler) -> FileText {
          unix_socket_dir =\n\
          auth_type = scram-sha-256\n\
          auth_file = ",
-        upstream.host, upstream.port, place.bind.host, place.bind.port
+        upstream.host,
+        upstream.port,
+        listen_addr(place.bind.host),
+        place.bind.port
     );
     // A server that comes back is tried again at once, and not after the 15 s that are the default. Drivers of Java send
     // extra_float_digits, and are turned away otherwise.

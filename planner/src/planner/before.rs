@@ -5,7 +5,7 @@ mod access;
 use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::{Node, Power, State};
+use simdb_state::object::{Image, Node, Power, State};
 use simdb_state::place::Place;
 
 use super::intended::Intended;
@@ -104,6 +104,14 @@ fn correct(node: &mut Node, facts: &NodeFacts) {
     {
         node.data = None;
         node.role = None;
+    }
+    // A name that it is known by as well is no other image.
+    let is_other = |seen: &&Image| node.image.as_ref().is_none_or(|noted| !noted.is_same(seen));
+    if let Some(seen) = facts.image.as_ref().filter(is_other) {
+        node.image = Some(seen.clone());
+    }
+    if let Some(resources) = facts.resources {
+        node.resources = resources;
     }
     node.power = power(&facts.process);
 }

@@ -9,18 +9,21 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use simdb_state::address::{Address, DatabaseAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::object::{
-    Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Pooler, Power, ReplicationMode, Role, Seed,
-    State, User, Verified,
+    Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Pooler, Power, ReplicationMode, Resources,
+    Role, Seed, State, User, Verified,
 };
 use simdb_state::place::Place;
 
 use super::cause::Causes;
-use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
+use super::intended::{DataGoal, ImageGoal, Intended, IntendedCluster, IntendedNode, IntendedSeed};
 use super::pairs::pairs;
 use crate::desired::Desired;
 use crate::engine::sync::STANDBY_NAMES;
 use crate::engine::{self, settings};
 use crate::plan::{Action, AttributeChange, Change, ChangeAction, Shown, Step};
+
+/// The attribute of a node that its server's image is.
+const IMAGE: &str = "image";
 
 /// One side of a change: the attributes by name, in the order they are shown.
 pub(super) type Attributes = Vec<Attribute>;
@@ -277,9 +280,21 @@ fn parameters(parameters: &BTreeMap<String, String>) -> impl Iterator<Item = Att
         .map(|(name, text)| value(format!("parameters.{name}"), text.clone()))
 }
 
+/// Says how much of its machine a server may take.
+pub(super) fn resources(Resources { memory, cpus }: &Resources) -> impl Iterator<Item = Attribute> + use<> {
+    let memory = memory.map(|memory| value("memory", settings::show_bytes(memory)));
+    let cpus = cpus.map(|cpus| match cpus % 1000 {
+        0 => value("cpus", cpus / 1000),
+        _ => value("cpus", f64::from(cpus) / 1000.0),
+    });
+    memory.into_iter().chain(cpus)
+}
+
 fn node_before(node: &Node) -> Attributes {
     let Node {
         place,
+        image,
+        resources: limits,
         parameters: declared,
         data,
         slot,
@@ -297,6 +312,8 @@ fn node_before(node: &Node) -> Attributes {
         attributes.push(value("port", place.peers.port));
         attributes.extend(published(place));
     }
+    attributes.extend(image.as_ref().map(|image| value(IMAGE, image.to_string())));
+    attributes.extend(resources(limits));
     if let Some(Data {
         generation: _,
         system_identifier,
@@ -320,7 +337,8 @@ fn node_before(node: &Node) -> Attributes {
 fn node_after(node: &IntendedNode) -> Attributes {
     let IntendedNode {
         place,
-        image: _,
+        image,
+        resources: limits,
         parameters: declared,
         data,
         role: becomes,
@@ -332,6 +350,12 @@ fn node_after(node: &IntendedNode) -> Attributes {
     attributes.push(value("host", place.peers.host.to_string()));
     attributes.push(value("port", place.peers.port));
     attributes.extend(published(place));
+    match image {
+        ImageGoal::None => {}
+        ImageGoal::Fetched => attributes.push((IMAGE.into(), Shown::KnownAfterApply)),
+        ImageGoal::Known(image) => attributes.push(value(IMAGE, image.to_string())),
+    }
+    attributes.extend(resources(limits));
     match data {
         DataGoal::Keep(Data {
             generation: _,

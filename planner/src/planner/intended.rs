@@ -7,7 +7,8 @@ use simdb_state::address::{
 };
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::{
-    Cluster, Data, Database, Election, Endpoint, Network, Origin, Power, Role, Seed, Slot, State, User, Verdict,
+    Cluster, Data, Database, Election, Endpoint, Image, Network, Origin, Power, Resources, Role, Seed, Slot, State,
+    User, Verdict,
 };
 use simdb_state::place::Place;
 use simdb_state::position::Position;
@@ -85,8 +86,9 @@ pub(crate) enum Lead {
 #[derive(Clone, Debug)]
 pub(crate) struct IntendedNode {
     pub(crate) place: Place,
-    /// The image that its server is made from, where its platform has images.
-    pub(crate) image: Option<String>,
+    pub(crate) image: ImageGoal,
+    /// How much of its machine its server may take.
+    pub(crate) resources: Resources,
     pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) data: DataGoal,
     pub(crate) role: Role,
@@ -94,6 +96,26 @@ pub(crate) struct IntendedNode {
     pub(crate) power: Power,
     /// Whether it may not be removed.
     pub(crate) prevent_destroy: bool,
+}
+
+/// The image that the server of a node is to be made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ImageGoal {
+    /// Its platform has no images, or does not say which.
+    None,
+    /// The one that its version has once it was fetched.
+    Fetched,
+    /// This one.
+    Known(Image),
+}
+
+impl ImageGoal {
+    pub(crate) fn known(&self) -> Option<&Image> {
+        match self {
+            ImageGoal::Known(image) => Some(image),
+            ImageGoal::None | ImageGoal::Fetched => None,
+        }
+    }
 }
 
 /// What should become of a node's data.
@@ -214,7 +236,8 @@ impl Intended {
             made_as: node_made_as(&self.made_as, address),
             version: cluster.cluster.version,
             place: node.place.clone(),
-            image: node.image.clone(),
+            image: node.image.known().cloned(),
+            resources: node.resources,
             parameters: &node.parameters,
             generation: node.data.generation(),
             outside: node.data.outside().is_some(),

@@ -140,6 +140,7 @@ impl Lowering<'_> {
             self.endpoint(address, old, new);
         }
         self.protections();
+        self.images();
         for (name, new) in &self.intended.clusters {
             self.settings(name, new);
             self.sync_names(name, new);
@@ -230,6 +231,32 @@ impl Lowering<'_> {
         }
     }
 
+    /// Records the image of a server that was made anew without simdb, from the one that it is to have: where no other step does.
+    fn images(&mut self) {
+        let noted = |address: &NodeAddress| self.recorded.nodes.get(address)?.image.as_ref();
+        let seen = |address: &NodeAddress| self.before.nodes.get(address)?.image.as_ref();
+        let taken_over: Vec<_> = self
+            .intended
+            .nodes
+            .iter()
+            .filter(|(address, new)| {
+                let other = noted(address)
+                    .zip(seen(address))
+                    .filter(|(noted, seen)| !noted.is_same(seen));
+                other.is_some_and(|(_, seen)| new.image.known() == Some(seen))
+            })
+            .collect();
+        for (address, new) in taken_over {
+            let of_node = |edit: &Edit| matches!(edit, Edit::Instance { node, .. } if node == address);
+            if self.drafts.iter().any(|draft| draft.delta.0.iter().any(of_node)) {
+                continue;
+            }
+            let reason = "the record takes over what was seen: image";
+            let delta = vec![instance_edit(address, new)];
+            self.push(Draft::new(address.clone(), Action::Record {}, reason, delta));
+        }
+    }
+
     /// Returns what the server of a cluster's primary says of itself: the one that leads, or becomes its primary with this plan.
     pub(crate) fn primary_facts(&self, cluster: &ClusterName) -> Option<&ServerFacts> {
         let led = before::primary_server(self.before, self.observed, cluster);
@@ -262,6 +289,8 @@ fn instance_edit(address: &NodeAddress, node: &IntendedNode) -> Edit {
     Edit::Instance {
         node: address.clone(),
         place: node.place.clone(),
+        image: node.image.known().cloned(),
+        resources: node.resources,
         parameters: node.parameters.clone(),
     }
 }

@@ -101,6 +101,19 @@ fn accepted(inputs: Inputs<'_>, local: &LocalSettings, scope: &Scope) -> State {
         let mut of_cluster = databases.keys().filter(|database| database.cluster == address.cluster);
         of_cluster.any(|database| database.database == seed.database)
     });
+    for (address, node) in &mut accepted.nodes {
+        let seen = before.nodes.get(address).and_then(|seen| seen.image.as_ref());
+        if scope.contains(&address.clone().into()) && node.image.is_some() && seen.is_some() {
+            node.image = seen.cloned();
+        }
+        if let Some(seen) = before
+            .nodes
+            .get(address)
+            .filter(|_| scope.contains(&address.clone().into()))
+        {
+            node.resources = seen.resources;
+        }
+    }
     for (address, drift) in &intended.drift {
         if !scope.contains(&address.clone().into()) {
             continue;
@@ -175,6 +188,8 @@ fn instance(address: &NodeAddress, node: &Node) -> Option<Edit> {
     Some(Edit::Instance {
         node: address.clone(),
         place: node.place.clone()?,
+        image: node.image.clone(),
+        resources: node.resources,
         parameters: node.parameters.clone(),
     })
 }

@@ -32,6 +32,23 @@ pub(super) fn unusable(inputs: Inputs<'_>) -> Vec<Diagnostic> {
     problems.map(diagnostic).collect()
 }
 
+/// Limits of servers on a platform that cannot hold them.
+pub(super) fn unlimited(inputs: Inputs<'_>) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    for spec in inputs.desired.clusters.values() {
+        let Some(reason) = &inputs.observed.platform(&spec.platform).unlimited else {
+            continue;
+        };
+        let mut limited = spec.nodes.values().filter(|node| !node.resources.is_unlimited());
+        if let Some(node) = limited.next() {
+            let span = node.resources_span.as_ref().unwrap_or(&node.span);
+            let diagnostic = Diagnostic::error("Servers cannot be limited there", reason);
+            diagnostics.push(diagnostic.at(span.clone()));
+        }
+    }
+    diagnostics
+}
+
 /// What would be made where something else is that was moved away: its platform knows that by the same address.
 pub(super) fn taken(inputs: Inputs<'_>) -> Vec<Diagnostic> {
     let Inputs { desired, recorded, .. } = inputs;

@@ -16,6 +16,7 @@ mod protected;
 mod published;
 mod refresh;
 mod replication;
+mod resources;
 mod role;
 mod ruined;
 mod scope;
@@ -24,7 +25,7 @@ use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
 use simdb_state::address::{EndpointAddress, NodeAddress};
-use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, ReplicationMode, first_platform};
+use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, ReplicationMode, Resources, first_platform};
 
 use super::*;
 use crate::desired::access::AccessSpec;
@@ -49,6 +50,9 @@ fn node() -> NodeSpec {
         follows: None,
         apply_delay: None,
         parameters: BTreeMap::new(),
+        image: None,
+        resources: Resources::default(),
+        resources_span: None,
         parameter_spans: BTreeMap::new(),
         span: span(),
         port_span: None,

@@ -5,11 +5,22 @@ use std::net::IpAddr;
 
 use ipnet::Ipv4Net;
 
-use crate::desired::{PORT_RANGE, no_port_range, port_range};
+use crate::desired::{PORT_RANGE, no_port_range, port_range, resources};
 
 pub(super) const NAME: &str = "docker";
 
-pub(super) const ARGUMENTS: &[&str] = &["host", "context", "cert_path", "publish", "port_range", "image", "pull"];
+pub(super) const ARGUMENTS: &[&str] = &[
+    "host",
+    "context",
+    "cert_path",
+    "publish",
+    "port_range",
+    "image",
+    "pooler_image",
+    "pull",
+    "memory",
+    "cpus",
+];
 
 /// What stands for the major version in the name of an image.
 const VERSION: &str = "{version}";
@@ -75,6 +86,8 @@ pub(super) fn check_argument(name: &str, value: &str) -> Result<(), String> {
         "pull" if !["missing", "always", "never"].contains(&value) => Err(format!(
             "\"pull\" says when images are fetched from their registry: \"missing\", \"always\" or \"never\"; {value:?} is none of them."
         )),
+        "memory" => resources::memory(value).map(drop),
+        "cpus" => resources::cpus(value).map(drop),
         PORT_RANGE if port_range(value).is_none() => Err(no_port_range(value)),
         "image" if !value.contains(VERSION) => Err(format!(
             "\"image\" is the name of an image in which {VERSION} stands for the major version, as in \"db:{VERSION}\"; \

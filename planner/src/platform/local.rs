@@ -11,6 +11,12 @@ pub(super) const ARGUMENTS: &[&str] = &["run_as", "data_root", "port_range", "bi
 /// The addresses that lead to this machine.
 const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 
+pub(super) fn unlimited() -> String {
+    "Nodes are processes of this machine, which simdb does not limit. Remove \"memory\" and \"cpus\", or let the servers be containers, which \
+     another provider runs."
+        .to_owned()
+}
+
 pub(super) fn check_subnet(subnet: Ipv4Net) -> Result<(), String> {
     if LOOPBACK.contains(&subnet) {
         return Ok(());

@@ -6,6 +6,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
 use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::object::Image;
 use simdb_state::place::HostPort;
 use simdb_state::route::Route;
 
@@ -108,10 +109,13 @@ impl World {
                 upstream,
                 ..
             } => {
+                let image = self.image(instance);
                 let directory = self.ensure_running(server, instance)?;
+                directory.resources = instance.resources.or(directory.resources);
                 if let Some(running) = directory.server.as_mut().filter(|_| *restart) {
                     running.paused = false;
-                    directory.image.clone_from(&instance.image);
+                    directory.image = image;
+                    directory.resources = instance.resources;
                     self.take_limits(&server.node, instance);
                 }
                 if let Some(upstream) = upstream {
@@ -320,9 +324,17 @@ impl World {
         }
     }
 
+    /// Returns the image that a server is made from.
+    fn image(&self, instance: &InstanceSpec) -> Option<Image> {
+        let digest = instance.image.as_deref()?;
+        let named = self.images.iter().find(|image| image.digest == digest);
+        Some(named.cloned().unwrap_or_else(|| Image::from(digest)))
+    }
+
     fn ensure(&mut self, node: &NodeAddress, instance: &InstanceSpec, replays: bool) -> Result<(), String> {
         let generation = generation_of(Some(&instance.data));
         let faulted = self.faulted.contains(node);
+        let image = self.image(instance);
         let directory = self.directory(node);
         if faulted && !directory.data.contains_key(&generation) {
             return Err(format!("{node} has lost its data"));
@@ -341,12 +353,14 @@ impl World {
         let (mut halted, mut started) = (false, false);
         if let Some(server) = &mut directory.server {
             // It goes on as it was started, and could not be asked how.
+            directory.resources = instance.resources.or(directory.resources);
             if std::mem::take(&mut server.frozen) {
                 halted = true;
             }
         } else {
             (directory.listen, directory.published) = (Some(instance.listen), instance.published);
-            directory.image.clone_from(&instance.image);
+            directory.image = image;
+            directory.resources = instance.resources;
             directory.configured = conf::read(instance);
             directory.server = Some(Running {
                 generation,

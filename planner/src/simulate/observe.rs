@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::{EngineKind, first_platform};
+use simdb_state::object::{EngineKind, Image, first_platform};
 use simdb_state::place::Bind;
 
 use super::{InstanceDirectory, World};
@@ -41,6 +41,8 @@ impl World {
             busy_ports,
             lowest_port: 1024,
             reach: self.reach,
+            unlimited: None,
+            remedies: BTreeMap::new(),
             problems: BTreeSet::new(),
         };
         let seen = |(address, directory): (&NodeAddress, &InstanceDirectory)| {
@@ -110,6 +112,7 @@ impl World {
             listen: directory.listen,
             published: directory.published,
             image: directory.image.clone(),
+            resources: Some(directory.resources),
             generations: directory.data.keys().copied().collect(),
             partial: directory.partial,
             outside: None,
@@ -120,7 +123,7 @@ impl World {
     }
 
     /// Returns the names of the images of all versions.
-    fn images(&self) -> BTreeMap<EngineKind, BTreeMap<u16, Vec<String>>> {
+    fn images(&self) -> BTreeMap<EngineKind, BTreeMap<u16, Vec<Image>>> {
         if self.images.is_empty() {
             return BTreeMap::new();
         }

@@ -93,6 +93,9 @@ fn orders(nodes: &[&str]) -> Desired {
         end: 0,
     };
     let node = || NodeSpec {
+        image: None,
+        resources: simdb_state::object::Resources::default(),
+        resources_span: None,
         port: None,
         follows: None,
         apply_delay: None,

@@ -7,12 +7,14 @@
 //!                  ─► facts     what the daemon is like
 //!                  ─► images    what containers are made from ─► pull ─► credentials
 //!                  ─► networks  bridge networks with addresses of their own
+//!                  ─► routes    names that lead clients in containers to servers
 //!                  ─► site      what the daemon has of one node: volume, containers, files ─► archive
 //!                  ─► process   what a container says of its first process
 //!                  ─► inspect   looks at a node ─► notes  what is noted in its volume
 //!                  ─► server    starts a server ─► changes  its files
 //!                  ─► stop      stops a server, and removes a node
 //!                  ─► task      runs to the end ─► script
+//!                  ─► leftovers what projects left whose record is lost
 //!                  ─► names, build    what is sent; pure
 //!                  ─► explain   what to do about what the daemon says; pure
 //! ```
@@ -31,7 +33,7 @@
 //! Addresses of containers are reached from their own machine alone. Where the daemon is elsewhere, rootless or in a virtual
 //! machine, each server has a port of its machine as well, which the planner chooses and the daemon publishes.
 //!
-//! Limits: poolers, and data that was made without simdb, are not supported.
+//! Limits: data that was made without simdb is not supported.
 
 mod archive;
 mod build;
@@ -44,11 +46,13 @@ mod facts;
 mod host;
 mod images;
 mod inspect;
+mod leftovers;
 mod names;
 mod networks;
 mod notes;
 mod process;
 mod pull;
+mod routes;
 mod script;
 mod server;
 pub(super) mod setup;
@@ -62,16 +66,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder};
-use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts, RouteFacts};
-use simdb_state::address::{EndpointAddress, InstanceAddress};
+use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
+use simdb_state::address::InstanceAddress;
 use simdb_state::instance::{Command, InstanceSpec, TaskSpec, TrialSpec};
-use simdb_state::object::Witness;
+use simdb_state::object::{Image as MadeFrom, Witness};
 use simdb_state::place::Place;
-use simdb_state::route::Route;
 use simdb_state::sensitive::Secrets;
 use simdb_state::store::Grant;
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
@@ -86,9 +90,13 @@ use self::notes::{FORMAT, Noted, Notes, TOKEN};
 use self::site::{NOTES, Site};
 use super::tcp::Tcp;
 use super::{
-    Dial, Endpoints, Failure, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream, Survey,
-    Surveyed, Unmanaged,
+    Dial, Endpoints, Failure, Held, InstanceFacts, Leftover, Platform, PlatformError, Provider, StopMode, Stream,
+    Survey, Surveyed, Unmanaged,
 };
+
+/// How long looking at a node may take. That is a dozen requests, which the daemon answers slowly while it starts containers on a busy
+/// machine.
+const LOOK_LIMIT: Duration = Duration::from_secs(6);
 
 /// Runs servers and tasks as containers.
 #[derive(Debug)]
@@ -269,6 +277,10 @@ impl Platform for DockerPlatform {
         Ok(nodes.collect())
     }
 
+    fn look_limit(&self, _: &InstanceAddress) -> Duration {
+        LOOK_LIMIT
+    }
+
     async fn inspect(&self, node: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError> {
         inspect::inspect(&self.site(node)?, &self.images).await
     }
@@ -300,6 +312,13 @@ impl Platform for DockerPlatform {
         hold.site.claim(&image).await?;
         hold.note_token(image.owner).await?;
         server::ensure(&hold, &image, &network, spec, secrets).await
+    }
+
+    async fn made_from(&self, node: &InstanceAddress) -> Result<Option<MadeFrom>, PlatformError> {
+        let site = self.site(node)?;
+        let server = process::look(&site.daemon, &site.own.base).await;
+        let server = server.at("look at container", &site.own.base)?;
+        Ok(server.as_deref().and_then(inspect::image))
     }
 
     async fn reload(&self, node: &InstanceAddress) -> Result<(), PlatformError> {
@@ -366,25 +385,6 @@ impl Platform for DockerPlatform {
 }
 
 #[async_trait]
-impl Endpoints for DockerPlatform {
-    async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<RouteFacts>, PlatformError> {
-        self.directory.lookup(endpoint).await
-    }
-
-    async fn routes(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
-        self.directory.routes().await
-    }
-
-    async fn publish(&self, route: &Route) -> Result<(), PlatformError> {
-        self.directory.publish(route).await
-    }
-
-    async fn withdraw(&self, endpoint: &EndpointAddress) -> Result<(), PlatformError> {
-        self.directory.withdraw(endpoint).await
-    }
-}
-
-#[async_trait]
 impl Provider for DockerPlatform {
     async fn facts(&self) -> PlatformFacts {
         self.look().await
@@ -422,6 +422,14 @@ impl Provider for DockerPlatform {
             servers,
             unseen: Vec::new(),
         })
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Leftover>, PlatformError> {
+        leftovers::find(&self.daemon()?, None).await
+    }
+
+    async fn discard(&self, lineage: &str) -> Result<(), PlatformError> {
+        leftovers::discard(&self.daemon()?, lineage).await
     }
 
     async fn try_out(&self, trial: &TrialSpec) -> Result<Option<Failure>, PlatformError> {

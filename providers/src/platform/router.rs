@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
@@ -17,13 +18,14 @@ use simdb_planner::observed::{NetworkFacts, Observation, RouteFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress, MadeAs};
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
-use simdb_state::object::{Network, Witness, first_platform};
+use simdb_state::object::{Image, Network, Witness, first_platform};
 use simdb_state::place::Place;
 use simdb_state::route::Route;
 use simdb_state::sensitive::Secrets;
 
 use super::{
-    Dial, Endpoints, Fabric, Held, InstanceFacts, Platform, PlatformError, Provider, StopMode, Stream, Unmanaged,
+    Dial, Endpoints, Fabric, Held, InstanceFacts, LOOK_LIMIT, Platform, PlatformError, Provider, StopMode, Stream,
+    Unmanaged,
 };
 
 /// The platforms by name.
@@ -144,6 +146,11 @@ impl Platform for Router {
         Ok(directories)
     }
 
+    fn look_limit(&self, instance: &InstanceAddress) -> Duration {
+        self.platform(instance)
+            .map_or(LOOK_LIMIT, |(platform, instance)| platform.look_limit(&instance))
+    }
+
     async fn inspect(&self, instance: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError> {
         let (platform, instance) = self.platform(instance)?;
         platform.inspect(&instance).await
@@ -167,6 +174,11 @@ impl Platform for Router {
     ) -> Result<(), PlatformError> {
         let (platform, instance) = self.platform(instance)?;
         platform.ensure(&instance, spec, secrets).await
+    }
+
+    async fn made_from(&self, instance: &InstanceAddress) -> Result<Option<Image>, PlatformError> {
+        let (platform, instance) = self.platform(instance)?;
+        platform.made_from(&instance).await
     }
 
     async fn reload(&self, instance: &InstanceAddress) -> Result<(), PlatformError> {

@@ -6,13 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::lsn::SystemIdentifier;
 use crate::name::NodeName;
-use crate::object::{self, Damage, FenceProof, Origin, Power, Slot, Term, Witness};
+use crate::object::{self, Damage, FenceProof, Image, Origin, Power, Resources, Slot, Term, Witness};
 use crate::place::{self, Bind, Reached};
 
 /// A node.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Node {
     place: Option<Place>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<Image>,
+    #[serde(default, skip_serializing_if = "Resources::is_unlimited")]
+    resources: Resources,
     parameters: BTreeMap<String, String>,
     data: Option<Data>,
     role: Option<Role>,
@@ -93,6 +97,8 @@ impl From<&object::Node> for Node {
     fn from(node: &object::Node) -> Self {
         let object::Node {
             place,
+            image,
+            resources,
             parameters,
             data,
             slot,
@@ -106,6 +112,8 @@ impl From<&object::Node> for Node {
         } = node.clone();
         Self {
             place: place.map(Place::from),
+            image,
+            resources,
             parameters,
             data: data.map(Data::from),
             role: role.map(Role::from),
@@ -123,6 +131,8 @@ impl From<Node> for object::Node {
     fn from(node: Node) -> Self {
         let Node {
             place,
+            image,
+            resources,
             parameters,
             data,
             role,
@@ -136,6 +146,8 @@ impl From<Node> for object::Node {
         let Detail::Postgresql { slot, left_slots } = detail;
         Self {
             place: place.map(place::Place::from),
+            image,
+            resources,
             parameters,
             data: data.map(object::Data::from),
             slot,
@@ -201,5 +213,30 @@ impl From<Role> for object::Role {
             Role::Standby { follows } => Self::Standby { follows },
             Role::Fenced { term, proof, witness } => Self::Fenced { term, proof, witness },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_of_a_node_is_read_as_it_was_written_and_unknown_where_nobody_wrote_it() {
+        let node = object::Node {
+            image: Some("db:15@sha256:0123".into()),
+            ..object::Node::default()
+        };
+        let row = serde_json::to_value(Node::from(&node)).unwrap();
+        assert_eq!(row["image"]["reference"], "db:15");
+        assert_eq!(
+            object::Node::from(serde_json::from_value::<Node>(row.clone()).unwrap()),
+            node
+        );
+        let mut earlier = row;
+        earlier.as_object_mut().unwrap().remove("image");
+        assert_eq!(
+            object::Node::from(serde_json::from_value::<Node>(earlier).unwrap()).image,
+            None
+        );
     }
 }

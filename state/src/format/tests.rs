@@ -13,8 +13,8 @@ use crate::lock::Owner;
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::object::{
     Cluster, CommitLevel, Data, Database, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, FenceProof,
-    MAX_LAG, Network, Node, OnStandbyLoss, Origin, Output, PoolMode, Power, ReplicationMode, Role, Seed, Slot, Term,
-    User, Verified, Witness, first_platform,
+    MAX_LAG, Network, Node, OnStandbyLoss, Origin, Output, PoolMode, Power, ReplicationMode, Resources, Role, Seed,
+    Slot, Term, User, Verified, Witness, first_platform,
 };
 use crate::place::{Bind, Place};
 use crate::position::Position;
@@ -53,6 +53,8 @@ fn place(port: u16) -> Place {
 fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
     let primary = Node {
         place: Some(place(5432)),
+        image: None,
+        resources: Resources::default(),
         parameters: BTreeMap::from([("max_connections".to_owned(), "50".to_owned())]),
         data: Some(Data {
             generation: 1,
@@ -71,6 +73,8 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
     };
     let standby = Node {
         place: Some(place(5433)),
+        image: None,
+        resources: Resources::default(),
         parameters: BTreeMap::new(),
         data: Some(Data {
             generation: 2,

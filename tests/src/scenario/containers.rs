@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
+use serde_json::Value;
+
 use super::{CLUSTER, Scenario, Version};
 use crate::environment::{Output, TestEnvironment};
 use crate::require::skip;
 use crate::scenario::engine::Engine;
 use crate::scenario::image::Image;
+use crate::scenario::wire::Wire;
 
 /// Where the daemon of the tests listens.
 pub(super) const HOST: &str = "SIMDB_TEST_DOCKER_HOST";
@@ -37,6 +40,23 @@ impl Scenario {
         let mut scenario = Self::contained(environment, body);
         scenario.daemon = Some(engine.host());
         scenario
+    }
+
+    /// Makes a cluster in containers of a daemon that is reached through somebody who counts.
+    pub fn in_containers_through(wire: &Wire, body: &str) -> Self {
+        let environment = TestEnvironment::new();
+        environment.write("provider.simdb.hcl", &provider(&wire.host()));
+        Self::contained(environment, body)
+    }
+
+    /// Makes a cluster in containers of the newest version that the daemon has an image of.
+    pub fn in_containers_of_newest(body: &str) -> Option<Self> {
+        let host = daemon(HOST)?;
+        let environment = TestEnvironment::new();
+        environment.write("provider.simdb.hcl", &provider(&host));
+        let network = subnet(&environment);
+        let newest = versions().into_iter().max().expect("the daemon has images of versions");
+        Some(Self::within(environment, &Version::of_major(newest), network, body))
     }
 
     /// Makes a cluster in containers of a daemon that is reached with TLS, and whose addresses are not: their ports are published.
@@ -79,6 +99,11 @@ impl Scenario {
             .write("provider.simdb.hcl", &provider(host.unwrap_or(&own)));
     }
 
+    /// Returns where its daemon listens.
+    pub fn host(&self) -> &str {
+        self.daemon.as_ref().expect("the cluster was made there")
+    }
+
     /// Runs the daemon's own command, which must do what it is told, and returns what it prints.
     #[track_caller]
     pub fn docker(&self, arguments: &[&str]) -> String {
@@ -86,6 +111,43 @@ impl Scenario {
         let output = Output::of(Command::new("docker").args(["--host", host]).args(arguments));
         assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
         output.stdout.trim().to_owned()
+    }
+
+    /// Makes the container of a node's server anew from another image, as tools do that keep containers up to date: all else of it
+    /// stays as it was.
+    #[track_caller]
+    pub fn recreate(&self, node: &str, image: &str) {
+        let name = self.container(node);
+        let found: Value = serde_json::from_str(&self.docker(&["inspect", &name])).expect("it is a document");
+        let mut body = found[0]["Config"].clone();
+        body["Image"] = image.into();
+        body["HostConfig"] = found[0]["HostConfig"].clone();
+        body["NetworkingConfig"]["EndpointsConfig"] = found[0]["NetworkSettings"]["Networks"].clone();
+        self.docker(&["rm", "--force", &name]);
+        let host = self.daemon.as_ref().expect("the cluster was made there");
+        let socket = host.strip_prefix("unix://").expect("the daemon has a socket");
+        let made = Output::of(
+            Command::new("curl")
+                .args(["--silent", "--show-error", "--fail-with-body", "--unix-socket", socket])
+                .args([
+                    "--header",
+                    "Content-Type: application/json",
+                    "--data",
+                    &body.to_string(),
+                ])
+                .arg(format!("http://docker/containers/create?name={name}")),
+        );
+        assert_eq!(made.code, Some(0), "{made:?}");
+        self.docker(&["start", &name]);
+    }
+
+    /// Returns the image that the record has of a node.
+    pub fn recorded_image(&self, node: &str) -> String {
+        let address = format!("cluster.{CLUSTER}.node.{node}");
+        let shown = self.json(&["state", "show", "-json", &address]);
+        let text = shown.to_string();
+        let image = shown["values"]["image"].as_str();
+        image.unwrap_or_else(|| panic!("no image in {text}")).to_owned()
     }
 
     /// Returns the name of the container of a node's server.
@@ -99,11 +161,17 @@ impl Scenario {
         format!("{}.lan", self.prefix())
     }
 
+    /// Returns the name of the network of an endpoint.
+    pub fn endpoint_network(&self, endpoint: &str) -> String {
+        format!("{}.{CLUSTER}.{endpoint}", self.prefix())
+    }
+
     fn prefix(&self) -> String {
         format!("simdb-{}", &self.lineage()[..8])
     }
 
-    fn lineage(&self) -> String {
+    /// Returns what tells its record from others.
+    pub fn lineage(&self) -> String {
         let state = self.json(&["state", "pull"]);
         state["lineage"].as_str().expect("a record has a lineage").to_owned()
     }
@@ -157,11 +225,15 @@ impl Drop for Scenario {
 
 /// Returns the oldest version that the daemon has an image of. Those that have an image of their own run on the newest.
 fn oldest() -> u16 {
+    versions().into_iter().min().expect("the daemon has images of versions")
+}
+
+/// Returns the versions that the daemon has images of.
+fn versions() -> Vec<u16> {
     let host = std::env::var(HOST).expect("there is a daemon");
     let arguments = ["--host", &host, "images", "postgres", "--format", "{{.Tag}}"];
     let tags = Output::of(Command::new("docker").args(arguments)).stdout;
-    let oldest = tags.lines().filter_map(|tag| tag.parse().ok()).min();
-    oldest.expect("the daemon has images of versions")
+    tags.lines().filter_map(|tag| tag.parse().ok()).collect()
 }
 
 /// Returns what the block of a network says that is an environment's alone, as its ports are.

@@ -3,11 +3,17 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::containers::{HOST, daemon};
 use crate::environment::{Output, wait_until};
+
+/// How often it is looked whether a daemon answers that is started to clean up.
+const REVIVAL: u32 = 100;
+const POLL: Duration = Duration::from_millis(200);
 
 /// A daemon of its own, with the images of the one that all tests share.
 #[derive(Debug)]
@@ -70,10 +76,7 @@ impl Engine {
 
     /// Starts it again, with what it had.
     pub fn restart(&mut self) {
-        // One that was killed leaves the notes of its processes, which it would wait for where nobody reaped them yet.
-        for note in ["docker.pid", "exec/containerd/containerd.pid"] {
-            let _ = fs::remove_file(self.directory.path().join(note));
-        }
+        self.forget_processes();
         self.process = run(&self.directory);
         self.wait();
     }
@@ -108,8 +111,34 @@ fn run(directory: &TempDir) -> Child {
         .expect("dockerd can be started")
 }
 
+impl Engine {
+    /// Starts a daemon that was killed once more: what it left goes with its help alone, its containers and the interfaces of its
+    /// networks.
+    fn revive(&mut self) {
+        if self.process.try_wait().is_ok_and(|ended| ended.is_none()) {
+            return;
+        }
+        self.forget_processes();
+        self.process = run(&self.directory);
+        for _ in 0..REVIVAL {
+            if Output::of(Command::new("docker").args(["--host", &self.host(), "version"])).code == Some(0) {
+                return;
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Removes the notes of processes that a killed daemon leaves, and would wait for where nobody reaped them yet.
+    fn forget_processes(&self) {
+        for note in ["docker.pid", "exec/containerd/containerd.pid"] {
+            let _ = fs::remove_file(self.directory.path().join(note));
+        }
+    }
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
+        self.revive();
         let docker =
             |arguments: &[&str]| Output::of(Command::new("docker").args(["--host", &self.host()]).args(arguments));
         for container in docker(&["ps", "--all", "--quiet"]).stdout.split_whitespace() {

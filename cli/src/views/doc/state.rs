@@ -8,7 +8,7 @@ use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{
     Cluster, Damage, Data, Database, Election, Endpoint, EngineKind, Network, Node, Origin, Output, Pooler,
-    ReplicationMode, Role, Seed, Settings, Slot, State, User,
+    ReplicationMode, Resources, Role, Seed, Settings, Slot, State, User,
 };
 use simdb_state::place::Place;
 
@@ -201,6 +201,8 @@ fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
 fn node_values(node: &Node) -> Value {
     let Node {
         place,
+        image,
+        resources: Resources { memory, cpus },
         parameters,
         data,
         slot,
@@ -229,6 +231,9 @@ fn node_values(node: &Node) -> Value {
         "prevent_destroy": prevent_destroy.then_some(true),
         "listen": place.as_ref().map(|place| place.peers.to_string()),
         "published": place.as_ref().and_then(Place::published).map(|at| at.to_string()),
+        "image": image.as_ref().map(ToString::to_string),
+        "memory": memory,
+        "cpus": cpus.map(|cpus| f64::from(cpus) / 1000.0),
         "data": data.as_ref().map(data_values),
         "slot": slot.as_ref().map(slot_values),
         "left_slots": (!left_slots.is_empty()).then(|| left_slots.iter().map(slot_values).collect::<Vec<_>>()),

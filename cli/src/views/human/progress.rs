@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anstream::adapter::strip_str;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use simdb_planner::plan::StepId;
-use simdb_providers::event::{Event, EventSink};
+use simdb_providers::event::{Event, EventSink, Progress};
 
 use super::style::{BAD, BOLD, CHANGED, paint};
 use super::text::{length, wrap};
@@ -28,6 +28,8 @@ struct Bars {
     all: MultiProgress,
     total: ProgressBar,
     running: BTreeMap<StepId, ProgressBar>,
+    /// How many quarters are done of what steps said last.
+    quarters: BTreeMap<StepId, u64>,
 }
 
 impl HumanProgress {
@@ -40,7 +42,12 @@ impl HumanProgress {
         Self {
             ui,
             steps,
-            bars: Mutex::new(Bars { all, total, running }),
+            bars: Mutex::new(Bars {
+                all,
+                total,
+                running,
+                quarters: BTreeMap::new(),
+            }),
         }
     }
 }
@@ -55,6 +62,9 @@ pub(crate) fn line(step: &StepDoc, event: &Event) -> String {
     match event {
         Event::Started(_) => format!("{subject}..."),
         Event::Running(_, elapsed) => format!("{subject} still running... [{}s elapsed]", elapsed.as_secs()),
+        Event::Progress(_, Progress { what, done, total }) => {
+            format!("{subject} {what}... [{} of {}]", HumanBytes(*done), HumanBytes(*total))
+        }
         Event::Done(_, elapsed) => format!("{subject} done after {:.1}s", elapsed.as_secs_f64()),
         Event::Retrying(_, pause, cause) => {
             let seconds = pause.as_secs();
@@ -82,6 +92,7 @@ pub(crate) fn step_of(event: &Event) -> Option<StepId> {
     match event {
         Event::Started(step)
         | Event::Running(step, _)
+        | Event::Progress(step, _)
         | Event::Retrying(step, _, _)
         | Event::Done(step, _)
         | Event::Failed(step, _) => Some(*step),
@@ -100,11 +111,11 @@ impl EventSink for HumanProgress {
             let all = bars.all.clone();
             drop(bars);
             // A running step has its bar, and needs no lines that say so.
-            if !matches!(event, Event::Started(_) | Event::Running(_, _)) {
+            if !matches!(event, Event::Started(_) | Event::Running(_, _) | Event::Progress(_, _)) {
                 let lines = lines(step, event, self.ui.terminal.width);
                 all.suspend(|| self.ui.tell(&lines));
             }
-        } else {
+        } else if bars.is_news(event) {
             // What reads a log wants one line an event.
             self.ui.tell(&format!("{}\n", line(step, event)));
         }
@@ -112,6 +123,15 @@ impl EventSink for HumanProgress {
 }
 
 impl Bars {
+    /// Returns whether an event is worth a line: of what comes further all the time, where a quarter more is done.
+    fn is_news(&mut self, event: &Event) -> bool {
+        let Event::Progress(step, Progress { done, total, .. }) = event else {
+            return true;
+        };
+        let quarter = done.saturating_mul(4).checked_div(*total).unwrap_or_default();
+        self.quarters.insert(*step, quarter) != Some(quarter)
+    }
+
     fn update(&mut self, step: &StepDoc, event: &Event) {
         match event {
             Event::Started(id) => {
@@ -127,6 +147,16 @@ impl Bars {
                     self.all.remove(&bar);
                 }
                 self.total.inc(1);
+            }
+            Event::Progress(id, Progress { what, done, total }) => {
+                if let Some(bar) = self.running.get(id) {
+                    bar.set_style(
+                        style("{spinner} {msg} [{bar:20}] {bytes}/{total_bytes} {elapsed}").progress_chars("=> "),
+                    );
+                    bar.set_message(format!("{}: {} {what}", step.address, step.name));
+                    bar.set_length(*total);
+                    bar.set_position(*done);
+                }
             }
             Event::Running(_, _) | Event::Retrying(_, _, _) | Event::Stopping => {}
         }

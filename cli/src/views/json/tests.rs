@@ -37,6 +37,15 @@ fn a_run_is_a_line_for_each_event() {
         let steps = lines.with_steps(creation().steps);
         steps.on_event(&Event::Started(StepId(1)));
         steps.on_event(&Event::Running(StepId(1), Duration::from_secs(10)));
+        let what = "fetches image postgres:15".to_owned();
+        steps.on_event(&Event::Progress(
+            StepId(1),
+            simdb_providers::event::Progress {
+                what,
+                done: 45,
+                total: 120,
+            },
+        ));
         steps.on_event(&Event::Done(StepId(1), Duration::from_millis(10_200)));
         steps.on_event(&Event::Failed(StepId(2), "no connection".to_owned()));
         steps.on_event(&Event::Stopping);
@@ -45,6 +54,7 @@ fn a_run_is_a_line_for_each_event() {
         {"@level":"info","@message":"simdb 0.1.0","@module":"simdb.ui","simdb":"0.1.0","type":"version","ui":"1.0"}
         {"@level":"info","@message":"cluster.orders.node.a: primary...","@module":"simdb.ui","step":{"addr":"cluster.orders.node.a","id":2,"name":"primary"},"type":"step_started"}
         {"@level":"info","@message":"cluster.orders.node.a: primary still running... [10s elapsed]","@module":"simdb.ui","elapsed_seconds":10.0,"step":{"addr":"cluster.orders.node.a","id":2,"name":"primary"},"type":"step_progress"}
+        {"@level":"info","@message":"cluster.orders.node.a: primary fetches image postgres:15... [45 B of 120 B]","@module":"simdb.ui","bytes_done":45,"bytes_total":120,"does":"fetches image postgres:15","step":{"addr":"cluster.orders.node.a","id":2,"name":"primary"},"type":"step_progress"}
         {"@level":"info","@message":"cluster.orders.node.a: primary done after 10.2s","@module":"simdb.ui","elapsed_seconds":10.2,"step":{"addr":"cluster.orders.node.a","id":2,"name":"primary"},"type":"step_done"}
         {"@level":"error","@message":"cluster.orders.user.replication: replication-user failed","@module":"simdb.ui","cause":"no connection","step":{"addr":"cluster.orders.user.replication","id":3,"name":"replication-user"},"type":"step_failed"}
     "#]].assert_eq(&text);

@@ -303,12 +303,21 @@ static PROVIDER: Schema = Schema::new(
         )
         .or("postgres:{version}"),
         Attribute::new(
+            "pooler_image",
+            Kind::String,
+            "The image with PgBouncer, for endpoints with via = \"pgbouncer\", such as \"edoburu/pgbouncer:latest\".",
+        ),
+        Attribute::new(
             "pull",
             Kind::String,
             "When images are fetched from their registry, with the credentials that the Docker CLI keeps: \"missing\" where they are not \
              there, \"always\" also where the registry has another one of that name, or \"never\".",
         )
         .or("missing"),
+        Attribute::new("memory", Kind::String, "The most memory that each server may take, such as \"512MB\": for containers only.")
+            .or("all that there is"),
+        Attribute::new("cpus", Kind::Number, "How many processors each server may keep busy, such as 1.5: for containers only.")
+            .or("all that there are"),
     ],
     &[],
 );

@@ -57,6 +57,18 @@ pub(super) static CLUSTER: Schema = Schema::new(
             Kind::References,
             "Clusters and modules that are made before this one, and removed after it: [cluster.NAME, module.NAME].",
         ),
+        Attribute::new(
+            "memory",
+            Kind::String,
+            "The most memory that each of its servers may take, such as \"512MB\": for containers only.",
+        )
+        .or("what its provider says"),
+        Attribute::new(
+            "cpus",
+            Kind::Number,
+            "How many processors each of its servers may keep busy, such as 1.5: for containers only.",
+        )
+        .or("what its provider says"),
         COUNT,
         FOR_EACH,
     ],
@@ -206,6 +218,18 @@ static NODE: Schema = Schema::new(
             "How long it waits on purpose before it replays a commit, such as \"5min\".",
         )
         .or("0"),
+        Attribute::new(
+            "memory",
+            Kind::String,
+            "The most memory that its server may take, such as \"512MB\": for containers only.",
+        )
+        .or("what its cluster says"),
+        Attribute::new(
+            "cpus",
+            Kind::Number,
+            "How many processors its server may keep busy, such as 1.5: for containers only.",
+        )
+        .or("what its cluster says"),
         PARAMETERS,
     ],
     &[LIFECYCLE_KEPT],

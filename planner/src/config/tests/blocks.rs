@@ -447,7 +447,7 @@ fn containers_have_a_provider_of_their_own_and_networks_with_addresses() {
             main:3:11-18 error Invalid value (in provider "docker")
               "image" is the name of an image in which {version} stands for the major version, as in "db:{version}"; "db:15" has none.
             main:4:12-16 error Unsupported argument (in provider "docker")
-              "run_as" is an argument of provider "local"; provider "docker" has: host, context, cert_path, publish, port_range, image, pull.
+              "run_as" is an argument of provider "local"; provider "docker" has: host, context, cert_path, publish, port_range, image, pooler_image, pull, memory, cpus.
             main:5:13-22 error Invalid value (in provider "docker")
               "publish" is the address of the machine of the Docker Engine at which the ports of servers are published, and at which it is reached from here, as in "192.0.2.7"; "0.0.0.0" is none.
             main:8:1-14 error Missing subnet (in network "lan")
@@ -470,6 +470,39 @@ fn containers_have_a_provider_of_their_own_and_networks_with_addresses() {
         expect![[r#"
             main:2:10-35 error Unsupported argument (in provider "local")
               "host" is an argument of provider "docker"; provider "local" has: run_as, data_root, port_range, binaries.
+        "#]],
+    );
+}
+
+#[test]
+fn a_node_its_cluster_or_the_provider_says_what_servers_may_take() {
+    let text = "provider \"docker\" {\n  memory = \"1GB\"\n  cpus = 0.5\n}\nnetwork \"lan\" { subnet = \"172.30.0.0/24\" }\ncluster \"c\" {\n  network = network.lan\n  memory = \"512MB\"\n  engine \"postgresql\" {}\n  node \"a\" { memory = \"256MB\" }\n  node \"b\" { cpus = 2 }\n}\n";
+    let (config, diagnostics) = load(&source(text), &[]);
+    assert_eq!(render(&source(text), &diagnostics), "");
+    let config = config.unwrap();
+    let cluster = config.desired.clusters.values().next().unwrap();
+    let limits = |node: &str| {
+        let resources = cluster.nodes[&node.parse().unwrap()].resources;
+        (resources.memory.map(|bytes| bytes >> 20), resources.cpus)
+    };
+    assert_eq!(limits("a"), (Some(256), Some(500)));
+    assert_eq!(limits("b"), (Some(512), Some(2000)));
+    check(
+        "provider \"docker\" {\n  memory = \"much\"\n}\nnetwork \"lan\" { subnet = \"172.30.0.0/24\" }\ncluster \"c\" {\n  network = network.lan\n  cpus = 0\n  engine \"postgresql\" {}\n  node \"a\" { memory = \"1MB\" }\n}\n",
+        expect![[r#"
+            main:2:12-18 error Invalid value (in provider "docker")
+              "memory" is a size of at least 16MB such as "512MB" or "2GB", not "much".
+            main:7:10-11 error Invalid value (in cluster "c")
+              "cpus" is how many processors a server may keep busy, from 0.01 to 4096, such as 1.5, not "0".
+            main:9:23-28 error Invalid value (in cluster "c")
+              "memory" is a size of at least 16MB such as "512MB" or "2GB", not "1MB".
+        "#]],
+    );
+    check(
+        "cluster \"c\" {\n  memory = \"1GB\"\n  engine \"postgresql\" {}\n  node \"a\" {}\n  node \"b\" { cpus = 1 }\n}\n",
+        expect![[r#"
+            main:2:12-17 error Servers cannot be limited there (in cluster "c")
+              Nodes are processes of this machine, which simdb does not limit. Remove "memory" and "cpus", or let the servers be containers, which another provider runs.
         "#]],
     );
 }

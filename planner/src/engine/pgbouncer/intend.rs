@@ -28,9 +28,14 @@ impl Declaration<'_> {
         addressing: &mut Addressing<'_>,
         intended: &Intended,
     ) -> Result<Option<Endpoint>, Diagnostic> {
-        let engines = &self.inputs.observed.platform(&self.spec.platform).engines;
-        if engines.get(&EngineKind::Pgbouncer).is_none_or(BTreeMap::is_empty) {
-            return Err(missing(address, spec));
+        let platform = self.inputs.observed.platform(&self.spec.platform);
+        if platform
+            .engines
+            .get(&EngineKind::Pgbouncer)
+            .is_none_or(BTreeMap::is_empty)
+        {
+            let remedy = platform.remedies.get(&EngineKind::Pgbouncer);
+            return Err(missing(address, spec, remedy));
         }
         let before = self.before.endpoints.get(address);
         let Some(primary) = intended.nodes.get(&self.address(&election.primary)) else {
@@ -66,11 +71,14 @@ impl Declaration<'_> {
     }
 }
 
-fn missing(address: &EndpointAddress, spec: &EndpointSpec) -> Diagnostic {
-    let detail = format!(
-        "{address} goes through PgBouncer, and its program \"pgbouncer\" is not on this machine. Install it \
-         ({INSTALLATION}), name its directory in provider \"local\": binaries = [\"/path/to/bin\"], or remove \
-         via = \"pgbouncer\"."
-    );
+fn missing(address: &EndpointAddress, spec: &EndpointSpec, remedy: Option<&String>) -> Diagnostic {
+    let usual = || {
+        format!(
+            "its program \"pgbouncer\" is not on this machine. Install it ({INSTALLATION}), name its directory in provider \
+             \"local\": binaries = [\"/path/to/bin\"], or"
+        )
+    };
+    let remedy = remedy.cloned().unwrap_or_else(usual);
+    let detail = format!("{address} goes through PgBouncer, and {remedy} remove via = \"pgbouncer\".");
     Diagnostic::error("PgBouncer not found", detail).at(spec.span.clone())
 }

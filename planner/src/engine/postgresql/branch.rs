@@ -174,6 +174,7 @@ impl Declaration<'_> {
             version: recorded.clusters.get(self.name)?.version,
             place: node.place.clone()?,
             image: None,
+            resources: node.resources,
             parameters: &node.parameters,
             generation: node.data.as_ref()?.generation,
             outside: node.data.as_ref()?.outside.is_some(),

@@ -79,7 +79,7 @@ pub fn settings(node: &NodeContext<'_>) -> BTreeMap<String, String> {
     settings.extend(OWNED.iter().map(pair));
     let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
     set("synchronous_standby_names", node.sync_rule.to_string());
-    set("listen_addresses", node.place.bind.host.to_string());
+    set("listen_addresses", listen_addresses(node));
     set("port", node.place.bind.port.to_string());
     set(
         "cluster_name",
@@ -160,6 +160,16 @@ fn render(settings: &BTreeMap<String, String>) -> String {
         writeln!(text, "{name} = {}", quote(value)).expect("writing to a String cannot fail");
     }
     text
+}
+
+/// Returns on which addresses a server listens. One with an address of its own may have others in other networks, where clients
+/// are, and nobody else listens on any of them.
+fn listen_addresses(node: &NodeContext<'_>) -> String {
+    let host = node.place.bind.host;
+    match origin(host, node.outside).as_str() {
+        "samenet" => "*".to_owned(),
+        _ => host.to_string(),
+    }
 }
 
 /// Returns a node's `pg_hba.conf`: SCRAM for everybody, from this machine or from the network of the node only, and for clients

@@ -8,7 +8,7 @@ use simdb_state::instance::{
 };
 use simdb_state::lsn::SystemIdentifier;
 use simdb_state::object::{Data, EngineKind};
-use simdb_state::place::Place;
+use simdb_state::place::{Bind, Place};
 
 use super::conf::{self, CONF};
 pub use super::logins::{DATABASE, REPLICATION_USER, SUPERUSER, replication_password, superuser_password, user};
@@ -85,12 +85,27 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         data,
         listen: node.place.bind,
         published: node.place.published(),
-        image: node.image.clone(),
+        image: node.image.as_ref().map(|image| image.digest.clone()),
+        resources: node.resources,
+        probe: Some(command(node.version, "pg_isready", probe(node.place.bind))),
         present,
         absent,
         environment,
         stop: STOP,
     }
+}
+
+/// Returns what the program is called with that asks a server whether it lets clients in.
+fn probe(at: Bind) -> Vec<Argument> {
+    [
+        "-q".to_owned(),
+        "-h".to_owned(),
+        at.host.to_string(),
+        "-p".to_owned(),
+        at.port.to_string(),
+    ]
+    .map(Argument::text)
+    .into()
 }
 
 /// Returns whether a server at that place was last told to let in standbys and simdb alone.

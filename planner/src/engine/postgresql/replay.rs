@@ -138,6 +138,7 @@ fn given(argument: &Argument) -> Option<(String, String)> {
 mod tests {
     use expect_test::expect;
     use simdb_state::instance::LOOPBACK;
+    use simdb_state::object::Resources;
     use simdb_state::place::{Bind, Place};
     use simdb_state::sync::SyncRule;
 
@@ -157,6 +158,7 @@ mod tests {
             made_as: address.clone(),
             version: 15,
             image: None,
+            resources: Resources::default(),
             place: Place::shared(Bind {
                 host: LOOPBACK,
                 port: 5432,

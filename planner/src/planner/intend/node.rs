@@ -69,7 +69,8 @@ impl Declaration<'_> {
         };
         Ok(IntendedNode {
             place,
-            image: self.image(version, facts),
+            image: self.image(address, version, facts),
+            resources: spec.resources,
             parameters: self.stays_with(old, self.parameters_of(spec, leads), election),
             data,
             role,

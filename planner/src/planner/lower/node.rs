@@ -2,7 +2,7 @@
 
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
-use simdb_state::object::{Data, Node, Origin, Power, Role};
+use simdb_state::object::{Data, Image, Node, Origin, Power, Role};
 use simdb_state::place::Place;
 use simdb_state::sync::SyncRule;
 
@@ -13,7 +13,9 @@ use crate::engine::{NodeContext, Upstream, instance};
 use crate::observed::{Halt, NodeFacts, Observation, ProcessFacts};
 use crate::plan::{Action, Impact, Server};
 use crate::planner::before;
+use crate::planner::cause::Causes;
 use crate::planner::contradiction::wrote;
+use crate::planner::diff;
 use crate::planner::drift::{self, Drift, Given};
 use crate::planner::intended::{DataGoal, IntendedCluster, IntendedNode, Lead};
 
@@ -394,10 +396,36 @@ impl Lowering<'_> {
         new: &IntendedNode,
         context: &NodeContext<'_>,
     ) -> Option<(String, bool)> {
+        let resources = self.resources_reason(address, old, new);
+        let lifts = new.resources.lifts(&old.resources);
+        let other = self.other_configuration(address, old, new, context);
+        match (resources, other) {
+            (None, other) => other,
+            (Some(reason), None) => Some((reason, lifts)),
+            (Some(reason), Some((other, restart))) => Some((format!("{other}; {reason}"), restart || lifts)),
+        }
+    }
+
+    /// Says which limits of a server change: those that are declared, or those that somebody changed.
+    fn resources_reason(&self, address: &NodeAddress, old: &Node, new: &IntendedNode) -> Option<String> {
+        let recorded = self.recorded.nodes.get(address).unwrap_or(old);
+        let sides = [&recorded.resources, &old.resources, &new.resources];
+        let [recorded, before, after] = sides.map(|side| diff::resources(side).collect());
+        diff::reason(Some(recorded), before, after)
+    }
+
+    /// Returns why else a running server is to be configured, and whether that takes a restart.
+    fn other_configuration(
+        &self,
+        address: &NodeAddress,
+        old: &Node,
+        new: &IntendedNode,
+        context: &NodeContext<'_>,
+    ) -> Option<(String, bool)> {
         if let Some(had) = old.place.as_ref().filter(|had| **had != new.place) {
             return Some((moves(address, had, &new.place), true));
         }
-        if let Some(reason) = self.image_reason(address) {
+        if let Some(reason) = self.image_reason_in_place(address) {
             return Some((reason, true));
         }
         if let Some(lacking) = self.intended.limits.lacking.get(address) {
@@ -426,14 +454,42 @@ impl Lowering<'_> {
     /// Says which image the server of a node gets in place of the one that it was made from, where that changes.
     pub(super) fn image_reason(&self, address: &NodeAddress) -> Option<String> {
         let has = self.facts(address)?.image.as_ref()?;
-        let wanted = self.intended.nodes.get(address)?.image.as_ref()?;
-        (has != wanted).then(|| format!("image: {} -> {}", short(has), short(wanted)))
+        let wanted = self.intended.nodes.get(address)?.image.known()?;
+        if has.is_same(wanted) {
+            return None;
+        }
+        let recorded = self.recorded.nodes.get(address).and_then(|node| node.image.as_ref());
+        if recorded.is_some_and(|recorded| !recorded.is_same(has)) {
+            let mut causes = Causes::default();
+            causes.drifted("image", Some(short(has)), Some(short(wanted)));
+            return causes.reason();
+        }
+        Some(format!("image: {} -> {}", short(has), short(wanted)))
+    }
+
+    /// Returns why the server of a primary is made from another image in place, where a standby could lead meanwhile.
+    fn image_reason_in_place(&self, address: &NodeAddress) -> Option<String> {
+        let reason = self.image_reason(address)?;
+        let pinned = self
+            .desired
+            .clusters
+            .get(&address.cluster)
+            .is_some_and(|cluster| cluster.primary.is_some());
+        let leads = self.intended.primary(&address.cluster).as_ref() == Some(address);
+        let alone = self.intended.nodes_of(&address.cluster).count() < 2;
+        if !(pinned && leads) || alone {
+            return Some(reason);
+        }
+        let (node, cluster) = (&address.node, &address.cluster);
+        Some(format!(
+            "{reason}; {node} stays primary as `primary` says so (to have a standby lead first: simdb switchover {cluster})"
+        ))
     }
 }
 
 /// The start of what names an image: enough to tell it from others.
-fn short(image: &str) -> &str {
-    let digest = image.strip_prefix("sha256:").unwrap_or(image);
+fn short(image: &Image) -> &str {
+    let digest = image.digest.strip_prefix("sha256:").unwrap_or(&image.digest);
     digest.get(..12).unwrap_or(digest)
 }
 

@@ -172,6 +172,7 @@ impl Lowering<'_> {
             version: cluster.cluster.version,
             place: place.clone(),
             image: self.facts(address).and_then(|facts| facts.image.clone()),
+            resources: old.resources,
             parameters: &old.parameters,
             generation: data.generation,
             outside: data.outside.is_some(),

@@ -2,30 +2,37 @@
 
 use expect_test::expect;
 
+use simdb_state::lsn::SystemIdentifier;
+
 use super::role::{election, proposed};
 use super::*;
 use crate::planner::ElectionKind;
 
-const OLD: &str = "sha256:0123456789abcdef";
-const NEW: &str = "sha256:fedcba9876543210";
+const OLD: &str = "db:15@sha256:0123456789abcdef";
+const NEW: &str = "db:15@sha256:fedcba9876543210";
 
 /// A cluster whose servers are made from the old image, while there is a new one.
 fn outdated(nodes: &[&str]) -> (Desired, World) {
     let desired = replicating(nodes, ReplicationMode::Sync, u32::from(nodes.len() > 1));
     let mut world = World {
-        images: vec![OLD.to_owned()],
+        images: vec![OLD.into()],
         ..World::default()
     };
     finish(&mut world, &desired);
-    world.images = vec![NEW.to_owned()];
+    world.images = vec![NEW.into()];
     (desired, world)
 }
 
 /// The image of each node's server.
 fn images(world: &World) -> String {
     let nodes = world.directories.iter();
-    let images =
-        nodes.map(|(address, directory)| format!("{} {}", address.node, directory.image.as_deref().unwrap_or("-")));
+    let images = nodes.map(|(address, directory)| {
+        let image = directory
+            .image
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), ToString::to_string);
+        format!("{} {image}", address.node)
+    });
     images.collect::<Vec<_>>().join("\n")
 }
 
@@ -65,8 +72,8 @@ fn the_primary_is_replaced_after_a_standby_that_then_leads() {
         "#]],
     );
     expect![[r#"
-        a sha256:fedcba9876543210
-        b sha256:fedcba9876543210"#]]
+        a db:15@sha256:fedcba9876543210
+        b db:15@sha256:fedcba9876543210"#]]
     .assert_eq(&images(&world));
     assert_second_plan_is_empty(&world, &desired);
 }
@@ -95,9 +102,9 @@ fn all_nodes_of_a_larger_cluster_are_replaced_one_after_the_other() {
         "#]],
     );
     expect![[r#"
-        a sha256:fedcba9876543210
-        b sha256:fedcba9876543210
-        c sha256:fedcba9876543210"#]]
+        a db:15@sha256:fedcba9876543210
+        b db:15@sha256:fedcba9876543210
+        c db:15@sha256:fedcba9876543210"#]]
     .assert_eq(&images(&world));
 }
 
@@ -131,7 +138,7 @@ fn a_primary_that_stays_is_replaced_in_place() {
 fn what_is_the_same_image_or_nobody_knows_replaces_nothing() {
     let (desired, mut world) = outdated(&["a", "b"]);
     for names in [&[][..], &[NEW, OLD]] {
-        world.images = names.iter().map(|name| (*name).to_owned()).collect();
+        world.images = names.iter().map(|name| (*name).into()).collect();
         assert_second_plan_is_empty(&world, &desired);
     }
 }
@@ -158,4 +165,114 @@ fn a_switchover_that_was_asked_for_replaces_the_same_nodes() {
     world.run(&planned.plan, Cut::Never).unwrap();
     finish(&mut world, &desired);
     assert!(!images(&world).contains(OLD), "{}", images(&world));
+}
+
+/// The changes of the image in a plan, one a line.
+fn changes(plan: &Plan) -> String {
+    let mut lines = Vec::new();
+    for change in &plan.changes {
+        for attribute in change.attributes.iter().filter(|attribute| attribute.name == "image") {
+            lines.push(format!(
+                "{} {:?} -> {:?}",
+                change.address, attribute.before, attribute.after
+            ));
+        }
+    }
+    lines.join("\n")
+}
+
+fn recorded(world: &World) -> Vec<String> {
+    let nodes = world.state.nodes.values();
+    nodes
+        .map(|node| node.image.as_ref().map(ToString::to_string).unwrap_or_default())
+        .collect()
+}
+
+#[test]
+fn the_image_is_an_attribute_of_a_node() {
+    let desired = replicating(&["a", "b"], ReplicationMode::Sync, 1);
+    let mut world = World {
+        images: vec![OLD.into()],
+        ..World::default()
+    };
+    expect![[r#"
+        cluster.orders.node.a None -> Some(Value(String("db:15@sha256:0123456789abcdef")))
+        cluster.orders.node.b None -> Some(Value(String("db:15@sha256:0123456789abcdef")))"#]]
+    .assert_eq(&changes(&plan_for(&world, &desired).plan));
+    finish(&mut world, &desired);
+    assert_eq!(recorded(&world), [OLD, OLD]);
+    world.images = vec![NEW.into()];
+    expect![[r#"
+        cluster.orders.node.a Some(Value(String("db:15@sha256:0123456789abcdef"))) -> Some(Value(String("db:15@sha256:fedcba9876543210")))
+        cluster.orders.node.b Some(Value(String("db:15@sha256:0123456789abcdef"))) -> Some(Value(String("db:15@sha256:fedcba9876543210")))"#]]
+    .assert_eq(&changes(&plan_for(&world, &desired).plan));
+    finish(&mut world, &desired);
+    assert_eq!(recorded(&world), [NEW, NEW]);
+}
+
+#[test]
+fn an_image_that_is_fetched_with_the_plan_is_known_after_it() {
+    let desired = replicating(&["a"], ReplicationMode::Async, 0);
+    let world = World::default();
+    let mut observed = world.observe();
+    let platform = observed.platforms.values_mut().next().unwrap();
+    platform.images.insert(EngineKind::Postgresql, BTreeMap::new());
+    let planned = plan(Inputs {
+        desired: &desired,
+        recorded: &world.state,
+        observed: &observed,
+        proposal: None,
+    });
+    expect!["cluster.orders.node.a None -> Some(KnownAfterApply)"].assert_eq(&changes(&planned.plan));
+    // The step tells.
+    let mut state = world.state.clone();
+    for step in &planned.plan.steps {
+        let outputs = Outputs {
+            image: Some(NEW.into()),
+            system_identifier: Some(SystemIdentifier(1)),
+            ..Outputs::default()
+        };
+        state.apply(&step.delta, &outputs);
+    }
+    assert_eq!(state.nodes[&address("cluster.orders.node.a")].image, Some(NEW.into()));
+}
+
+#[test]
+fn a_record_that_says_nothing_of_images_differs_from_none() {
+    let (desired, mut world) = outdated(&["a", "b"]);
+    world.images = vec![OLD.into()];
+    for node in world.state.nodes.values_mut() {
+        node.image = None;
+    }
+    assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn a_server_that_somebody_made_from_another_image_has_drifted() {
+    let (desired, mut world) = outdated(&["a", "b"]);
+    world.images = vec![OLD.into()];
+    let standby = address("cluster.orders.node.b");
+    world.directories.get_mut(&standby).unwrap().image = Some(NEW.into());
+    let drifted = plan_for(&world, &Desired::recorded(&world.state, desired.local.clone())).plan;
+    expect![[r#"cluster.orders.node.b Some(Value(String("db:15@sha256:fedcba9876543210"))) -> Some(Value(String("db:15@sha256:0123456789abcdef")))"#]]
+        .assert_eq(&changes(&drifted));
+    expect!["configure cluster.orders.node.b: drift: image is fedcba987654 in place of 0123456789ab"]
+        .assert_eq(&reasons(&world, &desired));
+    // Where it is the one that is wanted by now, the record alone says something else.
+    let mut renewed = world.clone();
+    renewed.images = vec![NEW.into()];
+    for directory in renewed.directories.values_mut() {
+        directory.image = Some(NEW.into());
+    }
+    check(
+        &mut renewed,
+        &desired,
+        &expect![[r#"
+            0 record cluster.orders.node.a after [] none
+            1 record cluster.orders.node.b after [] none
+        "#]],
+    );
+    assert_eq!(recorded(&renewed), [NEW, NEW]);
+    finish(&mut world, &desired);
+    assert!(!images(&world).contains(NEW), "{}", images(&world));
 }

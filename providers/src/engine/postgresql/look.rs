@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::control::ControlError;
 use super::{PostgresqlError, control, observe};
 use crate::executor::chain;
-use crate::observe::{Look, silence};
+use crate::observe::{Look, NODE_LIMIT, silence};
 
 impl Look<'_> {
     /// Asks a running server.
@@ -32,7 +32,7 @@ impl Look<'_> {
         let (connection, mut facts) = match timeout_at(deadline, self.ask(node, place)).await {
             Ok(Ok(seen)) => seen,
             Ok(Err(error)) => return Observation::Unknown(chain(&error)),
-            Err(_) => return Observation::Unknown(silence()),
+            Err(_) => return Observation::Unknown(silence(NODE_LIMIT)),
         };
         // Standbys have the passwords of their primary. What cannot be compared in time stays unknown, and the rest is seen.
         if !facts.in_recovery
@@ -88,7 +88,10 @@ impl Look<'_> {
         let printed = timeout_at(deadline, self.platform.run_task(&directory, &task, self.secrets)).await;
         // Backends may outlive their server and hold its data. Whoever fences the node ends them first.
         let Ok(printed) = printed else {
-            return Ok(Control::Unknown(format!("pg_controldata {}", silence())));
+            return Ok(Control::Unknown(format!(
+                "pg_controldata {}",
+                silence(self.platform.look_limit(&node.into()))
+            )));
         };
         let printed = printed.map_err(|error| chain(&error))?;
         match control::parse(&printed) {

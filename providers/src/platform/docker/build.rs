@@ -2,31 +2,41 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, Ipam, IpamConfig,
-    Mount, MountType, MountVolumeOptions, NetworkCreateRequest, NetworkingConfig, PortBinding, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerUpdateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig,
+    HostConfigLogConfig, Ipam, IpamConfig, Mount, MountType, MountVolumeOptions, NetworkCreateRequest,
+    NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use ipnet::Ipv4Net;
+use simdb_state::address::EndpointAddress;
 use simdb_state::digest::sha256;
-use simdb_state::instance::{InstanceSpec, StopSignal};
+use simdb_state::instance::{Command, InstanceSpec, StopSignal};
 use simdb_state::name::NetworkName;
+use simdb_state::object::{Image as MadeFrom, Resources};
 use simdb_state::place::Bind;
 
 use super::archive::Owner;
-use super::names::{DIRECTORY, IMAGE, InstanceNames, Kind, LISTEN, Names, PUBLISHED, SPEC};
+use super::names::{DIRECTORY, IMAGE, IMAGE_ID, InstanceNames, Kind, LISTEN, Names, PUBLISHED, SPEC};
 
 /// The shared memory of a server. The default of 64 MB is too little for a query that several processes work on.
 const SHARED_MEMORY: i64 = 256 << 20;
+
+/// What the daemon counts thousandths of a processor in.
+pub(super) const NANOSECONDS: u64 = 1_000_000;
+
+/// How often people are told whether a server answers, and how long after its start it need not.
+const PROBED: Duration = Duration::from_secs(30);
+const STARTS: Duration = Duration::from_mins(1);
 
 /// An image that containers are made from.
 #[derive(Clone, Debug)]
 pub(super) struct Image {
     /// What tells it from all others of its daemon.
     pub(super) id: String,
-    /// What tells it from all others, also those of other daemons where it came from a registry.
-    pub(super) name: String,
+    /// The name that it was asked for by, and what tells it from all others, also those of other daemons where it came from a registry.
+    pub(super) name: MadeFrom,
     /// As whom its programs run.
     pub(super) owner: Owner,
     /// Where it wants volumes, which simdb does not give it.
@@ -99,7 +109,8 @@ pub(super) fn server(
 ) -> ContainerCreateBody {
     let mut labels = names.labels(Kind::Server, &own.node.to_string());
     labels.insert(LISTEN.to_owned(), spec.listen.to_string());
-    labels.insert(IMAGE.to_owned(), image.name.clone());
+    labels.insert(IMAGE.to_owned(), image.name.to_string());
+    labels.insert(IMAGE_ID.to_owned(), image.id.clone());
     labels.extend(spec.published.map(|at| (PUBLISHED.to_owned(), at.to_string())));
     let port = format!("{}/tcp", spec.listen.port);
     let host_config = HostConfig {
@@ -133,7 +144,52 @@ pub(super) fn server(
     });
     let digest = sha256(serde_json::to_vec(&serde_json::json!(body)).expect("bodies are plain data"));
     body.labels.get_or_insert_default().insert(SPEC.to_owned(), digest);
+    // What follows can be changed as long as the container lives, or is of no meaning to the server.
+    body.healthcheck = spec.probe.as_ref().map(probe);
+    let host_config = body.host_config.get_or_insert_default();
+    (host_config.memory, host_config.memory_swap) = memory(spec.resources);
+    host_config.nano_cpus = cpus(spec.resources);
     body
+}
+
+/// Returns how much memory a container may take, and how much with what is swapped out: no more.
+fn memory(resources: Resources) -> (Option<i64>, Option<i64>) {
+    let memory = resources.memory.and_then(|memory| i64::try_from(memory).ok());
+    (memory, memory)
+}
+
+fn cpus(resources: Resources) -> Option<i64> {
+    i64::try_from(u64::from(resources.cpus?) * NANOSECONDS).ok()
+}
+
+/// Says what of a container changes while it lives: when it is started without anybody asking, and what it may take.
+pub(super) fn update(policy: RestartPolicyNameEnum, resources: Resources) -> ContainerUpdateBody {
+    let (memory, memory_swap) = memory(resources);
+    ContainerUpdateBody {
+        restart_policy: Some(restart(policy)),
+        memory,
+        memory_swap,
+        nano_cpus: cpus(resources),
+        ..ContainerUpdateBody::default()
+    }
+}
+
+/// Lets the daemon tell people whether a server answers. An image that lacks the program tells nothing.
+fn probe(command: &Command) -> HealthConfig {
+    let arguments = command.arguments.iter().map(|argument| argument.render(DIRECTORY));
+    let program = &command.program;
+    let words: Vec<String> = std::iter::once(program.clone()).chain(arguments).collect();
+    let nanoseconds = |time: Duration| i64::try_from(time.as_nanos()).ok();
+    HealthConfig {
+        test: Some(vec![
+            "CMD-SHELL".to_owned(),
+            format!("! command -v {program} >/dev/null || {}", words.join(" ")),
+        ]),
+        interval: nanoseconds(PROBED),
+        timeout: nanoseconds(PROBED),
+        start_period: nanoseconds(STARTS),
+        ..HealthConfig::default()
+    }
 }
 
 /// Says at which address of the daemon's machine a port is published.
@@ -226,6 +282,23 @@ pub(super) fn network(names: &Names, name: &NetworkName, subnet: Ipv4Net) -> Net
                 ip_range: upper.map(|upper| upper.to_string()),
                 gateway: Some(gateway(subnet).to_string()),
                 auxiliary_addresses: None,
+            }]),
+            ..Ipam::default()
+        }),
+        ..NetworkCreateRequest::default()
+    }
+}
+
+/// Makes the network of an endpoint. Its members have any of its addresses: clients know them by name.
+pub(super) fn endpoint_network(names: &Names, endpoint: &EndpointAddress, subnet: Ipv4Net) -> NetworkCreateRequest {
+    NetworkCreateRequest {
+        name: names.endpoint(endpoint),
+        driver: Some("bridge".to_owned()),
+        labels: Some(names.labels(Kind::Endpoint, &endpoint.to_string())),
+        ipam: Some(Ipam {
+            config: Some(vec![IpamConfig {
+                subnet: Some(subnet.to_string()),
+                ..IpamConfig::default()
             }]),
             ..Ipam::default()
         }),

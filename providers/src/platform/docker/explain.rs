@@ -26,7 +26,7 @@ const WAYS_OUT: [(&str, &str); 6] = [
     ),
     (
         "no space left on device",
-        "the disk of the Docker Engine is full: see what takes it with docker system df",
+        "the disk of the Docker Engine, or of the volume, is full: see what takes it with docker system df",
     ),
 ];
 
@@ -38,11 +38,30 @@ pub(super) fn explained(message: String) -> String {
     }
 }
 
+/// Says what to do about what a server says in its log, where that has to do with its container: of a process that the kernel killed for
+/// want of memory the daemon tells nothing.
+pub(super) fn said(log: &[String], memory: Option<u64>) -> Option<String> {
+    let has = |text: &str| log.iter().any(|line| line.contains(text));
+    if has("No space left on device") {
+        return Some(
+            "The disk of the Docker Engine, or of the volume, is full: see what takes it with docker system df, and make room. The server \
+             goes on by itself, or with: simdb apply"
+                .to_owned(),
+        );
+    }
+    let memory = memory.filter(|_| has("was terminated by signal 9"))?;
+    Some(format!(
+        "A process of the server was killed, which is what happens where the container needs more memory than the {} MB that it may have: \
+         give the node more (\"memory\"), or let its server use less (shared_buffers, work_mem, max_connections).",
+        memory >> 20
+    ))
+}
+
 /// The status of a container whose first process was killed.
 const KILLED: i64 = 137;
 
 /// Says how a container ended, where it did not end in order.
-pub(super) fn ended(state: &ContainerState) -> Option<String> {
+pub(super) fn ended(state: &ContainerState, memory: Option<u64>) -> Option<String> {
     let status = state
         .exit_code
         .filter(|status| *status != 0 && state.running != Some(true))?;
@@ -53,11 +72,19 @@ pub(super) fn ended(state: &ContainerState) -> Option<String> {
         ));
     }
     let cause = match (status, state.oom_killed) {
-        (_, Some(true)) => ", because it needed more memory than it may have: see its limit with docker inspect",
+        (_, Some(true)) => match memory {
+            Some(memory) => format!(
+                ", because it needed more memory than the {} MB that it may have: give the node more (\"memory\"), or let its server use \
+                 less (shared_buffers, work_mem, max_connections)",
+                memory >> 20
+            ),
+            None => ", because the machine of the Docker Engine had no memory left for it".to_owned(),
+        },
         (KILLED, _) => {
             ", because its first process was killed from outside (docker kill, or the kernel short of memory: dmesg)"
+                .to_owned()
         }
-        _ => "",
+        _ => String::new(),
     };
     Some(format!("The container exited with status {status}{cause}."))
 }
@@ -79,6 +106,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_server_says_of_its_container_is_told_with_a_way_out() {
+        let log = |line: &str| vec![line.to_owned()];
+        let killed = log("LOG:  server process (PID 41) was terminated by signal 9: Killed");
+        assert!(said(&killed, Some(64 << 20)).unwrap().contains("than the 64 MB"));
+        assert_eq!(said(&killed, None), None, "somebody killed it");
+        let full = log("PANIC:  could not write to file: No space left on device");
+        assert!(said(&full, None).unwrap().contains("docker system df"));
+        assert_eq!(said(&log("LOG:  ready"), Some(1)), None);
+    }
+
+    #[test]
     fn how_a_container_ended_is_told_unless_it_ended_in_order() {
         let state = |exit_code: i64, oom_killed: bool, error: &str| ContainerState {
             exit_code: Some(exit_code),
@@ -87,6 +125,7 @@ mod tests {
             running: Some(false),
             ..ContainerState::default()
         };
+        let ended = |state: &ContainerState| ended(state, Some(64 << 20));
         assert_eq!(ended(&state(0, false, "")), None);
         let running = ContainerState {
             running: Some(true),
@@ -96,7 +135,7 @@ mod tests {
         assert!(
             ended(&state(137, true, ""))
                 .unwrap()
-                .contains("more memory than it may have")
+                .contains("more memory than the 64 MB that it may have")
         );
         assert!(ended(&state(137, false, "")).unwrap().contains("killed from outside"));
         assert_eq!(

@@ -10,11 +10,12 @@ use bollard::query_parameters::{ListContainersOptions, ListImagesOptions};
 use futures_util::future::join_all;
 use simdb_planner::observed::{PlatformFacts, PlatformProblem, Reach};
 use simdb_state::instance::LOOPBACK;
+use simdb_state::object::Image;
 use tokio::time::timeout;
 
 use super::DockerPlatform;
 use super::client::Trouble;
-use super::images::{self, VERSION, version_of};
+use super::images::{self, ONLY_VERSION, VERSION, version_of};
 use super::pull::{self, Pull};
 use crate::engine::PROGRAMS;
 
@@ -78,6 +79,12 @@ impl DockerPlatform {
             let problem = format!("The Docker Engine at {url} does not run Linux containers.");
             facts.problems.insert(told(problem));
         }
+        facts.unlimited = (info.memory_limit == Some(false) || info.cpu_cfs_quota == Some(false)).then(|| {
+            format!(
+                "The Docker Engine at {url} limits no memory or processors on this machine (docker info): it needs the cgroups for \
+                 that. Remove \"memory\" and \"cpus\"."
+            )
+        });
         match self.reach(&info) {
             Ok(reach) => facts.reach = reach,
             Err(problem) => drop(facts.problems.insert(told(problem))),
@@ -95,13 +102,31 @@ impl DockerPlatform {
                 let found = facts.engines.entry(engine).or_default();
                 found.insert(version, format!("image {tag}"));
             }
+            if !name.contains(VERSION) && self.images.pull != Pull::Never {
+                let found = facts.engines.entry(engine).or_default();
+                found.entry(ONLY_VERSION).or_insert_with(|| format!("image {name}"));
+            }
             let found = facts.engines.get(&engine).into_iter().flat_map(BTreeMap::keys);
             let named = found.map(async |version| {
                 let name = name.replace(VERSION, &version.to_string());
-                (*version, self.names(&docker, &name, &images).await)
+                let digests = self.names(&docker, &name, &images).await;
+                let named = digests.into_iter().map(|digest| Image {
+                    reference: name.clone(),
+                    digest,
+                });
+                (*version, named.collect())
             });
-            let named: BTreeMap<u16, Vec<String>> = join_all(named).await.into_iter().collect();
+            let named: BTreeMap<u16, Vec<Image>> = join_all(named).await.into_iter().collect();
             facts.images.insert(engine, named);
+        }
+        for programs in PROGRAMS.iter().filter(|programs| programs.image.is_none()) {
+            let remedy = match self.images.name(programs.engine) {
+                Some(name) => format!("{url} has no image {name}. Get it (docker pull {name}), or"),
+                None => "it runs in containers of an image that provider \"docker\" names. Add there pooler_image = \"...\", with one that has it \
+                         on its PATH, or"
+                    .to_owned(),
+            };
+            facts.remedies.insert(programs.engine, remedy);
         }
         facts.obtainable = self.images.pull != Pull::Never;
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use bollard::models::ImageInspect;
 use bollard::query_parameters::ListImagesOptions;
 use simdb_state::instance::Command;
-use simdb_state::object::EngineKind;
+use simdb_state::object::{EngineKind, Image as MadeFrom};
 
 use super::archive::Owner;
 use super::build::Image;
@@ -19,6 +19,9 @@ use crate::platform::PlatformError;
 
 /// What stands for the major version in the name of an image.
 pub(super) const VERSION: &str = "{version}";
+
+/// The version of an engine whose versions are not told apart.
+pub(super) const ONLY_VERSION: u16 = 1;
 
 /// The image that is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -36,17 +39,20 @@ pub(super) struct Wanted<'a> {
 pub(super) struct Images {
     /// The name of those with data, where one is declared.
     declared: Option<String>,
+    /// The name of that of the pooler, where one is declared. It has no place for a version.
+    pooler: Option<String>,
     /// When they are fetched.
     pub(super) pull: Pull,
     /// The users of images that were looked at before: an image never changes.
-    owners: Mutex<BTreeMap<String, Owner>>,
+    owners: Mutex<BTreeMap<(String, String), Owner>>,
 }
 
 impl Images {
     /// Makes what finds images. One that is declared has a place for the major version in its name.
-    pub(super) fn new(declared: Option<String>, pull: Pull) -> Self {
+    pub(super) fn new(declared: Option<String>, pooler: Option<&String>, pull: Pull) -> Self {
         Self {
             declared,
+            pooler: pooler.map(|name| tagged(name)),
             pull,
             owners: Mutex::default(),
         }
@@ -55,8 +61,10 @@ impl Images {
     /// Returns what images of an engine are called, where there are some.
     pub(super) fn name(&self, engine: EngineKind) -> Option<String> {
         let programs = PROGRAMS.iter().find(|programs| programs.engine == engine)?;
-        let usual = programs.image?;
-        Some(self.declared.clone().unwrap_or_else(|| usual.to_owned()))
+        match programs.image {
+            Some(usual) => Some(self.declared.clone().unwrap_or_else(|| usual.to_owned())),
+            None => self.pooler.clone(),
+        }
     }
 
     /// Finds the image of a command's program, by one of its names where it must be that one.
@@ -91,15 +99,18 @@ impl Images {
         };
         let names = names(&found.repo_digests.unwrap_or_default(), found.id.as_deref(), &name);
         let config = found.config.unwrap_or_default();
-        let id = found.id.unwrap_or(name);
+        let id = found.id.unwrap_or_else(|| name.clone());
         let account = PROGRAMS.iter().find(|programs| programs.engine == command.engine);
         let account = account.map(|programs| programs.server).unwrap_or_default();
         let user = config.user.filter(|user| !user.is_empty());
         let user = user.unwrap_or_else(|| account.to_owned());
         Ok(Image {
-            name: wanted
-                .name
-                .map_or_else(|| names.first().cloned().unwrap_or_default(), str::to_owned),
+            name: MadeFrom {
+                digest: wanted
+                    .name
+                    .map_or_else(|| names.first().cloned().unwrap_or_default(), str::to_owned),
+                reference: name.clone(),
+            },
             owner: self.owner(daemon, &id, &user).await?,
             volumes: config.volumes.unwrap_or_default(),
             id,
@@ -139,7 +150,8 @@ impl Images {
             return Ok(numbers);
         }
         let owners = || self.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = owners().get(image) {
+        let known_by = (image.to_owned(), user.to_owned());
+        if let Some(known) = owners().get(&known_by) {
             return Ok(*known);
         }
         let name = user.split_once(':').map_or(user, |(name, _)| name);
@@ -151,7 +163,7 @@ impl Images {
             let message = format!("it has no user \"{name}\" in /etc/passwd to run servers as");
             client::refused("use image", image, message)
         })?;
-        owners().insert(image.to_owned(), found);
+        owners().insert(known_by, found);
         Ok(found)
     }
 
@@ -175,7 +187,7 @@ impl Images {
             ))
         })?;
         Ok(Image {
-            name: found.id.clone(),
+            name: MadeFrom::from(found.id.as_str()),
             id: found.id,
             owner: Owner { user: 0, group: 0 },
             volumes: Vec::new(),
@@ -202,7 +214,7 @@ impl Images {
         let image = optional(image.map_err(|error| site.daemon.trouble(error))).at("look at image", &id)?;
         let volumes = image.and_then(|image| image.config?.volumes);
         Ok(Image {
-            name: id.clone(),
+            name: MadeFrom::from(id.as_str()),
             id,
             owner,
             volumes: volumes.unwrap_or_default(),
@@ -237,8 +249,20 @@ fn same_repository(one: &str, other: &str) -> bool {
     short(one) == short(other)
 }
 
-/// Returns the version that a name with a placeholder has in a tag.
+/// Returns the name of an image with its tag, which is a certain one where nobody says which.
+fn tagged(name: &str) -> String {
+    if name.contains('@') || repository(name) != name {
+        name.to_owned()
+    } else {
+        format!("{name}:latest")
+    }
+}
+
+/// Returns the version that a name with a placeholder has in a tag. One without a placeholder is of the only version that there is.
 pub(super) fn version_of(name: &str, tag: &str) -> Option<u16> {
+    if !name.contains(VERSION) {
+        return (name == tag).then_some(ONLY_VERSION);
+    }
     let (before, after) = name.split_once(VERSION)?;
     tag.strip_prefix(before)?.strip_suffix(after)?.parse().ok()
 }
@@ -263,6 +287,10 @@ mod tests {
             version_of("host:5000/db:{version}-slim", "host:5000/db:18-slim"),
             Some(18)
         );
+        assert_eq!(version_of("pool:2", "pool:2"), Some(ONLY_VERSION));
+        assert_eq!(version_of("pool:2", "pool:3"), None);
+        assert_eq!(tagged("r:5000/pool"), "r:5000/pool:latest");
+        assert_eq!(tagged("r:5000/pool:2"), "r:5000/pool:2");
         for tag in ["db:15.4", "db:latest", "other:15", "db:15-slim"] {
             assert_eq!(version_of("db:{version}", tag), None, "{tag}");
         }

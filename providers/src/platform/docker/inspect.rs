@@ -7,13 +7,14 @@ use futures_util::future::{try_join, try_join_all};
 use simdb_planner::observed::{FileFacts, Observation, ProcessFacts};
 use simdb_state::digest::sha256;
 use simdb_state::instance::TaskSpec;
+use simdb_state::object::Image;
 
 use super::build::{self, Data};
 use super::client::At;
 use super::images::Images;
-use super::names::{DIRECTORY, IMAGE, Kind, LISTEN, PUBLISHED};
+use super::names::{DIRECTORY, IMAGE, IMAGE_ID, Kind, LISTEN, PUBLISHED};
 use super::notes::{Notes, WrittenFile};
-use super::process::{label, look, parse_listen, process, process_of};
+use super::process::{label, look, parse_listen, process, process_of, resources};
 use super::site::{Found, Site};
 use super::task;
 use crate::platform::{InstanceFacts, PlatformError};
@@ -78,7 +79,8 @@ async fn inspect_through(
     Ok(Observation::Seen(InstanceFacts {
         process,
         listen: server.as_ref().and_then(|server| parse_listen(label(server, LISTEN)?)),
-        image: server.as_ref().and_then(|server| label(server, IMAGE).cloned()),
+        image: server.as_deref().and_then(image),
+        resources: server.as_deref().map(resources),
         published: server
             .as_ref()
             .and_then(|server| parse_listen(label(server, PUBLISHED)?)),
@@ -105,6 +107,24 @@ async fn server(
         (None, None) => ProcessFacts::Down,
     };
     Ok((process, server))
+}
+
+/// Returns the image that a server's container was made from: the one that it was given, unless somebody made it anew from another
+/// one and kept its labels.
+pub(super) fn image(server: &ContainerInspectResponse) -> Option<Image> {
+    let given = Image::from(label(server, IMAGE)?.as_str());
+    match (label(server, IMAGE_ID), &server.image) {
+        (Some(noted), Some(has)) if noted != has => {
+            let reference = server.config.as_ref().and_then(|config| config.image.clone());
+            Some(Image {
+                reference: reference
+                    .filter(|name| !name.starts_with("sha256:"))
+                    .unwrap_or_default(),
+                digest: has.clone(),
+            })
+        }
+        _ => Some(given),
+    }
 }
 
 /// What is in a volume: the directories and files that were noted.
@@ -171,4 +191,48 @@ pub(super) async fn holds(site: &Site, window: &str, name: &str, file: &WrittenF
     let read = site.read(window, &format!("{DIRECTORY}/{name}")).await?;
     let content = read.unwrap_or_default().into_values().next();
     Ok(content.is_some_and(|content| sha256(content) == file.bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use bollard::models::ContainerConfig;
+
+    use super::*;
+
+    #[test]
+    fn the_image_of_a_server_is_the_one_that_its_container_was_made_from() {
+        let server = |noted: &[(&str, &str)]| ContainerInspectResponse {
+            image: Some("sha256:2".to_owned()),
+            config: Some(ContainerConfig {
+                image: Some("db:15".to_owned()),
+                labels: Some(
+                    noted
+                        .iter()
+                        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                        .collect::<HashMap<_, _>>(),
+                ),
+                ..ContainerConfig::default()
+            }),
+            ..ContainerInspectResponse::default()
+        };
+        let seen = |noted: &[(&str, &str)]| image(&server(noted)).map(|image| image.to_string());
+        let given = (IMAGE, "r:5000/db:15@sha256:7");
+        assert_eq!(
+            seen(&[given, (IMAGE_ID, "sha256:2")]).as_deref(),
+            Some("r:5000/db:15@sha256:7")
+        );
+        assert_eq!(
+            seen(&[given, (IMAGE_ID, "sha256:1")]).as_deref(),
+            Some("db:15@sha256:2"),
+            "somebody made it anew"
+        );
+        assert_eq!(
+            seen(&[(IMAGE, "sha256:7")]).as_deref(),
+            Some("sha256:7"),
+            "as it was noted before"
+        );
+        assert_eq!(seen(&[]), None);
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   simdb-<l8>.<network>                  a network
+//!   simdb-<l8>.<cluster>.<endpoint>       the network of an endpoint
 //!   simdb-<l8>.<cluster>.<node>           the volume of a node, and the container of its server
 //!   simdb-<l8>.<cluster>.<node>.home      the container that is never started, through which the volume is seen
 //!   simdb-<l8>.<cluster>.<node>.task      a task, as long as it runs; its name is its lock
@@ -31,6 +32,8 @@ pub(super) const LISTEN: &str = "dev.simdb.listen";
 pub(super) const PUBLISHED: &str = "dev.simdb.published";
 /// Of a server: the image that it was made from.
 pub(super) const IMAGE: &str = "dev.simdb.image";
+/// Of a server: what the daemon itself tells that image from others by.
+pub(super) const IMAGE_ID: &str = "dev.simdb.image.id";
 /// Of a server: the digest of all that its container was made from.
 pub(super) const SPEC: &str = "dev.simdb.spec";
 
@@ -41,6 +44,7 @@ pub(super) enum Kind {
     Home,
     Server,
     Task,
+    Endpoint,
 }
 
 impl Kind {
@@ -50,6 +54,7 @@ impl Kind {
             Self::Home => "home",
             Self::Server => "server",
             Self::Task => "task",
+            Self::Endpoint => "endpoint",
         }
     }
 }
@@ -83,7 +88,8 @@ impl Names {
         }
     }
 
-    fn prefix(&self) -> String {
+    /// Returns what the names of all its objects begin with.
+    pub(super) fn prefix(&self) -> String {
         let start: String = self
             .lineage
             .chars()
@@ -95,6 +101,11 @@ impl Names {
 
     pub(super) fn network(&self, name: &NetworkName) -> String {
         format!("{}.{name}", self.prefix())
+    }
+
+    /// Returns what the network of an endpoint is called.
+    pub(super) fn endpoint(&self, endpoint: &EndpointAddress) -> String {
+        format!("{}.{}.{}", self.prefix(), endpoint.cluster, endpoint.endpoint)
     }
 
     pub(super) fn instance(&self, node: &InstanceAddress) -> InstanceNames {

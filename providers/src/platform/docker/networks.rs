@@ -22,7 +22,7 @@ use crate::platform::{Fabric, PlatformError};
 const ROUTES: &str = "/proc/net/route";
 
 impl DockerPlatform {
-    async fn bridges(
+    pub(super) async fn bridges(
         &self,
         daemon: &Daemon,
         filter: &HashMap<String, Vec<String>>,
@@ -58,22 +58,24 @@ impl DockerPlatform {
 
     async fn remove_bridge(&self, daemon: &Daemon, bridge: &Bridge) -> Result<(), PlatformError> {
         let id = bridge.id.clone().unwrap_or_default();
-        let removed = daemon
-            .docker
-            .remove_network(&id)
-            .await
-            .map_err(|error| daemon.trouble(error));
         let name = bridge.name.clone().unwrap_or_default();
+        self.remove_network(daemon, &id, &name).await
+    }
+
+    /// Removes a network, or says whose containers are in it.
+    pub(super) async fn remove_network(&self, daemon: &Daemon, id: &str, name: &str) -> Result<(), PlatformError> {
+        let removed = daemon.docker.remove_network(id).await;
+        let removed = removed.map_err(|error| daemon.trouble(error));
         if let Err(Trouble::Refused { status: 403, message }) = &removed {
-            let who = self.members(daemon, &id).await;
+            let who = self.users(daemon, id).await;
             let message = format!("{message}. Containers in it: {}", who.join(", "));
-            return Err(super::client::refused("remove network", &name, message));
+            return Err(super::client::refused("remove network", name, message));
         }
-        optional(removed).at("remove network", &name).map(drop)
+        optional(removed).at("remove network", name).map(drop)
     }
 
     /// Returns the names of the containers that are in a network, as far as they are known.
-    async fn members(&self, daemon: &Daemon, id: &str) -> Vec<String> {
+    async fn users(&self, daemon: &Daemon, id: &str) -> Vec<String> {
         let Ok(network) = daemon.docker.inspect_network(id, None).await else {
             return Vec::new();
         };
@@ -83,7 +85,7 @@ impl DockerPlatform {
 
     /// Returns the interface of this machine that leads to some of the addresses already, where no network of the daemon does: the
     /// daemon would make the network all the same, and the machine would no longer reach what it reached there.
-    async fn interface(&self, daemon: &Daemon, wanted: Ipv4Net) -> Result<Option<String>, PlatformError> {
+    pub(super) async fn interface(&self, daemon: &Daemon, wanted: Ipv4Net) -> Result<Option<String>, PlatformError> {
         if self.host.is_remote() {
             return Ok(None);
         }

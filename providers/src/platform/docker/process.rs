@@ -6,8 +6,10 @@ use bollard::Docker;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::TopOptionsBuilder;
 use simdb_planner::observed::{Halt, ProcessFacts};
+use simdb_state::object::Resources;
 use simdb_state::place::Bind;
 
+use super::build::NANOSECONDS;
 use super::client::{Trouble, optional};
 use super::daemon::Daemon;
 use super::names::LISTEN;
@@ -19,6 +21,21 @@ pub(super) fn parse_listen(text: &str) -> Option<Bind> {
         host: address.ip(),
         port: address.port(),
     })
+}
+
+/// Returns how much of its machine a container may take.
+pub(super) fn resources(container: &ContainerInspectResponse) -> Resources {
+    let config = container.host_config.as_ref();
+    let limit = |value: Option<i64>| {
+        value
+            .and_then(|value| u64::try_from(value).ok())
+            .filter(|value| *value > 0)
+    };
+    let nanoseconds = limit(config.and_then(|config| config.nano_cpus));
+    Resources {
+        memory: limit(config.and_then(|config| config.memory)),
+        cpus: nanoseconds.and_then(|cpus| u32::try_from(cpus / NANOSECONDS).ok()),
+    }
 }
 
 /// Looks at a container, where it is there.

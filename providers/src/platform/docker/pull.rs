@@ -1,6 +1,7 @@
 //! Fetches images from their registry.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::query_parameters::CreateImageOptionsBuilder;
@@ -10,10 +11,14 @@ use tokio::time::timeout;
 use super::client::{At, Trouble, refused};
 use super::credentials;
 use super::daemon::Daemon;
+use crate::event::{self, Progress};
 use crate::platform::PlatformError;
 
 /// How long a registry may take to say what an image is. A plan waits for it.
 const LOOK_LIMIT: Duration = Duration::from_secs(3);
+
+/// How often it is told how much of an image was fetched.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The header that tells the daemon as whom it asks a registry.
 const HEADER: &str = "X-Registry-Auth";
@@ -71,6 +76,7 @@ pub(super) async fn pull(daemon: &Daemon, image: &str) -> Result<(), PlatformErr
     let docker = authorized(&daemon.docker, image).await.map_err(fail)?;
     let options = CreateImageOptionsBuilder::new().from_image(image).build();
     let mut layers = docker.create_image(Some(options), None, None);
+    let mut fetched = Fetched::new(image);
     while let Some(told) = layers.next().await {
         let told = told
             .map_err(|error| explained(daemon.trouble(error), image))
@@ -78,8 +84,54 @@ pub(super) async fn pull(daemon: &Daemon, image: &str) -> Result<(), PlatformErr
         if let Some(message) = told.error_detail.and_then(|error| error.message) {
             return Err(fail(message));
         }
+        if let (Some(layer), Some(detail)) = (told.id, told.progress_detail) {
+            fetched.note(layer, told.status.as_deref(), detail.current, detail.total);
+        }
     }
     Ok(())
+}
+
+/// How much of an image was fetched, layer by layer.
+struct Fetched {
+    what: String,
+    layers: BTreeMap<String, (u64, u64)>,
+    told: Option<Instant>,
+}
+
+impl Fetched {
+    fn new(image: &str) -> Self {
+        Self {
+            what: format!("fetches image {image}"),
+            layers: BTreeMap::new(),
+            told: None,
+        }
+    }
+
+    /// Notes what the daemon says of a layer, and tells who watches, unless that was a moment ago and there is more to come.
+    fn note(&mut self, layer: String, status: Option<&str>, current: Option<i64>, total: Option<i64>) {
+        let bytes = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
+        let known = match (status, bytes(current), bytes(total)) {
+            (Some("Downloading"), Some(current), Some(total)) => Some((current.min(total), total)),
+            // A layer that is complete no longer says how large it is.
+            (Some("Download complete" | "Pull complete"), _, _) => {
+                self.layers.get(&layer).map(|(_, total)| (*total, *total))
+            }
+            _ => None,
+        };
+        let Some(known) = known else { return };
+        self.layers.insert(layer, known);
+        let sum = |part: fn(&(u64, u64)) -> u64| self.layers.values().map(part).sum::<u64>();
+        let (done, total) = (sum(|(done, _)| *done), sum(|(_, total)| *total));
+        if done < total && self.told.is_some_and(|told| told.elapsed() < PAUSE) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        event::progress(Progress {
+            what: self.what.clone(),
+            done,
+            total,
+        });
+    }
 }
 
 /// Adds what to do where a registry refuses.
@@ -102,6 +154,8 @@ fn explained(trouble: Trouble, image: &str) -> Trouble {
 
 #[cfg(test)]
 mod tests {
+    use simdb_planner::plan::StepId;
+
     use super::*;
 
     #[test]
@@ -115,6 +169,30 @@ mod tests {
         assert!(said(500, "Get http://r:5000/v2/: no basic auth credentials").ends_with("docker login r:5000"));
         assert!(said(404, "manifest for r:5000/db:15 not found").ends_with("registry r:5000 has none of that name"));
         assert!(said(500, "dial tcp: connection refused").ends_with("the Docker Engine reaches registry r:5000"));
+    }
+
+    #[tokio::test]
+    async fn how_much_of_an_image_was_fetched_reaches_who_watches_the_step() {
+        let (watcher, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        event::watched(StepId(3), watcher, async {
+            let mut fetched = Fetched::new("db:15");
+            fetched.note("1".to_owned(), Some("Pulling fs layer"), None, None);
+            fetched.note("1".to_owned(), Some("Downloading"), Some(10), Some(100));
+            // A moment later, and not the last of it.
+            fetched.note("2".to_owned(), Some("Downloading"), Some(1), Some(50));
+            fetched.note("1".to_owned(), Some("Download complete"), None, None);
+            fetched.note("2".to_owned(), Some("Extracting"), Some(1), Some(50));
+            fetched.note("2".to_owned(), Some("Pull complete"), None, None);
+        })
+        .await;
+        let mut told = Vec::new();
+        while let Some((step, progress)) = heard.recv().await {
+            assert_eq!((step, progress.what.as_str()), (StepId(3), "fetches image db:15"));
+            told.push((progress.done, progress.total));
+        }
+        assert_eq!(told, [(10, 100), (150, 150)]);
+        // Who fetches without a step is heard by nobody.
+        Fetched::new("db:15").note("1".to_owned(), Some("Downloading"), Some(1), Some(1));
     }
 
     #[test]

@@ -1,19 +1,20 @@
 //! Starts the server of a node, and tells it to read its files.
 
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, NetworkConnectRequest, NetworkDisconnectRequest,
+    ContainerCreateBody, ContainerInspectResponse, EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest,
     RestartPolicyNameEnum,
 };
 use simdb_state::instance::InstanceSpec;
+use simdb_state::object::Resources;
 use simdb_state::sensitive::Secrets;
 
 use super::Hold;
 use super::build::{self, Image};
 use super::changes::Changes;
-use super::client::{At, refused};
+use super::client::{At, optional, refused};
 use super::inspect::strangers;
-use super::names::{DIRECTORY, Kind, SPEC};
-use super::process::{is_detached, is_halted, label, look};
+use super::names::{DIRECTORY, Kind, LISTEN, SPEC};
+use super::process::{self, is_detached, is_halted, label, look, parse_listen};
 use super::site::Site;
 use super::stop::{KILL_LIMIT, kill};
 use super::task;
@@ -67,10 +68,10 @@ pub(super) async fn ensure(
         return Ok(());
     }
     let body = build::server(&site.names, own, image, network, spec);
-    start(hold, found.as_deref(), body).await
+    start(hold, found.as_deref(), body, spec.resources).await
 }
 
-/// Lets a server go on that was halted, and connects it with its network again.
+/// Lets a server go on that was halted, connects it with its network again, and gives it what it may take.
 async fn thaw(
     hold: &Hold,
     found: &ContainerInspectResponse,
@@ -85,6 +86,12 @@ async fn thaw(
         hold.check().await?;
         let let_go = site.daemon.docker.unpause_container(&own.base).await;
         let_go.map_err(trouble).at("unpause container", &own.base)?;
+    }
+    let has = process::resources(found);
+    if spec.resources.or(has) != has {
+        hold.check().await?;
+        site.update(build::update(RestartPolicyNameEnum::UNLESS_STOPPED, spec.resources))
+            .await?;
     }
     if is_halted(&site.daemon.docker, found).await {
         hold.check().await?;
@@ -126,6 +133,7 @@ async fn start(
     hold: &Hold,
     found: Option<&ContainerInspectResponse>,
     body: ContainerCreateBody,
+    resources: Resources,
 ) -> Result<(), PlatformError> {
     let site = &hold.site;
     let own = &site.own;
@@ -134,7 +142,11 @@ async fn start(
     let wanted = body.labels.as_ref().and_then(|labels| labels.get(SPEC));
     let fits = found.is_some_and(|found| {
         let dead = found.state.as_ref().is_some_and(|state| state.dead == Some(true));
-        !dead && label(found, SPEC) == wanted
+        // One that somebody made anew has the labels that it had, and another image.
+        !dead
+            && label(found, SPEC) == wanted
+            && found.image == body.image
+            && !resources.lifts(&process::resources(found))
     });
     if !fits {
         same_user(site, wanted_user).await?;
@@ -148,12 +160,14 @@ async fn start(
         }
     }
     if fits {
-        site.set_restart(RestartPolicyNameEnum::UNLESS_STOPPED).await?;
+        site.update(build::update(RestartPolicyNameEnum::UNLESS_STOPPED, resources))
+            .await?;
     } else {
         site.daemon
             .create(&own.base, body)
             .await
             .at("create container", &own.base)?;
+        join(site, found).await?;
     }
     hold.check().await?;
     let started = site
@@ -163,6 +177,36 @@ async fn start(
         .await
         .map_err(trouble);
     started.at("start container", &own.base)
+}
+
+/// Lets a container into the other networks that the one before it was in: those of endpoints, and those that people gave it.
+async fn join(site: &Site, before: Option<&ContainerInspectResponse>) -> Result<(), PlatformError> {
+    let own = &site.own;
+    let trouble = |error| site.daemon.trouble(error);
+    let settings = before.and_then(|before| before.network_settings.as_ref());
+    let networks = settings
+        .and_then(|settings| settings.networks.clone())
+        .unwrap_or_default();
+    let listen = before.and_then(|before| parse_listen(label(before, LISTEN)?));
+    let address = |network: &EndpointSettings| network.ipam_config.as_ref()?.ipv4_address.clone();
+    for network in networks.into_values() {
+        // That of its cluster it is in already.
+        let is_own = listen.is_some_and(|listen| address(&network) == Some(listen.host.to_string()));
+        let Some(id) = network.network_id.clone().filter(|_| !is_own) else {
+            continue;
+        };
+        let request = NetworkConnectRequest {
+            container: own.base.clone(),
+            endpoint_config: Some(EndpointSettings {
+                aliases: network.aliases,
+                ..EndpointSettings::default()
+            }),
+        };
+        let connected = site.daemon.docker.connect_network(&id, request).await;
+        // One that is gone by now is no loss.
+        optional(connected.map_err(trouble)).at("connect container", &own.base)?;
+    }
+    Ok(())
 }
 
 /// Refuses an image whose servers run as another user than the one that the data belongs to.

@@ -26,7 +26,11 @@ pub(in crate::platform) fn open(name: &PlatformName, setup: &Setup<'_>, machine:
         publish: arguments.get("publish").and_then(|address| address.parse().ok()),
         secure: OnceLock::new(),
         names: Names::new(setup.lineage.unwrap_or(UNBORN), &project),
-        images: Images::new(arguments.get("image").cloned(), Pull::read(arguments.get("pull"))),
+        images: Images::new(
+            arguments.get("image").cloned(),
+            arguments.get("pooler_image"),
+            Pull::read(arguments.get("pull")),
+        ),
         grant: setup.grant.clone(),
         directory: machine.directory,
         listeners: machine.listeners,

@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecResults};
-use bollard::models::{
-    ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody, RestartPolicyNameEnum, VolumeCreateRequest,
-};
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody, VolumeCreateRequest};
 use bollard::query_parameters::{
     ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
     RemoveVolumeOptions, UploadToContainerOptionsBuilder,
@@ -249,12 +247,9 @@ impl Site {
             .at("write files into the volume of", &self.own.base)
     }
 
-    /// Says when the daemon starts the container of the server by itself.
-    pub(super) async fn set_restart(&self, name: RestartPolicyNameEnum) -> Result<(), PlatformError> {
-        let body = ContainerUpdateBody {
-            restart_policy: Some(build::restart(name)),
-            ..ContainerUpdateBody::default()
-        };
+    /// Changes what can be changed of the container of the server while it lives: when the daemon starts it by itself, and what
+    /// it may take.
+    pub(super) async fn update(&self, body: ContainerUpdateBody) -> Result<(), PlatformError> {
         let updated = self.daemon.docker.update_container(&self.own.base, body).await;
         let updated = updated.map(drop).map_err(|error| self.daemon.trouble(error));
         optional(updated).at("update container", &self.own.base).map(drop)

@@ -6,13 +6,14 @@ use bollard::models::{ContainerInspectResponse, RestartPolicyNameEnum};
 use bollard::query_parameters::{KillContainerOptionsBuilder, LogsOptionsBuilder};
 use futures_util::{StreamExt, TryStreamExt};
 use simdb_state::instance::StopSignal;
-use simdb_state::object::Witness;
+use simdb_state::object::{Resources, Witness};
 
 use super::Hold;
+use super::build;
 use super::client::{At, optional, refused};
 use super::explain;
 use super::names::Kind;
-use super::process::{is_halted, look, process};
+use super::process::{self, is_halted, look, process};
 use super::site::{Found, Site};
 use super::task;
 use crate::engine::PROGRAMS;
@@ -61,7 +62,8 @@ async fn stop_within(hold: &Hold, mode: StopMode, limit: Option<Duration>) -> Re
     if mode == StopMode::Immediate {
         // Should the signal be lost, nothing starts the container again.
         hold.check().await?;
-        site.set_restart(RestartPolicyNameEnum::NO).await?;
+        site.update(build::update(RestartPolicyNameEnum::NO, Resources::default()))
+            .await?;
     }
     for container in site
         .containers()
@@ -194,8 +196,10 @@ pub(super) async fn log(site: &Site, lines: usize) -> Result<Vec<String>, Platfo
     let name = &site.own.base;
     let mut log = log_of(site, name, lines).await?;
     let found = look(&site.daemon, name).await.at("look at container", name)?;
-    let state = found.and_then(|found| found.state);
-    log.extend(state.and_then(|state| explain::ended(&state)));
+    let Some(found) = found else { return Ok(log) };
+    let memory = process::resources(&found).memory;
+    log.extend(explain::said(&log, memory));
+    log.extend(found.state.and_then(|state| explain::ended(&state, memory)));
     Ok(log)
 }
 

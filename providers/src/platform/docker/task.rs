@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::build::{self, Data, Image};
 use super::client::{At, refused};
 use super::daemon::{Daemon, Written};
+use super::explain;
 use super::images::{Images, Wanted};
 use super::names::{DIRECTORY, Kind, Names};
 use super::notes::{self, FORMAT, Notes, PRODUCTS, Products};
@@ -170,7 +171,7 @@ fn outcome(site: &Site, task: &TaskSpec, mut written: Written) -> Result<String,
         task: task.name.clone(),
         program: program.to_owned(),
         status,
-        stderr: last_lines(&written.errors),
+        stderr: explained(&written.errors),
     };
     match ended {
         Ended::Done => Ok(written.output),
@@ -197,6 +198,14 @@ fn outcome(site: &Site, task: &TaskSpec, mut written: Written) -> Result<String,
             text: task.prints.clone().unwrap_or_default(),
         }),
     }
+}
+
+/// Returns the end of what a task wrote, with what to do about it where that is known.
+fn explained(text: &str) -> String {
+    let told = last_lines(text);
+    let lines: Vec<String> = told.lines().map(str::to_owned).collect();
+    let way_out = explain::said(&lines, None).into_iter();
+    std::iter::once(told).chain(way_out).collect::<Vec<_>>().join("\n")
 }
 
 fn last_lines(text: &str) -> String {

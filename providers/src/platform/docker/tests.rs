@@ -8,7 +8,7 @@ use std::time::Duration;
 use bollard::models::RestartPolicyNameEnum;
 use simdb_planner::desired::LocalSettings;
 use simdb_state::instance::{Argument, Command, FilePart, FileText, Stop, StopSignal};
-use simdb_state::object::{EngineKind, Network};
+use simdb_state::object::{EngineKind, Network, Resources};
 use simdb_state::place::{Bind, HostPort};
 use simdb_state::route::{Hints, Wanted};
 use simdb_state::sensitive::{SecretName, Sensitive};
@@ -184,6 +184,8 @@ fn fixture(listen: Bind, version: u16) -> Fixture {
             listen,
             published: None,
             image: None,
+            resources: Resources::default(),
+            probe: None,
             present: BTreeSet::new(),
             absent: BTreeSet::new(),
             environment: BTreeMap::new(),

@@ -272,6 +272,7 @@ fn without_clients() -> Observation<NodeFacts> {
         address: &address,
         version: 15,
         image: None,
+        resources: simdb_state::object::Resources::default(),
         place: place(5433),
         parameters: &BTreeMap::new(),
         generation: 1,

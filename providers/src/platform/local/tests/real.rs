@@ -143,6 +143,8 @@ fn real_fixture(version: u16) -> Fixture {
             listen,
             published: None,
             image: None,
+            resources: simdb_state::object::Resources::default(),
+            probe: None,
             ..super::instance()
         },
         secrets: Secrets::from([(password, Sensitive::new("swordfish".to_owned()))]),

@@ -1,0 +1,100 @@
+//! How much of its machine a server may take: limits change while it runs, and go with a restart.
+
+use expect_test::expect;
+
+use super::*;
+
+const SOME: Resources = Resources {
+    memory: Some(512 << 20),
+    cpus: Some(1500),
+};
+const MORE: Resources = Resources {
+    memory: Some(1 << 30),
+    ..SOME
+};
+
+fn limit(desired: &mut Desired, resources: Resources) {
+    for node in cluster(desired).nodes.values_mut() {
+        node.resources = resources;
+    }
+}
+
+fn limited() -> (Desired, World) {
+    let mut desired = replicating(&["a", "b"], ReplicationMode::Sync, 1);
+    limit(&mut desired, SOME);
+    let mut world = World::default();
+    finish(&mut world, &desired);
+    (desired, world)
+}
+
+fn reasons(world: &World, desired: &Desired) -> String {
+    let plan = plan_for(world, desired).plan;
+    let steps = plan.steps.iter().filter(|step| step.action.name() == "configure");
+    steps
+        .map(|step| format!("{} {}: {}\n", step.address, step.impact, step.reason))
+        .collect()
+}
+
+#[test]
+fn another_limit_is_given_to_a_server_that_runs() {
+    let (mut desired, mut world) = limited();
+    limit(&mut desired, MORE);
+    expect![[r#"
+        cluster.orders.node.b reload: configuration: memory 512MB -> 1GB
+        cluster.orders.node.a reload: configuration: memory 512MB -> 1GB
+    "#]]
+    .assert_eq(&reasons(&world, &desired));
+    finish(&mut world, &desired);
+    assert!(world.directories.values().all(|directory| directory.resources == MORE));
+    assert!(world.state.nodes.values().all(|node| node.resources == MORE));
+}
+
+#[test]
+fn a_limit_that_goes_takes_a_restart() {
+    let (mut desired, mut world) = limited();
+    limit(&mut desired, Resources { cpus: None, ..MORE });
+    expect![[r#"
+        cluster.orders.node.b write-pause: configuration: memory 512MB -> 1GB, no cpus any more
+        cluster.orders.node.a downtime: configuration: memory 512MB -> 1GB, no cpus any more
+    "#]]
+    .assert_eq(&reasons(&world, &desired));
+    finish(&mut world, &desired);
+    assert!(
+        world
+            .directories
+            .values()
+            .all(|directory| directory.resources.cpus.is_none())
+    );
+}
+
+#[test]
+fn limits_that_somebody_changed_have_drifted_and_other_settings_change_with_them() {
+    let (mut desired, mut world) = limited();
+    world
+        .directories
+        .get_mut(&address("cluster.orders.node.b"))
+        .unwrap()
+        .resources = MORE;
+    let settings = BTreeMap::from([("shared_buffers".to_owned(), "64MB".to_owned())]);
+    let spec = cluster(&mut desired).nodes.get_mut(&"b".parse().unwrap()).unwrap();
+    spec.parameters = settings;
+    expect!["cluster.orders.node.b write-pause: configuration: shared_buffers = 64MB; drift: memory is 1GB in place of 512MB\n"]
+        .assert_eq(&reasons(&world, &desired));
+    finish(&mut world, &desired);
+}
+
+#[test]
+fn a_platform_that_limits_nothing_refuses_limits() {
+    let (desired, world) = limited();
+    let mut observed = world.observe();
+    for platform in observed.platforms.values_mut() {
+        platform.unlimited = Some("It limits nothing.".to_owned());
+    }
+    let planned = plan(Inputs {
+        desired: &desired,
+        recorded: &world.state,
+        observed: &observed,
+        proposal: None,
+    });
+    expect!["Servers cannot be limited there: It limits nothing."].assert_eq(diagnostics(&planned).trim());
+}
