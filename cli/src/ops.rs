@@ -8,6 +8,7 @@ use std::sync::Arc;
 use simdb_planner::config::{Config, OutputValue, Source};
 use simdb_planner::desired::Desired;
 use simdb_planner::diagnostic::Diagnostic;
+use simdb_planner::health;
 use simdb_planner::observed::Observed;
 use simdb_planner::plan::{AttributeChange, ChangeAction, Plan, Shown};
 use simdb_planner::planner::scope::Scope;
@@ -28,9 +29,7 @@ use simdb_state::store::{Entry, RunEnd, Store, StoreError, UnfinishedRun, Writer
 use tokio_util::sync::CancellationToken;
 
 use crate::saved::SavedPlan;
-use crate::views::doc::{
-    ComparedDoc, DiagnosticDoc, Estimates, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc, StatusDoc,
-};
+use crate::views::doc::{ComparedDoc, DiagnosticDoc, Estimates, InterruptedDoc, Operation, OutputChangeDoc, PlanDoc};
 
 /// Where the holder of the record's lock works.
 pub(crate) struct Site {
@@ -228,8 +227,6 @@ pub(crate) fn plan(
         .with_diagnostics(DiagnosticDoc::all(&diagnostics, source));
     document.compared = ComparedDoc::new(known.recorded, looked, &not_compared);
     document.interrupted = known.unfinished.map(InterruptedDoc::new);
-    let status = StatusDoc::new(known.recorded.clusters.keys(), known.recorded, observed);
-    let noticed = status.clusters.into_iter().flat_map(|cluster| cluster.noticed);
     let mut given = known.config.desired.given_secrets();
     keep_generated(&mut given, &plan);
     Planned {
@@ -237,7 +234,9 @@ pub(crate) fn plan(
         drift,
         found,
         document,
-        noticed: noticed.collect(),
+        noticed: looked
+            .map(|observed| health::noticed(known.recorded, observed))
+            .unwrap_or_default(),
         given,
     }
 }

@@ -5,6 +5,7 @@ mod files;
 pub(crate) mod modules;
 pub(crate) mod workspace;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use simdb_providers::effects::ProviderEffects;
 use simdb_providers::platform::local::setup;
 use simdb_providers::platform::registry::{self, Setup};
 use simdb_providers::platform::{Known, World};
+use simdb_state::name::PlatformName;
 use simdb_state::object::{ProviderSettings, State};
 use simdb_state::secret::KeySource;
 use simdb_state::store::{Grant, Lineage, Snapshot, Store, Writer};
@@ -118,14 +120,46 @@ impl Project {
         self
     }
 
-    /// Returns the values of variables, as they came.
-    pub(crate) fn inputs(&self, variables: &[VariableArgument]) -> Result<Vec<VariableInput>, CliError> {
-        Ok(self.values(variables)?.inputs)
+    /// Returns the values of variables, as they came, for a saved plan to keep.
+    pub(crate) fn kept_inputs(&self, variables: &[VariableArgument]) -> Result<Vec<VariableInput>, CliError> {
+        let ephemeral = config::ephemeral_variables(&self.source);
+        let mut inputs = self.values(variables)?.inputs;
+        inputs.retain(|input| !ephemeral.contains(&input.name));
+        Ok(inputs)
+    }
+
+    /// Refuses values of variables that a saved plan has already: of those that are typed, only ephemeral ones count.
+    pub(crate) fn check_values(&self, variables: &[VariableArgument]) -> Result<(), CliError> {
+        let ephemeral = config::ephemeral_variables(&self.source);
+        let is_kept = |argument: &&VariableArgument| match argument {
+            VariableArgument::Value { name, .. } => !ephemeral.contains(name),
+            VariableArgument::File(_) => ephemeral.is_empty(),
+        };
+        let Some(kept) = variables.iter().find(is_kept) else {
+            return Ok(());
+        };
+        let what = match kept {
+            VariableArgument::Value { name, .. } => format!("-var '{name}=...'"),
+            VariableArgument::File(name) => format!("-var-file={name}"),
+        };
+        let detail = format!(
+            "The values of variables are part of a saved plan, but for those of ephemeral ones. Leave out {what}, or plan again with it."
+        );
+        Err(CliError::refused("Saved plan has its values", detail))
     }
 
     fn values(&self, variables: &[VariableArgument]) -> Result<files::Values, CliError> {
         match &self.inputs {
-            Some(inputs) => Ok(files::Values::of(inputs.clone())),
+            Some(inputs) => {
+                let mut values = files::Values::of(inputs.clone());
+                let ephemeral = config::ephemeral_variables(&self.source);
+                // The plan was saved without them.
+                if !ephemeral.is_empty() {
+                    let given = files::variables(&self.directory, variables)?;
+                    values.add(given, |input| ephemeral.contains(&input.name));
+                }
+                Ok(values)
+            }
             None => files::variables(&self.directory, variables),
         }
     }
@@ -352,15 +386,30 @@ pub(crate) fn platforms(recorded: &State, desired: &Desired) -> Known {
     }
 }
 
-/// Returns how a platform is set up whose data is where the record says.
-fn settled(declared: LocalSettings, recorded: Option<ProviderSettings>) -> LocalSettings {
-    match recorded {
-        Some(recorded) => LocalSettings {
-            data_root: Some(recorded.data_root),
-            ..declared
-        },
-        None => declared,
+/// Adds the providers that no block declares any more, and that something on record is on: it is still there to be looked at and
+/// removed.
+pub(crate) fn keep_providers(desired: &mut Desired, snapshot: &Snapshot) {
+    let used = platforms(&snapshot.state, &Desired::default()).platforms();
+    let declared = platforms(&State::default(), desired).platforms();
+    let recorded = snapshot.settings.iter().flat_map(|settings| &settings.others);
+    for (name, arguments) in recorded {
+        let is = |platforms: &BTreeSet<PlatformName>| platforms.iter().any(|platform| platform.as_str() == name);
+        if is(&used) && !is(&declared) {
+            let others = desired.local.others.entry(name.clone());
+            others.or_insert_with(|| arguments.clone());
+        }
     }
+}
+
+/// Returns how a platform is set up whose data is where the record says.
+fn settled(mut declared: LocalSettings, recorded: Option<ProviderSettings>) -> LocalSettings {
+    if let Some(recorded) = recorded {
+        declared.data_root = Some(recorded.data_root);
+        for (name, arguments) in recorded.others {
+            declared.others.entry(name).or_insert(arguments);
+        }
+    }
+    declared
 }
 
 fn recorded_settings(settings: ProviderSettings) -> LocalSettings {

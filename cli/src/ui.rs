@@ -3,6 +3,8 @@
 //! Callers hand over text with colours; they are taken out here where nobody can see them (`NO_COLOR`, `TERM=dumb`,
 //! `-no-color`, a pipe), unless `CLICOLOR_FORCE` asks for them.
 
+mod lines;
+
 use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +14,8 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use terminal_size::{Width, terminal_size_of};
 
 use crate::exit::Exit;
+
+pub(crate) use lines::Lines;
 
 /// The width of lines where there is no terminal to ask.
 const DEFAULT_WIDTH: usize = 80;
@@ -121,6 +125,13 @@ impl Ui {
         let mut line = String::new();
         let read = lock(&self.input).read_line(&mut line)?;
         Ok((read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// Returns what reads texts that are typed, where both they and the answers are seen at a terminal. The function says whether
+    /// a text goes on in the next line.
+    pub(crate) fn lines(&self, is_unfinished: fn(&str) -> bool) -> io::Result<Option<Lines>> {
+        let is_seen = self.terminal.interactive && self.terminal.redrawn;
+        is_seen.then(|| Lines::new(is_unfinished)).transpose()
     }
 
     /// Reads standard input to its end.

@@ -35,6 +35,7 @@ mod overrides;
 mod parameters;
 mod pin;
 mod provider;
+mod provider_choice;
 mod read;
 mod removed;
 mod replication;
@@ -80,7 +81,7 @@ pub(crate) use self::parameters::is_declarable;
 pub use self::pin::{PinError, set_primary};
 pub use self::repository::{LOCK_FILE, Lock, Repository};
 pub use self::settings::{Settings, check_version, settings};
-pub use self::variables::{ENVIRONMENT, variable_file};
+pub use self::variables::{ENVIRONMENT, ephemeral_variables, variable_file};
 
 /// A value for a variable, as it came; the last one given for a name counts.
 #[derive(Clone)]

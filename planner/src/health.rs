@@ -155,6 +155,15 @@ pub struct EndpointHealth {
     pub pooler: Option<(Condition, NodeName)>,
 }
 
+/// Returns what has happened to the clusters by itself, and is worth keeping.
+pub fn noticed(state: &State, observed: &Observed) -> Vec<ClusterEvent> {
+    let problems = state
+        .clusters
+        .keys()
+        .flat_map(|name| judge(name, state, observed).problems);
+    problems.filter_map(|problem| problem.noticed).collect()
+}
+
 /// Judges a cluster by what is recorded of it and what was seen of it. The cluster is the worst of these that holds:
 ///
 /// - *broken*: the node that is the primary on record does not take writes (it is down, frozen, absent, unknown, still

@@ -35,9 +35,17 @@ impl Platform {
         }
     }
 
-    /// Returns the platform of that name.
+    /// Returns the platform of that name, whatever its alias.
     pub fn find(name: &PlatformName) -> Option<Self> {
-        Self::ALL.into_iter().find(|platform| platform.name() == name.as_str())
+        Self::ALL.into_iter().find(|platform| platform.name() == name.kind())
+    }
+
+    /// Returns whether several of its kind can be set up, each with an alias.
+    pub(crate) fn has_aliases(self) -> bool {
+        match self {
+            Platform::Local => false,
+            Platform::Docker => true,
+        }
     }
 
     /// Returns the arguments of its `provider` block.

@@ -28,11 +28,21 @@ pub struct NameError {
     text: String,
 }
 
+/// What platforms are called in messages.
+const PLATFORM: &str = "platform";
+
 fn allows_underscores(kind: &str) -> bool {
     matches!(kind, "user" | "database")
 }
 
 fn is_name(kind: &str, text: &str) -> bool {
+    match text.split_once('.').filter(|_| kind == PLATFORM) {
+        Some((platform, alias)) => is_word(PLATFORM, platform) && is_word("user", alias),
+        None => is_word(kind, text),
+    }
+}
+
+fn is_word(kind: &str, text: &str) -> bool {
     text.len() <= MAX_LENGTH
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| {
@@ -122,7 +132,8 @@ macro_rules! names {
 }
 
 names! {
-    /// The name of a platform: where servers run.
+    /// The name of a platform, where servers run: `docker`; or of one of several that are set up differently, which has an alias:
+    /// `docker.east`.
     PlatformName = "platform";
     /// The name of a network.
     NetworkName = "network";
@@ -138,6 +149,18 @@ names! {
     SeedName = "seed";
     /// The name of an endpoint.
     EndpointName = "endpoint";
+}
+
+impl PlatformName {
+    /// Returns what kind of platform it is: `docker`, of `docker.east`.
+    pub fn kind(&self) -> &str {
+        self.as_str().split_once('.').map_or(self.as_str(), |(kind, _)| kind)
+    }
+
+    /// Returns what tells it from others of its kind: `east`, of `docker.east`.
+    pub fn alias(&self) -> Option<&str> {
+        self.as_str().split_once('.').map(|(_, alias)| alias)
+    }
 }
 
 /// The name of one node: `a`, or `r[0]` where its block has a `count`.

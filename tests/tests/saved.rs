@@ -189,3 +189,55 @@ fn a_file_that_is_no_plan_of_this_state_is_told_for_what_it_is() {
     environment.run(&DESTROY).expect_code(0);
     environment.assert_nothing_left();
 }
+
+/// A cluster whose user has a password that is kept nowhere but in the record.
+const EPHEMERAL: &str = r#"
+variable "password" {
+  type      = string
+  sensitive = true
+  ephemeral = true
+}
+
+variable "memory" { default = "5MB" }
+
+network "lan" {}
+
+cluster "orders" {
+  network = network.lan
+  engine "postgresql" { parameters = { work_mem = var.memory } }
+  node "a" {}
+  user "app" { password = var.password }
+}
+"#;
+
+#[test]
+fn what_a_saved_plan_does_not_keep_is_given_again() {
+    let environment = TestEnvironment::with_configuration(EPHEMERAL);
+    let password = format!("password={PASSWORD}");
+    let output = environment.run(&["plan", "-out", "plan", "-var", &password]);
+    output.expect_code(0);
+    refuses(
+        &environment,
+        &["apply", "plan"],
+        &["No value for required variable", "\"password\""],
+    );
+    refuses(
+        &environment,
+        &["apply", "plan", "-var", &password, "-var", "memory=6MB"],
+        &["part of a saved plan", "-var 'memory=...'"],
+    );
+    refuses(
+        &environment,
+        &["apply", "plan", "-var", "password=another-one"],
+        &["Saved plan is stale"],
+    );
+    environment.run(&["apply", "plan", "-var", &password]).expect_code(0);
+    let same = ["plan", "-detailed-exitcode", "-var", &password];
+    environment.run(&same).expect_code(0);
+    let mut given = environment.command(&["plan", "-detailed-exitcode"]);
+    Output::of(given.env("SIMDB_VAR_password", "another-one")).expect_code(2);
+    environment
+        .run(&[&DESTROY[..], &["-var", &password]].concat())
+        .expect_code(0);
+    environment.assert_nothing_left();
+}

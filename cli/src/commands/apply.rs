@@ -19,7 +19,7 @@ use crate::ops;
 use crate::ops::converge::{Converge, End, Goal, Terms};
 use crate::request::Request;
 use crate::saved::SavedPlan;
-use crate::session::{Project, block_on};
+use crate::session::{self, Project, block_on};
 use crate::ui::Ui;
 use crate::views::doc::{DiagnosticDoc, Operation, StateDoc};
 use crate::views::operation::View;
@@ -41,11 +41,6 @@ pub(super) fn saved(file: &Path, arguments: &ApplyPlan, ui: &Arc<Ui>) -> Result<
     if *selection != Selection::default() {
         let detail = "What it is about is part of a saved plan. Leave out -target, -exclude and -replace, or plan again with them.";
         return Err(CliError::refused("Saved plan has its addresses", detail));
-    }
-    if !apply.planning.facts.variables.0.is_empty() {
-        let detail =
-            "The values of variables are part of a saved plan. Leave out -var and -var-file, or plan again with them.";
-        return Err(CliError::refused("Saved plan has its values", detail));
     }
     perform(
         Operation::Apply,
@@ -231,8 +226,11 @@ impl Run<'_> {
         let saved = SavedPlan::read(file, store.as_ref()).await?;
         let store = store.expect("a plan was read that belongs to it");
         let project = project.with_saved(&saved)?;
-        let (mut config, warnings) = project.load(&[])?;
+        let variables = &self.arguments.planning.facts.variables.0;
+        project.check_values(variables)?;
+        let (mut config, warnings) = project.load(variables)?;
         self.view.diagnostics(&warnings);
+        session::keep_providers(&mut config.desired, &store.snapshot().await?);
         ops::digest_passwords(&mut config.desired, Some(&store)).await?;
         let run = Run {
             request: Request::Configuration(&saved.selection),
@@ -269,14 +267,18 @@ impl Run<'_> {
     async fn open(&self, project: &Project) -> Result<(Config, Vec<DiagnosticDoc>, Store), CliError> {
         let variables = &self.arguments.planning.facts.variables.0;
         if self.operation == Operation::Apply {
-            let (config, warnings) = project.load(variables)?;
-            return Ok((config, warnings, project.create_store().await?));
+            let (mut config, warnings) = project.load(variables)?;
+            let store = project.create_store().await?;
+            session::keep_providers(&mut config.desired, &store.snapshot().await?);
+            return Ok((config, warnings, store));
         }
         let Some(store) = project.store().await? else {
             let (config, warnings) = project.load(variables)?;
             return Ok((config, warnings, project.create_store().await?));
         };
-        let (config, warnings) = project.load_or_recorded(variables, &store.snapshot().await?)?;
+        let snapshot = store.snapshot().await?;
+        let (mut config, warnings) = project.load_or_recorded(variables, &snapshot)?;
+        session::keep_providers(&mut config.desired, &snapshot);
         Ok((config, warnings, store))
     }
 

@@ -10,7 +10,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::session::contents::{self, Ground};
 use crate::session::{Project, block_on};
-use crate::ui::Ui;
+use crate::ui::{Lines, Ui};
 use crate::views::doc::DiagnosticDoc;
 use crate::views::human::diagnostic;
 
@@ -40,7 +40,8 @@ fn answer(
     ui: &Ui,
 ) -> Result<Exit, CliError> {
     let mut exit = Exit::Done;
-    while let Some(text) = read(ui)? {
+    let mut lines = ui.lines(config::is_unfinished).map_err(CliError::Input)?;
+    while let Some(text) = read(ui, lines.as_mut())? {
         match text.trim() {
             "" => continue,
             "exit" | "quit" => break,
@@ -64,7 +65,10 @@ fn answer(
 }
 
 /// Reads an expression: as many lines as it takes until all that it opens is closed.
-fn read(ui: &Ui) -> Result<Option<String>, CliError> {
+fn read(ui: &Ui, lines: Option<&mut Lines>) -> Result<Option<String>, CliError> {
+    if let Some(lines) = lines {
+        return lines.read("> ").map_err(CliError::Input);
+    }
     let mut text = String::new();
     loop {
         let prompt = match (ui.terminal.interactive, text.is_empty()) {

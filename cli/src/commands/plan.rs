@@ -104,7 +104,7 @@ async fn save(made: &Made, path: &Path, arguments: &Plan) -> Result<String, CliE
         serial: _,
         estimates,
     } = made;
-    let inputs = project.inputs(&arguments.planning.facts.variables.0)?;
+    let inputs = project.kept_inputs(&arguments.planning.facts.variables.0)?;
     let saved = SavedPlan::new(
         (&planned.plan, &planned.drift, &planned.found),
         &planned.document,
@@ -198,6 +198,9 @@ async fn look(
     };
     if let Some(view) = view {
         view.diagnostics(&warnings);
+    }
+    if let Some(snapshot) = &snapshot {
+        session::keep_providers(&mut config.desired, snapshot);
     }
     let moves = match &mut snapshot {
         Some(snapshot) => ops::relocate(operation, &config.desired, &mut snapshot.state, &mut secrets),

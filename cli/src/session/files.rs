@@ -53,6 +53,15 @@ impl Values {
         }
     }
 
+    /// Adds some of the values that were collected elsewhere.
+    pub(super) fn add(&mut self, other: Values, is_meant: impl Fn(&VariableInput) -> bool) {
+        self.inputs.extend(other.inputs.into_iter().filter(is_meant));
+        self.diagnostics.extend(other.diagnostics);
+        for (name, text) in other.source.files() {
+            self.source.add(name, text);
+        }
+    }
+
     fn add_file(&mut self, directory: &Path, name: &str) -> Result<(), CliError> {
         let text = read(&directory.join(name))?;
         let (inputs, diagnostics) = if name.ends_with(VALUES_JSON) {

@@ -133,7 +133,7 @@ pub fn convert(value: &Value, to: &Type) -> Result<Value, Mismatch> {
             let items = convert_items(value, of, "a set")?;
             // An unknown element may be equal to another one.
             if items.iter().any(Value::has_unknown) {
-                return Ok(Value::unknown().marked(value.has_sensitive()));
+                return Ok(Value::unknown().marked(value.all_marks()));
             }
             Value::set(&items)
         }
@@ -141,7 +141,7 @@ pub fn convert(value: &Value, to: &Type) -> Result<Value, Mismatch> {
         Type::Map(of) => to_map(value, of)?,
         Type::Object(of) => to_object(value, of)?,
     };
-    Ok(converted.marked(value.sensitive))
+    Ok(converted.marked(value.marks))
 }
 
 /// Returns what the elements of a list, a set or a map are to be, where the constraint leaves it open.

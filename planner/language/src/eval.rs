@@ -21,7 +21,7 @@ use crate::diagnostic::Diagnostic;
 use crate::number::{self, Number};
 use crate::reference::{self, Failure, Names};
 use crate::source::Place;
-use crate::value::{Kind, MAX_DEPTH, MAX_SIZE, Value};
+use crate::value::{Kind, MAX_DEPTH, MAX_SIZE, Marks, Value};
 
 pub(crate) use self::traversal::element;
 
@@ -112,8 +112,8 @@ impl Scope<'_> {
                 self.bounded(expression, Value::tuple(items))
             }
             Expression::Object(object) => {
-                let (object, sensitive) = self.object(object)?;
-                Ok(self.bounded(expression, object)?.marked(sensitive))
+                let (object, marks) = self.object(object)?;
+                Ok(self.bounded(expression, object)?.marked(marks))
             }
             Expression::StringTemplate(template) => self.quoted(template),
             Expression::HeredocTemplate(heredoc) => self.heredoc(heredoc),
@@ -226,9 +226,9 @@ impl Scope<'_> {
         }
     }
 
-    fn object(&self, object: &Object) -> Result<(Value, bool), Failure> {
+    fn object(&self, object: &Object) -> Result<(Value, Marks), Failure> {
         let mut items = BTreeMap::new();
-        let mut sensitive = false;
+        let mut marks = Marks::default();
         for (key, item) in object {
             let key = match key {
                 ObjectKey::Ident(name) => name.to_string(),
@@ -236,9 +236,9 @@ impl Scope<'_> {
                 ObjectKey::Expression(Expression::Null(_)) => "null".to_owned(),
                 ObjectKey::Expression(expression) => {
                     let key = self.eval(expression)?;
-                    sensitive |= key.sensitive;
+                    marks |= key.marks;
                     if key.is_unknown() {
-                        return Ok((Value::unknown(), sensitive));
+                        return Ok((Value::unknown(), marks));
                     }
                     let wrong = |why| self.problem(expression, "Incorrect key type", format!("As a key {why}."));
                     convert::to_text(&key).map_err(wrong)?
@@ -246,28 +246,28 @@ impl Scope<'_> {
             };
             items.insert(key, self.eval(item.expr())?);
         }
-        Ok((Value::object(items), sensitive))
+        Ok((Value::object(items), marks))
     }
 
-    fn condition(&self, at: &Expression, what: &str) -> Result<(Option<bool>, bool), Failure> {
+    fn condition(&self, at: &Expression, what: &str) -> Result<(Option<bool>, Marks), Failure> {
         let value = self.eval(at)?;
         if value.is_unknown() {
-            return Ok((None, value.sensitive));
+            return Ok((None, value.marks));
         }
         match convert::to_bool(&value) {
-            Ok(flag) => Ok((Some(flag), value.sensitive)),
+            Ok(flag) => Ok((Some(flag), value.marks)),
             Err(why) => Err(self.problem(at, &format!("Incorrect {what} type"), format!("For the {what} {why}."))),
         }
     }
 
     fn conditional(&self, conditional: &Conditional) -> Evaluated {
-        let (condition, sensitive) = self.condition(&conditional.cond_expr, "condition")?;
+        let (condition, marks) = self.condition(&conditional.cond_expr, "condition")?;
         let (chosen, other) = match condition {
-            None => return Ok(Value::unknown().marked(sensitive)),
+            None => return Ok(Value::unknown().marked(marks)),
             Some(true) => (&conditional.true_expr, &conditional.false_expr),
             Some(false) => (&conditional.false_expr, &conditional.true_expr),
         };
-        let value = self.eval(chosen)?.marked(sensitive);
+        let value = self.eval(chosen)?.marked(marks);
         // A branch that is not taken may be wrong for the very reason the condition guards against.
         let Ok(other_value) = self.eval(other) else {
             return Ok(value);
@@ -282,7 +282,7 @@ impl Scope<'_> {
 /// Returns an attribute of an object.
 fn attribute(value: &Value, name: &str) -> Option<Value> {
     match &value.kind {
-        Kind::Object(parts) => parts.items.get(name).map(|found| found.clone().marked(value.sensitive)),
+        Kind::Object(parts) => parts.items.get(name).map(|found| found.clone().marked(value.marks)),
         _ => None,
     }
 }

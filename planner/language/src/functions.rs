@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use crate::files::Files;
-use crate::value::Value;
+use crate::value::{Marks, Value};
 
 use self::arguments::Arguments;
 
@@ -60,7 +60,7 @@ pub(crate) struct CallError {
 
 /// What a function does with the sensitive marks of its arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Marks {
+enum OnMarks {
     /// The result is sensitive where any part of an argument is.
     Spread,
     /// Parts keep their own marks; the result is sensitive where an argument itself is.
@@ -77,7 +77,7 @@ pub(crate) struct Function {
     doc: &'static str,
     /// A call, and the JSON of its result.
     example: (&'static str, &'static str),
-    marks: Marks,
+    marks: OnMarks,
     body: fn(&Arguments<'_>) -> Result,
 }
 
@@ -92,7 +92,7 @@ const fn function(
         declaration,
         doc,
         example,
-        marks: Marks::Spread,
+        marks: OnMarks::Spread,
         body,
     }
 }
@@ -105,7 +105,7 @@ const fn arranging(
     body: fn(&Arguments<'_>) -> Result,
 ) -> Function {
     Function {
-        marks: Marks::Keep,
+        marks: OnMarks::Keep,
         ..function(declaration, doc, example, body)
     }
 }
@@ -194,28 +194,28 @@ impl Function {
     /// Calls the function.
     pub(crate) fn call(&self, values: &[Value], files: Option<&Files>) -> std::result::Result<Value, CallError> {
         self.check_count(values.len())?;
-        let has_sensitive = values.iter().any(Value::has_sensitive);
-        let sensitive = match self.marks {
-            Marks::Spread => has_sensitive,
-            Marks::Keep => values.iter().any(|value| value.sensitive),
-            Marks::See => false,
+        let all = Marks::of(values.iter().map(Value::all_marks));
+        let marks = match self.marks {
+            OnMarks::Spread => all,
+            OnMarks::Keep => Marks::of(values.iter().map(|value| value.marks)),
+            OnMarks::See => Marks::default(),
         };
-        if self.marks != Marks::See && values.iter().any(Value::is_unknown) {
-            return Ok(Value::unknown().marked(has_sensitive));
+        if self.marks != OnMarks::See && values.iter().any(Value::is_unknown) {
+            return Ok(Value::unknown().marked(all));
         }
         let seen: Vec<Value> = match self.marks {
-            Marks::Spread if sensitive => values.iter().map(Value::revealed).collect(),
-            Marks::Keep => values.iter().map(Value::unmarked).collect(),
-            Marks::Spread | Marks::See => values.to_vec(),
+            OnMarks::Spread if marks != Marks::default() => values.iter().map(Value::revealed).collect(),
+            OnMarks::Keep => values.iter().map(Value::unmarked).collect(),
+            OnMarks::Spread | OnMarks::See => values.to_vec(),
         };
         let arguments = Arguments {
             values: &seen,
-            sensitive: has_sensitive,
+            sensitive: all.sensitive,
             files,
         };
         match (self.body)(&arguments) {
-            Ok(value) => Ok(value.marked(sensitive)),
-            Err(Stop::Unknown) => Ok(Value::unknown().marked(has_sensitive)),
+            Ok(value) => Ok(value.marked(marks)),
+            Err(Stop::Unknown) => Ok(Value::unknown().marked(all)),
             Err(Stop::Argument(index, message)) => Err(CallError {
                 argument: Some(index),
                 message,

@@ -1,10 +1,12 @@
 //! Values of expressions.
 //!
 //! A value is shared, not copied: cloning one costs the same whatever is in it. Any value, at any depth, may be
-//! unknown (only an apply can tell) or sensitive (it must not be shown); what is made from such a value is so too.
+//! unknown (only an apply can tell), sensitive (it must not be shown) or ephemeral (it must not be kept); what is made from such a
+//! value is so too.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::{BitOr, BitOrAssign};
 use std::sync::Arc;
 
 use crate::number::Number;
@@ -12,19 +14,70 @@ use crate::number::Number;
 /// What is shown in place of a sensitive value, as Terraform shows it.
 const REDACTED: &str = "(sensitive value)";
 
+/// What is shown in place of an ephemeral one.
+const EPHEMERAL: &str = "(ephemeral value)";
+
 /// How deep values nest at most: they are compared, printed and dropped by recursion.
 pub(crate) const MAX_DEPTH: u16 = 100;
 
 /// How many parts a value has at most, each counted wherever it stands.
 pub(crate) const MAX_SIZE: usize = 1 << 22;
 
-/// A value, and whether it must not be shown.
+/// What must not be done with a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Whether it must not be shown.
+    pub sensitive: bool,
+    /// Whether it must not be kept, neither in a record nor in a saved plan.
+    pub ephemeral: bool,
+}
+
+impl Marks {
+    /// The mark of what must not be shown.
+    pub const SENSITIVE: Marks = Marks {
+        sensitive: true,
+        ephemeral: false,
+    };
+
+    /// Returns what any of several marks says.
+    pub(crate) fn of(all: impl Iterator<Item = Marks>) -> Self {
+        all.fold(Self::default(), |all, marks| all | marks)
+    }
+
+    /// Returns what is shown in place of a value that has the mark.
+    pub(crate) fn hidden(self) -> Option<&'static str> {
+        match (self.sensitive, self.ephemeral) {
+            (true, _) => Some(REDACTED),
+            (false, true) => Some(EPHEMERAL),
+            (false, false) => None,
+        }
+    }
+}
+
+impl BitOr for Marks {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self {
+            sensitive: self.sensitive || other.sensitive,
+            ephemeral: self.ephemeral || other.ephemeral,
+        }
+    }
+}
+
+impl BitOrAssign for Marks {
+    fn bitor_assign(&mut self, other: Self) {
+        *self = *self | other;
+    }
+}
+
+/// A value, and what must not be done with it.
 #[derive(Clone, PartialEq)]
 pub struct Value {
     /// What it is.
     pub kind: Kind,
-    /// Whether it must not be shown; parts of it may be sensitive all the same.
-    pub sensitive: bool,
+    /// What must not be done with it; parts of it may have other marks.
+    pub marks: Marks,
 }
 
 /// What a value is.
@@ -55,8 +108,8 @@ pub struct Parts<T> {
     pub items: T,
     /// Whether all are of one type: a list rather than a tuple, a map rather than an object.
     pub(crate) uniform: bool,
-    /// Whether any is sensitive, at any depth.
-    sensitive: bool,
+    /// What must not be done with any, at any depth.
+    marks: Marks,
     /// Whether any is unknown, at any depth.
     unknown: bool,
     /// How many levels of parts there are.
@@ -68,7 +121,7 @@ pub struct Parts<T> {
 /// What a collection tells of its parts.
 #[derive(Clone, Copy, Default)]
 struct Inside {
-    sensitive: bool,
+    marks: Marks,
     unknown: bool,
     depth: u16,
     size: usize,
@@ -87,7 +140,7 @@ impl Inside {
                 Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => Self::default(),
             };
             Self {
-                sensitive: inside.sensitive || value.sensitive || own.sensitive,
+                marks: inside.marks | value.marks | own.marks,
                 unknown: inside.unknown || own.unknown,
                 depth: inside.depth.max(own.depth.saturating_add(1)),
                 size: inside.size.saturating_add(own.size).saturating_add(1),
@@ -99,7 +152,7 @@ impl Inside {
         Arc::new(Parts {
             items,
             uniform,
-            sensitive: self.sensitive,
+            marks: self.marks,
             unknown: self.unknown,
             depth: self.depth,
             size: self.size,
@@ -110,7 +163,7 @@ impl Inside {
 impl<T> Parts<T> {
     fn inside(&self) -> Inside {
         Inside {
-            sensitive: self.sensitive,
+            marks: self.marks,
             unknown: self.unknown,
             depth: self.depth,
             size: self.size,
@@ -120,17 +173,19 @@ impl<T> Parts<T> {
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.sensitive {
-            f.write_str(REDACTED)
-        } else {
-            self.kind.fmt(f)
+        match self.marks.hidden() {
+            Some(hidden) => f.write_str(hidden),
+            None => self.kind.fmt(f),
         }
     }
 }
 
 impl From<Kind> for Value {
     fn from(kind: Kind) -> Self {
-        Self { kind, sensitive: false }
+        Self {
+            kind,
+            marks: Marks::default(),
+        }
     }
 }
 
@@ -179,13 +234,13 @@ impl Value {
         Kind::List(Inside::of(items.iter()).around(items, true)).into()
     }
 
-    /// Makes a set of items that are of one type: in order, each once. A set with a sensitive item is sensitive.
+    /// Makes a set of items that are of one type: in order, each once. A set has the marks of its items.
     pub(crate) fn set(items: &[Value]) -> Self {
-        let sensitive = items.iter().any(Value::has_sensitive);
+        let marks = Marks::of(items.iter().map(Value::all_marks));
         let mut items: Vec<Value> = items.iter().map(Value::revealed).collect();
         items.sort_by(Value::compare);
         items.dedup();
-        Value::from(Kind::Set(Inside::of(items.iter()).around(items, true))).marked(sensitive)
+        Value::from(Kind::Set(Inside::of(items.iter()).around(items, true))).marked(marks)
     }
 
     /// Makes an object.
@@ -207,26 +262,36 @@ impl Value {
         }
     }
 
-    /// Returns the value without its own mark; those of its parts stay.
+    /// Returns the value without its own marks; those of its parts stay.
     pub(crate) fn unmarked(&self) -> Value {
         self.kind.clone().into()
     }
 
-    /// Makes the value sensitive where the flag says so.
+    /// Adds marks to those that the value has.
     #[must_use]
-    pub fn marked(mut self, sensitive: bool) -> Self {
-        self.sensitive |= sensitive;
+    pub fn marked(mut self, marks: Marks) -> Self {
+        self.marks |= marks;
         self
+    }
+
+    /// Returns the marks of the value and of all its parts.
+    pub fn all_marks(&self) -> Marks {
+        let inside = match &self.kind {
+            Kind::List(parts) | Kind::Set(parts) => parts.marks,
+            Kind::Object(parts) => parts.marks,
+            Kind::Null | Kind::Unknown | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => Marks::default(),
+        };
+        self.marks | inside
     }
 
     /// Returns whether the value, or any part of it, is sensitive.
     pub fn has_sensitive(&self) -> bool {
-        self.sensitive
-            || match &self.kind {
-                Kind::List(parts) | Kind::Set(parts) => parts.sensitive,
-                Kind::Object(parts) => parts.sensitive,
-                Kind::Null | Kind::Unknown | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => false,
-            }
+        self.all_marks().sensitive
+    }
+
+    /// Returns whether the value, or any part of it, is ephemeral.
+    pub fn has_ephemeral(&self) -> bool {
+        self.all_marks().ephemeral
     }
 
     /// Returns whether the value, or any part of it, is unknown.
@@ -267,13 +332,32 @@ impl Value {
         self.kind == Kind::Null
     }
 
-    /// Returns the value without any sensitive mark in it.
+    /// Returns the value without any mark in it.
     #[must_use]
     pub fn revealed(&self) -> Value {
-        if !self.has_sensitive() {
+        if self.all_marks() == Marks::default() {
             return self.clone();
         }
-        let all = |items: &[Value]| items.iter().map(Value::revealed).collect::<Vec<_>>();
+        self.rebuilt(Value::revealed)
+    }
+
+    /// Returns the value with nulls in place of what is ephemeral.
+    #[must_use]
+    pub(crate) fn without_ephemeral(&self) -> Value {
+        let sensitive = Marks {
+            ephemeral: false,
+            ..self.marks
+        };
+        match (self.marks.ephemeral, self.has_ephemeral()) {
+            (true, _) => Value::null().marked(sensitive),
+            (false, true) => self.rebuilt(Value::without_ephemeral).marked(sensitive),
+            (false, false) => self.clone(),
+        }
+    }
+
+    /// Makes the value anew of other parts, without a mark of its own.
+    fn rebuilt(&self, part: fn(&Value) -> Value) -> Value {
+        let all = |items: &[Value]| items.iter().map(part).collect::<Vec<_>>();
         match &self.kind {
             Kind::List(parts) => {
                 let items = all(&parts.items);
@@ -281,8 +365,11 @@ impl Value {
             }
             Kind::Set(parts) => Value::set(&all(&parts.items)),
             Kind::Object(parts) => {
-                let revealed = |(key, value): (&String, &Value)| (key.clone(), value.revealed());
-                let items: BTreeMap<String, Value> = parts.items.iter().map(revealed).collect();
+                let items: BTreeMap<String, Value> = parts
+                    .items
+                    .iter()
+                    .map(|(key, value)| (key.clone(), part(value)))
+                    .collect();
                 Kind::Object(Inside::of(items.values()).around(items, parts.uniform)).into()
             }
             kind => kind.clone().into(),
@@ -307,8 +394,8 @@ impl Value {
     /// Shows the value in a sentence: what it is where that is short, else its kind and size. A secret stays one.
     pub fn describe(&self) -> String {
         let count = |length: usize, what: &str| format!("with {length} {what}{}", if length == 1 { "" } else { "s" });
-        if self.sensitive {
-            return REDACTED.to_owned();
+        if let Some(hidden) = self.marks.hidden() {
+            return hidden.to_owned();
         }
         match &self.kind {
             Kind::Unknown => "known only after apply".to_owned(),

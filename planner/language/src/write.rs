@@ -9,8 +9,8 @@ pub fn write(value: &Value) -> String {
 }
 
 fn shown(value: &Value, indent: usize) -> String {
-    if value.sensitive {
-        return "(sensitive value)".to_owned();
+    if let Some(hidden) = value.marks.hidden() {
+        return hidden.to_owned();
     }
     let line = |text: String| format!("{}{text},\n", " ".repeat(indent + 2));
     let end = " ".repeat(indent);

@@ -6,7 +6,7 @@ use simdb_language::convert;
 use simdb_language::eval;
 use simdb_language::reference::{Names, Objects};
 use simdb_language::source::Place;
-use simdb_language::value::{Kind, Value};
+use simdb_language::value::{Kind, Marks, Value};
 
 use crate::diagnostic::{Diagnostic, Severity, Span};
 
@@ -112,7 +112,7 @@ impl Rule {
             Ok(true) => return,
             Err(why) => format!("The condition has no answer: {why}."),
             Ok(false) => eval::evaluate(&self.message, names, &self.place, diagnostics)
-                .filter(|message| !message.has_sensitive())
+                .filter(|message| message.all_marks() == Marks::default())
                 .and_then(|message| convert::to_text(&message).ok())
                 .unwrap_or_else(|| "The condition does not hold.".to_owned()),
         };

@@ -10,7 +10,7 @@ use simdb_language::reference::Names;
 use simdb_language::source::Source;
 use simdb_language::suggest::did_you_mean;
 use simdb_language::value::Kind;
-use simdb_state::name::{ClusterName, NetworkName, NodeName, PlatformName};
+use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::EngineKind;
 
 use crate::desired::{ClusterSpans, ClusterSpec, LocalSettings};
@@ -24,7 +24,7 @@ use super::lifecycle;
 use super::networks::{DEFAULT, Visible};
 use super::nodes;
 use super::parameters;
-use super::provider;
+use super::provider_choice::{self, Known};
 use super::read::Reader;
 use super::replication;
 use super::resources;
@@ -34,7 +34,7 @@ pub(super) struct Context<'a> {
     pub(super) source: &'a Source,
     pub(super) names: &'a Names<'a>,
     pub(super) networks: &'a Visible,
-    pub(super) providers: &'a BTreeSet<PlatformName>,
+    pub(super) providers: &'a Known,
     /// What the providers' blocks say.
     pub(super) local: &'a LocalSettings,
 }
@@ -67,7 +67,7 @@ pub(super) fn read(
         names: &instance.names,
         ..*context
     };
-    let platform = provider::of(&header, reader, context.names, context.providers, diagnostics);
+    let platform = provider_choice::of(&header, reader, context.names, context.providers, diagnostics);
     let network = network(&header, reader, context, diagnostics);
     let (version, shared) = engine(reader, context.names, diagnostics);
     let mut nodes = nodes::read(reader, &header, &shared, context, diagnostics);

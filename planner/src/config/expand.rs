@@ -264,7 +264,13 @@ fn pairs(
 }
 
 fn elements(value: &Value, allows_lists: bool) -> Result<Vec<(String, Each)>, String> {
-    if value.has_sensitive() && (value.sensitive || matches!(value.kind, Kind::Set(_))) {
+    if value.has_ephemeral() && (value.marks.ephemeral || matches!(value.kind, Kind::Set(_))) {
+        return Err(
+            "\"for_each\" makes names that are kept in the record, so it cannot depend on an ephemeral value."
+                .to_owned(),
+        );
+    }
+    if value.has_sensitive() && (value.marks.sensitive || matches!(value.kind, Kind::Set(_))) {
         return Err("\"for_each\" makes names that plans show, so it cannot depend on a sensitive value. Use nonsensitive() where \
                     it is no secret."
             .to_owned());

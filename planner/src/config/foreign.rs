@@ -14,7 +14,9 @@ pub(super) fn block(name: &str) -> Option<&'static str> {
         "connection" | "timeouts" => "simdb decides this itself.",
         "services" | "service" => "A server is a node within a cluster: cluster \"NAME\" { node \"a\" {} }.",
         "volume" | "volumes" => "Where data lives is said by the provider: provider \"local\" { data_root = ... }.",
-        "ephemeral" => "simdb has no ephemeral resources. Passwords are made and kept by simdb itself.",
+        "ephemeral" => {
+            "simdb has no ephemeral resources. Passwords are made and kept by simdb itself, and a variable can be ephemeral = true."
+        }
         "var" | "vars" | "input" | "inputs" => "An input is declared with a block: variable \"NAME\" {}.",
         "local" => "Local values stand in a block called locals.",
         "outputs" => "Each output has a block of its own: output \"NAME\" { value = ... }.",
@@ -35,11 +37,10 @@ pub(super) fn attribute(name: &str) -> Option<&'static str> {
              simdb resync; a seed runs again under another name."
         }
         "depends_on" => "Only a cluster depends on others; within one, simdb knows what has to come first.",
-        "provider" | "providers" => "With one provider there is nothing to choose.",
+        "provider" | "providers" => "A provider is chosen for a whole cluster, or for a network, in its own block.",
         "image" => "Which programs run is said by the version of the engine, or by binaries of the provider.",
         "restart" => "simdb starts a server that is down with the next apply.",
         "username" | "user_name" => "The name of a user is the label of its block.",
-        "ephemeral" => "It is not supported: sensitive = true keeps a value out of plans and logs.",
         "replicas" => "Nodes are counted with: node \"r\" { count = 2 }.",
         "settings" | "config" | "configuration" | "options" | "environment" | "env" => {
             "Settings of a server are parameters = { NAME = VALUE }."

@@ -10,7 +10,7 @@ use hcl_edit::expr::{Expression, TraversalOperator};
 use hcl_edit::structure::{Attribute, Block};
 use simdb_language::reference::{self, Names, Objects, Table};
 use simdb_language::value::Value;
-use simdb_state::name::{ClusterName, PlatformName};
+use simdb_state::name::ClusterName;
 
 use crate::desired::{Desired, NetworkSpec};
 use crate::diagnostic::Diagnostic;
@@ -31,6 +31,7 @@ use super::moved;
 use super::networks::{self, Visible};
 use super::outputs::{self, AllGroups, Children, Input, Member, Outputs};
 use super::provider;
+use super::provider_choice::Known;
 use super::read::Reader;
 use super::removed;
 use super::variables::{self, Argument};
@@ -57,7 +58,17 @@ struct Level<'a> {
     outer: Visible,
     /// The directories of the modules around.
     around: Vec<&'a str>,
-    providers: BTreeSet<PlatformName>,
+    /// The providers that it knows.
+    providers: Known,
+}
+
+/// What a `module` block uses.
+struct Used<'a> {
+    directory: &'a str,
+    /// The values it gives that depend on what clusters become.
+    unknown: BTreeSet<String>,
+    /// The providers that it passes on.
+    providers: Known,
 }
 
 /// What is made of the modules.
@@ -98,7 +109,7 @@ impl<'a> Tree<'a> {
             unknown: BTreeSet::new(),
             outer: Visible::default(),
             around: Vec::new(),
-            providers: provider::declared(&self.root().of("provider")),
+            providers: Known::declared(&self.root().of("provider")),
         };
         let mut work = Work {
             desired,
@@ -132,7 +143,8 @@ impl<'a> Tree<'a> {
             ..base.clone()
         };
         if level.around.is_empty() {
-            work.desired.local = provider::read(&blocks.of("provider"), &names, work.diagnostics);
+            let source = &self.library.source;
+            work.desired.local = provider::read(&blocks.of("provider"), source, &names, work.diagnostics);
         }
         for (_, block) in blocks.of("drift") {
             let patterns = drift::of_block(block, None, &names, work.diagnostics);
@@ -151,7 +163,8 @@ impl<'a> Tree<'a> {
             work.diagnostics,
         );
         let clusters = self.clusters(&level, &names, &visible, &mut groups, work);
-        let read = |(block, reader)| outputs::read(block, reader, &names, work.diagnostics);
+        let is_module = !level.around.is_empty();
+        let read = |(block, reader)| outputs::read(block, reader, is_module, &names, work.diagnostics);
         let declared = blocks.of("output").into_iter().filter_map(read).collect();
         let mut outputs = Outputs {
             blocks: declared,
@@ -252,8 +265,14 @@ impl<'a> Tree<'a> {
             let label = block.labels.first().map_or("", |label| label.as_str());
             let unknown = unknown_inputs(reader, level, outputs);
             children.entry(label.to_owned()).or_default();
+            let providers = level.providers.within(*reader, work.diagnostics);
             if let Some(directory) = self.used(block, *reader, level, work.diagnostics) {
-                uses.insert(label.to_owned(), (directory, unknown));
+                let used = Used {
+                    directory,
+                    unknown,
+                    providers,
+                };
+                uses.insert(label.to_owned(), used);
             }
         }
         let instances = expand::top(&calls, "", names, work.diagnostics);
@@ -262,17 +281,11 @@ impl<'a> Tree<'a> {
         }
         let networks = Objects::from([("network", outputs.network_values(work.desired, None))]);
         for instance in &instances.all {
-            let Some((directory, unknown)) = uses.get(&instance.label) else {
+            let Some(used) = uses.get(&instance.label) else {
                 continue;
             };
             let children = children.entry(instance.label.clone()).or_default();
-            let member = self.member(
-                instance,
-                (directory, unknown),
-                (level, visible, &networks),
-                children,
-                work,
-            );
+            let member = self.member(instance, used, (level, visible, &networks), children, work);
             children.members.push(member);
         }
         for (label, children) in &mut children {
@@ -285,11 +298,16 @@ impl<'a> Tree<'a> {
     fn member(
         &self,
         instance: &Instance<'_, '_>,
-        (directory, unknown): (&'a str, &BTreeSet<String>),
+        used: &Used<'a>,
         (level, visible, networks): (&Level<'a>, &Visible, &Objects),
         children: &mut Children,
         work: &mut Work<'_>,
     ) -> Member {
+        let Used {
+            directory,
+            unknown,
+            providers,
+        } = used;
         let reader = instance.reader;
         let names = Names {
             objects: Some(networks),
@@ -318,13 +336,13 @@ impl<'a> Tree<'a> {
         let (variables, types) = variables::passed(&self.blocks[directory].of("variable"), &call, work.diagnostics);
         if children.inputs.is_empty() {
             let input = |attribute: &Attribute| {
-                let (of, sensitive) = types.get(attribute.key.as_str())?.clone();
+                let (of, marks) = types.get(attribute.key.as_str())?.clone();
                 Some(Input {
                     name: attribute.key.to_string(),
                     value: attribute.value.clone(),
                     place: reader.place.clone(),
                     of,
-                    sensitive,
+                    marks,
                 })
             };
             let deferred = inputs(reader).filter(|attribute| unknown.contains(attribute.key.as_str()));
@@ -340,7 +358,7 @@ impl<'a> Tree<'a> {
                 unknown: unknown.clone(),
                 outer: visible.clone(),
                 around,
-                providers: level.providers.clone(),
+                providers: providers.clone(),
             },
             work,
         );
@@ -360,10 +378,6 @@ impl<'a> Tree<'a> {
         level: &Level<'a>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<&'a str> {
-        if let Some(attribute) = reader.attribute("providers") {
-            let detail = "All modules run on the providers of the configuration. Remove it.";
-            diagnostics.push(reader.error(reader.span(&attribute.key), "Unsupported argument", detail));
-        }
         // What is wrong with the source has been told.
         let target = library::target(reader, level.directory, self.options.files, &mut Vec::new())?;
         let (directory, _) = self.blocks.get_key_value(target.as_str())?;

@@ -1,9 +1,9 @@
 //! `network` blocks to what is desired.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
-use simdb_state::name::{NetworkName, PlatformName};
+use simdb_state::name::NetworkName;
 
 use crate::desired::NetworkSpec;
 use crate::diagnostic::Diagnostic;
@@ -11,7 +11,7 @@ use crate::platform::Platform;
 
 use super::expand::{Groups, Instance};
 use super::instance_name::{name, same_name};
-use super::provider;
+use super::provider_choice::{self, Known};
 use super::read::Read;
 
 /// The network of clusters that name none where none is declared.
@@ -59,7 +59,7 @@ impl Visible {
 /// Reads the `network` blocks of a module, and returns their names.
 pub(super) fn read(
     instances: &[Instance<'_, '_>],
-    providers: &BTreeSet<PlatformName>,
+    providers: &Known,
     groups: &mut Groups,
     networks: &mut BTreeMap<NetworkName, NetworkSpec>,
     visible: &mut Visible,
@@ -72,9 +72,11 @@ pub(super) fn read(
     let mut subnets: Vec<(NetworkName, Ipv4Net)> = subnets.collect();
     for instance in instances {
         let reader = instance.reader;
-        let platform = provider::of(&instance.header, reader, &instance.names, providers, diagnostics);
-        let rule = platform.as_ref().and_then(Platform::find).unwrap_or_default();
-        if let (Err(detail), None) = (rule.check_no_subnet(), reader.attribute("subnet")) {
+        let platform = provider_choice::of(&instance.header, reader, &instance.names, providers, diagnostics);
+        // What is wrong with the provider has been told.
+        let rule = platform.as_ref().and_then(Platform::find);
+        let without = rule.map_or(Ok(()), Platform::check_no_subnet);
+        if let (Err(detail), None) = (without, reader.attribute("subnet")) {
             diagnostics.push(reader.error(instance.header.clone(), "Missing subnet", detail));
         }
         let given = reader.text("subnet", &instance.names, diagnostics);
@@ -106,7 +108,11 @@ pub(super) fn read(
 }
 
 /// Reads a subnet that shares no address with those of other networks, or says what is wrong with it.
-fn parse(given: &Read<String>, platform: Platform, others: &[(NetworkName, Ipv4Net)]) -> Result<Ipv4Net, String> {
+fn parse(
+    given: &Read<String>,
+    platform: Option<Platform>,
+    others: &[(NetworkName, Ipv4Net)],
+) -> Result<Ipv4Net, String> {
     let text = &given.value;
     let subnet: Ipv4Net = text.parse().map_err(|_| {
         format!("\"subnet\" is an IPv4 address and the length of its prefix, as in \"127.20.0.0/24\"; {text:?} is not.")
@@ -118,7 +124,9 @@ fn parse(given: &Read<String>, platform: Platform, others: &[(NetworkName, Ipv4N
             network.to_string()
         ));
     }
-    platform.check_subnet(subnet)?;
+    if let Some(platform) = platform {
+        platform.check_subnet(subnet)?;
+    }
     let overlaps = |(_, other): &&(NetworkName, Ipv4Net)| other.contains(&subnet) || subnet.contains(other);
     match others.iter().find(overlaps) {
         Some((name, other)) => Err(format!(

@@ -16,7 +16,7 @@ use simdb_language::files::Files;
 use simdb_language::number::Number;
 use simdb_language::reference::{self, Each, Names, Objects, Table};
 use simdb_language::source::Place;
-use simdb_language::value::Value;
+use simdb_language::value::{Marks, Value};
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName, NodeName, UserName};
 use simdb_state::object::{Endpoint, EndpointTarget, Role, State};
@@ -36,6 +36,7 @@ use super::dialect::{self, DIALECT};
 use super::expand::{Groups, Key, grouped, together};
 use super::locals::Deferred;
 use super::read::Reader;
+use super::variables;
 
 /// The value of an `output` block.
 #[derive(Clone, PartialEq)]
@@ -108,7 +109,7 @@ pub(super) struct Input {
     pub(super) value: Expression,
     pub(super) place: Place,
     pub(super) of: Type,
-    pub(super) sensitive: bool,
+    pub(super) marks: Marks,
 }
 
 /// An instance of a `module` block.
@@ -162,14 +163,15 @@ pub(super) struct Output {
     value: Expression,
     place: Place,
     span: Span,
-    sensitive: bool,
+    marks: Marks,
     description: Option<String>,
 }
 
-/// Reads an `output` block.
+/// Reads an `output` block. Only that of a module may be ephemeral.
 pub(super) fn read(
     block: &Block,
     reader: Reader<'_>,
+    is_module: bool,
     names: &Names<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Output> {
@@ -178,13 +180,22 @@ pub(super) fn read(
         let detail = "The name of an output starts with a letter and holds letters, digits, \"_\" and \"-\".";
         diagnostics.push(reader.error(reader.span(name), "Invalid output name", detail));
     }
+    let ephemeral = reader.flag("ephemeral", names, diagnostics).unwrap_or(false);
+    if let Some(attribute) = reader.attribute("ephemeral").filter(|_| ephemeral && !is_module) {
+        let detail = "The outputs of a configuration are kept in the record, so none can be ephemeral; those of a module can. Remove \
+                      it, or use sensitive = true.";
+        diagnostics.push(reader.error(reader.span(&attribute.value), "Ephemeral output not allowed", detail));
+    }
     let value = reader.attribute("value")?;
     Some(Output {
         name: name.as_str().to_owned(),
         value: value.value.clone(),
         place: reader.place.clone(),
         span: reader.span(&value.value),
-        sensitive: reader.flag("sensitive", names, diagnostics).unwrap_or(false),
+        marks: Marks {
+            sensitive: reader.flag("sensitive", names, diagnostics).unwrap_or(false),
+            ephemeral,
+        },
         description: reader.text("description", names, diagnostics).map(|read| read.value),
     })
 }
@@ -204,7 +215,8 @@ impl Outputs {
         let with = self.with(desired, state, secrets);
         let mut diagnostics = Vec::new();
         let known = self.known(&with, None, &mut diagnostics);
-        let values = self.evaluated(&known, &with, &mut diagnostics);
+        let values = self.evaluated(&known, &with, &mut diagnostics).into_iter();
+        let values: Vec<(&Output, Value)> = values.filter_map(|(output, value)| Some((output, value?))).collect();
         let oversized = |(output, _): &(&Output, Value)| {
             let detail = format!(
                 "Output \"{}\" has a number of more than 64 bits, which JSON documents cannot hold. As a text it is whole: tostring(...).",
@@ -219,7 +231,7 @@ impl Outputs {
         let shown = |(output, value): (&Output, Value)| {
             let shown = OutputValue {
                 value: value.to_json(),
-                sensitive: output.sensitive,
+                sensitive: output.marks.sensitive,
                 description: output.description.clone(),
             };
             (output.name.clone(), shown)
@@ -282,29 +294,26 @@ impl Outputs {
         known
     }
 
-    /// Evaluates the blocks, and judges the rules.
+    /// Evaluates the blocks, and judges the rules. There is no value where something is wrong with it.
     fn evaluated<'a>(
         &'a self,
         known: &Known,
         with: &With<'_>,
         diagnostics: &mut Vec<Diagnostic>,
-    ) -> Vec<(&'a Output, Value)> {
+    ) -> Vec<(&'a Output, Option<Value>)> {
         let names = self.names(known, with);
         let mut values = Vec::new();
         for output in &self.blocks {
             let before = diagnostics.len();
             let value = eval::evaluate(&output.value, &names, &output.place, diagnostics);
-            if let Some(value) = value {
-                if value.has_sensitive() && !output.sensitive {
-                    let detail = "The value depends on a sensitive one, so the output must say so: sensitive = true. Where it is no \
-                                  secret, use nonsensitive().";
-                    let mut diagnostic =
-                        Diagnostic::error("Output refers to sensitive values", detail).at(output.span.clone());
+            if let Some(value) = &value {
+                for (summary, detail) in output.undeclared_marks(value) {
+                    let mut diagnostic = Diagnostic::error(summary, detail).at(output.span.clone());
                     diagnostic.values = eval::values(&output.value, &names, &output.place);
                     diagnostics.push(diagnostic);
                 }
-                values.push((output, value));
             }
+            values.push((output, value));
             for diagnostic in &mut diagnostics[before..] {
                 diagnostic.context = Some(format!("output \"{}\"", output.name));
             }
@@ -444,6 +453,28 @@ impl Outputs {
     }
 }
 
+impl Output {
+    /// Says which marks of a value the block must have, and has not.
+    fn undeclared_marks(&self, value: &Value) -> Vec<(&'static str, &'static str)> {
+        let mut missing = Vec::new();
+        if value.has_sensitive() && !self.marks.sensitive {
+            missing.push((
+                "Output refers to sensitive values",
+                "The value depends on a sensitive one, so the output must say so: sensitive = true. Where it is no secret, use \
+                 nonsensitive().",
+            ));
+        }
+        if value.has_ephemeral() && !self.marks.ephemeral {
+            missing.push((
+                "Output refers to ephemeral values",
+                "The value depends on an ephemeral one, which is not kept, and the outputs of a configuration are. Use \
+                 ephemeralasnull(), or, for an output of a module, ephemeral = true.",
+            ));
+        }
+        missing
+    }
+}
+
 impl Children {
     /// Evaluates the outputs of the modules.
     fn value(&self, label: &str, names: &Names<'_>, with: &With<'_>, diagnostics: &mut Vec<Diagnostic>) -> Value {
@@ -483,8 +514,17 @@ impl Member {
         for input in inputs {
             let before = diagnostics.len();
             let value = eval::evaluate(&input.value, &names, &input.place, diagnostics);
-            let value = value.and_then(|value| match convert::convert(&value, &input.of) {
-                Ok(value) => Some(value.marked(input.sensitive)),
+            let accepted = value.filter(|value| {
+                let problem = variables::not_ephemeral(&input.name, value, input.marks).map(|mut problem| {
+                    problem.span = input.place.of(&input.value);
+                    problem
+                });
+                let is_accepted = problem.is_none();
+                diagnostics.extend(problem);
+                is_accepted
+            });
+            let value = accepted.and_then(|value| match convert::convert(&value, &input.of) {
+                Ok(value) => Some(value.marked(input.marks)),
                 Err(why) => {
                     let detail = format!("The value for \"{}\" is not suitable: {why}.", input.name);
                     let mut diagnostic = Diagnostic::error("Invalid value for variable", detail);
@@ -500,7 +540,13 @@ impl Member {
         }
         let known = self.outputs.known(with, variables, diagnostics);
         let values = self.outputs.evaluated(&known, with, diagnostics);
-        let value = |(output, value): (&Output, Value)| (output.name.clone(), value.marked(output.sensitive));
+        // What is wrong with an output has been told.
+        let value = |(output, value): (&Output, Option<Value>)| {
+            (
+                output.name.clone(),
+                value.unwrap_or_else(Value::unknown).marked(output.marks),
+            )
+        };
         Value::object(values.into_iter().map(value).collect())
     }
 }
@@ -587,7 +633,7 @@ fn users(cluster: &ClusterName, spec: &ClusterSpec, state: &State, secrets: &Sec
             } else {
                 Value::null()
             };
-            value.marked(true)
+            value.marked(Marks::SENSITIVE)
         };
         let value = object([
             ("name", name.as_str().into()),

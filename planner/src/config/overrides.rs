@@ -77,11 +77,16 @@ fn override_block(block: Block, place: &Place, pieces: &mut [Piece], diagnostics
     let found = pieces
         .iter_mut()
         .flat_map(|piece| piece.body.get_blocks_mut(block.ident.as_str()))
-        .find(|base| schema::title(base) == title);
+        .find(|base| schema::title(base) == title && alias(base) == alias(&block));
     match found {
         Some(base) => override_body(&mut base.body, block.body),
         None => diagnostics.push(nothing_to_override(&title, schema::header(&block, place))),
     }
+}
+
+/// Returns what tells one of several blocks with the same label from the others.
+fn alias(block: &Block) -> Option<&str> {
+    block.body.get_attribute("alias")?.value.as_str()
 }
 
 fn override_body(base: &mut Body, body: Body) {

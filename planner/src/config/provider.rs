@@ -1,18 +1,19 @@
 //! The `provider` block.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hcl_edit::structure::Block;
 use simdb_language::reference::Names;
+use simdb_language::source::Source;
 use simdb_language::suggest::did_you_mean;
-use simdb_state::name::PlatformName;
-use simdb_state::object::first_platform;
+use simdb_state::name::{MAX_LENGTH, PlatformName};
 
 use crate::desired::{LocalSettings, PORT_RANGE, no_port_range, port_range};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::observed::ProviderArgument;
 use crate::platform::{PLATFORMS, Platform};
 
+use super::dialect;
 use super::read::Reader;
 
 /// The arguments whose values only the machine can judge.
@@ -23,90 +24,98 @@ const ARGUMENTS: [(&str, ProviderArgument); 4] = [
     ("port_range", ProviderArgument::PortRange),
 ];
 
-/// Returns the platform of that name, or says that this version has none.
+/// The argument that tells one of several providers of a platform from the others.
+const ALIAS: &str = "alias";
+
+/// Returns the platform of that name, which may have an alias, or says that this version has none.
 pub(super) fn supported(name: &str) -> Result<PlatformName, String> {
-    if PLATFORMS.contains(&name) {
-        return Ok(name.parse().expect("platforms have names"));
+    let (kind, alias) = name
+        .split_once('.')
+        .map_or((name, None), |(kind, alias)| (kind, Some(alias)));
+    if !PLATFORMS.contains(&kind) {
+        let known: Vec<String> = PLATFORMS.iter().map(|name| format!("\"{name}\"")).collect();
+        let hint = did_you_mean(kind, PLATFORMS.iter().copied());
+        return Err(format!(
+            "The provider \"{kind}\" is not supported by this version; {} are.{hint}",
+            known.join(" and ")
+        ));
     }
-    let known: Vec<String> = PLATFORMS.iter().map(|name| format!("\"{name}\"")).collect();
-    let hint = did_you_mean(name, PLATFORMS.iter().copied());
-    Err(format!(
-        "The provider \"{name}\" is not supported by this version; {} are.{hint}",
-        known.join(" and ")
-    ))
+    name.parse().map_err(|_| {
+        let alias = alias.unwrap_or_default();
+        format!(
+            "{alias:?} is no alias: one starts with a lower-case letter and holds at most {MAX_LENGTH} lower-case letters, digits, \
+             underscores and hyphens."
+        )
+    })
 }
 
-/// Returns the platforms that have a `provider` block.
-pub(super) fn declared(blocks: &[(&Block, Reader<'_>)]) -> BTreeSet<PlatformName> {
-    let labels = blocks.iter().filter_map(|(block, _)| block.labels.first());
-    labels.filter_map(|label| supported(label.as_str()).ok()).collect()
-}
-
-/// Chooses the platform of a cluster: the one that it names, else the only one that is declared, else the embedded one.
-pub(super) fn choose(
-    given: Option<&str>,
-    declared: &BTreeSet<PlatformName>,
-) -> Result<PlatformName, (&'static str, String)> {
-    if let Some(given) = given {
-        return supported(given).map_err(|detail| ("Unsupported provider", detail));
-    }
-    let mut all = declared.iter();
-    match (all.next(), all.next()) {
-        (None, _) => Ok(first_platform()),
-        (Some(only), None) => Ok(only.clone()),
-        (Some(_), Some(_)) => {
-            let all: Vec<String> = declared.iter().map(|name| format!("provider = \"{name}\"")).collect();
+/// Returns what a `provider` block is called: its platform, with the alias where it has one.
+pub(super) fn name(block: &Block, reader: Reader<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<PlatformName> {
+    let label = block.labels.first()?;
+    let kind = match supported(label.as_str()) {
+        Ok(kind) if kind.alias().is_none() => kind,
+        Ok(kind) => {
             let detail = format!(
-                "Several providers are declared, so the cluster must name its own: {}.",
-                all.join(" or ")
+                "The label of a provider is its platform, and what tells it from others is an argument: provider \"{}\" {{ alias = \
+                 \"{}\" }}.",
+                kind.kind(),
+                kind.alias().unwrap_or_default()
             );
-            Err(("Missing provider", detail))
+            diagnostics.push(reader.error(reader.span(label), "Invalid provider name", detail));
+            return None;
         }
-    }
-}
-
-/// Returns the platform that a cluster or a network is on. Nothing where what it names cannot be told.
-pub(super) fn of(
-    header: &Span,
-    reader: Reader<'_>,
-    names: &Names<'_>,
-    declared: &BTreeSet<PlatformName>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<PlatformName> {
-    let given = reader.text("provider", names, diagnostics);
-    if given.is_none() && reader.attribute("provider").is_some() {
+        Err(detail) => {
+            diagnostics.push(reader.error(reader.span(label), "Unsupported provider", detail));
+            return None;
+        }
+    };
+    let Some(attribute) = reader.attribute(ALIAS) else {
+        return Some(kind);
+    };
+    let wrong = |detail: String| reader.error(reader.span(&attribute.value), "Invalid provider alias", detail);
+    let alias = reader.text(ALIAS, &dialect::names(), diagnostics)?;
+    if !Platform::find(&kind).unwrap_or_default().has_aliases() {
+        let detail = format!(
+            "There is one provider \"{kind}\", as all that it runs shares what it has. Leave \"{ALIAS}\" out, or write a provider that \
+             can be elsewhere."
+        );
+        diagnostics.push(wrong(detail));
         return None;
     }
-    let chosen = choose(given.as_ref().map(|given| given.value.as_str()), declared);
-    let complain = |(summary, detail)| {
-        let span = given.as_ref().map_or(header, |given| &given.span).clone();
-        diagnostics.push(reader.error(span, summary, detail));
-    };
-    chosen.map_err(complain).ok()
+    let name = supported(&format!("{kind}.{}", alias.value));
+    name.map_err(|detail| diagnostics.push(wrong(detail))).ok()
 }
 
 /// Reads the `provider` blocks.
 pub(super) fn read(
     blocks: &[(&Block, Reader<'_>)],
+    source: &Source,
     names: &Names<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> LocalSettings {
     let mut settings = LocalSettings::default();
+    let mut seen: BTreeMap<PlatformName, Span> = BTreeMap::new();
     for (block, reader) in blocks {
-        let Some(label) = block.labels.first() else { continue };
-        if let Err(detail) = supported(label.as_str()) {
-            diagnostics.push(reader.error(reader.span(label), "Unsupported provider", detail));
+        let Some(name) = name(block, *reader, diagnostics) else {
+            continue;
+        };
+        let header = reader.header(block);
+        if let Some(first) = seen.insert(name.clone(), header.clone()) {
+            diagnostics.push(reader.error(
+                header,
+                format!("Duplicate provider \"{}\"", name.kind()),
+                twice(&name, &source.place(&first)),
+            ));
             continue;
         }
-        let platform = label.as_str().parse().ok().and_then(|name| Platform::find(&name));
-        let platform = platform.unwrap_or_default();
+        let platform = Platform::find(&name).unwrap_or_default();
         foreign_arguments(platform, *reader, diagnostics);
         if platform != Platform::default() {
             let arguments = arguments(platform, *reader, names, diagnostics);
             if let Err(detail) = platform.check_arguments(&arguments) {
-                diagnostics.push(reader.error(reader.span(label), "Arguments do not go together", detail));
+                diagnostics.push(reader.error(header, "Arguments do not go together", detail));
             }
-            settings.others.insert(label.as_str().to_owned(), arguments);
+            settings.others.insert(name.to_string(), arguments);
             continue;
         }
         let mut text = |name| {
@@ -126,6 +135,20 @@ pub(super) fn read(
         settings.spans.extend(ARGUMENTS.into_iter().filter_map(span));
     }
     settings
+}
+
+/// Says that a provider is declared a second time, given where it was declared first.
+fn twice(name: &PlatformName, first: &str) -> String {
+    let kind = name.kind();
+    match name.alias() {
+        Some(alias) => format!(
+            "provider \"{kind}\" with alias = \"{alias}\" was already declared at {first}. Give one of them another alias."
+        ),
+        None if Platform::find(name).is_some_and(Platform::has_aliases) => format!(
+            "provider \"{kind}\" was already declared at {first}. Several are told apart by an alias: alias = \"NAME\"."
+        ),
+        None => format!("provider \"{kind}\" was already declared at {first}. There can be only one."),
+    }
 }
 
 /// Says which arguments belong to another platform.
@@ -183,23 +206,4 @@ fn ports(reader: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic
         diagnostics.push(reader.error(read.span, "Invalid port range", no_port_range(&read.value)));
     }
     parsed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cluster_runs_where_it_says_else_on_the_only_platform_else_on_the_embedded_one() {
-        let declared = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<BTreeSet<_>>();
-        let chosen = |given: Option<&str>, names: &[&str]| {
-            let chosen = choose(given, &declared(names));
-            chosen.map_or_else(|(summary, _)| summary.to_owned(), |name| name.to_string())
-        };
-        assert_eq!(chosen(None, &[]), "local");
-        assert_eq!(chosen(None, &["cloud"]), "cloud");
-        assert_eq!(chosen(Some("local"), &["cloud", "local"]), "local");
-        assert_eq!(chosen(None, &["cloud", "local"]), "Missing provider");
-        assert_eq!(chosen(Some("lokal"), &[]), "Unsupported provider");
-    }
 }

@@ -6,7 +6,7 @@ use simdb_language::convert::{self, Type};
 use simdb_language::eval;
 use simdb_language::reference::Names;
 use simdb_language::source::Place;
-use simdb_language::value::{Kind, Value};
+use simdb_language::value::{Kind, Marks, Value};
 
 use crate::diagnostic::{Diagnostic, Span};
 
@@ -103,6 +103,13 @@ impl<'a> Reader<'a> {
             diagnostics.push(wrong("Sensitive value in a setting", detail));
             return None;
         }
+        if value.has_ephemeral() {
+            let detail = format!(
+                "\"{name}\" is kept in the record, so it cannot depend on an ephemeral value. A password can: it is kept encrypted."
+            );
+            diagnostics.push(wrong("Ephemeral value in a setting", detail));
+            return None;
+        }
         if value.has_unknown() && names.is_lenient {
             return None;
         }
@@ -141,7 +148,7 @@ impl<'a> Reader<'a> {
             Err(why) => format!("The condition of the rule has no answer: {why}."),
             Ok(false) => self
                 .evaluate(&message.value, names, diagnostics)
-                .filter(|message| !message.has_sensitive())
+                .filter(|message| message.all_marks() == Marks::default())
                 .and_then(|message| convert::to_text(&message).ok())
                 .unwrap_or_else(|| "The condition does not hold.".to_owned()),
         };

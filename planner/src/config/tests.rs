@@ -10,11 +10,13 @@
 mod access;
 mod blocks;
 mod broken;
+mod ephemeral;
 mod evaluation;
 mod imports;
 mod modules;
 mod moved;
 mod properties;
+mod providers;
 mod removed;
 mod schema;
 mod structure;

@@ -1,6 +1,6 @@
 //! Input variables: their types, where their values come from, and the rules that check them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hcl_edit::structure::Block;
 use simdb_language::convert::{self, Type};
@@ -8,15 +8,17 @@ use simdb_language::eval;
 use simdb_language::files::Files;
 use simdb_language::parse::{self, parse, syntax_error};
 use simdb_language::reference::{Names, Table};
-use simdb_language::source::Place;
+use simdb_language::source::{Place, Source};
 use simdb_language::suggest::did_you_mean;
 use simdb_language::types::read_type;
-use simdb_language::value::Value;
+use simdb_language::value::{Marks, Value};
 
 use crate::diagnostic::{Diagnostic, Span};
 
 use super::VariableInput;
 use super::dialect::{self, DIALECT};
+use super::library::Blocks;
+use super::overrides;
 use super::read::Reader;
 
 /// How the origin of a value from the environment starts. Such a value may be meant for another configuration, so it is
@@ -30,7 +32,7 @@ struct Variable<'a> {
     header: Span,
     of: Option<Type>,
     default: Option<Value>,
-    sensitive: bool,
+    marks: Marks,
     nullable: bool,
 }
 
@@ -56,6 +58,29 @@ pub fn variable_file(name: &str, text: &str) -> (Vec<VariableInput>, Vec<Diagnos
         }
     }
     (inputs, diagnostics)
+}
+
+/// Returns the variables of a configuration whose values are kept nowhere: those with `ephemeral = true`.
+pub fn ephemeral_variables(source: &Source) -> BTreeSet<String> {
+    let (pieces, _) = overrides::parse_all(source);
+    let blocks = Blocks::new(&pieces);
+    let all = blocks.of("variable").into_iter();
+    let ephemeral =
+        all.filter(|(_, reader)| reader.flag("ephemeral", &dialect::names(), &mut Vec::new()) == Some(true));
+    ephemeral
+        .filter_map(|(block, _)| Some(block.labels.first()?.as_str().to_owned()))
+        .collect()
+}
+
+/// Says that a variable takes no value that is kept nowhere, where it is given one.
+pub(super) fn not_ephemeral(name: &str, value: &Value, marks: Marks) -> Option<Diagnostic> {
+    (value.has_ephemeral() && !marks.ephemeral).then(|| {
+        let detail = format!(
+            "The value for \"{name}\" is ephemeral, and the variable may be used where values are kept. Where it is not, the module \
+             says so: variable \"{name}\" {{ ephemeral = true }}."
+        );
+        Diagnostic::error("Ephemeral value not allowed", detail)
+    })
 }
 
 /// Where values of variables come from.
@@ -117,13 +142,12 @@ pub(super) struct Call<'a> {
     pub(super) is_lenient: bool,
 }
 
-/// Gives every variable of a module the value that a `module` block says. Returns what each must be, too, and whether it is
-/// sensitive.
+/// Gives every variable of a module the value that a `module` block says. Returns what each must be, too, and its marks.
 pub(super) fn passed(
     blocks: &[(&Block, Reader<'_>)],
     call: &Call<'_>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> (Table, BTreeMap<String, (Type, bool)>) {
+) -> (Table, BTreeMap<String, (Type, Marks)>) {
     let declared: Vec<Variable<'_>> = blocks
         .iter()
         .filter_map(|(block, reader)| declare(block, *reader, diagnostics))
@@ -151,7 +175,7 @@ pub(super) fn passed(
     }
     let types = declared.into_iter().map(|variable| {
         let of = variable.of.unwrap_or(Type::Any);
-        (variable.name.to_owned(), (of, variable.sensitive))
+        (variable.name.to_owned(), (of, variable.marks))
     });
     (table, types.collect())
 }
@@ -216,7 +240,10 @@ fn declare<'a>(block: &'a Block, reader: Reader<'a>, diagnostics: &mut Vec<Diagn
         header,
         of,
         default,
-        sensitive: reader.flag("sensitive", &none, diagnostics).unwrap_or(false),
+        marks: Marks {
+            sensitive: reader.flag("sensitive", &none, diagnostics).unwrap_or(false),
+            ephemeral: reader.flag("ephemeral", &none, diagnostics).unwrap_or(false),
+        },
         nullable: reader.flag("nullable", &none, diagnostics).unwrap_or(true),
     })
 }
@@ -229,7 +256,7 @@ impl Variable<'_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<Value> {
         if input.is_none() && self.default.is_none() && is_lenient {
-            return Some(Value::unknown().marked(self.sensitive));
+            return Some(Value::unknown().marked(self.marks));
         }
         let value = match input {
             Some(input) => self.given(input, diagnostics)?,
@@ -257,7 +284,7 @@ impl Variable<'_> {
     fn settled(&self, value: Value, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
         if value.is_null() && !self.nullable {
             if let Some(default) = self.default.as_ref().filter(|default| !default.is_null()) {
-                return Some(default.clone().marked(self.sensitive));
+                return Some(default.clone().marked(self.marks));
             }
             let detail = format!(
                 "The variable \"{}\" must not be null: it says nullable = false.",
@@ -269,7 +296,7 @@ impl Variable<'_> {
             );
             return None;
         }
-        Some(value.marked(self.sensitive))
+        Some(value.marked(self.marks))
     }
 
     /// Returns the value that a `module` block gives.
@@ -293,6 +320,10 @@ impl Variable<'_> {
                 .and_then(|default| self.settled(default, diagnostics));
         };
         let value = argument.value.as_ref()?;
+        if let Some(problem) = not_ephemeral(self.name, value, self.marks) {
+            diagnostics.push(problem.at(argument.span.clone()).within(call.reader.context));
+            return None;
+        }
         match convert::convert(value, self.of.as_ref().unwrap_or(&Type::Any)) {
             Ok(value) => self.settled(value, diagnostics),
             Err(why) => {

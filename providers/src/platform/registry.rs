@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use simdb_planner::desired::LocalSettings;
 use simdb_planner::platform::Platform;
+use simdb_state::name::PlatformName;
 use simdb_state::store::Grant;
 
 #[cfg(feature = "docker")]
@@ -36,30 +37,33 @@ pub(super) struct Machine {
     pub(super) listeners: fn() -> BTreeMap<u16, BTreeMap<IpAddr, String>>,
 }
 
-/// Opens every platform that this simdb was built with.
+/// Opens every platform that this simdb was built with: as it is set up by default, and as each provider with an alias says.
 pub fn open(setup: &Setup<'_>) -> Providers {
-    let named = |platform: Platform| {
-        let name = platform.name().parse().expect("platforms have names");
-        Some((name, one(platform, setup)?))
+    let defaults = Platform::ALL.into_iter().map(|platform| platform.name().to_owned());
+    let aliased = setup.local.others.keys().filter(|name| name.contains('.')).cloned();
+    let named = |name: String| {
+        let name: PlatformName = name.parse().ok()?;
+        let opened = one(&name, setup)?;
+        Some((name, opened))
     };
-    Platform::ALL.into_iter().filter_map(named).collect()
+    defaults.chain(aliased).filter_map(named).collect()
 }
 
 /// Opens a platform. What is wrong with its settings is a problem in its facts.
-fn one(platform: Platform, setup: &Setup<'_>) -> Option<Arc<dyn Provider>> {
-    match platform {
+fn one(name: &PlatformName, setup: &Setup<'_>) -> Option<Arc<dyn Provider>> {
+    match Platform::find(name)? {
         Platform::Local => Some(local::setup::open(setup)),
-        Platform::Docker => docker(setup, local::setup::machine(setup)),
+        Platform::Docker => docker(name, setup, local::setup::machine(setup)),
     }
 }
 
 #[cfg(feature = "docker")]
 #[expect(clippy::unnecessary_wraps, reason = "there is none where simdb was built without it")]
-fn docker(setup: &Setup<'_>, machine: Machine) -> Option<Arc<dyn Provider>> {
-    Some(containers::setup::open(setup, machine))
+fn docker(name: &PlatformName, setup: &Setup<'_>, machine: Machine) -> Option<Arc<dyn Provider>> {
+    Some(containers::setup::open(name, setup, machine))
 }
 
 #[cfg(not(feature = "docker"))]
-fn docker(_: &Setup<'_>, _: Machine) -> Option<Arc<dyn Provider>> {
+fn docker(_: &PlatformName, _: &Setup<'_>, _: Machine) -> Option<Arc<dyn Provider>> {
     None
 }

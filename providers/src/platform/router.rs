@@ -44,7 +44,7 @@ pub struct Known {
 
 impl Known {
     /// Returns the platforms that anything is on; the embedded one where nothing is anywhere.
-    pub(super) fn platforms(&self) -> BTreeSet<PlatformName> {
+    pub fn platforms(&self) -> BTreeSet<PlatformName> {
         let all = self.clusters.values().chain(self.networks.values());
         let mut platforms: BTreeSet<PlatformName> = all.cloned().collect();
         if platforms.is_empty() {

@@ -5,7 +5,6 @@ pub use simdb_planner::health::ClusterState;
 use simdb_planner::health::{self, EndpointHealth, Health, NodeHealth};
 use simdb_planner::observed::Observed;
 use simdb_state::address::EndpointAddress;
-use simdb_state::cluster_event::ClusterEvent;
 use simdb_state::journal::{Event, EventKind};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{EngineKind, ReplicationMode, State, Term};
@@ -51,9 +50,6 @@ pub struct ClusterStatus {
     pub endpoints: Vec<EndpointStatus>,
     /// What is wrong with it, each a fragment that starts with its subject.
     pub problems: Vec<String>,
-    /// What has happened to it by itself, and is worth keeping.
-    #[serde(skip)]
-    pub noticed: Vec<ClusterEvent>,
 }
 
 /// The health of one node.
@@ -160,7 +156,6 @@ impl ClusterStatus {
                 .into_iter()
                 .map(|endpoint| EndpointStatus::new(name, endpoint))
                 .collect(),
-            noticed: problems.iter().filter_map(|problem| problem.noticed.clone()).collect(),
             problems: problems.into_iter().map(|problem| problem.text).collect(),
         })
     }

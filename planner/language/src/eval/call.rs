@@ -98,7 +98,7 @@ impl Scope<'_> {
                 );
                 return Err(self.problem(at, "Invalid expanding argument value", detail));
             };
-            arguments.extend(items.into_iter().map(|item| item.marked(last.sensitive)));
+            arguments.extend(items.into_iter().map(|item| item.marked(last.marks)));
         }
         Ok(Some(arguments))
     }
@@ -118,10 +118,10 @@ impl Scope<'_> {
             return Err(wrong(first, why));
         }
         let (source, variables) = (self.eval(first)?, self.eval(second)?);
-        let sensitive = source.sensitive || variables.sensitive;
+        let marks = source.marks | variables.marks;
         let (Kind::Object(variables), false) = (&variables.kind, source.is_unknown()) else {
             if source.is_unknown() || variables.is_unknown() {
-                return Ok(Value::unknown().marked(sensitive));
+                return Ok(Value::unknown().marked(marks));
             }
             return Err(wrong(second, "the variables of a template are an object"));
         };
@@ -133,7 +133,7 @@ impl Scope<'_> {
             source
         };
         if text.is_unknown() {
-            return Ok(text.marked(sensitive));
+            return Ok(text.marked(marks));
         }
         let text = convert::to_text(&text).map_err(|why| wrong(first, &why))?;
         let template = parse_template(&text).map_err(|error| {
@@ -152,7 +152,7 @@ impl Scope<'_> {
                     )
                 }
             })?;
-        Ok(value.marked(sensitive))
+        Ok(value.marked(marks))
     }
 
     fn in_template(&self, template: &Template, variables: &BTreeMap<String, Value>) -> Evaluated {

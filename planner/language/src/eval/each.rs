@@ -6,7 +6,7 @@ use hcl_edit::expr::{Expression, ForExpr};
 
 use crate::convert;
 use crate::number::Number;
-use crate::value::{Kind, Value};
+use crate::value::{Kind, Marks, Value};
 
 use super::{Bound, Evaluated, Failure, Scope};
 
@@ -14,10 +14,10 @@ impl Scope<'_> {
     pub(super) fn for_expression(&self, each: &ForExpr) -> Evaluated {
         let collection = self.eval(&each.intro.collection_expr)?;
         let Some(pairs) = self.pairs(&each.intro.collection_expr, &collection)? else {
-            return Ok(Value::unknown().marked(collection.sensitive));
+            return Ok(Value::unknown().marked(collection.marks));
         };
         let mut result = Collected::new(each);
-        result.sensitive = collection.sensitive;
+        result.marks = collection.marks;
         for (key, value) in pairs {
             let name = each.intro.value_var.as_str();
             self.with(
@@ -33,8 +33,8 @@ impl Scope<'_> {
 
     fn for_item(&self, each: &ForExpr, result: &mut Collected) -> Result<(), Failure> {
         if let Some(condition) = &each.cond {
-            let (keep, sensitive) = self.condition(&condition.expr, "'for' condition")?;
-            result.sensitive |= sensitive;
+            let (keep, marks) = self.condition(&condition.expr, "'for' condition")?;
+            result.marks |= marks;
             match keep {
                 None => result.unknown = true,
                 Some(false) => return Ok(()),
@@ -47,7 +47,7 @@ impl Scope<'_> {
             return Ok(());
         };
         let key = self.eval(key_expression)?;
-        result.sensitive |= key.sensitive;
+        result.marks |= key.marks;
         if key.is_unknown() {
             result.unknown = true;
             return Ok(());
@@ -125,7 +125,7 @@ struct Collected<'e> {
     list: Vec<Value>,
     object: BTreeMap<String, Vec<Value>>,
     unknown: bool,
-    sensitive: bool,
+    marks: Marks,
 }
 
 impl<'e> Collected<'e> {
@@ -135,7 +135,7 @@ impl<'e> Collected<'e> {
             list: Vec::new(),
             object: BTreeMap::new(),
             unknown: false,
-            sensitive: false,
+            marks: Marks::default(),
         }
     }
 
@@ -151,6 +151,6 @@ impl<'e> Collected<'e> {
             };
             Value::object(self.object.into_iter().map(|(key, group)| (key, join(group))).collect())
         };
-        value.marked(self.sensitive)
+        value.marked(self.marks)
     }
 }

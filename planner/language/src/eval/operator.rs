@@ -4,7 +4,7 @@ use hcl_edit::expr::{BinaryOp, BinaryOperator, Expression, UnaryOp, UnaryOperato
 
 use crate::convert;
 use crate::number::Number;
-use crate::value::Value;
+use crate::value::{Marks, Value};
 
 use super::{Evaluated, Failure, Scope};
 
@@ -19,7 +19,7 @@ impl Scope<'_> {
             UnaryOperator::Neg => convert::to_number(&value).map(|number| Value::from(number.negated())),
         };
         match result {
-            Ok(result) => Ok(result.marked(value.sensitive)),
+            Ok(result) => Ok(result.marked(value.marks)),
             Err(why) => Err(self.problem(&operation.expr, "Invalid operand", format!("For this operator {why}."))),
         }
     }
@@ -31,58 +31,58 @@ impl Scope<'_> {
             Op::Or => self.logical(operation, true),
             operator @ (Op::Eq | Op::NotEq) => {
                 let (left, right) = (self.eval(&operation.lhs_expr)?, self.eval(&operation.rhs_expr)?);
-                let sensitive = left.has_sensitive() || right.has_sensitive();
+                let marks = left.all_marks() | right.all_marks();
                 if left.has_unknown() || right.has_unknown() {
-                    return Ok(Value::unknown().marked(sensitive));
+                    return Ok(Value::unknown().marked(marks));
                 }
                 let equal = left.revealed().kind == right.revealed().kind;
-                Ok(Value::from(equal == (*operator == Op::Eq)).marked(sensitive))
+                Ok(Value::from(equal == (*operator == Op::Eq)).marked(marks))
             }
             operator => {
-                let (left, left_sensitive) = self.number_operand(&operation.lhs_expr)?;
-                let (right, right_sensitive) = self.number_operand(&operation.rhs_expr)?;
+                let (left, left_marks) = self.number_operand(&operation.lhs_expr)?;
+                let (right, right_marks) = self.number_operand(&operation.rhs_expr)?;
                 let value = match (left, right) {
                     (Some(left), Some(right)) => self.arithmetic(at, operation, *operator, &left, &right)?,
                     _ => Value::unknown(),
                 };
-                Ok(value.marked(left_sensitive || right_sensitive))
+                Ok(value.marked(left_marks | right_marks))
             }
         }
     }
 
     /// `&&` and `||`: the right side is not evaluated where the left one decides.
     fn logical(&self, operation: &BinaryOp, decides: bool) -> Evaluated {
-        let (left, left_sensitive) = self.bool_operand(&operation.lhs_expr)?;
+        let (left, left_marks) = self.bool_operand(&operation.lhs_expr)?;
         if left == Some(decides) {
-            return Ok(Value::from(decides).marked(left_sensitive));
+            return Ok(Value::from(decides).marked(left_marks));
         }
-        let (right, right_sensitive) = self.bool_operand(&operation.rhs_expr)?;
+        let (right, right_marks) = self.bool_operand(&operation.rhs_expr)?;
         let value = match (left, right) {
             (_, Some(right)) if right == decides => Value::from(decides),
             (Some(_), Some(right)) => Value::from(right),
             _ => Value::unknown(),
         };
-        Ok(value.marked(left_sensitive || right_sensitive))
+        Ok(value.marked(left_marks | right_marks))
     }
 
-    fn bool_operand(&self, at: &Expression) -> Result<(Option<bool>, bool), Failure> {
+    fn bool_operand(&self, at: &Expression) -> Result<(Option<bool>, Marks), Failure> {
         let value = self.eval(at)?;
         if value.is_unknown() {
-            return Ok((None, value.sensitive));
+            return Ok((None, value.marks));
         }
         match convert::to_bool(&value) {
-            Ok(flag) => Ok((Some(flag), value.sensitive)),
+            Ok(flag) => Ok((Some(flag), value.marks)),
             Err(why) => Err(self.problem(at, "Invalid operand", format!("For this operator {why}."))),
         }
     }
 
-    fn number_operand(&self, at: &Expression) -> Result<(Option<Number>, bool), Failure> {
+    fn number_operand(&self, at: &Expression) -> Result<(Option<Number>, Marks), Failure> {
         let value = self.eval(at)?;
         if value.is_unknown() {
-            return Ok((None, value.sensitive));
+            return Ok((None, value.marks));
         }
         match convert::to_number(&value) {
-            Ok(number) => Ok((Some(number), value.sensitive)),
+            Ok(number) => Ok((Some(number), value.marks)),
             Err(why) => Err(self.problem(at, "Invalid operand", format!("For this operator {why}."))),
         }
     }

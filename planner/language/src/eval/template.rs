@@ -6,7 +6,7 @@ use hcl_edit::template::{
 };
 
 use crate::convert;
-use crate::value::Value;
+use crate::value::{Marks, Value};
 
 use super::{Evaluated, Failure, Scope};
 
@@ -17,7 +17,7 @@ const MAX_LENGTH: usize = 16 << 20;
 struct Text {
     written: String,
     unknown: bool,
-    sensitive: bool,
+    marks: Marks,
     /// Whether it is a heredoc, where `~` reaches to the end of its line; in quotes it reaches over line ends.
     lines: bool,
 }
@@ -71,7 +71,7 @@ impl Text {
         } else {
             Value::from(self.written)
         }
-        .marked(self.sensitive)
+        .marked(self.marks)
     }
 }
 
@@ -100,7 +100,7 @@ impl Scope<'_> {
         let mut out = Text {
             written: String::new(),
             unknown: false,
-            sensitive: false,
+            marks: Marks::default(),
             lines,
         };
         self.render(template, (false, false), &mut out)?;
@@ -130,7 +130,7 @@ impl Scope<'_> {
     fn interpolate(&self, interpolation: &Interpolation, out: &mut Text) -> Result<(), Failure> {
         let at = &interpolation.expr;
         let value = self.eval(at)?;
-        out.sensitive |= value.sensitive;
+        out.marks |= value.marks;
         if value.is_unknown() {
             out.unknown = true;
             return Ok(());
@@ -156,8 +156,8 @@ impl Scope<'_> {
     }
 
     fn if_directive(&self, directive: &IfDirective, out: &mut Text) -> Result<(), Failure> {
-        let (condition, sensitive) = self.condition(&directive.if_expr.cond_expr, "condition")?;
-        out.sensitive |= sensitive;
+        let (condition, marks) = self.condition(&directive.if_expr.cond_expr, "condition")?;
+        out.marks |= marks;
         let endif = strips_start(directive.endif_expr.strip);
         let if_end = directive
             .else_expr
@@ -178,7 +178,7 @@ impl Scope<'_> {
     fn for_directive(&self, directive: &ForDirective, out: &mut Text) -> Result<(), Failure> {
         let intro = &directive.for_expr;
         let collection = self.eval(&intro.collection_expr)?;
-        out.sensitive |= collection.sensitive;
+        out.marks |= collection.marks;
         let Some(pairs) = self.pairs(&intro.collection_expr, &collection)? else {
             out.unknown = true;
             return Ok(());

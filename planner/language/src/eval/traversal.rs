@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::convert;
 use crate::number::Number;
 use crate::suggest::did_you_mean;
-use crate::value::{Kind, Value};
+use crate::value::{Kind, Marks, Value};
 
 use super::{Evaluated, Failure, Scope, attribute};
 
@@ -67,7 +67,7 @@ impl Scope<'_> {
     }
 
     fn splat(&self, value: Value, each: &[Decorated<TraversalOperator>]) -> Evaluated {
-        let sensitive = value.sensitive;
+        let marks = value.marks;
         let (items, uniform) = match value.kind {
             Kind::Unknown => return Ok(value),
             Kind::Null => (Vec::new(), false),
@@ -83,7 +83,7 @@ impl Scope<'_> {
         } else {
             Value::tuple(items)
         };
-        Ok(all.marked(sensitive))
+        Ok(all.marked(marks))
     }
 
     fn step(&self, value: Value, operator: &Decorated<TraversalOperator>) -> Evaluated {
@@ -92,20 +92,22 @@ impl Scope<'_> {
             diagnostic.span = self.place.of(operator);
             Failure::from(diagnostic)
         };
-        let (index, sensitive) = match operator.value() {
+        let (index, marks) = match operator.value() {
             TraversalOperator::GetAttr(name) => {
                 return get_attribute(value, name.as_str()).map_err(|why| wrong("Unsupported attribute", why));
             }
-            TraversalOperator::LegacyIndex(index) => (Value::from(Number::from(i128::from(*index.value()))), false),
+            TraversalOperator::LegacyIndex(index) => {
+                (Value::from(Number::from(i128::from(*index.value()))), Marks::default())
+            }
             TraversalOperator::Index(expression) => {
                 let index = self.eval(expression)?;
-                let sensitive = index.sensitive;
-                (index, sensitive)
+                let marks = index.marks;
+                (index, marks)
             }
             TraversalOperator::AttrSplat(_) | TraversalOperator::FullSplat(_) => return Ok(value),
         };
         let found = element(&value, &index).map_err(|why| {
-            let secret = value.sensitive || index.sensitive;
+            let secret = (value.marks | index.marks).sensitive;
             wrong(
                 "Invalid index",
                 if secret {
@@ -115,7 +117,7 @@ impl Scope<'_> {
                 },
             )
         })?;
-        Ok(found.marked(sensitive || value.sensitive))
+        Ok(found.marked(marks | value.marks))
     }
 }
 
@@ -128,7 +130,7 @@ fn get_attribute(value: Value, name: &str) -> Result<Value, String> {
         return Ok(found);
     }
     Err(match &value.kind {
-        Kind::Object(_) if value.sensitive => format!("This object has no attribute named \"{name}\"."),
+        Kind::Object(_) if value.marks.sensitive => format!("This object has no attribute named \"{name}\"."),
         Kind::Object(parts) => {
             let hint = did_you_mean(name, parts.items.keys().map(String::as_str));
             format!("This object has no attribute named \"{name}\".{hint}")

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::convert::{self, Type};
 use crate::eval;
 use crate::number::Number;
-use crate::value::{Kind, Value};
+use crate::value::{Kind, Marks, Value};
 
 use super::arguments::list_or_tuple;
 use super::sets;
@@ -284,20 +284,20 @@ fn element(a: &Arguments<'_>) -> Result {
 }
 
 fn flatten(a: &Arguments<'_>) -> Result {
-    fn into(items: &[Value], sensitive: bool, flat: &mut Vec<Value>) -> Result<()> {
+    fn into(items: &[Value], marks: Marks, flat: &mut Vec<Value>) -> Result<()> {
         for item in items {
-            let sensitive = sensitive || item.sensitive;
+            let marks = marks | item.marks;
             match &item.kind {
                 Kind::Unknown => return Err(Stop::Unknown),
-                Kind::List(parts) | Kind::Set(parts) => into(&parts.items, sensitive, flat)?,
+                Kind::List(parts) | Kind::Set(parts) => into(&parts.items, marks, flat)?,
                 _ if flat.len() == MAX_ELEMENTS => return Err(too_many()),
-                _ => flat.push(item.clone().marked(sensitive)),
+                _ => flat.push(item.clone().marked(marks)),
             }
         }
         Ok(())
     }
     let mut flat = Vec::new();
-    into(a.items(0)?, false, &mut flat)?;
+    into(a.items(0)?, Marks::default(), &mut flat)?;
     Ok(Value::tuple(flat))
 }
 

@@ -1,41 +1,45 @@
 //! Conversions between types, and marks.
 
 use crate::convert::Type;
+use crate::value::{Marks, Value};
 
-use super::{Function, Marks, arranging, function};
+use super::{Function, OnMarks, arranging, function};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    function(
-        "ephemeralasnull(value: any) -> any",
-        "Returns a value with null in place of what is ephemeral.",
-        ("ephemeralasnull(\"a\")", "\"a\""),
-        |a| Ok(a.values[0].clone()),
-    ),
     Function {
-        marks: Marks::See,
+        marks: OnMarks::See,
+        ..function(
+            "ephemeralasnull(value: any) -> any",
+            "Returns a value with null in place of what is ephemeral.",
+            ("ephemeralasnull(\"a\")", "\"a\""),
+            |a| Ok(a.values[0].without_ephemeral()),
+        )
+    },
+    Function {
+        marks: OnMarks::See,
         ..function(
             "issensitive(value: any) -> bool",
             "Returns whether a value is sensitive.",
             ("issensitive(sensitive(\"a\"))", "true"),
-            |a| Ok(a.values[0].sensitive.into()),
+            |a| Ok(a.values[0].marks.sensitive.into()),
         )
     },
     Function {
-        marks: Marks::See,
+        marks: OnMarks::See,
         ..function(
             "nonsensitive(value: any) -> any",
             "Returns a value that may be shown.",
             ("nonsensitive(sensitive(\"a\"))", "\"a\""),
-            |a| Ok(a.values[0].unmarked()),
+            |a| Ok(shown(&a.values[0])),
         )
     },
     Function {
-        marks: Marks::See,
+        marks: OnMarks::See,
         ..function(
             "sensitive(value: any) -> any",
             "Returns a value that must not be shown.",
             ("issensitive(sensitive(1))", "true"),
-            |a| Ok(a.values[0].clone().marked(true)),
+            |a| Ok(a.values[0].clone().marked(Marks::SENSITIVE)),
         )
     },
     arranging(
@@ -75,3 +79,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
         |a| a.converted(&Type::String),
     ),
 ];
+
+/// Returns the value without the mark of its own that hides it.
+fn shown(value: &Value) -> Value {
+    let marks = Marks {
+        sensitive: false,
+        ..value.marks
+    };
+    value.unmarked().marked(marks)
+}

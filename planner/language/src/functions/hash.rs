@@ -7,7 +7,7 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
 use super::bytes::to_base64;
-use super::{Arguments, Function, Marks, Result, Stop, function};
+use super::{Arguments, Function, OnMarks, Result, Stop, function};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     function(
@@ -80,7 +80,7 @@ pub(super) const fn unforeseen(
     example: (&'static str, &'static str),
 ) -> Function {
     Function {
-        marks: Marks::Spread,
+        marks: OnMarks::Spread,
         ..function(declaration, doc, example, |_| Err(Stop::Unknown))
     }
 }

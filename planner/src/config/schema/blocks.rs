@@ -1,7 +1,7 @@
 //! The blocks that stand at the top of a file, all but what is within a cluster.
 
 use super::cluster::CLUSTER;
-use super::common::{COUNT, DRIFT, FOR_EACH, RULE};
+use super::common::{COUNT, DRIFT, FOR_EACH, PROVIDER_CHOICE, RULE};
 use super::table::{Attribute, Count, Kind, Nested, Schema};
 use crate::platform::PLATFORMS;
 
@@ -58,9 +58,10 @@ pub(super) static FILE: Schema = Schema::new(
             name: "provider",
             label: Some("platform"),
             labels: PLATFORMS,
-            count: Count::AtMostOne,
+            count: Count::Many,
             schema: &PROVIDER,
-            example: "provider \"local\" {\n  data_root  = \"/srv/simdb\"\n  port_range = \"15432-15532\"\n}\n",
+            example: "provider \"local\" {\n  data_root  = \"/srv/simdb\"\n  port_range = \"15432-15532\"\n}\n\nprovider \"docker\" {\n  \
+                      alias = \"east\"\n  host  = \"tcp://db-east.example.org:2376\"\n}\n",
         },
         Nested {
             name: "network",
@@ -174,6 +175,13 @@ static VARIABLE: Schema = Schema::new(
             "Whether the value is hidden wherever it would be shown.",
         )
         .or("false"),
+        Attribute::new(
+            "ephemeral",
+            Kind::Bool,
+            "Whether the value is kept nowhere: no saved plan holds it, and no setting or output can depend on it. A password can, as it \
+             is kept encrypted; so can rules.",
+        )
+        .or("false"),
         Attribute::new("nullable", Kind::Bool, "Whether the value may be null.").or("true"),
     ],
     &[Nested {
@@ -204,6 +212,13 @@ static OUTPUT: Schema = Schema::new(
             "Whether the value is hidden. It must be true where the value depends on a sensitive one.",
         )
         .or("false"),
+        Attribute::new(
+            "ephemeral",
+            Kind::Bool,
+            "Whether the value is kept nowhere. An output of a module must say so where it depends on an ephemeral value; one of the \
+             configuration itself cannot.",
+        )
+        .or("false"),
         DESCRIPTION,
     ],
     &[Nested {
@@ -230,8 +245,15 @@ static CHECK: Schema = Schema::new(
 );
 
 static PROVIDER: Schema = Schema::new(
-    "Settings of the platform that servers run on. Without the block it has its defaults.",
+    "Settings of the platform that servers run on. Without the block it has its defaults. Where servers run on several platforms of a \
+     kind, such as the Docker Engines of several machines, each has a block with an alias.",
     &[
+        Attribute::new(
+            "alias",
+            Kind::String,
+            "What tells the provider from others of its kind: clusters and networks name it provider = docker.ALIAS. It is a literal.",
+        )
+        .or("the provider of clusters and networks that name none"),
         Attribute::new(
             "run_as",
             Kind::String,
@@ -303,9 +325,7 @@ static PROVIDER: Schema = Schema::new(
 static NETWORK: Schema = Schema::new(
     "A network that clusters are in.",
     &[
-        Attribute::new("provider", Kind::String, "The platform that it is on.")
-            .one_of(PLATFORMS)
-            .or("the only provider that is declared"),
+        PROVIDER_CHOICE,
         Attribute::new(
             "subnet",
             Kind::String,
@@ -403,6 +423,12 @@ static MODULE: Schema = Schema::new(
             Kind::References,
             "Clusters and modules that are made before all clusters of this one, and removed after them.",
         ),
+        Attribute::new(
+            "providers",
+            Kind::Map,
+            "The providers that the module knows, by what it calls them: { docker = docker.east }.",
+        )
+        .or("those without an alias"),
         COUNT,
         FOR_EACH,
     ],

@@ -1,8 +1,7 @@
 //! The `cluster` block and all that is within one.
 
-use super::common::{COUNT, DRIFT, FOR_EACH, RULE};
+use super::common::{COUNT, DRIFT, FOR_EACH, PROVIDER_CHOICE, RULE};
 use super::table::{Attribute, Count, Kind, Nested, Schema};
-use crate::platform::PLATFORMS;
 
 /// The name that a server knows something by.
 const NAME: Attribute = Attribute::new(
@@ -46,9 +45,7 @@ pub(super) static CLUSTER: Schema = Schema::new(
     &[
         Attribute::new("network", Kind::Reference, "The network that it is in: network.NAME.")
             .or("the only network that is declared; the default network of the platform where there is none"),
-        Attribute::new("provider", Kind::String, "The platform that its servers run on.")
-            .one_of(PLATFORMS)
-            .or("the only provider that is declared"),
+        PROVIDER_CHOICE,
         Attribute::new(
             "primary",
             Kind::String,

@@ -17,6 +17,14 @@ pub(super) const FOR_EACH: Attribute = Attribute::new(
      be known when a plan is made.",
 );
 
+/// The platform that something is on.
+pub(super) const PROVIDER_CHOICE: Attribute = Attribute::new(
+    "provider",
+    Kind::Reference,
+    "The platform that it is on, by the name of its provider: docker, or docker.ALIAS where several are declared.",
+)
+.or("the only provider without an alias");
+
 /// A rule, whatever it judges.
 pub(super) static RULE: Schema = Schema::new(
     "A rule that must hold.",

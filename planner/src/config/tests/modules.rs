@@ -5,7 +5,7 @@ use expect_test::expect;
 use super::*;
 
 /// Loads a configuration from files by path: those right in the directory, and those of modules.
-fn load_files(files: &[(&str, &str)]) -> (Option<Config>, String) {
+pub(super) fn load_files(files: &[(&str, &str)]) -> (Option<Config>, String) {
     let mut source = Source::default();
     let mut all = Source::default();
     for (path, text) in files {

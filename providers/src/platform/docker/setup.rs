@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use simdb_state::name::PlatformName;
+
 use super::DockerPlatform;
 use super::host::Host;
 use super::images::Images;
@@ -14,13 +16,10 @@ use crate::platform::registry::{Machine, Setup};
 /// What stands for the lineage of a record that is yet to be made.
 const UNBORN: &str = "unborn";
 
-/// The name of the platform's block.
-const NAME: &str = "docker";
-
-/// Opens the platform for a project. Clients on this machine are routed by a directory that is there already.
-pub(in crate::platform) fn open(setup: &Setup<'_>, machine: Machine) -> Arc<dyn Provider> {
+/// Opens the platform of a provider for a project. Clients on this machine are routed by a directory that is there already.
+pub(in crate::platform) fn open(name: &PlatformName, setup: &Setup<'_>, machine: Machine) -> Arc<dyn Provider> {
     let none = BTreeMap::new();
-    let arguments = setup.local.others.get(NAME).unwrap_or(&none);
+    let arguments = setup.local.others.get(name.as_str()).unwrap_or(&none);
     let project = setup.directory.display().to_string();
     Arc::new(DockerPlatform {
         host: Host::find(arguments, setup.directory),

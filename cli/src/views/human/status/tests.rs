@@ -5,6 +5,7 @@ use expect_test::expect;
 use serde_json::json;
 use simdb_planner::engine::NodeContext;
 use simdb_planner::engine::postgresql::instance;
+use simdb_planner::health;
 use simdb_planner::observed::{
     FileFacts, Halt, NodeFacts, Observation, Observed, ProcessFacts, RouteFacts, SenderFacts, ServerFacts, SlotFacts,
 };
@@ -475,8 +476,7 @@ fn a_proof_is_told_with_its_time_as_long_as_it_holds() {
 #[test]
 fn lag_and_split_brain_are_worth_keeping() {
     let kept = |primary, standby| {
-        let cluster = status(&observed(primary, standby)).clusters.remove(0);
-        let kept = cluster.noticed.iter();
+        let kept = health::noticed(&state(), &observed(primary, standby)).into_iter();
         kept.map(|event| format!("{} {}", event.kind.name(), event.subject))
             .collect::<Vec<_>>()
     };
