@@ -28,7 +28,7 @@ pub enum Event {
 /// How far a step has come with something that takes its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// What it does, as a fragment: `fetches image postgres:15`.
+    /// What it does, as a fragment: `fetches image db:15`.
     pub what: String,
     /// How many bytes are done.
     pub done: u64,
