@@ -14,7 +14,7 @@ use super::client::At;
 use super::images::Images;
 use super::names::{DIRECTORY, IMAGE, IMAGE_ID, Kind, LISTEN, PUBLISHED};
 use super::notes::{Notes, WrittenFile};
-use super::process::{label, look, parse_listen, process, process_of, resources};
+use super::process::{self, label, look, parse_listen, process, process_of, resources};
 use super::site::{Found, Site};
 use super::task;
 use crate::platform::{InstanceFacts, PlatformError};
@@ -114,7 +114,7 @@ async fn server(
 pub(super) fn image(server: &ContainerInspectResponse) -> Option<Image> {
     let given = Image::from(label(server, IMAGE)?.as_str());
     match (label(server, IMAGE_ID), &server.image) {
-        (Some(noted), Some(has)) if noted != has => {
+        (Some(noted), Some(has)) if !process::is_made_from(server, noted) => {
             let reference = server.config.as_ref().and_then(|config| config.image.clone());
             Some(Image {
                 reference: reference

@@ -38,6 +38,13 @@ pub(super) fn resources(container: &ContainerInspectResponse) -> Resources {
     }
 }
 
+/// Returns whether a container was made from an image. Engines that keep images in several ways may call it by another identifier than the
+/// one that they were asked for: either tells.
+pub(super) fn is_made_from(container: &ContainerInspectResponse, image: &str) -> bool {
+    let asked_for = container.config.as_ref().and_then(|config| config.image.as_deref());
+    [container.image.as_deref(), asked_for].contains(&Some(image))
+}
+
 /// Looks at a container, where it is there.
 pub(super) async fn look(daemon: &Daemon, name: &str) -> Result<Option<Box<ContainerInspectResponse>>, Trouble> {
     let found = daemon.docker.inspect_container(name, None).await;

@@ -140,13 +140,14 @@ async fn start(
     let trouble = |error| site.daemon.trouble(error);
     let wanted_user = body.user.clone();
     let wanted = body.labels.as_ref().and_then(|labels| labels.get(SPEC));
+    let from_same_image = |found: &ContainerInspectResponse| {
+        let image = body.image.as_deref();
+        image.is_some_and(|image| process::is_made_from(found, image))
+    };
     let fits = found.is_some_and(|found| {
         let dead = found.state.as_ref().is_some_and(|state| state.dead == Some(true));
         // One that somebody made anew has the labels that it had, and another image.
-        !dead
-            && label(found, SPEC) == wanted
-            && found.image == body.image
-            && !resources.lifts(&process::resources(found))
+        !dead && label(found, SPEC) == wanted && from_same_image(found) && !resources.lifts(&process::resources(found))
     });
     if !fits {
         same_user(site, wanted_user).await?;
