@@ -132,8 +132,7 @@ macro_rules! names {
 }
 
 names! {
-    /// The name of a platform, where servers run: `docker`; or of one of several that are set up differently, which has an alias:
-    /// `docker.east`.
+    /// The name of a platform, where servers run: its kind, and, where several of that are set up, an alias after a dot.
     PlatformName = "platform";
     /// The name of a network.
     NetworkName = "network";
@@ -152,12 +151,12 @@ names! {
 }
 
 impl PlatformName {
-    /// Returns what kind of platform it is: `docker`, of `docker.east`.
+    /// Returns what kind of platform it is, which is what stands before the dot.
     pub fn kind(&self) -> &str {
         self.as_str().split_once('.').map_or(self.as_str(), |(kind, _)| kind)
     }
 
-    /// Returns what tells it from others of its kind: `east`, of `docker.east`.
+    /// Returns what tells it from others of its kind, which is what stands after the dot.
     pub fn alias(&self) -> Option<&str> {
         self.as_str().split_once('.').map(|(_, alias)| alias)
     }

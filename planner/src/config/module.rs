@@ -260,19 +260,19 @@ impl<'a> Tree<'a> {
             return BTreeMap::new();
         }
         let mut children: BTreeMap<String, Children> = BTreeMap::new();
-        let mut uses = BTreeMap::new();
+        let mut by_label = BTreeMap::new();
         for (block, reader) in &calls {
             let label = block.labels.first().map_or("", |label| label.as_str());
             let unknown = unknown_inputs(reader, level, outputs);
             children.entry(label.to_owned()).or_default();
             let providers = level.providers.within(*reader, work.diagnostics);
             if let Some(directory) = self.used(block, *reader, level, work.diagnostics) {
-                let used = Used {
+                let call = Used {
                     directory,
                     unknown,
                     providers,
                 };
-                uses.insert(label.to_owned(), used);
+                by_label.insert(label.to_owned(), call);
             }
         }
         let instances = expand::top(&calls, "", names, work.diagnostics);
@@ -281,15 +281,15 @@ impl<'a> Tree<'a> {
         }
         let networks = Objects::from([("network", outputs.network_values(work.desired, None))]);
         for instance in &instances.all {
-            let Some(used) = uses.get(&instance.label) else {
+            let Some(call) = by_label.get(&instance.label) else {
                 continue;
             };
             let children = children.entry(instance.label.clone()).or_default();
-            let member = self.member(instance, used, (level, visible, &networks), children, work);
+            let member = self.member(instance, call, (level, visible, &networks), children, work);
             children.members.push(member);
         }
         for (label, children) in &mut children {
-            children.is_whole = uses.contains_key(label) && instances.complete;
+            children.is_whole = by_label.contains_key(label) && instances.complete;
         }
         children
     }
@@ -298,7 +298,7 @@ impl<'a> Tree<'a> {
     fn member(
         &self,
         instance: &Instance<'_, '_>,
-        used: &Used<'a>,
+        call: &Used<'a>,
         (level, visible, networks): (&Level<'a>, &Visible, &Objects),
         children: &mut Children,
         work: &mut Work<'_>,
@@ -307,7 +307,7 @@ impl<'a> Tree<'a> {
             directory,
             unknown,
             providers,
-        } = used;
+        } = call;
         let reader = instance.reader;
         let names = Names {
             objects: Some(networks),
@@ -325,7 +325,7 @@ impl<'a> Tree<'a> {
             let span = reader.span(&attribute.value);
             given.insert(name, Argument { value, key, span });
         }
-        let call = variables::Call {
+        let passed = variables::Call {
             reader,
             header: instance.header.clone(),
             directory,
@@ -333,7 +333,7 @@ impl<'a> Tree<'a> {
             files: self.options.files,
             is_lenient: self.options.is_lenient,
         };
-        let (variables, types) = variables::passed(&self.blocks[directory].of("variable"), &call, work.diagnostics);
+        let (variables, types) = variables::passed(&self.blocks[directory].of("variable"), &passed, work.diagnostics);
         if children.inputs.is_empty() {
             let input = |attribute: &Attribute| {
                 let (of, marks) = types.get(attribute.key.as_str())?.clone();
