@@ -137,11 +137,16 @@ impl Transfer {
             .iter()
             .filter(|row| row.key != Head::key() && !kept.contains(row.key.as_str()));
         let mut writes: Vec<Write> = gone.map(|row| Write::delete(row.key.clone())).collect();
-        let rows = self.rows().into_iter().filter(|row| row.key != Head::key());
+        let upgraded = if format == FORMAT {
+            Vec::new()
+        } else {
+            object_rows(state, &state.addresses())
+        };
+        let upgraded_keys: BTreeSet<&str> = upgraded.iter().map(|write| write.key.as_str()).collect();
+        let rows = self.rows().into_iter();
+        let rows = rows.filter(|row| row.key != Head::key() && !upgraded_keys.contains(row.key.as_str()));
         writes.extend(rows.map(|row| Write::put(row.key, row.bytes)));
-        if format != FORMAT {
-            writes.extend(object_rows(state, &state.addresses()));
-        }
+        writes.extend(upgraded);
         writes
     }
 

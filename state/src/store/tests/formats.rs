@@ -86,3 +86,15 @@ async fn a_new_record_has_nothing_to_be_brought_up() {
     writer.unlock().await.unwrap();
     assert_eq!(format(&place.path()).await, json!(FORMAT));
 }
+
+#[tokio::test]
+async fn an_older_record_that_is_passed_on_is_made_anew_in_this_format() {
+    let (there, here) = (Place::new(), Place::new());
+    let store = of_format_1(&there).await;
+    let pulled = store.pull().await.unwrap();
+    Store::create_from(&here.path(), &pulled).await.unwrap();
+    assert_eq!(format(&here.path()).await, json!(2));
+    let made = Store::open(&here.path(), &there.keys()).await.unwrap().unwrap();
+    let (made, older) = (made.snapshot().await.unwrap(), store.snapshot().await.unwrap());
+    assert_eq!(made.state, older.state);
+}
