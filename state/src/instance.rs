@@ -138,7 +138,7 @@ pub struct InstanceSpec {
     pub resources: Resources,
     /// A program of its engine that ends well while it answers, for people who look at it without simdb.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe: Option<Command>,
+    pub probe: Option<Box<Command>>,
     /// Empty files below the instance directory that must be there when the server starts: without them it would be another kind of
     /// server.
     #[serde(default)]

@@ -145,7 +145,7 @@ pub(super) fn server(
     let digest = sha256(serde_json::to_vec(&serde_json::json!(body)).expect("bodies are plain data"));
     body.labels.get_or_insert_default().insert(SPEC.to_owned(), digest);
     // What follows can be changed as long as the container lives, or is of no meaning to the server.
-    body.healthcheck = spec.probe.as_ref().map(probe);
+    body.healthcheck = spec.probe.as_deref().map(probe);
     let host_config = body.host_config.get_or_insert_default();
     (host_config.memory, host_config.memory_swap) = memory(spec.resources);
     host_config.nano_cpus = cpus(spec.resources);
