@@ -34,6 +34,18 @@ pg() {
     as_user "$programs/$program" "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "$program failed"; }
 }
 
+# Makes the cluster that is declared.
+make_by_simdb() {
+    (cd "$config" && simdb apply -auto-approve) >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "simdb apply failed"; }
+}
+
+# Runs a command and leaves the seconds it took in $took.
+timed() {
+    local before=${EPOCHREALTIME/,/.}
+    "$@"
+    took=$(awk -v a="$before" -v b="${EPOCHREALTIME/,/.}" 'BEGIN { printf "%.3f", b - a }')
+}
+
 # Stops the servers made by hand, and removes their data.
 remove_by_hand() {
     local file

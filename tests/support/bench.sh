@@ -65,17 +65,6 @@ cluster "bench" {
 HCL
 }
 
-make_by_simdb() {
-    (cd "$config" && simdb apply -auto-approve) >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "simdb apply failed"; }
-}
-
-# Runs a command and leaves the seconds it took in $took.
-timed() {
-    local before=${EPOCHREALTIME/,/.}
-    "$@"
-    took=$(awk -v a="$before" -v b="${EPOCHREALTIME/,/.}" 'BEGIN { printf "%.3f", b - a }')
-}
-
 by_hand=()
 by_simdb=()
 for ((round = 1; round <= rounds; round++)); do
