@@ -12,11 +12,16 @@ const FORMAT_1: &str = include_str!("../../../testdata/format-1.json");
 
 /// Makes a file as version 0.1.0 left it.
 async fn of_format_1(place: &Place) -> Store {
+    with_rows(place, Vec::new()).await
+}
+
+/// Makes such a file with some rows more.
+async fn with_rows(place: &Place, more: Vec<(Key, Vec<u8>)>) -> Store {
     let rows: BTreeMap<String, Value> = serde_json::from_str(FORMAT_1).unwrap();
     let rows = rows.iter().filter(|(key, _)| *key != "lease");
     let rows = rows.map(|(key, value)| (Key::new(key), encode(value)));
     let plan = (Key::new("run/00000001/plan"), encode(&json!({})));
-    let rows = rows.chain([plan]).collect();
+    let rows = rows.chain([plan]).chain(more).collect();
     assert!(SqliteBackend::create(&place.path(), rows).await.unwrap());
     place.open().await
 }
@@ -90,7 +95,13 @@ async fn a_new_record_has_nothing_to_be_brought_up() {
 #[tokio::test]
 async fn an_older_record_that_is_passed_on_is_made_anew_in_this_format() {
     let (there, here) = (Place::new(), Place::new());
-    let store = of_format_1(&there).await;
+    drop(there.create().await);
+    let backend = SqliteBackend::open(&there.path()).await.unwrap().unwrap();
+    let key = backend.get(&crate::secret::key_row()).await.unwrap().unwrap();
+    drop(backend);
+    fs::remove_dir_all(there.path().parent().unwrap()).unwrap();
+    fs::create_dir_all(there.path().parent().unwrap()).unwrap();
+    let store = with_rows(&there, vec![(key.key, key.bytes)]).await;
     let pulled = store.pull().await.unwrap();
     Store::create_from(&here.path(), &pulled).await.unwrap();
     assert_eq!(format(&here.path()).await, json!(2));
