@@ -1,5 +1,7 @@
 //! The console at a terminal: what is typed is edited, goes on over several lines, and is called back.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
