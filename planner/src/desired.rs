@@ -324,7 +324,7 @@ pub struct NodeSpec {
     /// How much of its machine its server may take.
     pub resources: Resources,
     /// Where that is said.
-    pub resources_span: Option<Span>,
+    pub resources_span: Option<Box<Span>>,
     /// Where each of the parameters is declared.
     pub parameter_spans: BTreeMap<String, Span>,
     /// Where it is declared.

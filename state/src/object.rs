@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -539,9 +541,14 @@ impl Resources {
     }
 }
 
-/// The image that a server is made from.
+/// The image that a server is made from. Its names are shared: every stage of a plan has them for every node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Image {
+#[serde(transparent)]
+pub struct Image(Arc<ImageNames>);
+
+/// What an image is called.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ImageNames {
     /// The name that it was asked for by; empty where nobody noted that.
     pub reference: String,
     /// What tells it from all other images.
@@ -567,10 +574,25 @@ impl fmt::Display for Image {
 impl From<&str> for Image {
     fn from(text: &str) -> Self {
         let (reference, digest) = text.rsplit_once('@').unwrap_or(("", text));
-        Self {
+        ImageNames {
             reference: reference.to_owned(),
             digest: digest.to_owned(),
         }
+        .into()
+    }
+}
+
+impl From<ImageNames> for Image {
+    fn from(names: ImageNames) -> Self {
+        Self(Arc::new(names))
+    }
+}
+
+impl Deref for Image {
+    type Target = ImageNames;
+
+    fn deref(&self) -> &ImageNames {
+        &self.0
     }
 }
 

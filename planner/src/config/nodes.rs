@@ -150,7 +150,7 @@ fn spec(
         parameters: BTreeMap::new(),
         image: None,
         resources,
-        resources_span,
+        resources_span: resources_span.map(Box::new),
         parameter_spans: BTreeMap::new(),
         span,
         port_span: port.map(|port| port.span),

@@ -53,9 +53,9 @@ pub(super) fn share<'a>(
     let mut told = false;
     for node in nodes {
         node.resources = node.resources.or(shared).or(usual);
-        node.resources_span = node.resources_span.take().or_else(|| shared_span.clone());
+        node.resources_span = node.resources_span.take().or_else(|| shared_span.clone().map(Box::new));
         if let (Err(detail), Some(span), false) = (kind.check_resources(&node.resources), &node.resources_span, told) {
-            diagnostics.push(cluster.error(span.clone(), "Servers cannot be limited there", detail));
+            diagnostics.push(cluster.error((**span).clone(), "Servers cannot be limited there", detail));
             told = true;
         }
     }

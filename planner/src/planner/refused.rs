@@ -41,7 +41,7 @@ pub(super) fn unlimited(inputs: Inputs<'_>) -> Vec<Diagnostic> {
         };
         let mut limited = spec.nodes.values().filter(|node| !node.resources.is_unlimited());
         if let Some(node) = limited.next() {
-            let span = node.resources_span.as_ref().unwrap_or(&node.span);
+            let span = node.resources_span.as_deref().unwrap_or(&node.span);
             let diagnostic = Diagnostic::error("Servers cannot be limited there", reason);
             diagnostics.push(diagnostic.at(span.clone()));
         }

@@ -10,7 +10,7 @@ use bollard::query_parameters::{ListContainersOptions, ListImagesOptions};
 use futures_util::future::join_all;
 use simdb_planner::observed::{PlatformFacts, PlatformProblem, Reach};
 use simdb_state::instance::LOOPBACK;
-use simdb_state::object::Image;
+use simdb_state::object::{Image, ImageNames};
 use tokio::time::timeout;
 
 use super::DockerPlatform;
@@ -110,9 +110,9 @@ impl DockerPlatform {
             let named = found.map(async |version| {
                 let name = name.replace(VERSION, &version.to_string());
                 let digests = self.names(&docker, &name, &images).await;
-                let named = digests.into_iter().map(|digest| Image {
-                    reference: name.clone(),
-                    digest,
+                let named = digests.into_iter().map(|digest| {
+                    let reference = name.clone();
+                    Image::from(ImageNames { reference, digest })
                 });
                 (*version, named.collect())
             });

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use bollard::models::ImageInspect;
 use bollard::query_parameters::ListImagesOptions;
 use simdb_state::instance::Command;
-use simdb_state::object::{EngineKind, Image as MadeFrom};
+use simdb_state::object::{EngineKind, Image as MadeFrom, ImageNames};
 
 use super::archive::Owner;
 use super::build::Image;
@@ -105,12 +105,12 @@ impl Images {
         let user = config.user.filter(|user| !user.is_empty());
         let user = user.unwrap_or_else(|| account.to_owned());
         Ok(Image {
-            name: MadeFrom {
+            name: MadeFrom::from(ImageNames {
                 digest: wanted
                     .name
                     .map_or_else(|| names.first().cloned().unwrap_or_default(), str::to_owned),
                 reference: name.clone(),
-            },
+            }),
             owner: self.owner(daemon, &id, &user).await?,
             volumes: config.volumes.unwrap_or_default(),
             id,

@@ -7,7 +7,7 @@ use futures_util::future::{try_join, try_join_all};
 use simdb_planner::observed::{FileFacts, Observation, ProcessFacts};
 use simdb_state::digest::sha256;
 use simdb_state::instance::TaskSpec;
-use simdb_state::object::Image;
+use simdb_state::object::{Image, ImageNames};
 
 use super::build::{self, Data};
 use super::client::At;
@@ -116,12 +116,13 @@ pub(super) fn image(server: &ContainerInspectResponse) -> Option<Image> {
     match (label(server, IMAGE_ID), &server.image) {
         (Some(noted), Some(has)) if !process::is_made_from(server, noted) => {
             let reference = server.config.as_ref().and_then(|config| config.image.clone());
-            Some(Image {
+            let names = ImageNames {
                 reference: reference
                     .filter(|name| !name.starts_with("sha256:"))
                     .unwrap_or_default(),
                 digest: has.clone(),
-            })
+            };
+            Some(names.into())
         }
         _ => Some(given),
     }
