@@ -5,7 +5,7 @@ mod files;
 pub(crate) mod modules;
 pub(crate) mod workspace;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -219,7 +219,10 @@ impl Project {
         ui: &Ui,
     ) -> Option<LocalSettings> {
         match (self.load(variables), recorded) {
-            (Ok((config, _)), recorded) => Some(settled(config.desired.local, recorded)),
+            (Ok((mut config, _)), recorded) => {
+                settle(&mut config.desired, recorded);
+                Some(config.desired.local)
+            }
             (Err(_), Some(recorded)) => {
                 let warning = self.unread("So provider \"local\" is taken to be as it is on record.");
                 ui.tell(&diagnostic::render(&warning, ui.terminal.width));
@@ -242,7 +245,7 @@ impl Project {
     ) -> Result<(Config, Vec<DiagnosticDoc>), CliError> {
         match (self.load(variables), snapshot.settings.clone()) {
             (Ok((mut config, warnings)), settings) => {
-                config.desired.local = settled(config.desired.local, settings);
+                settle(&mut config.desired, settings);
                 Ok((config, warnings))
             }
             (Err(_), Some(settings)) if !snapshot.state.clusters.is_empty() => {
@@ -386,30 +389,35 @@ pub(crate) fn platforms(recorded: &State, desired: &Desired) -> Known {
     }
 }
 
-/// Adds the providers that no block declares any more, and that something on record is on: it is still there to be looked at and
-/// removed.
+/// Keeps the providers that no block declares any more as they are on record, where something on record is on them: that is still
+/// there to be looked at, and to be removed.
 pub(crate) fn keep_providers(desired: &mut Desired, snapshot: &Snapshot) {
     let used = platforms(&snapshot.state, &Desired::default()).platforms();
-    let declared = platforms(&State::default(), desired).platforms();
-    let recorded = snapshot.settings.iter().flat_map(|settings| &settings.others);
-    for (name, arguments) in recorded {
-        let is = |platforms: &BTreeSet<PlatformName>| platforms.iter().any(|platform| platform.as_str() == name);
-        if is(&used) && !is(&declared) {
-            let others = desired.local.others.entry(name.clone());
-            others.or_insert_with(|| arguments.clone());
-        }
+    let recorded = snapshot.settings.iter().flat_map(|settings| settings.others.clone());
+    let used = recorded.filter(|(name, _)| is_among(&used, name));
+    keep_undeclared(desired, used.collect());
+}
+
+/// Sets the platforms up as they are on record as far as that is not for a configuration to say: where data is, and providers that
+/// no block declares any more.
+fn settle(desired: &mut Desired, recorded: Option<ProviderSettings>) {
+    if let Some(recorded) = recorded {
+        desired.local.data_root = Some(recorded.data_root);
+        keep_undeclared(desired, recorded.others);
     }
 }
 
-/// Returns how a platform is set up whose data is where the record says.
-fn settled(mut declared: LocalSettings, recorded: Option<ProviderSettings>) -> LocalSettings {
-    if let Some(recorded) = recorded {
-        declared.data_root = Some(recorded.data_root);
-        for (name, arguments) in recorded.others {
-            declared.others.entry(name).or_insert(arguments);
-        }
+/// Adds providers on which nothing that is declared is; the others are as their blocks say, or have their defaults without one.
+fn keep_undeclared(desired: &mut Desired, providers: BTreeMap<String, BTreeMap<String, String>>) {
+    let declared = platforms(&State::default(), desired).platforms();
+    let kept = providers.into_iter().filter(|(name, _)| !is_among(&declared, name));
+    for (name, arguments) in kept {
+        desired.local.others.entry(name).or_insert(arguments);
     }
-    declared
+}
+
+fn is_among(platforms: &BTreeSet<PlatformName>, name: &str) -> bool {
+    platforms.iter().any(|platform| platform.as_str() == name)
 }
 
 fn recorded_settings(settings: ProviderSettings) -> LocalSettings {
@@ -441,4 +449,67 @@ pub(crate) fn block_on(work: impl Future<Output = Result<Exit, CliError>>) -> Re
     let result = runtime.block_on(work);
     runtime.shutdown_background();
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use simdb_state::object::Network;
+
+    use super::*;
+
+    const FAR: &str = "far.east";
+
+    /// Returns the arguments of the provider that a network on record may be on, and of which the record says "one".
+    fn kept(text: &str, network_is_on: &str) -> Option<BTreeMap<String, String>> {
+        let mut source = Source::default();
+        source.add("main", text);
+        let (config, problems) = config::load(&source, &[]);
+        let mut desired = config.unwrap_or_else(|| panic!("{problems:?}")).desired;
+        let network = Network {
+            platform: network_is_on.parse().unwrap(),
+            subnet: None,
+        };
+        let snapshot = Snapshot {
+            state: State {
+                networks: BTreeMap::from([("lan".parse().unwrap(), network)]),
+                ..State::default()
+            },
+            serial: 1,
+            unfinished: None,
+            settings: Some(ProviderSettings {
+                others: BTreeMap::from([(FAR.to_owned(), arguments("one"))]),
+                ..ProviderSettings::default()
+            }),
+        };
+        keep_providers(&mut desired, &snapshot);
+        desired.local.others.remove(FAR)
+    }
+
+    fn arguments(host: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([("host".to_owned(), host.to_owned())])
+    }
+
+    #[test]
+    fn a_provider_without_a_block_is_kept_as_long_as_something_on_record_is_on_it() {
+        assert_eq!(kept("network \"other\" {}\n", FAR), Some(arguments("one")));
+        assert_eq!(kept("network \"other\" {}\n", "local"), None);
+    }
+
+    #[test]
+    fn what_is_declared_outranks_what_is_on_record() {
+        let mut desired = Desired::default();
+        desired.local.others.insert(FAR.to_owned(), arguments("two"));
+        let recorded = ProviderSettings {
+            data_root: "data".to_owned(),
+            others: BTreeMap::from([
+                (FAR.to_owned(), arguments("one")),
+                ("gone".to_owned(), arguments("three")),
+            ]),
+            ..ProviderSettings::default()
+        };
+        settle(&mut desired, Some(recorded));
+        assert_eq!(desired.local.data_root.as_deref(), Some("data"));
+        assert_eq!(desired.local.others[FAR], arguments("two"));
+        assert_eq!(desired.local.others["gone"], arguments("three"));
+    }
 }

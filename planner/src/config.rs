@@ -30,6 +30,7 @@ mod module;
 mod moved;
 mod networks;
 mod nodes;
+mod objects;
 mod outputs;
 mod overrides;
 mod parameters;

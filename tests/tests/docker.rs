@@ -394,3 +394,43 @@ fn what_is_left_of_a_lost_state_is_found_and_removed_and_nothing_else() {
     gc(&["-force", &lineages[1][..8]]);
     assert_eq!(kept.objects(&lineages[1]), "");
 }
+
+/// A server that was made by hand and is to become a container.
+const IMPORTED: &str = r#"
+cluster "other" {
+  provider = docker.east
+  network  = network.lan
+  engine "postgresql" {}
+  node "a" {}
+}
+
+import {
+  to = cluster.other.node.a
+  id = "/srv/pg/a"
+}
+"#;
+
+#[test]
+fn a_provider_without_its_block_is_reached_as_it_was_until_nothing_is_on_it() {
+    let Some(scenario) = Scenario::in_containers_of_alias("east", PAIR) else {
+        return;
+    };
+    scenario.assert_settled(first(1));
+    let lineage = scenario.lineage();
+    let container = scenario.container("a");
+    let format = "{{index .Config.Healthcheck.Test 1}}";
+    let probe = scenario.docker(&["inspect", "--format", format, &container]);
+    assert!(probe.contains("pg_isready"), "{probe}");
+    scenario.docker(&["exec", &container, "/bin/sh", "-c", &probe]);
+    scenario.environment.write("other.simdb.hcl", IMPORTED);
+    scenario.expect_refusal(&["plan"], "pg_dumpall");
+    scenario.environment.write("other.simdb.hcl", "");
+    scenario.environment.write("provider.simdb.hcl", "");
+    scenario.expect_refusal(&["plan"], "There is no provider \"docker\" with alias = \"east\" here");
+    scenario.environment.write("main.simdb.hcl", "");
+    scenario.simdb(&["status"]);
+    assert_ne!(scenario.objects(&lineage), "");
+    scenario.simdb(&["apply", "-auto-approve", "-allow=data-loss"]);
+    assert_eq!(scenario.objects(&lineage), "");
+    scenario.environment.assert_nothing_left();
+}

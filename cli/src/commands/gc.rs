@@ -39,7 +39,9 @@ pub(super) fn run(arguments: &Gc, ui: &Ui) -> Result<Exit, CliError> {
             .iter()
             .find(|lineage| !chosen.iter().any(|left| is_named(lineage, &left.doc)))
         {
-            let detail = format!("Nothing here has lineage \"{lineage}\". To see what is here: simdb gc");
+            let detail = format!(
+                "Nothing here has lineage \"{lineage}\", of which at least {SHORTEST} letters are needed. To see what is here: simdb gc"
+            );
             return Err(CliError::refused("No such lineage", detail));
         }
         doc.projects = chosen.iter().map(|left| left.doc.clone()).collect();

@@ -59,6 +59,17 @@ impl Scenario {
         Some(Self::within(environment, &Version::of_major(newest), network, body))
     }
 
+    /// Makes a cluster in containers of a daemon whose provider has an alias.
+    pub fn in_containers_of_alias(alias: &str, body: &str) -> Option<Self> {
+        let host = daemon(HOST)?;
+        let environment = TestEnvironment::new();
+        let provider = format!("provider \"docker\" {{\n  alias = \"{alias}\"\n  host  = \"{host}\"\n}}\n");
+        environment.write("provider.simdb.hcl", &provider);
+        let network = format!("\n  provider = docker.{alias}\n  {}\n", subnet(&environment));
+        let body = format!("  provider = docker.{alias}\n{body}");
+        Some(Self::within(environment, &Version::of_major(oldest()), network, &body))
+    }
+
     /// Makes a cluster in containers of a daemon that is reached with TLS, and whose addresses are not: their ports are published.
     pub fn in_published_containers(body: &str) -> Option<Self> {
         let environment = TestEnvironment::new();
