@@ -47,6 +47,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod toml_syntax;
+mod triggers;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -33,6 +33,7 @@ mod refresh;
 mod refused;
 mod route;
 pub mod scope;
+mod triggered;
 mod untried;
 mod versions;
 
@@ -142,6 +143,19 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
 
 /// Makes the plan of a part of what is declared.
 pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
+    let mut planned = plan_of(inputs, scope);
+    let mut triggered = triggered::triggered(&planned.plan, inputs);
+    let warnings = std::mem::take(&mut triggered.warnings);
+    if let Some(proposal) = triggered.beside(inputs.proposal) {
+        let proposal = Some(&proposal);
+        planned = plan_of(Inputs { proposal, ..inputs }, scope);
+    }
+    planned.diagnostics.extend(warnings);
+    planned
+}
+
+/// Makes the plan of what is declared and asked for.
+fn plan_of(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     let mut diagnostics = scope.diagnostics(inputs.desired, inputs.recorded);
     let confined = (!scope.is_everything()).then(|| scope::confine(inputs.desired, inputs.recorded, scope));
     let (mut before, mut notes) = before::before(inputs.recorded, inputs.observed);
