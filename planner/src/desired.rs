@@ -144,6 +144,15 @@ pub struct Trigger {
 }
 
 impl Trigger {
+    /// Returns what it names, as the configuration does.
+    pub(crate) fn named(&self) -> String {
+        let attribute = self.attribute.as_ref();
+        attribute.map_or_else(
+            || self.subject.clone(),
+            |attribute| format!("{}.{attribute}", self.subject),
+        )
+    }
+
     /// Returns whether it names an object.
     pub(crate) fn covers(&self, address: &Address) -> bool {
         let address = address.to_string();

@@ -37,7 +37,7 @@ mod triggered;
 mod untried;
 mod versions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
@@ -84,10 +84,26 @@ pub enum Proposal {
     },
     /// Let another node lead.
     Election(ElectionRequest),
-    /// Bring the data of these nodes in line with the primary's again, whatever it holds.
-    Resync(BTreeSet<NodeAddress>),
+    /// Bring the data of these nodes in line with the primary's again, whatever it holds. Each has its reason.
+    Resync(BTreeMap<NodeAddress, String>),
     /// Remove everything, whatever is declared.
     Destroy,
+}
+
+impl Proposal {
+    /// Returns what a command asks for that brings the data of nodes in line again.
+    pub fn resync(nodes: impl IntoIterator<Item = NodeAddress>) -> Self {
+        let asked = |node| (node, "a resync copies its data anew".to_owned());
+        Proposal::Resync(nodes.into_iter().map(asked).collect())
+    }
+
+    /// Returns why the data of a node is brought in line, where it is.
+    pub(crate) fn resyncs(&self, node: &NodeAddress) -> Option<&str> {
+        match self {
+            Proposal::Resync(nodes) => nodes.get(node).map(String::as_str),
+            Proposal::Power { .. } | Proposal::Election(_) | Proposal::Destroy => None,
+        }
+    }
 }
 
 /// What a command asks of an election.

@@ -164,7 +164,8 @@ impl Lowering<'_> {
 
     /// Returns whether somebody asked for a node's data to be made anew.
     fn resyncs(&self, address: &NodeAddress) -> bool {
-        matches!(self.proposal, Some(Proposal::Resync(nodes)) if nodes.contains(address))
+        self.proposal
+            .is_some_and(|proposal| proposal.resyncs(address).is_some())
     }
 
     fn networks(&mut self) {

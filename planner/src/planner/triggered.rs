@@ -1,6 +1,6 @@
 //! Standbys whose data is copied anew because something changes that they name: `replace_triggered_by`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{Node, Role};
@@ -13,8 +13,8 @@ use crate::plan::{Change, ChangeAction, Plan};
 /// What a plan makes of the triggers.
 #[derive(Debug, Default)]
 pub(super) struct Triggered {
-    /// The standbys.
-    pub(super) standbys: BTreeSet<NodeAddress>,
+    /// The standbys, each with the reason.
+    pub(super) standbys: BTreeMap<NodeAddress, String>,
     /// What is said of primaries, whose data cannot be copied from another node.
     pub(super) warnings: Vec<Diagnostic>,
 }
@@ -23,12 +23,12 @@ impl Triggered {
     /// Returns what a command asks for and this beside it. Who moves roles or stops servers asks for that alone.
     pub(super) fn beside(self, proposal: Option<&Proposal>) -> Option<Proposal> {
         let named = match proposal {
-            None => BTreeSet::new(),
+            None => BTreeMap::new(),
             Some(Proposal::Resync(named)) => named.clone(),
             Some(Proposal::Power { .. } | Proposal::Election(_) | Proposal::Destroy) => return None,
         };
-        let is_more = self.standbys.iter().any(|standby| !named.contains(standby));
-        is_more.then(|| Proposal::Resync(named.into_iter().chain(self.standbys).collect()))
+        let is_more = self.standbys.keys().any(|standby| !named.contains_key(standby));
+        is_more.then(|| Proposal::Resync(self.standbys.into_iter().chain(named).collect()))
     }
 }
 
@@ -51,7 +51,8 @@ pub(super) fn triggered(plan: &Plan, inputs: Inputs<'_>) -> Triggered {
             if is_primary(recorded) {
                 triggered.warnings.push(of_primary(&address, trigger, change));
             } else {
-                triggered.standbys.insert(address);
+                let reason = format!("replace_triggered_by names {}, which changes", trigger.named());
+                triggered.standbys.insert(address, reason);
             }
         }
     }

@@ -27,7 +27,9 @@ fn set(desired: &mut Desired, node: &str, name: &str, value: &str) {
 fn copies(planned: &Planned) -> Vec<String> {
     let steps = planned.plan.steps.iter();
     let copies = steps.filter(|step| step.action.name() == "basebackup");
-    copies.map(|step| step.address.to_string()).collect()
+    copies
+        .map(|step| format!("{}: {}", step.address, step.reason))
+        .collect()
 }
 
 #[test]
@@ -36,7 +38,9 @@ fn a_standby_is_copied_anew_once_for_a_change_that_it_names() {
         let (mut desired, mut world) = triggered("cluster.orders.node.a", attribute);
         set(&mut desired, "a", "work_mem", "8MB");
         let planned = plan_for(&world, &desired);
-        assert_eq!(copies(&planned), ["cluster.orders.node.b"], "{attribute:?}");
+        let named = attribute.map(|attribute| format!(".{attribute}")).unwrap_or_default();
+        let reason = format!("replace_triggered_by names cluster.orders.node.a{named}, which changes");
+        assert_eq!(copies(&planned), [format!("cluster.orders.node.b: {reason}")]);
         let said = "Primary is not replaced: cluster.orders.node.a changes, for which the data of cluster.orders.node.a would be copied anew. a is \
                     the primary, whose data the others are copied from, so it stays as it is.";
         assert_eq!(diagnostics(&planned).trim_end(), said);
