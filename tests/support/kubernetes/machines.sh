@@ -46,7 +46,7 @@ start_machine() {
         ' sh "$bed/$1" >"$bed/$1/machine.log" 2>&1 </dev/null &
     child=$!
     await 10 test -e "$bed/$1/ready" || return 1
-    cat "/proc/$child/task/$child/children" >"$bed/$1/init"
+    tr -d ' ' <"/proc/$child/task/$child/children" >"$bed/$1/init"
 }
 
 # Writes down the command of a daemon, so that `start` can run it more than once.
@@ -103,8 +103,6 @@ take_down() {
         # Daemons of machines end with their machine.
         [ "${file##*/}" = init ] || [ ! -s "${file%/*}/init" ] || continue
         number=$(cat "$file")
-        # The number has a space behind it where the kernel wrote it.
-        number=${number% }
         if belongs "$number"; then
             kill -KILL "$number" 2>/dev/null || true
             await 20 test ! -e "/proc/$number" || true
