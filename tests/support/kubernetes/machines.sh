@@ -40,9 +40,11 @@ start_machine() {
             echo "${1##*/}" >/proc/sys/kernel/hostname
             ip link set lo up
             : >"$1/ready"
-            # The first process of a machine reaps orphans, as this wait does.
-            sleep infinity &
-            wait
+            # The first process of a machine reaps orphans, as this wait does. It outlives `fault.sh power-off`.
+            while :; do
+                sleep infinity &
+                wait
+            done
         ' sh "$bed/$1" >"$bed/$1/machine.log" 2>&1 </dev/null &
     child=$!
     await 10 test -e "$bed/$1/ready" || return 1
@@ -52,8 +54,8 @@ start_machine() {
 # Writes down the command of a daemon, so that `start` can run it more than once.
 define() {
     script=$bed/$1/$2.sh
-    shift 2
-    printf 'exec' >"$script"
+    printf "exec '%s'" "$(command -v "$3")" >"$script"
+    shift 3
     for word; do
         printf " '%s'" "$word" >>"$script"
     done
