@@ -3,6 +3,8 @@
 pub mod dial;
 #[cfg(feature = "docker")]
 mod docker;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod local;
 pub mod registry;
 mod router;
