@@ -117,6 +117,14 @@ impl Platform {
         }
     }
 
+    /// Returns whether what a server may take of its machine is changed while it runs. Elsewhere it is restarted for that.
+    pub(crate) fn limits_running_servers(self) -> bool {
+        match self {
+            Platform::Local | Platform::Docker => true,
+            Platform::Kubernetes => false,
+        }
+    }
+
     /// Returns how long the name of a server may be, where servers are found by name: then each has all ports for itself.
     pub(crate) fn longest_name(self) -> Option<usize> {
         match self {

@@ -82,7 +82,7 @@ use super::{
     Surveyed, Unmanaged,
 };
 
-pub use self::rights::documents as rights_documents;
+pub(super) use self::rights::documents as rights_documents;
 
 /// How long looking at a node may take: a few requests, one of which is carried out on the machine of its pod.
 const LOOK_LIMIT: Duration = Duration::from_secs(6);

@@ -81,3 +81,15 @@ fn kubernetes(name: &PlatformName, setup: &Setup<'_>) -> Option<Arc<dyn Provider
 fn kubernetes(_: &PlatformName, _: &Setup<'_>) -> Option<Arc<dyn Provider>> {
     None
 }
+
+/// Returns the roles that let an account run servers in pods of a namespace; nothing where simdb was built without that.
+#[cfg(feature = "kubernetes")]
+pub fn rights(namespace: &str, account: &str) -> String {
+    pods::rights_documents(namespace, account)
+}
+
+/// Returns the roles that let an account run servers in pods of a namespace; nothing where simdb was built without that.
+#[cfg(not(feature = "kubernetes"))]
+pub fn rights(_: &str, _: &str) -> String {
+    String::new()
+}

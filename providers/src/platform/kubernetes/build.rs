@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, ExecAction, LocalObjectReference,
+    Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, ExecAction, LocalObjectReference,
     PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimVolumeSource, PodAffinityTerm,
     PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
     SecurityContext, Service, ServicePort, ServiceSpec, Toleration, Volume, VolumeMount, VolumeResourceRequirements,
@@ -37,7 +37,7 @@ const SHARED_MEMORY: &str = "256Mi";
 /// How long a server may take to stop when its pod is removed: past it the kubelet kills it, and it recovers when it starts again.
 const GRACE: i64 = 300;
 
-/// What a server is made from.
+/// What a server is made from. Its port is no part of its pod, which is there before the first server is.
 #[derive(Clone, Debug)]
 pub(super) struct Made {
     pub(super) image: String,
@@ -46,6 +46,8 @@ pub(super) struct Made {
     pub(super) version: u16,
     pub(super) resources: Resources,
     pub(super) port: Option<u16>,
+    /// Keeps its first pod from starting a server by itself, as long as it has this value.
+    pub(super) hold: Option<String>,
 }
 
 impl Made {
@@ -57,6 +59,7 @@ impl Made {
             version: command.version,
             resources,
             port,
+            hold: None,
         }
     }
 }
@@ -177,6 +180,7 @@ pub(super) fn set(names: &Names, own: &InstanceNames, settings: &Settings, made:
     let digest = sha256(serde_json::to_vec(&spec).expect("pods are plain data"));
     let mut annotations = names.annotations(&own.node.to_string());
     annotations.insert(SPEC.to_owned(), digest);
+    annotations.extend(made.hold.clone().map(|hold| (HOLD.to_owned(), hold)));
     let mut pod_labels = labels.clone();
     pod_labels.insert("app.kubernetes.io/version".to_owned(), made.version.to_string());
     StatefulSet {
@@ -340,14 +344,6 @@ fn container(settings: &Settings, made: &Made) -> Container {
             },
             hold(),
         ]),
-        ports: made.port.map(|port| {
-            vec![ContainerPort {
-                name: Some(CONTAINER.to_owned()),
-                container_port: port.into(),
-                protocol: Some("TCP".to_owned()),
-                ..ContainerPort::default()
-            }]
-        }),
         resources: limits(made.resources),
         readiness_probe: Some(Probe {
             exec: Some(ExecAction {

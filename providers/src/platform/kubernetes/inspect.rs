@@ -60,7 +60,7 @@ fn ready<'a>(site: &Site, found: &'a Found) -> Result<&'a Pod, String> {
     match (&found.volume, &found.set, &found.pod) {
         (None, ..) => Err(format!("its volume, PersistentVolumeClaim {}, is gone", own.base)),
         (_, None, None) => Err(format!(
-            "its StatefulSet {} is gone, and its data is still there; simdb resync makes it anew, or restore it as it was",
+            "its StatefulSet {} is gone, and its data is still there: restore it, or copy the data of a standby anew with simdb resync",
             own.base
         )),
         (_, Some(_), None) if found.is_off() => Err(format!(

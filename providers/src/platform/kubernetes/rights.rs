@@ -70,7 +70,7 @@ fn has(rules: &[ResourceRule], group: &str, resource: &str, verb: &str) -> bool 
 }
 
 /// Returns the documents that give an account of a namespace these rights.
-pub fn documents(namespace: &str, account: &str) -> String {
+pub(in crate::platform) fn documents(namespace: &str, account: &str) -> String {
     let mut text = String::new();
     document(&mut text, "Role", "simdb", Some(namespace), NEEDED);
     binding(&mut text, "Role", "simdb", namespace, account);

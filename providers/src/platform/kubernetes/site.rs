@@ -156,7 +156,7 @@ impl Site {
             self.remove_pod(pod).await?;
         }
         self.wait_started().await?;
-        Ok(found.set.as_ref().is_some_and(is_held))
+        Ok(made.hold.is_some() || found.set.as_ref().is_some_and(is_held))
     }
 
     /// Makes the objects that are missing, and makes those that differ what they should be. The pod of a set that is changed stays.

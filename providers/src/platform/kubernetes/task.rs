@@ -75,7 +75,9 @@ async fn begin(hold: &Hold, settings: &Settings, task: &TaskSpec) -> Result<(), 
     match task.commands.first() {
         Some(command) if !is_there => {
             let image = settings.image_of(command, None)?;
-            let made = Made::of(command, image, Resources::default(), None);
+            let mut made = Made::of(command, image, Resources::default(), None);
+            // The volume may say that a server is to run, and a task works where none does.
+            made.hold = found.volume.as_ref().map(|_| hold.token().0.to_string());
             hold.check().await?;
             Box::pin(site.claim(settings, &made)).await.map(drop)
         }
