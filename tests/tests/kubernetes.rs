@@ -172,3 +172,33 @@ fn a_pooler_in_a_pod_leads_to_whoever_leads() {
     assert_settles(&scenario);
     scenario.destroy_pods();
 }
+
+#[test]
+fn the_roles_that_simdb_writes_are_all_that_it_needs() {
+    let Some(scenario) = Scenario::in_pods(PAIR) else {
+        return;
+    };
+    scenario.become_account("simdb");
+    let failed = scenario.environment.run(&["plan"]);
+    let said = failed.text();
+    assert!(
+        failed.code == Some(1) && said.contains("may not do in namespace") && said.contains("get, create pods/exec"),
+        "{said}"
+    );
+    let namespace = scenario.namespace().to_owned();
+    let roles = scenario
+        .simdb(&["metadata", "rbac", &format!("-namespace={namespace}")])
+        .stdout;
+    scenario.environment.write("roles.yaml", &roles);
+    let path = scenario.environment.project().join("roles.yaml");
+    scenario.kubectl(&["apply", "--filename", &path.display().to_string()]);
+    scenario.simdb(&["plan", "-detailed-exitcode"]);
+    scenario.switchover(None);
+    scenario.in_pod("r[0]", "kill -KILL $(cat /tmp/simdb/pid)");
+    scenario.failover();
+    assert_settles(&scenario);
+    for kind in ["clusterrole", "clusterrolebinding"] {
+        scenario.kubectl(&["delete", kind, &format!("simdb-{namespace}")]);
+    }
+    scenario.destroy_pods();
+}

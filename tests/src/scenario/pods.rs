@@ -1,6 +1,7 @@
 //! A cluster in pods of a Kubernetes cluster that the tests have for themselves (`tests/support/kubernetes/bed.sh`).
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
@@ -149,6 +150,33 @@ impl Scenario {
 
     fn pods(&self) -> &Pods {
         self.pods.as_ref().expect("the cluster was made there")
+    }
+
+    /// Returns the namespace of the test.
+    pub fn namespace(&self) -> &str {
+        &self.pods().namespace
+    }
+
+    /// Lets simdb be a service account that is made, and has no rights yet. What the test itself does it goes on doing as an administrator.
+    #[track_caller]
+    pub fn become_account(&self, name: &str) {
+        self.kubectl(&["create", "serviceaccount", name]);
+        let token = self.kubectl(&["create", "token", name, "--duration=1h"]);
+        let path = self.environment.project().join("account.conf");
+        fs::copy(&self.pods().kubeconfig, &path).expect("the kubeconfig can be read");
+        let path = path.display().to_string();
+        let configure = |arguments: &[&str]| {
+            let output = Output::of(
+                Command::new("kubectl")
+                    .args(["--kubeconfig", &path, "config"])
+                    .args(arguments),
+            );
+            assert_eq!(output.code, Some(0), "{output:?}");
+        };
+        configure(&["set-credentials", name, &format!("--token={token}")]);
+        configure(&["set-context", "--current", &format!("--user={name}")]);
+        let provider = self.pods().provider().replace(&self.pods().kubeconfig, &path);
+        self.environment.write("provider.simdb.hcl", &provider);
     }
 
     /// Runs kubectl in the namespace of the test, which must do what it is told, and returns what it prints.

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use simdb_state::instance::{FilePart, FileText, InstanceSpec, LOOPBACK};
-use simdb_state::place::{HostPort, Place};
+use simdb_state::place::{Host, HostPort, Place};
 use simdb_state::sensitive::SecretName;
 
 use super::logins::{DATABASE, REPLICATION_USER, SUPERUSER};
@@ -66,9 +66,22 @@ fn quote(value: &str) -> String {
 
 fn connection(at: &HostPort, passfile: &str, application_name: &str) -> String {
     format!(
-        "host={} port={} user={REPLICATION_USER}{passfile} application_name={application_name}",
-        at.host, at.port
+        "host={} port={} user={REPLICATION_USER}{passfile} application_name={application_name}{}",
+        at.host,
+        at.port,
+        patience(at)
     )
+}
+
+/// Returns what makes a connection end soon whose server is no longer there. A name may lead to an address that is gone, of which nothing
+/// says so: without this the system waits for two minutes, and a standby for as long as its primary has come back elsewhere.
+pub(super) fn patience(at: &HostPort) -> &'static str {
+    match at.host {
+        Host::Name(_) => {
+            " connect_timeout=5 keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=5000"
+        }
+        Host::Ip(_) => "",
+    }
 }
 
 /// Returns the settings of a node by name: what stands in its `postgresql.conf`, and what its server must say it has.

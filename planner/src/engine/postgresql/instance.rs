@@ -174,8 +174,10 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: Last
     let (user, password) = rewinder(node);
     let source = Argument(vec![
         ArgumentPart::Text(format!(
-            "--source-server=host={} port={} user={user} dbname={DATABASE} application_name=simdb passfile='",
-            upstream.at.host, upstream.at.port
+            "--source-server=host={} port={} user={user} dbname={DATABASE} application_name=simdb{} passfile='",
+            upstream.at.host,
+            upstream.at.port,
+            conf::patience(&upstream.at)
         )),
         ArgumentPart::InstanceDirectory,
         ArgumentPart::Text(format!("/{REWIND_PASSFILE}'")),
@@ -318,8 +320,10 @@ pub fn copy(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<String>) 
     let partial = TaskSpec::partial(&product);
     let connection = Argument(vec![
         ArgumentPart::Text(format!(
-            "host={} port={} user={REPLICATION_USER} application_name=simdb-basebackup passfile='",
-            upstream.at.host, upstream.at.port
+            "host={} port={} user={REPLICATION_USER} application_name=simdb-basebackup{} passfile='",
+            upstream.at.host,
+            upstream.at.port,
+            conf::patience(&upstream.at)
         )),
         ArgumentPart::InstanceDirectory,
         ArgumentPart::Text("/passfile'".to_owned()),
