@@ -56,6 +56,12 @@ const PRODUCTS: &[Product] = &[
         crates: &["state", "planner/language", "planner", "providers", "cli"],
         words: &["docker", "bollard"],
     },
+    Product {
+        name: "Kubernetes",
+        folder: "platform/kubernetes",
+        crates: &["state", "planner/language", "planner", "providers", "cli"],
+        words: &["kube", "k8s"],
+    },
 ];
 
 /// Files that may name what stands elsewhere, each with the reason.
