@@ -83,7 +83,7 @@ no_processes() {
 forget() {
     # shellcheck disable=SC2016 # expanded on the machine
     on "$1" sh -euc '
-        sed -n "s|^[^ ]* \(/\(run\|var/lib\)/[^ ]*\) .*|\1|p" /proc/mounts | sort -r | while read -r mount; do
+        awk "\$2 ~ \"^/(run|var/lib)/\" { print \$2 }" /proc/mounts | sort -r | while read -r mount; do
             umount -l "$mount"
         done
         find /run -mindepth 1 -delete
