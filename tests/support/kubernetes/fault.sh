@@ -13,6 +13,7 @@
 # NODE is n1 or n2. On these, DAEMON is containerd, kubelet, kube-proxy or volumes; on control, which is a MACHINE as well, it is
 # etcd, kube-apiserver, kube-controller-manager, kube-scheduler or names. A bed without nodes has etcd and kube-apiserver alone.
 # The files of a machine are below its directory in the bed: lib is its /var/lib, run its /run.
+# shellcheck source-path=SCRIPTDIR
 set -eu
 
 usage() {

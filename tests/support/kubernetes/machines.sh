@@ -95,7 +95,7 @@ last_words() {
 
 # Processes of a bed are known by the path of the bed on their command lines: a process number alone may be in use again.
 belongs() {
-    tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF "$bed"
+    grep -qaF "$bed" "/proc/$1/cmdline" 2>/dev/null
 }
 
 # Ends everything of the bed, and removes it. Nothing is left of a bed whose script was killed, either.

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154 # bed.sh sets the variables
+# shellcheck shell=sh source-path=SCRIPTDIR disable=SC2154 # bed.sh sets the variables
 # The bed of `bed.sh --nodes`: a control plane and two nodes, each a machine with its own network, mounts and processes.
 . "$here/network.sh"
 
