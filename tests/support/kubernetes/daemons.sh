@@ -153,3 +153,9 @@ start_volumes() {
     define "n$1" volumes bed-helper volumes "$bed/keys/admin.conf" "n$1" /var/lib/simdb-volumes
     start "n$1" volumes
 }
+
+# The network of pods is no more than addresses and routes: what policies say of it is enforced by this.
+start_policies() {
+    define "n$1" policies bed-helper policies "$bed/keys/admin.conf" "n$1"
+    start "n$1" policies
+}

@@ -10,7 +10,7 @@
 #   fault.sh kill MACHINE DAEMON   ends a daemon (SIGKILL); start MACHINE DAEMON starts it and returns when it answers
 #   fault.sh on MACHINE COMMAND... runs a command in the namespaces of a machine
 #
-# NODE is n1 or n2. On these, DAEMON is containerd, kubelet, kube-proxy or volumes; on control, which is a MACHINE as well, it is
+# NODE is n1 or n2. On these, DAEMON is containerd, kubelet, kube-proxy, volumes or policies; on control, which is a MACHINE as well, it is
 # etcd, kube-apiserver, kube-controller-manager, kube-scheduler or names. A bed without nodes has etcd and kube-apiserver alone.
 # The files of a machine are below its directory in the bed: lib is its /var/lib, run its /run.
 # shellcheck source-path=SCRIPTDIR
@@ -97,7 +97,7 @@ forget() {
 power_on() {
     forget "$1"
     on control ip link set "$(port_of "$1")" up
-    for daemon in containerd kubelet kube-proxy volumes; do
+    for daemon in containerd kubelet kube-proxy volumes policies; do
         begin "$1" "$daemon"
     done
 }

@@ -64,6 +64,7 @@ bring_up() {
         start_kubelet $node
         start_proxy $node
         start_volumes $node
+        start_policies $node
     done
     for node in 1 2; do
         wait "$(cat "$bed/n$node/loading")" || without "containerd took no images: $(tail -n1 "$bed/n$node/images.log")" "$@"
