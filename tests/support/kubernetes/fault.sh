@@ -80,12 +80,18 @@ no_processes() {
     [ "$(pgrep --ns "$(cat "$bed/$1/init")" --nslist pid --count .)" -le 2 ]
 }
 
-# What a boot finds: no mounts, no links of pods, an empty /run.
+# What a boot finds: no groups or links of pods, an empty /run, and no mounts but those of images and volumes, which are its disks.
 forget() {
+    for hierarchy in /sys/fs/cgroup/*/"${bed##*/}/$1"/kubepods; do
+        [ ! -d "$hierarchy" ] || await 10 remove_groups "$hierarchy" || fail "control groups of $1 stay in use"
+    done
     # shellcheck disable=SC2016 # expanded on the machine
     on "$1" sh -euc '
-        awk "\$2 ~ \"^/(run|var/lib)/\" { print \$2 }" /proc/mounts | sort -r | while read -r mount; do
-            umount -l "$mount"
+        awk "{ print \$2 }" /proc/mounts | sort -r | while read -r mount; do
+            case $mount in
+            /var/lib/containerd | /var/lib/simdb-volumes/*) ;;
+            /run/* | /var/lib/*) umount -l "$mount" ;;
+            esac
         done
         find /run -mindepth 1 -delete
         ip -o link show type veth | sed "s/^[0-9]*: \([^@:]*\).*/\1/" | while read -r link; do
