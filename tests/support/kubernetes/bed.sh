@@ -64,6 +64,7 @@ done
 
 bed=$(mktemp -d /var/tmp/simdb-kubernetes.XXXXXX)
 identity $$ >"$bed/owner"
+echo "$tier" >"$bed/tier"
 trap take_down EXIT
 trap 'exit 130' INT TERM
 

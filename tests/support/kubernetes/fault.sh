@@ -76,7 +76,8 @@ power_off() {
 
 # Ends every process of a machine but its first and that one's child; succeeds once there are no others.
 no_processes() {
-    on "$1" kill -KILL -1
+    # shellcheck disable=SC2016 # expanded on the machine, where the first process must be the machine's
+    on "$1" sh -c 'grep -qaF "$1" /proc/1/cmdline && kill -KILL -1' sh "$bed/$1"
     [ "$(pgrep --ns "$(cat "$bed/$1/init")" --nslist pid --count .)" -le 2 ]
 }
 
@@ -126,6 +127,11 @@ answers() {
 [ $# -gt 0 ] || usage
 action=$1
 shift
+case $action in
+pause | resume | kill | start | on) ;;
+# What follows changes a network and ends processes, which must be those of a bed.
+*) [ "$(cat "$bed/tier")" = nodes ] || fail "this bed has no nodes" ;;
+esac
 case $action:$# in
 node-down:1) on control ip link set "$(port_of "$1")" down ;;
 node-up:1) on control ip link set "$(port_of "$1")" up ;;

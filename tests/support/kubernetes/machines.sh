@@ -5,15 +5,17 @@
 # $bed/MACHINE/run, lib and log outside. Its first process dies with bed.sh and takes every process of the machine with it, and
 # with the last process go its mounts and links. A bed without nodes has no machines: its daemons run on this machine itself.
 
-# Runs a command on a machine.
+# Runs a command on a machine. A bed without nodes has one, control, which is this machine.
 on() {
-    if [ -s "$bed/$1/init" ]; then
-        init=$(cat "$bed/$1/init")
-        shift
-        nsenter --target "$init" --mount --net --uts --pid -- "$@"
-    else
+    if [ "$(cat "$bed/tier")" = api ]; then
+        [ "$1" = control ] || return 1
         shift
         "$@"
+    else
+        # A number that a process outside the bed has by now must not be entered.
+        init=$(cat "$bed/$1/init") && belongs "$init" || return 1
+        shift
+        nsenter --target "$init" --mount --net --uts --pid -- "$@"
     fi
 }
 
