@@ -41,6 +41,14 @@ start_machine() {
             mount --bind "$1/log" /var/log
             echo "${1##*/}" >/proc/sys/kernel/hostname
             ip link set lo up
+            # The kubelet sets what belongs to the whole machine, unless it finds its values there.
+            for setting in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 \
+                kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000; do
+                file=$1/settings/${setting%=*}
+                mkdir -p "${file%/*}"
+                echo "${setting#*=}" >"$file"
+                mount --bind "$file" "/proc/sys/${setting%=*}"
+            done
             : >"$1/ready"
             # The first process of a machine reaps orphans, as this wait does. It outlives `fault.sh power-off`.
             while :; do
