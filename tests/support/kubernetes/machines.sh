@@ -124,7 +124,8 @@ take_down() {
         [ ! -d "$hierarchy" ] || await 10 remove_groups "$hierarchy" || true
     done
     [ ! -s "$bed/link" ] || ip link delete "$(cat "$bed/link")" 2>/dev/null || true
-    rm -rf "$bed"
+    # Another script may be removing it as well.
+    rm -rf "$bed" || true
 }
 
 remove_groups() {
