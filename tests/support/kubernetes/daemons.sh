@@ -36,8 +36,7 @@ POLICY
         --default-unreachable-toleration-seconds 10 --default-not-ready-toleration-seconds 10 \
         --audit-policy-file "$bed/control/audit.yaml" --audit-log-path "$bed/audit.log" "$@"
     start control kube-apiserver
-    await 120 api_decided
-    runs control kube-apiserver
+    await 120 api_decided && runs control kube-apiserver
 }
 
 # Whether the API server is ready, or has given up.
@@ -57,7 +56,7 @@ start_controllers() {
 }
 
 # The container runtime of node number N. runc cannot lower the score that the kernel's memory killer goes by in a virtual
-# machine that lacks CAP_SYS_RESOURCE. Each pod has a route of its own, so that all its traffic passes the node's rules.
+# machine that lacks CAP_SYS_RESOURCE. The node routes to each pod by itself, so that all traffic of pods passes the node's rules.
 # Images are in memory: as files of a disk they would take longer to write and to remove than all the rest.
 start_containerd() {
     mkdir -p "$bed/n$1/cni" "$bed/n$1/lib/containerd"

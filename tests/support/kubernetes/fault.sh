@@ -10,8 +10,9 @@
 #   fault.sh kill MACHINE DAEMON   ends a daemon (SIGKILL); start MACHINE DAEMON starts it and returns when it answers
 #   fault.sh on MACHINE COMMAND... runs a command in the namespaces of a machine
 #
-# NODE is n1 or n2. On these, DAEMON is containerd, kubelet, kube-proxy, volumes or policies; on control, which is a MACHINE as well, it is
-# etcd, kube-apiserver, kube-controller-manager, kube-scheduler or names. A bed without nodes has etcd and kube-apiserver alone.
+# NODE is n1 or n2; MACHINE is control, n1 or n2. DAEMON on a node is containerd, kubelet, kube-proxy, volumes or policies; on
+# control it is etcd, kube-apiserver, kube-controller-manager, kube-scheduler or names. A bed without nodes has etcd and
+# kube-apiserver alone.
 # The files of a machine are below its directory in the bed: lib is its /var/lib, run its /run.
 # shellcheck source-path=SCRIPTDIR
 set -eu
@@ -109,7 +110,7 @@ power_on() {
     done
 }
 
-# Starts a daemon and waits until it answers, where somebody asks it directly.
+# Starts a daemon and waits until it answers, if it is one of those that answer requests.
 begin() {
     start "$1" "$2" || fail "$2 does not start on $1"
     case $2 in

@@ -21,11 +21,10 @@ on() {
 
 # Waits until a command succeeds, for as many seconds as the first argument says.
 await() {
-    tries=$(($1 * 10))
+    deadline=$(($(date +%s) + $1))
     shift
     until "$@" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || return 1
+        [ "$(date +%s)" -lt "$deadline" ] || return 1
         sleep 0.1
     done
 }
@@ -108,7 +107,7 @@ belongs() {
     grep -qaF "$bed" "/proc/$1/cmdline" 2>/dev/null
 }
 
-# Ends everything of the bed, and removes it. Nothing is left of a bed whose script was killed, either.
+# Ends every process of the bed and removes its files. It also removes a bed whose script was killed.
 take_down() {
     for file in "$bed"/*/init "$bed"/*/*.pid; do
         [ -s "$file" ] || continue
