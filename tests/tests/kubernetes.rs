@@ -39,6 +39,10 @@ fn assert_no_secrets(scenario: &Scenario) {
     let env = scenario.simdb(&["env", "orders", "-json"]).stdout;
     let env: serde_json::Value = serde_json::from_str(&env).expect("it is a document");
     let password = env["variables"]["PGPASSWORD"].as_str().expect("the password is known");
+    // What was asked of it, with what every command was called with.
+    if let Some(audit) = scenario.audit() {
+        assert!(audit.contains("/exec?") && !audit.contains(password));
+    }
     let all = "pods,statefulsets,services,configmaps,persistentvolumeclaims,events";
     assert!(!scenario.kubectl(&["get", all, "-o", "json"]).contains(password));
     for node in ["a", "r[0]"] {

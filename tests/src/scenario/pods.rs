@@ -218,6 +218,12 @@ impl Scenario {
         self.kubectl(&["get", "pod", &pod(node), "-o", "jsonpath={.metadata.uid}"])
     }
 
+    /// Returns what the API server logged of requests, where it is one of a test bed.
+    pub fn audit(&self) -> Option<String> {
+        let bed = std::env::var(BED).ok()?;
+        fs::read_to_string(Path::new(&bed).join("audit.log")).ok()
+    }
+
     /// Breaks a part of the test bed, or mends it.
     #[track_caller]
     pub fn fault(&self, arguments: &[&str]) {
