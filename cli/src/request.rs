@@ -80,7 +80,7 @@ impl Request<'_> {
             Request::Configuration(selection) if selection.replace.is_empty() => None,
             Request::Configuration(selection) => {
                 let nodes = selection.replace.iter().map(|given| replaced(state, given));
-                Some(Proposal::Resync(nodes.collect::<Result<_, _>>()?))
+                Some(Proposal::resync(nodes.collect::<Result<Vec<_>, _>>()?))
             }
             Request::Power { target, power } => Some(Proposal::Power {
                 nodes: target::nodes(state, target)?,
@@ -104,7 +104,7 @@ impl Request<'_> {
             Request::Import { .. } => None,
             Request::Resync { cluster, node } => {
                 let cluster = target::cluster(state, cluster)?;
-                Some(Proposal::Resync([target::member(state, &cluster, node)?].into()))
+                Some(Proposal::resync([target::member(state, &cluster, node)?]))
             }
         })
     }

@@ -48,6 +48,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod toml_syntax;
+mod triggers;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -132,6 +132,35 @@ impl Desired {
     }
 }
 
+/// An entry of `lifecycle { replace_triggered_by = [cluster.orders.node.a.parameters] }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// The address of an object, or of a block that stands for several.
+    pub subject: String,
+    /// The attribute of it that has to change; absent, any of them.
+    pub attribute: Option<String>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl Trigger {
+    /// Returns what it names, as the configuration does.
+    pub(crate) fn named(&self) -> String {
+        let attribute = self.attribute.as_ref();
+        attribute.map_or_else(
+            || self.subject.clone(),
+            |attribute| format!("{}.{attribute}", self.subject),
+        )
+    }
+
+    /// Returns whether it names an object.
+    pub(crate) fn covers(&self, address: &Address) -> bool {
+        let address = address.to_string();
+        let rest = address.strip_prefix(&self.subject);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+    }
+}
+
 /// What a block leaves as it is on record: `lifecycle { ignore_changes = [port, parameters["work_mem"]] }`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ignored {
@@ -337,6 +366,8 @@ pub struct NodeSpec {
     pub prevent_destroy: bool,
     /// What stays as it is on record.
     pub ignored: Ignored,
+    /// The changes for which its data is copied anew while it is a standby.
+    pub triggers: Vec<Trigger>,
 }
 
 /// An `endpoint` block.

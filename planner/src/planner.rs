@@ -33,10 +33,11 @@ mod refresh;
 mod refused;
 mod route;
 pub mod scope;
+mod triggered;
 mod untried;
 mod versions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
@@ -83,10 +84,26 @@ pub enum Proposal {
     },
     /// Let another node lead.
     Election(ElectionRequest),
-    /// Bring the data of these nodes in line with the primary's again, whatever it holds.
-    Resync(BTreeSet<NodeAddress>),
+    /// Bring the data of these nodes in line with the primary's again, whatever it holds. Each has its reason.
+    Resync(BTreeMap<NodeAddress, String>),
     /// Remove everything, whatever is declared.
     Destroy,
+}
+
+impl Proposal {
+    /// Returns what a command asks for that brings the data of nodes in line again.
+    pub fn resync(nodes: impl IntoIterator<Item = NodeAddress>) -> Self {
+        let asked = |node| (node, "a resync copies its data anew".to_owned());
+        Proposal::Resync(nodes.into_iter().map(asked).collect())
+    }
+
+    /// Returns why the data of a node is brought in line, where it is.
+    pub(crate) fn resyncs(&self, node: &NodeAddress) -> Option<&str> {
+        match self {
+            Proposal::Resync(nodes) => nodes.get(node).map(String::as_str),
+            Proposal::Power { .. } | Proposal::Election(_) | Proposal::Destroy => None,
+        }
+    }
 }
 
 /// What a command asks of an election.
@@ -142,6 +159,19 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
 
 /// Makes the plan of a part of what is declared.
 pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
+    let mut planned = plan_of(inputs, scope);
+    let mut triggered = triggered::triggered(&planned.plan, inputs);
+    let warnings = std::mem::take(&mut triggered.warnings);
+    if let Some(proposal) = triggered.beside(inputs.proposal) {
+        let proposal = Some(&proposal);
+        planned = plan_of(Inputs { proposal, ..inputs }, scope);
+    }
+    planned.diagnostics.extend(warnings);
+    planned
+}
+
+/// Makes the plan of what is declared and asked for.
+fn plan_of(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     let mut diagnostics = scope.diagnostics(inputs.desired, inputs.recorded);
     let confined = (!scope.is_everything()).then(|| scope::confine(inputs.desired, inputs.recorded, scope));
     let (mut before, mut notes) = before::before(inputs.recorded, inputs.observed);

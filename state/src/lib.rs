@@ -22,6 +22,7 @@ mod format;
 mod grant;
 pub mod instance;
 pub mod journal;
+pub mod json;
 pub mod lock;
 pub mod lsn;
 pub mod name;

@@ -13,6 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, Address, DatabaseAddress, EndpointAddress, MadeAs, NodeAddress, SeedAddress, UserAddress};
+use crate::json::Json;
 use crate::lsn::SystemIdentifier;
 use crate::name::{ClusterName, DatabaseName, NetworkName, NodeName, PlatformName};
 use crate::place::{HostPort, Place};
@@ -716,7 +717,7 @@ pub struct Pooler {
 pub enum Output {
     /// A value anybody may see.
     #[serde(rename = "value")]
-    Value(serde_json::Value),
+    Value(Json),
     /// The value is a secret, stored as JSON text under [`crate::sensitive::SecretName::output`].
     #[serde(rename = "sensitive")]
     Sensitive,

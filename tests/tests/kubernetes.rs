@@ -52,6 +52,9 @@ fn assert_no_secrets(scenario: &Scenario) {
     }
 }
 
+/// What somebody does to a cluster.
+type Disturbance = fn(&Scenario);
+
 #[test]
 fn what_happens_to_pods_mends_itself_or_is_drift_and_mended_without_loss() {
     let Some(scenario) = Scenario::in_pods(THREE) else {
@@ -68,20 +71,20 @@ fn what_happens_to_pods_mends_itself_or_is_drift_and_mended_without_loss() {
     // So does a server that is killed.
     scenario.in_pod("r[0]", "kill -KILL $(cat /tmp/simdb/pid)");
     assert_settles(&scenario);
-    let disturbances: [(&dyn Fn(&Scenario), &str); 3] = [
+    let disturbances: [(Disturbance, &str); 3] = [
         (
-            &|scenario| drop(scenario.in_pod("r[0]", "kill -STOP $(cat /tmp/simdb/pid)")),
+            |scenario| drop(scenario.in_pod("r[0]", "kill -STOP $(cat /tmp/simdb/pid)")),
             "a signal halted its server",
         ),
         (
-            &|scenario| {
+            |scenario| {
                 let stop = "echo stopped >/var/lib/simdb/.simdb/intent; kill -INT $(cat /tmp/simdb/pid)";
                 scenario.in_pod("r[0]", stop);
             },
             "its server is down",
         ),
         (
-            &|scenario| {
+            |scenario| {
                 let elsewhere = "{\"spec\":{\"selector\":{\"simdb.dev/server\":\"orders-r-0\"}}}";
                 scenario.kubectl(&["patch", "service", "orders-rw", "--patch", elsewhere]);
             },

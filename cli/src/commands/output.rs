@@ -1,6 +1,8 @@
 //! `simdb output`.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use simdb_state::json::Json;
 use simdb_state::object::{Output as Recorded, State};
 use simdb_state::sensitive::SecretName;
 use simdb_state::store::Store;
@@ -35,11 +37,12 @@ async fn all(arguments: &Output, store: Option<&Store>, state: &State) -> Result
     if !arguments.json {
         return Ok(human::outcome::outputs(&StateDoc::new(state, 0).outputs));
     }
-    let mut document_of_all = Map::new();
+    let mut document_of_all = BTreeMap::new();
     for (name, output) in &state.outputs {
         let value = value(name, output, store).await?;
         let sensitive = matches!(output, Recorded::Sensitive);
-        document_of_all.insert(name.clone(), json!({ "sensitive": sensitive, "value": value }));
+        let members = [("sensitive".to_owned(), sensitive.into()), ("value".to_owned(), value)];
+        document_of_all.insert(name, Json::Object(members.into()));
     }
     Ok(document(&document_of_all))
 }
@@ -60,18 +63,18 @@ async fn one(name: &str, arguments: &Output, store: Option<&Store>, state: &Stat
 }
 
 /// Returns a value as it is, without an end of line, for scripts.
-fn raw(name: &str, value: &Value) -> Result<String, CliError> {
+fn raw(name: &str, value: &Json) -> Result<String, CliError> {
     match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => Err(CliError::refused(
+        Json::String(text) => Ok(text.clone()),
+        Json::Number(_) | Json::Bool(_) => Ok(value.to_string()),
+        Json::Null | Json::Array(_) | Json::Object(_) => Err(CliError::refused(
             "Output without a raw form",
             format!("Output \"{name}\" is no string, number or bool. Ask for JSON: simdb output -json {name}"),
         )),
     }
 }
 
-async fn value(name: &str, output: &Recorded, store: Option<&Store>) -> Result<Value, CliError> {
+async fn value(name: &str, output: &Recorded, store: Option<&Store>) -> Result<Json, CliError> {
     if let Recorded::Value(value) = output {
         return Ok(value.clone());
     }
@@ -81,6 +84,6 @@ async fn value(name: &str, output: &Recorded, store: Option<&Store>) -> Result<V
     };
     // An output whose secret was lost is as good as one without a value.
     Ok(secret
-        .and_then(|text| serde_json::from_str(text.expose()).ok())
-        .unwrap_or(Value::Null))
+        .and_then(|text| Json::parse(text.expose()).ok())
+        .unwrap_or_default())
 }

@@ -8,9 +8,9 @@ mod subjects;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use simdb_planner::plan::{AttributeChange, ChangeAction, Shown};
 use simdb_state::address::Address;
+use simdb_state::json::Json;
 use simdb_state::name::ClusterName;
 
 pub(crate) use self::subjects::Subjects;
@@ -222,7 +222,7 @@ fn without<'a>(text: Cow<'a, str>, word: &str, mark: char) -> Cow<'a, str> {
 }
 
 /// Writes the values that one attribute has in things that are alike: one, or the first and the last of them.
-pub(crate) fn span<'a>(values: impl Iterator<Item = &'a Value>, write: impl Fn(&Value) -> String) -> String {
+pub(crate) fn span<'a>(values: impl Iterator<Item = &'a Json>, write: impl Fn(&Json) -> String) -> String {
     let mut values = values.peekable();
     let Some(first) = values.peek().map(|first| write(first)) else {
         return String::new();

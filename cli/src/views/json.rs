@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use simdb_planner::diagnostic::Severity;
 use simdb_planner::plan::{ChangeAction, Impact};
 use simdb_providers::event::{Event, EventSink};
 use simdb_state::address::Address;
+use simdb_state::json::Json;
 
 use crate::args::Shape;
 use crate::ui::Ui;
@@ -65,9 +66,10 @@ impl Lines {
         Self { ui, steps }
     }
 
-    fn write(&self, level: &str, kind: &str, message: &str, members: Value) {
+    fn write(&self, level: &str, kind: &str, message: &str, members: impl Into<Json>) {
         let timestamp = jiff::Timestamp::now().to_string();
-        self.ui.answer(&envelope(level, kind, message, &timestamp, members));
+        self.ui
+            .answer(&envelope(level, kind, message, &timestamp, members.into()));
     }
 
     pub(crate) fn diagnostic(&self, diagnostic: &DiagnosticDoc) {
@@ -117,7 +119,7 @@ impl Lines {
         let mut changes = changes(plan.summary, "plan");
         changes["impact"] = json!(plan.impact);
         self.write("info", "change_summary", &summary, json!({ "changes": changes }));
-        self.write("info", "plan", "The whole plan", json!({ "plan": plan }));
+        self.write("info", "plan", "The whole plan", member("plan", Json::of(plan)));
     }
 
     pub(crate) fn outcome(&self, outcome: &OutcomeDoc) {
@@ -156,15 +158,19 @@ impl Lines {
 
     pub(crate) fn outputs(&self, outputs: &[OutputDoc]) {
         let members = outputs.iter().map(|output| {
-            let value = json!({ "sensitive": output.sensitive, "value": output.value });
-            (output.name.clone(), value)
+            let value = output.value.clone().unwrap_or_default();
+            let members = [
+                ("sensitive".to_owned(), output.sensitive.into()),
+                ("value".to_owned(), value),
+            ];
+            (output.name.clone(), Json::Object(members.into()))
         });
         let message = format!("Outputs: {}", outputs.len());
         self.write(
             "info",
             "outputs",
             &message,
-            json!({ "outputs": members.collect::<Map<_, _>>() }),
+            member("outputs", Json::Object(members.collect())),
         );
     }
 }
@@ -197,16 +203,21 @@ fn changes(summary: Summary, operation: &str) -> Value {
     })
 }
 
+/// Returns an object with one member.
+fn member(name: &str, value: Json) -> Json {
+    Json::Object([(name.to_owned(), value)].into())
+}
+
 /// Writes one line of the stream.
-fn envelope(level: &str, kind: &str, message: &str, timestamp: &str, members: Value) -> String {
-    let mut all = json!({
+fn envelope(level: &str, kind: &str, message: &str, timestamp: &str, members: Json) -> String {
+    let mut all = Json::from(json!({
         "@level": level,
         "@message": message,
         "@module": "simdb.ui",
         "@timestamp": timestamp,
         "type": kind,
-    });
-    if let (Value::Object(all), Value::Object(members)) = (&mut all, members) {
+    }));
+    if let (Json::Object(all), Json::Object(members)) = (&mut all, members) {
         all.extend(members);
     }
     format!("{all}\n")

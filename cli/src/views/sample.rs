@@ -13,7 +13,7 @@ pub(crate) fn address(text: &str) -> Address {
 }
 
 pub(crate) fn value(value: impl Into<Option<serde_json::Value>>) -> Option<Shown> {
-    value.into().map(Shown::Value)
+    value.into().map(|value| Shown::Value(value.into()))
 }
 
 pub(crate) fn attribute(name: &str, before: Option<Shown>, after: Option<Shown>) -> AttributeChange {

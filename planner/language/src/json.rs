@@ -310,26 +310,44 @@ impl<'a> Parser<'a> {
 
 /// Why a value cannot be written as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unwritable {
+pub enum Unwritable {
     /// A part of it is unknown.
     Unknown,
     /// The text would be too long.
     TooLong,
 }
 
-/// Writes JSON with numbers as they are, and with `<`, `>` and `&` escaped.
-pub(crate) fn write(value: &Value, out: &mut String) -> Result<(), Unwritable> {
+/// Writes a value as JSON, with every digit of its numbers, and with `<`, `>` and `&` escaped.
+///
+/// # Errors
+///
+/// A part of the value is unknown, or the text would be too long.
+pub fn write(value: &Value) -> Result<String, Unwritable> {
+    let mut out = String::new();
+    append(value, &mut out, escape, MAX_LENGTH)?;
+    Ok(out)
+}
+
+/// Writes a value of any length as JSON, without escapes that JSON does not ask for.
+pub(crate) fn write_plain(value: &Value) -> Result<String, Unwritable> {
+    let mut out = String::new();
+    let quote = |text: &str, out: &mut String| out.push_str(&serde_json::Value::from(text).to_string());
+    append(value, &mut out, quote, usize::MAX)?;
+    Ok(out)
+}
+
+fn append(value: &Value, out: &mut String, quote: fn(&str, &mut String), longest: usize) -> Result<(), Unwritable> {
     match &value.kind {
         Kind::Unknown => return Err(Unwritable::Unknown),
         Kind::Null => out.push_str("null"),
         Kind::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
         Kind::Number(number) => out.push_str(&number.to_string()),
-        Kind::String(text) => write_text(text, out),
+        Kind::String(text) => quote(text, out),
         Kind::List(parts) | Kind::Set(parts) => {
             out.push('[');
             for (index, item) in parts.items.iter().enumerate() {
                 out.push_str(if index == 0 { "" } else { "," });
-                write(item, out)?;
+                append(item, out, quote, longest)?;
             }
             out.push(']');
         }
@@ -337,20 +355,20 @@ pub(crate) fn write(value: &Value, out: &mut String) -> Result<(), Unwritable> {
             out.push('{');
             for (index, (key, item)) in parts.items.iter().enumerate() {
                 out.push_str(if index == 0 { "" } else { "," });
-                write_text(key, out);
+                quote(key, out);
                 out.push(':');
-                write(item, out)?;
+                append(item, out, quote, longest)?;
             }
             out.push('}');
         }
     }
-    if out.len() > MAX_LENGTH {
+    if out.len() > longest {
         return Err(Unwritable::TooLong);
     }
     Ok(())
 }
 
-fn write_text(text: &str, out: &mut String) {
+fn escape(text: &str, out: &mut String) {
     let quoted = serde_json::Value::from(text).to_string();
     for c in quoted.chars() {
         match c {
@@ -369,10 +387,8 @@ mod tests {
     use super::*;
 
     fn again(text: &str) -> String {
-        let mut out = String::new();
         let node = read(text).unwrap_or_else(|problem| panic!("{text}: {problem:?}"));
-        write(&node.value(), &mut out).unwrap();
-        out
+        write(&node.value()).unwrap()
     }
 
     #[test]

@@ -213,28 +213,6 @@ impl Number {
         let sign = if float < 0.0 { Sign::Minus } else { Sign::Plus };
         Self::rounded(BigInt::from_biguint(sign, BigUint::from(mantissa)), exponent)
     }
-
-    /// Returns whether a JSON document cannot hold the number: a whole one of more than 64 bits, or one that no float comes near.
-    pub(crate) fn is_oversized(&self) -> bool {
-        let fits = |whole| u64::try_from(whole).is_ok() || i64::try_from(whole).is_ok();
-        if self.is_whole() {
-            !self.whole().is_some_and(fits)
-        } else {
-            !self.to_f64().is_finite()
-        }
-    }
-
-    /// Returns the number as JSON has it: exact where it is a whole number of 64 bits, else the nearest float.
-    pub(crate) fn to_json(&self) -> serde_json::Value {
-        let whole = self.whole();
-        if let Some(number) = whole.and_then(|whole| u64::try_from(whole).ok()) {
-            return number.into();
-        }
-        match whole.and_then(|whole| i64::try_from(whole).ok()) {
-            Some(number) => number.into(),
-            None => self.to_f64().into(),
-        }
-    }
 }
 
 impl From<BigInt> for Number {

@@ -83,9 +83,7 @@ fn evaluated(expression: &str) -> Result<String, String> {
         let wanted = files.take_wanted();
         if wanted.is_empty() {
             let value = value.ok_or_else(|| render(&source, &diagnostics))?;
-            return Ok(value
-                .to_json()
-                .map_or_else(|| "unknown".to_owned(), |json| json.to_string()));
+            return Ok(value.sort_key());
         }
         diagnostics.clear();
         for wanted in wanted {

@@ -9,6 +9,7 @@ use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
 use std::sync::Arc;
 
+use crate::json;
 use crate::number::Number;
 
 /// What is shown in place of a sensitive value, as Terraform shows it.
@@ -411,45 +412,8 @@ impl Value {
         }
     }
 
-    /// Returns the value as JSON; nothing where any part is unknown.
-    pub fn to_json(&self) -> Option<serde_json::Value> {
-        use serde_json::Value as Json;
-        Some(match &self.kind {
-            Kind::Null => Json::Null,
-            Kind::Unknown => return None,
-            Kind::Bool(value) => Json::Bool(*value),
-            Kind::Number(number) => number.to_json(),
-            Kind::String(text) => Json::String(text.to_string()),
-            Kind::List(parts) | Kind::Set(parts) => {
-                Json::Array(parts.items.iter().map(Value::to_json).collect::<Option<_>>()?)
-            }
-            Kind::Object(parts) => Json::Object(
-                parts
-                    .items
-                    .iter()
-                    .map(|(key, value)| Some((key.clone(), value.to_json()?)))
-                    .collect::<Option<_>>()?,
-            ),
-        })
-    }
-
-    /// Returns whether there is a number in the value that a JSON document cannot hold.
-    pub fn is_oversized(&self) -> bool {
-        match &self.kind {
-            Kind::Number(number) => number.is_oversized(),
-            Kind::List(parts) | Kind::Set(parts) => parts.items.iter().any(Value::is_oversized),
-            Kind::Object(parts) => parts.items.values().any(Value::is_oversized),
-            Kind::Null | Kind::Unknown | Kind::Bool(_) | Kind::String(_) => false,
-        }
-    }
-
     /// Writes the value so that equal values are equal texts and texts sort as people expect: primitives as JSON.
     pub fn sort_key(&self) -> String {
-        match &self.kind {
-            Kind::Number(number) => number.to_string(),
-            _ => self
-                .to_json()
-                .map_or_else(|| "unknown".to_owned(), |json| json.to_string()),
-        }
+        json::write_plain(self).unwrap_or_else(|_| "unknown".to_owned())
     }
 }

@@ -32,6 +32,8 @@ use super::resources;
 /// What the clusters are read with.
 pub(super) struct Context<'a> {
     pub(super) source: &'a Source,
+    /// What stands before the names of what the module declares.
+    pub(super) module: &'a str,
     pub(super) names: &'a Names<'a>,
     pub(super) networks: &'a Visible,
     pub(super) providers: &'a Known,

@@ -33,8 +33,7 @@ pub(super) fn attribute(name: &str) -> Option<&'static str> {
         "create_before_destroy" => "simdb adds nodes before it removes others, by itself.",
         "ignore_changes" => "It belongs into the lifecycle block of a cluster, node, user, database or seed.",
         "replace_triggered_by" => {
-            "Nothing is replaced because something else changed: data would be lost. A standby's data is copied anew with \
-             simdb resync; a seed runs again under another name."
+            "It belongs into the lifecycle block of a node: the data of a standby is copied anew. A seed runs again under another name."
         }
         "depends_on" => "Only a cluster depends on others; within one, simdb knows what has to come first.",
         "provider" | "providers" => "A provider is chosen for a whole cluster, or for a network, in its own block.",

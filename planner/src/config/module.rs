@@ -34,6 +34,7 @@ use super::provider;
 use super::provider_choice::Known;
 use super::read::Reader;
 use super::removed;
+use super::triggers;
 use super::variables::{self, Argument};
 
 /// The attributes of a `module` block that are no values for its variables.
@@ -118,6 +119,7 @@ impl<'a> Tree<'a> {
         };
         let outputs = self.module(level, &mut work);
         work.diagnostics.extend(depends::cycle(&work.depends));
+        work.diagnostics.extend(triggers::check(work.desired));
         for (name, (depends_on, _)) in work.depends {
             if let Some(cluster) = work.desired.clusters.get_mut(&name) {
                 cluster.depends_on = depends_on;
@@ -204,6 +206,7 @@ impl<'a> Tree<'a> {
         groups.clusters = declared.groups;
         let local = work.desired.local.clone();
         let context = clusters::Context {
+            module: &level.prefix,
             local: &local,
             source: &self.library.source,
             names,

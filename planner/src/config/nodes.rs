@@ -16,6 +16,7 @@ use super::lifecycle;
 use super::parameters::{self, Parameters};
 use super::read::Reader;
 use super::resources;
+use super::triggers;
 
 /// The lowest port that a server may listen on: those below it belong to root, and servers run as another user.
 pub(super) const LOWEST_PORT: u16 = 1024;
@@ -53,7 +54,7 @@ pub(super) fn read(
         let told = diagnostics.len();
         // What is wrong with one instance is wrong with all.
         if !wrong.contains(instance.label.as_str()) {
-            nodes.add(instance, shared, diagnostics);
+            nodes.add(instance, shared, context.module, diagnostics);
         }
         if diagnostics.len() > told {
             wrong.insert(&instance.label);
@@ -83,18 +84,25 @@ fn node_name(instance: &Instance<'_, '_>, diagnostics: &mut Vec<Diagnostic>) -> 
 }
 
 impl Nodes {
-    fn add(&mut self, instance: &Instance<'_, '_>, shared: &Parameters, diagnostics: &mut Vec<Diagnostic>) {
+    fn add(
+        &mut self,
+        instance: &Instance<'_, '_>,
+        shared: &Parameters,
+        module: &str,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
         let Some(name) = node_name(instance, diagnostics) else {
             return;
         };
         let before = diagnostics.len();
-        let (spec, upstream) = spec(
+        let (mut spec, upstream) = spec(
             instance.reader,
             instance.header.clone(),
             shared,
             &instance.names,
             diagnostics,
         );
+        spec.triggers = triggers::read(instance.reader, module, &instance.names, diagnostics);
         if diagnostics.len() > before {
             return;
         }
@@ -157,6 +165,7 @@ fn spec(
         follows_span: follows.as_ref().map(|follows| follows.span.clone()),
         prevent_destroy: lifecycle::prevents_destroy(node, names, diagnostics),
         ignored: lifecycle::ignored(node, lifecycle::NODE, diagnostics),
+        triggers: Vec::new(),
     };
     for (name, (value, span)) in shared.iter().filter(|(name, _)| !own.contains_key(*name)).chain(&own) {
         if let Some(value) = value {

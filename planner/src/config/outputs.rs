@@ -13,9 +13,11 @@ use hcl_edit::structure::Block;
 use simdb_language::convert::{self, Type};
 use simdb_language::eval;
 use simdb_language::files::Files;
+use simdb_language::json::{self, Unwritable};
 use simdb_language::reference::{self, Each, Names, Objects, Table};
 use simdb_language::source::Place;
 use simdb_language::value::{Marks, Value};
+use simdb_state::json::Json;
 use simdb_state::name::{ClusterName, NetworkName};
 use simdb_state::object::State;
 use simdb_state::sensitive::{REDACTED, Secrets};
@@ -36,7 +38,7 @@ use super::variables;
 #[derive(Clone, PartialEq)]
 pub struct OutputValue {
     /// The value; absent where only an apply can tell.
-    pub value: Option<serde_json::Value>,
+    pub value: Option<Json>,
     /// Whether it may be shown.
     pub sensitive: bool,
     /// The `description` attribute.
@@ -209,28 +211,15 @@ impl Outputs {
         let with = self.with(desired, state, secrets);
         let mut diagnostics = Vec::new();
         let known = self.known(&with, None, &mut diagnostics);
-        let values = self.evaluated(&known, &with, &mut diagnostics).into_iter();
-        let values: Vec<(&Output, Value)> = values.filter_map(|(output, value)| Some((output, value?))).collect();
-        let oversized = |(output, _): &(&Output, Value)| {
-            let detail = format!(
-                "Output \"{}\" has a number of more than 64 bits, which JSON documents cannot hold. As a text it is whole: tostring(...).",
-                output.name
-            );
-            Diagnostic::error("Number too large", detail)
-                .at(output.span.clone())
-                .within("output")
-        };
-        let held = values.iter().filter(|(_, value)| value.is_oversized());
-        diagnostics.extend(held.map(oversized));
-        let shown = |(output, value): (&Output, Value)| {
-            let shown = OutputValue {
-                value: value.to_json(),
-                sensitive: output.marks.sensitive,
-                description: output.description.clone(),
-            };
-            (output.name.clone(), shown)
-        };
-        (values.into_iter().map(shown).collect(), diagnostics)
+        let mut values = BTreeMap::new();
+        for (output, value) in self.evaluated(&known, &with, &mut diagnostics) {
+            let Some(value) = value else { continue };
+            match output.shown(&value) {
+                Ok(shown) => drop(values.insert(output.name.clone(), shown)),
+                Err(problem) => diagnostics.push(problem),
+            }
+        }
+        (values, diagnostics)
     }
 
     /// Returns what is wrong with the blocks whatever clusters there are.
@@ -447,6 +436,26 @@ impl Outputs {
 }
 
 impl Output {
+    /// Returns a value as it is recorded, or says why it cannot be.
+    fn shown(&self, value: &Value) -> Result<OutputValue, Diagnostic> {
+        let long = |why: &str| {
+            let detail = format!("The value of output \"{}\" cannot be recorded: {why}.", self.name);
+            Diagnostic::error("Invalid output value", detail)
+                .at(self.span.clone())
+                .within("output")
+        };
+        let value = match json::write(value) {
+            Ok(text) => Some(Json::parse(&text).map_err(|why| long(&why.to_string()))?),
+            Err(Unwritable::Unknown) => None,
+            Err(Unwritable::TooLong) => return Err(long("it is longer than 16 MiB")),
+        };
+        Ok(OutputValue {
+            value,
+            sensitive: self.marks.sensitive,
+            description: self.description.clone(),
+        })
+    }
+
     /// Says which marks of a value the block must have, and has not.
     fn undeclared_marks(&self, value: &Value) -> Vec<(&'static str, &'static str)> {
         let mut missing = Vec::new();

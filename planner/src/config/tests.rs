@@ -22,6 +22,7 @@ mod schema;
 mod structure;
 mod syntax;
 mod toml;
+mod triggers;
 
 use expect_test::Expect;
 use simdb_state::object::State;

@@ -120,6 +120,7 @@ fn node_spec(address: &NodeAddress, node: &Node, primary: Option<&NodeName>) -> 
         follows_span: None,
         prevent_destroy: node.prevent_destroy,
         ignored: Ignored::default(),
+        triggers: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use simdb_state::address::Address;
+use simdb_state::json::Json;
 
 /// What happens to one address.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,7 +53,7 @@ pub struct AttributeChange {
 #[serde(rename_all = "snake_case")]
 pub enum Shown {
     /// The value.
-    Value(serde_json::Value),
+    Value(Json),
     /// Only the apply will tell: `(known after apply)`.
     KnownAfterApply,
     /// The apply makes it up, and nobody is shown it: `(generated at apply)`.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use simdb_state::address::{Address, DatabaseAddress, NodeAddress, SeedAddress, UserAddress};
+use simdb_state::json::Json;
 use simdb_state::object::{
     Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Pooler, Power, ReplicationMode, Resources,
     Role, Seed, State, User, Verified,
@@ -124,7 +125,7 @@ fn change(address: &Address, before: Option<Attributes>, after: Option<Attribute
 pub(super) fn reason(recorded: Option<Attributes>, before: Attributes, after: Attributes) -> Option<String> {
     let recorded: BTreeMap<Cow<'static, str>, Shown> = recorded.into_iter().flatten().collect();
     let text = |shown: &Shown| match shown {
-        Shown::Value(Value::String(text)) => text.clone(),
+        Shown::Value(Json::String(text)) => text.clone(),
         Shown::Value(value) => value.to_string(),
         Shown::KnownAfterApply | Shown::GeneratedAtApply | Shown::Sensitive => "another".to_owned(),
     };
@@ -162,7 +163,7 @@ fn merge(before: Attributes, after: Attributes) -> Vec<AttributeChange> {
 }
 
 fn value(name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Attribute {
-    (name.into(), Shown::Value(value.into()))
+    (name.into(), Shown::Value(Json::from(value.into())))
 }
 
 fn network(Network { platform: _, subnet }: &Network) -> Attributes {

@@ -164,7 +164,8 @@ impl Lowering<'_> {
 
     /// Returns whether somebody asked for a node's data to be made anew.
     fn resyncs(&self, address: &NodeAddress) -> bool {
-        matches!(self.proposal, Some(Proposal::Resync(nodes)) if nodes.contains(address))
+        self.proposal
+            .is_some_and(|proposal| proposal.resyncs(address).is_some())
     }
 
     fn networks(&mut self) {
@@ -279,7 +280,7 @@ impl Lowering<'_> {
 pub(crate) fn server(address: &NodeAddress, node: &IntendedNode) -> Server {
     Server {
         node: address.clone(),
-        place: node.place.clone(),
+        place: Box::new(node.place.clone()),
         password: superuser_password(&address.cluster),
     }
 }

@@ -21,6 +21,7 @@ mod resources;
 mod role;
 mod ruined;
 mod scope;
+mod triggered;
 
 use std::collections::BTreeMap;
 
@@ -60,6 +61,7 @@ fn node() -> NodeSpec {
         follows_span: None,
         prevent_destroy: false,
         ignored: Ignored::default(),
+        triggers: Vec::new(),
     }
 }
 

@@ -106,6 +106,7 @@ fn orders(nodes: &[&str]) -> Desired {
         follows_span: None,
         prevent_destroy: false,
         ignored: Ignored::default(),
+        triggers: Vec::new(),
     };
     let cluster = ClusterSpec {
         platform: first_platform(),

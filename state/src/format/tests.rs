@@ -184,7 +184,7 @@ fn state() -> State {
         seeds: BTreeMap::from([("cluster.orders.seed.schema".parse().unwrap(), seed)]),
         endpoints: BTreeMap::from([("cluster.orders.endpoint.ro".parse().unwrap(), endpoint)]),
         outputs: BTreeMap::from([
-            ("port".to_owned(), Output::Value(json!(5432))),
+            ("port".to_owned(), Output::Value(json!(5432).into())),
             ("url".to_owned(), Output::Sensitive),
         ]),
         made_as: BTreeMap::new(),

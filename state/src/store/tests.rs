@@ -329,7 +329,7 @@ type Value = (Output, Option<Sensitive<String>>);
 async fn outputs_replace_each_other_and_their_secrets() {
     let store = Store::in_memory().await.unwrap();
     let mut writer = lock(&store).await;
-    let plain = |value: u32| (Output::Value(json!(value)), None);
+    let plain = |value: u32| (Output::Value(json!(value).into()), None);
     let sealed = |text: Option<&str>| (Output::Sensitive, text.map(|text| Sensitive::new(text.to_owned())));
     let url = SecretName::output("url");
     let entry = |values: Vec<(&str, Value)>| {

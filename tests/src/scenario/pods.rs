@@ -269,4 +269,4 @@ pub fn has_faults() -> bool {
 }
 
 /// How long a machine that is cut off may take until the cluster says so.
-pub const NOTICED: Duration = Duration::from_secs(60);
+pub const NOTICED: Duration = Duration::from_mins(1);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value, json};
 use simdb_planner::plan::{AttributeChange, Change, ChangeAction, Impact, Shown};
 use simdb_state::address::Address;
+use simdb_state::json::Json;
 use simdb_state::name::ClusterName;
 
 use super::Cause;
@@ -108,20 +108,38 @@ impl Serialize for Sides {
             before.add(&attribute.name, attribute.before.as_ref());
             after.add(&attribute.name, attribute.after.as_ref());
         }
-        let mut document = json!({
-            "actions": actions(self.action),
-            "before": if self.action == ChangeAction::Create { Value::Null } else { before.values.into() },
-            "after": if matches!(self.action, ChangeAction::Delete | ChangeAction::Forget) { Value::Null } else { after.values.into() },
-            "after_unknown": after.unknown,
-            "before_sensitive": before.sensitive,
-            "after_sensitive": after.sensitive,
-        });
-        if let Some(id) = &self.importing {
-            document["importing"] = json!({ "id": id });
-        }
+        let document = SidesDoc {
+            actions: actions(self.action),
+            after: (!matches!(self.action, ChangeAction::Delete | ChangeAction::Forget)).then_some(after.values),
+            after_sensitive: after.sensitive,
+            after_unknown: after.unknown,
+            before: (self.action != ChangeAction::Create).then_some(before.values),
+            before_sensitive: before.sensitive,
+            importing: self.importing.as_ref().map(|id| ImportingDoc { id }),
+        };
         document.serialize(serializer)
     }
 }
+
+/// The shape of [`Sides`] in JSON.
+#[derive(Serialize)]
+struct SidesDoc<'a> {
+    actions: [ChangeAction; 1],
+    after: Option<Members>,
+    after_sensitive: Members,
+    after_unknown: Members,
+    before: Option<Members>,
+    before_sensitive: Members,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    importing: Option<ImportingDoc<'a>>,
+}
+
+#[derive(Serialize)]
+struct ImportingDoc<'a> {
+    id: &'a str,
+}
+
+type Members = BTreeMap<String, Json>;
 
 /// Lists an action as Terraform does, whose replacements are two.
 fn actions(action: ChangeAction) -> [ChangeAction; 1] {
@@ -131,9 +149,9 @@ fn actions(action: ChangeAction) -> [ChangeAction; 1] {
 /// One side of a change, taken apart.
 #[derive(Default)]
 struct Side {
-    values: Map<String, Value>,
-    unknown: Map<String, Value>,
-    sensitive: Map<String, Value>,
+    values: Members,
+    unknown: Members,
+    sensitive: Members,
 }
 
 impl Side {
@@ -142,17 +160,17 @@ impl Side {
         let facets = Facets::of(shown);
         insert(&mut self.values, name, facets.value);
         if facets.unknown {
-            insert(&mut self.unknown, name, Value::Bool(true));
+            insert(&mut self.unknown, name, Json::Bool(true));
         }
         if facets.sensitive {
-            insert(&mut self.sensitive, name, Value::Bool(true));
+            insert(&mut self.sensitive, name, Json::Bool(true));
         }
     }
 }
 
 /// What there is to say about one value.
 struct Facets {
-    value: Value,
+    value: Json,
     unknown: bool,
     sensitive: bool,
 }
@@ -161,9 +179,9 @@ impl Facets {
     fn of(shown: &Shown) -> Self {
         let (value, unknown, sensitive) = match shown {
             Shown::Value(value) => (value.clone(), false, false),
-            Shown::KnownAfterApply => (Value::Null, true, false),
-            Shown::GeneratedAtApply => (Value::Null, true, true),
-            Shown::Sensitive => (Value::Null, false, true),
+            Shown::KnownAfterApply => (Json::Null, true, false),
+            Shown::GeneratedAtApply => (Json::Null, true, true),
+            Shown::Sensitive => (Json::Null, false, true),
         };
         Self {
             value,
@@ -174,13 +192,15 @@ impl Facets {
 }
 
 /// Puts a value under a name; what follows the first dot is a name within.
-fn insert(object: &mut Map<String, Value>, name: &str, value: Value) {
+fn insert(object: &mut Members, name: &str, value: Json) {
     let Some((outer, inner)) = name.split_once('.') else {
         object.insert(name.to_owned(), value);
         return;
     };
-    let within = object.entry(outer).or_insert_with(|| Map::new().into());
-    if let Value::Object(within) = within {
+    let within = object
+        .entry(outer.to_owned())
+        .or_insert_with(|| Json::Object(Members::new()));
+    if let Json::Object(within) = within {
         within.insert(inner.to_owned(), value);
     }
 }
@@ -194,19 +214,30 @@ pub struct OutputChangeDoc {
     pub action: ChangeAction,
 }
 
+/// The shape of an [`OutputChangeDoc`] in JSON.
+#[derive(Serialize)]
+struct OutputSidesDoc {
+    actions: [ChangeAction; 1],
+    after: Json,
+    after_sensitive: bool,
+    after_unknown: bool,
+    before: Json,
+    before_sensitive: bool,
+}
+
 /// Writes the changes of outputs by name, each with its sides as values.
 pub(super) fn by_name<S: Serializer>(changes: &[OutputChangeDoc], serializer: S) -> Result<S::Ok, S::Error> {
-    let side = |shown: &Option<Shown>| Facets::of(shown.as_ref().unwrap_or(&Shown::Value(Value::Null)));
+    let side = |shown: &Option<Shown>| Facets::of(shown.as_ref().unwrap_or(&Shown::Value(Json::Null)));
     let documents = changes.iter().map(|output| {
         let (before, after) = (side(&output.change.before), side(&output.change.after));
-        let document = json!({
-            "actions": actions(output.action),
-            "before": before.value,
-            "after": after.value,
-            "after_unknown": after.unknown,
-            "before_sensitive": before.sensitive,
-            "after_sensitive": after.sensitive,
-        });
+        let document = OutputSidesDoc {
+            actions: actions(output.action),
+            after: after.value,
+            after_sensitive: after.sensitive,
+            after_unknown: after.unknown,
+            before: before.value,
+            before_sensitive: before.sensitive,
+        };
         (output.change.name.clone(), document)
     });
     documents.collect::<BTreeMap<_, _>>().serialize(serializer)

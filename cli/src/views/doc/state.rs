@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use simdb_state::address::{Address, NodeAddress};
+use simdb_state::json::Json;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{
     Cluster, Damage, Data, Database, Election, Endpoint, EngineKind, Network, Node, Origin, Output, Pooler,
@@ -38,7 +39,7 @@ pub struct ObjectDoc {
     /// Its own name: `r[0]`.
     pub name: String,
     /// Its attributes; absent ones were not recorded yet.
-    pub values: Map<String, Value>,
+    pub values: BTreeMap<String, Json>,
 }
 
 /// One output.
@@ -49,7 +50,7 @@ pub struct OutputDoc {
     /// Whether it may be shown.
     pub sensitive: bool,
     /// Its value, unless it is sensitive.
-    pub value: Option<Value>,
+    pub value: Option<Json>,
 }
 
 impl StateDoc {
@@ -76,9 +77,9 @@ impl StateDoc {
 impl ObjectDoc {
     fn new(address: impl Into<Address>, values: Value) -> Self {
         let address = address.into();
-        let values = match known(values) {
-            Value::Object(values) => values,
-            _ => Map::new(),
+        let values = match Json::from(known(values)) {
+            Json::Object(values) => values,
+            _ => BTreeMap::new(),
         };
         Self {
             kind: address.kind(),
@@ -154,7 +155,7 @@ fn objects(state: &State) -> Vec<ObjectDoc> {
     for (instance, made_as) in made_as {
         let address = Address::from(instance.clone());
         if let Ok(at) = all.binary_search_by(|object| object.address.cmp(&address)) {
-            all[at].values.insert("made_as".to_owned(), json!(made_as));
+            all[at].values.insert("made_as".to_owned(), json!(made_as).into());
         }
     }
     all

@@ -1,7 +1,9 @@
 //! Values as the configuration language writes them.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
 use simdb_planner::plan::Shown;
+use simdb_state::json::Json;
 use simdb_state::sensitive::REDACTED;
 
 use super::text::length;
@@ -17,12 +19,12 @@ pub(crate) fn shown(shown: &Shown) -> String {
 }
 
 /// Writes a value on one line.
-pub(crate) fn inline(value: &Value) -> String {
+pub(crate) fn inline(value: &Json) -> String {
     match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-        Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
-        Value::Object(members) if members.is_empty() => "{}".to_owned(),
-        Value::Object(members) => {
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => value.to_string(),
+        Json::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
+        Json::Object(members) if members.is_empty() => "{}".to_owned(),
+        Json::Object(members) => {
             let members = members
                 .iter()
                 .map(|(name, value)| format!("{name} = {}", inline(value)));
@@ -32,10 +34,10 @@ pub(crate) fn inline(value: &Value) -> String {
 }
 
 /// Writes the members of an object, each on lines of its own, the equals signs in one column.
-pub(crate) fn body(members: &Map<String, Value>, indent: usize) -> String {
+pub(crate) fn body(members: &BTreeMap<String, Json>, indent: usize) -> String {
     let width = members.keys().map(|name| length(name)).max().unwrap_or_default();
-    let member = |(name, value): (&String, &Value)| match value {
-        Value::Object(inner) if !inner.is_empty() => format!(
+    let member = |(name, value): (&String, &Json)| match value {
+        Json::Object(inner) if !inner.is_empty() => format!(
             "{:indent$}{name:width$} = {{\n{}{:indent$}}}\n",
             "",
             body(inner, indent + 4),

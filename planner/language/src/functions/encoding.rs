@@ -138,9 +138,8 @@ fn jsondecode(a: &Arguments<'_>) -> Result {
 }
 
 fn jsonencode(a: &Arguments<'_>) -> Result {
-    let mut text = String::new();
-    match json::write(&a.values[0], &mut text) {
-        Ok(()) => bounded(text),
+    match json::write(&a.values[0]) {
+        Ok(text) => bounded(text),
         Err(Unwritable::Unknown) => Err(Stop::Unknown),
         Err(Unwritable::TooLong) => Err(Stop::Call("the result would be too long".to_owned())),
     }

@@ -162,9 +162,8 @@ fn written(verb: &Verb, letter: char, value: &Value) -> std::result::Result<Stri
 }
 
 fn json(value: &Value) -> String {
-    let mut text = String::new();
     // What is formatted is known.
-    json::write(value, &mut text).map_or_else(|_| String::new(), |()| text)
+    json::write(value).unwrap_or_default()
 }
 
 fn truncated(number: &Number) -> Number {

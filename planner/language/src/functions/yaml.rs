@@ -254,7 +254,10 @@ fn write(value: &Value, indent: usize, out: &mut String) -> Result<()> {
                 }
             }
         }
-        _ => json::write(value, out).map_err(|_| Stop::Call("the result would be too long".to_owned()))?,
+        _ => {
+            let text = json::write(value).map_err(|_| Stop::Call("the result would be too long".to_owned()))?;
+            out.push_str(&text);
+        }
     }
     Ok(())
 }

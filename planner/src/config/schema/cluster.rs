@@ -232,7 +232,11 @@ static NODE: Schema = Schema::new(
         .or("what its cluster says"),
         PARAMETERS,
     ],
-    &[LIFECYCLE_KEPT],
+    &[Nested {
+        schema: &LIFECYCLE_OF_NODE,
+        example: "lifecycle {\n  replace_triggered_by = [cluster.orders.node.a.parameters]\n}\n",
+        ..LIFECYCLE
+    }],
 );
 
 static USER: Schema = Schema::new(
@@ -362,17 +366,32 @@ const IGNORE_CHANGES: Attribute = Attribute::new(
 )
 .or("[]");
 
+const PREVENT_DESTROY: Attribute = Attribute::new(
+    "prevent_destroy",
+    Kind::Bool,
+    "Whether plans that destroy it are refused. It is kept in the state, so that removing the block does not remove the \
+     protection.",
+)
+.or("false");
+
 static LIFECYCLE_OF_KEPT: Schema = Schema::new(
     "What holds over the life of the object.",
+    &[PREVENT_DESTROY, IGNORE_CHANGES],
+    &[],
+);
+
+static LIFECYCLE_OF_NODE: Schema = Schema::new(
+    "What holds over the life of the node.",
     &[
-        Attribute::new(
-            "prevent_destroy",
-            Kind::Bool,
-            "Whether plans that destroy it are refused. It is kept in the state, so that removing the block does not remove \
-             the protection.",
-        )
-        .or("false"),
+        PREVENT_DESTROY,
         IGNORE_CHANGES,
+        Attribute::new(
+            "replace_triggered_by",
+            Kind::References,
+            "The data of a standby is copied anew with a plan that changes one of these: addresses of blocks, or of their attributes, without \
+             quotes. The data of a primary stays as it is, with a warning.",
+        )
+        .or("[]"),
     ],
     &[],
 );

@@ -290,6 +290,21 @@ fn shown(config: &Config, state: &State) -> String {
 }
 
 #[test]
+fn numbers_of_outputs_keep_every_digit() {
+    let text = "output \"o\" {\n  value = { large = 18446744073709551616, third = 1 / 3, port = 5432, list = [1e30, 0.1] }\n}\n";
+    let (outputs, said) = loaded(text, &[]).outputs(&State::default(), &Secrets::new());
+    assert!(said.is_empty(), "{said:?}");
+    let value = outputs["o"].value.as_ref().unwrap().to_string();
+    let third = "3".repeat(154);
+    assert_eq!(
+        value,
+        format!(
+            "{{\"large\":18446744073709551616,\"list\":[1000000000000000000000000000000,0.1],\"port\":5432,\"third\":0.{third}5}}"
+        )
+    );
+}
+
+#[test]
 fn outputs_are_unknown_until_they_are_recorded() {
     let config = loaded(OUTPUTS, &[]);
     expect![[r#"

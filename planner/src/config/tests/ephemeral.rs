@@ -20,7 +20,7 @@ fn a_password_and_a_rule_may_depend_on_what_is_kept_nowhere() {
     assert!(said.is_empty(), "{said:?}");
     assert_eq!(
         outputs["is_set"].value,
-        Some(serde_json::json!([null, "b"])),
+        Some(serde_json::json!([null, "b"]).into()),
         "a null stands for what is ephemeral"
     );
 }

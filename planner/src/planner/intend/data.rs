@@ -8,7 +8,6 @@ use super::cluster::Declaration;
 use crate::diagnostic::Diagnostic;
 use crate::engine::gap::{self, Gap};
 use crate::observed::NodeFacts;
-use crate::planner::Proposal;
 use crate::planner::astray;
 use crate::planner::before::{self, next_generation, unrecorded_generation};
 use crate::planner::imports;
@@ -113,11 +112,11 @@ impl Declaration<'_> {
     fn ruined(&self, holder: &Holder<'_>, election: &Election) -> Option<String> {
         let Holder { address, old, .. } = *holder;
         let damage = old.and_then(|old| old.damage.as_ref());
-        if self.resyncs(address) {
+        if let Some(reason) = self.asked(address) {
             let found = damage
                 .map(|damage| format!(": {}", damage.reason()))
                 .unwrap_or_default();
-            return Some(format!("a resync copies its data anew{found}"));
+            return Some(format!("{reason}{found}"));
         }
         if let Some(Damage::Unrecoverable(reason)) = damage {
             return Some(reason.clone());
@@ -193,7 +192,12 @@ impl Declaration<'_> {
 
     /// Returns whether somebody asked for a node's data to be brought in line.
     pub(crate) fn resyncs(&self, address: &NodeAddress) -> bool {
-        matches!(self.inputs.proposal, Some(Proposal::Resync(nodes)) if nodes.contains(address))
+        self.asked(address).is_some()
+    }
+
+    /// Returns why a node's data is brought in line, where that was asked for.
+    fn asked(&self, address: &NodeAddress) -> Option<&str> {
+        self.inputs.proposal?.resyncs(address)
     }
 
     /// Data is made empty only for a cluster that nobody has recorded: empty data for one that was there would be the

@@ -291,7 +291,7 @@ impl<'a> History<'a> {
             Command::Switchover(to) => election(ElectionKind::Switchover, to.map(node), false),
             Command::Failover(to) => election(ElectionKind::Failover, to.map(node), false),
             Command::Keep(number) => election(ElectionKind::Failover, Some(node(number)), true),
-            Command::Resync(number) => Proposal::Resync([address(node(number))].into()),
+            Command::Resync(number) => Proposal::resync([address(node(number))]),
             Command::Stop(number) => self.power(number.map(node), Power::Stopped),
             Command::Start(number) => self.power(number.map(node), Power::Running),
         }

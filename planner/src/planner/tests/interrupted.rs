@@ -157,11 +157,7 @@ fn a_standby_that_nobody_asked_when_a_primary_lost_its_data_is_made_anew() {
 fn nobody_is_promoted_on_a_copy_that_nobody_recorded() {
     let desired = quorum(&["a", "b"]);
     let mut world = applied(&desired);
-    let resync = plan_of(
-        &world,
-        &desired,
-        &Proposal::Resync([address("cluster.orders.node.b")].into()),
-    );
+    let resync = plan_of(&world, &desired, &Proposal::resync([address("cluster.orders.node.b")]));
     world.run(&resync, Cut::After(position(&resync, "basebackup"))).unwrap();
     world.inject(&Fault::RemoveData(0));
     refuses_proposal(

@@ -351,7 +351,7 @@ fn a_node_with_writes_of_its_own_is_brought_in_line_on_request_alone() {
     let desired = quorum(&["a", "r[0]"]);
     let mut world = applied(&desired);
     directory(&mut world, "r[0]").server.as_mut().unwrap().replays = false;
-    let resync = Proposal::Resync([address("cluster.orders.node.r[0]")].into());
+    let resync = Proposal::resync([address("cluster.orders.node.r[0]")]);
     check_proposal(
         &mut world,
         &desired,

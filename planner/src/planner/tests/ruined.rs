@@ -104,7 +104,7 @@ fn a_node_that_was_found_to_differ_takes_no_lead_and_stays_as_it_is_until_a_resy
     );
     let other = proposed(&world, &desired, &election(ElectionKind::Switchover, None));
     assert_eq!(diagnostics(&other), "");
-    let resync = Proposal::Resync([address("cluster.orders.node.b")].into());
+    let resync = Proposal::resync([address("cluster.orders.node.b")]);
     let plan = proposed(&world, &desired, &resync).plan;
     assert_eq!(
         reasons(&plan, "basebackup", "b"),

@@ -113,7 +113,7 @@ fn sensitive_outputs_are_named_only() {
     let output = |name: &str, value: Option<serde_json::Value>| OutputDoc {
         name: name.to_owned(),
         sensitive: value.is_none(),
-        value,
+        value: value.map(Into::into),
     };
     let all = [output("hosts", Some(json!(["a", {"port": 1}]))), output("url", None)];
     expect![[r#"

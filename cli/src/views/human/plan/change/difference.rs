@@ -1,7 +1,9 @@
 //! A value before and after: on one line, or, where that tells more, line by line and element by element.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
 use simdb_planner::plan::{AttributeChange, ChangeAction, Shown};
+use simdb_state::json::Json;
 use similar::{ChangeTag, TextDiff};
 
 use super::{Entry, entries};
@@ -57,15 +59,15 @@ fn recorded(before: &Shown) -> String {
     }
 }
 
-fn both(before: &Value, after: &Value, place: Place) -> String {
+fn both(before: &Json, after: &Json, place: Place) -> String {
     match (before, after) {
-        (Value::String(old), Value::String(new)) if let (Some(old), Some(new)) = (structure(old), structure(new)) => {
+        (Json::String(old), Json::String(new)) if let (Some(old), Some(new)) = (structure(old), structure(new)) => {
             format!("jsonencode({})", both(&old, &new, place))
         }
-        (Value::String(before), Value::String(after)) if before.contains('\n') || after.contains('\n') => {
+        (Json::String(before), Json::String(after)) if before.contains('\n') || after.contains('\n') => {
             enclosed("<<-EOT", &unified(before, after, place.within()), "EOT", place)
         }
-        (Value::Array(before), Value::Array(after)) => {
+        (Json::Array(before), Json::Array(after)) => {
             let (before, after) = (elements(before), elements(after));
             let (old, new): (Vec<&str>, Vec<&str>) = (
                 before.iter().map(String::as_str).collect(),
@@ -77,7 +79,7 @@ fn both(before: &Value, after: &Value, place: Place) -> String {
             let rows = rows(&elements.collect::<Vec<_>>(), place.within());
             enclosed("[", &rows, "]", place)
         }
-        (Value::Object(before), Value::Object(after)) => {
+        (Json::Object(before), Json::Object(after)) => {
             enclosed("{", &members(before, after, place.within()), "}", place)
         }
         _ => format!("{} {} {}", inline(before), paint(CHANGED, "->"), inline(after)),
@@ -85,9 +87,9 @@ fn both(before: &Value, after: &Value, place: Place) -> String {
 }
 
 /// Reads a text that is a JSON object or list: what differs in it is told member by member.
-fn structure(text: &str) -> Option<Value> {
-    let value: Value = serde_json::from_str(text).ok()?;
-    (value.is_object() || value.is_array()).then_some(value)
+fn structure(text: &str) -> Option<Json> {
+    let value = Json::parse(text).ok()?;
+    matches!(value, Json::Object(_) | Json::Array(_)).then_some(value)
 }
 
 /// Writes the lines of two texts as a unified diff.
@@ -114,13 +116,13 @@ fn marked(tag: ChangeTag, row: &str, indent: usize) -> String {
     format!("{:indent$}{mark} {row}", "").trim_end_matches(' ').to_owned() + "\n"
 }
 
-fn elements(items: &[Value]) -> Vec<String> {
+fn elements(items: &[Json]) -> Vec<String> {
     items.iter().map(inline).collect()
 }
 
 /// Writes the members of an object that change, and how many do not.
-fn members(before: &Map<String, Value>, after: &Map<String, Value>, place: Place) -> String {
-    let side = |side: &Map<String, Value>, name: &str| side.get(name).cloned().map(Shown::Value);
+fn members(before: &BTreeMap<String, Json>, after: &BTreeMap<String, Json>, place: Place) -> String {
+    let side = |side: &BTreeMap<String, Json>, name: &str| side.get(name).cloned().map(Shown::Value);
     let added = after.keys().filter(|name| !before.contains_key(*name));
     let members: Vec<AttributeChange> = before
         .keys()
@@ -170,15 +172,15 @@ fn rows(all: &[(ChangeTag, String)], place: Place) -> String {
 }
 
 /// Writes a value that is there on one side only: on one line where it has one and fits, else over several.
-fn whole(value: &Value, action: ChangeAction, room: usize, place: Place) -> String {
+fn whole(value: &Json, action: ChangeAction, room: usize, place: Place) -> String {
     let Place { indent, .. } = place.within();
     match value {
-        Value::String(text) if text.contains('\n') => {
+        Json::String(text) if text.contains('\n') => {
             let line = |line: &str| format!("{:indent$}  {line}", "").trim_end_matches(' ').to_owned() + "\n";
             enclosed("<<-EOT", &text.lines().map(line).collect::<String>(), "EOT", place)
         }
-        Value::Array(items) if length(&inline(value)) > room => {
-            let element = |item: &Value| format!("{:indent$}{} {},\n", "", symbol(action), inline(item));
+        Json::Array(items) if length(&inline(value)) > room => {
+            let element = |item: &Json| format!("{:indent$}{} {},\n", "", symbol(action), inline(item));
             enclosed("[", &items.iter().map(element).collect::<String>(), "]", place)
         }
         _ => inline(value),
