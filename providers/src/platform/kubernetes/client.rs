@@ -68,7 +68,7 @@ impl<T> Object for T where
 impl Server {
     /// Finds the API server as kubectl does: by the kubeconfig, else from within a pod.
     pub(super) async fn connect(settings: &Settings) -> Result<Self, Trouble> {
-        // Whoever was first in the process has chosen; there is one choice alone.
+        // An error says that another part of the process has chosen already, and there is one choice alone.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut config = configuration(settings).await?;
         config.connect_timeout = Some(CONNECT_LIMIT);
@@ -114,7 +114,7 @@ impl Server {
         self.within(self.api::<T>().create(&options, object).boxed()).await
     }
 
-    /// Makes an object, or makes of the one that is there what is said here, whoever said otherwise.
+    /// Makes an object, or changes the one of that name to what is said here, whatever others said of it.
     pub(super) async fn apply<T: Object>(&self, name: &str, object: &T) -> Result<T, Trouble> {
         let options = PatchParams::apply(MANAGER).force();
         self.within(self.api::<T>().patch(name, &options, &Patch::Apply(object)).boxed())
@@ -235,7 +235,7 @@ impl Trouble {
         matches!(self, Self::Refused { status: 404, .. })
     }
 
-    /// Returns whether somebody else was faster.
+    /// Returns whether another change was faster.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused { status: 409, .. })
     }
