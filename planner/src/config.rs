@@ -45,6 +45,7 @@ mod resources;
 pub mod schema;
 mod server_names;
 mod settings;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod toml_syntax;

@@ -256,6 +256,7 @@ async fn networks_keep_the_contract() {
     let network = |subnet: Option<&str>| Network {
         platform: "kubernetes".parse().unwrap(),
         subnet: subnet.map(str::to_owned),
+        also_on: std::collections::BTreeSet::new(),
     };
     check_fabric(&*platform, &network(None), &network(Some("172.30.0.0/24"))).await;
     project.finish().await;
