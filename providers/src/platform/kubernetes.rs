@@ -29,6 +29,8 @@
 //! its machine, where that reports the end of this very pod (see the module `fence`), and from nothing else.
 //!
 //! Limits: data that was made without simdb is not supported. A volume gets larger, where its class allows it, when its server is started.
+//! A pod that answers speaks for its volume: where an earlier pod of that name was removed by force, and the storage lets two machines write one
+//! `ReadWriteOnce` volume, that one may run on, and nothing here sees it.
 
 mod build;
 mod client;
