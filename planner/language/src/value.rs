@@ -4,12 +4,13 @@
 //! unknown (only an apply can tell), sensitive (it must not be shown) or ephemeral (it must not be kept); what is made from such a
 //! value is so too.
 
+pub mod json_text;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
 use std::sync::Arc;
 
-use crate::json;
 use crate::number::Number;
 
 /// What is shown in place of a sensitive value, as Terraform shows it.
@@ -414,6 +415,6 @@ impl Value {
 
     /// Writes the value so that equal values are equal texts and texts sort as people expect: primitives as JSON.
     pub fn sort_key(&self) -> String {
-        json::write_plain(self).unwrap_or_else(|_| "unknown".to_owned())
+        json_text::write_plain(self).unwrap_or_else(|_| "unknown".to_owned())
     }
 }

@@ -13,9 +13,10 @@ use hcl_edit::structure::Block;
 use simdb_language::convert::{self, Type};
 use simdb_language::eval;
 use simdb_language::files::Files;
-use simdb_language::json::{self, Unwritable};
+
 use simdb_language::reference::{self, Each, Names, Objects, Table};
 use simdb_language::source::Place;
+use simdb_language::value::json_text::{self, Unwritable};
 use simdb_language::value::{Marks, Value};
 use simdb_state::json::Json;
 use simdb_state::name::{ClusterName, NetworkName};
@@ -444,7 +445,7 @@ impl Output {
                 .at(self.span.clone())
                 .within("output")
         };
-        let value = match json::write(value) {
+        let value = match json_text::write(value) {
             Ok(text) => Some(Json::parse(&text).map_err(|why| long(&why.to_string()))?),
             Err(Unwritable::Unknown) => None,
             Err(Unwritable::TooLong) => return Err(long("it is longer than 16 MiB")),

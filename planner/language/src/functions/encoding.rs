@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
-use crate::json::{self, Unwritable};
+use crate::json;
 use crate::value::Value;
+use crate::value::json_text::{self, Unwritable};
 
 use super::arguments::bounded;
 use super::bytes::from_base64;
@@ -138,7 +139,7 @@ fn jsondecode(a: &Arguments<'_>) -> Result {
 }
 
 fn jsonencode(a: &Arguments<'_>) -> Result {
-    match json::write(&a.values[0]) {
+    match json_text::write(&a.values[0]) {
         Ok(text) => bounded(text),
         Err(Unwritable::Unknown) => Err(Stop::Unknown),
         Err(Unwritable::TooLong) => Err(Stop::Call("the result would be too long".to_owned())),

@@ -1,8 +1,8 @@
 //! `format` and `formatlist`.
 
 use crate::convert;
-use crate::json;
 use crate::number::Number;
+use crate::value::json_text;
 use crate::value::{Kind, Value};
 
 use super::arguments::{Arguments, bounded};
@@ -163,7 +163,7 @@ fn written(verb: &Verb, letter: char, value: &Value) -> std::result::Result<Stri
 
 fn json(value: &Value) -> String {
     // What is formatted is known.
-    json::write(value).unwrap_or_default()
+    json_text::write(value).unwrap_or_default()
 }
 
 fn truncated(number: &Number) -> Number {

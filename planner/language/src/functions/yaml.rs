@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
 
 use crate::convert;
-use crate::json;
 use crate::number::Number;
+use crate::value::json_text;
 use crate::value::{Kind, MAX_DEPTH, Value};
 
 use super::arguments::bounded;
@@ -255,7 +255,7 @@ fn write(value: &Value, indent: usize, out: &mut String) -> Result<()> {
             }
         }
         _ => {
-            let text = json::write(value).map_err(|_| Stop::Call("the result would be too long".to_owned()))?;
+            let text = json_text::write(value).map_err(|_| Stop::Call("the result would be too long".to_owned()))?;
             out.push_str(&text);
         }
     }
