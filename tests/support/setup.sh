@@ -2,7 +2,8 @@
 # Installs what building and testing need and this machine lacks. Does nothing, quickly, where nothing is missing.
 #
 #   setup.sh [TOOL...]      TOOL is a program of the Rust world that the caller needs as well: cargo-nextest, cargo-deny; or
-#                           docker, the Docker Engine that tests start for themselves: a machine that cannot have it goes without
+#                           docker, the Docker Engine that tests start for themselves, or kubernetes, what runs the containers
+#                           of their Kubernetes nodes: a machine that cannot have one of these goes without
 #
 # That is a C compiler, the programs of PostgreSQL and PgBouncer (no running server) and the Rust toolchain that rust-toolchain.toml
 # names. What it installs of Rust is in ${CARGO_HOME:-~/.cargo}/bin, which the Makefile puts on the PATH.
@@ -41,7 +42,7 @@ install_packages() {
     *" postgresql "*) forbid_debians_cluster ;;
     esac
     case " $* " in
-    *" pgbouncer "* | *" docker.io "*) forbid_starts ;;
+    *" pgbouncer "* | *" docker.io "* | *" containerd "*) forbid_starts ;;
     esac
     say "installing $*"
     as_root apt-get update -q >&2
@@ -49,10 +50,12 @@ install_packages() {
     case " $* " in
     *" pgbouncer "*) as_root update-rc.d pgbouncer disable >&2 ;;
     *" docker.io "*) as_root update-rc.d docker disable >&2 ;;
+    # It has no script of the older kind.
+    *" containerd "*) ! command -v systemctl >/dev/null || as_root systemctl disable containerd >&2 ;;
     esac
 }
 
-# Debian starts PgBouncer and the Docker Engine when it installs them, unless this file says no; the programs alone are needed.
+# Debian starts PgBouncer, the Docker Engine and containerd when it installs them, unless this file says no; the programs alone are needed.
 forbid_starts() {
     policy=/usr/sbin/policy-rc.d
     [ ! -e "$policy" ] || return 0
@@ -111,6 +114,26 @@ install_docker() {
     has_docker || say "the Docker Engine could not be installed: what needs it is skipped"
 }
 
+missing_for_kubernetes() {
+    PATH=$PATH:/usr/sbin:/sbin
+    command -v containerd >/dev/null || echo containerd
+    command -v runc >/dev/null || echo runc
+    [ -x /usr/lib/cni/ptp ] || echo containernetworking-plugins
+    command -v nft >/dev/null || echo nftables
+    command -v ip >/dev/null || echo iproute2
+    command -v pgrep >/dev/null || echo procps
+    command -v openssl >/dev/null || echo openssl
+}
+
+# The control plane and the kubelets are built by the tests' own scripts, which say why where they cannot be.
+install_kubernetes() {
+    needed=$(missing_for_kubernetes)
+    [ -n "$needed" ] || return 0
+    # shellcheck disable=SC2086 # one word per package
+    (install_packages $needed) || true
+    [ -z "$(missing_for_kubernetes)" ] || say "the programs of Kubernetes nodes could not be installed: what needs them is skipped"
+}
+
 # The versions are pinned, so that a tool that changes its mind does not change the outcome.
 install_tool() {
     case $1 in
@@ -140,6 +163,7 @@ rust_is_there || {
 for tool; do
     case $tool in
     docker) install_docker ;;
+    kubernetes) install_kubernetes ;;
     *) command -v "$tool" >/dev/null || install_tool "$tool" ;;
     esac
 done
