@@ -12,7 +12,7 @@ NEXTEST := cargo nextest run --locked
 ASSERTED := $(foreach crate,simdb-planner simdb-state,$(foreach setting,debug-assertions=true opt-level=0,\
 	--config profile.dev.package.$(crate).$(setting)))
 
-.PHONY: demo demo-docker test test-long test-faults bench lint advisories fmt clean setup setup-test setup-lint
+.PHONY: demo demo-docker demo-kubernetes test test-long test-faults bench lint advisories fmt clean setup setup-test setup-lint
 
 demo: setup  ## A primary and two standbys: made, written, read, removed.
 	cargo build --locked -p simdb
@@ -23,9 +23,13 @@ demo-docker: setup  ## The same in containers, on a Docker Engine that is there 
 	cargo build --locked -p simdb
 	PATH="$(TARGET)/debug:$$PATH" tests/support/docker-engine.sh examples/docker-postgres/demo.sh
 
-test: setup-test  ## All tests, those on real servers and in containers included.
+demo-kubernetes: setup  ## The same in pods, on a Kubernetes cluster that is there for it alone.
 	cargo build --locked -p simdb
-	tests/support/docker-engine.sh $(NEXTEST) --workspace --all-features
+	PATH="$(TARGET)/debug:$$PATH" tests/support/kubernetes/bed.sh examples/kubernetes-postgres/demo.sh
+
+test: setup-test  ## All tests, those on real servers, in containers and in pods included.
+	cargo build --locked -p simdb
+	tests/support/docker-engine.sh tests/support/kubernetes/bed.sh $(NEXTEST) --workspace --all-features
 	cargo test --locked --workspace --all-features --doc
 	SIMDB_TEST_DEBUG_ASSERTIONS=1 PROPTEST_CASES=100 PROPTEST_RNG_SEED=4711 \
 		cargo test --locked $(ASSERTED) -p simdb-planner --all-features --lib -- properties --skip mutations --skip unknown
@@ -41,6 +45,7 @@ test-faults: setup-test  ## Every fault on every version, role changes in a row 
 	cargo build --locked -p simdb
 	SIMDB_TEST_FAULTS=1 $(NEXTEST) --profile faults -p simdb-tests --test roles --test faults --test standbys --test crash_roles --test together --test kills
 	SIMDB_TEST_FAULTS=1 tests/support/docker-engine.sh $(NEXTEST) --profile faults -p simdb-tests --all-features --test docker_faults --test docker_crash
+	SIMDB_TEST_FAULTS=1 tests/support/kubernetes/bed.sh $(NEXTEST) --profile faults --test-threads 1 -p simdb-tests --all-features --test kubernetes_faults
 
 bench: setup  ## What simdb takes: reading configurations, planning, recording, applying and role changes against the same work typed by hand.
 	cargo build --release --locked -p simdb

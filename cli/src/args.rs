@@ -22,7 +22,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, 
 use simdb_state::address::Address;
 
 pub use json::Shape;
-pub use language::{Console, Described, Docs, Fmt, Init, Metadata, Validate, ValidateFormat};
+pub use language::{Console, Described, Docs, Fmt, Init, Metadata, Rbac, Validate, ValidateFormat};
 pub use run::{Apply, Running, StepLimit};
 pub use selection::Selection;
 pub use state::{State, StateList, StateMv, StatePush, StateRekey, StateRepair, StateRm, StateShow};

@@ -43,6 +43,7 @@ mod replication;
 mod repository;
 mod resources;
 pub mod schema;
+mod server_names;
 mod settings;
 mod state_backend;
 #[cfg(test)]
@@ -62,6 +63,7 @@ use simdb_state::sensitive::{REDACTED, Secrets};
 
 use crate::desired::{ClusterSpec, Desired, EndpointSpec, ImportSpec, LocalSettings, NodeSpec};
 use crate::diagnostic::{Diagnostic, Span};
+use crate::platform::Platform;
 
 use self::dialect::DIALECT;
 use self::library::Library;
@@ -226,6 +228,7 @@ pub fn load_with(source: &Source, options: &Options<'_>) -> (Option<Config>, Vec
     outputs.files = Arc::clone(options.files);
     outputs.is_lenient = options.is_lenient;
     check_ports(&desired, &library.source, &mut diagnostics);
+    server_names::check(&desired, &library.source, &mut diagnostics);
     // What an output refers to may be missing only because it is wrong.
     let problems = if diagnostics.iter().any(Diagnostic::is_error) {
         outputs.check()
@@ -252,7 +255,11 @@ pub fn load_with(source: &Source, options: &Options<'_>) -> (Option<Config>, Vec
 /// No two servers, of nodes or of poolers, may have the same port, unless each has an address of its own.
 fn check_ports(desired: &Desired, source: &Source, diagnostics: &mut Vec<Diagnostic>) {
     let mut taken: BTreeMap<u16, (Address, &Span)> = BTreeMap::new();
-    let shares = |(_, spec): &(&ClusterName, &ClusterSpec)| desired.subnet(spec).is_none();
+    let is_found_by_name = |spec: &ClusterSpec| {
+        let platform = Platform::find(&spec.platform).unwrap_or_default();
+        platform.longest_name().is_some()
+    };
+    let shares = |(_, spec): &(&ClusterName, &ClusterSpec)| desired.subnet(spec).is_none() && !is_found_by_name(spec);
     for (cluster, spec) in desired.clusters.iter().filter(shares) {
         for (address, port, span) in declared_ports(cluster, spec) {
             let Some((other, at)) = taken.get(&port) else {

@@ -179,7 +179,7 @@ pub struct PlatformFacts {
 }
 
 /// How clients that are no servers of a platform reach those that are, simdb included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// Nobody looked: what is recorded stays.
@@ -189,6 +189,8 @@ pub enum Reach {
     Direct,
     /// At ports of this address, which the platform publishes.
     Published(IpAddr),
+    /// By the name of the server in this domain: each listens on every address that it has, and has all ports for itself.
+    Named(String),
 }
 
 /// One reason why the platform cannot be used as it is.

@@ -2,12 +2,13 @@
 //! run there stands in the providers, whose registry has an arm for each of these.
 
 mod docker;
+mod kubernetes;
 mod local;
 
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
-use simdb_state::name::PlatformName;
+use simdb_state::name::{ClusterName, EndpointName, PlatformName};
 use simdb_state::object::Resources;
 
 /// Where things can run.
@@ -18,20 +19,37 @@ pub enum Platform {
     Local,
     /// Containers of a Docker Engine.
     Docker,
+    /// Pods of a Kubernetes cluster.
+    Kubernetes,
+}
+
+/// Returns what a node or an endpoint of a cluster is called where servers are found by name.
+pub fn name_within(cluster: &ClusterName, own: &str) -> String {
+    format!("{cluster}-{own}")
+}
+
+/// Returns what the pooler of an endpoint is called there.
+pub fn name_of_pooler(cluster: &ClusterName, endpoint: &EndpointName) -> String {
+    name_within(cluster, &format!("{endpoint}-pooler"))
 }
 
 /// The names of all of them.
-pub const PLATFORMS: &[&str] = &[Platform::Local.name(), Platform::Docker.name()];
+pub const PLATFORMS: &[&str] = &[
+    Platform::Local.name(),
+    Platform::Docker.name(),
+    Platform::Kubernetes.name(),
+];
 
 impl Platform {
     /// All of them.
-    pub const ALL: [Platform; 2] = [Platform::Local, Platform::Docker];
+    pub const ALL: [Platform; 3] = [Platform::Local, Platform::Docker, Platform::Kubernetes];
 
     /// Returns the name that configurations and records have for it.
     pub const fn name(self) -> &'static str {
         match self {
             Platform::Local => local::NAME,
             Platform::Docker => docker::NAME,
+            Platform::Kubernetes => kubernetes::NAME,
         }
     }
 
@@ -44,7 +62,7 @@ impl Platform {
     pub(crate) fn has_aliases(self) -> bool {
         match self {
             Platform::Local => false,
-            Platform::Docker => true,
+            Platform::Docker | Platform::Kubernetes => true,
         }
     }
 
@@ -53,6 +71,7 @@ impl Platform {
         match self {
             Platform::Local => local::ARGUMENTS,
             Platform::Docker => docker::ARGUMENTS,
+            Platform::Kubernetes => kubernetes::ARGUMENTS,
         }
     }
 
@@ -61,13 +80,14 @@ impl Platform {
         match self {
             Platform::Local => Ok(()),
             Platform::Docker => docker::check_argument(name, value),
+            Platform::Kubernetes => kubernetes::check_argument(name, value),
         }
     }
 
     /// Checks whether arguments go together, or says why not.
     pub(crate) fn check_arguments(self, arguments: &BTreeMap<String, String>) -> Result<(), String> {
         match self {
-            Platform::Local => Ok(()),
+            Platform::Local | Platform::Kubernetes => Ok(()),
             Platform::Docker => docker::check_arguments(arguments),
         }
     }
@@ -76,7 +96,7 @@ impl Platform {
     pub(crate) fn check_resources(self, resources: &Resources) -> Result<(), String> {
         match self {
             Platform::Local if !resources.is_unlimited() => Err(local::unlimited()),
-            Platform::Local | Platform::Docker => Ok(()),
+            Platform::Local | Platform::Docker | Platform::Kubernetes => Ok(()),
         }
     }
 
@@ -85,14 +105,31 @@ impl Platform {
         match self {
             Platform::Local => local::check_subnet(subnet),
             Platform::Docker => docker::check_subnet(subnet),
+            Platform::Kubernetes => kubernetes::check_subnet(subnet),
         }
     }
 
     /// Checks whether its networks can be without addresses of their own, or says which ones they can have.
     pub(crate) fn check_no_subnet(self) -> Result<(), String> {
         match self {
-            Platform::Local => Ok(()),
+            Platform::Local | Platform::Kubernetes => Ok(()),
             Platform::Docker => Err(docker::missing_subnet()),
+        }
+    }
+
+    /// Returns whether what a server may take of its machine is changed while it runs. Elsewhere it is restarted for that.
+    pub(crate) fn limits_running_servers(self) -> bool {
+        match self {
+            Platform::Local | Platform::Docker => true,
+            Platform::Kubernetes => false,
+        }
+    }
+
+    /// Returns how long the name of a server may be, where servers are found by name: then each has all ports for itself.
+    pub(crate) fn longest_name(self) -> Option<usize> {
+        match self {
+            Platform::Local | Platform::Docker => None,
+            Platform::Kubernetes => Some(kubernetes::LONGEST_NAME),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Where things run. A platform knows instance directories, files, processes and tasks, and no word of any engine.
 
+pub mod bridge;
 pub mod dial;
 #[cfg(feature = "docker")]
 mod docker;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod kubernetes;
 pub mod local;
 pub mod registry;
 mod router;

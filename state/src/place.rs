@@ -176,6 +176,11 @@ impl Place {
         }
     }
 
+    /// Returns whether the server is found by its name, and listens on every address that it has.
+    pub fn is_named(&self) -> bool {
+        self.bind.host.is_unspecified()
+    }
+
     /// Returns the address at which the platform publishes the server: nothing where clients reach it where it listens.
     pub fn published(&self) -> Option<Bind> {
         let HostPort { host, port } = self.clients.as_ref()?;

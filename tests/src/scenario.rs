@@ -9,6 +9,7 @@ mod declared;
 mod engine;
 mod image;
 mod load;
+mod pods;
 mod processes;
 mod version;
 mod watch;
@@ -16,7 +17,6 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -39,6 +39,7 @@ pub use declared::Declared;
 pub use engine::Engine;
 pub use image::{Image, Registry};
 pub use load::Writing;
+pub use pods::{NOTICED, has_faults};
 pub use version::Version;
 pub use wire::Wire;
 
@@ -63,6 +64,8 @@ pub struct Scenario {
     network: String,
     /// Where the daemon of its containers listens, where it has some.
     daemon: Option<String>,
+    /// The namespace of its pods, where it has some.
+    pods: Option<pods::Pods>,
     runtime: Runtime,
     secrets: Secrets,
     servers: BTreeMap<String, Server>,
@@ -82,17 +85,23 @@ impl Scenario {
 
     /// Makes a cluster in an environment that has its provider.
     fn within(environment: TestEnvironment, version: &Version, network: String, body: &str) -> Self {
-        let mut scenario = Self {
+        let mut scenario = Self::prepared(environment, version, network);
+        scenario.apply(body);
+        scenario
+    }
+
+    /// Prepares a cluster that is yet to be made.
+    fn prepared(environment: TestEnvironment, version: &Version, network: String) -> Self {
+        Self {
             environment: Arc::new(environment),
             version: version.clone(),
             network,
             daemon: std::env::var(containers::HOST).ok(),
+            pods: None,
             runtime: Runtime::new().expect("threads can be started"),
             secrets: Secrets::new(),
             servers: BTreeMap::new(),
-        };
-        scenario.apply(body);
-        scenario
+        }
     }
 
     /// Changes the configuration, and nothing else.
@@ -191,11 +200,15 @@ impl Scenario {
         self.secrets.insert(name, Sensitive::new(password.to_owned()));
         let status = self.status();
         let nodes = status["nodes"].as_array().expect("a status lists nodes");
+        let (pods, runtime) = (&mut self.pods, &self.runtime);
         self.servers = nodes
             .iter()
             .filter_map(|node| {
-                let listen: SocketAddr = node["address"].as_str()?.parse().ok()?;
                 let name: NodeName = node["node"].as_str()?.parse().ok()?;
+                let listen = match pods {
+                    Some(pods) => pods.way(runtime, &name.to_string()),
+                    None => node["address"].as_str()?.parse().ok()?,
+                };
                 let address = NodeAddress {
                     cluster: CLUSTER.parse().ok()?,
                     node: name,

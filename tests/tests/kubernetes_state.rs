@@ -421,7 +421,7 @@ async fn large_rows_and_many_objects_are_kept() {
 fn project(namespace: &Namespace) -> TestEnvironment {
     TestEnvironment::with_configuration(&format!(
         "simdb {{\n  state \"kubernetes\" {{\n    namespace  = \"{}\"\n    name       = \"orders\"\n    kubeconfig = \"{}\"\n  }}\n}}\n\ncluster \
-         \"c\" {{\n  engine \"postgresql\" {{}}\n  node \"a\" {{}}\n  database \"app\" {{}}\n}}\n",
+         \"c\" {{\n  engine \"postgresql\" {{}}\n  node \"a\" {{}}\n  user \"app\" {{ login = true }}\n  database \"app\" {{ owner = \"app\" }}\n}}\n",
         namespace.name,
         namespace.kubeconfig.display()
     ))

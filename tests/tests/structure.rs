@@ -56,6 +56,12 @@ const PRODUCTS: &[Product] = &[
         crates: &["state", "planner/language", "planner", "providers", "cli"],
         words: &["docker", "bollard"],
     },
+    Product {
+        name: "Kubernetes",
+        folder: "platform/kubernetes",
+        crates: &["state", "planner/language", "planner", "providers", "cli"],
+        words: &["kube", "k8s"],
+    },
 ];
 
 /// Files that may name what stands elsewhere, each with the reason.
@@ -71,6 +77,14 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     (
         "providers/src/platform/registry.rs",
         "the registry of platforms opens each of them",
+    ),
+    (
+        "providers/src/backend.rs",
+        "the registry of backends opens each of them",
+    ),
+    (
+        "providers/src/backend/kubernetes",
+        "keeps the state in the objects of that platform, by its client",
     ),
     ("providers/src/platform.rs", "declares the module of every platform"),
     (

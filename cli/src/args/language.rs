@@ -96,6 +96,19 @@ pub enum Metadata {
     Events(Described),
     /// Describe what a command with -json writes where it fails
     Failure(Described),
+    /// Write the roles that let simdb run servers in pods (RBAC)
+    Rbac(Rbac),
+}
+
+/// Whom a role is written for.
+#[derive(Clone, Debug, Args)]
+pub struct Rbac {
+    /// The namespace of the servers.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub namespace: String,
+    /// The service account of that namespace that gets the roles.
+    #[arg(long, value_name = "NAME", default_value = "simdb")]
+    pub account: String,
 }
 
 /// How a document is described.

@@ -1,13 +1,16 @@
 //! `simdb psql`.
 
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 use simdb_planner::desired::Desired;
 use simdb_planner::engine::instance::{SUPERUSER, superuser_password};
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{EngineKind, State};
+use simdb_state::place::Place;
 use simdb_state::store::{Snapshot, Store};
 
 use crate::args::Psql;
@@ -16,19 +19,35 @@ use crate::exit::Exit;
 use crate::session::{self, Project, block_on};
 use crate::target;
 use crate::ui::Ui;
-use simdb_providers::platform::World;
+use simdb_providers::platform::bridge::Bridge;
+use simdb_providers::platform::{Dial, World};
 
-/// Becomes psql, on the server that is meant. The password goes with the environment, which only the user can read.
+/// Becomes psql, on the server that is meant. The password goes with the environment, which only the user can read. Where only the
+/// server's platform reaches it, psql is led there for as long as it runs.
 pub(super) fn run(arguments: &Psql, ui: &Ui) -> Result<Exit, CliError> {
     block_on(async {
-        let mut command = prepare(arguments, ui).await?;
-        let source = command.args(&arguments.arguments).exec();
-        let program = PathBuf::from(command.get_program());
-        Err(CliError::Program { program, source })
+        let (mut command, bridge) = prepare(arguments, ui).await?;
+        command.args(&arguments.arguments);
+        let failed = |source, command: &Command| CliError::Program {
+            program: PathBuf::from(command.get_program()),
+            source,
+        };
+        let Some(_bridge) = bridge else {
+            let source = command.exec();
+            return Err(failed(source, &command));
+        };
+        // What the user types to interrupt a query is for psql.
+        let ignored = tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
+        let mut child = command.spawn().map_err(|source| failed(source, &command))?;
+        let ended = tokio::task::spawn_blocking(move || child.wait()).await;
+        ignored.abort();
+        let status = ended.map_err(io::Error::other).flatten();
+        let status = status.map_err(|source| failed(source, &command))?;
+        Ok(if status.success() { Exit::Done } else { Exit::Failed })
     })
 }
 
-async fn prepare(arguments: &Psql, ui: &Ui) -> Result<Command, CliError> {
+async fn prepare(arguments: &Psql, ui: &Ui) -> Result<(Command, Option<Bridge>), CliError> {
     let project = Project::open()?;
     let Some(store) = project.store().await? else {
         target::server(&State::default(), arguments.target.as_deref())?;
@@ -47,16 +66,45 @@ async fn prepare(arguments: &Psql, ui: &Ui) -> Result<Command, CliError> {
         session::platforms(&state, &Desired::default()),
     );
     let mut command = Command::new(program(&state, &node, &world).await);
-    connect(&mut command, &store, &state, &node).await?;
-    Ok(command)
+    let place = connect(&mut command, &store, &state, &node).await?;
+    let bridge = bridge(&mut command, &world, &node, place).await?;
+    Ok((command, bridge))
 }
 
-async fn connect(command: &mut Command, store: &Store, state: &State, node: &NodeAddress) -> Result<(), CliError> {
-    let place = state.nodes.get(node).and_then(|node| node.place.as_ref());
-    let at = place.and_then(|place| place.clients.as_ref()).ok_or_else(|| {
+/// Leads the command to a server that is known by a name of its platform alone.
+async fn bridge(
+    command: &mut Command,
+    world: &World,
+    node: &NodeAddress,
+    place: &Place,
+) -> Result<Option<Bridge>, CliError> {
+    if !place.is_named() {
+        return Ok(None);
+    }
+    let dial = Arc::clone(&world.platform) as Arc<dyn Dial>;
+    let bridge = Bridge::open(dial, node.into(), place.clone()).await;
+    let bridge = bridge.map_err(|source| CliError::Program {
+        program: PathBuf::from(command.get_program()),
+        source,
+    })?;
+    command.env("PGHOST", bridge.at.ip().to_string());
+    command.env("PGPORT", bridge.at.port().to_string());
+    Ok(Some(bridge))
+}
+
+async fn connect<'a>(
+    command: &mut Command,
+    store: &Store,
+    state: &'a State,
+    node: &NodeAddress,
+) -> Result<&'a Place, CliError> {
+    let none = || {
         let detail = format!("Node {node} has no server yet. Go on with what was begun: simdb apply");
         CliError::refused("No server", detail)
-    })?;
+    };
+    let place = state.nodes.get(node).and_then(|node| node.place.as_ref());
+    let place = place.ok_or_else(none)?;
+    let at = place.clients.as_ref().ok_or_else(none)?;
     let password = store.secret(&superuser_password(&node.cluster)).await?;
     command
         .env("PGHOST", at.host.to_string())
@@ -66,7 +114,7 @@ async fn connect(command: &mut Command, store: &Store, state: &State, node: &Nod
     if let Some(password) = password {
         command.env("PGPASSWORD", password.expose());
     }
-    Ok(())
+    Ok(place)
 }
 
 /// Finds psql among the programs of the cluster's version, else leaves it to the search path.

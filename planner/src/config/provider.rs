@@ -34,10 +34,11 @@ pub(super) fn supported(name: &str) -> Result<PlatformName, String> {
         .map_or((name, None), |(kind, alias)| (kind, Some(alias)));
     if !PLATFORMS.contains(&kind) {
         let known: Vec<String> = PLATFORMS.iter().map(|name| format!("\"{name}\"")).collect();
+        let (last, others) = known.split_last().expect("there are platforms");
         let hint = did_you_mean(kind, PLATFORMS.iter().copied());
         return Err(format!(
-            "The provider \"{kind}\" is not supported by this version; {} are.{hint}",
-            known.join(" and ")
+            "The provider \"{kind}\" is not supported by this version; {} and {last} are.{hint}",
+            others.join(", ")
         ));
     }
     name.parse().map_err(|_| {

@@ -1,6 +1,7 @@
 //! Gives nodes and poolers their places: where they are, on the port they declare, else on the lowest free port of a range,
 //! or, where their network has a subnet, on the lowest free address of that. Clients reach them there, or, where the platform
-//! publishes them, on the port they declare of its machine, else on the lowest free one.
+//! publishes them, on the port they declare of its machine, else on the lowest free one. Where the platform finds servers by name,
+//! each has a name, all of its addresses, and the port it declares, else the usual one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,11 +11,12 @@ use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::instance::LOOPBACK;
 use simdb_state::name::{ClusterName, PlatformName};
 use simdb_state::object::{Power, State, first_platform};
-use simdb_state::place::{Bind, Place};
+use simdb_state::place::{Bind, Host, HostPort, Place};
 
 use crate::desired::{Desired, EndpointSpec, NodeSpec, PoolerSpec};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, ProviderArgument, Reach};
+use crate::platform::{name_of_pooler, name_within};
 
 /// The range used unless the configuration names one: above the ports of well-known services, below those the kernel
 /// gives to clients (from 32768 on Linux), which could take a node's port while its server is down.
@@ -97,6 +99,8 @@ impl<'a> Addressing<'a> {
             address: address.clone().into(),
             platform: self.platform(&address.cluster),
             subnet: self.subnet(&address.cluster).map(|subnet| (subnet, OWN_PORTS.0)),
+            name: name_within(&address.cluster, &address.node.host()),
+            own_port: OWN_PORTS.0,
             declared: spec.port,
             recorded: node.and_then(|node| node.place.as_ref()),
             process: seen.map(|facts| &facts.process),
@@ -126,6 +130,8 @@ impl<'a> Addressing<'a> {
             address: address.clone().into(),
             platform: self.platform(&address.cluster),
             subnet: self.subnet(&address.cluster).map(|subnet| (subnet, OWN_PORTS.1)),
+            name: name_of_pooler(&address.cluster, &address.endpoint),
+            own_port: OWN_PORTS.1,
             declared: pooler.port,
             recorded: recorded.map(|pooler| &pooler.place),
             process: seen.map(|facts| &facts.process),
@@ -140,10 +146,12 @@ impl<'a> Addressing<'a> {
 
     fn place(&mut self, before: &State, claim: Claim<'_>) -> Result<Place, Diagnostic> {
         let recorded = claim.recorded;
-        let published = match self.observed.platform(&claim.platform).reach {
+        let published = match &self.observed.platform(&claim.platform).reach {
+            Reach::Unknown if recorded.is_some_and(Place::is_named) => return Ok(named(&claim, None)),
             Reach::Unknown => claim.published.or(recorded.and_then(Place::published)),
             Reach::Direct => None,
-            Reach::Published(host) => Some(self.publication(before, &claim, host)?),
+            Reach::Published(host) => Some(self.publication(before, &claim, *host)?),
+            Reach::Named(domain) => return Ok(named(&claim, Some(domain))),
         };
         // A port that is declared is the one that clients use.
         let declared = claim.declared.filter(|_| published.is_none());
@@ -340,6 +348,9 @@ fn own_place(facts: &NodeFacts) -> Option<Bind> {
 struct Claim<'a> {
     address: Address,
     platform: PlatformName,
+    /// What it is called where servers are found by name, and the port that it then has.
+    name: String,
+    own_port: u16,
     /// The addresses of which it gets one of its own, and the port that it then has unless another one is declared.
     subnet: Option<(Ipv4Net, u16)>,
     declared: Option<u16>,
@@ -356,6 +367,31 @@ struct Claim<'a> {
     span: &'a Span,
 }
 
+/// Returns the place of a server that is found by name: in a domain, or where it is recorded. Its port changes while it is restarted
+/// alone.
+fn named(claim: &Claim<'_>, domain: Option<&str>) -> Place {
+    let recorded = claim.recorded.filter(|place| place.is_named());
+    let bind = Bind {
+        host: Ipv4Addr::UNSPECIFIED.into(),
+        port: claim
+            .declared
+            .or(recorded.map(|place| place.bind.port))
+            .unwrap_or(claim.own_port),
+    };
+    let host = domain.and_then(|domain| format!("{}.{domain}", claim.name).parse().ok());
+    let host: Host = match (host, recorded) {
+        (Some(host), _) => host,
+        (None, Some(recorded)) => recorded.peers.host.clone(),
+        (None, None) => Host::Ip(bind.host),
+    };
+    let at = HostPort { host, port: bind.port };
+    Place {
+        bind,
+        peers: at.clone(),
+        clients: Some(at),
+    }
+}
+
 impl Claim<'_> {
     fn may_have(&self, host: IpAddr) -> bool {
         belongs(self.subnet.map(|(subnet, _)| subnet), host)
@@ -365,7 +401,7 @@ impl Claim<'_> {
 /// Returns whether a server of a network with this subnet, or with none, can have an address.
 pub(crate) fn belongs(subnet: Option<Ipv4Net>, host: IpAddr) -> bool {
     match (subnet, host) {
-        (None, host) => host == LOOPBACK,
+        (None, host) => host == LOOPBACK || host.is_unspecified(),
         (Some(subnet), IpAddr::V4(own)) => host != LOOPBACK && subnet.contains(&own),
         (Some(_), IpAddr::V6(_)) => false,
     }

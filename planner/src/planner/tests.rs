@@ -7,6 +7,7 @@ mod image;
 mod imports;
 mod interrupted;
 mod limits;
+mod named;
 mod network;
 mod pinned;
 mod pooler;

@@ -7,7 +7,6 @@ use simdb_state::delta::Outputs;
 use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
 use simdb_state::object::Image;
-use simdb_state::place::HostPort;
 use simdb_state::route::Route;
 
 use super::{InstanceDirectory, Running, World};
@@ -423,10 +422,11 @@ impl World {
     /// Returns who runs where a standby streams from.
     pub(crate) fn upstream_of(&self, node: &NodeAddress) -> Option<NodeAddress> {
         let at = self.directories.get(node)?.upstream()?;
-        let listens = |directory: &InstanceDirectory| {
-            directory.server.is_some() && directory.listen.map(HostPort::from).as_ref() == Some(&at)
+        let listens = |node: &NodeAddress, directory: &InstanceDirectory| {
+            directory.server.is_some() && directory.is_at(node, &at)
         };
-        let (upstream, _) = self.directories.iter().find(|(_, directory)| listens(directory))?;
+        let mut all = self.directories.iter();
+        let (upstream, _) = all.find(|(node, directory)| listens(node, directory))?;
         Some(upstream.clone())
     }
 

@@ -5,15 +5,29 @@ use std::collections::BTreeSet;
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::Edit;
 use simdb_state::object::Power;
+use simdb_state::place::HostPort;
 use simdb_state::sync::SyncRule;
 use simdb_state::writers::may_write_beside;
 
 use super::{InstanceDirectory, World};
 use crate::plan::{Action, Plan, Step};
+use crate::platform::name_within;
 
 impl InstanceDirectory {
     pub(crate) fn writes(&self) -> bool {
         self.server.as_ref().is_some_and(|server| !server.replays)
+    }
+
+    /// Returns whether a host and port lead to its server: where that listens, or, where servers are found by name, to the node of
+    /// that name.
+    pub(crate) fn is_at(&self, node: &NodeAddress, at: &HostPort) -> bool {
+        let Some(listen) = self.listen else { return false };
+        if !listen.host.is_unspecified() {
+            return HostPort::from(listen) == *at;
+        }
+        let name = name_within(&node.cluster, &node.node.host());
+        let host = at.host.to_string();
+        at.port == listen.port && host.split('.').next() == Some(name.as_str())
     }
 }
 

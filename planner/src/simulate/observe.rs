@@ -40,7 +40,7 @@ impl World {
             searched: vec![SEARCHED.to_owned()],
             busy_ports,
             lowest_port: 1024,
-            reach: self.reach,
+            reach: self.reach.clone(),
             unlimited: None,
             remedies: BTreeMap::new(),
             problems: BTreeSet::new(),

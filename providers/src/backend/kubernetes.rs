@@ -24,6 +24,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use simdb_state::backend::{Backend, BackendError, Key, Lease, LockOutcome, Row, Storage, Token, Version, Write};
 use simdb_state::lock::Owner;
 
+mod commit;
 mod contents;
 mod garbage;
 mod lock;
@@ -167,7 +168,7 @@ impl Backend for KubernetesBackend {
     }
 
     async fn commit(&self, token: Token, writes: Vec<Write>) -> Result<Version, BackendError> {
-        self.record.commit(token, &writes).await
+        commit::commit(&self.record, token, &writes).await
     }
 
     async fn holder(&self) -> Result<Option<Lease>, BackendError> {

@@ -12,6 +12,8 @@ use simdb_state::store::Grant;
 
 #[cfg(feature = "docker")]
 use super::docker as containers;
+#[cfg(feature = "kubernetes")]
+use super::kubernetes as pods;
 use super::{Endpoints, Provider, Providers, local};
 
 /// What a platform is told of the project it works for.
@@ -54,6 +56,7 @@ fn one(name: &PlatformName, setup: &Setup<'_>) -> Option<Arc<dyn Provider>> {
     match Platform::find(name)? {
         Platform::Local => Some(local::setup::open(setup)),
         Platform::Docker => docker(name, setup, local::setup::machine(setup)),
+        Platform::Kubernetes => kubernetes(name, setup),
     }
 }
 
@@ -66,4 +69,27 @@ fn docker(name: &PlatformName, setup: &Setup<'_>, machine: Machine) -> Option<Ar
 #[cfg(not(feature = "docker"))]
 fn docker(_: &PlatformName, _: &Setup<'_>, _: Machine) -> Option<Arc<dyn Provider>> {
     None
+}
+
+#[cfg(feature = "kubernetes")]
+#[expect(clippy::unnecessary_wraps, reason = "there is none where simdb was built without it")]
+fn kubernetes(name: &PlatformName, setup: &Setup<'_>) -> Option<Arc<dyn Provider>> {
+    Some(pods::setup::open(name, setup))
+}
+
+#[cfg(not(feature = "kubernetes"))]
+fn kubernetes(_: &PlatformName, _: &Setup<'_>) -> Option<Arc<dyn Provider>> {
+    None
+}
+
+/// Returns the roles that let an account run servers in pods of a namespace; nothing where simdb was built without that.
+#[cfg(feature = "kubernetes")]
+pub fn rights(namespace: &str, account: &str) -> String {
+    pods::rights_documents(namespace, account)
+}
+
+/// Returns the roles that let an account run servers in pods of a namespace; nothing where simdb was built without that.
+#[cfg(not(feature = "kubernetes"))]
+pub fn rights(_: &str, _: &str) -> String {
+    String::new()
 }

@@ -95,10 +95,11 @@ impl Namespace {
     /// Returns the port of the API server.
     pub(crate) fn port(&self) -> u16 {
         let text = std::fs::read_to_string(&self.kubeconfig).unwrap();
-        let server = text
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("server: https://127.0.0.1:"));
-        server.expect("the API server listens here").parse().unwrap()
+        let (_, rest) = text
+            .split_once("https://127.0.0.1:")
+            .expect("the API server listens here");
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap()
     }
 }
 

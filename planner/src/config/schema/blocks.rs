@@ -309,8 +309,10 @@ static PROVIDER: Schema = Schema::new(
         Attribute::new(
             "context",
             Kind::String,
-            "The context of the Docker CLI that says where the Docker Engine listens, in place of \"host\".",
-        ),
+            "The context of the Docker CLI that says where the Docker Engine listens, in place of \"host\"; or that of the kubeconfig which \
+             says where the API server of provider \"kubernetes\" is, and as whom.",
+        )
+        .or("the current context"),
         Attribute::new(
             "cert_path",
             Kind::String,
@@ -326,7 +328,7 @@ static PROVIDER: Schema = Schema::new(
         Attribute::new(
             "image",
             Kind::String,
-            "The image that containers of provider \"docker\" are made from; {version} stands for the major version.",
+            "The image that containers and pods are made from; {version} stands for the major version.",
         )
         .or("postgres:{version}"),
         Attribute::new(
@@ -338,12 +340,60 @@ static PROVIDER: Schema = Schema::new(
             "pull",
             Kind::String,
             "When images are fetched from their registry, with the credentials that the Docker CLI keeps: \"missing\" where they are not \
-             there, \"always\" also where the registry has another one of that name, or \"never\".",
+             there, \"always\" also where the registry has another one of that name, or \"never\". The machines of provider \
+             \"kubernetes\" fetch them with those of \"pull_secret\".",
         )
         .or("missing"),
-        Attribute::new("memory", Kind::String, "The most memory that each server may take, such as \"512MB\": for containers only.")
+        Attribute::new(
+            "kubeconfig",
+            Kind::String,
+            "The file that says where the API server of provider \"kubernetes\" is, and as whom simdb works there; relative to the \
+             configuration.",
+        )
+        .or("KUBECONFIG, else ~/.kube/config, else the service account of the pod that simdb runs in"),
+        Attribute::new("namespace", Kind::String, "The namespace of all objects of provider \"kubernetes\". It is there already.")
+            .or("that of the context, else \"default\""),
+        Attribute::new(
+            "pull_secret",
+            Kind::String,
+            "The Secret with which the machines of provider \"kubernetes\" fetch images.",
+        )
+        .or("that of the namespace's service account"),
+        Attribute::new(
+            "user",
+            Kind::Number,
+            "The number of the user and group that pods run as, to whom the data belongs: 999 in the official images on Debian, 70 in those \
+             on Alpine. It cannot be changed while there is data.",
+        )
+        .or("999"),
+        Attribute::new(
+            "storage",
+            Kind::String,
+            "The size of the volume of each server of provider \"kubernetes\", such as \"100GB\".",
+        )
+        .or("10GB"),
+        Attribute::new("storage_class", Kind::String, "The StorageClass of these volumes.").or("the cluster's default"),
+        Attribute::new(
+            "node_selector",
+            Kind::String,
+            "The labels of the machines that pods run on, as in \"disk=ssd,zone=a\".",
+        )
+        .or("any machine"),
+        Attribute::new(
+            "tolerations",
+            Kind::String,
+            "The taints of machines that pods bear, as in \"dedicated=db:NoSchedule\", with commas in between.",
+        ),
+        Attribute::new(
+            "spread",
+            Kind::String,
+            "Whether the nodes of a cluster run on machines of their own: \"preferred\" where there are enough, \"required\", or \"none\".",
+        )
+        .or("preferred"),
+        Attribute::new("priority_class", Kind::String, "The PriorityClass of pods.").or("the cluster's default"),
+        Attribute::new("memory", Kind::String, "The most memory that each server may take, such as \"512MB\": for containers and pods only.")
             .or("all that there is"),
-        Attribute::new("cpus", Kind::Number, "How many processors each server may keep busy, such as 1.5: for containers only.")
+        Attribute::new("cpus", Kind::Number, "How many processors each server may keep busy, such as 1.5: for containers and pods only.")
             .or("all that there are"),
     ],
     &[],

@@ -216,7 +216,7 @@ fn words_that_are_not_supported_are_refused() {
         "provider \"podman\" {}\nprovider \"local\" {\n  port_range = \"20-10\"\n  run_as = \"\"\n  binaries = [\"/opt/pg/bin\", \"\"]\n}\nnetwork \"lan\" {}\ncluster \"c\" {\n  engine \"postgres\" { version = \"15.2\" }\n  node \"a\" {}\n}\n",
         expect![[r#"
             main:1:10-18 error Unsupported provider (in provider "podman")
-              The provider "podman" is not supported by this version; "local" and "docker" are.
+              The provider "podman" is not supported by this version; "local", "docker" and "kubernetes" are.
             main:3:16-23 error Invalid port range (in provider "local")
               "port_range" is the first and the last port, as in "15432-15532", each from 1 to 65535; "20-10" is not.
             main:4:12-14 error Empty value (in provider "local")

@@ -119,7 +119,7 @@ cluster "c" {
             main.simdb.hcl:16:14-30 error Undeclared provider (in cluster "b")
               There is no provider "docker" with alias = "somewhere" here. Declare it with a block: provider "docker" { alias = "somewhere" }. A module has those with an alias that the block which uses it passes on: providers = { docker.somewhere = docker.somewhere }.
             main.simdb.hcl:21:14-20 error Unsupported provider (in cluster "c")
-              The provider "dokcer" is not supported by this version; "local" and "docker" are. Did you mean "docker"?
+              The provider "dokcer" is not supported by this version; "local", "docker" and "kubernetes" are. Did you mean "docker"?
         "#]],
     );
     check_platforms(
@@ -261,7 +261,7 @@ module "list" {
             main.simdb.hcl:10:47-58 error Undeclared provider (in module "wrong")
               There is no provider "docker" with alias = "west" here. Did you mean "docker.east"?
             main.simdb.hcl:10:68-73 error Unsupported provider (in module "wrong")
-              The provider "swarm" is not supported by this version; "local" and "docker" are.
+              The provider "swarm" is not supported by this version; "local", "docker" and "kubernetes" are.
             main.simdb.hcl:10:86-87 error Invalid providers argument (in module "wrong")
               Both are the names of providers, as in { docker = docker.east }: what the module calls it, and which one it is.
             main.simdb.hcl:14:15-28 error Invalid providers argument (in module "list")
@@ -310,6 +310,42 @@ fn providers_of_a_configuration_in_json_are_named_by_texts() {
             network far on docker.east
             network team-lan on docker.east
             cluster team-orders on docker.east
+        "#]],
+    );
+}
+
+#[test]
+fn servers_that_are_found_by_name_have_names_of_their_own() {
+    check_platforms(
+        &[(
+            "main.simdb.hcl",
+            r#"
+provider "kubernetes" { namespace = "db" }
+cluster "a-b" {
+  engine "postgresql" {}
+  node "c" { port = 5433 }
+  node "d" { port = 5433 }
+}
+cluster "a" {
+  engine "postgresql" {}
+  node "b-c" {}
+  node "rw" {}
+  node "extraordinarily-long-name-of-a" { count = 2 }
+  endpoint "rw" { target = "primary" }
+}
+cluster "quite-a-long-name-of-a-cluster" {
+  engine "postgresql" {}
+  node "extraordinarily-long-name-of-a" { count = 2 }
+}
+"#,
+        )],
+        expect![[r#"
+            main.simdb.hcl:5:3-11 error Name used twice (in cluster "a-b")
+              cluster.a-b.node.c would be called "a-b-c" there, as cluster.a.node.b-c is already (main.simdb.hcl:10,3). Give one of them another name.
+            main.simdb.hcl:13:3-16 error Name used twice (in cluster "a")
+              cluster.a.endpoint.rw would be called "a-rw" there, as cluster.a.node.rw is already (main.simdb.hcl:11,3). Give one of them another name.
+            main.simdb.hcl:17:3-40 error Name is too long (in cluster "quite-a-long-name-of-a-cluster")
+              cluster.quite-a-long-name-of-a-cluster.node.extraordinarily-long-name-of-a[0] would be called "quite-a-long-name-of-a-cluster-extraordinarily-long-name-of-a-0" there, which has 63 characters, and names have at most 52. Give the cluster, or it, a shorter name.
         "#]],
     );
 }

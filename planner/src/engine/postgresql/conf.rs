@@ -9,10 +9,10 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use simdb_state::instance::{FilePart, FileText, InstanceSpec, LOOPBACK};
-use simdb_state::place::{HostPort, Place};
+use simdb_state::place::{Host, HostPort, Place};
 use simdb_state::sensitive::SecretName;
 
-use super::logins::{REPLICATION_USER, SUPERUSER};
+use super::logins::{DATABASE, REPLICATION_USER, SUPERUSER};
 use crate::engine::node::{NodeContext, Upstream};
 
 /// The passfile, as the server finds it: a server's working directory is its data directory, and that is one below the
@@ -66,9 +66,22 @@ fn quote(value: &str) -> String {
 
 fn connection(at: &HostPort, passfile: &str, application_name: &str) -> String {
     format!(
-        "host={} port={} user={REPLICATION_USER}{passfile} application_name={application_name}",
-        at.host, at.port
+        "host={} port={} user={REPLICATION_USER}{passfile} application_name={application_name}{}",
+        at.host,
+        at.port,
+        patience(at)
     )
+}
+
+/// Returns what makes a connection end soon whose server is no longer there. A name may lead to an address that is gone, of which nothing
+/// says so: without this the system waits for two minutes, and a standby for as long as its primary has come back elsewhere.
+pub(super) fn patience(at: &HostPort) -> &'static str {
+    match at.host {
+        Host::Name(_) => {
+            " connect_timeout=5 keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=5000"
+        }
+        Host::Ip(_) => "",
+    }
 }
 
 /// Returns the settings of a node by name: what stands in its `postgresql.conf`, and what its server must say it has.
@@ -167,7 +180,7 @@ fn render(settings: &BTreeMap<String, String>) -> String {
 fn listen_addresses(node: &NodeContext<'_>) -> String {
     let host = node.place.bind.host;
     match origin(host, node.outside).as_str() {
-        "samenet" => "*".to_owned(),
+        "samenet" | "all" => "*".to_owned(),
         _ => host.to_string(),
     }
 }
@@ -186,11 +199,13 @@ pub(super) fn pg_hba_conf_without_clients(place: &Place, outside: bool) -> FileT
 }
 
 /// Returns where those come from that connect to a server. One that was imported listens where it did, and lets in its own
-/// machine. One with an address of its own is in a network that was made for its cluster.
+/// machine. One with an address of its own is in a network that was made for its cluster. Those of one that is found by its name are
+/// in networks that nothing here knows.
 fn origin(host: IpAddr, outside: bool) -> String {
     match host {
         // Who connects to any of this machine's own addresses comes from the first of them.
         host if host.is_loopback() && host.is_ipv4() => format!("{LOOPBACK}/32"),
+        host if host.is_unspecified() => "all".to_owned(),
         _ if !outside => "samenet".to_owned(),
         host => format!("{host}/{}", if host.is_ipv4() { 32 } else { 128 }),
     }
@@ -198,6 +213,9 @@ fn origin(host: IpAddr, outside: bool) -> String {
 
 fn hba(place: &Place, outside: bool, user: &str) -> FileText {
     let origin = origin(place.bind.host, outside);
+    if place.is_named() {
+        return hba_of_all(user);
+    }
     // Who comes through a port of the platform's machine from another one keeps its address.
     let clients = match place.published() {
         Some(at) if !at.host.is_loopback() => "all",
@@ -208,6 +226,25 @@ fn hba(place: &Place, outside: bool, user: &str) -> FileText {
          # TYPE DATABASE USER ADDRESS METHOD\n\
          host replication {REPLICATION_USER} {origin} scram-sha-256\n\
          host all {user} {clients} scram-sha-256\n"
+    ))
+}
+
+/// Returns a `pg_hba.conf` that lets users in from everywhere, and the superuser from the server's own machine alone, where simdb's
+/// sessions come from.
+fn hba_of_all(user: &str) -> FileText {
+    let clients = if user == SUPERUSER {
+        String::new()
+    } else {
+        format!("host all {SUPERUSER} all reject\nhost all {user} all scram-sha-256\n")
+    };
+    FileText::text(format!(
+        "# Written by simdb from the configuration; edits made here are undone.\n\
+         # TYPE DATABASE USER ADDRESS METHOD\n\
+         host replication {REPLICATION_USER} all scram-sha-256\n\
+         host {DATABASE} {REPLICATION_USER} all scram-sha-256\n\
+         host all {SUPERUSER} 127.0.0.1/32 scram-sha-256\n\
+         host all {SUPERUSER} ::1/128 scram-sha-256\n\
+         {clients}"
     ))
 }
 

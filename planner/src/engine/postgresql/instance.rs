@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use simdb_state::instance::{
-    Argument, ArgumentPart, Command, FilePart, FileText, InstanceSpec, Outside, Stop, StopSignal, TaskSpec,
+    Argument, ArgumentPart, Command, FilePart, FileText, InstanceSpec, LOOPBACK, Outside, Stop, StopSignal, TaskSpec,
 };
 use simdb_state::lsn::SystemIdentifier;
 use simdb_state::object::{Data, EngineKind};
 use simdb_state::place::{Bind, Place};
+use simdb_state::sensitive::SecretName;
 
 use super::conf::{self, CONF};
 pub use super::logins::{DATABASE, REPLICATION_USER, SUPERUSER, replication_password, superuser_password, user};
@@ -99,10 +100,11 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
 
 /// Returns what the program is called with that asks a server whether it lets clients in.
 fn probe(at: Bind) -> Vec<Argument> {
+    let host = if at.host.is_unspecified() { LOOPBACK } else { at.host };
     [
         "-q".to_owned(),
         "-h".to_owned(),
-        at.host.to_string(),
+        host.to_string(),
         "-p".to_owned(),
         at.port.to_string(),
     ]
@@ -169,10 +171,13 @@ pub enum LastRun {
 pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: LastRun) -> TaskSpec {
     let product = Data::directory(node.generation);
     let partial = TaskSpec::partial(&product);
+    let (user, password) = rewinder(node);
     let source = Argument(vec![
         ArgumentPart::Text(format!(
-            "--source-server=host={} port={} user={SUPERUSER} dbname=postgres application_name=simdb passfile='",
-            upstream.at.host, upstream.at.port
+            "--source-server=host={} port={} user={user} dbname={DATABASE} application_name=simdb{} passfile='",
+            upstream.at.host,
+            upstream.at.port,
+            conf::patience(&upstream.at)
         )),
         ArgumentPart::InstanceDirectory,
         ArgumentPart::Text(format!("/{REWIND_PASSFILE}'")),
@@ -188,7 +193,6 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: Last
         arguments.push(Argument::text("--no-ensure-shutdown"));
     }
     let state = vec![Argument::text("-D"), Argument::below_directory("", &partial)];
-    let password = superuser_password(&node.address.cluster);
     TaskSpec {
         name: "rewind".to_owned(),
         commands: vec![
@@ -196,7 +200,7 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: Last
             command(node.version, "pg_controldata", state),
         ],
         prints: (last != LastRun::WroteToTheEnd).then(|| REWOUND.to_owned()),
-        files: BTreeMap::from([(REWIND_PASSFILE.to_owned(), conf::passfile(SUPERUSER, password))]),
+        files: BTreeMap::from([(REWIND_PASSFILE.to_owned(), conf::passfile(user, password))]),
         temporary: vec![REWIND_PASSFILE.to_owned()],
         product: Some(product),
         origin: Some(Data::directory(from)),
@@ -205,6 +209,16 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: Last
         // that was killed: a task only runs where none is left.
         removes: vec![standby_signal(&partial), format!("{partial}/postmaster.pid")],
         replaces: Vec::new(),
+    }
+}
+
+/// Returns the login with which a node's data is rewound, and its password. Servers that are found by name let the superuser in from their
+/// own machine alone; there the login that streams may read what a rewind needs.
+fn rewinder(node: &NodeContext<'_>) -> (&'static str, SecretName) {
+    if node.place.is_named() {
+        (REPLICATION_USER, node.replication_password.clone())
+    } else {
+        (SUPERUSER, superuser_password(&node.address.cluster))
     }
 }
 
@@ -306,8 +320,10 @@ pub fn copy(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<String>) 
     let partial = TaskSpec::partial(&product);
     let connection = Argument(vec![
         ArgumentPart::Text(format!(
-            "host={} port={} user={REPLICATION_USER} application_name=simdb-basebackup passfile='",
-            upstream.at.host, upstream.at.port
+            "host={} port={} user={REPLICATION_USER} application_name=simdb-basebackup{} passfile='",
+            upstream.at.host,
+            upstream.at.port,
+            conf::patience(&upstream.at)
         )),
         ArgumentPart::InstanceDirectory,
         ArgumentPart::Text("/passfile'".to_owned()),

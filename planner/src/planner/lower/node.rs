@@ -18,6 +18,7 @@ use crate::planner::contradiction::wrote;
 use crate::planner::diff;
 use crate::planner::drift::{self, Drift, Given};
 use crate::planner::intended::{DataGoal, IntendedCluster, IntendedNode, Lead};
+use crate::platform::Platform;
 
 impl Lowering<'_> {
     pub(crate) fn node(&mut self, address: &NodeAddress, old: Option<&Node>, new: &IntendedNode) {
@@ -397,7 +398,9 @@ impl Lowering<'_> {
         context: &NodeContext<'_>,
     ) -> Option<(String, bool)> {
         let resources = self.resources_reason(address, old, new);
-        let lifts = new.resources.lifts(&old.resources);
+        let cluster = self.intended.clusters.get(&address.cluster);
+        let platform = cluster.and_then(|cluster| Platform::find(&cluster.cluster.platform));
+        let lifts = new.resources.lifts(&old.resources) || !platform.unwrap_or_default().limits_running_servers();
         let other = self.other_configuration(address, old, new, context);
         match (resources, other) {
             (None, other) => other,

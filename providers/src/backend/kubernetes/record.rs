@@ -2,28 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use simdb_state::backend::{BackendError, Token, Version, Write};
+use simdb_state::backend::{BackendError, Token};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
 
-use super::contents::{Contents, Draft, Head, Layer, Mark, damaged, digest};
-use super::garbage;
-use super::names::{self, Names, Part, hex};
+use super::contents::{Contents, Head, Layer, damaged, digest};
+use super::names::{Names, Part, hex};
 use super::objects::{self, is_copy, read_chunk, read_head, token_of};
 use super::rows::{Rows, segments, unpacked};
-use super::server::{PATIENCE, Server, Trouble};
+use super::server::{Server, Trouble};
 
-/// How many chunks are read or written at once.
+/// How many chunks are read at once.
 const AT_ONCE: usize = 8;
-
-/// The longest pause before a head that another process changed is written again.
-const LONGEST_PAUSE: u64 = 100;
 
 /// A head that was read, with what it says.
 #[derive(Clone, Debug)]
@@ -188,61 +182,9 @@ impl Record {
         unpacked(&bytes).map(Ok).map_err(damaged)
     }
 
-    /// Commits writes, if the token holds the lock and each row is what is expected.
-    pub(super) async fn commit(&self, token: Token, writes: &[Write]) -> Result<Version, BackendError> {
-        let _turn = self.turn().await;
-        let id = random();
-        let mut attempts = Attempts::new();
-        let mut seen = self.seen();
-        let mut is_fresh = false;
-        loop {
-            if let Some(version) = seen.contents.version_of(&id) {
-                return Ok(version);
-            }
-            attempts.check(&seen.contents)?;
-            let checked = if seen.contents.head.is_held_by(token) {
-                seen.contents.check(writes)
-            } else {
-                Err(BackendError::Lost)
-            };
-            if let Err(refusal) = checked {
-                if is_fresh {
-                    return Err(refusal);
-                }
-                (seen, is_fresh) = (self.load().await?, true);
-                continue;
-            }
-            let mark = Mark {
-                version: seen.contents.next_version(),
-                id: id.clone(),
-            };
-            let version = Version(mark.version);
-            let draft = seen.contents.draft(mark, writes, || names::chunk(&random_bytes()));
-            match self.write(&seen, draft, token).await {
-                Ok(superseded) => {
-                    garbage::drop_superseded(self, superseded).await;
-                    return Ok(version);
-                }
-                Err(trouble) => attempts.failed(&trouble, version, &self.server)?,
-            }
-            attempts.pause().await;
-            (seen, is_fresh) = (self.load().await?, true);
-        }
-    }
-
     /// Waits until no other task of this process writes.
     pub(super) async fn turn(&self) -> tokio::sync::SemaphorePermit<'_> {
         self.turn.acquire().await.expect("the semaphore is never closed")
-    }
-
-    /// Writes chunks, then the head in place of the one that was seen. Returns the chunks that are not needed any longer.
-    async fn write(&self, seen: &Seen, draft: Draft, token: Token) -> Result<Vec<String>, Trouble> {
-        let chunks = draft.chunks.into_iter();
-        let chunks = chunks.map(|(name, bytes)| objects::chunk(&self.names, &name, bytes, token));
-        let written = stream::iter(chunks).map(|chunk| async move { self.server.create(&chunk).await.map(drop) });
-        written.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-        self.put(seen, draft.contents).await?;
-        Ok(draft.superseded)
     }
 
     /// Puts a head in place of the one that was seen.
@@ -326,58 +268,6 @@ impl Record {
                 names.every(Part::Copy)
             ),
         }
-    }
-}
-
-/// The attempts at one commit.
-struct Attempts {
-    began: Instant,
-    number: u32,
-    /// The version of the first one of which it is not known what came of it.
-    unclear: Option<u64>,
-}
-
-impl Attempts {
-    fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            number: 0,
-            unclear: None,
-        }
-    }
-
-    /// Fails where it cannot be told from a head any more whether one of them succeeded.
-    fn check(&self, contents: &Contents) -> Result<(), BackendError> {
-        if self.unclear.is_none_or(|version| contents.remembers(version)) {
-            return Ok(());
-        }
-        Err(BackendError::Unusable {
-            problem: "the API server did not answer a commit, and the state was written often since".to_owned(),
-            hint: "The commit may have happened, or not. Plan again to see where things stand.".to_owned(),
-        })
-    }
-
-    /// Fails where there is no point in another one.
-    fn failed(&mut self, trouble: &Trouble, version: Version, server: &Server) -> Result<(), BackendError> {
-        self.number += 1;
-        if matches!(trouble, Trouble::Unclear(_)) {
-            self.unclear.get_or_insert(version.0);
-        }
-        let is_over = self.began.elapsed() > PATIENCE;
-        match trouble {
-            // The head is gone; reading it says so.
-            Trouble::Refused { status: 404, .. } if !is_over => Ok(()),
-            trouble if trouble.is_passing() && !is_over => Ok(()),
-            trouble if trouble.is_conflict() => Err(BackendError::Busy),
-            trouble => Err(server.failed("commit")(trouble.clone())),
-        }
-    }
-
-    /// Waits a while, by chance shorter or longer than other processes that were refused as well.
-    async fn pause(&self) {
-        let longest = LONGEST_PAUSE.min(4 << self.number.min(8));
-        let part = u64::from(random_bytes()[0]);
-        sleep(Duration::from_millis(longest * part / 255)).await;
     }
 }
 

@@ -11,8 +11,7 @@ use futures_util::future::BoxFuture;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config, Error, Resource};
+use kube::{Client, Error, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use simdb_state::backend::BackendError;
@@ -20,18 +19,19 @@ use tokio::time::{sleep, timeout};
 
 use super::Settings;
 use super::names::MANAGER;
+use crate::platform::kubernetes::client::{chain, configuration};
 
 /// How long the API server may take for an answer.
 const LIMIT: Duration = Duration::from_secs(10);
-
-/// How long it may take to reach it.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long an API server that has answered before may be away, as while it is restarted. A command that finds none says so at once.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long to wait before it is asked once more.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// The block that says where the state is, for messages.
+const BLOCK: &str = "state \"kubernetes\"";
 
 /// What simdb must be allowed to do.
 const RIGHTS: &str =
@@ -75,11 +75,13 @@ impl<T> Object for T where
 impl Server {
     /// Finds the API server as kubectl does: by the kubeconfig, else from within a pod.
     pub(super) async fn connect(settings: &Settings) -> Result<Self, BackendError> {
-        // The first choice in the process counts, and every one is this.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut config = configuration(settings).await?;
-        config.connect_timeout = Some(CONNECT_LIMIT);
-        config.default_retry = false;
+        let config = configuration(settings.kubeconfig.as_deref(), settings.context.as_deref()).await;
+        let config = config.map_err(|problem| BackendError::Unusable {
+            problem,
+            hint: format!(
+                "Say which one is, in {BLOCK}: kubeconfig = \"PATH\", context = \"NAME\"; or set KUBECONFIG."
+            ),
+        })?;
         let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let client = Client::try_from(config).map_err(|error| silent(&url, &chain(&error)))?;
         Ok(Self {
@@ -246,35 +248,6 @@ impl From<Error> for Trouble {
     }
 }
 
-async fn configuration(settings: &Settings) -> Result<Config, BackendError> {
-    let options = KubeConfigOptions {
-        context: settings.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    let (read, from) = match &settings.kubeconfig {
-        Some(path) => (Kubeconfig::read_from(path), path.display().to_string()),
-        None => (Kubeconfig::read(), "the usual kubeconfig".to_owned()),
-    };
-    let config = match read {
-        Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await,
-        Err(error) => Err(error),
-    };
-    let error = match config {
-        Ok(config) => return Ok(config),
-        Err(error) => error,
-    };
-    let is_chosen = settings.kubeconfig.is_some() || settings.context.is_some();
-    if let (false, Ok(config)) = (is_chosen, Config::incluster()) {
-        return Ok(config);
-    }
-    Err(BackendError::Unusable {
-        problem: format!("{from} cannot be used: {}", chain(&error)),
-        hint:
-            "Say which one is, in state \"kubernetes\": kubeconfig = \"PATH\", context = \"NAME\"; or set KUBECONFIG."
-                .to_owned(),
-    })
-}
-
 fn silent(url: &str, why: &str) -> BackendError {
     BackendError::Unusable {
         problem: format!("the API server at {url} cannot be reached: {why}"),
@@ -307,18 +280,4 @@ fn refused(doing: &str, url: &str, namespace: &str, status: u16, message: &str) 
         problem: format!("the API server at {url} refuses to {doing}: {message}"),
         hint,
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
-        // Several of them repeat what the one below says.
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        source = error.source();
-    }
-    text
 }

@@ -57,6 +57,22 @@ pub(crate) async fn ensure(
     connection.execute(&doing, &sql).await
 }
 
+/// What `pg_rewind` reads its source with.
+const READERS: [&str; 4] = [
+    "pg_ls_dir(text, boolean, boolean)",
+    "pg_stat_file(text, boolean)",
+    "pg_read_binary_file(text)",
+    "pg_read_binary_file(text, bigint, bigint, boolean)",
+];
+
+/// Lets the login that streams read what a rewind reads: through the log it has all of that anyway.
+pub(crate) async fn let_rewind(connection: &Connection, name: &UserName) -> Result<(), PostgresqlError> {
+    let doing = format!("let user {:?} rewind standbys", name.as_str());
+    let role = escape_identifier(name.as_str());
+    let granted = READERS.map(|function| format!("GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO {role}"));
+    connection.execute(&doing, &granted.join("; ")).await
+}
+
 /// Lets a role that may not log in do so, with a password.
 pub(super) async fn open(
     connection: &Connection,

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use simdb_state::address::NodeAddress;
 use simdb_state::lsn::Lsn;
 use simdb_state::name::ClusterName;
-use simdb_state::place::HostPort;
 use simdb_state::sync::{SyncMethod, SyncRule};
 
 use crate::engine::postgresql::replay::ReplayLimits;
@@ -105,9 +104,7 @@ impl World {
         };
         let streams = |other: &NodeAddress, directory: &InstanceDirectory| {
             let slot = other.node.identifier();
-            let follows = directory
-                .upstream()
-                .is_some_and(|at| upstream.listen.map(HostPort::from) == Some(at));
+            let follows = directory.upstream().is_some_and(|at| upstream.is_at(node, &at));
             other.cluster == node.cluster
                 && answers(directory)
                 && follows

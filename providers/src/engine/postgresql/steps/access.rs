@@ -25,6 +25,9 @@ impl ProviderEffects {
                 let connection = self.session(server, secrets).await?;
                 let password = secret(secrets, password)?;
                 user::ensure(&connection, &user.user, attributes, &BTreeSet::new(), Some(password)).await?;
+                if server.place.is_named() {
+                    user::let_rewind(&connection, &user.user).await?;
+                }
                 self.stream_anew(streams, secrets).await?;
             }
             Action::User {

@@ -1,0 +1,595 @@
+//! Makes the objects that pods are made from. Nothing is sent here.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
+use k8s_openapi::api::core::v1::{
+    Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, ExecAction, LocalObjectReference,
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimVolumeSource, PodAffinityTerm,
+    PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
+    SecurityContext, Service, ServicePort, ServiceSpec, Toleration, Volume, VolumeMount, VolumeResourceRequirements,
+    WeightedPodAffinityTerm,
+};
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicySpec};
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use simdb_state::address::InstanceAddress;
+use simdb_state::digest::sha256;
+use simdb_state::instance::Command;
+use simdb_state::name::{ClusterName, NetworkName};
+use simdb_state::object::Resources;
+
+use super::names::{CLUSTER, CONTAINER, DIRECTORY, HOLD, InstanceNames, LINEAGE, Names, Pairs, SPEC, pairs};
+use super::settings::{Settings, Spread};
+
+/// What runs as the first process of every container.
+const KEEPER: &str = include_str!("keeper.sh");
+
+/// Asks whether the server answers, with what the volume has for that. It opens and shuts services alone: no server is killed for it.
+const READY: &str = "[ -e /tmp/simdb/pid ] || exit 1; [ ! -e /var/lib/simdb/.simdb/probe.sh ] || exec sh \
+                     /var/lib/simdb/.simdb/probe.sh";
+
+/// The shared memory of a server. The default of 64 MB is too little for a query that several processes work on.
+const SHARED_MEMORY: &str = "256Mi";
+
+/// How long a server may take to stop when its pod is removed: past it the kubelet kills it, and it recovers when it starts again.
+const GRACE: i64 = 300;
+
+/// What a server is made from. Its port is no part of its pod, which is there before the first server is.
+#[derive(Clone, Debug)]
+pub(super) struct Made {
+    pub(super) image: String,
+    /// The engine, in the words of its name.
+    pub(super) engine: String,
+    pub(super) version: u16,
+    pub(super) resources: Resources,
+    pub(super) port: Option<u16>,
+    /// Keeps its first pod from starting a server by itself, as long as it has this value.
+    pub(super) hold: Option<String>,
+}
+
+impl Made {
+    /// Describes the server of a command, with what it may take.
+    pub(super) fn of(command: &Command, image: String, resources: Resources, port: Option<u16>) -> Self {
+        Self {
+            image,
+            engine: command.engine.to_string(),
+            version: command.version,
+            resources,
+            port,
+            hold: None,
+        }
+    }
+}
+
+/// Returns the labels of what belongs to an instance.
+fn labels(names: &Names, own: &InstanceNames, engine: &str) -> Pairs {
+    let component = match own.node {
+        InstanceAddress::Node(_) => "database",
+        InstanceAddress::Pooler(_) => "pooler",
+    };
+    let mut labels = names.of_cluster(&own.cluster);
+    labels.extend(names.selector(own));
+    labels.extend(pairs([
+        ("app.kubernetes.io/name", engine),
+        ("app.kubernetes.io/component", component),
+    ]));
+    labels
+}
+
+fn metadata(name: &str, labels: Pairs, annotations: Pairs) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        labels: Some(labels),
+        annotations: Some(annotations),
+        ..ObjectMeta::default()
+    }
+}
+
+fn quantity(bytes: u64) -> Quantity {
+    let units = [(30, "Gi"), (20, "Mi"), (10, "Ki")];
+    let unit = units
+        .iter()
+        .find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    Quantity(match unit {
+        Some((shift, unit)) => format!("{}{unit}", bytes >> shift),
+        None => bytes.to_string(),
+    })
+}
+
+/// Returns the size of a volume, as the API has it.
+pub(super) fn size(settings: &Settings) -> Quantity {
+    quantity(settings.storage)
+}
+
+/// Reads a size in the spellings that volumes have.
+pub(super) fn bytes(quantity: &Quantity) -> Option<u64> {
+    let digits = quantity.0.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let number: u64 = digits.parse().ok()?;
+    let factor = match &quantity.0[digits.len()..] {
+        "" => 1,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
+        "k" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "T" => 1_000_000_000_000,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}
+
+/// Makes the volume of a node.
+pub(super) fn volume(names: &Names, own: &InstanceNames, settings: &Settings, engine: &str) -> PersistentVolumeClaim {
+    PersistentVolumeClaim {
+        metadata: metadata(
+            &own.base,
+            labels(names, own, engine),
+            names.annotations(&own.node.to_string()),
+        ),
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+            storage_class_name: settings.storage_class.clone(),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some(BTreeMap::from([("storage".to_owned(), quantity(settings.storage))])),
+                ..VolumeResourceRequirements::default()
+            }),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// Makes the service by whose name the other nodes reach one, also while it is not ready: they are turned away at once.
+pub(super) fn service(names: &Names, own: &InstanceNames, made: &Made, port: u16) -> Service {
+    Service {
+        metadata: metadata(
+            &own.base,
+            labels(names, own, &made.engine),
+            names.annotations(&own.node.to_string()),
+        ),
+        spec: Some(ServiceSpec {
+            selector: Some(names.selector(own)),
+            ports: Some(vec![service_port(port)]),
+            publish_not_ready_addresses: Some(true),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// Says at which port a service is, and at which its servers are.
+pub(super) fn service_port(port: u16) -> ServicePort {
+    ServicePort {
+        name: Some(CONTAINER.to_owned()),
+        port: port.into(),
+        target_port: Some(IntOrString::Int(port.into())),
+        protocol: Some("TCP".to_owned()),
+        ..ServicePort::default()
+    }
+}
+
+/// Makes the set of one pod that runs a server. Where it changes the pod stays as it is: it is made anew when it is down.
+pub(super) fn set(names: &Names, own: &InstanceNames, settings: &Settings, made: &Made) -> StatefulSet {
+    let labels = labels(names, own, &made.engine);
+    let spec = pod(names, own, settings, made);
+    let digest = sha256(serde_json::to_vec(&spec).expect("pods are plain data"));
+    let mut annotations = names.annotations(&own.node.to_string());
+    annotations.insert(SPEC.to_owned(), digest);
+    annotations.extend(made.hold.clone().map(|hold| (HOLD.to_owned(), hold)));
+    let mut pod_labels = labels.clone();
+    pod_labels.insert("app.kubernetes.io/version".to_owned(), made.version.to_string());
+    StatefulSet {
+        metadata: metadata(&own.base, labels, names.annotations(&own.node.to_string())),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(1),
+            service_name: Some(own.base.clone()),
+            selector: LabelSelector {
+                match_labels: Some(names.selector(own)),
+                ..LabelSelector::default()
+            },
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(pod_labels),
+                    annotations: Some(annotations),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(spec),
+            },
+            pod_management_policy: Some("Parallel".to_owned()),
+            revision_history_limit: Some(0),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("OnDelete".to_owned()),
+                ..StatefulSetUpdateStrategy::default()
+            }),
+            ..StatefulSetSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// Returns the digest of what a set makes its pods from.
+pub(super) fn digest(set: &StatefulSet) -> Option<&String> {
+    let template = &set.spec.as_ref()?.template;
+    template.metadata.as_ref()?.annotations.as_ref()?.get(SPEC)
+}
+
+fn pod(names: &Names, own: &InstanceNames, settings: &Settings, made: &Made) -> PodSpec {
+    let secret = settings.pull_secret.as_ref();
+    PodSpec {
+        containers: vec![container(settings, made)],
+        volumes: Some(volumes(&own.base)),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(settings.user),
+            run_as_group: Some(settings.user),
+            fs_group: Some(settings.user),
+            // Otherwise the kubelet opens the data to the group at each mount, and servers refuse it.
+            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                ..SeccompProfile::default()
+            }),
+            ..PodSecurityContext::default()
+        }),
+        affinity: affinity(names, own, settings.spread),
+        node_selector: Some(settings.node_selector.clone()).filter(|selector| !selector.is_empty()),
+        tolerations: Some(tolerations(settings)).filter(|borne| !borne.is_empty()),
+        priority_class_name: settings.priority_class.clone(),
+        image_pull_secrets: secret.map(|name| vec![LocalObjectReference { name: name.clone() }]),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(GRACE),
+        ..PodSpec::default()
+    }
+}
+
+fn tolerations(settings: &Settings) -> Vec<Toleration> {
+    let bears = settings.tolerations.iter().map(|borne| Toleration {
+        key: Some(borne.key.clone()),
+        operator: Some(if borne.value.is_some() { "Equal" } else { "Exists" }.to_owned()),
+        value: borne.value.clone(),
+        effect: borne.effect.clone(),
+        toleration_seconds: None,
+    });
+    bears.collect()
+}
+
+/// Keeps the nodes of a cluster apart. Poolers have no data that could be lost together.
+fn affinity(names: &Names, own: &InstanceNames, spread: Spread) -> Option<Affinity> {
+    if spread == Spread::None || matches!(own.node, InstanceAddress::Pooler(_)) {
+        return None;
+    }
+    let term = PodAffinityTerm {
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        label_selector: Some(LabelSelector {
+            match_labels: Some(pairs([
+                (LINEAGE, &names.lineage),
+                (CLUSTER, own.cluster.as_str()),
+                ("app.kubernetes.io/component", "database"),
+            ])),
+            ..LabelSelector::default()
+        }),
+        ..PodAffinityTerm::default()
+    };
+    let anti = match spread {
+        Spread::Required => PodAntiAffinity {
+            required_during_scheduling_ignored_during_execution: Some(vec![term]),
+            ..PodAntiAffinity::default()
+        },
+        Spread::Preferred | Spread::None => PodAntiAffinity {
+            preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
+                weight: 100,
+                pod_affinity_term: term,
+            }]),
+            ..PodAntiAffinity::default()
+        },
+    };
+    Some(Affinity {
+        pod_anti_affinity: Some(anti),
+        ..Affinity::default()
+    })
+}
+
+/// The volumes of a pod, each with where it is in the container.
+const MOUNTS: [(&str, &str); 3] = [("data", DIRECTORY), ("tmp", "/tmp"), ("shm", "/dev/shm")];
+
+fn volumes(claim: &str) -> Vec<Volume> {
+    let [(data, _), (tmp, _), (shm, _)] = MOUNTS;
+    vec![
+        Volume {
+            name: data.to_owned(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: claim.to_owned(),
+                read_only: None,
+            }),
+            ..Volume::default()
+        },
+        Volume {
+            name: tmp.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource::default()),
+            ..Volume::default()
+        },
+        Volume {
+            name: shm.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource {
+                medium: Some("Memory".to_owned()),
+                size_limit: Some(Quantity(SHARED_MEMORY.to_owned())),
+            }),
+            ..Volume::default()
+        },
+    ]
+}
+
+fn container(settings: &Settings, made: &Made) -> Container {
+    let mounts = MOUNTS.map(|(name, path)| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        ..VolumeMount::default()
+    });
+    Container {
+        name: CONTAINER.to_owned(),
+        image: Some(made.image.clone()),
+        image_pull_policy: Some(settings.pull.to_owned()),
+        command: Some(["sh", "-c", KEEPER].map(str::to_owned).to_vec()),
+        env: Some(vec![
+            EnvVar {
+                name: "LC_ALL".to_owned(),
+                value: Some("C".to_owned()),
+                value_from: None,
+            },
+            hold(),
+        ]),
+        resources: limits(made.resources),
+        readiness_probe: Some(Probe {
+            exec: Some(ExecAction {
+                command: Some(["sh", "-c", READY].map(str::to_owned).to_vec()),
+            }),
+            period_seconds: Some(5),
+            timeout_seconds: Some(3),
+            failure_threshold: Some(2),
+            ..Probe::default()
+        }),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                add: None,
+            }),
+            read_only_root_filesystem: Some(true),
+            ..SecurityContext::default()
+        }),
+        volume_mounts: Some(mounts.to_vec()),
+        ..Container::default()
+    }
+}
+
+/// Tells the first process what an annotation of its pod says: nothing, unless the server was proven to be down elsewhere.
+fn hold() -> EnvVar {
+    use k8s_openapi::api::core::v1::{EnvVarSource, ObjectFieldSelector};
+    EnvVar {
+        name: "HOLD".to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: format!("metadata.annotations['{HOLD}']"),
+                api_version: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+    }
+}
+
+/// What a server needs it gets, and no more of memory: one that is promised less is the first to be killed where a machine is short
+/// of it. Of processors it may have more where they are idle, unless it is limited.
+fn limits(resources: Resources) -> Option<ResourceRequirements> {
+    if resources.is_unlimited() {
+        return None;
+    }
+    let memory = resources.memory.map(|bytes| ("memory".to_owned(), quantity(bytes)));
+    let cpus = resources
+        .cpus
+        .map(|cpus| ("cpu".to_owned(), Quantity(format!("{cpus}m"))));
+    let all: BTreeMap<String, Quantity> = memory.into_iter().chain(cpus).collect();
+    Some(ResourceRequirements {
+        requests: Some(all.clone()),
+        limits: Some(all),
+        claims: None,
+    })
+}
+
+/// Says how many pods of a cluster may be evicted at a time. One alone may be: otherwise no machine could be drained.
+pub(super) fn budget(names: &Names, cluster: &ClusterName) -> PodDisruptionBudget {
+    PodDisruptionBudget {
+        metadata: metadata(
+            cluster.as_str(),
+            names.of_cluster(cluster),
+            names.annotations(&format!("cluster.{cluster}")),
+        ),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(LabelSelector {
+                match_labels: Some(pairs([
+                    (LINEAGE, &names.lineage),
+                    (CLUSTER, cluster.as_str()),
+                    ("app.kubernetes.io/component", "database"),
+                ])),
+                ..LabelSelector::default()
+            }),
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// Lets the pods of a project be reached by those of its own namespace alone.
+pub(super) fn policy(names: &Names, network: &NetworkName) -> NetworkPolicy {
+    NetworkPolicy {
+        metadata: metadata(
+            &names.network(network),
+            names.own(),
+            names.annotations(&format!("network.{network}")),
+        ),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(LabelSelector {
+                match_labels: Some(pairs([(LINEAGE, &names.lineage)])),
+                ..LabelSelector::default()
+            }),
+            policy_types: Some(vec!["Ingress".to_owned()]),
+            ingress: Some(vec![NetworkPolicyIngressRule {
+                from: Some(vec![NetworkPolicyPeer {
+                    pod_selector: Some(LabelSelector::default()),
+                    ..NetworkPolicyPeer::default()
+                }]),
+                ports: None,
+            }]),
+            egress: None,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+    use simdb_state::object::EngineKind;
+
+    use super::*;
+
+    fn parts(arguments: &[(&str, &str)]) -> (Names, InstanceNames, Settings) {
+        let names = Names::new("0a1b2c3d", "/srv");
+        let own = Names::instance(&"cluster.orders.node.r[0]".parse().unwrap());
+        let arguments = arguments
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings = Settings::read(&arguments.collect(), Path::new("/"));
+        (names, own, settings)
+    }
+
+    fn made(resources: Resources) -> Made {
+        let command = Command {
+            engine: EngineKind::Postgresql,
+            version: 15,
+            program: "server".to_owned(),
+            arguments: Vec::new(),
+        };
+        Made::of(&command, "db:15".to_owned(), resources, Some(5432))
+    }
+
+    fn built(arguments: &[(&str, &str)], resources: Resources) -> Value {
+        let (names, own, settings) = parts(arguments);
+        json!(set(&names, &own, &settings, &made(resources)))
+    }
+
+    #[test]
+    fn a_pod_is_admitted_where_pods_are_restricted() {
+        let set = built(&[], Resources::default());
+        let pod = &set["spec"]["template"]["spec"];
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], json!(true));
+        assert_eq!(pod["securityContext"]["fsGroupChangePolicy"], json!("OnRootMismatch"));
+        assert_eq!(
+            pod["securityContext"]["seccompProfile"]["type"],
+            json!("RuntimeDefault")
+        );
+        let container = &pod["containers"][0];
+        assert_eq!(
+            container["securityContext"],
+            json!({
+                "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] },
+            })
+        );
+        assert_eq!(pod["automountServiceAccountToken"], json!(false));
+        assert!(
+            container.get("livenessProbe").is_none(),
+            "no server is killed for a slow answer"
+        );
+        assert_eq!(set["spec"]["updateStrategy"]["type"], json!("OnDelete"));
+        assert_eq!(
+            set["spec"]["template"]["metadata"]["labels"]["simdb.dev/server"],
+            json!("orders-r-0")
+        );
+    }
+
+    #[test]
+    fn a_pod_runs_where_the_provider_says() {
+        let set = built(
+            &[
+                ("node_selector", "disk=ssd"),
+                ("tolerations", "dedicated=db:NoSchedule,spot"),
+                ("spread", "required"),
+                ("pull_secret", "registry"),
+                ("user", "70"),
+            ],
+            Resources {
+                memory: Some(512 << 20),
+                cpus: Some(1500),
+            },
+        );
+        let pod = &set["spec"]["template"]["spec"];
+        assert_eq!(pod["nodeSelector"], json!({ "disk": "ssd" }));
+        assert_eq!(
+            pod["tolerations"],
+            json!([
+                { "key": "dedicated", "operator": "Equal", "value": "db", "effect": "NoSchedule" },
+                { "key": "spot", "operator": "Exists" },
+            ])
+        );
+        let anti = &pod["affinity"]["podAntiAffinity"];
+        assert!(anti.get("preferredDuringSchedulingIgnoredDuringExecution").is_none());
+        assert_eq!(pod["imagePullSecrets"], json!([{ "name": "registry" }]));
+        assert_eq!(pod["securityContext"]["runAsUser"], json!(70));
+        let limits = json!({ "memory": "512Mi", "cpu": "1500m" });
+        assert_eq!(
+            pod["containers"][0]["resources"],
+            json!({ "limits": limits, "requests": limits })
+        );
+    }
+
+    #[test]
+    fn what_a_pod_is_made_from_is_told_apart_by_a_digest() {
+        let digest_of = |arguments: &[(&str, &str)]| {
+            let (names, own, settings) = parts(arguments);
+            digest(&set(&names, &own, &settings, &made(Resources::default())))
+                .cloned()
+                .unwrap()
+        };
+        assert_eq!(
+            digest_of(&[]),
+            digest_of(&[("storage", "20GB")]),
+            "the volume is another object"
+        );
+        assert_ne!(digest_of(&[]), digest_of(&[("user", "70")]));
+    }
+
+    #[test]
+    fn sizes_are_read_as_they_are_written() {
+        let read = |text: &str| bytes(&Quantity(text.to_owned()));
+        for size in [1, 1536 << 20, 10 << 30, 1000] {
+            assert_eq!(bytes(&quantity(size)), Some(size));
+        }
+        assert_eq!(read("5G"), Some(5_000_000_000));
+        assert_eq!((read("1.5Gi"), read("much"), read("1Ei")), (None, None, None));
+    }
+
+    #[test]
+    fn a_volume_has_the_size_and_the_class_of_the_provider() {
+        let (names, own, settings) = parts(&[("storage", "1536MB"), ("storage_class", "fast")]);
+        let volume = json!(volume(&names, &own, &settings, "postgresql"));
+        assert_eq!(volume["spec"]["resources"]["requests"]["storage"], json!("1536Mi"));
+        assert_eq!(volume["spec"]["storageClassName"], json!("fast"));
+        assert_eq!(
+            volume["metadata"]["annotations"]["simdb.dev/address"],
+            json!("cluster.orders.node.r[0]")
+        );
+        assert!(
+            volume["metadata"].get("ownerReferences").is_none(),
+            "nothing takes it along"
+        );
+    }
+}

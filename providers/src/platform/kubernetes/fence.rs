@@ -1,0 +1,212 @@
+//! Proves that a server is down whose pod cannot be asked, or says that nothing proves it.
+//!
+//! ```text
+//!   known                                                     proof
+//!   the pod answers, and no process uses its data             yes (see the module `stop`)
+//!   its machine is ready, and reports that the container      yes: the set was scaled to none, so that no other pod is made
+//!     of this very pod has ended
+//!   the pod is gone, and nothing of that was reported         no: it may have been removed by force while it runs on
+//!   the machine does not report                               no: it may run and take writes
+//! ```
+//!
+//! Nothing is ever removed by force here.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ContainerState, Node, Pod};
+use kube::api::{Api, DeleteParams, Preconditions, WatchEvent, WatchParams};
+use serde_json::json;
+use simdb_state::object::Witness;
+use tokio::time::timeout;
+
+use super::Hold;
+use super::client::{At, Trouble};
+use super::names::{FENCED, HOLD};
+use super::site::{Site, annotation, container};
+use crate::platform::{PlatformError, StopMode};
+
+/// How long a machine that is ready may take to end a pod.
+const END_LIMIT: Duration = Duration::from_mins(1);
+
+/// How long a server may take to end in order before its machine kills it.
+const GRACE: u32 = 30;
+
+/// Ends a server through its machine, and returns how it is known that it ended.
+pub(super) async fn from_outside(hold: &Hold, mode: StopMode, reason: String) -> Result<Witness, PlatformError> {
+    let site = &hold.site;
+    let unprovable = |why: String| PlatformError::Unprovable {
+        node: site.own.node.clone(),
+        reason: why,
+    };
+    if mode == StopMode::Fast {
+        return Err(unprovable(reason));
+    }
+    let found = site.find().await?;
+    let fenced = found.set.as_ref().and_then(|set| annotation(&set.metadata, FENCED));
+    let Some(pod) = found.pod else {
+        // What was proven once stays so, as long as the set makes no other pod.
+        if found.is_off() && fenced.is_some() {
+            return Ok(Witness::PodGone);
+        }
+        return Err(unprovable(format!(
+            "{reason}; a pod that is gone may have been removed by force, and its server may run on where it was. Look at the machine it \
+             was on, or wait until its StatefulSet {} has made it anew",
+            site.own.base
+        )));
+    };
+    let machine = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+    let Some(machine) = machine else {
+        return Err(unprovable(format!(
+            "{reason}; it is on no machine, and where an earlier one of that name runs is not known"
+        )));
+    };
+    is_ready(site, &machine).await.map_err(&unprovable)?;
+    scale_down(hold, &pod).await?;
+    match timeout(END_LIMIT, watch_end(site, &pod)).await {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => {
+            return Err(unprovable(format!(
+                "pod {} is gone, and machine {machine} did not report that its container had ended",
+                site.own.pod
+            )));
+        }
+        Ok(Err(trouble)) => return Err(unprovable(trouble.message().to_owned())),
+        Err(_) => {
+            return Err(unprovable(format!(
+                "machine {machine} did not report within {} s that the container of pod {} has ended",
+                END_LIMIT.as_secs(),
+                site.own.pod
+            )));
+        }
+    }
+    is_ready(site, &machine).await.map_err(&unprovable)?;
+    note(hold, &pod).await?;
+    Ok(Witness::PodGone)
+}
+
+/// Looks whether a machine reports, or says what that means.
+async fn is_ready(site: &Site, machine: &str) -> Result<(), String> {
+    let api: Api<Node> = Api::all(site.server.client.clone());
+    let node = match site.server.within(api.get_opt(machine).boxed()).await {
+        Ok(Some(node)) => node,
+        Ok(None) => {
+            return Err(format!(
+                "its machine {machine} is no longer a node of the cluster, which proves nothing: it may run on. Make sure that it is off"
+            ));
+        }
+        Err(trouble) if trouble.is_forbidden() => {
+            return Err(format!(
+                "whether its machine {machine} reports cannot be seen without the right to get nodes: see simdb metadata rbac"
+            ));
+        }
+        Err(trouble) => return Err(trouble.message().to_owned()),
+    };
+    let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
+    match ready.map(|condition| condition.status.as_str()) {
+        Some("True") => Ok(()),
+        _ => Err(format!(
+            "its machine {machine} does not report (NotReady), so its server may run there and take writes. Bring the machine back, or \
+             make sure that it is off"
+        )),
+    }
+}
+
+/// Lets the set make no other pod, and none that is made later start the server by itself; then has this very pod end.
+async fn scale_down(hold: &Hold, pod: &Pod) -> Result<(), PlatformError> {
+    let site = &hold.site;
+    let uid = pod.metadata.uid.clone().unwrap_or_default();
+    hold.check().await?;
+    let patch = json!({
+        "spec": { "replicas": 0, "template": { "metadata": { "annotations": { HOLD: uid } } } },
+    });
+    let scaled = site.server.merge::<StatefulSet>(&site.own.base, &patch).await;
+    scaled.at("scale StatefulSet", &site.own.base)?;
+    let options = DeleteParams {
+        grace_period_seconds: Some(GRACE),
+        preconditions: Some(Preconditions {
+            uid: Some(uid),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    match site.server.delete::<Pod>(&site.own.pod, &options).await {
+        // Another one of that name is there, or it goes already.
+        Err(trouble) if trouble.is_conflict() => Ok(()),
+        deleted => deleted.at("remove pod", &site.own.pod),
+    }
+}
+
+/// Watches a pod until it is gone. Returns whether its machine had reported that its container ended.
+async fn watch_end(site: &Site, pod: &Pod) -> Result<bool, Trouble> {
+    let api = site.server.api::<Pod>();
+    let version = pod.metadata.resource_version.clone().unwrap_or_default();
+    let options = WatchParams::default().fields(&format!("metadata.name={}", site.own.pod));
+    let events = api
+        .watch(&options, &version)
+        .await
+        .map_err(|error| site.server.trouble(error))?;
+    let mut events = events.map_err(|error| site.server.trouble(error)).boxed();
+    let mut has_ended = false;
+    while let Some(event) = events.next().await {
+        let (seen, is_gone) = match event? {
+            WatchEvent::Added(seen) | WatchEvent::Modified(seen) => (seen, false),
+            WatchEvent::Deleted(seen) => (seen, true),
+            WatchEvent::Bookmark(_) => continue,
+            WatchEvent::Error(status) => {
+                return Err(Trouble::Refused {
+                    status: status.code,
+                    reason: status.reason.clone(),
+                    message: status.message.clone(),
+                });
+            }
+        };
+        if seen.metadata.uid != pod.metadata.uid {
+            continue;
+        }
+        has_ended |= container(&seen).is_some_and(is_reported);
+        if has_ended || is_gone {
+            return Ok(has_ended);
+        }
+    }
+    Ok(has_ended)
+}
+
+/// Returns whether a machine says of a container that it ended. One that it knows nothing of may be no end at all.
+fn is_reported(state: &ContainerState) -> bool {
+    let ended = state.terminated.as_ref();
+    ended.is_some_and(|ended| ended.container_id.is_some() && ended.reason.as_deref() != Some("ContainerStatusUnknown"))
+}
+
+/// Notes what was proven: who asks again after a crash finds no pod.
+async fn note(hold: &Hold, pod: &Pod) -> Result<(), PlatformError> {
+    let site = &hold.site;
+    hold.check().await?;
+    let patch = json!({ "metadata": { "annotations": { FENCED: pod.metadata.uid } } });
+    let noted = site.server.merge::<StatefulSet>(&site.own.base, &patch).await;
+    noted.at("change StatefulSet", &site.own.base).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_container_counts_where_its_machine_saw_it() {
+        let reported = |ended: serde_json::Value| {
+            let state = serde_json::from_value(json!({ "terminated": ended })).unwrap();
+            is_reported(&state)
+        };
+        assert!(reported(
+            json!({ "exitCode": 0, "reason": "Completed", "containerID": "containerd://1" })
+        ));
+        let unknown = json!({ "exitCode": 137, "reason": "ContainerStatusUnknown", "containerID": "containerd://1" });
+        assert!(!reported(unknown));
+        assert!(!reported(json!({ "exitCode": 0 })));
+        assert!(!is_reported(&ContainerState::default()));
+    }
+}
