@@ -104,7 +104,7 @@ impl Storage for Secrets {
             id: random(),
         };
         let writes: Vec<Write> = rows.into_iter().map(|(key, bytes)| Write::put(key, bytes)).collect();
-        let draft = Contents::empty().draft(mark.clone(), &writes, || names::chunk(&record::random_bytes()));
+        let draft = Contents::empty().draft(mark.clone(), &writes, || names::chunk(record::random_bytes()));
         for (name, bytes) in draft.chunks {
             let chunk = objects::chunk(&self.names, &name, bytes, Token(0));
             server.create(&chunk).await.map_err(&failed)?;

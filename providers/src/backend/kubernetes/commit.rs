@@ -19,6 +19,8 @@ const AT_ONCE: usize = 8;
 /// The longest pause before a head that another process changed is written again.
 const LONGEST_PAUSE: u64 = 100;
 
+const DOUBT: &str = "The last commit may have happened, or not: plan again to see where things stand.";
+
 /// Commits writes, if the token holds the lock and each row is what is expected.
 pub(super) async fn commit(record: &Record, token: Token, writes: &[Write]) -> Result<Version, BackendError> {
     let _turn = record.turn().await;
@@ -48,7 +50,7 @@ pub(super) async fn commit(record: &Record, token: Token, writes: &[Write]) -> R
             id: id.clone(),
         };
         let version = Version(mark.version);
-        let draft = seen.contents.draft(mark, writes, || names::chunk(&random_bytes()));
+        let draft = seen.contents.draft(mark, writes, || names::chunk(random_bytes()));
         match write(record, &seen, draft, token).await {
             Ok(superseded) => {
                 garbage::drop_superseded(record, superseded).await;
@@ -57,7 +59,8 @@ pub(super) async fn commit(record: &Record, token: Token, writes: &[Write]) -> R
             Err(trouble) => attempts.failed(&trouble, version, &record.server)?,
         }
         attempts.pause().await;
-        (seen, is_fresh) = (record.load().await?, true);
+        let loaded = record.load().await.map_err(|error| attempts.doubtful(error))?;
+        (seen, is_fresh) = (loaded, true);
     }
 }
 
@@ -95,8 +98,19 @@ impl Attempts {
         }
         Err(BackendError::Unusable {
             problem: "the API server did not answer a commit, and the state was written often since".to_owned(),
-            hint: "The commit may have happened, or not. Plan again to see where things stand.".to_owned(),
+            hint: DOUBT.to_owned(),
         })
+    }
+
+    /// Adds to an error that an attempt may have succeeded, where it may.
+    fn doubtful(&self, error: BackendError) -> BackendError {
+        match error {
+            BackendError::Unusable { problem, hint } if self.unclear.is_some() => BackendError::Unusable {
+                problem,
+                hint: format!("{DOUBT} {hint}"),
+            },
+            error => error,
+        }
     }
 
     /// Fails where there is no point in another one.
@@ -111,7 +125,7 @@ impl Attempts {
             Trouble::Refused { status: 404, .. } if !is_over => Ok(()),
             trouble if trouble.is_passing() && !is_over => Ok(()),
             trouble if trouble.is_conflict() => Err(BackendError::Busy),
-            trouble => Err(server.failed("commit")(trouble.clone())),
+            trouble => Err(self.doubtful(server.failed("commit")(trouble.clone()))),
         }
     }
 

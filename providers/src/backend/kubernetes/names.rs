@@ -124,8 +124,8 @@ impl Names {
 }
 
 /// Returns the name of a chunk, which no other chunk ever has.
-pub(super) fn chunk(random: &[u8; 8]) -> String {
-    format!("simdb-chunk-{}", hex(random))
+pub(super) fn chunk(random: [u8; 8]) -> String {
+    format!("simdb-chunk-{}", hex(&random))
 }
 
 /// Makes of the name of a workspace what the name of an object may hold.

@@ -294,11 +294,11 @@ async fn leftovers(server: &Server, names: &Names) -> Result<Left, BackendError>
     if secrets.iter().any(|secret| secret.name.as_ref() == Some(&names.head)) {
         return Ok(Left::Head);
     }
-    let named = |kind: &'static str| move |name: String| format!("{kind} \"{name}\"");
+    let labelled = |kind: &'static str| move |name: String| format!("{kind} \"{name}\"");
     // A record that is being made, or whose making was broken off, has chunks already that were written under no lock.
     let secrets = secrets.into_iter().filter(|secret| token_of(secret) != Some(Token(0)));
-    let secrets = secrets.filter_map(|secret| secret.name).map(named("Secret"));
-    let leases = leases.into_iter().filter_map(|lease| lease.name).map(named("Lease"));
+    let secrets = secrets.filter_map(|secret| secret.name).map(labelled("Secret"));
+    let leases = leases.into_iter().filter_map(|lease| lease.name).map(labelled("Lease"));
     let left: Vec<String> = secrets.chain(leases).collect();
     Ok(if left.is_empty() {
         Left::Nothing
