@@ -298,7 +298,7 @@ pub enum Action {
         /// The login.
         user: UserAddress,
         /// Its attributes.
-        attributes: User,
+        attributes: Box<User>,
         /// Its password.
         password: SecretName,
         /// The server it is made on.
@@ -311,7 +311,7 @@ pub enum Action {
         /// The login.
         user: UserAddress,
         /// Its attributes.
-        attributes: User,
+        attributes: Box<User>,
         /// The roles it is no longer a member of.
         leaves: BTreeSet<String>,
         /// Its password; absent where it may not connect.
@@ -324,7 +324,7 @@ pub enum Action {
         /// The database.
         database: DatabaseAddress,
         /// Its attributes.
-        attributes: Database,
+        attributes: Box<Database>,
         /// The server it is made on.
         server: Server,
     },
@@ -344,7 +344,7 @@ pub enum Action {
         /// How a session begins that is that role's and can be nothing else.
         login: OwnerLogin,
         /// The server it runs on.
-        server: Server,
+        server: Box<Server>,
     },
     /// Copies another node's data.
     #[serde(rename = "basebackup")]

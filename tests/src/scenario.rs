@@ -216,10 +216,10 @@ impl Scenario {
                 let server = Server {
                     password: superuser_password(&address.cluster),
                     node: address,
-                    place: Place::shared(Bind {
+                    place: Box::new(Place::shared(Bind {
                         host: listen.ip(),
                         port: listen.port(),
-                    }),
+                    })),
                 };
                 Some((server.node.node.to_string(), server))
             })

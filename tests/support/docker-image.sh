@@ -11,6 +11,7 @@ host=$1
 support=$(dirname "$0")
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
+# shellcheck source-path=SCRIPTDIR source=image-files.sh
 . "$support/image-files.sh"
 
 places=$(postgresql_places "$support")

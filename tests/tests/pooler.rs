@@ -131,10 +131,10 @@ impl Account {
                 .unwrap();
             Server {
                 node: name,
-                place: Place::shared(Bind {
+                place: Box::new(Place::shared(Bind {
                     host: address.ip(),
                     port: address.port(),
-                }),
+                })),
                 password: password.clone(),
             }
         };

@@ -235,7 +235,7 @@ impl Members {
             let Some(place) = node.place.clone() else { continue };
             let server = Server {
                 node: address.clone(),
-                place,
+                place: Box::new(place),
                 password: superuser_password(cluster),
             };
             match &node.role {

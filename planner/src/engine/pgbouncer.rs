@@ -78,7 +78,7 @@ fn password(cluster: &ClusterName) -> SecretName {
 pub fn console(endpoint: &EndpointAddress, pooler: &Pooler) -> Console {
     Console {
         endpoint: endpoint.clone(),
-        place: pooler.place.clone(),
+        place: Box::new(pooler.place.clone()),
         password: password(&endpoint.cluster),
     }
 }

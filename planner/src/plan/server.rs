@@ -12,7 +12,7 @@ pub struct Server {
     pub node: NodeAddress,
     /// Where it is.
     #[serde(rename = "listen")]
-    pub place: Place,
+    pub place: Box<Place>,
     /// The superuser's password.
     pub password: SecretName,
 }

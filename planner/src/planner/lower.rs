@@ -280,7 +280,7 @@ impl Lowering<'_> {
 pub(crate) fn server(address: &NodeAddress, node: &IntendedNode) -> Server {
     Server {
         node: address.clone(),
-        place: node.place.clone(),
+        place: Box::new(node.place.clone()),
         password: superuser_password(&address.cluster),
     }
 }

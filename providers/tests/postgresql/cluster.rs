@@ -112,10 +112,10 @@ impl Cluster {
     pub(crate) fn replication_user(&self) -> Action {
         Action::ReplicationUser {
             user: user(&self.primary.cluster, REPLICATION_USER),
-            attributes: User {
+            attributes: Box::new(User {
                 replication: true,
                 ..User::default()
-            },
+            }),
             password: replication_password(&self.primary.cluster),
             server: self.server(&self.primary),
             streams: Vec::new(),
@@ -361,7 +361,7 @@ impl Cluster {
     pub(crate) fn server(&self, node: &NodeAddress) -> Server {
         Server {
             node: node.clone(),
-            place: Place::shared(self.ports[node].listen),
+            place: Box::new(Place::shared(self.ports[node].listen)),
             password: superuser_password(&node.cluster),
         }
     }

@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154 # bed.sh sets the variables
 # The bed of `bed.sh --api`: etcd and an API server on a port of 127.0.0.1.
 
-# A port that nobody listens on at this moment.
+# Prints a port of 127.0.0.1 that is free at this moment.
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }

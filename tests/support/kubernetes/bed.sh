@@ -10,6 +10,7 @@
 # SIMDB_TEST_KUBERNETES_BED; kubectl is on its PATH. Where the bed cannot run, SIMDB_TEST_KUBERNETES_MISSING says why, and the tests
 # that need it skip themselves: SIMDB_TEST_REQUIRE=all makes that a failure. A cluster that SIMDB_TEST_KUBECONFIG names already
 # is used as it is. The bed goes with the command, with all that was made in it.
+# shellcheck source-path=SCRIPTDIR
 set -eu
 
 say() { echo "bed: $*" >&2; }
@@ -63,6 +64,7 @@ done
 
 bed=$(mktemp -d /var/tmp/simdb-kubernetes.XXXXXX)
 identity $$ >"$bed/owner"
+echo "$tier" >"$bed/tier"
 trap take_down EXIT
 trap 'exit 130' INT TERM
 

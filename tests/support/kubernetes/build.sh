@@ -64,7 +64,7 @@ build() {
     output=$target/
     [ $# -gt 1 ] || output=$target/$1
     # shellcheck disable=SC2086 # one word per package
-    go build -mod=readonly -trimpath -ldflags "$(linker_flags)" -o "$output" $packages >"$target/log" 2>&1 ||
+    go build -mod=readonly -buildvcs=false -trimpath -ldflags "$(linker_flags)" -o "$output" $packages >"$target/log" 2>&1 ||
         cannot "go cannot build $*: $(tail -n1 "$target/log")"
 }
 

@@ -36,8 +36,7 @@ POLICY
         --default-unreachable-toleration-seconds 10 --default-not-ready-toleration-seconds 10 \
         --audit-policy-file "$bed/control/audit.yaml" --audit-log-path "$bed/audit.log" "$@"
     start control kube-apiserver
-    await 120 api_decided
-    runs control kube-apiserver
+    await 120 api_decided && runs control kube-apiserver
 }
 
 # Whether the API server is ready, or has given up.
@@ -57,9 +56,11 @@ start_controllers() {
 }
 
 # The container runtime of node number N. runc cannot lower the score that the kernel's memory killer goes by in a virtual
-# machine that lacks CAP_SYS_RESOURCE. Each pod has a route of its own, so that all its traffic passes the node's rules.
+# machine that lacks CAP_SYS_RESOURCE. The node routes to each pod by itself, so that all traffic of pods passes the node's rules.
+# Images are in memory: as files of a disk they would take longer to write and to remove than all the rest.
 start_containerd() {
-    mkdir -p "$bed/n$1/cni"
+    mkdir -p "$bed/n$1/cni" "$bed/n$1/lib/containerd"
+    on "n$1" mount -t tmpfs -o mode=711 images /var/lib/containerd
     cat >"$bed/n$1/cni/pods.conflist" <<CNI
 {"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "ptp", "ipMasq": false, "ipam": {
   "type": "host-local", "ranges": [[{"subnet": "10.244.$1.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
@@ -152,4 +153,10 @@ YAML
 start_volumes() {
     define "n$1" volumes bed-helper volumes "$bed/keys/admin.conf" "n$1" /var/lib/simdb-volumes
     start "n$1" volumes
+}
+
+# The network of pods is no more than addresses and routes: what policies say of it is enforced by this.
+start_policies() {
+    define "n$1" policies bed-helper policies "$bed/keys/admin.conf" "n$1"
+    start "n$1" policies
 }

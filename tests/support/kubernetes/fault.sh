@@ -10,9 +10,11 @@
 #   fault.sh kill MACHINE DAEMON   ends a daemon (SIGKILL); start MACHINE DAEMON starts it and returns when it answers
 #   fault.sh on MACHINE COMMAND... runs a command in the namespaces of a machine
 #
-# NODE is n1 or n2. On these, DAEMON is containerd, kubelet, kube-proxy or volumes; on control, which is a MACHINE as well, it is
-# etcd, kube-apiserver, kube-controller-manager, kube-scheduler or names. A bed without nodes has etcd and kube-apiserver alone.
+# NODE is n1 or n2; MACHINE is control, n1 or n2. DAEMON on a node is containerd, kubelet, kube-proxy, volumes or policies; on
+# control it is etcd, kube-apiserver, kube-controller-manager, kube-scheduler or names. A bed without nodes has etcd and
+# kube-apiserver alone.
 # The files of a machine are below its directory in the bed: lib is its /var/lib, run its /run.
+# shellcheck source-path=SCRIPTDIR
 set -eu
 
 usage() {
@@ -75,16 +77,24 @@ power_off() {
 
 # Ends every process of a machine but its first and that one's child; succeeds once there are no others.
 no_processes() {
-    on "$1" kill -KILL -1
+    # shellcheck disable=SC2016 # expanded on the machine, where the first process must be the machine's
+    on "$1" sh -c 'grep -qaF "$1" /proc/1/cmdline && kill -KILL -1' sh "$bed/$1"
     [ "$(pgrep --ns "$(cat "$bed/$1/init")" --nslist pid --count .)" -le 2 ]
 }
 
-# What a boot finds: no mounts, no links of pods, an empty /run.
+# What a boot finds: no groups or links of pods, an empty /run, and no mounts but those of images and volumes, which are its disks.
 forget() {
+    for hierarchy in /sys/fs/cgroup/*/"${bed##*/}/$1"/kubepods; do
+        [ ! -d "$hierarchy" ] || await 10 remove_groups "$hierarchy" || fail "control groups of $1 stay in use"
+    done
     # shellcheck disable=SC2016 # expanded on the machine
     on "$1" sh -euc '
-        awk "\$2 ~ \"^/(run|var/lib)/\" { print \$2 }" /proc/mounts | sort -r | while read -r mount; do
-            umount -l "$mount"
+        awk "{ print \$2 }" /proc/mounts | sort -r | while read -r mount; do
+            case $mount in
+            /var/lib/containerd | /var/lib/simdb-volumes/*) ;;
+            # One that was mounted below another has gone with it.
+            /run/* | /var/lib/*) umount -l "$mount" 2>/dev/null || true ;;
+            esac
         done
         find /run -mindepth 1 -delete
         ip -o link show type veth | sed "s/^[0-9]*: \([^@:]*\).*/\1/" | while read -r link; do
@@ -96,12 +106,12 @@ forget() {
 power_on() {
     forget "$1"
     on control ip link set "$(port_of "$1")" up
-    for daemon in containerd kubelet kube-proxy volumes; do
+    for daemon in containerd kubelet kube-proxy volumes policies; do
         begin "$1" "$daemon"
     done
 }
 
-# Starts a daemon and waits until it answers, where somebody asks it directly.
+# Starts a daemon and waits until it answers, if it is one of those that answer requests.
 begin() {
     start "$1" "$2" || fail "$2 does not start on $1"
     case $2 in
@@ -119,6 +129,11 @@ answers() {
 [ $# -gt 0 ] || usage
 action=$1
 shift
+case $action in
+pause | resume | kill | start | on) ;;
+# What follows changes a network and ends processes, which must be those of a bed.
+*) [ "$(cat "$bed/tier")" = nodes ] || fail "this bed has no nodes" ;;
+esac
 case $action:$# in
 node-down:1) on control ip link set "$(port_of "$1")" down ;;
 node-up:1) on control ip link set "$(port_of "$1")" up ;;

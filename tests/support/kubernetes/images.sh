@@ -30,7 +30,7 @@ root=$(mktemp -d)
 work=$(mktemp -d "$cache/images-partial.XXXXXX")
 trap 'rm -rf "$root" "$work"' EXIT
 trap 'exit 130' INT TERM
-# shellcheck source=tests/support/image-files.sh
+# shellcheck source-path=SCRIPTDIR source=../image-files.sh
 . "$support/image-files.sh"
 
 take_tools() {

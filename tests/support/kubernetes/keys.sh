@@ -43,6 +43,6 @@ for node; do
     certify "${node%=*}" "/O=system:nodes/CN=system:node:${node%=*}" "DNS:${node%=*}, IP:${node#*=}"
     kubeconfig "${node%=*}"
 done
-# Tokens of service accounts are signed with a pair of their own.
+# The API server signs tokens of service accounts with this pair.
 quietly ecparam -name prime256v1 -genkey -noout -out accounts-key.pem
 quietly ec -in accounts-key.pem -pubout -out accounts.pem

@@ -5,25 +5,26 @@
 # $bed/MACHINE/run, lib and log outside. Its first process dies with bed.sh and takes every process of the machine with it, and
 # with the last process go its mounts and links. A bed without nodes has no machines: its daemons run on this machine itself.
 
-# Runs a command on a machine.
+# Runs a command on a machine. A bed without nodes has one, control, which is this machine.
 on() {
-    if [ -s "$bed/$1/init" ]; then
-        init=$(cat "$bed/$1/init")
-        shift
-        nsenter --target "$init" --mount --net --uts --pid -- "$@"
-    else
+    if [ "$(cat "$bed/tier")" = api ]; then
+        [ "$1" = control ] || return 1
         shift
         "$@"
+    else
+        # A number that a process outside the bed has by now must not be entered.
+        init=$(cat "$bed/$1/init") && belongs "$init" || return 1
+        shift
+        nsenter --target "$init" --mount --net --uts --pid -- "$@"
     fi
 }
 
 # Waits until a command succeeds, for as many seconds as the first argument says.
 await() {
-    tries=$(($1 * 10))
+    deadline=$(($(date +%s) + $1))
     shift
     until "$@" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || return 1
+        [ "$(date +%s)" -lt "$deadline" ] || return 1
         sleep 0.1
     done
 }
@@ -39,6 +40,14 @@ start_machine() {
             mount --bind "$1/log" /var/log
             echo "${1##*/}" >/proc/sys/kernel/hostname
             ip link set lo up
+            # The kubelet sets what belongs to the whole machine, unless it finds its values there.
+            for setting in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 \
+                kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000; do
+                file=$1/settings/${setting%=*}
+                mkdir -p "${file%/*}"
+                echo "${setting#*=}" >"$file"
+                mount --bind "$file" "/proc/sys/${setting%=*}"
+            done
             : >"$1/ready"
             # The first process of a machine reaps orphans, as this wait does. It outlives `fault.sh power-off`.
             while :; do
@@ -95,10 +104,10 @@ last_words() {
 
 # Processes of a bed are known by the path of the bed on their command lines: a process number alone may be in use again.
 belongs() {
-    tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF "$bed"
+    grep -qaF "$bed" "/proc/$1/cmdline" 2>/dev/null
 }
 
-# Ends everything of the bed, and removes it. Nothing is left of a bed whose script was killed, either.
+# Ends every process of the bed and removes its files. It also removes a bed whose script was killed.
 take_down() {
     for file in "$bed"/*/init "$bed"/*/*.pid; do
         [ -s "$file" ] || continue
@@ -114,7 +123,8 @@ take_down() {
         [ ! -d "$hierarchy" ] || await 10 remove_groups "$hierarchy" || true
     done
     [ ! -s "$bed/link" ] || ip link delete "$(cat "$bed/link")" 2>/dev/null || true
-    rm -rf "$bed"
+    # Another script may be removing it as well.
+    rm -rf "$bed" || true
 }
 
 remove_groups() {

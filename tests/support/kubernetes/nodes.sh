@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154 # bed.sh sets the variables
+# shellcheck shell=sh source-path=SCRIPTDIR disable=SC2154 # bed.sh sets the variables
 # The bed of `bed.sh --nodes`: a control plane and two nodes, each a machine with its own network, mounts and processes.
 . "$here/network.sh"
 
@@ -64,6 +64,7 @@ bring_up() {
         start_kubelet $node
         start_proxy $node
         start_volumes $node
+        start_policies $node
     done
     for node in 1 2; do
         wait "$(cat "$bed/n$node/loading")" || without "containerd took no images: $(tail -n1 "$bed/n$node/images.log")" "$@"

@@ -17,7 +17,7 @@ pub struct Console {
     pub endpoint: EndpointAddress,
     /// Where the pooler is.
     #[serde(rename = "listen")]
-    pub place: Place,
+    pub place: Box<Place>,
     /// The password of the login that the console lets in.
     pub password: SecretName,
 }

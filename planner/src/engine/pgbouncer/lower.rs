@@ -94,7 +94,7 @@ impl Lowering<'_> {
             console: pgbouncer::console(address, old),
             server: Server {
                 node: deposed.clone(),
-                place,
+                place: Box::new(place),
                 password: superuser_password(&deposed.cluster),
             },
         });

@@ -127,7 +127,7 @@ impl Lowering<'_> {
         before::server(self.observed, address).filter(|server| !server.in_recovery)?;
         Some(Server {
             node: address.clone(),
-            place: before::place(self.before, self.observed, address)?,
+            place: Box::new(before::place(self.before, self.observed, address)?),
             password: superuser_password(&address.cluster),
         })
     }

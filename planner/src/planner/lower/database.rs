@@ -36,7 +36,7 @@ impl Lowering<'_> {
                 };
                 let action = Action::Database {
                     database: address.clone(),
-                    attributes: new.clone(),
+                    attributes: Box::new(new.clone()),
                     server,
                 };
                 let delta = vec![Edit::Database(address.clone(), new.clone())];
@@ -124,7 +124,7 @@ impl Lowering<'_> {
                     database: new.seed.database.clone(),
                     owner: new.owner.clone(),
                     login: self.owner_login(&address.cluster, &new.owner),
-                    server,
+                    server: Box::new(server),
                 };
                 let mut delta = vec![Edit::Seed(address.clone(), new.seed.clone())];
                 let database = database_address(&address.cluster, &new.seed.database);

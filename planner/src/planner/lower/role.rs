@@ -86,7 +86,7 @@ impl Lowering<'_> {
         let server = |address: &NodeAddress| {
             Some(Server {
                 node: address.clone(),
-                place: before::place(self.before, self.observed, address)?,
+                place: Box::new(before::place(self.before, self.observed, address)?),
                 password: superuser_password(&address.cluster),
             })
         };
@@ -116,7 +116,7 @@ impl Lowering<'_> {
         };
         let server = Server {
             node: address.clone(),
-            place,
+            place: Box::new(place),
             password: superuser_password(&address.cluster),
         };
         let alive = self.facts(address).is_none_or(|facts| facts.process.is_alive());
@@ -186,7 +186,7 @@ impl Lowering<'_> {
             instance: Box::new(instance::without_clients(&context)),
             server: Server {
                 node: address.clone(),
-                place: place.clone(),
+                place: Box::new(place.clone()),
                 password: superuser_password(&address.cluster),
             },
             in_recovery: false,

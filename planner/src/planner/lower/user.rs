@@ -78,7 +78,7 @@ impl Lowering<'_> {
         let has = old.map_or_else(|| self.memberships(address, role), |old| old.member_of.clone());
         let action = Action::User {
             user: address.clone(),
-            attributes: new.clone(),
+            attributes: Box::new(new.clone()),
             leaves: has.difference(&new.member_of).cloned().collect(),
             password: password.clone(),
             server,
@@ -138,7 +138,7 @@ impl Lowering<'_> {
         };
         let action = Action::ReplicationUser {
             user: address.clone(),
-            attributes: new.clone(),
+            attributes: Box::new(new.clone()),
             password: password.clone(),
             server,
             streams,
@@ -174,7 +174,7 @@ impl Lowering<'_> {
         let nodes = nodes.filter(|(address, node)| stays(address, node) && node.power == Power::Running);
         let stream = |(address, node): (&_, &_)| {
             let mut context = self.intended.context(address, node, intended);
-            context.place = self.present(server(address, node)).place;
+            context.place = *self.present(server(address, node)).place;
             let upstream = context.upstream.as_mut().and_then(|upstream| {
                 let node = self.intended.nodes.get(&upstream.address)?;
                 let server = self.present(server(&upstream.address, node));
@@ -198,7 +198,7 @@ impl Lowering<'_> {
         let runs = node.is_some_and(|node| node.power == Power::Running);
         let place = before::place(self.before, self.observed, &server.node).filter(|_| runs);
         Server {
-            place: place.unwrap_or(server.place),
+            place: place.map_or(server.place, Box::new),
             ..server
         }
     }

@@ -65,7 +65,7 @@ impl Look<'_> {
     async fn ask(&self, node: &NodeAddress, place: Place) -> Result<(Connection, ServerFacts), PostgresqlError> {
         let server = Server {
             node: node.clone(),
-            place,
+            place: Box::new(place),
             password: superuser_password(&node.cluster),
         };
         let connection = Connection::open(&self.sessions, &server).await?;

@@ -2,6 +2,8 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
+use super::names::CONTAINER;
+
 /// What they say in part, and what to do then.
 const WAYS_OUT: [(&str, &str); 12] = [
     (
@@ -84,7 +86,7 @@ pub(super) fn waits(pod: &Pod) -> Option<Waits> {
     let status = pod.status.as_ref();
     let container = status
         .and_then(|status| status.container_statuses.as_ref())
-        .and_then(|all| all.first());
+        .and_then(|all| all.iter().find(|status| status.name == CONTAINER));
     let is_leaving = pod.metadata.deletion_timestamp.is_some();
     if let Some(state) = container.and_then(|container| container.state.as_ref()) {
         if state.running.is_some() {

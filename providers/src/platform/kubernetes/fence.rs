@@ -166,7 +166,7 @@ async fn watch_end(site: &Site, pod: &Pod) -> Result<bool, Trouble> {
         if seen.metadata.uid != pod.metadata.uid {
             continue;
         }
-        has_ended |= container(&seen).is_some_and(is_reported);
+        has_ended |= has_ended_for_good(&seen);
         if has_ended || is_gone {
             return Ok(has_ended);
         }
@@ -174,10 +174,20 @@ async fn watch_end(site: &Site, pod: &Pod) -> Result<bool, Trouble> {
     Ok(has_ended)
 }
 
-/// Returns whether a machine says of a container that it ended. One that it knows nothing of may be no end at all.
+/// What a machine says of a container that it did not see end: one that it knows nothing of, and one whose keeper it lost.
+const UNSEEN: [&str; 2] = ["ContainerStatusUnknown", "Unknown"];
+
+/// Returns whether a machine reports that the container of a pod ended, and the pod goes: that of one that stays is started again.
+fn has_ended_for_good(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some() && container(pod).is_some_and(is_reported)
+}
+
+/// Returns whether a machine saw a container end.
 fn is_reported(state: &ContainerState) -> bool {
-    let ended = state.terminated.as_ref();
-    ended.is_some_and(|ended| ended.container_id.is_some() && ended.reason.as_deref() != Some("ContainerStatusUnknown"))
+    state.terminated.as_ref().is_some_and(|ended| {
+        let is_known = ended.container_id.as_ref().is_some_and(|id| !id.is_empty());
+        is_known && !ended.reason.as_deref().is_some_and(|reason| UNSEEN.contains(&reason))
+    })
 }
 
 /// Notes what was proven: who asks again after a crash finds no pod.
@@ -193,6 +203,7 @@ async fn note(hold: &Hold, pod: &Pod) -> Result<(), PlatformError> {
 mod tests {
     use serde_json::json;
 
+    use super::super::names::CONTAINER;
     use super::*;
 
     #[test]
@@ -206,7 +217,26 @@ mod tests {
         ));
         let unknown = json!({ "exitCode": 137, "reason": "ContainerStatusUnknown", "containerID": "containerd://1" });
         assert!(!reported(unknown));
+        let lost = json!({ "exitCode": 255, "reason": "Unknown", "containerID": "containerd://1" });
+        assert!(!reported(lost), "no shim was found, as after a power failure");
+        assert!(!reported(json!({ "exitCode": 0, "reason": "Completed", "containerID": "" })));
         assert!(!reported(json!({ "exitCode": 0 })));
         assert!(!is_reported(&ContainerState::default()));
+    }
+
+    #[test]
+    fn a_container_that_ended_counts_where_its_pod_goes() {
+        let pod = |deleted: Option<&str>| -> Pod {
+            let ended = json!({ "exitCode": 1, "reason": "Error", "containerID": "containerd://1" });
+            serde_json::from_value(json!({
+                "metadata": { "name": "orders-a-0", "deletionTimestamp": deleted },
+                "status": { "containerStatuses": [{
+                    "name": CONTAINER, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": { "terminated": ended },
+                }] },
+            }))
+            .unwrap()
+        };
+        assert!(has_ended_for_good(&pod(Some("2026-01-01T00:00:00Z"))));
+        assert!(!has_ended_for_good(&pod(None)), "its machine starts it again");
     }
 }

@@ -15,7 +15,7 @@ use super::build::{self, Made};
 use super::client::{At, Object, Server, refused};
 use super::exec::Written;
 use super::explain;
-use super::names::{CLUSTER, FENCED, HOLD, InstanceNames, LINEAGE, Names, SPEC};
+use super::names::{CLUSTER, CONTAINER, FENCED, HOLD, InstanceNames, LINEAGE, Names, SPEC};
 use super::script::{self, Ended};
 use super::settings::Settings;
 use crate::platform::PlatformError;
@@ -91,7 +91,9 @@ pub(super) fn annotation<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a
 /// Returns the state of the container of a pod.
 pub(super) fn container(pod: &Pod) -> Option<&ContainerState> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
-    statuses.first()?.state.as_ref()
+    // A mesh may have put containers of its own beside it.
+    let own = statuses.iter().find(|status| status.name == CONTAINER);
+    own?.state.as_ref()
 }
 
 impl Site {

@@ -87,7 +87,7 @@ impl Lowering<'_> {
         let server = self.present(server(&primary, node));
         let context = NodeContext {
             sync_rule: rule.clone(),
-            place: server.place.clone(),
+            place: (*server.place).clone(),
             ..self.intended.context(&primary, node, new)
         };
         let action = engine::Action::from(Action::SyncNames {

@@ -8,7 +8,6 @@ import (
 	"log"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 	core "k8s.io/api/core/v1"
@@ -22,7 +21,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	storagelisters "k8s.io/client-go/listers/storage/v1"
-	"k8s.io/client-go/tools/cache"
 )
 
 const (
@@ -50,21 +48,7 @@ type provider struct {
 func provideVolumes(ctx context.Context, client kubernetes.Interface, watched informers.SharedInformerFactory, node, directory string) error {
 	claims, volumes := watched.Core().V1().PersistentVolumeClaims(), watched.Core().V1().PersistentVolumes()
 	p := provider{client, claims.Lister(), volumes.Lister(), watched.Storage().V1().StorageClasses().Lister(), node, directory}
-	changed := make(chan struct{}, 1)
-	changed <- struct{}{}
-	notice := func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	}
-	handler := cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { notice() },
-		UpdateFunc: func(any, any) { notice() },
-		DeleteFunc: func(any) { notice() },
-	}
-	claims.Informer().AddEventHandler(handler)
-	volumes.Informer().AddEventHandler(handler)
+	changed := watch(claims.Informer(), volumes.Informer())
 	watched.Start(ctx.Done())
 	watched.WaitForCacheSync(ctx.Done())
 	for {
@@ -74,7 +58,7 @@ func provideVolumes(ctx context.Context, client kubernetes.Interface, watched in
 		case <-changed:
 			if err := p.look(ctx); err != nil {
 				log.Print(err)
-				time.AfterFunc(time.Second, notice)
+				later(changed)
 			}
 		}
 	}
