@@ -366,6 +366,7 @@ fn object(number: usize) -> Write {
 }
 
 /// Does something, and says how long it took.
+#[expect(clippy::print_stdout, reason = "what was measured is read by people")]
 async fn timed<T>(what: &str, work: impl Future<Output = T>) -> T {
     let began = Instant::now();
     let done = work.await;
@@ -441,12 +442,10 @@ async fn a_lock_in_kubernetes_is_broken_by_its_id_and_who_held_it_records_nothin
     let mut holder = store.lock("apply", Duration::ZERO).await.unwrap();
     let refused = environment.run(&["apply", "-auto-approve"]);
     refused.expect_code(4);
-    let (_, id) = refused
-        .text()
-        .split_once("ID: ")
-        .map(|(_, rest)| ((), rest[..16].to_owned()))
-        .unwrap();
-    environment.run(&["force-unlock", "-force", &id]).expect_code(0);
+    let text = refused.text();
+    let (_, rest) = text.split_once("ID: ").unwrap();
+    let id = &rest[..16];
+    environment.run(&["force-unlock", "-force", id]).expect_code(0);
     let late = holder.begin("apply", &serde_json::json!({}), 1).await;
     assert!(matches!(late, Err(StoreError::LockLost { .. })), "{late:?}");
     environment.run(&["apply", "-auto-approve"]).expect_code(0);

@@ -219,7 +219,9 @@ mod tests {
         assert!(!reported(unknown));
         let lost = json!({ "exitCode": 255, "reason": "Unknown", "containerID": "containerd://1" });
         assert!(!reported(lost), "no shim was found, as after a power failure");
-        assert!(!reported(json!({ "exitCode": 0, "reason": "Completed", "containerID": "" })));
+        assert!(!reported(
+            json!({ "exitCode": 0, "reason": "Completed", "containerID": "" })
+        ));
         assert!(!reported(json!({ "exitCode": 0 })));
         assert!(!is_reported(&ContainerState::default()));
     }
