@@ -2,6 +2,15 @@
 //!
 //! A file of SQLite is the default, and stands with the trait in `simdb-state`. What stands here needs a client of its own.
 
+#![cfg_attr(
+    not(feature = "kubernetes"),
+    expect(
+        clippy::unused_async,
+        unused_variables,
+        reason = "there is none where simdb was built without it"
+    )
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -77,14 +77,10 @@ fn what_is_declared_twice_names_the_first_place() {
     check(
         "network \"lan\" {}\nsimdb {}\nnetwork \"lan\" {}\nsimdb {}\ncluster \"c\" {\n  engine \"postgresql\" {}\n  engine \"postgresql\" {}\n  node \"a\" {}\n  node \"a\" {}\n}\n",
         expect![[r#"
-            main:2:1-6 error Missing state block (in simdb)
-              A block of type "state" is required here.
             main:3:1-14 error Duplicate network "lan" (in network "lan")
               network "lan" was already declared at main:1,1. There can be only one.
             main:4:1-6 error Duplicate simdb (in simdb)
               simdb was already declared at main:2,1. There can be only one.
-            main:4:1-6 error Missing state block (in simdb)
-              A block of type "state" is required here.
             main:7:3-22 error Duplicate engine (in cluster "c")
               engine was already declared at main:6,3. There can be only one.
             main:9:3-11 error Duplicate node "a" (in cluster "c")
