@@ -24,6 +24,7 @@ demo-docker: setup  ## The same in containers, on a Docker Engine that is there 
 	PATH="$(TARGET)/debug:$$PATH" tests/support/docker-engine.sh examples/docker-postgres/demo.sh
 
 demo-kubernetes: setup  ## The same in pods, on a Kubernetes cluster that is there for it alone.
+	@tests/support/setup.sh kubernetes
 	cargo build --locked -p simdb
 	PATH="$(TARGET)/debug:$$PATH" tests/support/kubernetes/bed.sh examples/kubernetes-postgres/demo.sh
 
@@ -76,7 +77,7 @@ setup:
 	@tests/support/setup.sh
 
 setup-test:
-	@tests/support/setup.sh cargo-nextest docker
+	@tests/support/setup.sh cargo-nextest docker kubernetes
 
 setup-lint:
 	@tests/support/setup.sh cargo-deny

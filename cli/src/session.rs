@@ -3,6 +3,7 @@
 pub(crate) mod contents;
 mod files;
 pub(crate) mod modules;
+mod platforms;
 mod storage;
 pub(crate) mod workspace;
 
@@ -37,6 +38,7 @@ use contents::Ground;
 use workspace::Workspace;
 
 pub(crate) use files::is_configuration;
+pub(crate) use platforms::platforms;
 
 /// The configuration in the working directory.
 pub(crate) struct Project {
@@ -332,23 +334,6 @@ impl Project {
     }
 }
 
-/// Returns the platform of every cluster and network: what is there stays where it is, whatever is declared.
-pub(crate) fn platforms(recorded: &State, desired: &Desired) -> Known {
-    let clusters = recorded.clusters.iter();
-    let clusters = clusters.map(|(name, cluster)| (name.clone(), cluster.platform.clone()));
-    let networks = recorded.networks.iter();
-    let networks = networks.map(|(name, network)| (name.clone(), network.platform.clone()));
-    let declared = desired.clusters.iter();
-    let declared = declared.map(|(name, cluster)| (name.clone(), cluster.platform.clone()));
-    let declared_networks = desired.networks.iter();
-    let declared_networks = declared_networks.map(|(name, network)| (name.clone(), network.platform.clone()));
-    Known {
-        clusters: declared.chain(clusters).collect(),
-        networks: declared_networks.chain(networks).collect(),
-        made_as: recorded.made_as.clone(),
-    }
-}
-
 /// Keeps the providers that no block declares any more as they are on record, where something on record is on them: that is still
 /// there to be looked at, and to be removed.
 pub(crate) fn keep_providers(desired: &mut Desired, snapshot: &Snapshot) {
@@ -428,6 +413,7 @@ mod tests {
         let network = Network {
             platform: network_is_on.parse().unwrap(),
             subnet: None,
+            also_on: BTreeSet::new(),
         };
         let snapshot = Snapshot {
             state: State {

@@ -45,6 +45,7 @@ mod resources;
 pub mod schema;
 mod server_names;
 mod settings;
+mod spread;
 mod state_backend;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! What the configuration declares, valid by construction: the output of `config::load`, the input of the planner.
 
 pub mod access;
+mod platforms;
 mod recorded;
 pub(crate) mod resources;
 
@@ -51,11 +52,6 @@ impl Desired {
     /// Returns the addresses that the nodes of a cluster get, where each has its own.
     pub fn subnet(&self, cluster: &ClusterSpec) -> Option<Ipv4Net> {
         self.networks.get(&cluster.network)?.subnet
-    }
-
-    /// Returns the platform of a cluster, as far as it is declared.
-    pub fn platform(&self, cluster: &ClusterName) -> Option<&PlatformName> {
-        self.clusters.get(cluster).map(|cluster| &cluster.platform)
     }
 
     /// Declares no other nodes of a cluster than these. Commits wait for no more standbys than are left.
@@ -221,6 +217,8 @@ pub struct NetworkSpec {
     pub platform: PlatformName,
     /// The addresses of this machine that its nodes get, one each, and the default port; absent, they share 127.0.0.1.
     pub subnet: Option<Ipv4Net>,
+    /// Whether servers of one platform reach those of another one where that publishes them.
+    pub reachable: bool,
     /// Where it is declared.
     pub span: Span,
 }
@@ -339,6 +337,8 @@ pub struct ClusterSpans {
 /// One node of a cluster, with the cluster's settings merged in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeSpec {
+    /// The platform that its server runs on; absent where that is the one of its cluster.
+    pub platform: Option<PlatformName>,
     /// The TCP port; absent, the planner takes the lowest free one.
     pub port: Option<u16>,
     /// The node it streams from; absent, the primary. Other nodes that follow it never lead back to it. Of no meaning
@@ -358,6 +358,8 @@ pub struct NodeSpec {
     pub parameter_spans: BTreeMap<String, Span>,
     /// Where it is declared.
     pub span: Span,
+    /// The `provider` attribute.
+    pub provider_span: Option<Box<Span>>,
     /// The `port` attribute.
     pub port_span: Option<Span>,
     /// The `follows` attribute.

@@ -4,7 +4,7 @@
 //! changed. It refuses before anything is touched.
 
 use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress};
-use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
+use simdb_state::name::{ClusterName, DatabaseName, NetworkName, PlatformName};
 use simdb_state::object::{Node, Role, Slot, State, Term};
 use thiserror::Error;
 
@@ -30,6 +30,9 @@ pub enum Refusal {
     /// A network is not there.
     #[error("network.{0} is not recorded")]
     NoNetwork(NetworkName),
+    /// No network has a part on a platform.
+    #[error("no network is recorded to have a part on {0}")]
+    NoPart(PlatformName),
     /// The election that the step belongs to was not held.
     #[error("the election of term {0} was not held")]
     NotHeld(u64),
@@ -68,6 +71,7 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
 fn met(need: &Fact<'_>, step: &Step, state: &State) -> Result<(), Refusal> {
     match need {
         Fact::Network(network) => has_network(state, network),
+        Fact::Part(platform) => has_part(state, platform),
         Fact::Unused(network) => {
             let user = state.clusters.iter().find(|(_, cluster)| cluster.network == **network);
             user.map_or(Ok(()), |(name, _)| Err(Refusal::StillThere(format!("cluster.{name}"))))
@@ -200,6 +204,18 @@ fn has_network(state: &State, network: &NetworkName) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(Refusal::NoNetwork(network.clone()))
+    }
+}
+
+fn has_part(state: &State, platform: &PlatformName) -> Result<(), Refusal> {
+    if state
+        .networks
+        .values()
+        .any(|network| network.also_on.contains(platform))
+    {
+        Ok(())
+    } else {
+        Err(Refusal::NoPart(platform.clone()))
     }
 }
 

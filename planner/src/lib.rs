@@ -15,7 +15,7 @@
 //!
 //! | Step | Changes | Observed by | Impact | Safe to run twice because | Crash in the middle → next plan |
 //! |---|---|---|---|---|---|
-//! | `network` | network: subnet | – (a name and its addresses on the local platform) | none | nothing is made | again |
+//! | `network` | network: subnet, the other platforms that have a part of it | platform, each part (a name and its addresses on the local platform) | none | a part that has these addresses is kept | again |
 //! | `primary` | cluster; election; node: data, instance, role, power | instance directory, control data, SQL | none | complete data is kept, a server that runs is left alone | an unfinished data directory is removed, complete data is taken over |
 //! | `replication-user` | user: attributes, `password_version` | catalog; the password by its verifier | none, write-pause (another password, where commits wait) | `CREATE` or `ALTER`, whichever fits; files are compared before they are written | again, passfiles and streams included, with the password that was stored before it started |
 //! | `user` | user: attributes, settings, keyed digest of a given password, `password_version` | catalog; passwords by their verifiers | none | `CREATE` or `ALTER`, whichever fits | again, with the password that was stored before it started |
@@ -52,7 +52,8 @@
 //! | `drop-endpoint` | endpoint absent | its route | none | a route that is gone is fine | again |
 //! | `drop-user` | user absent | catalog (what it owns, too) | none | a role that is gone is fine; with its cluster only the record changes | again |
 //! | `drop-database` | database absent | catalog | data-loss; none with its cluster | a database that is gone is fine; with its cluster only the record changes | again |
-//! | `drop-seed`, `drop-cluster`, `drop-network` | absent | – (what a seed did stays, the others go with the data) | none | only the record changes | again |
+//! | `drop-seed`, `drop-cluster` | absent | – (what a seed did stays, the others go with the data) | none | only the record changes | again |
+//! | `drop-network` | absent, or without its parts on platforms that no node is on any more | platform, each part | none | what is gone stays gone | again |
 //!
 //! A step that finds out that no server can go on with a standby's data fails and records that (node: damage), whatever it was
 //! doing; the next plan clones the node. `verify` records the same of a node that holds something else than the others: it

@@ -95,6 +95,10 @@ impl Observed {
 pub struct NetworkFacts {
     /// Its addresses in CIDR notation, where the platform gives each network addresses of its own.
     pub subnet: Option<String>,
+    /// The addresses of its parts on other platforms, each as far as it could be looked at. Its own platform is among them where that
+    /// alone lost it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub elsewhere: BTreeMap<PlatformName, Observation<Option<String>>>,
 }
 
 /// What a server of some version says of parameters that no node has yet.
@@ -120,7 +124,7 @@ pub struct ParameterRefusal {
 }
 
 /// What came of looking at something.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Observation<T> {
     /// It could not be looked at, and why not.

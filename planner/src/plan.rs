@@ -12,7 +12,7 @@ use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddres
 use simdb_state::delta::Delta;
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::lsn::SystemIdentifier;
-use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
+use simdb_state::name::{ClusterName, DatabaseName, NetworkName, PlatformName};
 use simdb_state::object::{CommitLevel, Database, Election, Network, Term, User, Verdict};
 use simdb_state::position::Position;
 use simdb_state::relocation::Move;
@@ -477,6 +477,9 @@ pub enum Action {
     DropNetwork {
         /// The network.
         network: NetworkName,
+        /// The platforms that it is removed from while it stays on others; empty where it goes as a whole.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        on: BTreeSet<PlatformName>,
     },
     /// Does what only one engine needs. On the wire these steps stand beside the others: the names of all are different.
     #[serde(untagged)]

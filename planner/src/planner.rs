@@ -35,6 +35,7 @@ mod route;
 pub mod scope;
 mod triggered;
 mod untried;
+mod unusable;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +59,7 @@ pub use ignored::is_ignored;
 pub use refresh::refresh;
 use scope::Scope;
 pub use untried::untried;
+use unusable::Unusable;
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -187,7 +189,9 @@ fn plan_of(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     };
     let mut not_compared = compared::not_compared(inputs);
     not_compared.retain(|not_compared| scope.contains(&not_compared.address));
-    diagnostics.extend(refused::unusable(inputs));
+    let unusable = Unusable::of(inputs);
+    // Errors are told after what is wrong with the platforms, which may have brought them about.
+    let place = diagnostics.len();
     diagnostics.extend(refused::taken(inputs));
     diagnostics.extend(refused::fixed(inputs));
     diagnostics.extend(refused::unlimited(inputs));
@@ -208,7 +212,8 @@ fn plan_of(inputs: Inputs<'_>, scope: &Scope) -> Planned {
         found: strays.clone(),
         differing: differing.clone(),
     };
-    if diagnostics.iter().any(Diagnostic::is_error) {
+    if unusable.is_all() || diagnostics.iter().any(Diagnostic::is_error) {
+        diagnostics.splice(place..place, unusable.errors());
         return refused(diagnostics, before);
     }
     let mut changes = diff::diff(&before, &intended, inputs.desired);
@@ -217,6 +222,10 @@ fn plan_of(inputs: Inputs<'_>, scope: &Scope) -> Planned {
         Ok(steps) => steps,
         Err(diagnostic) => return refused(vec![diagnostic], before),
     };
+    diagnostics.splice(place..place, unusable.judged(&steps, &before));
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return refused(diagnostics, before);
+    }
     scope.keep_changes(&mut changes, &steps);
     if inputs.proposal.is_none() && scope.is_everything() {
         diagnostics.extend(refused::not_mended(&intended, &steps));

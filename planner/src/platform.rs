@@ -6,6 +6,7 @@ mod kubernetes;
 mod local;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use ipnet::Ipv4Net;
 use simdb_state::name::{ClusterName, EndpointName, PlatformName};
@@ -89,6 +90,16 @@ impl Platform {
         match self {
             Platform::Local | Platform::Kubernetes => Ok(()),
             Platform::Docker => docker::check_arguments(arguments),
+        }
+    }
+
+    /// Returns the address at which the servers of a provider with these arguments are reached from other machines, or says what it
+    /// lacks for that.
+    pub(crate) fn reached_at(self, arguments: &BTreeMap<String, String>) -> Result<IpAddr, String> {
+        match self {
+            Platform::Local => Err(local::this_machine_only()),
+            Platform::Docker => docker::reached_at(arguments),
+            Platform::Kubernetes => Err(kubernetes::this_cluster_only()),
         }
     }
 

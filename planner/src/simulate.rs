@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{EndpointAddress, NodeAddress, SeedAddress};
 use simdb_state::lsn::SystemIdentifier;
-use simdb_state::name::{ClusterName, NetworkName};
+use simdb_state::name::{ClusterName, NetworkName, PlatformName};
 use simdb_state::object::{Image, Network, Resources, State};
 use simdb_state::place::Bind;
 use simdb_state::sensitive::{Secrets, Sensitive};
@@ -63,6 +63,8 @@ pub struct World {
     pub busy_ports: BTreeMap<u16, String>,
     /// How clients reach servers.
     pub reach: Reach,
+    /// The platforms beside the first, with how clients reach the servers there.
+    pub elsewhere: BTreeMap<PlatformName, Reach>,
     /// The names of the image that servers are made from, where there are images.
     pub images: Vec<Image>,
     /// The passwords that steps made up, and those that the configuration gave.

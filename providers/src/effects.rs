@@ -87,7 +87,8 @@ impl Effects for ProviderEffects {
             Action::DropNode { node } => Platform::drop(&*self.platform, &node.into()).await?,
             Action::Endpoint { endpoint: _, route } => self.endpoints.publish(route).await?,
             Action::Network { network, attributes } => self.fabric.ensure_network(network, attributes).await?,
-            Action::DropNetwork { network } => self.fabric.drop_network(network).await?,
+            Action::DropNetwork { network, on } if on.is_empty() => self.fabric.drop_network(network).await?,
+            Action::DropNetwork { network, on } => self.fabric.leave_network(network, on).await?,
             Action::DropEndpoint { endpoint, name: _ } => self.endpoints.withdraw(endpoint).await?,
             action => {
                 let mut outputs = self.serve(action, secrets).await?;

@@ -87,7 +87,7 @@ pub async fn observe(
     let nodes: BTreeMap<_, _> = nodes.iter().cloned().zip(seen_nodes).collect();
     if nodes
         .iter()
-        .any(|(address, node)| just_ended(node, look.facts(&address.cluster)))
+        .any(|(address, node)| just_ended(node, look.facts_of(address)))
     {
         for (name, facts) in world.facts().await {
             platforms.entry(name).or_default().busy_ports = facts.busy_ports;
@@ -161,6 +161,14 @@ pub(crate) struct Look<'a> {
 }
 
 impl Look<'_> {
+    /// Returns what the platform of a node offers.
+    fn facts_of(&self, node: &NodeAddress) -> Option<&PlatformFacts> {
+        match self.recorded.platform(node) {
+            Some(name) => self.platforms.get(name),
+            None => self.facts(&node.cluster),
+        }
+    }
+
     /// Returns what the platform of a cluster offers; where it is not recorded, what any of them does.
     pub(crate) fn facts(&self, cluster: &ClusterName) -> Option<&PlatformFacts> {
         let recorded = self.recorded.clusters.get(cluster).map(|cluster| &cluster.platform);
@@ -224,7 +232,7 @@ impl Look<'_> {
         let place = recorded.and_then(|node| node.place.as_ref());
         let listener = place
             .map(|place| place.bind)
-            .and_then(|listen| Some((listen, self.facts(&node.cluster)?.listener(listen)?)));
+            .and_then(|listen| Some((listen, self.facts_of(node)?.listener(listen)?)));
         match listener {
             Some((listen, owner)) if engine::holds_data(owner) => Observation::Unknown(format!(
                 "its directory is gone, and {owner} listens at {listen}: put the directory back, or stop that server"

@@ -452,6 +452,11 @@ pub trait Endpoints: fmt::Debug + Send + Sync {
 
     /// Removes a route.
     async fn withdraw(&self, endpoint: &EndpointAddress) -> Result<(), PlatformError>;
+
+    /// Removes what leads clients on the platform itself, where that is beside what leads those on this machine.
+    async fn withdraw_part(&self, _: &EndpointAddress) -> Result<(), PlatformError> {
+        Ok(())
+    }
 }
 
 /// Makes networks, looks at them and removes them. Every call is idempotent.
@@ -471,6 +476,11 @@ pub trait Fabric: fmt::Debug + Send + Sync {
 
     /// Removes a network, with which nothing is connected any more.
     async fn drop_network(&self, name: &NetworkName) -> Result<(), PlatformError>;
+
+    /// Removes the parts of a network that are on these platforms. A single platform has one part, which is the whole.
+    async fn leave_network(&self, name: &NetworkName, _: &BTreeSet<PlatformName>) -> Result<(), PlatformError> {
+        self.drop_network(name).await
+    }
 }
 
 /// One kind of place where things run, with all that it offers.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use crate::lsn::SystemIdentifier;
-use crate::name::{ClusterName, NetworkName, NodeName};
+use crate::name::{ClusterName, NetworkName, NodeName, PlatformName};
 use crate::object::{
     Cluster, Damage, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Image, Network, Node, Origin,
     PendingSyncRule, Pooler, Power, Resources, Role, Seed, Settings, Slot, State, Switch, Term, User, Verified,
@@ -64,6 +64,9 @@ pub enum Edit {
     Instance {
         /// The node.
         node: NodeAddress,
+        /// The platform that it runs on; absent where that is the one of its cluster.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        platform: Option<PlatformName>,
         /// Where it is.
         #[serde(rename = "listen")]
         place: Place,
@@ -282,12 +285,14 @@ impl State {
             } => self.apply_data(node, *generation, (origin, outside.as_deref()), outputs),
             Edit::Instance {
                 node,
+                platform,
                 place,
                 image,
                 resources,
                 parameters,
             } => {
                 let node = self.node(node);
+                node.platform.clone_from(platform);
                 node.place = Some(place.clone());
                 node.image = image.as_ref().or(outputs.image.as_deref()).cloned();
                 node.resources = *resources;

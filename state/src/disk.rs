@@ -11,6 +11,8 @@ mod endpoint;
 mod node;
 pub(crate) mod upgrade;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use self::access::{Database, Seed, User};
@@ -42,6 +44,8 @@ pub(crate) struct Network {
     #[serde(default = "object::first_platform", skip_serializing_if = "is_first")]
     platform: PlatformName,
     subnet: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    also_on: BTreeSet<PlatformName>,
 }
 
 fn is_first(platform: &PlatformName) -> bool {
@@ -84,14 +88,47 @@ impl Object {
 
 impl From<&object::Network> for Network {
     fn from(network: &object::Network) -> Self {
-        let object::Network { platform, subnet } = network.clone();
-        Self { platform, subnet }
+        let object::Network {
+            platform,
+            subnet,
+            also_on,
+        } = network.clone();
+        Self {
+            platform,
+            subnet,
+            also_on,
+        }
     }
 }
 
 impl From<Network> for object::Network {
     fn from(network: Network) -> Self {
-        let Network { platform, subnet } = network;
-        Self { platform, subnet }
+        let Network {
+            platform,
+            subnet,
+            also_on,
+        } = network;
+        Self {
+            platform,
+            subnet,
+            also_on,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_no_parts_elsewhere_where_its_row_names_none() {
+        let whole: Network = serde_json::from_str(r#"{"subnet":"10.1.0.0/24"}"#).unwrap();
+        let mut network = object::Network::from(whole);
+        assert_eq!(network.also_on, BTreeSet::new());
+        let row = |network: &object::Network| serde_json::to_value(Network::from(network)).unwrap();
+        assert_eq!(row(&network), serde_json::json!({ "subnet": "10.1.0.0/24" }));
+        network.also_on.insert("far.west".parse().unwrap());
+        let read: Network = serde_json::from_value(row(&network)).unwrap();
+        assert_eq!(object::Network::from(read), network);
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! How they are kept is another thing: see the module `disk`.
 
+mod platforms;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +85,9 @@ pub struct Network {
     pub platform: PlatformName,
     /// The addresses nodes get, one each, in CIDR notation (`127.20.0.0/24`); absent, they share the platform's default.
     pub subnet: Option<String>,
+    /// The other platforms that have a part of it, with the same addresses: those on which nodes are.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub also_on: BTreeSet<PlatformName>,
 }
 
 /// How far a standby must have come with a commit that waits for it: PostgreSQL's `synchronous_commit`.
@@ -474,6 +478,9 @@ impl fmt::Display for Power {
 /// A node: `cluster.NAME.node.NODE`. Attributes are absent until the step that makes them is done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
+    /// The platform that its server runs on; absent where that is the one of its cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<PlatformName>,
     /// Where its server is.
     pub place: Option<Place>,
     /// The image that its server was made from, where its platform has images; absent where nobody noted it.

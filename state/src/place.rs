@@ -194,6 +194,16 @@ impl Place {
         self.clients.as_ref().unwrap_or(&self.peers)
     }
 
+    /// Returns the place as servers on other machines have it: they reach the server where clients do, for its own address is known
+    /// on its machine alone.
+    #[must_use]
+    pub fn from_elsewhere(self) -> Self {
+        Self {
+            peers: self.outer().clone(),
+            ..self
+        }
+    }
+
     /// Returns the place of a server that was seen to listen on a socket, and to be published: the recorded one, unless the
     /// server moved.
     pub fn seen(bind: Option<Bind>, published: Option<Bind>, recorded: Option<&Self>) -> Option<Self> {
@@ -326,6 +336,9 @@ mod tests {
         assert_eq!(place.peers, own.into());
         assert_eq!(Place::at(own, None), Place::shared(own));
         assert_eq!(Place::shared(own).published(), None);
+        // Its own address is known on its machine alone.
+        assert_eq!(place.clone().from_elsewhere().peers, bind(15432).into());
+        assert_eq!(Place::shared(own).from_elsewhere(), Place::shared(own));
         // The recorded one counts until the server is seen elsewhere, or published elsewhere.
         assert_eq!(Place::seen(None, None, Some(&place)), Some(place.clone()));
         assert_eq!(

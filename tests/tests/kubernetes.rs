@@ -39,6 +39,10 @@ fn assert_no_secrets(scenario: &Scenario) {
     let env = scenario.simdb(&["env", "orders", "-json"]).stdout;
     let env: serde_json::Value = serde_json::from_str(&env).expect("it is a document");
     let password = env["variables"]["PGPASSWORD"].as_str().expect("the password is known");
+    // What was asked of it, with what every command was called with.
+    if let Some(audit) = scenario.audit() {
+        assert!(audit.contains("/exec?") && !audit.contains(password));
+    }
     let all = "pods,statefulsets,services,configmaps,persistentvolumeclaims,events";
     assert!(!scenario.kubectl(&["get", all, "-o", "json"]).contains(password));
     for node in ["a", "r[0]"] {
@@ -47,6 +51,9 @@ fn assert_no_secrets(scenario: &Scenario) {
         assert!(!shown.contains(password), "{node}");
     }
 }
+
+/// What somebody does to a cluster.
+type Disturbance = fn(&Scenario);
 
 #[test]
 fn what_happens_to_pods_mends_itself_or_is_drift_and_mended_without_loss() {
@@ -64,20 +71,20 @@ fn what_happens_to_pods_mends_itself_or_is_drift_and_mended_without_loss() {
     // So does a server that is killed.
     scenario.in_pod("r[0]", "kill -KILL $(cat /tmp/simdb/pid)");
     assert_settles(&scenario);
-    let disturbances: [(&dyn Fn(&Scenario), &str); 3] = [
+    let disturbances: [(Disturbance, &str); 3] = [
         (
-            &|scenario| drop(scenario.in_pod("r[0]", "kill -STOP $(cat /tmp/simdb/pid)")),
+            |scenario| drop(scenario.in_pod("r[0]", "kill -STOP $(cat /tmp/simdb/pid)")),
             "a signal halted its server",
         ),
         (
-            &|scenario| {
+            |scenario| {
                 let stop = "echo stopped >/var/lib/simdb/.simdb/intent; kill -INT $(cat /tmp/simdb/pid)";
                 scenario.in_pod("r[0]", stop);
             },
             "its server is down",
         ),
         (
-            &|scenario| {
+            |scenario| {
                 let elsewhere = "{\"spec\":{\"selector\":{\"simdb.dev/server\":\"orders-r-0\"}}}";
                 scenario.kubectl(&["patch", "service", "orders-rw", "--patch", elsewhere]);
             },

@@ -98,13 +98,13 @@ async fn connect<'a>(
     state: &'a State,
     node: &NodeAddress,
 ) -> Result<&'a Place, CliError> {
-    let none = || {
+    let missing = || {
         let detail = format!("Node {node} has no server yet. Go on with what was begun: simdb apply");
         CliError::refused("No server", detail)
     };
     let place = state.nodes.get(node).and_then(|node| node.place.as_ref());
-    let place = place.ok_or_else(none)?;
-    let at = place.clients.as_ref().ok_or_else(none)?;
+    let place = place.ok_or_else(missing)?;
+    let at = place.clients.as_ref().ok_or_else(missing)?;
     let password = store.secret(&superuser_password(&node.cluster)).await?;
     command
         .env("PGHOST", at.host.to_string())

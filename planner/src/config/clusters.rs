@@ -74,6 +74,9 @@ pub(super) fn read(
     let (version, shared) = engine(reader, context.names, diagnostics);
     let mut nodes = nodes::read(reader, &header, &shared, context, diagnostics);
     if let Some(platform) = &platform {
+        for node in nodes.specs.values_mut() {
+            node.platform = node.platform.take().filter(|own| own != platform);
+        }
         let all = nodes.specs.values_mut();
         resources::share(reader, platform, context.local, all, context.names, diagnostics);
     }

@@ -10,7 +10,7 @@ use super::read::Reader;
 
 /// What an object of each kind can differ in.
 const KINDS: [(&str, &[&str]); 7] = [
-    ("network", &["subnet"]),
+    ("network", &["platforms", "subnet"]),
     (
         "cluster",
         &[

@@ -38,7 +38,9 @@ pub(super) fn attribute(name: &str) -> Option<&'static str> {
             "It belongs into the lifecycle block of a node: the data of a standby is copied anew. A seed runs again under another name."
         }
         "depends_on" => "Only a cluster depends on others; within one, simdb knows what has to come first.",
-        "provider" | "providers" => "A provider is chosen for a whole cluster, or for a network, in its own block.",
+        "provider" | "providers" => {
+            "A provider is chosen for a cluster, for one of its nodes, or for a network, in its own block."
+        }
         "image" => "Which programs run is said by the version of the engine, or by binaries of the provider.",
         "restart" => "simdb starts a server that is down with the next apply.",
         "username" | "user_name" => "The name of a user is the label of its block.",

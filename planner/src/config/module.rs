@@ -34,6 +34,7 @@ use super::provider;
 use super::provider_choice::Known;
 use super::read::Reader;
 use super::removed;
+use super::spread;
 use super::triggers;
 use super::variables::{self, Argument};
 
@@ -236,9 +237,13 @@ impl<'a> Tree<'a> {
                 networks.or_insert_with(|| NetworkSpec {
                     platform: cluster.spec.platform.clone(),
                     subnet: None,
+                    reachable: false,
                     span: instance.header.clone(),
                 });
             }
+            let network = work.desired.networks.get(&cluster.spec.network);
+            let problems = spread::problems(instance.reader, (&cluster.name, &cluster.spec), network, &local);
+            work.diagnostics.extend(problems);
             let is_composed = instance.key.is_some() || !instance.prefix.is_empty();
             let name = cluster.name.clone();
             if work.desired.clusters.insert(cluster.name, cluster.spec).is_some() && is_composed {

@@ -91,7 +91,9 @@ pub(super) fn read(
             continue;
         };
         subnets.extend(subnet.as_ref().map(|(subnet, _)| (name.clone(), *subnet)));
+        let reachable = reader.flag("reachable", &instance.names, diagnostics);
         let spec = NetworkSpec {
+            reachable: reachable.unwrap_or(false),
             platform,
             subnet: subnet.map(|(subnet, _)| subnet),
             span: instance.header.clone(),

@@ -14,6 +14,7 @@ use super::expand::{self, Groups, Instance, Key};
 use super::instance_name;
 use super::lifecycle;
 use super::parameters::{self, Parameters};
+use super::provider_choice;
 use super::read::Reader;
 use super::resources;
 use super::triggers;
@@ -54,7 +55,7 @@ pub(super) fn read(
         let told = diagnostics.len();
         // What is wrong with one instance is wrong with all.
         if !wrong.contains(instance.label.as_str()) {
-            nodes.add(instance, shared, context.module, diagnostics);
+            nodes.add(instance, shared, context, diagnostics);
         }
         if diagnostics.len() > told {
             wrong.insert(&instance.label);
@@ -88,7 +89,7 @@ impl Nodes {
         &mut self,
         instance: &Instance<'_, '_>,
         shared: &Parameters,
-        module: &str,
+        context: &Context<'_>,
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         let Some(name) = node_name(instance, diagnostics) else {
@@ -102,7 +103,12 @@ impl Nodes {
             &instance.names,
             diagnostics,
         );
-        spec.triggers = triggers::read(instance.reader, module, &instance.names, diagnostics);
+        spec.triggers = triggers::read(instance.reader, context.module, &instance.names, diagnostics);
+        if let Some(attribute) = instance.reader.attribute("provider") {
+            let (header, providers) = (&instance.header, context.providers);
+            spec.platform = provider_choice::of(header, instance.reader, &instance.names, providers, diagnostics);
+            spec.provider_span = Some(Box::new(instance.reader.span(&attribute.value)));
+        }
         if diagnostics.len() > before {
             return;
         }
@@ -152,6 +158,7 @@ fn spec(
     let own = parameters::read(node, names, diagnostics);
     let (resources, resources_span) = resources::read(node, names, diagnostics);
     let mut spec = NodeSpec {
+        platform: None,
         port: port.as_ref().map(|port| port.value),
         follows: None,
         apply_delay: apply_delay(node, names, diagnostics),
@@ -161,6 +168,7 @@ fn spec(
         resources_span: resources_span.map(Box::new),
         parameter_spans: BTreeMap::new(),
         span,
+        provider_span: None,
         port_span: port.map(|port| port.span),
         follows_span: follows.as_ref().map(|follows| follows.span.clone()),
         prevent_destroy: lifecycle::prevents_destroy(node, names, diagnostics),

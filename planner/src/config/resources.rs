@@ -48,10 +48,11 @@ pub(super) fn share<'a>(
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let (shared, shared_span) = read(cluster, names, diagnostics);
-    let usual = of_provider(local, platform);
-    let kind = Platform::find(platform).unwrap_or_default();
     let mut told = false;
     for node in nodes {
+        let platform = node.platform.as_ref().unwrap_or(platform);
+        let usual = of_provider(local, platform);
+        let kind = Platform::find(platform).unwrap_or_default();
         node.resources = node.resources.or(shared).or(usual);
         node.resources_span = node.resources_span.take().or_else(|| shared_span.clone().map(Box::new));
         if let (Err(detail), Some(span), false) = (kind.check_resources(&node.resources), &node.resources_span, told) {

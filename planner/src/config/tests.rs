@@ -19,6 +19,7 @@ mod properties;
 mod providers;
 mod removed;
 mod schema;
+mod spread;
 mod structure;
 mod syntax;
 mod toml;

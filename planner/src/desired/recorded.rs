@@ -53,6 +53,7 @@ fn network_spec(network: &Network) -> NetworkSpec {
     NetworkSpec {
         platform: network.platform.clone(),
         subnet: network.subnet.as_ref().and_then(|subnet| subnet.parse().ok()),
+        reachable: !network.also_on.is_empty(),
         span: span(),
     }
 }
@@ -105,6 +106,7 @@ fn node_spec(address: &NodeAddress, node: &Node, primary: Option<&NodeName>) -> 
     let apply_delay = parameters.remove(APPLY_DELAY);
     let follows = node.role.as_ref().and_then(|role| role.follows());
     NodeSpec {
+        platform: node.platform.clone(),
         port: None,
         follows: follows
             .filter(|follows| primary.is_some_and(|primary| *primary != **follows && *primary != address.node))
@@ -116,6 +118,7 @@ fn node_spec(address: &NodeAddress, node: &Node, primary: Option<&NodeName>) -> 
         resources_span: None,
         parameter_spans: BTreeMap::new(),
         span: span(),
+        provider_span: None,
         port_span: None,
         follows_span: None,
         prevent_destroy: node.prevent_destroy,

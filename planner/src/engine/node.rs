@@ -19,6 +19,8 @@ pub struct NodeContext<'a> {
     pub version: u16,
     /// Where its server is.
     pub place: Place,
+    /// Whether nodes of its cluster are on other platforms, from where they stream from it.
+    pub has_peers_elsewhere: bool,
     /// The image that it is made from, where its platform has images.
     pub image: Option<Image>,
     /// How much of its machine it may take.

@@ -5,7 +5,7 @@
 
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::delta::Edit;
-use simdb_state::name::{ClusterName, DatabaseName, NetworkName};
+use simdb_state::name::{ClusterName, DatabaseName, NetworkName, PlatformName};
 use simdb_state::object::{Slot, Term};
 
 use super::{Action, Impact, Server, Step};
@@ -15,6 +15,8 @@ use super::{Action, Impact, Server, Step};
 pub(crate) enum Fact<'a> {
     /// The network is there.
     Network(&'a NetworkName),
+    /// Networks have a part on the platform.
+    Part(&'a PlatformName),
     /// No cluster is in the network.
     Unused(&'a NetworkName),
     /// What is declared of the cluster as a whole is recorded.
@@ -144,8 +146,10 @@ impl Step {
     pub(crate) fn facts(&self) -> Facts<'_> {
         let mut facts = self.own_facts();
         for edit in &self.delta.0 {
-            if let Edit::Cluster(_, cluster) = edit {
-                facts.needs.push(Fact::Network(&cluster.network));
+            match edit {
+                Edit::Cluster(_, cluster) => facts.needs.push(Fact::Network(&cluster.network)),
+                Edit::Instance { platform, .. } => facts.needs.extend(platform.as_ref().map(Fact::Part)),
+                _ => {}
             }
         }
         if let Some(cluster) = self.address.cluster() {
@@ -161,7 +165,9 @@ impl Step {
     #[expect(clippy::too_many_lines, reason = "one arm for each kind of step")]
     fn own_facts(&self) -> Facts<'_> {
         match &self.action {
-            Action::Network { network, .. } => Facts::giving([Fact::Network(network)]),
+            Action::Network { network, attributes } => {
+                Facts::giving([Fact::Network(network)]).and_giving(attributes.also_on.iter().map(Fact::Part))
+            }
             Action::Primary {
                 server: Server { node, .. },
                 ..
@@ -346,11 +352,11 @@ impl Step {
                         .and_needing([Fact::Serves(&server.node)]),
                 }
             }
-            Action::Record {} | Action::DropSeed { .. } => Facts::default(),
             Action::DropCluster { cluster } => {
                 Facts::needing([Fact::Empty(cluster)]).and_giving([Fact::Forgotten(cluster)])
             }
-            Action::DropNetwork { network } => Facts::needing([Fact::Unused(network)]),
+            Action::DropNetwork { network, on } if on.is_empty() => Facts::needing([Fact::Unused(network)]),
+            Action::Record {} | Action::DropSeed { .. } | Action::DropNetwork { .. } => Facts::default(),
             Action::Engine(action) => action.facts(&self.delta),
         }
     }

@@ -97,7 +97,7 @@ impl<'a> Addressing<'a> {
         let node = before.nodes.get(address);
         let claim = Claim {
             address: address.clone().into(),
-            platform: self.platform(&address.cluster),
+            platform: spec.platform.clone().unwrap_or_else(|| self.platform(&address.cluster)),
             subnet: self.subnet(&address.cluster).map(|subnet| (subnet, OWN_PORTS.0)),
             name: name_within(&address.cluster, &address.node.host()),
             own_port: OWN_PORTS.0,

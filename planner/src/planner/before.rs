@@ -5,13 +5,13 @@ mod access;
 use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::{Image, Node, Power, State};
+use simdb_state::object::{Image, Network, Node, Power, State};
 use simdb_state::place::Place;
 
 use super::intended::Intended;
 use super::route;
 use crate::engine;
-use crate::observed::{NodeFacts, Observation, Observed, ProcessFacts, RouteFacts, ServerFacts};
+use crate::observed::{NetworkFacts, NodeFacts, Observation, Observed, ProcessFacts, RouteFacts, ServerFacts};
 
 pub(crate) use access::{correct_database, correct_user, primary_server};
 
@@ -25,6 +25,7 @@ pub(crate) fn before(recorded: &State, observed: &Observed) -> (State, Vec<Strin
             Some(Observation::Absent) => {
                 // Its slots are on other nodes.
                 *node = Node {
+                    platform: node.platform.take(),
                     place: node.place.take(),
                     slot: node.slot.take(),
                     left_slots: std::mem::take(&mut node.left_slots),
@@ -48,9 +49,32 @@ fn correct_networks(state: &mut State, observed: &Observed) {
         .networks
         .retain(|name, _| observed.networks.get(name) != Some(&Observation::Absent));
     for (name, network) in &mut state.networks {
-        let facts = observed.networks.get(name).and_then(Observation::seen);
-        if let Some(subnet) = facts.and_then(|facts| facts.subnet.as_ref()) {
+        let Some(facts) = observed.networks.get(name).and_then(Observation::seen) else {
+            continue;
+        };
+        correct_parts(network, facts);
+        if let Some(subnet) = &facts.subnet {
             network.subnet = Some(subnet.clone());
+        }
+    }
+}
+
+/// A part of a network that its platform no longer has, or has with other addresses, is not there; one that nobody recorded is.
+fn correct_parts(network: &mut Network, facts: &NetworkFacts) {
+    for (platform, part) in &facts.elsewhere {
+        let is_there = match part {
+            Observation::Unknown(_) => continue,
+            Observation::Absent if *platform == network.platform => {
+                network.subnet = None;
+                continue;
+            }
+            Observation::Absent => false,
+            Observation::Seen(subnet) => !network.also_on.contains(platform) || *subnet == network.subnet,
+        };
+        if is_there {
+            network.also_on.insert(platform.clone());
+        } else {
+            network.also_on.remove(platform);
         }
     }
 }

@@ -40,6 +40,13 @@ pub(super) fn not_compared(inputs: Inputs<'_>) -> Vec<NotCompared> {
     for (name, observation) in networks {
         let reason = unknown("it", Some(observation));
         add(Address::Network(name.clone()), reason);
+        let parts = observation.seen().into_iter().flat_map(|facts| &facts.elsewhere);
+        for (platform, part) in parts {
+            add(
+                Address::Network(name.clone()),
+                unknown(&format!("its part on {platform}"), Some(part)),
+            );
+        }
     }
     let (declared, recorded) = (declared(inputs.desired), inputs.recorded);
     let addresses: BTreeSet<&NodeAddress> = declared

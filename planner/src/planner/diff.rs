@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use simdb_state::address::{Address, DatabaseAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::json::Json;
+use simdb_state::name::PlatformName;
 use simdb_state::object::{
     Cluster, Data, Database, Election, Endpoint, Network, Node, Origin, Pooler, Power, ReplicationMode, Resources,
     Role, Seed, State, User, Verified,
@@ -166,8 +167,21 @@ fn value(name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Attribu
     (name.into(), Shown::Value(Json::from(value.into())))
 }
 
-fn network(Network { platform: _, subnet }: &Network) -> Attributes {
-    subnet.iter().map(|subnet| value("subnet", subnet.clone())).collect()
+fn network(network: &Network) -> Attributes {
+    let subnet = network.subnet.iter().map(|subnet| value("subnet", subnet.clone()));
+    let mut attributes: Attributes = subnet.collect();
+    if !network.also_on.is_empty() {
+        let platforms: Vec<&str> = network.platforms().map(PlatformName::as_str).collect();
+        attributes.push(value("platforms", platforms.join(", ")));
+    }
+    attributes
+}
+
+/// Says on which platform a node is that is not on the one of its cluster.
+fn platform(platform: Option<&PlatformName>) -> impl Iterator<Item = Attribute> {
+    platform
+        .into_iter()
+        .map(|platform| value("platform", platform.to_string()))
 }
 
 pub(super) fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attributes {
@@ -293,6 +307,7 @@ pub(super) fn resources(Resources { memory, cpus }: &Resources) -> impl Iterator
 
 fn node_before(node: &Node) -> Attributes {
     let Node {
+        platform: on,
         place,
         image,
         resources: limits,
@@ -308,6 +323,7 @@ fn node_before(node: &Node) -> Attributes {
         prevent_destroy,
     } = node;
     let mut attributes = has.as_ref().map(role).unwrap_or_default();
+    attributes.extend(platform(on.as_ref()));
     if let Some(place) = place {
         attributes.push(value("host", place.peers.host.to_string()));
         attributes.push(value("port", place.peers.port));
@@ -337,6 +353,7 @@ fn node_before(node: &Node) -> Attributes {
 
 fn node_after(node: &IntendedNode) -> Attributes {
     let IntendedNode {
+        platform: on,
         place,
         image,
         resources: limits,
@@ -348,6 +365,7 @@ fn node_after(node: &IntendedNode) -> Attributes {
         prevent_destroy,
     } = node;
     let mut attributes = role(becomes);
+    attributes.extend(platform(on.as_ref()));
     attributes.push(value("host", place.peers.host.to_string()));
     attributes.push(value("port", place.peers.port));
     attributes.extend(published(place));

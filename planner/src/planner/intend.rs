@@ -50,6 +50,7 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagn
             Network {
                 platform: spec.platform.clone(),
                 subnet: spec.subnet.map(|subnet| subnet.to_string()),
+                also_on: inputs.desired.also_on(name),
             },
         );
     }

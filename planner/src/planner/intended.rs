@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use simdb_state::address::{
     self, DatabaseAddress, EndpointAddress, MadeAs, NodeAddress, SeedAddress, UserAddress, node_made_as,
 };
-use simdb_state::name::{ClusterName, NetworkName, NodeName};
+use simdb_state::name::{ClusterName, NetworkName, NodeName, PlatformName};
 use simdb_state::object::{
     Cluster, Data, Database, Election, Endpoint, Image, Network, Origin, Power, Resources, Role, Seed, Slot, State,
     User, Verdict,
@@ -85,6 +85,8 @@ pub(crate) enum Lead {
 /// What a node should be.
 #[derive(Clone, Debug)]
 pub(crate) struct IntendedNode {
+    /// The platform that its server runs on; absent where that is the one of its cluster.
+    pub(crate) platform: Option<PlatformName>,
     pub(crate) place: Place,
     pub(crate) image: ImageGoal,
     /// How much of its machine its server may take.
@@ -96,6 +98,21 @@ pub(crate) struct IntendedNode {
     pub(crate) power: Power,
     /// Whether it may not be removed.
     pub(crate) prevent_destroy: bool,
+}
+
+impl IntendedNode {
+    /// Returns the place of another node of the cluster as this one has it.
+    ///
+    /// That depends on the pair: on the same platform it is the address within their network, as in clusters on one platform alone, so
+    /// that such streams pass through no port that the platform publishes and need none of it. Between platforms it is the published
+    /// address.
+    pub(crate) fn sees(&self, other: &IntendedNode, place: Place) -> Place {
+        if self.platform == other.platform {
+            place
+        } else {
+            place.from_elsewhere()
+        }
+    }
 }
 
 /// The image that the server of a node is to be made from.
@@ -222,7 +239,8 @@ impl Intended {
                     cluster: address.cluster.clone(),
                     node: follows.clone(),
                 };
-                let at = self.nodes.get(&address).map(|upstream| upstream.place.peers.clone());
+                let upstream = self.nodes.get(&address);
+                let at = upstream.map(|upstream| node.sees(upstream, upstream.place.clone()).peers);
                 at.map(|at| Upstream {
                     address,
                     at,
@@ -236,6 +254,7 @@ impl Intended {
             made_as: node_made_as(&self.made_as, address),
             version: cluster.cluster.version,
             place: node.place.clone(),
+            has_peers_elsewhere: self.has_peers_elsewhere(&address.cluster, node.platform.as_ref()),
             image: node.image.known().cloned(),
             resources: node.resources,
             parameters: &node.parameters,
@@ -254,6 +273,12 @@ impl Intended {
     /// Returns the name of the password that the standbys of a cluster stream with.
     pub(crate) fn replication_password(&self, cluster: &ClusterName) -> SecretName {
         replication_password(&self.users, cluster)
+    }
+
+    /// Returns whether nodes of a cluster are on other platforms than one, given where that is not the one of the cluster.
+    pub(crate) fn has_peers_elsewhere(&self, cluster: &ClusterName, platform: Option<&PlatformName>) -> bool {
+        self.nodes_of(cluster)
+            .any(|(_, node)| node.platform.as_ref() != platform)
     }
 
     /// Returns the nodes of one cluster.

@@ -6,6 +6,7 @@ mod database;
 mod endpoint;
 mod import;
 mod leave;
+mod network;
 mod node;
 mod orphan;
 mod replication;
@@ -104,6 +105,16 @@ pub(crate) struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
+    /// Returns what the platform of a node offers.
+    pub(crate) fn platform_of(&self, address: &NodeAddress) -> &'a PlatformFacts {
+        let intended = self.intended.nodes.get(address).map(|node| &node.platform);
+        let recorded = self.before.nodes.get(address).map(|node| &node.platform);
+        match intended.or(recorded) {
+            Some(Some(platform)) => self.observed.platform(platform),
+            _ => self.platform(&address.cluster),
+        }
+    }
+
     /// Returns what the platform of a cluster offers.
     pub(crate) fn platform(&self, cluster: &ClusterName) -> &'a PlatformFacts {
         let intended = self.intended.clusters.get(cluster).map(|new| &new.cluster);
@@ -166,33 +177,6 @@ impl Lowering<'_> {
     fn resyncs(&self, address: &NodeAddress) -> bool {
         self.proposal
             .is_some_and(|proposal| proposal.resyncs(address).is_some())
-    }
-
-    fn networks(&mut self) {
-        for (name, old, new) in pairs(&self.before.networks, &self.intended.networks) {
-            let address = Address::Network(name.clone());
-            match (old, new) {
-                (old, Some(new)) if old != Some(new) || self.recorded.networks.get(name) != Some(new) => {
-                    let reason = match self.recorded.networks.get(name) {
-                        Some(recorded) if recorded == new => "drift: the platform no longer has it as simdb made it",
-                        _ if old == Some(new) => UNRECORDED,
-                        _ => "the configuration declares it",
-                    };
-                    let delta = vec![Edit::Network(name.clone(), new.clone())];
-                    let action = Action::Network {
-                        network: name.clone(),
-                        attributes: new.clone(),
-                    };
-                    self.push(Draft::new(address, action, reason, delta));
-                }
-                (Some(_), None) => {
-                    let delta = vec![Edit::Drop(address.clone())];
-                    let action = Action::DropNetwork { network: name.clone() };
-                    self.push(Draft::new(address, action, self.gone, delta));
-                }
-                _ => {}
-            }
-        }
     }
 
     /// Takes an object out of the record that stays where it is, and returns whether that is what becomes of it.
@@ -285,10 +269,20 @@ pub(crate) fn server(address: &NodeAddress, node: &IntendedNode) -> Server {
     }
 }
 
+/// Returns how the server of a node is reached by another node of its cluster.
+pub(crate) fn server_for(reader: &IntendedNode, address: &NodeAddress, node: &IntendedNode) -> Server {
+    let server = server(address, node);
+    Server {
+        place: Box::new(reader.sees(node, *server.place)),
+        ..server
+    }
+}
+
 /// Records where a server listens, and with which parameters it runs.
 fn instance_edit(address: &NodeAddress, node: &IntendedNode) -> Edit {
     Edit::Instance {
         node: address.clone(),
+        platform: node.platform.clone(),
         place: node.place.clone(),
         image: node.image.known().cloned(),
         resources: node.resources,

@@ -1,6 +1,6 @@
 //! What the planner noticed and does not act on, each a sentence.
 
-use simdb_state::address::NodeAddress;
+use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::instance::LOOPBACK;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Damage, Node, Power, Role, State};
@@ -25,6 +25,7 @@ pub(super) fn notes(inputs: Inputs<'_>, before: &State, intended: &Intended) -> 
         pins(inputs.desired, intended),
         later(inputs, intended, before),
         adopted(before, intended, inputs.observed),
+        led_within(before, intended),
         ignored(inputs.desired, intended),
         left(before, intended),
         unmoved(inputs),
@@ -45,6 +46,19 @@ fn left(before: &State, intended: &Intended) -> Vec<String> {
         ))
     };
     goes.filter_map(note).collect()
+}
+
+/// New endpoints of clusters on several platforms: what leads clients on a platform leads to nodes on that platform alone.
+fn led_within(before: &State, intended: &Intended) -> Vec<String> {
+    let is_spread = |cluster: &ClusterName| intended.has_peers_elsewhere(cluster, None);
+    let is_new = |address: &&EndpointAddress| !before.endpoints.contains_key(*address) && is_spread(&address.cluster);
+    let note = |address: &EndpointAddress| {
+        format!(
+            "{address} leads clients that reach it by its name on a platform to the nodes on that platform alone. Others reach all nodes \
+             at their published addresses, which its service and its URL have."
+        )
+    };
+    intended.endpoints.keys().filter(is_new).map(note).collect()
 }
 
 /// What does not move, because something is recorded where it would.

@@ -187,6 +187,7 @@ fn differences(recorded: &State, accepted: &State) -> (Vec<Change>, BTreeMap<Add
 fn instance(address: &NodeAddress, node: &Node) -> Option<Edit> {
     Some(Edit::Instance {
         node: address.clone(),
+        platform: node.platform.clone(),
         place: node.place.clone()?,
         image: node.image.clone(),
         resources: node.resources,

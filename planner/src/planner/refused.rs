@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use simdb_state::address::{Address, DatabaseAddress, InstanceAddress};
-use simdb_state::name::{ClusterName, NetworkName};
+use simdb_state::name::{ClusterName, NetworkName, PlatformName};
 use simdb_state::object::State;
 use simdb_state::relocation::Move;
 
@@ -11,39 +11,22 @@ use super::intended::{Intended, IntendedCluster};
 use super::{Inputs, before};
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
-use crate::observed::{Observation, Observed, PlatformProblem};
+use crate::observed::{Observation, Observed};
 use crate::plan::Step;
-
-/// A platform that cannot be used is no obstacle to an empty configuration without a record.
-pub(super) fn unusable(inputs: Inputs<'_>) -> Vec<Diagnostic> {
-    if inputs.desired.clusters.is_empty() && inputs.recorded.nodes.is_empty() {
-        return Vec::new();
-    }
-    let spans = &inputs.desired.local.spans;
-    let platforms = inputs.observed.platforms.values();
-    let problems = platforms.flat_map(|platform| &platform.problems);
-    let diagnostic = |problem: &PlatformProblem| {
-        let diagnostic = Diagnostic::error("Platform cannot be used", &problem.detail);
-        match problem.argument.and_then(|argument| spans.get(&argument)) {
-            Some(span) => diagnostic.at(span.clone()).within("provider \"local\""),
-            None => diagnostic,
-        }
-    };
-    problems.map(diagnostic).collect()
-}
 
 /// Limits of servers on a platform that cannot hold them.
 pub(super) fn unlimited(inputs: Inputs<'_>) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     for spec in inputs.desired.clusters.values() {
-        let Some(reason) = &inputs.observed.platform(&spec.platform).unlimited else {
-            continue;
-        };
-        let mut limited = spec.nodes.values().filter(|node| !node.resources.is_unlimited());
-        if let Some(node) = limited.next() {
-            let span = node.resources_span.as_deref().unwrap_or(&node.span);
-            let diagnostic = Diagnostic::error("Servers cannot be limited there", reason);
-            diagnostics.push(diagnostic.at(span.clone()));
+        let mut told: BTreeSet<&PlatformName> = BTreeSet::new();
+        for node in spec.nodes.values().filter(|node| !node.resources.is_unlimited()) {
+            let platform = spec.platform_of(node);
+            let reason = inputs.observed.platform(platform).unlimited.as_ref();
+            if let Some(reason) = reason.filter(|_| told.insert(platform)) {
+                let span = node.resources_span.as_deref().unwrap_or(&node.span);
+                let diagnostic = Diagnostic::error("Servers cannot be limited there", reason);
+                diagnostics.push(diagnostic.at(span.clone()));
+            }
         }
     }
     diagnostics

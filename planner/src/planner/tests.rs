@@ -21,6 +21,7 @@ mod resources;
 mod role;
 mod ruined;
 mod scope;
+mod several;
 mod triggered;
 
 use std::collections::BTreeMap;
@@ -48,6 +49,8 @@ fn span() -> Span {
 
 fn node() -> NodeSpec {
     NodeSpec {
+        platform: None,
+        provider_span: None,
         port: None,
         follows: None,
         apply_delay: None,
@@ -112,6 +115,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
             NetworkSpec {
                 platform: first_platform(),
                 subnet: None,
+                reachable: false,
                 span: span(),
             },
         )]),

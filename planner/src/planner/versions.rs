@@ -8,7 +8,7 @@ use simdb_state::object::State;
 use crate::desired::ClusterSpec;
 use crate::diagnostic::Diagnostic;
 use crate::engine;
-use crate::observed::PlatformFacts;
+use crate::observed::{Observed, PlatformFacts};
 
 /// Returns the version, or why there is none.
 pub(super) fn choose(
@@ -33,10 +33,32 @@ pub(super) fn choose(
         (wanted, has) => wanted.or(has).or_else(|| found.keys().next_back().copied()),
     };
     match version {
+        // A platform that cannot be used does not say what it has; the cluster runs this version already.
+        Some(version) if has == Some(version) && !platform.problems.is_empty() => Ok(version),
         Some(version) if found.contains_key(&version) || platform.obtainable => Ok(version),
         Some(version) => Err(missing(spec, &format!("{} {version}", spec.engine), found, platform).at(span())),
         None => Err(missing(spec, &spec.engine.to_string(), found, platform).at(span())),
     }
+}
+
+/// Says which nodes are on platforms beside that of their cluster that have no programs of its version.
+pub(super) fn missing_elsewhere(spec: &ClusterSpec, version: u16, observed: &Observed) -> Vec<Diagnostic> {
+    let mut told = BTreeMap::new();
+    for node in spec.nodes.values() {
+        let Some(name) = &node.platform else { continue };
+        let platform = observed.platform(name);
+        let none = BTreeMap::new();
+        let found = platform.engines.get(&spec.engine).unwrap_or(&none);
+        // One that cannot be used does not say what it has.
+        if found.contains_key(&version) || platform.obtainable || !platform.problems.is_empty() {
+            continue;
+        }
+        told.entry(name).or_insert_with(|| {
+            let span = node.provider_span.as_deref().unwrap_or(&node.span);
+            missing(spec, &format!("{} {version}", spec.engine), found, platform).at(span.clone())
+        });
+    }
+    told.into_values().collect()
 }
 
 fn missing(spec: &ClusterSpec, wanted: &str, found: &BTreeMap<u16, String>, platform: &PlatformFacts) -> Diagnostic {

@@ -52,6 +52,24 @@ pub(super) fn missing_subnet() -> String {
         .to_owned()
 }
 
+/// Returns the address at which servers on other machines reach those of a provider, or says what it lacks for that.
+pub(super) fn reached_at(arguments: &BTreeMap<String, String>) -> Result<IpAddr, String> {
+    let given = arguments.get("publish");
+    let at: Option<IpAddr> = given.and_then(|given| given.parse().ok());
+    match at {
+        Some(at) if !at.is_loopback() => Ok(at),
+        Some(at) => Err(format!(
+            "it publishes its servers at {at}, which no other machine reaches. Say at which address of its machine the others do: \
+             publish = \"192.0.2.7\"."
+        )),
+        None => Err(
+            "it does not say at which address of its machine servers are published. Add one that the others reach: publish = \
+             \"192.0.2.7\"."
+                .to_owned(),
+        ),
+    }
+}
+
 pub(super) fn check_arguments(arguments: &BTreeMap<String, String>) -> Result<(), String> {
     let has = |name: &str| arguments.contains_key(name);
     if has("host") && has("context") {

@@ -38,6 +38,11 @@ const LONGEST_LABEL: usize = 63;
 /// The smallest volume: with less no server starts.
 const LEAST_STORAGE: u64 = 64 << 20;
 
+pub(super) fn this_cluster_only() -> String {
+    "its servers are pods, which other clusters do not reach. Declare a cluster with all its nodes on one of them."
+        .to_owned()
+}
+
 pub(super) fn check_subnet(subnet: Ipv4Net) -> Result<(), String> {
     Err(format!(
         "Pods get their addresses from their cluster, so a network has none of its own, and {subnet} cannot be given. Leave \"subnet\" out."

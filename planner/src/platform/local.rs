@@ -17,6 +17,10 @@ pub(super) fn unlimited() -> String {
         .to_owned()
 }
 
+pub(super) fn this_machine_only() -> String {
+    "its servers are processes of this machine, which no other machine reaches.".to_owned()
+}
+
 pub(super) fn check_subnet(subnet: Ipv4Net) -> Result<(), String> {
     if LOOPBACK.contains(&subnet) {
         return Ok(());

@@ -37,7 +37,12 @@ impl World {
             Action::Network { network, attributes } => {
                 drop(self.networks.insert(network.clone(), attributes.clone()));
             }
-            Action::DropNetwork { network } => drop(self.networks.remove(network)),
+            Action::DropNetwork { network, on } if on.is_empty() => drop(self.networks.remove(network)),
+            Action::DropNetwork { network, on } => {
+                if let Some(network) = self.networks.get_mut(network) {
+                    network.also_on.retain(|platform| !on.contains(platform));
+                }
+            }
             Action::Elect { cluster, election, .. } => self.is_not_known_to_differ(&NodeAddress {
                 cluster: cluster.clone(),
                 node: election.primary.clone(),
@@ -192,9 +197,13 @@ impl World {
         Err(format!("{} does not stream: its slot is gone", server.node))
     }
 
-    /// A server streams from where its settings say that it does.
+    /// A server streams from where its settings say that it does: one on another platform from where its upstream is published.
     fn assert_streams(&mut self, server: &Server, upstream: &Server) -> Result<(), String> {
-        let streams = self.serving(server)?.upstream().as_ref() == Some(&upstream.place.peers);
+        let reached = [&upstream.place.peers, upstream.place.outer()];
+        let streams = self
+            .serving(server)?
+            .upstream()
+            .is_some_and(|at| reached.contains(&&at));
         if !streams && self.faulted.contains(&server.node) {
             return Err(format!("{} does not stream from {}", server.node, upstream.node));
         }

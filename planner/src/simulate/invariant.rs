@@ -18,12 +18,13 @@ impl InstanceDirectory {
         self.server.as_ref().is_some_and(|server| !server.replays)
     }
 
-    /// Returns whether a host and port lead to its server: where that listens, or, where servers are found by name, to the node of
-    /// that name.
+    /// Returns whether a host and port lead to its server: where that listens or is published, or, where servers are found by name, to the
+    /// node of that name.
     pub(crate) fn is_at(&self, node: &NodeAddress, at: &HostPort) -> bool {
         let Some(listen) = self.listen else { return false };
         if !listen.host.is_unspecified() {
-            return HostPort::from(listen) == *at;
+            let places = [Some(listen), self.published];
+            return places.into_iter().flatten().any(|place| HostPort::from(place) == *at);
         }
         let name = name_within(&node.cluster, &node.node.host());
         let host = at.host.to_string();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use simdb_state::address::NodeAddress;
+use simdb_state::name::PlatformName;
 use simdb_state::object::{EngineKind, Image, first_platform};
 use simdb_state::place::Bind;
 
@@ -78,11 +79,19 @@ impl World {
             .keys()
             .map(|name| (name.clone(), Observation::Absent));
         let networks = self.networks.iter().map(|(name, network)| {
-            let subnet = network.subnet.clone();
-            (name.clone(), Observation::Seen(NetworkFacts { subnet }))
+            let recorded = self.state.networks.get(name).into_iter();
+            let recorded = recorded.flat_map(|recorded| &recorded.also_on);
+            let missing = recorded.map(|platform| (platform.clone(), Observation::Absent));
+            let there = network.also_on.iter();
+            let there = there.map(|platform| (platform.clone(), Observation::Seen(network.subnet.clone())));
+            let facts = NetworkFacts {
+                subnet: network.subnet.clone(),
+                elsewhere: missing.chain(there).collect(),
+            };
+            (name.clone(), Observation::Seen(facts))
         });
         Observed {
-            platforms: BTreeMap::from([(first_platform(), platform)]),
+            platforms: self.platforms(platform),
             networks: missing_networks.chain(networks).collect(),
             nodes,
             endpoints: missing.chain(routes).collect(),
@@ -90,6 +99,20 @@ impl World {
             imports: BTreeMap::new(),
             poolers: missing_poolers.chain(poolers).collect(),
         }
+    }
+
+    /// Returns what the platforms offer: all the same, each where its servers are reached.
+    fn platforms(&self, first: PlatformFacts) -> BTreeMap<PlatformName, PlatformFacts> {
+        let elsewhere = self.elsewhere.iter().map(|(name, reach)| {
+            let facts = PlatformFacts {
+                reach: reach.clone(),
+                ..first.clone()
+            };
+            (name.clone(), facts)
+        });
+        let mut platforms: BTreeMap<_, _> = elsewhere.collect();
+        platforms.insert(first_platform(), first);
+        platforms
     }
 
     pub(crate) fn facts(&self, address: &NodeAddress, directory: &InstanceDirectory) -> NodeFacts {

@@ -93,6 +93,8 @@ fn orders(nodes: &[&str]) -> Desired {
         end: 0,
     };
     let node = || NodeSpec {
+        platform: None,
+        provider_span: None,
         image: None,
         resources: simdb_state::object::Resources::default(),
         resources_span: None,
@@ -138,6 +140,7 @@ fn orders(nodes: &[&str]) -> Desired {
             NetworkSpec {
                 platform: first_platform(),
                 subnet: None,
+                reachable: false,
                 span: span(),
             },
         )]),

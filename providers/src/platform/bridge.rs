@@ -63,8 +63,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_connects_speaks_with_the_server_as_long_as_there_is_one() {
-        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let at = server.local_addr().unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let at = listener.local_addr().unwrap();
         let place = Place::shared(Bind {
             host: at.ip(),
             port: at.port(),
@@ -72,12 +72,12 @@ mod tests {
         let node = "cluster.orders.node.a".parse().unwrap();
         let bridge = Bridge::open(Arc::new(Tcp), node, place).await.unwrap();
         let mut client = TcpStream::connect(bridge.at).await.unwrap();
-        let (mut served, _) = server.accept().await.unwrap();
+        let (mut served, _) = listener.accept().await.unwrap();
         client.write_all(b"ask").await.unwrap();
         let mut asked = [0; 3];
         served.read_exact(&mut asked).await.unwrap();
         assert_eq!(&asked, b"ask");
-        drop((server, served));
+        drop((listener, served));
         assert_eq!(client.read(&mut asked).await.unwrap(), 0);
         let mut late = TcpStream::connect(bridge.at).await.unwrap();
         assert_eq!(late.read(&mut asked).await.unwrap(), 0, "there is none any more");

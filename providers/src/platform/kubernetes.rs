@@ -4,7 +4,7 @@
 //!   KubernetesPlatform ─► client    the way to the API server, and what keeps simdb from it ─► settings
 //!                      ─► site      what the API server has of one node: volume, service, set, pod
 //!                      ─► exec      runs scripts in a pod ─► script  what they do ─► keeper.sh  the first process of every pod
-//!                      ─► inspect   looks at a node
+//!                      ─► inspect   looks at a node ─► look
 //!                      ─► server    starts a server
 //!                      ─► stop      stops a server, and removes a node ─► fence  where its pod does not answer
 //!                      ─► task      runs to the end
@@ -13,7 +13,7 @@
 //!                      ─► networks  who may connect
 //!                      ─► facts     what the cluster is like ─► rights
 //!                      ─► leftovers what projects left whose record is lost
-//!                      ─► names, build    what is sent; pure
+//!                      ─► names, build, pod   what is sent; pure
 //!                      ─► explain   what to do about what is said; pure
 //! ```
 //!
@@ -39,8 +39,10 @@ mod fence;
 mod forward;
 mod inspect;
 mod leftovers;
+mod look;
 mod names;
 mod networks;
+mod pod;
 mod rights;
 mod routes;
 mod script;
@@ -100,7 +102,7 @@ pub(super) struct KubernetesPlatform {
     locks: Mutex<BTreeMap<InstanceAddress, Arc<Lock<()>>>>,
 }
 
-/// The right to change a node, which nobody else of this process changes meanwhile.
+/// The right to change a node: this process changes it nowhere else meanwhile.
 #[derive(Debug)]
 struct Hold {
     site: Site,

@@ -1,11 +1,14 @@
 //! Leads every call to the platform that it is for.
 //!
 //! ```text
-//!   engine, executor ─► World { platform, endpoints } ─► Router ─► the platform of the cluster
+//!   engine, executor ─► World { platform, endpoints } ─► Router ─► the platform of the node, else of its cluster
 //! ```
 //!
-//! A cluster's platform is the one that the record names, else the one that is declared. What a platform lists that is neither
-//! recorded nor declared belongs to that platform.
+//! A cluster's platform is the one that the record names, else the one that is declared, and so is that of a node. What a platform
+//! lists that is neither recorded nor declared belongs to that platform. How networks and endpoints have parts on several platforms
+//! stands in [`parts`].
+
+mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -13,20 +16,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::{join_all, try_join_all};
-use simdb_planner::observed::{NetworkFacts, Observation, RouteFacts};
-use simdb_state::address::{EndpointAddress, InstanceAddress, MadeAs};
+use futures_util::future::join_all;
+use simdb_planner::observed::Observation;
+use simdb_state::address::{InstanceAddress, MadeAs, NodeAddress};
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
-use simdb_state::object::{Image, Network, Witness, first_platform};
+use simdb_state::object::{Image, Witness, first_platform};
 use simdb_state::place::Place;
-use simdb_state::route::Route;
 use simdb_state::sensitive::Secrets;
 
-use super::{
-    Dial, Endpoints, Fabric, Held, InstanceFacts, LOOK_LIMIT, Platform, PlatformError, Provider, StopMode, Stream,
-    Unmanaged,
-};
+use super::{Dial, Held, InstanceFacts, LOOK_LIMIT, Platform, PlatformError, Provider, StopMode, Stream, Unmanaged};
 
 /// The platforms by name.
 pub type Providers = BTreeMap<PlatformName, Arc<dyn Provider>>;
@@ -36,16 +35,32 @@ pub type Providers = BTreeMap<PlatformName, Arc<dyn Provider>>;
 pub struct Known {
     /// Those of clusters.
     pub clusters: BTreeMap<ClusterName, PlatformName>,
+    /// Those of nodes that are not on the platform of their cluster.
+    pub nodes: BTreeMap<NodeAddress, PlatformName>,
     /// Those of networks.
     pub networks: BTreeMap<NetworkName, PlatformName>,
+    /// The other platforms that have, or are to have, a part of a network.
+    pub parts: BTreeMap<NetworkName, BTreeSet<PlatformName>>,
+    /// The nodes that are on record with the platform that they are on.
+    pub placed: BTreeSet<NodeAddress>,
     /// The addresses by which platforms know instances that were moved since they were made.
     pub made_as: MadeAs,
 }
 
 impl Known {
+    /// Returns the platform of an instance that is not on the one of its cluster.
+    fn own(&self, instance: &InstanceAddress) -> Option<&PlatformName> {
+        match instance {
+            InstanceAddress::Node(node) => self.nodes.get(node),
+            InstanceAddress::Pooler(_) => None,
+        }
+    }
+
     /// Returns the platforms that anything is on; the embedded one where nothing is anywhere.
     pub fn platforms(&self) -> BTreeSet<PlatformName> {
-        let all = self.clusters.values().chain(self.networks.values());
+        let parts = self.parts.values().flatten();
+        let all = self.clusters.values().chain(self.nodes.values());
+        let all = all.chain(self.networks.values()).chain(parts);
         let mut platforms: BTreeSet<PlatformName> = all.cloned().collect();
         if platforms.is_empty() {
             platforms.insert(first_platform());
@@ -102,11 +117,18 @@ impl Router {
 
     /// Returns the platform of an instance, and the address by which that knows it.
     fn platform(&self, instance: &InstanceAddress) -> Result<(&dyn Provider, InstanceAddress), PlatformError> {
-        let made_as = self.known().made_as.get(instance).cloned();
-        Ok((
-            self.of(instance.cluster())?,
-            made_as.unwrap_or_else(|| instance.clone()),
-        ))
+        let (own, made_as) = {
+            let known = self.known();
+            (known.own(instance).cloned(), known.made_as.get(instance).cloned())
+        };
+        let platform = match own {
+            None => self.of(instance.cluster())?,
+            Some(own) => self.named(Some(&own)).ok_or_else(|| PlatformError::Elsewhere {
+                cluster: instance.cluster().clone(),
+                platform: Some(own.clone()),
+            })?,
+        };
+        Ok((platform, made_as.unwrap_or_else(|| instance.clone())))
     }
 
     /// Returns the address of an instance that a platform knows by another one.
@@ -121,6 +143,19 @@ impl Router {
         let mut known = self.known();
         for cluster in clusters {
             known.clusters.entry(cluster.clone()).or_insert_with(|| name.clone());
+        }
+    }
+
+    /// Notes where nodes were found that are elsewhere than their cluster, and of which nothing else was known.
+    fn found_nodes<'a>(&self, name: &PlatformName, instances: impl Iterator<Item = &'a InstanceAddress>) {
+        let mut known = self.known();
+        for instance in instances {
+            if let InstanceAddress::Node(node) = instance
+                && !known.placed.contains(node)
+                && known.clusters.get(&node.cluster) != Some(name)
+            {
+                known.nodes.entry(node.clone()).or_insert_with(|| name.clone());
+            }
         }
     }
 }
@@ -138,9 +173,10 @@ impl Platform for Router {
     async fn list(&self) -> Result<BTreeSet<InstanceAddress>, PlatformError> {
         let all = join_all(self.providers.values().map(|provider| provider.list())).await;
         let mut directories = BTreeSet::new();
-        for (name, listed) in self.providers.keys().zip(all) {
-            let listed: Vec<InstanceAddress> = listed?.into_iter().map(|listed| self.address(listed)).collect();
+        for (name, listed) in self.answers(all)? {
+            let listed: Vec<InstanceAddress> = listed.into_iter().map(|listed| self.address(listed)).collect();
             self.found(name, listed.iter().map(InstanceAddress::cluster));
+            self.found_nodes(name, listed.iter());
             directories.extend(listed);
         }
         Ok(directories)
@@ -217,71 +253,20 @@ impl Platform for Router {
     }
 }
 
-#[async_trait]
-impl Endpoints for Router {
-    async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<RouteFacts>, PlatformError> {
-        self.of(&endpoint.cluster)?.lookup(endpoint).await
-    }
-
-    async fn routes(&self) -> Result<BTreeSet<EndpointAddress>, PlatformError> {
-        let all = try_join_all(self.providers.values().map(|provider| provider.routes())).await?;
-        for (name, routes) in self.providers.keys().zip(&all) {
-            self.found(name, routes.iter().map(|endpoint| &endpoint.cluster));
-        }
-        Ok(all.into_iter().flatten().collect())
-    }
-
-    async fn publish(&self, route: &Route) -> Result<(), PlatformError> {
-        self.of(&route.endpoint.cluster)?.publish(route).await
-    }
-
-    async fn withdraw(&self, endpoint: &EndpointAddress) -> Result<(), PlatformError> {
-        self.of(&endpoint.cluster)?.withdraw(endpoint).await
-    }
-}
-
-#[async_trait]
-impl Fabric for Router {
-    async fn networks(&self) -> Result<BTreeSet<NetworkName>, PlatformError> {
-        let all = try_join_all(self.providers.values().map(|provider| provider.networks())).await?;
-        let mut known = self.known();
-        for (name, networks) in self.providers.keys().zip(&all) {
-            for network in networks {
-                known.networks.entry(network.clone()).or_insert_with(|| name.clone());
-            }
-        }
-        Ok(all.into_iter().flatten().collect())
-    }
-
-    async fn network(&self, name: &NetworkName) -> Result<Observation<NetworkFacts>, PlatformError> {
-        self.of_network(name)?.network(name).await
-    }
-
-    async fn ensure_network(&self, name: &NetworkName, network: &Network) -> Result<(), PlatformError> {
-        let provider = self.named(Some(&network.platform));
-        let provider = provider.ok_or_else(|| PlatformError::NetworkElsewhere {
-            network: name.clone(),
-            platform: Some(network.platform.clone()),
-        })?;
-        provider.ensure_network(name, network).await
-    }
-
-    async fn drop_network(&self, name: &NetworkName) -> Result<(), PlatformError> {
-        self.of_network(name)?.drop_network(name).await
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
+    use simdb_planner::observed::RouteFacts;
+
     use simdb_state::instance::LOOPBACK;
     use simdb_state::place::{Bind, HostPort};
-    use simdb_state::route::{Hints, Wanted};
+    use simdb_state::route::{Hints, Route, Wanted};
     use tempfile::TempDir;
 
     use super::*;
     use crate::conformance::grant;
+    use crate::platform::Endpoints;
     use crate::platform::local::{LocalConfig, LocalPlatform};
 
     fn provider(directory: &Path) -> Arc<dyn Provider> {
@@ -373,5 +358,34 @@ mod tests {
             .unwrap_err();
         let told = "reach the platform of cluster orders: \"three\" is not set up here";
         assert_eq!(error.to_string(), told);
+    }
+
+    #[tokio::test]
+    async fn a_node_elsewhere_is_reached_there_and_the_rest_of_its_cluster_is_not() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let router = router(&one, &two, &[("orders", "one")]);
+        let node = |name: &str| format!("cluster.orders.node.{name}");
+        let elsewhere = [("b", "two"), ("c", "three")];
+        router.known().nodes = elsewhere
+            .map(|(name, platform)| (node(name).parse().unwrap(), platform.parse().unwrap()))
+            .into();
+        for near in ["a", "b"] {
+            let seen = router.inspect(&node(near).parse().unwrap()).await.unwrap();
+            assert_eq!(seen, Observation::Absent);
+        }
+        let lost = router.inspect(&node("c").parse().unwrap()).await.unwrap_err();
+        assert!(lost.to_string().contains("\"three\" is not set up here"), "{lost}");
+        // Clients are led on each platform with nodes that a route leads to.
+        router.publish(&route("orders")).await.unwrap();
+        let published = || [&one, &two].map(|directory| directory.path().join("services").exists());
+        assert_eq!(published(), [true, false]);
+        let both = Route {
+            to: vec!["a".parse().unwrap(), "b".parse().unwrap()],
+            ..route("orders")
+        };
+        router.publish(&both).await.unwrap();
+        assert_eq!(published(), [true, true]);
+        let seen = router.lookup(&both.endpoint).await.unwrap();
+        assert!(seen.seen().is_some(), "{seen:?}");
     }
 }

@@ -337,6 +337,7 @@ impl Cluster {
             parameters: &self.parameters,
             generation: 1,
             outside: false,
+            has_peers_elsewhere: false,
             upstream,
             sync_rule: SyncRule::default(),
             replication_password: replication_password(&node.cluster),

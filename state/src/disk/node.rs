@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::lsn::SystemIdentifier;
-use crate::name::NodeName;
+use crate::name::{NodeName, PlatformName};
 use crate::object::{self, Damage, FenceProof, Image, Origin, Power, Resources, Slot, Term, Witness};
 use crate::place::{self, Bind, Reached};
 
 /// A node.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Node {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    platform: Option<PlatformName>,
     place: Option<Place>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     image: Option<Image>,
@@ -96,6 +98,7 @@ enum Role {
 impl From<&object::Node> for Node {
     fn from(node: &object::Node) -> Self {
         let object::Node {
+            platform,
             place,
             image,
             resources,
@@ -111,6 +114,7 @@ impl From<&object::Node> for Node {
             prevent_destroy,
         } = node.clone();
         Self {
+            platform,
             place: place.map(Place::from),
             image,
             resources,
@@ -130,6 +134,7 @@ impl From<&object::Node> for Node {
 impl From<Node> for object::Node {
     fn from(node: Node) -> Self {
         let Node {
+            platform,
             place,
             image,
             resources,
@@ -145,6 +150,7 @@ impl From<Node> for object::Node {
         } = node;
         let Detail::Postgresql { slot, left_slots } = detail;
         Self {
+            platform,
             place: place.map(place::Place::from),
             image,
             resources,
@@ -238,5 +244,18 @@ mod tests {
             object::Node::from(serde_json::from_value::<Node>(earlier).unwrap()).image,
             None
         );
+    }
+
+    #[test]
+    fn the_platform_of_a_node_is_written_where_it_is_not_that_of_its_cluster() {
+        let row = |node: &object::Node| serde_json::to_value(Node::from(node)).unwrap();
+        assert_eq!(row(&object::Node::default()).get("platform"), None);
+        let node = object::Node {
+            platform: Some("far.west".parse().unwrap()),
+            ..object::Node::default()
+        };
+        assert_eq!(row(&node)["platform"], "far.west");
+        let read: Node = serde_json::from_value(row(&node)).unwrap();
+        assert_eq!(object::Node::from(read), node);
     }
 }

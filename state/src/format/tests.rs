@@ -52,6 +52,7 @@ fn place(port: u16) -> Place {
 
 fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
     let primary = Node {
+        platform: None,
         place: Some(place(5432)),
         image: None,
         resources: Resources::default(),
@@ -72,6 +73,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
         prevent_destroy: false,
     };
     let standby = Node {
+        platform: None,
         place: Some(place(5433)),
         image: None,
         resources: Resources::default(),
@@ -174,6 +176,7 @@ fn state() -> State {
             Network {
                 platform: first_platform(),
                 subnet,
+                also_on: BTreeSet::new(),
             },
         )]),
         clusters: BTreeMap::from([(orders.clone(), cluster)]),

@@ -125,6 +125,7 @@ fn cluster() -> Vec<Edit> {
             Network {
                 platform: first_platform(),
                 subnet: None,
+                also_on: std::collections::BTreeSet::new(),
             },
         ),
         Edit::Cluster("orders".parse().unwrap(), Box::new(cluster)),

@@ -70,6 +70,33 @@ impl Scenario {
         Some(Self::within(environment, &Version::of_major(oldest()), network, &body))
     }
 
+    /// Makes a cluster in containers of several daemons, each on a machine of its own, whose providers have these aliases. What names no
+    /// provider is on the first.
+    pub fn in_containers_across(environment: TestEnvironment, engines: &[(&str, &Engine)], body: &str) -> Self {
+        let ports = environment.ports();
+        let provider = |(alias, engine): &(&str, &Engine)| {
+            format!(
+                "provider \"docker\" {{\n  alias      = \"{alias}\"\n  host       = \"{}\"\n  publish    = \"{}\"\n  port_range = \
+                 \"{}-{}\"\n}}\n",
+                engine.host(),
+                engine.address(),
+                ports.start(),
+                ports.end()
+            )
+        };
+        let providers: String = engines.iter().map(provider).collect();
+        environment.write("provider.simdb.hcl", &providers);
+        let (first, engine) = engines.first().expect("there is an engine");
+        let network = format!(
+            "\n  provider  = docker.{first}\n  reachable = true\n  {}\n",
+            subnet(&environment)
+        );
+        let body = format!("  provider = docker.{first}\n{body}");
+        let mut scenario = Self::within(environment, &Version::of_major(oldest()), network, &body);
+        scenario.daemon = Some(engine.host());
+        scenario
+    }
+
     /// Makes a cluster in containers of a daemon that is reached with TLS, and whose addresses are not: their ports are published.
     pub fn in_published_containers(body: &str) -> Option<Self> {
         let environment = TestEnvironment::new();
@@ -118,7 +145,12 @@ impl Scenario {
     /// Runs the daemon's own command, which must do what it is told, and returns what it prints.
     #[track_caller]
     pub fn docker(&self, arguments: &[&str]) -> String {
-        let host = self.daemon.as_ref().expect("the cluster was made there");
+        self.docker_at(self.host(), arguments)
+    }
+
+    /// Runs the command of a daemon.
+    #[track_caller]
+    pub fn docker_at(&self, host: &str, arguments: &[&str]) -> String {
         let output = Output::of(Command::new("docker").args(["--host", host]).args(arguments));
         assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
         output.stdout.trim().to_owned()
@@ -189,10 +221,15 @@ impl Scenario {
 
     /// Returns everything that the daemon has of this project.
     pub fn objects(&self, lineage: &str) -> String {
+        self.objects_at(self.host(), lineage)
+    }
+
+    /// Returns everything that a daemon has of this project.
+    pub fn objects_at(&self, host: &str, lineage: &str) -> String {
         let label = format!("label=dev.simdb.lineage={lineage}");
-        let containers = self.docker(&["ps", "--all", "--format", "{{.Names}}", "--filter", &label]);
-        let volumes = self.docker(&["volume", "ls", "--quiet", "--filter", &label]);
-        let networks = self.docker(&["network", "ls", "--quiet", "--filter", &label]);
+        let containers = self.docker_at(host, &["ps", "--all", "--format", "{{.Names}}", "--filter", &label]);
+        let volumes = self.docker_at(host, &["volume", "ls", "--quiet", "--filter", &label]);
+        let networks = self.docker_at(host, &["network", "ls", "--quiet", "--filter", &label]);
         format!("{containers}{volumes}{networks}")
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::containers::{HOST, daemon};
+use super::machine::Machine;
 use crate::environment::{Output, wait_until};
 
 /// How often it is looked whether a daemon answers that is started to clean up.
@@ -20,17 +21,25 @@ const POLL: Duration = Duration::from_millis(200);
 pub struct Engine {
     process: Child,
     directory: TempDir,
+    /// The machine that it takes itself to be on, where that is not the one of the tests.
+    machine: Option<Machine>,
 }
 
 impl Engine {
     /// Starts it, where the daemon that all tests share could be started.
     pub fn start() -> Option<Self> {
+        Self::start_on(None)
+    }
+
+    /// Starts it on a machine of its own.
+    pub fn start_on(machine: Option<Machine>) -> Option<Self> {
         let shared = daemon(HOST)?;
         // Sockets have short paths.
         let directory = TempDir::new_in("/var/tmp").expect("a directory can be made");
         let engine = Self {
-            process: run(&directory),
+            process: run(&directory, machine.as_ref()),
             directory,
+            machine,
         };
         engine.wait();
         let images = engine.directory.path().join("images.tar");
@@ -49,6 +58,12 @@ impl Engine {
         docker(&engine.host(), &["load", "--input", &path]);
         fs::remove_file(&images).expect("it was written");
         Some(engine)
+    }
+
+    /// Returns the address of its machine, where that is not the one of the tests.
+    pub fn address(&self) -> String {
+        let machine = self.machine.as_ref().expect("it has a machine of its own");
+        machine.address.to_string()
     }
 
     /// Returns where it listens.
@@ -77,19 +92,24 @@ impl Engine {
     /// Starts it again, with what it had.
     pub fn restart(&mut self) {
         self.forget_processes();
-        self.process = run(&self.directory);
+        self.process = run(&self.directory, self.machine.as_ref());
         self.wait();
     }
 }
 
-fn run(directory: &TempDir) -> Child {
+fn run(directory: &TempDir, machine: Option<&Machine>) -> Child {
     let path = |name: &str| directory.path().join(name);
     let log = fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(path("log"))
         .expect("the log can be written");
-    Command::new("dockerd")
+    let mut command = machine.map_or_else(|| Command::new("dockerd"), |machine| machine.command("dockerd"));
+    // One that shares the machine of the tests leaves the kernel's filter as it is.
+    if machine.is_none() {
+        command.args(["--iptables=false", "--ip-forward=false"]);
+    }
+    command
         .arg("--host")
         .arg(format!("unix://{}", path("docker.sock").display()))
         .arg("--data-root")
@@ -98,12 +118,7 @@ fn run(directory: &TempDir) -> Child {
         .arg(path("exec"))
         .arg("--pidfile")
         .arg(path("docker.pid"))
-        .args([
-            "--bridge=none",
-            "--iptables=false",
-            "--ip6tables=false",
-            "--ip-forward=false",
-        ])
+        .args(["--bridge=none", "--ip6tables=false"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
@@ -119,7 +134,7 @@ impl Engine {
             return;
         }
         self.forget_processes();
-        self.process = run(&self.directory);
+        self.process = run(&self.directory, self.machine.as_ref());
         for _ in 0..REVIVAL {
             if Output::of(Command::new("docker").args(["--host", &self.host(), "version"])).code == Some(0) {
                 return;

@@ -218,6 +218,12 @@ impl Scenario {
         self.kubectl(&["get", "pod", &pod(node), "-o", "jsonpath={.metadata.uid}"])
     }
 
+    /// Returns what the API server logged of requests, where it is one of a test bed.
+    pub fn audit(&self) -> Option<String> {
+        let bed = std::env::var(BED).ok()?;
+        fs::read_to_string(Path::new(&bed).join("audit.log")).ok()
+    }
+
     /// Breaks a part of the test bed, or mends it.
     #[track_caller]
     pub fn fault(&self, arguments: &[&str]) {
@@ -263,4 +269,4 @@ pub fn has_faults() -> bool {
 }
 
 /// How long a machine that is cut off may take until the cluster says so.
-pub const NOTICED: Duration = Duration::from_secs(60);
+pub const NOTICED: Duration = Duration::from_mins(1);

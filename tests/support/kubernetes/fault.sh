@@ -92,8 +92,8 @@ forget() {
         awk "{ print \$2 }" /proc/mounts | sort -r | while read -r mount; do
             case $mount in
             /var/lib/containerd | /var/lib/simdb-volumes/*) ;;
-            # One that was mounted below another has gone with it.
-            /run/* | /var/lib/*) umount -l "$mount" 2>/dev/null || true ;;
+            # One that was mounted over itself goes twice at once.
+            /run/* | /var/lib/*) umount -l "$mount" 2>/dev/null || ! grep -q " $mount " /proc/mounts ;;
             esac
         done
         find /run -mindepth 1 -delete

@@ -124,8 +124,17 @@ fn objects(state: &State) -> Vec<ObjectDoc> {
         )
     };
     let mut all: Vec<ObjectDoc> = Vec::new();
-    all.extend(networks.iter().map(|(name, Network { platform: _, subnet })| {
-        ObjectDoc::new(Address::Network(name.clone()), json!({ "subnet": subnet }))
+    all.extend(networks.iter().map(|(name, network)| {
+        let Network {
+            platform: _,
+            subnet,
+            also_on,
+        } = network;
+        let platforms = (!also_on.is_empty()).then(|| network.platforms().collect::<Vec<_>>());
+        ObjectDoc::new(
+            Address::Network(name.clone()),
+            json!({ "subnet": subnet, "platforms": platforms }),
+        )
     }));
     all.extend(clusters.iter().map(cluster));
     all.extend(
@@ -201,6 +210,7 @@ fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
 
 fn node_values(node: &Node) -> Value {
     let Node {
+        platform,
         place,
         image,
         resources: Resources { memory, cpus },
@@ -230,6 +240,7 @@ fn node_values(node: &Node) -> Value {
         "needs_rebuild": needs_rebuild.then_some(true),
         "damage": damage.as_ref().map(Damage::reason),
         "prevent_destroy": prevent_destroy.then_some(true),
+        "platform": platform,
         "listen": place.as_ref().map(|place| place.peers.to_string()),
         "published": place.as_ref().and_then(Place::published).map(|at| at.to_string()),
         "image": image.as_ref().map(ToString::to_string),

@@ -61,6 +61,7 @@ fn what_is_recorded_is_drawn_where_nothing_changes() {
         Network {
             platform: first_platform(),
             subnet: None,
+            also_on: std::collections::BTreeSet::new(),
         },
     );
     let cluster = Cluster::new(first_platform(), "lan".parse().unwrap(), EngineKind::Postgresql, 15);

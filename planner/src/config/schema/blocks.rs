@@ -410,6 +410,13 @@ static NETWORK: Schema = Schema::new(
              of this machine, private ones for containers, which cannot be without.",
         )
         .or("all nodes have 127.0.0.1, and each a port of its own"),
+        Attribute::new(
+            "reachable",
+            Kind::Bool,
+            "Whether the machines of several providers reach each other at the addresses where these publish their servers (publish). Nodes \
+             of one cluster may then be on several of them.",
+        )
+        .or("false"),
         COUNT,
         FOR_EACH,
     ],

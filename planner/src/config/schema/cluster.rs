@@ -1,6 +1,6 @@
 //! The `cluster` block and all that is within one.
 
-use super::common::{COUNT, DRIFT, FOR_EACH, PROVIDER_CHOICE, RULE};
+use super::common::{COUNT, DRIFT, FOR_EACH, NODE_PROVIDER, PROVIDER_CHOICE, RULE};
 use super::table::{Attribute, Count, Kind, Nested, Schema};
 
 /// The name that a server knows something by.
@@ -202,6 +202,7 @@ static REPLICATION: Schema = Schema::new(
 static NODE: Schema = Schema::new(
     "A server of the cluster. Which one leads is said by primary of the cluster; the others follow.",
     &[
+        NODE_PROVIDER,
         COUNT,
         FOR_EACH,
         Attribute::new("port", Kind::Number, "The port that it listens on, from 1024 to 65535.")

@@ -25,6 +25,14 @@ pub(super) const PROVIDER_CHOICE: Attribute = Attribute::new(
 )
 .or("the only provider without an alias");
 
+/// The platform that a node is on.
+pub(super) const NODE_PROVIDER: Attribute = Attribute::new(
+    "provider",
+    Kind::Reference,
+    "The provider that it runs on, of the same kind as that of its cluster: docker.NAME. For a network with reachable = true.",
+)
+.or("that of its cluster");
+
 /// A rule, whatever it judges.
 pub(super) static RULE: Schema = Schema::new(
     "A rule that must hold.",

@@ -6,7 +6,7 @@ use super::modules::load_files;
 use super::*;
 
 /// Returns the platform of each cluster and network, or what is wrong.
-fn platforms(files: &[(&str, &str)]) -> String {
+pub(super) fn platforms(files: &[(&str, &str)]) -> String {
     let (config, said) = load_files(files);
     let Some(config) = config else { return said };
     let clusters = config.desired.clusters.iter();

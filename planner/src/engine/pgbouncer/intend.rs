@@ -47,7 +47,11 @@ impl Declaration<'_> {
                 place,
                 pool_mode: pooler.pool_mode,
                 node: election.primary.clone(),
-                upstream: primary.place.peers.clone(),
+                // The pooler is on the platform of the cluster.
+                upstream: match primary.platform {
+                    None => primary.place.peers.clone(),
+                    Some(_) => primary.place.clone().from_elsewhere().peers,
+                },
                 power: Power::Running,
                 paused: false,
             })

@@ -173,13 +173,16 @@ impl Declaration<'_> {
             made_as: node_made_as(&recorded.made_as, address),
             version: recorded.clusters.get(self.name)?.version,
             place: node.place.clone()?,
+            has_peers_elsewhere: recorded
+                .nodes_of(self.name)
+                .any(|(_, other)| other.platform != node.platform),
             image: None,
             resources: node.resources,
             parameters: &node.parameters,
             generation: node.data.as_ref()?.generation,
             outside: node.data.as_ref()?.outside.is_some(),
             upstream: Some(Upstream {
-                at: recorded.nodes.get(&upstream)?.place.as_ref()?.peers.clone(),
+                at: recorded.nodes.get(&upstream)?.reached_from(node.platform.as_ref())?,
                 address: upstream,
                 slot: node.slot.as_ref()?.name.clone(),
             }),

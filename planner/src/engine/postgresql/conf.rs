@@ -190,12 +190,33 @@ fn listen_addresses(node: &NodeContext<'_>) -> String {
 ///
 /// `all` in the database column does not match physical replication, which therefore has a line of its own.
 pub(super) fn pg_hba_conf(node: &NodeContext<'_>) -> FileText {
-    hba(&node.place, node.outside, "all")
+    hba(&node.place, node.outside, Standbys::of(node), "all")
 }
 
 /// Returns a `pg_hba.conf` that lets in standbys and simdb alone.
-pub(super) fn pg_hba_conf_without_clients(place: &Place, outside: bool) -> FileText {
-    hba(place, outside, SUPERUSER)
+pub(super) fn pg_hba_conf_without_clients(place: &Place, outside: bool, standbys: Standbys) -> FileText {
+    hba(place, outside, standbys, SUPERUSER)
+}
+
+/// Where the standbys of a server may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standbys {
+    /// On its own machine, or in its own network.
+    Near,
+    /// On other machines as well.
+    Elsewhere,
+}
+
+impl Standbys {
+    pub(super) const ALL: [Self; 2] = [Self::Near, Self::Elsewhere];
+
+    pub(super) fn of(node: &NodeContext<'_>) -> Self {
+        if node.has_peers_elsewhere {
+            Self::Elsewhere
+        } else {
+            Self::Near
+        }
+    }
 }
 
 /// Returns where those come from that connect to a server. One that was imported listens where it did, and lets in its own
@@ -211,7 +232,7 @@ fn origin(host: IpAddr, outside: bool) -> String {
     }
 }
 
-fn hba(place: &Place, outside: bool, user: &str) -> FileText {
+fn hba(place: &Place, outside: bool, standbys: Standbys, user: &str) -> FileText {
     let origin = origin(place.bind.host, outside);
     if place.is_named() {
         return hba_of_all(user);
@@ -221,10 +242,17 @@ fn hba(place: &Place, outside: bool, user: &str) -> FileText {
         Some(at) if !at.host.is_loopback() => "all",
         _ => &origin,
     };
+    // A standby on another machine comes from an address of that machine: its engine translates the one of the container (NAT). Which
+    // of them that is follows from the routes there, which nothing here tells, so its login is let in from everywhere, with its
+    // password, and no other one.
+    let replicas = match standbys {
+        Standbys::Near => &origin,
+        Standbys::Elsewhere => "all",
+    };
     FileText::text(format!(
         "# Written by simdb from the configuration; edits made here are undone.\n\
          # TYPE DATABASE USER ADDRESS METHOD\n\
-         host replication {REPLICATION_USER} {origin} scram-sha-256\n\
+         host replication {REPLICATION_USER} {replicas} scram-sha-256\n\
          host all {user} {clients} scram-sha-256\n"
     ))
 }

@@ -11,7 +11,7 @@ use simdb_state::object::{Data, EngineKind};
 use simdb_state::place::{Bind, Place};
 use simdb_state::sensitive::SecretName;
 
-use super::conf::{self, CONF};
+use super::conf::{self, CONF, Standbys};
 pub use super::logins::{DATABASE, REPLICATION_USER, SUPERUSER, replication_password, superuser_password, user};
 use crate::engine::node::{NodeContext, Upstream};
 use crate::observed::{ImportFacts, NodeFacts, UnmanagedServer};
@@ -115,8 +115,11 @@ fn probe(at: Bind) -> Vec<Argument> {
 /// Returns whether a server at that place was last told to let in standbys and simdb alone.
 pub fn keeps_clients_out(facts: &NodeFacts, place: &Place) -> bool {
     let written = facts.files.get(HBA).filter(|file| !file.edited);
-    written
-        .is_some_and(|file| file.digest == conf::pg_hba_conf_without_clients(place, facts.outside.is_some()).digest())
+    let outside = facts.outside.is_some();
+    written.is_some_and(|file| {
+        let texts = Standbys::ALL.map(|standbys| conf::pg_hba_conf_without_clients(place, outside, standbys));
+        texts.iter().any(|text| text.digest() == file.digest)
+    })
 }
 
 /// Returns the server of a node that lets in standbys and simdb, and no clients.
@@ -124,7 +127,7 @@ pub fn without_clients(node: &NodeContext<'_>) -> InstanceSpec {
     let mut instance = server(node);
     instance.files.insert(
         HBA.to_owned(),
-        conf::pg_hba_conf_without_clients(&node.place, node.outside),
+        conf::pg_hba_conf_without_clients(&node.place, node.outside, Standbys::of(node)),
     );
     instance
 }

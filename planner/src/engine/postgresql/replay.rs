@@ -166,6 +166,7 @@ mod tests {
             parameters: &pairs(parameters),
             generation: 1,
             outside: false,
+            has_peers_elsewhere: false,
             upstream: None,
             sync_rule: SyncRule::default(),
             replication_password: instance::replication_password(&address.cluster),

@@ -30,7 +30,10 @@ impl Declaration<'_> {
         if let Err(diagnostic) = on_platform.and_then(|()| self.is_in_a_network_of_its_platform()) {
             return vec![diagnostic];
         }
-        let mut diagnostics = Vec::new();
+        let mut diagnostics = self.nodes_stay_on_their_platforms();
+        if !diagnostics.is_empty() {
+            return diagnostics;
+        }
         let mut keep = |result: Result<(), Diagnostic>| diagnostics.extend(result.err());
         let platform = self.inputs.observed.platform(&self.spec.platform);
         let version = {
@@ -63,6 +66,7 @@ impl Declaration<'_> {
             }
         }
         if let Ok(version) = version {
+            diagnostics.extend(versions::missing_elsewhere(self.spec, version, self.inputs.observed));
             diagnostics.extend(self.parameters(version));
         }
         if let (Ok(version), Ok(election)) = (version, election) {
@@ -94,6 +98,24 @@ impl Declaration<'_> {
         );
         let span = self.spec.spans.provider.as_ref().unwrap_or(&self.spec.spans.cluster);
         Err(Diagnostic::error("Platform cannot be changed", detail).at(span.clone()))
+    }
+
+    /// Data does not move to another platform of a cluster, either.
+    fn nodes_stay_on_their_platforms(&self) -> Vec<Diagnostic> {
+        let moves = self.spec.nodes.iter().filter_map(|(node, spec)| {
+            let address = self.address(node);
+            let has = self.before.platform(&address)?;
+            let wanted = self.spec.platform_of(spec);
+            (has != wanted).then(|| {
+                let detail = format!(
+                    "{address} runs on provider {has}, and its server and data cannot move to {wanted}. Set provider = {has} for it \
+                     again. To have a node on {wanted}, declare one of another name there, apply, and then remove this one."
+                );
+                let span = spec.provider_span.as_deref().unwrap_or(&spec.span);
+                Diagnostic::error("Platform cannot be changed", detail).at(span.clone())
+            })
+        });
+        moves.collect()
     }
 
     fn is_in_a_network_of_its_platform(&self) -> Result<(), Diagnostic> {

@@ -15,7 +15,8 @@ impl Declaration<'_> {
         if let Some(declared) = spec.and_then(|spec| spec.image.as_ref()) {
             return ImageGoal::Known(declared.clone());
         }
-        let platform = self.inputs.observed.platform(&self.spec.platform);
+        let name = spec.map_or(&self.spec.platform, |spec| self.spec.platform_of(spec));
+        let platform = self.inputs.observed.platform(name);
         let names = platform.images(self.spec.engine, version);
         let before = self.before.nodes.get(address).and_then(|node| node.image.as_ref());
         let has = before.or(facts.and_then(|facts| facts.image.as_ref()));

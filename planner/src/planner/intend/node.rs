@@ -68,6 +68,7 @@ impl Declaration<'_> {
             (Role::Standby { follows }, Some(slot))
         };
         Ok(IntendedNode {
+            platform: spec.platform.clone(),
             place,
             image: self.image(address, version, facts),
             resources: spec.resources,

@@ -32,10 +32,8 @@ impl Lowering<'_> {
         let upstreams = slot.into_iter().chain(followed).chain(deposed).chain(others);
         let mut upstreams = upstreams.filter(|other| **other != address.node).filter_map(|other| {
             let upstream = address.sibling(other);
-            Some((
-                self.before.nodes.get(&upstream)?.place.as_ref()?.peers.clone(),
-                upstream,
-            ))
+            let at = self.before.nodes.get(&upstream)?.reached_from(old.platform.as_ref());
+            Some((at?, upstream))
         });
         let (at, upstream) = upstreams.next()?;
         let context = NodeContext {
@@ -43,6 +41,9 @@ impl Lowering<'_> {
             made_as: node_made_as(&self.before.made_as, address),
             version: cluster.cluster.version,
             place: new.place.clone(),
+            has_peers_elsewhere: self
+                .intended
+                .has_peers_elsewhere(&address.cluster, new.platform.as_ref()),
             image: new.image.known().cloned(),
             resources: new.resources,
             parameters: &new.parameters,

@@ -7,7 +7,7 @@ use simdb_state::place::Place;
 use simdb_state::sync::SyncRule;
 
 use super::import::born;
-use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
+use super::{Draft, Lowering, cleared_by_start, instance_edit, server, server_for};
 use crate::engine::instance::superuser_password;
 use crate::engine::{NodeContext, Upstream, instance};
 use crate::observed::{Halt, NodeFacts, Observation, ProcessFacts};
@@ -94,7 +94,7 @@ impl Lowering<'_> {
         let Some(upstream_node) = self.intended.nodes.get(&upstream.address) else {
             return;
         };
-        let upstream_server = server(&upstream.address, upstream_node);
+        let upstream_server = server_for(new, &upstream.address, upstream_node);
         let settled = self.is_settled(address, new);
         if self.serving(&upstream.address).is_none() {
             // Nothing can be copied or streamed from a node that is, or stays, down; what runs goes on.
@@ -296,7 +296,7 @@ impl Lowering<'_> {
                 // Whoever is to follow then waits for its stream as it does. One whose slot is gone streams once that is made.
                 let streams = restarts && follow.is_none() && old.slot == new.slot;
                 let stays = context.upstream.as_ref().filter(|_| streams);
-                let upstream = stays.and_then(|upstream| self.running(&upstream.address));
+                let upstream = stays.and_then(|upstream| self.running(&upstream.address, new));
                 self.configure(address, new, context, delta, configured, upstream);
             }
         }
@@ -333,8 +333,8 @@ impl Lowering<'_> {
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
     }
 
-    /// Returns the server of a node that runs, and goes on running as what it is and where it is.
-    fn running(&self, address: &NodeAddress) -> Option<Server> {
+    /// Returns the server of a node that runs, and goes on running as what it is and where it is, as a node has it that streams from it.
+    fn running(&self, address: &NodeAddress, reader: &IntendedNode) -> Option<Server> {
         let old = self.before.nodes.get(address)?;
         let stays = |new: &&IntendedNode| {
             let same = match &old.role {
@@ -347,7 +347,7 @@ impl Lowering<'_> {
         let node = self.intended.serving(address).filter(stays)?;
         let place = before::place(self.before, self.observed, address);
         place.filter(|place| *place == node.place)?;
-        Some(server(address, node))
+        Some(server_for(reader, address, node))
     }
 
     /// What it costs that a standby is away for a while: writes wait where too few of those they wait for are left.
@@ -365,14 +365,14 @@ impl Lowering<'_> {
 
     fn start_reason(&self, address: &NodeAddress, old: &Node, new: &IntendedNode) -> String {
         let moved = old.place.as_ref().filter(|place| **place != new.place);
-        if let Some(owner) = moved.and_then(|had| self.platform(&address.cluster).listener(had.bind)) {
+        if let Some(owner) = moved.and_then(|had| self.platform_of(address).listener(had.bind)) {
             return format!(
                 "{owner} took its port while it was down, and it moves to {}",
                 new.place.peers
             );
         }
         let published = moved.and_then(Place::published);
-        if let Some(owner) = published.and_then(|had| self.platform(&address.cluster).listener(had)) {
+        if let Some(owner) = published.and_then(|had| self.platform_of(address).listener(had)) {
             let reason = moved.map(|had| moves(address, had, &new.place)).unwrap_or_default();
             return format!("{owner} took the port it was published at while it was down: {reason}");
         }

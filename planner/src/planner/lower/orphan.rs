@@ -1,5 +1,7 @@
 //! What an interrupted run left behind, and neither the record nor the configuration knows.
 
+use std::collections::BTreeSet;
+
 use simdb_state::address::Address;
 use simdb_state::delta::Edit;
 
@@ -35,7 +37,10 @@ impl Lowering<'_> {
                 continue;
             }
             let address = Address::Network(name.clone());
-            let action = Action::DropNetwork { network: name.clone() };
+            let action = Action::DropNetwork {
+                network: name.clone(),
+                on: BTreeSet::new(),
+            };
             let delta = vec![Edit::Drop(address.clone())];
             self.push(Draft::new(address, action, ORPHAN, delta));
         }

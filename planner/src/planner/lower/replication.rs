@@ -4,7 +4,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
 use simdb_state::object::{Node, Role};
 
-use super::{Draft, Lowering, instance_edit, server};
+use super::{Draft, Lowering, instance_edit, server, server_for};
 use crate::engine::{self, NodeContext, instance};
 use crate::plan::{Action, Impact};
 use crate::planner::intended::IntendedNode;
@@ -26,13 +26,15 @@ impl Lowering<'_> {
             node: follows.clone(),
         };
         let moved = self.intended.nodes.get(&upstream).filter(|upstream_node| {
-            let had = self.before.nodes.get(&upstream).and_then(|node| node.place.as_ref());
-            had.is_some_and(|had| had.peers != upstream_node.place.peers)
+            let had = self.before.nodes.get(&upstream);
+            let had = had.and_then(|node| node.reached_from(old.platform.as_ref()));
+            had.is_some_and(|had| had != new.sees(upstream_node, upstream_node.place.clone()).peers)
         });
         if let Some(moved) = moved {
             return Some(format!(
                 "{} streams from {follows}, and {follows} moves to {}",
-                address.node, moved.place.peers
+                address.node,
+                new.sees(moved, moved.place.clone()).peers
             ));
         }
         let drift = self.intended.drift.get(address)?;
@@ -57,7 +59,7 @@ impl Lowering<'_> {
         let action = Action::Follow {
             instance: Box::new(instance::server(context)),
             server: server(address, new),
-            upstream: server(&upstream.address, upstream_node),
+            upstream: server_for(new, &upstream.address, upstream_node),
             application_name: address.node.identifier(),
         };
         let delta = vec![

@@ -171,6 +171,9 @@ impl Lowering<'_> {
             made_as: node_made_as(&self.before.made_as, address),
             version: cluster.cluster.version,
             place: place.clone(),
+            has_peers_elsewhere: self
+                .intended
+                .has_peers_elsewhere(&address.cluster, old.platform.as_ref()),
             image: self.facts(address).and_then(|facts| facts.image.clone()),
             resources: old.resources,
             parameters: &old.parameters,

@@ -172,12 +172,13 @@ impl Lowering<'_> {
         };
         let nodes = self.intended.nodes_of(cluster);
         let nodes = nodes.filter(|(address, node)| stays(address, node) && node.power == Power::Running);
-        let stream = |(address, node): (&_, &_)| {
+        let stream = |(address, node): (&_, &IntendedNode)| {
             let mut context = self.intended.context(address, node, intended);
             context.place = *self.present(server(address, node)).place;
             let upstream = context.upstream.as_mut().and_then(|upstream| {
-                let node = self.intended.nodes.get(&upstream.address)?;
-                let server = self.present(server(&upstream.address, node));
+                let other = self.intended.nodes.get(&upstream.address)?;
+                let mut server = self.present(server(&upstream.address, other));
+                *server.place = node.sees(other, *server.place.clone());
                 upstream.at = server.place.peers.clone();
                 Some(server)
             });

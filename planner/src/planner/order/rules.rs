@@ -16,7 +16,8 @@
 //! | [`published`](Rules::published) | clients are led to a server that does not serve |
 //! | [`leader_goes_last`](Rules::leader_goes_last) | a node goes while others stream from it |
 //! | [`seeds_in_order`](Rules::seeds_in_order) | a seed runs before the one declared before it |
-//! | [`left_by_clusters`](Rules::left_by_clusters) | a network goes while a cluster is in it |
+//! | [`left_by_clusters`](Rules::left_by_clusters) | a network, or a part of it, goes while a cluster is in it |
+//! | [`in_its_network`](Rules::in_its_network) | a container is made in a network that its platform has not yet |
 
 mod role;
 mod stream;
@@ -24,8 +25,8 @@ mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use simdb_state::address::NodeAddress;
-use simdb_state::name::{ClusterName, NodeName};
+use simdb_state::address::{Address, NodeAddress};
+use simdb_state::name::{ClusterName, NetworkName, NodeName};
 use simdb_state::object::State;
 
 use super::givers::Givers;
@@ -45,7 +46,7 @@ pub(crate) struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    const ALL: [fn(&Self, &Draft) -> Vec<usize>; 15] = [
+    const ALL: [fn(&Self, &Draft) -> Vec<usize>; 16] = [
         Self::asked_first,
         Self::before_the_pause,
         Self::one_by_one,
@@ -61,6 +62,7 @@ impl Rules<'_> {
         Self::leader_goes_last,
         Self::seeds_in_order,
         Self::left_by_clusters,
+        Self::in_its_network,
     ];
 
     /// Returns what one step waits for.
@@ -156,11 +158,45 @@ impl Rules<'_> {
         seeds.take_while(|at| !is_own(at)).last().into_iter().collect()
     }
 
-    /// A network goes after every cluster that was in it has gone or moved to another one.
-    fn left_by_clusters(&self, draft: &Draft) -> Vec<usize> {
-        let Action::DropNetwork { network } = &draft.action else {
+    /// A part of a network goes after the nodes that were in it.
+    fn left_by_nodes(&self, network: &NetworkName) -> Vec<usize> {
+        let was_in_it = |cluster: &ClusterName| {
+            let cluster = self.before.clusters.get(cluster);
+            cluster.is_none_or(|cluster| cluster.network == *network)
+        };
+        let leaves = |draft: &Draft| matches!(&draft.action, Action::DropNode { node } if was_in_it(&node.cluster));
+        (0..self.drafts.len()).filter(|at| leaves(&self.drafts[*at])).collect()
+    }
+
+    /// The part of a network on another platform than its own is there before nodes come to be in it.
+    fn in_its_network(&self, draft: &Draft) -> Vec<usize> {
+        let (Action::Primary { .. } | Action::Clone { .. } | Action::Join { .. } | Action::Start { .. }) =
+            &draft.action
+        else {
             return Vec::new();
         };
+        let Address::Node(node) = &draft.address else {
+            return Vec::new();
+        };
+        let is_elsewhere = self
+            .intended
+            .nodes
+            .get(node)
+            .is_some_and(|node| node.platform.is_some());
+        let cluster = self.intended.clusters.get(&node.cluster).filter(|_| is_elsewhere);
+        cluster.map_or_else(Vec::new, |cluster| {
+            self.givers(Fact::Network(&cluster.cluster.network)).collect()
+        })
+    }
+
+    /// A network goes after every cluster that was in it has gone or moved to another one.
+    fn left_by_clusters(&self, draft: &Draft) -> Vec<usize> {
+        let Action::DropNetwork { network, on } = &draft.action else {
+            return Vec::new();
+        };
+        if !on.is_empty() {
+            return self.left_by_nodes(network);
+        }
         let clusters = self.before.clusters.iter();
         let were_in_it = clusters.filter(|(_, cluster)| cluster.network == *network);
         were_in_it

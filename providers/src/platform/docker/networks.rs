@@ -159,6 +159,7 @@ impl Fabric for DockerPlatform {
             None => Observation::Absent,
             Some(bridge) => Observation::Seen(NetworkFacts {
                 subnet: subnet(bridge).map(|subnet| subnet.to_string()),
+                ..NetworkFacts::default()
             }),
         })
     }

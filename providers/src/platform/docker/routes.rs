@@ -14,7 +14,7 @@ use futures_util::future::try_join;
 use ipnet::Ipv4Net;
 use simdb_planner::observed::{Observation, RouteFacts};
 use simdb_state::address::EndpointAddress;
-use simdb_state::place::HostPort;
+use simdb_state::place::{Host, HostPort};
 use simdb_state::route::{Route, Wanted};
 
 use super::client::{At, Trouble, optional, refused};
@@ -76,6 +76,12 @@ impl Member {
 }
 
 impl DockerPlatform {
+    /// Returns whether an address leads to a server of this daemon, as far as that can be told: those of several ones are published at
+    /// different addresses.
+    fn has(&self, at: &HostPort) -> bool {
+        self.publish.is_none_or(|publish| at.host == Host::Ip(publish))
+    }
+
     /// Returns the containers of all servers of this project.
     async fn members(&self, daemon: &Daemon) -> Result<Vec<Member>, PlatformError> {
         let filter = self.names.filter(Kind::Server);
@@ -193,9 +199,12 @@ impl Endpoints for DockerPlatform {
         let Observation::Seen(facts) = seen else {
             return Ok(seen);
         };
-        let wanted: BTreeSet<HostPort> = targets(&facts.hosts, facts.hints.wanted).iter().cloned().collect();
+        let wanted = targets(&facts.hosts, facts.hints.wanted).iter();
+        let wanted: BTreeSet<HostPort> = wanted.filter(|at| self.has(at)).cloned().collect();
         let hosts = match self.routed(endpoint).await? {
             Some(found) if found == wanted => facts.hosts,
+            // Where an endpoint leads to no server of this daemon, its name need not be known here.
+            None if wanted.is_empty() => facts.hosts,
             _ => Vec::new(),
         };
         Ok(Observation::Seen(RouteFacts { hosts, ..facts }))
@@ -214,6 +223,10 @@ impl Endpoints for DockerPlatform {
 
     async fn withdraw(&self, endpoint: &EndpointAddress) -> Result<(), PlatformError> {
         self.directory.withdraw(endpoint).await?;
+        self.withdraw_part(endpoint).await
+    }
+
+    async fn withdraw_part(&self, endpoint: &EndpointAddress) -> Result<(), PlatformError> {
         let daemon = self.daemon()?;
         let Some(network) = self.endpoint_networks(&daemon).await?.remove(endpoint) else {
             return Ok(());

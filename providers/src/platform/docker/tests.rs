@@ -77,6 +77,7 @@ impl Project {
         Network {
             platform: "docker".parse().unwrap(),
             subnet: Some(self.subnet.clone()),
+            also_on: std::collections::BTreeSet::new(),
         }
     }
 

@@ -116,7 +116,7 @@ impl Server {
         self.within(self.api::<T>().create(&options, object).boxed()).await
     }
 
-    /// Makes an object, or makes of the one that is there what is said here, whoever said otherwise.
+    /// Makes an object, or changes the one of that name to what is said here, whatever others said of it.
     pub(super) async fn apply<T: Object>(&self, name: &str, object: &T) -> Result<T, Trouble> {
         let options = PatchParams::apply(MANAGER).force();
         self.within(self.api::<T>().patch(name, &options, &Patch::Apply(object)).boxed())
@@ -170,7 +170,7 @@ impl Server {
 /// Returns how to reach the API server: as a kubeconfig says, else from within a pod. Calls are not repeated by themselves. Where it is
 /// not known, says why.
 pub(crate) async fn configuration(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, String> {
-    // The first choice in the process counts, and every one is this.
+    // An error says that another part of the process has chosen already, and there is one choice alone.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let options = KubeConfigOptions {
         context: context.map(str::to_owned),
@@ -238,7 +238,7 @@ impl Trouble {
         matches!(self, Self::Refused { status: 404, .. })
     }
 
-    /// Returns whether somebody else was faster.
+    /// Returns whether another change was faster.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused { status: 409, .. })
     }

@@ -10,8 +10,9 @@ use simdb_state::place::Bind;
 
 use super::build;
 use super::explain;
+use super::look::{self, Looked};
 use super::names::CONTAINER;
-use super::script::{self, Ended, Looked};
+use super::script::Ended;
 use super::site::{Found, Site};
 use crate::platform::{InstanceFacts, PlatformError};
 
@@ -25,7 +26,7 @@ pub(super) async fn inspect(site: &Site) -> Result<Observation<InstanceFacts>, P
         Ok(pod) => pod,
         Err(reason) => return Ok(Observation::Unknown(reason)),
     };
-    let ran = site.run(&script::look(), None).await;
+    let ran = site.run(&look::script(), None).await;
     let (written, ended) = match ran {
         Ok(ran) => ran,
         // What is removed while it is looked at is gone, or about to be: there are many words for that.

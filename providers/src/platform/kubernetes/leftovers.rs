@@ -12,7 +12,7 @@ use super::explain;
 use super::names::{ADDRESS, LINEAGE, MANAGED_BY, MANAGER, PROJECT};
 use crate::platform::{Leftover, PlatformError};
 
-/// Returns what is there of all projects, or of one: sets first, which would make pods anew, and volumes after their pods.
+/// Returns the objects of all projects, or of one: sets first, which would make pods anew, and volumes after their pods.
 pub(super) async fn find(server: &Server, lineage: Option<&str>) -> Result<Vec<Leftover>, PlatformError> {
     let labels = lineage.map_or_else(
         || format!("{MANAGED_BY}={MANAGER},{LINEAGE}"),
@@ -51,7 +51,7 @@ fn of<T: Object>(kind: &'static str, objects: &[T], runs: impl Fn(&T) -> bool) -
     described.collect()
 }
 
-/// Removes what is there of a project.
+/// Removes the objects of a project.
 pub(super) async fn discard(server: &Server, lineage: &str) -> Result<(), PlatformError> {
     let now = DeleteParams::background();
     for Leftover { kind, name, .. } in find(server, Some(lineage)).await? {

@@ -4,10 +4,10 @@ use simdb_state::instance::InstanceSpec;
 use simdb_state::sensitive::Secrets;
 
 use super::Hold;
-use super::build::Made;
 use super::client::refused;
 use super::explain::explained;
 use super::names::DIRECTORY;
+use super::pod::Made;
 use super::script::{self, Ended, File};
 use super::settings::Settings;
 use crate::platform::{Holder, PlatformError, text};

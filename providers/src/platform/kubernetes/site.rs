@@ -11,11 +11,12 @@ use kube::api::{DeleteParams, Preconditions};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::build::{self, Made};
+use super::build;
 use super::client::{At, Object, Server, refused};
 use super::exec::Written;
 use super::explain;
 use super::names::{CLUSTER, CONTAINER, FENCED, HOLD, InstanceNames, LINEAGE, Names, SPEC};
+use super::pod::Made;
 use super::script::{self, Ended};
 use super::settings::Settings;
 use crate::platform::PlatformError;

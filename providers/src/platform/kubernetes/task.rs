@@ -9,10 +9,10 @@ use simdb_state::object::Resources;
 use simdb_state::sensitive::Secrets;
 
 use super::Hold;
-use super::build::Made;
 use super::client::refused;
 use super::explain;
 use super::names::DIRECTORY;
+use super::pod::Made;
 use super::script::{self, Ended, File};
 use super::server::failed;
 use super::settings::Settings;

@@ -256,6 +256,7 @@ async fn networks_keep_the_contract() {
     let network = |subnet: Option<&str>| Network {
         platform: "kubernetes".parse().unwrap(),
         subnet: subnet.map(str::to_owned),
+        also_on: std::collections::BTreeSet::new(),
     };
     check_fabric(&*platform, &network(None), &network(Some("172.30.0.0/24"))).await;
     project.finish().await;
@@ -442,5 +443,78 @@ async fn a_record_that_is_older_than_the_last_change_changes_nothing() {
         .await
         .unwrap();
     Platform::drop(&*newer, &node()).await.unwrap();
+    project.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_pod_does_not_answer_is_ended_through_its_machine_and_starts_when_it_is_told_so() {
+    let Some(project) = Project::new("fence", true).await else {
+        return;
+    };
+    let platform = KubernetesPlatform {
+        settings: Settings::read(&project.arguments(), project.directory.path()),
+        names: Names::new("1a2b", "/srv"),
+        grant: Some(grant()),
+        server: OnceCell::new(),
+        locks: Mutex::default(),
+    };
+    let fixture = start(&platform).await;
+    let hold = platform.take(&node()).await.unwrap();
+    let refused = fence::from_outside(&hold, StopMode::Fast, "it is a test".to_owned()).await;
+    assert!(matches!(refused, Err(PlatformError::Unprovable { .. })), "{refused:?}");
+    for _ in 0..2 {
+        // Who asks again after a crash finds no pod, and what was proven.
+        let witness = fence::from_outside(&hold, StopMode::Immediate, "it is a test".to_owned()).await;
+        assert_eq!(witness.unwrap(), Witness::PodGone);
+    }
+    drop(hold);
+    assert!(matches!(
+        platform.inspect(&node()).await.unwrap(),
+        Observation::Unknown(_)
+    ));
+    let seal = TaskSpec {
+        name: "seal".to_owned(),
+        files: BTreeMap::from([("data-1/sealed".to_owned(), FileText::default())]),
+        ..TaskSpec::default()
+    };
+    platform.run_task(&node(), &seal, &fixture.secrets).await.unwrap();
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(
+        process(&platform).await,
+        ProcessFacts::Down,
+        "nothing starts it by itself"
+    );
+    platform
+        .ensure(&node(), &fixture.instance, &fixture.secrets)
+        .await
+        .unwrap();
+    assert!(matches!(process(&platform).await, ProcessFacts::Running { .. }));
+    let set = project
+        .server()
+        .await
+        .get::<StatefulSet>("orders-a")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(site::annotation(&set.metadata, names::FENCED), None);
+    Platform::drop(&platform, &node()).await.unwrap();
+    project.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_is_removed_by_force_proves_nothing() {
+    let Some(project) = Project::new("force", true).await else {
+        return;
+    };
+    let platform = project.open("1a2b", Some(grant()));
+    start(&*platform).await;
+    let server = project.server().await;
+    let off = json!({ "spec": { "replicas": 0 } });
+    server.merge::<StatefulSet>("orders-a", &off).await.unwrap();
+    let force = DeleteParams::default().grace_period(0);
+    server.delete::<Pod>("orders-a-0", &force).await.unwrap();
+    let stopped = platform.stop(&node(), StopMode::Immediate).await;
+    assert!(matches!(stopped, Err(PlatformError::Unprovable { .. })), "{stopped:?}");
+    Platform::drop(&*platform, &node()).await.unwrap();
     project.finish().await;
 }

@@ -116,6 +116,7 @@ async fn add_network(store: &Store) {
         Network {
             platform: first_platform(),
             subnet: None,
+            also_on: std::collections::BTreeSet::new(),
         },
     );
     writer.commit(&[started(0), done(0, vec![made])]).await.unwrap();

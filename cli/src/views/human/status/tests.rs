@@ -277,6 +277,7 @@ fn without_clients() -> Observation<NodeFacts> {
         parameters: &BTreeMap::new(),
         generation: 1,
         outside: false,
+        has_peers_elsewhere: false,
         upstream: None,
         sync_rule: SyncRule::default(),
         replication_password: instance::replication_password(&address.cluster),

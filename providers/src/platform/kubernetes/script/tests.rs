@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Child, Command as Process, Stdio};
 use std::thread::sleep;
@@ -7,6 +7,7 @@ use simdb_state::instance::{Argument, Stop};
 use simdb_state::object::{EngineKind, Resources};
 use tempfile::TempDir;
 
+use super::super::look::{self, Looked};
 use super::*;
 
 const KEEPER: &str = include_str!("../keeper.sh");
@@ -61,7 +62,7 @@ impl Pod {
     }
 
     fn look(&self) -> Looked {
-        let (printed, ended) = self.run(&look());
+        let (printed, ended) = self.run(&look::script());
         assert_eq!(ended, Ended::Done, "{printed}");
         Looked::read(&printed)
     }
