@@ -4,6 +4,7 @@ pub(crate) mod contents;
 mod files;
 pub(crate) mod modules;
 mod platforms;
+mod storage;
 pub(crate) mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +22,7 @@ use simdb_providers::platform::{Known, World};
 use simdb_state::name::PlatformName;
 use simdb_state::object::{ProviderSettings, State};
 use simdb_state::secret::KeySource;
-use simdb_state::store::{Grant, Lineage, Snapshot, Store, Writer};
-use simdb_state::transfer::Transfer;
+use simdb_state::store::{Grant, Lineage, Snapshot, Writer};
 use tokio::runtime::Builder;
 
 use crate::args::VariableArgument;
@@ -39,9 +39,6 @@ use workspace::Workspace;
 
 pub(crate) use files::is_configuration;
 pub(crate) use platforms::platforms;
-
-/// The state, where the configuration does not say otherwise.
-const STATE_PATH: &str = ".simdb/state.db";
 
 /// The configuration in the working directory.
 pub(crate) struct Project {
@@ -60,7 +57,7 @@ impl Project {
     /// be there.
     pub(crate) fn open() -> Result<Project, CliError> {
         let project = Self::in_working_directory()?;
-        if project.has(&project.workspace) {
+        if project.has(&project.workspace)? {
             Ok(project)
         } else {
             Err(project.lacks(&project.workspace))
@@ -86,10 +83,10 @@ impl Project {
 
     /// Returns the configuration that a plan was saved with, in place of the one that stands in the directory by now.
     pub(crate) fn with_saved(self, saved: &SavedPlan) -> Result<Project, CliError> {
-        let state = self.state_path();
+        let state = self.state_place()?;
         let inputs = Some(saved.variables());
         let saved = Self::new(self.directory, saved.source(), self.workspace, inputs)?;
-        if saved.state_path() == state {
+        if saved.state_place()? == state {
             return Ok(saved);
         }
         let detail =
@@ -283,46 +280,9 @@ impl Project {
         }
     }
 
-    /// Returns where the state is.
-    pub(crate) fn state_path(&self) -> PathBuf {
-        self.workspace.state(&self.default_state_path())
-    }
-
-    /// Returns where the state of the default workspace is.
-    fn default_state_path(&self) -> PathBuf {
-        self.directory
-            .join(self.settings.state_path.as_deref().unwrap_or(STATE_PATH))
-    }
-
     /// Returns where the entries of the project's endpoints are.
     pub(crate) fn service_file(&self) -> PathBuf {
         setup::service_file(&self.servers())
-    }
-
-    /// Opens the state, where there is one.
-    pub(crate) async fn store(&self) -> Result<Option<Store>, CliError> {
-        Ok(Store::open(&self.state_path(), &keys()?).await?)
-    }
-
-    /// Opens the state, and makes an empty one where there is none.
-    pub(crate) async fn create_store(&self) -> Result<Store, CliError> {
-        Ok(Store::create(&self.place_of_state()?, &keys()?).await?)
-    }
-
-    /// Makes the state of a document, where there is none.
-    pub(crate) async fn create_store_from(&self, transfer: &Transfer) -> Result<(), CliError> {
-        Ok(Store::create_from(&self.place_of_state()?, transfer).await?)
-    }
-
-    /// Returns where the state is, in a directory that is there.
-    fn place_of_state(&self) -> Result<PathBuf, CliError> {
-        let path = self.state_path();
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        std::fs::create_dir_all(parent).map_err(|source| CliError::Write {
-            path: parent.to_owned(),
-            source,
-        })?;
-        Ok(path)
     }
 
     /// Returns the platforms that clusters run on, to be looked at. Without a record there is none of their nodes yet.

@@ -46,6 +46,7 @@ pub mod schema;
 mod server_names;
 mod settings;
 mod spread;
+mod state_backend;
 #[cfg(test)]
 mod tests;
 mod toml_syntax;
@@ -86,6 +87,7 @@ pub(crate) use self::parameters::is_declarable;
 pub use self::pin::{PinError, set_primary};
 pub use self::repository::{LOCK_FILE, Lock, Repository};
 pub use self::settings::{Settings, check_version, settings};
+pub use self::state_backend::StateBackend;
 pub use self::variables::{ENVIRONMENT, ephemeral_variables, variable_file};
 
 /// A value for a variable, as it came; the last one given for a name counts.

@@ -1,5 +1,6 @@
 //! Effects: what the planner wrote down is done here, and what is there is looked at.
 
+pub mod backend;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod effects;

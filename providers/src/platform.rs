@@ -5,7 +5,7 @@ pub mod dial;
 #[cfg(feature = "docker")]
 mod docker;
 #[cfg(feature = "kubernetes")]
-mod kubernetes;
+pub(crate) mod kubernetes;
 pub mod local;
 pub mod registry;
 mod router;

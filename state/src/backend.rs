@@ -15,7 +15,8 @@
 
 use std::error::Error;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -157,6 +158,21 @@ pub trait Backend: fmt::Debug + Send + Sync {
     async fn unlock(&self, token: Token) -> Result<(), BackendError>;
 }
 
+/// Where the rows of one record are kept, whether or not they are there yet.
+///
+/// [`Storage::create`] is all or nothing: of several calls at once, one makes the rows, and the others change nothing.
+#[async_trait]
+pub trait Storage: fmt::Debug + Send + Sync {
+    /// Returns what messages call the place: a path, or what stands for one.
+    fn place(&self) -> &Path;
+
+    /// Opens the rows; `Ok(None)` where none were ever made. What is something else, or damaged, is left as it is.
+    async fn open(&self) -> Result<Option<Arc<dyn Backend>>, BackendError>;
+
+    /// Makes the first rows. Returns false, and changes nothing, where there are rows already.
+    async fn create(&self, rows: Vec<(Key, Vec<u8>)>) -> Result<bool, BackendError>;
+}
+
 /// Why a backend did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
@@ -200,6 +216,14 @@ pub enum BackendError {
     /// Another process is in the middle of a commit and does not come to its end; nothing was written.
     #[error("another process is writing it")]
     Busy,
+    /// It cannot be used, for a reason that only this kind of backend has.
+    #[error("{problem}")]
+    Unusable {
+        /// What is wrong.
+        problem: String,
+        /// The way out, in full sentences.
+        hint: String,
+    },
     /// Something else went wrong.
     #[error("failed to {doing}")]
     Failed {
@@ -213,7 +237,7 @@ pub enum BackendError {
 
 impl BackendError {
     /// Returns a wrapper for errors that have no variant of their own.
-    pub(crate) fn failed<E: Into<Box<dyn Error + Send + Sync>>>(doing: &'static str) -> impl FnOnce(E) -> Self {
+    pub fn failed<E: Into<Box<dyn Error + Send + Sync>>>(doing: &'static str) -> impl FnOnce(E) -> Self {
         move |source| BackendError::Failed {
             doing,
             source: source.into(),
@@ -221,7 +245,7 @@ impl BackendError {
     }
 
     /// Returns the way out, in full sentences.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         Some(match self {
             BackendError::Conflict(_) => "Plan again: the plan was made from an older record.",
             BackendError::Lost => {
@@ -230,7 +254,7 @@ impl BackendError {
             BackendError::Foreign(_) => {
                 "The file was left as it is. Give `path` in the `state` block another name, or move the file away."
             }
-            BackendError::Newer { .. } => "The file was left as it is. Use the newer simdb that wrote it.",
+            BackendError::Newer { .. } => "It was left as it is. Use the newer simdb that wrote it.",
             BackendError::Truncated { .. } | BackendError::Corrupt(_) => {
                 "The file was left as it is. Put a backup in its place, and move the -wal and -shm files beside it away."
             }
@@ -244,6 +268,7 @@ impl BackendError {
             BackendError::Busy => {
                 "Run the command again. If it stays so, look for a simdb that was stopped halfway (kill -CONT)."
             }
+            BackendError::Unusable { hint, .. } => hint,
             BackendError::Failed { .. } => return None,
         })
     }

@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, BackendError, Lease, LockOutcome, Token};
-pub use crate::owner::Owner;
+pub use crate::owner::{Host, Owner};
 
 /// How long a heartbeat may stand still. A laptop that swaps heavily still manages one in a quarter of this.
 pub(crate) const LEASE: Duration = Duration::from_secs(20);

@@ -12,8 +12,8 @@ use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use crate::backend::memory::MemoryBackend;
-use crate::backend::sqlite::SqliteBackend;
-use crate::backend::{BackendError, Key, Lease};
+use crate::backend::sqlite::SqliteFile;
+use crate::backend::{BackendError, Key, Lease, Storage};
 pub use crate::error::{LockError, StoreError};
 pub use crate::format::FORMAT;
 use crate::format::{Head, encode, random_hex};
@@ -36,65 +36,64 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a record for reading; `Ok(None)` where there is none yet. It makes nothing.
+    /// Opens the record in a file for reading; `Ok(None)` where there is none yet. It makes nothing.
     pub async fn open(path: &Path, keys: &KeySource) -> Result<Option<Store>, StoreError> {
-        let failed = |source| StoreError::Backend {
-            path: path.to_owned(),
-            source,
-        };
-        let Some(backend) = SqliteBackend::open(path).await.map_err(failed)? else {
+        Store::open_in(&SqliteFile::new(path), keys).await
+    }
+
+    /// Opens a record for reading; `Ok(None)` where there is none yet. It makes nothing.
+    pub async fn open_in(storage: &dyn Storage, keys: &KeySource) -> Result<Option<Store>, StoreError> {
+        let Some(backend) = storage.open().await.map_err(failed_at(storage))? else {
             return Ok(None);
         };
         let keys = Some(keys.clone());
-        let record = Record::open(path.to_owned(), Arc::new(backend), keys, OnceCell::new()).await?;
+        let record = Record::open(storage.place().to_owned(), backend, keys, OnceCell::new()).await?;
         Ok(Some(Store::over(record)))
     }
 
-    /// Opens a record, making an empty one where there is none.
+    /// Opens the record in a file, making an empty one where there is none.
     pub async fn create(path: &Path, keys: &KeySource) -> Result<Store, StoreError> {
-        if let Some(store) = Store::open(path, keys).await? {
+        Store::create_in(&SqliteFile::new(path), keys).await
+    }
+
+    /// Opens a record, making an empty one where there is none.
+    pub async fn create_in(storage: &dyn Storage, keys: &KeySource) -> Result<Store, StoreError> {
+        if let Some(store) = Store::open_in(storage, keys).await? {
             return Ok(store);
         }
         let lineage = Lineage(random_hex(16));
         let (making, source) = (lineage.clone(), keys.clone());
         let made = blocking(move || secret::make(&making, &source)).await;
         let (_, key_row) = made.map_err(|source| StoreError::Secret {
-            path: path.to_owned(),
+            path: storage.place().to_owned(),
             source,
         })?;
-        let created = SqliteBackend::create(path, first_rows(&lineage, &key_row)).await;
+        let created = storage.create(first_rows(&lineage, &key_row)).await;
         if !matches!(created, Ok(true)) {
             // The key of a record that never was. It may be a passphrase, which leaves no file.
             let _ = std::fs::remove_file(keys.file(&lineage));
         }
-        let failed = |source| StoreError::Backend {
-            path: path.to_owned(),
-            source,
-        };
-        created.map_err(failed)?;
+        created.map_err(failed_at(storage))?;
         let vanished = || {
-            failed(BackendError::failed("open the file")(
+            failed_at(storage)(BackendError::failed("open it")(
                 "it was removed while it was being made",
             ))
         };
-        Store::open(path, keys).await?.ok_or_else(vanished)
+        Store::open_in(storage, keys).await?.ok_or_else(vanished)
     }
 
     /// Makes a record of a document where there is none. Its secrets stay locked by the key that they were locked by.
-    pub async fn create_from(path: &Path, transfer: &Transfer) -> Result<(), StoreError> {
+    pub async fn create_from(storage: &dyn Storage, transfer: &Transfer) -> Result<(), StoreError> {
         let (head, state) = transfer.open().map_err(|source| StoreError::Transfer {
-            path: path.to_owned(),
+            path: storage.place().to_owned(),
             source,
         })?;
-        let created = SqliteBackend::create(path, transfer.first_rows(head, &state)).await;
+        let created = storage.create(transfer.first_rows(head, &state)).await;
         let made = created.and_then(|made| {
-            let taken = || BackendError::failed("make the file")("another process made it in the meantime");
+            let taken = || BackendError::failed("make it")("another process made it in the meantime");
             made.then_some(()).ok_or_else(taken)
         });
-        made.map_err(|source| StoreError::Backend {
-            path: path.to_owned(),
-            source,
-        })
+        made.map_err(failed_at(storage))
     }
 
     /// Returns the record as a document, secrets included, which stay locked.
@@ -237,6 +236,15 @@ impl Store {
             path: self.record.path.clone(),
             owner: Box::new(lease.owner),
         }
+    }
+}
+
+/// Says where what failed is kept.
+fn failed_at(storage: &dyn Storage) -> impl Fn(BackendError) -> StoreError {
+    let path = storage.place().to_owned();
+    move |source| StoreError::Backend {
+        path: path.clone(),
+        source,
     }
 }
 

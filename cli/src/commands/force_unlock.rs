@@ -12,7 +12,7 @@ pub(super) fn run(arguments: &ForceUnlock, ui: &Ui) -> Result<Exit, CliError> {
     block_on(async {
         let project = Project::open()?;
         let Some(store) = project.store().await? else {
-            let path = project.state_path();
+            let path = project.state_place()?;
             let detail = format!("There is no state at {}, and so no lock.", path.display());
             return Err(CliError::refused("No state", detail));
         };

@@ -106,7 +106,7 @@ async fn search(lineage: &str, noted: Option<&Path>, data: &str, here: &Path) ->
         };
         for workspace in project.workspaces().unwrap_or_default() {
             let project = project.in_workspace(workspace.clone());
-            if project.state_path().is_file()
+            if !project.is_without_state()
                 && let Ok(Some(store)) = project.store().await
                 && store.lineage().0 == lineage
             {

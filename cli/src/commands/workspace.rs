@@ -50,7 +50,7 @@ fn list(project: &Project, arguments: &WorkspaceList, ui: &Ui) -> Result<Exit, C
 fn new(project: &Project, arguments: &WorkspaceNew, ui: &Ui) -> Result<Exit, CliError> {
     refuse_override()?;
     let workspace = Workspace::parse(&arguments.name)?;
-    if project.has(&workspace) {
+    if project.has(&workspace)? {
         let detail =
             format!("Workspace \"{workspace}\" is there already. To select it: simdb workspace select {workspace}");
         return Err(CliError::refused("Workspace already exists", detail));
@@ -61,7 +61,7 @@ fn new(project: &Project, arguments: &WorkspaceNew, ui: &Ui) -> Result<Exit, Cli
 fn select(project: &Project, arguments: &WorkspaceSelect, ui: &Ui) -> Result<Exit, CliError> {
     refuse_override()?;
     let workspace = Workspace::parse(&arguments.name)?;
-    if !project.has(&workspace) {
+    if !project.has(&workspace)? {
         return if arguments.or_create {
             create(project, &workspace, ui)
         } else {
@@ -94,7 +94,7 @@ fn delete(project: &Project, arguments: &WorkspaceDelete, ui: &Ui) -> Result<Exi
         let detail = "Every configuration has the workspace \"default\". To remove what it made: simdb destroy";
         return Err(CliError::refused("Workspace cannot be deleted", detail));
     }
-    if !project.has(&workspace) {
+    if !project.has(&workspace)? {
         return Err(project.lacks(&workspace));
     }
     if *project.workspace() == workspace {
@@ -118,7 +118,7 @@ fn delete(project: &Project, arguments: &WorkspaceDelete, ui: &Ui) -> Result<Exi
         if !recorded.is_empty() && !arguments.force {
             return Err(not_empty(doomed.workspace(), &recorded));
         }
-        doomed.remove_workspace()?;
+        doomed.remove_workspace().await?;
         ui.tell(&format!("Deleted workspace \"{}\"!\n", doomed.workspace()));
         if !recorded.is_empty() {
             let lost = count(recorded.len(), "object");

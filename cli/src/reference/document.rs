@@ -63,7 +63,7 @@ fn nested(kind: &Nested) -> Value {
     let mode = match (kind.label, kind.count) {
         (Some(_), _) => "map",
         (None, Count::Many) => "list",
-        (None, Count::AtMostOne | Count::One) => "single",
+        (None, Count::AtMostOne | Count::One | Count::OneOrNone) => "single",
     };
     let mut document = json!({ "nesting_mode": mode, "block": block(kind.schema), "example": kind.example });
     if let Some(label) = kind.label {
@@ -74,6 +74,8 @@ fn nested(kind: &Nested) -> Value {
     }
     if kind.count == Count::One {
         document["min_items"] = 1.into();
+    }
+    if matches!(kind.count, Count::One | Count::OneOrNone) {
         document["max_items"] = 1.into();
     }
     document

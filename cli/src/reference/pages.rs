@@ -97,7 +97,7 @@ fn presence(kind: &Nested) -> &'static str {
     match (kind.count, kind.label) {
         (Count::One, _) => "Required, once.",
         (Count::Many, _) | (Count::AtMostOne, Some(_)) => "Any number.",
-        (Count::AtMostOne, None) => "At most one.",
+        (Count::AtMostOne, None) | (Count::OneOrNone, _) => "At most one.",
     }
 }
 

@@ -4,6 +4,7 @@
 //!   .simdb/workspace            the name of the selected one; absent while that is "default"
 //!   DIR/state.db                the state of "default", where the configuration says
 //!   DIR/workspaces/NAME/        the state of another one, in a file of the same name; the directory makes the workspace
+//!                               or in the backend that the configuration names, which knows the workspaces by their states
 //!   .simdb/servers/NAME/        what leads to its servers, and their data where simdb does not run as root
 //! ```
 
@@ -99,6 +100,11 @@ impl Workspace {
         self.0 == DEFAULT
     }
 
+    /// Returns its name, unless it is the one that every configuration has.
+    pub(crate) fn other(&self) -> Option<&str> {
+        (!self.is_default()).then_some(self.0.as_str())
+    }
+
     /// Returns the directory of what leads to its servers, beside the configuration of a directory.
     pub(crate) fn servers(&self, directory: &Path) -> PathBuf {
         self.within(directory.join(OWN_DIRECTORY), SERVERS)
@@ -184,16 +190,6 @@ impl Project {
         &self.workspace
     }
 
-    /// Returns all workspaces that there are.
-    pub(crate) fn workspaces(&self) -> Result<Vec<Workspace>, CliError> {
-        Workspace::all(&self.default_state_path())
-    }
-
-    /// Returns whether there is such a workspace.
-    pub(crate) fn has(&self, workspace: &Workspace) -> bool {
-        workspace.exists(&self.default_state_path())
-    }
-
     /// Says that there is no such workspace.
     pub(crate) fn lacks(&self, workspace: &Workspace) -> CliError {
         let others = self.workspaces().unwrap_or_default().into_iter();
@@ -203,16 +199,6 @@ impl Project {
             others.join(", ")
         );
         CliError::refused("Workspace does not exist", detail)
-    }
-
-    /// Makes a workspace, which has no state yet.
-    pub(crate) fn create_workspace(&self, workspace: &Workspace) -> Result<(), CliError> {
-        workspace.create(&self.default_state_path())
-    }
-
-    /// Removes the selected workspace with its state.
-    pub(crate) fn remove_workspace(&self) -> Result<(), CliError> {
-        self.workspace.remove(&self.default_state_path())
     }
 }
 

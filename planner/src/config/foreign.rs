@@ -8,7 +8,9 @@ pub(super) fn block(name: &str) -> Option<&'static str> {
             "simdb has no resources: declare a cluster \"NAME\" { ... }, and in it nodes, users and databases."
         }
         "data" => "simdb has no data sources. Pass what exists already in with a variable.",
-        "backend" | "cloud" => "Where the state is kept is said by: simdb { state \"sqlite\" { path = ... } }.",
+        "backend" | "cloud" => {
+            "Where the state is kept is said by: simdb { state \"sqlite\" { path = ... } }, or state \"kubernetes\"."
+        }
         "required_providers" => "Providers are part of simdb and need no declaration of versions.",
         "provisioner" => "simdb runs no programs of yours. Load data with a seed block.",
         "connection" | "timeouts" => "simdb decides this itself.",

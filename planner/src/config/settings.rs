@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 
 use simdb_language::parse::Piece;
 use simdb_language::source::Source;
-use simdb_language::suggest::did_you_mean;
 
 use crate::diagnostic::{Diagnostic, Span};
 
@@ -12,14 +11,15 @@ use super::dialect;
 use super::overrides;
 use super::read::Reader;
 use super::schema;
+use super::state_backend::{self, StateBackend};
 
 /// The `simdb` block: literals only, read even when the rest is broken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Which versions of simdb may use the configuration, as written.
     pub required_version: Option<(String, Span)>,
-    /// The path of `state "sqlite"`, relative to the configuration's directory; absent, the default.
-    pub state_path: Option<String>,
+    /// Where the state is kept.
+    pub state: StateBackend,
 }
 
 /// Reads the `simdb` block alone, so that `state` and `force-unlock` work on a broken configuration.
@@ -48,21 +48,9 @@ pub(super) fn read(pieces: &[Piece], diagnostics: &mut Vec<Diagnostic>) -> Setti
             let version = reader.text("required_version", &none, diagnostics);
             settings.required_version = version.map(|read| (read.value, read.span));
             for (state, inner) in reader.blocks("state") {
-                let Some(label) = state.labels.first() else { continue };
-                if label.as_str() != "sqlite" {
-                    let hint = did_you_mean(label.as_str(), ["sqlite"]);
-                    let detail = format!(
-                        "State can be kept in \"sqlite\" only, not in \"{}\".{hint}",
-                        label.as_str()
-                    );
-                    diagnostics.push(reader.error(reader.span(label), "Unsupported state backend", detail));
+                if let Some(read) = state_backend::read(state, inner, diagnostics) {
+                    settings.state = read;
                 }
-                let path = inner.text("path", &none, diagnostics);
-                if let Some(read) = path.as_ref().filter(|read| read.value.is_empty()) {
-                    let detail = "\"path\" must not be empty. Leave it out for the default, .simdb/state.db.";
-                    diagnostics.push(reader.error(read.span.clone(), "Empty value", detail));
-                }
-                settings.state_path = path.map(|read| read.value).filter(|path| !path.is_empty());
             }
         }
     }

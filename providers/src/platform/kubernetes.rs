@@ -33,7 +33,7 @@
 //! `ReadWriteOnce` volume, that one may run on, and nothing here sees it.
 
 mod build;
-mod client;
+pub(crate) mod client;
 mod exec;
 mod explain;
 mod facts;

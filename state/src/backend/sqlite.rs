@@ -12,13 +12,40 @@ use async_trait::async_trait;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{Backend, BackendError, Expect, Key, Lease, LockOutcome, Row, Token, Version, Write};
+use super::{Backend, BackendError, Expect, Key, Lease, LockOutcome, Row, Storage, Token, Version, Write};
 use crate::lock::Owner;
 
 mod file;
 
 /// How long a call waits for another process's transaction. They take milliseconds; only a stopped process takes longer.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// A SQLite file for rows, which need not be there.
+#[derive(Clone, Debug)]
+pub struct SqliteFile(PathBuf);
+
+impl SqliteFile {
+    /// Names a file.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+}
+
+#[async_trait]
+impl Storage for SqliteFile {
+    fn place(&self) -> &Path {
+        &self.0
+    }
+
+    async fn open(&self) -> Result<Option<Arc<dyn Backend>>, BackendError> {
+        let opened = SqliteBackend::open(&self.0).await?;
+        Ok(opened.map(|backend| Arc::new(backend) as Arc<dyn Backend>))
+    }
+
+    async fn create(&self, rows: Vec<(Key, Vec<u8>)>) -> Result<bool, BackendError> {
+        SqliteBackend::create(&self.0, rows).await
+    }
+}
 
 /// Rows in one SQLite file.
 #[derive(Clone, Debug)]

@@ -134,21 +134,48 @@ static SIMDB: Schema = Schema::new(
     &[Nested {
         name: "state",
         label: Some("backend"),
-        labels: &["sqlite"],
-        count: Count::AtMostOne,
+        labels: &["sqlite", "kubernetes"],
+        count: Count::OneOrNone,
         schema: &STATE,
-        example: "state \"sqlite\" {\n  path = \"state/orders.db\"\n}\n",
+        example: "state \"kubernetes\" {\n  namespace = \"simdb-state\"\n  name      = \"orders\"\n  context   = \"production\"\n}\n",
     }],
 );
 
 static STATE: Schema = Schema::new(
-    "Where the state is kept: a file of SQLite.",
-    &[Attribute::new(
-        "path",
-        Kind::String,
-        "The file, seen from the directory of the configuration.",
-    )
-    .or(".simdb/state.db")],
+    "Where the state is kept, in one block at most: a file of SQLite, or Secrets of a Kubernetes cluster with a Lease as the lock. \
+     Whoever may read the Secrets of that namespace reads the state, though not the passwords in it, so give it a namespace of its own.",
+    &[
+        Attribute::new(
+            "path",
+            Kind::String,
+            "The file of state \"sqlite\", seen from the directory of the configuration.",
+        )
+        .or(".simdb/state.db"),
+        Attribute::new(
+            "namespace",
+            Kind::String,
+            "The namespace of state \"kubernetes\", which is there already. It must be given.",
+        ),
+        Attribute::new(
+            "name",
+            Kind::String,
+            "Tells the state from others in its namespace: its Secret and its Lease are called simdb-state-NAME. State \"kubernetes\" \
+             must be given one.",
+        ),
+        Attribute::new(
+            "kubeconfig",
+            Kind::String,
+            "The file that says where the API server of state \"kubernetes\" is, and as whom simdb works there; relative to the \
+             configuration.",
+        )
+        .or("KUBECONFIG, else ~/.kube/config, else the service account of the pod that simdb runs in"),
+        Attribute::new(
+            "context",
+            Kind::String,
+            "The context of that file. Name it where several clusters are in use: in another cluster there is another state, or none.",
+        )
+        .or("the current context"),
+    ],
     &[],
 );
 

@@ -83,6 +83,8 @@ pub enum Count {
     AtMostOne,
     /// One, whatever its label, and it is required.
     One,
+    /// At most one, whatever its label.
+    OneOrNone,
     /// Any number.
     Many,
 }
@@ -107,7 +109,7 @@ impl Kind {
 impl Nested {
     /// Returns what may be there only once.
     pub(super) fn identity(&self, block: &Block) -> String {
-        if self.count == Count::One {
+        if matches!(self.count, Count::One | Count::OneOrNone) {
             self.name.to_owned()
         } else {
             title(block)
@@ -116,7 +118,7 @@ impl Nested {
 
     /// Returns whether `dynamic` blocks can make such blocks.
     pub fn can_be_dynamic(&self) -> bool {
-        self.count != Count::One
+        !matches!(self.count, Count::One | Count::OneOrNone)
     }
 }
 

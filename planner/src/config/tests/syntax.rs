@@ -96,10 +96,55 @@ fn the_settings_are_read_from_a_broken_configuration() {
     );
     let (settings, diagnostics) = settings(&source);
     assert_eq!(render(&source, &diagnostics), "");
-    assert_eq!(settings.state_path.as_deref(), Some("x.db"));
+    assert_eq!(settings.state, StateBackend::File(Some("x.db".to_owned())));
     assert_eq!(
         settings.required_version.map(|(version, _)| version).as_deref(),
         Some(">= 0.1")
+    );
+}
+
+#[test]
+fn a_state_elsewhere_says_where() {
+    let source = source(
+        "simdb {\n  state \"kubernetes\" {\n    namespace = \"simdb\"\n    name = \"orders.backup-7\"\n    context = \"c\"\n  }\n}\n",
+    );
+    let (settings, diagnostics) = settings(&source);
+    assert_eq!(render(&source, &diagnostics), "");
+    let arguments = [("namespace", "simdb"), ("name", "orders.backup-7"), ("context", "c")];
+    let arguments = arguments.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let expected = StateBackend::Remote {
+        backend: "kubernetes".to_owned(),
+        arguments: arguments.into(),
+    };
+    assert_eq!(settings.state, expected);
+}
+
+#[test]
+fn the_arguments_of_a_state_are_those_of_its_backend() {
+    check(
+        "simdb {\n  state \"kubernetes\" {\n    path = \"x\"\n    name = \"Orders\"\n    context = \"\"\n  }\n  state \"sqlite\" {\n    \
+         name = \"a\"\n  }\n}\n",
+        expect![[r#"
+            main:2:3-21 error Missing required argument (in simdb)
+              The argument "namespace" is required, but no value is given for it.
+            main:3:5-9 error Unsupported argument (in simdb)
+              "path" is an argument of state "sqlite"; state "kubernetes" has: namespace, name, kubeconfig, context.
+            main:4:12-20 error Invalid value (in simdb)
+              "name" tells the state from others in its namespace: at most 63 lower-case letters, digits, hyphens and dots, with a letter or digit at either end and beside each dot; "Orders" is not.
+            main:5:15-17 error Empty value (in simdb)
+              "context" must not be empty. Leave it out for the one that kubectl uses.
+            main:7:3-17 error Duplicate state (in simdb)
+              state was already declared at main:2,3. There can be only one.
+            main:8:5-9 error Unsupported argument (in simdb)
+              "name" is an argument of state "kubernetes"; state "sqlite" has: path.
+        "#]],
+    );
+    check(
+        "simdb {\n  state \"kubernetis\" {\n    name = \"a..b\"\n  }\n}\n",
+        expect![[r#"
+            main:2:9-21 error Unsupported state backend (in simdb)
+              State can be kept in "sqlite" and in "kubernetes" only, not in "kubernetis". Did you mean "kubernetes"?
+        "#]],
     );
 }
 
@@ -111,7 +156,7 @@ fn the_settings_are_literals() {
             main:3:22-25 error Reference not allowed here (in simdb)
               This value must be known before variables and locals are, so "var.*" cannot be used.
             main:4:9-19 error Unsupported state backend (in simdb)
-              State can be kept in "sqlite" only, not in "postgres".
+              State can be kept in "sqlite" and in "kubernetes" only, not in "postgres".
             main:4:22-25 error Unsupported argument (in simdb)
               An argument named "pth" is not expected here. Did you mean "path"?
         "#]],

@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -68,11 +68,13 @@ impl<T> Object for T where
 impl Server {
     /// Finds the API server as kubectl does: by the kubeconfig, else from within a pod.
     pub(super) async fn connect(settings: &Settings) -> Result<Self, Trouble> {
-        // An error says that another part of the process has chosen already, and there is one choice alone.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut config = configuration(settings).await?;
-        config.connect_timeout = Some(CONNECT_LIMIT);
-        config.default_retry = false;
+        let config = configuration(settings.kubeconfig.as_deref(), settings.context.as_deref()).await;
+        let config = config.map_err(|why| {
+            Trouble::Unreached(format!(
+                "The Kubernetes cluster cannot be reached: {why}. Say which one is, in provider \"kubernetes\": kubeconfig = \"PATH\", context \
+                 = \"NAME\"; or set KUBECONFIG."
+            ))
+        })?;
         let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let namespace = settings.namespace.clone();
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
@@ -165,12 +167,16 @@ impl Server {
     }
 }
 
-async fn configuration(settings: &Settings) -> Result<Config, Trouble> {
+/// Returns how to reach the API server: as a kubeconfig says, else from within a pod. Calls are not repeated by themselves. Where it is
+/// not known, says why.
+pub(crate) async fn configuration(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, String> {
+    // An error says that another part of the process has chosen already, and there is one choice alone.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let options = KubeConfigOptions {
-        context: settings.context.clone(),
+        context: context.map(str::to_owned),
         ..KubeConfigOptions::default()
     };
-    let (read, from) = match &settings.kubeconfig {
+    let (read, from) = match kubeconfig {
         Some(path) => (Kubeconfig::read_from(path), path.display().to_string()),
         None => (Kubeconfig::read(), "the usual kubeconfig".to_owned()),
     };
@@ -178,19 +184,15 @@ async fn configuration(settings: &Settings) -> Result<Config, Trouble> {
         Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await,
         Err(error) => Err(error),
     };
-    let error = match config {
-        Ok(config) => return Ok(config),
-        Err(error) => error,
+    let is_chosen = kubeconfig.is_some() || context.is_some();
+    let mut config = match (config, is_chosen) {
+        (Ok(config), _) => config,
+        (Err(error), true) => return Err(format!("{from} cannot be used: {}", chain(&error))),
+        (Err(error), false) => Config::incluster().map_err(|_| format!("{from} cannot be used: {}", chain(&error)))?,
     };
-    let is_chosen = settings.kubeconfig.is_some() || settings.context.is_some();
-    if let (false, Ok(config)) = (is_chosen, Config::incluster()) {
-        return Ok(config);
-    }
-    Err(Trouble::Unreached(format!(
-        "The Kubernetes cluster cannot be reached: {from} cannot be used: {}. Say which one is, in provider \"kubernetes\": kubeconfig = \
-         \"PATH\", context = \"NAME\"; or set KUBECONFIG.",
-        chain(&error)
-    )))
+    config.connect_timeout = Some(CONNECT_LIMIT);
+    config.default_retry = false;
+    Ok(config)
 }
 
 fn unreached(url: &str, why: &str) -> Trouble {
@@ -199,7 +201,8 @@ fn unreached(url: &str, why: &str) -> Trouble {
     ))
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// Returns an error with all that caused it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -135,7 +135,7 @@ async fn a_file_of_a_newer_format_is_refused() {
     patch(&path, 60, &7u32.to_be_bytes());
     assert_eq!(
         refused(&path).await,
-        "it has format 7, and this simdb knows formats up to 1 | The file was left as it is. Use the newer simdb that wrote it."
+        "it has format 7, and this simdb knows formats up to 1 | It was left as it is. Use the newer simdb that wrote it."
     );
 }
 

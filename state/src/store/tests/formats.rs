@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::backend::Backend;
+use crate::backend::sqlite::{SqliteBackend, SqliteFile};
 
 /// What version 0.1.0 wrote in format 1.
 const FORMAT_1: &str = include_str!("../../../testdata/format-1.json");
@@ -103,7 +104,9 @@ async fn an_older_record_that_is_passed_on_is_made_anew_in_this_format() {
     fs::create_dir_all(there.path().parent().unwrap()).unwrap();
     let store = with_rows(&there, vec![(key.key, key.bytes)]).await;
     let pulled = store.pull().await.unwrap();
-    Store::create_from(&here.path(), &pulled).await.unwrap();
+    Store::create_from(&SqliteFile::new(here.path()), &pulled)
+        .await
+        .unwrap();
     assert_eq!(format(&here.path()).await, json!(2));
     let made = Store::open(&here.path(), &there.keys()).await.unwrap().unwrap();
     let (made, older) = (made.snapshot().await.unwrap(), store.snapshot().await.unwrap());

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::address::Address;
+use crate::backend::sqlite::SqliteFile;
 use crate::transfer::Transfer;
 
 /// Returns a document as another program would pass it on.
@@ -32,7 +33,9 @@ async fn a_pulled_record_is_pushed_back_secrets_included_and_no_secret_is_in_cle
     drop(store);
     fs::remove_dir_all(place.path().parent().unwrap()).unwrap();
     fs::create_dir_all(place.path().parent().unwrap()).unwrap();
-    Store::create_from(&place.path(), &passed_on(&pulled)).await.unwrap();
+    Store::create_from(&SqliteFile::new(place.path()), &passed_on(&pulled))
+        .await
+        .unwrap();
     let store = place.open().await;
     assert_eq!(store.snapshot().await.unwrap().state, before.state);
     assert_eq!(store.lineage(), &pulled.lineage);
