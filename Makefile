@@ -7,6 +7,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # How many real servers run at once is what cargo-nextest bounds (.config/nextest.toml).
 NEXTEST := cargo nextest run --locked
 
+# The tests that need a Kubernetes cluster, and the programs that this is made of: they are built beside the other tests, which wait
+# for disks and for each other.
+IN_PODS := binary(/kubernetes/) | test(/kubernetes/)
+BED := etcd kubectl kubelet kube-apiserver kube-controller-manager kube-scheduler kube-proxy bed-helper
+
 # The profile of the planner's tests leaves debug assertions out for speed. A few histories run with them, on code that is
 # not optimised, as that is built sooner.
 ASSERTED := $(foreach crate,simdb-planner simdb-state,$(foreach setting,debug-assertions=true opt-level=0,\
@@ -30,7 +35,9 @@ demo-kubernetes: setup  ## The same in pods, on a Kubernetes cluster that is the
 
 test: setup-test  ## All tests, those on real servers, in containers and in pods included.
 	cargo build --locked -p simdb
-	tests/support/docker-engine.sh tests/support/kubernetes/bed.sh $(NEXTEST) --workspace --all-features
+	nice -n 19 tests/support/kubernetes/build.sh $(BED) >/dev/null 2>&1 & \
+		tests/support/docker-engine.sh $(NEXTEST) --workspace --all-features -E 'not ($(IN_PODS))'
+	tests/support/kubernetes/bed.sh $(NEXTEST) --workspace --all-features -E '$(IN_PODS)'
 	cargo test --locked --workspace --all-features --doc
 	SIMDB_TEST_DEBUG_ASSERTIONS=1 PROPTEST_CASES=100 PROPTEST_RNG_SEED=4711 \
 		cargo test --locked $(ASSERTED) -p simdb-planner --all-features --lib -- properties --skip mutations --skip unknown
