@@ -8,6 +8,8 @@ mod docker;
 pub(crate) mod kubernetes;
 pub mod local;
 pub mod registry;
+#[cfg(any(feature = "docker", feature = "kubernetes"))]
+mod requests;
 mod router;
 pub mod tcp;
 mod text;

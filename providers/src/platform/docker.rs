@@ -81,13 +81,14 @@ use simdb_state::store::Grant;
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
 use self::archive::Owner;
-use self::client::{At, Trouble};
+use self::client::Trouble;
 use self::daemon::Daemon;
 use self::host::Host;
 use self::images::{Images, Wanted};
 use self::names::{ADDRESS, FORMAT_LABEL, KIND, Kind, LINEAGE, LISTEN, Names, PROJECT};
 use self::notes::{FORMAT, Noted, Notes, TOKEN};
 use self::site::{NOTES, Site};
+use super::requests::At;
 use super::tcp::Tcp;
 use super::{
     Dial, Endpoints, Failure, Held, InstanceFacts, Leftover, Platform, PlatformError, Provider, StopMode, Stream,

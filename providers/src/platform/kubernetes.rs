@@ -77,10 +77,11 @@ use simdb_state::sensitive::Secrets;
 use simdb_state::store::Grant;
 use tokio::sync::{Mutex as Lock, OnceCell, OwnedMutexGuard};
 
-use self::client::{At, Server, Trouble, refused};
+use self::client::{Server, Trouble};
 use self::names::{ADDRESS, LINEAGE, MANAGED_BY, MANAGER, Names, PROJECT};
 use self::settings::Settings;
 use self::site::Site;
+use super::requests::{At, refused};
 use super::{
     Dial, Failure, Held, InstanceFacts, Leftover, Platform, PlatformError, Provider, StopMode, Stream, Survey,
     Surveyed, Unmanaged,

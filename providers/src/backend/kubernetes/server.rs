@@ -8,18 +8,15 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
-use kube::{Client, Error, Resource};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use kube::{Client, Error};
 use simdb_state::backend::BackendError;
 use tokio::time::{sleep, timeout};
 
 use super::Settings;
 use super::names::MANAGER;
-use crate::platform::kubernetes::client::{chain, configuration};
+use crate::platform::kubernetes::client::{Object, chain, configuration};
 
 /// How long the API server may take for an answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -53,23 +50,6 @@ impl Debug for Server {
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }
-}
-
-/// What an object must be to be asked for.
-pub(super) trait Object:
-    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + Sync
-{
-}
-
-impl<T> Object for T where
-    T: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned
-        + Send
-        + Sync
-{
 }
 
 impl Server {

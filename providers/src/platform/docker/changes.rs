@@ -9,12 +9,12 @@ use simdb_state::sensitive::Secrets;
 
 use super::Hold;
 use super::build::{self, Data, Image};
-use super::client::{At, refused};
 use super::inspect::holds;
 use super::names::DIRECTORY;
 use super::notes::{self, FILES, FORMAT, Files, Notes, WrittenFile};
 use super::script::{self, Ended};
 use super::site::{NOTES, STAGED, now};
+use crate::platform::requests::{At, refused};
 use crate::platform::{PlatformError, text};
 
 /// What has to change in a volume before a server is what its spec says.

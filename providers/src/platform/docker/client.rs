@@ -6,7 +6,7 @@
 use std::error::Error as _;
 use std::io;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -14,6 +14,7 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use super::explain::explained;
 use super::host::{CERTIFICATES, Host};
 use crate::platform::PlatformError;
+use crate::platform::requests::{Refusal, refused};
 
 /// How many seconds the daemon may take to begin an answer. Starting a container on a busy machine takes its time.
 const LIMIT: u64 = 60;
@@ -176,39 +177,13 @@ impl Trouble {
     }
 }
 
-/// Says why something could not be done with an object of the daemon.
-pub(super) fn refused(doing: &'static str, name: &str, message: String) -> PlatformError {
-    PlatformError::Io {
-        doing,
-        path: PathBuf::from(name),
-        source: io::Error::other(message),
+impl Refusal for Trouble {
+    fn is_missing(&self) -> bool {
+        self.is_absent()
     }
-}
 
-/// Adds what was being done to what went wrong.
-pub(super) trait At<T> {
-    /// Says what was being done, with which object.
-    fn at(self, doing: &'static str, name: &str) -> Result<T, PlatformError>;
-}
-
-impl<T> At<T> for Result<T, Trouble> {
-    fn at(self, doing: &'static str, name: &str) -> Result<T, PlatformError> {
-        self.map_err(|trouble| trouble.at(doing, name))
-    }
-}
-
-impl<T> At<T> for io::Result<T> {
-    fn at(self, doing: &'static str, name: &str) -> Result<T, PlatformError> {
-        self.map_err(|error| refused(doing, name, error.to_string()))
-    }
-}
-
-/// Takes what is not there for nothing.
-pub(super) fn optional<T>(found: Result<T, Trouble>) -> Result<Option<T>, Trouble> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(trouble) if trouble.is_absent() => Ok(None),
-        Err(trouble) => Err(trouble),
+    fn while_doing(self, doing: &'static str, name: &str) -> PlatformError {
+        self.at(doing, name)
     }
 }
 

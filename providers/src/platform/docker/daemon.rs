@@ -15,9 +15,10 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::archive;
-use super::client::{At, Trouble, optional};
+use super::client::Trouble;
 use super::host::Host;
 use crate::platform::PlatformError;
+use crate::platform::requests::{At, optional};
 
 /// How long a container that has ended may take to be gone.
 const GONE_LIMIT: Duration = Duration::from_secs(20);

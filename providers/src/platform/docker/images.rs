@@ -10,12 +10,12 @@ use simdb_state::object::{EngineKind, Image as MadeFrom, ImageNames};
 
 use super::archive::Owner;
 use super::build::Image;
-use super::client::{self, At, optional};
 use super::daemon::Daemon;
 use super::pull::{self, Pull};
 use super::site::Site;
 use crate::engine::PROGRAMS;
 use crate::platform::PlatformError;
+use crate::platform::requests::{At, optional, refused};
 
 /// What stands for the major version in the name of an image.
 pub(super) const VERSION: &str = "{version}";
@@ -88,7 +88,7 @@ impl Images {
                 Some(wanted) => {
                     let message =
                         format!("it is no longer {wanted}, with which this was planned. Plan again: simdb apply");
-                    client::refused("use image", &name, message)
+                    refused("use image", &name, message)
                 }
                 None => PlatformError::EngineMissing {
                     engine: command.engine,
@@ -161,7 +161,7 @@ impl Images {
         let found = entry.and_then(|fields| numbers(&format!("{}:{}", fields.get(2)?, fields.get(3)?)));
         let found = found.ok_or_else(|| {
             let message = format!("it has no user \"{name}\" in /etc/passwd to run servers as");
-            client::refused("use image", image, message)
+            refused("use image", image, message)
         })?;
         owners().insert(known_by, found);
         Ok(found)
@@ -203,7 +203,7 @@ impl Images {
         let config = home.config.unwrap_or_default();
         let user = config.user.unwrap_or_default();
         let owner = numbers(&user).ok_or_else(|| {
-            client::refused(
+            refused(
                 "look at container",
                 &site.own.home,
                 format!("its user {user:?} is no number"),

@@ -10,13 +10,13 @@ use simdb_state::instance::TaskSpec;
 use simdb_state::object::{Image, ImageNames};
 
 use super::build::{self, Data};
-use super::client::At;
 use super::images::Images;
 use super::names::{DIRECTORY, IMAGE, IMAGE_ID, Kind, LISTEN, PUBLISHED};
 use super::notes::{Notes, WrittenFile};
 use super::process::{self, label, look, parse_listen, process, process_of, resources};
 use super::site::{Found, Site};
 use super::task;
+use crate::platform::requests::At;
 use crate::platform::{InstanceFacts, PlatformError};
 
 /// Looks at a node.

@@ -7,9 +7,9 @@ use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
 };
 
-use super::client::{At, optional};
 use super::daemon::Daemon;
 use super::names::{ADDRESS, FORMAT_LABEL, LINEAGE, Names, PROJECT};
+use crate::platform::requests::{At, optional};
 use crate::platform::{Leftover, PlatformError};
 
 const CONTAINER: &str = "container";

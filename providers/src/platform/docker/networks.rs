@@ -12,10 +12,11 @@ use simdb_planner::observed::{NetworkFacts, Observation};
 use simdb_state::name::NetworkName;
 use simdb_state::object::Network;
 
-use super::client::{At, Trouble, optional};
+use super::client::Trouble;
 use super::daemon::Daemon;
 use super::names::{ADDRESS, Kind};
 use super::{DockerPlatform, build};
+use crate::platform::requests::{At, optional, refused};
 use crate::platform::{Fabric, PlatformError};
 
 /// Where the kernel says which interface leads where.
@@ -69,7 +70,7 @@ impl DockerPlatform {
         if let Err(Trouble::Refused { status: 403, message }) = &removed {
             let who = self.users(daemon, id).await;
             let message = format!("{message}. Containers in it: {}", who.join(", "));
-            return Err(super::client::refused("remove network", name, message));
+            return Err(refused("remove network", name, message));
         }
         optional(removed).at("remove network", name).map(drop)
     }

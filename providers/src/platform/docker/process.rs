@@ -10,9 +10,10 @@ use simdb_state::object::Resources;
 use simdb_state::place::Bind;
 
 use super::build::NANOSECONDS;
-use super::client::{Trouble, optional};
+use super::client::Trouble;
 use super::daemon::Daemon;
 use super::names::LISTEN;
+use crate::platform::requests::optional;
 
 /// Reads where a server listens.
 pub(super) fn parse_listen(text: &str) -> Option<Bind> {

@@ -8,11 +8,12 @@ use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::client::{At, Trouble, refused};
+use super::client::Trouble;
 use super::credentials;
 use super::daemon::Daemon;
 use crate::event::{self, Progress};
 use crate::platform::PlatformError;
+use crate::platform::requests::{At, refused};
 
 /// How long a registry may take to say what an image is. A plan waits for it.
 const LOOK_LIMIT: Duration = Duration::from_secs(3);

@@ -17,11 +17,12 @@ use simdb_state::address::EndpointAddress;
 use simdb_state::place::{Host, HostPort};
 use simdb_state::route::{Route, Wanted};
 
-use super::client::{At, Trouble, optional, refused};
+use super::client::Trouble;
 use super::daemon::Daemon;
 use super::names::{ADDRESS, Kind, LISTEN, PUBLISHED};
 use super::process::parse_listen;
 use super::{DockerPlatform, build};
+use crate::platform::requests::{At, optional, refused};
 use crate::platform::{Endpoints, PlatformError};
 
 /// Where the networks of endpoints have their addresses from: nobody has to know them.

@@ -11,7 +11,6 @@ use simdb_state::sensitive::Secrets;
 use super::Hold;
 use super::build::{self, Image};
 use super::changes::Changes;
-use super::client::{At, optional, refused};
 use super::inspect::strangers;
 use super::names::{DIRECTORY, Kind, LISTEN, SPEC};
 use super::process::{self, is_detached, is_halted, label, look, parse_listen};
@@ -19,6 +18,7 @@ use super::site::Site;
 use super::stop::{KILL_LIMIT, kill};
 use super::task;
 use crate::platform::PlatformError;
+use crate::platform::requests::{At, optional, refused};
 
 /// Writes the files of a server, and starts it where it is down.
 pub(super) async fn ensure(

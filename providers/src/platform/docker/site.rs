@@ -17,10 +17,11 @@ use jiff::Timestamp;
 
 use super::archive::{self, Archive, Owner};
 use super::build::{self, Image};
-use super::client::{At, Trouble, optional};
+use super::client::Trouble;
 use super::daemon::{Daemon, Written};
 use super::names::{DIRECTORY, InstanceNames, KIND, Kind, Names};
 use crate::platform::PlatformError;
+use crate::platform::requests::{At, optional};
 
 /// The bit of a file's mode that says it is a directory, as Go writes modes.
 const MODE_DIRECTORY: u32 = 1 << 31;

@@ -10,13 +10,13 @@ use simdb_state::object::{Resources, Witness};
 
 use super::Hold;
 use super::build;
-use super::client::{At, optional, refused};
 use super::explain;
 use super::names::Kind;
 use super::process::{self, is_halted, look, process};
 use super::site::{Found, Site};
 use super::task;
 use crate::engine::PROGRAMS;
+use crate::platform::requests::{At, optional, refused};
 use crate::platform::{PlatformError, StopMode};
 
 /// How long a server may take to stop that does not say.

@@ -11,7 +11,6 @@ use simdb_state::sensitive::Secrets;
 use tokio::time::timeout;
 
 use super::build::{self, Data, Image};
-use super::client::{At, refused};
 use super::daemon::{Daemon, Written};
 use super::explain;
 use super::images::{Images, Wanted};
@@ -20,6 +19,7 @@ use super::notes::{self, FORMAT, Notes, PRODUCTS, Products};
 use super::script::{self, Ended};
 use super::site::{Found, NOTES, STAGED, Site};
 use super::{Hold, process};
+use crate::platform::requests::{At, refused};
 use crate::platform::{Failure, PlatformError, text};
 
 /// How long a task that an earlier simdb left behind may take to its end, before it is ended.

@@ -4,8 +4,7 @@
 //! Every call has a deadline, and none is repeated by itself: after a call that was not answered it is looked what came of it.
 
 use std::fmt::Debug;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -23,6 +22,7 @@ use super::explain::explained;
 use super::names::MANAGER;
 use super::settings::Settings;
 use crate::platform::PlatformError;
+use crate::platform::requests::{Refusal, optional, refused};
 
 /// How long the API server may take for an answer. Admission webhooks may take 10 s each.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -49,7 +49,7 @@ impl Debug for Server {
 }
 
 /// What an object must be to be asked for.
-pub(super) trait Object:
+pub(crate) trait Object:
     Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + Sync
 {
 }
@@ -264,33 +264,13 @@ impl Trouble {
     }
 }
 
-/// Says why something could not be done with an object.
-pub(super) fn refused(doing: &'static str, name: &str, message: String) -> PlatformError {
-    PlatformError::Io {
-        doing,
-        path: PathBuf::from(name),
-        source: io::Error::other(message),
+impl Refusal for Trouble {
+    fn is_missing(&self) -> bool {
+        self.is_absent()
     }
-}
 
-/// Adds what was being done to what went wrong.
-pub(super) trait At<T> {
-    /// Says what was being done, with which object.
-    fn at(self, doing: &'static str, name: &str) -> Result<T, PlatformError>;
-}
-
-impl<T> At<T> for Result<T, Trouble> {
-    fn at(self, doing: &'static str, name: &str) -> Result<T, PlatformError> {
-        self.map_err(|trouble| trouble.at(doing, name))
-    }
-}
-
-/// Takes what is not there for nothing.
-pub(super) fn optional<T>(found: Result<T, Trouble>) -> Result<Option<T>, Trouble> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(trouble) if trouble.is_absent() => Ok(None),
-        Err(trouble) => Err(trouble),
+    fn while_doing(self, doing: &'static str, name: &str) -> PlatformError {
+        self.at(doing, name)
     }
 }
 

@@ -22,9 +22,10 @@ use simdb_state::object::Witness;
 use tokio::time::timeout;
 
 use super::Hold;
-use super::client::{At, Trouble};
+use super::client::Trouble;
 use super::names::{FENCED, HOLD};
 use super::site::{Site, annotation, container};
+use crate::platform::requests::At;
 use crate::platform::{PlatformError, StopMode};
 
 /// How long a machine that is ready may take to end a pod.

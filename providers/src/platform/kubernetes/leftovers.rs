@@ -7,9 +7,10 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 
-use super::client::{At, Object, Server};
+use super::client::{Object, Server};
 use super::explain;
 use super::names::{ADDRESS, LINEAGE, MANAGED_BY, MANAGER, PROJECT};
+use crate::platform::requests::At;
 use crate::platform::{Leftover, PlatformError};
 
 /// Returns the objects of all projects, or of one: sets first, which would make pods anew, and volumes after their pods.

@@ -13,9 +13,9 @@ use simdb_planner::observed::{NetworkFacts, Observation};
 use simdb_state::name::NetworkName;
 use simdb_state::object::Network;
 
-use super::client::At;
 use super::names::ADDRESS;
 use super::{KubernetesPlatform, build};
+use crate::platform::requests::At;
 use crate::platform::{Fabric, PlatformError};
 
 /// The network of clusters that name none where none is declared: everybody may connect.

@@ -28,9 +28,10 @@ use simdb_state::route::{Hints, Route, Wanted};
 
 use super::KubernetesPlatform;
 use super::build::service_port;
-use super::client::{At, Object, Server, Trouble};
+use super::client::{Object, Server, Trouble};
 use super::names::{ADDRESS, CLUSTER, ENDPOINT, LINEAGE, MANAGER, Names, Pairs, ROLE, ROUTE, SERVER, pairs};
 use super::site::annotation;
+use crate::platform::requests::At;
 use crate::platform::{Endpoints, PlatformError};
 
 /// How often a change is tried where somebody else is faster each time.

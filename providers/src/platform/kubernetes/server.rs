@@ -4,12 +4,12 @@ use simdb_state::instance::InstanceSpec;
 use simdb_state::sensitive::Secrets;
 
 use super::Hold;
-use super::client::refused;
 use super::explain::explained;
 use super::names::DIRECTORY;
 use super::pod::Made;
 use super::script::{self, Ended, File};
 use super::settings::Settings;
+use crate::platform::requests::refused;
 use crate::platform::{Holder, PlatformError, text};
 
 /// How long another process may keep the lock of a volume.

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::build;
-use super::client::{At, Object, Server, refused};
+use super::client::{Object, Server};
 use super::exec::Written;
 use super::explain;
 use super::names::{CLUSTER, CONTAINER, FENCED, HOLD, InstanceNames, LINEAGE, Names, SPEC};
@@ -20,6 +20,7 @@ use super::pod::Made;
 use super::script::{self, Ended};
 use super::settings::Settings;
 use crate::platform::PlatformError;
+use crate::platform::requests::{At, refused};
 
 /// How often it is looked whether something is there, or gone.
 const POLL: Duration = Duration::from_millis(100);

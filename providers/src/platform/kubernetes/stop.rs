@@ -8,7 +8,7 @@ use kube::api::LogParams;
 use simdb_state::object::Witness;
 
 use super::Hold;
-use super::client::{At, Trouble};
+use super::client::Trouble;
 use super::explain;
 use super::fence;
 use super::inspect;
@@ -16,6 +16,7 @@ use super::names::CONTAINER;
 use super::script::{self, Ended, KILL_LIMIT};
 use super::server::failed;
 use super::site::{Patience, Site};
+use crate::platform::requests::At;
 use crate::platform::{PlatformError, StopMode};
 
 /// How long a server may take to stop in order.

@@ -9,7 +9,6 @@ use simdb_state::object::Resources;
 use simdb_state::sensitive::Secrets;
 
 use super::Hold;
-use super::client::refused;
 use super::explain;
 use super::names::DIRECTORY;
 use super::pod::Made;
@@ -17,6 +16,7 @@ use super::script::{self, Ended, File};
 use super::server::failed;
 use super::settings::Settings;
 use super::site::Site;
+use crate::platform::requests::refused;
 use crate::platform::{Failure, PlatformError, text};
 
 /// How long a question may take.
