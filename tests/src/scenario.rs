@@ -348,6 +348,8 @@ impl Scenario {
     /// of its own, commits wait for whom they should, everything is healthy, and there is nothing to do.
     #[track_caller]
     pub fn assert_settled(&self, names: impl Fn(&[String]) -> String) {
+        // Standbys that came up before their primary stream some seconds later.
+        self.assert_healthy();
         let primary = self.primary();
         let identifiers = |nodes: &[String]| -> Vec<String> {
             nodes
@@ -370,7 +372,6 @@ impl Scenario {
             };
             assert_eq!((slots, listed), expected, "slots and names of {node}\n{}", self.logs());
         }
-        self.assert_healthy();
         let plan = self.environment.run(&["plan", "-detailed-exitcode"]);
         plan.expect_code(0);
     }
