@@ -204,7 +204,7 @@ async fn a_commit_whose_answer_is_lost_happens_once() {
         return;
     };
     namespace.made("orders").await;
-    let way = Way::to(namespace.port()).await;
+    let way = Way::to(namespace.server()).await;
     let backend = namespace.opened_by(&way, "orders").await;
     let token = granted(&*backend, None).await;
     for number in 1..=5_u64 {
@@ -240,7 +240,7 @@ async fn an_api_server_that_is_away_for_a_while_is_waited_for() {
         return;
     };
     namespace.made("orders").await;
-    let way = Way::to(namespace.port()).await;
+    let way = Way::to(namespace.server()).await;
     let backend = namespace.opened_by(&way, "orders").await;
     let token = granted(&*backend, None).await;
     way.set(Mode::Closed);

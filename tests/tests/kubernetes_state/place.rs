@@ -1,6 +1,7 @@
 //! A namespace of an API server for one test, and a way to that server which can be disturbed.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -88,18 +89,16 @@ impl Namespace {
     pub(crate) fn kubeconfig_of(&self, url: &str) -> PathBuf {
         let text = std::fs::read_to_string(&self.kubeconfig).unwrap();
         let path = self.directory.path().join("kubeconfig");
-        std::fs::write(&path, text.replace(&format!("https://127.0.0.1:{}", self.port()), url)).unwrap();
+        std::fs::write(&path, text.replace(&format!("https://{}", self.server()), url)).unwrap();
         path
     }
 
-    /// Returns the port of the API server.
-    pub(crate) fn port(&self) -> u16 {
+    /// Returns where the API server listens.
+    pub(crate) fn server(&self) -> SocketAddr {
         let text = std::fs::read_to_string(&self.kubeconfig).unwrap();
-        let (_, rest) = text
-            .split_once("https://127.0.0.1:")
-            .expect("the API server listens here");
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().unwrap()
+        let (_, rest) = text.split_once("https://").expect("the API server has an address");
+        let end = rest.find(['"', '\n', '/']).expect("it ends");
+        rest[..end].trim().parse().unwrap()
     }
 }
 
@@ -126,7 +125,7 @@ pub(crate) enum Mode {
 }
 
 impl Way {
-    pub(crate) async fn to(server: u16) -> Self {
+    pub(crate) async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let way = Self {
             port: listener.local_addr().unwrap().port(),
@@ -146,11 +145,11 @@ impl Way {
     }
 }
 
-async fn carry(client: TcpStream, server: u16, mode: Arc<AtomicU8>) {
+async fn carry(client: TcpStream, server: SocketAddr, mode: Arc<AtomicU8>) {
     if mode.load(Ordering::SeqCst) == Mode::Closed as u8 {
         return;
     }
-    let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+    let server = TcpStream::connect(server).await.unwrap();
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let answers = async {
