@@ -11,7 +11,8 @@ fn points(all: usize) -> Vec<usize> {
     if is_thorough() {
         (1..=all).collect()
     } else {
-        [all / 6, all / 2, all * 5 / 6].into()
+        // The first one finds a volume that does not belong to the servers' user yet.
+        [5, all / 6, all / 2, all * 5 / 6].into()
     }
 }
 

@@ -26,6 +26,12 @@ use crate::platform::requests::{At, optional};
 /// The bit of a file's mode that says it is a directory, as Go writes modes.
 const MODE_DIRECTORY: u32 = 1 << 31;
 
+/// The bits that say who may do what with it.
+const MODE_RIGHTS: u32 = 0o777;
+
+/// What a directory's owner alone may enter has: the daemon makes volumes that everybody may enter.
+const PRIVATE: u32 = 0o700;
+
 /// A container that has the volume of a node.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
@@ -40,6 +46,8 @@ pub(super) struct Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) directory: bool,
+    /// Who may do what with it, as `chmod` takes it.
+    pub(super) rights: u32,
     pub(super) size: u64,
     /// When it was last changed, in seconds since 1970.
     pub(super) changed: i64,
@@ -169,7 +177,9 @@ impl Site {
                 made => made.at("create container", &own.home)?,
             }
         }
-        if self.stat(&own.home, NOTES).await?.is_some() {
+        // Notes that were written before the volume was given away do not count: the daemon made their directory then.
+        let volume = self.stat(&own.home, "").await?;
+        if volume.is_some_and(|found| found.rights == PRIVATE) && self.stat(&own.home, NOTES).await?.is_some() {
             return Ok(());
         }
         // The volume itself belongs to the servers' user, too.
@@ -212,6 +222,7 @@ impl Site {
         let changed = found.modification_time.and_then(|time| time.parse::<Timestamp>().ok());
         Ok(Some(Stat {
             directory: found.file_mode & MODE_DIRECTORY != 0,
+            rights: found.file_mode & MODE_RIGHTS,
             size: u64::try_from(found.size).unwrap_or_default(),
             changed: changed.map(Timestamp::as_second).unwrap_or_default(),
         }))
