@@ -5,25 +5,32 @@ use std::process::Stdio;
 use simdb_tests::contained::{PAIR, ROWS, THREE};
 use simdb_tests::{Scenario, first, wait_until};
 
+/// Makes a cluster of this machine's version, and then one of the newest, and lives through the same with each.
+fn on_each_version(body: &str, live: impl Fn(Scenario)) {
+    for make in [Scenario::in_containers, Scenario::in_containers_of_newest] {
+        let Some(scenario) = make(body) else { return };
+        live(scenario);
+    }
+}
+
 #[test]
 fn a_primary_that_is_killed_loses_no_acknowledged_row() {
-    let Some(scenario) = Scenario::in_containers(PAIR) else {
-        return;
-    };
-    scenario.assert_settled(first(1));
-    assert_no_secrets(&scenario);
-    let writing = scenario.load();
-    writing.further(ROWS);
-    scenario.switchover(None);
-    assert_eq!(scenario.primary(), "r[0]");
-    writing.further(ROWS);
-    scenario.docker(&["kill", &scenario.container("r[0]")]);
-    scenario.failover();
-    assert_eq!(scenario.primary(), "a");
-    writing.further(ROWS);
-    scenario.assert_settled(first(1));
-    writing.expect_nothing_lost();
-    scenario.destroy_containers();
+    on_each_version(PAIR, |scenario| {
+        scenario.assert_settled(first(1));
+        assert_no_secrets(&scenario);
+        let writing = scenario.load();
+        writing.further(ROWS);
+        scenario.switchover(None);
+        assert_eq!(scenario.primary(), "r[0]");
+        writing.further(ROWS);
+        scenario.docker(&["kill", &scenario.container("r[0]")]);
+        scenario.failover();
+        assert_eq!(scenario.primary(), "a");
+        writing.further(ROWS);
+        scenario.assert_settled(first(1));
+        writing.expect_nothing_lost();
+        scenario.destroy_containers();
+    });
 }
 
 /// Asserts that no password stands where the daemon shows it to others.
@@ -46,71 +53,69 @@ fn assert_no_secrets(scenario: &Scenario) {
 
 #[test]
 fn what_happens_to_containers_is_drift_and_mended_without_loss() {
-    let Some(scenario) = Scenario::in_containers(THREE) else {
-        return;
-    };
-    scenario.ask("a", "CREATE TABLE kept AS SELECT 42 AS n; SELECT 1");
-    let (primary, standby) = (scenario.container("a"), scenario.container("r[0]"));
-    let network = scenario.network_name();
-    let (down, cut_off) = ("its server is down", "its server was cut off from its network");
-    let disturbances: [(&[&str], &str); 7] = [
-        (&["stop", &standby], down),
-        (&["rm", "--force", &standby], down),
-        (&["rm", "--force", &primary], down),
-        (&["pause", &primary], "its server was paused"),
-        (&["kill", "--signal", "STOP", &standby], "a signal halted its server"),
-        (&["network", "disconnect", &network, &standby], cut_off),
-        (&["network", "disconnect", &network, &primary], cut_off),
-    ];
-    for (disturbance, told) in disturbances {
-        scenario.docker(disturbance);
-        let plan = scenario.environment.run(&["plan", "-detailed-exitcode"]);
-        let said = plan.text();
-        assert_ne!(plan.code, Some(0), "{disturbance:?}: {said}");
-        assert!(said.contains(told), "{disturbance:?}: no {told:?} in {said}");
-        // A server that is halted cannot be compared, either.
-        let drift = scenario.environment.run(&["drift"]);
-        let said = drift.text();
-        assert!(matches!(drift.code, Some(1 | 2)), "{disturbance:?}: {said}");
-        assert!(said.contains("has drifted"), "{disturbance:?}: {said}");
-        scenario.simdb(&["apply", "-auto-approve"]);
-        assert_eq!(scenario.primary(), "a", "{disturbance:?}");
-        scenario.assert_settled(first(1));
-        assert_eq!(scenario.ask("a", "SELECT n FROM kept"), "42");
-    }
-    scenario.destroy_containers();
+    on_each_version(THREE, |scenario| {
+        scenario.ask("a", "CREATE TABLE kept AS SELECT 42 AS n; SELECT 1");
+        let (primary, standby) = (scenario.container("a"), scenario.container("r[0]"));
+        let network = scenario.network_name();
+        let (down, cut_off) = ("its server is down", "its server was cut off from its network");
+        let disturbances: [(&[&str], &str); 7] = [
+            (&["stop", &standby], down),
+            (&["rm", "--force", &standby], down),
+            (&["rm", "--force", &primary], down),
+            (&["pause", &primary], "its server was paused"),
+            (&["kill", "--signal", "STOP", &standby], "a signal halted its server"),
+            (&["network", "disconnect", &network, &standby], cut_off),
+            (&["network", "disconnect", &network, &primary], cut_off),
+        ];
+        for (disturbance, told) in disturbances {
+            scenario.docker(disturbance);
+            let plan = scenario.environment.run(&["plan", "-detailed-exitcode"]);
+            let said = plan.text();
+            assert_ne!(plan.code, Some(0), "{disturbance:?}: {said}");
+            assert!(said.contains(told), "{disturbance:?}: no {told:?} in {said}");
+            // A server that is halted cannot be compared, either.
+            let drift = scenario.environment.run(&["drift"]);
+            let said = drift.text();
+            assert!(matches!(drift.code, Some(1 | 2)), "{disturbance:?}: {said}");
+            assert!(said.contains("has drifted"), "{disturbance:?}: {said}");
+            scenario.simdb(&["apply", "-auto-approve"]);
+            assert_eq!(scenario.primary(), "a", "{disturbance:?}");
+            scenario.assert_settled(first(1));
+            assert_eq!(scenario.ask("a", "SELECT n FROM kept"), "42");
+        }
+        scenario.destroy_containers();
+    });
 }
 
 #[test]
 fn a_parameter_is_reloaded_or_takes_a_restart_and_nodes_come_and_go() {
-    let Some(mut scenario) = Scenario::in_containers(PAIR) else {
-        return;
-    };
-    let started = |scenario: &Scenario, node: &str| {
-        scenario.docker(&["inspect", "--format", "{{.State.StartedAt}}", &scenario.container(node)])
-    };
-    let before = started(&scenario, "a");
-    let with = |parameters: &str| {
-        PAIR.replace(
-            "node \"a\" {}",
-            &format!("node \"a\" {{ parameters = {{ {parameters} }} }}"),
-        )
-    };
-    scenario.apply(&with("work_mem = \"8MB\""));
-    assert_eq!(scenario.ask("a", "SHOW work_mem"), "8MB");
-    assert_eq!(started(&scenario, "a"), before);
-    scenario.apply(&with("shared_buffers = \"32MB\""));
-    assert_eq!(scenario.ask("a", "SHOW shared_buffers"), "32MB");
-    assert_ne!(started(&scenario, "a"), before);
-    scenario.apply(&PAIR.replace("count = 1", "count = 2"));
-    assert_eq!(scenario.nodes(), ["a", "r[0]", "r[1]"]);
-    scenario.assert_settled(first(1));
-    scenario.simdb(&["stop", "orders", "-auto-approve"]);
-    scenario.simdb(&["start", "orders", "-auto-approve"]);
-    scenario.assert_settled(first(1));
-    scenario.apply(PAIR);
-    scenario.assert_settled(first(1));
-    scenario.destroy_containers();
+    on_each_version(PAIR, |mut scenario| {
+        let started = |scenario: &Scenario, node: &str| {
+            scenario.docker(&["inspect", "--format", "{{.State.StartedAt}}", &scenario.container(node)])
+        };
+        let before = started(&scenario, "a");
+        let with = |parameters: &str| {
+            PAIR.replace(
+                "node \"a\" {}",
+                &format!("node \"a\" {{ parameters = {{ {parameters} }} }}"),
+            )
+        };
+        scenario.apply(&with("work_mem = \"8MB\""));
+        assert_eq!(scenario.ask("a", "SHOW work_mem"), "8MB");
+        assert_eq!(started(&scenario, "a"), before);
+        scenario.apply(&with("shared_buffers = \"32MB\""));
+        assert_eq!(scenario.ask("a", "SHOW shared_buffers"), "32MB");
+        assert_ne!(started(&scenario, "a"), before);
+        scenario.apply(&PAIR.replace("count = 1", "count = 2"));
+        assert_eq!(scenario.nodes(), ["a", "r[0]", "r[1]"]);
+        scenario.assert_settled(first(1));
+        scenario.simdb(&["stop", "orders", "-auto-approve"]);
+        scenario.simdb(&["start", "orders", "-auto-approve"]);
+        scenario.assert_settled(first(1));
+        scenario.apply(PAIR);
+        scenario.assert_settled(first(1));
+        scenario.destroy_containers();
+    });
 }
 
 #[test]
