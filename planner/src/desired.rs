@@ -133,20 +133,20 @@ impl Desired {
 pub struct Trigger {
     /// The address of an object, or of a block that stands for several.
     pub subject: String,
-    /// The attribute of it that has to change; absent, any of them.
-    pub attribute: Option<String>,
+    /// The attributes of it, as plans call them, one of which has to change: what is declared of it, not how it fares.
+    pub attributes: Vec<String>,
     /// Where it stands.
     pub span: Span,
 }
 
 impl Trigger {
-    /// Returns what it names, as the configuration does.
-    pub(crate) fn named(&self) -> String {
-        let attribute = self.attribute.as_ref();
-        attribute.map_or_else(
-            || self.subject.clone(),
-            |attribute| format!("{}.{attribute}", self.subject),
-        )
+    /// Returns whether it names an attribute, or what that is a part of.
+    pub(crate) fn names(&self, attribute: &str) -> bool {
+        let is_within = |named: &String| {
+            let rest = attribute.strip_prefix(named.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.attributes.iter().any(is_within)
     }
 
     /// Returns whether it names an object.

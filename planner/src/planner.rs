@@ -162,7 +162,7 @@ pub fn plan(inputs: Inputs<'_>) -> Planned {
 /// Makes the plan of a part of what is declared.
 pub fn plan_within(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     let mut planned = plan_of(inputs, scope);
-    let mut triggered = triggered::triggered(&planned.plan, inputs);
+    let mut triggered = triggered::triggered(&planned, inputs);
     let warnings = std::mem::take(&mut triggered.warnings);
     if let Some(proposal) = triggered.beside(inputs.proposal) {
         let proposal = Some(&proposal);

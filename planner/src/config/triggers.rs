@@ -38,9 +38,9 @@ pub(super) fn read(
             let found = subject(entry, module, &mut |key| lifecycle.evaluate(key, names, diagnostics));
             let span = lifecycle.span(entry);
             match found {
-                Ok((subject, attribute)) => triggers.push(Trigger {
+                Ok((subject, attributes)) => triggers.push(Trigger {
                     subject,
-                    attribute,
+                    attributes,
                     span,
                 }),
                 Err(detail) if diagnostics.len() == before => {
@@ -78,12 +78,12 @@ pub(super) fn check(desired: &Desired) -> Vec<Diagnostic> {
     problems
 }
 
-/// Returns the address that an entry begins with, and the attribute that follows.
+/// Returns the address that an entry begins with, and the attribute that follows; where none does, all that are waited for.
 fn subject(
     entry: &Expression,
     module: &str,
     value: &mut dyn FnMut(&Expression) -> Option<simdb_language::value::Value>,
-) -> Result<(String, Option<String>), String> {
+) -> Result<(String, Vec<String>), String> {
     let Expression::Traversal(traversal) = entry else {
         return Err(shape());
     };
@@ -98,10 +98,11 @@ fn subject(
             continue;
         };
         let attribute = whole[begin.len()..].strip_prefix('.').map(plain);
-        return match attribute {
-            Some(attribute) => known(&address, &attribute).map(|()| (address.to_string(), Some(attribute))),
-            None => Ok((address.to_string(), None)),
+        let attributes = match attribute {
+            Some(attribute) => vec![checked(&address, attribute)?],
+            None => known(&address).iter().map(|name| (*name).to_owned()).collect(),
         };
+        return Ok((address.to_string(), attributes));
     }
     Err(shape())
 }
@@ -117,20 +118,26 @@ fn within(text: &str, module: &str) -> Option<Address> {
     format!("{kind}.{module}{rest}").parse().ok()
 }
 
-/// Checks that a kind of object has an attribute, as plans call it.
-fn known(address: &Address, attribute: &str) -> Result<(), String> {
-    let known: &[&str] = match address {
+/// Returns the attributes of a kind of object that are declared, as plans call them. Who leads, and whether a server runs, is no reason to
+/// copy data.
+fn known(address: &Address) -> &'static [&'static str] {
+    match address {
         Address::Network(_) => &["subnet"],
-        Address::Cluster(_) => &["network", "primary", "replication", "version"],
-        Address::Node(_) => &["cpus", "follows", "image", "memory", "parameters", "port", "role"],
+        Address::Cluster(_) => &["network", "replication", "version"],
+        Address::Node(_) => &["cpus", "image", "memory", "parameters", "port"],
         Address::User(_) => &["login", "member_of", "password_version", "replication", "settings"],
         Address::Database(_) => &["owner", "settings"],
         Address::Seed(_) => &["digest"],
-        Address::Endpoint(_) => &["hosts", "nodes", "pool_mode", "target"],
-    };
-    let first = attribute.split('.').next().unwrap_or(attribute);
+        Address::Endpoint(_) => &["pool_mode", "target"],
+    }
+}
+
+/// Checks that a kind of object has an attribute.
+fn checked(address: &Address, attribute: String) -> Result<String, String> {
+    let known = known(address);
+    let first = attribute.split('.').next().unwrap_or(&attribute);
     if known.contains(&first) {
-        return Ok(());
+        return Ok(attribute);
     }
     let hint = did_you_mean(first, known.iter().copied());
     Err(format!(

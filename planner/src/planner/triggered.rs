@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{Node, Role};
 
-use super::{Inputs, Proposal};
+use super::{Inputs, Planned, Proposal};
 use crate::desired::{NodeSpec, Trigger};
 use crate::diagnostic::Diagnostic;
-use crate::plan::{Change, ChangeAction, Plan};
+use crate::plan::{Change, ChangeAction};
 
 /// What a plan makes of the triggers.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl Triggered {
 }
 
 /// Returns the nodes that name something that a plan changes. One that has no data yet gets new data anyway.
-pub(super) fn triggered(plan: &Plan, inputs: Inputs<'_>) -> Triggered {
+pub(super) fn triggered(planned: &Planned, inputs: Inputs<'_>) -> Triggered {
     let mut triggered = Triggered::default();
     for (cluster, spec) in &inputs.desired.clusters {
         for (name, node) in spec.nodes.iter().filter(|(_, node)| !node.triggers.is_empty()) {
@@ -45,13 +45,14 @@ pub(super) fn triggered(plan: &Plan, inputs: Inputs<'_>) -> Triggered {
             let Some(recorded) = recorded.filter(|recorded| recorded.data.is_some()) else {
                 continue;
             };
-            let Some((trigger, change)) = cause(node, &plan.changes) else {
+            let Some((trigger, change)) = cause(node, &planned.plan.changes) else {
                 continue;
             };
-            if is_primary(recorded) {
+            // One that the plan promotes must keep what it has.
+            if is_primary(recorded) || planned.after.nodes.get(&address).is_some_and(is_primary) {
                 triggered.warnings.push(of_primary(&address, trigger, change));
             } else {
-                let reason = format!("replace_triggered_by names {}, which changes", trigger.named());
+                let reason = format!("replace_triggered_by names {}, which changes", change.address);
                 triggered.standbys.insert(address, reason);
             }
         }
@@ -77,19 +78,16 @@ fn cause<'a>(node: &'a NodeSpec, changes: &'a [Change]) -> Option<(&'a Trigger, 
 fn fires(trigger: &Trigger, change: &Change) -> bool {
     change.action == ChangeAction::Update
         && trigger.covers(&change.address)
-        && change.attributes.iter().any(|attribute| {
-            let is_named = trigger.attribute.as_ref().is_none_or(|named| {
-                let rest = attribute.name.strip_prefix(named.as_str());
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            });
-            is_named && attribute.before != attribute.after
-        })
+        && change
+            .attributes
+            .iter()
+            .any(|attribute| trigger.names(&attribute.name) && attribute.before != attribute.after)
 }
 
 fn of_primary(address: &NodeAddress, trigger: &Trigger, change: &Change) -> Diagnostic {
     let detail = format!(
-        "{} changes, for which the data of {address} would be copied anew. {} is the primary, whose data the others are copied from, so it stays as \
-         it is.",
+        "{} changes, for which the data of {address} would be copied anew. {} leads, or comes to lead, and the others are \
+         copied from it, so it stays as it is.",
         change.address, address.node
     );
     Diagnostic::warning("Primary is not replaced", detail).at(trigger.span.clone())

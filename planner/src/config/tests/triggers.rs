@@ -16,13 +16,7 @@ fn triggers(config: &Config) -> Vec<String> {
         .clusters
         .values()
         .flat_map(|cluster| cluster.nodes.values());
-    let shown = |trigger: &crate::desired::Trigger| {
-        let attribute = trigger.attribute.as_deref();
-        attribute.map_or_else(
-            || trigger.subject.clone(),
-            |attribute| format!("{} {attribute}", trigger.subject),
-        )
-    };
+    let shown = |trigger: &crate::desired::Trigger| format!("{}: {}", trigger.subject, trigger.attributes.join(" "));
     let last = nodes.last().into_iter().flat_map(|node| &node.triggers);
     last.map(shown).collect()
 }
@@ -39,13 +33,13 @@ fn a_node_names_objects_and_their_attributes() {
     assert_eq!(
         triggers(&config),
         [
-            "cluster.c",
-            "cluster.c version",
-            "cluster.c.node.a parameters.work_mem",
-            "cluster.c.node.r[0]",
-            "cluster.c.node.r",
-            "cluster.c.user.app login",
-            "network.lan",
+            "cluster.c: network replication version",
+            "cluster.c: version",
+            "cluster.c.node.a: parameters.work_mem",
+            "cluster.c.node.r[0]: cpus image memory parameters port",
+            "cluster.c.node.r: cpus image memory parameters port",
+            "cluster.c.user.app: login",
+            "network.lan: subnet",
         ]
     );
 }
@@ -58,5 +52,8 @@ fn names_of_a_module_are_its_own() {
         ("m/main.simdb.hcl", &node("[cluster.c.node.a]")),
     ]);
     assert_eq!(said, "");
-    assert_eq!(triggers(&config.unwrap()), ["cluster.m-c.node.a"]);
+    assert_eq!(
+        triggers(&config.unwrap()),
+        ["cluster.m-c.node.a: cpus image memory parameters port"]
+    );
 }

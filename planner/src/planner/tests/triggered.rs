@@ -4,11 +4,11 @@ use super::*;
 use crate::desired::Trigger;
 
 /// A primary and a standby that names something.
-fn triggered(by: &str, attribute: Option<&str>) -> (Desired, World) {
+fn triggered(by: &str, attributes: &[&str]) -> (Desired, World) {
     let mut desired = replicating(&["a", "b"], ReplicationMode::Async, 0);
     let trigger = Trigger {
         subject: by.to_owned(),
-        attribute: attribute.map(str::to_owned),
+        attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
         span: span(),
     };
     for node in cluster(&mut desired).nodes.values_mut() {
@@ -34,15 +34,14 @@ fn copies(planned: &Planned) -> Vec<String> {
 
 #[test]
 fn a_standby_is_copied_anew_once_for_a_change_that_it_names() {
-    for attribute in [None, Some("parameters"), Some("parameters.work_mem")] {
-        let (mut desired, mut world) = triggered("cluster.orders.node.a", attribute);
+    for attributes in [&["parameters"][..], &["port", "parameters.work_mem"]] {
+        let (mut desired, mut world) = triggered("cluster.orders.node.a", attributes);
         set(&mut desired, "a", "work_mem", "8MB");
         let planned = plan_for(&world, &desired);
-        let named = attribute.map(|attribute| format!(".{attribute}")).unwrap_or_default();
-        let reason = format!("replace_triggered_by names cluster.orders.node.a{named}, which changes");
+        let reason = "replace_triggered_by names cluster.orders.node.a, which changes";
         assert_eq!(copies(&planned), [format!("cluster.orders.node.b: {reason}")]);
-        let said = "Primary is not replaced: cluster.orders.node.a changes, for which the data of cluster.orders.node.a would be copied anew. a is \
-                    the primary, whose data the others are copied from, so it stays as it is.";
+        let said = "Primary is not replaced: cluster.orders.node.a changes, for which the data of cluster.orders.node.a would be copied anew. a \
+                    leads, or comes to lead, and the others are copied from it, so it stays as it is.";
         assert_eq!(diagnostics(&planned).trim_end(), said);
         world.run(&planned.plan, Cut::Never).unwrap();
         assert_second_plan_is_empty(&world, &desired);
@@ -51,25 +50,37 @@ fn a_standby_is_copied_anew_once_for_a_change_that_it_names() {
 
 #[test]
 fn what_a_standby_does_not_name_leaves_its_data() {
-    for (by, attribute) in [
-        ("cluster.orders.node.a", Some("port")),
-        ("cluster.orders.node.a", Some("parameters.work")),
-        ("cluster.orders.node.aa", None),
-        ("cluster.orders", None),
+    for (by, attributes) in [
+        ("cluster.orders.node.a", "port"),
+        ("cluster.orders.node.a", "parameters.work"),
+        ("cluster.orders.node.aa", "parameters"),
+        ("cluster.orders", "parameters"),
     ] {
-        let (mut desired, world) = triggered(by, attribute);
+        let (mut desired, world) = triggered(by, &[attributes]);
         set(&mut desired, "a", "work_mem", "8MB");
         assert_eq!(
             copies(&plan_for(&world, &desired)),
             Vec::<String>::new(),
-            "{by} {attribute:?}"
+            "{by} {attributes}"
         );
     }
 }
 
 #[test]
 fn a_server_that_is_only_started_again_triggers_nothing() {
-    let (desired, mut world) = triggered("cluster.orders.node.a", Some("parameters"));
+    let (desired, mut world) = triggered("cluster.orders.node.a", &["parameters", "port"]);
     world.kill(&address("cluster.orders.node.a"));
     assert_eq!(copies(&plan_for(&world, &desired)), Vec::<String>::new());
+}
+
+#[test]
+fn a_standby_that_comes_to_lead_keeps_its_data() {
+    let (mut desired, mut world) = triggered("cluster.orders.node.a", &["parameters"]);
+    set(&mut desired, "a", "work_mem", "8MB");
+    cluster(&mut desired).primary = Some("b".parse().unwrap());
+    let planned = plan_for(&world, &desired);
+    assert!(planned.plan.steps.iter().any(|step| step.action.name() == "promote"));
+    assert_eq!(copies(&planned), Vec::<String>::new());
+    world.run(&planned.plan, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
 }
