@@ -4,6 +4,7 @@
 //! changed. It refuses before anything is touched.
 
 use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress};
+use simdb_state::delta::Edit;
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName, PlatformName};
 use simdb_state::object::{Node, Role, Slot, State, Term};
 use thiserror::Error;
@@ -30,8 +31,8 @@ pub enum Refusal {
     /// A network is not there.
     #[error("network.{0} is not recorded")]
     NoNetwork(NetworkName),
-    /// No network has a part on a platform.
-    #[error("no network is recorded to have a part on {0}")]
+    /// The network of the step's cluster has no part on a platform.
+    #[error("the network of its cluster is not recorded to have a part on {0}")]
     NoPart(PlatformName),
     /// The election that the step belongs to was not held.
     #[error("the election of term {0} was not held")]
@@ -71,7 +72,7 @@ pub fn check(step: &Step, state: &State) -> Result<(), Refusal> {
 fn met(need: &Fact<'_>, step: &Step, state: &State) -> Result<(), Refusal> {
     match need {
         Fact::Network(network) => has_network(state, network),
-        Fact::Part(platform) => has_part(state, platform),
+        Fact::Part(platform) => has_part(state, step, platform),
         Fact::Unused(network) => {
             let user = state.clusters.iter().find(|(_, cluster)| cluster.network == **network);
             user.map_or(Ok(()), |(name, _)| Err(Refusal::StillThere(format!("cluster.{name}"))))
@@ -207,12 +208,18 @@ fn has_network(state: &State, network: &NetworkName) -> Result<(), Refusal> {
     }
 }
 
-fn has_part(state: &State, platform: &PlatformName) -> Result<(), Refusal> {
-    if state
-        .networks
-        .values()
-        .any(|network| network.also_on.contains(platform))
-    {
+/// A cluster that the step itself records is in the network that it records.
+fn has_part(state: &State, step: &Step, platform: &PlatformName) -> Result<(), Refusal> {
+    let recorded = step.address.cluster().and_then(|name| state.clusters.get(name));
+    let recorded = recorded.map(|cluster| &cluster.network);
+    let network = recorded.or_else(|| {
+        step.delta.0.iter().find_map(|edit| match edit {
+            Edit::Cluster(_, cluster) => Some(&cluster.network),
+            _ => None,
+        })
+    });
+    let network = network.and_then(|name| state.networks.get(name));
+    if network.is_some_and(|network| network.platforms().any(|own| own == platform)) {
         Ok(())
     } else {
         Err(Refusal::NoPart(platform.clone()))

@@ -5,7 +5,10 @@
 //!
 //! How they are kept is another thing: see the module `disk`.
 
+mod access;
+mod endpoint;
 mod platforms;
+mod role;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,13 +19,15 @@ use serde::{Deserialize, Serialize};
 use crate::address::{self, Address, DatabaseAddress, EndpointAddress, MadeAs, NodeAddress, SeedAddress, UserAddress};
 use crate::json::Json;
 use crate::lsn::SystemIdentifier;
-use crate::name::{ClusterName, DatabaseName, NetworkName, NodeName, PlatformName};
-use crate::place::{HostPort, Place};
+use crate::name::{ClusterName, NetworkName, NodeName, PlatformName};
+use crate::place::Place;
 use crate::position::Position;
-use crate::sensitive::SecretName;
 pub use crate::sync::ReplicationMode;
 use crate::sync::SyncRule;
 
+pub use self::access::{Database, Seed, Settings, User};
+pub use self::endpoint::{Endpoint, EndpointTarget, PoolMode, Pooler};
+pub use self::role::{Election, ElectionReason, FenceProof, Role, Switch, Verdict, Witness};
 pub use self::server::{Image, ImageNames, Resources};
 
 /// What runs on a node.
@@ -239,170 +244,6 @@ pub struct Verified {
     pub marker: Position,
 }
 
-/// Who leads a cluster, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Election {
-    /// The number of this election.
-    pub term: Term,
-    /// The node that leads.
-    pub primary: NodeName,
-    /// What `primary =` said when it was held; only a different pin asks for another election.
-    pub pin: Option<NodeName>,
-    /// Why it was held.
-    pub reason: ElectionReason,
-    /// How the lead passed to the winner; absent until it has, and at birth.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub switch: Option<Switch>,
-}
-
-/// Why an election was held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ElectionReason {
-    /// The cluster was born.
-    Birth,
-    /// The lead was to pass from a node that serves.
-    Switchover,
-    /// The node that led was lost.
-    Failover,
-}
-
-/// How the lead passed from one node to the next.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Switch {
-    /// The timeline that the winner writes.
-    pub timeline: u32,
-    /// Where that timeline begins.
-    pub point: Position,
-    /// What became of the writes that were acknowledged before.
-    pub verdict: Verdict,
-}
-
-/// What is known of the writes that were acknowledged before a role change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Nothing is lost: the former primary was shut down in order, its last record is this checkpoint, and the new
-    /// timeline begins after it.
-    Proven {
-        /// The shutdown checkpoint.
-        checkpoint: Position,
-    },
-    /// Nothing is lost as long as commits waited as they were told to: every one was confirmed by `waited` of the
-    /// `listed` standbys, so by one of the `responders` that were asked (R + W > N), and the one that had most leads.
-    Argued {
-        /// Listed standbys that answered (R).
-        responders: u32,
-        /// How many of them a commit waited for (W).
-        waited: u32,
-        /// How many are listed (N).
-        listed: u32,
-    },
-    /// Acknowledged writes may be lost.
-    Unknown {
-        /// At most this many bytes of the log, where that can be told.
-        bytes: Option<u64>,
-    },
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Verdict::Proven { checkpoint } => {
-                write!(
-                    f,
-                    "proven: nothing is lost, the former primary's last record {checkpoint} is there"
-                )
-            }
-            Verdict::Argued {
-                responders,
-                waited,
-                listed,
-            } => write!(
-                f,
-                "argued: nothing is lost, commits waited for {waited} of {listed} standbys and {responders} answered"
-            ),
-            Verdict::Unknown { bytes: Some(bytes) } => write!(f, "unknown: up to {bytes} bytes may be lost"),
-            Verdict::Unknown { bytes: None } => f.write_str("unknown: acknowledged writes may be lost"),
-        }
-    }
-}
-
-/// What a node is to its cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// It writes.
-    Primary {
-        /// The election that made it primary.
-        term: Term,
-    },
-    /// It replays what another node writes.
-    Standby {
-        /// The node it streams from.
-        follows: NodeName,
-    },
-    /// It led, and it is proven that it takes no writes any more.
-    Fenced {
-        /// The election that took the lead from it.
-        term: Term,
-        /// What shows it.
-        proof: FenceProof,
-        /// How it is known that nothing of its server runs any more.
-        #[serde(default)]
-        witness: Witness,
-    },
-}
-
-/// How a platform knows that nothing of a server runs any more, and that the platform does not start it again by itself.
-/// That a server cannot be reached is none of these.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Witness {
-    /// The machine that alone could run it has no process of it.
-    #[default]
-    ProcessesGone,
-    /// Its container has exited, and no other one has its data.
-    ContainerExited,
-    /// The node that ran its pod reported, while it was ready, that every container of it has ended.
-    PodGone,
-    /// Somebody attests that the machine it ran on is off.
-    NodeFenced,
-}
-
-/// What shows that a former primary takes no writes. Both kinds leave it so that whoever starts it starts it read-only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FenceProof {
-    /// Its server was shut down in order.
-    ShutDown {
-        /// Its last record.
-        checkpoint: Position,
-    },
-    /// Every process that used its data was killed, and none is left. What it wrote last is not known.
-    Killed,
-}
-
-impl Role {
-    /// Returns the node it streams from, if it streams.
-    pub fn follows(&self) -> Option<&NodeName> {
-        match self {
-            Role::Standby { follows } => Some(follows),
-            Role::Primary { .. } | Role::Fenced { .. } => None,
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Role::Primary { .. } => "primary",
-            Role::Standby { .. } => "standby",
-            Role::Fenced { .. } => "fenced",
-        })
-    }
-}
-
 /// The data a node holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Data {
@@ -535,188 +376,6 @@ impl Damage {
             Damage::Differs(reason) | Damage::Unrecoverable(reason) => reason,
         }
     }
-}
-
-/// A login: `cluster.NAME.user.USER`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "they are PostgreSQL's own attributes of a role"
-)]
-pub struct User {
-    /// Whether it may connect.
-    pub login: bool,
-    /// Whether it may stream the log.
-    pub replication: bool,
-    /// Counts its passwords.
-    pub password_version: u32,
-    /// A keyed digest of the password that the configuration gives it, so that another one is seen; absent where the
-    /// password was made up.
-    #[serde(default)]
-    pub password_digest: Option<String>,
-    /// Whether it may do anything.
-    #[serde(default)]
-    pub superuser: bool,
-    /// Whether it may make databases.
-    #[serde(default)]
-    pub createdb: bool,
-    /// Whether it may make roles.
-    #[serde(default)]
-    pub createrole: bool,
-    /// Whether it has the privileges of the roles it is a member of.
-    #[serde(default = "yes")]
-    pub inherit: bool,
-    /// How many sessions it may have at once; absent, any number.
-    #[serde(default)]
-    pub connection_limit: Option<u32>,
-    /// The roles it is a member of.
-    #[serde(default)]
-    pub member_of: BTreeSet<String>,
-    /// What its sessions begin with, by database; the empty name is for every database.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub settings: BTreeMap<String, Settings>,
-}
-
-/// Settings by name that sessions begin with: those of a role, of a database, or of a role in a database.
-pub type Settings = BTreeMap<String, String>;
-
-fn yes() -> bool {
-    true
-}
-
-impl Default for User {
-    /// Returns a login that may connect and nothing else.
-    fn default() -> Self {
-        Self {
-            login: true,
-            replication: false,
-            password_version: 1,
-            password_digest: None,
-            superuser: false,
-            createdb: false,
-            createrole: false,
-            inherit: true,
-            connection_limit: None,
-            member_of: BTreeSet::new(),
-            settings: BTreeMap::new(),
-        }
-    }
-}
-
-impl User {
-    /// Returns the name of its password. Each version has a name of its own, so that a new one is stored before the
-    /// server is told of it, and the old one is still there if it never is.
-    pub fn password(&self, address: &UserAddress) -> SecretName {
-        SecretName::password_version(address, self.password_version, self.password_digest.as_deref())
-    }
-}
-
-/// A database: `cluster.NAME.database.DATABASE`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Database {
-    /// The role that owns it.
-    pub owner: String,
-    /// Its encoding; absent, the cluster's.
-    pub encoding: Option<String>,
-    /// Its locale; absent, the cluster's.
-    pub locale: Option<String>,
-    /// What sessions in it begin with, whoever logs in.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub settings: Settings,
-    /// Whether it may not be destroyed. Held here, so that deleting its block does not lift it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub prevent_destroy: bool,
-}
-
-/// A file of SQL that has run once: `cluster.NAME.seed.SEED`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seed {
-    /// The database it ran in.
-    pub database: DatabaseName,
-    /// The digest of the file as it was then.
-    pub digest: String,
-}
-
-/// What an endpoint routes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EndpointTarget {
-    /// The node that writes.
-    Primary,
-    /// A node that only reads; the primary where there is none.
-    Standby,
-}
-
-impl fmt::Display for EndpointTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            EndpointTarget::Primary => "primary",
-            EndpointTarget::Standby => "standby",
-        })
-    }
-}
-
-/// An endpoint: `cluster.NAME.endpoint.ENDPOINT`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Endpoint {
-    /// What it routes to.
-    pub target: EndpointTarget,
-    /// The nodes it routes to, the preferred one first.
-    pub nodes: Vec<NodeName>,
-    /// Where clients reach them, in the same order. Where they go through a pooler, that is where they reach the pooler,
-    /// and it says which node is meant.
-    pub hosts: Vec<HostPort>,
-    /// The pooler that clients go through, if they do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pooler: Option<Pooler>,
-}
-
-/// For how long a client of a pooler keeps the same session of the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PoolMode {
-    /// For one transaction.
-    #[default]
-    Transaction,
-    /// As long as it is connected. Such clients cannot be made to wait: a switchover ends their sessions.
-    Session,
-    /// For one statement.
-    Statement,
-}
-
-impl PoolMode {
-    /// Returns whether clients can be made to wait between two transactions, while they stay connected.
-    pub fn can_pause(self) -> bool {
-        self != PoolMode::Session
-    }
-}
-
-impl fmt::Display for PoolMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PoolMode::Transaction => "transaction",
-            PoolMode::Session => "session",
-            PoolMode::Statement => "statement",
-        })
-    }
-}
-
-/// A PgBouncer that the clients of an endpoint go through.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pooler {
-    /// Where it is.
-    pub place: Place,
-    /// For how long a client keeps a session of the server.
-    pub pool_mode: PoolMode,
-    /// The node it routes to.
-    pub node: NodeName,
-    /// Where it reaches that node.
-    pub upstream: HostPort,
-    /// Whether it runs.
-    pub power: Power,
-    /// Whether it may be holding clients up while the lead passes from one node to another.
-    #[serde(default)]
-    pub paused: bool,
 }
 
 /// The value of an `output` block, recorded when an apply ends.

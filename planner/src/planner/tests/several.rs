@@ -2,12 +2,13 @@
 //! of the platforms does not answer.
 
 use expect_test::expect;
+use simdb_state::delta::Edit;
 use simdb_state::name::PlatformName;
 
 use super::role::{election, proposed};
 use super::*;
 use crate::observed::{Observation, Observed, PlatformProblem, Reach};
-use crate::plan::Action;
+use crate::plan::{Action, Step};
 use crate::planner::scope::Pattern;
 
 const WEST: &str = "far.west";
@@ -270,4 +271,30 @@ fn a_plan_of_a_node_elsewhere_alone_has_its_part_of_the_network() {
     .assert_eq(&steps(&planned.plan));
     world.run(&planned.plan, Cut::Never).unwrap();
     finish(&mut world, &desired);
+}
+
+#[test]
+fn a_part_of_another_network_is_none_of_the_own_one() {
+    let (desired, world) = across();
+    let mut state = world.state.clone();
+    let own = state.networks.values().next().unwrap().clone();
+    let step = world_step(&world, &desired);
+    assert_eq!(crate::guard::check(&step, &state), Ok(()));
+    for network in state.networks.values_mut() {
+        network.also_on.clear();
+    }
+    state.networks.insert("wan".parse().unwrap(), own);
+    assert_eq!(
+        crate::guard::check(&step, &state).unwrap_err().to_string(),
+        format!("the network of its cluster is not recorded to have a part on {WEST}")
+    );
+}
+
+/// Returns the step that starts the server in the west, which was killed.
+fn world_step(world: &World, desired: &Desired) -> Step {
+    let mut world = world.clone();
+    world.kill(&address("cluster.orders.node.b"));
+    let plan = plan_for(&world, desired).plan;
+    let in_the_west = |step: &Step| step.delta.0.iter().any(|edit| matches!(edit, Edit::Instance { .. }));
+    plan.steps.into_iter().find(in_the_west).expect("it is started again")
 }

@@ -1,0 +1,173 @@
+//! Who leads a cluster, and how that is known: elections, the roles of nodes, and what shows that a server takes no writes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Term;
+use crate::name::NodeName;
+use crate::position::Position;
+
+/// Who leads a cluster, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Election {
+    /// The number of this election.
+    pub term: Term,
+    /// The node that leads.
+    pub primary: NodeName,
+    /// What `primary =` said when it was held; only a different pin asks for another election.
+    pub pin: Option<NodeName>,
+    /// Why it was held.
+    pub reason: ElectionReason,
+    /// How the lead passed to the winner; absent until it has, and at birth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<Switch>,
+}
+
+/// Why an election was held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ElectionReason {
+    /// The cluster was born.
+    Birth,
+    /// The lead was to pass from a node that serves.
+    Switchover,
+    /// The node that led was lost.
+    Failover,
+}
+
+/// How the lead passed from one node to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switch {
+    /// The timeline that the winner writes.
+    pub timeline: u32,
+    /// Where that timeline begins.
+    pub point: Position,
+    /// What became of the writes that were acknowledged before.
+    pub verdict: Verdict,
+}
+
+/// What is known of the writes that were acknowledged before a role change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Nothing is lost: the former primary was shut down in order, its last record is this checkpoint, and the new
+    /// timeline begins after it.
+    Proven {
+        /// The shutdown checkpoint.
+        checkpoint: Position,
+    },
+    /// Nothing is lost as long as commits waited as they were told to: every one was confirmed by `waited` of the
+    /// `listed` standbys, so by one of the `responders` that were asked (R + W > N), and the one that had most leads.
+    Argued {
+        /// Listed standbys that answered (R).
+        responders: u32,
+        /// How many of them a commit waited for (W).
+        waited: u32,
+        /// How many are listed (N).
+        listed: u32,
+    },
+    /// Acknowledged writes may be lost.
+    Unknown {
+        /// At most this many bytes of the log, where that can be told.
+        bytes: Option<u64>,
+    },
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Proven { checkpoint } => {
+                write!(
+                    f,
+                    "proven: nothing is lost, the former primary's last record {checkpoint} is there"
+                )
+            }
+            Verdict::Argued {
+                responders,
+                waited,
+                listed,
+            } => write!(
+                f,
+                "argued: nothing is lost, commits waited for {waited} of {listed} standbys and {responders} answered"
+            ),
+            Verdict::Unknown { bytes: Some(bytes) } => write!(f, "unknown: up to {bytes} bytes may be lost"),
+            Verdict::Unknown { bytes: None } => f.write_str("unknown: acknowledged writes may be lost"),
+        }
+    }
+}
+
+/// What a node is to its cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It writes.
+    Primary {
+        /// The election that made it primary.
+        term: Term,
+    },
+    /// It replays what another node writes.
+    Standby {
+        /// The node it streams from.
+        follows: NodeName,
+    },
+    /// It led, and it is proven that it takes no writes any more.
+    Fenced {
+        /// The election that took the lead from it.
+        term: Term,
+        /// What shows it.
+        proof: FenceProof,
+        /// How it is known that nothing of its server runs any more.
+        #[serde(default)]
+        witness: Witness,
+    },
+}
+
+/// How a platform knows that nothing of a server runs any more, and that the platform does not start it again by itself.
+/// That a server cannot be reached is none of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Witness {
+    /// The machine that alone could run it has no process of it.
+    #[default]
+    ProcessesGone,
+    /// Its container has exited, and no other one has its data.
+    ContainerExited,
+    /// The node that ran its pod reported, while it was ready, that every container of it has ended.
+    PodGone,
+    /// Somebody attests that the machine it ran on is off.
+    NodeFenced,
+}
+
+/// What shows that a former primary takes no writes. Both kinds leave it so that whoever starts it starts it read-only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FenceProof {
+    /// Its server was shut down in order.
+    ShutDown {
+        /// Its last record.
+        checkpoint: Position,
+    },
+    /// Every process that used its data was killed, and none is left. What it wrote last is not known.
+    Killed,
+}
+
+impl Role {
+    /// Returns the node it streams from, if it streams.
+    pub fn follows(&self) -> Option<&NodeName> {
+        match self {
+            Role::Standby { follows } => Some(follows),
+            Role::Primary { .. } | Role::Fenced { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Primary { .. } => "primary",
+            Role::Standby { .. } => "standby",
+            Role::Fenced { .. } => "fenced",
+        })
+    }
+}
