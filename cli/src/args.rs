@@ -2,9 +2,13 @@
 //!
 //! Long options take one dash or two, values follow after `=` or a space: see [`rewrite`].
 
+mod aliases;
 pub(crate) mod complete;
 pub(crate) mod json;
 mod language;
+mod looking;
+mod planning;
+mod reach;
 mod rewrite;
 mod run;
 mod selection;
@@ -18,11 +22,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use simdb_state::address::Address;
 
+pub use aliases::{ClusterCommand, Create, Promote, ReplicationCommand};
 pub use json::Shape;
 pub use language::{Console, Described, Docs, Fmt, Init, Metadata, Rbac, Validate, ValidateFormat};
+pub use looking::{Drift, Events, Gc, Logs, Output, Ps, Runs, Show, Status, Verify};
+pub use planning::{ApplyPlan, Facts, Format, Graph, GraphType, Plan, Planning};
+pub use reach::{Env, Psql};
 pub use run::{Apply, Running, StepLimit};
 pub use selection::Selection;
 pub use state::{State, StateList, StateMv, StatePush, StateRekey, StateRepair, StateRm, StateShow};
@@ -146,6 +154,8 @@ pub enum Command {
     Psql(Psql),
     /// Write the variables that lead programs to a cluster: eval "$(simdb env orders)"
     Env(Env),
+    /// Like `apply`
+    Create(Create),
     /// Other spellings of commands on clusters
     #[command(subcommand)]
     Cluster(ClusterCommand),
@@ -161,123 +171,6 @@ pub enum Command {
     /// Write what the last of some words can be, for completion scripts
     #[command(hide = true)]
     Complete(Complete),
-}
-
-/// Where the configuration's values come from and how the world is looked at.
-#[derive(Debug, Args)]
-pub struct Facts {
-    /// Values of variables.
-    #[command(flatten)]
-    pub variables: Variables,
-    /// Look at what runs before planning; without it the record is believed.
-    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
-          num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
-    pub refresh: bool,
-}
-
-/// How a plan is made and shown.
-#[derive(Debug, Args)]
-pub struct Planning {
-    /// What it is made from.
-    #[command(flatten)]
-    pub facts: Facts,
-    /// Write JSON lines.
-    #[arg(long)]
-    pub json: bool,
-    /// Let a shell command judge the plan: it reads the JSON document, and where it fails the plan is refused with its words.
-    #[arg(long, value_name = "COMMAND")]
-    pub policy_command: Option<String>,
-    /// How much of the plan is told.
-    #[command(flatten)]
-    pub viewing: Viewing,
-}
-
-/// Arguments of `plan`.
-#[derive(Debug, Args)]
-pub struct Plan {
-    /// How to plan.
-    #[command(flatten)]
-    pub planning: Planning,
-    /// What it is about.
-    #[command(flatten)]
-    pub selection: Selection,
-    /// What an apply takes.
-    #[command(flatten)]
-    pub running: Running,
-    /// Plan to destroy everything.
-    #[arg(long)]
-    pub destroy: bool,
-    /// Plan to let the record take over what was seen, and to change nothing on servers.
-    #[arg(long, conflicts_with_all = ["destroy", "refresh", "replace"])]
-    pub refresh_only: bool,
-    /// Exit with 2 where there is a difference.
-    #[arg(long)]
-    pub detailed_exitcode: bool,
-    /// How to write the plan: markdown for a comment of a pull request, github as annotations.
-    #[arg(long, value_name = "FORMAT", default_value = "human", conflicts_with = "json")]
-    pub output: Format,
-    /// Declare in a new file the clusters that import blocks name and that nothing declares, as their servers are seen.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["destroy", "refresh", "refresh_only"])]
-    pub generate_config_out: Option<PathBuf>,
-    /// Save the plan, sealed with the key of the state: `simdb apply FILE` runs exactly its steps.
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-}
-
-/// How a plan or drift is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Human,
-    /// A JSON document.
-    Json,
-    /// A comment of a pull request.
-    Markdown,
-    /// Workflow commands of GitHub Actions.
-    Github,
-}
-
-/// Arguments of `graph`.
-#[derive(Debug, Args)]
-pub struct Graph {
-    /// What the plan is made from.
-    #[command(flatten)]
-    pub facts: Facts,
-    /// Draw the plan that destroys everything.
-    #[arg(long)]
-    pub destroy: bool,
-    /// The language: dot for Graphviz, mermaid for Markdown.
-    #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t = GraphType::Dot)]
-    pub kind: GraphType,
-}
-
-/// What a graph is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum GraphType {
-    /// Graphviz.
-    Dot,
-    /// Mermaid.
-    Mermaid,
-}
-
-/// Arguments of `apply`.
-#[derive(Debug, Args)]
-pub struct ApplyPlan {
-    /// A plan that `simdb plan -out` saved: exactly its steps run, without a question [default: plan now]
-    #[arg(value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// Let the record take over what was seen, and change nothing on servers.
-    #[arg(long, conflicts_with_all = ["file", "refresh", "replace"])]
-    pub refresh_only: bool,
-    /// Destroy everything, as `destroy` does.
-    #[arg(long, conflicts_with_all = ["file", "refresh_only", "replace"])]
-    pub destroy: bool,
-    /// What is planned.
-    #[command(flatten)]
-    pub selection: Selection,
-    /// The rest.
-    #[command(flatten)]
-    pub apply: Apply,
 }
 
 /// Arguments of `destroy`.
@@ -365,242 +258,6 @@ pub struct Import {
     /// The rest is as with `apply`, of which this is one.
     #[command(flatten)]
     pub apply: Apply,
-}
-
-/// Arguments of `show`.
-#[derive(Debug, Args)]
-pub struct Show {
-    /// A plan that `simdb plan -out` saved [default: what is recorded]
-    pub file: Option<PathBuf>,
-    /// How much of a saved plan is told.
-    #[command(flatten)]
-    pub viewing: Viewing,
-    /// Write a JSON document.
-    #[arg(long)]
-    pub json: bool,
-    /// How to write a saved plan.
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        default_value = "human",
-        conflicts_with = "json",
-        requires = "file"
-    )]
-    pub output: Format,
-}
-
-/// Arguments of `output`.
-#[derive(Debug, Args)]
-pub struct Output {
-    /// One output [default: all]
-    pub name: Option<String>,
-    /// Write JSON, sensitive values included.
-    #[arg(long, conflicts_with = "raw")]
-    pub json: bool,
-    /// Write the value of one output as it is, for scripts.
-    #[arg(long, requires = "name")]
-    pub raw: bool,
-}
-
-/// Arguments of `status`.
-#[derive(Debug, Args)]
-pub struct Status {
-    /// Values of variables.
-    #[command(flatten)]
-    pub variables: Variables,
-    /// One cluster [default: all]
-    pub cluster: Option<String>,
-    /// Go on until interrupted, and show what changes.
-    #[arg(long)]
-    pub watch: bool,
-    /// How often to look.
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration, requires = "watch")]
-    pub interval: Duration,
-    /// Write a JSON document; with -watch one a line.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `drift`.
-#[derive(Debug, Args)]
-pub struct Drift {
-    /// Values of variables.
-    #[command(flatten)]
-    pub variables: Variables,
-    /// One cluster [default: all]
-    pub cluster: Option<String>,
-    /// Write a JSON document.
-    #[arg(long)]
-    pub json: bool,
-    /// How much is told.
-    #[command(flatten)]
-    pub folding: Folding,
-    /// How to write what differs.
-    #[arg(long, value_name = "FORMAT", default_value = "human", conflicts_with = "json")]
-    pub output: Format,
-}
-
-/// Arguments of `verify`.
-#[derive(Debug, Args)]
-pub struct Verify {
-    /// Values of variables.
-    #[command(flatten)]
-    pub variables: Variables,
-    /// The cluster [default: the only one]
-    pub cluster: Option<String>,
-    /// Write for so long, whatever happens to the servers meanwhile, and account for every row.
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub load: Option<Duration>,
-    /// How many clients write.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100), requires = "load")]
-    pub clients: u32,
-    /// How long nodes may take to hold the same, and a moment in which nobody writes to come.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    pub timeout: Duration,
-    /// Write a JSON document.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `events`.
-#[derive(Debug, Args)]
-pub struct Events {
-    /// One cluster [default: all]
-    pub cluster: Option<String>,
-    /// Only what happened in the last so long, such as 1h.
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub since: Option<Duration>,
-    /// Go on until interrupted, as things happen.
-    #[arg(short, long)]
-    pub follow: bool,
-    /// Write a JSON document; with -follow one event a line.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `ps`.
-#[derive(Debug, Args)]
-pub struct Ps {
-    /// Write a JSON document.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `gc`.
-#[derive(Debug, Args)]
-pub struct Gc {
-    /// Projects by the lineage of their state, or at least eight of its first letters [default: those whose state is lost]
-    #[arg(value_name = "LINEAGE")]
-    pub lineages: Vec<String>,
-    /// Remove them without asking.
-    #[arg(long)]
-    pub force: bool,
-    /// Write a JSON document, and remove nothing without -force.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Commands of `runs`.
-#[derive(Debug, Subcommand)]
-pub enum Runs {
-    /// List the runs that are kept, the newest first
-    List {
-        /// Write a JSON document.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show what a run did, step by step
-    Show {
-        /// The run [default: the newest]
-        run: Option<String>,
-        /// Write a JSON document.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// Arguments of `env`.
-#[derive(Debug, Args)]
-pub struct Env {
-    /// The cluster [default: the only one]
-    pub cluster: Option<String>,
-    /// The endpoint that PG* lead to [default: the first that routes to the primary]
-    pub endpoint: Option<String>,
-    /// The login.
-    #[arg(long, value_name = "USER", default_value = "postgres")]
-    pub user: String,
-    /// The database.
-    #[arg(long, value_name = "DATABASE", default_value = "postgres")]
-    pub database: String,
-    /// Write a JSON document.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Other spellings of commands on clusters.
-#[derive(Debug, Subcommand)]
-pub enum ClusterCommand {
-    /// Like `apply`
-    Create {
-        /// The directory of the configuration, or a file in it [default: the working directory]
-        #[arg(long, value_name = "PATH")]
-        config: Option<PathBuf>,
-        /// The rest is as with `apply`.
-        #[command(flatten)]
-        apply: Apply,
-    },
-    /// Like `start`
-    Start(Power),
-    /// Like `stop`
-    Stop(Power),
-    /// Like `status`
-    Status(Status),
-    /// Like `switchover`
-    Switchover(Switchover),
-    /// Like `failover`
-    Failover(Failover),
-    /// Like `destroy`
-    Destroy(Destroy),
-}
-
-/// Other spellings of commands on replication.
-#[derive(Debug, Subcommand)]
-pub enum ReplicationCommand {
-    /// Like `status`
-    Status(Status),
-    /// Like `failover`
-    Failover(Failover),
-    /// Like `resync`
-    Resync(Resync),
-}
-
-/// Arguments of `logs`.
-#[derive(Debug, Args)]
-pub struct Logs {
-    /// Values of variables.
-    #[command(flatten)]
-    pub variables: Variables,
-    /// The node: cluster.orders.node.a, orders.a, or a where one cluster has it
-    pub node: String,
-    /// How many lines.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
-    pub lines: usize,
-    /// Go on as lines are written.
-    #[arg(short, long)]
-    pub follow: bool,
-}
-
-/// Arguments of `psql`.
-#[derive(Debug, Args)]
-pub struct Psql {
-    /// Values of variables.
-    #[command(flatten)]
-    pub variables: Variables,
-    /// A cluster (its primary) or a node [default: the only cluster]
-    pub target: Option<String>,
-    /// What psql is called with.
-    #[arg(last = true, value_name = "PSQL ARGUMENTS")]
-    pub arguments: Vec<OsString>,
 }
 
 /// Arguments of `force-unlock`.

@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use simdb_planner::config;
 
-use crate::args::{Arguments, ClusterCommand, Command, ReplicationCommand, Selection};
+use crate::args::{Arguments, ClusterCommand, Command, Create, ReplicationCommand, Selection};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ui::Ui;
@@ -97,10 +97,12 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Gc(arguments) => gc::run(&arguments, ui),
         Command::Runs(command) => runs::run(&command, ui),
         Command::Env(arguments) => env::run(&arguments, ui),
+        Command::Create(arguments) => create(&arguments, ui),
         Command::Cluster(command) => cluster(command, ui),
         Command::Replication(command) => match command {
             ReplicationCommand::Status(arguments) => status::run(&arguments, ui),
             ReplicationCommand::Failover(arguments) => apply::failover(&arguments, ui),
+            ReplicationCommand::Promote(arguments) => apply::switchover(&arguments.into(), ui),
             ReplicationCommand::Resync(arguments) => apply::resync(&arguments, ui),
         },
         Command::Graph(arguments) => graph::run(&arguments, ui),
@@ -115,14 +117,18 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     }
 }
 
+/// Makes what a configuration declares, wherever that is.
+fn create(arguments: &Create, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    let config = arguments.config.as_deref();
+    config.map_or(Ok(()), check_name)?;
+    enter(config.map(configuration_directory))?;
+    apply::run(Operation::Apply, &Selection::default(), &arguments.apply, ui)
+}
+
 /// Runs a command under its other spelling.
 fn cluster(command: ClusterCommand, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     match command {
-        ClusterCommand::Create { config, apply } => {
-            config.as_deref().map_or(Ok(()), check_name)?;
-            enter(config.as_deref().map(configuration_directory))?;
-            apply::run(Operation::Apply, &Selection::default(), &apply, ui)
-        }
+        ClusterCommand::Create(arguments) => create(&arguments, ui),
         ClusterCommand::Start(arguments) => dispatch(Command::Start(arguments), ui),
         ClusterCommand::Stop(arguments) => dispatch(Command::Stop(arguments), ui),
         ClusterCommand::Status(arguments) => dispatch(Command::Status(arguments), ui),

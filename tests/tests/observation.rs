@@ -83,6 +83,13 @@ fn status_says_how_a_cluster_is_and_exits_with_5_where_it_is_not_healthy() {
     let environment = created();
     let cluster = assert_state(&environment, "synchronized", 0);
     assert!(cluster["verified_at"].as_str().unwrap().ends_with('Z'), "{cluster:#}");
+    let record = &cluster["instance"];
+    assert_eq!(
+        (&record["primary"], &record["standbys"][0]),
+        (&"a".into(), &"r[0]".into())
+    );
+    assert_eq!(record["replication_status"], "synchronized");
+    assert!(record["last_check"].as_str().unwrap().ends_with('Z'), "{record:#}");
     let standby = &cluster["nodes"][1];
     assert_eq!(standby["sync_state"], "async");
     assert_eq!(

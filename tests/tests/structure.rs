@@ -113,7 +113,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ),
     ("cli/src/session.rs", "the command line chooses the platform"),
     (
-        "cli/src/args.rs",
+        "cli/src/args/reach.rs",
         "the database and the login that every server of the only engine has are defaults",
     ),
     ("cli/src/commands/psql.rs", "starts the client of the same name"),

@@ -14,7 +14,7 @@ pub enum Shape {
 }
 
 /// The commands that write events.
-const LINES: [&str; 10] = [
+const LINES: [&str; 11] = [
     "plan",
     "apply",
     "create",
@@ -23,6 +23,7 @@ const LINES: [&str; 10] = [
     "start",
     "switchover",
     "failover",
+    "promote",
     "resync",
     "import",
 ];

@@ -125,12 +125,21 @@ fn limits_are_parsed() {
 #[test]
 fn older_spellings_are_aliases() {
     let command = |line: &str| parsed(line).unwrap().command;
-    let Command::Cluster(ClusterCommand::Create { config, apply }) =
-        command("simdb cluster create --config f.simdb.hcl -auto-approve")
-    else {
-        panic!("not a creation")
-    };
-    assert_eq!((config, apply.auto_approve), (Some("f.simdb.hcl".into()), true));
+    for line in [
+        "simdb cluster create --config f.simdb.hcl -auto-approve",
+        "simdb create -config=f.simdb.hcl --auto-approve",
+    ] {
+        let (Command::Create(Create { config, apply })
+        | Command::Cluster(ClusterCommand::Create(Create { config, apply }))) = command(line)
+        else {
+            panic!("not a creation")
+        };
+        assert_eq!(
+            (config, apply.auto_approve),
+            (Some("f.simdb.hcl".into()), true),
+            "{line}"
+        );
+    }
     assert!(matches!(
         command("simdb cluster start orders"),
         Command::Cluster(ClusterCommand::Start(Power { target, .. })) if target == "orders"
@@ -142,6 +151,24 @@ fn older_spellings_are_aliases() {
     assert!(matches!(
         command("simdb cluster failover orders --promote r[0]"),
         Command::Cluster(ClusterCommand::Failover(Failover { promote: Some(node), .. })) if node == "r[0]"
+    ));
+    let Command::Replication(ReplicationCommand::Promote(promote)) =
+        command("simdb replication promote orders r[0] -plan")
+    else {
+        panic!("not a promotion")
+    };
+    let switchover = Switchover::from(promote);
+    assert_eq!(
+        (switchover.cluster.as_str(), switchover.to.as_deref(), switchover.plan),
+        ("orders", Some("r[0]"), true)
+    );
+    assert!(matches!(
+        command("simdb replication failover orders -allow=data-loss"),
+        Command::Replication(ReplicationCommand::Failover(Failover { apply, .. })) if apply.allow == Some(Impact::DataLoss)
+    ));
+    assert!(matches!(
+        command("simdb replication resync orders r[0]"),
+        Command::Replication(ReplicationCommand::Resync(Resync { node, .. })) if node == "r[0]"
     ));
     assert!(matches!(
         command("simdb cluster destroy"),

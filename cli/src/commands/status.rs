@@ -1,5 +1,6 @@
 //! `simdb status`.
 
+use jiff::Timestamp;
 use simdb_planner::desired::Desired;
 use simdb_planner::observed::{Observation, Observed};
 use simdb_state::name::ClusterName;
@@ -29,7 +30,7 @@ pub(super) fn run(arguments: &Status, ui: &Ui) -> Result<Exit, CliError> {
         }
         let status = watched.look().await?;
         ui.answer(&if arguments.json {
-            document(&status)
+            document(&status.clone().checked(&Timestamp::now().to_string()))
         } else {
             human::status::render(&status, ui.terminal.width)
         });
@@ -50,7 +51,7 @@ async fn watch(watched: &Watched, arguments: &Status, ui: &Ui) -> Result<Exit, C
         };
         if arguments.json {
             if shown.as_ref() != Some(&status) {
-                ui.answer(&line(&status));
+                ui.answer(&line(&status.clone().checked(&Timestamp::now().to_string())));
             }
         } else if ui.terminal.redrawn {
             ui.redraw(&human::status::render(&status, ui.terminal.width));

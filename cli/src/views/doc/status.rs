@@ -23,6 +23,39 @@ pub struct StatusDoc {
     pub clusters: Vec<ClusterStatus>,
 }
 
+/// How the replication of a cluster is, in few words: what its standbys are to it, for programs that keep a row for each cluster.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InstanceRecord {
+    /// Whether it has standbys.
+    pub replication_enabled: bool,
+    /// The node that leads, where one does.
+    pub primary: Option<String>,
+    /// The nodes that follow.
+    pub standbys: Vec<String>,
+    /// How replication is; absent where there is none, or the cluster is stopped.
+    pub replication_status: Option<ReplicationStatus>,
+    /// How many bytes of log the standby that is furthest behind has yet to replay, where that is known of all of them.
+    pub lag_bytes: Option<u64>,
+    /// How old the last transaction is that the standby replayed which is furthest behind, where something is behind.
+    pub lag_seconds: Option<f64>,
+    /// When all this was looked at, by the wall clock of this machine.
+    pub last_check: Option<String>,
+}
+
+/// How replication is, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplicationStatus {
+    /// Every standby has what the primary has.
+    Synchronized,
+    /// Every standby streams, and some are too far behind.
+    Lagging,
+    /// A standby is on its way.
+    Syncing,
+    /// A standby does not come along by itself, or no node takes writes.
+    Broken,
+}
+
 /// The health of one cluster.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClusterStatus {
@@ -44,6 +77,8 @@ pub struct ClusterStatus {
     pub verified: Option<Position>,
     /// When that was proven.
     pub verified_at: Option<String>,
+    /// How its replication is, in few words.
+    pub instance: InstanceRecord,
     /// Its nodes, by name.
     pub nodes: Vec<NodeStatus>,
     /// Its endpoints, by name.
@@ -118,6 +153,15 @@ impl StatusDoc {
         }
     }
 
+    /// Adds when all of it was looked at.
+    #[must_use]
+    pub fn checked(mut self, at: &str) -> Self {
+        for cluster in &mut self.clusters {
+            cluster.instance.last_check = Some(at.to_owned());
+        }
+        self
+    }
+
     /// Adds when replication was last proven, as far as that still holds.
     #[must_use]
     pub fn with_times(mut self, events: &[Event]) -> Self {
@@ -141,7 +185,9 @@ impl ClusterStatus {
             endpoints,
             problems,
         } = health::judge(name, state, observed);
+        let nodes: Vec<NodeStatus> = nodes.into_iter().map(NodeStatus::from).collect();
         Some(Self {
+            instance: InstanceRecord::new(condition, &nodes),
             name: name.clone(),
             state: condition,
             healthy: problems.is_empty(),
@@ -151,13 +197,47 @@ impl ClusterStatus {
             term: state.elections.get(name).map(|election| election.term),
             verified: cluster.verified.as_ref().map(|verified| verified.marker),
             verified_at: None,
-            nodes: nodes.into_iter().map(NodeStatus::from).collect(),
+            nodes,
             endpoints: endpoints
                 .into_iter()
                 .map(|endpoint| EndpointStatus::new(name, endpoint))
                 .collect(),
             problems: problems.into_iter().map(|problem| problem.text).collect(),
         })
+    }
+}
+
+impl InstanceRecord {
+    fn new(condition: ClusterState, nodes: &[NodeStatus]) -> Self {
+        let of = |role: &str| {
+            let has = nodes.iter().filter(|node| node.role.as_deref() == Some(role));
+            has.map(|node| node.node.clone()).collect::<Vec<String>>()
+        };
+        let standbys: Vec<&NodeStatus> = nodes
+            .iter()
+            .filter(|node| node.role.as_deref() == Some("standby"))
+            .collect();
+        let status = match condition {
+            ClusterState::Stopped => None,
+            ClusterState::Synchronized => Some(ReplicationStatus::Synchronized),
+            ClusterState::Lagging => Some(ReplicationStatus::Lagging),
+            ClusterState::Syncing => Some(ReplicationStatus::Syncing),
+            ClusterState::Degraded | ClusterState::Broken => Some(ReplicationStatus::Broken),
+        };
+        let seconds = standbys.iter().filter_map(|standby| standby.lag_seconds);
+        Self {
+            replication_enabled: nodes.len() > 1,
+            primary: of("primary").into_iter().next(),
+            replication_status: status.filter(|_| nodes.len() > 1),
+            lag_bytes: standbys
+                .iter()
+                .map(|standby| standby.lag_bytes)
+                .collect::<Option<Vec<u64>>>()
+                .and_then(|lags| lags.into_iter().max()),
+            lag_seconds: seconds.reduce(f64::max),
+            standbys: of("standby"),
+            last_check: None,
+        }
     }
 }
 

@@ -475,6 +475,32 @@ fn a_proof_is_told_with_its_time_as_long_as_it_holds() {
 }
 
 #[test]
+fn the_record_of_an_instance_says_how_its_replication_is() {
+    let record = |primary, standby| {
+        let mut status = status(&observed(primary, standby)).checked("2026-01-02T00:00:00Z");
+        serde_json::to_value(status.clusters.remove(0).instance).expect("it is plain data")
+    };
+    let near = record(seen(primary()), seen(server(true, 0x0300_0148)));
+    let expected = serde_json::json!({
+        "replication_enabled": true,
+        "primary": "a",
+        "standbys": ["r[0]"],
+        "replication_status": "synchronized",
+        "lag_bytes": 0,
+        "lag_seconds": null,
+        "last_check": "2026-01-02T00:00:00Z",
+    });
+    assert_eq!(near, expected);
+    let behind = record(seen(primary()), seen(server(true, 0x0300_0048)));
+    assert_eq!(behind["lag_bytes"], 0x100);
+    let gone = record(seen(primary()), Observation::Seen(NodeFacts::default()));
+    assert_eq!(
+        (&gone["replication_status"], &gone["lag_bytes"]),
+        (&"broken".into(), &serde_json::Value::Null)
+    );
+}
+
+#[test]
 fn lag_and_split_brain_are_worth_keeping() {
     let kept = |primary, standby| {
         let kept = health::noticed(&state(), &observed(primary, standby)).into_iter();
