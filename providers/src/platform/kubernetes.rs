@@ -5,6 +5,7 @@
 //!                      ─► site      what the API server has of one node: volume, service, set, pod
 //!                      ─► exec      runs scripts in a pod ─► script  what they do ─► keeper.sh  the first process of every pod
 //!                      ─► inspect   looks at a node ─► look
+//!                      ─► looks     what is looked at at the same moment, as lists
 //!                      ─► server    starts a server
 //!                      ─► stop      stops a server, and removes a node ─► fence  where its pod does not answer
 //!                      ─► task      runs to the end
@@ -37,11 +38,14 @@ pub(crate) mod client;
 mod exec;
 mod explain;
 mod facts;
+#[cfg(test)]
+mod fake;
 mod fence;
 mod forward;
 mod inspect;
 mod leftovers;
 mod look;
+mod looks;
 mod names;
 mod networks;
 mod pod;
@@ -78,6 +82,7 @@ use simdb_state::store::Grant;
 use tokio::sync::{Mutex as Lock, OnceCell, OwnedMutexGuard};
 
 use self::client::{Server, Trouble};
+use self::looks::Looks;
 use self::names::{ADDRESS, LINEAGE, MANAGED_BY, MANAGER, Names, PROJECT};
 use self::settings::Settings;
 use self::site::Site;
@@ -103,6 +108,8 @@ pub(super) struct KubernetesPlatform {
     server: OnceCell<Server>,
     /// The nodes that are being changed: one change of a node at a time.
     locks: Mutex<BTreeMap<InstanceAddress, Arc<Lock<()>>>>,
+    /// What is looked at at the same moment.
+    looks: Looks,
 }
 
 /// The right to change a node: this process changes it nowhere else meanwhile.
@@ -227,7 +234,7 @@ impl Platform for KubernetesPlatform {
     }
 
     async fn inspect(&self, node: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError> {
-        inspect::inspect(&self.site(node).await?).await
+        inspect::inspect(&self.site(node).await?, &self.looks).await
     }
 
     async fn unmanaged(

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, ListParams, ObjectList, Patch, PatchParams, PostParams};
 use kube::client::UpgradeConnectionError;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -105,6 +106,14 @@ impl Server {
     pub(super) async fn list<T: Object>(&self, labels: &str) -> Result<ObjectList<T>, Trouble> {
         let options = ListParams::default().labels(labels);
         self.within(self.api::<T>().list(&options).boxed()).await
+    }
+
+    /// Returns what is said of objects, without what they hold.
+    pub(super) async fn list_metadata<T: Object>(&self, labels: &str) -> Result<Vec<ObjectMeta>, Trouble> {
+        let options = ListParams::default().labels(labels);
+        let api = self.api::<T>();
+        let listed = self.within(api.list_metadata(&options).boxed()).await?;
+        Ok(listed.items.into_iter().map(|object| object.metadata).collect())
     }
 
     /// Makes an object, which must not be there.

@@ -10,6 +10,7 @@ use simdb_state::place::Bind;
 
 use super::build;
 use super::explain;
+use super::looks::Looks;
 use super::look::{self, Looked};
 use super::names::CONTAINER;
 use super::script::Ended;
@@ -17,8 +18,8 @@ use super::site::{Found, Site};
 use crate::platform::{InstanceFacts, PlatformError};
 
 /// Looks at a node. One whose pod cannot be asked is unknown, with the reason: whether its server runs is not known then.
-pub(super) async fn inspect(site: &Site) -> Result<Observation<InstanceFacts>, PlatformError> {
-    let found = site.find().await?;
+pub(super) async fn inspect(site: &Site, looks: &Looks) -> Result<Observation<InstanceFacts>, PlatformError> {
+    let found = site.find_among(looks).await?;
     if found.is_absent() {
         return Ok(Observation::Absent);
     }

@@ -238,13 +238,10 @@ impl KubernetesPlatform {
 
     /// Returns the servers that have the label of an endpoint.
     async fn labelled(&self, server: &Server, endpoint: &EndpointAddress) -> Result<BTreeSet<String>, PlatformError> {
-        let selected = format!("{},{CLUSTER}={}", self.names.everything(), endpoint.cluster);
-        let pods = server
-            .list::<Pod>(&selected)
-            .await
-            .at("list the pods of", endpoint.cluster.as_str())?;
+        let pods = self.looks.pods_of(server, &self.names, &endpoint.cluster).await;
+        let pods = pods.at("list the pods of", endpoint.cluster.as_str())?;
         let key = label(endpoint);
-        let pods = pods.items.into_iter().filter(|pod| pod.labels().contains_key(&key));
+        let pods = pods.into_iter().filter(|pod| pod.labels().contains_key(&key));
         Ok(pods.filter_map(|pod| pod.labels().get(SERVER).cloned()).collect())
     }
 }
@@ -254,7 +251,8 @@ impl Endpoints for KubernetesPlatform {
     /// A service that leads elsewhere than was published is a route that differs.
     async fn lookup(&self, endpoint: &EndpointAddress) -> Result<Observation<RouteFacts>, PlatformError> {
         let (server, name) = (self.server().await?, Names::endpoint(endpoint));
-        let Some(service) = server.get::<Service>(&name).await.at("look at Service", &name)? else {
+        let found = self.looks.service(&server, &self.names, &name).await;
+        let Some(service) = found.at("look at Service", &name)? else {
             return Ok(Observation::Absent);
         };
         if !self.is_ours(&service.metadata) {

@@ -7,6 +7,7 @@ use simdb_state::name::PlatformName;
 use tokio::sync::OnceCell;
 
 use super::KubernetesPlatform;
+use super::looks::Looks;
 use super::names::Names;
 use super::settings::Settings;
 use crate::platform::Provider;
@@ -25,5 +26,6 @@ pub(in crate::platform) fn open(name: &PlatformName, setup: &Setup<'_>) -> Arc<d
         grant: setup.grant.clone(),
         server: OnceCell::new(),
         locks: Mutex::default(),
+        looks: Looks::default(),
     })
 }

@@ -15,6 +15,7 @@ use super::build;
 use super::client::{Object, Server};
 use super::exec::Written;
 use super::explain;
+use super::looks::Looks;
 use super::names::{CLUSTER, CONTAINER, FENCED, HOLD, InstanceNames, LINEAGE, Names, SPEC};
 use super::pod::Made;
 use super::script::{self, Ended};
@@ -107,7 +108,24 @@ impl Site {
             self.server.get::<StatefulSet>(&own.base),
             self.server.get::<Pod>(&own.pod),
         );
-        let (volume, set, pod) = found.at("look at the objects of", &own.base)?;
+        self.found(found.at("look at the objects of", &own.base)?)
+    }
+
+    /// Looks at all that there is, together with everybody who looks at another node at this moment.
+    pub(super) async fn find_among(&self, looks: &Looks) -> Result<Found, PlatformError> {
+        let Self { server, names, own } = self;
+        let found = tokio::try_join!(
+            looks.volume(server, names, &own.base),
+            looks.set(server, names, &own.base),
+            looks.pod(server, names, &own.pod),
+        );
+        self.found(found.at("look at the objects of", &own.base)?)
+    }
+
+    fn found(
+        &self,
+        (volume, set, pod): (Option<PersistentVolumeClaim>, Option<StatefulSet>, Option<Pod>),
+    ) -> Result<Found, PlatformError> {
         self.is_ours(volume.as_ref().map(|volume| &volume.metadata), "PersistentVolumeClaim")?;
         self.is_ours(set.as_ref().map(|set| &set.metadata), "StatefulSet")?;
         self.is_ours(pod.as_ref().map(|pod| &pod.metadata), "Pod")?;

@@ -463,6 +463,7 @@ async fn a_server_whose_pod_does_not_answer_is_ended_through_its_machine_and_sta
     let refused = fence::from_outside(&hold, StopMode::Fast, "it is a test".to_owned()).await;
     assert!(matches!(refused, Err(PlatformError::Unprovable { .. })), "{refused:?}");
     for _ in 0..2 {
+        looks: Looks::default(),
         // Who asks again after a crash finds no pod, and what was proven.
         let witness = fence::from_outside(&hold, StopMode::Immediate, "it is a test".to_owned()).await;
         assert_eq!(witness.unwrap(), Witness::PodGone);
