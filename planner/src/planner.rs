@@ -197,6 +197,7 @@ fn plan_of(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     diagnostics.extend(refused::unlimited(inputs));
     let (intended, found) = intend::intend(inputs, &before);
     diagnostics.extend(found);
+    diagnostics.extend(refused::shrinking(&before, inputs));
     let mut strays = engine::strays(inputs, &intended);
     strays.retain(|finding| scope.contains(&finding.address));
     let differing = differing::differing(inputs, &before, &intended);

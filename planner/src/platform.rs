@@ -107,7 +107,16 @@ impl Platform {
     pub(crate) fn check_resources(self, resources: &Resources) -> Result<(), String> {
         match self {
             Platform::Local if !resources.is_unlimited() => Err(local::unlimited()),
+            Platform::Docker if resources.storage.is_some() => Err(docker::boundless()),
             Platform::Local | Platform::Docker | Platform::Kubernetes => Ok(()),
+        }
+    }
+
+    /// Returns what a server of it gets of which nobody says anything else.
+    pub(crate) fn usual_resources(self) -> Resources {
+        match self {
+            Platform::Local | Platform::Docker => Resources::default(),
+            Platform::Kubernetes => kubernetes::usual_resources(),
         }
     }
 

@@ -1,5 +1,5 @@
-//! `memory` and `cpus`: how much of its machine a server may take. A node says it for itself, a cluster for all its nodes, and a
-//! provider for all its servers.
+//! `memory`, `cpus` and `storage`: how much of its machine a server may take. A node says it for itself, a cluster for all its nodes,
+//! and a provider for all its servers.
 
 use simdb_language::reference::Names;
 use simdb_state::name::PlatformName;
@@ -20,7 +20,9 @@ pub(super) fn read(
     let mut span = None;
     let memory = value(reader, "memory", resources::memory, &mut span, names, diagnostics);
     let cpus = value(reader, "cpus", resources::cpus, &mut span, names, diagnostics);
-    (Resources { memory, cpus }, span)
+    let storage = value(reader, "storage", resources::storage, &mut span, names, diagnostics);
+    let resources = Resources { memory, cpus, storage };
+    (resources, span)
 }
 
 fn value<T>(
@@ -53,7 +55,7 @@ pub(super) fn share<'a>(
         let platform = node.platform.as_ref().unwrap_or(platform);
         let usual = of_provider(local, platform);
         let kind = Platform::find(platform).unwrap_or_default();
-        node.resources = node.resources.or(shared).or(usual);
+        node.resources = node.resources.or(shared).or(usual).or(kind.usual_resources());
         node.resources_span = node.resources_span.take().or_else(|| shared_span.clone().map(Box::new));
         if let (Err(detail), Some(span), false) = (kind.check_resources(&node.resources), &node.resources_span, told) {
             diagnostics.push(cluster.error((**span).clone(), "Servers cannot be limited there", detail));
@@ -69,5 +71,6 @@ fn of_provider(local: &LocalSettings, platform: &PlatformName) -> Resources {
     Resources {
         memory: given("memory").and_then(|text| resources::memory(text).ok()),
         cpus: given("cpus").and_then(|text| resources::cpus(text).ok()),
+        storage: given("storage").and_then(|text| resources::storage(text).ok()),
     }
 }

@@ -124,7 +124,7 @@ fn known(address: &Address) -> &'static [&'static str] {
     match address {
         Address::Network(_) => &["subnet"],
         Address::Cluster(_) => &["network", "replication", "version"],
-        Address::Node(_) => &["cpus", "image", "memory", "parameters", "port"],
+        Address::Node(_) => &["cpus", "image", "memory", "parameters", "port", "storage"],
         Address::User(_) => &["login", "member_of", "password_version", "replication", "settings"],
         Address::Database(_) => &["owner", "settings"],
         Address::Seed(_) => &["digest"],

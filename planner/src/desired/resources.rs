@@ -5,6 +5,9 @@ use crate::engine::settings;
 /// The least memory: with less no server starts.
 const LEAST_MEMORY: u64 = 16 << 20;
 
+/// The smallest volume: with less no server starts.
+const LEAST_STORAGE: u64 = 64 << 20;
+
 /// The most processors that anybody can mean.
 const MOST_CPUS: f64 = 4096.0;
 
@@ -15,6 +18,17 @@ pub(crate) fn memory(text: &str) -> Result<u64, String> {
         format!(
             "\"memory\" is a size of at least {} such as \"512MB\" or \"2GB\", not {text:?}.",
             settings::show_bytes(LEAST_MEMORY)
+        )
+    })
+}
+
+/// Reads the size of a volume, or says what one is.
+pub(crate) fn storage(text: &str) -> Result<u64, String> {
+    let bytes = settings::read_bytes(text).filter(|bytes| *bytes >= LEAST_STORAGE);
+    bytes.ok_or_else(|| {
+        format!(
+            "\"storage\" is the size of the volume of each server, at least {}, such as \"10GB\"; {text:?} is not.",
+            settings::show_bytes(LEAST_STORAGE)
         )
     })
 }
@@ -45,6 +59,8 @@ mod tests {
         for text in ["", "much", "1MB", "-1GB"] {
             assert!(memory(text).is_err(), "{text}");
         }
+        assert_eq!(storage("10GB"), Ok(10 << 30));
+        assert!(storage("1MB").is_err() && storage("much").is_err());
         assert_eq!((cpus("1.5"), cpus("2"), cpus("0.01")), (Ok(1500), Ok(2000), Ok(10)));
         for text in ["", "two", "0", "-1", "NaN", "1e9"] {
             assert!(cpus(text).is_err(), "{text}");

@@ -296,13 +296,14 @@ fn parameters(parameters: &BTreeMap<String, String>) -> impl Iterator<Item = Att
 }
 
 /// Says how much of its machine a server may take.
-pub(super) fn resources(Resources { memory, cpus }: &Resources) -> impl Iterator<Item = Attribute> + use<> {
+pub(super) fn resources(Resources { memory, cpus, storage }: &Resources) -> impl Iterator<Item = Attribute> + use<> {
     let memory = memory.map(|memory| value("memory", settings::show_bytes(memory)));
     let cpus = cpus.map(|cpus| match cpus % 1000 {
         0 => value("cpus", cpus / 1000),
         _ => value("cpus", f64::from(cpus) / 1000.0),
     });
-    memory.into_iter().chain(cpus)
+    let storage = storage.map(|storage| value("storage", settings::show_bytes(storage)));
+    memory.into_iter().chain(cpus).chain(storage)
 }
 
 fn node_before(node: &Node) -> Attributes {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use simdb_state::address::{Address, DatabaseAddress, InstanceAddress};
+use simdb_state::address::{Address, DatabaseAddress, InstanceAddress, NodeAddress};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
 use simdb_state::object::State;
 use simdb_state::relocation::Move;
@@ -11,6 +11,7 @@ use super::intended::{Intended, IntendedCluster};
 use super::{Inputs, before};
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
+use crate::engine::settings;
 use crate::observed::{Observation, Observed};
 use crate::plan::Step;
 
@@ -26,6 +27,33 @@ pub(super) fn unlimited(inputs: Inputs<'_>) -> Vec<Diagnostic> {
                 let span = node.resources_span.as_deref().unwrap_or(&node.span);
                 let diagnostic = Diagnostic::error("Servers cannot be limited there", reason);
                 diagnostics.push(diagnostic.at(span.clone()));
+            }
+        }
+    }
+    diagnostics
+}
+
+/// Volumes that are declared smaller than they are: they stay as they are.
+pub(super) fn shrinking(before: &State, inputs: Inputs<'_>) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    for (name, spec) in &inputs.desired.clusters {
+        for (node, node_spec) in &spec.nodes {
+            let address = NodeAddress {
+                cluster: name.clone(),
+                node: node.clone(),
+            };
+            let has = before.nodes.get(&address).and_then(|node| node.resources.storage);
+            let (Some(has), Some(wanted)) = (has, node_spec.resources.storage) else {
+                continue;
+            };
+            if has > wanted {
+                let (has, wanted) = (settings::show_bytes(has), settings::show_bytes(wanted));
+                let detail = format!(
+                    "The volume of {address} has {has}, and none gets smaller than it is, so that it stays. Declare storage = \"{has}\" in place \
+                     of \"{wanted}\", or make the node anew under another name."
+                );
+                let span = node_spec.resources_span.as_deref().unwrap_or(&node_spec.span);
+                diagnostics.push(Diagnostic::warning("Volume does not get smaller", detail).at(span.clone()));
             }
         }
     }

@@ -52,6 +52,12 @@ pub(super) fn missing_subnet() -> String {
         .to_owned()
 }
 
+pub(super) fn boundless() -> String {
+    "The volumes of containers are as large as the disk of their machine. Remove \"storage\", or let the servers be pods, which another \
+     provider runs."
+        .to_owned()
+}
+
 /// Returns the address at which servers on other machines reach those of a provider, or says what it lacks for that.
 pub(super) fn reached_at(arguments: &BTreeMap<String, String>) -> Result<IpAddr, String> {
     let given = arguments.get("publish");

@@ -1,9 +1,9 @@
 //! Pods of a Kubernetes cluster: what the planner must know of them.
 
 use ipnet::Ipv4Net;
+use simdb_state::object::Resources;
 
 use crate::desired::resources;
-use crate::engine::settings;
 
 pub(super) const NAME: &str = "kubernetes";
 
@@ -35,8 +35,17 @@ pub(super) const LONGEST_NAME: usize = 52;
 /// The longest label and the longest name of a label or namespace.
 const LONGEST_LABEL: usize = 63;
 
-/// The smallest volume: with less no server starts.
-const LEAST_STORAGE: u64 = 64 << 20;
+/// The size of the volume of a server of which nobody says anything else.
+const STORAGE: u64 = 10 << 30;
+
+/// Returns what a server gets of which nobody says anything else.
+pub(super) const fn usual_resources() -> Resources {
+    Resources {
+        memory: None,
+        cpus: None,
+        storage: Some(STORAGE),
+    }
+}
 
 pub(super) fn this_cluster_only() -> String {
     "its servers are pods, which other clusters do not reach. Declare a cluster with all its nodes on one of them."
@@ -64,10 +73,7 @@ pub(super) fn check_argument(name: &str, value: &str) -> Result<(), String> {
         "user" if value.parse().map_or(true, |user: u32| user == 0) => Err(format!(
             "\"user\" is the number of the user that servers run as, which is not root, as in \"999\"; {value:?} is not."
         )),
-        "storage" if settings::read_bytes(value).is_none_or(|bytes| bytes < LEAST_STORAGE) => Err(format!(
-            "\"storage\" is the size of the volume of each server, at least {}, such as \"10GB\"; {value:?} is not.",
-            settings::show_bytes(LEAST_STORAGE)
-        )),
+        "storage" => resources::storage(value).map(drop),
         "spread" if !["preferred", "required", "none"].contains(&value) => Err(format!(
             "\"spread\" says whether the servers of a cluster run on machines of their own: \"preferred\" where there are enough, \
              \"required\", or \"none\"; {value:?} is none of them."

@@ -12,7 +12,7 @@ pub(super) const ARGUMENTS: &[&str] = &["run_as", "data_root", "port_range", "bi
 const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 
 pub(super) fn unlimited() -> String {
-    "Nodes are processes of this machine, which simdb does not limit. Remove \"memory\" and \"cpus\", or let the servers be containers, which \
+    "Nodes are processes of this machine, which simdb does not limit. Remove \"memory\", \"cpus\" and \"storage\", or let the servers be containers, which \
      another provider runs."
         .to_owned()
 }

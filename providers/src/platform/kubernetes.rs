@@ -49,6 +49,7 @@ mod looks;
 mod names;
 mod networks;
 mod pod;
+mod quantity;
 mod rights;
 mod routes;
 mod script;

@@ -15,6 +15,9 @@ pub struct Resources {
     /// Thousandths of a processor; absent where it may take all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<u32>,
+    /// Bytes of its volume, where the platform gives each server a volume of some size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<u64>,
 }
 
 impl Resources {
@@ -23,9 +26,19 @@ impl Resources {
         *self == Self::default()
     }
 
+    /// Returns the same with a volume of no size that anybody knows.
+    #[must_use]
+    pub fn without_storage(self) -> Self {
+        Self { storage: None, ..self }
+    }
+
     /// Returns whether some limit of others is none any more. Platforms change limits of a server that runs, and lift none.
     pub fn lifts(&self, others: &Resources) -> bool {
-        let Self { memory, cpus } = self;
+        let Self {
+            memory,
+            cpus,
+            storage: _,
+        } = self;
         (memory.is_none() && others.memory.is_some()) || (cpus.is_none() && others.cpus.is_some())
     }
 
@@ -35,6 +48,7 @@ impl Resources {
         Self {
             memory: self.memory.or(others.memory),
             cpus: self.cpus.or(others.cpus),
+            storage: self.storage.or(others.storage),
         }
     }
 }

@@ -69,6 +69,12 @@ pub(super) static CLUSTER: Schema = Schema::new(
             "How many processors each of its servers may keep busy, such as 1.5: for containers only.",
         )
         .or("what its provider says"),
+        Attribute::new(
+            "storage",
+            Kind::String,
+            "The size of the volume of each of its servers, such as \"100GB\": for pods only. None gets smaller.",
+        )
+        .or("what its provider says"),
         COUNT,
         FOR_EACH,
     ],
@@ -229,6 +235,12 @@ static NODE: Schema = Schema::new(
             "cpus",
             Kind::Number,
             "How many processors its server may keep busy, such as 1.5: for containers only.",
+        )
+        .or("what its cluster says"),
+        Attribute::new(
+            "storage",
+            Kind::String,
+            "The size of the volume of its server, such as \"100GB\": for pods only. None gets smaller.",
         )
         .or("what its cluster says"),
         PARAMETERS,

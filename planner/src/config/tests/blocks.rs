@@ -517,7 +517,7 @@ fn a_node_its_cluster_or_the_provider_says_what_servers_may_take() {
         "cluster \"c\" {\n  memory = \"1GB\"\n  engine \"postgresql\" {}\n  node \"a\" {}\n  node \"b\" { cpus = 1 }\n}\n",
         expect![[r#"
             main:2:12-17 error Servers cannot be limited there (in cluster "c")
-              Nodes are processes of this machine, which simdb does not limit. Remove "memory" and "cpus", or let the servers be containers, which another provider runs.
+              Nodes are processes of this machine, which simdb does not limit. Remove "memory", "cpus" and "storage", or let the servers be containers, which another provider runs.
         "#]],
     );
 }

@@ -36,8 +36,8 @@ fn a_node_names_objects_and_their_attributes() {
             "cluster.c: network replication version",
             "cluster.c: version",
             "cluster.c.node.a: parameters.work_mem",
-            "cluster.c.node.r[0]: cpus image memory parameters port",
-            "cluster.c.node.r: cpus image memory parameters port",
+            "cluster.c.node.r[0]: cpus image memory parameters port storage",
+            "cluster.c.node.r: cpus image memory parameters port storage",
             "cluster.c.user.app: login",
             "network.lan: subnet",
         ]
@@ -54,6 +54,6 @@ fn names_of_a_module_are_its_own() {
     assert_eq!(said, "");
     assert_eq!(
         triggers(&config.unwrap()),
-        ["cluster.m-c.node.a: cpus image memory parameters port"]
+        ["cluster.m-c.node.a: cpus image memory parameters port storage"]
     );
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::object::{CommitLevel, Election, ElectionReason, Node, Power, Role, Slot};
+use simdb_state::object::{CommitLevel, Election, ElectionReason, Node, Power, Resources, Role, Slot};
 use simdb_state::place::Place;
 
 use super::cluster::Declaration;
@@ -71,7 +71,11 @@ impl Declaration<'_> {
             platform: spec.platform.clone(),
             place,
             image: self.image(address, version, facts),
-            resources: spec.resources,
+            resources: Resources {
+                // No volume gets smaller.
+                storage: spec.resources.storage.max(old.and_then(|old| old.resources.storage)),
+                ..spec.resources
+            },
             parameters: self.stays_with(old, self.parameters_of(spec, leads), election),
             data,
             role,

@@ -400,7 +400,10 @@ impl Lowering<'_> {
         let resources = self.resources_reason(address, old, new);
         let cluster = self.intended.clusters.get(&address.cluster);
         let platform = cluster.and_then(|cluster| Platform::find(&cluster.cluster.platform));
-        let lifts = new.resources.lifts(&old.resources) || !platform.unwrap_or_default().limits_running_servers();
+        // Volumes get larger under servers that run.
+        let limits_alike = new.resources.without_storage() == old.resources.without_storage();
+        let limits_running = limits_alike || platform.unwrap_or_default().limits_running_servers();
+        let lifts = new.resources.lifts(&old.resources) || !limits_running;
         let other = self.other_configuration(address, old, new, context);
         match (resources, other) {
             (None, other) => other,

@@ -7,6 +7,7 @@ use super::*;
 const SOME: Resources = Resources {
     memory: Some(512 << 20),
     cpus: Some(1500),
+    storage: Some(1 << 30),
 };
 const MORE: Resources = Resources {
     memory: Some(1 << 30),
@@ -80,6 +81,30 @@ fn limits_that_somebody_changed_have_drifted_and_other_settings_change_with_them
     expect!["cluster.orders.node.b write-pause: configuration: shared_buffers = 64MB; drift: memory is 1GB in place of 512MB"]
         .assert_eq(&reasons(&world, &desired));
     finish(&mut world, &desired);
+}
+
+#[test]
+fn volumes_get_larger_under_servers_that_run_and_never_smaller() {
+    let (mut desired, mut world) = limited();
+    let of_size = |storage| Resources {
+        storage: Some(storage),
+        ..SOME
+    };
+    limit(&mut desired, of_size(2 << 30));
+    expect![[r#"
+        cluster.orders.node.b reload: configuration: storage 1GB -> 2GB
+        cluster.orders.node.a reload: configuration: storage 1GB -> 2GB"#]]
+    .assert_eq(&reasons(&world, &desired));
+    finish(&mut world, &desired);
+    limit(&mut desired, SOME);
+    assert_eq!(reasons(&world, &desired), "");
+    let planned = plan_for(&world, &desired);
+    let told = diagnostics(&planned);
+    assert!(
+        told.contains("Volume does not get smaller: The volume of cluster.orders.node.b has 2GB"),
+        "{told}"
+    );
+    assert!(planned.plan.is_empty(), "{told}");
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub(super) fn resources(container: &ContainerInspectResponse) -> Resources {
     Resources {
         memory: limit(config.and_then(|config| config.memory)),
         cpus: nanoseconds.and_then(|cpus| u32::try_from(cpus / NANOSECONDS).ok()),
+        storage: None,
     }
 }
 

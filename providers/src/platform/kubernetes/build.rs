@@ -9,15 +9,16 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicySpec};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use simdb_state::address::InstanceAddress;
 use simdb_state::digest::sha256;
 use simdb_state::name::{ClusterName, NetworkName};
+use simdb_state::object::Resources;
 
 use super::names::{CLUSTER, CONTAINER, HOLD, InstanceNames, LINEAGE, Names, Pairs, SPEC, pairs};
-use super::pod::{self, Made, quantity};
+use super::pod::{self, Made};
+use super::quantity;
 use super::settings::Settings;
 
 /// Returns the labels of what belongs to an instance.
@@ -44,43 +45,25 @@ fn metadata(name: &str, labels: Pairs, annotations: Pairs) -> ObjectMeta {
     }
 }
 
-/// Returns the size of a volume, as the API has it.
-pub(super) fn size(settings: &Settings) -> Quantity {
-    quantity(settings.storage)
-}
-
-/// Reads a size in the spellings that volumes have.
-pub(super) fn bytes(quantity: &Quantity) -> Option<u64> {
-    let digits = quantity.0.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let number: u64 = digits.parse().ok()?;
-    let factor = match &quantity.0[digits.len()..] {
-        "" => 1,
-        "Ki" => 1 << 10,
-        "Mi" => 1 << 20,
-        "Gi" => 1 << 30,
-        "Ti" => 1 << 40,
-        "k" => 1_000,
-        "M" => 1_000_000,
-        "G" => 1_000_000_000,
-        "T" => 1_000_000_000_000,
-        _ => return None,
-    };
-    number.checked_mul(factor)
+/// Returns the size of a volume in bytes: that of its server, else that of all.
+pub(super) fn size(settings: &Settings, resources: Resources) -> u64 {
+    resources.storage.unwrap_or(settings.storage)
 }
 
 /// Makes the volume of a node.
-pub(super) fn volume(names: &Names, own: &InstanceNames, settings: &Settings, engine: &str) -> PersistentVolumeClaim {
+pub(super) fn volume(names: &Names, own: &InstanceNames, settings: &Settings, made: &Made) -> PersistentVolumeClaim {
+    let size = quantity::of_bytes(size(settings, made.resources));
     PersistentVolumeClaim {
         metadata: metadata(
             &own.base,
-            labels(names, own, engine),
+            labels(names, own, &made.engine),
             names.annotations(&own.node.to_string()),
         ),
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
             storage_class_name: settings.storage_class.clone(),
             resources: Some(VolumeResourceRequirements {
-                requests: Some(BTreeMap::from([("storage".to_owned(), quantity(settings.storage))])),
+                requests: Some(BTreeMap::from([("storage".to_owned(), size)])),
                 ..VolumeResourceRequirements::default()
             }),
             ..PersistentVolumeClaimSpec::default()
@@ -220,7 +203,7 @@ mod tests {
 
     use serde_json::{Value, json};
     use simdb_state::instance::Command;
-    use simdb_state::object::{EngineKind, Resources};
+    use simdb_state::object::EngineKind;
 
     use super::*;
 
@@ -291,6 +274,7 @@ mod tests {
             Resources {
                 memory: Some(512 << 20),
                 cpus: Some(1500),
+                storage: None,
             },
         );
         let pod = &set["spec"]["template"]["spec"];
@@ -330,21 +314,17 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_as_they_are_written() {
-        let read = |text: &str| bytes(&Quantity(text.to_owned()));
-        for size in [1, 1536 << 20, 10 << 30, 1000] {
-            assert_eq!(bytes(&quantity(size)), Some(size));
-        }
-        assert_eq!(read("5G"), Some(5_000_000_000));
-        assert_eq!((read("1.5Gi"), read("much"), read("1Ei")), (None, None, None));
-    }
-
-    #[test]
     fn a_volume_has_the_size_and_the_class_of_the_provider() {
         let (names, own, settings) = parts(&[("storage", "1536MB"), ("storage_class", "fast")]);
-        let volume = json!(volume(&names, &own, &settings, "postgresql"));
+        let volume = json!(volume(&names, &own, &settings, &made(Resources::default())));
         assert_eq!(volume["spec"]["resources"]["requests"]["storage"], json!("1536Mi"));
         assert_eq!(volume["spec"]["storageClassName"], json!("fast"));
+        let larger = made(Resources {
+            storage: Some(2 << 30),
+            ..Resources::default()
+        });
+        let larger = json!(super::volume(&names, &own, &settings, &larger));
+        assert_eq!(larger["spec"]["resources"]["requests"]["storage"], json!("2Gi"));
         assert_eq!(
             volume["metadata"]["annotations"]["simdb.dev/address"],
             json!("cluster.orders.node.r[0]")

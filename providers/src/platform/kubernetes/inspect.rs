@@ -8,13 +8,13 @@ use simdb_planner::observed::{FileFacts, Halt, Observation, ProcessFacts};
 use simdb_state::object::{Image, Resources};
 use simdb_state::place::Bind;
 
-use super::build;
 use super::explain;
-use super::looks::Looks;
 use super::look::{self, Looked};
+use super::looks::Looks;
 use super::names::CONTAINER;
+use super::quantity;
 use super::script::Ended;
-use super::site::{Found, Site};
+use super::site::{Found, Site, asked_for};
 use crate::platform::{InstanceFacts, PlatformError};
 
 /// Looks at a node. One whose pod cannot be asked is unknown, with the reason: whether its server runs is not known then.
@@ -45,7 +45,8 @@ pub(super) async fn inspect(site: &Site, looks: &Looks) -> Result<Observation<In
             written.errors.trim()
         )));
     }
-    Ok(Observation::Seen(facts(Looked::read(&written.output), pod)))
+    let storage = found.volume.as_ref().and_then(asked_for);
+    Ok(Observation::Seen(facts(Looked::read(&written.output), pod, storage)))
 }
 
 /// Returns the pod of a node that can be asked, or why there is none.
@@ -77,7 +78,7 @@ fn ready<'a>(site: &Site, found: &'a Found) -> Result<&'a Pod, String> {
     }
 }
 
-fn facts(looked: Looked, pod: &Pod) -> InstanceFacts {
+fn facts(looked: Looked, pod: &Pod, storage: Option<u64>) -> InstanceFacts {
     let process = match (looked.process, looked.stranger) {
         (Some((pid, 'T')), _) => ProcessFacts::Frozen { pid, by: Halt::Signal },
         (Some((pid, _)), _) if !looked.is_to_run => ProcessFacts::Stopping { pid },
@@ -99,7 +100,10 @@ fn facts(looked: Looked, pod: &Pod) -> InstanceFacts {
         }),
         published: None,
         image: image(pod),
-        resources: Some(resources(pod)),
+        resources: Some(Resources {
+            storage,
+            ..resources(pod)
+        }),
         directories: looked.directories,
         outside: BTreeMap::new(),
         files,
@@ -123,11 +127,12 @@ pub(super) fn resources(pod: &Pod) -> Resources {
     let limits = limits();
     let limit = |name: &str| limits.and_then(|limits| limits.get(name));
     Resources {
-        memory: limit("memory").and_then(build::bytes),
+        memory: limit("memory").and_then(quantity::bytes),
         cpus: limit("cpu").and_then(|cpus| match cpus.0.strip_suffix('m') {
             Some(thousandths) => thousandths.parse().ok(),
             None => cpus.0.parse::<u32>().ok()?.checked_mul(1000),
         }),
+        storage: None,
     }
 }
 
@@ -152,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_process_of_a_node_is_what_its_volume_says_it_should_be_or_differs() {
-        let process = |printed: &str| facts(Looked::read(printed), &pod()).process;
+        let process = |printed: &str| facts(Looked::read(printed), &pod(), None).process;
         assert_eq!(process("intent run\nprocess 7 S\n"), ProcessFacts::Running { pid: 7 });
         assert_eq!(
             process("intent stopped\nprocess 7 S\n"),

@@ -15,6 +15,7 @@ use simdb_state::instance::Command;
 use simdb_state::object::Resources;
 
 use super::names::{CLUSTER, CONTAINER, DIRECTORY, HOLD, InstanceNames, LINEAGE, Names, pairs};
+use super::quantity;
 use super::settings::{Settings, Spread};
 
 /// What runs as the first process of every container.
@@ -55,18 +56,6 @@ impl Made {
             hold: None,
         }
     }
-}
-
-/// Returns a size, as the API has it.
-pub(super) fn quantity(bytes: u64) -> Quantity {
-    let units = [(30, "Gi"), (20, "Mi"), (10, "Ki")];
-    let unit = units
-        .iter()
-        .find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
-    Quantity(match unit {
-        Some((shift, unit)) => format!("{}{unit}", bytes >> shift),
-        None => bytes.to_string(),
-    })
 }
 
 /// Describes the pod.
@@ -238,10 +227,12 @@ fn hold() -> EnvVar {
 /// What a server needs it gets, and no more of memory: one that is promised less is the first to be killed where a machine is short
 /// of it. Of processors it may have more where they are idle, unless it is limited.
 fn limits(resources: Resources) -> Option<ResourceRequirements> {
-    if resources.is_unlimited() {
+    if resources.without_storage().is_unlimited() {
         return None;
     }
-    let memory = resources.memory.map(|bytes| ("memory".to_owned(), quantity(bytes)));
+    let memory = resources
+        .memory
+        .map(|bytes| ("memory".to_owned(), quantity::of_bytes(bytes)));
     let cpus = resources
         .cpus
         .map(|cpus| ("cpu".to_owned(), Quantity(format!("{cpus}m"))));

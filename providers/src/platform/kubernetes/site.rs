@@ -18,6 +18,7 @@ use super::explain;
 use super::looks::Looks;
 use super::names::{CLUSTER, CONTAINER, FENCED, HOLD, InstanceNames, LINEAGE, Names, SPEC};
 use super::pod::Made;
+use super::quantity;
 use super::script::{self, Ended};
 use super::settings::Settings;
 use crate::platform::PlatformError;
@@ -34,6 +35,9 @@ const UNSCHEDULED_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long what is removed may take to be gone.
 const GONE_LIMIT: Duration = Duration::from_mins(6);
+
+/// How long a volume may take to get larger until its server is started all the same.
+const GROWTH_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a pod that is removed may take to end its server, which was stopped before.
 const GRACE: u32 = 30;
@@ -89,6 +93,18 @@ impl Found {
 /// Returns an annotation of an object.
 pub(super) fn annotation<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a String> {
     metadata.annotations.as_ref()?.get(name)
+}
+
+/// Returns how large a volume is, in bytes, where that is known.
+fn capacity(volume: &PersistentVolumeClaim) -> Option<u64> {
+    let capacity = volume.status.as_ref()?.capacity.as_ref()?;
+    capacity.get("storage").and_then(quantity::bytes)
+}
+
+/// Returns how large a volume was asked to be, in bytes.
+pub(super) fn asked_for(volume: &PersistentVolumeClaim) -> Option<u64> {
+    let requests = volume.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
+    requests.get("storage").and_then(quantity::bytes)
 }
 
 /// Returns the state of the container of a pod.
@@ -191,11 +207,11 @@ impl Site {
             found = self.find().await?;
         }
         if found.volume.is_none() {
-            let volume = build::volume(&self.names, own, settings, &made.engine);
+            let volume = build::volume(&self.names, own, settings, made);
             let created = self.server.create(&volume).await;
             created.at("create PersistentVolumeClaim", &own.base)?;
         } else if let Some(volume) = &found.volume {
-            self.grow(volume, settings).await?;
+            self.grow(volume, build::size(settings, made.resources)).await?;
         }
         if let Some(port) = made.port {
             let service = build::service(&self.names, own, made, port);
@@ -244,19 +260,23 @@ impl Site {
     }
 
     /// Makes a volume larger. None gets smaller.
-    async fn grow(&self, volume: &PersistentVolumeClaim, settings: &Settings) -> Result<(), PlatformError> {
-        let wanted = build::size(settings);
-        let has = volume
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
-        let has = has.and_then(build::bytes);
-        if has.is_none_or(|has| has >= settings.storage) {
+    async fn grow(&self, volume: &PersistentVolumeClaim, wanted: u64) -> Result<(), PlatformError> {
+        if asked_for(volume).is_none_or(|has| has >= wanted) {
             return Ok(());
         }
-        let patch = json!({ "spec": { "resources": { "requests": { "storage": wanted } } } });
+        let patch = json!({ "spec": { "resources": { "requests": { "storage": quantity::of_bytes(wanted) } } } });
         let merged = self.server.merge::<PersistentVolumeClaim>(&self.own.base, &patch).await;
-        merged.at("enlarge PersistentVolumeClaim", &self.own.base).map(drop)
+        merged.at("enlarge PersistentVolumeClaim", &self.own.base)?;
+        // A server that is down for lack of space is started once there is some.
+        let patience = Patience::new(GROWTH_LIMIT);
+        while patience.lasts().await {
+            let volume = self.server.get::<PersistentVolumeClaim>(&self.own.base).await;
+            let volume = volume.at("look at PersistentVolumeClaim", &self.own.base)?;
+            if volume.as_ref().and_then(capacity).is_none_or(|has| has >= wanted) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Returns whether a server runs in a pod. One whose container does not run has none.

@@ -313,7 +313,13 @@ async fn what_is_not_ours_is_left_alone() {
     let server = project.server().await;
     let names = Names::new("3c4d", "/elsewhere");
     let settings = Settings::read(&project.arguments(), project.directory.path());
-    let volume = build::volume(&names, &Names::instance(&node()), &settings, "postgresql");
+    let made = pod::Made::of(
+        &fixture().instance.command,
+        "db:15".to_owned(),
+        Resources::default(),
+        None,
+    );
+    let volume = build::volume(&names, &Names::instance(&node()), &settings, &made);
     server.create(&volume).await.unwrap();
     let ours = project.open("1a2b", Some(grant()));
     let before = project.objects().await;
@@ -457,13 +463,13 @@ async fn a_server_whose_pod_does_not_answer_is_ended_through_its_machine_and_sta
         grant: Some(grant()),
         server: OnceCell::new(),
         locks: Mutex::default(),
+        looks: Looks::default(),
     };
     let fixture = start(&platform).await;
     let hold = platform.take(&node()).await.unwrap();
     let refused = fence::from_outside(&hold, StopMode::Fast, "it is a test".to_owned()).await;
     assert!(matches!(refused, Err(PlatformError::Unprovable { .. })), "{refused:?}");
     for _ in 0..2 {
-        looks: Looks::default(),
         // Who asks again after a crash finds no pod, and what was proven.
         let witness = fence::from_outside(&hold, StopMode::Immediate, "it is a test".to_owned()).await;
         assert_eq!(witness.unwrap(), Witness::PodGone);
