@@ -1,5 +1,6 @@
 //! The operations that every caller shares: look, plan, apply, and all of them in a row ([`converge`]).
 
+pub(crate) mod beforehand;
 pub(crate) mod converge;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -27,7 +27,6 @@ use tokio::runtime::Builder;
 
 use crate::args::VariableArgument;
 use crate::error::CliError;
-use crate::exit::Exit;
 use crate::ops::Site;
 use crate::saved::SavedPlan;
 use crate::ui::Ui;
@@ -386,7 +385,7 @@ fn keys() -> Result<KeySource, CliError> {
 }
 
 /// Runs work that takes time to its end. What it leaves running (a question nobody answered) ends with the program.
-pub(crate) fn block_on(work: impl Future<Output = Result<Exit, CliError>>) -> Result<Exit, CliError> {
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -34,6 +34,7 @@ mod refused;
 mod route;
 pub mod scope;
 mod triggered;
+mod unmade;
 mod untried;
 mod unusable;
 mod versions;
@@ -58,6 +59,7 @@ pub use found::Finding;
 pub use ignored::is_ignored;
 pub use refresh::refresh;
 use scope::Scope;
+pub use unmade::{Unmade, UnmadeServer, unmade};
 pub use untried::untried;
 use unusable::Unusable;
 
@@ -195,9 +197,9 @@ fn plan_of(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     diagnostics.extend(refused::taken(inputs));
     diagnostics.extend(refused::fixed(inputs));
     diagnostics.extend(refused::unlimited(inputs));
+    diagnostics.extend(refused::shrinking(&before, inputs));
     let (intended, found) = intend::intend(inputs, &before);
     diagnostics.extend(found);
-    diagnostics.extend(refused::shrinking(&before, inputs));
     let mut strays = engine::strays(inputs, &intended);
     strays.retain(|finding| scope.contains(&finding.address));
     let differing = differing::differing(inputs, &before, &intended);

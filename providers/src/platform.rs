@@ -23,6 +23,7 @@ use std::{fmt, io};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use simdb_planner::observed::{FileFacts, NetworkFacts, Observation, PlatformFacts, ProcessFacts, RouteFacts};
+use simdb_planner::planner::Unmade;
 use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{InstanceSpec, TaskSpec, TrialSpec};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
@@ -347,6 +348,15 @@ pub struct Leftover {
     pub runs: bool,
 }
 
+/// What a platform says of what it has yet to make.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rehearsed {
+    /// What it would not make, each as a sentence with a way out.
+    pub refusals: Vec<String>,
+    /// What could not be found out, each as a sentence.
+    pub doubts: Vec<String>,
+}
+
 /// What keeps an instance directory from being changed by anybody else.
 pub type Held = Box<dyn fmt::Debug + Send + Sync>;
 
@@ -491,6 +501,11 @@ pub trait Provider: Platform + Endpoints + Fabric {
     /// Looks at what the platform offers. What keeps it from being used is a problem in the answer, not an error.
     async fn facts(&self) -> PlatformFacts;
 
+    /// Says what keeps the platform from making servers and endpoints that are not there yet. Makes nothing.
+    async fn rehearse(&self, _: &Unmade) -> Rehearsed {
+        Rehearsed::default()
+    }
+
     /// Looks for the servers of every project, those included whose state is lost. A server that is down is found where its
     /// directory is below the data root of a project that is known, or of one that runs.
     async fn survey(&self) -> Result<Survey, PlatformError>;
@@ -544,6 +559,16 @@ impl World {
     pub async fn facts(&self) -> BTreeMap<PlatformName, PlatformFacts> {
         let facts = join_all(self.providers.values().map(|provider| provider.facts())).await;
         self.providers.keys().cloned().zip(facts).collect()
+    }
+
+    /// Asks each platform what keeps it from making what it has yet to make.
+    pub async fn rehearse(&self, unmade: &BTreeMap<PlatformName, Unmade>) -> Vec<Rehearsed> {
+        let asked = unmade.iter().filter_map(|(name, unmade)| {
+            let is_empty = unmade.servers.is_empty() && unmade.endpoints.is_empty();
+            let provider = self.providers.get(name).filter(|_| !is_empty)?;
+            Some(provider.rehearse(unmade))
+        });
+        join_all(asked).await
     }
 
     /// Returns what opens sessions with servers.

@@ -20,6 +20,9 @@ pub struct Validate {
     /// Values of variables.
     #[command(flatten)]
     pub variables: Variables,
+    /// Ask the platforms, too, whether what is declared and not made yet could be made there: which right, class, quota or name is missing.
+    #[arg(long)]
+    pub platform: bool,
     /// Write a JSON document.
     #[arg(long)]
     pub json: bool,
@@ -109,6 +112,9 @@ pub struct Rbac {
     /// The service account of that namespace that gets the roles.
     #[arg(long, value_name = "NAME", default_value = "simdb")]
     pub account: String,
+    /// The namespace of the state, where that is kept in Secrets [default: it is kept elsewhere]
+    #[arg(long, value_name = "NAME")]
+    pub state: Option<String>,
 }
 
 /// How a document is described.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 use simdb_planner::config::schema;
 use simdb_planner::config::{FunctionSignature, Parameter, function_signatures};
-use simdb_providers::platform::registry;
+use simdb_providers::platform::registry::{self, Account};
 
 use crate::args::{Described, Metadata, Rbac};
 use crate::exit::Exit;
@@ -25,7 +25,15 @@ pub(super) fn run(command: &Metadata, ui: &Ui) -> Exit {
         Metadata::Drift(described) => schema_of("drift", *described, ui),
         Metadata::Events(described) => schema_of("event", *described, ui),
         Metadata::Failure(described) => schema_of("failure", *described, ui),
-        Metadata::Rbac(Rbac { namespace, account }) => ui.answer(&registry::rights(namespace, account)),
+        Metadata::Rbac(Rbac {
+            namespace,
+            account,
+            state,
+        }) => ui.answer(&registry::rights(Account {
+            namespace,
+            name: account,
+            state: state.as_deref(),
+        })),
         Metadata::Schema { json: true } => ui.answer(&document(&schema_document())),
         Metadata::Schema { json: false } => ui.answer(&schema_text()),
     }

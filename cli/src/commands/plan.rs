@@ -11,7 +11,7 @@ use simdb_state::sensitive::Secrets;
 use crate::args::{Facts, Format, Plan};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::ops::{self, Known, Planned};
+use crate::ops::{self, Known, Planned, beforehand};
 use crate::policy;
 use crate::request::Request;
 use crate::saved::SavedPlan;
@@ -234,6 +234,9 @@ async fn look(
     };
     let proposal = request.proposal(known.recorded)?;
     let mut planned = ops::plan(operation, &known, &observed, proposal.as_ref(), &project.source);
+    if arguments.refresh {
+        beforehand::check(&world, &known, &observed, &mut planned).await;
+    }
     let estimates = ops::estimates(&planned.plan, store.as_ref()).await?;
     planned.document.estimate(&estimates);
     Ok(Made {

@@ -28,8 +28,8 @@ use simdb_state::sensitive::Secrets;
 use simdb_state::store::{FORMAT, Snapshot, Store, Upgrade, Writer};
 
 use super::{
-    Known, Planned, Site, World, apply, believe, estimates, plan, record_noticed, record_outputs, refresh, relocate,
-    settle,
+    Known, Planned, Site, World, apply, beforehand, believe, estimates, plan, record_noticed, record_outputs, refresh,
+    relocate, settle,
 };
 use crate::approval::{self, Approval, Policy};
 use crate::error::CliError;
@@ -276,6 +276,9 @@ impl Converge<'_> {
             believe(world, &known.config.desired, known.recorded).await
         };
         let mut planned = plan(self.goal.operation, known, &observed, proposal, &self.project.source);
+        if self.terms.refresh {
+            beforehand::check(world, known, &observed, &mut planned).await;
+        }
         planned
             .document
             .estimate(&estimates(&planned.plan, Some(self.store)).await?);

@@ -13,6 +13,7 @@
 //!                      ─► routes    services that lead clients to servers
 //!                      ─► networks  who may connect
 //!                      ─► facts     what the cluster is like ─► rights
+//!                      ─► rehearse  what keeps it from making what is declared ─► quotas
 //!                      ─► leftovers what projects left whose record is lost
 //!                      ─► names, build, pod   what is sent; pure
 //!                      ─► explain   what to do about what is said; pure
@@ -50,7 +51,9 @@ mod names;
 mod networks;
 mod pod;
 mod quantity;
-mod rights;
+mod quotas;
+mod rehearse;
+pub(crate) mod rights;
 mod routes;
 mod script;
 mod server;
@@ -73,6 +76,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
+use simdb_planner::planner::Unmade;
 use simdb_state::address::InstanceAddress;
 use simdb_state::backend::Token;
 use simdb_state::instance::{InstanceSpec, TaskSpec, TrialSpec};
@@ -89,8 +93,8 @@ use self::settings::Settings;
 use self::site::Site;
 use super::requests::{At, refused};
 use super::{
-    Dial, Failure, Held, InstanceFacts, Leftover, Platform, PlatformError, Provider, StopMode, Stream, Survey,
-    Surveyed, Unmanaged,
+    Dial, Failure, Held, InstanceFacts, Leftover, Platform, PlatformError, Provider, Rehearsed, StopMode, Stream,
+    Survey, Surveyed, Unmanaged,
 };
 
 pub(super) use self::rights::documents as rights_documents;
@@ -322,6 +326,10 @@ impl Platform for KubernetesPlatform {
 impl Provider for KubernetesPlatform {
     async fn facts(&self) -> PlatformFacts {
         self.look().await
+    }
+
+    async fn rehearse(&self, unmade: &Unmade) -> Rehearsed {
+        self.rehearsed(unmade).await
     }
 
     async fn survey(&self) -> Result<Survey, PlatformError> {

@@ -82,14 +82,25 @@ fn kubernetes(_: &PlatformName, _: &Setup<'_>) -> Option<Arc<dyn Provider>> {
     None
 }
 
-/// Returns the roles that let an account run servers in pods of a namespace; nothing where simdb was built without that.
-#[cfg(feature = "kubernetes")]
-pub fn rights(namespace: &str, account: &str) -> String {
-    pods::rights_documents(namespace, account)
+/// Whom the roles are for that let servers run in pods.
+#[derive(Clone, Copy, Debug)]
+pub struct Account<'a> {
+    /// The namespace of the servers, and of the account.
+    pub namespace: &'a str,
+    /// The service account.
+    pub name: &'a str,
+    /// The namespace of the state, where that is kept there.
+    pub state: Option<&'a str>,
 }
 
-/// Returns the roles that let an account run servers in pods of a namespace; nothing where simdb was built without that.
+/// Returns the roles that let an account run servers in pods; nothing where simdb was built without that.
+#[cfg(feature = "kubernetes")]
+pub fn rights(account: Account<'_>) -> String {
+    pods::rights_documents(account)
+}
+
+/// Returns the roles that let an account run servers in pods; nothing where simdb was built without that.
 #[cfg(not(feature = "kubernetes"))]
-pub fn rights(_: &str, _: &str) -> String {
+pub fn rights(_: Account<'_>) -> String {
     String::new()
 }

@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::Settings;
 use super::names::MANAGER;
 use crate::platform::kubernetes::client::{Object, chain, configuration};
+use crate::platform::kubernetes::rights;
 
 /// How long the API server may take for an answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -29,10 +30,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// The block that says where the state is, for messages.
 const BLOCK: &str = "state \"kubernetes\"";
-
-/// What simdb must be allowed to do.
-const RIGHTS: &str =
-    "secrets: get, list, create, update, delete; leases of coordination.k8s.io: get, list, create, update, delete";
 
 /// What speaks to the API server of a cluster.
 #[derive(Clone)]
@@ -251,7 +248,11 @@ fn refused(doing: &str, url: &str, namespace: &str, status: u16, message: &str) 
             format!("Namespace \"{namespace}\" is being deleted. Name another one in state \"kubernetes\".")
         }
         403 => {
-            format!("A Role in namespace \"{namespace}\" must give the user of the kubeconfig these rights: {RIGHTS}.")
+            let rights = rights::of_state();
+            format!(
+                "A Role in namespace \"{namespace}\" must give the user of the kubeconfig these rights: {rights}. The role that has them: simdb \
+                 metadata rbac -state={namespace}"
+            )
         }
         404 => format!("The state is kept in a namespace that is there already: kubectl create namespace {namespace}"),
         _ => "Nothing was changed by it.".to_owned(),

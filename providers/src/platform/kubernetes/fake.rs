@@ -130,3 +130,9 @@ pub(super) fn missing() -> (u16, Value) {
     let said = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "message": "not found", "code": 404 });
     (404, said)
 }
+
+/// Returns what is said where a right is missing.
+pub(super) fn forbidden() -> (u16, Value) {
+    let said = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "message": "may not", "code": 403 });
+    (403, said)
+}

@@ -24,6 +24,15 @@ fn written(whole: u128) -> String {
     }
 }
 
+/// Writes thousandths as the API does.
+pub(super) fn show(thousandths: u128) -> String {
+    if thousandths.is_multiple_of(1000) {
+        written(thousandths / 1000)
+    } else {
+        format!("{thousandths}{THOUSANDTH}")
+    }
+}
+
 /// Reads a size in bytes; nothing where it is none.
 pub(super) fn bytes(quantity: &Quantity) -> Option<u64> {
     u64::try_from(thousandths(quantity)? / 1000).ok()
@@ -78,6 +87,10 @@ mod tests {
         assert_eq!(
             (read("3"), read("500m"), read("0.5")),
             (Some(3000), Some(500), Some(500))
+        );
+        assert_eq!(
+            (show(500), show(3000), show((2 << 30) * 1000)),
+            ("500m".to_owned(), "3".to_owned(), "2Gi".to_owned())
         );
     }
 }

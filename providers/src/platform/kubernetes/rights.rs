@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use k8s_openapi::api::authorization::v1::ResourceRule;
 
+use crate::platform::registry::Account;
+
 /// Resources of a group of the API, and what is done with them.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
@@ -35,8 +37,36 @@ const NEEDED: &[Rule] = &[
     rule("networking.k8s.io", &["networkpolicies"], MAKES),
 ];
 
-/// What lets simdb prove that a server is down whose pod does not answer.
-const CLUSTER_WIDE: &[Rule] = &[rule("", &["nodes"], &["get"])];
+/// What lets simdb say beforehand what there is no room for.
+const TELLS: &[Rule] = &[rule("", &["resourcequotas", "limitranges"], &["list"])];
+
+/// What lets simdb prove that a server is down whose pod does not answer, and say beforehand which class or namespace is missing.
+const CLUSTER_WIDE: &[Rule] = &[
+    rule("", &["nodes", "namespaces"], &["get"]),
+    rule("storage.k8s.io", &["storageclasses"], &["get", "list"]),
+    rule("scheduling.k8s.io", &["priorityclasses"], &["get"]),
+];
+
+/// What simdb needs in the namespace of a state.
+const STATE: &[Rule] = &[
+    rule("", &["secrets"], OF_STATE),
+    rule("coordination.k8s.io", &["leases"], OF_STATE),
+];
+
+/// What is done with the objects of a state.
+const OF_STATE: &[&str] = &["get", "list", "create", "update", "delete"];
+
+/// Returns what is needed in the namespace of a state, as a clause.
+pub(crate) fn of_state() -> String {
+    let rules = STATE.iter().map(|rule| {
+        let group = match rule.group {
+            "" => String::new(),
+            group => format!(" of {group}"),
+        };
+        format!("{}{group}: {}", rule.resources.join(", "), rule.verbs.join(", "))
+    });
+    rules.collect::<Vec<_>>().join("; ")
+}
 
 /// Returns the first right that is missing, as a clause.
 pub(super) fn missing(rules: &[ResourceRule]) -> Vec<String> {
@@ -69,65 +99,85 @@ fn has(rules: &[ResourceRule], group: &str, resource: &str, verb: &str) -> bool 
     })
 }
 
-/// Returns the documents that give an account of a namespace these rights.
-pub(in crate::platform) fn documents(namespace: &str, account: &str) -> String {
+/// Returns the documents that give an account these rights.
+pub(in crate::platform) fn documents(account: Account<'_>) -> String {
+    let namespace = account.namespace;
     let mut text = String::new();
-    document(&mut text, "Role", "simdb", Some(namespace), NEEDED);
-    binding(&mut text, "Role", "simdb", namespace, account);
-    let _ = writeln!(
-        text,
-        "---\n# Optional: lets simdb prove that a server is down whose pod does not answer, by what its machine reports."
+    let servers = Role {
+        kind: "Role",
+        name: "simdb",
+        namespace: Some(namespace),
+    };
+    servers.write(&mut text, NEEDED.iter().chain(TELLS), account);
+    if let Some(state) = account.state {
+        text.push_str("# The state.\n");
+        let role = Role {
+            kind: "Role",
+            name: "simdb-state",
+            namespace: Some(state),
+        };
+        role.write(&mut text, STATE, account);
+    }
+    text.push_str(
+        "# Optional: lets simdb prove that a server is down whose pod does not answer, by what its machine reports, and say beforehand which \
+         class or namespace is missing.\n",
     );
-    let wide = format!("simdb-{namespace}");
-    document(&mut text, "ClusterRole", &wide, None, CLUSTER_WIDE);
-    binding(&mut text, "ClusterRole", &wide, namespace, account);
+    let wide = Role {
+        kind: "ClusterRole",
+        name: &format!("simdb-{namespace}"),
+        namespace: None,
+    };
+    wide.write(&mut text, CLUSTER_WIDE, account);
     text
 }
 
-fn document(text: &mut String, kind: &str, name: &str, namespace: Option<&str>, rules: &[Rule]) {
-    if namespace.is_some() {
-        text.push_str("---\n");
-    }
-    let _ = writeln!(
-        text,
-        "apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {name}"
-    );
-    if let Some(namespace) = namespace {
-        let _ = writeln!(text, "  namespace: {namespace}");
-    }
-    text.push_str("rules:\n");
-    let list = |words: &[&str]| {
-        let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-        words.join(", ")
-    };
-    for Rule {
-        group,
-        resources,
-        verbs,
-    } in rules
-    {
-        let _ = writeln!(
-            text,
-            "  - apiGroups: [\"{group}\"]\n    resources: [{}]\n    verbs: [{}]",
-            list(resources),
-            list(verbs)
-        );
-    }
+/// A role, and the binding of the same name.
+struct Role<'a> {
+    kind: &'a str,
+    name: &'a str,
+    namespace: Option<&'a str>,
 }
 
-fn binding(text: &mut String, role: &str, name: &str, namespace: &str, account: &str) {
-    let _ = writeln!(
-        text,
-        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {role}Binding\nmetadata:\n  name: {name}"
-    );
-    if role == "Role" {
-        let _ = writeln!(text, "  namespace: {namespace}");
+impl Role<'_> {
+    fn write<'r>(&self, text: &mut String, rules: impl IntoIterator<Item = &'r Rule>, account: Account<'_>) {
+        self.head(text, "");
+        text.push_str("rules:\n");
+        let list = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            words.join(", ")
+        };
+        for Rule {
+            group,
+            resources,
+            verbs,
+        } in rules
+        {
+            let _ = writeln!(
+                text,
+                "  - apiGroups: [\"{group}\"]\n    resources: [{}]\n    verbs: [{}]",
+                list(resources),
+                list(verbs)
+            );
+        }
+        self.head(text, "Binding");
+        let _ = writeln!(
+            text,
+            "roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {}\n  name: {}\nsubjects:\n  - kind: ServiceAccount\n    name: {}\n    \
+             namespace: {}",
+            self.kind, self.name, account.name, account.namespace
+        );
     }
-    let _ = writeln!(
-        text,
-        "roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {role}\n  name: {name}\nsubjects:\n  - kind: ServiceAccount\n    name: \
-         {account}\n    namespace: {namespace}"
-    );
+
+    fn head(&self, text: &mut String, binding: &str) {
+        let Self { kind, name, namespace } = self;
+        let _ = writeln!(
+            text,
+            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}{binding}\nmetadata:\n  name: {name}"
+        );
+        if let Some(namespace) = namespace {
+            let _ = writeln!(text, "  namespace: {namespace}");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -166,8 +216,21 @@ mod tests {
     }
 
     #[test]
+    fn the_rights_of_a_state_are_said() {
+        assert_eq!(
+            of_state(),
+            "secrets: get, list, create, update, delete; leases of coordination.k8s.io: get, list, create, update, delete"
+        );
+    }
+
+    #[test]
     fn the_rights_are_written_as_roles_of_a_namespace() {
-        let text = documents("db", "simdb");
+        let account = Account {
+            namespace: "db",
+            name: "simdb",
+            state: None,
+        };
+        let text = documents(account);
         assert!(
             text.contains("kind: Role\nmetadata:\n  name: simdb\n  namespace: db\n"),
             "{text}"
@@ -176,5 +239,19 @@ mod tests {
             text.contains("    resources: [\"pods/exec\", \"pods/portforward\"]\n    verbs: [\"get\", \"create\"]\n")
         );
         assert_eq!(text.matches("kind: ServiceAccount").count(), 2);
+        assert!(!text.contains("leases"), "{text}");
+        let with_state = documents(Account {
+            state: Some("records"),
+            ..account
+        });
+        assert!(
+            with_state.contains("kind: Role\nmetadata:\n  name: simdb-state\n  namespace: records\n"),
+            "{with_state}"
+        );
+        assert_eq!(
+            with_state.matches("    namespace: db\n").count(),
+            3,
+            "the account is where the servers are"
+        );
     }
 }
