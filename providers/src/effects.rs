@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use simdb_planner::plan::{Action, Step};
+use simdb_state::cluster_event::ClusterEvent;
 use simdb_state::delta::{Edit, Outputs};
 use simdb_state::object::Image;
 use simdb_state::sensitive::Secrets;
@@ -25,6 +26,9 @@ use crate::sessions::Sessions;
 pub trait Effects: fmt::Debug + Send + Sync {
     /// Does one step to its end.
     async fn run(&self, step: &Step, secrets: &Secrets) -> Result<Outputs, StepError>;
+
+    /// Tells those who look at the platforms themselves what happened, which is on record.
+    async fn announce(&self, _: &ClusterEvent) {}
 }
 
 /// How long steps wait for what servers do by themselves.
@@ -97,6 +101,10 @@ impl Effects for ProviderEffects {
             }
         }
         Ok(Outputs::default())
+    }
+
+    async fn announce(&self, happened: &ClusterEvent) {
+        self.platform.announce(happened).await;
     }
 }
 

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use simdb_planner::guard;
 use simdb_planner::plan::{Plan, Step, StepId};
+use simdb_state::cluster_event::{ClusterEvent, cluster_events};
 use simdb_state::delta::{Delta, Edit, Outputs};
 use simdb_state::object::State;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
@@ -37,6 +38,9 @@ pub use self::terms::{StepLimits, Terms};
 
 /// How often a step that takes long is mentioned.
 const STILL_RUNNING: Duration = Duration::from_secs(10);
+
+/// How long the end of a run waits until what happened is told.
+const TELLING_LIMIT: Duration = Duration::from_secs(3);
 
 /// What came of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,6 +131,10 @@ struct Dispatcher<'a> {
     tasks: JoinSet<StepResult>,
     /// What running steps say of how far they have come.
     progress: (Watcher, UnboundedReceiver<(StepId, Progress)>),
+    /// What happened to clusters, and is yet to be told.
+    untold: Vec<ClusterEvent>,
+    /// What tells it, while steps go on.
+    telling: JoinSet<()>,
     /// Whether nothing else can be done, and only what earlier steps hold up is released.
     releasing: bool,
     outcome: Outcome,
@@ -166,6 +174,8 @@ impl<'a> Dispatcher<'a> {
             running,
             tasks,
             progress: unbounded_channel(),
+            untold: Vec::new(),
+            telling: JoinSet::new(),
             releasing: false,
             outcome,
         }
@@ -190,6 +200,7 @@ impl<'a> Dispatcher<'a> {
                 self.events.on_event(event);
             }
             self.start(starting);
+            self.announce();
             if !self.running.is_empty() {
                 ended = self.wait().await;
             } else if self.release() {
@@ -198,8 +209,27 @@ impl<'a> Dispatcher<'a> {
                 break;
             }
         }
-        self.outcome.not_attempted = self.not_attempted();
-        Ok(self.outcome)
+        let not_attempted = self.not_attempted();
+        // What takes longer is left untold: nobody waits for it.
+        let _ = tokio::time::timeout(TELLING_LIMIT, self.telling.join_all()).await;
+        Ok(Outcome {
+            not_attempted,
+            ..self.outcome
+        })
+    }
+
+    /// Tells what happened, in the order in which it did, once it is on record.
+    fn announce(&mut self) {
+        let untold = std::mem::take(&mut self.untold);
+        if untold.is_empty() {
+            return;
+        }
+        let effects = self.effects.clone();
+        self.telling.spawn(async move {
+            for happened in &untold {
+                effects.announce(happened).await;
+            }
+        });
     }
 
     fn not_attempted(&self) -> Vec<StepId> {
@@ -385,6 +415,7 @@ impl<'a> Dispatcher<'a> {
             Err(failure) => return self.fail(id, failure, entries),
         };
         let delta = self.step(id).delta.clone();
+        self.untold.extend(cluster_events(&self.state, &delta, &outputs));
         self.state.apply(&delta, &outputs);
         let elapsed = running.since.elapsed();
         let took = Took {

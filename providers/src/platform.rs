@@ -25,6 +25,7 @@ use futures_util::future::join_all;
 use simdb_planner::observed::{FileFacts, NetworkFacts, Observation, PlatformFacts, ProcessFacts, RouteFacts};
 use simdb_planner::planner::Unmade;
 use simdb_state::address::{EndpointAddress, InstanceAddress};
+use simdb_state::cluster_event::ClusterEvent;
 use simdb_state::instance::{InstanceSpec, TaskSpec, TrialSpec};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
 use simdb_state::object::{EngineKind, Image, Network, Resources, Witness};
@@ -445,6 +446,10 @@ pub trait Platform: Dial {
 
     /// Stops whatever runs in a node's instance directory and removes the instance directory with all data in it.
     async fn drop(&self, node: &InstanceAddress) -> Result<(), PlatformError>;
+
+    /// Tells those who look at the platform itself what happened to a cluster or a node. The record is what counts: where it cannot be told,
+    /// nothing comes of it.
+    async fn announce(&self, _: &ClusterEvent) {}
 
     /// Returns the last lines of a node's log, oldest first.
     async fn log(&self, node: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError>;

@@ -24,6 +24,8 @@ struct Simulated {
     /// A kind of step that does not end by itself.
     hangs: Option<&'static str>,
     secrets_seen: Mutex<BTreeSet<String>>,
+    /// What was told, as it is called in documents.
+    told: Mutex<Vec<&'static str>>,
 }
 
 #[async_trait]
@@ -62,6 +64,10 @@ impl Effects for Simulated {
         // The world's own record, which tells it who follows whom; what the store holds is compared with another.
         world.state.apply(&step.delta, &outputs);
         Ok(outputs)
+    }
+
+    async fn announce(&self, happened: &ClusterEvent) {
+        self.told.lock().unwrap().push(happened.kind.name());
     }
 }
 
@@ -206,6 +212,13 @@ async fn the_executor_and_the_simulator_record_the_same() {
         seen.iter().collect::<Vec<_>>(),
         ["cluster.orders.user.postgres", "cluster.orders.user.replicator"]
     );
+    let told = effects.told.lock().unwrap();
+    let created = "standby_created";
+    assert_eq!(
+        told[..],
+        [created, created, created, "sync_established"],
+        "in the order in which it is on record"
+    );
 }
 
 #[tokio::test]
@@ -216,6 +229,7 @@ async fn a_step_that_fails_keeps_only_those_that_wait_for_it_from_starting() {
         ..Simulated::default()
     });
     let seen = Seen::default();
+    let told = Arc::clone(&effects);
     let (outcome, recorded) = run(&plan, effects, &seen).await;
     let names = |ids: Vec<StepId>| {
         ids.iter()
@@ -228,6 +242,10 @@ async fn a_step_that_fails_keeps_only_those_that_wait_for_it_from_starting() {
     assert_eq!(
         outcome.failed[0].1,
         "find the password of output.nothing: the state does not hold it"
+    );
+    assert!(
+        told.told.lock().unwrap().is_empty(),
+        "nothing happened that is worth telling"
     );
     assert_eq!(recorded.nodes.len(), 1, "what failed is not recorded");
     assert_eq!(recorded.clusters.len(), 1, "what was done is recorded");

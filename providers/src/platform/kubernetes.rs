@@ -12,6 +12,7 @@
 //!                      ─► forward   the way to a server's port
 //!                      ─► routes    services that lead clients to servers
 //!                      ─► networks  who may connect
+//!                      ─► tell      events, and annotations for people
 //!                      ─► facts     what the cluster is like ─► rights
 //!                      ─► rehearse  what keeps it from making what is declared ─► quotas
 //!                      ─► leftovers what projects left whose record is lost
@@ -62,6 +63,7 @@ pub(super) mod setup;
 mod site;
 mod stop;
 mod task;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -79,6 +81,7 @@ use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
 use simdb_planner::planner::Unmade;
 use simdb_state::address::InstanceAddress;
 use simdb_state::backend::Token;
+use simdb_state::cluster_event::ClusterEvent;
 use simdb_state::instance::{InstanceSpec, TaskSpec, TrialSpec};
 use simdb_state::object::{Image, Witness};
 use simdb_state::place::Place;
@@ -315,6 +318,10 @@ impl Platform for KubernetesPlatform {
     async fn drop(&self, node: &InstanceAddress) -> Result<(), PlatformError> {
         let hold = self.take(node).await?;
         stop::drop_all(&hold).await
+    }
+
+    async fn announce(&self, happened: &ClusterEvent) {
+        self.tell(happened).await;
     }
 
     async fn log(&self, node: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError> {

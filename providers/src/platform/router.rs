@@ -18,7 +18,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use simdb_planner::observed::Observation;
-use simdb_state::address::{InstanceAddress, MadeAs, NodeAddress};
+use simdb_state::address::{Address, InstanceAddress, MadeAs, NodeAddress};
+use simdb_state::cluster_event::ClusterEvent;
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
 use simdb_state::object::{Image, Witness, first_platform};
@@ -245,6 +246,27 @@ impl Platform for Router {
     async fn drop(&self, instance: &InstanceAddress) -> Result<(), PlatformError> {
         let (platform, instance) = self.platform(instance)?;
         Platform::drop(platform, &instance).await
+    }
+
+    async fn announce(&self, happened: &ClusterEvent) {
+        match &happened.subject {
+            Address::Node(node) => {
+                let Ok((platform, InstanceAddress::Node(known))) = self.platform(&node.into()) else {
+                    return;
+                };
+                let happened = ClusterEvent {
+                    subject: Address::Node(known),
+                    ..happened.clone()
+                };
+                platform.announce(&happened).await;
+            }
+            Address::Cluster(cluster) => {
+                if let Ok(platform) = self.of(cluster) {
+                    platform.announce(happened).await;
+                }
+            }
+            _ => {}
+        }
     }
 
     async fn log(&self, instance: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError> {

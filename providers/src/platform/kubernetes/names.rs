@@ -46,6 +46,10 @@ pub(super) const SPEC: &str = "simdb.dev/spec";
 pub(super) const FENCED: &str = "simdb.dev/fenced";
 /// Of a template: keeps the next pod from starting the server by itself.
 pub(super) const HOLD: &str = "simdb.dev/hold";
+/// Of a set, for people: whether its server is to run.
+pub(super) const INTENT: &str = "simdb.dev/intent";
+/// Of a set and of an endpoint's service, for people: the election that its server leads by, or that it leads clients by.
+pub(super) const TERM: &str = "simdb.dev/term";
 /// Of an endpoint's service: where it leads, as it was published.
 pub(super) const ROUTE: &str = "simdb.dev/route";
 

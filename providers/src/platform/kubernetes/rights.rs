@@ -37,8 +37,11 @@ const NEEDED: &[Rule] = &[
     rule("networking.k8s.io", &["networkpolicies"], MAKES),
 ];
 
-/// What lets simdb say beforehand what there is no room for.
-const TELLS: &[Rule] = &[rule("", &["resourcequotas", "limitranges"], &["list"])];
+/// What lets simdb say beforehand what there is no room for, and tell those who look at the cluster what happened.
+const TELLS: &[Rule] = &[
+    rule("", &["resourcequotas", "limitranges"], &["list"]),
+    rule("events.k8s.io", &["events"], &["create"]),
+];
 
 /// What lets simdb prove that a server is down whose pod does not answer, and say beforehand which class or namespace is missing.
 const CLUSTER_WIDE: &[Rule] = &[

@@ -31,6 +31,7 @@ use super::build::service_port;
 use super::client::{Object, Server, Trouble};
 use super::names::{ADDRESS, CLUSTER, ENDPOINT, LINEAGE, MANAGER, Names, Pairs, ROLE, ROUTE, SERVER, pairs};
 use super::site::annotation;
+use super::tell::Told;
 use crate::platform::requests::At;
 use crate::platform::{Endpoints, PlatformError};
 
@@ -129,13 +130,13 @@ impl KubernetesPlatform {
         service
     }
 
-    /// Switches the service of an endpoint, and decides anew where it was changed meanwhile.
+    /// Switches the service of an endpoint, and decides anew where it was changed meanwhile. Returns it where it leads elsewhere now.
     async fn switch(
         &self,
         server: &Server,
         endpoint: &EndpointAddress,
         route: &Published,
-    ) -> Result<(), PlatformError> {
+    ) -> Result<Option<Service>, PlatformError> {
         let name = Names::endpoint(endpoint);
         let mut last = None;
         for _ in 0..TRIES {
@@ -147,7 +148,9 @@ impl KubernetesPlatform {
                 });
             }
             let is_new = has.is_none();
+            let led_to = has.as_ref().and_then(|has| has.spec.as_ref()?.selector.clone());
             let service = self.routed(endpoint, route, has);
+            let leads_elsewhere = service.spec.as_ref().is_some_and(|spec| spec.selector != led_to);
             self.granted(format!("the service of {endpoint}")).await?;
             let options = PostParams {
                 field_manager: Some(MANAGER.to_owned()),
@@ -161,7 +164,10 @@ impl KubernetesPlatform {
             };
             match changed {
                 Err(trouble) if trouble.is_conflict() || trouble.is_absent() => last = Some(trouble),
-                changed => return changed.at("change Service", &name).map(drop),
+                changed => {
+                    let changed = changed.at("change Service", &name)?;
+                    return Ok((!is_new && leads_elsewhere).then_some(changed));
+                }
             }
         }
         let trouble = last.expect("it was tried");
@@ -306,7 +312,14 @@ impl Endpoints for KubernetesPlatform {
             self.label(&server, &endpoint, &targets.iter().cloned().collect())
                 .await?;
         }
-        self.switch(&server, &endpoint, &published).await?;
+        if let Some(service) = self.switch(&server, &endpoint, &published).await? {
+            let told = Told {
+                reason: "EndpointSwitched".to_owned(),
+                note: format!("{endpoint} leads to {}", targets.join(", ")),
+            };
+            // Who may not write events has none.
+            let _ = server.post(&service, &told).await;
+        }
         match (published.hints.wanted, published.to.first()) {
             (Wanted::Writer, Some(leads)) => {
                 let leads = name_within(&endpoint.cluster, &leads.host());

@@ -9,6 +9,7 @@ use super::names::DIRECTORY;
 use super::pod::Made;
 use super::script::{self, Ended, File};
 use super::settings::Settings;
+use super::tell;
 use crate::platform::requests::refused;
 use crate::platform::{Holder, PlatformError, text};
 
@@ -40,7 +41,9 @@ pub(super) async fn ensure(
     hold.check().await?;
     let is_held = Box::pin(site.claim(settings, &made)).await?;
     hold.check().await?;
-    let (written, ended) = site.run(&script::ensure(hold.token(), spec, &files), None).await?;
+    let script = script::ensure(hold.token(), spec, &files);
+    let (ran, ()) = tokio::join!(site.run(&script, None), tell::intent(site, "run"));
+    let (written, ended) = ran?;
     match ended {
         Ended::Done if is_held => site.release().await,
         Ended::Done => Ok(()),

@@ -16,6 +16,7 @@ use super::names::CONTAINER;
 use super::script::{self, Ended, KILL_LIMIT};
 use super::server::failed;
 use super::site::{Patience, Site};
+use super::tell;
 use crate::platform::requests::At;
 use crate::platform::{PlatformError, StopMode};
 
@@ -46,7 +47,9 @@ pub(super) async fn stop(hold: &Hold, mode: StopMode) -> Result<Witness, Platfor
                 StopMode::Fast => STOP_LIMIT,
                 StopMode::Immediate => KILL_LIMIT,
             };
-            match stop_within(hold, mode, limit).await {
+            // People are told beside it: clients wait for what stops.
+            let (stopped, ()) = tokio::join!(stop_within(hold, mode, limit), tell::intent(site, "stopped"));
+            match stopped {
                 // What gave no answer may have been done, or not.
                 Err(PlatformError::Unusable(reason)) => reason,
                 stopped => return stopped.map(|()| Witness::ProcessesGone),
