@@ -33,6 +33,8 @@
 //! `ReadWriteOnce` volume, that one may run on, and nothing here sees it.
 
 mod build;
+#[cfg(test)]
+mod canned;
 pub(crate) mod client;
 mod exec;
 mod explain;

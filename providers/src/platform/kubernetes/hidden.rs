@@ -140,7 +140,116 @@ pub(super) async fn condemn(hold: &Hold) -> Result<(), PlatformError> {
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::canned::{Objects, hold, machine, object, site};
     use super::*;
+
+    fn pod(more: &Value) -> (String, Value) {
+        object("/api/v1", "pods", "orders-a-0", more)
+    }
+
+    fn on(machine: &str) -> (String, Value) {
+        pod(&json!({ "spec": { "nodeName": machine, "containers": [] } }))
+    }
+
+    /// A set that was scaled to none, with annotations of its own and of its pods.
+    fn off(own: &Value, of_pods: &Value) -> (String, Value) {
+        let template = json!({ "metadata": { "annotations": of_pods } });
+        let spec = json!({ "replicas": 0, "selector": {}, "serviceName": "", "template": template });
+        let more = json!({ "metadata": { "annotations": own }, "spec": spec });
+        object("/apis/apps/v1", "statefulsets", "orders-a", &more)
+    }
+
+    /// The claim and the volume of the node, which is on a machine.
+    fn volume_on(machine: &str) -> [(String, Value); 2] {
+        let claim = json!({ "spec": { "volumeName": "v1" } });
+        let affinity = serde_json::to_value(affinity(&json!([machine]))).unwrap();
+        let volume = json!({ "metadata": { "name": "v1" }, "spec": { "nodeAffinity": affinity } });
+        [
+            object("/api/v1", "persistentvolumeclaims", "orders-a", &claim),
+            ("/api/v1/persistentvolumes/v1".to_owned(), volume),
+        ]
+    }
+
+    /// Asserts that the end of a server can be proven, or that what a person can do is said with these words.
+    async fn check(objects: impl IntoIterator<Item = (String, Value)>, lost: Option<&str>) {
+        let objects: Objects = objects.into_iter().collect();
+        let (site, changes) = site(objects.clone()).await;
+        match (hidden(&site).await.unwrap(), lost) {
+            (Hidden::Provable, None) => {}
+            (Hidden::Lost(remedy), Some(words)) => assert!(remedy.contains(words), "no {words:?} in {remedy}"),
+            (other, lost) => panic!("{other:?} in place of {lost:?} with {objects:?}"),
+        }
+        assert_eq!(*changes.lock().unwrap(), Vec::<String>::new(), "it only looks");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_server_can_be_proven_where_its_machine_reports() {
+        let taint = "kubectl taint nodes n1 node.kubernetes.io/out-of-service";
+        check([on("n1"), machine("n1", "True")], None).await;
+        check([on("n1"), machine("n1", "Unknown")], Some(taint)).await;
+        check([on("n1"), machine("n2", "True")], Some("no longer a node")).await;
+        let forbidden =
+            json!({ "kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "no" });
+        let unseen = [on("n1"), ("/api/v1/nodes/n1".to_owned(), forbidden)];
+        check(unseen, Some("simdb metadata rbac")).await;
+        check([pod(&json!({}))], Some("on no machine")).await;
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_is_gone_proves_nothing_unless_its_end_was_seen_or_its_volume_can_be_asked() {
+        let runs = object("/apis/apps/v1", "statefulsets", "orders-a", &json!({}));
+        check([runs], Some("made it anew")).await;
+        check([off(&json!({}), &json!({}))], Some("--replicas=1")).await;
+        check([off(&json!({ FENCED: "u0" }), &json!({}))], None).await;
+        let held = || off(&json!({}), &json!({ HOLD: "u0" }));
+        check([held()], None).await;
+        let volume = |ready| volume_on("n1").into_iter().chain([held(), machine("n1", ready)]);
+        check(volume("True"), None).await;
+        check(volume("Unknown"), Some("n1 does not report")).await;
+        check(volume_on("n1"), Some("StatefulSet orders-a is gone")).await;
+        check([], Some("are gone")).await;
+    }
+
+    /// Returns what is changed where the node is given up, without the bodies of the requests but for a part of them.
+    async fn condemned(objects: impl IntoIterator<Item = (String, Value)>) -> Vec<String> {
+        let (hold, changes) = hold(objects.into_iter().collect()).await;
+        condemn(&hold).await.unwrap();
+        let changes = changes.lock().unwrap().clone();
+        changes
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_given_up_starts_no_server_and_its_own_pod_ends_once_its_machine_hears_of_it() {
+        let set = object("/apis/apps/v1", "statefulsets", "orders-a", &json!({}));
+        let changes = condemned([on("n1"), set.clone()]).await;
+        let [scaled, deleted] = changes.as_slice() else {
+            panic!("{changes:?}");
+        };
+        let set_path = "PATCH /apis/apps/v1/namespaces/db/statefulsets/orders-a";
+        assert!(
+            scaled.starts_with(set_path) && scaled.contains("\"replicas\":0"),
+            "{scaled}"
+        );
+        assert!(scaled.contains(HOLD), "{scaled}");
+        assert!(
+            deleted.starts_with("DELETE /api/v1/namespaces/db/pods/orders-a-0"),
+            "{deleted}"
+        );
+        assert!(
+            deleted.contains("\"uid\":\"u1\""),
+            "no later pod of that name: {deleted}"
+        );
+        let changes = condemned([set]).await;
+        assert!(
+            matches!(changes.as_slice(), [scaled] if scaled.contains(HOLD)),
+            "{changes:?}"
+        );
+        assert_eq!(
+            condemned([]).await.len(),
+            1,
+            "what is gone cannot be scaled, and that is fine"
+        );
+    }
 
     fn affinity(values: &Value) -> VolumeNodeAffinity {
         let expression = json!({ "key": HOSTNAME, "operator": "In", "values": values });

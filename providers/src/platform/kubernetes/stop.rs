@@ -159,3 +159,19 @@ async fn lines_of(site: &Site, lines: usize) -> Result<Vec<String>, PlatformErro
     };
     Ok(text.lines().map(str::to_owned).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::canned::{Objects, hold};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_of_which_nothing_is_there_is_not_proven_to_be_down() {
+        for mode in [StopMode::Fast, StopMode::Immediate] {
+            let (hold, changes) = hold(Objects::new()).await;
+            let stopped = Box::pin(stop(&hold, mode)).await;
+            assert!(matches!(stopped, Err(PlatformError::Unprovable { .. })), "{stopped:?}");
+            assert_eq!(*changes.lock().unwrap(), Vec::<String>::new());
+        }
+    }
+}
