@@ -66,23 +66,24 @@ fn a_primary_whose_machine_is_cut_off_is_not_replaced() {
         return;
     };
     let cut = machine(&scenario, "a");
-    for (break_it, noticed) in [("node-down", true), ("api-cut", true), ("node-down", false)] {
+    for break_it in ["node-down", "api-cut"] {
         scenario.fault(&[break_it, &cut]);
-        if noticed {
-            wait_until_noticed(&scenario, &cut);
-        }
+        wait_until_noticed(&scenario, &cut);
         let said = refused(&scenario);
-        assert_eq!(
-            said.contains(&format!("kubectl taint nodes {cut}")),
-            noticed,
-            "{break_it}: {said}"
-        );
+        assert!(said.contains(&format!("kubectl taint nodes {cut}")), "{break_it}: {said}");
         scenario.fault(&["heal"]);
         wait_until_back(&scenario, &cut);
         scenario.assert_healthy();
         scenario.assert_settled(first(1));
         assert_eq!(scenario.primary(), "a");
     }
+    // A machine counts as ready for a while after it was cut off. Then the fence finds out, and nobody is promoted.
+    scenario.fault(&["node-down", &cut]);
+    refused(&scenario);
+    scenario.fault(&["heal"]);
+    wait_until_back(&scenario, &cut);
+    assert_eq!(scenario.primary(), "a");
+    assert_mended(&scenario);
     scenario.destroy_pods();
 }
 

@@ -5,6 +5,8 @@
 //!   the pod answers, and no process uses its data             yes (see the module `stop`)
 //!   its machine is ready, and reports that the container      yes: the set was scaled to none, so that no other pod is made
 //!     of this very pod has ended
+//!   a fence that was cut off had the pod end, and the set     the next pod, which starts no server, is asked (see the module
+//!     was scaled to none                                        `stop`)
 //!   the pod is gone, and nothing of that was reported         no: it may have been removed by force while it runs on
 //!   the machine does not report                               no: it may run and take writes
 //! ```
