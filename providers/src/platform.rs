@@ -270,6 +270,14 @@ pub enum PlatformError {
         /// Its platform, where that is known.
         platform: Option<PlatformName>,
     },
+    /// An instance would have the place of one that was moved to another address.
+    #[error("reach {instance}: its platform knows {moved} by that address, which has moved from there")]
+    Moved {
+        /// The address.
+        instance: InstanceAddress,
+        /// Where that is now which had the address when it was made.
+        moved: InstanceAddress,
+    },
     /// A network belongs to a platform that is not set up.
     #[error("reach the platform of network {network}: {}", match platform {
         Some(platform) => format!("\"{platform}\" is not set up here"),

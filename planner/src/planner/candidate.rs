@@ -496,17 +496,17 @@ impl Field<'_> {
     }
 
     /// Returns what commits waited for that the winner may lack, and who of that answers. Where it is not known which of
-    /// several it was, the one that shows the least.
+    /// several it was, the one that shows the least. What a node acknowledged itself it has: a rule that only a survivor may have been
+    /// under asks for nothing that the winner, who reaches all survivors, could lack.
     fn votes(&self, winner: &NodeName) -> Votes {
         let cluster = self.recorded.clusters.get(self.cluster);
+        let survivors = self.survivors();
         let rules = cluster.into_iter().flat_map(|cluster| {
             let recorded = [&cluster.sync_rule].into_iter();
-            // What it acknowledged itself it has.
             let pending = cluster.pending_sync_rules.iter();
-            let pending = pending.filter(|pending| pending.node != *winner);
+            let pending = pending.filter(|pending| pending.node != *winner && !survivors.contains_key(&pending.node));
             recorded.chain(pending.map(|pending| &pending.rule))
         });
-        let survivors = self.survivors();
         let answers = |name: &&String| survivors.keys().any(|node| node.identifier() == **name);
         let count = |number: usize| u32::try_from(number).expect("a cluster has few nodes");
         let votes = rules.map(|rule| Votes {
