@@ -119,6 +119,20 @@ pub struct ElectionRequest {
     pub to: Option<NodeName>,
     /// Whether acknowledged writes may be lost.
     pub lossy: bool,
+    /// What has to show that the node that leads takes no writes, where it cannot be looked at.
+    pub assurance: Assurance,
+}
+
+/// What has to show that a node takes no writes that its platform cannot look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Assurance {
+    /// Its platform proves it.
+    #[default]
+    Proof,
+    /// A person attests that the machine it ran on is off.
+    Attested,
+    /// Nothing: a person accepts that it may take writes, and that they are lost.
+    Waived,
 }
 
 impl ElectionRequest {

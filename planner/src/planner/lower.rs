@@ -14,7 +14,6 @@ mod role;
 mod user;
 
 pub(crate) use self::orphan::ORPHAN;
-pub(crate) use self::role::method;
 
 use std::collections::BTreeSet;
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use simdb_planner::observed::Observation;
+use simdb_planner::observed::{Hidden, Observation};
 use simdb_state::address::{InstanceAddress, MadeAs, NodeAddress};
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
@@ -244,6 +244,16 @@ impl Platform for Router {
     async fn stop(&self, instance: &InstanceAddress, mode: StopMode) -> Result<Witness, PlatformError> {
         let (platform, instance) = self.platform(instance)?;
         platform.stop(&instance, mode).await
+    }
+
+    async fn hidden(&self, instance: &InstanceAddress) -> Result<Option<Hidden>, PlatformError> {
+        let (platform, instance) = self.platform(instance)?;
+        platform.hidden(&instance).await
+    }
+
+    async fn condemn(&self, instance: &InstanceAddress) -> Result<(), PlatformError> {
+        let (platform, instance) = self.platform(instance)?;
+        platform.condemn(&instance).await
     }
 
     async fn run_task(

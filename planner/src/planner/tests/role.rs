@@ -8,7 +8,7 @@ use simdb_state::object::{FenceProof, OnStandbyLoss, Role, Verdict};
 use super::*;
 use crate::observed::{Control, Observation};
 use crate::plan::Step;
-use crate::planner::{ElectionKind, ElectionRequest, Proposal};
+use crate::planner::{Assurance, ElectionKind, ElectionRequest, Proposal};
 
 /// A cluster whose commits wait for one of its standbys.
 pub(super) fn quorum(nodes: &[&str]) -> Desired {
@@ -25,6 +25,7 @@ pub(super) fn election(kind: ElectionKind, to: Option<&str>) -> Proposal {
         kind,
         to: to.map(|node| node.parse().unwrap()),
         lossy: false,
+        assurance: Assurance::Proof,
     })
 }
 
@@ -35,6 +36,7 @@ pub(super) fn lossy_failover() -> Proposal {
         kind: ElectionKind::Failover,
         to: None,
         lossy: true,
+        assurance: Assurance::Proof,
     })
 }
 
