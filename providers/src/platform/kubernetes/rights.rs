@@ -43,9 +43,11 @@ const TELLS: &[Rule] = &[
     rule("events.k8s.io", &["events"], &["create"]),
 ];
 
-/// What lets simdb prove that a server is down whose pod does not answer, and say beforehand which class or namespace is missing.
+/// What lets simdb prove that a server is down whose pod does not answer, tell whether the machine of its volume is back, and say beforehand
+/// which class or namespace is missing.
 const CLUSTER_WIDE: &[Rule] = &[
-    rule("", &["nodes", "namespaces"], &["get"]),
+    rule("", &["nodes", "persistentvolumes", "namespaces"], &["get"]),
+    rule("coordination.k8s.io", &["leases"], &["get"]),
     rule("storage.k8s.io", &["storageclasses"], &["get", "list"]),
     rule("scheduling.k8s.io", &["priorityclasses"], &["get"]),
 ];
@@ -242,7 +244,7 @@ mod tests {
             text.contains("    resources: [\"pods/exec\", \"pods/portforward\"]\n    verbs: [\"get\", \"create\"]\n")
         );
         assert_eq!(text.matches("kind: ServiceAccount").count(), 2);
-        assert!(!text.contains("leases"), "{text}");
+        assert!(!text.contains("simdb-state"), "{text}");
         let with_state = documents(Account {
             state: Some("records"),
             ..account
