@@ -64,6 +64,7 @@ bench: setup  ## What simdb takes: reading configurations, planning, recording, 
 	PATH="$(TARGET)/release:$$PATH" tests/support/bench-drift.sh
 	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/bench-roles.sh
 	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/docker-engine.sh tests/support/bench-docker.sh
+	PATH="$(TARGET)/release:$(TARGET)/release/examples:$$PATH" tests/support/kubernetes/bed.sh tests/support/bench-kubernetes.sh
 
 lint: setup-lint  ## Format, lints, what the source may name and import, and what the dependencies may be.
 	cargo fmt --all --check

@@ -5,7 +5,7 @@
 //!   simdb-bench measure PROGRAM ARGS...   runs a program; prints seconds, and the most memory it held in MB
 //!   simdb-bench gap HOSTS VICTIM PROGRAM ARGS...
 //!                                         runs a program while clients write to whichever of HOSTS (HOST:PORT,...) takes
-//!                                         writes, with PGPASSWORD; first kills process VICTIM, where it is not -. Prints
+//!                                         writes, with PGPASSWORD, PGUSER and PGDATABASE (postgres); first kills process VICTIM, where it is not -. Prints
 //!                                         the longest time without an acknowledged write, and the program's, in seconds
 //! ```
 //!
@@ -84,6 +84,7 @@ const ROWS: u64 = 200;
 
 /// Runs a program under load, and returns for how long nothing was acknowledged meanwhile, and how long it took.
 fn gap(hosts: &str, victim: &str, program: &str, arguments: &[&str]) -> Result<String, Failure> {
+    let said = |name: &str| std::env::var(name).unwrap_or_else(|_| "postgres".to_owned());
     let at = |host: &str| -> Result<HostPort, Failure> {
         let address: SocketAddr = host.parse()?;
         Ok(HostPort {
@@ -93,9 +94,9 @@ fn gap(hosts: &str, victim: &str, program: &str, arguments: &[&str]) -> Result<S
     };
     let target = Target {
         hosts: hosts.split(',').map(at).collect::<Result<_, _>>()?,
-        user: "postgres".to_owned(),
+        user: said("PGUSER"),
         password: Sensitive::new(std::env::var("PGPASSWORD")?),
-        database: "postgres".to_owned(),
+        database: said("PGDATABASE"),
     };
     let victim: Option<i32> = if victim == "-" { None } else { Some(victim.parse()?) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -5,27 +5,87 @@ use nix::unistd::Pid;
 use simdb_tests::contained::{PAIR, ROWS, THREE};
 use simdb_tests::{Output, Run, Scenario, first, run_to};
 
+/// Makes a cluster of this machine's version, and then one of the newest, and lives through the same with each.
+fn on_each_version(body: &str, live: impl Fn(Scenario)) {
+    for make in [Scenario::in_pods, Scenario::in_pods_of_newest] {
+        let Some(scenario) = make(body) else { return };
+        live(scenario);
+    }
+}
+
 #[test]
 fn a_primary_that_is_killed_in_its_pod_loses_no_acknowledged_row() {
-    let Some(scenario) = Scenario::in_pods(PAIR) else {
-        return;
+    on_each_version(PAIR, |scenario| {
+        scenario.assert_settled(first(1));
+        assert_no_secrets(&scenario);
+        let writing = scenario.load();
+        writing.further(ROWS);
+        scenario.switchover(None);
+        assert_eq!(scenario.primary(), "r[0]");
+        writing.further(ROWS);
+        scenario.in_pod("r[0]", "kill -KILL $(cat /tmp/simdb/pid)");
+        scenario.failover();
+        assert_eq!(scenario.primary(), "a");
+        writing.further(ROWS);
+        scenario.assert_settled(first(1));
+        writing.expect_nothing_lost();
+        let roles = ["get", "pods", "--selector", "simdb.dev/role=primary", "-o", "name"];
+        assert_eq!(scenario.kubectl(&roles), "pod/orders-a-0");
+        assert_told(&scenario);
+        scenario.destroy_pods();
+    });
+}
+
+/// Asserts that those who look with kubectl see what happened, of which term it is, and what is meant to be.
+#[track_caller]
+fn assert_told(scenario: &Scenario) {
+    let reasons = |of: &str| {
+        let field = format!("involvedObject.name={of}");
+        let events = scenario.kubectl(&[
+            "get",
+            "events",
+            "--field-selector",
+            &field,
+            "-o",
+            "jsonpath={.items[*].reason}",
+        ]);
+        events.split(' ').map(str::to_owned).collect::<Vec<String>>()
     };
-    scenario.assert_settled(first(1));
-    assert_no_secrets(&scenario);
-    let writing = scenario.load();
-    writing.further(ROWS);
-    scenario.switchover(None);
-    assert_eq!(scenario.primary(), "r[0]");
-    writing.further(ROWS);
-    scenario.in_pod("r[0]", "kill -KILL $(cat /tmp/simdb/pid)");
-    scenario.failover();
-    assert_eq!(scenario.primary(), "a");
-    writing.further(ROWS);
-    scenario.assert_settled(first(1));
-    writing.expect_nothing_lost();
-    let roles = ["get", "pods", "--selector", "simdb.dev/role=primary", "-o", "name"];
-    assert_eq!(scenario.kubectl(&roles), "pod/orders-a-0");
-    scenario.destroy_pods();
+    let set = reasons("orders-r-0");
+    for reason in ["StandbyCreated", "Promoted", "Rejoined"] {
+        assert!(set.iter().any(|told| told == reason), "no {reason} in {set:?}");
+    }
+    let service = reasons("orders-rw");
+    for reason in ["SyncEstablished", "Switchover", "Failover", "EndpointSwitched"] {
+        assert!(service.iter().any(|told| told == reason), "no {reason} in {service:?}");
+    }
+    let annotation = |kind: &str, name: &str, of: &str| {
+        let path = format!("jsonpath={{.metadata.annotations.simdb\\.dev/{of}}}");
+        scenario.kubectl(&["get", kind, name, "-o", &path])
+    };
+    assert_eq!(annotation("service", "orders-rw", "term"), "3");
+    assert_eq!(annotation("statefulset", "orders-a", "term"), "3");
+    assert_eq!(annotation("statefulset", "orders-a", "intent"), "run");
+    let columns = [
+        "get",
+        "pods",
+        "-L",
+        "simdb.dev/role,simdb.dev/cluster,app.kubernetes.io/version",
+        "--no-headers",
+    ];
+    let shown = scenario.kubectl(&columns);
+    let shown: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    let columns = |pod: &str| {
+        let line = shown
+            .iter()
+            .find(|line| line.first() == Some(&pod))
+            .expect("the pod is there");
+        line[line.len() - 3..line.len() - 1].join(" ")
+    };
+    assert_eq!(
+        (columns("orders-a-0"), columns("orders-r-0-0")),
+        ("primary orders".to_owned(), "standby orders".to_owned())
+    );
 }
 
 /// Waits until all is well, and asserts that nothing is left to do.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
 use simdb_planner::desired::LocalSettings;
 use simdb_providers::platform::bridge::Bridge;
 use simdb_providers::platform::registry::{self, Setup};
@@ -55,6 +56,8 @@ impl Pods {
             ways: BTreeMap::new(),
         };
         pods.kubectl(&["create", "namespace", &pods.namespace]);
+        let restricted = "pod-security.kubernetes.io/enforce=restricted";
+        pods.kubectl(&["label", "namespace", &pods.namespace, restricted]);
         let pair = |name: &str, value: &String| (name.to_owned(), value.clone());
         let arguments = BTreeMap::from([pair("kubeconfig", &pods.kubeconfig), pair("namespace", &pods.namespace)]);
         let local = LocalSettings {
@@ -138,14 +141,46 @@ fn set(node: &str) -> String {
 impl Scenario {
     /// Makes a cluster in pods, where there are machines to run them: `body` is what stands in its block beside network and engine.
     pub fn in_pods(body: &str) -> Option<Self> {
+        let mut scenario = Self::before_pods(&Version::of_major(15))?;
+        scenario.apply(body);
+        Some(scenario)
+    }
+
+    /// Makes a cluster of the newest version in pods.
+    pub fn in_pods_of_newest(body: &str) -> Option<Self> {
+        kubeconfig()?;
+        let newest = Version::newest()?;
+        let mut scenario = Self::before_pods(&newest)?;
+        scenario.apply(body);
+        Some(scenario)
+    }
+
+    /// Prepares a cluster in pods, and makes nothing of it: its namespace lets in restricted pods alone.
+    pub fn before_pods(version: &Version) -> Option<Self> {
         let kubeconfig = kubeconfig()?;
         let environment = TestEnvironment::new();
         let pods = Pods::new(&environment, kubeconfig);
         environment.write("provider.simdb.hcl", &pods.provider());
-        let mut scenario = Self::prepared(environment, &Version::of_major(15), String::new());
+        let mut scenario = Self::prepared(environment, version, String::new());
         scenario.pods = Some(pods);
-        scenario.apply(body);
         Some(scenario)
+    }
+
+    /// Declares the provider with another argument, in place of the one of that name where it has one, and of the one that was declared so
+    /// before.
+    pub fn provide(&self, name: &str, value: &str) {
+        let provider = self.pods().provider();
+        let kept = provider
+            .lines()
+            .filter(|line| !line.trim_start().starts_with(&format!("{name} ")));
+        let mut lines: Vec<String> = kept.map(str::to_owned).collect();
+        lines.insert(1, format!("  {name} = \"{value}\""));
+        self.environment.write("provider.simdb.hcl", &(lines.join("\n") + "\n"));
+    }
+
+    /// Declares the provider as it was at first.
+    pub fn provide_as_before(&self) {
+        self.environment.write("provider.simdb.hcl", &self.pods().provider());
     }
 
     fn pods(&self) -> &Pods {
@@ -227,6 +262,28 @@ impl Scenario {
     pub fn audit(&self) -> Option<String> {
         let bed = std::env::var(BED).ok()?;
         fs::read_to_string(Path::new(&bed).join("audit.log")).ok()
+    }
+
+    /// Returns what simdb asked the API server for in the namespace of the test so far, by what that logged, where it is one of a test bed:
+    /// what was done, to which kind of object, and to which of them.
+    pub fn requests(&self) -> Option<Vec<(String, String, Option<String>)>> {
+        let audit = self.audit()?;
+        let entries = audit
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let by_others = |entry: &Value| {
+            let agent = entry["userAgent"].as_str().unwrap_or_default();
+            ["kube", "bed"].iter().any(|others| agent.starts_with(others))
+        };
+        let mine = entries.filter(|entry| entry["objectRef"]["namespace"] == self.namespace() && !by_others(entry));
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let request = |entry: Value| {
+            let object = &entry["objectRef"];
+            let kind = [text(&object["resource"]), text(&object["subresource"])];
+            let kind: Vec<String> = kind.into_iter().flatten().collect();
+            Some((text(&entry["verb"])?, kind.join("/"), text(&object["name"])))
+        };
+        Some(mine.filter_map(request).collect())
     }
 
     /// Breaks a part of the test bed, or mends it.

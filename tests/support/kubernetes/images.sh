@@ -3,9 +3,10 @@
 #
 #   images.sh
 #
-# They are simdb.test/pause:1, which the container runtime needs, simdb.test/postgres:VERSION with the programs on the PATH, a
-# shell, the tools of coreutils, and flock, and simdb.test/pgbouncer:1. The cache has one directory per state of this machine's
-# packages and of these scripts. No registry of images is asked.
+# They are simdb.test/pause:1, which the container runtime needs, and which is called simdb.test/shell-less:15 as well;
+# simdb.test/postgres:VERSION, called postgres-again:VERSION as well, with the programs on the PATH, a shell, the tools of coreutils, and
+# flock; and simdb.test/pgbouncer:1. The cache has one directory per state of this machine's packages and of these scripts. No registry
+# of images is asked.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -48,9 +49,9 @@ architecture() {
     esac
 }
 
-# Packs $root as the archive of an image: one layer, its configuration, and the manifest that names both.
+# Packs $root as the archive of an image: one layer, its configuration, and the manifest that names both. It may have another name.
 pack() {
-    name=$1 configuration=$2
+    name=$1 configuration=$2 tags="\"simdb.test/$1\"${3:+, \"simdb.test/$3\"}"
     image=$work/$name
     mkdir "$image"
     tar -C "$root" --numeric-owner --owner=0 --group=0 -cf "$image/layer.tar" .
@@ -58,7 +59,7 @@ pack() {
 {"architecture": "$(architecture)", "os": "linux", "config": $configuration,
  "rootfs": {"type": "layers", "diff_ids": ["sha256:$(sha256sum <"$image/layer.tar" | cut -d' ' -f1)"]}}
 JSON
-    echo "[{\"Config\": \"config.json\", \"RepoTags\": [\"simdb.test/$name\"], \"Layers\": [\"layer.tar\"]}]" >"$image/manifest.json"
+    echo "[{\"Config\": \"config.json\", \"RepoTags\": [$tags], \"Layers\": [\"layer.tar\"]}]" >"$image/manifest.json"
     tar -C "$image" -cf "$image.tar" manifest.json config.json layer.tar
     rm -rf "$image"
 }
@@ -70,7 +71,7 @@ empty() {
 
 empty
 cc -O2 -static -o "$root/pause" "$here/pause.c"
-pack pause:1 '{"Entrypoint": ["/pause"]}'
+pack pause:1 '{"Entrypoint": ["/pause"]}' shell-less:15
 
 if [ -x /usr/sbin/pgbouncer ]; then
     empty
@@ -91,7 +92,7 @@ echo "$places" | while read -r version place; do
     take_postgresql "$place"
     take "$place/bin/psql"
     take_loader
-    pack "postgres:$version" "{\"Env\": [\"PATH=$place/bin:/usr/sbin:/usr/bin:/bin\"], \"StopSignal\": \"SIGINT\"}"
+    pack "postgres:$version" "{\"Env\": [\"PATH=$place/bin:/usr/sbin:/usr/bin:/bin\"], \"StopSignal\": \"SIGINT\"}" "postgres-again:$version"
 done
 
 chmod 755 "$work"
