@@ -214,8 +214,7 @@ mod tests {
     async fn condemned(objects: impl IntoIterator<Item = (String, Value)>) -> Vec<String> {
         let (hold, changes) = hold(objects.into_iter().collect()).await;
         condemn(&hold).await.unwrap();
-        let changes = changes.lock().unwrap().clone();
-        changes
+        changes.lock().unwrap().clone()
     }
 
     #[tokio::test]
