@@ -57,7 +57,7 @@ test-faults: setup-test  ## Every fault on every version, role changes in a row 
 	cargo build --locked -p simdb
 	SIMDB_TEST_FAULTS=1 $(NEXTEST) --profile faults -p simdb-tests --test roles --test faults --test standbys --test crash_roles --test together --test kills
 	SIMDB_TEST_FAULTS=1 tests/support/docker-engine.sh $(NEXTEST) --profile faults -p simdb-tests --all-features --test docker_faults --test docker_crash
-	SIMDB_TEST_FAULTS=1 tests/support/kubernetes/bed.sh $(NEXTEST) --profile faults --test-threads 1 -p simdb-tests --all-features --test kubernetes_faults
+	SIMDB_TEST_FAULTS=1 tests/support/kubernetes/bed.sh $(NEXTEST) --profile faults --test-threads 1 -p simdb-tests --all-features --test kubernetes_faults --test kubernetes_crash
 
 bench: setup  ## What simdb takes: reading configurations, planning, recording, applying and role changes against the same work typed by hand.
 	cargo build --release --locked -p simdb

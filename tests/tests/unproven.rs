@@ -8,9 +8,9 @@ use simdb_tests::{Scenario, Version, first};
 /// Hides the directory of a node while its server runs on: nothing says whose that server is, and nothing proves that it ended.
 fn hidden(scenario: &Scenario, node: &str, meanwhile: impl FnOnce()) {
     let (directory, away) = (scenario.directory(node), scenario.environment.data().join("away"));
-    fs::rename(&directory, &away).unwrap();
+    fs::rename(&directory, &away).expect("the directory is the test's");
     meanwhile();
-    fs::rename(&away, &directory).unwrap();
+    fs::rename(&away, &directory).expect("the directory is the test's");
 }
 
 #[test]

@@ -373,6 +373,14 @@ impl Endpoints for KubernetesPlatform {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use tokio::sync::OnceCell;
+
+    use super::super::canned::{Objects, object, site};
+    use super::super::settings::Settings;
     use super::*;
 
     fn route(to: &[&str], wanted: Wanted) -> Published {
@@ -393,6 +401,48 @@ mod tests {
 
     fn endpoint() -> EndpointAddress {
         "cluster.orders.endpoint.rw".parse().unwrap()
+    }
+
+    /// Returns whether the route of an endpoint that leads to `a` is as it was published, with pods that are labelled so.
+    async fn is_as_published(roles: &[(&str, Option<&str>)]) -> bool {
+        let published = route(&["a", "b"], Wanted::Writer);
+        let names = Names::new("0a1b", "/srv");
+        let annotations = json!({ ROUTE: serde_json::to_string(&published).unwrap() });
+        let selector = published.selector(&names, &endpoint());
+        let service = json!({ "metadata": { "annotations": annotations }, "spec": { "selector": selector } });
+        let pods = roles.iter().map(|(name, role)| {
+            let labels = json!({ LINEAGE: "0a1b", SERVER: name, ROLE: role.unwrap_or_default() });
+            json!({ "metadata": { "name": format!("{name}-0"), "labels": labels } })
+        });
+        let pods = json!({ "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods.collect::<Vec<_>>() });
+        let objects = Objects::from([
+            object("/api/v1", "services", "orders-rw", &service),
+            ("/api/v1/namespaces/db/pods".to_owned(), pods),
+        ]);
+        let (site, _) = site(objects).await;
+        let platform = KubernetesPlatform {
+            settings: Settings::read(&BTreeMap::new(), Path::new("/")),
+            names,
+            grant: None,
+            server: OnceCell::new_with(Some(site.server)),
+            locks: Mutex::default(),
+        };
+        match platform.lookup(&endpoint()).await.unwrap() {
+            Observation::Seen(facts) => !facts.hosts.is_empty(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_label_that_tells_of_another_primary_than_the_one_that_is_led_to_is_drift() {
+        let (a, b) = ("orders-a", "orders-b");
+        assert!(is_as_published(&[(a, Some("primary")), (b, Some("standby"))]).await);
+        assert!(!is_as_published(&[(a, Some("primary")), (b, Some("primary"))]).await);
+        assert!(!is_as_published(&[(a, Some("standby")), (b, Some("standby"))]).await);
+        assert!(
+            is_as_published(&[]).await,
+            "a pod that is made anew is labelled by its set"
+        );
     }
 
     #[test]

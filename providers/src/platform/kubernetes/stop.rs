@@ -165,8 +165,29 @@ async fn lines_of(site: &Site, lines: usize) -> Result<Vec<String>, PlatformErro
 
 #[cfg(test)]
 mod tests {
-    use super::super::canned::{Objects, hold};
+    use serde_json::json;
+
+    use super::super::canned::{Objects, hold, object};
+    use super::super::names::HOLD;
     use super::*;
+
+    #[tokio::test]
+    async fn what_an_earlier_fence_keeps_off_is_started_without_its_server_to_be_asked() {
+        let template = json!({ "metadata": { "annotations": { HOLD: "u0" } } });
+        let spec = json!({ "replicas": 0, "selector": {}, "serviceName": "", "template": template });
+        let set = object("/apis/apps/v1", "statefulsets", "orders-a", &json!({ "spec": spec }));
+        for (mode, expected) in [(StopMode::Immediate, "\"replicas\":1"), (StopMode::Fast, "")] {
+            let (hold, changes) = hold(Objects::from([set.clone()])).await;
+            // The pod is not there yet, so that nothing is proven so far.
+            let stopped = Box::pin(stop(&hold, mode)).await;
+            assert!(matches!(stopped, Err(PlatformError::Unprovable { .. })), "{stopped:?}");
+            let changes = changes.lock().unwrap().join("\n");
+            assert!(
+                changes.contains(expected) && changes.is_empty() == expected.is_empty(),
+                "{changes}"
+            );
+        }
+    }
 
     #[tokio::test]
     async fn a_node_of_which_nothing_is_there_is_not_proven_to_be_down() {
