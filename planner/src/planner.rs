@@ -263,4 +263,4 @@ fn fold(mut state: State, plan: &Plan) -> State {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,6 +11,7 @@ use crate::engine::settings;
 
 use super::clusters::Context;
 use super::expand::{self, Groups, Instance, Key};
+use super::failover;
 use super::instance_name;
 use super::lifecycle;
 use super::parameters::{self, Parameters};
@@ -32,6 +33,8 @@ pub(super) struct Nodes {
     pub(super) groups: Groups,
     /// The `follows` attributes, before it is known whether they name nodes.
     pub(super) follows: BTreeMap<NodeName, String>,
+    /// Which of several nodes that are as good takes over, where a node says so.
+    pub(super) priorities: BTreeMap<NodeName, u32>,
     /// Whether every block could be read.
     pub(super) whole: bool,
 }
@@ -103,6 +106,7 @@ impl Nodes {
             &instance.names,
             diagnostics,
         );
+        let priority = failover::priority(instance.reader, &instance.names, diagnostics);
         spec.triggers = triggers::read(instance.reader, context.module, &instance.names, diagnostics);
         if let Some(attribute) = instance.reader.attribute("provider") {
             let (header, providers) = (&instance.header, context.providers);
@@ -124,6 +128,8 @@ impl Nodes {
         }
         instance.note(&name.to_string(), &mut self.groups);
         self.follows.extend(upstream.map(|upstream| (name.clone(), upstream)));
+        self.priorities
+            .extend(priority.map(|priority| (name.clone(), priority)));
         self.first.get_or_insert_with(|| name.clone());
         self.specs.insert(name, spec);
     }

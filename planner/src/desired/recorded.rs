@@ -78,6 +78,7 @@ fn cluster_spec(state: &State, name: &ClusterName, cluster: &Cluster) -> Option<
             on_standby_loss: cluster.on_standby_loss,
             max_lag: cluster.max_lag,
         },
+        failover: cluster.failover.clone(),
         depends_on: BTreeSet::new(),
         ignored: Ignored::default(),
         ignored_drift: Vec::new(),
