@@ -5,6 +5,7 @@
 pub(crate) mod complete;
 pub(crate) mod json;
 mod language;
+mod monitor;
 mod rewrite;
 mod run;
 mod selection;
@@ -23,6 +24,7 @@ use simdb_state::address::Address;
 
 pub use json::Shape;
 pub use language::{Console, Described, Docs, Fmt, Init, Metadata, Rbac, Validate, ValidateFormat};
+pub use monitor::{Monitor, MonitorCommand, MonitorPause, MonitorRun, MonitorUnpause};
 pub use run::{Apply, Running, StepLimit};
 pub use selection::Selection;
 pub use state::{State, StateList, StateMv, StatePush, StateRekey, StateRepair, StateRm, StateShow};
@@ -117,6 +119,14 @@ pub enum Command {
     Output(Output),
     /// Show the health of clusters (exit code 5: not healthy)
     Status(Status),
+    /// Watch clusters, and let standbys take over from primaries that are lost where that is declared
+    Monitor(Monitor),
+    /// Another spelling of monitor pause
+    #[command(hide = true)]
+    Pause(MonitorPause),
+    /// Another spelling of monitor unpause
+    #[command(hide = true)]
+    Unpause(MonitorUnpause),
     /// Show what differs from what the last apply left (exit code 2: something does)
     Drift(Drift),
     /// Check that the nodes of a cluster hold the same, and under load that no write is lost (exit code 5: not so)

@@ -4,6 +4,7 @@ pub(crate) mod converge;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use simdb_planner::config::{Config, OutputValue, Source};
 use simdb_planner::desired::Desired;
@@ -21,7 +22,7 @@ use simdb_providers::observe::{self, observe};
 use simdb_providers::platform::World;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::cluster_event::ClusterEvent;
-use simdb_state::name::{EndpointName, NodeName};
+use simdb_state::name::{ClusterName, EndpointName, NodeName};
 use simdb_state::object::{Output, State};
 use simdb_state::relocation::{self, Move};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
@@ -145,6 +146,23 @@ pub(crate) async fn refresh(world: &World, desired: &Desired, recorded: &State, 
     let wanted = wanted.map(|(node, import)| (node.clone(), import.id.clone())).collect();
     seen.imports = observe::imports(world, &wanted, &seen.platforms, recorded, secrets).await;
     tried(world, desired, recorded, seen).await
+}
+
+/// Looks at one cluster that is recorded, and waits for no node longer than a limit.
+pub(crate) async fn refresh_cluster(
+    world: &World,
+    cluster: &ClusterName,
+    recorded: &State,
+    secrets: &Secrets,
+    patience: Duration,
+) -> Observed {
+    let nodes = recorded.nodes_of(cluster).map(|(address, _)| address.clone()).collect();
+    let endpoints = recorded
+        .endpoints
+        .keys()
+        .filter(|endpoint| endpoint.cluster == *cluster);
+    let endpoints = endpoints.cloned().collect();
+    observe::observe_within(world, &nodes, &endpoints, recorded, secrets, Some(patience)).await
 }
 
 /// Adds what servers say of parameters that no node has yet.

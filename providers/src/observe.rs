@@ -41,6 +41,18 @@ pub async fn observe(
     recorded: &State,
     secrets: &Secrets,
 ) -> Observed {
+    observe_within(world, nodes, endpoints, recorded, secrets, None).await
+}
+
+/// Does the same, and waits for no node longer than a limit, where there is one beside the usual ones.
+pub async fn observe_within(
+    world: &World,
+    nodes: &BTreeSet<NodeAddress>,
+    endpoints: &BTreeSet<EndpointAddress>,
+    recorded: &State,
+    secrets: &Secrets,
+    patience: Option<Duration>,
+) -> Observed {
     let (platform, registry) = (&*world.platform, &*world.endpoints);
     let (mut platforms, listed, routes, networks) = tokio::join!(
         world.facts(),
@@ -78,6 +90,7 @@ pub async fn observe(
         recorded,
         secrets,
         sessions: world.sessions(secrets),
+        patience,
     };
     let (seen_nodes, seen_poolers, seen_endpoints) = tokio::join!(
         join_all(nodes.iter().map(|node| look.node(node))),
@@ -120,6 +133,7 @@ pub async fn imports(
         recorded,
         secrets,
         sessions: world.sessions(secrets),
+        patience: None,
     };
     let deadline = Instant::now() + IMPORT_LIMIT;
     let seen = join_all(wanted.iter().map(|(node, id)| look.import(node, id, deadline))).await;
@@ -158,6 +172,8 @@ pub(crate) struct Look<'a> {
     pub(crate) recorded: &'a State,
     pub(crate) secrets: &'a Secrets,
     pub(crate) sessions: Sessions<'a>,
+    /// How long to wait for a node at most, where that is less than usual.
+    pub(crate) patience: Option<Duration>,
 }
 
 impl Look<'_> {
@@ -178,9 +194,13 @@ impl Look<'_> {
         }
     }
 
+    fn within(&self, limit: Duration) -> Duration {
+        self.patience.map_or(limit, |patience| patience.min(limit))
+    }
+
     /// Looks at a node, and looks again where it was changed or removed meanwhile: a removal does not wait for a look.
     async fn node(&self, node: &NodeAddress) -> Observation<NodeFacts> {
-        let deadline = Instant::now() + self.platform.look_limit(&node.into());
+        let deadline = Instant::now() + self.within(self.platform.look_limit(&node.into()));
         let mut seen = self.glance(node, deadline).await;
         while matches!(seen, Observation::Unknown(_)) && Instant::now() < deadline {
             let again = self.glance(node, deadline).await;
@@ -202,7 +222,9 @@ impl Look<'_> {
         };
         let mut facts = inventory(&directory);
         // What is left of the time that its platform may take is not its server's.
-        let server_deadline = deadline.max(Instant::now()).min(Instant::now() + NODE_LIMIT);
+        let server_deadline = deadline
+            .max(Instant::now())
+            .min(Instant::now() + self.within(NODE_LIMIT));
         match directory.process {
             ProcessFacts::Down => match self.control(node, &facts.generations, deadline).await {
                 Ok(control) => facts.control = control,

@@ -14,7 +14,7 @@ pub enum Shape {
 }
 
 /// The commands that write events.
-const LINES: [&str; 10] = [
+const LINES: [&str; 11] = [
     "plan",
     "apply",
     "create",
@@ -25,6 +25,7 @@ const LINES: [&str; 10] = [
     "failover",
     "resync",
     "import",
+    "monitor",
 ];
 
 /// Returns what JSON a parsed command line asks for.

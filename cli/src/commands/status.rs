@@ -1,5 +1,6 @@
 //! `simdb status`.
 
+use jiff::Timestamp;
 use simdb_planner::desired::Desired;
 use simdb_planner::observed::{Observation, Observed};
 use simdb_state::name::ClusterName;
@@ -117,6 +118,7 @@ impl Watched {
             Some(cluster) => StatusDoc::new([cluster], &state, &observed),
             None => StatusDoc::new(state.clusters.keys(), &state, &observed),
         };
+        let status = status.with_pauses(&store.pauses().await?, Timestamp::now());
         Ok(status.with_times(&store.events().await?))
     }
 }

@@ -37,7 +37,7 @@ pub use plan::{ComparedDoc, InterruptedDoc, MoveDoc, NotComparedDoc, PlanDoc, St
 pub use ps::{HomeDoc, ProjectState, PsDoc, ServerDoc};
 pub use runs::{RunDoc, RunsDoc, StepRunDoc};
 pub use state::{ObjectDoc, OutputDoc, StateDoc};
-pub use status::{ClusterState, ClusterStatus, EndpointStatus, NodeStatus, StatusDoc};
+pub use status::{ClusterState, ClusterStatus, EndpointStatus, NodeStatus, PausedDoc, StatusDoc};
 pub use verify::{DatabaseDoc, DifferenceDoc, LoadDoc, LoadNodeDoc, TableDoc, VerifyDoc};
 pub use workspace::{WorkspaceDoc, WorkspacesDoc};
 
