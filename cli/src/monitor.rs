@@ -17,4 +17,4 @@ mod node;
 mod record;
 mod watcher;
 
-pub(crate) use watcher::{Settings, run};
+pub(crate) use watcher::{Monitor, Settings};

@@ -1,12 +1,11 @@
 //! What a command asks for beside the configuration, and what is asked next where a role change did not come to its end.
 
-use std::time::Duration;
-
 use simdb_planner::config::Config;
 use simdb_planner::plan::{Action, Impact, Plan, Step};
 use simdb_planner::planner::scope::{Pattern, Scope};
 use simdb_planner::planner::{ElectionKind, ElectionRequest, Proposal};
 use simdb_planner::watch::{self, Decision};
+use simdb_providers::observe::Patience;
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Damage, Election, ElectionReason, FailoverPolicy, Power, Role, State, Term};
@@ -118,12 +117,20 @@ impl Request<'_> {
             .map_err(|why| CliError::refused("Plan is more than the monitor may do", why))
     }
 
-    /// Returns the cluster that a monitor decided about, and how long to wait for each of its nodes.
-    pub(crate) fn decided_on(&self) -> Option<(&ClusterName, Duration)> {
-        match self {
-            Request::Decided(decided) => Some((&decided.cluster, watch::DEADLINE)),
+    /// Returns the cluster that a monitor decided about, and how long to wait for its nodes.
+    pub(crate) fn decided_on(&self) -> Option<(&ClusterName, Patience)> {
+        let Request::Decided(Decided { cluster, decision, .. }) = self else {
+            return None;
+        };
+        let silent = match decision {
+            Decision::Elect { lost, by, .. } if !by.is_certain() => Some(NodeAddress {
+                cluster: cluster.clone(),
+                node: lost.clone(),
+            }),
             _ => None,
-        }
+        };
+        let limit = watch::DEADLINE;
+        Some((cluster, Patience { limit, silent }))
     }
 
     /// Returns what is asked of the planner.

@@ -44,14 +44,26 @@ pub async fn observe(
     observe_within(world, nodes, endpoints, recorded, secrets, None).await
 }
 
-/// Does the same, and waits for no node longer than a limit, where there is one beside the usual ones.
+/// How long to wait for nodes, where that is less than usual.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    /// For each node.
+    pub limit: Duration,
+    /// The node whose server is known not to answer: it is hardly waited for.
+    pub silent: Option<NodeAddress>,
+}
+
+/// How long to wait for a server that is known not to answer.
+const SILENT_LIMIT: Duration = Duration::from_millis(50);
+
+/// Does the same, and waits for nodes no longer than it is told to.
 pub async fn observe_within(
     world: &World,
     nodes: &BTreeSet<NodeAddress>,
     endpoints: &BTreeSet<EndpointAddress>,
     recorded: &State,
     secrets: &Secrets,
-    patience: Option<Duration>,
+    patience: Option<Patience>,
 ) -> Observed {
     let (platform, registry) = (&*world.platform, &*world.endpoints);
     let (mut platforms, listed, routes, networks) = tokio::join!(
@@ -173,7 +185,7 @@ pub(crate) struct Look<'a> {
     pub(crate) secrets: &'a Secrets,
     pub(crate) sessions: Sessions<'a>,
     /// How long to wait for a node at most, where that is less than usual.
-    pub(crate) patience: Option<Duration>,
+    pub(crate) patience: Option<Patience>,
 }
 
 impl Look<'_> {
@@ -195,7 +207,19 @@ impl Look<'_> {
     }
 
     fn within(&self, limit: Duration) -> Duration {
-        self.patience.map_or(limit, |patience| patience.min(limit))
+        self.patience
+            .as_ref()
+            .map_or(limit, |patience| patience.limit.min(limit))
+    }
+
+    /// Returns how long the server of a node may take to answer.
+    fn answer_limit(&self, node: &NodeAddress) -> Duration {
+        let silent = self.patience.as_ref().and_then(|patience| patience.silent.as_ref());
+        if silent == Some(node) {
+            SILENT_LIMIT
+        } else {
+            self.within(NODE_LIMIT)
+        }
     }
 
     /// Looks at a node, and looks again where it was changed or removed meanwhile: a removal does not wait for a look.
@@ -224,7 +248,7 @@ impl Look<'_> {
         // What is left of the time that its platform may take is not its server's.
         let server_deadline = deadline
             .max(Instant::now())
-            .min(Instant::now() + self.within(NODE_LIMIT));
+            .min(Instant::now() + self.answer_limit(node));
         match directory.process {
             ProcessFacts::Down => match self.control(node, &facts.generations, deadline).await {
                 Ok(control) => facts.control = control,

@@ -36,9 +36,13 @@ fn watch(arguments: &MonitorRun, ui: &Arc<Ui>) -> Result<Exit, CliError> {
             lease,
             json: arguments.json,
         };
-        let work = monitor::run(project, store, &settings, ui, &interrupt);
+        let monitor = monitor::Monitor::open(project, store, &settings, ui, &interrupt).await?;
+        let board = monitor.board();
         tokio::select! {
-            result = work => result,
+            () = monitor.run() => {
+                ui.tell(&format!("The monitor ended after {} rounds.\n", board.round().number));
+                Ok(Exit::Done)
+            }
             () = interrupt.stop.cancelled() => Err(CliError::Stopped),
         }
     })
