@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use simdb_planner::observed::{
-    Control, ImportFacts, NetworkFacts, NodeFacts, Observation, Observed, PlatformFacts, PlatformProblem, PoolerFacts,
-    ProcessFacts, RouteFacts,
+    Control, Hidden, ImportFacts, NetworkFacts, NodeFacts, Observation, Observed, PlatformFacts, PlatformProblem,
+    PoolerFacts, ProcessFacts, RouteFacts,
 };
 use simdb_state::address::{EndpointAddress, InstanceAddress, NodeAddress};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
 use simdb_state::object::{Data, State};
 use simdb_state::place::Bind;
 use simdb_state::sensitive::Secrets;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::engine;
 use crate::executor::chain;
@@ -110,6 +110,7 @@ pub async fn observe_within(
         join_all(endpoints.iter().map(|endpoint| lookup(registry, endpoint))),
     );
     let nodes: BTreeMap<_, _> = nodes.iter().cloned().zip(seen_nodes).collect();
+    let hidden = look.hidden(&nodes).await;
     if nodes
         .iter()
         .any(|(address, node)| just_ended(node, look.facts_of(address)))
@@ -124,6 +125,7 @@ pub async fn observe_within(
         platforms,
         networks,
         nodes,
+        hidden,
         endpoints,
         poolers,
         tried: Vec::new(),
@@ -235,6 +237,22 @@ impl Look<'_> {
             }
         }
         seen
+    }
+
+    /// Asks platforms what they know of nodes on record that could not be looked at, or are gone.
+    async fn hidden(&self, seen: &BTreeMap<NodeAddress, Observation<NodeFacts>>) -> BTreeMap<NodeAddress, Hidden> {
+        let unseen = seen.iter().filter(|(node, observation)| {
+            let has_data = self.recorded.nodes.get(node).is_some_and(|node| node.data.is_some());
+            has_data && observation.seen().is_none()
+        });
+        let ask = async |node: &NodeAddress| {
+            let instance = InstanceAddress::from(node);
+            let limit = self.platform.look_limit(&instance);
+            let known = timeout(limit, self.platform.hidden(&instance)).await;
+            Some((node.clone(), known.ok()?.ok()??))
+        };
+        let known = join_all(unseen.map(|(node, _)| ask(node))).await;
+        known.into_iter().flatten().collect()
     }
 
     /// Looks at a node once. Its process is known at once, so a server that hangs is unknown, and its node is not.

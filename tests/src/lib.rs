@@ -26,7 +26,7 @@ mod versions;
 pub use chance::Chance;
 pub use disturb::{THREE, TWO, any, disturb, disturb_under_load, first};
 pub use environment::{Output, TestEnvironment, has_pgbouncer, simdb, wait_until};
-pub use failpoint::{Moment, Step, errors_of, json_lines, plan_of};
+pub use failpoint::{Moment, Run, Step, errors_of, json_lines, plan_of, run_to};
 pub use leftovers::{files_below, listening_ports, processes_below, started_with};
 pub use lookers::{Look, Lookers, Looks};
 pub use redact::Redactions;
