@@ -7,6 +7,7 @@ pub(crate) mod complete;
 pub(crate) mod json;
 mod language;
 mod looking;
+mod monitor;
 mod planning;
 mod reach;
 mod rewrite;
@@ -29,6 +30,7 @@ pub use aliases::{ClusterCommand, Create, Promote, ReplicationCommand};
 pub use json::Shape;
 pub use language::{Console, Described, Docs, Fmt, Init, Metadata, Rbac, Validate, ValidateFormat};
 pub use looking::{Drift, Events, Gc, Logs, Output, Ps, Runs, Show, Status, Verify};
+pub use monitor::{Monitor, MonitorCommand, MonitorPause, MonitorRun, MonitorUnpause};
 pub use planning::{ApplyPlan, Facts, Format, Graph, GraphType, Plan, Planning};
 pub use reach::{Env, Psql};
 pub use run::{Apply, Running, StepLimit};
@@ -125,6 +127,14 @@ pub enum Command {
     Output(Output),
     /// Show the health of clusters (exit code 5: not healthy)
     Status(Status),
+    /// Watch clusters, and let standbys take over from primaries that are lost where that is declared
+    Monitor(Monitor),
+    /// Another spelling of monitor pause
+    #[command(hide = true)]
+    Pause(MonitorPause),
+    /// Another spelling of monitor unpause
+    #[command(hide = true)]
+    Unpause(MonitorUnpause),
     /// Show what differs from what the last apply left (exit code 2: something does)
     Drift(Drift),
     /// Check that the nodes of a cluster hold the same, and under load that no write is lost (exit code 5: not so)

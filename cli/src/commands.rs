@@ -14,6 +14,7 @@ mod graph;
 mod init;
 mod logs;
 mod metadata;
+mod monitor;
 mod output;
 mod plan;
 mod ps;
@@ -90,6 +91,9 @@ fn dispatch(command: Command, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         Command::Show(arguments) => show::run(&arguments, ui),
         Command::Output(arguments) => output::run(&arguments, ui),
         Command::Status(arguments) => status::run(&arguments, ui),
+        Command::Monitor(arguments) => monitor::run(&arguments, ui),
+        Command::Pause(arguments) => monitor::pause(&arguments, ui),
+        Command::Unpause(arguments) => monitor::unpause(&arguments, ui),
         Command::Drift(arguments) => drift::run(&arguments, ui),
         Command::Verify(arguments) => verify::run(&arguments, ui),
         Command::Events(arguments) => events::run(&arguments, ui),

@@ -16,6 +16,7 @@ mod error;
 pub mod exit;
 mod file;
 mod interrupt;
+pub mod monitor;
 mod ops;
 mod pin;
 mod policy;

@@ -18,11 +18,11 @@ use simdb_providers::effects::Effects;
 use simdb_providers::engine::trial::try_out;
 use simdb_providers::event::EventSink;
 use simdb_providers::executor::{Outcome, Terms, execute};
-use simdb_providers::observe::{self, observe};
+use simdb_providers::observe::{self, Patience, observe};
 use simdb_providers::platform::World;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::cluster_event::ClusterEvent;
-use simdb_state::name::{EndpointName, NodeName};
+use simdb_state::name::{ClusterName, EndpointName, NodeName};
 use simdb_state::object::{Output, State};
 use simdb_state::relocation::{self, Move};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
@@ -146,6 +146,23 @@ pub(crate) async fn refresh(world: &World, desired: &Desired, recorded: &State, 
     let wanted = wanted.map(|(node, import)| (node.clone(), import.id.clone())).collect();
     seen.imports = observe::imports(world, &wanted, &seen.platforms, recorded, secrets).await;
     tried(world, desired, recorded, seen).await
+}
+
+/// Looks at one cluster that is recorded, and waits for its nodes no longer than it is told to.
+pub(crate) async fn refresh_cluster(
+    world: &World,
+    cluster: &ClusterName,
+    recorded: &State,
+    secrets: &Secrets,
+    patience: Patience,
+) -> Observed {
+    let nodes = recorded.nodes_of(cluster).map(|(address, _)| address.clone()).collect();
+    let endpoints = recorded
+        .endpoints
+        .keys()
+        .filter(|endpoint| endpoint.cluster == *cluster);
+    let endpoints = endpoints.cloned().collect();
+    observe::observe_within(world, &nodes, &endpoints, recorded, secrets, Some(patience)).await
 }
 
 /// Adds what servers say of parameters that no node has yet.

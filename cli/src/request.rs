@@ -4,13 +4,28 @@ use simdb_planner::config::Config;
 use simdb_planner::plan::{Action, Impact, Plan, Step};
 use simdb_planner::planner::scope::{Pattern, Scope};
 use simdb_planner::planner::{Assurance, ElectionKind, ElectionRequest, Proposal};
+use simdb_planner::watch::{self, Decision};
+use simdb_providers::observe::Patience;
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Damage, Election, ElectionReason, Power, Role, State};
+use simdb_state::object::{Damage, Election, ElectionReason, FailoverPolicy, Power, Role, State, Term};
 
 use crate::args::Selection;
 use crate::error::CliError;
 use crate::target;
+
+/// What a monitor decided, and on which grounds.
+#[derive(Clone, Debug)]
+pub(crate) struct Decided {
+    /// The cluster.
+    pub(crate) cluster: ClusterName,
+    /// What is to be done.
+    pub(crate) decision: Decision,
+    /// The last election that the monitor knew of.
+    pub(crate) term: Option<Term>,
+    /// How many bytes the primary was last seen to be ahead of the most advanced standby, where that is known.
+    pub(crate) unseen: Option<u64>,
+}
 
 /// What a command asks for, as it was typed.
 #[derive(Clone, Debug)]
@@ -44,6 +59,8 @@ pub(crate) enum Request<'a> {
         /// What they are known by.
         id: &'a str,
     },
+    /// A monitor decided it.
+    Decided(&'a Decided),
     /// A node's data is to be brought in line.
     Resync {
         /// The cluster.
@@ -72,8 +89,50 @@ impl Request<'_> {
                 targets: vec![Pattern::new(&address.to_string())],
                 excludes: Vec::new(),
             },
+            Request::Decided(Decided { cluster, .. }) => Scope {
+                targets: vec![Pattern::new(&Address::Cluster(cluster.clone()).to_string())],
+                excludes: Vec::new(),
+            },
             _ => Scope::default(),
         }
+    }
+
+    /// Checks that the record is still the one that a monitor decided about.
+    pub(crate) fn confirm(&self, recorded: &State) -> Result<(), CliError> {
+        let Request::Decided(decided) = self else { return Ok(()) };
+        let last = recorded.elections.get(&decided.cluster).map(|election| election.term);
+        if last == decided.term {
+            return Ok(());
+        }
+        let detail = "Another node was elected since the monitor looked. It looks again.";
+        Err(CliError::refused("Decision is outdated", detail))
+    }
+
+    /// Checks that a monitor may run a plan without a person.
+    pub(crate) fn permit(&self, plan: &Plan, config: &Config) -> Result<(), CliError> {
+        let Request::Decided(decided) = self else { return Ok(()) };
+        let Decided { cluster, decision, .. } = decided;
+        let policy = config.desired.clusters.get(cluster).map(|spec| &spec.failover);
+        let default = FailoverPolicy::default();
+        let policy = policy.unwrap_or(&default);
+        watch::permit(cluster, decision, policy, plan, decided.unseen)
+            .map_err(|why| CliError::refused("Plan is more than the monitor may do", why))
+    }
+
+    /// Returns the cluster that a monitor decided about, and how long to wait for its nodes.
+    pub(crate) fn decided_on(&self) -> Option<(&ClusterName, Patience)> {
+        let Request::Decided(Decided { cluster, decision, .. }) = self else {
+            return None;
+        };
+        let silent = match decision {
+            Decision::Elect { lost, by, .. } if !by.is_certain() => Some(NodeAddress {
+                cluster: cluster.clone(),
+                node: lost.clone(),
+            }),
+            _ => None,
+        };
+        let limit = watch::DEADLINE;
+        Some((cluster, Patience { limit, silent }))
     }
 
     /// Returns what is asked of the planner.
@@ -106,6 +165,7 @@ impl Request<'_> {
                 }))
             }
             Request::Import { .. } => None,
+            Request::Decided(decided) => decided.decision.proposal(&decided.cluster),
             Request::Resync { cluster, node } => {
                 let cluster = target::cluster(state, cluster)?;
                 Some(Proposal::resync([target::member(state, &cluster, node)?]))

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use simdb_planner::config::{self, Config, Settings, Source, VariableInput};
+use simdb_planner::config::{self, Config, MonitorSettings, Settings, Source, VariableInput};
 use simdb_planner::desired::{Desired, LocalSettings};
 use simdb_planner::diagnostic::Diagnostic;
 use simdb_providers::effects::ProviderEffects;
@@ -255,6 +256,18 @@ impl Project {
         }
     }
 
+    /// Returns the record as a configuration, whatever the files say: what nobody has applied, a monitor does not apply.
+    pub(crate) fn recorded(snapshot: &Snapshot) -> Config {
+        let settings = snapshot.settings.clone().map(recorded_settings);
+        Config::recorded(&snapshot.state, settings.unwrap_or_default())
+    }
+
+    /// Returns how a monitor is set up.
+    pub(crate) fn monitor(&self) -> (&MonitorSettings, Duration) {
+        let monitor = &self.settings.monitor;
+        (monitor, monitor.lease(&self.settings.state))
+    }
+
     /// Says that a command goes on without the configuration.
     fn unread(&self, consequence: &str) -> DiagnosticDoc {
         let (title, detail) = if self.source.files().next().is_none() {
@@ -290,6 +303,11 @@ impl Project {
             registry::open(&self.setup(&self.servers(), lineage, local, None)),
             platforms,
         )
+    }
+
+    /// Returns platforms as a record says that they were set up, to be looked at.
+    pub(crate) fn world_of(&self, lineage: &Lineage, settings: ProviderSettings, platforms: Known) -> World {
+        self.world(Some(lineage), &recorded_settings(settings), platforms)
     }
 
     /// Returns the platforms that a record's nodes were last worked on, to be looked at.

@@ -11,7 +11,8 @@ use ipnet::Ipv4Net;
 use simdb_state::address::{Address, EndpointAddress, NodeAddress};
 use simdb_state::name::{ClusterName, EndpointName, NetworkName, NodeName, PlatformName};
 use simdb_state::object::{
-    CommitLevel, EndpointTarget, EngineKind, Image, MAX_LAG, OnStandbyLoss, PoolMode, ReplicationMode, Resources, State,
+    CommitLevel, EndpointTarget, EngineKind, FailoverPolicy, Image, MAX_LAG, OnStandbyLoss, PoolMode, ReplicationMode,
+    Resources, State,
 };
 use simdb_state::relocation::Move;
 
@@ -236,6 +237,8 @@ pub struct ClusterSpec {
     pub version: Option<u16>,
     /// How it replicates.
     pub replication: ReplicationSpec,
+    /// What a monitor may do with it by itself.
+    pub failover: FailoverPolicy,
     /// The nodes, `count` expanded, in the order of their names.
     pub nodes: BTreeMap<NodeName, NodeSpec>,
     /// The node declared first: the primary of a new cluster without a pin.

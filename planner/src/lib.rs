@@ -80,5 +80,6 @@ pub mod platform;
 #[cfg(any(test, feature = "testing"))]
 pub mod simulate;
 pub mod text;
+pub mod watch;
 
 pub use simdb_language::{diagnostic, suggest};

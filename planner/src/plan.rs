@@ -5,7 +5,6 @@ pub(crate) mod fact;
 pub mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
@@ -22,6 +21,7 @@ use simdb_state::sensitive::SecretName;
 pub use self::change::{AttributeChange, Change, ChangeAction, Shown};
 pub use self::server::Server;
 use crate::engine;
+pub use simdb_state::object::Impact;
 
 /// The format of a plan document.
 pub const FORMAT: u32 = 1;
@@ -95,38 +95,6 @@ impl Plan {
     /// Returns the worst impact of all steps.
     pub fn impact(&self) -> Impact {
         self.steps.iter().map(|step| step.impact).max().unwrap_or_default()
-    }
-}
-
-/// What a step costs those who use the cluster; the last is the worst.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Impact {
-    /// Nobody notices.
-    #[default]
-    None,
-    /// A server reads its configuration again.
-    Reload,
-    /// A server restarts, and its sessions end.
-    Restart,
-    /// Writes wait.
-    WritePause,
-    /// Nothing can be written until it is over.
-    Downtime,
-    /// Data is gone for good.
-    DataLoss,
-}
-
-impl fmt::Display for Impact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Impact::None => "none",
-            Impact::Reload => "reload",
-            Impact::Restart => "restart",
-            Impact::WritePause => "write-pause",
-            Impact::Downtime => "downtime",
-            Impact::DataLoss => "data-loss",
-        })
     }
 }
 

@@ -281,4 +281,4 @@ fn fold(mut state: State, plan: &Plan) -> State {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

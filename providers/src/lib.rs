@@ -11,3 +11,4 @@ pub mod observe;
 pub mod password;
 pub mod platform;
 pub mod sessions;
+pub mod signs;

@@ -41,6 +41,30 @@ pub async fn observe(
     recorded: &State,
     secrets: &Secrets,
 ) -> Observed {
+    observe_within(world, nodes, endpoints, recorded, secrets, None).await
+}
+
+/// How long to wait for nodes, where that is less than usual.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    /// For each node.
+    pub limit: Duration,
+    /// The node whose server is known not to answer: it is hardly waited for.
+    pub silent: Option<NodeAddress>,
+}
+
+/// How long to wait for a server that is known not to answer.
+const SILENT_LIMIT: Duration = Duration::from_millis(50);
+
+/// Does the same, and waits for nodes no longer than it is told to.
+pub async fn observe_within(
+    world: &World,
+    nodes: &BTreeSet<NodeAddress>,
+    endpoints: &BTreeSet<EndpointAddress>,
+    recorded: &State,
+    secrets: &Secrets,
+    patience: Option<Patience>,
+) -> Observed {
     let (platform, registry) = (&*world.platform, &*world.endpoints);
     let (mut platforms, listed, routes, networks) = tokio::join!(
         world.facts(),
@@ -78,6 +102,7 @@ pub async fn observe(
         recorded,
         secrets,
         sessions: world.sessions(secrets),
+        patience,
     };
     let (seen_nodes, seen_poolers, seen_endpoints) = tokio::join!(
         join_all(nodes.iter().map(|node| look.node(node))),
@@ -122,6 +147,7 @@ pub async fn imports(
         recorded,
         secrets,
         sessions: world.sessions(secrets),
+        patience: None,
     };
     let deadline = Instant::now() + IMPORT_LIMIT;
     let seen = join_all(wanted.iter().map(|(node, id)| look.import(node, id, deadline))).await;
@@ -160,6 +186,8 @@ pub(crate) struct Look<'a> {
     pub(crate) recorded: &'a State,
     pub(crate) secrets: &'a Secrets,
     pub(crate) sessions: Sessions<'a>,
+    /// How long to wait for a node at most, where that is less than usual.
+    pub(crate) patience: Option<Patience>,
 }
 
 impl Look<'_> {
@@ -180,9 +208,25 @@ impl Look<'_> {
         }
     }
 
+    fn within(&self, limit: Duration) -> Duration {
+        self.patience
+            .as_ref()
+            .map_or(limit, |patience| patience.limit.min(limit))
+    }
+
+    /// Returns how long the server of a node may take to answer.
+    fn answer_limit(&self, node: &NodeAddress) -> Duration {
+        let silent = self.patience.as_ref().and_then(|patience| patience.silent.as_ref());
+        if silent == Some(node) {
+            SILENT_LIMIT
+        } else {
+            self.within(NODE_LIMIT)
+        }
+    }
+
     /// Looks at a node, and looks again where it was changed or removed meanwhile: a removal does not wait for a look.
     async fn node(&self, node: &NodeAddress) -> Observation<NodeFacts> {
-        let deadline = Instant::now() + self.platform.look_limit(&node.into());
+        let deadline = Instant::now() + self.within(self.platform.look_limit(&node.into()));
         let mut seen = self.glance(node, deadline).await;
         while matches!(seen, Observation::Unknown(_)) && Instant::now() < deadline {
             let again = self.glance(node, deadline).await;
@@ -220,7 +264,9 @@ impl Look<'_> {
         };
         let mut facts = inventory(&directory);
         // What is left of the time that its platform may take is not its server's.
-        let server_deadline = deadline.max(Instant::now()).min(Instant::now() + NODE_LIMIT);
+        let server_deadline = deadline
+            .max(Instant::now())
+            .min(Instant::now() + self.answer_limit(node));
         match directory.process {
             ProcessFacts::Down => match self.control(node, &facts.generations, deadline).await {
                 Ok(control) => facts.control = control,

@@ -127,6 +127,9 @@ pub enum PlatformError {
         /// Where such notes are, as a pattern.
         notes: String,
     },
+    /// The platform does not tell when a server ends.
+    #[error("wait for the end of the server of {0}: its platform does not tell")]
+    Untold(InstanceAddress),
     /// The operating system refused.
     #[error("{doing} {path:?}")]
     Io {
@@ -470,6 +473,12 @@ pub trait Platform: Dial {
     /// Tells those who look at the platform itself what happened to a cluster or a node. The record is what counts: where it cannot be told,
     /// nothing comes of it.
     async fn announce(&self, _: &ClusterEvent) {}
+
+    /// Waits until a node's server ends that runs now; returns at once where none runs. Where the platform is told nothing of that, it is
+    /// an error.
+    async fn ended(&self, node: &InstanceAddress) -> Result<(), PlatformError> {
+        Err(PlatformError::Untold(node.clone()))
+    }
 
     /// Returns the last lines of a node's log, oldest first.
     async fn log(&self, node: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError>;

@@ -8,6 +8,7 @@
 //! - **Commits.** [`Backend::commit`] is all or nothing, durable when it returns, and compares before it writes; of
 //!   several writes to one row the last counts. It checks the lock's token in the same transaction: who lost the lock writes nothing, however late it finds out.
 //!   A commit that reports an error other than a conflict or a lost lock may or may not have happened; read again.
+//! - **Rows beside the record.** [`Backend::swap`] writes one row without the lock; that compares, too. No commit is disturbed by it.
 //! - **Lock.** It is a [`Lease`]: whose it is, a [`Token`] and a heartbeat counter. Every [`Backend::lock`] that
 //!   succeeds hands out a token greater than all before it. A backend never looks at a clock and never judges whether
 //!   an owner is alive; it only takes a lease over from exactly the lease the caller saw. Judging is [`crate::lock`].
@@ -140,6 +141,9 @@ pub trait Backend: fmt::Debug + Send + Sync {
 
     /// Writes all rows or none, if the token still holds the lock, and returns the version they now have.
     async fn commit(&self, token: Token, writes: Vec<Write>) -> Result<Version, BackendError>;
+
+    /// Writes one row that is no part of the record and needs no lock, if it is what is expected, and returns the version it now has.
+    async fn swap(&self, write: Write) -> Result<Version, BackendError>;
 
     /// Returns who holds the lock.
     async fn holder(&self) -> Result<Option<Lease>, BackendError>;

@@ -11,6 +11,7 @@
 
 pub mod address;
 pub mod backend;
+pub mod claim;
 pub mod cluster_event;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;

@@ -7,6 +7,7 @@
 
 mod access;
 mod endpoint;
+mod failover;
 mod platforms;
 mod role;
 mod server;
@@ -27,6 +28,9 @@ use crate::sync::SyncRule;
 
 pub use self::access::{Database, Seed, Settings, User};
 pub use self::endpoint::{Endpoint, EndpointTarget, PoolMode, Pooler};
+pub use self::failover::{
+    FAILOVER_PRIORITY, FailoverMode, FailoverPolicy, Impact, MaintenanceWindow, MaxLoss, Prefer, Weekday,
+};
 pub use self::role::{Election, ElectionReason, FenceProof, Role, Switch, Verdict, Witness};
 pub use self::server::{Image, ImageNames, Resources};
 
@@ -199,6 +203,9 @@ pub struct Cluster {
     /// Whether it may not be destroyed. Held here, so that deleting its block does not lift it.
     #[serde(default)]
     pub prevent_destroy: bool,
+    /// What a monitor may do with it by itself.
+    #[serde(default, skip_serializing_if = "FailoverPolicy::is_default")]
+    pub failover: FailoverPolicy,
 }
 
 impl Cluster {
@@ -219,6 +226,7 @@ impl Cluster {
             degraded: None,
             verified: None,
             prevent_destroy: false,
+            failover: FailoverPolicy::default(),
         }
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use crate::backend::{Backend, BackendError, Key, Lease, Row, Version};
+use crate::backend::{Backend, BackendError, Key, Lease, Row, Version, Write};
 use crate::error::StoreError;
-use crate::format::{FormatError, Head, RECORD, decode, read_state, run_id};
+use crate::format::{CLAIMS, FormatError, Head, RECORD, decode, read_state, run_id};
 use crate::journal::{
     KEPT_RUNS, RunReport, RunRow, RunStatus, RunSummary, StepReport, StepRow, plan_key, run_key, steps_prefix,
 };
@@ -90,6 +90,15 @@ impl Record {
 
     pub(crate) async fn holder(&self) -> Result<Option<Lease>, StoreError> {
         self.backend.holder().await.map_err(|error| self.failed(error))
+    }
+
+    /// Writes a row that needs no lock.
+    pub(crate) async fn swap(&self, write: Write) -> Result<Version, StoreError> {
+        debug_assert!(
+            write.key.as_str().starts_with(CLAIMS),
+            "the record changes under its lock"
+        );
+        self.backend.swap(write).await.map_err(|error| self.failed(error))
     }
 
     fn head(&self, row: Option<&Row>) -> Result<Head, StoreError> {

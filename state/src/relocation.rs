@@ -164,6 +164,10 @@ impl State {
                 pending
             });
             cluster.pending_sync_rules = renamed.collect();
+            let priorities = &mut cluster.failover.priorities;
+            if let Some(priority) = priorities.remove(&from.node) {
+                priorities.insert(to.node.clone(), priority);
+            }
         }
         let endpoints = self.endpoints.iter_mut();
         for (_, endpoint) in endpoints.filter(|(address, _)| address.cluster == to.cluster) {

@@ -4,6 +4,7 @@
 //! it changes, together with `meta/record`, whose version must still be the one the writer knows. So a commit is refused
 //! twice over when another writer was there: by the lock's token and by that version.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +15,14 @@ use zeroize::Zeroizing;
 use crate::backend::memory::MemoryBackend;
 use crate::backend::sqlite::SqliteFile;
 use crate::backend::{BackendError, Key, Lease, Storage};
+use crate::claim::{self, Claim, Pause};
 pub use crate::error::{LockError, StoreError};
 pub use crate::format::FORMAT;
 use crate::format::{Head, encode, random_hex};
 pub use crate::grant::Grant;
 use crate::journal::{EVENTS, Event, RunReport, RunSummary};
 use crate::lock;
+use crate::name::ClusterName;
 use crate::owner::Owner;
 use crate::record::{Record, blocking};
 pub use crate::run::{Entry, Lineage, RunEnd, RunId, Snapshot, Took, UnfinishedRun};
@@ -133,6 +136,27 @@ impl Store {
             record: Arc::new(record),
             lease: lock::LEASE,
         }
+    }
+
+    /// Returns the record for a process that holds its lock for no longer than this after it was last seen alive.
+    #[must_use]
+    pub fn leasing(self, lease: Duration) -> Self {
+        Self { lease, ..self }
+    }
+
+    /// Returns the right to decide as a monitor, which nobody has asked for yet.
+    pub fn claim(&self, lease: Duration) -> Claim {
+        Claim::new(Arc::clone(&self.record), lease)
+    }
+
+    /// Returns the clusters for which monitors are paused, those included whose pause is over.
+    pub async fn pauses(&self) -> Result<BTreeMap<ClusterName, Pause>, StoreError> {
+        claim::pauses(&self.record).await
+    }
+
+    /// Pauses monitors for a cluster, or lets them go on. Returns the pause that was noted before.
+    pub async fn set_pause(&self, cluster: &ClusterName, pause: Option<&Pause>) -> Result<Option<Pause>, StoreError> {
+        claim::set_pause(&self.record, cluster, pause).await
     }
 
     /// Returns which record this is.

@@ -32,7 +32,7 @@ pub use lookers::{Look, Lookers, Looks};
 pub use redact::Redactions;
 pub use require::{leave_to_faults, skip};
 pub use scenario::{
-    Declared, Engine, Image, Machine, NOTICED, Registry, Scenario, Version, Wire, Writing, certificates, has_faults,
-    is_thorough, secure_daemon,
+    Declared, Engine, Image, Machine, Monitor, NOTICED, Registry, Scenario, Version, Wire, Writing, certificates,
+    has_faults, is_thorough, secure_daemon,
 };
 pub use versions::versions;

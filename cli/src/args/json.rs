@@ -14,7 +14,7 @@ pub enum Shape {
 }
 
 /// The commands that write events.
-const LINES: [&str; 11] = [
+const LINES: [&str; 12] = [
     "plan",
     "apply",
     "create",
@@ -26,6 +26,7 @@ const LINES: [&str; 11] = [
     "promote",
     "resync",
     "import",
+    "monitor",
 ];
 
 /// Returns what JSON a parsed command line asks for.

@@ -256,7 +256,7 @@ impl Run<'_> {
         pin: bool,
     ) -> Result<Exit, CliError> {
         match end {
-            End::Failed => Ok(Exit::Failed),
+            End::Failed | End::Refused(_) => Ok(Exit::Failed),
             End::TakenBack => Ok(self.taken_back()),
             End::Reached { outputs, complete } => {
                 let state = store.snapshot().await?.state;

@@ -118,6 +118,7 @@ impl Watched {
             Some(cluster) => StatusDoc::new([cluster], &state, &observed),
             None => StatusDoc::new(state.clusters.keys(), &state, &observed),
         };
+        let status = status.with_pauses(&store.pauses().await?, Timestamp::now());
         Ok(status.with_times(&store.events().await?))
     }
 }

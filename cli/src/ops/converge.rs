@@ -29,7 +29,7 @@ use simdb_state::store::{FORMAT, Snapshot, Store, Upgrade, Writer};
 
 use super::{
     Known, Planned, Site, World, apply, beforehand, believe, estimates, plan, record_noticed, record_outputs, refresh,
-    relocate, settle,
+    refresh_cluster, relocate, settle,
 };
 use crate::approval::{self, Approval, Policy};
 use crate::error::CliError;
@@ -39,7 +39,7 @@ use crate::request::{self, Continuation, Request};
 use crate::saved::SavedPlan;
 use crate::session::{self, Project};
 use crate::ui::Ui;
-use crate::views::doc::{Operation, OutcomeDoc};
+use crate::views::doc::{DiagnosticDoc, Operation, OutcomeDoc};
 use crate::views::operation::View;
 
 /// After how long a person who waits for a lock is told so.
@@ -86,7 +86,9 @@ pub(crate) enum End {
     },
     /// The role change failed, and the former primary leads again.
     TakenBack,
-    /// The plan was not approved, or has errors, or a step failed: all of it was shown.
+    /// The plan has errors, which were shown.
+    Refused(Vec<DiagnosticDoc>),
+    /// The plan was not approved, or a step failed: all of it was shown.
     Failed,
 }
 
@@ -183,7 +185,7 @@ impl Converge<'_> {
             .await??;
         self.show(&planned);
         if planned.is_broken() {
-            return Ok(Review::Ended(End::Failed));
+            return Ok(Review::Ended(End::Refused(planned.document.diagnostics)));
         }
         if !planned.plan.is_empty() && !self.approved(&planned).await? {
             return Ok(Review::Ended(self.cancelled()));
@@ -194,7 +196,9 @@ impl Converge<'_> {
     /// Plans and runs; no other process changes the record meanwhile. Returns nothing where the plan is no longer the one that
     /// was approved.
     async fn locked(&self, site: &Site, writer: &mut Writer, reviewed: Option<&Plan>) -> Result<Option<End>, CliError> {
-        let mut proposal = self.goal.request.proposal(&self.moment().await?.snapshot.state)?;
+        let recorded = self.moment().await?.snapshot.state;
+        self.goal.request.confirm(&recorded)?;
+        let mut proposal = self.goal.request.proposal(&recorded)?;
         let scope = self.goal.request.scope();
         let mut approved: Option<Impact> = None;
         // What was asked for did not happen, however well it was taken back.
@@ -222,7 +226,7 @@ impl Converge<'_> {
                 self.show(&planned);
             }
             if planned.is_broken() {
-                return Ok(Some(End::Failed));
+                return Ok(Some(End::Refused(planned.document.diagnostics)));
             }
             if planned.plan.is_empty() {
                 if known.unfinished.is_some() {
@@ -270,7 +274,9 @@ impl Converge<'_> {
     }
 
     async fn plan(&self, world: &World, known: &Known<'_>, proposal: Option<&Proposal>) -> Result<Planned, CliError> {
-        let observed = if self.terms.refresh {
+        let observed = if let Some((cluster, patience)) = self.goal.request.decided_on() {
+            refresh_cluster(world, cluster, known.recorded, known.secrets, patience).await
+        } else if self.terms.refresh {
             refresh(world, &known.config.desired, known.recorded, known.secrets).await
         } else {
             believe(world, &known.config.desired, known.recorded).await
@@ -317,6 +323,7 @@ impl Converge<'_> {
     }
 
     async fn approved(&self, planned: &Planned) -> Result<bool, CliError> {
+        self.goal.request.permit(&planned.plan, self.goal.config)?;
         if let Some(command) = self.terms.policy_command {
             let judged = policy::judge(command, &planned.document, self.ui);
             self.unless_interrupted(judged).await??;

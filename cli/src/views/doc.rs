@@ -38,7 +38,7 @@ pub use ps::{HomeDoc, ProjectState, PsDoc, ServerDoc};
 pub use runs::{RunDoc, RunsDoc, StepRunDoc};
 pub use state::{ObjectDoc, OutputDoc, StateDoc};
 pub use status::{
-    ClusterState, ClusterStatus, EndpointStatus, InstanceRecord, NodeStatus, ReplicationStatus, StatusDoc,
+    ClusterState, ClusterStatus, EndpointStatus, InstanceRecord, NodeStatus, PausedDoc, ReplicationStatus, StatusDoc,
 };
 pub use verify::{DatabaseDoc, DifferenceDoc, LoadDoc, LoadNodeDoc, TableDoc, VerifyDoc};
 pub use workspace::{WorkspaceDoc, WorkspacesDoc};

@@ -19,6 +19,7 @@ use crate::diagnostic::{Diagnostic, Span};
 use super::drift;
 use super::endpoints;
 use super::expand::{Groups, Instance};
+use super::failover;
 use super::instance_name;
 use super::lifecycle;
 use super::networks::{DEFAULT, Visible};
@@ -84,6 +85,7 @@ pub(super) fn read(
         parameters::check(reader, *version, &nodes.specs, diagnostics);
     }
     let (replication, synchronous_standbys) = replication::read(reader, &nodes, context.names, diagnostics);
+    let failover = failover::read(reader, &nodes, &replication, context.names, diagnostics);
     let primary = primary(reader, context.names, &nodes, diagnostics);
     let mut inner = Inner::default();
     let access = super::access::read(reader, context.names, &mut inner, diagnostics);
@@ -100,6 +102,7 @@ pub(super) fn read(
             engine: EngineKind::Postgresql,
             version,
             replication,
+            failover,
             first: nodes.first?,
             nodes: nodes.specs,
             primary,

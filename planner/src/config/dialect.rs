@@ -9,7 +9,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "simdb",
     blocks: &[
         "simdb", "variable", "locals", "output", "check", "provider", "network", "cluster", "import", "removed",
-        "moved", "module", "drift",
+        "moved", "module", "drift", "monitor",
     ],
     objects: &["cluster", "network", "module"],
     unavailable,

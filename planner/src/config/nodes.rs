@@ -32,6 +32,8 @@ pub(super) struct Nodes {
     pub(super) groups: Groups,
     /// The `follows` attributes, before it is known whether they name nodes.
     pub(super) follows: BTreeMap<NodeName, String>,
+    /// Which of several nodes that are as good takes over, where a node says so.
+    pub(super) priorities: BTreeMap<NodeName, u32>,
     /// Whether every block could be read.
     pub(super) whole: bool,
 }
@@ -103,6 +105,7 @@ impl Nodes {
             &instance.names,
             diagnostics,
         );
+        let priority = priority(instance.reader, &instance.names, diagnostics);
         spec.triggers = triggers::read(instance.reader, context.module, &instance.names, diagnostics);
         if let Some(attribute) = instance.reader.attribute("provider") {
             let (header, providers) = (&instance.header, context.providers);
@@ -124,6 +127,8 @@ impl Nodes {
         }
         instance.note(&name.to_string(), &mut self.groups);
         self.follows.extend(upstream.map(|upstream| (name.clone(), upstream)));
+        self.priorities
+            .extend(priority.map(|priority| (name.clone(), priority)));
         self.first.get_or_insert_with(|| name.clone());
         self.specs.insert(name, spec);
     }
@@ -199,4 +204,10 @@ fn apply_delay(node: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagno
             None
         }
     }
+}
+
+/// Reads which of several nodes that are as good takes over.
+fn priority(node: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<u32> {
+    let read = node.whole("failover_priority", (0, 1000), names, diagnostics);
+    read.map(|read| read.value)
 }

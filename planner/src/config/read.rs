@@ -1,11 +1,14 @@
 //! Reading attributes: evaluated, converted, and checked for what every setting must be.
 
+use std::fmt::Display;
+
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::{Attribute, Block, Body};
 use simdb_language::convert::{self, Type};
 use simdb_language::eval;
 use simdb_language::reference::Names;
 use simdb_language::source::Place;
+use simdb_language::suggest::{choice, did_you_mean};
 use simdb_language::value::{Kind, Marks, Value};
 
 use crate::diagnostic::{Diagnostic, Span};
@@ -200,6 +203,30 @@ impl<'a> Reader<'a> {
             value: whole?,
             span: read.span,
         })
+    }
+
+    /// Reads one of several words.
+    pub(super) fn word<T: Copy + Display>(
+        &self,
+        name: &str,
+        known: &[T],
+        names: &Names<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<(T, Span)> {
+        let read = self.text(name, names, diagnostics)?;
+        if let Some(found) = known.iter().find(|word| word.to_string() == read.value) {
+            return Some((*found, read.span));
+        }
+        let words: Vec<String> = known.iter().map(ToString::to_string).collect();
+        let words = || words.iter().map(String::as_str);
+        let detail = format!(
+            "\"{name}\" must be {}, not \"{}\".{}",
+            choice(words()),
+            read.value,
+            did_you_mean(&read.value, words())
+        );
+        diagnostics.push(self.error(read.span, format!("Unknown {name}"), detail));
+        None
     }
 
     /// Reads a list of texts.

@@ -1,9 +1,6 @@
 //! The `replication` block: what commits wait for, and what a standby may be behind.
 
-use std::fmt::Display;
-
 use simdb_language::reference::Names;
-use simdb_language::suggest::{choice, did_you_mean};
 use simdb_state::object::{CommitLevel, OnStandbyLoss, ReplicationMode};
 
 use crate::desired::ReplicationSpec;
@@ -36,7 +33,7 @@ pub(super) fn read(
     let Some((_, block)) = cluster.blocks("replication").next() else {
         return (spec, None);
     };
-    if let Some((mode, span)) = word(block, "mode", &MODES, names, diagnostics) {
+    if let Some((mode, span)) = block.word("mode", &MODES, names, diagnostics) {
         spec.mode = mode;
         spec.synchronous_standbys = u32::from(mode != ReplicationMode::Async);
         if mode != ReplicationMode::Async && nodes.whole && nodes.specs.len() == 1 {
@@ -68,10 +65,10 @@ pub(super) fn read(
         spec.synchronous_standbys = read.value;
         span = Some(read.span);
     }
-    if let Some((level, _)) = word(block, "synchronous_commit", &LEVELS, names, diagnostics) {
+    if let Some((level, _)) = block.word("synchronous_commit", &LEVELS, names, diagnostics) {
         spec.synchronous_commit = level;
     }
-    if let Some((loss, _)) = word(block, "on_standby_loss", &LOSSES, names, diagnostics) {
+    if let Some((loss, _)) = block.word("on_standby_loss", &LOSSES, names, diagnostics) {
         spec.on_standby_loss = loss;
     }
     (spec, span)
@@ -90,28 +87,4 @@ fn not_in_async(block: Reader<'_>, nodes: &Nodes, diagnostics: &mut Vec<Diagnost
         let detail = format!("In mode \"async\" commits wait for no standby, so \"{name}\" has no meaning. {way_out}");
         diagnostics.push(block.error(block.span(&attribute.value), "Setting without meaning", detail));
     }
-}
-
-/// Reads one of several words.
-fn word<T: Copy + Display>(
-    block: Reader<'_>,
-    name: &str,
-    known: &[T],
-    names: &Names<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<(T, Span)> {
-    let read = block.text(name, names, diagnostics)?;
-    if let Some(found) = known.iter().find(|word| word.to_string() == read.value) {
-        return Some((*found, read.span));
-    }
-    let words: Vec<String> = known.iter().map(ToString::to_string).collect();
-    let words = || words.iter().map(String::as_str);
-    let detail = format!(
-        "\"{name}\" must be {}, not \"{}\".{}",
-        choice(words()),
-        read.value,
-        did_you_mean(&read.value, words())
-    );
-    diagnostics.push(block.error(read.span, format!("Unknown {name}"), detail));
-    None
 }

@@ -8,6 +8,7 @@ use simdb_language::source::Source;
 use crate::diagnostic::{Diagnostic, Span};
 
 use super::dialect;
+use super::monitor::{self, MonitorSettings};
 use super::overrides;
 use super::read::Reader;
 use super::schema;
@@ -20,14 +21,19 @@ pub struct Settings {
     pub required_version: Option<(String, Span)>,
     /// Where the state is kept.
     pub state: StateBackend,
+    /// How a monitor runs.
+    pub monitor: MonitorSettings,
 }
 
-/// Reads the `simdb` block alone, so that `state` and `force-unlock` work on a broken configuration.
+/// The blocks that are read before anything is evaluated.
+const LITERAL: [&str; 2] = ["simdb", "monitor"];
+
+/// Reads the `simdb` block alone, and `monitor`, so that `state` and `force-unlock` work on a broken configuration.
 pub fn settings(source: &Source) -> (Settings, Vec<Diagnostic>) {
     let mut pieces = overrides::parse_all(source).0;
     for piece in &mut pieces {
-        let kept = piece.body.remove_blocks("simdb");
-        piece.body = kept.into_iter().collect();
+        let kept = LITERAL.iter().flat_map(|name| piece.body.remove_blocks(name)).collect();
+        piece.body = kept;
     }
     let mut diagnostics = schema::check(&pieces, source);
     let settings = read(&pieces, &mut diagnostics);
@@ -52,6 +58,16 @@ pub(super) fn read(pieces: &[Piece], diagnostics: &mut Vec<Diagnostic>) -> Setti
                     settings.state = read;
                 }
             }
+        }
+    }
+    for piece in pieces {
+        for block in piece.body.get_blocks("monitor") {
+            let reader = Reader {
+                body: &block.body,
+                place: &piece.place,
+                context: "monitor",
+            };
+            settings.monitor = monitor::read(reader, &settings.state, diagnostics);
         }
     }
     settings

@@ -12,6 +12,7 @@ mod blocks;
 mod broken;
 mod ephemeral;
 mod evaluation;
+mod failover;
 mod imports;
 mod modules;
 mod moved;

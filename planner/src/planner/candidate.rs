@@ -12,7 +12,7 @@ use std::fmt;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Damage, Node, Role, State, Verdict};
+use simdb_state::object::{Damage, FailoverPolicy, Node, Role, State, Verdict};
 use simdb_state::position::{Position, Progress};
 use simdb_state::writers::may_write_beside;
 
@@ -29,6 +29,8 @@ pub(super) struct Field<'a> {
     pub(super) recorded: &'a State,
     pub(super) observed: &'a Observed,
     pub(super) declared: &'a BTreeMap<NodeName, NodeSpec>,
+    /// Which of several that are as good is chosen, and which never is unless it is named.
+    pub(super) policy: &'a FailoverPolicy,
     /// Who was elected last.
     pub(super) elected: &'a NodeName,
     /// Who writes, as far as is recorded: not the one elected last where that election was cut off.
@@ -57,6 +59,7 @@ enum Unfit<'a> {
     Paused,
     NotStreaming,
     Behind(u64),
+    Never,
 }
 
 impl fmt::Display for Unfit<'_> {
@@ -71,6 +74,7 @@ impl fmt::Display for Unfit<'_> {
             Unfit::Paused => f.write_str("its replay is paused"),
             Unfit::NotStreaming => f.write_str("it does not stream from the primary"),
             Unfit::Behind(bytes) => write!(f, "it is {bytes} bytes behind"),
+            Unfit::Never => f.write_str("its failover_priority is 0"),
         }
     }
 }
@@ -80,7 +84,7 @@ impl Unfit<'_> {
     fn is_mended(&self) -> bool {
         match self {
             Unfit::Silent | Unfit::OtherData | Unfit::Damaged(_) | Unfit::Paused | Unfit::NotStreaming => true,
-            Unfit::NotSeen | Unfit::Stopped | Unfit::Writes | Unfit::Behind(_) => false,
+            Unfit::NotSeen | Unfit::Stopped | Unfit::Writes | Unfit::Behind(_) | Unfit::Never => false,
         }
     }
 
@@ -95,6 +99,7 @@ impl Unfit<'_> {
             Unfit::Damaged(_) => format!("Run `simdb resync {cluster}.{node}`"),
             Unfit::Writes => "Run `simdb status` to see who promoted it".to_owned(),
             Unfit::Behind(_) => "Wait until it has caught up".to_owned(),
+            Unfit::Never => "Name it in the command".to_owned(),
         }
     }
 }
@@ -200,16 +205,18 @@ impl Field<'_> {
             let sender = primary.senders.get(&node.identifier());
             sender.is_some_and(|sender| matches!(sender.sync_state.as_str(), "sync" | "quorum"))
         };
-        let fit = others().filter(|node| unfit(node).is_none());
+        let fit = others().filter(|node| unfit(node).is_none() && self.policy.priority(node) > 0);
         let rank = |node: &&NodeName| {
             let server = self.server(node);
-            (confirms(node), server.map(|facts| facts.progress().position))
+            let priority = self.policy.priority(node);
+            (confirms(node), priority, server.map(|facts| facts.progress().position))
         };
         // Of equals the first by name: `max_by` keeps the last one it sees.
         let best = fit.rev().max_by(|one, other| order(&rank(one), &rank(other)));
         best.cloned().ok_or_else(|| {
+            let never = |node: &NodeName| (self.policy.priority(node) == 0).then_some(Unfit::Never);
             let reasons: Vec<String> = others()
-                .filter_map(|node| Some(format!("{node}: {}", unfit(node)?)))
+                .filter_map(|node| Some(format!("{node}: {}", unfit(node).or_else(|| never(node))?)))
                 .collect();
             Refusal(if reasons.is_empty() {
                 format!(
@@ -295,10 +302,17 @@ impl Field<'_> {
             .iter()
             .rev()
             .filter(|(node, _)| self.declared.contains_key(**node));
-        let Some(winner) = to.or_else(|| {
-            let best = declared.max_by(|one, other| order(one.1, other.1));
-            best.map(|(node, _)| *node)
-        }) else {
+        let able = declared.clone().filter(|(node, _)| self.policy.priority(node) > 0);
+        let rank = |(node, progress): &(&&NodeName, &Progress)| (**progress, self.policy.priority(node));
+        let best_able = able.max_by(|one, other| order(&rank(one), &rank(other)));
+        let Some(winner) = to.or_else(|| best_able.map(|(node, _)| *node)) else {
+            if let Some((node, _)) = declared.clone().next() {
+                return Err(Refusal(format!(
+                    "Every standby of cluster {} that answers has failover_priority = 0. To promote one all the same, name it: simdb \
+                     failover {} -promote {node}",
+                    self.cluster, self.cluster
+                )));
+            }
             return Err(Refusal(format!(
                 "The configuration of cluster {} declares none of the standbys that answer. Declare {best} again, so that it can \
                  take over.",

@@ -1,5 +1,6 @@
 //! What is there against what should be: one [`Change`] an address, attribute by attribute.
 
+mod failover;
 mod imported;
 
 use std::borrow::Cow;
@@ -200,6 +201,7 @@ pub(super) fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attribu
         verified: _,
         degraded,
         prevent_destroy,
+        failover,
     } = cluster;
     let mut attributes = vec![
         value("engine", engine.to_string()),
@@ -216,6 +218,7 @@ pub(super) fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attribu
     if *prevent_destroy {
         attributes.push(value("prevent_destroy", true));
     }
+    attributes.extend(failover::attributes(failover));
     if !sync_rule.is_empty() {
         attributes.push(value(STANDBY_NAMES, sync_rule.to_string()));
     }

@@ -29,7 +29,9 @@ use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
 use simdb_state::address::{EndpointAddress, NodeAddress};
-use simdb_state::object::{CommitLevel, EndpointTarget, EngineKind, ReplicationMode, Resources, first_platform};
+use simdb_state::object::{
+    CommitLevel, EndpointTarget, EngineKind, FailoverPolicy, ReplicationMode, Resources, first_platform,
+};
 
 use super::*;
 use crate::desired::access::AccessSpec;
@@ -74,7 +76,7 @@ pub(super) fn address(text: &str) -> NodeAddress {
 }
 
 /// A configuration with one cluster `orders` of these nodes, the first one first.
-pub(super) fn orders(nodes: &[&str]) -> Desired {
+pub(crate) fn orders(nodes: &[&str]) -> Desired {
     let endpoint = |target| EndpointSpec {
         target,
         pooler: None,
@@ -86,6 +88,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
         engine: EngineKind::Postgresql,
         version: None,
         replication: ReplicationSpec::of(1),
+        failover: FailoverPolicy::default(),
         nodes: nodes.iter().map(|name| (name.parse().unwrap(), node())).collect(),
         first: nodes[0].parse().unwrap(),
         primary: None,
@@ -125,7 +128,7 @@ pub(super) fn orders(nodes: &[&str]) -> Desired {
     }
 }
 
-pub(super) fn cluster(desired: &mut Desired) -> &mut ClusterSpec {
+pub(crate) fn cluster(desired: &mut Desired) -> &mut ClusterSpec {
     desired.clusters.values_mut().next().unwrap()
 }
 
@@ -139,7 +142,7 @@ pub(super) fn plan_for(world: &World, desired: &Desired) -> Planned {
 }
 
 /// A plan as a reader of a test wants it: a line a step, with what it waits for.
-pub(super) fn steps(plan: &Plan) -> String {
+pub(crate) fn steps(plan: &Plan) -> String {
     let line = |(id, step): (StepId, &crate::plan::Step)| {
         let after: Vec<String> = step.after.iter().map(|earlier| earlier.0.to_string()).collect();
         format!(
@@ -165,7 +168,7 @@ fn position(plan: &Plan, action: &str) -> usize {
     steps.position(|step| step.action.name() == action).unwrap()
 }
 
-pub(super) fn diagnostics(planned: &Planned) -> String {
+pub(crate) fn diagnostics(planned: &Planned) -> String {
     let line = |diagnostic: &Diagnostic| format!("{}: {}\n", diagnostic.summary, diagnostic.detail);
     planned.diagnostics.iter().map(line).collect::<Vec<_>>().concat()
 }
@@ -237,7 +240,7 @@ fn replicating(nodes: &[&str], mode: ReplicationMode, number: u32) -> Desired {
     desired
 }
 
-pub(super) fn applied(desired: &Desired) -> World {
+pub(crate) fn applied(desired: &Desired) -> World {
     let mut world = World::default();
     world.run(&plan_for(&world, desired).plan, Cut::Never).unwrap();
     world

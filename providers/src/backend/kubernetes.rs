@@ -171,6 +171,13 @@ impl Backend for KubernetesBackend {
         commit::commit(&self.record, token, &writes).await
     }
 
+    async fn swap(&self, _: Write) -> Result<Version, BackendError> {
+        Err(BackendError::Unusable {
+            problem: "it keeps nothing that changes without its lock".to_owned(),
+            hint: "Monitors, and pauses of them, need a state in a file.".to_owned(),
+        })
+    }
+
     async fn holder(&self) -> Result<Option<Lease>, BackendError> {
         Ok(lock::look(&self.record).await?.and_then(|seen| seen.lease))
     }

@@ -32,6 +32,7 @@ pub(crate) mod ruin;
 pub mod seed;
 mod session_settings;
 pub(crate) mod settings;
+pub(crate) mod signs;
 mod steps;
 pub(crate) mod sync;
 mod table;

@@ -435,6 +435,19 @@ impl Platform for LocalPlatform {
         .await
     }
 
+    async fn ended(&self, node: &InstanceAddress) -> Result<(), PlatformError> {
+        let directory = self.directory(node)?;
+        let watched = blocking(move || Ok(server::facts(&directory).pid().map(process::opened))).await?;
+        match watched {
+            None => Ok(()),
+            Some(process) => process::ended(process).await.map_err(|source| PlatformError::Io {
+                doing: "watch the server of",
+                path: node.to_string().into(),
+                source,
+            }),
+        }
+    }
+
     async fn log(&self, node: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
         let directory = self.directory(node)?;
         blocking(move || directory.log(lines)).await

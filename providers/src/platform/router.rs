@@ -298,6 +298,11 @@ impl Platform for Router {
         }
     }
 
+    async fn ended(&self, instance: &InstanceAddress) -> Result<(), PlatformError> {
+        let (platform, instance) = self.platform(instance)?;
+        platform.ended(&instance).await
+    }
+
     async fn log(&self, instance: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
         let (platform, instance) = self.platform(instance)?;
         platform.log(&instance, lines).await

@@ -99,6 +99,18 @@ impl Backend for MemoryBackend {
         Ok(version)
     }
 
+    async fn swap(&self, write: Write) -> Result<Version, BackendError> {
+        let mut contents = self.contents();
+        contents.check(&write)?;
+        contents.commits += 1;
+        let version = Version(contents.commits);
+        match write.bytes {
+            Some(bytes) => drop(contents.rows.insert(write.key, (version, bytes))),
+            None => drop(contents.rows.remove(&write.key)),
+        }
+        Ok(version)
+    }
+
     async fn holder(&self) -> Result<Option<Lease>, BackendError> {
         Ok(self.contents().lease.clone())
     }

@@ -282,6 +282,17 @@ impl Backend for SqliteBackend {
         .await
     }
 
+    async fn swap(&self, write: Write) -> Result<Version, BackendError> {
+        self.write("write a row", move |transaction| {
+            check(transaction, &write)?;
+            transaction.execute("UPDATE lease SET commits = commits + 1", [])?;
+            let version = Version(transaction.query_row("SELECT commits FROM lease", [], |row| row.get(0))?);
+            put(transaction, &write, version)?;
+            Ok(version)
+        })
+        .await
+    }
+
     async fn holder(&self) -> Result<Option<Lease>, BackendError> {
         self.read("read the lock", |connection| read_lease(connection)).await
     }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::lsn::Lsn;
 use crate::name::{NetworkName, NodeName, PlatformName};
 use crate::object::{
-    self, CommitLevel, ElectionReason, EngineKind, OnStandbyLoss, PendingSyncRule, ReplicationMode, Switch, Term,
-    Verified,
+    self, CommitLevel, ElectionReason, EngineKind, FailoverPolicy, OnStandbyLoss, PendingSyncRule, ReplicationMode,
+    Switch, Term, Verified,
 };
 use crate::position::Position;
 use crate::sync::SyncRule;
@@ -23,6 +23,8 @@ pub(crate) struct Cluster {
     replication: Replication,
     verified: Option<Verified>,
     prevent_destroy: bool,
+    #[serde(default, skip_serializing_if = "FailoverPolicy::is_default")]
+    failover: FailoverPolicy,
     detail: Detail,
 }
 
@@ -64,6 +66,7 @@ impl From<&object::Cluster> for Cluster {
             degraded,
             verified,
             prevent_destroy,
+            failover,
         } = cluster.clone();
         Self {
             platform,
@@ -79,6 +82,7 @@ impl From<&object::Cluster> for Cluster {
             },
             verified,
             prevent_destroy,
+            failover,
             detail: Detail::Postgresql {
                 synchronous_standby_names: sync_rule,
                 pending_standby_names: pending_sync_rules,
@@ -98,6 +102,7 @@ impl From<Cluster> for object::Cluster {
             replication,
             verified,
             prevent_destroy,
+            failover,
             detail,
         } = cluster;
         let Replication {
@@ -127,6 +132,7 @@ impl From<Cluster> for object::Cluster {
             degraded: degraded.map(Position::from),
             verified,
             prevent_destroy,
+            failover,
         }
     }
 }

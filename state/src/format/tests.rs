@@ -12,9 +12,9 @@ use crate::journal::{Event, EventKind, RunRow, RunStatus, StepRow};
 use crate::lock::Owner;
 use crate::lsn::{Lsn, SystemIdentifier};
 use crate::object::{
-    Cluster, CommitLevel, Data, Database, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, FenceProof,
-    MAX_LAG, Network, Node, OnStandbyLoss, Origin, Output, PoolMode, Power, ReplicationMode, Resources, Role, Seed,
-    Slot, Term, User, Verified, Witness, first_platform,
+    Cluster, CommitLevel, Data, Database, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind,
+    FailoverPolicy, FenceProof, MAX_LAG, Network, Node, OnStandbyLoss, Origin, Output, PoolMode, Power,
+    ReplicationMode, Resources, Role, Seed, Slot, Term, User, Verified, Witness, first_platform,
 };
 use crate::place::{Bind, Place};
 use crate::position::Position;
@@ -132,6 +132,7 @@ fn state() -> State {
             marker: at(0x0000_0001_0300_0028),
         }),
         prevent_destroy: true,
+        failover: FailoverPolicy::default(),
     };
     let election = Election {
         term: Term(1),

@@ -186,6 +186,7 @@ fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
         degraded,
         verified,
         prevent_destroy,
+        failover,
     } = cluster;
     let waits = *replication != ReplicationMode::Async;
     json!({
@@ -201,6 +202,7 @@ fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
         "pending_standby_names": (!pending_sync_rules.is_empty()).then_some(pending_sync_rules),
         "degraded_since": degraded,
         "prevent_destroy": prevent_destroy.then_some(true),
+        "failover": (!failover.is_default()).then_some(failover),
         "verified": verified.as_ref().map(|verified| json!({ "term": verified.term, "marker": verified.marker })),
         "election": election.map(|Election { term, primary, pin, reason, switch }| json!({
             "term": term, "primary": primary, "pin": pin, "reason": reason, "switch": switch,

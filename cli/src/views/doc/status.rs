@@ -1,10 +1,14 @@
 //! The health of clusters: what is recorded against what was seen.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use serde::Serialize;
 pub use simdb_planner::health::ClusterState;
 use simdb_planner::health::{self, EndpointHealth, Health, NodeHealth};
 use simdb_planner::observed::Observed;
 use simdb_state::address::EndpointAddress;
+use simdb_state::claim::Pause;
 use simdb_state::journal::{Event, EventKind};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{EngineKind, ReplicationMode, State, Term};
@@ -77,6 +81,9 @@ pub struct ClusterStatus {
     pub verified: Option<Position>,
     /// When that was proven.
     pub verified_at: Option<String>,
+    /// That monitors do nothing with it by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<PausedDoc>,
     /// How its replication is, in few words.
     pub instance: InstanceRecord,
     /// Its nodes, by name.
@@ -85,6 +92,19 @@ pub struct ClusterStatus {
     pub endpoints: Vec<EndpointStatus>,
     /// What is wrong with it, each a fragment that starts with its subject.
     pub problems: Vec<String>,
+}
+
+/// That monitors do nothing with a cluster by themselves.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PausedDoc {
+    /// Who paused it.
+    pub by: String,
+    /// Since when.
+    pub since: String,
+    /// Until when; absent, until somebody lets it go on.
+    pub until: Option<String>,
+    /// Why, in their words.
+    pub reason: Option<String>,
 }
 
 /// The health of one node.
@@ -176,6 +196,30 @@ impl StatusDoc {
     }
 }
 
+impl StatusDoc {
+    /// Adds for which clusters monitors are paused at a moment.
+    #[must_use]
+    pub fn with_pauses(mut self, pauses: &BTreeMap<ClusterName, Pause>, at: Timestamp) -> Self {
+        for cluster in &mut self.clusters {
+            let pause = pauses.get(&cluster.name).filter(|pause| pause.holds(at.as_second()));
+            cluster.paused = pause.map(PausedDoc::from);
+        }
+        self
+    }
+}
+
+impl From<&Pause> for PausedDoc {
+    fn from(pause: &Pause) -> Self {
+        let until = pause.until.and_then(|until| Timestamp::from_second(until).ok());
+        Self {
+            by: pause.who.clone(),
+            since: pause.since.clone(),
+            until: until.map(|until| until.to_string()),
+            reason: pause.reason.clone(),
+        }
+    }
+}
+
 impl ClusterStatus {
     fn new(name: &ClusterName, state: &State, observed: &Observed) -> Option<Self> {
         let cluster = state.clusters.get(name)?;
@@ -197,6 +241,7 @@ impl ClusterStatus {
             term: state.elections.get(name).map(|election| election.term),
             verified: cluster.verified.as_ref().map(|verified| verified.marker),
             verified_at: None,
+            paused: None,
             nodes,
             endpoints: endpoints
                 .into_iter()

@@ -38,6 +38,7 @@ fn cluster(cluster: &ClusterStatus, width: usize) -> String {
     let mut text = head.replacen(&title, &paint(BOLD, &title), 1) + "\n";
     text += &nodes(&cluster.nodes, width);
     text += &endpoints(cluster, width);
+    text += &paused(cluster, width);
     if !cluster.problems.is_empty() {
         text += "\n  Problems:\n";
         for problem in &cluster.problems {
@@ -52,6 +53,29 @@ fn cluster(cluster: &ClusterStatus, width: usize) -> String {
         }
     }
     text
+}
+
+/// Says that monitors do nothing by themselves.
+fn paused(cluster: &ClusterStatus, width: usize) -> String {
+    let Some(paused) = &cluster.paused else {
+        return String::new();
+    };
+    let until = paused
+        .until
+        .as_ref()
+        .map(|until| format!(" until {until}"))
+        .unwrap_or_default();
+    let reason = paused
+        .reason
+        .as_ref()
+        .map(|reason| format!(": {reason}"))
+        .unwrap_or_default();
+    let text = format!("Monitors are paused by {}{until}{reason}", paused.by);
+    let lines: String = wrap(&text, width.saturating_sub(2))
+        .iter()
+        .map(|line| format!("  {line}\n"))
+        .collect();
+    format!("\n{}", paint(CHANGED, &lines))
 }
 
 fn state(state: ClusterState) -> (Style, &'static str) {

@@ -120,7 +120,34 @@ pub(super) static FILE: Schema = Schema::new(
             schema: &DRIFT,
             example: "drift {\n  ignore = [\"cluster.*.node.*.parameters.work_mem\"]\n}\n",
         },
+        Nested {
+            name: "monitor",
+            label: None,
+            labels: &[],
+            count: Count::AtMostOne,
+            schema: &MONITOR,
+            example: "monitor {\n  listen = \"127.0.0.1:8008\"\n  lease  = \"3s\"\n}\n",
+        },
     ],
+);
+
+static MONITOR: Schema = Schema::new(
+    "How simdb monitor runs. Its values are literals: nothing is evaluated before it is read.",
+    &[
+        Attribute::new(
+            "listen",
+            Kind::String,
+            "The address and port of its HTTP API, such as \"127.0.0.1:8008\".",
+        )
+        .or("none"),
+        Attribute::new(
+            "lease",
+            Kind::String,
+            "How long a monitor may be silent before another one that uses the same state decides in its place.",
+        )
+        .or("3s; 4s where the state is not a file"),
+    ],
+    &[],
 );
 
 static SIMDB: Schema = Schema::new(

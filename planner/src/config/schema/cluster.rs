@@ -96,6 +96,22 @@ pub(super) static CLUSTER: Schema = Schema::new(
             example: "replication {\n  mode                 = \"sync\"\n  synchronous_standbys = 1\n  max_lag              = \"16MB\"\n}\n",
         },
         Nested {
+            name: "failover",
+            label: None,
+            labels: &[],
+            count: Count::AtMostOne,
+            schema: &FAILOVER,
+            example: "failover {\n  mode     = \"automatic\"\n  cooldown = \"60s\"\n}\n",
+        },
+        Nested {
+            name: "maintenance",
+            label: None,
+            labels: &[],
+            count: Count::Many,
+            schema: &MAINTENANCE,
+            example: "maintenance {\n  days = [\"sat\", \"sun\"]\n  from = \"02:00\"\n  to   = \"04:00\"\n}\n",
+        },
+        Nested {
             name: "node",
             label: Some("name"),
             labels: &[],
@@ -205,6 +221,88 @@ static REPLICATION: Schema = Schema::new(
     &[],
 );
 
+static FAILOVER: Schema = Schema::new(
+    "What simdb monitor may do with the cluster by itself.",
+    &[
+        Attribute::new(
+            "mode",
+            Kind::String,
+            "manual: the monitor observes, warns, and names the command. automatic: it acts. In replication mode async, automatic needs a \
+             max_loss.",
+        )
+        .one_of(&["manual", "automatic"])
+        .or("manual"),
+        Attribute::new(
+            "max_loss",
+            Kind::String,
+            "How much of what was acknowledged a failover may lose in replication mode async: a size such as \"16MB\", or \"unlimited\".",
+        )
+        .or("0"),
+        Attribute::new(
+            "prefer",
+            Kind::String,
+            "What is tried first where the server of the primary ended and its data is in place: failover lets a standby take over, restart \
+             starts it again. In replication mode async it is always started again first.",
+        )
+        .one_of(&["failover", "restart"])
+        .or("failover"),
+        Attribute::new(
+            "restart_within",
+            Kind::String,
+            "How long a primary may take to start before a standby takes over.",
+        )
+        .or("10s"),
+        Attribute::new(
+            "cooldown",
+            Kind::String,
+            "How long after a failover another one is only held where the primary's process is known to have ended and nothing is lost.",
+        )
+        .or("60s"),
+        Attribute::new(
+            "max_per_hour",
+            Kind::Number,
+            "After how many failovers within an hour the monitor pauses itself for the cluster.",
+        )
+        .or("3"),
+        Attribute::new(
+            "rebuild",
+            Kind::String,
+            "Whether a standby is copied anew by itself: one whose log is gone or is another branch, one that is far behind, and one that has \
+             been down for five minutes.",
+        )
+        .one_of(&["manual", "automatic"])
+        .or("automatic"),
+        Attribute::new(
+            "allow",
+            Kind::String,
+            "The worst impact that anything else in a plan of the monitor may have.",
+        )
+        .one_of(&["none", "reload", "restart", "write-pause", "downtime", "data-loss"])
+        .or("write-pause"),
+    ],
+    &[],
+);
+
+static MAINTENANCE: Schema = Schema::new(
+    "A time in which people work on the cluster: simdb monitor observes and warns, and does nothing by itself.",
+    &[
+        Attribute::new(
+            "days",
+            Kind::Strings,
+            "The days on which it begins: mon, tue, wed, thu, fri, sat, sun.",
+        )
+        .or("every day"),
+        Attribute::new("from", Kind::String, "When it begins, in UTC, such as \"02:30\".").required(),
+        Attribute::new(
+            "to",
+            Kind::String,
+            "When it is over; where that is not later, on the next day.",
+        )
+        .required(),
+    ],
+    &[],
+);
+
 static NODE: Schema = Schema::new(
     "A server of the cluster. Which one leads is said by primary of the cluster; the others follow.",
     &[
@@ -225,6 +323,13 @@ static NODE: Schema = Schema::new(
             "How long it waits on purpose before it replays a commit, such as \"5min\".",
         )
         .or("0"),
+        Attribute::new(
+            "failover_priority",
+            Kind::Number,
+            "Which of several standbys that have as much takes over: the one with the greatest number, from 0 to 1000. One with 0 never does \
+             unless a command names it.",
+        )
+        .or("100"),
         Attribute::new(
             "memory",
             Kind::String,

@@ -316,7 +316,7 @@ fn a_configuration_is_checked_without_values_of_variables() {
     let lenient = render(&source, &load_with(&source, &options).1);
     expect![[r#"
         main:12:3-7 error Unsupported argument (in cluster "c")
-          An argument named "typo" is not expected here. Expected here: "network", "provider", "primary", "depends_on", "memory", "cpus", "storage", "count", "for_each", "engine", "replication", "node", "user", "database", "seed", "endpoint", "lifecycle" and "drift".
+          An argument named "typo" is not expected here. Expected here: "network", "provider", "primary", "depends_on", "memory", "cpus", "storage", "count", "for_each", "engine", "replication", "failover", "maintenance", "node", "user", "database", "seed", "endpoint", "lifecycle" and "drift".
     "#]].assert_eq(&lenient);
 }
 

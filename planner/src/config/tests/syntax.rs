@@ -17,7 +17,7 @@ fn a_byte_order_mark_shifts_no_position() {
         "\u{feff}a = 1\n",
         expect![[r#"
             main:1:1-2 error Unsupported argument
-              An argument named "a" is not expected here. Expected here: "simdb", "variable", "locals", "output", "check", "provider", "network", "cluster", "import", "removed", "moved", "module" and "drift".
+              An argument named "a" is not expected here. Expected here: "simdb", "variable", "locals", "output", "check", "provider", "network", "cluster", "import", "removed", "moved", "module", "drift" and "monitor".
         "#]],
     );
     let source = source("\u{feff}a = 1\r\n");
@@ -46,7 +46,7 @@ fn unknown_blocks_and_attributes_come_with_a_suggestion() {
             main:7:3-10 error Unsupported block type (in cluster "c")
               "primary" is an attribute, not a block. Write it with an equals sign: primary = ...
             main:9:1-2 error Unsupported argument
-              An argument named "x" is not expected here. Expected here: "simdb", "variable", "locals", "output", "check", "provider", "network", "cluster", "import", "removed", "moved", "module" and "drift".
+              An argument named "x" is not expected here. Expected here: "simdb", "variable", "locals", "output", "check", "provider", "network", "cluster", "import", "removed", "moved", "module", "drift" and "monitor".
         "#]],
     );
 }

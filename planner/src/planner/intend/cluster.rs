@@ -257,6 +257,7 @@ impl Declaration<'_> {
             degraded: None,
             verified,
             prevent_destroy: self.spec.prevent_destroy,
+            failover: self.spec.failover.clone(),
         };
         let lead = self.lead(&election.primary);
         let deposed = self.deposed(&election);

@@ -206,6 +206,7 @@ impl Declaration<'_> {
             recorded: self.inputs.recorded,
             observed: self.inputs.observed,
             declared: &self.spec.nodes,
+            policy: &self.spec.failover,
             elected: &last.primary,
             leader: self.leader(),
         }

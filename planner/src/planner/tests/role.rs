@@ -697,3 +697,54 @@ fn a_standby_that_was_stopped_to_be_brought_in_line_still_is_where_the_run_was_c
     world.run(&next.plan, Cut::Never).unwrap();
     assert_second_plan_is_empty(&world, &desired);
 }
+
+#[test]
+fn of_standbys_that_have_as_much_the_one_with_the_greatest_priority_takes_over() {
+    let priorities = |of: &[(&str, u32)]| {
+        let mut desired = quorum(&["a", "b", "c"]);
+        let priorities = of.iter().map(|(node, priority)| (node.parse().unwrap(), *priority));
+        cluster(&mut desired).failover.priorities = priorities.collect();
+        desired
+    };
+    let elected = |desired: &Desired, kind| {
+        let mut world = applied(desired);
+        if kind == ElectionKind::Failover {
+            world.kill(&address("cluster.orders.node.a"));
+        }
+        let planned = proposed(&world, desired, &election(kind, None));
+        assert_eq!(diagnostics(&planned), "");
+        planned.after.elections.values().next().unwrap().primary.to_string()
+    };
+    for kind in [ElectionKind::Failover, ElectionKind::Switchover] {
+        assert_eq!(elected(&priorities(&[]), kind), "b");
+        assert_eq!(elected(&priorities(&[("c", 200)]), kind), "c");
+        assert_eq!(elected(&priorities(&[("b", 0)]), kind), "c");
+    }
+}
+
+#[test]
+fn a_node_whose_priority_is_0_takes_over_only_where_it_is_named() {
+    let mut desired = quorum(&["a", "b", "c"]);
+    cluster(&mut desired).failover.priorities = [("b".parse().unwrap(), 0), ("c".parse().unwrap(), 0)].into();
+    let mut world = applied(&desired);
+    refuses_proposal(
+        &world,
+        &desired,
+        &election(ElectionKind::Switchover, None),
+        &expect![[r#"
+            Switchover is refused: No node of cluster orders can take over from a (b: its failover_priority is 0; c: its failover_priority is 0). Let `simdb apply` mend them, with a declared until one of them can.
+        "#]],
+    );
+    world.kill(&address("cluster.orders.node.a"));
+    refuses_proposal(
+        &world,
+        &desired,
+        &election(ElectionKind::Failover, None),
+        &expect![[r#"
+            Failover is refused: Every standby of cluster orders that answers has failover_priority = 0. To promote one all the same, name it: simdb failover orders -promote c
+        "#]],
+    );
+    let named = proposed(&world, &desired, &election(ElectionKind::Failover, Some("c")));
+    assert_eq!(diagnostics(&named), "");
+    assert!(!named.plan.is_empty());
+}

@@ -380,6 +380,7 @@ mod tests {
     use tokio::sync::OnceCell;
 
     use super::super::canned::{Objects, object, site};
+    use super::super::looks::Looks;
     use super::super::settings::Settings;
     use super::*;
 
@@ -426,6 +427,7 @@ mod tests {
             grant: None,
             server: OnceCell::new_with(Some(site.server)),
             locks: Mutex::default(),
+            looks: Looks::default(),
         };
         match platform.lookup(&endpoint()).await.unwrap() {
             Observation::Seen(facts) => !facts.hosts.is_empty(),

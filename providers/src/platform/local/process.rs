@@ -5,6 +5,8 @@
 //! are used again, within one boot, because start times are counted from it.
 
 use std::fs::{self, Metadata};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -13,6 +15,8 @@ use nix::sys::stat::{major, minor};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// What the kernel writes behind a working directory that was removed.
 pub(super) const DELETED: &str = " (deleted)";
@@ -113,6 +117,29 @@ impl Process {
             _ => {}
         }
     }
+}
+
+/// Opens a process, so that its end is told; nothing where it has ended already.
+pub(super) fn opened(pid: u32) -> io::Result<Option<OwnedFd>> {
+    let number = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let Some(number) = number else { return Ok(None) };
+    match pidfd_open(number, PidfdFlags::NONBLOCK) {
+        Ok(process) => Ok(Some(process)),
+        Err(rustix::io::Errno::SRCH) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until an opened process ends.
+pub(super) async fn ended(opened: io::Result<Option<OwnedFd>>) -> io::Result<()> {
+    let Some(process) = opened? else { return Ok(()) };
+    #[expect(
+        deprecated,
+        reason = "what replaces it is unsafe for descriptors that are borrowed; this one is owned"
+    )]
+    let watched = AsyncFd::with_interest(process, Interest::READABLE)?;
+    // A process becomes readable when it ends.
+    watched.readable().await.map(drop)
 }
 
 /// What tells a process from every other, on disk.
