@@ -31,11 +31,18 @@ fn watch(arguments: &MonitorRun, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         let interrupt = interrupt::watch(ui)?;
         let project = Project::open()?;
         let store = recorded(&project).await?;
-        let (_, lease) = project.monitor();
+        let (declared, lease) = project.monitor();
+        let listen = arguments.listen.or(declared.listen);
         let settings = Settings {
             lease,
             json: arguments.json,
+            #[cfg(feature = "monitor-api")]
+            listen,
         };
+        if listen.is_some() && !cfg!(feature = "monitor-api") {
+            let detail = "This simdb was built without the feature \"monitor-api\". Leave \"listen\" out, or build it with that.";
+            return Err(CliError::refused("No API", detail));
+        }
         let work = monitor::run(project, store, &settings, ui, &interrupt);
         tokio::select! {
             result = work => result,

@@ -1,6 +1,8 @@
 //! The watcher: one loop that hears, judges, begins what was decided, and shows the round.
 
 use std::collections::{BTreeMap, BTreeSet};
+#[cfg(feature = "monitor-api")]
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::act::{self, Ground, Outcome};
+#[cfg(feature = "monitor-api")]
+use super::api;
 use super::board::{Acting, Kind, News, Publisher, Round, Watched};
 use super::cluster::ClusterWatch;
 use super::log::Log;
@@ -46,6 +50,9 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     /// Whether events and runs are told as JSON lines.
     pub(crate) json: bool,
+    /// Where its API listens; absent, nowhere.
+    #[cfg(feature = "monitor-api")]
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 /// Watches until it is told to end.
@@ -70,11 +77,22 @@ pub(crate) async fn run(
         json: settings.json,
     };
     let mut watcher = Watcher::new(ground, stored).await?;
+    #[cfg(feature = "monitor-api")]
+    let _served = serve(settings.listen, &watcher, ui).await?;
     watcher.watch().await;
     end.cancel();
     // The right to decide is given up before the program ends, so that another monitor need not wait for it.
     let _ = follower.await;
     Ok(Exit::Done)
+}
+
+/// Serves what the watcher shows, until what is returned is dropped.
+#[cfg(feature = "monitor-api")]
+async fn serve(listen: Option<SocketAddr>, watcher: &Watcher, ui: &Ui) -> Result<Option<api::Served>, CliError> {
+    let Some(listen) = listen else { return Ok(None) };
+    let served = api::start(listen, watcher.publisher.board()).await?;
+    ui.tell(&format!("The API is at http://{}/\n", served.address));
+    Ok(Some(served))
 }
 
 /// What a monitor does at this moment.
