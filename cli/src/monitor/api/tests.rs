@@ -414,3 +414,29 @@ fn a_wall_clock_that_was_set_back_makes_no_round_old() {
     let later: Timestamp = round.at.checked_add(Duration::from_secs(4)).unwrap();
     assert!(!View::at(round, later).is_fresh());
 }
+
+/// Returns the words of a text that are names of simdb's metrics.
+fn names(text: &str) -> Vec<&str> {
+    let words = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    let mut names: Vec<&str> = words.filter(|word| word.starts_with("simdb_")).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[test]
+fn the_alerts_and_the_board_that_are_shipped_name_metrics_that_are_served() {
+    let tally = Tally::default();
+    let served = metrics::write(&view(Rehearsal::new()), &tally, Format::Classic);
+    let served = names(&served);
+    for shipped in [
+        include_str!("../../../../examples/monitoring/simdb.rules.yml"),
+        include_str!("../../../../examples/monitoring/simdb.rules.test.yml"),
+        include_str!("../../../../examples/monitoring/simdb.dashboard.json"),
+    ] {
+        let shipped = names(shipped);
+        assert!(shipped.len() > 8, "{shipped:?}");
+        let missing: Vec<_> = shipped.iter().filter(|name| !served.contains(name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}
