@@ -15,6 +15,7 @@ mod exposition;
 mod guard;
 mod metrics;
 mod own;
+mod page;
 mod patroni;
 mod routes;
 mod server;

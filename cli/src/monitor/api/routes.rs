@@ -14,7 +14,7 @@ use super::answer::Answer;
 use super::exposition::Format;
 use super::patroni::{self, Check};
 use super::view::View;
-use super::{Api, cluster, guard, metrics, own, stream};
+use super::{Api, cluster, guard, metrics, own, page, stream};
 
 /// What a path asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +108,10 @@ pub(super) fn router(api: Api) -> Router {
     let mut router = Router::new();
     for (path, target) in paths() {
         router = router.route(&path, method(target));
+    }
+    for file in page::FILES {
+        let read = move |headers: HeaderMap| ready(page::answer(file, &headers));
+        router = router.route(file.path, get(read));
     }
     let unknown = || async { Answer::error(StatusCode::NOT_FOUND, "there is no such path") };
     let wrong = || async { Answer::error(StatusCode::METHOD_NOT_ALLOWED, "the path is only read: GET") };

@@ -19,7 +19,7 @@ use super::patroni::{CHECKS, Check, Query};
 use super::routes::{Question, Target, of_node};
 use super::tally::Tally;
 use super::view::View;
-use super::{cluster, metrics, own, patroni, stream};
+use super::{cluster, metrics, own, page, patroni, stream};
 use crate::monitor::board::{Acting, Kind};
 
 fn view(rehearsal: Rehearsal) -> View {
@@ -438,5 +438,27 @@ fn the_alerts_and_the_board_that_are_shipped_name_metrics_that_are_served() {
         assert!(shipped.len() > 8, "{shipped:?}");
         let missing: Vec<_> = shipped.iter().filter(|name| !served.contains(name)).collect();
         assert!(missing.is_empty(), "{missing:?}");
+    }
+}
+
+#[test]
+fn the_page_is_small_asks_nobody_else_and_makes_no_markup_of_text() {
+    let size: usize = page::FILES.iter().map(|file| file.content.len()).sum();
+    assert!(size <= 60_000, "{size}");
+    for file in page::FILES {
+        let text = std::str::from_utf8(file.content).unwrap();
+        // The name of SVG's elements is no address.
+        let text = text.replace("http://www.w3.org/2000/svg", "");
+        for word in [
+            "http://",
+            "https://",
+            "innerHTML",
+            "insertAdjacentHTML",
+            "localStorage",
+            "style=",
+            "onclick=",
+        ] {
+            assert!(!text.contains(word), "{} has {word}", file.path);
+        }
     }
 }

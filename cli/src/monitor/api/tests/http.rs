@@ -178,6 +178,34 @@ async fn an_address_that_others_reach_is_refused() {
     );
 }
 
+#[tokio::test]
+async fn the_page_is_sent_once_as_long_as_it_is_the_same() {
+    let (_publisher, served) = served().await;
+    for (path, kind) in [
+        ("/", "text/html"),
+        ("/page.css", "text/css"),
+        ("/page.js", "text/javascript"),
+    ] {
+        let answer = ask(served.address, &format!("GET {path}"), HOST).await;
+        assert_eq!(code(&answer), "200", "{path}");
+        assert!(
+            answer.contains(&format!("content-type: {kind}; charset=utf-8")),
+            "{path}"
+        );
+        assert!(answer.contains("content-security-policy: default-src 'self'"), "{path}");
+        let (_, rest) = answer.split_once("etag: ").unwrap();
+        let (tag, _) = rest.split_once("\r\n").unwrap();
+        let again = ask(
+            served.address,
+            &format!("GET {path}"),
+            &format!("{HOST}If-None-Match: {tag}\r\n"),
+        )
+        .await;
+        assert_eq!(code(&again), "304", "{path}");
+        assert!(again.ends_with("\r\n\r\n"), "{path}");
+    }
+}
+
 fn news(text: &str) -> News {
     News {
         kind: Kind::Lost,
