@@ -1,4 +1,4 @@
-//! The paths, and what each answers.
+//! Serves the paths: finds what each asks for, and answers it from the last round.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -12,67 +12,9 @@ use axum::routing::{MethodRouter, get};
 
 use super::answer::Answer;
 use super::exposition::Format;
-use super::patroni::{self, Check};
+use super::paths::{Target, paths};
 use super::view::View;
-use super::{Api, cluster, guard, metrics, own, page, stream};
-
-/// What a path asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
-    Check(Check),
-    PatroniCluster,
-    PatroniHistory,
-    PatroniConfig,
-    PatroniMetrics,
-    ClusterStatus,
-    ClusterNodes,
-    ClusterHealth,
-    Health,
-    Clusters,
-    Cluster,
-    Events,
-    Stream,
-    Metrics,
-    Live,
-    Ready,
-}
-
-/// The paths beside Patroni's checks.
-const PATHS: &[(&str, Target)] = &[
-    ("/cluster/status", Target::ClusterStatus),
-    ("/cluster/nodes", Target::ClusterNodes),
-    ("/cluster/health", Target::ClusterHealth),
-    ("/health", Target::Health),
-    ("/livez", Target::Live),
-    ("/readyz", Target::Ready),
-    ("/metrics", Target::Metrics),
-    ("/v1/clusters", Target::Clusters),
-    ("/v1/clusters/{cluster}", Target::Cluster),
-    ("/v1/events", Target::Events),
-    ("/v1/stream", Target::Stream),
-    ("/patroni/{cluster}/{node}/cluster", Target::PatroniCluster),
-    ("/patroni/{cluster}/{node}/history", Target::PatroniHistory),
-    ("/patroni/{cluster}/{node}/config", Target::PatroniConfig),
-    ("/patroni/{cluster}/{node}/metrics", Target::PatroniMetrics),
-];
-
-/// Returns every path with what it asks for.
-pub(super) fn paths() -> Vec<(String, Target)> {
-    let mut paths: Vec<(String, Target)> = PATHS
-        .iter()
-        .map(|(path, target)| ((*path).to_owned(), *target))
-        .collect();
-    let root = "/patroni/{cluster}/{node}";
-    paths.push((root.to_owned(), Target::Check(Check::Primary)));
-    for (check, names) in patroni::CHECKS {
-        paths.extend(
-            names
-                .iter()
-                .map(|name| (format!("{root}/{name}"), Target::Check(*check))),
-        );
-    }
-    paths
-}
+use super::{Api, cluster, guard, metrics, openapi, own, page, patroni, stream};
 
 /// What is asked with a path.
 #[derive(Clone, Debug, Default)]
@@ -177,6 +119,7 @@ fn answer(target: Target, question: &Question, view: &View, api: &Api) -> Answer
         Target::Cluster => own::cluster(view, question.part("cluster")),
         Target::Live => own::live(view),
         Target::Ready => own::ready(view),
+        Target::OpenApi => Answer::json(StatusCode::OK, &openapi::document()),
         Target::Check(_)
         | Target::PatroniCluster
         | Target::PatroniHistory

@@ -15,11 +15,12 @@ use simdb_state::object::{Power, Role};
 
 use self::rehearsal::{Rehearsal, event};
 use super::exposition::Format;
+use super::paths::Target;
 use super::patroni::{CHECKS, Check, Query};
-use super::routes::{Question, Target, of_node};
+use super::routes::{Question, of_node};
 use super::tally::Tally;
 use super::view::View;
-use super::{cluster, metrics, own, page, patroni, stream};
+use super::{cluster, metrics, openapi, own, page, patroni, stream};
 use crate::monitor::board::{Acting, Kind};
 
 fn view(rehearsal: Rehearsal) -> View {
@@ -461,4 +462,10 @@ fn the_page_is_small_asks_nobody_else_and_makes_no_markup_of_text() {
             assert!(!text.contains(word), "{} has {word}", file.path);
         }
     }
+}
+
+#[test]
+fn the_document_of_the_api_is_the_one_that_is_committed() {
+    let document = crate::views::json::document(&openapi::document());
+    expect_file!["../../../../examples/monitoring/openapi.json"].assert_eq(&document);
 }

@@ -92,6 +92,7 @@ async fn every_path_answers_and_says_what_browsers_may_do() {
         "/livez",
         "/readyz",
         "/metrics",
+        "/openapi.json",
         "/v1/clusters",
         "/v1/clusters/orders",
         "/v1/events?after=3",
