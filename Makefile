@@ -17,7 +17,7 @@ BED := etcd kubectl kubelet kube-apiserver kube-controller-manager kube-schedule
 ASSERTED := $(foreach crate,simdb-planner simdb-state,$(foreach setting,debug-assertions=true opt-level=0,\
 	--config profile.dev.package.$(crate).$(setting)))
 
-.PHONY: demo demo-docker demo-kubernetes test test-long test-faults bench lint advisories fmt clean setup setup-test setup-lint
+.PHONY: demo demo-docker demo-kubernetes demo-pool-manager test test-long test-faults bench lint advisories fmt clean setup setup-test setup-lint
 
 demo: setup  ## A primary and two standbys: made, written, read, removed.
 	cargo build --locked -p simdb
@@ -32,6 +32,10 @@ demo-kubernetes: setup  ## The same in pods, on a Kubernetes cluster that is the
 	@tests/support/setup.sh kubernetes
 	cargo build --locked -p simdb
 	PATH="$(TARGET)/debug:$$PATH" tests/support/kubernetes/bed.sh examples/kubernetes-postgres/demo.sh
+
+demo-pool-manager: setup  ## A service whose primary is killed beneath it, and which goes on.
+	cargo build --locked -p simdb -p simdb-pool-manager
+	PATH="$(TARGET)/debug:$$PATH" examples/pool-manager/demo.sh
 
 test: setup-test  ## All tests, those on real servers, in containers and in pods included.
 	cargo build --locked -p simdb

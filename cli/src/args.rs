@@ -335,6 +335,9 @@ pub struct Failover {
     /// The node that is to lead [default: the most advanced standby]
     #[arg(long, value_name = "NODE")]
     pub promote: Option<String>,
+    /// What takes the place of a proof.
+    #[command(flatten)]
+    pub unproven: Unproven,
     /// Set `primary` to the new primary in the configuration file that has it.
     #[arg(long)]
     pub write: bool,
@@ -344,6 +347,19 @@ pub struct Failover {
     /// The rest is as with `apply`, of which this is one.
     #[command(flatten)]
     pub apply: Apply,
+}
+
+/// What takes the place of a proof where the platform of a primary cannot look at it.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Unproven {
+    /// Attest that the machine of the primary is off, and stays off, where its platform cannot look at it: no proof that it takes no
+    /// writes is asked for, and the record says who answers for it.
+    #[arg(long)]
+    pub fenced_by_operator: bool,
+    /// Go on without knowing whether the primary takes writes, where its platform cannot look at it. What it writes is lost: this takes
+    /// -allow=data-loss.
+    #[arg(long, conflicts_with = "fenced_by_operator")]
+    pub force: bool,
 }
 
 /// Arguments of `resync`.

@@ -11,7 +11,7 @@
 
 mod act;
 #[cfg(feature = "monitor-api")]
-mod api;
+pub(crate) mod api;
 pub mod board;
 mod cluster;
 mod log;
@@ -19,4 +19,4 @@ mod node;
 mod record;
 mod watcher;
 
-pub(crate) use watcher::{Settings, run};
+pub(crate) use watcher::{Monitor, Settings};

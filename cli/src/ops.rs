@@ -4,7 +4,6 @@ pub(crate) mod converge;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use simdb_planner::config::{Config, OutputValue, Source};
 use simdb_planner::desired::Desired;
@@ -18,7 +17,7 @@ use simdb_providers::effects::Effects;
 use simdb_providers::engine::trial::try_out;
 use simdb_providers::event::EventSink;
 use simdb_providers::executor::{Outcome, Terms, execute};
-use simdb_providers::observe::{self, observe};
+use simdb_providers::observe::{self, Patience, observe};
 use simdb_providers::platform::World;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::cluster_event::ClusterEvent;
@@ -148,13 +147,13 @@ pub(crate) async fn refresh(world: &World, desired: &Desired, recorded: &State, 
     tried(world, desired, recorded, seen).await
 }
 
-/// Looks at one cluster that is recorded, and waits for no node longer than a limit.
+/// Looks at one cluster that is recorded, and waits for its nodes no longer than it is told to.
 pub(crate) async fn refresh_cluster(
     world: &World,
     cluster: &ClusterName,
     recorded: &State,
     secrets: &Secrets,
-    patience: Duration,
+    patience: Patience,
 ) -> Observed {
     let nodes = recorded.nodes_of(cluster).map(|(address, _)| address.clone()).collect();
     let endpoints = recorded

@@ -1,12 +1,11 @@
 //! What a command asks for beside the configuration, and what is asked next where a role change did not come to its end.
 
-use std::time::Duration;
-
 use simdb_planner::config::Config;
 use simdb_planner::plan::{Action, Impact, Plan, Step};
 use simdb_planner::planner::scope::{Pattern, Scope};
-use simdb_planner::planner::{ElectionKind, ElectionRequest, Proposal};
+use simdb_planner::planner::{Assurance, ElectionKind, ElectionRequest, Proposal};
 use simdb_planner::watch::{self, Decision};
+use simdb_providers::observe::Patience;
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Damage, Election, ElectionReason, FailoverPolicy, Power, Role, State, Term};
@@ -48,6 +47,8 @@ pub(crate) enum Request<'a> {
         to: Option<&'a str>,
         /// Whether the node that leads serves, or is lost.
         kind: ElectionKind,
+        /// What has to show that it takes no writes, where it cannot be looked at.
+        assurance: Assurance,
         /// The worst impact that is allowed.
         allow: Option<Impact>,
     },
@@ -118,12 +119,20 @@ impl Request<'_> {
             .map_err(|why| CliError::refused("Plan is more than the monitor may do", why))
     }
 
-    /// Returns the cluster that a monitor decided about, and how long to wait for each of its nodes.
-    pub(crate) fn decided_on(&self) -> Option<(&ClusterName, Duration)> {
-        match self {
-            Request::Decided(decided) => Some((&decided.cluster, watch::DEADLINE)),
+    /// Returns the cluster that a monitor decided about, and how long to wait for its nodes.
+    pub(crate) fn decided_on(&self) -> Option<(&ClusterName, Patience)> {
+        let Request::Decided(Decided { cluster, decision, .. }) = self else {
+            return None;
+        };
+        let silent = match decision {
+            Decision::Elect { lost, by, .. } if !by.is_certain() => Some(NodeAddress {
+                cluster: cluster.clone(),
+                node: lost.clone(),
+            }),
             _ => None,
-        }
+        };
+        let limit = watch::DEADLINE;
+        Some((cluster, Patience { limit, silent }))
     }
 
     /// Returns what is asked of the planner.
@@ -142,6 +151,7 @@ impl Request<'_> {
                 cluster,
                 to,
                 kind,
+                assurance,
                 allow,
             } => {
                 let cluster = target::cluster(state, cluster)?;
@@ -151,6 +161,7 @@ impl Request<'_> {
                     kind: *kind,
                     to: to.map(|node| node.node),
                     lossy: *allow == Some(Impact::DataLoss),
+                    assurance: *assurance,
                 }))
             }
             Request::Import { .. } => None,
@@ -238,7 +249,12 @@ pub(crate) fn continuation(
         Action::Rejoin { node, .. } => Some(&node.cluster),
         _ => None,
     });
-    let changed = clusters.find_map(|cluster| of_cluster(cluster, state).filter(|_| held));
+    // What a person answered for holds for another election inside the same approval.
+    let assurance = match proposal {
+        Some(Proposal::Election(request)) => request.assurance,
+        _ => Assurance::Proof,
+    };
+    let changed = clusters.find_map(|cluster| of_cluster(cluster, state, assurance).filter(|_| held));
     changed.or_else(|| lost_data(before, state).then(|| Continuation::CopyAgain(proposal.cloned())))
 }
 
@@ -252,7 +268,7 @@ fn lost_data(before: &State, state: &State) -> bool {
     nodes.any(|address| lost(state, address) && !lost(before, address))
 }
 
-fn of_cluster(cluster: &ClusterName, state: &State) -> Option<Continuation> {
+fn of_cluster(cluster: &ClusterName, state: &State, assurance: Assurance) -> Option<Continuation> {
     let election = state.elections.get(cluster)?;
     let role = |node: &NodeName| {
         let address = NodeAddress {
@@ -270,6 +286,7 @@ fn of_cluster(cluster: &ClusterName, state: &State) -> Option<Continuation> {
             kind,
             to,
             lossy: false,
+            assurance,
         })
     };
     match election.reason {

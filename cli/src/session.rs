@@ -258,7 +258,7 @@ impl Project {
     }
 
     /// Returns the record as a configuration, whatever the files say: what nobody has applied, a monitor does not apply.
-    pub(crate) fn recorded(&self, snapshot: &Snapshot) -> Config {
+    pub(crate) fn recorded(snapshot: &Snapshot) -> Config {
         let settings = snapshot.settings.clone().map(recorded_settings);
         Config::recorded(&snapshot.state, settings.unwrap_or_default())
     }

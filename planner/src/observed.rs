@@ -27,6 +27,9 @@ pub struct Observed {
     pub networks: BTreeMap<NetworkName, Observation<NetworkFacts>>,
     /// The nodes that were looked at. A node without an entry was not looked at.
     pub nodes: BTreeMap<NodeAddress, Observation<NodeFacts>>,
+    /// What platforms tell of nodes on record that they could not look at, or have nothing of.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hidden: BTreeMap<NodeAddress, Hidden>,
     /// The endpoints that were looked at.
     pub endpoints: BTreeMap<EndpointAddress, Observation<RouteFacts>>,
     /// The poolers of the endpoints that were looked at.
@@ -143,6 +146,16 @@ impl<T> Observation<T> {
             Observation::Unknown(_) | Observation::Absent => None,
         }
     }
+}
+
+/// What a platform tells of a node on record that it could not look at, or has nothing of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hidden {
+    /// Its platform reaches its machine: it can end the server and prove that, and start it again.
+    Provable,
+    /// Its server may run, and nothing that the platform does would prove that it ended: what a person can do, in sentences.
+    Lost(String),
 }
 
 /// What the platform offers.

@@ -12,7 +12,7 @@ use simdb_state::delta::Delta;
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::lsn::SystemIdentifier;
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName, PlatformName};
-use simdb_state::object::{CommitLevel, Database, Election, Network, Term, User, Verdict};
+use simdb_state::object::{CommitLevel, Database, Election, Network, Term, User, Verdict, Witness};
 use simdb_state::position::Position;
 use simdb_state::relocation::Move;
 use simdb_state::route::Route;
@@ -225,7 +225,8 @@ pub enum Action {
         /// How far the primary had written.
         since: Position,
     },
-    /// Makes sure that a node takes no writes any more, and that whoever starts it starts it read-only.
+    /// Makes sure that a node takes no writes any more, and that whoever starts it starts it read-only; where it cannot be reached and a
+    /// person answers for that, has its platform end it as soon as it is reached.
     Fence {
         /// The node, and how its server is reached.
         server: Server,
@@ -471,6 +472,21 @@ pub enum FenceMethod {
     ShutDown,
     /// By killing every process that uses its data.
     Kill,
+    /// Not at all: it cannot be reached, and a person attests that its machine is off.
+    Attested,
+    /// Not at all: it cannot be reached, and a person waived the proof that it takes no writes.
+    Waived,
+}
+
+impl FenceMethod {
+    /// Returns what is recorded as proof where no platform provides one.
+    pub fn attested(self) -> Option<Witness> {
+        match self {
+            FenceMethod::ShutDown | FenceMethod::Kill => None,
+            FenceMethod::Attested => Some(Witness::NodeFenced),
+            FenceMethod::Waived => Some(Witness::Waived),
+        }
+    }
 }
 
 /// What a promotion is judged by.

@@ -119,6 +119,20 @@ pub struct ElectionRequest {
     pub to: Option<NodeName>,
     /// Whether acknowledged writes may be lost.
     pub lossy: bool,
+    /// What has to show that the node that leads takes no writes, where it cannot be looked at.
+    pub assurance: Assurance,
+}
+
+/// What has to show that a node takes no writes that its platform cannot look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Assurance {
+    /// Its platform proves it.
+    #[default]
+    Proof,
+    /// A person attests that the machine it ran on is off.
+    Attested,
+    /// Nothing: a person accepts that it may take writes, and that they are lost.
+    Waived,
 }
 
 impl ElectionRequest {
@@ -216,7 +230,6 @@ fn plan_of(inputs: Inputs<'_>, scope: &Scope) -> Planned {
         diagnostics.splice(place..place, unusable.errors());
         return refused(diagnostics, before);
     }
-    let mut changes = diff::diff(&before, &intended, inputs.desired);
     let drafts = scope.narrow(lower::lower(inputs, &before, &intended));
     let mut steps = match order::order(drafts, &before, &intended, inputs.desired) {
         Ok(steps) => steps,
@@ -226,13 +239,15 @@ fn plan_of(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     if diagnostics.iter().any(Diagnostic::is_error) {
         return refused(diagnostics, before);
     }
+    // Made last: what it takes to put thousands of steps in order is gone by then, and a plan of them is large.
+    steps.shrink_to_fit();
+    let mut changes = diff::diff(&before, &intended, inputs.desired);
     scope.keep_changes(&mut changes, &steps);
     if inputs.proposal.is_none() && scope.is_everything() {
         diagnostics.extend(refused::not_mended(&intended, &steps));
     }
-    // The rest needs what came of it alone, and a plan of thousands of nodes is large.
+    // The rest needs what came of it alone.
     drop(intended);
-    steps.shrink_to_fit();
     diff::explain(&mut changes, &steps);
     let plan = Plan {
         format: FORMAT,

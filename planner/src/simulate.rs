@@ -75,6 +75,8 @@ pub struct World {
     pub acknowledged: BTreeSet<(ClusterName, u64)>,
     /// Whether somebody has accepted that acknowledged writes are lost.
     pub lossy: bool,
+    /// The nodes whose machines cannot be reached: nobody sees what runs there, and no step does anything there.
+    pub unreachable: BTreeSet<NodeAddress>,
     /// The nodes that something happened to since the run began: a step that fails there has met a fault, no defect.
     pub(crate) faulted: BTreeSet<NodeAddress>,
     /// The nodes that did not write when the run began, or could not be asked: what is in their catalogs no plan knew.

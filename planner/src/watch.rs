@@ -32,7 +32,7 @@ use simdb_state::object::State;
 pub use self::condition::{Condition, LostBy, condition};
 pub use self::decision::{Alarm, Decision, Held, Subject};
 pub use self::evidence::{
-    Attempt, DEADLINE, History, NodeEvidence, PERIOD, Process, Round, Said, Sign, SlotState, Standing, Trend,
+    Attempt, DEADLINE, History, NodeEvidence, PERIOD, Process, Round, Said, Sign, SlotState, Standing, Trend, WARM_UP,
 };
 pub use self::memory::{Heard, Memory};
 pub use self::permit::permit;

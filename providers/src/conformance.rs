@@ -225,8 +225,13 @@ impl Checks<'_> {
     async fn what_is_not_there_is_absent_and_can_be_stopped_and_dropped(&self) {
         assert_eq!(self.look().await, Observation::Absent);
         assert_eq!(self.log().await, Vec::<String>::new());
-        self.stop(StopMode::Fast).await;
-        self.stop(StopMode::Immediate).await;
+        for mode in [StopMode::Fast, StopMode::Immediate] {
+            match self.platform.stop(&self.fixture.node, mode).await {
+                Ok(witness) => assert_eq!(witness, self.fixture.witness),
+                // Where what is gone may run on somewhere else.
+                Err(error) => assert!(matches!(error, PlatformError::Unprovable { .. }), "{error:?}"),
+            }
+        }
         self.platform
             .reload(&self.fixture.node)
             .await

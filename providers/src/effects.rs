@@ -123,7 +123,7 @@ impl ProviderEffects {
     /// seen or not.
     async fn image(&self, step: &Step) -> Option<Image> {
         let unknown = step.delta.0.iter().find_map(|edit| match edit {
-            Edit::Instance { node, image: None, .. } => Some(node),
+            Edit::Instance(instance) if instance.image.is_none() => Some(&instance.node),
             _ => None,
         });
         self.platform.made_from(&unknown?.into()).await.unwrap_or_default()

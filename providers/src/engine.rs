@@ -5,6 +5,7 @@ pub mod postgresql;
 pub(crate) mod programs;
 mod steps;
 
+pub(crate) use self::postgresql::signs::Held;
 pub use self::postgresql::{compare, ledger, log_files, trial, verify};
 use self::programs::Programs;
 

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use simdb_planner::observed::{
-    Control, ImportFacts, NetworkFacts, NodeFacts, Observation, Observed, PlatformFacts, PlatformProblem, PoolerFacts,
-    ProcessFacts, RouteFacts,
+    Control, Hidden, ImportFacts, NetworkFacts, NodeFacts, Observation, Observed, PlatformFacts, PlatformProblem,
+    PoolerFacts, ProcessFacts, RouteFacts,
 };
 use simdb_state::address::{EndpointAddress, InstanceAddress, NodeAddress};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
 use simdb_state::object::{Data, State};
 use simdb_state::place::Bind;
 use simdb_state::sensitive::Secrets;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::engine;
 use crate::executor::chain;
@@ -44,14 +44,26 @@ pub async fn observe(
     observe_within(world, nodes, endpoints, recorded, secrets, None).await
 }
 
-/// Does the same, and waits for no node longer than a limit, where there is one beside the usual ones.
+/// How long to wait for nodes, where that is less than usual.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    /// For each node.
+    pub limit: Duration,
+    /// The node whose server is known not to answer: it is hardly waited for.
+    pub silent: Option<NodeAddress>,
+}
+
+/// How long to wait for a server that is known not to answer.
+const SILENT_LIMIT: Duration = Duration::from_millis(50);
+
+/// Does the same, and waits for nodes no longer than it is told to.
 pub async fn observe_within(
     world: &World,
     nodes: &BTreeSet<NodeAddress>,
     endpoints: &BTreeSet<EndpointAddress>,
     recorded: &State,
     secrets: &Secrets,
-    patience: Option<Duration>,
+    patience: Option<Patience>,
 ) -> Observed {
     let (platform, registry) = (&*world.platform, &*world.endpoints);
     let (mut platforms, listed, routes, networks) = tokio::join!(
@@ -98,6 +110,7 @@ pub async fn observe_within(
         join_all(endpoints.iter().map(|endpoint| lookup(registry, endpoint))),
     );
     let nodes: BTreeMap<_, _> = nodes.iter().cloned().zip(seen_nodes).collect();
+    let hidden = look.hidden(&nodes).await;
     if nodes
         .iter()
         .any(|(address, node)| just_ended(node, look.facts_of(address)))
@@ -112,6 +125,7 @@ pub async fn observe_within(
         platforms,
         networks,
         nodes,
+        hidden,
         endpoints,
         poolers,
         tried: Vec::new(),
@@ -173,7 +187,7 @@ pub(crate) struct Look<'a> {
     pub(crate) secrets: &'a Secrets,
     pub(crate) sessions: Sessions<'a>,
     /// How long to wait for a node at most, where that is less than usual.
-    pub(crate) patience: Option<Duration>,
+    pub(crate) patience: Option<Patience>,
 }
 
 impl Look<'_> {
@@ -195,7 +209,19 @@ impl Look<'_> {
     }
 
     fn within(&self, limit: Duration) -> Duration {
-        self.patience.map_or(limit, |patience| patience.min(limit))
+        self.patience
+            .as_ref()
+            .map_or(limit, |patience| patience.limit.min(limit))
+    }
+
+    /// Returns how long the server of a node may take to answer.
+    fn answer_limit(&self, node: &NodeAddress) -> Duration {
+        let silent = self.patience.as_ref().and_then(|patience| patience.silent.as_ref());
+        if silent == Some(node) {
+            SILENT_LIMIT
+        } else {
+            self.within(NODE_LIMIT)
+        }
     }
 
     /// Looks at a node, and looks again where it was changed or removed meanwhile: a removal does not wait for a look.
@@ -213,6 +239,22 @@ impl Look<'_> {
         seen
     }
 
+    /// Asks platforms what they know of nodes on record that could not be looked at, or are gone.
+    async fn hidden(&self, seen: &BTreeMap<NodeAddress, Observation<NodeFacts>>) -> BTreeMap<NodeAddress, Hidden> {
+        let unseen = seen.iter().filter(|(node, observation)| {
+            let has_data = self.recorded.nodes.get(node).is_some_and(|node| node.data.is_some());
+            has_data && observation.seen().is_none()
+        });
+        let ask = async |node: &NodeAddress| {
+            let instance = InstanceAddress::from(node);
+            let limit = self.platform.look_limit(&instance);
+            let known = timeout(limit, self.platform.hidden(&instance)).await;
+            Some((node.clone(), known.ok()?.ok()??))
+        };
+        let known = join_all(unseen.map(|(node, _)| ask(node))).await;
+        known.into_iter().flatten().collect()
+    }
+
     /// Looks at a node once. Its process is known at once, so a server that hangs is unknown, and its node is not.
     async fn glance(&self, node: &NodeAddress, deadline: Instant) -> Observation<NodeFacts> {
         let directory = match self.instance(&node.into(), deadline).await {
@@ -224,7 +266,7 @@ impl Look<'_> {
         // What is left of the time that its platform may take is not its server's.
         let server_deadline = deadline
             .max(Instant::now())
-            .min(Instant::now() + self.within(NODE_LIMIT));
+            .min(Instant::now() + self.answer_limit(node));
         match directory.process {
             ProcessFacts::Down => match self.control(node, &facts.generations, deadline).await {
                 Ok(control) => facts.control = control,

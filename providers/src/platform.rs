@@ -22,7 +22,7 @@ use std::{fmt, io};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use simdb_planner::observed::{FileFacts, NetworkFacts, Observation, PlatformFacts, ProcessFacts, RouteFacts};
+use simdb_planner::observed::{FileFacts, Hidden, NetworkFacts, Observation, PlatformFacts, ProcessFacts, RouteFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::instance::{InstanceSpec, TaskSpec, TrialSpec};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
@@ -273,6 +273,14 @@ pub enum PlatformError {
         /// Its platform, where that is known.
         platform: Option<PlatformName>,
     },
+    /// An instance would have the place of one that was moved to another address.
+    #[error("reach {instance}: its platform knows {moved} by that address, which has moved from there")]
+    Moved {
+        /// The address.
+        instance: InstanceAddress,
+        /// Where that is now which had the address when it was made.
+        moved: InstanceAddress,
+    },
     /// A network belongs to a platform that is not set up.
     #[error("reach the platform of network {network}: {}", match platform {
         Some(platform) => format!("\"{platform}\" is not set up here"),
@@ -423,6 +431,18 @@ pub trait Platform: Dial {
     /// Stops a node's server, and returns when nothing of it runs any more, with how that is known. Where the platform
     /// cannot know it, because it does not reach the place where the server runs, that is [`PlatformError::Unprovable`].
     async fn stop(&self, node: &InstanceAddress, mode: StopMode) -> Result<Witness, PlatformError>;
+
+    /// Returns what is known of a node on record that could not be looked at, or that the platform has nothing of; absent where the
+    /// platform knows nothing more. Changes nothing.
+    async fn hidden(&self, _: &InstanceAddress) -> Result<Option<Hidden>, PlatformError> {
+        Ok(None)
+    }
+
+    /// Has the server of a node that cannot be reached end as soon as the platform reaches it, and not start again by itself, as far as the
+    /// platform can see to that. Whether it runs is as unknown afterwards as before.
+    async fn condemn(&self, _: &InstanceAddress) -> Result<(), PlatformError> {
+        Ok(())
+    }
 
     /// Runs a task to its end and returns what it wrote to its standard output.
     async fn run_task(

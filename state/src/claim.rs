@@ -17,9 +17,6 @@ use crate::name::ClusterName;
 use crate::owner::Owner;
 use crate::record::Record;
 
-/// The prefix of all rows that change without the lock.
-pub(crate) const CLAIMS: &str = "claim/";
-
 const MONITOR: &str = "claim/monitor";
 const PAUSES: &str = "claim/pause/";
 

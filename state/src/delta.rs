@@ -60,25 +60,8 @@ pub enum Edit {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         outside: Option<String>,
     },
-    /// The node's server is there, with these parameters.
-    Instance {
-        /// The node.
-        node: NodeAddress,
-        /// The platform that it runs on; absent where that is the one of its cluster.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        platform: Option<PlatformName>,
-        /// Where it is.
-        #[serde(rename = "listen")]
-        place: Place,
-        /// The image that its server is made from; absent where it has none, or where that comes from [`Outputs::image`].
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        image: Option<Image>,
-        /// How much of its machine its server may take.
-        #[serde(default, skip_serializing_if = "Resources::is_unlimited")]
-        resources: Resources,
-        /// The declared parameters.
-        parameters: BTreeMap<String, String>,
-    },
+    /// The node's server is there, as this says.
+    Instance(Box<Instance>),
     /// Commits wait for fewer standbys than they are to from this position on, or for all again.
     Degraded(ClusterName, Option<Position>),
     /// The node has this role.
@@ -132,6 +115,27 @@ pub enum Edit {
     Drop(Address),
 }
 
+/// The server of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The node.
+    pub node: NodeAddress,
+    /// The platform that it runs on; absent where that is the one of its cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<PlatformName>,
+    /// Where it is.
+    #[serde(rename = "listen")]
+    pub place: Place,
+    /// The image that it is made from; absent where it has none, or where that comes from [`Outputs::image`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+    /// How much of its machine it may take.
+    #[serde(default, skip_serializing_if = "Resources::is_unlimited")]
+    pub resources: Resources,
+    /// The declared parameters.
+    pub parameters: BTreeMap<String, String>,
+}
+
 /// What one step changes in the record, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -183,8 +187,8 @@ impl Edit {
             | Edit::Unverified(name) => Address::Cluster(name.clone()),
             Edit::Verified { cluster, .. } => Address::Cluster(cluster.clone()),
             Edit::Succession { node, .. } => Address::Cluster(node.cluster.clone()),
+            Edit::Instance(instance) => instance.node.clone().into(),
             Edit::Data { node, .. }
-            | Edit::Instance { node, .. }
             | Edit::Role(node, _)
             | Edit::Fenced(node, _)
             | Edit::Slot(node, _)
@@ -283,14 +287,15 @@ impl State {
                 origin,
                 outside,
             } => self.apply_data(node, *generation, (origin, outside.as_deref()), outputs),
-            Edit::Instance {
-                node,
-                platform,
-                place,
-                image,
-                resources,
-                parameters,
-            } => {
+            Edit::Instance(instance) => {
+                let Instance {
+                    node,
+                    platform,
+                    place,
+                    image,
+                    resources,
+                    parameters,
+                } = &**instance;
                 let node = self.node(node);
                 node.platform.clone_from(platform);
                 node.place = Some(place.clone());

@@ -12,6 +12,8 @@
 //!   run/<id>/plan            the plan's document
 //!   run/<id>/step/<n>
 //!   event/<n>
+//!   claim/monitor            see `claim`: these change without the lock
+//!   claim/pause/<cluster>
 //! ```
 //!
 //! Every row is JSON. The format number stands in `meta/record`, which every commit reads and writes; a reader that
@@ -38,6 +40,9 @@ const FLAT: u32 = 1;
 
 /// The prefixes of the rows that are the record.
 pub(crate) const RECORD: [&str; 4] = ["object/", "election/", "output/", "made-as/"];
+
+/// The prefix of all rows that change without the lock.
+pub(crate) const CLAIMS: &str = "claim/";
 
 /// Why a row cannot be read.
 #[derive(Debug, Error)]

@@ -20,8 +20,8 @@ use crate::sensitive::SecretName;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ArgumentPart {
-    /// As it stands.
-    Text(String),
+    /// As it stands. Most are constants, and a plan holds the arguments of every node that it touches.
+    Text(Cow<'static, str>),
     /// The absolute path of the node's instance directory, under the name that servers which run already were noted with.
     #[serde(rename = "home")]
     InstanceDirectory,
@@ -34,26 +34,26 @@ pub struct Argument(pub Vec<ArgumentPart>);
 
 impl Argument {
     /// Makes an argument of plain text.
-    pub fn text(text: impl Into<String>) -> Self {
+    pub fn text(text: impl Into<Cow<'static, str>>) -> Self {
         Self(vec![ArgumentPart::Text(text.into())])
     }
 
     /// Makes an argument that is `before`, then a path below the node's instance directory.
-    pub fn below_directory(before: impl Into<String>, path: &str) -> Self {
+    pub fn below_directory(before: impl Into<Cow<'static, str>>, path: &str) -> Self {
         Self(vec![
             ArgumentPart::Text(before.into()),
             ArgumentPart::InstanceDirectory,
-            ArgumentPart::Text(format!("/{path}")),
+            ArgumentPart::Text(format!("/{path}").into()),
         ])
     }
 
     /// Returns the argument as text, with the instance directory put in.
     pub fn render(&self, directory: &str) -> String {
-        let part = |part: &ArgumentPart| match part {
-            ArgumentPart::Text(text) => text.clone(),
-            ArgumentPart::InstanceDirectory => directory.to_owned(),
-        };
-        self.0.iter().map(part).collect()
+        let parts = self.0.iter().map(|part| match part {
+            ArgumentPart::Text(text) => &**text,
+            ArgumentPart::InstanceDirectory => directory,
+        });
+        parts.collect()
     }
 }
 

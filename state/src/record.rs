@@ -7,9 +7,8 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use crate::backend::{Backend, BackendError, Key, Lease, Row, Version, Write};
-use crate::claim::CLAIMS;
 use crate::error::StoreError;
-use crate::format::{FormatError, Head, RECORD, decode, read_state, run_id};
+use crate::format::{CLAIMS, FormatError, Head, RECORD, decode, read_state, run_id};
 use crate::journal::{
     KEPT_RUNS, RunReport, RunRow, RunStatus, RunSummary, StepReport, StepRow, plan_key, run_key, steps_prefix,
 };

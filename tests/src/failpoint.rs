@@ -1,11 +1,14 @@
-//! simdb that is killed at one step of a plan (`simdb-failpoint`), and what a run's JSON lines say of its steps.
+//! simdb that is killed or halted at one step of a plan (`simdb-failpoint`), and what a run's JSON lines say of its steps.
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
 
 use nix::libc::SIGKILL;
 use serde_json::Value;
 
-use crate::environment::{TestEnvironment, program};
+use crate::environment::{Output, TestEnvironment, program, wait_until};
 
 /// When, in the life of a step's effect, simdb is killed.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +83,37 @@ impl Step {
         let during = plan_of(lines)["interrupted"]["during"].to_string();
         let this = format!("{} of {}", self.name, self.address);
         assert!(during.contains(&this), "{this} is not among {during}");
+    }
+}
+
+/// What became of a simdb that was to be halted.
+#[derive(Debug)]
+pub enum Run {
+    /// It was halted there.
+    Halted(Child),
+    /// It ended before that.
+    Ended(Output),
+}
+
+/// Runs simdb until a step asks for the so-manieth time whether it may go on.
+#[track_caller]
+pub fn run_to(environment: &TestEnvironment, place: usize, step: &str, arguments: &[&str]) -> Run {
+    let mut command = environment.command_of(&program("simdb-failpoint"), arguments);
+    command.env("SIMDB_FAILPOINT", format!("halt asks-{place} {step}"));
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("simdb can be started");
+    let stat = PathBuf::from(format!("/proc/{}/stat", child.id()));
+    let state = || fs::read_to_string(&stat).expect("its parent has not waited for it yet");
+    wait_until("it halts or ends", || {
+        state().contains(") T ") || state().contains(") Z ")
+    });
+    if state().contains(") T ") {
+        Run::Halted(child)
+    } else {
+        Run::Ended(child.wait_with_output().expect("it can be waited for").into())
     }
 }
 

@@ -26,13 +26,13 @@ mod versions;
 pub use chance::Chance;
 pub use disturb::{THREE, TWO, any, disturb, disturb_under_load, first};
 pub use environment::{Output, TestEnvironment, has_pgbouncer, simdb, wait_until};
-pub use failpoint::{Moment, Step, errors_of, json_lines, plan_of};
+pub use failpoint::{Moment, Run, Step, errors_of, json_lines, plan_of, run_to};
 pub use leftovers::{files_below, listening_ports, processes_below, started_with};
 pub use lookers::{Look, Lookers, Looks};
 pub use redact::Redactions;
 pub use require::{leave_to_faults, skip};
 pub use scenario::{
-    Declared, Engine, Image, Machine, NOTICED, Registry, Scenario, Version, Wire, Writing, certificates, has_faults,
-    is_thorough, secure_daemon,
+    Declared, Engine, Image, Machine, Monitor, NOTICED, Registry, Scenario, Version, Wire, Writing, certificates,
+    has_faults, is_thorough, secure_daemon,
 };
 pub use versions::versions;

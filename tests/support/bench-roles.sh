@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures for how long nobody's write is acknowledged while the lead moves: `simdb switchover`, and `simdb failover` of a
 # primary that was killed just before, each beside the same procedure typed by hand (by-hand.sh). Both clusters are a
-# primary and two standbys, commits wait for the first of them, and four clients write all the time.
+# primary and two standbys, commits wait for the first of them, and four clients write all the time. Then the same loss with
+# `simdb monitor` beside it, which nobody tells of it.
 #
 #   make bench       or, with simdb and simdb-bench on the PATH: tests/support/bench-roles.sh [ROUNDS]
 #
@@ -11,6 +12,7 @@ set -euo pipefail
 rounds=${1:-5}
 switchover_goal=0.25
 failover_goal=0.3
+monitor_goal=1.0
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || { echo "usage: bench-roles.sh [ROUNDS]" >&2; exit 2; }
 
 by_hand=$(realpath "$(dirname "${BASH_SOURCE[0]}")")/by-hand.sh
@@ -50,6 +52,10 @@ cluster "bench" {
   network = network.lan
   engine "postgresql" { version = "$version" }
   replication { mode = "sync" }
+  failover {
+    mode         = "automatic"
+    max_per_hour = 60
+  }
   node "n" { count = $nodes }
 }
 HCL
@@ -100,6 +106,34 @@ by_hand() {
         "$programs" "$hand" "$hand_port" "n$old" "n$(((old + 1) % nodes))" "n$(((old + 2) % nodes))"
 }
 
+# Kills the primary, and waits until the monitor has told $1 runs to be done.
+by_monitor() {
+    local victim told="until [[ \$(grep -c ' done: ' monitor.log) -ge $1 ]]; do sleep 0.05; done"
+    victim=$(postmaster "$config/data" $((simdb_port + $(PGPASSWORD=$secret leader "$simdb_port"))))
+    PGPASSWORD=$secret measure "$config" "$(hosts "$simdb_port")" "$victim" bash -c "$told"
+}
+
+# Starts a monitor, lets it notice that primaries are gone, and ends it.
+watched() {
+    local round gaps=()
+    (cd "$config" && exec simdb monitor >monitor.log 2>monitor.runs) &
+    monitor=$!
+    trap 'kill "$monitor" 2>/dev/null || true; finish' EXIT
+    until grep -q ' took-over: ' "$config/monitor.log"; do sleep 0.1; done
+    for ((round = 1; round <= rounds; round++)); do
+        by_monitor "$round"
+        gaps+=("$gap")
+        echo "monitor $round: no write for ${gaps[-1]} s, detection included (all of it: $took s)"
+    done
+    kill "$monitor"
+    wait "$monitor"
+    trap finish EXIT
+    echo "kill -9 with simdb monitor: $(summary "${gaps[@]}")"
+    awk -v b="$(median "${gaps[@]}")" -v goal="$monitor_goal" 'BEGIN {
+        printf "monitor: %.2f of the goal of %s s; repmgr, tuned: 3.3 s, Patroni, tuned: 6.9 s\n", b / goal, goal
+    }'
+}
+
 # Prints the median and the worst of what follows.
 summary() { printf 'median %s s, maximum %s s' "$(median "$@")" "$(printf '%s\n' "$@" | sort -n | tail -n 1)"; }
 
@@ -127,3 +161,4 @@ secret=$(cd "$config" && simdb env bench -json | sed -n 's/.*"PGPASSWORD": *"\([
 gap='' took=''
 compare switchover "$switchover_goal"
 compare failover "$failover_goal"
+watched

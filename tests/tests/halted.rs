@@ -4,12 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Child;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use simdb_tests::{Output, TWO, TestEnvironment, Version, any, disturb, is_thorough, wait_until};
+use simdb_tests::{Output, Run, TWO, TestEnvironment, Version, any, disturb, is_thorough, run_to};
 
 /// A server with a parameter that can be changed while it runs.
 const CLUSTER: &str = r#"variable "memory" { default = "1MB" }
@@ -29,30 +28,6 @@ const APPLY: [&str; 2] = ["apply", "-auto-approve"];
 
 /// Where in the life of an effect it may be halted: whenever it asks whether it may go on.
 const PLACES: usize = 40;
-
-/// What became of a simdb that was to be halted.
-enum Run {
-    Halted(Child),
-    Ended(Output),
-}
-
-/// Runs simdb until a step asks for the so-manieth time whether it may go on.
-fn run_to(environment: &TestEnvironment, place: usize, step: &str, arguments: &[&str]) -> Run {
-    let program = Path::new(env!("CARGO_BIN_EXE_simdb-failpoint"));
-    let mut command = environment.command_of(program, arguments);
-    command.env("SIMDB_FAILPOINT", format!("halt asks-{place} {step}"));
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let stat = PathBuf::from(format!("/proc/{}/stat", child.id()));
-    let state = || fs::read_to_string(&stat).unwrap();
-    wait_until("it halts or ends", || {
-        state().contains(") T ") || state().contains(") Z ")
-    });
-    if state().contains(") T ") {
-        Run::Halted(child)
-    } else {
-        Run::Ended(child.wait_with_output().unwrap().into())
-    }
-}
 
 /// Takes the lock away from one that is halted, lets another one work, and lets the first go on. The other one does its
 /// work, or says who is in its way.

@@ -1,7 +1,9 @@
 //! Clusters in pods: made, changed, led by others, disturbed and removed, on a real API server and real machines.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use simdb_tests::contained::{PAIR, ROWS, THREE};
-use simdb_tests::{Scenario, first};
+use simdb_tests::{Output, Run, Scenario, first, run_to};
 
 #[test]
 fn a_primary_that_is_killed_in_its_pod_loses_no_acknowledged_row() {
@@ -71,7 +73,17 @@ fn what_happens_to_pods_mends_itself_or_is_drift_and_mended_without_loss() {
     // So does a server that is killed.
     scenario.in_pod("r[0]", "kill -KILL $(cat /tmp/simdb/pid)");
     assert_settles(&scenario);
-    let disturbances: [(Disturbance, &str); 3] = [
+    let disturbances: [(Disturbance, &str); 4] = [
+        (
+            |scenario| {
+                let selector = ["get", "service", "orders-rw", "-o", "jsonpath={.spec.selector}"];
+                let before = scenario.kubectl(&selector);
+                scenario.kubectl(&["label", "pod", "orders-r-0-0", "simdb.dev/role=primary", "--overwrite"]);
+                assert_eq!(scenario.kubectl(&selector), before);
+                assert!(before.contains("orders-a"), "{before}: a label leads no client");
+            },
+            "cluster.orders.endpoint.rw",
+        ),
         (
             |scenario| drop(scenario.in_pod("r[0]", "kill -STOP $(cat /tmp/simdb/pid)")),
             "a signal halted its server",
@@ -176,6 +188,38 @@ fn a_pooler_in_a_pod_leads_to_whoever_leads() {
     assert!(scenario.kubectl(&selector).contains("orders-rw-pooler"));
     scenario.switchover(None);
     assert_eq!(scenario.primary(), "r[0]");
+    assert_settles(&scenario);
+    scenario.destroy_pods();
+}
+
+#[test]
+fn a_role_change_that_was_overtaken_does_not_turn_the_service_back() {
+    let Some(scenario) = Scenario::in_pods(PAIR) else {
+        return;
+    };
+    let to = |node: &'static str| ["switchover", "orders", "-to", node, "-auto-approve"];
+    let Run::Halted(halted) = run_to(
+        &scenario.environment,
+        1,
+        "endpoint cluster.orders.endpoint.rw",
+        &to("r[0]"),
+    ) else {
+        panic!("it asks whether it may go on before it changes the service");
+    };
+    let refused = scenario.environment.run(&to("a"));
+    refused.expect_code(4);
+    let said = refused.text();
+    let id = said.split_once("ID: ").unwrap().1.split(' ').next().unwrap();
+    scenario.simdb(&["force-unlock", "-force", id]);
+    scenario.simdb(&["apply", "-auto-approve"]);
+    scenario.simdb(&to("a"));
+    kill(Pid::from_raw(halted.id().try_into().unwrap()), Signal::SIGCONT).unwrap();
+    let late = Output::from(halted.wait_with_output().unwrap());
+    late.expect_code(1);
+    assert!(late.text().contains("was lost"), "{}", late.text());
+    let selector = ["get", "service", "orders-rw", "-o", "jsonpath={.spec.selector}"];
+    assert!(scenario.kubectl(&selector).contains("orders-a"));
+    assert_eq!(scenario.primary(), "a");
     assert_settles(&scenario);
     scenario.destroy_pods();
 }

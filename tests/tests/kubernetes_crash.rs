@@ -1,4 +1,4 @@
-//! simdb killed at a step of a creation and of a switchover in pods: the next apply ends where an undisturbed one does.
+//! simdb killed at a step of a creation, of a switchover and of a failover in pods: the next apply ends where an undisturbed one does.
 //!
 //! Where scenarios are run in full it is killed at every step, at three moments of each, else at those that take longest to get over.
 
@@ -54,34 +54,34 @@ fn a_creation_that_is_killed_at_a_step_is_finished_by_the_next_apply() {
     scenario.destroy_pods();
 }
 
-#[test]
-fn a_switchover_that_is_killed_at_a_step_is_carried_through_and_loses_nothing() {
+/// Changes roles again and again, each time with simdb killed at a step, and lets the next apply carry on. What happens before each role
+/// change is up to the caller.
+#[expect(clippy::print_stdout, reason = "what fails late is told by where simdb was killed")]
+fn killed_at_steps(command: &str, always: &[(&str, Moment)], disturb: impl Fn(&Scenario)) {
     let Some(scenario) = Scenario::in_pods(THREE) else {
         return;
     };
-    let switchover = ["switchover", "orders", "-auto-approve", "-json"];
-    let all = steps(&scenario, &switchover);
+    let change = [command, "orders", "-auto-approve", "-json"];
+    disturb(&scenario);
+    let all = steps(&scenario, &change);
     let writing = scenario.load();
-    // Which node is fenced and which is promoted is another one each time.
-    let always = [
-        ("fence", Moment::After),
-        ("promote", Moment::Within),
-        ("promote", Moment::After),
-    ];
-    for (round, (step, moment)) in points(all, &always).into_iter().enumerate() {
+    for (round, (step, moment)) in points(all, always).into_iter().enumerate() {
         println!("killed {moment:?} {step:?}");
         writing.further(ROWS);
         let former = scenario.primary();
-        let planned = scenario.environment.run(&["switchover", "orders", "-plan", "-json"]);
+        disturb(&scenario);
+        let planned = scenario.environment.run(&[command, "orders", "-plan", "-json"]);
         let now = Step::all(&json_lines(&planned.stdout));
+        // Which node is fenced and which is promoted is another one each time.
         let Some(now) = now.iter().find(|now| now.name == step.name) else {
+            scenario.simdb(&["apply", "-auto-approve"]);
             continue;
         };
         let now = Step {
             seconds: step.seconds,
             ..now.clone()
         };
-        now.kill(&scenario.environment, &switchover, moment, round);
+        now.kill(&scenario.environment, &change, moment, round);
         scenario.simdb(&["apply", "-auto-approve"]);
         writing.further(ROWS);
         scenario.assert_healthy();
@@ -90,4 +90,23 @@ fn a_switchover_that_is_killed_at_a_step_is_carried_through_and_loses_nothing() 
     }
     writing.expect_nothing_lost();
     scenario.destroy_pods();
+}
+
+#[test]
+fn a_switchover_that_is_killed_at_a_step_is_carried_through_and_loses_nothing() {
+    let always = [
+        ("fence", Moment::After),
+        ("promote", Moment::Within),
+        ("promote", Moment::After),
+    ];
+    killed_at_steps("switchover", &always, |_| ());
+}
+
+#[test]
+fn a_failover_that_is_killed_at_a_step_is_carried_through_and_loses_nothing() {
+    let always = [("fence", Moment::After), ("rewind", Moment::Within)];
+    killed_at_steps("failover", &always, |scenario| {
+        let primary = scenario.primary();
+        scenario.in_pod(&primary, "kill -STOP $(cat /tmp/simdb/pid)");
+    });
 }

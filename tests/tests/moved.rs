@@ -165,7 +165,8 @@ fn a_pooler_goes_with_its_cluster() {
     declare(&environment, "orders", nodes, "");
     environment.done(&APPLY);
     declare(&environment, "shop", nodes, &moved("cluster.orders", "cluster.shop"));
-    environment.done(&APPLY);
+    let applied = environment.done(&APPLY).text();
+    assert!(!applied.contains("drop-pooler"), "its pooler was removed: {applied}");
     environment.done(&EMPTY);
     environment.done(&["status"]);
     let asked = environment.done(&["env", "shop", "pool"]).stdout;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use simdb_planner::config::Config;
 use simdb_planner::diagnostic::Diagnostic;
-use simdb_planner::planner::ElectionKind;
+use simdb_planner::planner::{Assurance, ElectionKind};
 use simdb_state::object::{Power, State};
 use simdb_state::store::Store;
 
@@ -67,6 +67,7 @@ pub(super) fn switchover(arguments: &Switchover, ui: &Arc<Ui>) -> Result<Exit, C
         cluster: &arguments.cluster,
         to: arguments.to.as_deref(),
         kind: ElectionKind::Switchover,
+        assurance: Assurance::Proof,
         allow: None,
     };
     perform(
@@ -80,10 +81,16 @@ pub(super) fn switchover(arguments: &Switchover, ui: &Arc<Ui>) -> Result<Exit, C
 
 /// Lets another node lead because the one that did is lost.
 pub(super) fn failover(arguments: &Failover, ui: &Arc<Ui>) -> Result<Exit, CliError> {
+    let assurance = match (arguments.unproven.fenced_by_operator, arguments.unproven.force) {
+        (true, _) => Assurance::Attested,
+        (false, true) => Assurance::Waived,
+        (false, false) => Assurance::Proof,
+    };
     let request = Request::Election {
         cluster: &arguments.cluster,
         to: arguments.promote.as_deref(),
         kind: ElectionKind::Failover,
+        assurance,
         allow: arguments.apply.allow,
     };
     let mode = if arguments.plan {

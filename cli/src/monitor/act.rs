@@ -6,6 +6,7 @@ use std::time::Duration;
 use simdb_planner::plan::Impact;
 use simdb_planner::watch::Decision;
 use simdb_providers::executor;
+use simdb_state::lock::Owner;
 use simdb_state::name::ClusterName;
 use simdb_state::store::Store;
 use tokio::runtime::Handle;
@@ -48,13 +49,33 @@ pub(super) struct Ground {
 }
 
 /// Begins to carry a decision out, on a thread of its own: planning must not make the watcher late.
-pub(super) fn begin(ground: Ground, decided: Decided) -> JoinHandle<Outcome> {
+pub(super) fn begin(ground: Ground, decided: Decided, interrupt: Interrupt) -> JoinHandle<Outcome> {
     let handle = Handle::current();
-    spawn_blocking(move || handle.block_on(carry_out(&ground, &decided)))
+    spawn_blocking(move || {
+        handle.block_on(async {
+            tokio::select! {
+                outcome = carry_out(&ground, &decided, &interrupt) => outcome,
+                () = interrupt.stop.cancelled() => {
+                    unlock(&ground.store).await;
+                    Outcome::Failed("a lost primary was more urgent".to_owned())
+                }
+            }
+        })
+    })
 }
 
-async fn carry_out(ground: &Ground, decided: &Decided) -> Outcome {
-    match converge(ground, decided).await {
+/// Gives back the lock of a run of this process that was broken off: nobody renews it any more.
+async fn unlock(store: &Store) {
+    if let Ok(Some(owner)) = store.holder().await
+        && owner.place == Owner::this_process("monitor", LOCK_LIMIT).place
+    {
+        // Where that fails, the next run waits until the lease is over.
+        let _ = store.force_unlock(&owner.id).await;
+    }
+}
+
+async fn carry_out(ground: &Ground, decided: &Decided, interrupt: &Interrupt) -> Outcome {
+    match converge(ground, decided, interrupt).await {
         Ok(End::Reached { .. }) => Outcome::Done,
         Ok(End::Refused(diagnostics)) => Outcome::Refused(sentences(&diagnostics)),
         Ok(End::TakenBack) => Outcome::Failed("the former primary could not hand over, and leads on".to_owned()),
@@ -79,9 +100,9 @@ fn sentences(diagnostics: &[DiagnosticDoc]) -> String {
     told.join(" ")
 }
 
-async fn converge(ground: &Ground, decided: &Decided) -> Result<End, CliError> {
+async fn converge(ground: &Ground, decided: &Decided, interrupt: &Interrupt) -> Result<End, CliError> {
     let snapshot = ground.store.snapshot().await?;
-    let mut config = ground.project.recorded(&snapshot);
+    let mut config = Project::recorded(&snapshot);
     session::keep_providers(&mut config.desired, &snapshot);
     let request = Request::Decided(decided);
     let viewing = Viewing {
@@ -113,7 +134,7 @@ async fn converge(ground: &Ground, decided: &Decided) -> Result<End, CliError> {
         },
         ui: &ground.ui,
         view: &view,
-        interrupt: &ground.interrupt,
+        interrupt,
     };
     converge.run().await
 }

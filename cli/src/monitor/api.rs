@@ -61,16 +61,22 @@ impl Api {
     }
 }
 
+/// A place that is listened on.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    listener: TcpListener,
+    /// Where it is.
+    pub(crate) address: SocketAddr,
+}
+
 /// An API that is served until it is dropped.
 #[derive(Debug)]
-pub(super) struct Served {
-    /// Where it listens.
-    pub(super) address: SocketAddr,
+pub(crate) struct Served {
     _tasks: JoinSet<()>,
 }
 
-/// Begins to serve.
-pub(super) async fn start(listen: SocketAddr, board: Board) -> Result<Served, CliError> {
+/// Begins to listen, before anything is watched: an address that cannot be had is no reason to keep other monitors waiting.
+pub(crate) async fn bind(listen: SocketAddr) -> Result<Bound, CliError> {
     if !listen.ip().is_loopback() {
         let detail = format!(
             "The API of the monitor has neither TLS nor logins yet, so it listens on loopback alone, and {listen} can be reached from \
@@ -87,14 +93,21 @@ pub(super) async fn start(listen: SocketAddr, board: Board) -> Result<Served, Cl
     };
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
-    let api = Api {
-        board,
-        tally: Tally::default(),
-        address,
-        streams: Arc::new(Semaphore::new(STREAMS)),
-    };
-    let mut tasks = JoinSet::new();
-    tasks.spawn(api.tally.clone().follow(api.board.clone()));
-    tasks.spawn(Server::new(listener, routes::router(api)).run());
-    Ok(Served { address, _tasks: tasks })
+    Ok(Bound { listener, address })
+}
+
+impl Bound {
+    /// Begins to serve what a board shows.
+    pub(crate) fn serve(self, board: Board) -> Served {
+        let api = Api {
+            board,
+            tally: Tally::default(),
+            address: self.address,
+            streams: Arc::new(Semaphore::new(STREAMS)),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(api.tally.clone().follow(api.board.clone()));
+        tasks.spawn(Server::new(self.listener, routes::router(api)).run());
+        Served { _tasks: tasks }
+    }
 }

@@ -38,12 +38,12 @@ impl ClusterWatch {
             }
             Told::Report(report) => {
                 let leader = state.leader(&node.cluster).map(|leader| &leader.node);
-                let arrived = |before: &Report| report.progress.position.ahead_of(before.progress.position);
+                let gain = |before: &Report| report.progress.position.ahead_of(before.progress.position);
                 let before = self.reports.get(name);
-                let arrives = before
-                    .and_then(|(before, _)| arrived(before))
+                let has_more = before
+                    .and_then(|(before, _)| gain(before))
                     .is_some_and(|bytes| bytes > 0);
-                if let Some(leader) = leader.filter(|leader| *leader != name && !report.writes && arrives) {
+                if let Some(leader) = leader.filter(|leader| *leader != name && !report.writes && has_more) {
                     self.memory.hear(leader, Heard::Stream, now);
                 }
                 let said = self.said(node, &report, state);

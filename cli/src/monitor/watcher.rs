@@ -1,21 +1,18 @@
 //! The watcher: one loop that hears, judges, begins what was decided, and shows the round.
 
-use std::collections::{BTreeMap, BTreeSet};
-#[cfg(feature = "monitor-api")]
-use std::net::SocketAddr;
+mod follow;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use simdb_planner::desired::Desired;
-use simdb_planner::watch::{self, Case, Decision, PERIOD, Standing};
+use simdb_planner::watch::{self, Case, Decision, PERIOD, Standing, Subject};
 use simdb_state::address::NodeAddress;
-use simdb_state::claim::{Pause, Right};
+use simdb_state::claim::Pause;
 use simdb_state::journal::EventKind;
 use simdb_state::lock::Owner;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{ElectionReason, Node, State, Weekday};
 use simdb_state::store::Store;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::task::{JoinHandle, JoinSet};
@@ -23,18 +20,15 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::act::{self, Ground, Outcome};
-#[cfg(feature = "monitor-api")]
-use super::api;
-use super::board::{Acting, Kind, News, Publisher, Round, Watched};
+use super::board::{Acting, Board, Kind, News, Publisher, Round, Watched};
 use super::cluster::ClusterWatch;
 use super::log::Log;
 use super::node::{Asked, NodeWatch, Told};
 use super::record::{self, Stored, words};
 use crate::error::CliError;
-use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::request::Decided;
-use crate::session::{self, Project};
+use crate::session::Project;
 use crate::ui::Ui;
 
 /// How many messages of nodes may wait. One that finds no room waits itself, and its node is silent meanwhile.
@@ -43,6 +37,9 @@ const INBOX: usize = 1_024;
 /// How long the record may be silent before the monitor decides nothing any more.
 const STORE_LIMIT: Duration = Duration::from_secs(2);
 
+/// How long steps that run may take to end where a lost primary is more urgent.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How a monitor runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -50,49 +47,52 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     /// Whether events and runs are told as JSON lines.
     pub(crate) json: bool,
-    /// Where its API listens; absent, nowhere.
-    #[cfg(feature = "monitor-api")]
-    pub(crate) listen: Option<SocketAddr>,
 }
 
-/// Watches until it is told to end.
-pub(crate) async fn run(
-    project: Project,
-    store: Store,
-    settings: &Settings,
-    ui: &Arc<Ui>,
-    interrupt: &Interrupt,
-) -> Result<Exit, CliError> {
-    let store = store.leasing(settings.lease);
-    let stored = record::first(&store).await?;
-    let (to_stored, stored) = channel::channel(Arc::new(stored));
-    let end = CancellationToken::new();
-    let claim = store.claim(settings.lease);
-    let follower = tokio::spawn(record::follow(store.clone(), claim, to_stored, end.clone()));
-    let ground = Ground {
-        project: Arc::new(project),
-        store,
-        ui: Arc::clone(ui),
-        interrupt: interrupt.clone(),
-        json: settings.json,
-    };
-    let mut watcher = Watcher::new(ground, stored).await?;
-    #[cfg(feature = "monitor-api")]
-    let _served = serve(settings.listen, &watcher, ui).await?;
-    watcher.watch().await;
-    end.cancel();
-    // The right to decide is given up before the program ends, so that another monitor need not wait for it.
-    let _ = follower.await;
-    Ok(Exit::Done)
+/// A monitor that is about to watch.
+pub(crate) struct Monitor {
+    watcher: Watcher,
+    follower: JoinHandle<()>,
+    end: CancellationToken,
 }
 
-/// Serves what the watcher shows, until what is returned is dropped.
-#[cfg(feature = "monitor-api")]
-async fn serve(listen: Option<SocketAddr>, watcher: &Watcher, ui: &Ui) -> Result<Option<api::Served>, CliError> {
-    let Some(listen) = listen else { return Ok(None) };
-    let served = api::start(listen, watcher.publisher.board()).await?;
-    ui.tell(&format!("The API is at http://{}/\n", served.address));
-    Ok(Some(served))
+impl Monitor {
+    /// Reads the record, and begins to ask servers.
+    pub(crate) async fn open(
+        project: Project,
+        store: Store,
+        settings: &Settings,
+        ui: &Arc<Ui>,
+        interrupt: &Interrupt,
+    ) -> Result<Self, CliError> {
+        let store = store.leasing(settings.lease);
+        let (to_stored, stored) = channel::channel(Arc::new(record::first(&store).await?));
+        let end = CancellationToken::new();
+        let claim = store.claim(settings.lease);
+        let follower = tokio::spawn(record::follow(store.clone(), claim, to_stored, end.clone()));
+        let ground = Ground {
+            project: Arc::new(project),
+            store,
+            ui: Arc::clone(ui),
+            interrupt: interrupt.clone(),
+            json: settings.json,
+        };
+        let watcher = Watcher::new(ground, stored).await?;
+        Ok(Self { watcher, follower, end })
+    }
+
+    /// Returns what others read its rounds and events from, also after it has ended.
+    pub(crate) fn board(&self) -> Board {
+        self.watcher.publisher.board()
+    }
+
+    /// Watches until it is told to end.
+    pub(crate) async fn run(mut self) {
+        self.watcher.watch().await;
+        self.end.cancel();
+        // The right to decide is given up before the program ends, so that another monitor need not wait for it.
+        let _ = self.follower.await;
+    }
 }
 
 /// What a monitor does at this moment.
@@ -101,6 +101,9 @@ struct Act {
     decision: Decision,
     since: Timestamp,
     task: JoinHandle<Outcome>,
+    interrupt: Interrupt,
+    /// Since when it is to end for something that is more urgent.
+    preempted: Option<Instant>,
 }
 
 struct Watcher {
@@ -303,156 +306,6 @@ impl Watcher {
         });
     }
 
-    /// Finds out whether this monitor may decide, and tells of it where that changes.
-    fn stand(&mut self) {
-        let away = self.seen.is_away(STORE_LIMIT);
-        let standing = match (&self.seen.right, self.seen.until) {
-            _ if away => Standing::Observes("the state does not answer".to_owned()),
-            (Some(Right::Held), Some(until)) if Instant::now() < until => Standing::Decides,
-            (Some(Right::Elsewhere(who)), _) => Standing::Observes(format!("the monitor of {who} decides")),
-            (Some(Right::Held), _) => Standing::Observes("its right to decide ran out".to_owned()),
-            (None, _) => Standing::Observes("it has not asked for the right to decide yet".to_owned()),
-        };
-        if standing == self.standing {
-            return;
-        }
-        if !away && std::mem::take(&mut self.was_away) {
-            self.tell(Kind::StoreBack, (None, None), "the state answers again");
-        }
-        self.was_away |= away;
-        self.standing = standing.clone();
-        match standing {
-            Standing::Decides => self.tell(Kind::TookOver, (None, None), "this monitor decides"),
-            Standing::Observes(why) => {
-                let kind = if away { Kind::StoreAway } else { Kind::Passive };
-                self.tell(kind, (None, None), format!("this monitor only observes: {why}"));
-            }
-        }
-    }
-
-    /// Returns who else is at work, with the lock of the record.
-    fn at_work(&self) -> Option<String> {
-        let holder = self.seen.holder.as_ref()?;
-        let own = holder.place.pid == std::process::id() && self.acting.is_some();
-        (!own).then(|| format!("{} ({})", holder.who, holder.operation))
-    }
-
-    /// Takes over what the record says by now: clusters, nodes, pauses.
-    fn follow_record(&mut self) {
-        let next = Arc::clone(&self.stored.borrow_and_update());
-        let changed = next.serial != self.seen.serial || self.number <= 1;
-        let before = std::mem::replace(&mut self.seen, next);
-        if changed {
-            self.follow_failovers(&before.state);
-            self.follow_nodes();
-        }
-        let names: Vec<ClusterName> = self.clusters.keys().cloned().collect();
-        for name in names {
-            self.follow_pause(&name);
-        }
-    }
-
-    fn follow_failovers(&mut self, before: &State) {
-        let (now, state) = (self.now(), Arc::clone(&self.seen.state));
-        for (name, election) in &state.elections {
-            let known = before.elections.get(name).is_none_or(|last| last.term == election.term);
-            if let Some(watched) = self.clusters.get_mut(name)
-                && !known
-                && election.reason == ElectionReason::Failover
-            {
-                watched.memory.failed_over(Duration::ZERO, now);
-            }
-        }
-    }
-
-    fn follow_nodes(&mut self) {
-        let (now, state) = (self.now(), Arc::clone(&self.seen.state));
-        self.clusters.retain(|name, _| state.clusters.contains_key(name));
-        for name in state.clusters.keys() {
-            let watched = self.clusters.entry(name.clone()).or_default();
-            let nodes = state.nodes_of(name).filter(|(_, node)| node.data.is_some());
-            let names: BTreeSet<NodeName> = nodes.map(|(address, _)| address.node.clone()).collect();
-            watched.memory.keep(&names);
-            names.iter().for_each(|node| watched.memory.ask(node, now));
-        }
-        let placed = |(address, node): (&NodeAddress, &Node)| {
-            let place = node.place.clone()?;
-            let generation = node.data.as_ref()?.generation;
-            Some((address.clone(), (place, generation)))
-        };
-        let wanted: BTreeMap<_, _> = state.nodes.iter().filter_map(placed).collect();
-        self.nodes.retain(|address, (asked, _)| {
-            wanted
-                .get(address)
-                .is_some_and(|(place, generation)| *place == asked.place && Some(*generation) == asked.generation)
-        });
-        let missing: Vec<_> = wanted
-            .into_iter()
-            .filter(|(address, _)| !self.nodes.contains_key(address))
-            .collect();
-        if missing.is_empty() {
-            return;
-        }
-        let Some(settings) = self.seen.settings.clone() else {
-            return;
-        };
-        let world = self.ground.project.world_of(
-            self.ground.store.lineage(),
-            settings,
-            session::platforms(&state, &Desired::default()),
-        );
-        for (node, (place, generation)) in missing {
-            let asked = Asked {
-                world: world.clone(),
-                secrets: Arc::clone(&self.seen.secrets),
-                node: node.clone(),
-                place,
-                generation: Some(generation),
-            };
-            let watch = NodeWatch::start(&asked, &self.to_inbox);
-            self.nodes.insert(node, (asked, watch));
-        }
-    }
-
-    fn follow_pause(&mut self, name: &ClusterName) {
-        let at = Timestamp::now();
-        let pause = self
-            .seen
-            .pauses
-            .get(name)
-            .filter(|pause| pause.holds(at.as_second()))
-            .cloned();
-        let windows = self
-            .seen
-            .state
-            .clusters
-            .get(name)
-            .map(|cluster| &cluster.failover.maintenance);
-        let utc = at.to_zoned(TimeZone::UTC);
-        let day = Weekday::ALL[usize::from(utc.weekday().to_monday_zero_offset().unsigned_abs()) % 7];
-        let minute = u16::from(utc.hour().unsigned_abs()) * 60 + u16::from(utc.minute().unsigned_abs());
-        let maintained = windows.is_some_and(|windows| windows.iter().any(|window| window.is_open(day, minute)));
-        let Some(watched) = self.clusters.get_mut(name) else {
-            return;
-        };
-        let was = std::mem::replace(&mut watched.memory.paused, pause.is_some());
-        watched.memory.maintained = maintained;
-        watched.memory.cut_off = self.seen.cut_off.contains(name);
-        watched.pause.clone_from(&pause);
-        match (was, pause) {
-            (false, Some(pause)) => {
-                let why = pause.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-                self.tell(
-                    Kind::Paused,
-                    (Some(name), None),
-                    format!("paused by {}{why}", pause.who),
-                );
-            }
-            (true, None) => self.tell(Kind::Unpaused, (Some(name), None), "goes on"),
-            _ => {}
-        }
-    }
-
     fn judge(&mut self, name: &ClusterName, round: &watch::Round) -> Watched {
         let now = self.now();
         let watched = self
@@ -487,7 +340,7 @@ impl Watcher {
                 .filter(|act| act.cluster == *name)
                 .map(|act| Acting {
                     what: act.decision.to_string(),
-                    is_role_change: act.decision.subject() == watch::Subject::Lead,
+                    is_role_change: act.decision.subject() == Subject::Lead,
                     since: act.since,
                 }),
             judgement,
@@ -497,7 +350,7 @@ impl Watcher {
     /// Begins what was decided, where nothing else is being done: one lock is held at a time.
     fn begin(&mut self, name: &ClusterName, decision: Decision) {
         if self.acting.is_some() {
-            return;
+            return self.preempt(&decision);
         }
         let now = self.now();
         let watched = self.clusters.get_mut(name).expect("it was judged");
@@ -512,12 +365,39 @@ impl Watcher {
             term: self.seen.state.elections.get(name).map(|election| election.term),
             unseen: self.clusters[name].unseen(name, &self.seen.state),
         };
+        let interrupt = Interrupt {
+            finish: self.ground.interrupt.finish.child_token(),
+            stop: CancellationToken::new(),
+        };
         self.acting = Some(Act {
             cluster: name.clone(),
             decision,
             since: Timestamp::now(),
-            task: act::begin(self.ground.clone(), decided),
+            task: act::begin(self.ground.clone(), decided, interrupt.clone()),
+            interrupt,
+            preempted: None,
         });
+    }
+
+    /// Ends what is being done where a lost primary is more urgent: at first after the steps that run, then at once. A role change that
+    /// has no new primary yet is never disturbed.
+    fn preempt(&mut self, decision: &Decision) {
+        let Some(act) = self.acting.as_mut() else { return };
+        let state = &self.seen.state;
+        let leads = state.elections.get(&act.cluster).zip(state.leader(&act.cluster));
+        let settled = leads.is_some_and(|(election, leader)| election.primary == leader.node);
+        let changes_the_lead = act.decision.subject() == Subject::Lead && !settled;
+        if decision.subject() != Subject::Lead || changes_the_lead {
+            return;
+        }
+        match act.preempted {
+            None => {
+                act.interrupt.finish.cancel();
+                act.preempted = Some(Instant::now());
+            }
+            Some(since) if since.elapsed() > PATIENCE => act.interrupt.stop.cancel(),
+            Some(_) => {}
+        }
     }
 
     fn pause(&mut self, name: &ClusterName, failovers: usize) {
@@ -543,17 +423,12 @@ impl Watcher {
             Outcome::Done => {
                 let subject = decision.subject();
                 // A server that was started may end again: that it was started is no proof that it helped.
-                if !matches!(subject, watch::Subject::Node(_))
+                if !matches!(subject, Subject::Node(_))
                     && let Some(watched) = self.clusters.get_mut(&cluster)
                 {
                     watched.memory.helped(&subject);
                 }
-                let kind = if matches!(decision, Decision::Elect { .. }) {
-                    Kind::FailedOver
-                } else {
-                    Kind::Done
-                };
-                self.tell(kind, about, format!("done: {decision}"));
+                self.tell(Kind::Done, about, decision.to_string());
             }
             Outcome::Refused(why) => self.tell(Kind::Refused, about, format!("refused: {decision}. {why}")),
             Outcome::Failed(why) => self.tell(Kind::Failed, about, format!("failed: {decision}: {why}")),

@@ -32,7 +32,7 @@ pub use events::{EventDoc, EventsDoc};
 pub use gc::{GcDoc, LeftProjectDoc};
 pub use graph::GraphDoc;
 pub use operation::Operation;
-pub use outcome::{OutcomeDoc, ProofDoc, StepEnd, SwitchDoc};
+pub use outcome::{OutcomeDoc, ProofDoc, StepEnd, SwitchDoc, Unproven};
 pub use plan::{ComparedDoc, InterruptedDoc, MoveDoc, NotComparedDoc, PlanDoc, StepDoc, Summary};
 pub use ps::{HomeDoc, ProjectState, PsDoc, ServerDoc};
 pub use runs::{RunDoc, RunsDoc, StepRunDoc};

@@ -220,9 +220,3 @@ fn minute(block: Reader<'_>, name: &str, names: &Names<'_>, diagnostics: &mut Ve
     }
     parsed
 }
-
-/// Reads the priority of a node.
-pub(super) fn priority(node: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<u32> {
-    let read = node.whole("failover_priority", (0, 1000), names, diagnostics);
-    read.map(|read| read.value)
-}

@@ -47,15 +47,13 @@ pub(super) fn read(block: Reader<'_>, state: &StateBackend, diagnostics: &mut Ve
     let none = dialect::names();
     let mut read = MonitorSettings::default();
     if let Some(listen) = block.text("listen", &none, diagnostics) {
-        match listen.value.parse() {
-            Ok(address) => read.listen = Some(address),
-            Err(_) => {
-                let detail = format!(
-                    "\"listen\" is an address with a port such as \"127.0.0.1:8008\" or \"[::1]:8008\", not {:?}.",
-                    listen.value
-                );
-                diagnostics.push(block.error(listen.span, "Invalid address", detail));
-            }
+        read.listen = listen.value.parse().ok();
+        if read.listen.is_none() {
+            let detail = format!(
+                "\"listen\" is an address with a port such as \"127.0.0.1:8008\" or \"[::1]:8008\", not {:?}.",
+                listen.value
+            );
+            diagnostics.push(block.error(listen.span, "Invalid address", detail));
         }
     }
     if let Some(lease) = block.text("lease", &none, diagnostics) {

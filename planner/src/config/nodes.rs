@@ -11,7 +11,6 @@ use crate::engine::settings;
 
 use super::clusters::Context;
 use super::expand::{self, Groups, Instance, Key};
-use super::failover;
 use super::instance_name;
 use super::lifecycle;
 use super::parameters::{self, Parameters};
@@ -106,7 +105,7 @@ impl Nodes {
             &instance.names,
             diagnostics,
         );
-        let priority = failover::priority(instance.reader, &instance.names, diagnostics);
+        let priority = priority(instance.reader, &instance.names, diagnostics);
         spec.triggers = triggers::read(instance.reader, context.module, &instance.names, diagnostics);
         if let Some(attribute) = instance.reader.attribute("provider") {
             let (header, providers) = (&instance.header, context.providers);
@@ -205,4 +204,10 @@ fn apply_delay(node: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagno
             None
         }
     }
+}
+
+/// Reads which of several nodes that are as good takes over.
+fn priority(node: Reader<'_>, names: &Names<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<u32> {
+    let read = node.whole("failover_priority", (0, 1000), names, diagnostics);
+    read.map(|read| read.value)
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{NodeAddress, UserAddress};
 use simdb_state::name::{ClusterName, EndpointName, NodeName};
-use simdb_state::object::{Cluster, Endpoint, Network, Node, State};
+use simdb_state::object::{Cluster, Endpoint, Network, Node, Role, State};
 
 use super::access::{AccessSpec, DatabaseSpec, SeedSpec, UserSpec};
 use super::{
@@ -61,9 +61,18 @@ fn network_spec(network: &Network) -> NetworkSpec {
 fn cluster_spec(state: &State, name: &ClusterName, cluster: &Cluster) -> Option<ClusterSpec> {
     let election = state.elections.get(name);
     let primary = election.map(|election| &election.primary);
+    // Where an election was cut off, standbys still follow who led before it: that is no upstream of their own.
+    let led = |follows: &NodeName| {
+        let mut nodes = state.nodes_of(name).filter(|(address, _)| address.node == *follows);
+        nodes.any(|(_, node)| matches!(node.role, Some(Role::Primary { .. } | Role::Fenced { .. })))
+    };
     let nodes: BTreeMap<NodeName, NodeSpec> = state
         .nodes_of(name)
-        .map(|(address, node)| (address.node.clone(), node_spec(address, node, primary)))
+        .map(|(address, node)| {
+            let mut spec = node_spec(address, node, primary);
+            spec.follows = spec.follows.filter(|follows| !led(follows));
+            (address.node.clone(), spec)
+        })
         .collect();
     let endpoints = state.endpoints.iter().filter(|(address, _)| address.cluster == *name);
     Some(ClusterSpec {

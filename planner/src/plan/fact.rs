@@ -148,7 +148,7 @@ impl Step {
         for edit in &self.delta.0 {
             match edit {
                 Edit::Cluster(_, cluster) => facts.needs.push(Fact::Network(&cluster.network)),
-                Edit::Instance { platform, .. } => facts.needs.extend(platform.as_ref().map(Fact::Part)),
+                Edit::Instance(instance) => facts.needs.extend(instance.platform.as_ref().map(Fact::Part)),
                 _ => {}
             }
         }

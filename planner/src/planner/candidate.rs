@@ -4,6 +4,8 @@
 //! failover goes to the most advanced survivor, and loses nothing where so many of those that commits waited for answer
 //! that one of them must have every acknowledged write (R + W > N).
 
+mod unknown;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,10 +16,12 @@ use simdb_state::object::{Damage, FailoverPolicy, Node, Role, State, Verdict};
 use simdb_state::position::{Position, Progress};
 use simdb_state::writers::may_write_beside;
 
-use super::{astray, before};
+use super::{Assurance, ElectionRequest, astray, before};
 use crate::desired::NodeSpec;
 use crate::engine::replay::ReplayLimits;
 use crate::observed::{Observation, Observed, ProcessFacts, ServerFacts};
+
+pub(super) use self::unknown::without_proof;
 
 /// The nodes of one cluster, as they stand for election.
 pub(super) struct Field<'a> {
@@ -275,12 +279,13 @@ impl Field<'_> {
         facts.replay_paused.then_some(Unfit::Paused)
     }
 
-    /// Returns who takes over from a node that is lost. With `lossy` the one who is named may have less than others.
-    pub(super) fn failover(&self, to: Option<&NodeName>, lossy: bool) -> Result<NodeName, Refusal> {
+    /// Returns who takes over from a node that is lost. Where losses are accepted, the one who is named may have less than others.
+    pub(super) fn failover(&self, request: &ElectionRequest) -> Result<NodeName, Refusal> {
+        let (to, lossy) = (request.to.as_ref(), request.lossy);
         if let Some(to) = to {
             self.declares(to)?;
         }
-        self.leader_is_known()?;
+        self.leader_is_known(request)?;
         let survivors = self.survivors();
         if let Some(astray) = to.filter(|to| self.is_astray(to)) {
             return self.keep_branch(astray, lossy);
@@ -332,7 +337,10 @@ impl Field<'_> {
             )));
         }
         match self.verdict(winner) {
-            Verdict::Unknown { bytes } if !lossy => Err(self.at_stake(winner, bytes)),
+            // What is lost where the proof was waived is told by the plan, which takes an approval for it.
+            Verdict::Unknown { bytes } if !lossy && request.assurance != Assurance::Waived => {
+                Err(self.at_stake(winner, bytes))
+            }
             _ => Ok(winner.clone()),
         }
     }
@@ -451,53 +459,6 @@ impl Field<'_> {
             .map(|(node, _)| node.clone())
     }
 
-    /// A node that was not looked at may be alive: nobody can be promoted beside it.
-    fn leader_is_known(&self) -> Result<(), Refusal> {
-        let Some(leader) = self.leader else { return Ok(()) };
-        match self.observed.nodes.get(&self.address(leader)) {
-            Some(Observation::Unknown(reason)) => Err(Refusal(format!(
-                "{}.{leader} leads and could not be looked at ({reason}), so it cannot be proven that it takes no writes. \
-                 Make sure that it can be reached, or stop its server.",
-                self.cluster
-            ))),
-            None => Err(Refusal(format!(
-                "{}.{leader} leads and was not looked at. A failover needs -refresh.",
-                self.cluster
-            ))),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Where none of the standbys answers, one that is down leads only if all of them are known to be down: one that could
-    /// not be asked may have more.
-    fn others_are_known(&self, to: Option<&NodeName>) -> Result<(), Refusal> {
-        let others = self.recorded.nodes_of(self.cluster).map(|(address, _)| &address.node);
-        let mut asked = others.filter(|node| Some(*node) != self.leader && Some(*node) != to);
-        let Some((node, reason)) = asked.find_map(|node| Some((node, self.silence(node)?))) else {
-            return Ok(());
-        };
-        Err(Refusal(format!(
-            "{}.{node} could not be asked how far it has come ({reason}), and it may have writes that no \
-             other node has. Bring it back or stop it first.",
-            self.cluster
-        )))
-    }
-
-    /// Returns why it is not known whether a node's server answers.
-    fn silence(&self, node: &NodeName) -> Option<&str> {
-        match self.observed.nodes.get(&self.address(node)) {
-            Some(Observation::Unknown(reason)) => Some(reason),
-            Some(Observation::Seen(facts)) => match &facts.server {
-                Some(Observation::Unknown(reason)) if !matches!(facts.process, ProcessFacts::Frozen { .. }) => {
-                    Some(reason)
-                }
-                _ => None,
-            },
-            Some(Observation::Absent) => None,
-            None => Some("it was not looked at"),
-        }
-    }
-
     fn at_stake(&self, winner: &NodeName, bytes: Option<u64>) -> Refusal {
         let Votes {
             waited,
@@ -549,17 +510,17 @@ impl Field<'_> {
     }
 
     /// Returns what commits waited for that the winner may lack, and who of that answers. Where it is not known which of
-    /// several it was, the one that shows the least.
+    /// several it was, the one that shows the least. What a node acknowledged itself it has: a rule that only a survivor may have been
+    /// under asks for nothing that the winner, who reaches all survivors, could lack.
     fn votes(&self, winner: &NodeName) -> Votes {
         let cluster = self.recorded.clusters.get(self.cluster);
+        let survivors = self.survivors();
         let rules = cluster.into_iter().flat_map(|cluster| {
             let recorded = [&cluster.sync_rule].into_iter();
-            // What it acknowledged itself it has.
             let pending = cluster.pending_sync_rules.iter();
-            let pending = pending.filter(|pending| pending.node != *winner);
+            let pending = pending.filter(|pending| pending.node != *winner && !survivors.contains_key(&pending.node));
             recorded.chain(pending.map(|pending| &pending.rule))
         });
-        let survivors = self.survivors();
         let answers = |name: &&String| survivors.keys().any(|node| node.identifier() == **name);
         let count = |number: usize| u32::try_from(number).expect("a cluster has few nodes");
         let votes = rules.map(|rule| Votes {

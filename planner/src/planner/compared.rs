@@ -25,6 +25,7 @@ pub(super) fn not_compared(inputs: Inputs<'_>) -> Vec<NotCompared> {
         platforms: _,
         networks,
         nodes,
+        hidden: _,
         endpoints,
         poolers,
         tried: _,

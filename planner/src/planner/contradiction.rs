@@ -75,6 +75,20 @@ fn other_role(address: &NodeAddress, recorded: &Node, facts: &NodeFacts, elected
         (Role::Fenced { .. }, false) if !elected => ("takes writes", "fenced"),
         _ => return None,
     };
+    let answered_for = match &recorded.role {
+        Some(Role::Fenced { witness, .. }) => !witness.is_proof(),
+        _ => false,
+    };
+    if answered_for {
+        return Some(Diagnostic::error(
+            "Former primary was not down",
+            format!(
+                "Another node was promoted in place of {address} without proof that this one was down, and its server {is}: two nodes of \
+                 the cluster may have taken writes since. {}",
+                way_out(address)
+            ),
+        ));
+    }
     let says = match server(facts) {
         Some(_) => format!("its server {is}"),
         None => format!("the last server on its data was one that {is}"),

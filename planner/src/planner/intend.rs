@@ -9,6 +9,7 @@ mod endpoint;
 mod image;
 mod limits;
 mod node;
+mod reach;
 mod replication;
 
 pub(crate) use self::cluster::Declaration;

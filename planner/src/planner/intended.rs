@@ -22,6 +22,7 @@ use crate::engine::instance::{self, REPLICATION_USER};
 use crate::engine::replay::ReplayLimits;
 use crate::engine::settings;
 use crate::engine::{NodeContext, Upstream};
+use crate::plan::FenceMethod;
 
 /// What every object should be.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +54,8 @@ pub(crate) struct IntendedCluster {
     pub(crate) lead: Lead,
     /// The node that led until now, and is to be fenced.
     pub(crate) deposed: Option<NodeAddress>,
+    /// How it is brought down.
+    pub(crate) fencing: FenceMethod,
     /// What is known of the acknowledged writes if the node that led cannot be asked.
     pub(crate) verdict: Verdict,
     /// Who becomes primary with a later plan.

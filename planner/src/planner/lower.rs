@@ -14,12 +14,11 @@ mod role;
 mod user;
 
 pub(crate) use self::orphan::ORPHAN;
-pub(crate) use self::role::method;
 
 use std::collections::BTreeSet;
 
 use simdb_state::address::{Address, NodeAddress};
-use simdb_state::delta::{Delta, Edit};
+use simdb_state::delta::{Delta, Edit, Instance};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{Endpoint, State, first_platform};
 use simdb_state::sensitive::SecretName;
@@ -199,7 +198,7 @@ impl Lowering<'_> {
                 continue;
             }
             let edit = Edit::Protected(address.clone(), new.prevent_destroy);
-            let of_node = |edit: &Edit| matches!(edit, Edit::Instance { node, .. } if node == address);
+            let of_node = |edit: &Edit| matches!(edit, Edit::Instance(instance) if instance.node == *address);
             let mut drafts = self.drafts.iter_mut();
             match drafts.find(|draft| draft.delta.0.iter().any(of_node)) {
                 Some(draft) => draft.delta.0.push(edit),
@@ -232,7 +231,7 @@ impl Lowering<'_> {
             })
             .collect();
         for (address, new) in taken_over {
-            let of_node = |edit: &Edit| matches!(edit, Edit::Instance { node, .. } if node == address);
+            let of_node = |edit: &Edit| matches!(edit, Edit::Instance(instance) if instance.node == *address);
             if self.drafts.iter().any(|draft| draft.delta.0.iter().any(of_node)) {
                 continue;
             }
@@ -280,14 +279,14 @@ pub(crate) fn server_for(reader: &IntendedNode, address: &NodeAddress, node: &In
 
 /// Records where a server listens, and with which parameters it runs.
 fn instance_edit(address: &NodeAddress, node: &IntendedNode) -> Edit {
-    Edit::Instance {
+    Edit::Instance(Box::new(Instance {
         node: address.clone(),
         platform: node.platform.clone(),
         place: node.place.clone(),
         image: node.image.known().cloned(),
         resources: node.resources,
         parameters: node.parameters.clone(),
-    }
+    }))
 }
 
 /// A server that starts has yet to prove that it is in sync.

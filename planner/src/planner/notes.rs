@@ -3,7 +3,7 @@
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::instance::LOOPBACK;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Damage, Node, Power, Role, State};
+use simdb_state::object::{Damage, Node, Power, Role, State, Witness};
 use simdb_state::relocation::Move;
 
 use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, Lead, Postponed};
@@ -19,6 +19,7 @@ use crate::plan::Impact;
 pub(super) fn notes(inputs: Inputs<'_>, before: &State, intended: &Intended) -> Vec<String> {
     let all = [
         held(intended, before),
+        out_of_reach(intended),
         unprotected(intended),
         damaged(intended, before),
         given_up(inputs, intended),
@@ -94,7 +95,25 @@ fn held(intended: &Intended, before: &State) -> Vec<String> {
     stopped.filter(held).map(note).collect()
 }
 
-/// Says where commits wait for fewer standbys than declared, because others were stopped on request.
+/// Nodes that led, cannot be looked at, and are left as they are.
+fn out_of_reach(intended: &Intended) -> Vec<String> {
+    let note = |(address, node): (&NodeAddress, &IntendedNode)| {
+        let Role::Fenced { witness, .. } = node.role else {
+            return None;
+        };
+        let known = match witness {
+            Witness::NodeFenced => "an operator attests that its machine is off",
+            _ => "whether it takes writes is not known, and what it writes is lost",
+        };
+        Some(format!(
+            "{address} led, and cannot be looked at: {known}. It is left as it is; once its machine is back, `simdb apply` makes it a \
+             standby."
+        ))
+    };
+    intended.nodes.iter().filter_map(note).collect()
+}
+
+/// Says where commits wait for fewer standbys than declared, because others were stopped on request or cannot be reached.
 fn unprotected(intended: &Intended) -> Vec<String> {
     let mut notes = Vec::new();
     for (name, cluster) in &intended.clusters {
@@ -104,17 +123,16 @@ fn unprotected(intended: &Intended) -> Vec<String> {
         if sync.awaited >= declared || !primary_runs {
             continue;
         }
-        let held: Vec<String> = intended
-            .nodes_of(name)
-            .filter(|(_, node)| node.power == Power::Stopped)
-            .map(|(NodeAddress { node, .. }, _)| node.to_string())
-            .collect();
+        let stopped = || intended.nodes_of(name).filter(|(_, node)| node.power == Power::Stopped);
+        let held: Vec<String> = stopped().map(|(address, _)| address.node.to_string()).collect();
+        let is_left = stopped().any(|(_, node)| matches!(node.role, Role::Fenced { .. }));
+        let why = if is_left { "down" } else { "stopped on request" };
         let wait = match sync.awaited {
             0 => "wait for no standby".to_owned(),
             awaited => format!("wait for {awaited} of {declared} standbys"),
         };
         notes.push(format!(
-            "Commits of cluster.{name} {wait} while {} is stopped on request.",
+            "Commits of cluster.{name} {wait} while {} is {why}.",
             held.join(", ")
         ));
     }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use simdb_state::address::{Address, NodeAddress};
-use simdb_state::delta::Edit;
+use simdb_state::delta::{Edit, Instance};
 use simdb_state::object::{Node, State};
 
 use super::drift::{Drift, FileDifference};
@@ -185,14 +185,14 @@ fn differences(recorded: &State, accepted: &State) -> (Vec<Change>, BTreeMap<Add
 }
 
 fn instance(address: &NodeAddress, node: &Node) -> Option<Edit> {
-    Some(Edit::Instance {
+    Some(Edit::Instance(Box::new(Instance {
         node: address.clone(),
         platform: node.platform.clone(),
         place: node.place.clone()?,
         image: node.image.clone(),
         resources: node.resources,
         parameters: node.parameters.clone(),
-    })
+    })))
 }
 
 /// Says what the record takes over: `seen: owner, settings.work_mem`.

@@ -23,6 +23,7 @@ mod ruined;
 mod scope;
 mod several;
 mod triggered;
+mod unproven;
 
 use std::collections::BTreeMap;
 

@@ -79,7 +79,8 @@ impl<'a> Unusable<'a> {
     fn platforms<'b>(&'b self, step: &'b Step, before: &'b State) -> Vec<&'b PlatformName> {
         let node = |address: &NodeAddress| self.platform(address, before);
         match (&step.action, &step.address) {
-            // It changes the record alone.
+            // What a person answers for is done on no platform that cannot be used, and the record is all that others change.
+            (Action::Fence { method, .. }, _) if method.attested().is_some() => Vec::new(),
             (Action::Record {} | Action::Cluster { .. } | Action::Degrade { .. } | Action::DropCluster { .. }, _) => {
                 Vec::new()
             }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use simdb_state::address::NodeAddress;
+use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::Outputs;
 use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
 use simdb_state::lsn::{Lsn, SystemIdentifier};
@@ -25,6 +25,18 @@ impl World {
         }
     }
 
+    /// What is done on a machine that cannot be reached fails. A fence that a person answers for does nothing there.
+    fn reaches(&self, step: &Step) -> Result<(), String> {
+        let Address::Node(node) = &step.address else {
+            return Ok(());
+        };
+        let attested = matches!(&step.action, Action::Fence { method, .. } if method.attested().is_some());
+        if self.unreachable.contains(node) && !attested {
+            return Err(format!("the machine of {node} does not answer"));
+        }
+        Ok(())
+    }
+
     pub(crate) fn directory(&mut self, node: &NodeAddress) -> &mut InstanceDirectory {
         self.directories.entry(node.clone()).or_default()
     }
@@ -32,6 +44,7 @@ impl World {
     /// Lets a step happen, and returns what it found out. The record is not touched.
     #[expect(clippy::too_many_lines, reason = "one short arm for each kind of step")]
     pub fn effect(&mut self, step: &Step) -> Result<Outputs, String> {
+        self.reaches(step)?;
         match &step.action {
             Action::Cluster { .. } | Action::Degrade { .. } | Action::Record {} => {}
             Action::Network { network, attributes } => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::Edit;
-use simdb_state::object::Power;
+use simdb_state::object::{Power, Role};
 use simdb_state::place::HostPort;
 use simdb_state::sync::SyncRule;
 use simdb_state::writers::may_write_beside;
@@ -68,8 +68,13 @@ impl World {
         for (other, directory) in others {
             let replays = directory.server.as_ref().is_some_and(|server| server.replays);
             let stopped = directory.by_hand && directory.server.is_none();
+            let answered_for = matches!(
+                self.state.nodes.get(other).and_then(|node| node.role.as_ref()),
+                Some(Role::Fenced { witness, .. }) if !witness.is_proof()
+            );
+            let fenced = directory.sealed || replays || stopped || answered_for;
             assert!(
-                !directory.led || directory.sealed || replays || stopped || self.faulted.contains(other),
+                !directory.led || fenced || self.faulted.contains(other),
                 "{node} is promoted, and {other} is not fenced"
             );
         }

@@ -11,7 +11,7 @@ use simdb_state::place::Bind;
 use super::{InstanceDirectory, World};
 use crate::engine::simulated::{POOLER, SEARCHED, SERVER, programs};
 use crate::observed::{
-    Halt, NetworkFacts, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, ProcessFacts,
+    Halt, Hidden, NetworkFacts, NodeFacts, Observation, Observed, PasswordFacts, PlatformFacts, ProcessFacts,
 };
 
 impl World {
@@ -54,7 +54,14 @@ impl World {
             .nodes
             .keys()
             .map(|address| (address.clone(), Observation::Absent));
-        let nodes = absent.chain(self.directories.iter().map(seen)).collect();
+        let unreachable = self.unreachable.iter();
+        let unknown = unreachable.map(|address| {
+            let reason = "its machine does not answer".to_owned();
+            (address.clone(), Observation::Unknown(reason))
+        });
+        let nodes = absent.chain(self.directories.iter().map(seen)).chain(unknown).collect();
+        let lost = |address: &NodeAddress| (address.clone(), Hidden::Lost("Look after its machine.".to_owned()));
+        let hidden = self.unreachable.iter().map(lost).collect();
         let missing = self
             .state
             .endpoints
@@ -94,6 +101,7 @@ impl World {
             platforms: self.platforms(platform),
             networks: missing_networks.chain(networks).collect(),
             nodes,
+            hidden,
             endpoints: missing.chain(routes).collect(),
             tried: Vec::new(),
             imports: BTreeMap::new(),

@@ -10,7 +10,7 @@ use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::Power;
 
 use super::condition::LostBy;
-use crate::planner::{ElectionKind, ElectionRequest, Proposal};
+use crate::planner::{Assurance, ElectionKind, ElectionRequest, Proposal};
 
 /// What is to be done with a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,12 +78,14 @@ impl Decision {
                 kind: ElectionKind::Failover,
                 to: None,
                 lossy: *lossy,
+                assurance: Assurance::Proof,
             })),
             Decision::GoBack { to } => Some(Proposal::Election(ElectionRequest {
                 cluster: cluster.clone(),
                 kind: ElectionKind::Switchover,
                 to: Some(to.clone()),
                 lossy: false,
+                assurance: Assurance::Proof,
             })),
             Decision::Rebuild { node, .. } => Some(Proposal::resync([address(node)])),
             Decision::Fence { node } => Some(Proposal::Power {

@@ -18,7 +18,7 @@ pub const DEADLINE: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_millis(100);
 
 /// How long a monitor only looks after it started.
-const WARM_UP: Duration = Duration::from_secs(5);
+pub const WARM_UP: Duration = Duration::from_secs(5);
 
 /// One sign of life of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

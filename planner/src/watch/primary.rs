@@ -77,7 +77,7 @@ fn former(case: Case<'_>, winner: &NodeName) -> Option<NodeName> {
 }
 
 /// Returns who was elected and does not lead yet: the run that was to let it lead was cut off.
-fn pending<'a>(case: Case<'a>) -> Option<&'a NodeName> {
+fn pending(case: Case<'_>) -> Option<&NodeName> {
     let winner = &case.recorded.elections.get(case.cluster)?.primary;
     let node = recorded(case, winner)?;
     (!node.writes() && !node.stopped_by_request && node.data.is_some()).then_some(winner)
@@ -97,8 +97,8 @@ fn second_writer(case: Case<'_>, leader: &NodeName, conditions: &BTreeMap<NodeNa
     if !writes(&leader) {
         return None;
     }
-    let others = case.evidence.keys().filter(|node| *node != leader);
-    others.filter(writes).next().cloned()
+    let mut others = case.evidence.keys().filter(|node| *node != leader);
+    others.find(writes).cloned()
 }
 
 fn lost(

@@ -180,7 +180,7 @@ impl Watched {
     }
 
     fn running(&self) -> Duration {
-        self.now - self.started
+        self.now.saturating_sub(self.started)
     }
 
     /// Whether a standby that the monitor reaches receives what a node writes.
@@ -286,8 +286,8 @@ impl Watched {
         assert!(hears || by.is_certain(), "a blind monitor fails over");
         assert_eq!(self.storeless, 0, "a monitor without its store fails over");
         let lives = self.directory(lost).is_some_and(serves);
-        let heard = self.reaches(lost) || self.is_streamed(lost);
-        assert!(!(lives && heard), "{lost} serves, and another node takes over");
+        let is_seen = self.reaches(lost) || self.is_streamed(lost);
+        assert!(!(lives && is_seen), "{lost} serves, and another node takes over");
     }
 
     /// What happened to nodes that the monitor does not reach happens to them again as the run begins: no plan knew of it.

@@ -7,7 +7,7 @@ use simdb_planner::desired::{ClusterSpans, ClusterSpec, Desired, Ignored, Networ
 use simdb_planner::diagnostic::Span;
 use simdb_planner::planner::{Inputs, plan};
 use simdb_planner::simulate::{Cut, World};
-use simdb_state::object::{EngineKind, first_platform};
+use simdb_state::object::{EngineKind, FailoverPolicy, first_platform};
 use simdb_state::store::{RunEnd, Store};
 
 use super::*;
@@ -111,6 +111,7 @@ fn orders(nodes: &[&str]) -> Desired {
         triggers: Vec::new(),
     };
     let cluster = ClusterSpec {
+        failover: FailoverPolicy::default(),
         platform: first_platform(),
         network: "lan".parse().unwrap(),
         engine: EngineKind::Postgresql,

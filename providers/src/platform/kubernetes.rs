@@ -33,12 +33,15 @@
 //! `ReadWriteOnce` volume, that one may run on, and nothing here sees it.
 
 mod build;
+#[cfg(test)]
+mod canned;
 pub(crate) mod client;
 mod exec;
 mod explain;
 mod facts;
 mod fence;
 mod forward;
+mod hidden;
 mod inspect;
 mod leftovers;
 mod look;
@@ -67,7 +70,7 @@ use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
-use simdb_planner::observed::{Observation, PlatformFacts, ProcessFacts};
+use simdb_planner::observed::{Hidden, Observation, PlatformFacts, ProcessFacts};
 use simdb_state::address::InstanceAddress;
 use simdb_state::backend::Token;
 use simdb_state::instance::{InstanceSpec, TaskSpec, TrialSpec};
@@ -253,6 +256,14 @@ impl Platform for KubernetesPlatform {
         Box::pin(server::ensure(&hold, &self.settings, spec, secrets)).await
     }
 
+    async fn hidden(&self, node: &InstanceAddress) -> Result<Option<Hidden>, PlatformError> {
+        hidden::hidden(&self.site(node).await?).await.map(Some)
+    }
+
+    async fn condemn(&self, node: &InstanceAddress) -> Result<(), PlatformError> {
+        hidden::condemn(&self.take(node).await?).await
+    }
+
     async fn made_from(&self, node: &InstanceAddress) -> Result<Option<Image>, PlatformError> {
         let found = self.site(node).await?.find().await?;
         Ok(found.pod.as_ref().and_then(inspect::image))
@@ -265,7 +276,7 @@ impl Platform for KubernetesPlatform {
 
     async fn stop(&self, node: &InstanceAddress, mode: StopMode) -> Result<Witness, PlatformError> {
         let stopped = match self.take(node).await {
-            Ok(hold) => stop::stop(&hold, mode).await,
+            Ok(hold) => Box::pin(stop::stop(&hold, mode)).await,
             Err(error) => Err(error),
         };
         // An API server that does not answer proves nothing.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use simdb_planner::observed::Observation;
+use simdb_planner::observed::{Hidden, Observation};
 use simdb_state::address::{InstanceAddress, MadeAs, NodeAddress};
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
@@ -115,12 +115,21 @@ impl Router {
             })
     }
 
-    /// Returns the platform of an instance, and the address by which that knows it.
+    /// Returns the platform of an instance, and the address by which that knows it. An address that another instance had when it was
+    /// made leads nowhere: that instance would be taken for it, and removed in its stead.
     fn platform(&self, instance: &InstanceAddress) -> Result<(&dyn Provider, InstanceAddress), PlatformError> {
         let (own, made_as) = {
             let known = self.known();
             (known.own(instance).cloned(), known.made_as.get(instance).cloned())
         };
+        if made_as.is_none()
+            && let Some(moved) = self.moved(instance)
+        {
+            return Err(PlatformError::Moved {
+                instance: instance.clone(),
+                moved,
+            });
+        }
         let platform = match own {
             None => self.of(instance.cluster())?,
             Some(own) => self.named(Some(&own)).ok_or_else(|| PlatformError::Elsewhere {
@@ -133,9 +142,14 @@ impl Router {
 
     /// Returns the address of an instance that a platform knows by another one.
     fn address(&self, made_as: InstanceAddress) -> InstanceAddress {
+        self.moved(&made_as).unwrap_or(made_as)
+    }
+
+    /// Returns where the instance is now that had an address when it was made, and has another one since.
+    fn moved(&self, address: &InstanceAddress) -> Option<InstanceAddress> {
         let known = self.known();
-        let moved = known.made_as.iter().find(|(_, other)| **other == made_as);
-        moved.map(|(address, _)| address.clone()).unwrap_or(made_as)
+        let moved = known.made_as.iter().find(|(_, made_as)| *made_as == address);
+        moved.map(|(address, _)| address.clone())
     }
 
     /// Notes where clusters were found that were not known.
@@ -188,8 +202,13 @@ impl Platform for Router {
     }
 
     async fn inspect(&self, instance: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError> {
-        let (platform, instance) = self.platform(instance)?;
-        platform.inspect(&instance).await
+        match self.platform(instance) {
+            Err(PlatformError::Moved { .. }) => Ok(Observation::Absent),
+            found => {
+                let (platform, instance) = found?;
+                platform.inspect(&instance).await
+            }
+        }
     }
 
     async fn unmanaged(
@@ -225,6 +244,16 @@ impl Platform for Router {
     async fn stop(&self, instance: &InstanceAddress, mode: StopMode) -> Result<Witness, PlatformError> {
         let (platform, instance) = self.platform(instance)?;
         platform.stop(&instance, mode).await
+    }
+
+    async fn hidden(&self, instance: &InstanceAddress) -> Result<Option<Hidden>, PlatformError> {
+        let (platform, instance) = self.platform(instance)?;
+        platform.hidden(&instance).await
+    }
+
+    async fn condemn(&self, instance: &InstanceAddress) -> Result<(), PlatformError> {
+        let (platform, instance) = self.platform(instance)?;
+        platform.condemn(&instance).await
     }
 
     async fn run_task(
@@ -263,6 +292,7 @@ mod tests {
     use std::path::Path;
 
     use simdb_planner::observed::RouteFacts;
+    use simdb_state::address::EndpointAddress;
 
     use simdb_state::instance::LOOPBACK;
     use simdb_state::place::{Bind, HostPort};
@@ -363,6 +393,25 @@ mod tests {
             .unwrap_err();
         let told = "reach the platform of cluster orders: \"three\" is not set up here";
         assert_eq!(error.to_string(), told);
+    }
+
+    #[tokio::test]
+    async fn the_address_that_something_moved_from_leads_nowhere() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let router = router(&one, &two, &[("orders", "one"), ("shop", "one")]);
+        let pooler = |cluster: &str| {
+            let endpoint: EndpointAddress = format!("cluster.{cluster}.endpoint.pool").parse().unwrap();
+            InstanceAddress::from(&endpoint)
+        };
+        let (before, now) = (pooler("orders"), pooler("shop"));
+        let directory = one.path().join("data/orders/pool.pooler");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("mine"), "").unwrap();
+        router.known().made_as = [(now.clone(), before.clone())].into();
+        assert!(router.inspect(&now).await.is_err(), "it is looked at where it was made");
+        assert_eq!(router.inspect(&before).await.unwrap(), Observation::Absent);
+        let refused = Platform::drop(&router, &before).await.unwrap_err();
+        assert!(matches!(refused, PlatformError::Moved { .. }), "{refused}");
     }
 
     #[tokio::test]

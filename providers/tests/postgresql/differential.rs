@@ -8,7 +8,7 @@ use simdb_planner::config::{self, Source};
 use simdb_planner::desired::Desired;
 use simdb_planner::observed::Observed;
 use simdb_planner::plan::Plan;
-use simdb_planner::planner::{ElectionKind, ElectionRequest, Inputs, Proposal, plan};
+use simdb_planner::planner::{Assurance, ElectionKind, ElectionRequest, Inputs, Proposal, plan};
 use simdb_planner::simulate::{Cut, World};
 use simdb_providers::effects::{Limits, ProviderEffects};
 use simdb_providers::event::{Event, EventSink};
@@ -141,6 +141,7 @@ fn election(kind: ElectionKind, to: &str) -> Proposal {
         kind,
         to: Some(to.parse().unwrap()),
         lossy: false,
+        assurance: Assurance::Proof,
     })
 }
 

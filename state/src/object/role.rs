@@ -111,20 +111,20 @@ pub enum Role {
         /// The node it streams from.
         follows: NodeName,
     },
-    /// It led, and it is proven that it takes no writes any more.
+    /// It led, and it is proven that it takes no writes any more, or a person answers for it.
     Fenced {
         /// The election that took the lead from it.
         term: Term,
         /// What shows it.
         proof: FenceProof,
-        /// How it is known that nothing of its server runs any more.
+        /// What counts as proof that nothing of its server runs any more.
         #[serde(default)]
         witness: Witness,
     },
 }
 
-/// How a platform knows that nothing of a server runs any more, and that the platform does not start it again by itself.
-/// That a server cannot be reached is none of these.
+/// What counts as proof that nothing of a server runs any more, and that its platform does not start it again by itself. That a
+/// server cannot be reached is none of these: then a person answers for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Witness {
@@ -135,11 +135,23 @@ pub enum Witness {
     ContainerExited,
     /// The node that ran its pod reported, while it was ready, that every container of it has ended.
     PodGone,
-    /// Somebody attests that the machine it ran on is off.
+    /// No platform could tell: a person attests that the machine it ran on is off.
     NodeFenced,
+    /// No platform could tell, and a person waived the proof: it may run, and take writes that are lost.
+    Waived,
 }
 
-/// What shows that a former primary takes no writes. Both kinds leave it so that whoever starts it starts it read-only.
+impl Witness {
+    /// Returns whether a platform saw it; else a person answers for it.
+    pub fn is_proof(self) -> bool {
+        match self {
+            Witness::ProcessesGone | Witness::ContainerExited | Witness::PodGone => true,
+            Witness::NodeFenced | Witness::Waived => false,
+        }
+    }
+}
+
+/// How a former primary was brought down. Where a platform reached it, both kinds leave it so that it is started read-only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FenceProof {
@@ -148,7 +160,8 @@ pub enum FenceProof {
         /// Its last record.
         checkpoint: Position,
     },
-    /// Every process that used its data was killed, and none is left. What it wrote last is not known.
+    /// Not in order: every process that used its data was killed, or a person answers for that none is left (see [`Witness`]). What
+    /// it wrote last is not known.
     Killed,
 }
 

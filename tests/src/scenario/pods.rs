@@ -185,6 +185,11 @@ impl Scenario {
         self.pods().kubectl(arguments)
     }
 
+    /// Runs kubectl in the namespace of the test, and returns what came of it.
+    pub fn try_kubectl(&self, arguments: &[&str]) -> Output {
+        Output::of(self.pods().command().args(arguments))
+    }
+
     /// Runs a script in the pod of a node.
     #[track_caller]
     pub fn in_pod(&self, node: &str, script: &str) -> String {

@@ -98,8 +98,15 @@ const AFTER: Asked = ("after", "integer", "The number of the event that is known
 fn asked(target: Target) -> &'static [Asked] {
     match target {
         Target::Check(Check::Readiness) => &[LAG, MODE],
-        Target::Check(Check::Replica | Check::ReadOnly | Check::Sync | Check::Quorum | Check::Async) => &[LAG, STATE],
-        Target::Check(Check::ReadOnlySync | Check::ReadOnlyQuorum) => &[LAG, STATE],
+        Target::Check(
+            Check::Replica
+            | Check::ReadOnly
+            | Check::Sync
+            | Check::Quorum
+            | Check::Async
+            | Check::ReadOnlySync
+            | Check::ReadOnlyQuorum,
+        ) => &[LAG, STATE],
         Target::ClusterStatus => &[CLUSTER, NODE],
         Target::ClusterNodes | Target::ClusterHealth | Target::Health => &[CLUSTER],
         Target::Events => &[AFTER],

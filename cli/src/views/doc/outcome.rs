@@ -5,7 +5,7 @@ use simdb_planner::plan::{Action, Plan, StepId};
 use simdb_providers::executor::Outcome;
 use simdb_state::address::Address;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Node, Power, Role, State, Term, Verdict};
+use simdb_state::object::{Election, Node, Power, Role, State, Term, Verdict, Witness};
 use simdb_state::position::Position;
 
 use super::{Operation, Summary};
@@ -46,6 +46,32 @@ pub struct SwitchDoc {
     pub point: Position,
     /// What became of the writes that were acknowledged before.
     pub verdict: Verdict,
+    /// The former primary, where a person answers for that it takes no writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<Unproven>,
+}
+
+/// A former primary that its platform did not prove to be down.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Unproven {
+    /// The node.
+    pub node: NodeName,
+    /// What a person said of it.
+    pub witness: Witness,
+}
+
+impl Unproven {
+    /// Returns the node that an election took the lead from, where no platform proved that it is down.
+    fn of(cluster: &ClusterName, election: &Election, recorded: &State) -> Option<Self> {
+        let mut nodes = recorded.nodes_of(cluster);
+        nodes.find_map(|(address, node)| match node.role {
+            Some(Role::Fenced { term, witness, .. }) if term == election.term && !witness.is_proof() => Some(Self {
+                node: address.node.clone(),
+                witness,
+            }),
+            _ => None,
+        })
+    }
 }
 
 /// A step, and why it failed if it did.
@@ -135,6 +161,7 @@ fn switches(plan: &Plan, outcome: &Outcome, recorded: &State) -> Vec<SwitchDoc> 
             timeline: switch.timeline,
             point: switch.point,
             verdict: switch.verdict,
+            unproven: Unproven::of(cluster, election, recorded),
         })
     };
     promoted.filter_map(switch).collect()

@@ -1,9 +1,11 @@
 //! What came of a run, for people: one line after success, and after a failure all that is needed to go on.
 
+use simdb_state::object::Witness;
+
 use super::style::{BAD, BOLD, CHANGED, GOOD, PLAIN, paint};
 use super::text::{count, wrap};
 use super::value::inline;
-use crate::views::doc::{Operation, OutcomeDoc, OutputDoc, ProofDoc, StepEnd, Summary, SwitchDoc};
+use crate::views::doc::{Operation, OutcomeDoc, OutputDoc, ProofDoc, StepEnd, Summary, SwitchDoc, Unproven};
 
 /// Renders what came of a run, outputs excluded.
 pub fn render(outcome: &OutcomeDoc, width: usize) -> String {
@@ -37,10 +39,24 @@ pub fn switched(switch: &SwitchDoc) -> String {
         timeline,
         point,
         verdict,
+        unproven,
     } = switch;
+    let former = unproven.as_ref().map(answered_for).unwrap_or_default();
     format!(
-        "{primary} leads cluster {cluster} since {point} (term {term}, timeline {timeline}). Acknowledged writes: {verdict}."
+        "{primary} leads cluster {cluster} since {point} (term {term}, timeline {timeline}). Acknowledged writes: {verdict}.{former}"
     )
+}
+
+/// Says what a person answers for where no platform proved that the former primary is down.
+fn answered_for(Unproven { node, witness }: &Unproven) -> String {
+    match witness {
+        Witness::Waived => {
+            format!(" Whether {node} is down is not known: it may still take writes, and they are lost.")
+        }
+        _ => format!(
+            " That {node} takes no writes is no proof but an attestation: an operator said that its machine is off."
+        ),
+    }
 }
 
 /// Says what was proven.

@@ -10,7 +10,7 @@ use crate::engine::instance::superuser_password;
 use crate::engine::pgbouncer::{self, Action};
 use crate::observed::{Observation, PoolerFacts, ProcessFacts};
 use crate::plan::{FenceMethod, Impact, Server};
-use crate::planner::lower::{Draft, Lowering, ORPHAN, method};
+use crate::planner::lower::{Draft, Lowering, ORPHAN};
 
 impl Lowering<'_> {
     pub(crate) fn pooler(&mut self, address: &EndpointAddress, old: Option<&Pooler>, new: Option<&Pooler>) {
@@ -78,7 +78,7 @@ impl Lowering<'_> {
         let Some(cluster) = self.intended.clusters.get(&address.cluster) else {
             return false;
         };
-        let planned = method(&cluster.election) == FenceMethod::ShutDown;
+        let planned = cluster.fencing == FenceMethod::ShutDown;
         let deposed = cluster
             .deposed
             .as_ref()

@@ -176,14 +176,17 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: Last
     let partial = TaskSpec::partial(&product);
     let (user, password) = rewinder(node);
     let source = Argument(vec![
-        ArgumentPart::Text(format!(
-            "--source-server=host={} port={} user={user} dbname={DATABASE} application_name=simdb{} passfile='",
-            upstream.at.host,
-            upstream.at.port,
-            conf::patience(&upstream.at)
-        )),
+        ArgumentPart::Text(
+            format!(
+                "--source-server=host={} port={} user={user} dbname={DATABASE} application_name=simdb{} passfile='",
+                upstream.at.host,
+                upstream.at.port,
+                conf::patience(&upstream.at)
+            )
+            .into(),
+        ),
         ArgumentPart::InstanceDirectory,
-        ArgumentPart::Text(format!("/{REWIND_PASSFILE}'")),
+        ArgumentPart::Text(format!("/{REWIND_PASSFILE}'").into()),
     ]);
     let mut arguments = vec![
         Argument::text("-D"),
@@ -322,14 +325,17 @@ pub fn copy(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<String>) 
     let product = Data::directory(node.generation);
     let partial = TaskSpec::partial(&product);
     let connection = Argument(vec![
-        ArgumentPart::Text(format!(
-            "host={} port={} user={REPLICATION_USER} application_name=simdb-basebackup{} passfile='",
-            upstream.at.host,
-            upstream.at.port,
-            conf::patience(&upstream.at)
-        )),
+        ArgumentPart::Text(
+            format!(
+                "host={} port={} user={REPLICATION_USER} application_name=simdb-basebackup{} passfile='",
+                upstream.at.host,
+                upstream.at.port,
+                conf::patience(&upstream.at)
+            )
+            .into(),
+        ),
         ArgumentPart::InstanceDirectory,
-        ArgumentPart::Text("/passfile'".to_owned()),
+        ArgumentPart::Text("/passfile'".into()),
     ]);
     let clone = vec![
         Argument::text("-D"),

@@ -81,7 +81,7 @@ fn command(version: u16, program: &str, arguments: Vec<Argument>) -> Command {
 }
 
 /// Asks a server that reads the files, and writes what it says to its standard error whatever they say.
-fn ask(version: u16, question: &[&str], data: &str, settings: &[String]) -> Command {
+fn ask(version: u16, question: &[&'static str], data: &str, settings: &[String]) -> Command {
     let mut arguments: Vec<Argument> = question.iter().map(|argument| Argument::text(*argument)).collect();
     arguments.extend([Argument::text("-D"), Argument::below_directory("", data)]);
     let mut set = |setting: Argument| arguments.extend([Argument::text("-c"), setting]);

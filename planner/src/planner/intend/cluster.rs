@@ -50,6 +50,7 @@ impl Declaration<'_> {
             keep(self.enough_standbys(&election.primary));
             keep(self.unfinished(election));
             keep(self.winner_is_known(election));
+            keep(self.deposed_can_be_fenced(election));
             keep(self.winner_does_not_differ(election));
         }
         let mut nodes = BTreeMap::new();
@@ -260,6 +261,7 @@ impl Declaration<'_> {
         };
         let lead = self.lead(&election.primary);
         let deposed = self.deposed(&election);
+        let fencing = self.fencing(&election);
         let verdict = self.verdict(&election);
         let postponed = self.postponed(&election);
         intended.clusters.insert(
@@ -270,6 +272,7 @@ impl Declaration<'_> {
                 sync,
                 lead,
                 deposed,
+                fencing,
                 verdict,
                 postponed,
                 topology,

@@ -80,7 +80,7 @@ impl Declaration<'_> {
         })
     }
 
-    fn request(&self) -> Option<&ElectionRequest> {
+    pub(crate) fn request(&self) -> Option<&ElectionRequest> {
         match self.inputs.proposal {
             Some(Proposal::Election(request)) if request.cluster == *self.name => Some(request),
             _ => None,
@@ -98,7 +98,7 @@ impl Declaration<'_> {
             }
             ElectionKind::Failover => {
                 let winner = field
-                    .failover(request.to.as_ref(), request.lossy)
+                    .failover(request)
                     .map_err(|refusal| self.refused("Failover is refused", &refusal))?;
                 Ok(self.next(last, winner, ElectionReason::Failover))
             }
@@ -282,6 +282,9 @@ impl Declaration<'_> {
 
     /// Returns what is known of the acknowledged writes where the node that led cannot be asked.
     pub(crate) fn verdict(&self, election: &Election) -> Verdict {
+        if self.is_waived(election) {
+            return Verdict::Unknown { bytes: None };
+        }
         self.field(election).verdict(&election.primary)
     }
 

@@ -28,6 +28,9 @@ impl Declaration<'_> {
         version: u16,
         election: &Election,
     ) -> Result<IntendedNode, Diagnostic> {
+        if let Some(left) = self.left(address, election) {
+            return Ok(left);
+        }
         let old = self.before.nodes.get(address);
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
         let leads = address.node == election.primary;
@@ -88,6 +91,7 @@ impl Declaration<'_> {
         match self.inputs.proposal {
             Some(Proposal::Power { nodes, power }) if nodes.contains(address) => *power,
             _ if won && self.lead(&address.node) != Lead::Stays => Power::Running,
+            _ if election.is_some_and(|election| self.is_left(address, election)) => Power::Stopped,
             _ if old.is_some_and(|old| old.stopped_by_request) => Power::Stopped,
             _ => Power::Running,
         }

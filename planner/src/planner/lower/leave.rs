@@ -15,6 +15,10 @@ impl Lowering<'_> {
         let Some(old) = old.filter(|old| old.role.is_some()) else {
             return;
         };
+        // It led, and is left as it is until it can be looked at.
+        if matches!(new.role, Role::Fenced { .. }) {
+            return;
+        }
         if old.stopped_by_request && !self.facts(address).is_some_and(|facts| facts.process.is_alive()) {
             return;
         }

@@ -90,7 +90,7 @@ impl Lowering<'_> {
                 password: superuser_password(&address.cluster),
             })
         };
-        (hands_over && method(&cluster.election) == FenceMethod::ShutDown).then_some(Handover {
+        (hands_over && cluster.fencing == FenceMethod::ShutDown).then_some(Handover {
             primary: server(deposed)?,
             successor: server(winner)?,
         })
@@ -120,7 +120,7 @@ impl Lowering<'_> {
             password: superuser_password(&address.cluster),
         };
         let alive = self.facts(address).is_none_or(|facts| facts.process.is_alive());
-        let method = method(&cluster.election);
+        let method = cluster.fencing;
         if method == FenceMethod::ShutDown
             && !alive
             && !self.facts(address).is_some_and(|facts| facts.control.was_shut_down())
@@ -141,11 +141,26 @@ impl Lowering<'_> {
                     address.node
                 ),
             ),
+            FenceMethod::Attested => (
+                Impact::None,
+                format!(
+                    "{} cannot be reached, and an operator attests that its machine is off",
+                    address.node
+                ),
+            ),
+            FenceMethod::Waived => (
+                Impact::Downtime,
+                format!(
+                    "{} cannot be reached, and may go on taking writes: an operator waived the proof",
+                    address.node
+                ),
+            ),
         };
+        let seal = data.as_deref().filter(|_| method.attested().is_none());
         let action = Action::Fence {
             server,
             version: cluster.cluster.version,
-            seal: data.as_deref().map(instance::seal).map(Box::new),
+            seal: seal.map(instance::seal).map(Box::new),
             data,
             method,
         };
@@ -275,7 +290,7 @@ impl Lowering<'_> {
     /// What shows that nothing is lost: the former primary's last record where it is shut down in order, else the count
     /// of those who answer.
     fn evidence(&self, address: &NodeAddress, cluster: &IntendedCluster) -> Evidence {
-        match (method(&cluster.election), self.former(address, cluster)) {
+        match (cluster.fencing, self.former(address, cluster)) {
             (FenceMethod::ShutDown, Some(former)) => match self.generation(former) {
                 Some(generation) => Evidence::ShutDown {
                     node: former.clone(),
@@ -388,12 +403,5 @@ impl Lowering<'_> {
         let action = Action::Stop { node: address.clone() };
         let reason = "its data is brought in line with the primary's";
         self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
-    }
-}
-
-pub(crate) fn method(election: &Election) -> FenceMethod {
-    match election.reason {
-        ElectionReason::Failover => FenceMethod::Kill,
-        ElectionReason::Switchover | ElectionReason::Birth => FenceMethod::ShutDown,
     }
 }

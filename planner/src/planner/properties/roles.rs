@@ -17,7 +17,7 @@ use simdb_state::object::{Node, Power, Role};
 use super::super::tests::{diagnostics, steps};
 use crate::observed::Observed;
 use crate::plan::{Action, Impact, Plan, Step};
-use crate::planner::{ElectionKind, ElectionRequest, Inputs, Planned, Proposal, plan};
+use crate::planner::{Assurance, ElectionKind, ElectionRequest, Inputs, Planned, Proposal, plan};
 use crate::simulate::{Cut, Fault, InstanceDirectory, PASSWORD, Schedule, World};
 use declared::{Declared, declared};
 
@@ -496,6 +496,7 @@ fn election(kind: ElectionKind, to: Option<&str>, lossy: bool) -> Proposal {
         kind,
         to: to.map(|node| node.parse().unwrap()),
         lossy,
+        assurance: Assurance::Proof,
     })
 }
 

@@ -19,6 +19,7 @@ fn keep(node: &str) -> Proposal {
         kind: ElectionKind::Failover,
         to: Some(node.parse().unwrap()),
         lossy: true,
+        assurance: Assurance::Proof,
     })
 }
 

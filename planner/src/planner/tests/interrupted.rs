@@ -255,3 +255,18 @@ fn an_election_whose_winner_was_found_to_differ_since_is_not_carried_through() {
         assert_second_plan_is_empty(&world, &desired);
     }
 }
+
+#[test]
+fn an_election_that_was_cut_off_is_carried_through_from_the_record_as_from_the_configuration() {
+    let desired = quorum(&["a", "b", "c"]);
+    for cut in [Cut::After(0), Cut::After(3), Cut::Before(4)] {
+        let mut world = applied(&desired);
+        world.kill(&address("cluster.orders.node.a"));
+        let planned = proposed(&world, &desired, &election(ElectionKind::Failover, None));
+        world.run(&planned.plan, cut).unwrap();
+        let recorded = Desired::recorded(&world.state, desired.local.clone());
+        let (declared, recorded) = (plan_for(&world, &desired), plan_for(&world, &recorded));
+        assert_eq!(diagnostics(&recorded), diagnostics(&declared));
+        assert_eq!(steps(&recorded.plan), steps(&declared.plan));
+    }
+}

@@ -8,7 +8,7 @@ use simdb_state::object::{FenceProof, OnStandbyLoss, Role, Verdict};
 use super::*;
 use crate::observed::{Control, Observation};
 use crate::plan::Step;
-use crate::planner::{ElectionKind, ElectionRequest, Proposal};
+use crate::planner::{Assurance, ElectionKind, ElectionRequest, Proposal};
 
 /// A cluster whose commits wait for one of its standbys.
 pub(super) fn quorum(nodes: &[&str]) -> Desired {
@@ -25,6 +25,7 @@ pub(super) fn election(kind: ElectionKind, to: Option<&str>) -> Proposal {
         kind,
         to: to.map(|node| node.parse().unwrap()),
         lossy: false,
+        assurance: Assurance::Proof,
     })
 }
 
@@ -35,6 +36,7 @@ pub(super) fn lossy_failover() -> Proposal {
         kind: ElectionKind::Failover,
         to: None,
         lossy: true,
+        assurance: Assurance::Proof,
     })
 }
 
@@ -485,6 +487,43 @@ fn a_standby_that_crashed_with_more_than_a_lossy_failover_kept_is_cloned() {
     );
     world.run(&planned, Cut::Never).unwrap();
     assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn another_node_is_elected_where_the_first_one_turned_out_to_have_less() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let mut world = applied(&desired);
+    world.write(
+        &"orders".parse().unwrap(),
+        &BTreeSet::from([address("cluster.orders.node.r[1]")]),
+    );
+    world.kill(&address("cluster.orders.node.a"));
+    let mut lossy = election(ElectionKind::Failover, Some("r[0]"));
+    if let Proposal::Election(request) = &mut lossy {
+        request.lossy = true;
+    }
+    // r[0] is about to be promoted when r[1] is found to have more: commits may have waited for whom r[0] asks.
+    let first = plan_of(&world, &desired, &lossy);
+    world.run(&first, Cut::Before(position(&first, "promote"))).unwrap();
+    assert!(
+        !world
+            .state
+            .clusters
+            .values()
+            .next()
+            .unwrap()
+            .pending_sync_rules
+            .is_empty()
+    );
+    let second = plan_of(&world, &desired, &election(ElectionKind::Failover, None));
+    assert!(
+        steps(&second).contains("promote cluster.orders.node.r[1] after"),
+        "{}",
+        steps(&second)
+    );
+    world.run(&second, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+    assert!(matches!(verdict(&world), Verdict::Argued { .. }));
 }
 
 #[test]

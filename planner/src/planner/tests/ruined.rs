@@ -128,6 +128,7 @@ fn a_failover_to_a_node_that_was_found_to_differ_takes_somebody_who_accepts_a_lo
         kind: ElectionKind::Failover,
         to: Some("b".parse().unwrap()),
         lossy: true,
+        assurance: Assurance::Proof,
     });
     let planned = proposed(&world, &desired, &lossy);
     assert_eq!(diagnostics(&planned), "");

@@ -295,6 +295,6 @@ fn world_step(world: &World, desired: &Desired) -> Step {
     let mut world = world.clone();
     world.kill(&address("cluster.orders.node.b"));
     let plan = plan_for(&world, desired).plan;
-    let in_the_west = |step: &Step| step.delta.0.iter().any(|edit| matches!(edit, Edit::Instance { .. }));
+    let in_the_west = |step: &Step| step.delta.0.iter().any(|edit| matches!(edit, Edit::Instance(_)));
     plan.steps.into_iter().find(in_the_west).expect("it is started again")
 }

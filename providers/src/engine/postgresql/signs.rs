@@ -18,7 +18,7 @@ use super::ready::is_starting;
 use super::{Cause, PostgresqlError};
 use crate::executor::chain;
 use crate::sessions::Sessions;
-use crate::signs::{Answer, Report, Sender};
+use crate::signs::report::{Answer, Report, Sender};
 
 /// What a monitor asks each time. It takes no lock and reads no table of a user. The mark is about 100 bytes of log; it is no
 /// commit, so it waits for nothing.

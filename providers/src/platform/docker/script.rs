@@ -196,7 +196,10 @@ mod tests {
             engine: EngineKind::Pgbouncer,
             version: 1,
             program: program.to_owned(),
-            arguments: arguments.iter().map(|text| Argument::text(*text)).collect(),
+            arguments: arguments
+                .iter()
+                .map(|text| Argument::text((*text).to_owned()))
+                .collect(),
         }
     }
 

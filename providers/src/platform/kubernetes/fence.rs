@@ -5,16 +5,20 @@
 //!   the pod answers, and no process uses its data             yes (see the module `stop`)
 //!   its machine is ready, and reports that the container      yes: the set was scaled to none, so that no other pod is made
 //!     of this very pod has ended
+//!   a fence that was cut off had the pod end, and the set     the next pod, which starts no server, is asked (see the module
+//!     was scaled to none                                        `stop`)
 //!   the pod is gone, and nothing of that was reported         no: it may have been removed by force while it runs on
 //!   the machine does not report                               no: it may run and take writes
 //! ```
 //!
 //! Nothing is ever removed by force here.
 
+use std::fmt;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ContainerState, Node, Pod};
 use kube::api::{Api, DeleteParams, Preconditions, WatchEvent, WatchParams};
 use serde_json::json;
@@ -24,12 +28,18 @@ use tokio::time::timeout;
 use super::Hold;
 use super::client::Trouble;
 use super::names::{FENCED, HOLD};
-use super::site::{Site, annotation, container};
+use super::site::{Patience, Site, annotation, container};
 use crate::platform::requests::At;
 use crate::platform::{PlatformError, StopMode};
 
 /// How long a machine that is ready may take to end a pod.
 const END_LIMIT: Duration = Duration::from_mins(1);
+
+/// How long a machine that is ready may go without a sign of life: it gives one every 10 s.
+const REPORT_LIMIT: Duration = Duration::from_secs(25);
+
+/// The namespace in which machines give signs of life.
+const LEASES: &str = "kube-node-lease";
 
 /// How long a server may take to end in order before its machine kills it.
 const GRACE: u32 = 30;
@@ -46,6 +56,11 @@ pub(super) async fn from_outside(hold: &Hold, mode: StopMode, reason: String) ->
     }
     let found = site.find().await?;
     let fenced = found.set.as_ref().and_then(|set| annotation(&set.metadata, FENCED));
+    if found.is_absent() {
+        return Err(unprovable(format!(
+            "{reason}, and its pod may have been removed by force, so that its server runs on where it was. Look at the machine it was on"
+        )));
+    }
     let Some(pod) = found.pod else {
         // What was proven once stays so, as long as the set makes no other pod.
         if found.is_off() && fenced.is_some() {
@@ -63,7 +78,10 @@ pub(super) async fn from_outside(hold: &Hold, mode: StopMode, reason: String) ->
             "{reason}; it is on no machine, and where an earlier one of that name runs is not known"
         )));
     };
-    is_ready(site, &machine).await.map_err(&unprovable)?;
+    is_ready(site, &machine)
+        .await
+        .map_err(|reason| unprovable(reason.to_string()))?;
+    wait_for_report(site, &machine).await.map_err(&unprovable)?;
     scale_down(hold, &pod).await?;
     match timeout(END_LIMIT, watch_end(site, &pod)).await {
         Ok(Ok(true)) => {}
@@ -82,41 +100,90 @@ pub(super) async fn from_outside(hold: &Hold, mode: StopMode, reason: String) ->
             )));
         }
     }
-    is_ready(site, &machine).await.map_err(&unprovable)?;
+    is_ready(site, &machine)
+        .await
+        .map_err(|reason| unprovable(reason.to_string()))?;
     note(hold, &pod).await?;
     Ok(Witness::PodGone)
 }
 
-/// Looks whether a machine reports, or says what that means.
-async fn is_ready(site: &Site, machine: &str) -> Result<(), String> {
+/// Why it is not known that a machine reports, as a clause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NotReady {
+    /// It could not be looked at.
+    Unseen(String),
+    /// It does not report, or is no longer one of the cluster.
+    Lost(String),
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotReady::Unseen(reason) => f.write_str(reason),
+            NotReady::Lost(reason) => write!(
+                f,
+                "{reason}, so its server may run there and take writes. Bring the machine back, or make sure that it is off"
+            ),
+        }
+    }
+}
+
+/// Looks whether a machine reports.
+pub(super) async fn is_ready(site: &Site, machine: &str) -> Result<(), NotReady> {
     let api: Api<Node> = Api::all(site.server.client.clone());
     let node = match site.server.within(api.get_opt(machine).boxed()).await {
         Ok(Some(node)) => node,
         Ok(None) => {
-            return Err(format!(
-                "its machine {machine} is no longer a node of the cluster, which proves nothing: it may run on. Make sure that it is off"
-            ));
+            return Err(NotReady::Lost(format!(
+                "its machine {machine} is no longer a node of the cluster, which proves nothing"
+            )));
         }
         Err(trouble) if trouble.is_forbidden() => {
-            return Err(format!(
+            return Err(NotReady::Unseen(format!(
                 "whether its machine {machine} reports cannot be seen without the right to get nodes: see simdb metadata rbac"
-            ));
+            )));
         }
-        Err(trouble) => return Err(trouble.message().to_owned()),
+        Err(trouble) => return Err(NotReady::Unseen(trouble.message().to_owned())),
     };
     let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
     let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
     match ready.map(|condition| condition.status.as_str()) {
         Some("True") => Ok(()),
-        _ => Err(format!(
-            "its machine {machine} does not report (NotReady), so its server may run there and take writes. Bring the machine back, or \
-             make sure that it is off"
-        )),
+        _ => Err(NotReady::Lost(format!(
+            "its machine {machine} does not report (NotReady)"
+        ))),
+    }
+}
+
+/// Waits for a sign of life of a machine: it counts as ready for a while after it was lost, and a server is not to be ended by one that
+/// comes back later and that nobody watches. Who may not look at these signs goes without.
+async fn wait_for_report(site: &Site, machine: &str) -> Result<(), String> {
+    let api: Api<Lease> = Api::namespaced(site.server.client.clone(), LEASES);
+    let mut first = None;
+    let patience = Patience::new(REPORT_LIMIT);
+    loop {
+        let lease = match site.server.within(api.get_opt(machine).boxed()).await {
+            Err(trouble) if trouble.is_forbidden() => return Ok(()),
+            Err(trouble) => return Err(trouble.message().to_owned()),
+            Ok(lease) => lease,
+        };
+        let renewed = lease.and_then(|lease| lease.spec?.renew_time);
+        let Some(renewed) = renewed else { return Ok(()) };
+        if *first.get_or_insert_with(|| renewed.clone()) != renewed {
+            return Ok(());
+        }
+        if !patience.lasts().await {
+            return Err(format!(
+                "its machine {machine} has not reported for {} s, so its server may run there and take writes. Nothing was done to it. \
+                 Bring the machine back, or make sure that it is off",
+                REPORT_LIMIT.as_secs()
+            ));
+        }
     }
 }
 
 /// Lets the set make no other pod, and none that is made later start the server by itself; then has this very pod end.
-async fn scale_down(hold: &Hold, pod: &Pod) -> Result<(), PlatformError> {
+pub(super) async fn scale_down(hold: &Hold, pod: &Pod) -> Result<(), PlatformError> {
     let site = &hold.site;
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     hold.check().await?;

@@ -35,8 +35,11 @@ const NEEDED: &[Rule] = &[
     rule("networking.k8s.io", &["networkpolicies"], MAKES),
 ];
 
-/// What lets simdb prove that a server is down whose pod does not answer.
-const CLUSTER_WIDE: &[Rule] = &[rule("", &["nodes"], &["get"])];
+/// What lets simdb prove that a server is down whose pod does not answer, and tell whether the machine of its volume is back.
+const CLUSTER_WIDE: &[Rule] = &[
+    rule("", &["nodes", "persistentvolumes"], &["get"]),
+    rule("coordination.k8s.io", &["leases"], &["get"]),
+];
 
 /// Returns the first right that is missing, as a clause.
 pub(super) fn missing(rules: &[ResourceRule]) -> Vec<String> {

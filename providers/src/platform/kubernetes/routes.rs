@@ -40,6 +40,9 @@ const TRIES: usize = 5;
 /// The port of a service that leads to no server: every service has one.
 const NOWHERE: u16 = 1;
 
+/// How the pod is labelled that leads.
+const PRIMARY: &str = "primary";
+
 /// A route as it was published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Published {
@@ -182,7 +185,7 @@ impl KubernetesPlatform {
 
     /// Tells people who leads, as far as endpoints tell.
     async fn label_roles(&self, server: &Server, endpoint: &EndpointAddress, leads: &str) -> Result<(), PlatformError> {
-        let value = |name: &str| Some(if name == leads { "primary" } else { "standby" }.to_owned());
+        let value = |name: &str| Some(if name == leads { PRIMARY } else { "standby" }.to_owned());
         self.relabel(server, endpoint, ROLE, value).await
     }
 
@@ -236,6 +239,26 @@ impl KubernetesPlatform {
         }
     }
 
+    /// Returns whether what tells people who leads names this node, and no other one.
+    async fn is_told_to_lead(
+        &self,
+        server: &Server,
+        endpoint: &EndpointAddress,
+        node: &NodeName,
+    ) -> Result<bool, PlatformError> {
+        let selected = format!("{},{CLUSTER}={},{ROLE}", self.names.everything(), endpoint.cluster);
+        let pods = server
+            .list::<Pod>(&selected)
+            .await
+            .at("list the pods of", endpoint.cluster.as_str())?;
+        let leads = name_within(&endpoint.cluster, &node.host());
+        let is_right = |pod: &Pod| {
+            let leads = pod.labels().get(SERVER) == Some(&leads);
+            leads == (pod.labels().get(ROLE).map(String::as_str) == Some(PRIMARY))
+        };
+        Ok(pods.items.iter().all(is_right))
+    }
+
     /// Returns the servers that have the label of an endpoint.
     async fn labelled(&self, server: &Server, endpoint: &EndpointAddress) -> Result<BTreeSet<String>, PlatformError> {
         let selected = format!("{},{CLUSTER}={}", self.names.everything(), endpoint.cluster);
@@ -273,6 +296,12 @@ impl Endpoints for KubernetesPlatform {
         if leads && targets.len() > 1 {
             let labelled = self.labelled(&server, endpoint).await?;
             leads = labelled.iter().all(|name| targets.contains(name));
+        }
+        if leads
+            && route.hints.wanted == Wanted::Writer
+            && let Some(writer) = route.to.first()
+        {
+            leads = self.is_told_to_lead(&server, endpoint, writer).await?;
         }
         let hosts = if leads { route.hosts } else { Vec::new() };
         Ok(Observation::Seen(RouteFacts {

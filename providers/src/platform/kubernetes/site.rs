@@ -373,7 +373,7 @@ impl Site {
 }
 
 /// Returns whether the pods of a set do not start their server by themselves.
-fn is_held(set: &StatefulSet) -> bool {
+pub(super) fn is_held(set: &StatefulSet) -> bool {
     let template = set.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
     template.is_some_and(|template| annotation(template, HOLD).is_some())
 }

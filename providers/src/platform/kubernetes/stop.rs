@@ -12,10 +12,10 @@ use super::client::Trouble;
 use super::explain;
 use super::fence;
 use super::inspect;
-use super::names::CONTAINER;
+use super::names::{CONTAINER, FENCED};
 use super::script::{self, Ended, KILL_LIMIT};
 use super::server::failed;
-use super::site::{Patience, Site};
+use super::site::{Found, Patience, Site, annotation, is_held};
 use crate::platform::requests::At;
 use crate::platform::{PlatformError, StopMode};
 
@@ -37,8 +37,16 @@ const RETURN_LIMIT: Duration = Duration::from_secs(30);
 /// Stops whatever uses the data, and returns how it is known that nothing does.
 pub(super) async fn stop(hold: &Hold, mode: StopMode) -> Result<Witness, PlatformError> {
     let site = &hold.site;
-    if site.find().await?.is_absent() {
-        return Ok(Witness::ProcessesGone);
+    let found = site.find().await?;
+    if mode == StopMode::Immediate && is_kept_off(&found) {
+        // An earlier fence had its pod end, and was cut off before that was seen. The next pod starts no server, and tells what uses the
+        // volume.
+        hold.check().await?;
+        site.power_on().await?;
+    }
+    if found.is_absent() {
+        // What removed it is not known, and what is gone here may run on where it was.
+        return fence::from_outside(hold, mode, "nothing of it is there".to_owned()).await;
     }
     let reason = match wait_usable(site).await? {
         Ok(()) => {
@@ -55,6 +63,12 @@ pub(super) async fn stop(hold: &Hold, mode: StopMode) -> Result<Witness, Platfor
         Err(reason) => reason,
     };
     fence::from_outside(hold, mode, reason).await
+}
+
+/// Returns whether a set was scaled to none so that its pod ends, its next pod starts no server, and the end of the last one was not seen.
+fn is_kept_off(found: &Found) -> bool {
+    let set = found.set.as_ref().filter(|_| found.is_off() && found.pod.is_none());
+    set.is_some_and(|set| is_held(set) && annotation(&set.metadata, FENCED).is_none())
 }
 
 /// Waits for a pod that is about to be there, or says why it is not.
@@ -144,4 +158,20 @@ async fn lines_of(site: &Site, lines: usize) -> Result<Vec<String>, PlatformErro
         Err(trouble) => return Err(trouble.at("read the log of pod", &site.own.pod)),
     };
     Ok(text.lines().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::canned::{Objects, hold};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_of_which_nothing_is_there_is_not_proven_to_be_down() {
+        for mode in [StopMode::Fast, StopMode::Immediate] {
+            let (hold, changes) = hold(Objects::new()).await;
+            let stopped = Box::pin(stop(&hold, mode)).await;
+            assert!(matches!(stopped, Err(PlatformError::Unprovable { .. })), "{stopped:?}");
+            assert_eq!(*changes.lock().unwrap(), Vec::<String>::new());
+        }
+    }
 }

@@ -10,18 +10,28 @@ use tokio::time::timeout;
 
 use super::rehearsal::Rehearsal;
 use crate::error::CliError;
-use crate::monitor::api::{STREAMS, Served, guard, start};
+use crate::monitor::api::{self, STREAMS, bind, guard};
 use crate::monitor::board::{Kind, News, Publisher};
 
 /// How long an answer may take here before a test says that there is none.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// An API that is served, and where.
+struct Served {
+    address: SocketAddr,
+    _api: api::Served,
+}
 
 async fn served() -> (Publisher, Served) {
     let mut round = Rehearsal::new().round;
     // The clock of the machine says how old a round is.
     round.at = Timestamp::now();
     let publisher = Publisher::new(round);
-    let served = start("127.0.0.1:0".parse().unwrap(), publisher.board()).await.unwrap();
+    let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let served = Served {
+        address: bound.address,
+        _api: bound.serve(publisher.board()),
+    };
     (publisher, served)
 }
 
@@ -168,12 +178,10 @@ fn a_host_is_this_machine_by_its_loopback_addresses_alone() {
 
 #[tokio::test]
 async fn an_address_that_others_reach_is_refused() {
-    let (publisher, served) = served().await;
-    let error = start("0.0.0.0:0".parse().unwrap(), publisher.board())
-        .await
-        .unwrap_err();
+    let (_publisher, served) = served().await;
+    let error = bind("0.0.0.0:0".parse().unwrap()).await.unwrap_err();
     assert!(matches!(&error, CliError::Diagnosed(diagnostics) if diagnostics[0].summary.contains("open to others")));
-    let error = start(served.address, publisher.board()).await.unwrap_err();
+    let error = bind(served.address).await.unwrap_err();
     assert!(
         matches!(&error, CliError::Diagnosed(diagnostics) if diagnostics[0].detail.contains("Choose another port"))
     );

@@ -2,7 +2,7 @@ use anstream::adapter::strip_str;
 use expect_test::{Expect, expect};
 use serde_json::json;
 use simdb_state::lsn::Lsn;
-use simdb_state::object::Term;
+use simdb_state::object::{Term, Verdict};
 
 use super::*;
 use crate::views::sample::creation;
@@ -56,6 +56,48 @@ fn a_success_ends_with_its_proof_and_one_line() {
 
             Apply complete! 3 added, 0 changed, 0 destroyed.
         "]],
+    );
+}
+
+#[test]
+fn a_role_change_without_proof_says_who_answers_for_the_former_primary() {
+    let switched = |witness| {
+        let mut complete = outcome(4, None);
+        complete.switches.push(SwitchDoc {
+            cluster: "orders".parse().unwrap(),
+            primary: "r[0]".parse().unwrap(),
+            term: Term(2),
+            timeline: 2,
+            point: Lsn(0x0300_0148).into(),
+            verdict: Verdict::Unknown { bytes: None },
+            unproven: Some(Unproven {
+                node: "a".parse().unwrap(),
+                witness,
+            }),
+        });
+        complete
+    };
+    check(
+        &switched(Witness::NodeFenced),
+        &expect![[r#"
+
+            r[0] leads cluster orders since 0/3000148 (term 2, timeline 2). Acknowledged
+            writes: unknown: acknowledged writes may be lost. That a takes no writes is no
+            proof but an attestation: an operator said that its machine is off.
+
+            Apply complete! 3 added, 0 changed, 0 destroyed.
+        "#]],
+    );
+    check(
+        &switched(Witness::Waived),
+        &expect![[r#"
+
+            r[0] leads cluster orders since 0/3000148 (term 2, timeline 2). Acknowledged
+            writes: unknown: acknowledged writes may be lost. Whether a is down is not
+            known: it may still take writes, and they are lost.
+
+            Apply complete! 3 added, 0 changed, 0 destroyed.
+        "#]],
     );
 }
 

@@ -19,6 +19,13 @@ impl World {
         seals: bool,
         method: FenceMethod,
     ) -> Result<Outputs, String> {
+        if let Some(witness) = method.attested() {
+            return Ok(Outputs {
+                proof: Some(FenceProof::Killed),
+                witness: Some(witness),
+                ..Outputs::default()
+            });
+        }
         if method == FenceMethod::ShutDown {
             self.shut_down(node)?;
         }
@@ -28,12 +35,11 @@ impl World {
         let newest = directory.data.keys().last().copied();
         let log = newest.and_then(|generation| self.logs.get(&(node.clone(), generation)));
         let proof = match (method, log) {
-            (FenceMethod::Kill, _) => FenceProof::Killed,
-            (FenceMethod::ShutDown, _) if !has_data => FenceProof::Killed,
-            (FenceMethod::ShutDown, Some(log)) if log.shut_down => FenceProof::ShutDown {
+            (FenceMethod::ShutDown, Some(log)) if has_data && log.shut_down => FenceProof::ShutDown {
                 checkpoint: log.position().into(),
             },
-            (FenceMethod::ShutDown, _) => return Err(format!("{node} was not shut down in order")),
+            (FenceMethod::ShutDown, _) if has_data => return Err(format!("{node} was not shut down in order")),
+            _ => FenceProof::Killed,
         };
         Ok(Outputs {
             proof: Some(proof),

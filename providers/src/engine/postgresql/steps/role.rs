@@ -37,24 +37,32 @@ impl ProviderEffects {
         let witness = match method {
             FenceMethod::ShutDown => self.shut_down(fence.server, secrets).await?,
             FenceMethod::Kill => self.platform.stop(&node.into(), StopMode::Immediate).await?,
+            FenceMethod::Attested => self.condemn(node, Witness::NodeFenced).await?,
+            FenceMethod::Waived => self.condemn(node, Witness::Waived).await?,
         };
         if let Some(seal) = fence.seal {
             self.platform.run_task(&node.into(), seal, secrets).await?;
         }
         let proof = match (method, fence.data) {
-            (FenceMethod::Kill, _) | (FenceMethod::ShutDown, None) => FenceProof::Killed,
             (FenceMethod::ShutDown, Some(data)) => {
                 let control = self.shut_down_data(node, fence.version, data, secrets).await?;
                 FenceProof::ShutDown {
                     checkpoint: control.checkpoint.into(),
                 }
             }
+            _ => FenceProof::Killed,
         };
         Ok(Outputs {
             proof: Some(proof),
             witness: Some(witness),
             ..Outputs::default()
         })
+    }
+
+    /// Leaves a node to its platform that cannot be reached: what a person answers for takes the place of a proof.
+    async fn condemn(&self, node: &NodeAddress, witness: Witness) -> Result<Witness, StepError> {
+        self.platform.condemn(&node.into()).await?;
+        Ok(witness)
     }
 
     /// Makes sure, before anything is stopped, that the standby that takes over receives and replays what the primary

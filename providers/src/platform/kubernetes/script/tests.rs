@@ -77,7 +77,10 @@ fn command(program: &str, arguments: &[&str]) -> Command {
         engine: EngineKind::POOLER,
         version: 1,
         program: program.to_owned(),
-        arguments: arguments.iter().map(|text| Argument::text(*text)).collect(),
+        arguments: arguments
+            .iter()
+            .map(|text| Argument::text((*text).to_owned()))
+            .collect(),
     }
 }
 
