@@ -10,6 +10,8 @@
 //! The watcher never waits for a server or for the state: what does not arrive is silent.
 
 mod act;
+#[cfg(feature = "monitor-api")]
+pub(crate) mod api;
 pub mod board;
 mod cluster;
 mod log;

@@ -130,6 +130,10 @@ const EXCEPTIONS: &[(&str, &str)] = &[
         "documents have the keys that their readers know",
     ),
     (
+        "cli/src/monitor/api/patroni",
+        "documents and metrics have the names that readers of Patroni's know",
+    ),
+    (
         "cli/src/rehearsal",
         "configurations for tests of the views, with the engine that they declare",
     ),

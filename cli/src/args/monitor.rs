@@ -1,5 +1,6 @@
 //! Arguments of `monitor`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -31,6 +32,10 @@ pub enum MonitorCommand {
 /// How a monitor runs.
 #[derive(Debug, Args)]
 pub struct MonitorRun {
+    /// Serve health checks, metrics and events over HTTP at this address of this machine, such as 127.0.0.1:8008 [default: "listen" of the
+    /// monitor block]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
     /// Write events and runs as JSON lines.
     #[arg(long)]
     pub json: bool,

@@ -31,13 +31,28 @@ fn watch(arguments: &MonitorRun, ui: &Arc<Ui>) -> Result<Exit, CliError> {
         let interrupt = interrupt::watch(ui)?;
         let project = Project::open()?;
         let store = recorded(&project).await?;
-        let (_, lease) = project.monitor();
+        let (declared, lease) = project.monitor();
+        let listen = arguments.listen.or(declared.listen);
         let settings = Settings {
             lease,
             json: arguments.json,
         };
+        #[cfg(feature = "monitor-api")]
+        let bound = match listen {
+            Some(address) => Some(monitor::api::bind(address).await?),
+            None => None,
+        };
+        if listen.is_some() && !cfg!(feature = "monitor-api") {
+            let detail = "This simdb was built without the feature \"monitor-api\". Leave \"listen\" out, or build it with that.";
+            return Err(CliError::refused("No API", detail));
+        }
         let monitor = monitor::Monitor::open(project, store, &settings, ui, &interrupt).await?;
         let board = monitor.board();
+        #[cfg(feature = "monitor-api")]
+        let _served = bound.map(|bound| {
+            ui.tell(&format!("The API is at http://{}/\n", bound.address));
+            bound.serve(board.clone())
+        });
         tokio::select! {
             () = monitor.run() => {
                 ui.tell(&format!("The monitor ended after {} rounds.\n", board.round().number));

@@ -1,0 +1,63 @@
+//! The paths, and what each asks for.
+
+use super::patroni::{self, Check};
+
+/// What a path asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Check(Check),
+    PatroniCluster,
+    PatroniHistory,
+    PatroniConfig,
+    PatroniMetrics,
+    ClusterStatus,
+    ClusterNodes,
+    ClusterHealth,
+    Health,
+    Clusters,
+    Cluster,
+    Events,
+    Stream,
+    Metrics,
+    Live,
+    Ready,
+    OpenApi,
+}
+
+/// The paths beside Patroni's checks.
+const PATHS: &[(&str, Target)] = &[
+    ("/cluster/status", Target::ClusterStatus),
+    ("/cluster/nodes", Target::ClusterNodes),
+    ("/cluster/health", Target::ClusterHealth),
+    ("/health", Target::Health),
+    ("/livez", Target::Live),
+    ("/readyz", Target::Ready),
+    ("/metrics", Target::Metrics),
+    ("/openapi.json", Target::OpenApi),
+    ("/v1/clusters", Target::Clusters),
+    ("/v1/clusters/{cluster}", Target::Cluster),
+    ("/v1/events", Target::Events),
+    ("/v1/stream", Target::Stream),
+    ("/patroni/{cluster}/{node}/cluster", Target::PatroniCluster),
+    ("/patroni/{cluster}/{node}/history", Target::PatroniHistory),
+    ("/patroni/{cluster}/{node}/config", Target::PatroniConfig),
+    ("/patroni/{cluster}/{node}/metrics", Target::PatroniMetrics),
+];
+
+/// Returns every path with what it asks for.
+pub(super) fn paths() -> Vec<(String, Target)> {
+    let mut paths: Vec<(String, Target)> = PATHS
+        .iter()
+        .map(|(path, target)| ((*path).to_owned(), *target))
+        .collect();
+    let root = "/patroni/{cluster}/{node}";
+    paths.push((root.to_owned(), Target::Check(Check::Primary)));
+    for (check, names) in patroni::CHECKS {
+        paths.extend(
+            names
+                .iter()
+                .map(|name| (format!("{root}/{name}"), Target::Check(*check))),
+        );
+    }
+    paths
+}

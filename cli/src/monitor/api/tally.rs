@@ -1,0 +1,73 @@
+//! What is counted from the start of the monitor: events by cluster and kind, requests by path and answer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use simdb_state::name::ClusterName;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::monitor::board::{Board, Event, Kind};
+
+/// The counts. Cloning it makes another reader and writer of the same counts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    counts: Arc<Mutex<Counts>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// The last event that is counted.
+    last: u64,
+    events: BTreeMap<(ClusterName, Kind), u64>,
+    requests: BTreeMap<(String, u16), u64>,
+}
+
+impl Tally {
+    /// Counts events until the board ends.
+    pub(super) async fn follow(self, board: Board) {
+        let mut events = board.events();
+        loop {
+            // Those that were told before, and those that this reader missed, are kept on the board.
+            let last = self.last();
+            board.events_after(last).iter().for_each(|event| self.event(event));
+            match events.recv().await {
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => break,
+            }
+        }
+    }
+
+    fn last(&self) -> u64 {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).last
+    }
+
+    /// Counts an event, once.
+    pub(super) fn event(&self, event: &Event) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if event.number <= counts.last {
+            return;
+        }
+        counts.last = event.number;
+        if let Some(cluster) = &event.cluster {
+            *counts.events.entry((cluster.clone(), event.kind)).or_default() += 1;
+        }
+    }
+
+    /// Counts a request, by the template of its path: a path as it was sent would be a label without limit.
+    pub(super) fn request(&self, template: &str, code: u16) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.requests.entry((template.to_owned(), code)).or_default() += 1;
+    }
+
+    /// Returns how many events of a kind a cluster had.
+    pub(super) fn events(&self, cluster: &ClusterName, kind: Kind) -> u64 {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.events.get(&(cluster.clone(), kind)).copied().unwrap_or_default()
+    }
+
+    /// Returns how many requests had which answer.
+    pub(super) fn requests(&self) -> BTreeMap<(String, u16), u64> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.requests.clone()
+    }
+}
