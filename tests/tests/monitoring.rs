@@ -1,6 +1,5 @@
 //! The alerts and the board of `examples/monitoring`, as Prometheus reads them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a test that does not run says why")]
 
 use std::io::ErrorKind;
