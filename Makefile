@@ -89,7 +89,7 @@ setup:
 	@tests/support/setup.sh
 
 setup-test:
-	@tests/support/setup.sh cargo-nextest docker kubernetes
+	@tests/support/setup.sh cargo-nextest docker kubernetes promtool
 
 setup-lint:
 	@tests/support/setup.sh cargo-deny

@@ -3,7 +3,8 @@
 #
 #   setup.sh [TOOL...]      TOOL is a program of the Rust world that the caller needs as well: cargo-nextest, cargo-deny; or
 #                           docker, the Docker Engine that tests start for themselves, or kubernetes, what runs the containers
-#                           of their Kubernetes nodes: a machine that cannot have one of these goes without
+#                           of their Kubernetes nodes; or promtool, which reads the alerts of the examples: a machine that cannot
+#                           have one of these goes without
 #
 # That is a C compiler, the programs of PostgreSQL and PgBouncer (no running server) and the Rust toolchain that rust-toolchain.toml
 # names. What it installs of Rust is in ${CARGO_HOME:-~/.cargo}/bin, which the Makefile puts on the PATH.
@@ -42,7 +43,7 @@ install_packages() {
     *" postgresql "*) forbid_debians_cluster ;;
     esac
     case " $* " in
-    *" pgbouncer "* | *" docker.io "* | *" containerd "*) forbid_starts ;;
+    *" pgbouncer "* | *" docker.io "* | *" containerd "* | *" prometheus "*) forbid_starts ;;
     esac
     say "installing $*"
     as_root apt-get update -q >&2
@@ -50,12 +51,13 @@ install_packages() {
     case " $* " in
     *" pgbouncer "*) as_root update-rc.d pgbouncer disable >&2 ;;
     *" docker.io "*) as_root update-rc.d docker disable >&2 ;;
+    *" prometheus "*) as_root update-rc.d prometheus disable >&2 ;;
     # It has no script of the older kind.
     *" containerd "*) ! command -v systemctl >/dev/null || as_root systemctl disable containerd >&2 ;;
     esac
 }
 
-# Debian starts PgBouncer, the Docker Engine and containerd when it installs them, unless this file says no; the programs alone are needed.
+# Debian starts PgBouncer, the Docker Engine, containerd and Prometheus when it installs them, unless this file says no; the programs alone are needed.
 forbid_starts() {
     policy=/usr/sbin/policy-rc.d
     [ ! -e "$policy" ] || return 0
@@ -134,6 +136,13 @@ install_kubernetes() {
     [ -z "$(missing_for_kubernetes)" ] || say "the programs of Kubernetes nodes could not be installed: what needs them is skipped"
 }
 
+# It comes with all of Prometheus, and nothing starts that.
+install_promtool() {
+    ! command -v promtool >/dev/null || return 0
+    (install_packages prometheus) || true
+    command -v promtool >/dev/null || say "promtool could not be installed: what needs it is skipped"
+}
+
 # The versions are pinned, so that a tool that changes its mind does not change the outcome.
 install_tool() {
     case $1 in
@@ -164,6 +173,7 @@ for tool; do
     case $tool in
     docker) install_docker ;;
     kubernetes) install_kubernetes ;;
+    promtool) install_promtool ;;
     *) command -v "$tool" >/dev/null || install_tool "$tool" ;;
     esac
 done

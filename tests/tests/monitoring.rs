@@ -1,18 +1,17 @@
 //! The alerts and the board of `examples/monitoring`, as Prometheus reads them.
 
-#![expect(clippy::print_stdout, reason = "a test that does not run says why")]
-
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use simdb_tests::skip;
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/monitoring")
 }
 
-/// Runs promtool, where the machine has it: it comes with all of Prometheus, which nothing else here needs.
+/// Runs promtool, where the machine has it.
 fn promtool(arguments: &[&str], directory: &Path) {
     let output = Command::new("promtool").args(arguments).current_dir(directory).output();
     match output {
@@ -22,7 +21,9 @@ fn promtool(arguments: &[&str], directory: &Path) {
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         ),
-        Err(error) if error.kind() == ErrorKind::NotFound => println!("skipped: promtool is not installed"),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            skip("there is no program \"promtool\"; `make test` installs it");
+        }
         Err(error) => panic!("promtool cannot be started: {error}"),
     }
 }

@@ -106,6 +106,25 @@ struct Act {
     preempted: Option<Instant>,
 }
 
+/// When the watcher was at work last, by its own clock.
+struct Pace {
+    last: Duration,
+}
+
+impl Pace {
+    /// Returns by how much a round that begins now comes too late.
+    fn late(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.last).saturating_sub(PERIOD)
+    }
+
+    /// Begins a round, and returns how late that is. The next one is measured from here, so that it knows of a sleep within this one.
+    fn begin(&mut self, now: Duration) -> Duration {
+        let late = self.late(now);
+        self.last = now;
+        late
+    }
+}
+
 struct Watcher {
     ground: Ground,
     stored: channel::Receiver<Arc<Stored>>,
@@ -210,7 +229,7 @@ impl Watcher {
         );
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last = Instant::now();
+        let mut pace = Pace { last: self.now() };
         loop {
             let mut due = false;
             let finish = self.ground.interrupt.finish.clone();
@@ -232,10 +251,9 @@ impl Watcher {
                 due |= self.hear(told);
             }
             // However long the loop slept, everything that it was told meanwhile waited as long.
-            let late = last.elapsed().saturating_sub(PERIOD);
-            if due || !late.is_zero() {
-                self.round(late);
-                last = Instant::now();
+            let now = self.now();
+            if due || !pace.late(now).is_zero() {
+                self.round(now, pace.begin(now));
             }
         }
         self.finish().await;
@@ -263,11 +281,11 @@ impl Watcher {
         cluster.hear(&node, told, (&state, now))
     }
 
-    fn round(&mut self, late: Duration) {
+    /// Judges what was heard up to this time. What passes while it does counts for no node: the process may be halted here, too.
+    fn round(&mut self, now: Duration, late: Duration) {
         let began = Instant::now();
         self.number += 1;
         self.follow_record();
-        let now = self.now();
         if late > PERIOD {
             self.clusters.values_mut().for_each(|cluster| cluster.memory.wake(now));
         }
@@ -283,7 +301,7 @@ impl Watcher {
         let names: Vec<ClusterName> = self.clusters.keys().cloned().collect();
         let mut shown = BTreeMap::new();
         for name in names {
-            let watched = self.judge(&name, &round);
+            let watched = self.judge(&name, &round, now);
             shown.insert(name, watched);
         }
         self.show(shown, &round, began.elapsed());
@@ -306,8 +324,7 @@ impl Watcher {
         });
     }
 
-    fn judge(&mut self, name: &ClusterName, round: &watch::Round) -> Watched {
-        let now = self.now();
+    fn judge(&mut self, name: &ClusterName, round: &watch::Round, now: Duration) -> Watched {
         let watched = self
             .clusters
             .get_mut(name)
@@ -444,5 +461,22 @@ async fn ended(acting: &mut Option<Act>) -> Outcome {
             Err(error) => Outcome::Failed(error.to_string()),
         },
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_counts_wherever_it_falls() {
+        let second = Duration::from_secs(1);
+        let mut pace = Pace { last: second };
+        assert_eq!(pace.begin(second + PERIOD), Duration::ZERO);
+        // The process was halted for four seconds while that round was judged.
+        let next = second + PERIOD + 4 * second;
+        assert_eq!(pace.late(next), 4 * second - PERIOD);
+        assert_eq!(pace.begin(next), 4 * second - PERIOD);
+        assert_eq!(pace.begin(next + PERIOD), Duration::ZERO);
     }
 }

@@ -3,9 +3,8 @@
 #
 #   images.sh
 #
-# They are simdb.test/pause:1, which the container runtime needs, and which is called simdb.test/shell-less:15 as well;
-# simdb.test/postgres:VERSION, called postgres-again:VERSION as well, with the programs on the PATH, a shell, the tools of coreutils, and
-# flock; and simdb.test/pgbouncer:1. The cache has one directory per state of this machine's packages and of these scripts. No registry
+# They are simdb.test/pause:1, which the container runtime needs; simdb.test/postgres:VERSION, called postgres-again:VERSION as well,
+# with the programs on the PATH, a shell, the tools of coreutils, and flock; and simdb.test/pgbouncer:1. The cache has one directory per state of this machine's packages and of these scripts. No registry
 # of images is asked.
 set -eu
 
@@ -71,7 +70,7 @@ empty() {
 
 empty
 cc -O2 -static -o "$root/pause" "$here/pause.c"
-pack pause:1 '{"Entrypoint": ["/pause"]}' shell-less:15
+pack pause:1 '{"Entrypoint": ["/pause"]}'
 
 if [ -x /usr/sbin/pgbouncer ]; then
     empty

@@ -493,10 +493,12 @@ impl Lowering<'_> {
     }
 }
 
-/// The start of what names an image: enough to tell it from others.
+/// What tells an image apart from others: the start of its digest, or, where its platform knows none, its name.
 fn short(image: &Image) -> &str {
-    let digest = image.digest.strip_prefix("sha256:").unwrap_or(&image.digest);
-    digest.get(..12).unwrap_or(digest)
+    match image.digest.strip_prefix("sha256:") {
+        Some(digest) => digest.get(..12).unwrap_or(digest),
+        None => &image.digest,
+    }
 }
 
 /// Says where a node is from now on.

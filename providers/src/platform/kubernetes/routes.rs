@@ -412,7 +412,7 @@ mod tests {
         let selector = published.selector(&names, &endpoint());
         let service = json!({ "metadata": { "annotations": annotations }, "spec": { "selector": selector } });
         let pods = roles.iter().map(|(name, role)| {
-            let labels = json!({ LINEAGE: "0a1b", SERVER: name, ROLE: role.unwrap_or_default() });
+            let labels = json!({ LINEAGE: "0a1b", CLUSTER: "orders", SERVER: name, ROLE: role.unwrap_or_default() });
             json!({ "metadata": { "name": format!("{name}-0"), "labels": labels } })
         });
         let pods = json!({ "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods.collect::<Vec<_>>() });
