@@ -68,6 +68,8 @@ pub(super) fn intend(inputs: Inputs<'_>, before: &State) -> (Intended, Vec<Diagn
         .cluster(&mut addressing, &mut intended);
         diagnostics.extend(found);
     }
+    let spread = intended.clusters.keys().filter(|name| intended.is_spread(name));
+    intended.spread = spread.cloned().collect();
     intended.limits = limits::limits(inputs, before, &intended);
     diagnostics.extend(limits::below_primary(inputs, before, &intended));
     diagnostics.extend(crowded::crowded(inputs, &intended));

@@ -42,6 +42,8 @@ pub(crate) struct Intended {
     pub(crate) limits: Limits,
     /// The addresses that instances had when they were made, of those that were moved since.
     pub(crate) made_as: MadeAs,
+    /// The clusters whose nodes are not all on one platform.
+    pub(crate) spread: BTreeSet<ClusterName>,
 }
 
 /// What a cluster should be.
@@ -280,8 +282,15 @@ impl Intended {
 
     /// Returns whether nodes of a cluster are on other platforms than one, given where that is not the one of the cluster.
     pub(crate) fn has_peers_elsewhere(&self, cluster: &ClusterName, platform: Option<&PlatformName>) -> bool {
-        self.nodes_of(cluster)
-            .any(|(_, node)| node.platform.as_ref() != platform)
+        let first = self.nodes_of(cluster).next();
+        first.is_some_and(|(_, node)| node.platform.as_ref() != platform) || self.spread.contains(cluster)
+    }
+
+    /// Returns whether the nodes of a cluster are not all on one platform.
+    pub(crate) fn is_spread(&self, cluster: &ClusterName) -> bool {
+        let mut platforms = self.nodes_of(cluster).map(|(_, node)| &node.platform);
+        let first = platforms.next();
+        platforms.any(|platform| Some(platform) != first)
     }
 
     /// Returns the nodes of one cluster.
