@@ -474,9 +474,9 @@ mod tests {
         let mut pace = Pace { last: second };
         assert_eq!(pace.begin(second + PERIOD), Duration::ZERO);
         // The process was halted for four seconds while that round was judged.
-        let next = second + PERIOD + 4 * second;
-        assert_eq!(pace.late(next), 4 * second - PERIOD);
-        assert_eq!(pace.begin(next), 4 * second - PERIOD);
+        let next = second + PERIOD + PERIOD + 4 * second;
+        assert_eq!(pace.late(next), 4 * second);
+        assert_eq!(pace.begin(next), 4 * second);
         assert_eq!(pace.begin(next + PERIOD), Duration::ZERO);
     }
 }
