@@ -225,7 +225,10 @@ impl Watcher {
         self.tell(
             Kind::Started,
             (None, None),
-            format!("watching {} clusters", self.clusters.len()),
+            match self.clusters.len() {
+                1 => "watching 1 cluster".to_owned(),
+                many => format!("watching {many} clusters"),
+            },
         );
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -367,7 +370,7 @@ impl Watcher {
     /// Begins what was decided, where nothing else is being done: one lock is held at a time.
     fn begin(&mut self, name: &ClusterName, decision: Decision) {
         if self.acting.is_some() {
-            return self.preempt(&decision);
+            return self.preempt(name, &decision);
         }
         let now = self.now();
         let watched = self.clusters.get_mut(name).expect("it was judged");
@@ -398,13 +401,18 @@ impl Watcher {
 
     /// Ends what is being done where a lost primary is more urgent: at first after the steps that run, then at once. A role change that
     /// has no new primary yet is never disturbed.
-    fn preempt(&mut self, decision: &Decision) {
+    fn preempt(&mut self, cluster: &ClusterName, decision: &Decision) {
         let Some(act) = self.acting.as_mut() else { return };
         let state = &self.seen.state;
+        let mends_the_primary = match decision.subject() {
+            Subject::Lead => true,
+            Subject::Node(node) => state.leader(cluster).is_some_and(|leader| leader.node == node),
+            Subject::Commits => false,
+        };
         let leads = state.elections.get(&act.cluster).zip(state.leader(&act.cluster));
         let settled = leads.is_some_and(|(election, leader)| election.primary == leader.node);
         let changes_the_lead = act.decision.subject() == Subject::Lead && !settled;
-        if decision.subject() != Subject::Lead || changes_the_lead {
+        if !mends_the_primary || changes_the_lead {
             return;
         }
         match act.preempted {

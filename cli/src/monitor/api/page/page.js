@@ -140,6 +140,12 @@ function table(cluster) {
         make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((cell) => make("td", {}, String(cell))))))));
 }
 
+function commits(cluster) {
+  const { sync_standbys_required: needed, sync_standbys: there } = cluster;
+  const rule = needed === 0 ? "wait for no standby" : `wait for ${needed} of the standbys, of which ${there} can confirm`;
+  return `${rule} (${cluster.replication}); ${cluster.commits_waiting} wait now`;
+}
+
 function facts(cluster) {
   const held = cluster.held;
   const change = cluster.last_role_change;
@@ -150,7 +156,7 @@ function facts(cluster) {
     ["It would", held ? `${held.decision}, and does not: ${held.because}. By hand: ${held.command}` : "do nothing else", held ? "warn" : ""],
     ["Failover", cluster.failover === "automatic" ? "automatic" : "manual: a person decides", ""],
     ["Paused", paused ? `by ${paused.who} since ${paused.since}${paused.reason ? `: ${paused.reason}` : ""}` : "no", paused ? "warn" : ""],
-    ["Commits", `wait for ${cluster.sync_standbys} of ${cluster.sync_standbys_required} standbys (${cluster.replication}); ${cluster.commits_waiting} wait now`, ""],
+    ["Commits", commits(cluster), cluster.commits_waiting > 0 ? "warn" : ""],
     ["Last role change", change ? `term ${change.term}: ${change.reason} to ${change.to} at ${change.at_lsn}. Writes before it: ${change.verdict}` : "none", ""],
   ];
   if (cluster.alarms.length > 0) pairs.push(["Alarms", cluster.alarms.join("; "), "bad"]);
@@ -185,13 +191,13 @@ function choice() {
 }
 
 function show() {
-  choice();
   const monitor = shown.monitor;
-  if (monitor) {
-    const standing = monitor.decides ? "decides" : `only observes: ${monitor.observes_because}`;
-    const away = monitor.store_away ? ` The state does not answer: ${monitor.store_away}.` : "";
-    element("monitor").textContent = `simdb ${monitor.version} of ${monitor.who}, round ${monitor.round}; it ${standing}.${away}`;
-  }
+  // Before the monitor said something, nothing is known.
+  if (!monitor) return;
+  choice();
+  const standing = monitor.decides ? "decides" : `only observes: ${monitor.observes_because}`;
+  const away = monitor.store_away ? ` The state does not answer: ${monitor.store_away}.` : "";
+  element("monitor").textContent = `simdb ${monitor.version} of ${monitor.who}, round ${monitor.round}; it ${standing}.${away}`;
   const cluster = shown.clusters.find((other) => other.name === chosen);
   const place = element("clusters");
   if (!cluster) {
