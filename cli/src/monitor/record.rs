@@ -101,7 +101,7 @@ async fn read(store: &Store, claim: &mut Claim, next: &mut Stored, due: bool) ->
     Ok(())
 }
 
-/// Returns the clusters whose lead a run was to change that did not come to its end.
+/// Returns the clusters whose lead a run was to change, or whose primary it was to start, and that did not come to its end.
 fn changed_leads(run: &UnfinishedRun) -> BTreeSet<ClusterName> {
     // A plan of another version that cannot be read is left to a person.
     let Ok(plan) = serde_json::from_value::<Plan>(run.plan.clone()) else {
@@ -111,7 +111,11 @@ fn changed_leads(run: &UnfinishedRun) -> BTreeSet<ClusterName> {
         let action = &step.action;
         matches!(
             action,
-            Action::Elect { .. } | Action::Fence { .. } | Action::Promote { .. }
+            // Clients may be kept out of a primary that was started after a crash.
+            Action::Elect { .. }
+                | Action::Fence { .. }
+                | Action::Promote { .. }
+                | Action::Start { in_recovery: false, .. }
         )
     };
     let steps = plan.steps.iter().filter(is_of_role);

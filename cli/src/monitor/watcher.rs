@@ -13,6 +13,7 @@ use simdb_state::claim::Pause;
 use simdb_state::journal::EventKind;
 use simdb_state::lock::Owner;
 use simdb_state::name::{ClusterName, NodeName};
+use simdb_state::object::Term;
 use simdb_state::store::Store;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::task::{JoinHandle, JoinSet};
@@ -99,6 +100,8 @@ impl Monitor {
 struct Act {
     cluster: ClusterName,
     decision: Decision,
+    /// The last election when it began.
+    term: Option<Term>,
     since: Timestamp,
     task: JoinHandle<Outcome>,
     interrupt: Interrupt,
@@ -122,6 +125,17 @@ impl Pace {
         let late = self.late(now);
         self.last = now;
         late
+    }
+}
+
+/// Returns whether a decision that is carried out changes who leads, and no new primary leads yet; given the last election when that began,
+/// and the present one where its winner leads.
+fn has_no_primary_yet(decision: &Decision, began: Option<Term>, settled: Option<Term>) -> bool {
+    match decision {
+        // Before its own election is held, the winner of the one before is the primary that was lost.
+        Decision::Elect { .. } | Decision::GoBack { .. } => settled.is_none() || settled == began,
+        Decision::Finish { .. } => settled.is_none(),
+        _ => false,
     }
 }
 
@@ -392,6 +406,7 @@ impl Watcher {
         self.acting = Some(Act {
             cluster: name.clone(),
             decision,
+            term: decided.term,
             since: Timestamp::now(),
             task: act::begin(self.ground.clone(), decided, interrupt.clone()),
             interrupt,
@@ -410,9 +425,11 @@ impl Watcher {
             Subject::Commits => false,
         };
         let leads = state.elections.get(&act.cluster).zip(state.leader(&act.cluster));
-        let settled = leads.is_some_and(|(election, leader)| election.primary == leader.node);
-        let changes_the_lead = act.decision.subject() == Subject::Lead && !settled;
-        if !mends_the_primary || changes_the_lead {
+        let settled = leads.filter(|(election, leader)| election.primary == leader.node);
+        let settled = settled.map(|(election, _)| election.term);
+        // What is done for this very object is not over yet.
+        let is_done = act.cluster == *cluster && act.decision.subject() == decision.subject();
+        if !mends_the_primary || is_done || has_no_primary_yet(&act.decision, act.term, settled) {
             return;
         }
         match act.preempted {
@@ -475,6 +492,18 @@ async fn ended(acting: &mut Option<Act>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_role_change_is_disturbed_once_its_new_primary_leads_and_not_before() {
+        let go_back = Decision::GoBack {
+            to: "a".parse().unwrap(),
+        };
+        let is_kept = |settled| has_no_primary_yet(&go_back, Some(Term(1)), settled);
+        assert!(is_kept(Some(Term(1))), "its election is yet to be held");
+        assert!(is_kept(None), "the winner does not lead yet");
+        assert!(!is_kept(Some(Term(2))));
+        assert!(!has_no_primary_yet(&Decision::Restore, Some(Term(1)), None));
+    }
 
     #[test]
     fn a_sleep_counts_wherever_it_falls() {
