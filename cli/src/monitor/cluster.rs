@@ -36,7 +36,8 @@ impl ClusterWatch {
                 self.memory.hear(name, heard, now);
                 news
             }
-            Told::Report(report) => {
+            Told::Report(mut report) => {
+                report.progress.timeline = newest(&report, self.reports.get(name).map(|(before, _)| before));
                 let leader = state.leader(&node.cluster).map(|leader| &leader.node);
                 let gain = |before: &Report| report.progress.position.ahead_of(before.progress.position);
                 let before = self.reports.get(name);
@@ -159,6 +160,13 @@ impl ClusterWatch {
     }
 }
 
+/// Returns the timeline that a server's log is on. One that lost its upstream a moment ago reads it from its control file, which may name
+/// an older one until the next restart point: what was seen before counts.
+fn newest(report: &Report, before: Option<&Report>) -> u32 {
+    let before = before.map(|before| before.progress.timeline);
+    before.map_or(report.progress.timeline, |before| before.max(report.progress.timeline))
+}
+
 /// Returns whether a standby has log that the primary never had: it went on beyond where the primary's timeline began.
 fn has_diverged(report: &Report, election: Option<&Election>) -> bool {
     let switch = election.and_then(|election| election.switch.as_ref());
@@ -170,4 +178,49 @@ fn has_diverged(report: &Report, election: Option<&Election>) -> bool {
             .is_some_and(|bytes| bytes > 0);
         !report.receives && report.progress.timeline < switch.timeline && beyond
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use simdb_state::lsn::Lsn;
+    use simdb_state::object::{ElectionReason, Switch, Term, Verdict};
+    use simdb_state::position::Progress;
+
+    use super::*;
+
+    #[test]
+    fn a_standby_whose_upstream_just_ended_has_not_left_its_branch() {
+        let report = |receives, timeline| Report {
+            writes: false,
+            progress: Progress {
+                timeline,
+                position: Lsn(0x0500_0000).into(),
+            },
+            replayed: Lsn(0x0500_0000).into(),
+            behind: None,
+            paused: false,
+            receives,
+            senders: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            waiting: 0,
+            started: None,
+            version: None,
+        };
+        let election = Election {
+            term: Term(2),
+            primary: "a".parse().unwrap(),
+            pin: None,
+            reason: ElectionReason::Failover,
+            switch: Some(Switch {
+                timeline: 2,
+                point: Lsn(0x0400_0000).into(),
+                verdict: Verdict::Unknown { bytes: None },
+            }),
+        };
+        let streamed = report(true, 2);
+        let mut ended = report(false, 1);
+        assert!(has_diverged(&ended, Some(&election)), "nothing else is known of it");
+        ended.progress.timeline = newest(&ended, Some(&streamed));
+        assert!(!has_diverged(&ended, Some(&election)));
+    }
 }
