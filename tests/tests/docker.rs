@@ -2,20 +2,15 @@
 
 use std::process::Stdio;
 
-use simdb_tests::contained::{PAIR, ROWS, THREE};
+use simdb_tests::contained::{PAIR, ROWS, THREE, on_each_version};
 use simdb_tests::{Scenario, first, wait_until};
 
-/// Makes a cluster of this machine's version, and then one of the newest, and lives through the same with each.
-fn on_each_version(body: &str, live: impl Fn(Scenario)) {
-    for make in [Scenario::in_containers, Scenario::in_containers_of_newest] {
-        let Some(scenario) = make(body) else { return };
-        live(scenario);
-    }
-}
+/// What makes a cluster of this machine's version, and of the newest.
+const VERSIONS: [fn(&str) -> Option<Scenario>; 2] = [Scenario::in_containers, Scenario::in_containers_of_newest];
 
 #[test]
 fn a_primary_that_is_killed_loses_no_acknowledged_row() {
-    on_each_version(PAIR, |scenario| {
+    on_each_version(VERSIONS, PAIR, |scenario| {
         scenario.assert_settled(first(1));
         assert_no_secrets(&scenario);
         let writing = scenario.load();
@@ -53,7 +48,7 @@ fn assert_no_secrets(scenario: &Scenario) {
 
 #[test]
 fn what_happens_to_containers_is_drift_and_mended_without_loss() {
-    on_each_version(THREE, |scenario| {
+    on_each_version(VERSIONS, THREE, |scenario| {
         scenario.ask("a", "CREATE TABLE kept AS SELECT 42 AS n; SELECT 1");
         let (primary, standby) = (scenario.container("a"), scenario.container("r[0]"));
         let network = scenario.network_name();
@@ -89,7 +84,7 @@ fn what_happens_to_containers_is_drift_and_mended_without_loss() {
 
 #[test]
 fn a_parameter_is_reloaded_or_takes_a_restart_and_nodes_come_and_go() {
-    on_each_version(PAIR, |mut scenario| {
+    on_each_version(VERSIONS, PAIR, |mut scenario| {
         let started = |scenario: &Scenario, node: &str| {
             scenario.docker(&["inspect", "--format", "{{.State.StartedAt}}", &scenario.container(node)])
         };

@@ -2,20 +2,15 @@
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use simdb_tests::contained::{PAIR, ROWS, THREE};
+use simdb_tests::contained::{PAIR, ROWS, THREE, on_each_version};
 use simdb_tests::{Output, Run, Scenario, first, run_to};
 
-/// Makes a cluster of this machine's version, and then one of the newest, and lives through the same with each.
-fn on_each_version(body: &str, live: impl Fn(Scenario)) {
-    for make in [Scenario::in_pods, Scenario::in_pods_of_newest] {
-        let Some(scenario) = make(body) else { return };
-        live(scenario);
-    }
-}
+/// What makes a cluster of this machine's version, and of the newest.
+const VERSIONS: [fn(&str) -> Option<Scenario>; 2] = [Scenario::in_pods, Scenario::in_pods_of_newest];
 
 #[test]
 fn a_primary_that_is_killed_in_its_pod_loses_no_acknowledged_row() {
-    on_each_version(PAIR, |scenario| {
+    on_each_version(VERSIONS, PAIR, |scenario| {
         scenario.assert_settled(first(1));
         assert_no_secrets(&scenario);
         let writing = scenario.load();

@@ -163,7 +163,7 @@ fn nobody_is_promoted_on_a_copy_that_nobody_recorded() {
     refuses_proposal(
         &world,
         &desired,
-        &lossy_failover(),
+        &lossy_failover(None),
         &expect![[r#"
         Failover is refused: No standby of cluster orders answers, so there is no node to promote. Start the remaining nodes with `simdb apply`; where that is refused, add -allow=data-loss to promote one that is down.
     "#]],

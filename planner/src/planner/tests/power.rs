@@ -90,7 +90,7 @@ fn a_standby_that_is_stopped_on_request_is_started_to_lead_where_nobody_else_is_
     world.inject(&Fault::Kill(0));
     world.inject(&Fault::RemoveData(0));
     world.lossy = true;
-    let planned = proposed(&world, &desired, &lossy_failover());
+    let planned = proposed(&world, &desired, &lossy_failover(None));
     assert_eq!(diagnostics(&planned), "");
     world.run(&planned.plan, Cut::Never).unwrap();
     assert_second_plan_is_empty(&world, &desired);

@@ -30,11 +30,11 @@ pub(super) fn election(kind: ElectionKind, to: Option<&str>) -> Proposal {
 }
 
 /// A failover whose loss somebody has accepted.
-pub(super) fn lossy_failover() -> Proposal {
+pub(super) fn lossy_failover(to: Option<&str>) -> Proposal {
     Proposal::Election(ElectionRequest {
         cluster: "orders".parse().unwrap(),
         kind: ElectionKind::Failover,
-        to: None,
+        to: to.map(|node| node.parse().unwrap()),
         lossy: true,
         assurance: Assurance::Proof,
     })
@@ -49,7 +49,7 @@ pub(super) fn proposed(world: &World, desired: &Desired, proposal: &Proposal) ->
     })
 }
 
-fn check_proposal(world: &mut World, desired: &Desired, proposal: &Proposal, expected: &Expect) {
+pub(super) fn check_proposal(world: &mut World, desired: &Desired, proposal: &Proposal, expected: &Expect) {
     let planned = proposed(world, desired, proposal);
     assert_eq!(diagnostics(&planned), "");
     expected.assert_eq(&steps(&planned.plan));
@@ -63,7 +63,7 @@ pub(super) fn refuses_proposal(world: &World, desired: &Desired, proposal: &Prop
     expected.assert_eq(&diagnostics(&planned));
 }
 
-fn verdict(world: &World) -> Verdict {
+pub(super) fn verdict(world: &World) -> Verdict {
     let election = world.state.elections.values().next().unwrap();
     election.switch.as_ref().unwrap().verdict
 }
@@ -295,7 +295,7 @@ fn nobody_is_promoted_on_a_copy_while_a_standby_cannot_be_asked() {
         desired: &desired,
         recorded: &world.state,
         observed: &observed,
-        proposal: Some(&lossy_failover()),
+        proposal: Some(&lossy_failover(None)),
     });
     expect![[r#"
         Failover is refused: orders.r[0] could not be asked how far it has come (did not answer within 2s), and it may have writes that no other node has. Bring it back or stop it first.
@@ -452,111 +452,6 @@ fn a_step_of_an_earlier_election_is_refused() {
 }
 
 #[test]
-fn a_standby_that_is_no_longer_declared_is_not_elected() {
-    let mut world = applied(&quorum(&["a", "r[0]", "r[1]"]));
-    world.kill(&address("cluster.orders.node.a"));
-    world.kill(&address("cluster.orders.node.r[0]"));
-    refuses_proposal(
-        &world,
-        &quorum(&["a", "r[0]"]),
-        &election(ElectionKind::Failover, None),
-        &expect![[r#"
-            Failover is refused: The configuration of cluster orders declares none of the standbys that answer. Declare r[1] again, so that it can take over.
-        "#]],
-    );
-}
-
-#[test]
-fn a_standby_that_crashed_with_more_than_a_lossy_failover_kept_is_cloned() {
-    let desired = quorum(&["a", "r[0]", "r[1]"]);
-    let mut world = applied(&desired);
-    let name = "orders".parse().unwrap();
-    world.write(&name, &BTreeSet::from([address("cluster.orders.node.r[1]")]));
-    world.kill(&address("cluster.orders.node.a"));
-    world.kill(&address("cluster.orders.node.r[1]"));
-    let mut lossy = election(ElectionKind::Failover, Some("r[0]"));
-    if let Proposal::Election(request) = &mut lossy {
-        request.lossy = true;
-    }
-    world.lossy = true;
-    let planned = plan_of(&world, &desired, &lossy);
-    assert!(
-        steps(&planned).contains("basebackup cluster.orders.node.r[1]"),
-        "{}",
-        steps(&planned)
-    );
-    world.run(&planned, Cut::Never).unwrap();
-    assert_second_plan_is_empty(&world, &desired);
-}
-
-#[test]
-fn another_node_is_elected_where_the_first_one_turned_out_to_have_less() {
-    let desired = quorum(&["a", "r[0]", "r[1]"]);
-    let mut world = applied(&desired);
-    world.write(
-        &"orders".parse().unwrap(),
-        &BTreeSet::from([address("cluster.orders.node.r[1]")]),
-    );
-    world.kill(&address("cluster.orders.node.a"));
-    let mut lossy = election(ElectionKind::Failover, Some("r[0]"));
-    if let Proposal::Election(request) = &mut lossy {
-        request.lossy = true;
-    }
-    // r[0] is about to be promoted when r[1] is found to have more: commits may have waited for whom r[0] asks.
-    let first = plan_of(&world, &desired, &lossy);
-    world.run(&first, Cut::Before(position(&first, "promote"))).unwrap();
-    assert!(
-        !world
-            .state
-            .clusters
-            .values()
-            .next()
-            .unwrap()
-            .pending_sync_rules
-            .is_empty()
-    );
-    let second = plan_of(&world, &desired, &election(ElectionKind::Failover, None));
-    assert!(
-        steps(&second).contains("promote cluster.orders.node.r[1] after"),
-        "{}",
-        steps(&second)
-    );
-    world.run(&second, Cut::Never).unwrap();
-    assert_second_plan_is_empty(&world, &desired);
-    assert!(matches!(verdict(&world), Verdict::Argued { .. }));
-}
-
-#[test]
-fn a_standby_that_may_have_more_than_the_winner_never_streams_as_it_is() {
-    let desired = quorum(&["a", "r[0]", "r[1]"]);
-    let mut world = applied(&desired);
-    world.kill(&address("cluster.orders.node.a"));
-    world.kill(&address("cluster.orders.node.r[0]"));
-    world.lossy = true;
-    check_proposal(
-        &mut world,
-        &desired,
-        &lossy_failover(),
-        &expect![[r#"
-            0 elect cluster.orders after [] none
-            1 slot cluster.orders.node.a after [0] none
-            2 slot cluster.orders.node.r[0] after [0] none
-            3 fence cluster.orders.node.a after [1 2] none
-            4 promote cluster.orders.node.r[1] after [3] data-loss
-            5 rewind cluster.orders.node.a after [4] none
-            6 standby cluster.orders.node.a after [5] none
-            7 basebackup cluster.orders.node.r[0] after [4] none
-            8 standby cluster.orders.node.r[0] after [7] none
-            9 drop-slot cluster.orders.node.r[0] after [6 8] none
-            10 drop-slot cluster.orders.node.r[1] after [6] none
-            11 endpoint cluster.orders.endpoint.ro after [4] none
-            12 endpoint cluster.orders.endpoint.rw after [4] none
-            13 verify-sync cluster.orders after [6 8 11 12] none
-        "#]],
-    );
-}
-
-#[test]
 fn clients_of_a_primary_that_crashed_are_let_in_once_a_standby_has_what_it_has() {
     let desired = quorum(&["a", "r[0]", "r[1]"]);
     let mut world = applied(&desired);
@@ -643,108 +538,4 @@ fn where_nobody_whom_commits_wait_for_stays_they_wait_for_others_before_clients_
         12 verify-sync cluster.orders after [9 10 11] none
     "#]],
     );
-}
-
-/// A cluster that lost its primary, where a failover to `d` gives up what `b` has received. `c` streams from `b`.
-fn b_has_more() -> (Desired, World, Proposal) {
-    let mut desired = quorum(&["a", "b", "c", "d"]);
-    follow(&mut desired, "c", "b");
-    let mut world = applied(&desired);
-    let name = "orders".parse().unwrap();
-    world.write(&name, &BTreeSet::from([address("cluster.orders.node.b")]));
-    world.kill(&address("cluster.orders.node.a"));
-    let mut lossy = election(ElectionKind::Failover, Some("d"));
-    if let Proposal::Election(request) = &mut lossy {
-        request.lossy = true;
-    }
-    world.lossy = true;
-    (desired, world, lossy)
-}
-
-#[test]
-fn a_standby_of_one_that_is_brought_in_line_with_a_new_primary_is_brought_in_line_as_well() {
-    for received in [true, false] {
-        let (desired, mut world, lossy) = b_has_more();
-        if received {
-            world.send(&address("cluster.orders.node.b"));
-        }
-        // It may receive what `b` has until that is stopped.
-        let planned = plan_of(&world, &desired, &lossy);
-        let copies = planned.steps.iter().find(|step| step.action.name() == "basebackup");
-        let copies = copies.map(|step| (step.address.to_string(), step.reason.clone()));
-        let expected = ("cluster.orders.node.c", "it may hold writes that b does not have");
-        assert_eq!(copies, Some((expected.0.to_owned(), expected.1.to_owned())));
-        world.run(&planned, Cut::Never).unwrap();
-        assert_second_plan_is_empty(&world, &desired);
-    }
-}
-
-#[test]
-fn a_standby_that_was_stopped_to_be_brought_in_line_still_is_where_the_run_was_cut_off() {
-    let (desired, mut world, lossy) = b_has_more();
-    let planned = plan_of(&world, &desired, &lossy);
-    let stops = planned.steps.iter().filter(|step| step.action.name() == "stop").count();
-    assert_eq!(stops, 2, "{}", steps(&planned));
-    let rewind = position(&planned, "rewind").min(position(&planned, "basebackup"));
-    let last = planned
-        .steps
-        .iter()
-        .rposition(|step| step.action.name() == "stop")
-        .unwrap();
-    world.run(&planned, Cut::Before(rewind.max(last + 1))).unwrap();
-    let next = plan_for(&world, &desired);
-    assert_eq!(diagnostics(&next), "");
-    world.run(&next.plan, Cut::Never).unwrap();
-    assert_second_plan_is_empty(&world, &desired);
-}
-
-#[test]
-fn of_standbys_that_have_as_much_the_one_with_the_greatest_priority_takes_over() {
-    let priorities = |of: &[(&str, u32)]| {
-        let mut desired = quorum(&["a", "b", "c"]);
-        let priorities = of.iter().map(|(node, priority)| (node.parse().unwrap(), *priority));
-        cluster(&mut desired).failover.priorities = priorities.collect();
-        desired
-    };
-    let elected = |desired: &Desired, kind| {
-        let mut world = applied(desired);
-        if kind == ElectionKind::Failover {
-            world.kill(&address("cluster.orders.node.a"));
-        }
-        let planned = proposed(&world, desired, &election(kind, None));
-        assert_eq!(diagnostics(&planned), "");
-        planned.after.elections.values().next().unwrap().primary.to_string()
-    };
-    for kind in [ElectionKind::Failover, ElectionKind::Switchover] {
-        assert_eq!(elected(&priorities(&[]), kind), "b");
-        assert_eq!(elected(&priorities(&[("c", 200)]), kind), "c");
-        assert_eq!(elected(&priorities(&[("b", 0)]), kind), "c");
-    }
-}
-
-#[test]
-fn a_node_whose_priority_is_0_takes_over_only_where_it_is_named() {
-    let mut desired = quorum(&["a", "b", "c"]);
-    cluster(&mut desired).failover.priorities = [("b".parse().unwrap(), 0), ("c".parse().unwrap(), 0)].into();
-    let mut world = applied(&desired);
-    refuses_proposal(
-        &world,
-        &desired,
-        &election(ElectionKind::Switchover, None),
-        &expect![[r#"
-            Switchover is refused: No node of cluster orders can take over from a (b: its failover_priority is 0; c: its failover_priority is 0). Let `simdb apply` mend them, with a declared until one of them can.
-        "#]],
-    );
-    world.kill(&address("cluster.orders.node.a"));
-    refuses_proposal(
-        &world,
-        &desired,
-        &election(ElectionKind::Failover, None),
-        &expect![[r#"
-            Failover is refused: Every standby of cluster orders that answers has failover_priority = 0. To promote one all the same, name it: simdb failover orders -promote c
-        "#]],
-    );
-    let named = proposed(&world, &desired, &election(ElectionKind::Failover, Some("c")));
-    assert_eq!(diagnostics(&named), "");
-    assert!(!named.plan.is_empty());
 }

@@ -20,10 +20,14 @@ type Answers = dyn Fn(&str, &str) -> (u16, Value) + Send + Sync;
 /// The namespace of the servers.
 pub(super) const NAMESPACE: &str = "db";
 
+/// What was asked, in order.
+pub(super) type Asked = Arc<Mutex<Vec<String>>>;
+
 pub(super) struct Fake {
     directory: TempDir,
     port: u16,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Asked,
+    changes: Asked,
 }
 
 impl Fake {
@@ -31,22 +35,24 @@ impl Fake {
     pub(super) async fn start(answers: impl Fn(&str, &str) -> (u16, Value) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (answers, asked): (Arc<Answers>, _) = (Arc::new(answers), Arc::default());
-        let of_all = Arc::clone(&asked);
+        let answers: Arc<Answers> = Arc::new(answers);
+        let (asked, changes) = (Asked::default(), Asked::default());
+        let noted = (Arc::clone(&asked), Arc::clone(&changes));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&answers), Arc::clone(&of_all)));
+                tokio::spawn(serve(stream, Arc::clone(&answers), noted.clone()));
             }
         });
         Self {
             directory: tempfile::tempdir().unwrap(),
             port,
             asked,
+            changes,
         }
     }
 
-    /// Opens the platform on it, with arguments of its provider.
-    pub(super) fn platform(&self, arguments: &[(&str, &str)]) -> KubernetesPlatform {
+    /// Returns the settings of a provider that reaches it, with further arguments.
+    pub(super) fn settings(&self, arguments: &[(&str, &str)]) -> Settings {
         let path = self.directory.path().join("config");
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\nclusters:\n- name: test\n  cluster:\n    server: http://127.0.0.1:{}\ncontexts:\n- \
@@ -60,8 +66,13 @@ impl Fake {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
+        Settings::read(&all, self.directory.path())
+    }
+
+    /// Opens the platform on it, with arguments of its provider.
+    pub(super) fn platform(&self, arguments: &[(&str, &str)]) -> KubernetesPlatform {
         KubernetesPlatform {
-            settings: Settings::read(&all, self.directory.path()),
+            settings: self.settings(arguments),
             names: Names::new("1a2b", "/srv"),
             grant: None,
             server: OnceCell::new(),
@@ -74,10 +85,15 @@ impl Fake {
     pub(super) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
+
+    /// Returns what it is asked for beside reading: methods, paths and bodies.
+    pub(super) fn changes(&self) -> Asked {
+        Arc::clone(&self.changes)
+    }
 }
 
 /// Answers the requests of one connection.
-async fn serve(stream: TcpStream, answers: Arc<Answers>, asked: Arc<Mutex<Vec<String>>>) {
+async fn serve(stream: TcpStream, answers: Arc<Answers>, (asked, changes): (Asked, Asked)) {
     let mut stream = BufReader::new(stream);
     loop {
         let (mut first, mut length) = (String::new(), 0);
@@ -105,6 +121,10 @@ async fn serve(stream: TcpStream, answers: Arc<Answers>, asked: Arc<Mutex<Vec<St
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let bare = path.split('?').next().unwrap_or_default();
         asked.lock().unwrap().push(format!("{method} {bare}"));
+        if method != "GET" {
+            let body = String::from_utf8_lossy(&body);
+            changes.lock().unwrap().push(format!("{method} {bare} {body}"));
+        }
         let (status, document) = answers(method, path);
         let text = document.to_string();
         let head = format!(
