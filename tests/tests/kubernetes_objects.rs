@@ -171,3 +171,37 @@ fn another_image_restarts_standbys_first_and_nothing_before_it_is_applied() {
     assert_settles(&scenario);
     scenario.destroy_pods();
 }
+
+#[test]
+fn a_volume_is_enlarged_by_a_plan_beside_its_server_and_never_made_smaller() {
+    let Some(mut scenario) = Scenario::before_pods(&simdb_tests::Version::of_major(15)) else {
+        return;
+    };
+    let of_size = |size: &str| format!("  storage = \"{size}\"\n{PAIR}");
+    scenario.apply(&of_size("192MB"));
+    let before = scenario.uid("a");
+    scenario.declare(&of_size("256MB"));
+    let plan = scenario.environment.run(&["plan", "-detailed-exitcode"]);
+    let said = plan.text();
+    assert!(
+        plan.code == Some(2) && said.contains("192MB") && said.contains("256MB"),
+        "{said}"
+    );
+    scenario.simdb(&["apply", "-auto-approve"]);
+    assert_settles(&scenario);
+    assert_eq!(scenario.uid("a"), before, "a larger volume restarts nothing");
+    for node in ["a", "r[0]"] {
+        let claim = [
+            "get",
+            "pvc",
+            &Scenario::set(node),
+            "-o",
+            "jsonpath={.spec.resources.requests.storage}",
+        ];
+        assert_eq!(scenario.kubectl(&claim), "256Mi");
+    }
+    scenario.declare(&of_size("192MB"));
+    let plan = scenario.simdb(&["plan", "-detailed-exitcode"]).text();
+    assert!(plan.contains("Volume does not get smaller"), "{plan}");
+    scenario.destroy_pods();
+}
