@@ -2,6 +2,7 @@
 
 pub(crate) mod beforehand;
 pub(crate) mod converge;
+pub(crate) mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -175,3 +175,26 @@ fn a_monitor_left_to_a_person_names_the_command() {
         assert!(monitor.stop(), "it ends well");
     });
 }
+
+#[test]
+fn a_switchover_of_a_person_is_no_alarm_and_a_loss_after_it_is() {
+    let manual = WATCHED.replace("automatic", "manual");
+    disturb(&[Version::installed()], &manual, any(1), |scenario| {
+        let monitor = scenario.monitor("monitor");
+        scenario.switchover(None);
+        scenario.simdb(&["stop", "orders.c", "-auto-approve"]);
+        scenario.simdb(&["start", "orders.c", "-auto-approve"]);
+        let primary = scenario.primary();
+        scenario.kill(&primary);
+        monitor.wait_for("held", 1);
+        let lost = monitor.events().into_iter().filter(|event| event.contains(" lost: "));
+        let lost: Vec<String> = lost.collect();
+        assert!(
+            lost.len() == 1 && lost[0].contains(&format!("orders.{primary} lost: its process ended")),
+            "{lost:?}"
+        );
+        assert_eq!(monitor.count("alarm"), 1, "{:?}", monitor.events());
+        scenario.failover();
+        assert!(monitor.stop(), "it ends well");
+    });
+}

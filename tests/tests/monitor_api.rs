@@ -31,7 +31,7 @@ impl Monitor {
         let log = environment.project().join("monitor.log");
         let child = environment
             .command(&["monitor"])
-            .stdout(Stdio::null())
+            .stdout(File::create(environment.project().join("monitor.events")).unwrap())
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
@@ -49,10 +49,20 @@ impl Monitor {
 
     /// Asks for a path, and returns the code and the body.
     fn get(&self, path: &str) -> (u16, String) {
+        self.ask(&format!("GET {path}"), "", "")
+    }
+
+    /// Lets a path change something, with a token.
+    fn post(&self, path: &str, token: &str, body: &str) -> (u16, String) {
+        let headers = format!("Authorization: Bearer {token}\r\nContent-Length: {}\r\n", body.len());
+        self.ask(&format!("POST {path}"), &headers, body)
+    }
+
+    fn ask(&self, line: &str, headers: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            "{line} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n{body}",
             self.address
         );
         stream.write_all(request.as_bytes()).unwrap();
@@ -121,5 +131,80 @@ fn an_address_that_others_reach_is_refused_before_anything_is_watched() {
         TestEnvironment::with_configuration("cluster \"orders\" {\n  engine \"postgresql\" {}\n  node \"a\" {}\n}\n");
     environment.done(&["apply", "-auto-approve"]);
     environment.refuses(&["monitor", "-listen", "0.0.0.0:0"], "listens on loopback alone");
+    environment.destroy();
+}
+
+/// A token of the right length, and its file.
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+fn with_token(environment: &TestEnvironment) {
+    let path = environment.project().join("token");
+    std::fs::write(&path, TOKEN).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn the_lead_passes_and_servers_are_mended_by_requests_as_those_of_patroni() {
+    let guarded = CONFIGURATION.replace("listen =", "token_file = \"token\"\n  listen =");
+    let guarded = guarded
+        .replace("monitor { ", "monitor {\n  ")
+        .replace(":0\" }", ":0\"\n}");
+    let environment = TestEnvironment::with_configuration(&guarded);
+    with_token(&environment);
+    environment.done(&["apply", "-auto-approve"]);
+    let monitor = Monitor::start(&environment);
+    wait_until("the monitor has seen both nodes", || monitor.code("/health") == 200);
+
+    let switchover = "/patroni/orders/a/switchover";
+    let body = r#"{"leader": "a", "candidate": "r-0"}"#;
+    assert_eq!(monitor.post(switchover, "another token", body).0, 401);
+    assert_eq!(monitor.code("/patroni/orders/a/primary"), 200);
+    let (code, answer) = monitor.post(switchover, TOKEN, body);
+    assert_eq!((code, answer.as_str()), (200, "Successfully switched over to \"r-0\""));
+    wait_until("the checks have changed sides", || {
+        monitor.code("/patroni/orders/r-0/primary") == 200 && monitor.code("/patroni/orders/a/sync") == 200
+    });
+    // A second one names a leader that is none any more.
+    assert_eq!(monitor.post(switchover, TOKEN, body).0, 412);
+
+    let (code, answer) = monitor.post("/patroni/orders/a/restart", TOKEN, "{}");
+    assert_eq!((code, answer.as_str()), (200, "restarted successfully"));
+    let (code, answer) = monitor.post("/v1/clusters/orders/resync", TOKEN, r#"{"node": "a"}"#);
+    assert_eq!(code, 200, "{answer}");
+    wait_until("the standby streams again", || {
+        monitor.code("/patroni/orders/a/sync") == 200
+    });
+    let (code, answer) = monitor.post("/v1/clusters/orders/switchover", TOKEN, r#"{"to": "r[0]"}"#);
+    assert_eq!(code, 422, "{answer}");
+
+    let (code, runs) = monitor.get("/v1/runs");
+    assert_eq!(code, 200);
+    let runs: Value = serde_json::from_str(&runs).unwrap();
+    let operations: Vec<&str> = runs["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["operation"].as_str().unwrap())
+        .collect();
+    assert!(
+        operations.starts_with(&["resync", "start", "stop", "switchover"]),
+        "{operations:?}"
+    );
+    let (code, last) = monitor.get("/v1/runs/last");
+    assert_eq!(code, 200);
+    assert!(last.contains("\"status\":\"done\""), "{last}");
+    for path in ["/v1/plan", "/v1/drift"] {
+        wait_until("it was looked", || !monitor.get(path).1.contains("\"at\":null"));
+    }
+    environment.done(&["plan", "-detailed-exitcode"]);
+    let events = std::fs::read_to_string(environment.project().join("monitor.events")).unwrap();
+    assert!(!events.contains(" lost: ") && !events.contains(" alarm: "), "{events}");
+    for place in ["monitor.events", "monitor.log"] {
+        let text = std::fs::read_to_string(environment.project().join(place)).unwrap();
+        assert!(!text.contains(TOKEN), "{place}");
+    }
+    let state = environment.run(&["state", "pull"]).stdout;
+    assert!(!state.contains(TOKEN));
+    drop(monitor);
     environment.destroy();
 }

@@ -130,6 +130,9 @@ impl Watcher {
             settings,
             session::platforms(&state, &Desired::default()),
         );
+        // What platforms find out once is known before a lost primary waits for it.
+        let known = world.clone();
+        tokio::spawn(async move { drop(known.facts().await) });
         for (node, (place, generation)) in missing {
             let asked = Asked {
                 world: world.clone(),
