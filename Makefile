@@ -89,7 +89,7 @@ setup:
 	@tests/support/setup.sh
 
 setup-test:
-	@tests/support/setup.sh cargo-nextest docker kubernetes promtool
+	@tests/support/setup.sh cargo-nextest docker kubernetes promtool haproxy schemathesis browser
 
 setup-lint:
 	@tests/support/setup.sh cargo-deny

@@ -2,14 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Stdio};
-use std::time::Duration;
-
 use serde_json::Value;
-use simdb_tests::{TestEnvironment, wait_until};
+use simdb_tests::{ServedMonitor, TOKEN, TestEnvironment, wait_until};
 
 const CONFIGURATION: &str = r#"cluster "orders" {
   engine "postgresql" {}
@@ -20,76 +14,11 @@ const CONFIGURATION: &str = r#"cluster "orders" {
 monitor { listen = "127.0.0.1:0" }
 "#;
 
-/// A monitor with an API; it is ended when it is dropped.
-struct Monitor {
-    child: Child,
-    address: String,
-}
-
-impl Monitor {
-    fn start(environment: &TestEnvironment) -> Self {
-        let log = environment.project().join("monitor.log");
-        let child = environment
-            .command(&["monitor"])
-            .stdout(File::create(environment.project().join("monitor.events")).unwrap())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let address = || {
-            let text = std::fs::read_to_string(&log).unwrap_or_default();
-            let (_, rest) = text.split_once("http://")?;
-            rest.split_once('/').map(|(address, _)| address.to_owned())
-        };
-        wait_until("the API says where it is", || address().is_some());
-        Self {
-            child,
-            address: address().unwrap(),
-        }
-    }
-
-    /// Asks for a path, and returns the code and the body.
-    fn get(&self, path: &str) -> (u16, String) {
-        self.ask(&format!("GET {path}"), "", "")
-    }
-
-    /// Lets a path change something, with a token.
-    fn post(&self, path: &str, token: &str, body: &str) -> (u16, String) {
-        let headers = format!("Authorization: Bearer {token}\r\nContent-Length: {}\r\n", body.len());
-        self.ask(&format!("POST {path}"), &headers, body)
-    }
-
-    fn ask(&self, line: &str, headers: &str, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
-        let request = format!(
-            "{line} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n{body}",
-            self.address
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-    }
-
-    fn code(&self, path: &str) -> u16 {
-        self.get(path).0
-    }
-}
-
-impl Drop for Monitor {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn checks_follow_the_servers_through_a_stop_and_a_switchover() {
     let environment = TestEnvironment::with_configuration(CONFIGURATION);
     environment.done(&["apply", "-auto-approve"]);
-    let monitor = Monitor::start(&environment);
+    let monitor = ServedMonitor::start(&environment);
     wait_until("the monitor has seen both nodes", || monitor.code("/health") == 200);
     assert_eq!(monitor.code("/patroni/orders/a/primary"), 200);
     assert_eq!(monitor.code("/patroni/orders/r-0/primary"), 503);
@@ -130,17 +59,8 @@ fn an_address_that_others_reach_is_refused_before_anything_is_watched() {
     let environment =
         TestEnvironment::with_configuration("cluster \"orders\" {\n  engine \"postgresql\" {}\n  node \"a\" {}\n}\n");
     environment.done(&["apply", "-auto-approve"]);
-    environment.refuses(&["monitor", "-listen", "0.0.0.0:0"], "listens on loopback alone");
+    environment.refuses(&["monitor", "-listen", "0.0.0.0:0"], "needs a token and TLS");
     environment.destroy();
-}
-
-/// A token of the right length, and its file.
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-
-fn with_token(environment: &TestEnvironment) {
-    let path = environment.project().join("token");
-    std::fs::write(&path, TOKEN).unwrap();
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
 }
 
 #[test]
@@ -150,9 +70,9 @@ fn the_lead_passes_and_servers_are_mended_by_requests_as_those_of_patroni() {
         .replace("monitor { ", "monitor {\n  ")
         .replace(":0\" }", ":0\"\n}");
     let environment = TestEnvironment::with_configuration(&guarded);
-    with_token(&environment);
+    ServedMonitor::give_token(&environment);
     environment.done(&["apply", "-auto-approve"]);
-    let monitor = Monitor::start(&environment);
+    let monitor = ServedMonitor::start(&environment);
     wait_until("the monitor has seen both nodes", || monitor.code("/health") == 200);
 
     let switchover = "/patroni/orders/a/switchover";
@@ -174,7 +94,8 @@ fn the_lead_passes_and_servers_are_mended_by_requests_as_those_of_patroni() {
     wait_until("the standby streams again", || {
         monitor.code("/patroni/orders/a/sync") == 200
     });
-    let (code, answer) = monitor.post("/v1/clusters/orders/switchover", TOKEN, r#"{"to": "r[0]"}"#);
+    // The planner says what a person may not do.
+    let (code, answer) = monitor.post("/v1/clusters/orders/resync", TOKEN, r#"{"node": "r[0]"}"#);
     assert_eq!(code, 422, "{answer}");
 
     let (code, runs) = monitor.get("/v1/runs");
@@ -197,7 +118,7 @@ fn the_lead_passes_and_servers_are_mended_by_requests_as_those_of_patroni() {
         wait_until("it was looked", || !monitor.get(path).1.contains("\"at\":null"));
     }
     environment.done(&["plan", "-detailed-exitcode"]);
-    let events = std::fs::read_to_string(environment.project().join("monitor.events")).unwrap();
+    let events = ServedMonitor::events(&environment);
     assert!(!events.contains(" lost: ") && !events.contains(" alarm: "), "{events}");
     for place in ["monitor.events", "monitor.log"] {
         let text = std::fs::read_to_string(environment.project().join(place)).unwrap();

@@ -26,10 +26,22 @@ fn kills(mode: &str, names: impl Fn(&[String]) -> String) {
         let monitor = scenario.monitor("monitor");
         let report = killed(&scenario, 20);
         println!("{version:?} in mode {mode}: {report}");
-        let lost: u64 = report["lost"].as_object().unwrap().values().map(|lost| lost.as_u64().unwrap()).sum();
+        let lost: u64 = report["lost"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|lost| lost.as_u64().unwrap())
+            .sum();
         assert_eq!(lost, 0, "{report}");
-        let gaps = report["gaps"].as_array().unwrap().iter().map(|gap| gap.as_f64().unwrap());
-        assert!(gaps.clone().count() == 20 && gaps.fold(0.0, f64::max) < LIMIT, "{report}");
+        let gaps = report["gaps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|gap| gap.as_f64().unwrap());
+        assert!(
+            gaps.clone().count() == 20 && gaps.fold(0.0, f64::max) < LIMIT,
+            "{report}"
+        );
         assert!(monitor.stop(), "it ends well");
         scenario.assert_settled(&names);
         scenario.destroy();
