@@ -7,6 +7,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::environment::{TestEnvironment, wait_until};
 
 /// The token of the API in tests.
@@ -33,7 +36,7 @@ impl ServedMonitor {
             .expect("the monitor does its part");
         let address = || {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
-            let (_, rest) = text.split_once("http://")?;
+            let (_, rest) = text.split_once("The API is at ")?.1.split_once("://")?;
             rest.split_once('/').map(|(address, _)| address.to_owned())
         };
         wait_until("the API says where it is", || address().is_some());
@@ -65,6 +68,12 @@ impl ServedMonitor {
     pub fn post(&self, path: &str, token: &str, body: &str) -> (u16, String) {
         let headers = format!("Authorization: Bearer {token}\r\nContent-Length: {}\r\n", body.len());
         self.ask(&format!("POST {path}"), &headers, body)
+    }
+
+    /// Tells it to read its token and its certificate anew.
+    pub fn reload(&self) {
+        let pid = i32::try_from(self.child.id()).expect("process numbers are small");
+        kill(Pid::from_raw(pid), Signal::SIGHUP).expect("it runs");
     }
 
     fn ask(&self, line: &str, headers: &str, body: &str) -> (u16, String) {

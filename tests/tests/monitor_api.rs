@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::process::Command;
+
 use serde_json::Value;
-use simdb_tests::{ServedMonitor, TOKEN, TestEnvironment, wait_until};
+use simdb_tests::{ServedMonitor, TOKEN, TestEnvironment, skip, wait_until};
 
 const CONFIGURATION: &str = r#"cluster "orders" {
   engine "postgresql" {}
@@ -120,12 +122,102 @@ fn the_lead_passes_and_servers_are_mended_by_requests_as_those_of_patroni() {
     environment.done(&["plan", "-detailed-exitcode"]);
     let events = ServedMonitor::events(&environment);
     assert!(!events.contains(" lost: ") && !events.contains(" alarm: "), "{events}");
-    for place in ["monitor.events", "monitor.log"] {
+    let heard = || std::fs::read_to_string(environment.project().join("hook.log")).unwrap_or_default();
+    wait_until("the hook has heard all of it", || {
+        heard().matches("\"kind\":\"done\"").count() == 3
+    });
+    assert_eq!(heard().matches("\"kind\":\"ordered\"").count(), 4, "{}", heard());
+    for place in ["monitor.events", "monitor.log", "hook.log"] {
         let text = std::fs::read_to_string(environment.project().join(place)).unwrap();
         assert!(!text.contains(TOKEN), "{place}");
     }
     let state = environment.run(&["state", "pull"]).stdout;
     assert!(!state.contains(TOKEN));
+    drop(monitor);
+    environment.destroy();
+}
+
+/// Asks with curl, which believes the certificate, and returns the code.
+fn curl(environment: &TestEnvironment, arguments: &[&str]) -> String {
+    let output = Command::new("curl")
+        .args([
+            "--silent",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+            "--cacert",
+            "monitor.crt",
+        ])
+        .args(arguments)
+        .current_dir(environment.project())
+        .output()
+        .expect("curl can be started");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn elsewhere_the_api_takes_tls_and_its_token_and_both_are_read_anew() {
+    let environment = TestEnvironment::with_configuration(
+        r#"cluster "orders" {
+  engine "postgresql" {}
+  node "a" {}
+}
+monitor {
+  listen     = "0.0.0.0:0"
+  token_file = "token"
+  tls {
+    certificate = "monitor.crt"
+    key         = "monitor.key"
+  }
+}
+"#,
+    );
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-keyout", "monitor.key", "-out", "monitor.crt"])
+        .current_dir(environment.project())
+        .output();
+    let Ok(made) = made else {
+        return skip("there is no program \"openssl\"");
+    };
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    ServedMonitor::give_token(&environment);
+    environment.done(&["apply", "-auto-approve"]);
+    let monitor = ServedMonitor::start(&environment);
+    let port = monitor.address.rsplit(':').next().unwrap();
+    let url = |path: &str| format!("https://localhost:{port}{path}");
+    let bearing = |token: &str| format!("Authorization: Bearer {token}");
+    wait_until("the monitor has seen the node", || {
+        curl(&environment, &[&url("/health")]) == "200"
+    });
+    assert_eq!(curl(&environment, &[&url("/v1/clusters")]), "401");
+    assert_eq!(
+        curl(&environment, &["--header", &bearing(TOKEN), &url("/v1/clusters")]),
+        "200"
+    );
+    assert_eq!(curl(&environment, &[&format!("http://localhost:{port}/health")]), "000");
+    let other = "fedcba9876543210fedcba9876543210";
+    std::fs::write(environment.project().join("token"), other).unwrap();
+    monitor.reload();
+    wait_until("the other token counts", || {
+        curl(&environment, &["--header", &bearing(other), &url("/v1/clusters")]) == "200"
+    });
+    assert_eq!(
+        curl(&environment, &["--header", &bearing(TOKEN), &url("/v1/clusters")]),
+        "401"
+    );
     drop(monitor);
     environment.destroy();
 }

@@ -321,6 +321,16 @@ fn counters(out: &mut Exposition, view: &View, tally: &Tally) {
             board::Kind::Failed,
         ),
         (
+            "simdb_orders_total",
+            "What people asked of this monitor over its API, and it began.",
+            board::Kind::Ordered,
+        ),
+        (
+            "simdb_alarms_total",
+            "How often an alarm was raised.",
+            board::Kind::Alarm,
+        ),
+        (
             "simdb_suspicions_total",
             "How often a node did not answer for a moment.",
             board::Kind::Suspected,
@@ -333,6 +343,13 @@ fn counters(out: &mut Exposition, view: &View, tally: &Tally) {
             family.value(&[("cluster", cluster.name.as_str())], number(count));
         }
     }
+    each(
+        out,
+        view,
+        "simdb_last_failover_seconds",
+        "How long the last failover took that this monitor saw: from the loss of the primary until another node led.",
+        |cluster| tally.last_failover(cluster.name).map(|took| took.as_secs_f64()),
+    );
     let mut family = out.family(
         Kind::Counter,
         "simdb_http_requests_total",

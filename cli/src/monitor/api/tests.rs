@@ -23,7 +23,7 @@ use super::routes::{Question, of_node};
 use super::tally::Tally;
 use super::view::View;
 use super::{cluster, metrics, openapi, own, page, patroni, stream};
-use crate::monitor::board::{Acting, Kind};
+use crate::monitor::board::{Acting, Event, Kind};
 use crate::monitor::notify::Deliveries;
 use crate::monitor::survey::Survey;
 
@@ -381,9 +381,15 @@ fn exposed(view: &View, tally: &Tally, format: Format) -> String {
 #[test]
 fn metrics_in_both_formats() {
     let tally = Tally::default();
-    tally.event(&event(1, Kind::FailedOver));
+    let lost = event(1, Kind::Lost);
+    let led = Event {
+        at: lost.at.checked_add(Duration::from_millis(400)).unwrap(),
+        ..event(2, Kind::FailedOver)
+    };
+    tally.event(&lost);
+    tally.event(&led);
     // An event is counted once, however often it is seen.
-    tally.event(&event(1, Kind::FailedOver));
+    tally.event(&led);
     tally.request("/health", 200);
     let view = view(Rehearsal::new());
     let classic = exposed(&view, &tally, Format::Classic);
