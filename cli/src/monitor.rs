@@ -22,6 +22,7 @@ mod node;
 #[cfg(feature = "monitor-api")]
 mod notify;
 mod order;
+mod outcome;
 mod record;
 #[cfg(feature = "monitor-api")]
 mod survey;

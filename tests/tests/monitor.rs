@@ -235,7 +235,7 @@ fn commits_go_on_without_a_standby_that_is_away_and_wait_for_it_again_each_on_re
         let monitor = scenario.monitor("monitor");
         let standby = scenario.standbys()[0].clone();
         scenario.kill_all(&standby);
-        // It lets commits go on, starts the standby, and lets commits wait for it once it keeps up.
+        // Its run lets commits go on, starts the standby, and lets commits wait for it once it keeps up.
         let told = |text: &str| monitor.events().iter().any(|event| event.ends_with(text));
         wait_until("commits go on", || {
             told(&format!(" done: let commits go on without {standby}"))

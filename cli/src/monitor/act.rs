@@ -16,6 +16,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::order::{Errand, Order, Ordered};
+use super::outcome::Outcome;
 use crate::approval::Policy;
 use crate::args::{Folding, Viewing};
 use crate::error::CliError;
@@ -81,17 +82,6 @@ impl fmt::Display for Work {
             Work::Ordered(ordered) => ordered.order.fmt(f),
         }
     }
-}
-
-/// What came of a decision or an order.
-#[derive(Clone, Debug)]
-pub(crate) enum Outcome {
-    /// It is done.
-    Done,
-    /// The planner or the policy refused it; why, in sentences.
-    Refused(String),
-    /// A step failed, or something in the way; what, where it is known.
-    Failed(String),
 }
 
 /// Where a monitor works.

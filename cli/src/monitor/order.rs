@@ -8,7 +8,7 @@ use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Impact, Power};
 use tokio::sync::{mpsc, oneshot};
 
-use super::act::Outcome;
+use super::outcome::Outcome;
 use crate::request::Request;
 use crate::views::doc::Operation;
 

@@ -20,8 +20,8 @@ use super::Api;
 use super::answer::Answer;
 use super::server::Peer;
 use super::view::{ClusterView, View};
-use crate::monitor::act::Outcome;
 use crate::monitor::order::{Order, Ordered, Reply};
+use crate::monitor::outcome::Outcome;
 
 /// How many bytes of a body are read, and how long that may take.
 const BODY: usize = 64 * 1024;

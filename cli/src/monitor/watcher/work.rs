@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Watcher;
 use crate::interrupt::Interrupt;
-use crate::monitor::act::{self, Outcome, Work};
+use crate::monitor::act::{self, Work};
 use crate::monitor::board::Kind;
 use crate::monitor::order::{Asked, Reply};
+use crate::monitor::outcome::Outcome;
 use crate::monitor::record::words;
 use crate::request::Decided;
 

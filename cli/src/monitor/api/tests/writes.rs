@@ -9,11 +9,11 @@ use tokio::task::JoinHandle;
 
 use super::http::{HOST, ask, code};
 use super::rehearsal::Rehearsal;
-use crate::monitor::act::Outcome;
 use crate::monitor::api::{Files, Served, Sources, bind};
 use crate::monitor::board::Publisher;
 use crate::monitor::notify::Deliveries;
 use crate::monitor::order::{Asked, Orders, Reply};
+use crate::monitor::outcome::Outcome;
 
 const TOKEN: &str = "0123456789abcdef";
 

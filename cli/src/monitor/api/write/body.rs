@@ -100,9 +100,14 @@ pub(super) fn own(write: Write, cluster: &ClusterView<'_>, body: &[u8]) -> Resul
         Write::Restart => Asked::Order(Order::Restart {
             node: find(&parse::<OfNode>(body)?.node)?,
         }),
-        Write::Resync => Asked::Order(Order::Resync {
-            node: find(&parse::<OfNode>(body)?.node)?,
-        }),
+        Write::Resync => {
+            let node = find(&parse::<OfNode>(body)?.node)?;
+            if cluster.leader().is_some_and(|leader| *leader.name == node) {
+                let why = format!("{node} leads the cluster: a copy of another node would lose what it has alone");
+                return Err(Answer::error(StatusCode::UNPROCESSABLE_ENTITY, why));
+            }
+            Asked::Order(Order::Resync { node })
+        }
         Write::Pause => {
             let Pause { seconds, reason } = parse(body)?;
             Asked::Pause { seconds, reason }

@@ -103,6 +103,7 @@ fn bodies_of_own_paths_are_read() {
     for (write, body, code) in [
         (Write::Switchover, r#"{"to": "z"}"#, 404),
         (Write::Restart, "{}", 400),
+        (Write::Resync, r#"{"node": "a"}"#, 422),
         (Write::Failover, r#"{"allow": "everything"}"#, 400),
         (Write::Pause, r#"{"seconds": -1}"#, 400),
         (Write::Unpause, r#"{"now": true}"#, 400),
