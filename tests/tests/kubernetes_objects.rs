@@ -222,11 +222,12 @@ fn a_full_volume_is_told_and_enlarged_while_its_server_is_down() {
         return;
     };
     let of_size = |size: &str| format!("  storage = \"{size}\"\n{PAIR}");
+    scenario.provide("storage_class", "simdb-bounded");
     scenario.apply(&of_size("192MB"));
     scenario.ask("a", "CREATE TABLE kept AS SELECT 42 AS n; SELECT 1");
     scenario.in_pod(
         "a",
-        "dd if=/dev/zero of=/var/lib/simdb/other bs=64k 2>/dev/null || true",
+        "dd if=/dev/zero of=/var/lib/simdb/other bs=64k count=3072 2>/dev/null || true",
     );
     // The next segment of the log has no room, neither while the server runs nor when it is started again.
     wait_until("the server has ended for want of room", || {
@@ -251,7 +252,7 @@ fn an_image_without_a_shell_is_told_and_what_was_made_for_it_goes() {
         return;
     };
     scenario.declare(PAIR);
-    scenario.provide("image", "simdb.test/pause:1");
+    scenario.provide("image", "simdb.test/bare:{version}");
     scenario.expect_refusal(&["apply", "-auto-approve"], "sh");
     let plan = scenario.simdb(&["plan"]).text();
     assert!(plan.contains("it cannot be looked at"), "{plan}");
