@@ -2,6 +2,7 @@
 //! simdb's own (`tests/support/kills.py`).
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stdout, reason = "how long clients had to wait is worth knowing")]
 
 use std::path::Path;
 use std::process::Command;

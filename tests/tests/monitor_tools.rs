@@ -1,4 +1,4 @@
-//! Programs of others against the API of a monitor: HAProxy, schemathesis, a browser. `make test` installs them (`tests/support/setup.sh`).
+//! Programs of others against the API of a monitor: `HAProxy`, schemathesis, a browser. `make test` installs them (`tests/support/setup.sh`).
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -148,7 +148,7 @@ fn schemathesis_finds_no_answer_that_the_document_does_not_tell() {
     environment.destroy();
 }
 
-/// HAProxy before a cluster; it is ended when it is dropped.
+/// `HAProxy` before a cluster; it is ended when it is dropped.
 struct Haproxy {
     child: Child,
     writes: u16,
@@ -162,12 +162,9 @@ impl Haproxy {
         let (host, port) = monitor.address.rsplit_once(':').unwrap();
         let (_, nodes) = monitor.get("/cluster/nodes");
         let nodes: Value = serde_json::from_str(&nodes).unwrap();
-        let servers: String = nodes
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|node| format!("  server {} 127.0.0.1:{}\n", node["id"].as_str().unwrap(), node["port"]))
-            .collect();
+        let server = |node: &Value| format!("  server {} 127.0.0.1:{}\n", node["id"].as_str().unwrap(), node["port"]);
+        let servers: Vec<String> = nodes.as_array().unwrap().iter().map(server).collect();
+        let servers = servers.concat();
         let listen = |name: &str, port_of_clients: u16, check: &str| {
             format!(
                 "listen {name}\n  bind 127.0.0.1:{port_of_clients}\n  option httpchk\n  http-check send meth OPTIONS uri-lf \

@@ -31,7 +31,7 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 
 /// How long it is waited after a first attempt, and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// For how long an event is tried.
 const GIVE_UP: Duration = Duration::from_mins(5);

@@ -19,7 +19,7 @@ use crate::session::Project;
 use crate::views::doc::DiagnosticDoc;
 
 /// How often it is looked where nothing happens: that asks every server, and plans.
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_mins(1);
 
 /// For how long nothing may have been written before it is looked again: in the middle of a run everything differs.
 const REST: Duration = Duration::from_secs(2);

@@ -382,7 +382,7 @@ impl Watcher {
             self.log.event(&event);
         }
         if let Some(decision) = &judgement.decision {
-            self.begin(name, decision.clone());
+            self.begin(name, decision);
         }
         let watched = &self.clusters[name];
         Watched {

@@ -101,7 +101,8 @@ impl MonitorSettings {
 
 /// Says why an API may not listen at an address; nothing where it may.
 pub fn refuse_listening(listen: SocketAddr, has_token: bool, has_tls: bool) -> Option<String> {
-    (!listen.ip().is_loopback() && !(has_token && has_tls)).then(|| {
+    let is_open = !(listen.ip().is_loopback() || has_token && has_tls);
+    is_open.then(|| {
         format!(
             "{listen} can be reached from elsewhere, and there the API needs a token and TLS: give \"token_file\" and a tls block with \
              \"certificate\" and \"key\" in the monitor block. Without them, listen on 127.0.0.1:{port} or [::1]:{port}.",
@@ -162,12 +163,12 @@ fn lease(block: Reader<'_>, state: &StateBackend, diagnostics: &mut Vec<Diagnost
     let lease = block.text("lease", &dialect::names(), diagnostics)?;
     let given =
         settings::read_milliseconds(&lease.value).map(|milliseconds| Duration::from_millis(milliseconds.into()));
-    let least = shortest(state);
-    let fits = given.filter(|given| (least..=LONGEST_LEASE).contains(given));
+    let shortest = shortest(state);
+    let fits = given.filter(|given| (shortest..=LONGEST_LEASE).contains(given));
     if fits.is_none() {
         let detail = format!(
             "\"lease\" is a time from \"{}s\", which is the shortest that this state can renew in time, to \"{}s\", not {:?}.",
-            least.as_secs(),
+            shortest.as_secs(),
             LONGEST_LEASE.as_secs(),
             lease.value
         );

@@ -189,19 +189,15 @@ fn responses(target: Target) -> Value {
             ("404", "application/json"),
             ("503", "application/json"),
         ],
-        Target::Health => &[
+        Target::Health | Target::Run => &[
             ("200", "application/json"),
             ("404", "application/json"),
             ("503", "application/json"),
         ],
-        Target::Clusters | Target::OpenApi | Target::Plan | Target::Drift => &[("200", "application/json")],
+        Target::Clusters | Target::OpenApi | Target::Plan | Target::Drift | Target::Events => {
+            &[("200", "application/json")]
+        }
         Target::Runs => &[("200", "application/json"), ("503", "application/json")],
-        Target::Run => &[
-            ("200", "application/json"),
-            ("404", "application/json"),
-            ("503", "application/json"),
-        ],
-        Target::Events => &[("200", "application/json")],
         Target::Stream => &[("200", "text/event-stream")],
         Target::Metrics => &[("200", "text/plain")],
         Target::Live | Target::Ready => &[("200", "text/plain"), ("503", "text/plain")],

@@ -70,7 +70,11 @@ impl Token {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         let mut random = [0; BYTES];
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;
-        let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digit = |half: u8| char::from_digit(half.into(), 16).expect("half a byte is a hexadecimal digit");
+        let text: String = random
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+            .collect();
         writeln!(file, "{text}")?;
         file.sync_all()?;
         Ok(Self(Sensitive::new(text)))

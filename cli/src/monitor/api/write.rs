@@ -28,7 +28,7 @@ const BODY: usize = 64 * 1024;
 const SENT_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long an answer waits for what it is about. What takes longer goes on.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a path changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,15 +39,15 @@ pub(super) struct Act {
 
 impl Watcher {
     /// Begins what was decided, where nothing else is being done: one lock is held at a time.
-    pub(super) fn begin(&mut self, name: &ClusterName, decision: Decision) {
+    pub(super) fn begin(&mut self, name: &ClusterName, decision: &Decision) {
         if self.acting.is_some() {
-            return self.preempt(name, &decision);
+            return self.preempt(name, decision);
         }
         let now = self.now();
         let watched = self.clusters.get_mut(name).expect("it was judged");
         watched.memory.tried(decision.subject(), now);
         self.tell(Kind::Decided, (Some(name), None), decision.to_string());
-        if let Decision::Pause { failovers } = decision {
+        if let Decision::Pause { failovers } = *decision {
             return self.pause(name, failovers);
         }
         let decided = Decided {
