@@ -17,6 +17,7 @@ pub mod cluster_event;
 pub mod conformance;
 pub mod delta;
 pub mod digest;
+pub mod few;
 mod disk;
 mod error;
 mod format;
