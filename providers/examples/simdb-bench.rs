@@ -168,7 +168,9 @@ fn first_plan(desired: &Desired) -> Result<Plan, Failure> {
         proposal: None,
     });
     let errors = planned.diagnostics.iter();
-    let errors: Vec<_> = errors.filter(|diagnostic| diagnostic.severity == Severity::Error).collect();
+    let errors: Vec<_> = errors
+        .filter(|diagnostic| diagnostic.severity == Severity::Error)
+        .collect();
     if errors.is_empty() {
         Ok(planned.plan)
     } else {

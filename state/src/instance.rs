@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::sha256;
-use crate::few::Few;
+use crate::maps::Few;
 use crate::object::{EngineKind, Resources};
 use crate::place::Bind;
 use crate::sensitive::SecretName;

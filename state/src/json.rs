@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::few::Few;
+use crate::maps::Few;
 
 /// How deep arrays and objects can be within each other, which is as deep as `serde_json` reads them.
 const DEPTH: usize = 127;

@@ -1,12 +1,20 @@
-//! Maps of a few entries, of which plans hold tens of thousands: a vector in the order of its keys takes what it holds, where the
-//! smallest B-tree has room for eleven entries.
+//! Maps that take no more memory than they hold: those of a few entries, of which plans hold tens of thousands, and those of tens of
+//! thousands of entries.
 
+use std::collections::BTreeMap;
+use std::mem;
 use std::ops::{Deref, DerefMut};
 
 use litemap::LiteMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A few values by name, in the order of the names. It is written as a map, even where it is empty.
+/// Makes a map anew whose entries were added in their order: they left the leaves of its B-tree half empty.
+pub(crate) fn pack<K: Ord, V>(map: &mut BTreeMap<K, V>) {
+    *map = mem::take(map).into_iter().collect();
+}
+
+/// A few values by name, in the order of the names: a vector, where the smallest B-tree has room for eleven. It is written as a map,
+/// even where it is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Few<V>(LiteMap<String, V>);
 
