@@ -26,6 +26,7 @@ pub mod journal;
 pub mod json;
 pub mod lock;
 pub mod lsn;
+pub mod maps;
 pub mod name;
 pub mod object;
 mod owner;
