@@ -122,6 +122,7 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             CliError::Lock(error) if matches!(**error, LockError::Held { .. }) => Exit::Locked,
+            CliError::Store(error) if matches!(**error, StoreError::Preempted { .. }) => Exit::Locked,
             _ => Exit::Failed,
         }
     }
@@ -177,10 +178,11 @@ impl CliError {
 
 fn lock_info(path: &std::path::Path, owner: &Owner) -> String {
     format!(
-        "Lock Info:\n  ID:        {}\n  Path:      {}\n  Operation: {}\n  Who:       {} (process {})\n  Version:   {}\n  Since:     {}",
+        "Lock Info:\n  ID:        {}\n  Path:      {}\n  Operation: {}\n  About:     {}\n  Who:       {} (process {})\n  Version:   {}\n  Since:     {}",
         owner.id,
         path.display(),
         owner.operation,
+        owner.extent,
         owner.who,
         owner.place.pid,
         owner.version,

@@ -7,6 +7,7 @@ use simdb_planner::planner::{Assurance, ElectionKind, ElectionRequest, Proposal}
 use simdb_planner::watch::{self, Decision};
 use simdb_providers::observe::Patience;
 use simdb_state::address::{Address, NodeAddress};
+use simdb_state::backend::Lease;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Damage, Election, ElectionReason, FailoverPolicy, Power, Role, State, Term};
 
@@ -25,6 +26,8 @@ pub(crate) struct Decided {
     pub(crate) term: Option<Term>,
     /// How many bytes the primary was last seen to be ahead of the most advanced standby, where that is known.
     pub(crate) unseen: Option<u64>,
+    /// The holdings of the lock that were seen to stand still for longer than they may.
+    pub(crate) stale: Vec<Lease>,
 }
 
 /// What a command asks for, as it was typed.

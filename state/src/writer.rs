@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::address::{Address, UserAddress};
-use crate::backend::{Expect, Key, Row, Token, Version, Write};
+use crate::backend::{BackendError, Expect, Key, LockOutcome, Row, Token, Version, Write};
 use crate::cluster_event::{ClusterEvent, cluster_events};
 use crate::delta::{Edit, Outputs};
-use crate::error::StoreError;
+use crate::error::{LockError, StoreError};
+use crate::extent::Extent;
 use crate::format::{FORMAT, Head, encode, excerpt, made_as_key, now, object_rows, run_id};
 use crate::grant::Grant;
 use crate::journal::{
@@ -34,18 +36,21 @@ use crate::transfer::{PREFIXES, Transfer};
 
 /// A record that is locked for writing. Dropping it without [`Writer::unlock`] leaves the lock to be taken over.
 ///
-/// A commit whose future is dropped halfway may or may not have happened; the next one then fails with a conflict.
+/// Others may write at the same time, each what is of its own clusters: the head, which all of them write, tells a writer that it has to
+/// take over what they recorded. A commit whose future is dropped halfway may or may not have happened; the next one finds out.
 #[derive(Debug)]
 pub struct Writer {
     record: Arc<Record>,
     token: Token,
     owner: Owner,
     heartbeat: Heartbeat,
+    lost: watch::Receiver<bool>,
     head: Head,
     /// The version of `meta/record` that `head` is.
     version: Version,
     snapshot: Snapshot,
     run: Option<Run>,
+    has_run: bool,
     upgrade: Option<Upgrade>,
 }
 
@@ -84,7 +89,8 @@ impl Writer {
         owner: Owner,
         lease: Duration,
     ) -> Result<Self, StoreError> {
-        let keep = lock::keep(Arc::clone(&record.backend), token, lease);
+        let (to_lost, lost) = watch::channel(false);
+        let keep = lock::keep(Arc::clone(&record.backend), token, lease, to_lost);
         let heartbeat = Heartbeat(tokio::spawn(keep));
         let loaded = match record.confirm_key().await {
             Ok(()) => record.load().await,
@@ -97,10 +103,12 @@ impl Writer {
                     token,
                     owner,
                     heartbeat,
+                    lost,
                     head: loaded.head,
                     version: loaded.version,
                     snapshot: loaded.snapshot,
                     run: None,
+                    has_run: false,
                     upgrade: None,
                 };
                 writer.bring_up().await.map(|()| writer)
@@ -120,19 +128,20 @@ impl Writer {
     /// Brings a record of an older format up to this one, in one commit, once a copy of it is kept.
     async fn bring_up(&mut self) -> Result<(), StoreError> {
         let from = self.head.format;
-        if from == FORMAT {
-            return Ok(());
+        while self.head.format != FORMAT {
+            let kept = self.record.backend.keep_copy(&format!("format-{from}")).await;
+            let copy = kept.map_err(|error| self.record.failed(error))?;
+            let state = self.state();
+            let commit = Commit {
+                writes: object_rows(state, &state.addresses()),
+                ..Commit::default()
+            };
+            let mut head = self.head.clone();
+            head.format = FORMAT;
+            if self.attempt(&commit, head).await? {
+                self.upgrade = Some(Upgrade { from, copy });
+            }
         }
-        let kept = self.record.backend.keep_copy(&format!("format-{from}")).await;
-        let copy = kept.map_err(|error| self.record.failed(error))?;
-        let state = self.state();
-        let commit = Commit {
-            writes: object_rows(state, &state.addresses()),
-            ..Commit::default()
-        };
-        self.head.format = FORMAT;
-        self.write(commit, self.head.runs).await?;
-        self.upgrade = Some(Upgrade { from, copy });
         Ok(())
     }
 
@@ -226,7 +235,7 @@ impl Writer {
         self.head.serial = self.head.serial.max(head.serial);
         self.head.lineage = head.lineage;
         self.head.settings = head.settings;
-        self.write(commit, self.head.runs).await
+        self.write(&commit).await
     }
 
     /// Moves what is recorded to other addresses, with its secrets, in one commit.
@@ -252,7 +261,7 @@ impl Writer {
                 commit.writes.push(self.record.key().await?.seal_row(&renamed, value));
             }
         }
-        self.write(commit, self.head.runs).await?;
+        self.write(&commit).await?;
         self.snapshot.state = state;
         Ok(())
     }
@@ -263,7 +272,7 @@ impl Writer {
             writes: dangling.iter().map(Dangling::removal).collect(),
             ..Commit::default()
         };
-        self.write(commit, self.head.runs).await?;
+        self.write(&commit).await?;
         self.snapshot = self.record.load().await?.snapshot;
         Ok(())
     }
@@ -278,43 +287,60 @@ impl Writer {
         if let Some(run) = &self.run {
             return Err(JournalError::Running(run.id.clone()).into());
         }
-        let number = self.head.runs + 1;
-        let id = run_id(number);
-        let row = RunRow {
-            operation: operation.to_owned(),
-            status: RunStatus::Running,
-            steps,
-            token: self.token,
-            began: now(),
-            ended: None,
-            who: Some(self.owner.who.clone()),
-        };
-        let mut commit = Commit::default();
-        commit.writes.extend(self.close_older_runs(number).await?);
-        commit.writes.push(Write::put(run_key(&id), encode(&row)));
-        commit.writes.push(Write::put(plan_key(&id), encode(plan)));
-        commit.events.push(event(Some(&id), EventKind::RunBegan, None));
-        self.write(commit, number).await?;
-        self.run = Some(Run::new(id.clone(), row));
-        self.snapshot.unfinished = None;
-        Ok(id)
+        loop {
+            let (mut head, mut commit) = (self.head.clone(), Commit::default());
+            head.runs += 1;
+            let id = run_id(head.runs);
+            let row = RunRow {
+                operation: operation.to_owned(),
+                status: RunStatus::Running,
+                steps,
+                token: self.token,
+                began: now(),
+                ended: None,
+                who: Some(self.owner.who.clone()),
+            };
+            commit.writes.extend(self.close_older_runs(&mut head).await?);
+            head.open.insert(head.runs);
+            commit.writes.push(Write::put(run_key(&id), encode(&row)));
+            commit.writes.push(Write::put(plan_key(&id), encode(plan)));
+            commit.events.push(event(Some(&id), EventKind::RunBegan, None));
+            if self.attempt(&commit, head).await? {
+                self.run = Some(Run::new(id.clone(), row));
+                self.has_run = true;
+                self.snapshot.unfinished = None;
+                return Ok(id);
+            }
+        }
     }
 
-    /// Marks the run before as abandoned if it never ended, and deletes the one that is not kept any longer.
-    async fn close_older_runs(&self, number: u64) -> Result<Vec<Write>, StoreError> {
+    /// Marks runs before as abandoned that never ended and do not go on, and deletes the one that is not kept any longer.
+    async fn close_older_runs(&self, head: &mut Head) -> Result<Vec<Write>, StoreError> {
         let mut writes = Vec::new();
-        if let Some(last) = self.head.run()
-            && let Some(mut row) = self.record.run_row(&last).await?
-            && row.status == RunStatus::Running
-        {
-            row.status = RunStatus::Abandoned;
-            writes.push(Write::put(run_key(&last), encode(&row)));
+        let held = self.record.holders().await?;
+        for id in self.head.late_runs() {
+            if let Some(mut row) = self.record.run_row(&id).await?
+                && row.status == RunStatus::Running
+                && (row.token == self.token || !row.goes_on(&held))
+            {
+                row.status = RunStatus::Abandoned;
+                head.open.retain(|number| run_id(*number) != id);
+                writes.push(Write::put(run_key(&id), encode(&row)));
+            }
         }
-        if let Some(oldest) = number.checked_sub(KEPT_RUNS) {
-            let rows = self.record.list(&[run_key(&run_id(oldest)).as_str()]).await?;
-            writes.extend(rows.into_iter().map(|row| Write::delete(row.key)));
+        if let Some(oldest) = head
+            .runs
+            .checked_sub(KEPT_RUNS)
+            .filter(|oldest| !head.open.contains(oldest))
+        {
+            writes.extend(self.forget_run(oldest).await?);
         }
         Ok(writes)
+    }
+
+    async fn forget_run(&self, number: u64) -> Result<Vec<Write>, StoreError> {
+        let rows = self.record.list(&[run_key(&run_id(number)).as_str()]).await?;
+        Ok(rows.into_iter().map(|row| Write::delete(row.key)).collect())
     }
 
     /// Stores secrets before anything uses them.
@@ -323,14 +349,14 @@ impl Writer {
         for (name, value) in secrets {
             commit.writes.push(self.record.key().await?.seal_row(name, value));
         }
-        self.write(commit, self.head.runs).await
+        self.write(&commit).await
     }
 
     /// Commits entries, all or none, under the lock's fencing token.
     pub async fn commit(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         let commit = self.commit_of(entries).await?;
         let ends = self.run.as_ref().map(|run| run.check(&commit.moves)).transpose()?;
-        self.write(commit, self.head.runs).await?;
+        self.write(&commit).await?;
         if let (Some(run), Some(ends)) = (&mut self.run, ends) {
             run.make(ends);
         }
@@ -351,19 +377,79 @@ impl Writer {
 
     /// Ends the run.
     pub async fn finish(&mut self, end: RunEnd) -> Result<(), StoreError> {
-        let run = self.run.as_ref().ok_or(JournalError::NoRun)?;
+        let run = self.run.clone().ok_or(JournalError::NoRun)?;
         run.check_end(end)?;
         let mut row = run.row.clone();
         row.status = end.into();
         row.ended = Some(now());
-        let commit = Commit {
-            writes: vec![Write::put(run_key(&run.id), encode(&row))],
-            events: vec![event(Some(&run.id), end.into(), None)],
-            moves: Vec::new(),
+        loop {
+            let mut head = self.head.clone();
+            head.open.retain(|number| run_id(*number) != run.id);
+            let mut writes = vec![Write::put(run_key(&run.id), encode(&row))];
+            // It went on for so long that others of other clusters were begun and ended.
+            let number = self.head.open.iter().copied().find(|number| run_id(*number) == run.id);
+            if let Some(number) = number.filter(|number| number + KEPT_RUNS <= head.runs) {
+                writes.extend(self.forget_run(number).await?);
+            }
+            let commit = Commit {
+                writes,
+                events: vec![event(Some(&run.id), end.into(), None)],
+                moves: Vec::new(),
+            };
+            if self.attempt(&commit, head).await? {
+                self.run = None;
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets the lock be about this alone, or about this as well, from now on. It is an error where somebody else holds part of it; then
+    /// it is about what it was.
+    pub async fn cover(&mut self, extent: &Extent) -> Result<(), LockError> {
+        let changed = match self.record.backend.change(self.token, extent).await {
+            Err(BackendError::Lost) => return Err(self.lost().await.into()),
+            changed => changed.map_err(|error| self.record.failed(error))?,
         };
-        self.write(commit, self.head.runs).await?;
-        self.run = None;
-        Ok(())
+        match changed {
+            LockOutcome::Granted(_) => {
+                self.owner.extent = extent.clone();
+                Ok(())
+            }
+            LockOutcome::Held(lease) => Err(LockError::Held {
+                path: self.record.path.clone(),
+                owner: Box::new(lease.owner),
+            }),
+        }
+    }
+
+    /// Returns what ends when somebody else has the lock: what is done under it ends then, too.
+    pub fn losing(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut lost = self.lost.clone();
+        async move {
+            // A heartbeat that ended without a word ended with this writer.
+            if lost.wait_for(|lost| *lost).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Returns whether a run was begun.
+    pub fn has_run(&self) -> bool {
+        self.has_run
+    }
+
+    /// Says who has the lock now, where that is known.
+    pub async fn lost(&self) -> StoreError {
+        let path = self.record.path.clone();
+        let held = self.record.holders().await.unwrap_or_default().into_iter();
+        let mut later = held.filter(|lease| lease.token > self.token);
+        match later.find(|lease| lease.owner.extent.overlaps(&self.owner.extent)) {
+            Some(lease) => StoreError::Preempted {
+                path,
+                by: Box::new(lease.owner),
+            },
+            None => StoreError::LockLost { path },
+        }
     }
 
     /// Gives the lock back.
@@ -378,12 +464,36 @@ impl Writer {
         record.backend.unlock(token).await.map_err(|error| record.failed(error))
     }
 
-    /// Writes a commit with its events and the head, and learns the new head.
-    async fn write(&mut self, commit: Commit, runs: u64) -> Result<(), StoreError> {
-        let mut head = self.head.clone();
+    /// Takes over what others have recorded since.
+    pub async fn follow(&mut self) -> Result<(), StoreError> {
+        if self.record.serial().await? != self.head.serial {
+            self.reload().await?;
+        }
+        Ok(())
+    }
+
+    async fn reload(&mut self) -> Result<(), StoreError> {
+        let loaded = self.record.load().await?;
+        let (unfinished, settings) = (self.snapshot.unfinished.take(), self.head.settings.take());
+        (self.head, self.version, self.snapshot) = (loaded.head, loaded.version, loaded.snapshot);
+        self.snapshot.unfinished = unfinished;
+        // What this writer notes where the nodes are is stored with its next commit.
+        self.head.settings.clone_from(&settings);
+        self.snapshot.settings = settings;
+        Ok(())
+    }
+
+    /// Writes a commit with its events and the head.
+    async fn write(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        while !self.attempt(commit, self.head.clone()).await? {}
+        Ok(())
+    }
+
+    /// Writes a commit with its events and a head, and learns the new head. Returns false, and takes over what others have recorded,
+    /// where those who hold other parts of the lock were faster: nothing was written then.
+    async fn attempt(&mut self, commit: &Commit, mut head: Head) -> Result<bool, StoreError> {
         head.serial += 1;
-        head.runs = runs;
-        let mut writes = commit.writes;
+        let mut writes = commit.writes.clone();
         for event in &commit.events {
             head.events += 1;
             writes.push(Write::put(event_key(head.events), encode(event)));
@@ -393,11 +503,20 @@ impl Writer {
             expect: Expect::Version(self.version),
             bytes: Some(encode(&head)),
         });
-        let written = self.record.backend.commit(self.token, writes).await;
-        self.version = written.map_err(|error| self.record.failed(error))?;
-        self.snapshot.serial = head.serial;
-        self.head = head;
-        Ok(())
+        match self.record.backend.commit(self.token, writes).await {
+            Ok(version) => {
+                self.version = version;
+                self.snapshot.serial = head.serial;
+                self.head = head;
+                Ok(true)
+            }
+            Err(BackendError::Conflict(key)) if key == Head::key() => {
+                self.reload().await?;
+                Ok(false)
+            }
+            Err(BackendError::Lost) => Err(self.lost().await),
+            Err(error) => Err(self.record.failed(error)),
+        }
     }
 
     /// Turns entries into rows.

@@ -313,7 +313,7 @@ impl Watcher {
             late,
             standing: self.standing.clone(),
             hears: self.clusters.values().any(|cluster| cluster.answers(now)),
-            at_work: self.at_work(),
+            at_work: None,
         };
         let names: Vec<ClusterName> = self.clusters.keys().cloned().collect();
         let mut shown = BTreeMap::new();
@@ -342,6 +342,7 @@ impl Watcher {
     }
 
     fn judge(&mut self, name: &ClusterName, round: &watch::Round, now: Duration) -> Watched {
+        let at_work = self.at_work(name);
         let watched = self
             .clusters
             .get_mut(name)
@@ -352,7 +353,10 @@ impl Watcher {
             recorded: &self.seen.state,
             evidence: &evidence,
             history: &history,
-            round,
+            round: &watch::Round {
+                at_work: at_work.clone(),
+                ..round.clone()
+            },
         });
         for news in watched.news(name, &judgement) {
             let term = self.seen.state.elections.get(name).map(|election| election.term);
@@ -398,6 +402,7 @@ impl Watcher {
             decision: decision.clone(),
             term: self.seen.state.elections.get(name).map(|election| election.term),
             unseen: self.clusters[name].unseen(name, &self.seen.state),
+            stale: self.stale(),
         };
         let interrupt = Interrupt {
             finish: self.ground.interrupt.finish.child_token(),
@@ -419,17 +424,12 @@ impl Watcher {
     fn preempt(&mut self, cluster: &ClusterName, decision: &Decision) {
         let Some(act) = self.acting.as_mut() else { return };
         let state = &self.seen.state;
-        let mends_the_primary = match decision.subject() {
-            Subject::Lead => true,
-            Subject::Node(node) => state.leader(cluster).is_some_and(|leader| leader.node == node),
-            Subject::Commits => false,
-        };
         let leads = state.elections.get(&act.cluster).zip(state.leader(&act.cluster));
         let settled = leads.filter(|(election, leader)| election.primary == leader.node);
         let settled = settled.map(|(election, _)| election.term);
         // What is done for this very object is not over yet.
         let is_done = act.cluster == *cluster && act.decision.subject() == decision.subject();
-        if !mends_the_primary || is_done || has_no_primary_yet(&act.decision, act.term, settled) {
+        if !decision.is_urgent(cluster, state) || is_done || has_no_primary_yet(&act.decision, act.term, settled) {
             return;
         }
         match act.preempted {
