@@ -37,7 +37,7 @@ pub use self::evidence::{
 };
 pub use self::memory::{Heard, Memory};
 pub use self::permit::permit;
-pub use self::work::{Work, yields};
+pub use self::work::{Trace, Work};
 
 /// One cluster, as a monitor sees it at one moment.
 #[derive(Clone, Copy, Debug)]

@@ -1,35 +1,32 @@
 //! A record that is locked for writing.
 
+mod hold;
+mod passwords;
 mod rekey;
+mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::address::{Address, UserAddress};
-use crate::backend::{BackendError, Expect, Key, LockOutcome, Row, Token, Version, Write};
+use crate::address::Address;
+use crate::backend::{BackendError, Expect, Key, Token, Version, Write};
 use crate::cluster_event::{ClusterEvent, cluster_events};
 use crate::delta::{Edit, Outputs};
-use crate::error::{LockError, StoreError};
-use crate::extent::Extent;
-use crate::format::{FORMAT, Head, encode, excerpt, made_as_key, now, object_rows, run_id};
-use crate::grant::Grant;
-use crate::journal::{
-    Event, EventKind, JournalError, KEPT_RUNS, Progress, Run, RunRow, RunStatus, StepRow, event_key, plan_key, run_key,
-    step_key,
-};
+use crate::error::StoreError;
+use crate::format::{FORMAT, Head, encode, excerpt, made_as_key, now, object_rows};
+use crate::journal::{Event, EventKind, JournalError, Progress, Run, StepRow, event_key, step_key};
 use crate::lock;
 use crate::object::{Output, ProviderSettings, State};
 use crate::owner::Owner;
 use crate::record::Record;
 use crate::relocation::{self, Move};
 use crate::repair::{self, Dangling};
-use crate::run::{Entry, Lineage, RunEnd, RunId, Snapshot};
+use crate::run::{Entry, Lineage, RunId, Snapshot};
 use crate::secret;
 use crate::sensitive::{SecretName, Secrets, Sensitive};
 use crate::transfer::{PREFIXES, Transfer};
@@ -171,16 +168,6 @@ impl Writer {
         self.head.settings = Some(settings);
     }
 
-    /// Returns what lets this writer's steps change the world.
-    pub fn grant(&self) -> Grant {
-        Grant::new(Arc::clone(&self.record), self.token)
-    }
-
-    /// Returns how this writer shows itself to those who wait for it.
-    pub fn owner(&self) -> &Owner {
-        &self.owner
-    }
-
     /// Returns the rows beneath, for tests.
     #[cfg(test)]
     pub(crate) fn record(&self) -> &Record {
@@ -277,72 +264,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins a run: from here on its steps are journalled.
-    pub async fn begin(
-        &mut self,
-        operation: &str,
-        plan: &(impl Serialize + Sync),
-        steps: u32,
-    ) -> Result<RunId, StoreError> {
-        if let Some(run) = &self.run {
-            return Err(JournalError::Running(run.id.clone()).into());
-        }
-        loop {
-            let (mut head, mut commit) = (self.head.clone(), Commit::default());
-            head.runs += 1;
-            let id = run_id(head.runs);
-            let row = RunRow {
-                operation: operation.to_owned(),
-                status: RunStatus::Running,
-                steps,
-                token: self.token,
-                began: now(),
-                ended: None,
-                who: Some(self.owner.who.clone()),
-            };
-            commit.writes.extend(self.close_older_runs(&mut head).await?);
-            head.open.insert(head.runs);
-            commit.writes.push(Write::put(run_key(&id), encode(&row)));
-            commit.writes.push(Write::put(plan_key(&id), encode(plan)));
-            commit.events.push(event(Some(&id), EventKind::RunBegan, None));
-            if self.attempt(&commit, head).await? {
-                self.run = Some(Run::new(id.clone(), row));
-                self.has_run = true;
-                self.snapshot.unfinished = None;
-                return Ok(id);
-            }
-        }
-    }
-
-    /// Marks runs before as abandoned that never ended and do not go on, and deletes the one that is not kept any longer.
-    async fn close_older_runs(&self, head: &mut Head) -> Result<Vec<Write>, StoreError> {
-        let mut writes = Vec::new();
-        let held = self.record.holders().await?;
-        for id in self.head.late_runs() {
-            if let Some(mut row) = self.record.run_row(&id).await?
-                && row.status == RunStatus::Running
-                && (row.token == self.token || !row.goes_on(&held))
-            {
-                row.status = RunStatus::Abandoned;
-                head.open.retain(|number| run_id(*number) != id);
-                writes.push(Write::put(run_key(&id), encode(&row)));
-            }
-        }
-        if let Some(oldest) = head
-            .runs
-            .checked_sub(KEPT_RUNS)
-            .filter(|oldest| !head.open.contains(oldest))
-        {
-            writes.extend(self.forget_run(oldest).await?);
-        }
-        Ok(writes)
-    }
-
-    async fn forget_run(&self, number: u64) -> Result<Vec<Write>, StoreError> {
-        let rows = self.record.list(&[run_key(&run_id(number)).as_str()]).await?;
-        Ok(rows.into_iter().map(|row| Write::delete(row.key)).collect())
-    }
-
     /// Stores secrets before anything uses them.
     pub async fn keep(&mut self, secrets: &Secrets) -> Result<(), StoreError> {
         let mut commit = Commit::default();
@@ -373,95 +294,6 @@ impl Writer {
             }
         }
         Ok(())
-    }
-
-    /// Ends the run.
-    pub async fn finish(&mut self, end: RunEnd) -> Result<(), StoreError> {
-        let run = self.run.clone().ok_or(JournalError::NoRun)?;
-        run.check_end(end)?;
-        let mut row = run.row.clone();
-        row.status = end.into();
-        row.ended = Some(now());
-        loop {
-            let mut head = self.head.clone();
-            head.open.retain(|number| run_id(*number) != run.id);
-            let mut writes = vec![Write::put(run_key(&run.id), encode(&row))];
-            // It went on for so long that others of other clusters were begun and ended.
-            let number = self.head.open.iter().copied().find(|number| run_id(*number) == run.id);
-            if let Some(number) = number.filter(|number| number + KEPT_RUNS <= head.runs) {
-                writes.extend(self.forget_run(number).await?);
-            }
-            let commit = Commit {
-                writes,
-                events: vec![event(Some(&run.id), end.into(), None)],
-                moves: Vec::new(),
-            };
-            if self.attempt(&commit, head).await? {
-                self.run = None;
-                return Ok(());
-            }
-        }
-    }
-
-    /// Lets the lock be about this alone, or about this as well, from now on. It is an error where somebody else holds part of it; then
-    /// it is about what it was.
-    pub async fn cover(&mut self, extent: &Extent) -> Result<(), LockError> {
-        let changed = match self.record.backend.change(self.token, extent).await {
-            Err(BackendError::Lost) => return Err(self.lost().await.into()),
-            changed => changed.map_err(|error| self.record.failed(error))?,
-        };
-        match changed {
-            LockOutcome::Granted(_) => {
-                self.owner.extent = extent.clone();
-                Ok(())
-            }
-            LockOutcome::Held(lease) => Err(LockError::Held {
-                path: self.record.path.clone(),
-                owner: Box::new(lease.owner),
-            }),
-        }
-    }
-
-    /// Returns what ends when somebody else has the lock: what is done under it ends then, too.
-    pub fn losing(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut lost = self.lost.clone();
-        async move {
-            // A heartbeat that ended without a word ended with this writer.
-            if lost.wait_for(|lost| *lost).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-
-    /// Returns whether a run was begun.
-    pub fn has_run(&self) -> bool {
-        self.has_run
-    }
-
-    /// Says who has the lock now, where that is known.
-    pub async fn lost(&self) -> StoreError {
-        let path = self.record.path.clone();
-        let held = self.record.holders().await.unwrap_or_default().into_iter();
-        let mut later = held.filter(|lease| lease.token > self.token);
-        match later.find(|lease| lease.owner.extent.overlaps(&self.owner.extent)) {
-            Some(lease) => StoreError::Preempted {
-                path,
-                by: Box::new(lease.owner),
-            },
-            None => StoreError::LockLost { path },
-        }
-    }
-
-    /// Gives the lock back.
-    pub async fn unlock(self) -> Result<(), StoreError> {
-        let Self {
-            record,
-            token,
-            heartbeat,
-            ..
-        } = self;
-        drop(heartbeat);
-        record.backend.unlock(token).await.map_err(|error| record.failed(error))
     }
 
     /// Takes over what others have recorded since.
@@ -585,42 +417,6 @@ impl Writer {
             ..event(Some(run), kind, Some(step))
         });
         Ok(())
-    }
-
-    /// Deletes the passwords that a login no longer has, those of logins that are gone, and all of a cluster that is gone.
-    async fn drop_secrets(&self, edits: &[Edit]) -> Result<Vec<Write>, StoreError> {
-        let mut writes = Vec::new();
-        for edit in edits {
-            match edit {
-                Edit::User(address, user) => {
-                    let current = user.password(address);
-                    writes.extend(self.drop_passwords(address, Some(&current)).await?);
-                }
-                Edit::Drop(Address::User(address)) => writes.extend(self.drop_passwords(address, None).await?),
-                Edit::Drop(Address::Cluster(name)) => {
-                    let users = format!("{}cluster.{name}.user.", secret::PREFIX);
-                    let rows = self.record.list(&[&users]).await?;
-                    writes.extend(rows.into_iter().map(|row| Write::delete(row.key)));
-                }
-                _ => {}
-            }
-        }
-        Ok(writes)
-    }
-
-    /// Deletes all passwords of a login but one.
-    async fn drop_passwords(&self, user: &UserAddress, but: Option<&SecretName>) -> Result<Vec<Write>, StoreError> {
-        let prefix = format!("{}{user}", secret::PREFIX);
-        let rows = self.record.list(&[&prefix]).await?;
-        let goes = |row: &Row| {
-            let name = SecretName::from_stored(&row.key.as_str()[secret::PREFIX.len()..]);
-            name.is_password_of(user) && Some(&name) != but
-        };
-        Ok(rows
-            .into_iter()
-            .filter(goes)
-            .map(|row| Write::delete(row.key))
-            .collect())
     }
 
     async fn add_outputs(

@@ -141,6 +141,8 @@ fn has_no_primary_yet(decision: &Decision, began: Option<Term>, settled: Option<
 
 struct Watcher {
     ground: Ground,
+    /// This process: what it does itself is nobody else's work.
+    owner: Owner,
     stored: channel::Receiver<Arc<Stored>>,
     seen: Arc<Stored>,
     inbox: mpsc::Receiver<(NodeAddress, Told)>,
@@ -163,14 +165,14 @@ impl Watcher {
     async fn new(ground: Ground, stored: channel::Receiver<Arc<Stored>>) -> Result<Self, CliError> {
         let seen = Arc::clone(&stored.borrow());
         let (to_inbox, inbox) = mpsc::channel(INBOX);
-        let who = Owner::this_process("monitor", Duration::ZERO).who;
+        let owner = Owner::this_process("monitor", Duration::ZERO);
         let standing = Standing::Observes("it has not asked for the right to decide yet".to_owned());
         let started = Timestamp::now();
         let publisher = Publisher::new(Round {
             number: 0,
             at: started,
             started,
-            who,
+            who: owner.who.clone(),
             standing: standing.clone(),
             late: Duration::ZERO,
             took: Duration::ZERO,
@@ -182,6 +184,7 @@ impl Watcher {
         let log = Log::new(Arc::clone(&ground.ui), ground.json);
         let mut watcher = Self {
             ground,
+            owner,
             stored,
             seen,
             inbox,
@@ -403,6 +406,11 @@ impl Watcher {
             term: self.seen.state.elections.get(name).map(|election| election.term),
             unseen: self.clusters[name].unseen(name, &self.seen.state),
             stale: self.stale(),
+            yielding: if decision.is_urgent(name, &self.seen.state) {
+                self.clusters[name].work.yielding()
+            } else {
+                Vec::new()
+            },
         };
         let interrupt = Interrupt {
             finish: self.ground.interrupt.finish.child_token(),

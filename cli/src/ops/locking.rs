@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use simdb_planner::plan::Plan;
-use simdb_planner::watch;
+use simdb_planner::watch::Trace;
 use simdb_state::backend::Lease;
 use simdb_state::extent::Extent;
-use simdb_state::store::{LockError, Store, Writer};
+use simdb_state::store::{LockError, Store, Work, Writer};
 use tokio::time::sleep;
 
 use crate::request::{Decided, Request};
@@ -41,20 +41,17 @@ async fn take_over(store: &Store, operation: &str, decided: &Decided, timeout: D
     }
 }
 
-/// Returns the holdings of a cluster's lock that end where its primary is lost; none where what was decided can wait. A run that begins from here on moves its heartbeat, and
-/// is not taken over unseen.
+/// Returns the holdings of a cluster's lock that end for what was decided, and have done nothing at its primary since. A run that begins
+/// from here on moves its heartbeat, and is not taken over unseen.
 async fn yielding(store: &Store, decided: &Decided) -> Result<Vec<Lease>, LockError> {
+    if decided.yielding.is_empty() {
+        return Ok(Vec::new());
+    }
     let works = store.at_work().await?;
-    if works.is_empty() {
-        return Ok(Vec::new());
-    }
     let recorded = store.snapshot().await?.state;
-    if !decided.decision.is_urgent(&decided.cluster, &recorded) {
-        return Ok(Vec::new());
-    }
-    let works = works.into_iter();
-    let yielding = works.filter(|work| watch::yields(&decided.cluster, &recorded, work));
-    Ok(yielding.map(|work| work.lease).collect())
+    let is_as_before = |work: &Work| decided.yielding.contains(&Trace::of(&decided.cluster, &recorded, work));
+    let works = works.into_iter().filter(is_as_before);
+    Ok(works.map(|work| work.lease).collect())
 }
 
 /// Returns what the lock is about while a plan runs: the clusters that it changes. Networks are made and removed by plans that were made

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use simdb_planner::desired::Desired;
-use simdb_planner::watch::{self, Standing, WARM_UP, Work};
+use simdb_planner::watch::{Standing, WARM_UP, Work};
 use simdb_state::address::NodeAddress;
 use simdb_state::backend::Lease;
 use simdb_state::claim::Right;
-use simdb_state::lock::Owner;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{ElectionReason, Node, State, Weekday};
+use simdb_state::store;
 
 use super::{STORE_LIMIT, Watcher};
 use crate::monitor::board::Kind;
@@ -50,18 +50,15 @@ impl Watcher {
     }
 
     /// Returns what somebody else does on a cluster, under its lock.
-    pub(super) fn at_work(&self, cluster: &ClusterName) -> Option<Work> {
-        let is_own = |owner: &Owner| owner.place.pid == std::process::id() && self.acting.is_some();
-        let mut works = self.seen.works.iter().filter(|seen| !seen.is_over());
-        let seen = works.find(|seen| {
-            let owner = &seen.work.lease.owner;
-            owner.extent.contains(cluster) && !is_own(owner)
-        })?;
-        let owner = &seen.work.lease.owner;
-        Some(Work {
-            who: format!("{} ({})", owner.who, owner.operation),
-            yields: watch::yields(cluster, &self.seen.state, &seen.work),
-        })
+    pub(super) fn at_work(&mut self, cluster: &ClusterName) -> Option<Work> {
+        let works = self.seen.works.iter().filter(|seen| !seen.is_over());
+        let works = works.map(|seen| &seen.work).filter(|work| {
+            let owner = &work.lease.owner;
+            owner.extent.contains(cluster) && owner.place != self.owner.place
+        });
+        let works: Vec<&store::Work> = works.collect();
+        let watched = self.clusters.get_mut(cluster)?;
+        watched.work.follow(cluster, &self.seen.state, &works, Instant::now())
     }
 
     /// Returns the holdings of the lock that stand still for longer than they may.

@@ -72,7 +72,7 @@ fn work(run: Option<(&Plan, BTreeMap<u32, StepReport>)>) -> store::Work {
 }
 
 fn check(world: &World, work: &store::Work) -> bool {
-    yields(&orders(), &world.state, work)
+    Trace::of(&orders(), &world.state, work).yields()
 }
 
 #[test]
@@ -113,6 +113,13 @@ fn a_run_that_restarts_the_primary_yields_before_and_after_that_and_not_within()
         "the restart is the loss that is seen"
     );
     assert!(check(&world, &state(Some(StepReport::Done(None)))));
+    let trace = |report| Trace::of(&orders(), &world.state, &state(report));
+    assert_ne!(
+        trace(None),
+        trace(Some(StepReport::Done(None))),
+        "it did something there"
+    );
+    assert_eq!(trace(None), trace(None));
     assert!(check(&world, &state(Some(StepReport::Failed(String::new())))));
 }
 
@@ -145,7 +152,8 @@ fn what_a_run_does_with_another_cluster_holds_nothing_up() {
         assurance: crate::planner::Assurance::Proof,
     };
     let plan = planned(&world, &NODES, |_| {}, Some(&Proposal::Election(request("orders"))));
-    assert!(yields(&"other".parse().unwrap(), &world.state, &at(&plan, "fence")));
+    let trace = Trace::of(&"other".parse().unwrap(), &world.state, &at(&plan, "fence"));
+    assert!(trace.yields());
 }
 
 #[test]
