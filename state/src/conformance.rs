@@ -14,6 +14,7 @@ pub async fn check_backend(make: impl AsyncFn() -> Arc<dyn Backend>) {
     a_commit_is_all_or_nothing(&*make().await).await;
     versions_tell_rows_apart_even_after_deletion(&*make().await).await;
     nobody_commits_without_the_lock(&*make().await).await;
+    a_row_beside_the_record_is_written_without_the_lock_and_compares(&*make().await).await;
     writers_at_once_are_put_in_a_row(make().await).await;
 }
 
@@ -180,6 +181,35 @@ async fn nobody_commits_without_the_lock(backend: &dyn Backend) {
     assert!(matches!(backend.renew(token).await, Err(BackendError::Lost)));
     assert!(matches!(backend.unlock(token).await, Err(BackendError::Lost)));
     assert!(keys(backend, &[""]).await.is_empty());
+}
+
+async fn a_row_beside_the_record_is_written_without_the_lock_and_compares(backend: &dyn Backend) {
+    let claim = |expect, bytes: Option<&str>| Write {
+        key: Key::new("claim/a"),
+        expect,
+        bytes: bytes.map(Into::into),
+    };
+    let first = backend.swap(claim(Expect::Absent, Some("mine"))).await;
+    let first = first.expect("nothing is there");
+    let refused = backend.swap(claim(Expect::Absent, Some("yours"))).await;
+    assert!(matches!(refused, Err(BackendError::Conflict(key)) if key.as_str() == "claim/a"));
+    // Somebody holds the lock, and is not disturbed.
+    let token = granted(backend, &[]).await;
+    let record = put(backend, token, &["record"], "1").await;
+    let second = backend.swap(claim(Expect::Version(first), Some("still mine"))).await;
+    let second = second.expect("it is what was written last");
+    assert!(first < record && record < second, "versions only grow");
+    let stale = backend.swap(claim(Expect::Version(first), None)).await;
+    assert!(matches!(stale, Err(BackendError::Conflict(_))));
+    let write = Write {
+        expect: Expect::Version(record),
+        ..Write::put(Key::new("record"), "2".into())
+    };
+    backend.commit(token, vec![write]).await.expect("its row is as it was");
+    backend.unlock(token).await.expect("the lock is held");
+    backend.swap(claim(Expect::Any, None)).await.expect("it takes no lock");
+    assert_eq!(get(backend, "claim/a").await, None);
+    assert_eq!(get(backend, "record").await.map(|row| row.bytes), Some("2".into()));
 }
 
 async fn writers_at_once_are_put_in_a_row(backend: Arc<dyn Backend>) {

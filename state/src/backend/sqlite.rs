@@ -285,7 +285,7 @@ impl Backend for SqliteBackend {
     async fn swap(&self, write: Write) -> Result<Version, BackendError> {
         self.write("write a row", move |transaction| {
             check(transaction, &write)?;
-            file::bring_up(transaction)?;
+            leases::bring_up(transaction)?;
             let version = next_version(transaction)?;
             put(transaction, &write, version)?;
             Ok(version)

@@ -10,29 +10,18 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
-use rusqlite::{Connection, OpenFlags, Transaction, params};
+use rusqlite::{Connection, OpenFlags, params};
 
-use super::{Refusal, failed, leases};
+use super::leases::{self, FIRST_LAYOUT, LAYOUT};
+use super::{Refusal, failed};
 use crate::backend::{BackendError, Key};
 use crate::format::random_hex;
-use crate::leases::Leases;
 
 /// `simd`: marks a SQLite file as ours (`PRAGMA application_id`).
 const APPLICATION: u32 = u32::from_be_bytes(*b"simd");
 
-/// The number of the layout below (`PRAGMA user_version`).
-pub(super) const LAYOUT: u32 = 2;
-
-/// The layout in which one process at a time held the lock, in a table `lease` with its token, beat and owner, and with the commits. A
-/// file of it is read as it is, and has the present layout once its lock is taken.
-pub(super) const FIRST_LAYOUT: u32 = 1;
-
 const ROWS: &str =
     "CREATE TABLE rows (key TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, bytes BLOB NOT NULL) STRICT";
-
-/// It has one row. `commits` only grows; `leases` is JSON ([`crate::leases`]).
-const LOCK: &str = "
-    CREATE TABLE lock (one INTEGER PRIMARY KEY CHECK (one = 1), commits INTEGER NOT NULL, leases TEXT NOT NULL) STRICT";
 
 /// An open file of ours.
 #[derive(Debug)]
@@ -88,9 +77,7 @@ fn fill(new: &Path, rows: &[(Key, Vec<u8>)]) -> Result<(), BackendError> {
         connection.pragma_update(None, "synchronous", "FULL")?;
         let transaction = connection.transaction()?;
         transaction.execute(ROWS, [])?;
-        transaction.execute(LOCK, [])?;
-        let nobody = leases::text(&Leases::default());
-        transaction.execute("INSERT INTO lock VALUES (1, 0, ?1)", [nobody])?;
+        leases::make(&transaction)?;
         for (key, bytes) in rows {
             transaction.execute("INSERT INTO rows VALUES (?1, 0, ?2)", params![key.as_str(), bytes])?;
         }
@@ -204,23 +191,6 @@ fn check_marks(application: u32, layout: u32) -> Result<(), BackendError> {
         0 => Err(BackendError::Corrupt("it has no format number".to_owned())),
         found => Err(BackendError::Newer { found, known: LAYOUT }),
     }
-}
-
-/// Returns the number of a file's layout.
-pub(super) fn layout(connection: &Connection) -> rusqlite::Result<u32> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
-}
-
-/// Gives a file the present layout, where it has the first one. A simdb that knows that one alone writes it no more, whatever it holds.
-pub(super) fn bring_up(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    if layout(transaction)? != FIRST_LAYOUT {
-        return Ok(());
-    }
-    let leases = leases::text(&leases::read_first(transaction)?);
-    transaction.execute(LOCK, [])?;
-    transaction.execute("INSERT INTO lock SELECT 1, commits, ?1 FROM lease", [leases])?;
-    transaction.execute("DROP TABLE lease", [])?;
-    transaction.pragma_update(None, "user_version", LAYOUT)
 }
 
 /// Looks once more at the marks, because the log may hold newer ones than the file.
