@@ -15,7 +15,7 @@ use simdb_state::backend::{Backend, BackendError, Expect, Key, Row, Token, Write
 use simdb_state::conformance::{check_backend, check_locks, granted};
 use simdb_state::secret::KeySource;
 use simdb_state::store::{Store, StoreError};
-use simdb_tests::{Chance, TestEnvironment};
+use simdb_tests::{Chance, Scenario, TestEnvironment, Version, any, wait_until};
 
 /// How often each of two writers writes.
 const COMMITS: usize = 1000;
@@ -139,7 +139,7 @@ async fn who_was_paused_and_taken_over_commits_nothing_more() {
         "-o",
         "jsonpath={.spec.holderIdentity}",
     ]);
-    assert!(shown.contains("for test (process "), "{shown}");
+    assert!(shown.contains("for test of everything (process "), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -453,6 +453,56 @@ async fn a_lock_in_kubernetes_is_broken_by_its_id_and_who_held_it_records_nothin
         .run(&["destroy", "-auto-approve", "-allow=data-loss"])
         .expect_code(0);
     environment.assert_nothing_left();
+}
+
+/// Three nodes whose lead passes by itself.
+const WATCHED: &str = r#"  replication { mode = "quorum" }
+  failover {
+    mode     = "automatic"
+    cooldown = "1s"
+  }
+  node "a" {}
+  node "b" {}
+  node "c" {}
+  endpoint "rw" { target = "primary" }
+"#;
+
+#[test]
+fn a_monitor_whose_state_is_in_kubernetes_is_paused_and_lets_a_standby_take_over() {
+    let Some(namespace) = Namespace::new("monitor") else {
+        return;
+    };
+    let settings = format!(
+        "simdb {{\n  state \"kubernetes\" {{\n    namespace  = \"{}\"\n    name       = \"orders\"\n    kubeconfig = \"{}\"\n  }}\n}}\n",
+        namespace.name,
+        namespace.kubeconfig.display()
+    );
+    let scenario = Scenario::with_settings(&Version::installed(), &settings, WATCHED);
+    let load = scenario.load();
+    load.further(20);
+    let monitor = scenario.monitor("monitor");
+    let other = scenario.passive_monitor("other");
+    wait_until("the other one knows who decides", || {
+        other.events().iter().any(|event| event.contains(" decides"))
+    });
+    scenario.simdb(&["monitor", "pause", "orders", "-reason", "new disks"]);
+    monitor.wait_for("paused", 1);
+    let primary = scenario.primary();
+    scenario.kill_all(&primary);
+    monitor.wait_for("held", 1);
+    assert_eq!(monitor.count("decided"), 0, "{:?}", monitor.events());
+    scenario.simdb(&["unpause", "orders"]);
+    monitor.wait_for("failed-over", 1);
+    load.further(20);
+    monitor.wait_for("done", 1);
+    assert_ne!(scenario.primary(), primary);
+    assert!(monitor.stop(), "it ends well");
+    // It gave its right to decide up: the other one need not wait for the end of a lease.
+    other.wait_for("took-over", 1);
+    assert!(other.stop(), "it ends well");
+    scenario.assert_settled(any(1));
+    load.expect_nothing_lost();
+    scenario.destroy();
 }
 
 #[test]
