@@ -213,6 +213,9 @@ pub struct TaskSpec {
     /// succeed where they did nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prints: Option<String>,
+    /// The size in bytes of the volume that the task is the first to use; absent where its platform decides, or has no volumes with a size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<u64>,
 }
 
 /// Data that was made without simdb and stays where it is.
@@ -238,6 +241,7 @@ impl TaskSpec {
             removes,
             replaces,
             prints: _,
+            storage: _,
         } = self;
         product.is_none() && origin.is_none() && files.is_empty() && removes.is_empty() && replaces.is_empty()
     }

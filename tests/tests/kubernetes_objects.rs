@@ -122,6 +122,10 @@ fn a_volume_that_is_being_removed_is_told_and_nothing_is_made_beside_it() {
         plan.code == Some(1) && said.contains("its volume, PersistentVolumeClaim orders-r-1, is being removed"),
         "{said}"
     );
+    // Its data is copied anew beside nothing: what is being removed goes first.
+    scenario.simdb(&["resync", "orders", "r[1]", "-auto-approve"]);
+    assert_settles(&scenario);
+    scenario.kubectl(&["delete", "pvc", &Scenario::set("r[1]"), "--wait=false"]);
     let before = scenario.requests().map(|requests| requests.len());
     let namespace = scenario.namespace().to_owned();
     scenario.simdb(&["destroy", "-auto-approve", "-allow=data-loss"]);
@@ -179,6 +183,19 @@ fn a_volume_is_enlarged_by_a_plan_beside_its_server_and_never_made_smaller() {
     };
     let of_size = |size: &str| format!("  storage = \"{size}\"\n{PAIR}");
     scenario.apply(&of_size("192MB"));
+    let asked_for = |node: &str| {
+        let claim = Scenario::set(node);
+        scenario.kubectl(&[
+            "get",
+            "pvc",
+            &claim,
+            "-o",
+            "jsonpath={.spec.resources.requests.storage}",
+        ])
+    };
+    for node in ["a", "r[0]"] {
+        assert_eq!(asked_for(node), "192Mi");
+    }
     let before = scenario.uid("a");
     scenario.declare(&of_size("256MB"));
     let plan = scenario.environment.run(&["plan", "-detailed-exitcode"]);
@@ -191,17 +208,54 @@ fn a_volume_is_enlarged_by_a_plan_beside_its_server_and_never_made_smaller() {
     assert_settles(&scenario);
     assert_eq!(scenario.uid("a"), before, "a larger volume restarts nothing");
     for node in ["a", "r[0]"] {
-        let claim = [
-            "get",
-            "pvc",
-            &Scenario::set(node),
-            "-o",
-            "jsonpath={.spec.resources.requests.storage}",
-        ];
-        assert_eq!(scenario.kubectl(&claim), "256Mi");
+        assert_eq!(asked_for(node), "256Mi");
     }
     scenario.declare(&of_size("192MB"));
     let plan = scenario.simdb(&["plan", "-detailed-exitcode"]).text();
     assert!(plan.contains("Volume does not get smaller"), "{plan}");
     scenario.destroy_pods();
+}
+
+#[test]
+fn a_full_volume_is_told_and_enlarged_while_its_server_is_down() {
+    let Some(mut scenario) = Scenario::before_pods(&simdb_tests::Version::of_major(15)) else {
+        return;
+    };
+    let of_size = |size: &str| format!("  storage = \"{size}\"\n{PAIR}");
+    scenario.provide("storage_class", "simdb-bounded");
+    scenario.apply(&of_size("192MB"));
+    scenario.ask("a", "CREATE TABLE kept AS SELECT 42 AS n; SELECT 1");
+    scenario.in_pod(
+        "a",
+        "dd if=/dev/zero of=/var/lib/simdb/other bs=64k count=3072 2>/dev/null || true",
+    );
+    // The next segment of the log has no room, neither while the server runs nor when it is started again.
+    wait_until("the server has ended for want of room", || {
+        let sql = "SELECT pg_logical_emit_message(false, 'test', repeat('x', 100000)); SELECT pg_switch_wal()";
+        scenario.answer("a", sql).is_none() && scenario.environment.run(&["status"]).text().contains("a is down")
+    });
+    wait_until("its log says why, and what to do", || {
+        let log = scenario.simdb(&["logs", "orders.a"]).stdout;
+        log.contains("No space left on device") && log.contains("The volume is full.")
+    });
+    scenario.declare(&of_size("256MB"));
+    scenario.simdb(&["apply", "-auto-approve"]);
+    assert_settles(&scenario);
+    assert_eq!(scenario.primary(), "a");
+    assert_eq!(scenario.ask("a", "SELECT n FROM kept"), "42");
+    scenario.destroy_pods();
+}
+
+#[test]
+fn an_image_without_a_shell_is_told_and_what_was_made_for_it_goes() {
+    let Some(scenario) = Scenario::before_pods(&simdb_tests::Version::of_major(15)) else {
+        return;
+    };
+    scenario.declare(PAIR);
+    scenario.provide("image", "simdb.test/bare:{version}");
+    scenario.expect_refusal(&["apply", "-auto-approve"], "sh");
+    let plan = scenario.simdb(&["plan"]).text();
+    assert!(plan.contains("it cannot be looked at"), "{plan}");
+    scenario.simdb(&["destroy", "-auto-approve", "-allow=data-loss"]);
+    assert_eq!(scenario.objects_in_pods(), "");
 }

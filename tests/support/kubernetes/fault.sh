@@ -6,6 +6,7 @@
 #   fault.sh peers-cut             cuts the nodes from each other; both reach the API server
 #   fault.sh heal                  ends every cut and plugs both nodes in
 #   fault.sh power-off NODE        ends every process of a node at once and unplugs it; power-on NODE boots it
+#   fault.sh mend                  heals, and boots the nodes that are off
 #   fault.sh pause MACHINE DAEMON  stops a daemon (SIGSTOP); resume MACHINE DAEMON lets it go on
 #   fault.sh kill MACHINE DAEMON   ends a daemon (SIGKILL); start MACHINE DAEMON starts it and returns when it answers
 #   fault.sh on MACHINE COMMAND... runs a command in the namespaces of a machine
@@ -111,6 +112,13 @@ power_on() {
     done
 }
 
+mend() {
+    heal
+    for node in n1 n2; do
+        [ -e "$bed/$node/kubelet.pid" ] || power_on "$node"
+    done
+}
+
 # Starts a daemon and waits until it answers, if it is one of those that answer requests.
 begin() {
     start "$1" "$2" || fail "$2 does not start on $1"
@@ -140,6 +148,7 @@ node-up:1) on control ip link set "$(port_of "$1")" up ;;
 api-cut:1) cut_api "$1" ;;
 peers-cut:0) cut_peers ;;
 heal:0) heal ;;
+mend:0) mend ;;
 power-off:1) power_off "$1" ;;
 power-on:1) power_on "$1" ;;
 pause:2) signal "$1" "$2" STOP ;;

@@ -3,9 +3,10 @@
 #
 #   images.sh
 #
-# They are simdb.test/pause:1, which the container runtime needs; simdb.test/postgres:VERSION, called postgres-again:VERSION as well,
-# with the programs on the PATH, a shell, the tools of coreutils, and flock; and simdb.test/pgbouncer:1. The cache has one directory per state of this machine's packages and of these scripts. No registry
-# of images is asked.
+# They are simdb.test/pause:1, which the container runtime needs, called bare:15 as well, as it has no shell; simdb.test/postgres:VERSION,
+# called postgres-again:VERSION as well, with the programs on the PATH, a shell, the tools of coreutils, and flock; and
+# simdb.test/pgbouncer:1. The cache has one directory per state of this machine's packages and of these scripts. No registry of images
+# is asked.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -70,7 +71,7 @@ empty() {
 
 empty
 cc -O2 -static -o "$root/pause" "$here/pause.c"
-pack pause:1 '{"Entrypoint": ["/pause"]}'
+pack pause:1 '{"Entrypoint": ["/pause"]}' bare:15
 
 if [ -x /usr/sbin/pgbouncer ]; then
     empty

@@ -215,6 +215,7 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: Last
         // that was killed: a task only runs where none is left.
         removes: vec![standby_signal(&partial), format!("{partial}/postmaster.pid")],
         replaces: Vec::new(),
+        storage: node.resources.storage,
     }
 }
 
@@ -313,6 +314,7 @@ pub fn birth(node: &NodeContext<'_>) -> TaskSpec {
         files: BTreeMap::from([("initdb.password".to_owned(), verifier)]),
         temporary: vec!["initdb.password".to_owned()],
         product: Some(product),
+        storage: node.resources.storage,
         ..TaskSpec::default()
     }
 }
@@ -360,6 +362,7 @@ pub fn copy(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<String>) 
         )]),
         product: Some(product),
         replaces,
+        storage: node.resources.storage,
         ..TaskSpec::default()
     }
 }

@@ -6,26 +6,28 @@ use simdb_state::address::Address;
 use simdb_state::delta::Edit;
 
 use super::{Draft, Lowering};
+use crate::observed::Observation;
 use crate::plan::{Action, Impact};
 
 pub(crate) const ORPHAN: &str = "an interrupted run left it, and the configuration does not declare it";
 
 impl Lowering<'_> {
-    /// Instance directories that neither the record nor the configuration knows: a run was killed before it could record them.
+    /// Instances that neither the record nor the configuration knows: a run was killed, or failed, before it could record them. One
+    /// that cannot be looked at may have data.
     pub(super) fn orphans(&mut self) {
         for (address, observation) in &self.observed.nodes {
-            let known = self.before.nodes.contains_key(address) || self.intended.nodes.contains_key(address);
-            let Some(facts) = observation.seen().filter(|_| !known) else {
+            if self.before.nodes.contains_key(address) || self.intended.nodes.contains_key(address) {
                 continue;
-            };
-            let impact = if facts.generations.is_empty() {
-                Impact::None
-            } else {
-                Impact::DataLoss
+            }
+            let (impact, reason) = match observation {
+                Observation::Absent => continue,
+                Observation::Seen(facts) if facts.generations.is_empty() => (Impact::None, ORPHAN.to_owned()),
+                Observation::Seen(_) => (Impact::DataLoss, ORPHAN.to_owned()),
+                Observation::Unknown(why) => (Impact::DataLoss, format!("{ORPHAN}; what it holds is unknown: {why}")),
             };
             let action = Action::DropNode { node: address.clone() };
             let delta = vec![Edit::Drop(address.clone().into())];
-            self.push(Draft::new(address.clone(), action, ORPHAN, delta).costing(impact));
+            self.push(Draft::new(address.clone(), action, reason, delta).costing(impact));
         }
     }
 

@@ -270,3 +270,29 @@ fn an_election_that_was_cut_off_is_carried_through_from_the_record_as_from_the_c
         assert_eq!(steps(&recorded.plan), steps(&declared.plan));
     }
 }
+
+#[test]
+fn what_an_interrupted_run_left_goes_and_may_have_data_where_it_cannot_be_looked_at() {
+    let desired = quorum(&["a", "r[0]", "r[1]"]);
+    let world = applied(&desired);
+    let mut observed = world.observe();
+    let unknown = Observation::Unknown("its container does not start".to_owned());
+    observed.nodes.insert(address("cluster.orders.node.left"), unknown);
+    let planned = plan(Inputs {
+        desired: &desired,
+        recorded: &world.state,
+        observed: &observed,
+        proposal: None,
+    });
+    let [step] = &planned.plan.steps[..] else {
+        panic!("{}", steps(&planned.plan))
+    };
+    expect!["drop-node cluster.orders.node.left (data-loss)"].assert_eq(&format!(
+        "{} {} ({})",
+        step.action.name(),
+        step.address,
+        step.impact
+    ));
+    expect!["an interrupted run left it, and the configuration does not declare it; what it holds is unknown: its container does not start"]
+        .assert_eq(&step.reason);
+}

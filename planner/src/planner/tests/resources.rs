@@ -3,6 +3,7 @@
 use expect_test::expect;
 
 use super::*;
+use crate::plan::Action;
 
 const SOME: Resources = Resources {
     memory: Some(512 << 20),
@@ -81,6 +82,18 @@ fn limits_that_somebody_changed_have_drifted_and_other_settings_change_with_them
     expect!["cluster.orders.node.b write-pause: configuration: shared_buffers = 64MB; drift: memory is 1GB in place of 512MB"]
         .assert_eq(&reasons(&world, &desired));
     finish(&mut world, &desired);
+}
+
+#[test]
+fn a_volume_has_its_size_from_the_task_on_that_fills_it() {
+    let mut desired = replicating(&["a", "b"], ReplicationMode::Sync, 1);
+    limit(&mut desired, SOME);
+    let plan = plan_for(&World::default(), &desired).plan;
+    let tasks = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Primary { birth: task, .. } | Action::Clone { task, .. } => Some(task.storage),
+        _ => None,
+    });
+    assert_eq!(tasks.collect::<Vec<_>>(), [SOME.storage, SOME.storage]);
 }
 
 #[test]

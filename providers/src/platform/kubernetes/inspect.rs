@@ -52,11 +52,10 @@ pub(super) async fn inspect(site: &Site, looks: &Looks) -> Result<Observation<In
 /// Returns the pod of a node that can be asked, or why there is none.
 fn ready<'a>(site: &Site, found: &'a Found) -> Result<&'a Pod, String> {
     let own = &site.own;
-    let removed =
-        |volume: &k8s_openapi::api::core::v1::PersistentVolumeClaim| volume.metadata.deletion_timestamp.is_some();
-    if found.volume.as_ref().is_some_and(removed) {
+    if found.is_leaving() {
         return Err(format!(
-            "its volume, PersistentVolumeClaim {}, is being removed: it goes with its data when its pod ends",
+            "its volume, PersistentVolumeClaim {}, is being removed: it goes with its data when its pod ends. Lead with another node, \
+             and copy the data of a standby anew with simdb resync",
             own.base
         ));
     }

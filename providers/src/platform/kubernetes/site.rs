@@ -83,6 +83,12 @@ impl Found {
         self.volume.is_none() && self.set.is_none() && self.pod.is_none()
     }
 
+    /// Returns whether its volume goes, with its data, as soon as no pod uses it.
+    pub(super) fn is_leaving(&self) -> bool {
+        let volume = self.volume.as_ref();
+        volume.is_some_and(|volume| volume.metadata.deletion_timestamp.is_some())
+    }
+
     /// Returns whether no pod is to be.
     pub(super) fn is_off(&self) -> bool {
         let spec = self.set.as_ref().and_then(|set| set.spec.as_ref());
@@ -201,8 +207,7 @@ impl Site {
     async fn make(&self, settings: &Settings, made: &Made, set: &StatefulSet) -> Result<Found, PlatformError> {
         let own = &self.own;
         let mut found = self.find().await?;
-        let leaves = |metadata: &ObjectMeta| metadata.deletion_timestamp.is_some();
-        if found.volume.as_ref().is_some_and(|volume| leaves(&volume.metadata)) {
+        if found.is_leaving() {
             self.wait_gone::<PersistentVolumeClaim>(&own.base).await?;
             found = self.find().await?;
         }

@@ -15,7 +15,8 @@ use super::pod::Made;
 use super::script::{self, Ended, File};
 use super::server::failed;
 use super::settings::Settings;
-use super::site::Site;
+use super::site::{Found, Site};
+use super::stop;
 use crate::platform::requests::refused;
 use crate::platform::{Failure, PlatformError, text};
 
@@ -66,7 +67,12 @@ pub(super) async fn run(
 /// Waits until the pod of a node runs. The first task of a node makes what its pod needs.
 async fn begin(hold: &Hold, settings: &Settings, task: &TaskSpec) -> Result<(), PlatformError> {
     let site = &hold.site;
-    let found = site.find().await?;
+    let mut found = site.find().await?;
+    if found.is_leaving() && makes_all(task) {
+        // The data goes with the volume when its pod ends, and the product of the task would go with it.
+        Box::pin(stop::drop_all(hold)).await?;
+        found = Found::default();
+    }
     if found.is_off() {
         hold.check().await?;
         site.power_on().await?;
@@ -75,7 +81,11 @@ async fn begin(hold: &Hold, settings: &Settings, task: &TaskSpec) -> Result<(), 
     match task.commands.first() {
         Some(command) if !is_there => {
             let image = settings.image_of(command, None)?;
-            let mut made = Made::of(command, image, Resources::default(), None);
+            let resources = Resources {
+                storage: task.storage,
+                ..Resources::default()
+            };
+            let mut made = Made::of(command, image, resources, None);
             // The volume may say that a server is to run, and a task works where none does.
             made.hold = found.volume.as_ref().map(|_| hold.token().0.to_string());
             hold.check().await?;
@@ -83,6 +93,11 @@ async fn begin(hold: &Hold, settings: &Settings, task: &TaskSpec) -> Result<(), 
         }
         _ => site.wait_started().await.map(drop),
     }
+}
+
+/// Returns whether a task uses nothing of what the volume holds.
+fn makes_all(task: &TaskSpec) -> bool {
+    task.product.is_some() && task.origin.is_none()
 }
 
 /// Waits for the task that an earlier simdb left behind, or ends it. Nothing of it goes on afterwards.
