@@ -321,7 +321,7 @@ async fn clusters_are_locked_side_by_side(a: &dyn Backend, b: &dyn Backend) {
     let both = b.holders().await.expect("the holders can be read");
     assert_eq!(both.iter().map(|lease| lease.token).collect::<Vec<_>>(), [one, other]);
     for mut in_the_way in [owner_of("one"), owner("test")] {
-        in_the_way.operation = "contender".to_owned();
+        "contender".clone_into(&mut in_the_way.operation);
         let outcome = b.lock(&in_the_way, &[]).await.expect("asking succeeds");
         assert!(matches!(outcome, LockOutcome::Held(lease) if lease.token == one));
     }

@@ -123,7 +123,7 @@ mod tests {
         leases.renew(one).unwrap();
         assert!(matches!(leases.take(&owner(&[]), &seen), LockOutcome::Held(lease) if lease.token == one));
         assert!(matches!(
-            leases.take(&owner(&[]), &leases.held[..1].to_vec()),
+            leases.take(&owner(&[]), &leases.held.clone()[..1]),
             LockOutcome::Held(_)
         ));
         let all = leases.held.clone();

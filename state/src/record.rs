@@ -199,16 +199,16 @@ impl Record {
 
     /// Returns the newest run that did not come to its end and does not go on, either.
     async fn unfinished(&self, head: &Head) -> Result<Option<UnfinishedRun>, StoreError> {
-        let mut held: Option<Vec<Lease>> = None;
+        let mut leases: Option<Vec<Lease>> = None;
         for id in head.late_runs() {
             let Some(row) = self.run_row(&id).await? else { continue };
             if matches!(row.status, RunStatus::Done | RunStatus::Abandoned) {
                 continue;
             }
-            if held.is_none() {
-                held = Some(self.holders().await?);
+            if leases.is_none() {
+                leases = Some(self.holders().await?);
             }
-            if row.goes_on(held.as_deref().unwrap_or_default()) {
+            if row.goes_on(leases.as_deref().unwrap_or_default()) {
                 continue;
             }
             let in_doubt = self.in_doubt(&id).await?;
@@ -229,8 +229,8 @@ impl Record {
 
     /// Returns who holds the lock and is not known to be gone, each with the run that it has begun.
     pub(crate) async fn at_work(&self) -> Result<Vec<Work>, StoreError> {
-        let held: Vec<Lease> = self.holders().await?;
-        let alive: Vec<Lease> = held.into_iter().filter(|lease| !lease.owner.is_dead()).collect();
+        let leases = self.holders().await?.into_iter();
+        let alive: Vec<Lease> = leases.filter(|lease| !lease.owner.is_dead()).collect();
         if alive.is_empty() {
             return Ok(Vec::new());
         }

@@ -79,10 +79,11 @@ fn stays(disturb: impl Fn(&Scenario, &simdb_tests::Monitor), mend: impl Fn(&Scen
     scenario.destroy_containers();
 }
 
-/// Returns the address that a node's container has.
+/// Returns the address that a node's container has in the network of the cluster.
 fn address(scenario: &Scenario, node: &str) -> String {
-    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-    scenario.docker(&["inspect", "--format", format, &scenario.container(node)])
+    let network = scenario.network_name();
+    let format = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");
+    scenario.docker(&["inspect", "--format", &format, &scenario.container(node)])
 }
 
 /// Lets the packets to an address go nowhere, or lets them through again: those of a container, or those of this machine.

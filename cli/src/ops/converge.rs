@@ -326,8 +326,7 @@ impl Converge<'_> {
     /// Takes the lock, and says so where that takes a while.
     async fn lock(&self, timeout: Duration) -> Result<Writer, CliError> {
         let (operation, request) = (self.goal.operation.name(), self.goal.request);
-        let lock = locking::take(self.store, operation, request, timeout);
-        tokio::pin!(lock);
+        let mut lock = Box::pin(locking::take(self.store, operation, request, timeout));
         let patient = tokio::time::timeout(PATIENCE, &mut lock).await;
         let writer = if let Ok(locked) = patient {
             locked?

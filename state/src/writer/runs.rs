@@ -50,11 +50,11 @@ impl Writer {
     /// Marks runs before as abandoned that never ended and do not go on, and deletes the one that is not kept any longer.
     async fn close_older_runs(&self, head: &mut Head) -> Result<Vec<Write>, StoreError> {
         let mut writes = Vec::new();
-        let held = self.record.holders().await?;
+        let leases = self.record.holders().await?;
         for id in self.head.late_runs() {
             if let Some(mut row) = self.record.run_row(&id).await?
                 && row.status == RunStatus::Running
-                && (row.token == self.token || !row.goes_on(&held))
+                && (row.token == self.token || !row.goes_on(&leases))
             {
                 row.status = RunStatus::Abandoned;
                 head.open.retain(|number| run_id(*number) != id);

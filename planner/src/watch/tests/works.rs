@@ -39,8 +39,9 @@ fn planned(
 
 /// A run of a plan whose steps before the first one of this name are done, and that one has begun.
 fn at(plan: &Plan, step: &str) -> store::Work {
-    let number = plan.steps.iter().position(|planned| planned.action.name() == step);
-    let number = number.unwrap_or_else(|| panic!("no step is called {step}")) as u32;
+    let mut steps = (0_u32..).zip(&plan.steps);
+    let found = steps.find(|(_, planned)| planned.action.name() == step);
+    let (number, _) = found.unwrap_or_else(|| panic!("no step is called {step}"));
     let steps = (0..number).map(|step| (step, StepReport::Done(None)));
     let begun = [(number, StepReport::Started)];
     work(Some((plan, steps.chain(begun).collect())))

@@ -90,22 +90,21 @@ pub(super) async fn take(record: &Record, owner: &Owner, take_over: &[Lease]) ->
         let mut found = look(record).await?;
         // The answer to an attempt of before may have been lost, though it succeeded.
         let mut held = found.leases.held.iter().filter(|_| has_tried);
-        let token = match held.find(|lease| lease.owner.id == owner.id) {
-            Some(lease) => lease.token,
-            None => {
-                // A Lease that was deleted says nothing of the tokens before; the head does.
-                found.leases.last = found.leases.last.max(record.read().await?.contents.head.token());
-                let token = match found.leases.take(owner, take_over) {
-                    LockOutcome::Granted(token) => token,
-                    held @ LockOutcome::Held(_) => return Ok(held),
-                };
-                if let Err(trouble) = put(record, found).await {
-                    has_tried = true;
-                    again(record, &trouble, began, "take the lock").await?;
-                    continue;
-                }
-                token
+        let token = if let Some(lease) = held.find(|lease| lease.owner.id == owner.id) {
+            lease.token
+        } else {
+            // A Lease that was deleted says nothing of the tokens before; the head does.
+            found.leases.last = found.leases.last.max(record.read().await?.contents.head.token());
+            let token = match found.leases.take(owner, take_over) {
+                LockOutcome::Granted(token) => token,
+                held @ LockOutcome::Held(_) => return Ok(held),
+            };
+            if let Err(trouble) = put(record, found).await {
+                has_tried = true;
+                again(record, &trouble, began, "take the lock").await?;
+                continue;
             }
+            token
         };
         match settle(record, "take the lock").await {
             Ok(leases) if leases.has(token) => return Ok(LockOutcome::Granted(token)),
@@ -222,13 +221,13 @@ fn holding(names: &Names, leases: &Leases, before: Option<LeaseObject>) -> Lease
         held: leases.held.iter().cloned().map(disguised).collect(),
     };
     let text = serde_json::to_string(&disguised).expect("leases are texts and numbers");
-    let named = |Lease { owner, .. }: &Lease| {
+    let told = |Lease { owner, .. }: &Lease| {
         format!(
             "{} for {} of {} (process {})",
             owner.who, owner.operation, owner.extent, owner.place.pid
         )
     };
-    let named: Vec<String> = leases.held.iter().map(named).collect();
+    let holders: Vec<String> = leases.held.iter().map(told).collect();
     let longest = leases.held.iter().map(|lease| lease.owner.lease_ms).max();
     let before = before.unwrap_or_default();
     let taken = before.spec.as_ref().and_then(|spec| spec.acquire_time.clone());
@@ -244,7 +243,7 @@ fn holding(names: &Names, leases: &Leases, before: Option<LeaseObject>) -> Lease
             ..ObjectMeta::default()
         },
         spec: Some(LeaseSpec {
-            holder_identity: is_held.then(|| named.join(", ")),
+            holder_identity: is_held.then(|| holders.join(", ")),
             lease_duration_seconds: longest.and_then(|longest| i32::try_from((longest / 1000).max(1)).ok()),
             lease_transitions: i32::try_from(leases.last.0).ok(),
             acquire_time: if is_new { Some(now.clone()) } else { taken }.filter(|_| is_held),
