@@ -122,9 +122,22 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             CliError::Lock(error) if matches!(**error, LockError::Held { .. }) => Exit::Locked,
-            CliError::Store(error) if matches!(**error, StoreError::Preempted { .. }) => Exit::Locked,
+            error if error.preempted().is_some() => Exit::Locked,
             _ => Exit::Failed,
         }
+    }
+
+    /// Returns what says so, where something more urgent took the lock over.
+    pub(crate) fn preempted(&self) -> Option<&StoreError> {
+        let store = match self {
+            CliError::Store(error) => &**error,
+            CliError::Lock(error) => match &**error {
+                LockError::Store(error) => error,
+                LockError::Held { .. } | LockError::NotHeld { .. } => return None,
+            },
+            _ => return None,
+        };
+        matches!(store, StoreError::Preempted { .. }).then_some(store)
     }
 
     /// Returns the failure as it is shown.

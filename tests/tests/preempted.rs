@@ -175,3 +175,43 @@ fn an_apply_that_restarts_the_primary_is_not_taken_for_its_loss() {
         assert!(monitor.stop(), "it ends well");
     });
 }
+
+#[test]
+fn an_apply_whose_plan_is_judged_while_the_primary_is_lost_waits_for_that_and_plans_anew() {
+    disturb_under_load(&[Version::installed()], WATCHED, any(1), |scenario, load| {
+        let monitor = scenario.monitor("monitor");
+        let other = WATCHED.replace("node \"a\" {}", "node \"a\" { parameters = { work_mem = \"2MB\" } }");
+        scenario.declare(&other);
+        let project = scenario.environment.project();
+        let (asked, answer) = (project.join("asked"), project.join("answer"));
+        let judge = format!(
+            "touch {}; while [ ! -e {} ]; do sleep 0.1; done",
+            asked.display(),
+            answer.display()
+        );
+        let mut apply = scenario
+            .environment
+            .command(&["apply", "-auto-approve", &format!("-policy-command={judge}")]);
+        let apply = apply.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let apply = apply.expect("the program can be started");
+        wait_until("its plan is judged", || asked.exists());
+        let primary = scenario.primary();
+        scenario.kill(&primary);
+        monitor.wait_for("failed-over", 1);
+        load.further(20);
+        monitor.wait_for("done", 1);
+        std::fs::write(&answer, "").expect("the directory is ours");
+        let apply = ended(apply);
+        apply.expect_code(0);
+        let text = apply.text();
+        assert!(
+            text.contains("Nothing was changed yet, and the lock of state"),
+            "{text}"
+        );
+        assert_ne!(scenario.primary(), primary);
+        assert_eq!(scenario.ask("a", "SHOW work_mem"), "2MB");
+        scenario.declare(WATCHED);
+        scenario.environment.done(&["apply", "-auto-approve"]);
+        assert!(monitor.stop(), "it ends well");
+    });
+}

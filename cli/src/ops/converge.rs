@@ -28,7 +28,7 @@ use simdb_planner::planner::scope::Scope;
 use simdb_providers::executor;
 use simdb_state::relocation::Move;
 use simdb_state::sensitive::Secrets;
-use simdb_state::store::{FORMAT, Snapshot, Store, StoreError, Upgrade, Writer};
+use simdb_state::store::{FORMAT, Snapshot, Store, Upgrade, Writer};
 
 use super::{
     Known, Planned, Site, World, apply, beforehand, believe, estimates, locking, plan, record_noticed, record_outputs,
@@ -164,10 +164,23 @@ impl Converge<'_> {
             let mut writer = self.unless_interrupted(self.lock(timeout)).await??;
             let recorded = self.moment().await?.snapshot.state;
             let site = self.project.site(&writer, &recorded, &self.goal.config.desired);
-            let result = self.locked(&site, &mut writer, approved.as_ref()).await;
-            if let Err(CliError::Store(error)) = &result
-                && matches!(**error, StoreError::Preempted { .. })
+            let losing = writer.losing();
+            let worked = {
+                let work = Box::pin(self.locked(&site, &mut writer, approved.as_ref()));
+                tokio::select! {
+                    result = work => Some(result),
+                    () = losing => None,
+                }
+            };
+            let result = match worked {
+                Some(result) => result,
+                None => Err(writer.lost().await.into()),
+            };
+            if let Err(error) = &result
+                && let Some(error) = error.preempted()
                 && !writer.has_run()
+                // A monitor decides anew.
+                && self.goal.request.decided_on().is_none()
             {
                 self.ui.tell(&format!(
                     "\nNothing was changed yet, and {error}. simdb waits for that, and plans anew.\n\n"
