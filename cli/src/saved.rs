@@ -27,7 +27,7 @@ use simdb_planner::plan::{Plan, Step};
 use simdb_planner::planner::Finding;
 use simdb_state::address::Address;
 use simdb_state::delta::Edit;
-use simdb_state::json::Json;
+use simdb_state::json::{Json, Members};
 use simdb_state::object::State;
 use simdb_state::store::{Lineage, Store};
 
@@ -77,7 +77,7 @@ pub(crate) struct SavedPlan {
     source: BTreeMap<String, String>,
     variables: Vec<SavedVariable>,
     /// What was recorded of every object that the plan changes; `null` for one that was not there.
-    objects: Vec<(Address, Option<BTreeMap<String, Json>>)>,
+    objects: Vec<(Address, Option<Members>)>,
     output_changes: Vec<OutputChangeDoc>,
     compared: ComparedDoc,
     not_compared: Vec<NotComparedDoc>,
@@ -343,7 +343,7 @@ fn touched(plan: &Plan) -> BTreeSet<Address> {
 }
 
 /// What is recorded, by address.
-struct Objects(BTreeMap<Address, BTreeMap<String, Json>>);
+struct Objects(BTreeMap<Address, Members>);
 
 impl Objects {
     fn of(state: &State) -> Self {
@@ -356,13 +356,13 @@ impl Objects {
         Self(objects.map(values).collect())
     }
 
-    fn at(&self, address: &Address) -> Option<BTreeMap<String, Json>> {
+    fn at(&self, address: &Address) -> Option<Members> {
         self.0.get(address).cloned()
     }
 }
 
 /// Says how an object moved, if it did.
-fn moved(before: Option<&BTreeMap<String, Json>>, now: Option<&BTreeMap<String, Json>>) -> Option<String> {
+fn moved(before: Option<&Members>, now: Option<&Members>) -> Option<String> {
     let (before, now) = match (before, now) {
         (None, None) => return None,
         (None, Some(_)) => return Some("it was made".to_owned()),
@@ -370,7 +370,7 @@ fn moved(before: Option<&BTreeMap<String, Json>>, now: Option<&BTreeMap<String, 
         (Some(before), Some(now)) => (before, now),
     };
     let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-    let side = |side: &BTreeMap<String, Json>, name: &String| side.get(name).unwrap_or(&Json::Null).to_string();
+    let side = |side: &Members, name: &String| side.get(name).unwrap_or(&Json::Null).to_string();
     let changes: Vec<String> = names
         .into_iter()
         .filter(|name| before.get(*name) != now.get(*name))

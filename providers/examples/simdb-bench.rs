@@ -27,6 +27,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use simdb_planner::config::{self, Source};
 use simdb_planner::desired::Desired;
+use simdb_planner::diagnostic::Severity;
 use simdb_planner::observed::{Observed, PlatformFacts};
 use simdb_planner::plan::{Action, Plan, Step};
 use simdb_planner::planner::{Inputs, plan};
@@ -166,10 +167,14 @@ fn first_plan(desired: &Desired) -> Result<Plan, Failure> {
         observed: &observed,
         proposal: None,
     });
-    if planned.diagnostics.is_empty() {
+    let errors = planned.diagnostics.iter();
+    let errors: Vec<_> = errors
+        .filter(|diagnostic| diagnostic.severity == Severity::Error)
+        .collect();
+    if errors.is_empty() {
         Ok(planned.plan)
     } else {
-        Err(format!("{:?}", planned.diagnostics).into())
+        Err(format!("{errors:?}").into())
     }
 }
 

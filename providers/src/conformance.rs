@@ -345,9 +345,9 @@ impl Checks<'_> {
         } = self.fixture;
         let marker = format!("{}/marker", instance.data);
         let mut with = instance.clone();
-        with.present.insert(marker.clone());
+        with.present.push(marker.clone());
         let mut without = instance.clone();
-        without.absent.insert(marker.clone());
+        without.absent.push(marker.clone());
         for (spec, expected) in [(&with, true), (&with, true), (&without, false), (&without, false)] {
             let ensured = self.platform.ensure(node, spec, secrets).await;
             ensured.expect("markers of a server that runs can be set");

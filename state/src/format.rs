@@ -29,6 +29,7 @@ use thiserror::Error;
 use crate::address::{Address, InstanceAddress};
 use crate::backend::{Key, Row, Write};
 use crate::disk::{Election, Object, upgrade};
+use crate::maps::pack;
 use crate::object::{ProviderSettings, State};
 use crate::run::{Lineage, RunId};
 
@@ -155,6 +156,8 @@ pub(crate) fn read_state(rows: &[Row], format: u32) -> Result<State, FormatError
     for row in rows {
         read_row(&mut state, row, format)?;
     }
+    pack(&mut state.nodes);
+    pack(&mut state.endpoints);
     Ok(state)
 }
 

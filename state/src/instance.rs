@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::sha256;
+use crate::maps::Few;
 use crate::object::{EngineKind, Resources};
 use crate::place::Bind;
 use crate::sensitive::SecretName;
@@ -120,7 +121,7 @@ pub struct InstanceSpec {
     /// What is run.
     pub command: Command,
     /// Its configuration: files by path below the instance directory. They are all in place before the server starts.
-    pub files: BTreeMap<String, FileText>,
+    pub files: Few<FileText>,
     /// The directory below the instance directory that holds the data, or nothing where the instance directory itself does; it exists, or the server
     /// is not started.
     pub data: String,
@@ -142,10 +143,10 @@ pub struct InstanceSpec {
     /// Empty files below the instance directory that must be there when the server starts: without them it would be another kind of
     /// server.
     #[serde(default)]
-    pub present: BTreeSet<String>,
+    pub present: Vec<String>,
     /// Files below the instance directory that must not be there then, for the same reason.
     #[serde(default)]
-    pub absent: BTreeSet<String>,
+    pub absent: Vec<String>,
     /// Variables of its environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, Argument>,
@@ -189,7 +190,7 @@ pub struct TaskSpec {
     /// What is run, one after the other; the first failure ends the task. Where nothing below is said, they change nothing.
     pub commands: Vec<Command>,
     /// Files by path below the instance directory, written before the first command.
-    pub files: BTreeMap<String, FileText>,
+    pub files: Few<FileText>,
     /// Files of `files` that nobody needs once the task is over.
     pub temporary: Vec<String>,
     /// The directory below the instance directory that the task makes. The commands make it as `<product>.partial`; the platform

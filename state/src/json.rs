@@ -9,6 +9,8 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::maps::Few;
+
 /// How deep arrays and objects can be within each other, which is as deep as `serde_json` reads them.
 const DEPTH: usize = 127;
 
@@ -27,8 +29,11 @@ pub enum Json {
     /// Values in a row.
     Array(Vec<Json>),
     /// Values by name.
-    Object(BTreeMap<String, Json>),
+    Object(Members),
 }
+
+/// The members of an object.
+pub type Members = Few<Json>;
 
 /// A number as JSON spells it. Numbers are equal where they are spelled alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +137,7 @@ impl Serialize for Json {
             }
             Json::String(text) => serializer.serialize_str(text),
             Json::Array(items) => serializer.collect_seq(items),
-            Json::Object(members) => serializer.collect_map(members),
+            Json::Object(members) => members.serialize(serializer),
         }
     }
 }

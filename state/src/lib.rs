@@ -28,6 +28,7 @@ pub mod json;
 pub mod leases;
 pub mod lock;
 pub mod lsn;
+pub mod maps;
 pub mod name;
 pub mod object;
 mod owner;

@@ -67,14 +67,28 @@ impl Step {
     /// Runs simdb until it is killed at this step.
     #[track_caller]
     pub fn kill(&self, environment: &TestEnvironment, arguments: &[&str], moment: Moment, round: usize) {
+        if let Err(output) = self.try_kill(environment, arguments, moment, round) {
+            panic!("{self:?}: {:?} {}", output.code, output.text());
+        }
+    }
+
+    /// Runs simdb, which is killed if it comes to this step; returns how it ended if it does not.
+    pub fn try_kill(
+        &self,
+        environment: &TestEnvironment,
+        arguments: &[&str],
+        moment: Moment,
+        round: usize,
+    ) -> Result<(), Output> {
         let point = format!("kill {} {} {}", self.point(moment, round), self.name, self.address);
-        let output = environment
-            .command_of(&program("simdb-failpoint"), arguments)
-            .env("SIMDB_FAILPOINT", point)
-            .output()
-            .expect("simdb can be started");
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.signal(), Some(SIGKILL), "{self:?}: {text}");
+        let mut command = environment.command_of(&program("simdb-failpoint"), arguments);
+        let output = command.env("SIMDB_FAILPOINT", point).output();
+        let output = output.expect("simdb can be started");
+        if output.status.signal() == Some(SIGKILL) {
+            Ok(())
+        } else {
+            Err(output.into())
+        }
     }
 
     /// Asserts that a run's plan says that this step was cut off.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use simdb_state::json::Json;
+use simdb_state::json::{Json, Members};
 use simdb_state::object::{Output as Recorded, State};
 use simdb_state::sensitive::SecretName;
 use simdb_state::store::Store;
@@ -42,7 +42,7 @@ async fn all(arguments: &Output, store: Option<&Store>, state: &State) -> Result
         let value = value(name, output, store).await?;
         let sensitive = matches!(output, Recorded::Sensitive);
         let members = [("sensitive".to_owned(), sensitive.into()), ("value".to_owned(), value)];
-        document_of_all.insert(name, Json::Object(members.into()));
+        document_of_all.insert(name, Json::Object(Members::from_iter(members)));
     }
     Ok(document(&document_of_all))
 }

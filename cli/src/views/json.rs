@@ -8,7 +8,7 @@ use simdb_planner::diagnostic::Severity;
 use simdb_planner::plan::{ChangeAction, Impact};
 use simdb_providers::event::{Event, EventSink};
 use simdb_state::address::Address;
-use simdb_state::json::Json;
+use simdb_state::json::{Json, Members};
 
 use crate::args::Shape;
 use crate::ui::Ui;
@@ -163,7 +163,7 @@ impl Lines {
                 ("sensitive".to_owned(), output.sensitive.into()),
                 ("value".to_owned(), value),
             ];
-            (output.name.clone(), Json::Object(members.into()))
+            (output.name.clone(), Json::Object(Members::from_iter(members)))
         });
         let message = format!("Outputs: {}", outputs.len());
         self.write(
@@ -205,7 +205,7 @@ fn changes(summary: Summary, operation: &str) -> Value {
 
 /// Returns an object with one member.
 fn member(name: &str, value: Json) -> Json {
-    Json::Object([(name.to_owned(), value)].into())
+    Json::Object(Members::from_iter([(name.to_owned(), value)]))
 }
 
 /// Writes one line of the stream.

@@ -97,15 +97,17 @@ pub fn server(endpoint: &EndpointAddress, pooler: &Pooler, version: u16) -> Inst
             program: "pgbouncer".to_owned(),
             arguments: vec![Argument::below_directory("", SETTINGS)],
         },
-        files: BTreeMap::from([(SETTINGS.to_owned(), settings(pooler)), (USERS.to_owned(), users)]),
+        files: [(SETTINGS.to_owned(), settings(pooler)), (USERS.to_owned(), users)]
+            .into_iter()
+            .collect(),
         data: String::new(),
         listen: pooler.place.bind,
         published: pooler.place.published(),
         image: None,
         resources: Resources::default(),
         probe: None,
-        present: BTreeSet::new(),
-        absent: BTreeSet::new(),
+        present: Vec::new(),
+        absent: Vec::new(),
         environment: BTreeMap::new(),
         stop: STOP,
     }

@@ -152,7 +152,7 @@ impl World {
     fn rotate(&mut self, stream: &Stream, password: &SecretName) -> Result<(), String> {
         let directory = self.serving(&stream.server)?;
         write_files(directory, &stream.instance);
-        let passfile = &stream.instance.files[PASSFILE];
+        let passfile = stream.instance.files.get(PASSFILE).expect("a standby has one");
         let has = passfile
             .0
             .iter()

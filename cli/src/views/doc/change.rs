@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 use simdb_planner::plan::{AttributeChange, Change, ChangeAction, Impact, Shown};
 use simdb_state::address::Address;
-use simdb_state::json::Json;
+use simdb_state::json::{Json, Members};
 use simdb_state::name::ClusterName;
 
 use super::Cause;
@@ -138,8 +138,6 @@ struct SidesDoc<'a> {
 struct ImportingDoc<'a> {
     id: &'a str,
 }
-
-type Members = BTreeMap<String, Json>;
 
 /// Lists an action as Terraform does, whose replacements are two.
 fn actions(action: ChangeAction) -> [ChangeAction; 1] {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use simdb_state::address::{Address, NodeAddress};
-use simdb_state::json::Json;
+use simdb_state::json::{Json, Members};
 use simdb_state::name::ClusterName;
 use simdb_state::object::{
     Cluster, Damage, Data, Database, Election, Endpoint, EngineKind, Network, Node, Origin, Output, Pooler,
@@ -39,7 +39,7 @@ pub struct ObjectDoc {
     /// Its own name: `r[0]`.
     pub name: String,
     /// Its attributes; absent ones were not recorded yet.
-    pub values: BTreeMap<String, Json>,
+    pub values: Members,
 }
 
 /// One output.
@@ -79,7 +79,7 @@ impl ObjectDoc {
         let address = address.into();
         let values = match Json::from(known(values)) {
             Json::Object(values) => values,
-            _ => BTreeMap::new(),
+            _ => Members::new(),
         };
         Self {
             kind: address.kind(),

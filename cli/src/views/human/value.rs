@@ -1,9 +1,7 @@
 //! Values as the configuration language writes them.
 
-use std::collections::BTreeMap;
-
 use simdb_planner::plan::Shown;
-use simdb_state::json::Json;
+use simdb_state::json::{Json, Members};
 use simdb_state::sensitive::REDACTED;
 
 use super::text::length;
@@ -34,7 +32,7 @@ pub(crate) fn inline(value: &Json) -> String {
 }
 
 /// Writes the members of an object, each on lines of its own, the equals signs in one column.
-pub(crate) fn body(members: &BTreeMap<String, Json>, indent: usize) -> String {
+pub(crate) fn body(members: &Members, indent: usize) -> String {
     let width = members.keys().map(|name| length(name)).max().unwrap_or_default();
     let member = |(name, value): (&String, &Json)| match value {
         Json::Object(inner) if !inner.is_empty() => format!(

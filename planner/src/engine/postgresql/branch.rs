@@ -159,7 +159,10 @@ impl Declaration<'_> {
         let context = self.recorded_context(address);
         written.zip(context).is_some_and(|(written, context)| {
             let recorded = instance::server(&context);
-            written.digest == recorded.files[CONF].digest()
+            recorded
+                .files
+                .get(CONF)
+                .is_some_and(|text| text.digest() == written.digest)
         })
     }
 

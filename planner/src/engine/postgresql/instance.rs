@@ -1,6 +1,5 @@
 //! What is run for a node: its server, and the tasks that make its data.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use simdb_state::instance::{
@@ -54,21 +53,21 @@ fn command(version: u16, program: &str, arguments: Vec<Argument>) -> Command {
 /// Returns the server of a node.
 pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
     let data = Data::directory(node.generation);
-    let mut files = BTreeMap::from([
+    // `ALTER SYSTEM` writes to the last one, and would outrank every setting of the others; simdb never uses it.
+    let files = [
         (CONF.to_owned(), conf::postgresql_conf(node)),
         (HBA.to_owned(), conf::pg_hba_conf(node)),
         (
             PASSFILE.to_owned(),
             conf::passfile(REPLICATION_USER, node.replication_password.clone()),
         ),
-    ]);
-    let signal = BTreeSet::from([standby_signal(&data)]);
+        (format!("{data}/{ALTERED}"), FileText::default()),
+    ];
+    let signal = vec![standby_signal(&data)];
     let (present, absent) = match node.upstream {
-        Some(_) => (signal, BTreeSet::new()),
-        None => (BTreeSet::new(), signal),
+        Some(_) => (signal, Vec::new()),
+        None => (Vec::new(), signal),
     };
-    // `ALTER SYSTEM` writes here, and would outrank every setting above; simdb never uses it.
-    files.insert(format!("{data}/{ALTERED}"), FileText::default());
     // From data that is elsewhere no relative path leads to the passfile.
     let passfile = (PASSFILE_VARIABLE.to_owned(), Argument::below_directory("", PASSFILE));
     let environment = node.outside.then_some(passfile).into_iter().collect();
@@ -82,7 +81,7 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
     ];
     InstanceSpec {
         command: command(node.version, "postgres", arguments),
-        files,
+        files: files.into_iter().collect(),
         data,
         listen: node.place.bind,
         published: node.place.published(),
@@ -141,7 +140,7 @@ fn standby_signal(data: &str) -> String {
 pub fn seal(data: &str) -> TaskSpec {
     TaskSpec {
         name: "seal".to_owned(),
-        files: BTreeMap::from([(standby_signal(data), FileText::default())]),
+        files: [(standby_signal(data), FileText::default())].into_iter().collect(),
         ..TaskSpec::default()
     }
 }
@@ -206,7 +205,9 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: Last
             command(node.version, "pg_controldata", state),
         ],
         prints: (last != LastRun::WroteToTheEnd).then(|| REWOUND.to_owned()),
-        files: BTreeMap::from([(REWIND_PASSFILE.to_owned(), conf::passfile(user, password))]),
+        files: [(REWIND_PASSFILE.to_owned(), conf::passfile(user, password))]
+            .into_iter()
+            .collect(),
         temporary: vec![REWIND_PASSFILE.to_owned()],
         product: Some(product),
         origin: Some(Data::directory(from)),
@@ -250,7 +251,7 @@ pub fn login(node: &NodeContext<'_>, unmanaged: &UnmanagedServer) -> TaskSpec {
     TaskSpec {
         name: "login".to_owned(),
         commands: vec![command(node.version, "psql", arguments)],
-        files: BTreeMap::from([(LOGIN.to_owned(), text)]),
+        files: [(LOGIN.to_owned(), text)].into_iter().collect(),
         temporary: vec![LOGIN.to_owned()],
         ..TaskSpec::default()
     }
@@ -311,7 +312,7 @@ pub fn birth(node: &NodeContext<'_>) -> TaskSpec {
     TaskSpec {
         name: "initdb".to_owned(),
         commands: vec![command(node.version, "initdb", arguments)],
-        files: BTreeMap::from([("initdb.password".to_owned(), verifier)]),
+        files: [("initdb.password".to_owned(), verifier)].into_iter().collect(),
         temporary: vec!["initdb.password".to_owned()],
         product: Some(product),
         storage: node.resources.storage,
@@ -356,10 +357,12 @@ pub fn copy(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<String>) 
             command(node.version, "pg_basebackup", clone),
             command(node.version, "pg_verifybackup", verify),
         ],
-        files: BTreeMap::from([(
+        files: [(
             PASSFILE.to_owned(),
             conf::passfile(REPLICATION_USER, node.replication_password.clone()),
-        )]),
+        )]
+        .into_iter()
+        .collect(),
         product: Some(product),
         replaces,
         storage: node.resources.storage,

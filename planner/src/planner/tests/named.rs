@@ -84,7 +84,7 @@ fn the_superuser_of_a_server_that_is_found_by_name_comes_from_its_own_machine() 
         _ => None,
     });
     let instance = instance.expect("it is made");
-    let text = |name: &str| format!("{:?}", instance.files[name].0);
+    let text = |name: &str| format!("{:?}", instance.files.get(name).unwrap().0);
     expect![[r##"
         [Text("# Written by simdb from the configuration; edits made here are undone.
         # TYPE DATABASE USER ADDRESS METHOD

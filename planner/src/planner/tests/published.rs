@@ -127,7 +127,7 @@ fn clients_of_other_machines_are_let_in_where_a_server_is_published_to_them() {
             Action::Configure { instance, .. } => Some(instance),
             _ => None,
         });
-        let file = &configured.expect("it moves").files["pg_hba.conf"];
+        let file = configured.expect("it moves").files.get("pg_hba.conf").unwrap();
         format!("{file:?}").replace("\\n", "\n")
     };
     let outer = rules("192.0.2.7");

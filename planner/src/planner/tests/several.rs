@@ -137,7 +137,7 @@ fn the_login_of_standbys_alone_is_let_in_from_everywhere_where_some_are_elsewher
             Action::Primary { instance, .. } => Some(instance),
             _ => None,
         });
-        format!("{:?}", born.unwrap().files["pg_hba.conf"]).replace("\\n", "\n")
+        format!("{:?}", born.unwrap().files.get("pg_hba.conf").unwrap()).replace("\\n", "\n")
     };
     let near = rules(&desired);
     assert!(

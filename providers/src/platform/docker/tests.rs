@@ -144,10 +144,12 @@ fn fixture(listen: Bind, version: u16) -> Fixture {
     let task = TaskSpec {
         name: "initdb".to_owned(),
         commands: vec![on("initdb", "data-1.partial", initdb.clone())],
-        files: BTreeMap::from([(
+        files: [(
             "pwfile".to_owned(),
             FileText(vec![FilePart::ScramVerifier(password.clone())]),
-        )]),
+        )]
+        .into_iter()
+        .collect(),
         temporary: vec!["pwfile".to_owned()],
         product: Some("data-1".to_owned()),
         ..TaskSpec::default()
@@ -181,15 +183,17 @@ fn fixture(listen: Bind, version: u16) -> Fixture {
                     Argument::below_directory("config_file=", "postgresql.conf"),
                 ],
             ),
-            files: BTreeMap::from([("postgresql.conf".to_owned(), FileText::text(settings))]),
+            files: [("postgresql.conf".to_owned(), FileText::text(settings))]
+                .into_iter()
+                .collect(),
             data: "data-1".to_owned(),
             listen,
             published: None,
             image: None,
             resources: Resources::default(),
             probe: None,
-            present: BTreeSet::new(),
-            absent: BTreeSet::new(),
+            present: Vec::new(),
+            absent: Vec::new(),
             environment: BTreeMap::new(),
             stop: Stop {
                 signal: StopSignal::Interrupt,

@@ -162,10 +162,12 @@ fn fixture() -> Fixture {
     let task = TaskSpec {
         name: "initdb".to_owned(),
         commands: vec![on("initdb", "data-1.partial", initdb.clone())],
-        files: BTreeMap::from([(
+        files: [(
             "pwfile".to_owned(),
             FileText(vec![FilePart::ScramVerifier(password.clone())]),
-        )]),
+        )]
+        .into_iter()
+        .collect(),
         temporary: vec!["pwfile".to_owned()],
         product: Some("data-1".to_owned()),
         ..TaskSpec::default()
@@ -196,15 +198,17 @@ fn fixture() -> Fixture {
                     Argument::below_directory("config_file=", "postgresql.conf"),
                 ],
             ),
-            files: BTreeMap::from([("postgresql.conf".to_owned(), FileText::text(settings))]),
+            files: [("postgresql.conf".to_owned(), FileText::text(settings))]
+                .into_iter()
+                .collect(),
             data: "data-1".to_owned(),
             listen: anywhere(),
             published: None,
             image: None,
             resources: Resources::default(),
             probe: None,
-            present: BTreeSet::new(),
-            absent: BTreeSet::new(),
+            present: Vec::new(),
+            absent: Vec::new(),
             environment: BTreeMap::new(),
             stop: Stop {
                 signal: StopSignal::Interrupt,
@@ -481,7 +485,9 @@ async fn a_server_whose_pod_does_not_answer_is_ended_through_its_machine_and_sta
     ));
     let seal = TaskSpec {
         name: "seal".to_owned(),
-        files: BTreeMap::from([("data-1/sealed".to_owned(), FileText::default())]),
+        files: [("data-1/sealed".to_owned(), FileText::default())]
+            .into_iter()
+            .collect(),
         ..TaskSpec::default()
     };
     platform.run_task(&node(), &seal, &fixture.secrets).await.unwrap();

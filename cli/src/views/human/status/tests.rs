@@ -283,7 +283,7 @@ fn without_clients() -> Observation<NodeFacts> {
         replication_password: instance::replication_password(&address.cluster),
     });
     let file = FileFacts {
-        digest: instance.files[instance::HBA].digest(),
+        digest: instance.files.get(instance::HBA).unwrap().digest(),
         edited: false,
     };
     Observation::Seen(NodeFacts {

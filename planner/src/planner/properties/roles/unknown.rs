@@ -87,7 +87,7 @@ fn gates(plan: &Plan) -> BTreeSet<(&'static str, String)> {
 /// Returns whether the server that a step starts lets no clients in.
 fn keeps_clients_out(instance: &InstanceSpec) -> bool {
     let file = FileFacts {
-        digest: instance.files[HBA].digest(),
+        digest: instance.files.get(HBA).unwrap().digest(),
         edited: false,
     };
     let facts = NodeFacts {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command as Process, Stdio};
 use std::thread::sleep;
@@ -166,15 +166,15 @@ fn server(signal: StopSignal) -> InstanceSpec {
                 "cd data-1; trap 'exit 0' INT TERM; echo up >>../log; while :; do sleep 0.05; done",
             ],
         ),
-        files: BTreeMap::new(),
+        files: [].into_iter().collect(),
         data: "data-1".to_owned(),
         listen: "0.0.0.0:5432".parse::<std::net::SocketAddr>().map(bind).unwrap(),
         published: None,
         image: None,
         resources: Resources::default(),
         probe: None,
-        present: BTreeSet::new(),
-        absent: BTreeSet::from(["data-1/standby".to_owned()]),
+        present: Vec::new(),
+        absent: vec!["data-1/standby".to_owned()],
         environment: BTreeMap::new(),
         stop: Stop {
             signal,

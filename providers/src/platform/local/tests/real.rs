@@ -98,10 +98,12 @@ fn real_fixture(version: u16) -> Fixture {
     let task = TaskSpec {
         name: "initdb".to_owned(),
         commands: vec![real("initdb", initdb.clone(), "data-1.partial")],
-        files: BTreeMap::from([(
+        files: [(
             "pwfile".to_owned(),
             FileText(vec![FilePart::ScramVerifier(password.clone())]),
-        )]),
+        )]
+        .into_iter()
+        .collect(),
         temporary: vec!["pwfile".to_owned()],
         product: Some("data-1".to_owned()),
         ..TaskSpec::default()
@@ -138,7 +140,9 @@ fn real_fixture(version: u16) -> Fixture {
         question,
         instance: InstanceSpec {
             command: server,
-            files: BTreeMap::from([("postgresql.conf".to_owned(), FileText::text(settings))]),
+            files: [("postgresql.conf".to_owned(), FileText::text(settings))]
+                .into_iter()
+                .collect(),
             data: "data-1".to_owned(),
             listen,
             published: None,

@@ -1,9 +1,7 @@
 //! A value before and after: on one line, or, where that tells more, line by line and element by element.
 
-use std::collections::BTreeMap;
-
 use simdb_planner::plan::{AttributeChange, ChangeAction, Shown};
-use simdb_state::json::Json;
+use simdb_state::json::{Json, Members};
 use similar::{ChangeTag, TextDiff};
 
 use super::{Entry, entries};
@@ -121,8 +119,8 @@ fn elements(items: &[Json]) -> Vec<String> {
 }
 
 /// Writes the members of an object that change, and how many do not.
-fn members(before: &BTreeMap<String, Json>, after: &BTreeMap<String, Json>, place: Place) -> String {
-    let side = |side: &BTreeMap<String, Json>, name: &str| side.get(name).cloned().map(Shown::Value);
+fn members(before: &Members, after: &Members, place: Place) -> String {
+    let side = |side: &Members, name: &str| side.get(name).cloned().map(Shown::Value);
     let added = after.keys().filter(|name| !before.contains_key(*name));
     let members: Vec<AttributeChange> = before
         .keys()
