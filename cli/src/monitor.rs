@@ -18,5 +18,6 @@ mod log;
 mod node;
 mod record;
 mod watcher;
+mod work;
 
 pub(crate) use watcher::{Monitor, Settings};

@@ -2,6 +2,7 @@
 
 pub(crate) mod beforehand;
 pub(crate) mod converge;
+mod locking;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -66,11 +66,12 @@ pub(super) fn begin(ground: Ground, decided: Decided, interrupt: Interrupt) -> J
 
 /// Gives back the lock of a run of this process that was broken off: nobody renews it any more.
 async fn unlock(store: &Store) {
-    if let Ok(Some(owner)) = store.holder().await
-        && owner.place == Owner::this_process("monitor", LOCK_LIMIT).place
-    {
-        // Where that fails, the next run waits until the lease is over.
-        let _ = store.force_unlock(&owner.id).await;
+    let here = Owner::this_process("monitor", LOCK_LIMIT).place;
+    for owner in store.holders().await.unwrap_or_default() {
+        if owner.place == here {
+            // Where that fails, the next run waits until the lease is over.
+            let _ = store.force_unlock(&owner.id).await;
+        }
     }
 }
 

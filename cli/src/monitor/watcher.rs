@@ -141,6 +141,8 @@ fn has_no_primary_yet(decision: &Decision, began: Option<Term>, settled: Option<
 
 struct Watcher {
     ground: Ground,
+    /// This process: what it does itself is nobody else's work.
+    owner: Owner,
     stored: channel::Receiver<Arc<Stored>>,
     seen: Arc<Stored>,
     inbox: mpsc::Receiver<(NodeAddress, Told)>,
@@ -163,14 +165,14 @@ impl Watcher {
     async fn new(ground: Ground, stored: channel::Receiver<Arc<Stored>>) -> Result<Self, CliError> {
         let seen = Arc::clone(&stored.borrow());
         let (to_inbox, inbox) = mpsc::channel(INBOX);
-        let who = Owner::this_process("monitor", Duration::ZERO).who;
+        let owner = Owner::this_process("monitor", Duration::ZERO);
         let standing = Standing::Observes("it has not asked for the right to decide yet".to_owned());
         let started = Timestamp::now();
         let publisher = Publisher::new(Round {
             number: 0,
             at: started,
             started,
-            who,
+            who: owner.who.clone(),
             standing: standing.clone(),
             late: Duration::ZERO,
             took: Duration::ZERO,
@@ -182,6 +184,7 @@ impl Watcher {
         let log = Log::new(Arc::clone(&ground.ui), ground.json);
         let mut watcher = Self {
             ground,
+            owner,
             stored,
             seen,
             inbox,
@@ -313,7 +316,7 @@ impl Watcher {
             late,
             standing: self.standing.clone(),
             hears: self.clusters.values().any(|cluster| cluster.answers(now)),
-            at_work: self.at_work(),
+            at_work: None,
         };
         let names: Vec<ClusterName> = self.clusters.keys().cloned().collect();
         let mut shown = BTreeMap::new();
@@ -342,6 +345,7 @@ impl Watcher {
     }
 
     fn judge(&mut self, name: &ClusterName, round: &watch::Round, now: Duration) -> Watched {
+        let at_work = self.at_work(name);
         let watched = self
             .clusters
             .get_mut(name)
@@ -352,7 +356,10 @@ impl Watcher {
             recorded: &self.seen.state,
             evidence: &evidence,
             history: &history,
-            round,
+            round: &watch::Round {
+                at_work: at_work.clone(),
+                ..round.clone()
+            },
         });
         for news in watched.news(name, &judgement) {
             let term = self.seen.state.elections.get(name).map(|election| election.term);
@@ -398,6 +405,12 @@ impl Watcher {
             decision: decision.clone(),
             term: self.seen.state.elections.get(name).map(|election| election.term),
             unseen: self.clusters[name].unseen(name, &self.seen.state),
+            stale: self.stale(),
+            yielding: if decision.is_urgent(name, &self.seen.state) {
+                self.clusters[name].work.yielding()
+            } else {
+                Vec::new()
+            },
         };
         let interrupt = Interrupt {
             finish: self.ground.interrupt.finish.child_token(),
@@ -419,17 +432,12 @@ impl Watcher {
     fn preempt(&mut self, cluster: &ClusterName, decision: &Decision) {
         let Some(act) = self.acting.as_mut() else { return };
         let state = &self.seen.state;
-        let mends_the_primary = match decision.subject() {
-            Subject::Lead => true,
-            Subject::Node(node) => state.leader(cluster).is_some_and(|leader| leader.node == node),
-            Subject::Commits => false,
-        };
         let leads = state.elections.get(&act.cluster).zip(state.leader(&act.cluster));
         let settled = leads.filter(|(election, leader)| election.primary == leader.node);
         let settled = settled.map(|(election, _)| election.term);
         // What is done for this very object is not over yet.
         let is_done = act.cluster == *cluster && act.decision.subject() == decision.subject();
-        if !mends_the_primary || is_done || has_no_primary_yet(&act.decision, act.term, settled) {
+        if !decision.is_urgent(cluster, state) || is_done || has_no_primary_yet(&act.decision, act.term, settled) {
             return;
         }
         match act.preempted {
