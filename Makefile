@@ -55,7 +55,7 @@ test-long: setup  ## Random histories of clusters and random texts, as many as C
 
 test-faults: setup-test  ## Every fault on every version, role changes in a row and cut off at every step, random kills: takes a while.
 	cargo build --locked -p simdb
-	SIMDB_TEST_FAULTS=1 $(NEXTEST) --profile faults -p simdb-tests --test roles --test faults --test standbys --test crash_roles --test together --test kills
+	SIMDB_TEST_FAULTS=1 $(NEXTEST) --profile faults -p simdb-tests --test roles --test faults --test standbys --test crash_roles --test together --test kills --test monitor --test monitor_kills
 	SIMDB_TEST_FAULTS=1 tests/support/docker-engine.sh $(NEXTEST) --profile faults -p simdb-tests --all-features --test docker_faults --test docker_crash
 	SIMDB_TEST_FAULTS=1 tests/support/kubernetes/bed.sh $(NEXTEST) --profile faults --test-threads 1 -p simdb-tests --all-features --test kubernetes_faults --test kubernetes_crash
 
@@ -89,7 +89,7 @@ setup:
 	@tests/support/setup.sh
 
 setup-test:
-	@tests/support/setup.sh cargo-nextest docker kubernetes promtool
+	@tests/support/setup.sh cargo-nextest docker kubernetes promtool haproxy schemathesis browser
 
 setup-lint:
 	@tests/support/setup.sh cargo-deny

@@ -4,6 +4,7 @@
 //!   node (one task a node)   process, answers, new sessions, commits ─┐
 //!   record (one task)        the state, pauses, the right to decide ──┼─► watcher ─► planner::watch::judge ─► act ─► ops::converge
 //!                                                                     │      └─► board: the last round, and events
+//!   orders (of people, over the API) ─────────────────────────────────┤
 //!   the watcher's own clock: how late it is ──────────────────────────┘
 //! ```
 //!
@@ -14,10 +15,20 @@ mod act;
 pub(crate) mod api;
 pub mod board;
 mod cluster;
+#[cfg(feature = "monitor-api")]
+mod journal;
 mod log;
 mod node;
+#[cfg(feature = "monitor-api")]
+mod notify;
+mod order;
+mod outcome;
 mod record;
+#[cfg(feature = "monitor-api")]
+mod survey;
 mod watcher;
 mod work;
 
+#[cfg(feature = "monitor-api")]
+pub(crate) use notify::Deliveries;
 pub(crate) use watcher::{Monitor, Settings};

@@ -82,7 +82,7 @@ pub use self::console::CONSOLE;
 #[cfg(test)]
 pub(crate) use self::drift::problem as drift_problem;
 pub use self::json_syntax::variable_file_json;
-pub use self::monitor::MonitorSettings;
+pub use self::monitor::{Hook, HookWay, MONITOR_EVENTS, MonitorSettings, TlsFiles, refuse_listening, refuse_url};
 pub use self::moved::check as check_move;
 pub use self::outputs::OutputValue;
 pub use self::overrides::is_configuration;

@@ -21,6 +21,7 @@ mod lookers;
 mod redact;
 mod require;
 mod scenario;
+mod served;
 mod versions;
 
 pub use chance::Chance;
@@ -35,4 +36,5 @@ pub use scenario::{
     Declared, Engine, Image, Machine, Monitor, NOTICED, Registry, Scenario, Version, Wire, Writing, certificates,
     has_faults, is_thorough, secure_daemon,
 };
+pub use served::{ServedMonitor, TOKEN};
 pub use versions::versions;

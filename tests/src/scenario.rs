@@ -260,6 +260,12 @@ impl Scenario {
         config
     }
 
+    /// Returns where all servers listen, separated by commas, and the password of the superuser: for programs that are not simdb.
+    pub fn entrance(&self) -> (String, &str) {
+        let hosts = self.servers.values().map(|server| server.place.peers.to_string());
+        (hosts.collect::<Vec<_>>().join(","), self.password().expose())
+    }
+
     /// Opens a session with a node's server.
     pub fn connect(&self, node: &str) -> Result<Client, tokio_postgres::Error> {
         let config = self.session(&self.servers[node]);

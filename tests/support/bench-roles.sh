@@ -16,6 +16,8 @@ monitor_goal=1.0
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || { echo "usage: bench-roles.sh [ROUNDS]" >&2; exit 2; }
 
 by_hand=$(realpath "$(dirname "${BASH_SOURCE[0]}")")/by-hand.sh
+kills=$(dirname "$by_hand")/kills.py
+kill_rounds=$((4 * rounds))
 source "$(dirname "$by_hand")/bench-common.sh"
 command -v simdb-bench >/dev/null || fail "simdb-bench is not on the PATH"
 nodes=3
@@ -106,30 +108,24 @@ by_hand() {
         "$programs" "$hand" "$hand_port" "n$old" "n$(((old + 1) % nodes))" "n$(((old + 2) % nodes))"
 }
 
-# Kills the primary, and waits until the monitor has told $1 runs to be done.
-by_monitor() {
-    local victim told="until [[ \$(grep -c ' done: ' monitor.log) -ge $1 ]]; do sleep 0.05; done"
-    victim=$(postmaster "$config/data" $((simdb_port + $(PGPASSWORD=$secret leader "$simdb_port"))))
-    PGPASSWORD=$secret measure "$config" "$(hosts "$simdb_port")" "$victim" bash -c "$told"
-}
-
-# Starts a monitor, lets it notice that primaries are gone, and ends it.
+# Starts a monitor, lets it notice that primaries are killed under load, and ends it. The clients and the account of their writes are
+# libpq's and kills.py's, not simdb's.
 watched() {
-    local round gaps=()
+    local report gaps
     (cd "$config" && exec simdb monitor >monitor.log 2>monitor.runs) &
     monitor=$!
     trap 'kill "$monitor" 2>/dev/null || true; finish' EXIT
-    until grep -q ' took-over: ' "$config/monitor.log"; do sleep 0.1; done
-    for ((round = 1; round <= rounds; round++)); do
-        by_monitor "$round"
-        gaps+=("$gap")
-        echo "monitor $round: no write for ${gaps[-1]} s, detection included (all of it: $took s)"
-    done
+    until grep -qs ' took-over: ' "$config/monitor.log"; do sleep 0.1; done
+    report=$(PGPASSWORD=$secret python3 "$kills" "$kill_rounds" "$(hosts "$simdb_port")" "$config/monitor.log")
     kill "$monitor"
     wait "$monitor"
     trap finish EXIT
-    echo "kill -9 with simdb monitor: $(summary "${gaps[@]}")"
-    awk -v b="$(median "${gaps[@]}")" -v goal="$monitor_goal" 'BEGIN {
+    gaps=$(python3 -c 'import json, sys; print(*json.loads(sys.argv[1])["gaps"])' "$report")
+    # shellcheck disable=SC2086 # one word per gap
+    echo "kill -9 with simdb monitor, detection included: $(summary $gaps)"
+    python3 -c 'import json, sys; r = json.loads(sys.argv[1]); print("acknowledged:", r["acknowledged"], "lost:", sum(r["lost"].values()))' "$report"
+    # shellcheck disable=SC2086 # one word per gap
+    awk -v b="$(median $gaps)" -v goal="$monitor_goal" 'BEGIN {
         printf "monitor: %.2f of the goal of %s s; repmgr, tuned: 3.3 s, Patroni, tuned: 6.9 s\n", b / goal, goal
     }'
 }

@@ -3,8 +3,9 @@
 #
 #   setup.sh [TOOL...]      TOOL is a program of the Rust world that the caller needs as well: cargo-nextest, cargo-deny; or
 #                           docker, the Docker Engine that tests start for themselves, or kubernetes, what runs the containers
-#                           of their Kubernetes nodes; or promtool, which reads the alerts of the examples: a machine that cannot
-#                           have one of these goes without
+#                           of their Kubernetes nodes; or promtool, which reads the alerts of the examples; or haproxy,
+#                           schemathesis and browser, which ask the monitor's API: a machine that cannot have one of these goes
+#                           without
 #
 # That is a C compiler, the programs of PostgreSQL and PgBouncer (no running server) and the Rust toolchain that rust-toolchain.toml
 # names. What it installs of Rust is in ${CARGO_HOME:-~/.cargo}/bin, which the Makefile puts on the PATH.
@@ -43,7 +44,7 @@ install_packages() {
     *" postgresql "*) forbid_debians_cluster ;;
     esac
     case " $* " in
-    *" pgbouncer "* | *" docker.io "* | *" containerd "* | *" prometheus "*) forbid_starts ;;
+    *" pgbouncer "* | *" docker.io "* | *" containerd "* | *" prometheus "* | *" haproxy "*) forbid_starts ;;
     esac
     say "installing $*"
     as_root apt-get update -q >&2
@@ -52,12 +53,13 @@ install_packages() {
     *" pgbouncer "*) as_root update-rc.d pgbouncer disable >&2 ;;
     *" docker.io "*) as_root update-rc.d docker disable >&2 ;;
     *" prometheus "*) as_root update-rc.d prometheus disable >&2 ;;
+    *" haproxy "*) as_root update-rc.d haproxy disable >&2 ;;
     # It has no script of the older kind.
     *" containerd "*) ! command -v systemctl >/dev/null || as_root systemctl disable containerd >&2 ;;
     esac
 }
 
-# Debian starts PgBouncer, the Docker Engine, containerd and Prometheus when it installs them, unless this file says no; the programs alone are needed.
+# Debian starts PgBouncer, the Docker Engine, containerd, Prometheus and HAProxy when it installs them, unless this file says no; the programs alone are needed.
 forbid_starts() {
     policy=/usr/sbin/policy-rc.d
     [ ! -e "$policy" ] || return 0
@@ -143,6 +145,29 @@ install_promtool() {
     command -v promtool >/dev/null || say "promtool could not be installed: what needs it is skipped"
 }
 
+install_haproxy() {
+    [ ! -x /usr/sbin/haproxy ] && ! command -v haproxy >/dev/null || return 0
+    (install_packages haproxy) || true
+    [ -x /usr/sbin/haproxy ] || say "HAProxy could not be installed: what needs it is skipped"
+}
+
+# Python's tools have a place of their own, so that nothing of the system's changes.
+install_python_tool() {
+    if [ "$(id -u)" -eq 0 ]; then tools=/var/cache/simdb/tools; else tools=${XDG_CACHE_HOME:-$HOME/.cache}/simdb/tools; fi
+    "$tools/bin/python3" -c "import $1" 2>/dev/null && return 0
+    python3 -c 'import venv, ensurepip' 2>/dev/null || (install_packages python3-venv) || true
+    say "installing $1 $2 into $tools"
+    mkdir -p "$(dirname "$tools")"
+    python3 -m venv "$tools" && "$tools/bin/pip" install --quiet --disable-pip-version-check "$1==$2" >&2 ||
+        say "$1 could not be installed: what needs it is skipped"
+}
+
+install_browser() {
+    [ -x /usr/bin/chromium-headless-shell ] || (install_packages chromium-headless-shell) || true
+    [ -x /usr/bin/chromium-headless-shell ] || say "Chromium could not be installed: what needs it is skipped"
+    install_python_tool playwright 1.65.2
+}
+
 # The versions are pinned, so that a tool that changes its mind does not change the outcome.
 install_tool() {
     case $1 in
@@ -174,6 +199,9 @@ for tool; do
     docker) install_docker ;;
     kubernetes) install_kubernetes ;;
     promtool) install_promtool ;;
+    haproxy) install_haproxy ;;
+    schemathesis) install_python_tool schemathesis 4.32.5 ;;
+    browser) install_browser ;;
     *) command -v "$tool" >/dev/null || install_tool "$tool" ;;
     esac
 done

@@ -175,3 +175,83 @@ fn a_monitor_left_to_a_person_names_the_command() {
         assert!(monitor.stop(), "it ends well");
     });
 }
+
+#[test]
+fn a_switchover_of_a_person_is_no_alarm_and_a_loss_after_it_is() {
+    let manual = WATCHED.replace("automatic", "manual");
+    disturb(&[Version::installed()], &manual, any(1), |scenario| {
+        let monitor = scenario.monitor("monitor");
+        scenario.switchover(None);
+        scenario.simdb(&["stop", "orders.c", "-auto-approve"]);
+        scenario.simdb(&["start", "orders.c", "-auto-approve"]);
+        let primary = scenario.primary();
+        scenario.kill(&primary);
+        monitor.wait_for("held", 1);
+        let lost = monitor.events().into_iter().filter(|event| event.contains(" lost: "));
+        let lost: Vec<String> = lost.collect();
+        assert!(
+            lost.len() == 1 && lost[0].contains(&format!("orders.{primary} lost: its process ended")),
+            "{lost:?}"
+        );
+        assert_eq!(monitor.count("alarm"), 1, "{:?}", monitor.events());
+        scenario.failover();
+        assert!(monitor.stop(), "it ends well");
+    });
+}
+
+#[test]
+fn another_monitor_takes_over_from_one_that_is_told_to_end_and_clients_notice_nothing() {
+    disturb_under_load(&[Version::installed()], WATCHED, any(1), |scenario, load| {
+        let primary = scenario.primary();
+        let monitor = scenario.monitor("before");
+        // It has started a server of its own, which outlives it.
+        scenario.kill_all(&scenario.standbys()[0]);
+        monitor.wait_for("done", 1);
+        assert!(monitor.stop(), "it ends well");
+        load.further(20);
+        let next = scenario.monitor("after");
+        load.further(20);
+        for kind in ["suspected", "lost", "decided", "alarm", "failed-over"] {
+            assert_eq!(next.count(kind), 0, "{:?}", next.events());
+        }
+        assert_eq!(scenario.primary(), primary);
+        // It watches as the one before did.
+        scenario.kill(&primary);
+        next.wait_for("failed-over", 1);
+        next.wait_for("done", 1);
+        assert!(next.stop(), "it ends well");
+    });
+}
+
+#[test]
+fn commits_go_on_without_a_standby_that_is_away_and_wait_for_it_again_each_on_record_first() {
+    let degrading = WATCHED
+        .replace(
+            "mode = \"quorum\"",
+            "\n    mode            = \"sync\"\n    on_standby_loss = \"degrade\"\n  ",
+        )
+        .replace("  node \"c\" {}\n", "");
+    disturb_under_load(&[Version::installed()], &degrading, first(1), |scenario, load| {
+        let monitor = scenario.monitor("monitor");
+        let standby = scenario.standbys()[0].clone();
+        scenario.kill_all(&standby);
+        // Its run lets commits go on, starts the standby, and lets commits wait for it once it keeps up.
+        let told = |text: &str| monitor.events().iter().any(|event| event.ends_with(text));
+        wait_until("commits go on", || {
+            told(&format!(" done: let commits go on without {standby}"))
+        });
+        load.further(20);
+        wait_until("commits wait again", || {
+            told(" done: let commits wait for all standbys again")
+        });
+        let first = monitor.events().into_iter().find(|event| event.contains(" decided: "));
+        assert!(first.is_some_and(|first| first.ends_with(&format!("let commits go on without {standby}"))));
+        let since = &scenario.status()["degraded"];
+        assert!(since.is_null(), "{since}");
+        let events = scenario.environment.run(&["events", "orders"]).stdout;
+        assert!(events.contains("degraded"), "{events}");
+        load.further(20);
+        assert_eq!(monitor.count("failed-over"), 0);
+        assert!(monitor.stop(), "it ends well");
+    });
+}

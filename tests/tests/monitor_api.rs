@@ -1,15 +1,9 @@
 //! What a monitor beside real servers answers over HTTP.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-use std::fs::File;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use serde_json::Value;
-use simdb_tests::{TestEnvironment, wait_until};
+use simdb_tests::{ServedMonitor, TOKEN, TestEnvironment, skip, wait_until};
 
 const CONFIGURATION: &str = r#"cluster "orders" {
   engine "postgresql" {}
@@ -20,66 +14,11 @@ const CONFIGURATION: &str = r#"cluster "orders" {
 monitor { listen = "127.0.0.1:0" }
 "#;
 
-/// A monitor with an API; it is ended when it is dropped.
-struct Monitor {
-    child: Child,
-    address: String,
-}
-
-impl Monitor {
-    fn start(environment: &TestEnvironment) -> Self {
-        let log = environment.project().join("monitor.log");
-        let child = environment
-            .command(&["monitor"])
-            .stdout(Stdio::null())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let address = || {
-            let text = std::fs::read_to_string(&log).unwrap_or_default();
-            let (_, rest) = text.split_once("http://")?;
-            rest.split_once('/').map(|(address, _)| address.to_owned())
-        };
-        wait_until("the API says where it is", || address().is_some());
-        Self {
-            child,
-            address: address().unwrap(),
-        }
-    }
-
-    /// Asks for a path, and returns the code and the body.
-    fn get(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.address
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-    }
-
-    fn code(&self, path: &str) -> u16 {
-        self.get(path).0
-    }
-}
-
-impl Drop for Monitor {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn checks_follow_the_servers_through_a_stop_and_a_switchover() {
     let environment = TestEnvironment::with_configuration(CONFIGURATION);
     environment.done(&["apply", "-auto-approve"]);
-    let monitor = Monitor::start(&environment);
+    let monitor = ServedMonitor::start(&environment);
     wait_until("the monitor has seen both nodes", || monitor.code("/health") == 200);
     assert_eq!(monitor.code("/patroni/orders/a/primary"), 200);
     assert_eq!(monitor.code("/patroni/orders/r-0/primary"), 503);
@@ -120,6 +59,163 @@ fn an_address_that_others_reach_is_refused_before_anything_is_watched() {
     let environment =
         TestEnvironment::with_configuration("cluster \"orders\" {\n  engine \"postgresql\" {}\n  node \"a\" {}\n}\n");
     environment.done(&["apply", "-auto-approve"]);
-    environment.refuses(&["monitor", "-listen", "0.0.0.0:0"], "listens on loopback alone");
+    environment.refuses(&["monitor", "-listen", "0.0.0.0:0"], "needs a token and TLS");
+    environment.destroy();
+}
+
+#[test]
+fn the_lead_passes_and_servers_are_mended_by_requests_as_those_of_patroni() {
+    let guarded = CONFIGURATION.replace("listen =", "token_file = \"token\"\n  listen =");
+    let guarded = guarded
+        .replace("monitor { ", "monitor {\n  ")
+        .replace(":0\" }", ":0\"\n}");
+    let environment = TestEnvironment::with_configuration(&guarded);
+    ServedMonitor::give_token(&environment);
+    environment.done(&["apply", "-auto-approve"]);
+    let monitor = ServedMonitor::start(&environment);
+    wait_until("the monitor has seen both nodes", || monitor.code("/health") == 200);
+
+    let switchover = "/patroni/orders/a/switchover";
+    let body = r#"{"leader": "a", "candidate": "r-0"}"#;
+    assert_eq!(monitor.post(switchover, "another token", body).0, 401);
+    assert_eq!(monitor.code("/patroni/orders/a/primary"), 200);
+    let (code, answer) = monitor.post(switchover, TOKEN, body);
+    assert_eq!((code, answer.as_str()), (200, "Successfully switched over to \"r-0\""));
+    wait_until("the checks have changed sides", || {
+        monitor.code("/patroni/orders/r-0/primary") == 200 && monitor.code("/patroni/orders/a/sync") == 200
+    });
+    // A second one names a leader that is none any more.
+    assert_eq!(monitor.post(switchover, TOKEN, body).0, 412);
+
+    let (code, answer) = monitor.post("/patroni/orders/a/restart", TOKEN, "{}");
+    assert_eq!((code, answer.as_str()), (200, "restarted successfully"));
+    let (code, answer) = monitor.post("/v1/clusters/orders/resync", TOKEN, r#"{"node": "a"}"#);
+    assert_eq!(code, 200, "{answer}");
+    wait_until("the standby streams again", || {
+        monitor.code("/patroni/orders/a/sync") == 200
+    });
+    // The primary has what no other node has.
+    let (code, answer) = monitor.post("/v1/clusters/orders/resync", TOKEN, r#"{"node": "r[0]"}"#);
+    assert_eq!(code, 422, "{answer}");
+
+    let (code, runs) = monitor.get("/v1/runs");
+    assert_eq!(code, 200);
+    let runs: Value = serde_json::from_str(&runs).unwrap();
+    let operations: Vec<&str> = runs["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["operation"].as_str().unwrap())
+        .collect();
+    assert!(
+        operations.starts_with(&["resync", "start", "stop", "switchover"]),
+        "{operations:?}"
+    );
+    let (code, last) = monitor.get("/v1/runs/last");
+    assert_eq!(code, 200);
+    assert!(last.contains("\"status\":\"done\""), "{last}");
+    for path in ["/v1/plan", "/v1/drift"] {
+        wait_until("it was looked", || !monitor.get(path).1.contains("\"at\":null"));
+    }
+    environment.done(&["plan", "-detailed-exitcode"]);
+    let events = ServedMonitor::events(&environment);
+    assert!(!events.contains(" lost: ") && !events.contains(" alarm: "), "{events}");
+    let heard = || std::fs::read_to_string(environment.project().join("hook.log")).unwrap_or_default();
+    wait_until("the hook has heard all of it", || {
+        heard().matches("\"kind\":\"done\"").count() == 3
+    });
+    assert_eq!(heard().matches("\"kind\":\"ordered\"").count(), 3, "{}", heard());
+    for place in ["monitor.events", "monitor.log", "hook.log"] {
+        let text = std::fs::read_to_string(environment.project().join(place)).unwrap();
+        assert!(!text.contains(TOKEN), "{place}");
+    }
+    let state = environment.run(&["state", "pull"]).stdout;
+    assert!(!state.contains(TOKEN));
+    drop(monitor);
+    environment.destroy();
+}
+
+/// Asks with curl, which believes the certificate, and returns the code.
+fn curl(environment: &TestEnvironment, arguments: &[&str]) -> String {
+    let output = Command::new("curl")
+        .args([
+            "--silent",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+            "--cacert",
+            "monitor.crt",
+        ])
+        .args(arguments)
+        .current_dir(environment.project())
+        .output()
+        .expect("curl can be started");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn elsewhere_the_api_takes_tls_and_its_token_and_both_are_read_anew() {
+    let environment = TestEnvironment::with_configuration(
+        r#"cluster "orders" {
+  engine "postgresql" {}
+  node "a" {}
+}
+monitor {
+  listen     = "0.0.0.0:0"
+  token_file = "token"
+  tls {
+    certificate = "monitor.crt"
+    key         = "monitor.key"
+  }
+}
+"#,
+    );
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-keyout", "monitor.key", "-out", "monitor.crt"])
+        .current_dir(environment.project())
+        .output();
+    let Ok(made) = made else {
+        return skip("there is no program \"openssl\"");
+    };
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    ServedMonitor::give_token(&environment);
+    environment.done(&["apply", "-auto-approve"]);
+    let monitor = ServedMonitor::start(&environment);
+    let port = monitor.address.rsplit(':').next().unwrap();
+    let url = |path: &str| format!("https://localhost:{port}{path}");
+    let bearing = |token: &str| format!("Authorization: Bearer {token}");
+    wait_until("the monitor has seen the node", || {
+        curl(&environment, &[&url("/health")]) == "200"
+    });
+    assert_eq!(curl(&environment, &[&url("/v1/clusters")]), "401");
+    assert_eq!(
+        curl(&environment, &["--header", &bearing(TOKEN), &url("/v1/clusters")]),
+        "200"
+    );
+    assert_eq!(curl(&environment, &[&format!("http://localhost:{port}/health")]), "000");
+    let other = "fedcba9876543210fedcba9876543210";
+    std::fs::write(environment.project().join("token"), other).unwrap();
+    monitor.reload();
+    wait_until("the other token counts", || {
+        curl(&environment, &["--header", &bearing(other), &url("/v1/clusters")]) == "200"
+    });
+    assert_eq!(
+        curl(&environment, &["--header", &bearing(TOKEN), &url("/v1/clusters")]),
+        "401"
+    );
+    drop(monitor);
     environment.destroy();
 }

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use simdb_planner::config::Config;
-use simdb_planner::planner::{self, Inputs};
 use simdb_state::store::Store;
 
 use crate::args::{Drift, Format};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::ops;
+use crate::ops::{self, look};
 use crate::session::{self, Project, block_on};
 use crate::target;
 use crate::ui::Ui;
-use crate::views::doc::{DiagnosticDoc, DriftDoc};
+use crate::views::doc::DriftDoc;
 use crate::views::human;
 use crate::views::human::diagnostic;
 use crate::views::human::layout::Layout;
@@ -75,18 +74,11 @@ async fn look(project: &Project, store: &Store, arguments: &Drift, ui: &Ui) -> R
     let platforms = session::platforms(&snapshot.state, &config.desired);
     let world = project.world(Some(store.lineage()), &config.desired.local, platforms);
     let observed = ops::refresh(&world, &config.desired, &snapshot.state, &secrets).await;
-    let planned = planner::plan(Inputs {
-        desired: &config.desired,
-        recorded: &snapshot.state,
-        observed: &observed,
-        proposal: None,
-    });
-    let diagnostics = DiagnosticDoc::all(&planned.diagnostics, &project.source);
-    let mut drift = DriftDoc::new(&planned.plan, &planned.found, &planned.not_compared, diagnostics);
+    let (mut drift, differing) = look::drift(project, &snapshot.state, config.desired.local.clone(), &observed);
     drift.last_run = store.runs().await?.into_iter().next();
     let drift = match cluster {
         Some(cluster) => drift.of_cluster(&cluster),
         None => drift,
     };
-    Ok(drift.without_ignored(&ignored, &planned.differing))
+    Ok(drift.without_ignored(&ignored, &differing))
 }

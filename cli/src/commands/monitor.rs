@@ -1,5 +1,11 @@
 //! `simdb monitor`, `simdb monitor pause` and `simdb monitor unpause`.
 
+#[cfg(feature = "monitor-api")]
+mod api;
+#[cfg(not(feature = "monitor-api"))]
+#[path = "monitor/no_api.rs"]
+mod api;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -7,6 +13,7 @@ use simdb_state::claim::Pause;
 use simdb_state::lock::Owner;
 use simdb_state::name::ClusterName;
 use simdb_state::store::Store;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Monitor, MonitorCommand, MonitorPause, MonitorRun, MonitorUnpause};
 use crate::error::CliError;
@@ -29,36 +36,33 @@ pub(super) fn run(arguments: &Monitor, ui: &Arc<Ui>) -> Result<Exit, CliError> {
 fn watch(arguments: &MonitorRun, ui: &Arc<Ui>) -> Result<Exit, CliError> {
     block_on(async {
         let interrupt = interrupt::watch(ui)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(CliError::Signals)?;
         let project = Project::open()?;
         let store = recorded(&project).await?;
         let (declared, lease) = project.monitor();
-        let listen = arguments.listen.or(declared.listen);
         let settings = Settings {
             lease,
             json: arguments.json,
         };
-        #[cfg(feature = "monitor-api")]
-        let bound = match listen {
-            Some(address) => Some(monitor::api::bind(address).await?),
-            None => None,
-        };
-        if listen.is_some() && !cfg!(feature = "monitor-api") {
-            let detail = "This simdb was built without the feature \"monitor-api\". Leave \"listen\" out, or build it with that.";
-            return Err(CliError::refused("No API", detail));
-        }
-        let monitor = monitor::Monitor::open(project, store, &settings, ui, &interrupt).await?;
+        let listen = arguments.listen.or(declared.listen);
+        let bound = api::bind(&project, listen).await?;
+        let (hooks, directory) = (declared.hooks.clone(), project.directory.clone());
+        let monitor = monitor::Monitor::open(project, store.clone(), &settings, ui, &interrupt).await?;
         let board = monitor.board();
-        #[cfg(feature = "monitor-api")]
-        let _served = bound.map(|bound| {
-            ui.tell(&format!("The API is at http://{}/\n", bound.address));
-            bound.serve(board.clone())
-        });
+        let notified = api::notify(&hooks, &directory, &monitor);
+        let served = api::serve(bound, &monitor, &notified, store, ui);
+        let reload = async {
+            while hangup.recv().await.is_some() {
+                api::reload(served.as_ref(), ui);
+            }
+        };
         tokio::select! {
             () = monitor.run() => {
                 ui.tell(&format!("The monitor ended after {} rounds.\n", board.round().number));
                 Ok(Exit::Done)
             }
             () = interrupt.stop.cancelled() => Err(CliError::Stopped),
+            () = reload => Err(CliError::Interrupted),
         }
     })
 }

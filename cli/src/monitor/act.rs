@@ -1,17 +1,22 @@
-//! Carries a decision out, as the command of that name would: the same plan, the same lock, the same run.
+//! Carries a decision or an order out, as the command of that name would: the same plan, the same lock, the same run.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use simdb_planner::plan::Impact;
-use simdb_planner::watch::Decision;
+use simdb_planner::watch::{Decision, Subject};
 use simdb_providers::executor;
 use simdb_state::lock::Owner;
 use simdb_state::name::ClusterName;
+use simdb_state::object::Term;
 use simdb_state::store::Store;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_util::sync::CancellationToken;
 
+use super::order::{Errand, Order, Ordered};
+use super::outcome::Outcome;
 use crate::approval::Policy;
 use crate::args::{Folding, Viewing};
 use crate::error::CliError;
@@ -26,15 +31,57 @@ use crate::views::operation::View;
 /// How long a run of a monitor waits for the lock of the state. Who holds it longer is at work, and the monitor decides anew.
 const LOCK_LIMIT: Duration = Duration::from_secs(1);
 
-/// What came of a decision.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// It is done.
-    Done,
-    /// The planner or the policy refused it; why, in sentences.
-    Refused(String),
-    /// A step failed, or something in the way; what, where it is known.
-    Failed(String),
+/// What is carried out.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    /// The monitor decided it.
+    Decided(Decided),
+    /// A person asked for it.
+    Ordered(Ordered),
+}
+
+impl Work {
+    pub(super) fn cluster(&self) -> &ClusterName {
+        match self {
+            Work::Decided(decided) => &decided.cluster,
+            Work::Ordered(ordered) => &ordered.cluster,
+        }
+    }
+
+    /// Returns what it is about.
+    pub(super) fn subject(&self) -> Subject {
+        match self {
+            Work::Decided(decided) => decided.decision.subject(),
+            Work::Ordered(ordered) => ordered.order.subject(),
+        }
+    }
+
+    /// Returns whether it is to change who leads, and no new primary leads yet; given the last election when it began, and the present
+    /// one where its winner leads.
+    pub(super) fn has_no_primary_yet(&self, began: Option<Term>, settled: Option<Term>) -> bool {
+        // Before its own election is held, the winner of the one before is the primary that was lost.
+        let elects = settled.is_none() || settled == began;
+        match self {
+            Work::Decided(decided) => match decided.decision {
+                Decision::Elect { .. } | Decision::GoBack { .. } => elects,
+                Decision::Finish { .. } => settled.is_none(),
+                _ => false,
+            },
+            Work::Ordered(ordered) => match ordered.order {
+                Order::Switchover { .. } | Order::Failover { .. } => elects,
+                Order::Restart { .. } | Order::Resync { .. } => false,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Work::Decided(decided) => decided.decision.fmt(f),
+            Work::Ordered(ordered) => ordered.order.fmt(f),
+        }
+    }
 }
 
 /// Where a monitor works.
@@ -48,13 +95,13 @@ pub(super) struct Ground {
     pub(super) json: bool,
 }
 
-/// Begins to carry a decision out, on a thread of its own: planning must not make the watcher late.
-pub(super) fn begin(ground: Ground, decided: Decided, interrupt: Interrupt) -> JoinHandle<Outcome> {
+/// Begins to carry something out, on a thread of its own: planning must not make the watcher late.
+pub(super) fn begin(ground: Ground, work: Work, interrupt: Interrupt) -> JoinHandle<Outcome> {
     let handle = Handle::current();
     spawn_blocking(move || {
         handle.block_on(async {
             tokio::select! {
-                outcome = carry_out(&ground, &decided, &interrupt) => outcome,
+                outcome = carry_out(&ground, &work, &interrupt) => outcome,
                 () = interrupt.stop.cancelled() => {
                     unlock(&ground.store).await;
                     Outcome::Failed("a lost primary was more urgent".to_owned())
@@ -75,8 +122,35 @@ async fn unlock(store: &Store) {
     }
 }
 
-async fn carry_out(ground: &Ground, decided: &Decided, interrupt: &Interrupt) -> Outcome {
-    match converge(ground, decided, interrupt).await {
+async fn carry_out(ground: &Ground, work: &Work, interrupt: &Interrupt) -> Outcome {
+    let ordered = match work {
+        Work::Decided(decided) => {
+            let errand = Errand {
+                operation: operation(&decided.decision),
+                request: Request::Decided(decided),
+                // What may run is judged step by step, by the policy of the cluster.
+                allow: Some(Impact::DataLoss),
+            };
+            return outcome(converge(ground, &errand, interrupt).await);
+        }
+        Work::Ordered(ordered) => ordered,
+    };
+    let words = ordered.words();
+    let mut first = None;
+    let mut interrupt = interrupt.clone();
+    // What was stopped is started again, whatever came of the first half, and also where the monitor is told to end meanwhile.
+    for errand in ordered.errands(&words) {
+        let outcome = outcome(converge(ground, &errand, &interrupt).await);
+        interrupt.finish = CancellationToken::new();
+        if !matches!(outcome, Outcome::Done) {
+            first.get_or_insert(outcome);
+        }
+    }
+    first.unwrap_or(Outcome::Done)
+}
+
+fn outcome(end: Result<End, CliError>) -> Outcome {
+    match end {
         Ok(End::Reached { .. }) => Outcome::Done,
         Ok(End::Refused(diagnostics)) => Outcome::Refused(sentences(&diagnostics)),
         Ok(End::TakenBack) => Outcome::Failed("the former primary could not hand over, and leads on".to_owned()),
@@ -101,11 +175,10 @@ fn sentences(diagnostics: &[DiagnosticDoc]) -> String {
     told.join(" ")
 }
 
-async fn converge(ground: &Ground, decided: &Decided, interrupt: &Interrupt) -> Result<End, CliError> {
+async fn converge(ground: &Ground, errand: &Errand<'_>, interrupt: &Interrupt) -> Result<End, CliError> {
     let snapshot = ground.store.snapshot().await?;
     let mut config = Project::recorded(&snapshot);
     session::keep_providers(&mut config.desired, &snapshot);
-    let request = Request::Decided(decided);
     let viewing = Viewing {
         summary: false,
         folding: Folding { expand: false },
@@ -116,17 +189,16 @@ async fn converge(ground: &Ground, decided: &Decided, interrupt: &Interrupt) -> 
         project: &ground.project,
         store: &ground.store,
         goal: Goal {
-            operation: operation(&decided.decision),
-            request: &request,
+            operation: errand.operation,
+            request: &errand.request,
             config: &config,
         },
         saved: None,
         terms: Terms {
             policy_command: None,
-            // What may run is judged step by step, by the policy of the cluster.
             policy: Policy {
                 auto_approve: true,
-                allow: Some(Impact::DataLoss),
+                allow: errand.allow,
                 can_ask: false,
             },
             refresh: true,
@@ -166,5 +238,40 @@ pub(super) fn command(cluster: &ClusterName, decision: &Decision) -> String {
         Decision::Finish { .. } | Decision::Restart { .. } | Decision::Degrade { .. } | Decision::Restore => {
             "simdb apply".to_owned()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decided(decision: Decision) -> Work {
+        Work::Decided(Decided {
+            cluster: "orders".parse().unwrap(),
+            decision,
+            term: Some(Term(1)),
+            unseen: None,
+            stale: Vec::new(),
+            yielding: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn a_role_change_is_disturbed_once_its_new_primary_leads_and_not_before() {
+        let go_back = decided(Decision::GoBack {
+            to: "a".parse().unwrap(),
+        });
+        let ordered = Work::Ordered(Ordered {
+            cluster: "orders".parse().unwrap(),
+            order: Order::Switchover { to: None },
+            who: "a test".to_owned(),
+        });
+        for work in [go_back, ordered] {
+            let is_kept = |settled| work.has_no_primary_yet(Some(Term(1)), settled);
+            assert!(is_kept(Some(Term(1))), "its election is yet to be held");
+            assert!(is_kept(None), "the winner does not lead yet");
+            assert!(!is_kept(Some(Term(2))));
+        }
+        assert!(!decided(Decision::Restore).has_no_primary_yet(Some(Term(1)), None));
     }
 }

@@ -33,6 +33,8 @@ pub struct Round {
     pub who: String,
     /// Whether it may decide.
     pub standing: Standing,
+    /// Who else is at work, with the lock of the record.
+    pub at_work: Option<String>,
     /// By how much the round came too late.
     pub late: Duration,
     /// How long the round took.
@@ -93,6 +95,8 @@ pub enum Kind {
     Returned,
     /// The monitor began to do something.
     Decided,
+    /// A person asked the monitor for something, and it began to do it.
+    Ordered,
     /// A failover is over, and another node leads.
     FailedOver,
     /// What the monitor began is done.
@@ -115,9 +119,35 @@ pub enum Kind {
     StoreAway,
     /// It can be read again.
     StoreBack,
+    /// Someone could not be told of events.
+    Untold,
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 20] = [
+        Kind::Started,
+        Kind::TookOver,
+        Kind::Passive,
+        Kind::Suspected,
+        Kind::Lost,
+        Kind::Returned,
+        Kind::Decided,
+        Kind::Ordered,
+        Kind::FailedOver,
+        Kind::Done,
+        Kind::Refused,
+        Kind::Failed,
+        Kind::Held,
+        Kind::Alarm,
+        Kind::Clear,
+        Kind::Paused,
+        Kind::Unpaused,
+        Kind::StoreAway,
+        Kind::StoreBack,
+        Kind::Untold,
+    ];
+
     /// Returns its name, as it stands in lines and documents.
     pub fn name(self) -> &'static str {
         match self {
@@ -128,6 +158,7 @@ impl Kind {
             Kind::Lost => "lost",
             Kind::Returned => "returned",
             Kind::Decided => "decided",
+            Kind::Ordered => "ordered",
             Kind::FailedOver => "failed-over",
             Kind::Done => "done",
             Kind::Refused => "refused",
@@ -139,6 +170,7 @@ impl Kind {
             Kind::Unpaused => "unpaused",
             Kind::StoreAway => "store-away",
             Kind::StoreBack => "store-back",
+            Kind::Untold => "untold",
         }
     }
 }
@@ -265,5 +297,17 @@ impl Publisher {
         // Nobody may be reading.
         let _ = self.board.events.send(Arc::clone(&event));
         event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use simdb_planner::config::MONITOR_EVENTS;
+
+    use super::*;
+
+    #[test]
+    fn a_configuration_can_name_every_kind_of_event() {
+        assert_eq!(Kind::ALL.map(Kind::name), MONITOR_EVENTS);
     }
 }

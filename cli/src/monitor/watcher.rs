@@ -1,34 +1,42 @@
 //! The watcher: one loop that hears, judges, begins what was decided, and shows the round.
 
 mod follow;
+mod quiet;
+mod work;
 
 use std::collections::BTreeMap;
+#[cfg(feature = "monitor-api")]
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use simdb_planner::watch::{self, Case, Decision, PERIOD, Standing, Subject};
+#[cfg(feature = "monitor-api")]
+use simdb_planner::config::Hook;
+use simdb_planner::watch::{self, Case, PERIOD, Standing, Subject};
 use simdb_state::address::NodeAddress;
-use simdb_state::claim::Pause;
 use simdb_state::journal::EventKind;
 use simdb_state::lock::Owner;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::Term;
 use simdb_state::store::Store;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::act::{self, Ground, Outcome};
+use self::quiet::Quiet;
+use self::work::{Act, ended};
+use super::act::{Ground, Work};
 use super::board::{Acting, Board, Kind, News, Publisher, Round, Watched};
 use super::cluster::ClusterWatch;
 use super::log::Log;
 use super::node::{Asked, NodeWatch, Told};
-use super::record::{self, Stored, words};
+#[cfg(feature = "monitor-api")]
+use super::notify::{self, Deliveries};
+use super::order::{self, Orders};
+use super::record::{self, Stored};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
-use crate::request::Decided;
 use crate::session::Project;
 use crate::ui::Ui;
 
@@ -37,9 +45,6 @@ const INBOX: usize = 1_024;
 
 /// How long the record may be silent before the monitor decides nothing any more.
 const STORE_LIMIT: Duration = Duration::from_secs(2);
-
-/// How long steps that run may take to end where a lost primary is more urgent.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a monitor runs.
 #[derive(Clone, Debug)]
@@ -87,6 +92,17 @@ impl Monitor {
         self.watcher.publisher.board()
     }
 
+    /// Returns where orders are given.
+    pub(crate) fn orders(&self) -> Orders {
+        self.watcher.to_orders.clone()
+    }
+
+    /// Begins to tell hooks of its events, until what is returned is dropped.
+    #[cfg(feature = "monitor-api")]
+    pub(crate) fn notify(&self, hooks: &[Hook], directory: &Path) -> (JoinSet<()>, Deliveries) {
+        notify::start(hooks, directory, &self.board(), &self.watcher.to_news)
+    }
+
     /// Watches until it is told to end.
     pub(crate) async fn run(mut self) {
         self.watcher.watch().await;
@@ -94,19 +110,6 @@ impl Monitor {
         // The right to decide is given up before the program ends, so that another monitor need not wait for it.
         let _ = self.follower.await;
     }
-}
-
-/// What a monitor does at this moment.
-struct Act {
-    cluster: ClusterName,
-    decision: Decision,
-    /// The last election when it began.
-    term: Option<Term>,
-    since: Timestamp,
-    task: JoinHandle<Outcome>,
-    interrupt: Interrupt,
-    /// Since when it is to end for something that is more urgent.
-    preempted: Option<Instant>,
 }
 
 /// When the watcher was at work last, by its own clock.
@@ -128,17 +131,6 @@ impl Pace {
     }
 }
 
-/// Returns whether a decision that is carried out changes who leads, and no new primary leads yet; given the last election when that began,
-/// and the present one where its winner leads.
-fn has_no_primary_yet(decision: &Decision, began: Option<Term>, settled: Option<Term>) -> bool {
-    match decision {
-        // Before its own election is held, the winner of the one before is the primary that was lost.
-        Decision::Elect { .. } | Decision::GoBack { .. } => settled.is_none() || settled == began,
-        Decision::Finish { .. } => settled.is_none(),
-        _ => false,
-    }
-}
-
 struct Watcher {
     ground: Ground,
     /// This process: what it does itself is nobody else's work.
@@ -149,7 +141,14 @@ struct Watcher {
     to_inbox: mpsc::Sender<(NodeAddress, Told)>,
     nodes: BTreeMap<NodeAddress, (Asked, NodeWatch)>,
     clusters: BTreeMap<ClusterName, ClusterWatch>,
+    /// Whether servers that end are somebody's work.
+    quiet: BTreeMap<ClusterName, Quiet>,
     acting: Option<Act>,
+    orders: mpsc::Receiver<order::Asked>,
+    to_orders: Orders,
+    /// What others have to tell: hooks that could not be told.
+    news: mpsc::Receiver<News>,
+    to_news: mpsc::Sender<News>,
     /// What was begun beside runs: pauses that the monitor notes itself.
     notes: JoinSet<Result<(), String>>,
     publisher: Publisher,
@@ -174,6 +173,7 @@ impl Watcher {
             started,
             who: owner.who.clone(),
             standing: standing.clone(),
+            at_work: None,
             late: Duration::ZERO,
             took: Duration::ZERO,
             state: Arc::clone(&seen.state),
@@ -182,6 +182,8 @@ impl Watcher {
             clusters: BTreeMap::new(),
         });
         let log = Log::new(Arc::clone(&ground.ui), ground.json);
+        let (to_orders, orders) = Orders::new();
+        let (to_news, news) = mpsc::channel(INBOX);
         let mut watcher = Self {
             ground,
             owner,
@@ -191,7 +193,12 @@ impl Watcher {
             to_inbox,
             nodes: BTreeMap::new(),
             clusters: BTreeMap::new(),
+            quiet: BTreeMap::new(),
             acting: None,
+            orders,
+            to_orders,
+            news,
+            to_news,
             notes: JoinSet::new(),
             publisher,
             log,
@@ -260,6 +267,8 @@ impl Watcher {
                     self.acted(outcome);
                     due = true;
                 }
+                Some(asked) = self.orders.recv() => self.ordered(asked),
+                Some(news) = self.news.recv() => self.log.event(&self.publisher.tell(news)),
                 Some(noted) = self.notes.join_next() => {
                     if let Ok(Err(why)) = noted {
                         self.tell(Kind::Failed, (None, None), format!("failed to note a pause: {why}"));
@@ -335,6 +344,7 @@ impl Watcher {
             started: before.started,
             who: before.who.clone(),
             standing: round.standing.clone(),
+            at_work: self.others_at_work(),
             late: round.late,
             took,
             state: Arc::clone(&self.seen.state),
@@ -344,8 +354,16 @@ impl Watcher {
         });
     }
 
+    /// Judges a cluster and begins what is decided. What servers do is told, unless it is somebody's work and decides nothing.
     fn judge(&mut self, name: &ClusterName, round: &watch::Round, now: Duration) -> Watched {
         let at_work = self.at_work(name);
+        // An order is a person's, too.
+        let ordered = self
+            .acting
+            .as_ref()
+            .is_some_and(|act| matches!(&act.work, Work::Ordered(ordered) if ordered.cluster == *name));
+        let quiet = self.quiet.entry(name.clone()).or_default();
+        let is_quiet = quiet.note(at_work.is_some() || ordered, now);
         let watched = self
             .clusters
             .get_mut(name)
@@ -361,13 +379,18 @@ impl Watcher {
                 ..round.clone()
             },
         });
-        for news in watched.news(name, &judgement) {
+        let news = if is_quiet && judgement.decision.is_none() {
+            Vec::new()
+        } else {
+            watched.news(name, &judgement)
+        };
+        for news in news {
             let term = self.seen.state.elections.get(name).map(|election| election.term);
             let event = self.publisher.tell(News { term, ..news });
             self.log.event(&event);
         }
         if let Some(decision) = &judgement.decision {
-            self.begin(name, decision.clone());
+            self.begin(name, decision);
         }
         let watched = &self.clusters[name];
         Watched {
@@ -378,140 +401,20 @@ impl Watcher {
             acting: self
                 .acting
                 .as_ref()
-                .filter(|act| act.cluster == *name)
+                .filter(|act| act.work.cluster() == name)
                 .map(|act| Acting {
-                    what: act.decision.to_string(),
-                    is_role_change: act.decision.subject() == Subject::Lead,
+                    what: act.work.to_string(),
+                    is_role_change: act.work.subject() == Subject::Lead,
                     since: act.since,
                 }),
             judgement,
         }
-    }
-
-    /// Begins what was decided, where nothing else is being done: one lock is held at a time.
-    fn begin(&mut self, name: &ClusterName, decision: Decision) {
-        if self.acting.is_some() {
-            return self.preempt(name, &decision);
-        }
-        let now = self.now();
-        let watched = self.clusters.get_mut(name).expect("it was judged");
-        watched.memory.tried(decision.subject(), now);
-        self.tell(Kind::Decided, (Some(name), None), decision.to_string());
-        if let Decision::Pause { failovers } = decision {
-            return self.pause(name, failovers);
-        }
-        let decided = Decided {
-            cluster: name.clone(),
-            decision: decision.clone(),
-            term: self.seen.state.elections.get(name).map(|election| election.term),
-            unseen: self.clusters[name].unseen(name, &self.seen.state),
-            stale: self.stale(),
-            yielding: if decision.is_urgent(name, &self.seen.state) {
-                self.clusters[name].work.yielding()
-            } else {
-                Vec::new()
-            },
-        };
-        let interrupt = Interrupt {
-            finish: self.ground.interrupt.finish.child_token(),
-            stop: CancellationToken::new(),
-        };
-        self.acting = Some(Act {
-            cluster: name.clone(),
-            decision,
-            term: decided.term,
-            since: Timestamp::now(),
-            task: act::begin(self.ground.clone(), decided, interrupt.clone()),
-            interrupt,
-            preempted: None,
-        });
-    }
-
-    /// Ends what is being done where a lost primary is more urgent: at first after the steps that run, then at once. A role change that
-    /// has no new primary yet is never disturbed.
-    fn preempt(&mut self, cluster: &ClusterName, decision: &Decision) {
-        let Some(act) = self.acting.as_mut() else { return };
-        let state = &self.seen.state;
-        let leads = state.elections.get(&act.cluster).zip(state.leader(&act.cluster));
-        let settled = leads.filter(|(election, leader)| election.primary == leader.node);
-        let settled = settled.map(|(election, _)| election.term);
-        // What is done for this very object is not over yet.
-        let is_done = act.cluster == *cluster && act.decision.subject() == decision.subject();
-        if !decision.is_urgent(cluster, state) || is_done || has_no_primary_yet(&act.decision, act.term, settled) {
-            return;
-        }
-        match act.preempted {
-            None => {
-                act.interrupt.finish.cancel();
-                act.preempted = Some(Instant::now());
-            }
-            Some(since) if since.elapsed() > PATIENCE => act.interrupt.stop.cancel(),
-            Some(_) => {}
-        }
-    }
-
-    fn pause(&mut self, name: &ClusterName, failovers: usize) {
-        let (store, name) = (self.ground.store.clone(), name.clone());
-        let reason = format!("{failovers} failovers within an hour");
-        self.notes.spawn(async move {
-            let pause = Pause::new("simdb monitor", None, Some(reason));
-            store
-                .set_pause(&name, Some(&pause))
-                .await
-                .map(drop)
-                .map_err(|error| words(&error))
-        });
-    }
-
-    /// Takes note of what came of a decision.
-    fn acted(&mut self, outcome: Outcome) {
-        let Some(Act { cluster, decision, .. }) = self.acting.take() else {
-            return;
-        };
-        let about = (Some(&cluster), None);
-        match outcome {
-            Outcome::Done => {
-                let subject = decision.subject();
-                // A server that was started may end again: that it was started is no proof that it helped.
-                if !matches!(subject, Subject::Node(_))
-                    && let Some(watched) = self.clusters.get_mut(&cluster)
-                {
-                    watched.memory.helped(&subject);
-                }
-                self.tell(Kind::Done, about, decision.to_string());
-            }
-            Outcome::Refused(why) => self.tell(Kind::Refused, about, format!("refused: {decision}. {why}")),
-            Outcome::Failed(why) => self.tell(Kind::Failed, about, format!("failed: {decision}: {why}")),
-        }
-    }
-}
-
-/// Waits for what the monitor does at this moment; for ever where it does nothing.
-async fn ended(acting: &mut Option<Act>) -> Outcome {
-    match acting {
-        Some(act) => match (&mut act.task).await {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::Failed(error.to_string()),
-        },
-        None => std::future::pending().await,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_role_change_is_disturbed_once_its_new_primary_leads_and_not_before() {
-        let go_back = Decision::GoBack {
-            to: "a".parse().unwrap(),
-        };
-        let is_kept = |settled| has_no_primary_yet(&go_back, Some(Term(1)), settled);
-        assert!(is_kept(Some(Term(1))), "its election is yet to be held");
-        assert!(is_kept(None), "the winner does not lead yet");
-        assert!(!is_kept(Some(Term(2))));
-        assert!(!has_no_primary_yet(&Decision::Restore, Some(Term(1)), None));
-    }
 
     #[test]
     fn a_sleep_counts_wherever_it_falls() {

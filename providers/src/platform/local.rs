@@ -60,7 +60,7 @@ use simdb_state::sensitive::Secrets;
 use simdb_state::store::Grant;
 use tokio::sync::Mutex;
 
-use self::binaries::{Directories, Found, Versions};
+use self::binaries::{Directories, Found};
 use self::command::{Program, SETSID, SYSTEM_PATH};
 use self::directory::{InstanceDirectory, Presence};
 use self::hold::Hold;
@@ -103,15 +103,10 @@ pub struct LocalPlatform {
     /// Absent where it is only looked at.
     grant: Option<Grant>,
     user: Result<RunAs, String>,
-    engines: Mutex<Engines>,
+    /// What was found when it was searched last; locked while it is searched.
+    engines: Mutex<Directories>,
     /// Held while directories above instance directories come and go: an instance directory must not lose its parent while it is being made.
     tree: Arc<Guard<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Engines {
-    found: Directories,
-    versions: Versions,
 }
 
 impl LocalPlatform {
@@ -191,8 +186,8 @@ impl LocalPlatform {
 
     async fn search(&self, user: &RunAs) -> Found {
         let engines = &mut *self.engines.lock().await;
-        let found = binaries::find(&self.config.binaries, &self.config.path, user, &mut engines.versions).await;
-        engines.found.clone_from(&found.engines);
+        let found = binaries::find(&self.config.binaries, &self.config.path, user).await;
+        engines.clone_from(&found.engines);
         found
     }
 
@@ -223,7 +218,7 @@ impl LocalPlatform {
     /// Returns where the programs of a command's engine are. What was not found before may have been installed since.
     async fn programs(&self, user: &RunAs, command: &Command) -> Result<PathBuf, PlatformError> {
         let directory = |found: &Directories| found.get(&command.engine)?.get(&command.version).cloned();
-        if let Some(known) = directory(&self.engines.lock().await.found) {
+        if let Some(known) = directory(&*self.engines.lock().await) {
             return Ok(known);
         }
         let found = self.search(user).await;

@@ -6,15 +6,32 @@ use super::exposition::{Exposition, Format, Kind, flag, number};
 use super::tally::Tally;
 use super::view::{Awaited, ClusterView, NodeView, View, bytes};
 use crate::monitor::board;
+use crate::monitor::notify::Deliveries;
+use crate::monitor::survey::{Counts, Survey};
+
+/// What metrics count beside what the round shows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted<'a> {
+    pub(super) tally: &'a Tally,
+    pub(super) survey: &'a Survey,
+    pub(super) deliveries: &'a Deliveries,
+}
 
 /// Writes all of them.
-pub(super) fn write(view: &View, tally: &Tally, format: Format) -> String {
+pub(super) fn write(view: &View, counted: &Counted<'_>, format: Format) -> String {
+    let Counted {
+        tally,
+        survey,
+        deliveries,
+    } = counted;
     let mut out = Exposition::new(format);
     monitor(&mut out, view);
     clusters(&mut out, view);
     nodes(&mut out, view);
     replication(&mut out, view);
     counters(&mut out, view, tally);
+    surveyed(&mut out, view, survey);
+    delivered(&mut out, deliveries);
     out.end()
 }
 
@@ -304,6 +321,16 @@ fn counters(out: &mut Exposition, view: &View, tally: &Tally) {
             board::Kind::Failed,
         ),
         (
+            "simdb_orders_total",
+            "What people asked of this monitor over its API, and it began.",
+            board::Kind::Ordered,
+        ),
+        (
+            "simdb_alarms_total",
+            "How often an alarm was raised.",
+            board::Kind::Alarm,
+        ),
+        (
             "simdb_suspicions_total",
             "How often a node did not answer for a moment.",
             board::Kind::Suspected,
@@ -316,6 +343,13 @@ fn counters(out: &mut Exposition, view: &View, tally: &Tally) {
             family.value(&[("cluster", cluster.name.as_str())], number(count));
         }
     }
+    each(
+        out,
+        view,
+        "simdb_last_failover_seconds",
+        "How long the last failover took that this monitor saw: from the loss of the primary until another node led.",
+        |cluster| tally.last_failover(cluster.name).map(|took| took.as_secs_f64()),
+    );
     let mut family = out.family(
         Kind::Counter,
         "simdb_http_requests_total",
@@ -323,5 +357,39 @@ fn counters(out: &mut Exposition, view: &View, tally: &Tally) {
     );
     for ((path, code), count) in tally.requests() {
         family.value(&[("path", &path), ("code", &code.to_string())], number(count));
+    }
+}
+
+/// Writes what the last plan and the last look for drift found, by cluster.
+fn surveyed(out: &mut Exposition, view: &View, survey: &Survey) {
+    let counted: [(&'static str, &str, Option<&Counts>); 2] = [
+        (
+            "simdb_plan_changes",
+            "The changes that an apply of the configuration would make.",
+            survey.changes.as_ref(),
+        ),
+        (
+            "simdb_drift",
+            "The objects that differ from what the last apply left.",
+            survey.differences.as_ref(),
+        ),
+    ];
+    for (name, help, counts) in counted {
+        each(out, view, name, help, |cluster| {
+            let count = counts?.get(cluster.name).copied().unwrap_or_default();
+            Some(number(count))
+        });
+    }
+}
+
+fn delivered(out: &mut Exposition, deliveries: &Deliveries) {
+    let mut family = out.family(
+        Kind::Counter,
+        "simdb_notifications_total",
+        "Events that hooks were told of, and that they could not be told of.",
+    );
+    for ((hook, told), count) in deliveries.counts() {
+        let result = if told { "told" } else { "failed" };
+        family.value(&[("hook", &hook), ("result", result)], number(count));
     }
 }

@@ -1,9 +1,12 @@
 //! Describes the API for programs: one operation for each path of the router, so that none is left out.
 
+mod writing;
+
 use serde_json::{Map, Value, json};
 
-use super::paths::{Target, paths};
+use super::paths::{Target, paths, writes};
 use super::patroni::Check;
+use super::secured::Need;
 
 /// Returns the document.
 pub(super) fn document() -> Value {
@@ -18,13 +21,21 @@ pub(super) fn document() -> Value {
         }
         described.insert(path, Value::Object(methods));
     }
+    for (path, write) in writes() {
+        described.insert(path.clone(), json!({ "post": writing::operation(&path, write) }));
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "simdb monitor",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What a simdb monitor sees. Every answer is made of its last round; no request reaches a server. HEAD answers as GET does, without the body.",
+            "description": "What a simdb monitor sees, and what it does when it is asked. Answers to reads are made of its last round; none reaches a server. HEAD answers as GET does, without the body. Writes take the token; where the API does not listen on loopback, reads that are not about health take it, too.",
             "license": { "name": "Apache-2.0 OR MIT" },
+        },
+        "components": {
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer", "description": "The token in the file that `token_file` of the monitor block names." },
+            },
         },
         "paths": described,
     })
@@ -139,6 +150,10 @@ fn summary(target: Target) -> &'static str {
         Target::Health => "Whether primaries and replicas are reached",
         Target::Clusters => "All that the monitor knows of its clusters",
         Target::Cluster => "All that the monitor knows of a cluster",
+        Target::Runs => "The runs that are kept, the newest first",
+        Target::Run => "A run with its steps; `last` is the newest one",
+        Target::Plan => "What an apply of the configuration would do, planned within the last minute or so",
+        Target::Drift => "What differs from what the last apply left, looked at within the last minute or so",
         Target::Events => "What happened, the oldest first",
         Target::Stream => "Events as they happen, and clusters each second",
         Target::Metrics => "Metrics, for Prometheus",
@@ -174,22 +189,30 @@ fn responses(target: Target) -> Value {
             ("404", "application/json"),
             ("503", "application/json"),
         ],
-        Target::Health => &[
+        Target::Health | Target::Run => &[
             ("200", "application/json"),
             ("404", "application/json"),
             ("503", "application/json"),
         ],
-        Target::Clusters | Target::OpenApi => &[("200", "application/json")],
-        Target::Events => &[("200", "application/json"), ("400", "application/json")],
-        Target::Stream => &[
-            ("200", "text/event-stream"),
-            ("400", "application/json"),
-            ("429", "application/json"),
-        ],
+        Target::Clusters | Target::OpenApi | Target::Plan | Target::Drift | Target::Events => {
+            &[("200", "application/json")]
+        }
+        Target::Runs => &[("200", "application/json"), ("503", "application/json")],
+        Target::Stream => &[("200", "text/event-stream")],
         Target::Metrics => &[("200", "text/plain")],
         Target::Live | Target::Ready => &[("200", "text/plain"), ("503", "text/plain")],
     };
-    let responses = forms.iter().map(|(code, kind)| {
+    // What is asked cannot be read, bears no token, or was asked too often.
+    let denied: &[(&str, &str)] = match target.need() {
+        Need::Nothing => &[("400", "")],
+        _ => &[("400", ""), ("401", "application/json"), ("429", "application/json")],
+    };
+    described(forms.iter().chain(denied))
+}
+
+/// Describes codes of answers with their forms.
+fn described<'a>(forms: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Value {
+    let responses = forms.map(|(code, kind)| {
         let mut response = json!({ "description": meaning(code) });
         if !kind.is_empty() {
             response["content"] = json!({ *kind: {} });
@@ -212,11 +235,19 @@ fn codes_alone(target: Target) -> Value {
 
 fn meaning(code: &str) -> &'static str {
     match code {
-        "200" => "It is so, or here it is",
+        "200" => "It is so, it is done, or here it is",
+        "202" => "It was begun, and goes on",
         "300" => "There are several clusters to choose from",
         "400" => "The question cannot be read",
-        "404" => "There is no such cluster or node",
-        "429" => "Too many streams are open",
+        "401" => "The request does not bear the token",
+        "403" => "The monitor has no token: its API is only read",
+        "404" => "There is no such cluster, node or run",
+        "408" => "The body did not arrive in time",
+        "409" => "The monitor does something else at this moment",
+        "412" => "What the request says does not hold, or the planner refused it",
+        "413" => "The body is too large",
+        "422" => "The planner refused it, and says why",
+        "429" => "Too many requests, or too many streams",
         "502" => "There is none",
         _ => "It is not so, or not known",
     }

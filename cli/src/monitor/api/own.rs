@@ -11,6 +11,7 @@ use super::answer::Answer;
 use super::view::{ClusterView, NodeView, View};
 use crate::monitor::act;
 use crate::monitor::board::Event;
+use crate::monitor::survey::Survey;
 
 /// How many events one answer holds.
 const MOST_EVENTS: usize = 500;
@@ -172,6 +173,26 @@ pub(super) fn events(events: &[Arc<Event>]) -> Answer {
         ("events".to_owned(), json!(most)),
         ("last".to_owned(), json!(most.last().map(|event| event.number))),
         ("more".to_owned(), json!(events.len() > MOST_EVENTS)),
+    ];
+    Answer::own(StatusCode::OK, Map::from_iter(members))
+}
+
+/// Answers `/v1/plan`: what an apply would do, as it was when it was last planned.
+pub(super) fn plan(survey: &Survey) -> Answer {
+    surveyed(survey, "plan", survey.plan.as_ref())
+}
+
+/// Answers `/v1/drift`: what differs from the record, as it was when that was last looked at.
+pub(super) fn drift(survey: &Survey) -> Answer {
+    surveyed(survey, "drift", survey.drift.as_ref())
+}
+
+fn surveyed(survey: &Survey, name: &str, document: Option<&Value>) -> Answer {
+    let members = [
+        ("at".to_owned(), json!(survey.at)),
+        ("serial".to_owned(), json!(survey.serial)),
+        (name.to_owned(), document.cloned().unwrap_or_default()),
+        ("diagnostics".to_owned(), json!(survey.diagnostics)),
     ];
     Answer::own(StatusCode::OK, Map::from_iter(members))
 }

@@ -14,7 +14,7 @@ pub(super) struct File {
 }
 
 /// The files of the page.
-pub(super) const FILES: [File; 3] = [
+pub(super) const FILES: [File; 4] = [
     File {
         path: "/",
         kind: "text/html; charset=utf-8",
@@ -29,6 +29,11 @@ pub(super) const FILES: [File; 3] = [
         path: "/page.js",
         kind: "text/javascript; charset=utf-8",
         content: include_bytes!("page/page.js"),
+    },
+    File {
+        path: "/favicon.svg",
+        kind: "image/svg+xml",
+        content: include_bytes!("page/favicon.svg"),
     },
 ];
 

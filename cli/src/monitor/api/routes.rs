@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 use std::future::ready;
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::body::Body;
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
+use simdb_state::store::RunId;
 
 use super::answer::Answer;
 use super::exposition::Format;
-use super::paths::{Target, paths};
+use super::metrics::Counted;
+use super::paths::{Target, paths, writes};
+use super::server::Peer;
 use super::view::View;
-use super::{Api, cluster, guard, metrics, openapi, own, page, patroni, stream};
+use super::{Api, cluster, guard, metrics, openapi, own, page, patroni, stream, write};
+use crate::views::doc::{RunDoc, RunsDoc};
 
 /// What is asked with a path.
 #[derive(Clone, Debug, Default)]
@@ -51,12 +56,23 @@ pub(super) fn router(api: Api) -> Router {
     for (path, target) in paths() {
         router = router.route(&path, method(target));
     }
+    for (path, what) in writes() {
+        let change = move |state: State<Api>, path: Path<_>, peer: Extension<Peer>, body: Body| {
+            write::answer(what, state, path, peer, body)
+        };
+        router = router.route(&path, post(change));
+    }
     for file in page::FILES {
         let read = move |headers: HeaderMap| ready(page::answer(file, &headers));
         router = router.route(file.path, get(read));
     }
     let unknown = || async { Answer::error(StatusCode::NOT_FOUND, "there is no such path") };
-    let wrong = || async { Answer::error(StatusCode::METHOD_NOT_ALLOWED, "the path is only read: GET") };
+    let wrong = || async {
+        Answer::error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "the path takes another method, as /openapi.json says",
+        )
+    };
     router
         .fallback(unknown)
         .method_not_allowed_fallback(wrong)
@@ -65,8 +81,11 @@ pub(super) fn router(api: Api) -> Router {
 }
 
 fn method(target: Target) -> MethodRouter<Api> {
-    if target == Target::Stream {
-        return get(stream::open);
+    match target {
+        Target::Stream => return get(stream::open),
+        Target::Runs => return get(runs),
+        Target::Run => return get(run),
+        _ => {}
     }
     let respond = move |state: State<Api>, path, query, method: Method, headers: HeaderMap| {
         ready(respond(target, state, path, query, &method, &headers))
@@ -99,13 +118,48 @@ fn respond(
     answer.into_response()
 }
 
+/// Answers with the runs that are kept.
+async fn runs(State(api): State<Api>) -> Answer {
+    match api.store.runs().await {
+        Ok(runs) => Answer::json(StatusCode::OK, &RunsDoc::new(runs)),
+        Err(error) => write::away(&error),
+    }
+}
+
+/// Answers with one run; `last` is the newest.
+async fn run(State(api): State<Api>, Path(path): Path<BTreeMap<String, String>>) -> Answer {
+    let named = path.get("run").map_or("", String::as_str);
+    let runs = match api.store.runs().await {
+        Ok(runs) => runs,
+        Err(error) => return write::away(&error),
+    };
+    let known = || runs.iter().map(|run| run.id.0.clone());
+    let id: Option<&RunId> = match named {
+        "last" => runs.first().map(|run| &run.id),
+        _ => runs.iter().map(|run| &run.id).find(|id| id.0 == named),
+    };
+    let Some(id) = id else {
+        return Answer::unknown("run", named, known());
+    };
+    match api.store.run_report(id).await {
+        Ok(Some(report)) => Answer::json(StatusCode::OK, &RunDoc::new(report)),
+        Ok(None) => Answer::unknown("run", named, known()),
+        Err(error) => write::away(&error),
+    }
+}
+
 /// Answers a question from a round.
 fn answer(target: Target, question: &Question, view: &View, api: &Api) -> Answer {
     let named = question.parameter("cluster");
     match target {
         Target::Metrics => {
             let format = Format::accepted(question.accept.as_deref());
-            exposed(format, metrics::write(view, &api.tally, format))
+            let counted = Counted {
+                tally: &api.tally,
+                survey: &api.survey.borrow(),
+                deliveries: &api.deliveries,
+            };
+            exposed(format, metrics::write(view, &counted, format))
         }
         Target::Events => match question.after() {
             Ok(after) => own::events(&api.board.events_after(after)),
@@ -115,7 +169,10 @@ fn answer(target: Target, question: &Question, view: &View, api: &Api) -> Answer
         Target::ClusterNodes => cluster::nodes(view, named),
         Target::ClusterHealth => cluster::health(view, named),
         Target::Health => cluster::overall(view, named),
-        Target::Clusters | Target::Stream => own::clusters(view),
+        // The last three have answers of their own.
+        Target::Clusters | Target::Stream | Target::Runs | Target::Run => own::clusters(view),
+        Target::Plan => own::plan(&api.survey.borrow()),
+        Target::Drift => own::drift(&api.survey.borrow()),
         Target::Cluster => own::cluster(view, question.part("cluster")),
         Target::Live => own::live(view),
         Target::Ready => own::ready(view),
@@ -124,7 +181,7 @@ fn answer(target: Target, question: &Question, view: &View, api: &Api) -> Answer
         | Target::PatroniCluster
         | Target::PatroniHistory
         | Target::PatroniConfig
-        | Target::PatroniMetrics => of_node(target, question, view, &format!("http://{}", api.address)),
+        | Target::PatroniMetrics => of_node(target, question, view, &api.url()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Events as they happen, and the clusters each second, for as long as a client listens (server-sent events).
+//! Events as they happen, the newest run step by step, and the clusters each second, for as long as a client listens (server-sent events).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -11,13 +11,14 @@ use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{Stream, unfold};
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::Api;
 use super::answer::Answer;
 use super::own;
 use crate::monitor::board::Event;
+use crate::monitor::journal::Journal;
 use crate::views::doc::FORMAT_VERSION;
 
 /// How often the clusters are told.
@@ -59,6 +60,8 @@ pub(super) enum Message {
     Event(u64, String),
     /// How the clusters are.
     Clusters(String),
+    /// How far the newest run is.
+    Run(String),
     /// Events before this one are kept no more, or were another monitor's.
     Reset(u64),
 }
@@ -71,6 +74,7 @@ impl Message {
                 .id(number.to_string())
                 .data(document),
             Message::Clusters(document) => sse::Event::default().event("clusters").data(document),
+            Message::Run(document) => sse::Event::default().event("run").data(document),
             Message::Reset(last) => sse::Event::default()
                 .event("reset")
                 .id(last.to_string())
@@ -93,6 +97,7 @@ pub(super) fn missed(kept: &[Arc<Event>], last: u64) -> (bool, Vec<Arc<Event>>) 
 struct Feed {
     api: Api,
     events: broadcast::Receiver<Arc<Event>>,
+    runs: watch::Receiver<Arc<Journal>>,
     ticks: Interval,
     /// The event that was told last.
     last: u64,
@@ -103,12 +108,16 @@ struct Feed {
 impl Feed {
     fn new(api: Api, room: OwnedSemaphorePermit, last: Option<u64>) -> Self {
         let events = api.board.events();
+        let mut runs = api.journal.clone();
+        // The run that was the newest before is told, too.
+        runs.mark_changed();
         let newest = api.board.events_after(0).last().map_or(0, |event| event.number);
         let mut ticks = interval(CLUSTERS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut feed = Self {
             api,
             events,
+            runs,
             ticks,
             last: last.unwrap_or(newest),
             waiting: VecDeque::new(),
@@ -131,6 +140,10 @@ impl Feed {
                         return None;
                     }
                     self.catch_up();
+                }
+                Ok(()) = self.runs.changed() => {
+                    let run = self.runs.borrow_and_update().run.clone();
+                    self.waiting.extend(run.map(|run| Message::Run(run.to_string())));
                 }
                 _ = self.ticks.tick() => {
                     let document = own::clusters(&self.api.view()).body;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use simdb_state::name::ClusterName;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -20,6 +22,25 @@ struct Counts {
     last: u64,
     events: BTreeMap<(ClusterName, Kind), u64>,
     requests: BTreeMap<(String, u16), u64>,
+    /// When a node was last lost whose loss is not over.
+    lost: BTreeMap<ClusterName, Timestamp>,
+    /// How long the last failover took, from the loss until another node led.
+    failovers: BTreeMap<ClusterName, Duration>,
+}
+
+impl Counts {
+    fn time(&mut self, cluster: &ClusterName, event: &Event) {
+        match event.kind {
+            Kind::Lost => drop(self.lost.insert(cluster.clone(), event.at)),
+            Kind::Returned => drop(self.lost.remove(cluster)),
+            Kind::FailedOver => {
+                let lost = self.lost.remove(cluster);
+                let took = lost.and_then(|lost| Duration::try_from(event.at.duration_since(lost)).ok());
+                self.failovers.extend(took.map(|took| (cluster.clone(), took)));
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Tally {
@@ -50,6 +71,7 @@ impl Tally {
         counts.last = event.number;
         if let Some(cluster) = &event.cluster {
             *counts.events.entry((cluster.clone(), event.kind)).or_default() += 1;
+            counts.time(cluster, event);
         }
     }
 
@@ -63,6 +85,12 @@ impl Tally {
     pub(super) fn events(&self, cluster: &ClusterName, kind: Kind) -> u64 {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.events.get(&(cluster.clone(), kind)).copied().unwrap_or_default()
+    }
+
+    /// Returns how long the last failover of a cluster took, from the loss of its primary until another node led.
+    pub(super) fn last_failover(&self, cluster: &ClusterName) -> Option<Duration> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.failovers.get(cluster).copied()
     }
 
     /// Returns how many requests had which answer.

@@ -1,7 +1,8 @@
 //! Answers as functions of rounds, and the paths over a connection.
 
 mod http;
-mod rehearsal;
+pub(crate) mod rehearsal;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use expect_test::{Expect, expect, expect_file};
 use jiff::Timestamp;
 use simdb_planner::watch::{Process, Sign, Standing};
 use simdb_state::claim::Pause;
+use simdb_state::name::ClusterName;
 use simdb_state::object::{Power, Role};
 
 use self::rehearsal::{Rehearsal, event};
@@ -21,7 +23,9 @@ use super::routes::{Question, of_node};
 use super::tally::Tally;
 use super::view::View;
 use super::{cluster, metrics, openapi, own, page, patroni, stream};
-use crate::monitor::board::{Acting, Kind};
+use crate::monitor::board::{Acting, Event, Kind};
+use crate::monitor::notify::Deliveries;
+use crate::monitor::survey::Survey;
 
 fn view(rehearsal: Rehearsal) -> View {
     View {
@@ -356,17 +360,41 @@ fn own_documents_say_what_the_monitor_does_and_what_it_would_do() {
     assert_eq!(own::cluster(&view, "oders").status.as_u16(), 404);
 }
 
+fn surveyed() -> Survey {
+    let orders: ClusterName = "orders".parse().unwrap();
+    Survey {
+        changes: Some(BTreeMap::from([(orders, 2)])),
+        differences: Some(BTreeMap::new()),
+        ..Survey::default()
+    }
+}
+
+fn exposed(view: &View, tally: &Tally, format: Format) -> String {
+    let counted = metrics::Counted {
+        tally,
+        survey: &surveyed(),
+        deliveries: &Deliveries::default(),
+    };
+    metrics::write(view, &counted, format)
+}
+
 #[test]
 fn metrics_in_both_formats() {
     let tally = Tally::default();
-    tally.event(&event(1, Kind::FailedOver));
+    let lost = event(1, Kind::Lost);
+    let led = Event {
+        at: lost.at.checked_add(Duration::from_millis(400)).unwrap(),
+        ..event(2, Kind::FailedOver)
+    };
+    tally.event(&lost);
+    tally.event(&led);
     // An event is counted once, however often it is seen.
-    tally.event(&event(1, Kind::FailedOver));
+    tally.event(&led);
     tally.request("/health", 200);
     let view = view(Rehearsal::new());
-    let classic = metrics::write(&view, &tally, Format::Classic);
+    let classic = exposed(&view, &tally, Format::Classic);
     expect_file!["tests/metrics.txt"].assert_eq(&classic);
-    let open = metrics::write(&view, &tally, Format::OpenMetrics);
+    let open = exposed(&view, &tally, Format::OpenMetrics);
     assert!(open.ends_with("# EOF\n"));
     assert!(open.contains("# TYPE simdb_failovers counter\nsimdb_failovers_total{cluster=\"orders\"} 1\n"));
     let samples = |text: &str| {
@@ -428,7 +456,7 @@ fn names(text: &str) -> Vec<&str> {
 #[test]
 fn the_alerts_and_the_board_that_are_shipped_name_metrics_that_are_served() {
     let tally = Tally::default();
-    let served = metrics::write(&view(Rehearsal::new()), &tally, Format::Classic);
+    let served = exposed(&view(Rehearsal::new()), &tally, Format::Classic);
     let served = names(&served);
     for shipped in [
         include_str!("../../../../examples/monitoring/simdb.rules.yml"),

@@ -61,6 +61,17 @@ impl Watcher {
         watched.work.follow(cluster, &self.seen.state, &works, Instant::now())
     }
 
+    /// Returns who else is at work, and on what.
+    pub(super) fn others_at_work(&self) -> Option<String> {
+        let works = self.seen.works.iter().filter(|seen| !seen.is_over());
+        let owners = works.map(|seen| &seen.work.lease.owner);
+        let others = owners.filter(|owner| owner.place != self.owner.place);
+        let told: Vec<String> = others
+            .map(|owner| format!("{} ({})", owner.who, owner.operation))
+            .collect();
+        (!told.is_empty()).then(|| told.join(", "))
+    }
+
     /// Returns the holdings of the lock that stand still for longer than they may.
     pub(super) fn stale(&self) -> Vec<Lease> {
         let stale = self.seen.works.iter().filter(|seen| seen.is_over());
@@ -143,6 +154,9 @@ impl Watcher {
             settings,
             session::platforms(&state, &Desired::default()),
         );
+        // What platforms find out once is known before a lost primary waits for it.
+        let known = world.clone();
+        tokio::spawn(async move { drop(known.facts().await) });
         for (node, (place, generation)) in missing {
             let asked = Asked {
                 world: world.clone(),

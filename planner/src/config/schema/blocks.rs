@@ -137,15 +137,79 @@ static MONITOR: Schema = Schema::new(
         Attribute::new(
             "listen",
             Kind::String,
-            "The address and port of its HTTP API, such as \"127.0.0.1:8008\".",
+            "The address and port of its HTTP API, such as \"127.0.0.1:8008\". One that other machines reach takes token_file and tls.",
         )
         .or("none"),
+        Attribute::new(
+            "token_file",
+            Kind::String,
+            "A file with the token that requests which change something must bear, relative to the configuration. Its owner alone may read \
+             it. Where it is missing, the monitor makes it.",
+        )
+        .or("none: the API is only read"),
         Attribute::new(
             "lease",
             Kind::String,
             "How long a monitor may be silent before another one that uses the same state decides in its place.",
         )
         .or("3s; 4s where the state is not a file"),
+    ],
+    &[
+        Nested {
+            name: "tls",
+            label: None,
+            labels: &[],
+            count: Count::OneOrNone,
+            schema: &TLS,
+            example: "tls {\n  certificate = \"monitor.crt\"\n  key         = \"monitor.key\"\n}\n",
+        },
+        Nested {
+            name: "notify",
+            label: Some("name"),
+            labels: &[],
+            count: Count::AtMostOne,
+            schema: &NOTIFY,
+            example: "notify \"ops\" {\n  webhook = \"https://alerts.example.org/simdb\"\n  events  = [\"failed-over\", \"refused\", \"alarm\", \
+                      \"clear\"]\n}\n",
+        },
+    ],
+);
+
+static TLS: Schema = Schema::new(
+    "The API of the monitor is served with TLS. SIGHUP lets the monitor read the files anew.",
+    &[
+        Attribute::new(
+            "certificate",
+            Kind::String,
+            "The certificate in PEM, followed by those between it and a root; relative to the configuration.",
+        )
+        .required(),
+        Attribute::new(
+            "key",
+            Kind::String,
+            "Its private key in PEM; relative to the configuration.",
+        )
+        .required(),
+    ],
+    &[],
+);
+
+static NOTIFY: Schema = Schema::new(
+    "Who is told of the monitor's events, each as a JSON object. What cannot be delivered is tried again with growing pauses for some \
+     minutes.",
+    &[
+        Attribute::new("webhook", Kind::String, "The URL that events are posted to."),
+        Attribute::new(
+            "webhook_file",
+            Kind::String,
+            "A file that holds that URL, relative to the configuration: for a URL that is a secret.",
+        ),
+        Attribute::new(
+            "command",
+            Kind::Strings,
+            "A program with its arguments, run for each event, which stands on its standard input.",
+        ),
+        Attribute::new("events", Kind::Strings, "The kinds of events that are told.").or("all"),
     ],
     &[],
 );

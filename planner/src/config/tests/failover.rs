@@ -136,3 +136,65 @@ fn the_monitor_block_holds_literals_that_the_state_can_keep_up_with() {
         "#]],
     );
 }
+
+#[test]
+fn the_api_of_a_monitor_is_open_to_others_only_behind_a_token_and_tls() {
+    let block = |inner: &str| format!("monitor {{\n{inner}}}\n{CLUSTER}");
+    let guarded = "  listen     = \"0.0.0.0:8008\"\n  token_file = \"token\"\n  tls {\n    certificate = \"a.crt\"\n    key         = \
+                   \"a.key\"\n  }\n";
+    let monitor = loaded(&block(guarded), &[]).settings.monitor;
+    assert_eq!(monitor.token_file.as_deref(), Some("token"));
+    let tls = monitor.tls.unwrap();
+    assert_eq!((tls.certificate.as_str(), tls.key.as_str()), ("a.crt", "a.key"));
+    check(
+        &block("  listen     = \"0.0.0.0:8008\"\n  token_file = \"token\"\n"),
+        expect![[r#"
+            main:2:16-30 error The API would be open to others (in monitor)
+              0.0.0.0:8008 can be reached from elsewhere, and there the API needs a token and TLS: give "token_file" and a tls block with "certificate" and "key" in the monitor block. Without them, listen on 127.0.0.1:8008 or [::1]:8008.
+        "#]],
+    );
+}
+
+#[test]
+fn hooks_of_a_monitor_have_one_way_each_and_events_that_there_are() {
+    let block = |inner: &str| format!("monitor {{\n{inner}}}\n{CLUSTER}");
+    let hooks = "  notify \"ops\" {\n    webhook = \"https://alerts.example.org/simdb?key=1\"\n    events  = [\"failed-over\", \
+                 \"alarm\"]\n  }\n  notify \"log\" { command = [\"/usr/bin/logger\", \"-t\", \"simdb\"] }\n  notify \"chat\" { webhook_file \
+                 = \"chat.url\" }\n";
+    let hooks = loaded(&block(hooks), &[]).settings.monitor.hooks;
+    let ways: Vec<_> = hooks.iter().map(|hook| (hook.name.as_str(), &hook.way)).collect();
+    assert_eq!(
+        ways,
+        [
+            (
+                "ops",
+                &HookWay::Webhook("https://alerts.example.org/simdb?key=1".to_owned())
+            ),
+            (
+                "log",
+                &HookWay::Command(["/usr/bin/logger", "-t", "simdb"].map(str::to_owned).to_vec())
+            ),
+            ("chat", &HookWay::WebhookFile("chat.url".to_owned())),
+        ]
+    );
+    assert_eq!(hooks[0].events, ["failed-over", "alarm"]);
+    check(
+        &block(
+            "  notify \"a\" {}\n  notify \"b\" {\n    webhook = \"ftp://host\"\n  }\n  notify \"c\" {\n    webhook = \
+             \"https://ann:pass@host/\"\n  }\n  notify \"d\" {\n    command = []\n  }\n  notify \"e\" {\n    command = [\"true\"]\n    events  = \
+             [\"alarms\"]\n  }\n",
+        ),
+        expect![[r#"
+            main:2:3-13 error Not one way to notify (in monitor)
+              A notify block has one of "webhook", "webhook_file" and "command", and "a" has none.
+            main:4:15-27 error Invalid URL (in monitor)
+              A webhook is a URL such as "https://alerts.example.org/simdb".
+            main:7:15-39 error Invalid URL (in monitor)
+              The URL of a webhook must not hold a password. Put the secret into its path, the URL into a file that its owner alone reads, and the path of that file into "webhook_file".
+            main:10:15-17 error Empty command (in monitor)
+              "command" is a list: a program, and its arguments. It must not be empty.
+            main:14:15-25 error Unknown event (in monitor)
+              The monitor tells no event "alarms". Did you mean "alarm"? It tells started, took-over, passive, suspected, lost, returned, decided, ordered, failed-over, done, refused, failed, held, alarm, clear, paused, unpaused, store-away, store-back, untold.
+        "#]],
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use simdb_planner::plan::Server;
 use simdb_state::lsn::Lsn;
 use tokio::time::sleep;
@@ -32,20 +32,25 @@ pub(crate) async fn replays(connection: &Connection) -> Result<bool, PostgresqlE
     Ok(answer == "t")
 }
 
-/// Waits until nobody receives anything any more, and checks that no other standby has more than this one.
+/// Waits until nobody receives anything any more, and checks that no other standby has more than this one. All are asked at once: writes
+/// wait.
 pub(crate) async fn most_advanced(
     connection: &Connection,
     others: &[Server],
     sessions: &Sessions<'_>,
 ) -> Result<(), PostgresqlError> {
-    let own = settled(connection).await?;
-    for other in others {
+    let ask = async |other: &Server| {
         let other = Connection::open(sessions, other).await?;
-        let theirs = settled(&other).await?;
+        settled(&other).await
+    };
+    let (own, theirs) = join(settled(connection), join_all(others.iter().map(ask))).await;
+    let own = own?;
+    for (other, theirs) in others.iter().zip(theirs) {
+        let theirs = theirs?;
         if theirs > own {
             return Err(PostgresqlError::Behind {
                 node: connection.node().clone(),
-                other: other.node().clone(),
+                other: other.node.clone(),
                 bytes: theirs.1.ahead_of(own.1),
             });
         }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use simdb_state::object::EngineKind;
@@ -41,11 +43,12 @@ pub(super) struct Found {
     pub(super) problems: Vec<String>,
 }
 
-/// The versions of servers that were asked before: a server program does not change its major version.
-pub(super) type Versions = BTreeMap<PathBuf, u16>;
+/// The versions of servers that this process asked before, by path and by what changes where another file takes its place. A monitor plans
+/// again and again, and while it does, writes may wait.
+static VERSIONS: Mutex<BTreeMap<(PathBuf, u64, i64, i64), u16>> = Mutex::new(BTreeMap::new());
 
 /// Searches the configured directories, then `PATH`, then the well-known ones; the first of a version counts.
-pub(super) async fn find(configured: &[PathBuf], path: &[PathBuf], user: &RunAs, versions: &mut Versions) -> Found {
+pub(super) async fn find(configured: &[PathBuf], path: &[PathBuf], user: &RunAs) -> Found {
     let mut found = Found::default();
     found
         .searched
@@ -54,7 +57,7 @@ pub(super) async fn find(configured: &[PathBuf], path: &[PathBuf], user: &RunAs,
     for directory in configured {
         let mut reasons = Vec::new();
         for engine in PROGRAMS {
-            match inspect(engine, directory, user, versions).await {
+            match inspect(engine, directory, user).await {
                 Ok((version, directory)) => add(&mut found, engine.engine, version, directory),
                 Err(reason) => reasons.push(reason),
             }
@@ -74,7 +77,7 @@ pub(super) async fn find(configured: &[PathBuf], path: &[PathBuf], user: &RunAs,
             .extend(own.map(|(before, after)| format!("{before}*{after}")));
         let known = engine.known.iter().flat_map(|(before, after)| matching(before, after));
         for directory in path.iter().cloned().chain(known) {
-            if let Ok((version, directory)) = inspect(engine, &directory, user, versions).await {
+            if let Ok((version, directory)) = inspect(engine, &directory, user).await {
                 add(&mut found, engine.engine, version, directory);
             }
         }
@@ -106,23 +109,23 @@ fn matching(before: &str, after: &str) -> Vec<PathBuf> {
 
 /// Returns the version of the engine in a directory, and where its programs really are: a link to the server elsewhere
 /// counts, as long as the other programs stand beside the server.
-async fn inspect(
-    engine: &Programs,
-    directory: &Path,
-    user: &RunAs,
-    versions: &mut Versions,
-) -> Result<(u16, PathBuf), String> {
+async fn inspect(engine: &Programs, directory: &Path, user: &RunAs) -> Result<(u16, PathBuf), String> {
     let server = fs::canonicalize(directory.join(engine.server))
         .map_err(|error| format!("{} has no program \"{}\" ({error})", directory.display(), engine.server))?;
     let real = server.parent().map(Path::to_path_buf).unwrap_or_default();
     if let Some(missing) = engine.others.iter().find(|program| !real.join(program).exists()) {
         return Err(format!("{} has no program \"{missing}\"", real.display()));
     }
-    if let Some(version) = versions.get(&server) {
-        return Ok((*version, real));
-    }
-    let version = ask_version(&server, user).await?;
-    versions.insert(server, version);
+    let key =
+        fs::metadata(&server).map(|metadata| (server.clone(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()));
+    let key = key.map_err(|error| format!("{} cannot be looked at ({error})", server.display()))?;
+    let known = || VERSIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = known().get(&key).copied();
+    let version = match before {
+        Some(version) => version,
+        None => ask_version(&server, user).await?,
+    };
+    known().insert(key, version);
     Ok((version, real))
 }
 

@@ -1,4 +1,5 @@
-// Shows what the monitor sees, live. It only reads: /v1/events once, then /v1/stream. Text of the monitor becomes text nodes, never markup.
+// Shows what the monitor sees, live: /v1/events once, then /v1/stream. It changes something only where a person has typed the token, which
+// stays in memory. Text of the monitor becomes text nodes, never markup.
 
 const MOST_EVENTS = 200;
 const CARD = { width: 230, height: 118, gap: 30, rise: 86 };
@@ -7,7 +8,12 @@ const SVG = "http://www.w3.org/2000/svg";
 const element = (id) => document.getElementById(id);
 const known = (value, otherwise = "unknown") => value ?? otherwise;
 
+const LOOK_AGAIN = 30_000;
+const COME_BACK = 2_000;
+
 let shown = { clusters: [] };
+let token = "";
+let lastEvent = null;
 let chosen = location.hash.slice(1);
 
 function make(name, attributes = {}, ...children) {
@@ -157,7 +163,8 @@ function facts(cluster) {
     ["Failover", cluster.failover === "automatic" ? "automatic" : "manual: a person decides", ""],
     ["Paused", paused ? `by ${paused.who} since ${paused.since}${paused.reason ? `: ${paused.reason}` : ""}` : "no", paused ? "warn" : ""],
     ["Commits", commits(cluster), cluster.commits_waiting > 0 ? "warn" : ""],
-    ["Last role change", change ? `term ${change.term}: ${change.reason} to ${change.to} at ${change.at_lsn}. Writes before it: ${change.verdict}` : "none", ""],
+    ["Last role change", change ? `term ${change.term}: ${change.reason} to ${change.to}, which leads from ${change.at_lsn} on, timeline ${change.timeline}` : "none", ""],
+    ["Proof", change ? `writes before it: ${change.verdict}` : "no role changed yet", change && change.verdict.startsWith("unknown") ? "bad" : ""],
   ];
   if (cluster.alarms.length > 0) pairs.push(["Alarms", cluster.alarms.join("; "), "bad"]);
   for (const endpoint of cluster.endpoints) pairs.push([endpoint.address, `${endpoint.target}: ${endpoint.nodes.join(", ")}${endpoint.pooler ? `, by the pooler at ${endpoint.pooler}` : ""}`, ""]);
@@ -230,30 +237,146 @@ function tell(event) {
   while (list.children.length > MOST_EVENTS) list.lastElementChild.remove();
 }
 
+// The newest run, step by step; a run that is over stays until the next one.
+function showRun({ run, steps }) {
+  const words = { done: "done", failed: "failed", started: "runs", waiting: "waits" };
+  const over = steps.filter((step) => step.status === "done").length;
+  element("run-title").textContent = `Run ${Number(run.id)}: ${run.operation}, ${run.status}, ${over} of ${steps.length} steps done`;
+  element("run").replaceChildren(...steps.map((step) => {
+    const time = step.milliseconds === null ? "" : ` in ${(step.milliseconds / 1000).toFixed(1)} s`;
+    const kind = { failed: "bad", started: "warn", done: "good" }[step.status] ?? "soft";
+    return make("li", {},
+      make("span", { class: kind }, words[step.status] + time),
+      make("span", {}, `${known(step.kind, "step")} ${known(step.address, "")}`),
+      make("span", { class: "bad" }, known(step.cause, "")));
+  }));
+}
+
+// What differs from the record, and what an apply would change.
+async function lookForDrift() {
+  const ask = async (path) => (await fetch(path, { headers: bearing() })).json();
+  const [{ drift, at, diagnostics }, { plan }] = await Promise.all([ask("v1/drift"), ask("v1/plan")]);
+  const lines = [];
+  if (!at) lines.push("Not looked at yet.");
+  if (drift) {
+    lines.push(...drift.resource_drift.map((found) => `${found.address} differs: ${found.causes.join(", ")}`));
+    lines.push(...drift.not_compared.map((unseen) => `${unseen.address} could not be compared`));
+    if (lines.length === 0) lines.push("Nothing differs from what the last apply left.");
+  }
+  if (plan) {
+    const count = plan.resource_changes.length;
+    lines.push(count === 0 ? "An apply would change nothing." : `An apply would change ${count} objects; the worst impact is ${plan.impact}.`);
+  }
+  lines.push(...diagnostics.map((diagnostic) => `${diagnostic.summary}: ${diagnostic.detail}`));
+  if (at) lines.push(`Looked at ${at.slice(0, 19).replace("T", " ")}.`);
+  element("drift").replaceChildren(...lines.map((line) => make("li", {}, line)));
+}
+
+const bearing = () => (token ? { Authorization: `Bearer ${token}` } : {});
+
+// What can be asked for, of the cluster that is shown.
+function choices(cluster) {
+  const standbys = cluster.nodes.filter((node) => node.role === "standby");
+  const to = (node) => [`Switch over to ${node.name}`, "switchover", { to: node.name }];
+  const pause = cluster.paused
+    ? ["Let the monitor act again", "unpause", {}]
+    : ["Pause the monitor for an hour", "pause", { seconds: 3600, reason: "paused on the page" }];
+  return [
+    ...standbys.map(to),
+    pause,
+    ...cluster.nodes.map((node) => [`Restart ${node.name}`, "restart", { node: node.name }]),
+    ...standbys.map((node) => [`Make ${node.name} anew`, "resync", { node: node.name }]),
+  ];
+}
+
+function showChoices() {
+  const cluster = shown.clusters.find((other) => other.name === chosen);
+  element("orders").hidden = !token || !cluster;
+  if (!token || !cluster) return;
+  const select = element("order");
+  const offered = choices(cluster).map(([text]) => text);
+  if ([...select.options].map((option) => option.text).join("\n") === offered.join("\n")) return;
+  select.replaceChildren(...offered.map((text) => make("option", {}, text)));
+}
+
+async function order(event) {
+  event.preventDefault();
+  const cluster = shown.clusters.find((other) => other.name === chosen);
+  const [text, path, body] = choices(cluster).find(([offered]) => offered === element("order").value) ?? [];
+  if (!text || !confirm(`${text} of cluster ${cluster.name}?`)) return;
+  element("ordered").textContent = `${text}: begun`;
+  const request = { method: "POST", headers: bearing(), body: JSON.stringify(body) };
+  const answer = await fetch(`v1/clusters/${encodeURIComponent(cluster.name)}/${path}`, request);
+  const said = await answer.json();
+  element("ordered").textContent = `${text}: ${known(said.outcome, said.error)}${said.because ? `: ${said.because}` : ""}`;
+}
+
 async function begin() {
   for (let after = 0, more = true; more; ) {
-    const answer = await (await fetch(`v1/events?after=${after}`)).json();
+    const answer = await (await fetch(`v1/events?after=${after}`, { headers: bearing() })).json();
     answer.events.forEach(tell);
     more = answer.more;
     after = answer.last;
   }
 }
 
-function listen() {
-  // It comes back by itself, and says which event it heard last.
-  const stream = new EventSource("v1/stream");
-  stream.onopen = () => { element("connection").textContent = ""; };
-  stream.onerror = () => { element("connection").textContent = "The monitor does not answer. What is shown is what it said last."; };
-  stream.addEventListener("clusters", (message) => {
-    shown = JSON.parse(message.data);
+const heard = {
+  clusters: (data) => {
+    shown = data;
     show();
-  });
-  stream.addEventListener("event", (message) => tell(JSON.parse(message.data)));
-  stream.addEventListener("reset", () => {
+    showChoices();
+  },
+  event: tell,
+  run: showRun,
+  reset: () => {
     told.clear();
     element("events").replaceChildren();
-  });
+  },
+};
+
+// A stream that is read by fetch bears the token, as an EventSource cannot. A message ends with an empty line.
+async function listen() {
+  for (;;) {
+    try {
+      const headers = lastEvent === null ? bearing() : { ...bearing(), "Last-Event-ID": lastEvent };
+      const answer = await fetch("v1/stream", { headers });
+      if (answer.status === 401) throw new Error("The monitor wants its token.");
+      if (!answer.ok) throw new Error(`The monitor answers ${answer.status}.`);
+      element("connection").textContent = "";
+      let rest = "";
+      for (const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader(); ; ) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        const messages = (rest + value).split("\n\n");
+        rest = messages.pop();
+        messages.forEach(hear);
+      }
+    } catch (error) {
+      const why = error instanceof TypeError ? "The monitor does not answer." : error.message;
+      element("connection").textContent = `${why} What is shown is what it said last.`;
+    }
+    await new Promise((resolve) => setTimeout(resolve, COME_BACK));
+  }
 }
 
+function hear(message) {
+  const fields = new Map(message.split("\n").map((line) => line.split(/: (.*)/s).slice(0, 2)));
+  if (fields.has("id")) lastEvent = fields.get("id");
+  if (fields.has("data")) heard[fields.get("event")]?.(JSON.parse(fields.get("data")));
+}
+
+element("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = element("token").value.trim();
+  element("token").value = "";
+  showChoices();
+  if (token) element("order").focus();
+});
+element("orders").addEventListener("submit", (event) => order(event).catch((error) => {
+  element("ordered").textContent = error.message;
+}));
 addEventListener("resize", show);
+const drift = () => lookForDrift().catch(() => {});
+setInterval(drift, LOOK_AGAIN);
+drift();
 begin().catch(() => {}).finally(listen);

@@ -4,14 +4,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use simdb_state::store::Store;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::rehearsal::Rehearsal;
 use crate::error::CliError;
-use crate::monitor::api::{self, STREAMS, bind, guard};
+use crate::monitor::api::{self, Files, STREAMS, Sources, bind, guard};
 use crate::monitor::board::{Kind, News, Publisher};
+use crate::monitor::notify::Deliveries;
+use crate::monitor::order::Orders;
 
 /// How long an answer may take here before a test says that there is none.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -27,10 +30,17 @@ async fn served() -> (Publisher, Served) {
     // The clock of the machine says how old a round is.
     round.at = Timestamp::now();
     let publisher = Publisher::new(round);
-    let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let bound = bind("127.0.0.1:0".parse().unwrap(), Files::default()).await.unwrap();
+    let sources = Sources {
+        board: publisher.board(),
+        // Nobody takes them.
+        orders: Orders::new().0,
+        deliveries: Deliveries::default(),
+        store: Store::in_memory().await.unwrap(),
+    };
     let served = Served {
         address: bound.address,
-        _api: bound.serve(publisher.board()),
+        _api: bound.serve(sources),
     };
     (publisher, served)
 }
@@ -42,7 +52,7 @@ async fn send(address: SocketAddr, request: &str) -> TcpStream {
 }
 
 /// Sends a request, and returns the whole answer.
-async fn ask(address: SocketAddr, line: &str, headers: &str) -> String {
+pub(super) async fn ask(address: SocketAddr, line: &str, headers: &str) -> String {
     let request = format!("{line} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
     let mut stream = send(address, &request).await;
     let mut answer = String::new();
@@ -53,7 +63,7 @@ async fn ask(address: SocketAddr, line: &str, headers: &str) -> String {
     answer
 }
 
-fn code(answer: &str) -> &str {
+pub(super) fn code(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap()
 }
 
@@ -69,7 +79,7 @@ async fn read_until(stream: &mut TcpStream, text: &str) -> String {
     read
 }
 
-const HOST: &str = "Host: localhost:8008\r\n";
+pub(super) const HOST: &str = "Host: localhost:8008\r\n";
 
 #[tokio::test]
 async fn checks_are_answered_to_get_head_and_options_with_the_same_code() {
@@ -179,9 +189,9 @@ fn a_host_is_this_machine_by_its_loopback_addresses_alone() {
 #[tokio::test]
 async fn an_address_that_others_reach_is_refused() {
     let (_publisher, served) = served().await;
-    let error = bind("0.0.0.0:0".parse().unwrap()).await.unwrap_err();
+    let error = bind("0.0.0.0:0".parse().unwrap(), Files::default()).await.unwrap_err();
     assert!(matches!(&error, CliError::Diagnosed(diagnostics) if diagnostics[0].summary.contains("open to others")));
-    let error = bind(served.address).await.unwrap_err();
+    let error = bind(served.address, Files::default()).await.unwrap_err();
     assert!(
         matches!(&error, CliError::Diagnosed(diagnostics) if diagnostics[0].detail.contains("Choose another port"))
     );

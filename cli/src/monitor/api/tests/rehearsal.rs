@@ -23,11 +23,11 @@ use crate::monitor::board::{Event, Kind, Round, Watched};
 /// The end of the primary's log.
 pub(super) const END: u64 = 0x400_0430;
 
-pub(super) struct Rehearsal {
-    pub(super) round: Round,
+pub(crate) struct Rehearsal {
+    pub(crate) round: Round,
 }
 
-pub(super) fn at() -> Timestamp {
+pub(crate) fn at() -> Timestamp {
     "2026-12-01T06:00:00Z".parse().unwrap()
 }
 
@@ -176,7 +176,7 @@ fn watched() -> Watched {
 }
 
 impl Rehearsal {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut state = State::default();
         recorded(&mut state, "orders");
         let round = Round {
@@ -185,6 +185,7 @@ impl Rehearsal {
             started: at(),
             who: "ann@east".to_owned(),
             standing: Standing::Decides,
+            at_work: None,
             late: Duration::ZERO,
             took: Duration::from_millis(1),
             state: Arc::new(state),
