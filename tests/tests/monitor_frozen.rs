@@ -1,11 +1,9 @@
 //! Frozen parts of a watched cluster, and a record that does not answer: one test for each row of the table of what is expected then.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use simdb_tests::{Scenario, Version, any, disturb_under_load, first, is_thorough, wait_until};
 
@@ -141,45 +139,34 @@ fn assert_nothing_done_by_itself(monitor: &simdb_tests::Monitor) {
     }
 }
 
-/// Starts a monitor that halts itself right before it fences.
-fn monitor_halting_at(scenario: &Scenario, step: &str) -> Child {
-    let program = Path::new(env!("CARGO_BIN_EXE_simdb-failpoint"));
-    let mut command: Command = scenario.environment.command_of(program, &["monitor"]);
-    command.env("SIMDB_FAILPOINT", format!("halt before {step}"));
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    child.expect("the program can be started")
-}
-
 #[test]
 fn a_monitor_that_is_halted_in_its_failover_is_followed_by_another_one_and_runs_no_further_step() {
     disturb_under_load(&[Version::installed()], WATCHED, any(1), |scenario, load| {
         let primary = scenario.primary();
-        let child = monitor_halting_at(scenario, &format!("fence cluster.orders.node.{primary}"));
-        let halted = Pid::from_raw(i32::try_from(child.id()).expect("process numbers are small"));
+        let program = Path::new(env!("CARGO_BIN_EXE_simdb-failpoint"));
+        let mut command = scenario.environment.command_of(program, &["monitor"]);
+        command.env(
+            "SIMDB_FAILPOINT",
+            format!("halt before fence cluster.orders.node.{primary}"),
+        );
+        let halting = scenario.monitor_of("halting", command);
+        halting.wait_for("took-over", 1);
         let other = scenario.passive_monitor("other");
         wait_until("the other one knows who decides", || {
-            other
-                .events()
-                .iter()
-                .any(|event| event.contains("passive: ") && event.contains(" decides"))
+            other.events().iter().any(|event| event.contains(" decides"))
         });
         scenario.kill(&primary);
-        wait_until("the first one halts", || {
-            let stat = std::fs::read_to_string(format!("/proc/{halted}/stat")).expect("it is there");
-            stat.contains(") T ")
-        });
+        halting.wait_until_halted();
         other.wait_for("took-over", 1);
         other.wait_for("done", 1);
         load.further(20);
         let next = scenario.primary();
         assert_ne!(next, primary);
-        kill(halted, Signal::SIGCONT).expect("it is there");
+        halting.signal(Signal::SIGCONT);
+        halting.wait_for("failed", 1);
         load.further(20);
-        kill(halted, Signal::SIGTERM).expect("it is there");
-        let said = child.wait_with_output().expect("it was started");
-        let told = String::from_utf8_lossy(&said.stdout).into_owned();
-        assert!(!told.contains(" done: fail over"), "{told}");
+        assert_eq!(halting.count("done"), 0, "{:?}", halting.events());
         assert_eq!(scenario.primary(), next);
-        assert!(other.stop(), "it ends well");
+        assert!(halting.stop() && other.stop(), "they end well");
     });
 }
