@@ -122,8 +122,22 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             CliError::Lock(error) if matches!(**error, LockError::Held { .. }) => Exit::Locked,
+            error if error.preempted().is_some() => Exit::Locked,
             _ => Exit::Failed,
         }
+    }
+
+    /// Returns what says so, where something more urgent took the lock over.
+    pub(crate) fn preempted(&self) -> Option<&StoreError> {
+        let store = match self {
+            CliError::Store(error) => &**error,
+            CliError::Lock(error) => match &**error {
+                LockError::Store(error) => error,
+                LockError::Held { .. } | LockError::NotHeld { .. } => return None,
+            },
+            _ => return None,
+        };
+        matches!(store, StoreError::Preempted { .. }).then_some(store)
     }
 
     /// Returns the failure as it is shown.
@@ -177,10 +191,11 @@ impl CliError {
 
 fn lock_info(path: &std::path::Path, owner: &Owner) -> String {
     format!(
-        "Lock Info:\n  ID:        {}\n  Path:      {}\n  Operation: {}\n  Who:       {} (process {})\n  Version:   {}\n  Since:     {}",
+        "Lock Info:\n  ID:        {}\n  Path:      {}\n  Operation: {}\n  About:     {}\n  Who:       {} (process {})\n  Version:   {}\n  Since:     {}",
         owner.id,
         path.display(),
         owner.operation,
+        owner.extent,
         owner.who,
         owner.place.pid,
         owner.version,

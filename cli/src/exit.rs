@@ -15,7 +15,7 @@ pub enum Exit {
     Difference = 2,
     /// 3: a file is not in canonical style (`fmt -check`).
     Unformatted = 3,
-    /// 4: somebody else holds the lock of the state.
+    /// 4: somebody else holds the lock of the state, or a failover that was more urgent took it over.
     Locked = 4,
     /// 5: a cluster is not healthy (`status`), or something is lost, differs or cannot be compared (`verify`).
     Unhealthy = 5,

@@ -27,6 +27,7 @@ mod record;
 #[cfg(feature = "monitor-api")]
 mod survey;
 mod watcher;
+mod work;
 
 #[cfg(feature = "monitor-api")]
 pub(crate) use notify::Deliveries;

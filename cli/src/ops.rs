@@ -2,6 +2,7 @@
 
 pub(crate) mod beforehand;
 pub(crate) mod converge;
+mod locking;
 pub(crate) mod look;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,9 +4,10 @@ use simdb_planner::config::Config;
 use simdb_planner::plan::{Action, Impact, Plan, Step};
 use simdb_planner::planner::scope::{Pattern, Scope};
 use simdb_planner::planner::{Assurance, ElectionKind, ElectionRequest, Proposal};
-use simdb_planner::watch::{self, Decision};
+use simdb_planner::watch::{self, Decision, Trace};
 use simdb_providers::observe::Patience;
 use simdb_state::address::{Address, NodeAddress};
+use simdb_state::backend::Lease;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Damage, Election, ElectionReason, FailoverPolicy, Power, Role, State, Term};
 
@@ -25,6 +26,10 @@ pub(crate) struct Decided {
     pub(crate) term: Option<Term>,
     /// How many bytes the primary was last seen to be ahead of the most advanced standby, where that is known.
     pub(crate) unseen: Option<u64>,
+    /// The holdings of the lock that were seen to stand still for longer than they may.
+    pub(crate) stale: Vec<Lease>,
+    /// What others do that ends for this, as far as it had come when the monitor decided.
+    pub(crate) yielding: Vec<Trace>,
 }
 
 /// What a command asks for, as it was typed.

@@ -23,6 +23,7 @@ mod permit;
 mod primary;
 mod standby;
 mod trend;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +37,7 @@ pub use self::evidence::{
 };
 pub use self::memory::{Heard, Memory};
 pub use self::permit::permit;
+pub use self::work::{Trace, Work};
 
 /// One cluster, as a monitor sees it at one moment.
 #[derive(Clone, Copy, Debug)]

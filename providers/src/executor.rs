@@ -16,6 +16,7 @@ mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,7 +60,8 @@ pub struct Outcome {
 /// that wait for it from starting, and no others. Steps that release what others hold up are done last in any case: they
 /// are not for those who wait to suffer from.
 ///
-/// An error means that the record could not be written: the steps that ran were ended, and are in doubt.
+/// An error means that the record could not be written, or that somebody else has its lock, as a failover that is more urgent: the steps
+/// that ran were ended, and are in doubt.
 pub async fn execute(
     plan: &Plan,
     writer: &mut Writer,
@@ -183,6 +185,7 @@ impl<'a> Dispatcher<'a> {
 
     async fn run(mut self, writer: &mut Writer) -> Result<Outcome, StoreError> {
         let mut ended: Vec<(Running, StepResult)> = Vec::new();
+        let mut losing = pin!(writer.losing());
         loop {
             let mut entries: Vec<Entry> = Vec::new();
             let mut happened = Vec::new();
@@ -202,7 +205,10 @@ impl<'a> Dispatcher<'a> {
             self.start(starting);
             self.announce();
             if !self.running.is_empty() {
-                ended = self.wait().await;
+                tokio::select! {
+                    waited = self.wait() => ended = waited,
+                    () = &mut losing => return Err(writer.lost().await),
+                }
             } else if self.release() {
                 ended = Vec::new();
             } else {

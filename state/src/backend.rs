@@ -1,4 +1,4 @@
-//! Where rows are kept: bytes by key, and one lock.
+//! Where rows are kept: bytes by key, and the lock.
 //!
 //! A backend knows nothing of what it stores. It promises this, and the module `conformance` (feature `testing`) holds it
 //! to it:
@@ -9,9 +9,10 @@
 //!   several writes to one row the last counts. It checks the lock's token in the same transaction: who lost the lock writes nothing, however late it finds out.
 //!   A commit that reports an error other than a conflict or a lost lock may or may not have happened; read again.
 //! - **Rows beside the record.** [`Backend::swap`] writes one row without the lock; that compares, too. No commit is disturbed by it.
-//! - **Lock.** It is a [`Lease`]: whose it is, a [`Token`] and a heartbeat counter. Every [`Backend::lock`] that
-//!   succeeds hands out a token greater than all before it. A backend never looks at a clock and never judges whether
-//!   an owner is alive; it only takes a lease over from exactly the lease the caller saw. Judging is [`crate::lock`].
+//! - **Lock.** It is held by leases, of which no two are about the same cluster ([`crate::leases`]): whose it is, what it is about, a
+//!   [`Token`] and a heartbeat counter. Every [`Backend::lock`] that succeeds hands out a token greater than all before it. A backend
+//!   never looks at a clock and never judges whether an owner is alive; it only takes a lease over from exactly the lease the caller
+//!   saw. Judging is [`crate::lock`].
 //! - Reading needs no lock. Every call may be made from several tasks and processes at once.
 
 use std::error::Error;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::extent::Extent;
 use crate::owner::Owner;
 
 pub mod memory;
@@ -106,19 +108,27 @@ impl Write {
 }
 
 /// The fencing token of one holding of the lock: whoever holds it later has a greater one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Token(pub u64);
 
-/// The lock, held.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The lock, held for everything or for some clusters.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Lease {
     /// The fencing token of this holding.
     pub token: Token,
     /// Counts how often the owner said that it is alive.
     pub beat: u64,
-    /// Whose it is.
+    /// Whose it is, and what it is about.
     pub owner: Owner,
+}
+
+impl Lease {
+    /// Returns whether the other one is this very holding, and has not moved since.
+    pub fn is_exactly(&self, other: &Lease) -> bool {
+        (self.token, self.beat) == (other.token, other.beat)
+    }
 }
 
 /// What came of asking for the lock.
@@ -126,11 +136,11 @@ pub struct Lease {
 pub enum LockOutcome {
     /// It is the caller's.
     Granted(Token),
-    /// It is somebody else's.
+    /// This one of somebody else is in the way.
     Held(Box<Lease>),
 }
 
-/// Rows by key and one lock; the contract is at the top of this module.
+/// Rows by key and the lock; the contract is at the top of this module.
 #[async_trait]
 pub trait Backend: fmt::Debug + Send + Sync {
     /// Reads one row.
@@ -145,11 +155,15 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Writes one row that is no part of the record and needs no lock, if it is what is expected, and returns the version it now has.
     async fn swap(&self, write: Write) -> Result<Version, BackendError>;
 
-    /// Returns who holds the lock.
-    async fn holder(&self) -> Result<Option<Lease>, BackendError>;
+    /// Returns who holds the lock, the oldest holding first.
+    async fn holders(&self) -> Result<Vec<Lease>, BackendError>;
 
-    /// Takes the lock if it is free, or if it is still held by exactly the lease to take over: same token, same beat.
-    async fn lock(&self, owner: &Owner, take_over: Option<&Lease>) -> Result<LockOutcome, BackendError>;
+    /// Takes the lock for what its owner is about, if nothing of that is held but by exactly the leases to take over: same token, same
+    /// beat. Those end.
+    async fn lock(&self, owner: &Owner, take_over: &[Lease]) -> Result<LockOutcome, BackendError>;
+
+    /// Lets the holding of a token be about something else, unless somebody else holds part of that. Its heartbeat moves.
+    async fn change(&self, token: Token, extent: &Extent) -> Result<LockOutcome, BackendError>;
 
     /// Says that the holder of the token is alive.
     async fn renew(&self, token: Token) -> Result<(), BackendError>;
@@ -158,7 +172,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// a copy would not outlive the rows.
     async fn keep_copy(&self, name: &str) -> Result<Option<PathBuf>, BackendError>;
 
-    /// Frees the lock, if the token still holds it.
+    /// Frees what the token holds.
     async fn unlock(&self, token: Token) -> Result<(), BackendError>;
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::backend::BackendError;
+use crate::extent::Extent;
 use crate::format::FormatError;
 use crate::journal::JournalError;
 use crate::owner::Owner;
@@ -37,6 +38,14 @@ pub enum StoreError {
     LockLost {
         /// Where the record is kept.
         path: PathBuf,
+    },
+    /// Something more urgent took the lock over; nothing was written.
+    #[error("the lock of state {path:?} was taken over by {} for {} of {}", .by.who, .by.operation, .by.extent)]
+    Preempted {
+        /// Where the record is kept.
+        path: PathBuf,
+        /// Who took it over.
+        by: Box<Owner>,
     },
     /// The secrets cannot be used.
     #[error("failed to use the secrets of state {path:?}")]
@@ -71,6 +80,10 @@ impl StoreError {
                 _ => "Put a backup of the state in its place.".to_owned(),
             }),
             StoreError::LockLost { .. } => BackendError::Lost.hint().map(str::to_owned),
+            StoreError::Preempted { by, .. } => Some(format!(
+                "No step was begun since, and nothing more was recorded. A step that ran was given up where it stood. Once {} is done, plan again to see what is left.",
+                by.operation
+            )),
             StoreError::Secret { source, .. } => Some(source.hint()),
             StoreError::Transfer { source, .. } => match source {
                 TransferError::OtherLineage { .. } | TransferError::Older { .. } => Some(
@@ -87,7 +100,7 @@ impl StoreError {
 #[derive(Debug, Error)]
 pub enum LockError {
     /// Somebody else holds it.
-    #[error("state {path:?} is locked by {} for {}", .owner.who, .owner.operation)]
+    #[error("state {path:?} is locked by {} for {}{}", .owner.who, .owner.operation, about(&.owner.extent))]
     Held {
         /// Where the record is kept.
         path: PathBuf,
@@ -103,6 +116,13 @@ pub enum LockError {
     /// The record is unusable.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn about(extent: &Extent) -> String {
+    match extent {
+        Extent::Everything => String::new(),
+        clusters @ Extent::Clusters(_) => format!(" of {clusters}"),
+    }
 }
 
 impl LockError {

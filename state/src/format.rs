@@ -84,6 +84,9 @@ pub(crate) struct Head {
     pub(crate) runs: u64,
     /// Counts the events.
     pub(crate) events: u64,
+    /// The runs that have not ended, by number: of one cluster at most one goes on.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) open: BTreeSet<u64>,
     /// Where the nodes are; absent where an earlier version wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "place")]
@@ -98,6 +101,7 @@ impl Head {
             serial: 0,
             runs: 0,
             events: 0,
+            open: BTreeSet::new(),
             settings: None,
         }
     }
@@ -119,9 +123,14 @@ impl Head {
         }
     }
 
-    /// Returns the newest run.
-    pub(crate) fn run(&self) -> Option<RunId> {
-        (self.runs > 0).then(|| run_id(self.runs))
+    /// Returns the runs that may not have ended, the newest first, and the newest run in any case.
+    pub(crate) fn late_runs(&self) -> Vec<RunId> {
+        let newest = (self.runs > 0 && !self.open.contains(&self.runs)).then_some(self.runs);
+        newest
+            .into_iter()
+            .chain(self.open.iter().rev().copied())
+            .map(run_id)
+            .collect()
     }
 }
 

@@ -38,8 +38,8 @@ impl Grant {
         if let Some(happens) = BEFORE_CHECK.get() {
             happens();
         }
-        let holder = self.record.holder().await?;
-        if holder.is_some_and(|lease| lease.token == self.token) {
+        let mut held = self.record.holders().await?.into_iter();
+        if held.any(|lease| lease.token == self.token) {
             return Ok(());
         }
         let path = self.record.path.clone();

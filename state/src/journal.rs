@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   run   running ─► done | failed | cancelled         by the writer that began it
-//!                 └► abandoned                         by the next run, when the writer was killed
+//!                 └► abandoned                         by the next run, when the writer was killed or preempted
 //!   step  (absent) ─► started ─► done | failed
 //! ```
 //!
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::address::Address;
-use crate::backend::{Key, Token};
+use crate::backend::{Key, Lease, Token};
 use crate::delta::Outputs;
 use crate::object::Term;
 use crate::position::Position;
@@ -42,6 +42,14 @@ pub(crate) struct RunRow {
     pub(crate) who: Option<String>,
 }
 
+impl RunRow {
+    /// Returns whether somebody is at work on it who is not known to be gone.
+    pub(crate) fn goes_on(&self, held: &[Lease]) -> bool {
+        let mut held = held.iter();
+        self.status == RunStatus::Running && held.any(|lease| lease.token == self.token && !lease.owner.is_dead())
+    }
+}
+
 /// How far a run got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -54,7 +62,7 @@ pub enum RunStatus {
     Failed,
     /// It was asked to stop.
     Cancelled,
-    /// It was killed, and a later run went on from there.
+    /// It was killed, or a failover took its lock over, and a later run went on from there.
     Abandoned,
 }
 

@@ -4,7 +4,7 @@
 //!   names ─► addresses ─► objects ─► State      in memory, values only
 //!                                      │ Delta: what one step changes
 //!                                      ▼
-//!   Store, Writer (serial, journal, secrets) ─► Backend: rows by key, one lock
+//!   Store, Writer (serial, journal, secrets) ─► Backend: rows by key, locks of clusters
 //! ```
 //!
 //! The crate knows no plan: the journal keeps a run's plan as an opaque document. What a backend stores is bytes.
@@ -19,11 +19,13 @@ pub mod delta;
 pub mod digest;
 mod disk;
 mod error;
+pub mod extent;
 mod format;
 mod grant;
 pub mod instance;
 pub mod journal;
 pub mod json;
+pub mod leases;
 pub mod lock;
 pub mod lsn;
 pub mod maps;

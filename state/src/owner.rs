@@ -8,15 +8,19 @@ use nix::sys::signal::kill;
 use nix::unistd::{Pid, User, geteuid};
 use serde::{Deserialize, Serialize};
 
+use crate::extent::Extent;
 use crate::format::{now, random_hex};
 
-/// Who holds the lock, and for what. Everything but `place` and `lease_ms` is for people.
+/// Who holds the lock, and for what. Everything but `extent`, `place` and `lease_ms` is for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// Names this holding of the lock, for `force-unlock`.
     pub id: String,
     /// What it is held for: `apply`, `destroy`.
     pub operation: String,
+    /// What it is about.
+    #[serde(default, skip_serializing_if = "Extent::is_everything")]
+    pub extent: Extent,
     /// `user@host`.
     pub who: String,
     /// Since when, by the owner's wall clock. Never compared with anything.
@@ -62,6 +66,7 @@ impl Owner {
         Self {
             id: random_hex(8),
             operation: operation.to_owned(),
+            extent: Extent::Everything,
             who: format!("{user}@{}", host.name),
             since: now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -36,6 +36,15 @@ pub(crate) struct Record {
     key: OnceCell<secret::Key>,
 }
 
+/// A holding of the lock, and what is done under it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Work {
+    /// The holding.
+    pub lease: Lease,
+    /// The run that was begun under it; absent while its plan is being made, or read.
+    pub run: Option<RunReport>,
+}
+
 /// What was loaded, with what only a writer needs.
 pub(crate) struct Loaded {
     pub(crate) snapshot: Snapshot,
@@ -88,8 +97,8 @@ impl Record {
         self.backend.list(prefixes).await.map_err(|error| self.failed(error))
     }
 
-    pub(crate) async fn holder(&self) -> Result<Option<Lease>, StoreError> {
-        self.backend.holder().await.map_err(|error| self.failed(error))
+    pub(crate) async fn holders(&self) -> Result<Vec<Lease>, StoreError> {
+        self.backend.holders().await.map_err(|error| self.failed(error))
     }
 
     /// Writes a row that needs no lock.
@@ -188,32 +197,59 @@ impl Record {
         Ok(all)
     }
 
+    /// Returns the newest run that did not come to its end and does not go on, either.
     async fn unfinished(&self, head: &Head) -> Result<Option<UnfinishedRun>, StoreError> {
-        let Some(id) = head.run() else { return Ok(None) };
-        let Some(row) = self.run_row(&id).await? else {
-            return Ok(None);
-        };
-        if matches!(row.status, RunStatus::Done | RunStatus::Abandoned) || self.goes_on(&row).await? {
-            return Ok(None);
+        let mut leases: Option<Vec<Lease>> = None;
+        for id in head.late_runs() {
+            let Some(row) = self.run_row(&id).await? else { continue };
+            if matches!(row.status, RunStatus::Done | RunStatus::Abandoned) {
+                continue;
+            }
+            if leases.is_none() {
+                leases = Some(self.holders().await?);
+            }
+            if row.goes_on(leases.as_deref().unwrap_or_default()) {
+                continue;
+            }
+            let in_doubt = self.in_doubt(&id).await?;
+            if row.status != RunStatus::Running && in_doubt.is_empty() {
+                continue;
+            }
+            let plan = self.get(&plan_key(&id)).await?;
+            let plan = plan.ok_or_else(|| self.unreadable(FormatError::Missing(plan_key(&id))))?;
+            return Ok(Some(UnfinishedRun {
+                operation: row.operation,
+                plan: self.decode(&plan)?,
+                in_doubt,
+                id,
+            }));
         }
-        let in_doubt = self.in_doubt(&id).await?;
-        if row.status != RunStatus::Running && in_doubt.is_empty() {
-            return Ok(None);
-        }
-        let plan = self.get(&plan_key(&id)).await?;
-        let plan = plan.ok_or_else(|| self.unreadable(FormatError::Missing(plan_key(&id))))?;
-        Ok(Some(UnfinishedRun {
-            operation: row.operation,
-            plan: self.decode(&plan)?,
-            in_doubt,
-            id,
-        }))
+        Ok(None)
     }
 
-    async fn goes_on(&self, run: &RunRow) -> Result<bool, StoreError> {
-        let holder = self.holder().await?;
-        Ok(run.status == RunStatus::Running
-            && holder.is_some_and(|lease| lease.token == run.token && !lease.owner.is_dead()))
+    /// Returns who holds the lock and is not known to be gone, each with the run that it has begun.
+    pub(crate) async fn at_work(&self) -> Result<Vec<Work>, StoreError> {
+        let leases = self.holders().await?.into_iter();
+        let alive: Vec<Lease> = leases.filter(|lease| !lease.owner.is_dead()).collect();
+        if alive.is_empty() {
+            return Ok(Vec::new());
+        }
+        let head = self.head(self.get(&Head::key()).await?.as_ref())?;
+        let mut runs = BTreeMap::new();
+        for id in head.open.iter().copied().map(run_id) {
+            if let Some(row) = self.run_row(&id).await? {
+                runs.insert(row.token, id);
+            }
+        }
+        let mut works = Vec::new();
+        for lease in alive {
+            let run = match runs.get(&lease.token) {
+                Some(id) => self.run_report(id).await?,
+                None => None,
+            };
+            works.push(Work { lease, run });
+        }
+        Ok(works)
     }
 
     async fn in_doubt(&self, run: &RunId) -> Result<Vec<u32>, StoreError> {

@@ -17,6 +17,7 @@ use crate::backend::sqlite::SqliteFile;
 use crate::backend::{BackendError, Key, Lease, Storage};
 use crate::claim::{self, Claim, Pause};
 pub use crate::error::{LockError, StoreError};
+use crate::extent::Extent;
 pub use crate::format::FORMAT;
 use crate::format::{Head, encode, random_hex};
 pub use crate::grant::Grant;
@@ -24,6 +25,7 @@ use crate::journal::{EVENTS, Event, RunReport, RunSummary};
 use crate::lock;
 use crate::name::ClusterName;
 use crate::owner::Owner;
+pub use crate::record::Work;
 use crate::record::{Record, blocking};
 pub use crate::run::{Entry, Lineage, RunEnd, RunId, Snapshot, Took, UnfinishedRun};
 use crate::secret::{self, KeyRow, KeySource};
@@ -226,33 +228,55 @@ impl Store {
         rows.iter().map(|row| self.record.decode(row)).collect()
     }
 
-    /// Returns who holds the lock.
-    pub async fn holder(&self) -> Result<Option<Owner>, StoreError> {
-        Ok(self.record.holder().await?.map(|lease| lease.owner))
+    /// Returns who holds the lock, for everything or for some clusters.
+    pub async fn holders(&self) -> Result<Vec<Owner>, StoreError> {
+        let held = self.record.holders().await?.into_iter();
+        Ok(held.map(|lease| lease.owner).collect())
     }
 
-    /// Takes the lock for an operation such as `apply`, waiting up to `timeout` for its owner.
+    /// Returns who holds the lock and is not known to be gone, each with the run that it has begun.
+    pub async fn at_work(&self) -> Result<Vec<Work>, StoreError> {
+        self.record.at_work().await
+    }
+
+    /// Takes the whole lock for an operation such as `apply`, waiting up to `timeout` for its owners.
     pub async fn lock(&self, operation: &str, timeout: Duration) -> Result<Writer, LockError> {
-        let owner = Owner::this_process(operation, self.lease);
-        let outcome = lock::acquire(&*self.record.backend, &owner, timeout).await;
+        self.lock_for(operation, &Extent::Everything, timeout, &[]).await
+    }
+
+    /// Takes the lock for a part of the record, waiting up to `timeout` for its owners. Leases in the way that are given, and have not
+    /// moved since, are taken over at once: what is done is more urgent than what they are held for.
+    pub async fn lock_for(
+        &self,
+        operation: &str,
+        extent: &Extent,
+        timeout: Duration,
+        over: &[Lease],
+    ) -> Result<Writer, LockError> {
+        let owner = Owner {
+            extent: extent.clone(),
+            ..Owner::this_process(operation, self.lease)
+        };
+        let outcome = lock::acquire(&*self.record.backend, &owner, timeout, over).await;
         match outcome.map_err(|error| self.record.failed(error))? {
             Ok(token) => Ok(Writer::load(Arc::clone(&self.record), token, owner, self.lease).await?),
             Err(lease) => Err(self.held(*lease)),
         }
     }
 
-    /// Frees the lock of whoever holds it, given the id that the lock's message shows.
+    /// Frees what somebody holds of the lock, given the id that the lock's message shows.
     pub async fn force_unlock(&self, id: &str) -> Result<Owner, LockError> {
-        let Some(lease) = self.record.holder().await? else {
+        let mut held = self.record.holders().await?;
+        let Some(lease) = held.iter().find(|lease| lease.owner.id == id) else {
             let path = self.record.path.clone();
-            return Err(LockError::NotHeld { path });
+            return Err(match held.pop() {
+                Some(lease) => self.held(lease),
+                None => LockError::NotHeld { path },
+            });
         };
-        if lease.owner.id != id {
-            return Err(self.held(lease));
-        }
         let unlocked = self.record.backend.unlock(lease.token).await;
         unlocked.map_err(|error| self.record.failed(error))?;
-        Ok(lease.owner)
+        Ok(lease.owner.clone())
     }
 
     fn held(&self, lease: Lease) -> LockError {

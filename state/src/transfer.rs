@@ -155,6 +155,7 @@ impl Transfer {
         let writes = self.writes(&[], head.format, state);
         // The journal stays where the document came from.
         (head.format, head.runs, head.events) = (FORMAT, 0, 0);
+        head.open.clear();
         let rows = writes.into_iter().filter_map(|write| Some((write.key, write.bytes?)));
         rows.chain([(Head::key(), encode(&head))]).collect()
     }

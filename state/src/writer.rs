@@ -1,51 +1,53 @@
 //! A record that is locked for writing.
 
+mod hold;
+mod passwords;
 mod rekey;
+mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::address::{Address, UserAddress};
-use crate::backend::{Expect, Key, Row, Token, Version, Write};
+use crate::address::Address;
+use crate::backend::{BackendError, Expect, Key, Token, Version, Write};
 use crate::cluster_event::{ClusterEvent, cluster_events};
 use crate::delta::{Edit, Outputs};
 use crate::error::StoreError;
-use crate::format::{FORMAT, Head, encode, excerpt, made_as_key, now, object_rows, run_id};
-use crate::grant::Grant;
-use crate::journal::{
-    Event, EventKind, JournalError, KEPT_RUNS, Progress, Run, RunRow, RunStatus, StepRow, event_key, plan_key, run_key,
-    step_key,
-};
+use crate::format::{FORMAT, Head, encode, excerpt, made_as_key, now, object_rows};
+use crate::journal::{Event, EventKind, JournalError, Progress, Run, StepRow, event_key, step_key};
 use crate::lock;
 use crate::object::{Output, ProviderSettings, State};
 use crate::owner::Owner;
 use crate::record::Record;
 use crate::relocation::{self, Move};
 use crate::repair::{self, Dangling};
-use crate::run::{Entry, Lineage, RunEnd, RunId, Snapshot};
+use crate::run::{Entry, Lineage, RunId, Snapshot};
 use crate::secret;
 use crate::sensitive::{SecretName, Secrets, Sensitive};
 use crate::transfer::{PREFIXES, Transfer};
 
 /// A record that is locked for writing. Dropping it without [`Writer::unlock`] leaves the lock to be taken over.
 ///
-/// A commit whose future is dropped halfway may or may not have happened; the next one then fails with a conflict.
+/// Others may write at the same time, each what is of its own clusters: the head, which all of them write, tells a writer that it has to
+/// take over what they recorded. A commit whose future is dropped halfway may or may not have happened; the next one finds out.
 #[derive(Debug)]
 pub struct Writer {
     record: Arc<Record>,
     token: Token,
     owner: Owner,
     heartbeat: Heartbeat,
+    lost: watch::Receiver<bool>,
     head: Head,
     /// The version of `meta/record` that `head` is.
     version: Version,
     snapshot: Snapshot,
     run: Option<Run>,
+    has_run: bool,
     upgrade: Option<Upgrade>,
 }
 
@@ -84,7 +86,8 @@ impl Writer {
         owner: Owner,
         lease: Duration,
     ) -> Result<Self, StoreError> {
-        let keep = lock::keep(Arc::clone(&record.backend), token, lease);
+        let (to_lost, lost) = watch::channel(false);
+        let keep = lock::keep(Arc::clone(&record.backend), token, lease, to_lost);
         let heartbeat = Heartbeat(tokio::spawn(keep));
         let loaded = match record.confirm_key().await {
             Ok(()) => record.load().await,
@@ -97,10 +100,12 @@ impl Writer {
                     token,
                     owner,
                     heartbeat,
+                    lost,
                     head: loaded.head,
                     version: loaded.version,
                     snapshot: loaded.snapshot,
                     run: None,
+                    has_run: false,
                     upgrade: None,
                 };
                 writer.bring_up().await.map(|()| writer)
@@ -120,19 +125,20 @@ impl Writer {
     /// Brings a record of an older format up to this one, in one commit, once a copy of it is kept.
     async fn bring_up(&mut self) -> Result<(), StoreError> {
         let from = self.head.format;
-        if from == FORMAT {
-            return Ok(());
+        while self.head.format != FORMAT {
+            let kept = self.record.backend.keep_copy(&format!("format-{from}")).await;
+            let copy = kept.map_err(|error| self.record.failed(error))?;
+            let state = self.state();
+            let commit = Commit {
+                writes: object_rows(state, &state.addresses()),
+                ..Commit::default()
+            };
+            let mut head = self.head.clone();
+            head.format = FORMAT;
+            if self.attempt(&commit, head).await? {
+                self.upgrade = Some(Upgrade { from, copy });
+            }
         }
-        let kept = self.record.backend.keep_copy(&format!("format-{from}")).await;
-        let copy = kept.map_err(|error| self.record.failed(error))?;
-        let state = self.state();
-        let commit = Commit {
-            writes: object_rows(state, &state.addresses()),
-            ..Commit::default()
-        };
-        self.head.format = FORMAT;
-        self.write(commit, self.head.runs).await?;
-        self.upgrade = Some(Upgrade { from, copy });
         Ok(())
     }
 
@@ -160,16 +166,6 @@ impl Writer {
     pub fn settle(&mut self, settings: ProviderSettings) {
         self.snapshot.settings = Some(settings.clone());
         self.head.settings = Some(settings);
-    }
-
-    /// Returns what lets this writer's steps change the world.
-    pub fn grant(&self) -> Grant {
-        Grant::new(Arc::clone(&self.record), self.token)
-    }
-
-    /// Returns how this writer shows itself to those who wait for it.
-    pub fn owner(&self) -> &Owner {
-        &self.owner
     }
 
     /// Returns the rows beneath, for tests.
@@ -226,7 +222,7 @@ impl Writer {
         self.head.serial = self.head.serial.max(head.serial);
         self.head.lineage = head.lineage;
         self.head.settings = head.settings;
-        self.write(commit, self.head.runs).await
+        self.write(&commit).await
     }
 
     /// Moves what is recorded to other addresses, with its secrets, in one commit.
@@ -252,7 +248,7 @@ impl Writer {
                 commit.writes.push(self.record.key().await?.seal_row(&renamed, value));
             }
         }
-        self.write(commit, self.head.runs).await?;
+        self.write(&commit).await?;
         self.snapshot.state = state;
         Ok(())
     }
@@ -263,58 +259,9 @@ impl Writer {
             writes: dangling.iter().map(Dangling::removal).collect(),
             ..Commit::default()
         };
-        self.write(commit, self.head.runs).await?;
+        self.write(&commit).await?;
         self.snapshot = self.record.load().await?.snapshot;
         Ok(())
-    }
-
-    /// Begins a run: from here on its steps are journalled.
-    pub async fn begin(
-        &mut self,
-        operation: &str,
-        plan: &(impl Serialize + Sync),
-        steps: u32,
-    ) -> Result<RunId, StoreError> {
-        if let Some(run) = &self.run {
-            return Err(JournalError::Running(run.id.clone()).into());
-        }
-        let number = self.head.runs + 1;
-        let id = run_id(number);
-        let row = RunRow {
-            operation: operation.to_owned(),
-            status: RunStatus::Running,
-            steps,
-            token: self.token,
-            began: now(),
-            ended: None,
-            who: Some(self.owner.who.clone()),
-        };
-        let mut commit = Commit::default();
-        commit.writes.extend(self.close_older_runs(number).await?);
-        commit.writes.push(Write::put(run_key(&id), encode(&row)));
-        commit.writes.push(Write::put(plan_key(&id), encode(plan)));
-        commit.events.push(event(Some(&id), EventKind::RunBegan, None));
-        self.write(commit, number).await?;
-        self.run = Some(Run::new(id.clone(), row));
-        self.snapshot.unfinished = None;
-        Ok(id)
-    }
-
-    /// Marks the run before as abandoned if it never ended, and deletes the one that is not kept any longer.
-    async fn close_older_runs(&self, number: u64) -> Result<Vec<Write>, StoreError> {
-        let mut writes = Vec::new();
-        if let Some(last) = self.head.run()
-            && let Some(mut row) = self.record.run_row(&last).await?
-            && row.status == RunStatus::Running
-        {
-            row.status = RunStatus::Abandoned;
-            writes.push(Write::put(run_key(&last), encode(&row)));
-        }
-        if let Some(oldest) = number.checked_sub(KEPT_RUNS) {
-            let rows = self.record.list(&[run_key(&run_id(oldest)).as_str()]).await?;
-            writes.extend(rows.into_iter().map(|row| Write::delete(row.key)));
-        }
-        Ok(writes)
     }
 
     /// Stores secrets before anything uses them.
@@ -323,14 +270,14 @@ impl Writer {
         for (name, value) in secrets {
             commit.writes.push(self.record.key().await?.seal_row(name, value));
         }
-        self.write(commit, self.head.runs).await
+        self.write(&commit).await
     }
 
     /// Commits entries, all or none, under the lock's fencing token.
     pub async fn commit(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         let commit = self.commit_of(entries).await?;
         let ends = self.run.as_ref().map(|run| run.check(&commit.moves)).transpose()?;
-        self.write(commit, self.head.runs).await?;
+        self.write(&commit).await?;
         if let (Some(run), Some(ends)) = (&mut self.run, ends) {
             run.make(ends);
         }
@@ -349,41 +296,36 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the run.
-    pub async fn finish(&mut self, end: RunEnd) -> Result<(), StoreError> {
-        let run = self.run.as_ref().ok_or(JournalError::NoRun)?;
-        run.check_end(end)?;
-        let mut row = run.row.clone();
-        row.status = end.into();
-        row.ended = Some(now());
-        let commit = Commit {
-            writes: vec![Write::put(run_key(&run.id), encode(&row))],
-            events: vec![event(Some(&run.id), end.into(), None)],
-            moves: Vec::new(),
-        };
-        self.write(commit, self.head.runs).await?;
-        self.run = None;
+    /// Takes over what others have recorded since.
+    pub async fn follow(&mut self) -> Result<(), StoreError> {
+        if self.record.serial().await? != self.head.serial {
+            self.reload().await?;
+        }
         Ok(())
     }
 
-    /// Gives the lock back.
-    pub async fn unlock(self) -> Result<(), StoreError> {
-        let Self {
-            record,
-            token,
-            heartbeat,
-            ..
-        } = self;
-        drop(heartbeat);
-        record.backend.unlock(token).await.map_err(|error| record.failed(error))
+    async fn reload(&mut self) -> Result<(), StoreError> {
+        let loaded = self.record.load().await?;
+        let (unfinished, settings) = (self.snapshot.unfinished.take(), self.head.settings.take());
+        (self.head, self.version, self.snapshot) = (loaded.head, loaded.version, loaded.snapshot);
+        self.snapshot.unfinished = unfinished;
+        // What this writer notes where the nodes are is stored with its next commit.
+        self.head.settings.clone_from(&settings);
+        self.snapshot.settings = settings;
+        Ok(())
     }
 
-    /// Writes a commit with its events and the head, and learns the new head.
-    async fn write(&mut self, commit: Commit, runs: u64) -> Result<(), StoreError> {
-        let mut head = self.head.clone();
+    /// Writes a commit with its events and the head.
+    async fn write(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        while !self.attempt(commit, self.head.clone()).await? {}
+        Ok(())
+    }
+
+    /// Writes a commit with its events and a head, and learns the new head. Returns false, and takes over what others have recorded,
+    /// where those who hold other parts of the lock were faster: nothing was written then.
+    async fn attempt(&mut self, commit: &Commit, mut head: Head) -> Result<bool, StoreError> {
         head.serial += 1;
-        head.runs = runs;
-        let mut writes = commit.writes;
+        let mut writes = commit.writes.clone();
         for event in &commit.events {
             head.events += 1;
             writes.push(Write::put(event_key(head.events), encode(event)));
@@ -393,11 +335,20 @@ impl Writer {
             expect: Expect::Version(self.version),
             bytes: Some(encode(&head)),
         });
-        let written = self.record.backend.commit(self.token, writes).await;
-        self.version = written.map_err(|error| self.record.failed(error))?;
-        self.snapshot.serial = head.serial;
-        self.head = head;
-        Ok(())
+        match self.record.backend.commit(self.token, writes).await {
+            Ok(version) => {
+                self.version = version;
+                self.snapshot.serial = head.serial;
+                self.head = head;
+                Ok(true)
+            }
+            Err(BackendError::Conflict(key)) if key == Head::key() => {
+                self.reload().await?;
+                Ok(false)
+            }
+            Err(BackendError::Lost) => Err(self.lost().await),
+            Err(error) => Err(self.record.failed(error)),
+        }
     }
 
     /// Turns entries into rows.
@@ -466,42 +417,6 @@ impl Writer {
             ..event(Some(run), kind, Some(step))
         });
         Ok(())
-    }
-
-    /// Deletes the passwords that a login no longer has, those of logins that are gone, and all of a cluster that is gone.
-    async fn drop_secrets(&self, edits: &[Edit]) -> Result<Vec<Write>, StoreError> {
-        let mut writes = Vec::new();
-        for edit in edits {
-            match edit {
-                Edit::User(address, user) => {
-                    let current = user.password(address);
-                    writes.extend(self.drop_passwords(address, Some(&current)).await?);
-                }
-                Edit::Drop(Address::User(address)) => writes.extend(self.drop_passwords(address, None).await?),
-                Edit::Drop(Address::Cluster(name)) => {
-                    let users = format!("{}cluster.{name}.user.", secret::PREFIX);
-                    let rows = self.record.list(&[&users]).await?;
-                    writes.extend(rows.into_iter().map(|row| Write::delete(row.key)));
-                }
-                _ => {}
-            }
-        }
-        Ok(writes)
-    }
-
-    /// Deletes all passwords of a login but one.
-    async fn drop_passwords(&self, user: &UserAddress, but: Option<&SecretName>) -> Result<Vec<Write>, StoreError> {
-        let prefix = format!("{}{user}", secret::PREFIX);
-        let rows = self.record.list(&[&prefix]).await?;
-        let goes = |row: &Row| {
-            let name = SecretName::from_stored(&row.key.as_str()[secret::PREFIX.len()..]);
-            name.is_password_of(user) && Some(&name) != but
-        };
-        Ok(rows
-            .into_iter()
-            .filter(goes)
-            .map(|row| Write::delete(row.key))
-            .collect())
     }
 
     async fn add_outputs(

@@ -87,6 +87,14 @@ impl Scenario {
         Self::within(environment, version, String::new(), body)
     }
 
+    /// Makes a cluster in a project that has a `simdb` block.
+    pub fn with_settings(version: &Version, settings: &str, body: &str) -> Self {
+        let environment = TestEnvironment::new();
+        environment.write("provider.simdb.hcl", &environment.provider());
+        environment.write("settings.simdb.hcl", settings);
+        Self::within(environment, version, String::new(), body)
+    }
+
     /// Makes a cluster in an environment that has its provider.
     fn within(environment: TestEnvironment, version: &Version, network: String, body: &str) -> Self {
         let mut scenario = Self::prepared(environment, version, network);

@@ -101,8 +101,8 @@ fn a_file_that_is_not_what_it_must_be_is_refused_by_every_command_and_left_as_it
         ),
         (
             "a later version laid it out",
-            &|| patch(&state, 60, &2u32.to_be_bytes()),
-            &["format 2, and this simdb knows formats up to 1", "Use the newer simdb"],
+            &|| patch(&state, 60, &3u32.to_be_bytes()),
+            &["format 3, and this simdb knows formats up to 2", "Use the newer simdb"],
         ),
         (
             "a later version wrote its rows",

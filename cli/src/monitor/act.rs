@@ -113,11 +113,12 @@ pub(super) fn begin(ground: Ground, work: Work, interrupt: Interrupt) -> JoinHan
 
 /// Gives back the lock of a run of this process that was broken off: nobody renews it any more.
 async fn unlock(store: &Store) {
-    if let Ok(Some(owner)) = store.holder().await
-        && owner.place == Owner::this_process("monitor", LOCK_LIMIT).place
-    {
-        // Where that fails, the next run waits until the lease is over.
-        let _ = store.force_unlock(&owner.id).await;
+    let here = Owner::this_process("monitor", LOCK_LIMIT).place;
+    for owner in store.holders().await.unwrap_or_default() {
+        if owner.place == here {
+            // Where that fails, the next run waits until the lease is over.
+            let _ = store.force_unlock(&owner.id).await;
+        }
     }
 }
 
@@ -250,6 +251,8 @@ mod tests {
             decision,
             term: Some(Term(1)),
             unseen: None,
+            stale: Vec::new(),
+            yielding: Vec::new(),
         })
     }
 

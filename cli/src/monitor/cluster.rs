@@ -14,6 +14,7 @@ use simdb_state::object::{Election, State};
 use super::act;
 use super::board::{Kind, News};
 use super::node::Told;
+use super::work::Others;
 
 /// What the watcher keeps of one cluster.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(super) struct ClusterWatch {
     pub(super) memory: Memory,
     pub(super) reports: BTreeMap<NodeName, (Report, Timestamp)>,
     pub(super) pause: Option<Pause>,
+    /// What others do on it.
+    pub(super) work: Others,
     conditions: BTreeMap<NodeName, Condition>,
     /// What was told to be held back last, and why.
     held: Option<String>,

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use simdb_planner::plan::{Action, Plan, Step};
 use simdb_planner::watch::PERIOD;
 use simdb_state::claim::{Claim, Pause, Right};
-use simdb_state::lock::Owner;
 use simdb_state::name::ClusterName;
 use simdb_state::object::{ProviderSettings, State};
 use simdb_state::sensitive::Secrets;
-use simdb_state::store::{Store, StoreError, UnfinishedRun};
+use simdb_state::store::{Store, StoreError, UnfinishedRun, Work};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -30,8 +29,8 @@ pub(super) struct Stored {
     pub(super) cut_off: BTreeSet<ClusterName>,
     pub(super) secrets: Arc<Secrets>,
     pub(super) pauses: Arc<BTreeMap<ClusterName, Pause>>,
-    /// Who holds the lock of the record.
-    pub(super) holder: Option<Owner>,
+    /// What others, and this monitor, do under the lock of the record.
+    pub(super) works: Arc<Vec<Seen>>,
     /// Who decides; absent where it was not asked for yet.
     pub(super) right: Option<Right>,
     /// Until when the right holds at least, where this monitor has it.
@@ -50,7 +49,7 @@ pub(super) async fn first(store: &Store) -> Result<Stored, StoreError> {
         cut_off: snapshot.unfinished.as_ref().map(changed_leads).unwrap_or_default(),
         secrets: Arc::new(store.secrets().await?),
         pauses: Arc::new(store.pauses().await?),
-        holder: store.holder().await?,
+        works: Arc::new(seen(store, &[]).await?),
         right: None,
         until: None,
     })
@@ -97,8 +96,36 @@ async fn read(store: &Store, claim: &mut Claim, next: &mut Stored, due: bool) ->
         (next.state, next.serial, next.settings) = (Arc::new(snapshot.state), snapshot.serial, snapshot.settings);
     }
     next.pauses = Arc::new(store.pauses().await?);
-    next.holder = store.holder().await?.filter(|owner| !owner.is_dead());
+    next.works = Arc::new(seen(store, &next.works).await?);
     Ok(())
+}
+
+/// Reads what is done under the lock, and notes since when each holding of it stands still.
+async fn seen(store: &Store, before: &[Seen]) -> Result<Vec<Seen>, StoreError> {
+    let now = Instant::now();
+    let works = store.at_work().await?.into_iter();
+    Ok(works
+        .map(|work| {
+            let same = before.iter().find(|seen| seen.work.lease.is_exactly(&work.lease));
+            let still = same.map_or(now, |seen| seen.still);
+            Seen { work, still }
+        })
+        .collect())
+}
+
+/// What is done under the lock.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) work: Work,
+    /// Since when its heartbeat stands still.
+    still: Instant,
+}
+
+impl Seen {
+    /// Returns whether its holder has lost the lock: it did not say for a whole lease time that it lives.
+    pub(super) fn is_over(&self) -> bool {
+        self.still.elapsed() >= Duration::from_millis(self.work.lease.owner.lease_ms)
+    }
 }
 
 /// Returns the clusters whose lead a run was to change, or whose primary it was to start, and that did not come to its end.

@@ -133,6 +133,8 @@ impl Pace {
 
 struct Watcher {
     ground: Ground,
+    /// This process: what it does itself is nobody else's work.
+    owner: Owner,
     stored: channel::Receiver<Arc<Stored>>,
     seen: Arc<Stored>,
     inbox: mpsc::Receiver<(NodeAddress, Told)>,
@@ -140,7 +142,7 @@ struct Watcher {
     nodes: BTreeMap<NodeAddress, (Asked, NodeWatch)>,
     clusters: BTreeMap<ClusterName, ClusterWatch>,
     /// Whether servers that end are somebody's work.
-    quiet: Quiet,
+    quiet: BTreeMap<ClusterName, Quiet>,
     acting: Option<Act>,
     orders: mpsc::Receiver<order::Asked>,
     to_orders: Orders,
@@ -162,14 +164,14 @@ impl Watcher {
     async fn new(ground: Ground, stored: channel::Receiver<Arc<Stored>>) -> Result<Self, CliError> {
         let seen = Arc::clone(&stored.borrow());
         let (to_inbox, inbox) = mpsc::channel(INBOX);
-        let who = Owner::this_process("monitor", Duration::ZERO).who;
+        let owner = Owner::this_process("monitor", Duration::ZERO);
         let standing = Standing::Observes("it has not asked for the right to decide yet".to_owned());
         let started = Timestamp::now();
         let publisher = Publisher::new(Round {
             number: 0,
             at: started,
             started,
-            who,
+            who: owner.who.clone(),
             standing: standing.clone(),
             at_work: None,
             late: Duration::ZERO,
@@ -184,13 +186,14 @@ impl Watcher {
         let (to_news, news) = mpsc::channel(INBOX);
         let mut watcher = Self {
             ground,
+            owner,
             stored,
             seen,
             inbox,
             to_inbox,
             nodes: BTreeMap::new(),
             clusters: BTreeMap::new(),
-            quiet: Quiet::default(),
+            quiet: BTreeMap::new(),
             acting: None,
             orders,
             to_orders,
@@ -322,18 +325,12 @@ impl Watcher {
             late,
             standing: self.standing.clone(),
             hears: self.clusters.values().any(|cluster| cluster.answers(now)),
-            at_work: self.at_work(),
+            at_work: None,
         };
-        // An order is a person's, too.
-        let ordered = self
-            .acting
-            .as_ref()
-            .is_some_and(|act| matches!(act.work, Work::Ordered(_)));
-        let is_quiet = self.quiet.note(round.at_work.is_some() || ordered, now);
         let names: Vec<ClusterName> = self.clusters.keys().cloned().collect();
         let mut shown = BTreeMap::new();
         for name in names {
-            let watched = self.judge(&name, &round, (now, is_quiet));
+            let watched = self.judge(&name, &round, now);
             shown.insert(name, watched);
         }
         self.show(shown, &round, began.elapsed());
@@ -347,7 +344,7 @@ impl Watcher {
             started: before.started,
             who: before.who.clone(),
             standing: round.standing.clone(),
-            at_work: round.at_work.clone(),
+            at_work: self.others_at_work(),
             late: round.late,
             took,
             state: Arc::clone(&self.seen.state),
@@ -358,7 +355,15 @@ impl Watcher {
     }
 
     /// Judges a cluster and begins what is decided. What servers do is told, unless it is somebody's work and decides nothing.
-    fn judge(&mut self, name: &ClusterName, round: &watch::Round, (now, is_quiet): (Duration, bool)) -> Watched {
+    fn judge(&mut self, name: &ClusterName, round: &watch::Round, now: Duration) -> Watched {
+        let at_work = self.at_work(name);
+        // An order is a person's, too.
+        let ordered = self
+            .acting
+            .as_ref()
+            .is_some_and(|act| matches!(&act.work, Work::Ordered(ordered) if ordered.cluster == *name));
+        let quiet = self.quiet.entry(name.clone()).or_default();
+        let is_quiet = quiet.note(at_work.is_some() || ordered, now);
         let watched = self
             .clusters
             .get_mut(name)
@@ -369,7 +374,10 @@ impl Watcher {
             recorded: &self.seen.state,
             evidence: &evidence,
             history: &history,
-            round,
+            round: &watch::Round {
+                at_work: at_work.clone(),
+                ..round.clone()
+            },
         });
         let news = if is_quiet && judgement.decision.is_none() {
             Vec::new()

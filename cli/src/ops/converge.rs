@@ -9,6 +9,9 @@
 //!
 //! A plan that was saved is approved beforehand: it runs where nothing that it changes has moved since.
 //!
+//! The lock is about everything while a plan is made, and about the clusters that it changes while it runs: what others do with other
+//! clusters goes on. A lost primary is more urgent than a plan of its cluster: where a monitor fails over, the lock is taken over.
+//!
 //! The lock is not held while a person reads a plan, so a plan that waits for its approval holds up no other run. What was approved
 //! is what runs: a plan that became another one meanwhile is shown and approved anew. A role change that did not come to its end goes
 //! on inside the same approval, as long as that covers its impact.
@@ -28,8 +31,8 @@ use simdb_state::sensitive::Secrets;
 use simdb_state::store::{FORMAT, Snapshot, Store, Upgrade, Writer};
 
 use super::{
-    Known, Planned, Site, World, apply, beforehand, believe, estimates, plan, record_noticed, record_outputs, refresh,
-    refresh_cluster, relocate, settle,
+    Known, Planned, Site, World, apply, beforehand, believe, estimates, locking, plan, record_noticed, record_outputs,
+    refresh, refresh_cluster, relocate, settle,
 };
 use crate::approval::{self, Approval, Policy};
 use crate::error::CliError;
@@ -44,6 +47,9 @@ use crate::views::operation::View;
 
 /// After how long a person who waits for a lock is told so.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a request at least waits for the failover that took its lock over while it was being planned.
+const PREEMPTED: Duration = Duration::from_mins(1);
 
 /// How often a role change that does not come to its end is planned anew inside one approval.
 const ROUNDS: usize = 3;
@@ -145,6 +151,7 @@ enum Review {
 impl Converge<'_> {
     /// Does what is asked for, and returns what became of it.
     pub(crate) async fn run(&self) -> Result<End, CliError> {
+        let mut timeout = self.terms.lock_timeout;
         loop {
             let approved = if self.terms.policy.auto_approve || self.saved.is_some() {
                 None
@@ -154,10 +161,33 @@ impl Converge<'_> {
                     Review::Approved(plan) => Some(plan),
                 }
             };
-            let mut writer = self.unless_interrupted(self.lock()).await??;
+            let mut writer = self.unless_interrupted(self.lock(timeout)).await??;
             let recorded = self.moment().await?.snapshot.state;
             let site = self.project.site(&writer, &recorded, &self.goal.config.desired);
-            let result = self.locked(&site, &mut writer, approved.as_ref()).await;
+            let losing = writer.losing();
+            let worked = {
+                let work = Box::pin(self.locked(&site, &mut writer, approved.as_ref()));
+                tokio::select! {
+                    result = work => Some(result),
+                    () = losing => None,
+                }
+            };
+            let result = match worked {
+                Some(result) => result,
+                None => Err(writer.lost().await.into()),
+            };
+            if let Err(error) = &result
+                && let Some(error) = error.preempted()
+                && !writer.has_run()
+                // A monitor decides anew.
+                && self.goal.request.decided_on().is_none()
+            {
+                self.ui.tell(&format!(
+                    "\nNothing was changed yet, and {error}. simdb waits for that, and plans anew.\n\n"
+                ));
+                timeout = timeout.max(PREEMPTED);
+                continue;
+            }
             let unlocked = writer.unlock().await;
             let end = result?;
             unlocked?;
@@ -242,10 +272,14 @@ impl Converge<'_> {
             if !moment.moves.is_empty() {
                 writer.relocate(&moment.moves).await?;
             }
-            writer.settle(
-                self.project
-                    .provider_settings(writer.lineage(), &self.goal.config.desired.local),
-            );
+            writer.cover(&locking::extent(&planned.plan)).await?;
+            // Where nodes are, a monitor knows from the record alone, which others may be writing.
+            if self.goal.request.decided_on().is_none() {
+                writer.settle(
+                    self.project
+                        .provider_settings(writer.lineage(), &self.goal.config.desired.local),
+                );
+            }
             if self.execute(&planned, site, writer).await? {
                 let end = self.reached(&planned, &known, writer).await?;
                 return Ok(Some(if went_back { End::TakenBack } else { end }));
@@ -303,9 +337,9 @@ impl Converge<'_> {
     }
 
     /// Takes the lock, and says so where that takes a while.
-    async fn lock(&self) -> Result<Writer, CliError> {
-        let lock = self.store.lock(self.goal.operation.name(), self.terms.lock_timeout);
-        tokio::pin!(lock);
+    async fn lock(&self, timeout: Duration) -> Result<Writer, CliError> {
+        let (operation, request) = (self.goal.operation.name(), self.goal.request);
+        let mut lock = Box::pin(locking::take(self.store, operation, request, timeout));
         let patient = tokio::time::timeout(PATIENCE, &mut lock).await;
         let writer = if let Ok(locked) = patient {
             locked?
@@ -360,6 +394,8 @@ impl Converge<'_> {
     /// Other commands than an apply were asked for something else than to compare everything.
     async fn reached(&self, planned: &Planned, known: &Known<'_>, writer: &mut Writer) -> Result<End, CliError> {
         let operation = self.goal.operation;
+        // What outputs are made of may be of other clusters, too, which others change meanwhile.
+        writer.follow().await?;
         Ok(End::Reached {
             outputs: record_outputs(operation, known, writer).await?,
             complete: !matches!(operation, Operation::Apply | Operation::Refresh) || !planned.document.leaves_unknown(),

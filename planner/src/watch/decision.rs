@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use simdb_state::address::NodeAddress;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::Power;
+use simdb_state::object::{Power, State};
 
 use super::condition::LostBy;
 use crate::planner::{Assurance, ElectionKind, ElectionRequest, Proposal};
@@ -110,6 +110,15 @@ impl Decision {
             Decision::Restart { node } | Decision::Rebuild { node, .. } | Decision::Fence { node } => {
                 Subject::Node(node.clone())
             }
+        }
+    }
+
+    /// Returns whether it is about the primary of a cluster, or about there being none: it does not wait for what yields.
+    pub fn is_urgent(&self, cluster: &ClusterName, recorded: &State) -> bool {
+        match self.subject() {
+            Subject::Lead => true,
+            Subject::Node(node) => recorded.leader(cluster).is_some_and(|leader| leader.node == node),
+            Subject::Commits => false,
         }
     }
 

@@ -7,6 +7,7 @@ use simdb_state::name::NodeName;
 use simdb_state::position::Progress;
 
 use super::decision::{Alarm, Subject};
+use super::work::Work;
 
 /// How often a monitor asks a server.
 pub const PERIOD: Duration = Duration::from_millis(200);
@@ -188,8 +189,8 @@ pub struct Round {
     pub standing: Standing,
     /// Whether any node of any cluster answers.
     pub hears: bool,
-    /// Who is at work on the cluster, where that is somebody else.
-    pub at_work: Option<String>,
+    /// What somebody else does on the cluster.
+    pub at_work: Option<Work>,
 }
 
 impl Round {

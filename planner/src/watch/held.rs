@@ -30,8 +30,10 @@ pub(super) fn held(case: Case<'_>, policy: &FailoverPolicy, decision: &Decision)
     {
         return Some(Held::Blind);
     }
-    if let Some(who) = &round.at_work {
-        return Some(Held::AtWork(who.clone()));
+    if let Some(work) = &round.at_work
+        && !(work.yields && decision.is_urgent(case.cluster, case.recorded))
+    {
+        return Some(Held::AtWork(work.who.clone()));
     }
     let (first, most) = decision.patience();
     let tried = history.tried.get(&decision.subject())?;

@@ -2,6 +2,7 @@
 
 mod partitions;
 mod standbys;
+mod works;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -283,7 +284,12 @@ fn a_primary_that_is_stopped_paused_maintained_or_worked_on_is_left_alone() {
     assert!(paused.told().ends_with("(the monitor is paused for this cluster)"));
     let maintained = lost().with(|scene| scene.history.maintained = true);
     assert!(maintained.told().ends_with("(a maintenance window is open)"));
-    let worked = lost().with(|scene| scene.round.at_work = Some("ann@host (apply)".to_owned()));
+    let worked = lost().with(|scene| {
+        scene.round.at_work = Some(Work {
+            who: "ann@host (apply)".to_owned(),
+            yields: false,
+        });
+    });
     assert!(worked.told().ends_with("(ann@host (apply) is at work)"));
     let manual = lost().with(|scene| scene.policy().mode = FailoverMode::Manual);
     assert!(manual.told().ends_with("(failover.mode is \"manual\")"));

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   commit: new chunks ──► PUT head with the version that was read      409: read the head, compare again
-//!   lock:   PUT Lease with the version that was read ──► PUT head with the new token
+//!   lock:   PUT Lease with the version that was read ──► PUT head with the tokens of the holders
 //! ```
 //!
 //! One object is all that the API server changes at once, so everything hangs on the head: a commit is there when the head is
-//! ([`contents`]). The head names the holder of the lock by its token. A takeover rewrites it, and from then on the PUT of the former
-//! holder is answered 409, however late it comes: no clock decides anything. The Lease holds what has nothing to do with rows: who
-//! the holder is, and its heartbeat ([`lock`]).
+//! ([`contents`]). The head names the holders of the lock by their tokens. A takeover rewrites it, and from then on the PUT of the
+//! former holder is answered 409, however late it comes: no clock decides anything. The Lease holds what has nothing to do with rows:
+//! who the holders are, what they hold, and their heartbeats ([`lock`]).
 //!
 //! A PUT whose answer was lost may have happened. Each carries a mark; the head is read, and where the mark is not in it, the same
 //! is tried again on the same version: then one of the two happens, and not both.
@@ -22,6 +22,7 @@ use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use simdb_state::backend::{Backend, BackendError, Key, Lease, LockOutcome, Row, Storage, Token, Version, Write};
+use simdb_state::extent::Extent;
 use simdb_state::lock::Owner;
 
 mod commit;
@@ -168,24 +169,25 @@ impl Backend for KubernetesBackend {
     }
 
     async fn commit(&self, token: Token, writes: Vec<Write>) -> Result<Version, BackendError> {
-        commit::commit(&self.record, token, &writes).await
+        commit::commit(&self.record, Some(token), &writes).await
     }
 
-    async fn swap(&self, _: Write) -> Result<Version, BackendError> {
-        Err(BackendError::Unusable {
-            problem: "it keeps nothing that changes without its lock".to_owned(),
-            hint: "Monitors, and pauses of them, need a state in a file.".to_owned(),
-        })
+    async fn swap(&self, write: Write) -> Result<Version, BackendError> {
+        commit::commit(&self.record, None, &[write]).await
     }
 
-    async fn holder(&self) -> Result<Option<Lease>, BackendError> {
-        Ok(lock::look(&self.record).await?.and_then(|seen| seen.lease))
+    async fn holders(&self) -> Result<Vec<Lease>, BackendError> {
+        Ok(lock::look(&self.record).await?.leases.held)
     }
 
-    async fn lock(&self, owner: &Owner, take_over: Option<&Lease>) -> Result<LockOutcome, BackendError> {
+    async fn lock(&self, owner: &Owner, take_over: &[Lease]) -> Result<LockOutcome, BackendError> {
         let outcome = lock::take(&self.record, owner, take_over).await?;
         self.record.forget_copies();
         Ok(outcome)
+    }
+
+    async fn change(&self, token: Token, extent: &Extent) -> Result<LockOutcome, BackendError> {
+        lock::change(&self.record, token, extent).await
     }
 
     async fn renew(&self, token: Token) -> Result<(), BackendError> {

@@ -383,6 +383,10 @@ impl Platform for DockerPlatform {
         stop::drop_all(&hold).await
     }
 
+    async fn ended(&self, node: &InstanceAddress) -> Result<(), PlatformError> {
+        stop::ended(&self.site(node)?).await
+    }
+
     async fn log(&self, node: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError> {
         stop::log(&self.site(node)?, lines).await
     }

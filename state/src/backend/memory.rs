@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{Backend, BackendError, Expect, Key, Lease, LockOutcome, Row, Token, Version, Write};
+use crate::extent::Extent;
+use crate::leases::Leases;
 use crate::lock::Owner;
 
 /// Rows in memory. Clones share them, as two processes share a file.
@@ -16,8 +18,7 @@ pub struct MemoryBackend(Arc<Mutex<Contents>>);
 struct Contents {
     rows: BTreeMap<Key, (Version, Vec<u8>)>,
     commits: u64,
-    token: u64,
-    lease: Option<Lease>,
+    leases: Leases,
 }
 
 impl MemoryBackend {
@@ -37,13 +38,6 @@ impl MemoryBackend {
 }
 
 impl Contents {
-    fn held_by(&mut self, token: Token) -> Result<&mut Lease, BackendError> {
-        match &mut self.lease {
-            Some(lease) if lease.token == token => Ok(lease),
-            _ => Err(BackendError::Lost),
-        }
-    }
-
     fn check(&self, write: &Write) -> Result<(), BackendError> {
         let found = self.rows.get(&write.key).map(|(version, _)| *version);
         let expected = match write.expect {
@@ -84,7 +78,7 @@ impl Backend for MemoryBackend {
 
     async fn commit(&self, token: Token, writes: Vec<Write>) -> Result<Version, BackendError> {
         let mut contents = self.contents();
-        contents.held_by(token)?;
+        contents.leases.of(token)?;
         for write in &writes {
             contents.check(write)?;
         }
@@ -111,30 +105,20 @@ impl Backend for MemoryBackend {
         Ok(version)
     }
 
-    async fn holder(&self) -> Result<Option<Lease>, BackendError> {
-        Ok(self.contents().lease.clone())
+    async fn holders(&self) -> Result<Vec<Lease>, BackendError> {
+        Ok(self.contents().leases.held.clone())
     }
 
-    async fn lock(&self, owner: &Owner, take_over: Option<&Lease>) -> Result<LockOutcome, BackendError> {
-        let mut contents = self.contents();
-        if let Some(lease) = &contents.lease
-            && take_over.is_none_or(|seen| (seen.token, seen.beat) != (lease.token, lease.beat))
-        {
-            return Ok(LockOutcome::Held(Box::new(lease.clone())));
-        }
-        contents.token += 1;
-        let token = Token(contents.token);
-        contents.lease = Some(Lease {
-            token,
-            beat: 0,
-            owner: owner.clone(),
-        });
-        Ok(LockOutcome::Granted(token))
+    async fn lock(&self, owner: &Owner, take_over: &[Lease]) -> Result<LockOutcome, BackendError> {
+        Ok(self.contents().leases.take(owner, take_over))
+    }
+
+    async fn change(&self, token: Token, extent: &Extent) -> Result<LockOutcome, BackendError> {
+        self.contents().leases.change(token, extent)
     }
 
     async fn renew(&self, token: Token) -> Result<(), BackendError> {
-        self.contents().held_by(token)?.beat += 1;
-        Ok(())
+        self.contents().leases.renew(token)
     }
 
     async fn keep_copy(&self, _: &str) -> Result<Option<std::path::PathBuf>, BackendError> {
@@ -142,10 +126,7 @@ impl Backend for MemoryBackend {
     }
 
     async fn unlock(&self, token: Token) -> Result<(), BackendError> {
-        let mut contents = self.contents();
-        contents.held_by(token)?;
-        contents.lease = None;
-        Ok(())
+        self.contents().leases.free(token)
     }
 }
 

@@ -13,9 +13,12 @@ use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{Backend, BackendError, Expect, Key, Lease, LockOutcome, Row, Storage, Token, Version, Write};
+use crate::extent::Extent;
+use crate::leases::Leases;
 use crate::lock::Owner;
 
 mod file;
+mod leases;
 
 /// How long a call waits for another process's transaction. They take milliseconds; only a stopped process takes longer.
 const BUSY: Duration = Duration::from_secs(10);
@@ -119,6 +122,23 @@ impl SqliteBackend {
     }
 }
 
+impl SqliteBackend {
+    /// Changes who holds the lock, in one transaction.
+    async fn change_leases<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        change: impl FnOnce(&mut Leases) -> Result<T, BackendError> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        self.write(doing, move |transaction| {
+            let mut held = leases::read(transaction)?;
+            let changed = change(&mut held)?;
+            leases::write(transaction, &held)?;
+            Ok(changed)
+        })
+        .await
+    }
+}
+
 /// Why a transaction was rolled back.
 #[derive(Debug)]
 enum Refusal {
@@ -175,23 +195,6 @@ fn after_prefix(prefix: &str) -> Option<String> {
     Some(characters.into_iter().collect())
 }
 
-fn read_lease(connection: &Connection) -> rusqlite::Result<Option<Lease>> {
-    let mut statement = connection.prepare_cached("SELECT token, beat, owner FROM lease")?;
-    statement.query_row([], |row| {
-        let owner: Option<String> = row.get(2)?;
-        let Some(owner) = owner else {
-            return Ok(None);
-        };
-        let owner: Owner = serde_json::from_str(&owner)
-            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, error.into()))?;
-        Ok(Some(Lease {
-            token: Token(row.get(0)?),
-            beat: row.get(1)?,
-            owner,
-        }))
-    })
-}
-
 fn check(transaction: &Transaction<'_>, write: &Write) -> Result<(), Refusal> {
     let expected = match write.expect {
         Expect::Any => return Ok(()),
@@ -220,12 +223,12 @@ fn put(transaction: &Transaction<'_>, write: &Write, version: Version) -> rusqli
     Ok(())
 }
 
-/// Fails unless the statement, which names the token, found the lease.
-fn held(changed: usize) -> Result<(), Refusal> {
-    if changed == 0 {
-        return Err(BackendError::Lost.into());
-    }
-    Ok(())
+/// Counts a commit, and returns the version that its rows have.
+fn next_version(transaction: &Transaction<'_>) -> rusqlite::Result<Version> {
+    transaction
+        .prepare_cached("UPDATE lock SET commits = commits + 1 RETURNING commits")?
+        .query_row([], |row| row.get(0))
+        .map(Version)
 }
 
 #[async_trait]
@@ -266,11 +269,8 @@ impl Backend for SqliteBackend {
 
     async fn commit(&self, token: Token, writes: Vec<Write>) -> Result<Version, BackendError> {
         self.write("commit", move |transaction| {
-            held(transaction.execute(
-                "UPDATE lease SET commits = commits + 1 WHERE token = ?1 AND owner IS NOT NULL",
-                [token.0],
-            )?)?;
-            let version = Version(transaction.query_row("SELECT commits FROM lease", [], |row| row.get(0))?);
+            leases::read(transaction)?.of(token)?;
+            let version = next_version(transaction)?;
             for write in &writes {
                 check(transaction, write)?;
             }
@@ -285,43 +285,44 @@ impl Backend for SqliteBackend {
     async fn swap(&self, write: Write) -> Result<Version, BackendError> {
         self.write("write a row", move |transaction| {
             check(transaction, &write)?;
-            transaction.execute("UPDATE lease SET commits = commits + 1", [])?;
-            let version = Version(transaction.query_row("SELECT commits FROM lease", [], |row| row.get(0))?);
+            leases::bring_up(transaction)?;
+            let version = next_version(transaction)?;
             put(transaction, &write, version)?;
             Ok(version)
         })
         .await
     }
 
-    async fn holder(&self) -> Result<Option<Lease>, BackendError> {
-        self.read("read the lock", |connection| read_lease(connection)).await
+    async fn holders(&self) -> Result<Vec<Lease>, BackendError> {
+        let read = self
+            .read("read the lock", |connection| leases::read(connection))
+            .await?;
+        Ok(read.held)
     }
 
-    async fn lock(&self, owner: &Owner, take_over: Option<&Lease>) -> Result<LockOutcome, BackendError> {
-        let text = serde_json::to_string(owner).map_err(BackendError::failed("write the owner of the lock"))?;
-        let seen = take_over.map(|lease| (lease.token, lease.beat));
+    async fn lock(&self, owner: &Owner, take_over: &[Lease]) -> Result<LockOutcome, BackendError> {
+        let (owner, take_over) = (owner.clone(), take_over.to_vec());
         self.write("take the lock", move |transaction| {
-            if let Some(lease) = read_lease(transaction)?
-                && seen != Some((lease.token, lease.beat))
-            {
-                return Ok(LockOutcome::Held(Box::new(lease)));
+            let mut held = leases::read(transaction)?;
+            let outcome = held.take(&owner, &take_over);
+            if matches!(outcome, LockOutcome::Granted(_)) {
+                file::check_pages(transaction)?;
+                leases::write(transaction, &held)?;
             }
-            file::check_pages(transaction)?;
-            transaction.execute("UPDATE lease SET token = token + 1, beat = 0, owner = ?1", [text])?;
-            let token = transaction.query_row("SELECT token FROM lease", [], |row| row.get(0))?;
-            Ok(LockOutcome::Granted(Token(token)))
+            Ok(outcome)
         })
         .await
+    }
+
+    async fn change(&self, token: Token, extent: &Extent) -> Result<LockOutcome, BackendError> {
+        let extent = extent.clone();
+        let change = move |leases: &mut Leases| leases.change(token, &extent);
+        self.change_leases("change the lock", change).await
     }
 
     async fn renew(&self, token: Token) -> Result<(), BackendError> {
-        self.write("renew the lock", move |transaction| {
-            held(transaction.execute(
-                "UPDATE lease SET beat = beat + 1 WHERE token = ?1 AND owner IS NOT NULL",
-                [token.0],
-            )?)
-        })
-        .await
+        self.change_leases("renew the lock", move |leases| leases.renew(token))
+            .await
     }
 
     async fn keep_copy(&self, name: &str) -> Result<Option<PathBuf>, BackendError> {
@@ -337,13 +338,8 @@ impl Backend for SqliteBackend {
     }
 
     async fn unlock(&self, token: Token) -> Result<(), BackendError> {
-        self.write("free the lock", move |transaction| {
-            held(transaction.execute(
-                "UPDATE lease SET owner = NULL WHERE token = ?1 AND owner IS NOT NULL",
-                [token.0],
-            )?)
-        })
-        .await
+        self.change_leases("free the lock", move |leases| leases.free(token))
+            .await
     }
 }
 

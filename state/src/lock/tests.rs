@@ -1,7 +1,6 @@
 //! Who is dead, who is only slow, and who is merely elsewhere.
 
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 
 use super::*;
 use crate::backend::memory::MemoryBackend;
@@ -22,7 +21,7 @@ fn owner_of(pid: u32) -> Owner {
 }
 
 async fn hold(backend: &MemoryBackend, owner: &Owner) -> Token {
-    match backend.lock(owner, None).await.unwrap() {
+    match backend.lock(owner, &[]).await.unwrap() {
         LockOutcome::Granted(token) => token,
         LockOutcome::Held(lease) => panic!("{lease:?}"),
     }
@@ -112,18 +111,17 @@ fn a_process_of_another_container_is_not_judged_by_its_number() {
 fn only_a_heartbeat_that_stood_still_for_a_whole_lease_is_taken_over() {
     let began = Instant::now();
     let at = |seconds| began + Duration::from_secs(seconds);
-    let lease = |token, beat| Lease {
-        token: Token(token),
+    let lease = |beat| Lease {
+        token: Token(1),
         beat,
         owner: Owner::this_process("apply", MINUTE),
     };
     let mut watch = Watch::default();
-    assert!(!watch.stood_still(&lease(1, 5), at(0)));
-    assert!(!watch.stood_still(&lease(1, 5), at(59)));
-    assert!(!watch.stood_still(&lease(1, 6), at(61)), "it moved");
-    assert!(!watch.stood_still(&lease(2, 6), at(122)), "it is another one's");
-    assert!(!watch.stood_still(&lease(2, 6), at(181)));
-    assert!(watch.stood_still(&lease(2, 6), at(182)));
+    assert!(!watch.stood_still(&lease(5), at(0)));
+    assert!(!watch.stood_still(&lease(5), at(59)));
+    assert!(!watch.stood_still(&lease(6), at(61)), "it moved");
+    assert!(!watch.stood_still(&lease(6), at(120)));
+    assert!(watch.stood_still(&lease(6), at(121)));
 }
 
 #[tokio::test]
@@ -132,14 +130,17 @@ async fn a_dead_owner_is_taken_over_at_once() {
     let mut child = sleeper();
     let token = hold(&backend, &owner_of(child.id())).await;
     let contender = Owner::this_process("plan", MINUTE);
-    let refused = acquire(&backend, &contender, Duration::ZERO)
+    let refused = acquire(&backend, &contender, Duration::ZERO, &[])
         .await
         .unwrap()
         .unwrap_err();
     assert_eq!(refused.owner.operation, "apply");
     child.kill().unwrap();
     child.wait().unwrap();
-    let taken_over = acquire(&backend, &contender, Duration::ZERO).await.unwrap().unwrap();
+    let taken_over = acquire(&backend, &contender, Duration::ZERO, &[])
+        .await
+        .unwrap()
+        .unwrap();
     assert!(taken_over > token);
 }
 
@@ -150,7 +151,7 @@ async fn an_owner_that_no_longer_beats_is_taken_over_after_its_lease() {
     hold(&backend, &Owner::this_process("apply", lease)).await;
     let began = Instant::now();
     let contender = Owner::this_process("plan", MINUTE);
-    acquire(&backend, &contender, MINUTE).await.unwrap().unwrap();
+    acquire(&backend, &contender, MINUTE, &[]).await.unwrap().unwrap();
     assert!(began.elapsed() >= lease);
 }
 
@@ -160,7 +161,7 @@ async fn who_waits_gets_the_lock_when_it_is_freed() {
     let token = hold(&backend, &Owner::this_process("apply", MINUTE)).await;
     let waiting = tokio::spawn({
         let backend = backend.clone();
-        async move { acquire(&backend, &Owner::this_process("plan", MINUTE), MINUTE).await }
+        async move { acquire(&backend, &Owner::this_process("plan", MINUTE), MINUTE, &[]).await }
     });
     tokio::task::yield_now().await;
     backend.unlock(token).await.unwrap();
@@ -171,9 +172,10 @@ async fn who_waits_gets_the_lock_when_it_is_freed() {
 async fn the_heartbeat_counts_until_the_lock_is_lost() {
     let backend = MemoryBackend::default();
     let token = hold(&backend, &Owner::this_process("apply", MINUTE)).await;
-    let keeper = tokio::spawn(keep(Arc::new(backend.clone()), token, Duration::from_millis(4)));
+    let (lost, mut noticed) = watch::channel(false);
+    let keeper = tokio::spawn(keep(Arc::new(backend.clone()), token, Duration::from_millis(4), lost));
     let deadline = Instant::now() + MINUTE;
-    while backend.holder().await.unwrap().unwrap().beat < 3 {
+    while backend.holders().await.unwrap()[0].beat < 3 {
         assert!(Instant::now() < deadline, "no heartbeat");
         tokio::task::yield_now().await;
     }
@@ -182,4 +184,52 @@ async fn the_heartbeat_counts_until_the_lock_is_lost() {
         .await
         .expect("the keeper ends")
         .unwrap();
+    assert!(*noticed.borrow_and_update());
+}
+
+#[tokio::test]
+async fn an_owner_that_is_taken_over_finds_out_long_before_its_next_beat() {
+    let backend = MemoryBackend::default();
+    hold(&backend, &Owner::this_process("apply", MINUTE)).await;
+    let seen = backend.holders().await.unwrap();
+    let (lost, mut noticed) = watch::channel(false);
+    let keeper = tokio::spawn(keep(Arc::new(backend.clone()), seen[0].token, MINUTE, lost));
+    let urgent = Owner::this_process("failover", MINUTE);
+    let token = acquire(&backend, &urgent, Duration::ZERO, &seen)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(token > seen[0].token);
+    let began = Instant::now();
+    noticed.wait_for(|lost| *lost).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10), "a beat is every 15 seconds");
+    keeper.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_that_moved_since_it_was_seen_is_waited_for() {
+    let backend = MemoryBackend::default();
+    let token = hold(&backend, &Owner::this_process("apply", MINUTE)).await;
+    let seen = backend.holders().await.unwrap();
+    backend.renew(token).await.unwrap();
+    let urgent = Owner::this_process("failover", MINUTE);
+    let refused = acquire(&backend, &urgent, Duration::ZERO, &seen).await.unwrap();
+    assert_eq!(refused.unwrap_err().token, token);
+}
+
+#[tokio::test]
+async fn several_owners_that_are_dead_are_taken_over_together() {
+    let backend = MemoryBackend::default();
+    for name in ["one", "other"] {
+        let mut owner = Owner::this_process("apply", MINUTE);
+        owner.place.started = owner.place.started.map(|ticks| ticks - 1);
+        owner.extent = crate::extent::Extent::of(&name.parse().unwrap());
+        hold(&backend, &owner).await;
+    }
+    let contender = Owner::this_process("plan", MINUTE);
+    acquire(&backend, &contender, Duration::ZERO, &[])
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(backend.holders().await.unwrap().len(), 1);
 }

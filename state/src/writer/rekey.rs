@@ -32,7 +32,7 @@ impl Writer {
             writes,
             ..Commit::default()
         };
-        self.write(commit, self.head.runs).await?;
+        self.write(&commit).await?;
         let (lineage, source) = (self.record.lineage.clone(), keys.clone());
         let settled = blocking(move || secret::settle(&lineage, &source, &row)).await;
         settled.map_err(|error| self.record.secret_failed(error))

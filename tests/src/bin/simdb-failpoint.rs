@@ -1,10 +1,11 @@
-//! simdb that is killed or halted at one point of one step, given by `SIMDB_FAILPOINT`:
+//! simdb that is killed or halted at one point of one step, or does not come to its end, given by `SIMDB_FAILPOINT`:
 //!
 //! ```text
 //!   kill before slot cluster.orders.node.r[0]          the start is journalled, nothing was done
 //!   kill 250 basebackup cluster.orders.node.r[0]       250 ms after the effect began, or when it ends before that
 //!   kill after slot cluster.orders.node.r[0]           the effect is there, and not recorded
 //!   halt before slot cluster.orders.node.r[0]          stopped (SIGSTOP) instead, until it is told to go on
+//!   linger before slot cluster.orders.node.r[0]        the effect is not begun, and everything else goes on
 //!   halt asks-3 fence cluster.orders.node.a            right before the effect asks for the third time whether it may
 //! ```
 
@@ -68,7 +69,8 @@ fn asked() {
 
 #[derive(Debug)]
 struct Point {
-    signal: Signal,
+    /// Absent where the step does not come to its end.
+    signal: Option<Signal>,
     moment: Moment,
     name: String,
     address: String,
@@ -84,9 +86,10 @@ impl FromStr for Point {
         };
         Ok(Self {
             signal: match signal {
-                "kill" => Signal::SIGKILL,
-                "halt" => Signal::SIGSTOP,
-                _ => return Err("only kill and halt can be done"),
+                "kill" => Some(Signal::SIGKILL),
+                "halt" => Some(Signal::SIGSTOP),
+                "linger" => None,
+                _ => return Err("only kill, halt and linger can be done"),
             },
             moment: match moment {
                 "before" => Moment::Before,
@@ -114,8 +117,11 @@ struct Failing {
 }
 
 impl Failing {
-    fn strike(&self) {
-        raise(self.point.signal).expect("a process may signal itself");
+    async fn strike(&self) {
+        match self.point.signal {
+            Some(signal) => raise(signal).expect("a process may signal itself"),
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -127,21 +133,22 @@ impl Effects for Failing {
         }
         match self.point.moment {
             Moment::Before => {
-                self.strike();
+                self.strike().await;
                 self.effects.run(step, secrets).await
             }
             Moment::Within(delay) => {
                 let effect = self.effects.run(step, secrets);
                 tokio::pin!(effect);
                 if let Ok(ended) = tokio::time::timeout(delay, &mut effect).await {
-                    self.strike();
+                    self.strike().await;
                     return ended;
                 }
-                self.strike();
+                self.strike().await;
                 effect.await
             }
             Moment::Asks(times) => {
-                SIGNAL.store(self.point.signal as i32, Ordering::SeqCst);
+                let signal = self.point.signal.expect("only a signal can be raised within an effect");
+                SIGNAL.store(signal as i32, Ordering::SeqCst);
                 BEFORE_CHECK.get_or_init(|| asked);
                 ASKS.store(times, Ordering::SeqCst);
                 let ended = self.effects.run(step, secrets).await;
@@ -150,7 +157,7 @@ impl Effects for Failing {
             }
             Moment::After => {
                 let ended = self.effects.run(step, secrets).await;
-                self.strike();
+                self.strike().await;
                 ended
             }
         }

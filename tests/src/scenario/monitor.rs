@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -28,16 +28,15 @@ impl Scenario {
 
     /// Starts a monitor, whether or not it comes to decide.
     pub fn passive_monitor(&self, name: &str) -> Monitor {
+        self.monitor_of(name, self.environment.command(&["monitor"]))
+    }
+
+    /// Starts a monitor by a command of its own.
+    pub fn monitor_of(&self, name: &str, mut command: Command) -> Monitor {
         let log = self.environment.project().join(format!("{name}.log"));
         let to = File::create(&log).expect("the directory is ours");
         let errors = File::create(log.with_extension("runs")).expect("the directory is ours");
-        let child = self
-            .environment
-            .command(&["monitor"])
-            .stdout(to)
-            .stderr(errors)
-            .stdin(Stdio::null())
-            .spawn();
+        let child = command.stdout(to).stderr(errors).stdin(Stdio::null()).spawn();
         Monitor {
             child: child.expect("the program can be started"),
             log,
@@ -70,6 +69,15 @@ impl Monitor {
     #[track_caller]
     pub fn wait_for(&self, kind: &str, count: usize) {
         wait_until(&format!("the monitor tells {kind}"), || self.count(kind) >= count);
+    }
+
+    /// Waits until it is halted.
+    #[track_caller]
+    pub fn wait_until_halted(&self) {
+        let stat = format!("/proc/{}/stat", self.child.id());
+        wait_until("the monitor is halted", || {
+            fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "))
+        });
     }
 
     /// Sends it a signal.

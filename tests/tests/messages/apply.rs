@@ -206,12 +206,13 @@ fn whoever_finds_the_state_locked_learns_by_whom() {
     assert!(child.wait().expect("the child is ours").success());
     expect![[r#"
             ╷
-            │ Error: State "[PROJECT]/.simdb/state.db" is locked by […] for apply
+            │ Error: State "[PROJECT]/.simdb/state.db" is locked by […] for apply of cluster c
             │
             │ Lock Info:
             │   ID:        [ID]
             │   Path:      [PROJECT]/.simdb/state.db
             │   Operation: apply
+            │   About:     cluster c
             │   Who:       […] (process […])
             │   Version:   […]
             │   Since:     […]

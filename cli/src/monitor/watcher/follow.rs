@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use simdb_planner::desired::Desired;
-use simdb_planner::watch::{Standing, WARM_UP};
+use simdb_planner::watch::{Standing, WARM_UP, Work};
 use simdb_state::address::NodeAddress;
+use simdb_state::backend::Lease;
 use simdb_state::claim::Right;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{ElectionReason, Node, State, Weekday};
+use simdb_state::store;
 
 use super::{STORE_LIMIT, Watcher};
 use crate::monitor::board::Kind;
@@ -47,11 +49,33 @@ impl Watcher {
         }
     }
 
-    /// Returns who else is at work, with the lock of the record.
-    pub(super) fn at_work(&self) -> Option<String> {
-        let holder = self.seen.holder.as_ref()?;
-        let own = holder.place.pid == std::process::id() && self.acting.is_some();
-        (!own).then(|| format!("{} ({})", holder.who, holder.operation))
+    /// Returns what somebody else does on a cluster, under its lock.
+    pub(super) fn at_work(&mut self, cluster: &ClusterName) -> Option<Work> {
+        let works = self.seen.works.iter().filter(|seen| !seen.is_over());
+        let works = works.map(|seen| &seen.work).filter(|work| {
+            let owner = &work.lease.owner;
+            owner.extent.contains(cluster) && owner.place != self.owner.place
+        });
+        let works: Vec<&store::Work> = works.collect();
+        let watched = self.clusters.get_mut(cluster)?;
+        watched.work.follow(cluster, &self.seen.state, &works, Instant::now())
+    }
+
+    /// Returns who else is at work, and on what.
+    pub(super) fn others_at_work(&self) -> Option<String> {
+        let works = self.seen.works.iter().filter(|seen| !seen.is_over());
+        let owners = works.map(|seen| &seen.work.lease.owner);
+        let others = owners.filter(|owner| owner.place != self.owner.place);
+        let told: Vec<String> = others
+            .map(|owner| format!("{} ({})", owner.who, owner.operation))
+            .collect();
+        (!told.is_empty()).then(|| told.join(", "))
+    }
+
+    /// Returns the holdings of the lock that stand still for longer than they may.
+    pub(super) fn stale(&self) -> Vec<Lease> {
+        let stale = self.seen.works.iter().filter(|seen| seen.is_over());
+        stale.map(|seen| seen.work.lease.clone()).collect()
     }
 
     /// Takes over what the record says by now: clusters, nodes, pauses.

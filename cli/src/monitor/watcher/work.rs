@@ -55,6 +55,12 @@ impl Watcher {
             decision: decision.clone(),
             term: self.seen.state.elections.get(name).map(|election| election.term),
             unseen: self.clusters[name].unseen(name, &self.seen.state),
+            stale: self.stale(),
+            yielding: if decision.is_urgent(name, &self.seen.state) {
+                self.clusters[name].work.yielding()
+            } else {
+                Vec::new()
+            },
         };
         self.carry_out(Work::Decided(decided), None);
     }
@@ -101,18 +107,13 @@ impl Watcher {
     fn preempt(&mut self, cluster: &ClusterName, decision: &Decision) {
         let Some(act) = self.acting.as_mut() else { return };
         let state = &self.seen.state;
-        let mends_the_primary = match decision.subject() {
-            Subject::Lead => true,
-            Subject::Node(node) => state.leader(cluster).is_some_and(|leader| leader.node == node),
-            Subject::Commits => false,
-        };
         let acted = act.work.cluster();
         let leads = state.elections.get(acted).zip(state.leader(acted));
         let settled = leads.filter(|(election, leader)| election.primary == leader.node);
         let settled = settled.map(|(election, _)| election.term);
         // What is done for this very object is not over yet.
         let is_done = acted == cluster && act.work.subject() == decision.subject();
-        if !mends_the_primary || is_done || act.work.has_no_primary_yet(act.term, settled) {
+        if !decision.is_urgent(cluster, state) || is_done || act.work.has_no_primary_yet(act.term, settled) {
             return;
         }
         match act.preempted {

@@ -21,8 +21,9 @@ const LONGEST_PAUSE: u64 = 100;
 
 const DOUBT: &str = "The last commit may have happened, or not: plan again to see where things stand.";
 
-/// Commits writes, if the token holds the lock and each row is what is expected.
-pub(super) async fn commit(record: &Record, token: Token, writes: &[Write]) -> Result<Version, BackendError> {
+/// Commits writes, if the token holds the lock and each row is what is expected. Rows that are no part of the record need no token.
+pub(super) async fn commit(record: &Record, token: Option<Token>, writes: &[Write]) -> Result<Version, BackendError> {
+    record.refuse_copy()?;
     let _turn = record.turn().await;
     let id = random();
     let mut attempts = Attempts::new();
@@ -33,7 +34,8 @@ pub(super) async fn commit(record: &Record, token: Token, writes: &[Write]) -> R
             return Ok(version);
         }
         attempts.check(&seen.contents)?;
-        let checked = if seen.contents.head.is_held_by(token) {
+        let head = &seen.contents.head;
+        let checked = if token.is_none_or(|token| head.is_held_by(token)) {
             seen.contents.check(writes)
         } else {
             Err(BackendError::Lost)
@@ -51,6 +53,8 @@ pub(super) async fn commit(record: &Record, token: Token, writes: &[Write]) -> R
         };
         let version = Version(mark.version);
         let draft = seen.contents.draft(mark, writes, || names::chunk(random_bytes()));
+        // Chunks under the last token stay until there is a later one, and then this head is not the one that was seen any more.
+        let token = token.unwrap_or(head.token());
         match write(record, &seen, draft, token).await {
             Ok(superseded) => {
                 garbage::drop_superseded(record, superseded).await;

@@ -8,18 +8,22 @@
 //! A row is in the newest place that has its key. Layers that are about as large are put together when a new one is made, so that
 //! there are few, and a row is written again only as often as the record doubles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use simdb_state::backend::{BackendError, Expect, Key, Row, Token, Version, Write};
+use simdb_state::leases::Leases;
 
 use super::names::hex;
 use super::rows::{Entry, Rows, append, packed};
 
 /// The number of the format of heads and chunks.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
+
+/// The format of heads under which one process at a time held the lock.
+const ONE_HOLDER: u32 = 1;
 
 /// How many bytes of rows the head holds. Each commit writes all of them, and etcd keeps every version for five minutes: at a hundred
 /// commits a second this is half a gigabyte of the two that etcd has.
@@ -38,9 +42,10 @@ pub(super) struct Head {
     format: u32,
     /// How many commits there were; it only grows.
     commits: u64,
-    /// The token of the last holder of the lock. It alone commits, while it holds the lock.
+    /// The token of the last holder of the lock.
     token: u64,
-    held: bool,
+    /// The tokens of those who hold the lock. They alone commit.
+    holders: BTreeSet<u64>,
     /// The last commits, the newest last.
     marks: Vec<Mark>,
     /// The oldest first.
@@ -92,6 +97,9 @@ impl Head {
                 known: FORMAT,
             });
         }
+        if format == ONE_HOLDER {
+            return serde_json::from_slice(text).map(FirstHead::into).map_err(corrupt);
+        }
         serde_json::from_slice(text).map_err(corrupt)
     }
 
@@ -119,15 +127,49 @@ impl Head {
     }
 
     pub(super) fn is_held_by(&self, token: Token) -> bool {
-        self.held && self.token == token.0
+        self.holders.contains(&token.0)
     }
 
-    /// Returns the head under another holder of the lock, or under none.
-    pub(super) fn under(&self, token: Token, held: bool) -> Self {
+    /// Returns the head under the holders of the lock, which is always one of the present format.
+    pub(super) fn held_by(&self, leases: &Leases) -> Self {
         Self {
-            token: token.0,
-            held,
+            format: FORMAT,
+            token: self.token.max(leases.last.0),
+            holders: leases.held.iter().map(|lease| lease.token.0).collect(),
             ..self.clone()
+        }
+    }
+}
+
+/// A head of the first format, as it is stored.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FirstHead {
+    format: u32,
+    commits: u64,
+    token: u64,
+    held: bool,
+    marks: Vec<Mark>,
+    layers: Vec<Layer>,
+}
+
+impl From<FirstHead> for Head {
+    fn from(first: FirstHead) -> Self {
+        let FirstHead {
+            format,
+            commits,
+            token,
+            held,
+            marks,
+            layers,
+        } = first;
+        Self {
+            format,
+            commits,
+            token,
+            holders: held.then_some(token).into_iter().collect(),
+            marks,
+            layers,
         }
     }
 }
@@ -226,6 +268,7 @@ impl Contents {
         });
         let written: Rows = written.collect();
         let mut contents = self.clone();
+        contents.head.format = FORMAT;
         contents.head.commits = mark.version;
         contents.head.marks.push(mark);
         let forgotten = contents.head.marks.len().saturating_sub(MARKS);

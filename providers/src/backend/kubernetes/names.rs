@@ -32,7 +32,9 @@ pub(super) const PART: &str = "simdb.dev/part";
 pub(super) const WORKSPACE: &str = "simdb.dev/workspace";
 /// Of a chunk: the token of the lock that it was written under.
 pub(super) const TOKEN: &str = "simdb.dev/token";
-/// Of a Lease: how often its holder said that it is alive, and who that is.
+/// Of a Lease: who holds it.
+pub(super) const LEASES: &str = "simdb.dev/leases";
+/// Of a Lease of an earlier version: how often its holder said that it is alive, and who that is.
 pub(super) const BEAT: &str = "simdb.dev/beat";
 pub(super) const OWNER: &str = "simdb.dev/owner";
 

@@ -4,6 +4,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use simdb_state::backend::{BackendError, Token};
+use simdb_state::leases::Leases;
 
 use super::contents::{Contents, Head, damaged};
 use super::names::{Names, PART, Pairs, Part, TOKEN, TYPE, pairs};
@@ -28,7 +29,7 @@ pub(super) fn head(names: &Names, contents: &Contents, version: Option<&str>) ->
 
 /// Makes a copy of a head, under which no lock is held.
 pub(super) fn copy(names: &Names, name: &str, contents: &Contents) -> Secret {
-    let head = contents.head.under(contents.head.token(), false);
+    let head = contents.head.held_by(&Leases::default());
     let contents = Contents {
         head,
         ..contents.clone()

@@ -71,13 +71,23 @@ impl Daemon {
 
     /// Waits until a container does not run, or is gone. Returns false where it takes longer than the limit.
     pub(super) async fn wait(&self, name: &str, condition: &str, limit: Duration) -> Result<bool, Trouble> {
-        let options = WaitContainerOptionsBuilder::new().condition(condition).build();
-        let mut ended = self.docker.wait_container(name, Some(options));
-        match timeout(limit, ended.next()).await {
+        match timeout(limit, self.comes_to(name, condition)).await {
             Err(_) => Ok(false),
+            Ok(came) => came.map(|()| true),
+        }
+    }
+
+    /// Waits until a container does not run, or is gone, for as long as the engine lets a request wait.
+    pub(super) async fn ended(&self, name: &str) -> Result<(), Trouble> {
+        self.comes_to(name, "not-running").await
+    }
+
+    async fn comes_to(&self, name: &str, condition: &str) -> Result<(), Trouble> {
+        let options = WaitContainerOptionsBuilder::new().condition(condition).build();
+        match self.docker.wait_container(name, Some(options)).next().await {
             // With a status other than 0 it has ended as well.
-            Ok(None | Some(Ok(_) | Err(Error::DockerContainerWaitError { .. }))) => Ok(true),
-            Ok(Some(Err(error))) => optional(Err(self.trouble(error))).map(|_: Option<()>| true),
+            None | Some(Ok(_) | Err(Error::DockerContainerWaitError { .. })) => Ok(()),
+            Some(Err(error)) => optional(Err(self.trouble(error))).map(|_: Option<()>| ()),
         }
     }
 

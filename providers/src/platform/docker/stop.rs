@@ -51,6 +51,16 @@ pub(super) async fn kill(hold: &Hold, name: &str, signal: &str) -> Result<(), Pl
     }
 }
 
+/// Waits until the containers end in which a server runs: the engine says so at once, and an engine that does not answer says nothing.
+pub(super) async fn ended(site: &Site) -> Result<(), PlatformError> {
+    let containers = site.containers().await?;
+    for container in containers.iter().filter(|container| container.is_server()) {
+        let ended = site.daemon.ended(&container.id).await;
+        ended.at("wait for container", &container.name)?;
+    }
+    Ok(())
+}
+
 /// Stops whatever runs on the volume, and returns how it is known that nothing does.
 pub(super) async fn stop(hold: &Hold, mode: StopMode) -> Result<Witness, PlatformError> {
     stop_within(hold, mode, None).await

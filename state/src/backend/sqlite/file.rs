@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 use rusqlite::{Connection, OpenFlags, params};
 
+use super::leases::{self, FIRST_LAYOUT, LAYOUT};
 use super::{Refusal, failed};
 use crate::backend::{BackendError, Key};
 use crate::format::random_hex;
@@ -19,21 +20,8 @@ use crate::format::random_hex;
 /// `simd`: marks a SQLite file as ours (`PRAGMA application_id`).
 const APPLICATION: u32 = u32::from_be_bytes(*b"simd");
 
-/// The number of the layout below (`PRAGMA user_version`).
-const LAYOUT: u32 = 1;
-
-/// `lease` has one row. `token` and `commits` only grow; no owner means that the lock is free.
-const SCHEMA: &str = "
-    CREATE TABLE rows (key TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, bytes BLOB NOT NULL) STRICT;
-    CREATE TABLE lease (
-        one INTEGER PRIMARY KEY CHECK (one = 1),
-        token INTEGER NOT NULL,
-        beat INTEGER NOT NULL,
-        commits INTEGER NOT NULL,
-        owner TEXT
-    ) STRICT;
-    INSERT INTO lease VALUES (1, 0, 0, 0, NULL);
-";
+const ROWS: &str =
+    "CREATE TABLE rows (key TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, bytes BLOB NOT NULL) STRICT";
 
 /// An open file of ours.
 #[derive(Debug)]
@@ -88,7 +76,8 @@ fn fill(new: &Path, rows: &[(Key, Vec<u8>)]) -> Result<(), BackendError> {
         connection.pragma_update(None, "user_version", LAYOUT)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         let transaction = connection.transaction()?;
-        transaction.execute_batch(SCHEMA)?;
+        transaction.execute(ROWS, [])?;
+        leases::make(&transaction)?;
         for (key, bytes) in rows {
             transaction.execute("INSERT INTO rows VALUES (?1, 0, ?2)", params![key.as_str(), bytes])?;
         }
@@ -198,7 +187,7 @@ fn check_marks(application: u32, layout: u32) -> Result<(), BackendError> {
         return Err(BackendError::Foreign("it belongs to another program"));
     }
     match layout {
-        LAYOUT => Ok(()),
+        FIRST_LAYOUT | LAYOUT => Ok(()),
         0 => Err(BackendError::Corrupt("it has no format number".to_owned())),
         found => Err(BackendError::Newer { found, known: LAYOUT }),
     }

@@ -89,7 +89,7 @@ async fn a_new_file_is_for_its_owner_alone_and_has_no_neighbours() {
     assert_eq!(mode(path.parent().unwrap()), 0o700);
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     let backend = open(&path).await;
-    granted(&backend, None).await;
+    granted(&backend, &[]).await;
     for neighbour in fs::read_dir(path.parent().unwrap()).unwrap() {
         assert_eq!(mode(&neighbour.unwrap().path()), 0o600);
     }
@@ -135,7 +135,7 @@ async fn a_file_of_a_newer_format_is_refused() {
     patch(&path, 60, &7u32.to_be_bytes());
     assert_eq!(
         refused(&path).await,
-        "it has format 7, and this simdb knows formats up to 1 | It was left as it is. Use the newer simdb that wrote it."
+        "it has format 7, and this simdb knows formats up to 2 | It was left as it is. Use the newer simdb that wrote it."
     );
 }
 
@@ -158,10 +158,7 @@ async fn damage_inside_the_file_is_found_before_the_lock_is_taken() {
     patch(&path, 4096, &[0xff; 64]);
     let before = fs::read(&path).unwrap();
     let backend = open(&path).await;
-    let error = backend
-        .lock(&crate::conformance::owner("test"), None)
-        .await
-        .unwrap_err();
+    let error = backend.lock(&crate::conformance::owner("test"), &[]).await.unwrap_err();
     assert!(matches!(error, BackendError::Corrupt(_)), "{error:?}");
     assert!(error.hint().is_some());
     drop(backend);
@@ -175,10 +172,7 @@ async fn a_read_only_file_is_read_and_not_written() {
     let before = fs::read(&path).unwrap();
     let backend = open(&path).await;
     assert_eq!(backend.list(&["meta/"]).await.unwrap().len(), 1);
-    let error = backend
-        .lock(&crate::conformance::owner("test"), None)
-        .await
-        .unwrap_err();
+    let error = backend.lock(&crate::conformance::owner("test"), &[]).await.unwrap_err();
     assert!(matches!(error, BackendError::ReadOnly), "{error:?}");
     assert!(error.hint().unwrap().contains("write permission"));
     drop(backend);
@@ -190,7 +184,7 @@ async fn a_read_only_file_is_read_and_not_written() {
 async fn a_read_only_file_is_read_with_what_its_log_holds() {
     let (directory, path) = new_file().await;
     let backend = open(&path).await;
-    let token = granted(&backend, None).await;
+    let token = granted(&backend, &[]).await;
     let write = Write::put(Key::new("a"), b"x".to_vec());
     backend.commit(token, vec![write]).await.unwrap();
     let copy = copy_as_killed(&path, &directory);
@@ -205,7 +199,7 @@ async fn a_newer_format_is_seen_even_if_it_is_still_in_the_log() {
     let newer = Connection::open(&path).unwrap();
     newer.pragma_update(None, "user_version", 7).unwrap();
     let header = fs::read(&path).unwrap();
-    assert_eq!(header[60..64], 1u32.to_be_bytes(), "the file itself is as it was");
+    assert_eq!(header[60..64], 2u32.to_be_bytes(), "the file itself is as it was");
     let error = SqliteBackend::open(&path).await.unwrap_err();
     assert!(matches!(error, BackendError::Newer { found: 7, .. }), "{error:?}");
 }
@@ -217,10 +211,7 @@ async fn a_process_that_stands_still_in_a_commit_is_told_from_damage() {
     stopped.execute_batch("BEGIN IMMEDIATE").unwrap();
     let backend = open(&path).await;
     backend.connection.lock().unwrap().busy_timeout(Duration::ZERO).unwrap();
-    let error = backend
-        .lock(&crate::conformance::owner("test"), None)
-        .await
-        .unwrap_err();
+    let error = backend.lock(&crate::conformance::owner("test"), &[]).await.unwrap_err();
     assert!(matches!(error, BackendError::Busy), "{error:?}");
     assert_eq!(backend.list(&["meta/"]).await.unwrap().len(), 1, "reading goes on");
 }
@@ -229,7 +220,7 @@ async fn a_process_that_stands_still_in_a_commit_is_told_from_damage() {
 async fn a_full_disk_leaves_the_rows_as_they_were() {
     let (_directory, path) = new_file().await;
     let backend = open(&path).await;
-    let token = granted(&backend, None).await;
+    let token = granted(&backend, &[]).await;
     let version = backend
         .commit(token, vec![Write::put(Key::new("a"), b"old".to_vec())])
         .await
@@ -261,7 +252,7 @@ async fn a_full_disk_leaves_the_rows_as_they_were() {
 async fn what_was_committed_is_there_after_the_process_died() {
     let (directory, path) = new_file().await;
     let backend = open(&path).await;
-    let token = granted(&backend, None).await;
+    let token = granted(&backend, &[]).await;
     backend
         .commit(token, vec![Write::put(Key::new("a"), b"x".to_vec())])
         .await
@@ -269,4 +260,48 @@ async fn what_was_committed_is_there_after_the_process_died() {
     let copy = copy_as_killed(&path, &directory);
     let row = open(&copy).await.get(&Key::new("a")).await.unwrap();
     assert_eq!(row.unwrap().bytes, b"x");
+}
+
+/// Makes of a file one of the first layout, whose lock a process holds.
+fn in_first_layout(path: &Path, owner: &Owner) {
+    let connection = Connection::open(path).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TABLE lease (one INTEGER PRIMARY KEY CHECK (one = 1), token INTEGER NOT NULL, beat INTEGER NOT NULL,
+                 commits INTEGER NOT NULL, owner TEXT) STRICT;
+             INSERT INTO lease VALUES (1, 5, 3, 12, NULL);
+             DROP TABLE lock;
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    let owner = serde_json::to_string(owner).unwrap();
+    connection.execute("UPDATE lease SET owner = ?1", [owner]).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_layout_is_read_as_it_is_and_brought_up_once_its_lock_is_taken() {
+    let (_directory, path) = new_file().await;
+    let owner = crate::conformance::owner("apply");
+    in_first_layout(&path, &owner);
+    let backend = open(&path).await;
+    let held = backend.holders().await.unwrap();
+    assert_eq!((held.len(), held[0].token, held[0].beat), (1, Token(5), 3));
+    assert_eq!(held[0].owner, owner, "it holds everything");
+    let contender = crate::conformance::owner("plan");
+    let refused = backend.lock(&contender, &[]).await.unwrap();
+    assert_eq!(refused, LockOutcome::Held(Box::new(held[0].clone())));
+    let layout = || {
+        Connection::open(&path)
+            .unwrap()
+            .pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
+    };
+    assert_eq!(layout().unwrap(), 1, "who holds it is not disturbed");
+    let token = granted(&backend, &held).await;
+    assert_eq!((token, layout().unwrap()), (Token(6), 2));
+    let write = Write::put(Key::new("a"), b"x".to_vec());
+    assert_eq!(
+        backend.commit(token, vec![write]).await.unwrap(),
+        Version(13),
+        "versions go on"
+    );
 }

@@ -18,10 +18,7 @@ async fn without_its_key_a_record_is_read_but_no_secret_is() {
     assert!(error.hint().unwrap().contains("Copy it from that machine"));
 
     drop(writer);
-    store
-        .force_unlock(&store.holder().await.unwrap().unwrap().id)
-        .await
-        .unwrap();
+    store.force_unlock(&store.holders().await.unwrap()[0].id).await.unwrap();
     let mut writer = lock(&store).await;
     writer.begin("apply", &json!({}), 1).await.unwrap();
     let refused = writer.commit(&[with_secret(0, password(), "y")]).await;
@@ -174,5 +171,5 @@ async fn without_its_key_a_record_gets_no_other_one() {
     let error = lock(&store).await.rekey(&place.keys()).await.unwrap_err();
     assert!(message(&error).contains("is missing"), "{}", message(&error));
     assert!(!place.keys().directory.exists());
-    assert!(store.holder().await.unwrap().is_none());
+    assert!(store.holders().await.unwrap().is_empty());
 }

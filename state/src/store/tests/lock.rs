@@ -1,6 +1,8 @@
 //! The lock: who has it, who lost it, and who takes it over.
 
 use super::*;
+use crate::extent::Extent;
+use crate::journal::RunStatus;
 
 #[tokio::test]
 async fn who_lost_the_lock_commits_nothing_more() {
@@ -12,7 +14,10 @@ async fn who_lost_the_lock_commits_nothing_more() {
     store.force_unlock(&old.owner().id.clone()).await.unwrap();
     let mut new = lock(&store).await;
     let late = old.commit(&[started(0)]).await.unwrap_err();
-    assert!(matches!(late, StoreError::LockLost { .. }));
+    assert!(
+        matches!(&late, StoreError::Preempted { by, .. } if **by == *new.owner()),
+        "{late}"
+    );
     assert!(late.hint().unwrap().contains("plan again"));
     assert!(matches!(old.unlock().await, Err(StoreError::LockLost { .. })));
     new.begin("destroy", &json!({}), 0)
@@ -35,10 +40,7 @@ async fn a_lock_that_is_held_says_by_whom_since_when_and_for_what() {
     assert_eq!(owner.operation, "apply");
     assert!(owner.who.contains('@') && owner.since.ends_with('Z'));
     assert!(error.hint().unwrap().contains(&format!("force-unlock {}", owner.id)));
-    assert_eq!(
-        place.open().await.holder().await.unwrap().as_ref(),
-        Some(writer.owner())
-    );
+    assert_eq!(place.open().await.holders().await.unwrap(), [writer.owner().clone()]);
 }
 
 #[tokio::test]
@@ -179,4 +181,139 @@ async fn a_killed_process_leaves_a_lock_that_is_taken_over_at_once() {
     assert_eq!(writer.snapshot().unfinished, unfinished);
     let unfinished = writer.snapshot().unfinished.clone().unwrap();
     assert_eq!((unfinished.plan, unfinished.in_doubt), (json!({"left": true}), vec![0]));
+}
+
+fn extent(cluster: &str) -> Extent {
+    Extent::of(&cluster.parse().unwrap())
+}
+
+async fn lock_for(store: &Store, cluster: &str) -> Writer {
+    store
+        .lock_for("apply", &extent(cluster), Duration::ZERO, &[])
+        .await
+        .unwrap()
+}
+
+fn network(name: &str) -> Vec<Edit> {
+    let network = Network {
+        platform: first_platform(),
+        subnet: None,
+        also_on: std::collections::BTreeSet::new(),
+    };
+    vec![Edit::Network(name.parse().unwrap(), network)]
+}
+
+#[tokio::test]
+async fn writers_of_different_clusters_record_side_by_side_and_lose_nothing_of_each_other() {
+    let store = Store::in_memory().await.unwrap();
+    let (mut one, mut other) = (lock_for(&store, "one").await, lock_for(&store, "other").await);
+    let runs = [
+        one.begin("apply", &json!({"of": "one"}), 2).await.unwrap(),
+        other.begin("apply", &json!({"of": "other"}), 2).await.unwrap(),
+    ];
+    assert_ne!(runs[0], runs[1]);
+    for step in 0..2 {
+        for (writer, name) in [(&mut one, "one"), (&mut other, "other")] {
+            let made = network(&format!("{name}-{step}"));
+            writer.commit(&[started(step), done(step, made)]).await.unwrap();
+        }
+    }
+    assert_eq!(store.snapshot().await.unwrap().unfinished, None, "both go on");
+    let works = store.at_work().await.unwrap();
+    let told: Vec<_> = works
+        .iter()
+        .map(|work| {
+            (
+                work.lease.owner.extent.clone(),
+                work.run.as_ref().unwrap().plan["of"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(told, [(extent("one"), json!("one")), (extent("other"), json!("other"))]);
+    one.finish(RunEnd::Done).await.unwrap();
+    one.unlock().await.unwrap();
+    other.finish(RunEnd::Done).await.unwrap();
+    other.follow().await.unwrap();
+    assert_eq!(other.state().networks.len(), 4);
+    other.unlock().await.unwrap();
+    let snapshot = store.snapshot().await.unwrap();
+    assert_eq!((snapshot.state.networks.len(), snapshot.serial), (4, 8));
+    let events = store.events().await.unwrap();
+    let of = |run: &RunId| events.iter().filter(|event| event.run.as_ref() == Some(run)).count();
+    assert_eq!(
+        (events.len(), of(&runs[0]), of(&runs[1])),
+        (12, 6, 6),
+        "each has its number"
+    );
+    assert!(
+        store
+            .runs()
+            .await
+            .unwrap()
+            .iter()
+            .all(|run| run.status == RunStatus::Done)
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_died_is_unfinished_though_one_of_another_cluster_began_and_ended_meanwhile() {
+    let store = Store::in_memory().await.unwrap();
+    let (mut killed, mut other) = (lock_for(&store, "one").await, lock_for(&store, "other").await);
+    let run = killed.begin("apply", &json!({}), 1).await.unwrap();
+    killed.commit(&[started(0)]).await.unwrap();
+    other.begin("apply", &json!({}), 0).await.unwrap();
+    let alive = other.record().run_row(&run).await.unwrap().unwrap();
+    assert_eq!(alive.status, RunStatus::Running, "it goes on");
+    other.finish(RunEnd::Done).await.unwrap();
+    other.unlock().await.unwrap();
+    store.force_unlock(&killed.owner().id).await.unwrap();
+    let unfinished = store.snapshot().await.unwrap().unfinished.unwrap();
+    assert_eq!((unfinished.id, unfinished.in_doubt), (run, vec![0]));
+}
+
+#[tokio::test]
+async fn who_is_taken_over_for_something_more_urgent_learns_by_whom_and_the_others_go_on() {
+    let store = Store::in_memory().await.unwrap();
+    let (mut apply, mut other) = (lock(&store).await, store.clone());
+    apply.begin("apply", &json!({}), 1).await.unwrap();
+    apply.cover(&extent("one")).await.unwrap();
+    let mut beside = lock_for(&store, "other").await;
+    assert!(matches!(
+        apply.cover(&Extent::Everything).await,
+        Err(LockError::Held { .. })
+    ));
+    let seen: Vec<_> = store
+        .at_work()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|work| work.lease)
+        .collect();
+    other.lease = Duration::from_secs(3);
+    let urgent = other
+        .lock_for("failover", &extent("one"), Duration::ZERO, &seen[..1])
+        .await;
+    let mut urgent = urgent.unwrap();
+    apply.losing().await;
+    let late = apply.commit(&[started(0)]).await.unwrap_err();
+    assert!(
+        matches!(&late, StoreError::Preempted { by, .. } if **by == *urgent.owner()),
+        "{late}"
+    );
+    assert!(late.to_string().ends_with("for failover of cluster one"), "{late}");
+    urgent.begin("failover", &json!({}), 0).await.unwrap();
+    let runs = store.runs().await.unwrap();
+    assert_eq!(
+        (runs[0].status, runs[1].status),
+        (RunStatus::Running, RunStatus::Abandoned)
+    );
+    urgent.finish(RunEnd::Done).await.unwrap();
+    urgent.unlock().await.unwrap();
+    beside.begin("apply", &json!({}), 0).await.expect("it is not disturbed");
+    beside.finish(RunEnd::Done).await.unwrap();
+    let gone = apply.commit(&[started(0)]).await.unwrap_err();
+    assert!(
+        matches!(gone, StoreError::LockLost { .. }),
+        "nobody holds that cluster now: {gone}"
+    );
 }

@@ -121,25 +121,48 @@ fn a_commit_is_recognised_by_its_mark_for_a_while() {
 
 #[test]
 fn a_head_of_a_newer_format_is_refused() {
-    let newer = br#"{ "format": 2, "something": "else" }"#;
+    let newer = br#"{ "format": 3, "something": "else" }"#;
     assert!(matches!(
         Head::read(newer),
-        Err(BackendError::Newer { found: 2, known: 1 })
+        Err(BackendError::Newer { found: 3, known: 2 })
     ));
     assert!(matches!(Head::read(b"{}"), Err(BackendError::Unusable { .. })));
+}
+
+fn two_holders() -> Leases {
+    let lease = |token| simdb_state::backend::Lease {
+        token: Token(token),
+        beat: 0,
+        owner: simdb_state::lock::Owner::this_process("apply", std::time::Duration::from_secs(20)),
+    };
+    Leases {
+        last: Token(4),
+        held: vec![lease(3), lease(4)],
+    }
+}
+
+#[test]
+fn a_head_of_the_first_format_is_read_with_the_one_holder_it_may_have() {
+    let stored = |held| format!(r#"{{"format":1,"commits":1,"token":3,"held":{held},"marks":[],"layers":[]}}"#);
+    let read = |held| Head::read(stored(held).as_bytes()).unwrap();
+    assert!(read(true).is_held_by(Token(3)) && !read(true).is_held_by(Token(4)));
+    assert!(!read(false).is_held_by(Token(3)));
+    let next = read(true).held_by(&two_holders());
+    assert_eq!((next.format, next.token()), (FORMAT, Token(4)));
 }
 
 #[test]
 fn a_head_is_stored_as_it_was() {
     let mut kept = Kept::new();
     kept.commit(&[Write::put(Key::new("a"), noise(1, 40_000))]);
-    let stored = String::from_utf8(kept.contents.head.under(Token(3), true).write()).unwrap();
+    let leases = two_holders();
+    let stored = String::from_utf8(kept.contents.head.held_by(&leases).write()).unwrap();
     let digest = &kept.contents.head.layers[0].chunks[0].sha256;
     let bytes = kept.contents.head.layers[0].chunks[0].bytes;
     assert_eq!(
         stored,
         format!(
-            r#"{{"format":1,"commits":1,"token":3,"held":true,"marks":[{{"version":1,"id":"commit 1"}}],"layers":[{{"chunks":[{{"name":"chunk-1","sha256":"{digest}","bytes":{bytes}}}]}}]}}"#
+            r#"{{"format":2,"commits":1,"token":4,"holders":[3,4],"marks":[{{"version":1,"id":"commit 1"}}],"layers":[{{"chunks":[{{"name":"chunk-1","sha256":"{digest}","bytes":{bytes}}}]}}]}}"#
         )
     );
 }
