@@ -65,10 +65,17 @@ fn an_address_that_others_reach_is_refused_before_anything_is_watched() {
 
 #[test]
 fn the_lead_passes_and_servers_are_mended_by_requests_as_those_of_patroni() {
-    let guarded = CONFIGURATION.replace("listen =", "token_file = \"token\"\n  listen =");
-    let guarded = guarded
-        .replace("monitor { ", "monitor {\n  ")
-        .replace(":0\" }", ":0\"\n}");
+    let monitored = r#"monitor {
+  listen     = "127.0.0.1:0"
+  token_file = "token"
+  notify "log" {
+    command = ["/bin/sh", "-c", "cat >>hook.log"]
+    events  = ["ordered", "done"]
+  }
+}
+"#;
+    let (cluster, _) = CONFIGURATION.split_once("monitor {").unwrap();
+    let guarded = format!("{cluster}{monitored}");
     let environment = TestEnvironment::with_configuration(&guarded);
     ServedMonitor::give_token(&environment);
     environment.done(&["apply", "-auto-approve"]);
