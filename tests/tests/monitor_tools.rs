@@ -245,6 +245,8 @@ fn haproxy_leads_writes_and_reads_through_a_failover() {
     wait_until("writes are led to the primary", || {
         asked(proxy.writes, password, "CREATE TABLE led (row int)").is_some()
     });
+    // It takes a server for up until it has checked it once.
+    wait_until("every server was checked", || (0..5).all(|_| write(1).is_some()));
     let before = write(1).unwrap();
     wait_until("reads are led to a standby", || replays().as_deref() == Some("t"));
     let pid = asked(

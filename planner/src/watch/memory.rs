@@ -155,6 +155,14 @@ impl Memory {
         self.nodes.retain(|node, _| nodes.contains(node));
     }
 
+    /// Notes that another node leads by now. What the others said of writing before that is over, until they say it again: one that was
+    /// stopped and started in between would be taken for a second writer.
+    pub fn led_by(&mut self, leader: &NodeName) {
+        for (_, node) in self.nodes.iter_mut().filter(|(name, _)| *name != leader) {
+            node.said = node.said.map(|said| Said { writes: false, ..said });
+        }
+    }
+
     /// Gives every node its time anew: what is older than now counts for nothing, as after a sleep of the monitor.
     pub fn wake(&mut self, now: Duration) {
         for node in self.nodes.values_mut() {

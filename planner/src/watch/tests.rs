@@ -452,6 +452,24 @@ fn a_second_writer_is_shut_down() {
 }
 
 #[test]
+fn a_former_primary_is_no_second_writer_before_it_says_so_again() {
+    let mut memory = Memory::default();
+    let at = Duration::from_millis;
+    for node in ["a", "b"] {
+        memory.hear(&name(node), Heard::Answer(said(true)), at(0));
+    }
+    // The lead has passed to b, and a was stopped and started in between, so quickly that it never was silent.
+    memory.led_by(&name("b"));
+    let writes = |memory: &Memory, node| memory.evidence(at(100))[&name(node)].said.unwrap().writes;
+    assert!(!writes(&memory, "a") && writes(&memory, "b"));
+    memory.hear(&name("a"), Heard::Answer(said(true)), at(100));
+    assert!(
+        writes(&memory, "a"),
+        "one that goes on to write is told by its next answer"
+    );
+}
+
+#[test]
 fn a_memory_turns_what_is_heard_into_evidence() {
     let mut memory = Memory::default();
     let (a, at) = (name("a"), Duration::from_millis);

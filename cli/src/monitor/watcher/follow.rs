@@ -84,12 +84,23 @@ impl Watcher {
         let changed = next.serial != self.seen.serial || self.number <= 1;
         let before = std::mem::replace(&mut self.seen, next);
         if changed {
+            self.follow_leads(&before.state);
             self.follow_failovers(&before.state);
             self.follow_nodes();
         }
         let names: Vec<ClusterName> = self.clusters.keys().cloned().collect();
         for name in names {
             self.follow_pause(&name);
+        }
+    }
+
+    /// Notes who leads now where another node did before.
+    fn follow_leads(&mut self, before: &State) {
+        for (name, watched) in &mut self.clusters {
+            let leader = self.seen.state.leader(name);
+            if let Some(leader) = leader.filter(|leader| before.leader(name) != Some(*leader)) {
+                watched.memory.led_by(&leader.node);
+            }
         }
     }
 
