@@ -33,8 +33,8 @@ pub use lookers::{Look, Lookers, Looks};
 pub use redact::Redactions;
 pub use require::{leave_to_faults, skip};
 pub use scenario::{
-    Declared, Engine, Image, Machine, Monitor, NOTICED, Registry, Scenario, Version, Wire, Writing, certificates,
-    has_faults, is_thorough, secure_daemon,
+    Declared, Engine, Image, Machine, Monitor, NOTICED, Registry, Scenario, Version, WATCHED, Wire, Writing,
+    certificates, has_faults, is_thorough, secure_daemon,
 };
 pub use served::{ServedMonitor, TOKEN};
 pub use versions::versions;

@@ -42,7 +42,7 @@ pub use engine::Engine;
 pub use image::{Image, Registry};
 pub use load::Writing;
 pub use machine::Machine;
-pub use monitor::Monitor;
+pub use monitor::{Monitor, WATCHED};
 pub use pods::{NOTICED, has_faults};
 pub use version::Version;
 pub use wire::Wire;

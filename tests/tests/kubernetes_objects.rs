@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use simdb_tests::contained::{PAIR, THREE};
-use simdb_tests::{Moment, Scenario, Step, first, json_lines, wait_until};
+use simdb_tests::{Moment, Output, Run, Scenario, Step, first, json_lines, run_to, wait_until};
 
 /// How long a plan may take about a server that does not start.
 const SOON: Duration = Duration::from_secs(30);
@@ -213,6 +215,37 @@ fn a_volume_is_enlarged_by_a_plan_beside_its_server_and_never_made_smaller() {
     scenario.declare(&of_size("192MB"));
     let plan = scenario.simdb(&["plan", "-detailed-exitcode"]).text();
     assert!(plan.contains("Volume does not get smaller"), "{plan}");
+    scenario.destroy_pods();
+}
+
+/// Halts the server's process that sends a base backup as soon as there is one, and notes it.
+const HALT_BACKUP: &str = r#"setsid sh -c '
+    until at=$(grep -la "[s]ending backup" /proc/[0-9]*/cmdline 2>/dev/null); do :; done
+    at=${at%%/cmdline*}; kill -STOP "${at#/proc/}"; echo "${at#/proc/}" >/tmp/halted
+' >/dev/null 2>&1 </dev/null &"#;
+
+#[test]
+fn a_copy_whose_pod_goes_in_the_middle_is_made_anew() {
+    let Some(scenario) = Scenario::in_pods("  node \"a\" {}\n") else {
+        return;
+    };
+    scenario.declare(PAIR);
+    let step = "basebackup cluster.orders.node.r[0]";
+    let Run::Halted(halted) = run_to(&scenario.environment, 1, step, &["apply", "-auto-approve"]) else {
+        panic!("it asks whether it may go on before it copies");
+    };
+    scenario.in_pod("a", HALT_BACKUP);
+    kill(Pid::from_raw(halted.id().try_into().unwrap()), Signal::SIGCONT).unwrap();
+    wait_until("the copy is under way", || {
+        !scenario.in_pod("a", "cat /tmp/halted 2>/dev/null || true").is_empty()
+    });
+    assert!(scenario.in_pod("r[0]", "ls /var/lib/simdb").contains(".partial"));
+    replace_pod(&scenario, "r[0]");
+    Output::from(halted.wait_with_output().unwrap()).expect_code(1);
+    scenario.in_pod("a", "kill -CONT $(cat /tmp/halted)");
+    scenario.simdb(&["apply", "-auto-approve"]);
+    assert_settles(&scenario);
+    assert!(!scenario.in_pod("r[0]", "ls /var/lib/simdb").contains(".partial"));
     scenario.destroy_pods();
 }
 

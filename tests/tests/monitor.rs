@@ -3,20 +3,7 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use simdb_tests::{Version, any, disturb, disturb_under_load, first, is_thorough, wait_until};
-
-/// Three nodes whose lead passes by itself.
-const WATCHED: &str = r#"  replication { mode = "quorum" }
-  failover {
-    mode         = "automatic"
-    cooldown     = "1s"
-    max_per_hour = 60
-  }
-  node "a" {}
-  node "b" {}
-  node "c" {}
-  endpoint "rw" { target = "primary" }
-"#;
+use simdb_tests::{Version, WATCHED, any, disturb, disturb_under_load, first, is_thorough, wait_until};
 
 /// How long clients may have to wait at most, the time until the loss is noticed included, on a machine that is busy with other
 /// tests. What it takes on an idle one `make bench` measures.

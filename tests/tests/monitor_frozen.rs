@@ -5,20 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
-use simdb_tests::{Scenario, Version, any, disturb_under_load, first, is_thorough, wait_until};
-
-/// Three nodes whose lead passes by itself.
-const WATCHED: &str = r#"  replication { mode = "quorum" }
-  failover {
-    mode         = "automatic"
-    cooldown     = "1s"
-    max_per_hour = 60
-  }
-  node "a" {}
-  node "b" {}
-  node "c" {}
-  endpoint "rw" { target = "primary" }
-"#;
+use simdb_tests::{Scenario, Version, WATCHED, any, disturb_under_load, first, is_thorough, wait_until};
 
 /// What of a run of a monitor nobody may see where nothing was lost.
 fn assert_nothing_done(monitor: &simdb_tests::Monitor) {

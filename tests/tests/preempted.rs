@@ -7,20 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use simdb_tests::{Output, Scenario, Version, any, disturb_under_load, wait_until};
-
-/// Three nodes whose lead passes by itself.
-const WATCHED: &str = r#"  replication { mode = "quorum" }
-  failover {
-    mode         = "automatic"
-    cooldown     = "1s"
-    max_per_hour = 60
-  }
-  node "a" {}
-  node "b" {}
-  node "c" {}
-  endpoint "rw" { target = "primary" }
-"#;
+use simdb_tests::{Monitor, Output, Scenario, Version, WATCHED, any, disturb_under_load, wait_until};
 
 /// A cluster beside that one.
 const BESIDE: &str = r#"cluster "beside" {
@@ -81,6 +68,15 @@ fn an_apply_of_one_cluster_holds_up_no_failover_of_another() {
     });
 }
 
+/// Removes what was declared beside the nodes of the scenario, and stops the monitor.
+fn end(scenario: &Scenario, monitor: Monitor) {
+    scenario.declare(WATCHED);
+    scenario
+        .environment
+        .done(&["apply", "-auto-approve", "-allow=data-loss"]);
+    assert!(monitor.stop(), "it ends well");
+}
+
 /// The three nodes, and one that is yet to be made.
 fn with_another_node() -> String {
     WATCHED.replace("  endpoint", "  node \"d\" {}\n  endpoint")
@@ -118,12 +114,7 @@ fn an_apply_that_is_busy_with_a_standby_ends_where_the_primary_is_lost_and_the_n
                 .as_array()
                 .is_some_and(|nodes| nodes.len() == 4)
         );
-        // Settled is what every scenario declares.
-        scenario.declare(WATCHED);
-        scenario
-            .environment
-            .done(&["apply", "-auto-approve", "-allow=data-loss"]);
-        assert!(monitor.stop(), "it ends well");
+        end(scenario, monitor);
     });
 }
 
@@ -144,11 +135,7 @@ fn an_apply_that_was_halted_meanwhile_runs_no_further_step_once_it_wakes_up() {
         assert!(matches!(apply.code, Some(1 | 4)), "{}", apply.text());
         assert!(apply.text().contains("lock of state"), "{}", apply.text());
         assert_eq!(scenario.environment.run(&["show", "-json"]).stdout, recorded);
-        scenario.declare(WATCHED);
-        scenario
-            .environment
-            .done(&["apply", "-auto-approve", "-allow=data-loss"]);
-        assert!(monitor.stop(), "it ends well");
+        end(scenario, monitor);
     });
 }
 

@@ -10,6 +10,19 @@ use nix::unistd::Pid;
 use super::Scenario;
 use crate::environment::wait_until;
 
+/// Three nodes whose lead passes by itself.
+pub const WATCHED: &str = r#"  replication { mode = "quorum" }
+  failover {
+    mode         = "automatic"
+    cooldown     = "1s"
+    max_per_hour = 60
+  }
+  node "a" {}
+  node "b" {}
+  node "c" {}
+  endpoint "rw" { target = "primary" }
+"#;
+
 /// A `simdb monitor`; it is killed when it is dropped.
 #[derive(Debug)]
 pub struct Monitor {
