@@ -1,7 +1,7 @@
 //! What the watcher keeps of one cluster, and what it tells of it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use simdb_planner::watch::{Alarm, Condition, Heard, Held, Judgement, Memory, PERIOD, Said, Sign, SlotState};
@@ -24,6 +24,8 @@ pub(super) struct ClusterWatch {
     pub(super) pause: Option<Pause>,
     /// What others do on it.
     pub(super) work: Others,
+    /// When the last process of a server was heard to have ended.
+    pub(super) ended: Option<Instant>,
     conditions: BTreeMap<NodeName, Condition>,
     /// What was told to be held back last, and why.
     held: Option<String>,
@@ -35,6 +37,9 @@ impl ClusterWatch {
         let name = &node.node;
         match told {
             Told::Heard(heard) => {
+                if heard == Heard::Ended {
+                    self.ended = Some(Instant::now());
+                }
                 let news = heard == Heard::Ended && !matches!(self.conditions.get(name), Some(Condition::Lost(_)));
                 self.memory.hear(name, heard, now);
                 news

@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Stored {
     /// When the record answered last.
     pub(super) answered: Instant,
+    /// When it was asked for that answer.
+    pub(super) asked: Instant,
     /// Why it does not answer; absent where it did the last time.
     pub(super) trouble: Option<String>,
     pub(super) state: Arc<State>,
@@ -39,9 +41,11 @@ pub(super) struct Stored {
 
 /// Reads the record for the first time.
 pub(super) async fn first(store: &Store) -> Result<Stored, StoreError> {
+    let asked = Instant::now();
     let snapshot = store.snapshot().await?;
     Ok(Stored {
         answered: Instant::now(),
+        asked,
         trouble: None,
         state: Arc::new(snapshot.state),
         serial: snapshot.serial,
@@ -67,12 +71,13 @@ pub(super) async fn follow(store: Store, mut claim: Claim, to: watch::Sender<Arc
         }
         let mut next = Stored::clone(&to.borrow());
         let due = renewed.is_none_or(|at| at.elapsed() >= claim.lease() / 4);
+        let asked = Instant::now();
         let read = read(&store, &mut claim, &mut next, due).await;
         if due && read.is_ok() {
             renewed = Some(Instant::now());
         }
         match read {
-            Ok(()) => (next.answered, next.trouble) = (Instant::now(), None),
+            Ok(()) => (next.answered, next.asked, next.trouble) = (Instant::now(), asked, None),
             Err(error) => next.trouble = Some(words(&error)),
         }
         to.send_replace(Arc::new(next));

@@ -379,7 +379,9 @@ impl Watcher {
                 ..round.clone()
             },
         });
-        let news = if is_quiet && judgement.decision.is_none() {
+        // Whose doing the end of a server is may be read from the record a moment after it.
+        let is_unread = watched.ended.is_some_and(|ended| self.seen.asked < ended) && !self.seen.is_away(STORE_LIMIT);
+        let news = if (is_quiet || is_unread) && judgement.decision.is_none() {
             Vec::new()
         } else {
             watched.news(name, &judgement)
