@@ -226,7 +226,7 @@ const HALT_BACKUP: &str = r#"setsid sh -c '
 
 #[test]
 fn a_copy_whose_pod_goes_in_the_middle_is_made_anew() {
-    let Some(scenario) = Scenario::in_pods("  node \"a\" {}\n") else {
+    let Some(mut scenario) = Scenario::in_pods("  node \"a\" {}\n") else {
         return;
     };
     scenario.declare(PAIR);
@@ -244,6 +244,7 @@ fn a_copy_whose_pod_goes_in_the_middle_is_made_anew() {
     Output::from(halted.wait_with_output().unwrap()).expect_code(1);
     scenario.in_pod("a", "kill -CONT $(cat /tmp/halted)");
     scenario.simdb(&["apply", "-auto-approve"]);
+    scenario.look();
     assert_settles(&scenario);
     assert!(!scenario.in_pod("r[0]", "ls /var/lib/simdb").contains(".partial"));
     scenario.destroy_pods();
