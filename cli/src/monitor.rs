@@ -23,6 +23,7 @@ mod node;
 mod notify;
 mod order;
 mod outcome;
+mod quiet;
 mod record;
 #[cfg(feature = "monitor-api")]
 mod survey;

@@ -513,6 +513,14 @@ impl From<engine::Action> for Action {
 }
 
 impl Action {
+    /// Returns whether it is part of another node's becoming the primary.
+    pub fn changes_lead(&self) -> bool {
+        matches!(
+            self,
+            Action::Elect { .. } | Action::Fence { .. } | Action::Promote { .. }
+        )
+    }
+
     /// Returns whether the step gives free what an earlier one holds up. It is due even where others have failed.
     pub fn releases(&self) -> bool {
         matches!(self, Action::Engine(action) if action.releases())

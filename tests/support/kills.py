@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Kills primaries under load and says for how long nobody's write was acknowledged, and what became of the writes.
+"""Kills primaries under load and says for how long no write was acknowledged, and what became of the writes.
 
     kills.py ROUNDS HOSTS MONITOR_LOG
 
@@ -30,7 +30,7 @@ TABLE = "kills_ledger"
 
 
 def psql(hosts, sql, attributes="any"):
-    """Asks once, and returns the lines of the answer; nothing where nobody answers."""
+    """Asks once, and returns the lines of the answer; nothing where no server answers."""
     done = subprocess.run(
         [*command(hosts, attributes), "-c", sql], capture_output=True, text=True, timeout=ANSWER_LIMIT * 6
     )

@@ -57,9 +57,7 @@ fn a_primary_whose_processes_are_halted_is_replaced_and_ended() {
         let monitor = scenario.monitor("monitor");
         let primary = scenario.primary();
         scenario.signal(&primary, "", Signal::SIGSTOP);
-        monitor.wait_for("failed-over", 1);
-        load.further(20);
-        monitor.wait_for("done", 1);
+        monitor.wait_until_replaced(load);
         assert_ne!(scenario.primary(), primary);
         assert!(monitor.stop(), "it ends well");
     });

@@ -56,9 +56,7 @@ fn an_apply_of_one_cluster_holds_up_no_failover_of_another() {
         assert!(text.contains("About: cluster beside"), "{text}");
         let primary = scenario.primary();
         scenario.kill_all(&primary);
-        monitor.wait_for("failed-over", 1);
-        load.further(20);
-        monitor.wait_for("done", 1);
+        monitor.wait_until_replaced(load);
         assert_ne!(scenario.primary(), primary);
         go_on(&apply);
         ended(apply).expect_code(0);
@@ -104,9 +102,7 @@ fn an_apply_that_is_busy_with_a_standby_ends_where_the_primary_is_lost_and_the_n
             assert!(text.contains(said), "{said} is not in {text}");
         }
         assert!(took < Duration::from_secs(10), "it went on for {took:?}");
-        monitor.wait_for("failed-over", 1);
-        load.further(20);
-        monitor.wait_for("done", 1);
+        monitor.wait_until_replaced(load);
         assert_ne!(scenario.primary(), primary);
         scenario.environment.done(&["apply", "-auto-approve"]);
         assert!(
@@ -126,9 +122,7 @@ fn an_apply_that_was_halted_meanwhile_runs_no_further_step_once_it_wakes_up() {
         let apply = apply_until(scenario, "halt", "basebackup cluster.orders.node.d");
         let primary = scenario.primary();
         scenario.kill_all(&primary);
-        monitor.wait_for("failed-over", 1);
-        monitor.wait_for("done", 1);
-        load.further(20);
+        monitor.wait_until_replaced(load);
         let recorded = scenario.environment.run(&["show", "-json"]).stdout;
         go_on(&apply);
         let apply = ended(apply);
@@ -184,9 +178,7 @@ fn an_apply_whose_plan_is_judged_while_the_primary_is_lost_waits_for_that_and_pl
         wait_until("its plan is judged", || asked.exists());
         let primary = scenario.primary();
         scenario.kill(&primary);
-        monitor.wait_for("failed-over", 1);
-        load.further(20);
-        monitor.wait_for("done", 1);
+        monitor.wait_until_replaced(load);
         std::fs::write(&answer, "").expect("the directory is ours");
         let apply = ended(apply);
         apply.expect_code(0);

@@ -56,7 +56,7 @@ impl Work {
         }
     }
 
-    /// Returns whether it is to change who leads, and no new primary leads yet; given the last election when it began, and the present
+    /// Returns whether it changes who leads, and no new primary leads yet; given the last election when it began, and the present
     /// one where its winner leads.
     pub(super) fn has_no_primary_yet(&self, began: Option<Term>, settled: Option<Term>) -> bool {
         // Before its own election is held, the winner of the one before is the primary that was lost.

@@ -14,6 +14,7 @@ use simdb_state::object::{Election, State};
 use super::act;
 use super::board::{Kind, News};
 use super::node::Told;
+use super::quiet::Quiet;
 use super::work::Others;
 
 /// What the watcher keeps of one cluster.
@@ -24,6 +25,8 @@ pub(super) struct ClusterWatch {
     pub(super) pause: Option<Pause>,
     /// What others do on it.
     pub(super) work: Others,
+    /// Whether what its servers do is somebody's work.
+    pub(super) quiet: Quiet,
     /// When the last process of a server was heard to have ended.
     pub(super) ended: Option<Instant>,
     conditions: BTreeMap<NodeName, Condition>,

@@ -179,7 +179,7 @@ impl Told {
             term: None,
             text,
         };
-        // Where the watcher ends, nobody hears it.
+        // Where the watcher ends, nothing hears it.
         let _ = self.news.send(news).await;
     }
 }

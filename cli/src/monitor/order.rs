@@ -78,7 +78,7 @@ pub(crate) struct Ordered {
 pub(super) struct Errand<'a> {
     pub(super) operation: Operation,
     pub(super) request: Request<'a>,
-    /// The worst impact that is allowed; absent, what a command allows that nobody watches.
+    /// The worst impact that is allowed; absent, what a command allows that runs unattended.
     pub(super) allow: Option<Impact>,
 }
 

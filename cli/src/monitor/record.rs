@@ -141,14 +141,8 @@ fn changed_leads(run: &UnfinishedRun) -> BTreeSet<ClusterName> {
     };
     let is_of_role = |step: &&Step| {
         let action = &step.action;
-        matches!(
-            action,
-            // Clients may be kept out of a primary that was started after a crash.
-            Action::Elect { .. }
-                | Action::Fence { .. }
-                | Action::Promote { .. }
-                | Action::Start { in_recovery: false, .. }
-        )
+        // Clients may be kept out of a primary that was started after a crash.
+        action.changes_lead() || matches!(action, Action::Start { in_recovery: false, .. })
     };
     let steps = plan.steps.iter().filter(is_of_role);
     steps.filter_map(|step| step.address.cluster().cloned()).collect()

@@ -1,7 +1,6 @@
 //! The watcher: one loop that hears, judges, begins what was decided, and shows the round.
 
 mod follow;
-mod quiet;
 mod work;
 
 use std::collections::BTreeMap;
@@ -24,7 +23,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use self::quiet::Quiet;
 use self::work::{Act, ended};
 use super::act::{Ground, Work};
 use super::board::{Acting, Board, Kind, News, Publisher, Round, Watched};
@@ -133,7 +131,7 @@ impl Pace {
 
 struct Watcher {
     ground: Ground,
-    /// This process: what it does itself is nobody else's work.
+    /// This process: what it does itself is not the work of another.
     owner: Owner,
     stored: channel::Receiver<Arc<Stored>>,
     seen: Arc<Stored>,
@@ -142,7 +140,6 @@ struct Watcher {
     nodes: BTreeMap<NodeAddress, (Asked, NodeWatch)>,
     clusters: BTreeMap<ClusterName, ClusterWatch>,
     /// Whether servers that end are somebody's work.
-    quiet: BTreeMap<ClusterName, Quiet>,
     acting: Option<Act>,
     orders: mpsc::Receiver<order::Asked>,
     to_orders: Orders,
@@ -193,7 +190,6 @@ impl Watcher {
             to_inbox,
             nodes: BTreeMap::new(),
             clusters: BTreeMap::new(),
-            quiet: BTreeMap::new(),
             acting: None,
             orders,
             to_orders,
@@ -362,12 +358,11 @@ impl Watcher {
             .acting
             .as_ref()
             .is_some_and(|act| matches!(&act.work, Work::Ordered(ordered) if ordered.cluster == *name));
-        let quiet = self.quiet.entry(name.clone()).or_default();
-        let is_quiet = quiet.note(at_work.is_some() || ordered, now);
         let watched = self
             .clusters
             .get_mut(name)
             .expect("it is one of those that are watched");
+        let is_quiet = watched.quiet.note(at_work.is_some() || ordered, now);
         let (evidence, history) = (watched.memory.evidence(now), watched.memory.history(now));
         let judgement = watch::judge(Case {
             cluster: name,

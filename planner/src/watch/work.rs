@@ -9,7 +9,7 @@ use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::State;
 use simdb_state::store::{self, RunId};
 
-use crate::plan::{Action, Plan, Step};
+use crate::plan::{Plan, Step};
 
 /// What somebody else does on a cluster, under its lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Trace {
     run: Option<RunId>,
     begun: BTreeSet<u32>,
     ended: BTreeSet<u32>,
-    /// Whether another node is to lead once it is done, or whether that cannot be told.
+    /// Whether another node leads once it is done, or whether that cannot be told.
     changes_lead: bool,
 }
 
@@ -52,7 +52,7 @@ impl Trace {
         for (number, step) in steps.filter(|(_, step)| step.address.cluster() == Some(cluster)) {
             let report = run.steps.get(&number);
             let is_over = matches!(report, Some(StepReport::Done(_) | StepReport::Failed(_)));
-            trace.changes_lead |= !is_over && changes_lead(step);
+            trace.changes_lead |= !is_over && step.action.changes_lead();
             if is_at(step, leader) {
                 trace.begun.extend(report.map(|_| number));
                 trace.ended.extend(is_over.then_some(number));
@@ -62,19 +62,11 @@ impl Trace {
     }
 
     /// Returns whether the work ends where the primary is lost. A plan that is being made or read does, and so does a run between two of
-    /// its steps, and in one that is about other servers. A run does not that is to let another node lead, for it mends the loss itself;
+    /// its steps, and in one that is about other servers. A run that lets another node lead does not, for it mends the loss itself;
     /// nor one that is at the primary's server at this moment, for it may be what ended it.
     pub fn yields(&self) -> bool {
         !self.changes_lead && self.begun == self.ended
     }
-}
-
-/// Returns whether a step is part of another node's becoming the primary.
-fn changes_lead(step: &Step) -> bool {
-    matches!(
-        step.action,
-        Action::Elect { .. } | Action::Fence { .. } | Action::Promote { .. }
-    )
 }
 
 fn is_at(step: &Step, node: Option<&NodeName>) -> bool {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::Scenario;
+use super::{Scenario, Writing};
 use crate::environment::wait_until;
 
 /// Three nodes whose lead passes by itself.
@@ -82,6 +82,14 @@ impl Monitor {
     #[track_caller]
     pub fn wait_for(&self, kind: &str, count: usize) {
         wait_until(&format!("the monitor tells {kind}"), || self.count(kind) >= count);
+    }
+
+    /// Waits until it has let another node lead for the first time, clients write again, and all is mended.
+    #[track_caller]
+    pub fn wait_until_replaced(&self, load: &Writing<'_>) {
+        self.wait_for("failed-over", 1);
+        load.further(20);
+        self.wait_for("done", 1);
     }
 
     /// Waits until it is halted.

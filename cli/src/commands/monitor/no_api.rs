@@ -21,7 +21,7 @@ pub(super) async fn bind(project: &Project, listen: Option<SocketAddr>) -> Resul
     Err(CliError::refused("No API", detail))
 }
 
-/// Tells nobody.
+/// Tells no hook.
 pub(super) fn notify(_: &[Hook], _: &Path, _: &Monitor) {}
 
 /// Serves nothing.

@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::views::json::line;
 
-/// Runs a program, and returns why it did not do its part. It is ended where nobody waits for it any more.
+/// Runs a program, and returns why it did not do its part. It is ended where nothing waits for it any more.
 pub(super) async fn run(words: &[String], document: &Value) -> Result<(), String> {
     let (program, arguments) = words.split_first().expect("a command has a program");
     let cannot = |error: std::io::Error| format!("{program} cannot be run: {error}");

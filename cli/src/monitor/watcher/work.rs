@@ -31,7 +31,7 @@ pub(super) struct Act {
     pub(super) since: Timestamp,
     pub(super) task: JoinHandle<Outcome>,
     interrupt: Interrupt,
-    /// Since when it is to end for something that is more urgent.
+    /// Since when it was told to end for something that is more urgent.
     preempted: Option<Instant>,
     /// Who waits for what comes of it.
     reply: Option<oneshot::Sender<Outcome>>,

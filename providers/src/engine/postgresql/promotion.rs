@@ -32,7 +32,7 @@ pub(crate) async fn replays(connection: &Connection) -> Result<bool, PostgresqlE
     Ok(answer == "t")
 }
 
-/// Waits until nobody receives anything any more, and checks that no other standby has more than this one. All are asked at once: writes
+/// Waits until no standby receives anything any more, and checks that no other standby has more than this one. All are asked at once: writes
 /// wait.
 pub(crate) async fn most_advanced(
     connection: &Connection,

@@ -17,12 +17,12 @@ pub(super) const FIRST_LAYOUT: u32 = 1;
 /// It has one row. `commits` only grows; `leases` is JSON ([`crate::leases`]).
 const LOCK: &str = "CREATE TABLE lock (one INTEGER PRIMARY KEY CHECK (one = 1), commits INTEGER NOT NULL, leases TEXT NOT NULL) STRICT";
 
-/// Makes the table of the lock, which nobody holds.
+/// Makes the table of the lock, which is free.
 pub(super) fn make(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute(LOCK, [])?;
-    let nobody = text(&Leases::default());
+    let free = text(&Leases::default());
     transaction
-        .execute("INSERT INTO lock VALUES (1, 0, ?1)", [nobody])
+        .execute("INSERT INTO lock VALUES (1, 0, ?1)", [free])
         .map(drop)
 }
 

@@ -314,6 +314,6 @@ async fn who_is_taken_over_for_something_more_urgent_learns_by_whom_and_the_othe
     let gone = apply.commit(&[started(0)]).await.unwrap_err();
     assert!(
         matches!(gone, StoreError::LockLost { .. }),
-        "nobody holds that cluster now: {gone}"
+        "that cluster is free now: {gone}"
     );
 }

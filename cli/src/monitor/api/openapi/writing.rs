@@ -58,11 +58,11 @@ fn body(write: Write) -> (Value, Vec<&'static str>) {
         }
         Write::Unpause => (json!({}), vec![]),
         Write::PatroniSwitchover => (
-            json!({ "leader": text("The node that leads."), "candidate": maybe("The node that is to lead.") }),
+            json!({ "leader": text("The node that leads."), "candidate": maybe("The node that takes the lead.") }),
             vec!["leader"],
         ),
         Write::PatroniFailover => (
-            json!({ "candidate": text("The node that is to lead."), "leader": maybe("The node that leads: then it hands over.") }),
+            json!({ "candidate": text("The node that takes the lead."), "leader": maybe("The node that leads: then it hands over.") }),
             vec!["candidate"],
         ),
         Write::PatroniRestart => {
