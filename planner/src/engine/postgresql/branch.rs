@@ -9,6 +9,7 @@ use simdb_state::sync::SyncRule;
 use super::conf::CONF;
 use super::instance::{self, LastRun};
 use super::last_run::{ends_in_order, last_run};
+use crate::engine::parameters::Release;
 use crate::engine::{NodeContext, Upstream};
 use crate::observed::{NodeFacts, Observation, ServerFacts};
 use crate::planner::astray;
@@ -174,7 +175,7 @@ impl Declaration<'_> {
         Some(NodeContext {
             address,
             made_as: node_made_as(&recorded.made_as, address),
-            version: recorded.clusters.get(self.name)?.version,
+            release: Release::from(recorded.clusters.get(self.name)?),
             place: node.place.clone()?,
             has_peers_elsewhere: recorded
                 .nodes_of(self.name)
