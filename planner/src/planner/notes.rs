@@ -5,6 +5,7 @@ use simdb_state::instance::LOOPBACK;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Damage, Node, Power, Role, State, Witness};
 use simdb_state::relocation::Move;
+use simdb_state::shared::Shared;
 
 use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, Lead, Postponed};
 use super::{Inputs, Proposal, addressing, astray, before};
@@ -40,7 +41,7 @@ fn left(before: &State, intended: &Intended) -> Vec<String> {
         .nodes
         .iter()
         .filter(|(address, _)| !intended.nodes.contains_key(*address));
-    let note = |(address, node): (&NodeAddress, &Node)| {
+    let note = |(address, node): (&NodeAddress, &Shared<Node>)| {
         let directory = node.data.as_ref()?.outside.as_ref()?;
         Some(format!(
             "{address} was imported: its server is stopped, and its data stays in {directory}."

@@ -152,6 +152,7 @@ fn differences(recorded: &State, accepted: &State) -> (Vec<Change>, BTreeMap<Add
     let mut changes = Vec::new();
     let mut edits: BTreeMap<Address, Vec<Edit>> = BTreeMap::new();
     for (address, old, new) in pairs(&recorded.nodes, &accepted.nodes).filter(|(_, old, new)| old != new) {
+        let (old, new) = (old.map(|old| &**old), new.map(|new| &**new));
         changes.extend(diff::of_node(address, old, new));
         edits.insert(
             address.clone().into(),

@@ -109,7 +109,7 @@ impl Declaration<'_> {
         let mut sources = followed.filter(|node| *node != election.primary && self.serves_as_standby(node));
         let is_branch = |node: NodeName| {
             let address = self.address(&node);
-            let old = self.before.nodes.get(&address);
+            let old = self.before.node(&address);
             let holder = Holder {
                 address: &address,
                 old,
@@ -147,7 +147,7 @@ impl Declaration<'_> {
     pub(crate) fn is_kept_unasked(&self, election: &Election) -> bool {
         let primary = self.address(&election.primary);
         let answers = before::server(self.inputs.observed, &primary).is_some();
-        !answers && astray::is_astray(&primary, self.before.nodes.get(&primary), self.inputs.observed)
+        !answers && astray::is_astray(&primary, self.before.node(&primary), self.inputs.observed)
     }
 
     /// Returns whether a standby's settings are those on record: a run that was cut off may have let it stream from

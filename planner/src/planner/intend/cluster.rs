@@ -57,7 +57,7 @@ impl Declaration<'_> {
         let mut nodes = BTreeMap::new();
         for (node, spec) in &self.spec.nodes {
             let address = self.address(node);
-            let old = self.before.nodes.get(&address);
+            let old = self.before.node(&address);
             let power = self.power(&address, old, election.as_ref().ok());
             match addressing.node(&address, spec, self.before, power) {
                 Ok(place) => {

@@ -31,7 +31,7 @@ impl Declaration<'_> {
         if let Some(left) = self.left(address, election) {
             return Ok(left);
         }
-        let old = self.before.nodes.get(address);
+        let old = self.before.node(address);
         let facts = self.inputs.observed.nodes.get(address).and_then(Observation::seen);
         let leads = address.node == election.primary;
         let resync = self.resyncs(address) && !leads;

@@ -250,7 +250,7 @@ impl Lowering<'_> {
             cluster.election.reason != ElectionReason::Failover && matches!(evidence, Evidence::Verdict(_));
         // What a damaged one has more of is no reason not to promote another one: it takes no lead itself.
         let sound = |other| {
-            let node: Option<&Node> = self.before.nodes.get(other);
+            let node = self.before.node(other);
             node.is_none_or(|node| node.damage.is_none())
         };
         let survivors = self.intended.nodes_of(&address.cluster).filter(|(other, _)| {

@@ -76,8 +76,10 @@ fn state() -> State {
     };
     state
         .nodes
-        .insert(address("a"), node(Role::Primary { term: Term(1) }, 5433, None));
-    state.nodes.insert(address("r[0]"), node(standby, 5434, Some("r_0")));
+        .insert(address("a"), node(Role::Primary { term: Term(1) }, 5433, None).into());
+    state
+        .nodes
+        .insert(address("r[0]"), node(standby, 5434, Some("r_0")).into());
     let endpoint = Endpoint {
         target: EndpointTarget::Primary,
         nodes: vec!["a".parse().unwrap()],
