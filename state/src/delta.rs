@@ -160,7 +160,7 @@ pub struct Outputs {
     pub image: Option<Box<Image>>,
     /// How the lead passed to a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub switch: Option<Switch>,
+    pub switch: Option<Box<Switch>>,
     /// What sessions begin with since a seed has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SeededSettings>,

@@ -226,14 +226,14 @@ fn the_record_is_read_as_it_was_written_in_every_format() {
 }
 
 /// Checks that an object is written as these rows, and read back from them.
-fn check_rows(state: &State, expected: Value) {
+fn check_rows(state: &State, expected: &Value) {
     let writes = object_rows(state, &state.addresses());
     let written = writes.into_iter().filter_map(|write| {
         let value: Value = serde_json::from_slice(&write.bytes?).unwrap();
         Some((write.key.to_string(), value))
     });
     let written: BTreeMap<String, Value> = written.collect();
-    assert_eq!(serde_json::to_value(&written).unwrap(), expected);
+    assert_eq!(&serde_json::to_value(&written).unwrap(), expected);
     let text = serde_json::to_string(&written).unwrap();
     assert_eq!(&read_state(&rows(&text), FORMAT).unwrap(), state);
 }
@@ -293,7 +293,7 @@ fn a_cluster_of_mariadb_is_written_in_its_own_words() {
             "detail": {"postgresql": {"slot": null, "left_slots": []}},
         }},
     });
-    check_rows(&state, expected);
+    check_rows(&state, &expected);
 }
 
 #[test]
