@@ -343,7 +343,7 @@ impl State {
             }
             Edit::Switched(cluster) => {
                 if let Some(election) = self.elections.get_mut(cluster) {
-                    election.switch.clone_from(&outputs.switch);
+                    election.switch = outputs.switch.as_deref().cloned();
                 }
             }
             Edit::Power(node, power) => self.node_mut(node).power = *power,
