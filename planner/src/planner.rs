@@ -203,12 +203,20 @@ fn plan_of(inputs: Inputs<'_>, scope: &Scope) -> Planned {
         observed: observed.as_ref().unwrap_or(inputs.observed),
         ..inputs
     };
+    let unplanned = refused::unplanned(inputs);
+    if !unplanned.is_empty() {
+        diagnostics.extend(unplanned);
+        return Planned {
+            after: before,
+            diagnostics,
+            ..Planned::default()
+        };
+    }
     let mut not_compared = compared::not_compared(inputs);
     not_compared.retain(|not_compared| scope.contains(&not_compared.address));
     let unusable = Unusable::of(inputs);
     // Errors are told after what is wrong with the platforms, which may have brought them about.
     let place = diagnostics.len();
-    diagnostics.extend(refused::unplanned(inputs));
     diagnostics.extend(refused::taken(inputs));
     diagnostics.extend(refused::fixed(inputs));
     diagnostics.extend(refused::unlimited(inputs));
