@@ -181,10 +181,10 @@ fn a_copy_that_never_streamed_is_made_anew_after_a_failover() {
     let failover = plan_of(&world, &desired, &election(ElectionKind::Failover, None));
     expect![[r#"
         0 elect cluster.orders after [] none
-        1 slot cluster.orders.node.a after [0] none
-        2 fence cluster.orders.node.a after [1] none
-        3 promote cluster.orders.node.b after [2] write-pause
-        4 rewind cluster.orders.node.a after [3] none
+        1 fence cluster.orders.node.a after [0] none
+        2 slot cluster.orders.node.a after [0] none
+        3 promote cluster.orders.node.b after [1] write-pause
+        4 rewind cluster.orders.node.a after [2 3] none
         5 standby cluster.orders.node.a after [4] none
         6 drop-slot cluster.orders.node.b after [5] none
         7 basebackup cluster.orders.node.c after [3] none
