@@ -178,6 +178,7 @@ mod tests {
                 primary: "a".parse().unwrap(),
                 pin: None,
                 reason,
+                chosen: false,
                 switch: None,
             };
             let mut before = State::default();

@@ -144,6 +144,8 @@ pub(crate) struct Election {
     primary: NodeName,
     pin: Option<NodeName>,
     reason: ElectionReason,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    chosen: bool,
     switch: Option<Switch>,
 }
 
@@ -154,6 +156,7 @@ impl From<&object::Election> for Election {
             primary,
             pin,
             reason,
+            chosen,
             switch,
         } = election.clone();
         Self {
@@ -161,6 +164,7 @@ impl From<&object::Election> for Election {
             primary,
             pin,
             reason,
+            chosen,
             switch,
         }
     }
@@ -173,6 +177,7 @@ impl From<Election> for object::Election {
             primary,
             pin,
             reason,
+            chosen,
             switch,
         } = election;
         Self {
@@ -180,6 +185,7 @@ impl From<Election> for object::Election {
             primary,
             pin,
             reason,
+            chosen,
             switch,
         }
     }
