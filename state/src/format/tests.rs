@@ -35,7 +35,7 @@ fn rows(text: &str) -> Vec<Row> {
     let row = |(key, value)| Row {
         key: Key::new(key),
         version: Version(1),
-        bytes: encode(&value),
+        bytes: encode(&value).into(),
     };
     values.into_iter().map(row).collect()
 }
@@ -203,7 +203,7 @@ fn stored(prefixes: &[&str]) -> Vec<Row> {
     rows.map(|(key, value)| Row {
         key: Key::new(key),
         version: Version(1),
-        bytes: encode(&value),
+        bytes: encode(&value).into(),
     })
     .collect()
 }
@@ -271,7 +271,7 @@ fn what_format_1_fenced_was_fenced_on_this_machine() {
         let rows = [Row {
             key: Key::new("object/cluster.orders.node.a"),
             version: Version(1),
-            bytes: encode(&node),
+            bytes: encode(&node).into(),
         }];
         let state = read_state(&rows, 1).unwrap();
         state.nodes.into_values().next().unwrap().role.clone()
@@ -297,7 +297,7 @@ fn an_election_that_does_not_say_who_chose_its_winner_counts_as_a_persons_choice
         let row = Row {
             key: Key::new("election/orders"),
             version: Version(1),
-            bytes: encode(election),
+            bytes: encode(election).into(),
         };
         read_state(&[row], FORMAT).unwrap()
     };
@@ -319,7 +319,7 @@ fn a_pooler_of_format_1_is_read() {
     let row = Row {
         key: Key::new("object/cluster.orders.endpoint.rw"),
         version: Version(1),
-        bytes: encode(&json!({"target": "primary", "nodes": [], "hosts": [], "pooler": pooler})),
+        bytes: encode(&json!({"target": "primary", "nodes": [], "hosts": [], "pooler": pooler})).into(),
     };
     let state = read_state(&[row], 1).unwrap();
     let pooler = state.endpoints.into_values().next().unwrap().pooler.unwrap();
@@ -423,7 +423,7 @@ fn a_newer_format_is_refused_even_if_the_rest_looks_different() {
     let row = |value: Value| Row {
         key: Head::key(),
         version: Version(1),
-        bytes: encode(&value),
+        bytes: encode(&value).into(),
     };
     let newer = Head::read(Some(&row(json!({"format": 3, "lineage": {"id": 1}}))));
     assert!(matches!(newer, Err(FormatError::Newer { found: 3 })));
@@ -437,7 +437,7 @@ fn a_row_that_is_not_understood_is_named() {
     let row = |key: &str, bytes: &str| Row {
         key: Key::new(key),
         version: Version(1),
-        bytes: bytes.into(),
+        bytes: bytes.to_owned().into(),
     };
     let unknown = read_state(&[row("object/cluster.orders.slot.x", "{}")], FORMAT);
     assert!(matches!(unknown, Err(FormatError::UnknownKey(key)) if key.as_str() == "object/cluster.orders.slot.x"));

@@ -1,5 +1,6 @@
 //! The steps of a role change.
 
+use futures_util::future::try_join_all;
 use simdb_planner::observed::ControlData;
 use simdb_planner::plan::{Evidence, FenceMethod, Handover, Server};
 use simdb_state::address::NodeAddress;
@@ -72,6 +73,8 @@ impl ProviderEffects {
         // Its record has to arrive, also where nobody writes.
         promotion::checkpoint(&primary).await?;
         let position = observe::snapshot(&primary).await?.facts.position;
+        // What a platform looks at before the first change of a node is looked at while there are writes.
+        drop(self.platform.hold(&(&handover.successor.node).into()).await?);
         let successor = self.open(&handover.successor, secrets).await?;
         match replication::wait_replayed(&successor, position, self.limits.handover).await {
             Err(lacks @ PostgresqlError::Lacks { .. }) => Err(StepError::from(PostgresqlError::HeldUp {
@@ -128,15 +131,14 @@ impl ProviderEffects {
         secrets: &Secrets,
     ) -> Result<Outputs, StepError> {
         let connection = self.open(server, secrets).await?;
-        let verdict = match evidence {
-            Evidence::ShutDown { node, version, data } => {
-                let control = self.shut_down_data(node, *version, data, secrets).await?;
-                Verdict::Proven {
-                    checkpoint: control.checkpoint.into(),
-                }
-            }
-            Evidence::Verdict(verdict) => *verdict,
-        };
+        // The first commit must wait for standbys already. Whatever keeps the server from writing stays until it writes:
+        // started again in between, it must still replay. Its files are written while the former primary is asked: there are no writes then.
+        let mut sealed = instance.clone();
+        sealed.present.append(&mut sealed.absent);
+        let directory = (&server.node).into();
+        let (verdict, ()) = tokio::try_join!(self.verdict(evidence, secrets), async {
+            Ok(self.platform.ensure(&directory, &sealed, secrets).await?)
+        })?;
         let replays = promotion::replays(&connection).await?;
         if replays {
             match verdict {
@@ -155,26 +157,19 @@ impl ProviderEffects {
                 Verdict::Unknown { bytes: Some(_) } => {}
             }
         }
-        // The first commit must wait for standbys already. Whatever keeps the server from writing stays until it writes:
-        // started again in between, it must still replay.
-        let mut sealed = instance.clone();
-        sealed.present.append(&mut sealed.absent);
-        self.platform.ensure(&(&server.node).into(), &sealed, secrets).await?;
         settings::reload(&connection).await?;
         if replays {
             // Two may never write. A run that was halted right before it promotes another one holds that one's instance directory: so it
             // is waited for here, and looked what came of it, and it finds the lock lost when it goes on.
-            let mut held = Vec::new();
-            for node in survivors.iter().chain([server]).map(|server| &server.node) {
-                held.push(self.platform.hold(&node.into()).await?);
-            }
+            let nodes = survivors.iter().chain([server]).map(|server| &server.node);
+            let held = try_join_all(nodes.map(async |node| self.platform.hold(&node.into()).await)).await?;
             promotion::only_writer(&connection, survivors, &self.sessions(secrets)).await?;
             self.grant.check().await?;
             promotion::promote(&connection, self.limits.ready).await?;
             drop(held);
         }
         let (timeline, point) = promotion::switch_point(&connection).await?;
-        self.platform.ensure(&(&server.node).into(), instance, secrets).await?;
+        self.platform.ensure(&directory, instance, secrets).await?;
         Ok(Outputs {
             switch: Some(Switch {
                 timeline,
@@ -183,6 +178,19 @@ impl ProviderEffects {
             }),
             ..Outputs::default()
         })
+    }
+
+    /// Returns what is known of the acknowledged writes, by the former primary's own account where it was shut down in order.
+    async fn verdict(&self, evidence: &Evidence, secrets: &Secrets) -> Result<Verdict, StepError> {
+        match evidence {
+            Evidence::ShutDown { node, version, data } => {
+                let control = self.shut_down_data(node, *version, data, secrets).await?;
+                Ok(Verdict::Proven {
+                    checkpoint: control.checkpoint.into(),
+                })
+            }
+            Evidence::Verdict(verdict) => Ok(*verdict),
+        }
     }
 
     pub(super) async fn rewind(
