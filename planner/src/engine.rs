@@ -7,6 +7,7 @@
 //!
 //! The effectful half lives in the providers.
 
+mod mariadb;
 pub mod node;
 mod order;
 pub mod pgbouncer;
@@ -94,6 +95,7 @@ pub(crate) const IMPORTED: EngineKind = EngineKind::Postgresql;
 pub(crate) fn title(kind: EngineKind) -> &'static str {
     match kind {
         EngineKind::Postgresql => "PostgreSQL",
+        EngineKind::Mariadb => "MariaDB",
         EngineKind::Pgbouncer => "PgBouncer",
     }
 }
@@ -102,6 +104,7 @@ pub(crate) fn title(kind: EngineKind) -> &'static str {
 pub(crate) fn installation(kind: EngineKind) -> &'static str {
     match kind {
         EngineKind::Postgresql => postgresql::INSTALLATION,
+        EngineKind::Mariadb => mariadb::INSTALLATION,
         EngineKind::Pgbouncer => pgbouncer::INSTALLATION,
     }
 }

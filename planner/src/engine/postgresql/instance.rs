@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use simdb_state::identity::DataIdentity;
 use simdb_state::instance::{
     Argument, ArgumentPart, Command, FilePart, FileText, InstanceSpec, LOOPBACK, Outside, Stop, StopSignal, TaskSpec,
 };
-use simdb_state::lsn::SystemIdentifier;
 use simdb_state::object::{Data, EngineKind};
 use simdb_state::place::{Bind, Place};
 use simdb_state::sensitive::SecretName;
@@ -274,12 +274,12 @@ pub fn session(socket: &str, port: u16, role: &str) -> Vec<Argument> {
 }
 
 /// Returns the task that links data that was made without simdb, once it has looked whose it is.
-pub fn link(node: &NodeContext<'_>, facts: &ImportFacts, system_identifier: SystemIdentifier) -> TaskSpec {
+pub fn link(node: &NodeContext<'_>, facts: &ImportFacts, identity: &DataIdentity) -> TaskSpec {
     let state = vec![Argument::text("-D"), Argument::text(facts.directory.clone())];
     TaskSpec {
         name: "link".to_owned(),
         commands: vec![command(node.version, "pg_controldata", state)],
-        prints: Some(system_identifier.to_string()),
+        prints: Some(identity.to_string()),
         product: Some(Data::directory(node.generation)),
         outside: Some(Outside {
             directory: facts.directory.clone(),

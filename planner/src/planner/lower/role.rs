@@ -242,7 +242,7 @@ impl Lowering<'_> {
         }
         let evidence = self.evidence(address, cluster);
         let impact = match &evidence {
-            Evidence::Verdict(Verdict::Unknown { .. }) => Impact::DataLoss,
+            Evidence::Verdict(Verdict::Unknown(_)) => Impact::DataLoss,
             _ => Impact::WritePause,
         };
         let lost_its_data =
@@ -297,9 +297,9 @@ impl Lowering<'_> {
                     version: cluster.cluster.version,
                     data: Data::directory(generation),
                 },
-                None => Evidence::Verdict(cluster.verdict),
+                None => Evidence::Verdict(cluster.verdict.clone()),
             },
-            _ => Evidence::Verdict(cluster.verdict),
+            _ => Evidence::Verdict(cluster.verdict.clone()),
         }
     }
 

@@ -10,7 +10,8 @@ use simdb_planner::observed::{
     FileFacts, Halt, NodeFacts, Observation, Observed, ProcessFacts, RouteFacts, SenderFacts, ServerFacts, SlotFacts,
 };
 use simdb_state::address::NodeAddress;
-use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::identity::DataIdentity;
+use simdb_state::lsn::Lsn;
 use simdb_state::object::{
     Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Node, Origin, Power, Role, Slot,
     State, Term,
@@ -37,7 +38,7 @@ fn node(role: Role, port: u16, slot: Option<&str>) -> Node {
         place: Some(place(port)),
         data: Some(Data {
             generation: 1,
-            system_identifier: SystemIdentifier(7),
+            identity: DataIdentity::from(7),
             origin: Origin::Initialized,
             outside: None,
         }),
@@ -317,7 +318,7 @@ fn a_cluster_is_the_worst_that_holds() {
     let mut inactive = primary();
     inactive.senders.clear();
     let mut foreign = streaming();
-    foreign.system_identifier = SystemIdentifier(8);
+    foreign.system_identifier = DataIdentity::from(8);
     let mut other_timeline = streaming();
     other_timeline.timeline = 2;
     for (what, primary, standby, expected) in vec![

@@ -6,8 +6,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::lsn::Lsn;
-use simdb_state::object::{FenceProof, Switch, Verdict, Witness};
-use simdb_state::position::Position;
+use simdb_state::object::{FenceProof, Loss, Switch, Verdict, Witness};
 use simdb_state::sensitive::Secrets;
 use tokio::time::timeout;
 
@@ -128,31 +127,29 @@ impl ProviderEffects {
         secrets: &Secrets,
     ) -> Result<Outputs, StepError> {
         let connection = self.open(server, secrets).await?;
-        let verdict = match evidence {
+        let (verdict, last_record) = match evidence {
             Evidence::ShutDown { node, version, data } => {
                 let control = self.shut_down_data(node, *version, data, secrets).await?;
-                Verdict::Proven {
-                    checkpoint: control.checkpoint.into(),
-                }
+                let checkpoint = control.checkpoint;
+                let verdict = Verdict::Proven {
+                    checkpoint: checkpoint.into(),
+                };
+                (verdict, Some(checkpoint))
             }
-            Evidence::Verdict(verdict) => *verdict,
+            Evidence::Verdict(verdict) => (verdict.clone(), None),
         };
         let replays = promotion::replays(&connection).await?;
         if replays {
-            match verdict {
-                Verdict::Proven {
-                    checkpoint: Position::Wal(checkpoint),
-                } => {
+            match (last_record, &verdict) {
+                (Some(checkpoint), _) => {
                     // The position is where the record begins.
                     let past = Lsn(checkpoint.0 + 1);
                     replication::wait_replayed(&connection, past, self.limits.shutdown).await?;
                     restart_point::check(&connection).await?;
                 }
-                Verdict::Argued { .. } | Verdict::Unknown { bytes: None } => {
-                    promotion::most_advanced(&connection, survivors, &self.sessions(secrets)).await?;
-                }
                 // Others are known to have more, and this one was chosen all the same.
-                Verdict::Unknown { bytes: Some(_) } => {}
+                (None, Verdict::Unknown(Loss(Some(_)))) => {}
+                (None, _) => promotion::most_advanced(&connection, survivors, &self.sessions(secrets)).await?,
             }
         }
         // The first commit must wait for standbys already. Whatever keeps the server from writing stays until it writes:
@@ -177,7 +174,7 @@ impl ProviderEffects {
         self.platform.ensure(&(&server.node).into(), instance, secrets).await?;
         Ok(Outputs {
             switch: Some(Switch {
-                timeline,
+                timeline: Some(timeline),
                 point: point.into(),
                 verdict,
             }),
