@@ -1,5 +1,7 @@
 //! The effectful half of each engine: what speaks to its servers, and what a platform must know of its programs.
 
+mod log;
+pub mod mariadb;
 pub mod pgbouncer;
 pub mod postgresql;
 pub(crate) mod programs;
