@@ -20,13 +20,14 @@ pub type Known = BTreeMap<String, Sensitive<String>>;
 /// What the comment of simdb's database begins with that says whose data it is.
 pub(super) const LINEAGE: &str = "data=";
 
-/// Everything but streams. Roles are in no view of the privileges, so those are read where the server keeps them.
+/// Everything but streams. Roles are in no view of the privileges, so those are read where the server keeps them. A switch is shown as
+/// `ON` without quotes unless a number is asked for, which is no JSON.
 const SNAPSHOT: &str = "
 SELECT JSON_OBJECT(
-  'version', VERSION(), 'server_id', @@server_id, 'read_only', @@read_only, 'events', @@event_scheduler,
+  'version', VERSION(), 'server_id', @@server_id, 'read_only', @@read_only + 0, 'events', @@event_scheduler,
   'logged', @@gtid_binlog_pos, 'log', @@gtid_binlog_state, 'applied', @@gtid_slave_pos,
-  'waits', @@rpl_semi_sync_master_enabled, 'timeout', @@rpl_semi_sync_master_timeout,
-  'acknowledges', @@rpl_semi_sync_slave_enabled,
+  'waits', @@rpl_semi_sync_master_enabled + 0, 'timeout', @@rpl_semi_sync_master_timeout,
+  'acknowledges', @@rpl_semi_sync_slave_enabled + 0,
   'status', (SELECT JSON_OBJECTAGG(VARIABLE_NAME, VARIABLE_VALUE) FROM information_schema.GLOBAL_STATUS
     WHERE VARIABLE_NAME IN ('UPTIME', 'RPL_SEMI_SYNC_MASTER_CLIENTS', 'RPL_SEMI_SYNC_MASTER_STATUS',
       'RPL_SEMI_SYNC_MASTER_WAIT_SESSIONS', 'RPL_SEMI_SYNC_MASTER_NO_TX', 'RPL_SEMI_SYNC_SLAVE_STATUS')),

@@ -51,14 +51,23 @@ pub async fn follow(
     let before = streams(follower).await?;
     let follows = before.get(ONLY).is_some_and(|stream| is_from(stream, at));
     if !follows {
-        if before.contains_key(ONLY) {
-            end(follower, limit).await?;
-        }
         contained(follower, upstream, position, limit).await?;
+        if before.contains_key(ONLY) {
+            leave(follower, limit).await?;
+        }
         configure(follower, at, login, position).await?;
     }
     follower.execute("start the stream", "START SLAVE").await?;
     wait_streaming(follower, upstream, at, limit).await
+}
+
+/// Stops a stream, once what was received is applied. What only a relay log of an earlier run may hold is given up: the upstream that is
+/// followed next has all that counts.
+async fn leave(follower: &mut Connection, limit: Duration) -> Result<(), MariadbError> {
+    if let Received::UpTo(received) = freeze(follower).await? {
+        drain(follower, &received, limit).await?;
+    }
+    follower.execute("stop the stream", "STOP SLAVE").await
 }
 
 /// Returns whether a stream is from there, by positions that no stop and no copy changes.
@@ -142,9 +151,7 @@ pub async fn change_password(
     password: &Sensitive<String>,
     limit: Duration,
 ) -> Result<(), MariadbError> {
-    let received = freeze(follower).await?;
-    drain(follower, &received, limit).await?;
-    follower.execute("stop the stream", "STOP SLAVE").await?;
+    leave(follower, limit).await?;
     let change = format!("CHANGE MASTER TO MASTER_PASSWORD = {}", literal(password.expose()));
     secretly(follower, "give the stream another password", &change, password).await?;
     follower.execute("start the stream", "START SLAVE").await
@@ -230,17 +237,35 @@ fn unmet(stream: Option<&StreamFacts>, at: &HostPort, target: &GtidPosition) -> 
     unmet
 }
 
-/// Lets a server receive no more, and returns how far it has received; what it has stays to be applied.
-pub async fn freeze(connection: &mut Connection) -> Result<GtidPosition, MariadbError> {
+/// How far a server has received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Up to here.
+    UpTo(GtidPosition),
+    /// It was restarted, and has not streamed since: it has applied up to here, and its relay log may hold more.
+    AtLeast(GtidPosition),
+}
+
+/// Lets a server receive no more, and returns how far it has received; what it has stays to be applied. With both threads of a stream
+/// ended, the next start of either would discard that: so one that does not apply, and could, does so first.
+pub async fn freeze(connection: &mut Connection) -> Result<Received, MariadbError> {
     const DOING: &str = "freeze the stream";
-    if streams(connection).await?.contains_key(ONLY) {
+    if let Some(stream) = streams(connection).await?.remove(ONLY)
+        && stream.receives != "No"
+    {
+        if !stream.applies && stream.apply_error.is_empty() {
+            connection.execute(DOING, "START SLAVE SQL_THREAD").await?;
+        }
         connection.execute(DOING, "STOP SLAVE IO_THREAD").await?;
     }
     let stream = streams(connection).await?.remove(ONLY);
     let applied = applied(connection).await?;
-    // A server that was restarted does not know what it received; nothing of that is left to be applied then.
-    let received = stream.map(|stream| stream.received).filter(|received| !received.is_empty());
-    Ok(received.filter(|received| reaches(received, &applied)).unwrap_or(applied))
+    Ok(match stream {
+        None => Received::UpTo(applied),
+        Some(stream) if stream.received.is_empty() => Received::AtLeast(applied),
+        Some(stream) if reaches(&stream.received, &applied) => Received::UpTo(stream.received),
+        Some(_) => Received::UpTo(applied),
+    })
 }
 
 async fn applied(connection: &mut Connection) -> Result<GtidPosition, MariadbError> {
@@ -251,7 +276,7 @@ async fn applied(connection: &mut Connection) -> Result<GtidPosition, MariadbErr
         .map_err(|error| connection.failure(DOING, Cause::Answer(format!("{error}"))))
 }
 
-/// Waits until a server has applied what is up to a position. One whose stream stands still without an error is let go on.
+/// Waits until a server has applied what is up to a position. One that receives, and stopped to apply without an error, is let go on.
 pub async fn drain(
     connection: &mut Connection,
     position: &GtidPosition,
@@ -270,32 +295,56 @@ pub async fn drain(
             return Ok(());
         }
         let stream = streams(connection).await?.remove(ONLY);
-        let error = stream.as_ref().map(|stream| stream.apply_error.clone()).unwrap_or_default();
-        let gone = stream.is_none();
-        if stream.is_some_and(|stream| !stream.applies) && error.is_empty() {
-            connection.execute(DOING, "START SLAVE SQL_THREAD").await?;
-        }
-        if gone || !error.is_empty() || Instant::now() >= deadline {
+        let stands_still = why_nothing_is_applied(stream.as_ref());
+        if stands_still.is_some() || Instant::now() >= deadline {
             return Err(MariadbError::NotDrained {
                 node: connection.node().clone(),
                 position: position.clone(),
                 applied: now,
-                reason: if gone { "it follows no server".to_owned() } else { error },
+                reason: stands_still.unwrap_or_default(),
                 limit,
             });
+        }
+        if stream.is_some_and(|stream| !stream.applies) {
+            connection.execute(DOING, "START SLAVE SQL_THREAD").await?;
         }
         connection.value(DOING, &wait).await?;
     }
 }
 
-/// Lets a server follow nobody any more, once it has applied what it received.
+/// Returns why waiting is of no use.
+fn why_nothing_is_applied(stream: Option<&StreamFacts>) -> Option<String> {
+    match stream {
+        None => Some("it follows no server".to_owned()),
+        Some(stream) if !stream.apply_error.is_empty() => Some(stream.apply_error.clone()),
+        // A start of one thread would discard what was received.
+        Some(stream) if !stream.applies && stream.receives == "No" => Some(RELAY_LOG.to_owned()),
+        Some(_) => None,
+    }
+}
+
+/// Where transactions are that no start of a stream would apply.
+const RELAY_LOG: &str = "its stream was stopped, and its relay log may hold more, which no start of the stream would apply";
+
+/// Lets a server follow nobody any more, once it has applied what it received. Where nothing shows how far it has received, it is left as it
+/// is.
 pub async fn end(connection: &mut Connection, limit: Duration) -> Result<(), MariadbError> {
     const DOING: &str = "end the stream";
     if !streams(connection).await?.contains_key(ONLY) {
         return Ok(());
     }
-    let received = freeze(connection).await?;
-    drain(connection, &received, limit).await?;
+    match freeze(connection).await? {
+        Received::UpTo(received) => drain(connection, &received, limit).await?,
+        Received::AtLeast(applied) => {
+            return Err(MariadbError::NotDrained {
+                node: connection.node().clone(),
+                position: applied.clone(),
+                applied,
+                reason: RELAY_LOG.to_owned(),
+                limit: Duration::ZERO,
+            });
+        }
+    }
     connection.execute(DOING, "STOP SLAVE").await?;
     connection.execute(DOING, "RESET SLAVE ALL").await
 }
