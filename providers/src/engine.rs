@@ -12,10 +12,18 @@ pub use self::postgresql::{compare, ledger, log_files, trial, verify};
 use self::programs::Programs;
 
 /// The programs of every engine.
-pub(crate) const PROGRAMS: &[Programs] = &[postgresql::programs::PROGRAMS, pgbouncer::PROGRAMS];
+pub(crate) const PROGRAMS: &[Programs] = &[
+    postgresql::programs::PROGRAMS,
+    pgbouncer::PROGRAMS,
+    mariadb::programs::PROGRAMS,
+];
 
 /// Returns whether a process, as a platform names it, is a server that holds data.
 pub(crate) fn holds_data(process: &str) -> bool {
-    let rest = process.strip_prefix(postgresql::programs::PROGRAMS.server);
+    let servers = [
+        postgresql::programs::PROGRAMS.server,
+        mariadb::programs::PROGRAMS.server,
+    ];
+    let rest = servers.into_iter().find_map(|server| process.strip_prefix(server));
     rest.is_some_and(|rest| rest.starts_with(' '))
 }

@@ -12,6 +12,7 @@ pub mod database;
 pub mod error;
 pub mod observe;
 pub mod offline;
+pub(crate) mod programs;
 pub mod role;
 pub mod stream;
 pub mod user;

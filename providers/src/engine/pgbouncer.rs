@@ -18,7 +18,7 @@ use tokio_postgres::Config;
 
 use crate::engine::postgresql::connection::within;
 use crate::engine::postgresql::{Cause, Log};
-use crate::engine::programs::{Lock, Programs};
+use crate::engine::programs::{Lock, Programs, first_number};
 use crate::platform::{Platform, PlatformError};
 use crate::sessions::{self, Sessions};
 
@@ -27,6 +27,8 @@ pub(crate) const PROGRAMS: Programs = Programs {
     engine: EngineKind::Pgbouncer,
     server: "pgbouncer",
     others: &[],
+    beside: &[],
+    version: first_number,
     known: &[
         ("/usr/sbin", ""),
         ("/usr/local/sbin", ""),
@@ -34,6 +36,7 @@ pub(crate) const PROGRAMS: Programs = Programs {
         ("/home/linuxbrew/.linuxbrew/bin", ""),
     ],
     image: None,
+    contained: true,
     stop: STOP.signal,
     lock: "pgbouncer.pid",
     read_lock,

@@ -204,8 +204,11 @@ impl LocalPlatform {
         command: &Command,
     ) -> Result<Program, PlatformError> {
         let path = instance_directory.path.to_string_lossy();
+        let directory = self.programs(&instance_directory.user, command).await?;
+        let engine = binaries::programs_of(command.engine);
         Ok(Program {
-            directory: self.programs(&instance_directory.user, command).await?,
+            // One that is missing is not found where the server is, and that is told.
+            directory: binaries::directory_of(engine, &directory, &command.program).unwrap_or(directory),
             name: command.program.clone(),
             arguments: command
                 .arguments

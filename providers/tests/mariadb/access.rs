@@ -1,11 +1,11 @@
 //! Logins and databases.
 
 use simdb_planner::observed::PasswordFacts;
+use simdb_providers::engine::mariadb::Connection;
 use simdb_providers::engine::mariadb::database::{self, Texts};
 use simdb_providers::engine::mariadb::observe::{Known, snapshot};
 use simdb_providers::engine::mariadb::user::{self, Account, Passwords, Rights};
 use simdb_providers::engine::mariadb::verifier::Method;
-use simdb_providers::engine::mariadb::Connection;
 use simdb_providers::password;
 
 use crate::bed::{Bed, as_user, succeeded};
@@ -29,7 +29,9 @@ async fn a_login_has_the_password_and_rights_of_the_last_step_and_no_log_has_the
     let (old, new) = (password::generate().unwrap(), password::generate().unwrap());
     for _ in 0..2 {
         user::ensure(&mut connection, &APP, Passwords::One(&old)).await.unwrap();
-        database::ensure(&mut connection, "shop_1", Texts::default()).await.unwrap();
+        database::ensure(&mut connection, "shop_1", Texts::default())
+            .await
+            .unwrap();
         user::own(&mut connection, "app", "127.0.0.1", "shop_1").await.unwrap();
     }
     let open = async |password| Connection::open_as(&bed.sessions(), &server, "app", password).await;
@@ -40,12 +42,18 @@ async fn a_login_has_the_password_and_rights_of_the_last_step_and_no_log_has_the
     assert_eq!(other.code(), Some(1044));
 
     // Two passwords let it in while one takes the place of the other.
-    user::ensure(&mut connection, &APP, Passwords::Either(&new, &old)).await.unwrap();
+    user::ensure(&mut connection, &APP, Passwords::Either(&new, &old))
+        .await
+        .unwrap();
     open(&old).await.unwrap();
     open(&new).await.unwrap();
     let known = Known::from([("app".to_owned(), new.clone())]);
     let facts = snapshot(&mut connection, &known).await.unwrap();
-    assert_eq!(facts.users["app"].password, PasswordFacts::Other, "the old one still lets it in");
+    assert_eq!(
+        facts.users["app"].password,
+        PasswordFacts::Other,
+        "the old one still lets it in"
+    );
     user::ensure(&mut connection, &APP, Passwords::One(&new)).await.unwrap();
     assert_eq!(open(&old).await.unwrap_err().code(), Some(1045));
     open(&new).await.unwrap();
@@ -58,7 +66,10 @@ async fn a_login_has_the_password_and_rights_of_the_last_step_and_no_log_has_the
     assert!(open(&new).await.is_err());
     user::drop(&mut connection, "app", "127.0.0.1").await.unwrap();
     user::drop(&mut connection, "app", "127.0.0.1").await.unwrap();
-    assert!(app.execute("write", "INSERT INTO shop_1.t VALUES (2)").await.is_err(), "its sessions are gone");
+    assert!(
+        app.execute("write", "INSERT INTO shop_1.t VALUES (2)").await.is_err(),
+        "its sessions are gone"
+    );
     database::drop(&mut connection, "shop_1").await.unwrap();
     database::drop(&mut connection, "shop_1").await.unwrap();
     let facts = snapshot(&mut connection, &known).await.unwrap();
@@ -89,9 +100,13 @@ async fn a_superuser_does_everything_but_write_to_a_server_that_is_closed() {
         ..APP
     };
     for _ in 0..2 {
-        user::ensure(&mut connection, &account, Passwords::One(&password)).await.unwrap();
+        user::ensure(&mut connection, &account, Passwords::One(&password))
+            .await
+            .unwrap();
     }
-    let facts = snapshot(&mut connection, &Known::from([("admin".to_owned(), password.clone())])).await.unwrap();
+    let facts = snapshot(&mut connection, &Known::from([("admin".to_owned(), password.clone())]))
+        .await
+        .unwrap();
     let admin = &facts.users["admin"];
     assert!(admin.superuser && !admin.passes_read_only, "{admin:?}");
     assert_eq!((admin.connection_limit, admin.password), (3, PasswordFacts::Recorded));
@@ -100,18 +115,37 @@ async fn a_superuser_does_everything_but_write_to_a_server_that_is_closed() {
     let client = node.write_client_file("client", "admin", &password, &node);
     let ask = |sql: &str| {
         let defaults = format!("--defaults-file={}", client.display());
-        as_user("mariadb").args([&defaults, "--batch", "--execute", sql]).output().unwrap()
+        as_user("mariadb")
+            .args([&defaults, "--batch", "--execute", sql])
+            .output()
+            .unwrap()
     };
     succeeded(&ask("CREATE DATABASE mine; CREATE USER other@localhost"));
     connection.execute("close", "SET GLOBAL read_only = ON").await.unwrap();
-    for refused in ["CREATE TABLE mine.t (id INT)", "SET GLOBAL read_only = OFF", "GRANT READ_ONLY ADMIN ON *.* TO admin@'127.0.0.1'"] {
+    for refused in [
+        "CREATE TABLE mine.t (id INT)",
+        "SET GLOBAL read_only = OFF",
+        "GRANT READ_ONLY ADMIN ON *.* TO admin@'127.0.0.1'",
+    ] {
         let output = ask(refused);
         assert!(!output.status.success(), "{refused}");
     }
     connection.execute("open", "SET GLOBAL read_only = OFF").await.unwrap();
-    user::ensure(&mut connection, &Account { rights: Rights::None, ..account }, Passwords::One(&password)).await.unwrap();
+    user::ensure(
+        &mut connection,
+        &Account {
+            rights: Rights::None,
+            ..account
+        },
+        Passwords::One(&password),
+    )
+    .await
+    .unwrap();
     let facts = snapshot(&mut connection, &Known::new()).await.unwrap();
     assert!(!facts.users["admin"].superuser);
-    let grants = connection.required("look", "SHOW GRANTS FOR admin@'127.0.0.1'").await.unwrap();
+    let grants = connection
+        .required("look", "SHOW GRANTS FOR admin@'127.0.0.1'")
+        .await
+        .unwrap();
     assert!(grants.starts_with("GRANT USAGE ON *.* TO"), "{grants}");
 }

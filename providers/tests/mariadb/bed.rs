@@ -25,7 +25,7 @@ use tokio::time::sleep;
 use crate::port::Port;
 
 /// More than anything here takes, on a machine that is busy.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
 /// The user that servers run as where the tests are root's: a server refuses to be.
 const USER: &str = "mysql";
@@ -101,7 +101,11 @@ impl Bed {
             .arg(format!("--datadir={}", node.data().display()))
             // A server that starts removes what others have in its directory of temporary files.
             .arg(format!("--tmpdir={}", node.data().display()))
-            .args(["--skip-test-db", "--skip-name-resolve", "--auth-root-authentication-method=normal"])
+            .args([
+                "--skip-test-db",
+                "--skip-name-resolve",
+                "--auth-root-authentication-method=normal",
+            ])
             .arg(format!("--extra-file={}", file.display()));
         succeeded(&command.output().unwrap());
         node
@@ -119,7 +123,9 @@ impl Bed {
             .arg(format!("--target-dir={}", node.data().display()));
         succeeded(&backup.output().unwrap());
         let mut prepare = as_user("mariabackup");
-        prepare.arg("--prepare").arg(format!("--target-dir={}", node.data().display()));
+        prepare
+            .arg("--prepare")
+            .arg(format!("--target-dir={}", node.data().display()));
         succeeded(&prepare.output().unwrap());
         node
     }
@@ -214,7 +220,8 @@ impl Node {
             id = self.server_id,
         );
         for option in options {
-            file += &format!("{option}\n");
+            file.push_str(option);
+            file.push('\n');
         }
         let path = directory.join("mariadbd.cnf");
         fs::write(&path, file).unwrap();
@@ -257,14 +264,21 @@ pub(crate) fn as_user(program: &str) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args([&format!("--reuid={USER}"), &format!("--regid={USER}"), "--clear-groups", program]);
+    command.args([
+        &format!("--reuid={USER}"),
+        &format!("--regid={USER}"),
+        "--clear-groups",
+        program,
+    ]);
     command
 }
 
 /// Gives a file or directory to the servers' user.
 pub(crate) fn own(path: &Path) {
     if Uid::effective().is_root() {
-        let user = nix::unistd::User::from_name(USER).unwrap().expect("MariaDB's package made its user");
+        let user = nix::unistd::User::from_name(USER)
+            .unwrap()
+            .expect("MariaDB's package made its user");
         std::os::unix::fs::chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
     }
 }

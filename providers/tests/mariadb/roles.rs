@@ -6,9 +6,9 @@ use simdb_planner::engine::mariadb::facts::End;
 use simdb_providers::engine::mariadb::acknowledgement::{self, Acknowledgement};
 use simdb_providers::engine::mariadb::observe::{Known, snapshot};
 use simdb_providers::engine::mariadb::stream::Received;
-use simdb_providers::engine::mariadb::{Connection, offline, role, stream};
 use simdb_providers::engine::mariadb::user::{self, Account, Passwords, Rights};
 use simdb_providers::engine::mariadb::verifier::Method;
+use simdb_providers::engine::mariadb::{Connection, offline, role, stream};
 use simdb_providers::executor::chain;
 use simdb_providers::password;
 
@@ -24,20 +24,37 @@ async fn a_primary_hands_over_and_follows_and_nothing_is_lost() {
     insert(&mut old, 1).await;
     // Siblings first: they acknowledge what the new primary writes from its first commit on.
     let limit = LIMIT;
-    stream::follow(&mut sibling, &mut new, &r.at(), login(&bed.replication), None, limit).await.unwrap();
+    stream::follow(&mut sibling, &mut new, &r.at(), login(&bed.replication), None, limit)
+        .await
+        .unwrap();
     acknowledgement::count(&mut sibling, true).await.unwrap();
     let last = role::close(&bed.sessions(), &bed.server(&a), limit).await.unwrap();
-    assert_eq!(last, role::close(&bed.sessions(), &bed.server(&a), limit).await.unwrap());
+    assert_eq!(
+        last,
+        role::close(&bed.sessions(), &bed.server(&a), limit).await.unwrap()
+    );
     stream::drain(&mut new, &last, limit).await.unwrap();
     stream::end(&mut new, limit).await.unwrap();
-    let counting = Acknowledgement { awaited: 1, patience: None };
+    let counting = Acknowledgement {
+        awaited: 1,
+        patience: None,
+    };
     for _ in 0..2 {
         role::open(&mut new, Some(counting), &[], limit).await.unwrap();
     }
     insert(&mut new, 2).await;
     let mut upstream = bed.connect(&r).await;
     let mut old = bed.connect(&a).await;
-    stream::follow(&mut old, &mut upstream, &r.at(), login(&bed.replication), Some(&last), limit).await.unwrap();
+    stream::follow(
+        &mut old,
+        &mut upstream,
+        &r.at(),
+        login(&bed.replication),
+        Some(&last),
+        limit,
+    )
+    .await
+    .unwrap();
     insert(&mut new, 3).await;
     let written = acknowledgement::written(&mut new).await.unwrap();
     for server in [&mut old, &mut sibling] {
@@ -61,16 +78,30 @@ async fn closing_refuses_an_open_transaction_and_gives_up_where_a_lock_lasts() {
         rights: Rights::None,
         connection_limit: None,
     };
-    user::ensure(&mut connection, &account, Passwords::One(&password)).await.unwrap();
+    user::ensure(&mut connection, &account, Passwords::One(&password))
+        .await
+        .unwrap();
     user::own(&mut connection, "app", "127.0.0.1", "shop").await.unwrap();
     let server = bed.server(&a);
-    let open = async || Connection::open_as(&bed.sessions(), &server, "app", &password).await.unwrap();
+    let open = async || {
+        Connection::open_as(&bed.sessions(), &server, "app", &password)
+            .await
+            .unwrap()
+    };
     let mut holder = open().await;
     holder.execute("lock", "LOCK TABLES shop.t WRITE").await.unwrap();
-    let refused = role::close(&bed.sessions(), &server, Duration::from_secs(2)).await.unwrap_err();
+    let refused = role::close(&bed.sessions(), &server, Duration::from_secs(2))
+        .await
+        .unwrap_err();
     let told = chain(&refused);
-    assert!(told.starts_with("close cluster.shop.node.a to writes: after 2s it still takes writes ("), "{told}");
-    holder.execute("go on", "INSERT INTO shop.t (v) VALUES (7)").await.unwrap();
+    assert!(
+        told.starts_with("close cluster.shop.node.a to writes: after 2s it still takes writes ("),
+        "{told}"
+    );
+    holder
+        .execute("go on", "INSERT INTO shop.t (v) VALUES (7)")
+        .await
+        .unwrap();
     holder.execute("go on", "UNLOCK TABLES").await.unwrap();
     insert(&mut connection, 1).await;
 
@@ -81,7 +112,10 @@ async fn closing_refuses_an_open_transaction_and_gives_up_where_a_lock_lasts() {
     let closed = role::close(&bed.sessions(), &server, LIMIT).await.unwrap();
     assert!(open_transaction.execute("commit", "COMMIT").await.is_err());
     let mut late = open().await;
-    let refused = late.execute("write", "INSERT INTO shop.t (v) VALUES (9)").await.unwrap_err();
+    let refused = late
+        .execute("write", "INSERT INTO shop.t (v) VALUES (9)")
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), Some(1290));
     let facts = snapshot(&mut connection, &Known::new()).await.unwrap();
     assert_eq!((facts.logged, facts.events), (closed, false));
@@ -93,7 +127,11 @@ async fn closing_refuses_an_open_transaction_and_gives_up_where_a_lock_lasts() {
         connection.execute("grant", statement).await.unwrap();
     }
     let refused = role::close(&bed.sessions(), &server, LIMIT).await.unwrap_err();
-    assert!(chain(&refused).contains("\"boss\" may write there all the same (READ ONLY ADMIN)"), "{}", chain(&refused));
+    assert!(
+        chain(&refused).contains("\"boss\" may write there all the same (READ ONLY ADMIN)"),
+        "{}",
+        chain(&refused)
+    );
     assert!(!snapshot(&mut connection, &Known::new()).await.unwrap().read_only);
 }
 
@@ -103,15 +141,24 @@ async fn a_server_whose_commit_waits_for_an_acknowledgement_stays_open_and_is_no
     let (a, mut primary) = primary(&bed).await;
     let (_r, mut replica) = standby(&bed, "r", 2001, &a).await;
     acknowledgement::count(&mut replica, true).await.unwrap();
-    let waits = Acknowledgement { awaited: 1, patience: None };
+    let waits = Acknowledgement {
+        awaited: 1,
+        patience: None,
+    };
     acknowledgement::wait(&mut primary, waits, LIMIT).await.unwrap();
     replica.execute("hold", "STOP SLAVE IO_THREAD").await.unwrap();
     let mut client = bed.connect(&a).await;
-    let waiter = tokio::spawn(async move {
-        client.execute("write", "INSERT INTO shop.t (v) VALUES (1)").await
-    });
-    while snapshot(&mut primary, &Known::new()).await.unwrap().acknowledgement.waiting == 0 {}
-    let refused = role::close(&bed.sessions(), &bed.server(&a), Duration::from_secs(2)).await.unwrap_err();
+    let waiter = tokio::spawn(async move { client.execute("write", "INSERT INTO shop.t (v) VALUES (1)").await });
+    while snapshot(&mut primary, &Known::new())
+        .await
+        .unwrap()
+        .acknowledgement
+        .waiting
+        == 0
+    {}
+    let refused = role::close(&bed.sessions(), &bed.server(&a), Duration::from_secs(2))
+        .await
+        .unwrap_err();
     assert!(chain(&refused).contains("it still takes writes"), "{}", chain(&refused));
     assert!(!waiter.is_finished());
     replica.execute("go on", "START SLAVE IO_THREAD").await.unwrap();
@@ -126,7 +173,10 @@ async fn the_last_transaction_of_a_killed_primary_is_in_its_files_and_a_standby_
     let (mut a, mut old) = primary(&bed).await;
     let (_r, mut new) = standby(&bed, "r", 2001, &a).await;
     acknowledgement::count(&mut new, true).await.unwrap();
-    let waits = Acknowledgement { awaited: 1, patience: None };
+    let waits = Acknowledgement {
+        awaited: 1,
+        patience: None,
+    };
     acknowledgement::wait(&mut old, waits, LIMIT).await.unwrap();
     for value in 0..20 {
         insert(&mut old, value).await;
@@ -135,7 +185,9 @@ async fn the_last_transaction_of_a_killed_primary_is_in_its_files_and_a_standby_
     let dead = offline::read(&a.data()).unwrap();
     assert_eq!(dead.end, End::Killed);
     let received = stream::freeze(&mut new).await.unwrap();
-    let Received::UpTo(received) = received else { panic!("{received:?}") };
+    let Received::UpTo(received) = received else {
+        panic!("{received:?}")
+    };
     assert!(stream::reaches(&received, &dead.logged), "{received} {}", dead.logged);
     stream::end(&mut new, LIMIT).await.unwrap();
     role::open(&mut new, None, &[], LIMIT).await.unwrap();

@@ -43,7 +43,10 @@ pub struct ServerFacts {
 impl ServerFacts {
     /// Returns the logins and roles that may write where writes are refused, without simdb's own.
     pub fn privileged(&self, own: &str) -> BTreeSet<&str> {
-        let privileged = self.users.iter().filter(|(name, user)| user.passes_read_only && *name != own);
+        let privileged = self
+            .users
+            .iter()
+            .filter(|(name, user)| user.passes_read_only && *name != own);
         privileged.map(|(name, _)| name.as_str()).collect()
     }
 }

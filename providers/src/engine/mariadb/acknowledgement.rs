@@ -31,7 +31,11 @@ pub async fn count(connection: &mut Connection, acknowledges: bool) -> Result<()
     const LOOK: &str = "SELECT @@rpl_semi_sync_slave_enabled, VARIABLE_VALUE = 'ON' \
         FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'RPL_SEMI_SYNC_SLAVE_STATUS'";
     let rows = connection.rows(DOING, LOOK).await?;
-    let row: Vec<bool> = rows.iter().flatten().map(|value| value.as_deref() == Some("1")).collect();
+    let row: Vec<bool> = rows
+        .iter()
+        .flatten()
+        .map(|value| value.as_deref() == Some("1"))
+        .collect();
     let [enabled, acknowledging] = row[..] else {
         return Err(connection.failure(DOING, Cause::Answer("it has no such status".to_owned())));
     };
@@ -39,7 +43,10 @@ pub async fn count(connection: &mut Connection, acknowledges: bool) -> Result<()
         let set = format!("SET GLOBAL rpl_semi_sync_slave_enabled = {}", u8::from(acknowledges));
         connection.execute(DOING, &set).await?;
     }
-    let receives = streams(connection).await?.values().any(|stream| stream.receives == "Yes");
+    let receives = streams(connection)
+        .await?
+        .values()
+        .any(|stream| stream.receives == "Yes");
     if receives && acknowledging != acknowledges {
         connection.execute(DOING, "STOP SLAVE IO_THREAD").await?;
         connection.execute(DOING, "START SLAVE IO_THREAD").await?;
@@ -65,11 +72,7 @@ pub async fn wait(
 }
 
 /// Waits until so many servers that acknowledge stream from a server.
-pub async fn wait_for_clients(
-    connection: &mut Connection,
-    awaited: u32,
-    limit: Duration,
-) -> Result<(), MariadbError> {
+pub async fn wait_for_clients(connection: &mut Connection, awaited: u32, limit: Duration) -> Result<(), MariadbError> {
     const DOING: &str = "count the servers that acknowledge";
     const CLIENTS: &str = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS \
         WHERE VARIABLE_NAME = 'RPL_SEMI_SYNC_MASTER_CLIENTS'";

@@ -138,7 +138,10 @@ impl Connection {
 
     /// Ends another session of the server, where it is there.
     pub async fn kill(&mut self, session: u32) -> Result<(), MariadbError> {
-        match self.execute("end a session", &format!("KILL CONNECTION {session}")).await {
+        match self
+            .execute("end a session", &format!("KILL CONNECTION {session}"))
+            .await
+        {
             Err(error) if error.code() != Some(UNKNOWN_THREAD) => Err(error),
             _ => Ok(()),
         }

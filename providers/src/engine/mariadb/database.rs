@@ -1,5 +1,7 @@
 //! Databases: made, given their characters, and dropped.
 
+use std::fmt::Write;
+
 use super::MariadbError;
 use super::connection::{Connection, identifier, literal};
 
@@ -18,7 +20,7 @@ pub async fn ensure(connection: &mut Connection, name: &str, texts: Texts<'_>) -
     let mut create = format!("CREATE DATABASE IF NOT EXISTS {}", identifier(name));
     for (option, value) in [("CHARACTER SET", texts.character_set), ("COLLATE", texts.collation)] {
         if let Some(value) = value {
-            create += &format!(" {option} {}", literal(value));
+            write!(create, " {option} {}", literal(value)).expect("writing to a String cannot fail");
         }
     }
     connection.execute(&doing, &create).await

@@ -135,7 +135,9 @@ pub enum MariadbError {
         limit: Duration,
     },
     /// Too few servers acknowledge commits.
-    #[error("let commits on {node} be acknowledged: after {limit:?} {counted} servers that acknowledge stream from it, not {awaited}")]
+    #[error(
+        "let commits on {node} be acknowledged: after {limit:?} {counted} servers that acknowledge stream from it, not {awaited}"
+    )]
     NotAcknowledging {
         /// The node whose commits wait.
         node: NodeAddress,
@@ -264,7 +266,11 @@ struct Reason<'a>(&'a str);
 
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": {}", self.0)
+        }
     }
 }
 

@@ -211,9 +211,23 @@ fn facts(told: Told, streams: BTreeMap<String, StreamFacts>, known: &Known) -> R
         databases: databases
             .into_iter()
             .filter(|database| database.name != super::DATABASE)
-            .map(|Database { name, character_set, collation, comment }| {
-                (name, DatabaseFacts { character_set, collation, comment })
-            })
+            .map(
+                |Database {
+                     name,
+                     character_set,
+                     collation,
+                     comment,
+                 }| {
+                    (
+                        name,
+                        DatabaseFacts {
+                            character_set,
+                            collation,
+                            comment,
+                        },
+                    )
+                },
+            )
             .collect(),
         parameters: told
             .parameters
@@ -236,7 +250,11 @@ fn users(accounts: Vec<Account>, known: &Known) -> BTreeMap<String, UserFacts> {
         let password = password(&privileges, known.get(&user));
         let facts = users.entry(user).or_default();
         // Where accounts of one name differ, the one is told that is not as it should be.
-        facts.password = if facts.hosts.is_empty() { password } else { worse(facts.password, password) };
+        facts.password = if facts.hosts.is_empty() {
+            password
+        } else {
+            worse(facts.password, password)
+        };
         facts.hosts.insert(host);
         facts.login |= !privileges.is_role && !privileges.account_locked;
         facts.role |= privileges.is_role;
@@ -244,7 +262,9 @@ fn users(accounts: Vec<Account>, known: &Known) -> BTreeMap<String, UserFacts> {
         facts.replication |= privileges.access & REPLICATION_SLAVE != 0;
         facts.passes_read_only |= privileges.passes_read_only();
         facts.connection_limit = facts.connection_limit.max(privileges.max_user_connections);
-        facts.methods.extend(privileges.verifiers().into_iter().map(|verifier| verifier.plugin));
+        facts
+            .methods
+            .extend(privileges.verifiers().into_iter().map(|verifier| verifier.plugin));
     }
     users
 }

@@ -131,7 +131,9 @@ fn last(data: &Path, names: &[String]) -> Result<Option<Binlog>, OfflineError> {
 fn lineage(data: &Path) -> Result<Option<String>, OfflineError> {
     let lines = short(data, &format!("{DATABASE}/db.opt"))?.unwrap_or_default();
     let comment = lines.iter().find_map(|line| line.strip_prefix("comment="));
-    Ok(comment.and_then(|comment| comment.strip_prefix(LINEAGE)).map(str::to_owned))
+    Ok(comment
+        .and_then(|comment| comment.strip_prefix(LINEAGE))
+        .map(str::to_owned))
 }
 
 /// Reads what all copies of the data have in common.
@@ -144,7 +146,8 @@ fn uuid(data: &Path) -> Result<String, OfflineError> {
     if head[..3] != [0xfe, 0xfe, 0x0c] {
         return Err(damaged(data, NAME, "it does not begin as it should".to_owned()));
     }
-    Ok(head[4..].iter().map(|byte| format!("{byte:02x}")).collect())
+    let digits: Vec<String> = head[4..].iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(digits.concat())
 }
 
 /// Reads the position that a copy was made at; absent where the data is no copy.
@@ -152,7 +155,9 @@ fn copied(data: &Path) -> Result<Option<GtidPosition>, OfflineError> {
     for name in ["xtrabackup_binlog_info", "mariadb_backup_binlog_info"] {
         let Some(lines) = short(data, name)? else { continue };
         // The file, the byte in it, and the transactions, which may be none.
-        let position = lines.first().map(|line| line.splitn(3, '\t').nth(2).unwrap_or_default());
+        let position = lines
+            .first()
+            .map(|line| line.splitn(3, '\t').nth(2).unwrap_or_default());
         let position = position.ok_or_else(|| damaged(data, name, "it is empty".to_owned()))?;
         let position: Result<GtidPosition, GtidError> = position.parse();
         return position
@@ -165,7 +170,9 @@ fn copied(data: &Path) -> Result<Option<GtidPosition>, OfflineError> {
 /// Reads the server that the last one on the data followed. The lines after these two are a login and its password.
 fn upstream(data: &Path) -> Result<Option<(String, u16)>, OfflineError> {
     const NAME: &str = "master.info";
-    let Some(lines) = short(data, NAME)? else { return Ok(None) };
+    let Some(lines) = short(data, NAME)? else {
+        return Ok(None);
+    };
     let (host, port) = (lines.get(3), lines.get(6).and_then(|port| port.parse().ok()));
     match (host, port) {
         (Some(host), _) if host.is_empty() => Ok(None),

@@ -65,7 +65,10 @@ async fn refuse_writes(connection: &mut Connection, limit: Duration) -> Result<(
     let patience = limit.saturating_sub(SERVER_GIVES_UP).as_secs().max(1);
     let set = format!("SET SESSION lock_wait_timeout = {patience}");
     connection.execute(DOING, &set).await?;
-    connection.ask(DOING, "SET GLOBAL read_only = ON", limit).await.map(drop)
+    connection
+        .ask(DOING, "SET GLOBAL read_only = ON", limit)
+        .await
+        .map(drop)
 }
 
 /// Ends the sessions of everybody else.
@@ -82,7 +85,9 @@ async fn end_others(connection: &mut Connection, limit: Duration) -> Result<(), 
             return Err(connection.failure(DOING, Cause::Answer(reason)));
         }
         for id in others.into_iter().flatten().flatten() {
-            let id = id.parse().map_err(|_| connection.failure(DOING, Cause::Answer(format!("{id:?} is no session"))))?;
+            let id = id
+                .parse()
+                .map_err(|_| connection.failure(DOING, Cause::Answer(format!("{id:?} is no session"))))?;
             connection.kill(id).await?;
         }
         sleep(POLL).await;
@@ -128,7 +133,9 @@ pub async fn open(
         let enable = format!("ALTER EVENT {} ENABLE", event.identifier());
         connection.execute("enable an event", &enable).await?;
     }
-    connection.execute("start events", "SET GLOBAL event_scheduler = ON").await
+    connection
+        .execute("start events", "SET GLOBAL event_scheduler = ON")
+        .await
 }
 
 /// An event of a database.

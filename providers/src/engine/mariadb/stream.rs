@@ -88,7 +88,11 @@ pub fn errant(upstream: &ServerFacts, log: &GtidState) -> Vec<Gtid> {
     let applied: Vec<Gtid> = upstream.applied.transactions().collect();
     let mut lacks = upstream.log.lacks(log);
     // A server that was made from a copy has no log of what came before, and its position speaks for that.
-    lacks.retain(|gtid| !applied.iter().any(|own| own.domain == gtid.domain && own.server == gtid.server && own.sequence >= gtid.sequence));
+    lacks.retain(|gtid| {
+        !applied
+            .iter()
+            .any(|own| own.domain == gtid.domain && own.server == gtid.server && own.sequence >= gtid.sequence)
+    });
     lacks
 }
 
@@ -224,7 +228,13 @@ fn unmet(stream: Option<&StreamFacts>, at: &HostPort, target: &GtidPosition) -> 
     if !is_from(stream, at) {
         unmet.push(format!("it follows {}:{}", stream.host, stream.port));
     }
-    let because = |error: &str| if error.is_empty() { String::new() } else { format!(": {error}") };
+    let because = |error: &str| {
+        if error.is_empty() {
+            String::new()
+        } else {
+            format!(": {error}")
+        }
+    };
     if stream.receives != "Yes" {
         unmet.push(format!("it does not receive{}", because(&stream.receive_error)));
     }
@@ -261,10 +271,9 @@ pub async fn freeze(connection: &mut Connection) -> Result<Received, MariadbErro
     let stream = streams(connection).await?.remove(ONLY);
     let applied = applied(connection).await?;
     Ok(match stream {
-        None => Received::UpTo(applied),
         Some(stream) if stream.received.is_empty() => Received::AtLeast(applied),
         Some(stream) if reaches(&stream.received, &applied) => Received::UpTo(stream.received),
-        Some(_) => Received::UpTo(applied),
+        Some(_) | None => Received::UpTo(applied),
     })
 }
 
@@ -277,11 +286,7 @@ async fn applied(connection: &mut Connection) -> Result<GtidPosition, MariadbErr
 }
 
 /// Waits until a server has applied what is up to a position. One that receives, and stopped to apply without an error, is let go on.
-pub async fn drain(
-    connection: &mut Connection,
-    position: &GtidPosition,
-    limit: Duration,
-) -> Result<(), MariadbError> {
+pub async fn drain(connection: &mut Connection, position: &GtidPosition, limit: Duration) -> Result<(), MariadbError> {
     const DOING: &str = "wait for transactions";
     let deadline = Instant::now() + limit;
     let wait = format!(
@@ -324,7 +329,8 @@ fn why_nothing_is_applied(stream: Option<&StreamFacts>) -> Option<String> {
 }
 
 /// Where transactions are that no start of a stream would apply.
-const RELAY_LOG: &str = "its stream was stopped, and its relay log may hold more, which no start of the stream would apply";
+const RELAY_LOG: &str =
+    "its stream was stopped, and its relay log may hold more, which no start of the stream would apply";
 
 /// Lets a server follow nobody any more, once it has applied what it received. Where nothing shows how far it has received, it is left as it
 /// is.

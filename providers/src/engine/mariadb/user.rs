@@ -187,9 +187,20 @@ pub async fn drop(connection: &mut Connection, name: &str, host: &str) -> Result
     let doing = format!("drop user {name:?}");
     let drop = format!("DROP USER IF EXISTS {}@{}", literal(name), literal(host));
     connection.execute(&doing, &drop).await?;
-    let sessions = format!("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = {}", literal(name));
-    for id in connection.rows(&doing, &sessions).await?.into_iter().flatten().flatten() {
-        let id = id.parse().map_err(|_| connection.failure(&doing, Cause::Answer(format!("{id:?} is no session"))))?;
+    let sessions = format!(
+        "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = {}",
+        literal(name)
+    );
+    for id in connection
+        .rows(&doing, &sessions)
+        .await?
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let id = id
+            .parse()
+            .map_err(|_| connection.failure(&doing, Cause::Answer(format!("{id:?} is no session"))))?;
         connection.kill(id).await?;
     }
     Ok(())
@@ -200,7 +211,11 @@ pub async fn own(connection: &mut Connection, name: &str, host: &str, database: 
     let doing = format!("give database {database:?} to user {name:?}");
     // In the name of a database that is granted, two characters stand for others.
     let pattern = identifier(&database.replace('_', r"\_").replace('%', r"\%"));
-    let grant = format!("GRANT ALL PRIVILEGES ON {pattern}.* TO {}@{}", literal(name), literal(host));
+    let grant = format!(
+        "GRANT ALL PRIVILEGES ON {pattern}.* TO {}@{}",
+        literal(name),
+        literal(host)
+    );
     connection.execute(&doing, &grant).await
 }
 
@@ -246,7 +261,10 @@ mod tests {
             ["REVOKE READ_ONLY ADMIN ON *.* FROM app"]
         );
         let given = grants("app", Rights::Superuser, &none).join("; ");
-        assert!(given.contains("GRANT OPTION") && !given.contains(PASSES_READ_ONLY), "{given}");
+        assert!(
+            given.contains("GRANT OPTION") && !given.contains(PASSES_READ_ONLY),
+            "{given}"
+        );
         assert!(privileges("GRANT ALL PRIVILEGES ON `app`.* TO `app`@`127.0.0.1`").is_none());
     }
 }

@@ -70,7 +70,11 @@ pub async fn verify_sync(
                 Connection::open(sessions, primary).await?.kill(session).await?;
             }
             let unmet = judge(standbys, &there, None, sessions).await;
-            return Err(if unmet.is_empty() { error } else { not_in_sync(primary, limit, unmet, &chain(&error)) });
+            return Err(if unmet.is_empty() {
+                error
+            } else {
+                not_in_sync(primary, limit, unmet, &chain(&error))
+            });
         }
     };
     loop {
@@ -206,7 +210,10 @@ fn condition(expected: &Expected<'_>, primary: &ServerFacts, here: &ServerFacts)
                 unmet.push(format!("it follows {}:{}", stream.host, stream.port));
             }
             if stream.receives != "Yes" {
-                unmet.push(format!("it does not receive ({}): {}", stream.receives, stream.receive_error));
+                unmet.push(format!(
+                    "it does not receive ({}): {}",
+                    stream.receives, stream.receive_error
+                ));
             }
             if !stream.applies {
                 unmet.push(format!("it does not apply: {}", stream.apply_error));

@@ -18,8 +18,8 @@ use std::fmt;
 use simdb_state::sensitive::Sensitive;
 
 pub(super) use self::answer::Answer;
-pub use self::packet::WireError;
 use self::packet::Packets;
+pub use self::packet::WireError;
 use crate::platform::dial::Stream;
 
 /// Asks the server to run a text.

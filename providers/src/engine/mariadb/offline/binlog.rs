@@ -17,7 +17,7 @@ use thiserror::Error;
 const MAGIC: [u8; 4] = *b"\xfebin";
 
 /// How many bytes the header of an event has.
-const HEADER: u64 = 19;
+const HEADER: u8 = 19;
 
 /// More than the body of any event that is read here has.
 const LONGEST_BODY: u64 = 16 << 20;
@@ -151,21 +151,26 @@ impl<R: Read + Seek> Events<R> {
 
     /// Looks at the header of the next event; none where the file ends before the event does.
     fn peek(&mut self) -> Result<Option<Header>, BinlogError> {
-        if self.at + HEADER > self.size {
+        if self.at + u64::from(HEADER) > self.size {
             return Ok(None);
         }
         let mut bytes = [0; HEADER as usize];
         self.file.read_exact(&mut bytes)?;
-        self.file.seek_relative(-(HEADER as i64))?;
-        let word = |from: usize| bytes[from..from + 4].iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte));
+        self.file.seek_relative(-i64::from(HEADER))?;
+        let word = |from: usize| {
+            bytes[from..from + 4]
+                .iter()
+                .rev()
+                .fold(0, |word, byte| word << 8 | u32::from(*byte))
+        };
         let length = u64::from(word(9));
-        let whole = length >= HEADER && self.at + length <= self.size;
+        let whole = length >= u64::from(HEADER) && self.at + length <= self.size;
         Ok(whole.then_some(Header {
             at: self.at,
             kind: bytes[4],
             server: word(5),
             flags: u16::from_le_bytes([bytes[17], bytes[18]]),
-            body: length.saturating_sub(HEADER),
+            body: length.saturating_sub(HEADER.into()),
         }))
     }
 
@@ -178,8 +183,8 @@ impl<R: Read + Seek> Events<R> {
         self.file.seek_relative(offset)?;
         let header = self.peek()?;
         if let Some(header) = header {
-            self.file.seek_relative(HEADER as i64)?;
-            self.at += HEADER + header.body;
+            self.file.seek_relative(i64::from(HEADER))?;
+            self.at += u64::from(HEADER) + header.body;
         }
         Ok(header)
     }

@@ -97,10 +97,7 @@ impl Packets {
                 return Err(WireError::TooLong);
             }
             // The memory grows with what comes, not with what was announced.
-            let read = (&mut self.stream)
-                .take(length as u64)
-                .read_to_end(&mut payload)
-                .await?;
+            let read = (&mut self.stream).take(length as u64).read_to_end(&mut payload).await?;
             if read < length {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
@@ -170,12 +167,13 @@ pub(super) fn refusal(packet: &[u8]) -> WireError {
     let mut reader = Reader(packet);
     let code = reader.byte().and_then(|_| reader.number(2)).unwrap_or_default();
     // A server that knows the client's version puts the SQLSTATE in front, after a mark.
-    let text = match reader.0 {
-        [b'#', _, _, _, _, _, message @ ..] => message,
-        message => message,
+    let text = if reader.0.starts_with(b"#") {
+        reader.0.get(6..)
+    } else {
+        Some(reader.0)
     };
     WireError::Refused {
         code: u16::try_from(code).unwrap_or_default(),
-        message: String::from_utf8_lossy(text).into_owned(),
+        message: String::from_utf8_lossy(text.unwrap_or_default()).into_owned(),
     }
 }

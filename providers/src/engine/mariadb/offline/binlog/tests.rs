@@ -71,7 +71,9 @@ fn a_transaction_counts_where_its_group_is_whole() {
     assert!(parsed.in_use && !parsed.cut_off);
     assert_eq!(parsed.state, BTreeMap::from([((0, 1001), 13), ((0, 2001), 10)]));
     // Cut off at each byte, the last whole group is the one that ends at or before it.
-    let ends: Vec<usize> = (0..=3).map(|count| start.len() + groups()[..count].concat().len()).collect();
+    let ends: Vec<usize> = (0..=3)
+        .map(|count| start.len() + groups()[..count].concat().len())
+        .collect();
     for cut in start.len()..all.len() {
         let whole = ends.iter().filter(|end| **end <= cut).count() as u64;
         assert_eq!(sequence(&all[..cut]), Some(9 + whole), "cut off after {cut} bytes");
