@@ -7,6 +7,8 @@ pub mod postgresql;
 pub(crate) mod programs;
 mod steps;
 
+use simdb_state::sensitive::Sensitive;
+
 pub(crate) use self::postgresql::signs::Held;
 pub use self::postgresql::{compare, ledger, log_files, trial, verify};
 use self::programs::Programs;
@@ -17,6 +19,11 @@ pub(crate) const PROGRAMS: &[Programs] = &[
     pgbouncer::PROGRAMS,
     mariadb::programs::PROGRAMS,
 ];
+
+/// Returns what a server keeps of a password by the method that every one of its engine has.
+pub(crate) fn native_verifier(password: &Sensitive<String>) -> String {
+    mariadb::verifier::Method::Native.verifier(password)
+}
 
 /// Returns whether a process, as a platform names it, is a server that holds data.
 pub(crate) fn holds_data(process: &str) -> bool {

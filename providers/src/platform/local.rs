@@ -51,7 +51,7 @@ use nix::unistd::{AccessFlags, access};
 use simdb_planner::observed::{
     Observation, PlatformFacts, PlatformProblem, ProcessFacts, ProviderArgument, Reach, RouteFacts,
 };
-use simdb_state::address::{EndpointAddress, InstanceAddress};
+use simdb_state::address::{EndpointAddress, InstanceAddress, NodeAddress};
 use simdb_state::instance::{Command, InstanceSpec, TaskSpec, TrialSpec};
 use simdb_state::object::Witness;
 use simdb_state::place::Place;
@@ -213,9 +213,16 @@ impl LocalPlatform {
             arguments: command
                 .arguments
                 .iter()
-                .map(|argument| argument.render(&path))
+                .map(|argument| argument.render_beside(&path, |node| self.path_of(instance_directory, node)))
                 .collect(),
         })
+    }
+
+    /// Returns where the instance directory of another node is.
+    fn path_of(&self, beside: &InstanceDirectory, node: &NodeAddress) -> String {
+        let user = beside.user.clone();
+        let other = InstanceDirectory::new(&self.config.root, &self.config.lineage, user, &node.into());
+        other.path.to_string_lossy().into_owned()
     }
 
     /// Returns where the programs of a command's engine are. What was not found before may have been installed since.
@@ -365,6 +372,10 @@ impl Platform for LocalPlatform {
         })
         .await?;
         server::start(&hold, spec, &program).await
+    }
+
+    async fn files(&self, node: &InstanceAddress, path: &str) -> Result<PathBuf, PlatformError> {
+        Ok(self.directory(node)?.path.join(path))
     }
 
     async fn reload(&self, node: &InstanceAddress) -> Result<(), PlatformError> {

@@ -42,7 +42,7 @@ async fn a_login_has_the_password_and_rights_of_the_last_step_and_no_log_has_the
     assert_eq!(other.code(), Some(1044));
 
     // Two passwords let it in while one takes the place of the other.
-    user::ensure(&mut connection, &APP, Passwords::Either(&new, &old))
+    user::ensure(&mut connection, &APP, Passwords::Also(&new))
         .await
         .unwrap();
     open(&old).await.unwrap();

@@ -4,8 +4,10 @@
 
 mod access;
 mod bed;
+mod blueprint;
 mod looking;
 #[path = "../postgresql/port.rs"]
 mod port;
 mod replication;
 mod roles;
+mod steps;

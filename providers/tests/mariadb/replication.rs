@@ -259,7 +259,7 @@ async fn the_password_of_a_stream_is_changed_without_a_gap_and_is_in_no_log() {
         replica.execute("log", &format!("SET GLOBAL {set}")).await.unwrap();
     }
     let new = password::generate().unwrap();
-    user::ensure(&mut primary, &STREAMER, Passwords::Either(&new, &bed.replication))
+    user::ensure(&mut primary, &STREAMER, Passwords::Also(&new))
         .await
         .unwrap();
     insert(&mut primary, 1).await;

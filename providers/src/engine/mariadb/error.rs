@@ -168,6 +168,31 @@ pub enum MariadbError {
         /// What that one lacks.
         errant: Vec<Gtid>,
     },
+    /// Another server has received more than the one that is to lead, or may have.
+    #[error(
+        "promote {node}: it has received {has}, and {other} has received {received}{}",
+        if *.certain { "" } else { " at least, before it was restarted" }
+    )]
+    Behind {
+        /// The server that is to lead.
+        node: NodeAddress,
+        /// The one that has more.
+        other: NodeAddress,
+        /// What the first has received.
+        has: GtidPosition,
+        /// What the other one has.
+        received: GtidPosition,
+        /// Whether that is all of it.
+        certain: bool,
+    },
+    /// A server has other parameters than it was given.
+    #[error("configure {node}: {}", .problems.join("; "))]
+    Settings {
+        /// The node.
+        node: NodeAddress,
+        /// What it has otherwise, each as a sentence.
+        problems: Vec<String>,
+    },
     /// A copy does not say what it is a copy of.
     #[error("look at the data copied to {0}: nothing says up to which transaction it was copied")]
     NoPosition(NodeAddress),

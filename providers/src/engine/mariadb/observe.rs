@@ -70,7 +70,7 @@ struct Account {
 /// The document that a server keeps of an account.
 #[derive(Deserialize)]
 #[serde(default)]
-struct Privileges {
+pub(super) struct Privileges {
     access: u64,
     version_id: u32,
     plugin: String,
@@ -128,7 +128,7 @@ impl Privileges {
     }
 
     /// Returns all ways in which the account may prove who it is.
-    fn verifiers(&self) -> Vec<Verifier> {
+    pub(super) fn verifiers(&self) -> Vec<Verifier> {
         let own = Verifier {
             plugin: self.plugin.clone(),
             authentication_string: self.authentication_string.clone(),

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use simdb_state::sensitive::Sensitive;
 
 use super::connection::{Connection, identifier, literal};
+use super::observe::Privileges;
 use super::verifier::Method;
 use super::{Cause, MariadbError};
 
@@ -43,8 +44,8 @@ pub enum Passwords<'a> {
     None,
     /// One.
     One(&'a Sensitive<String>),
-    /// Either of two, while one takes the place of the other.
-    Either(&'a Sensitive<String>, &'a Sensitive<String>),
+    /// This one, beside those that let it in so far, while it takes their place.
+    Also(&'a Sensitive<String>),
 }
 
 /// All that a superuser may do.
@@ -114,28 +115,58 @@ pub async fn ensure(
     for statement in grants(&name, account.rights, &has(connection, &doing, &name).await?) {
         connection.execute(&doing, &statement).await?;
     }
+    let before = match passwords {
+        Passwords::Also(_) => proofs(connection, &doing, account).await?,
+        Passwords::None | Passwords::One(_) => Vec::new(),
+    };
     // Last, so that it has what it should have when it can log in.
-    connection.execute(&doing, &alteration(account, passwords)).await
+    connection
+        .execute(&doing, &alteration(account, passwords, &before))
+        .await
 }
 
 fn at(account: &Account<'_>) -> String {
     format!("{}@{}", literal(account.name), literal(account.host))
 }
 
-fn alteration(account: &Account<'_>, passwords: Passwords<'_>) -> String {
-    let proof = |password: &Sensitive<String>| {
-        let verifier = literal(&account.method.verifier(password));
-        format!("{} USING {verifier}", account.method.plugin())
+/// Returns how a login may prove who it is, as statements say it.
+async fn proofs(connection: &mut Connection, doing: &str, account: &Account<'_>) -> Result<Vec<String>, MariadbError> {
+    let list = format!(
+        "SELECT JSON_COMPACT(Priv) FROM mysql.global_priv WHERE User = {} AND Host = {}",
+        literal(account.name),
+        literal(account.host)
+    );
+    let kept = connection.required(doing, &list).await?;
+    let kept: Privileges = serde_json::from_str(&kept)
+        .map_err(|error| connection.failure(doing, Cause::Answer(format!("its login makes no sense: {error}"))))?;
+    let verifiers = kept.verifiers().into_iter();
+    let usable = verifiers.filter(|verifier| verifier.authentication_string.len() > NO_DIGEST.len());
+    Ok(usable
+        .map(|verifier| proof(&verifier.plugin, &verifier.authentication_string))
+        .collect())
+}
+
+/// Stands in place of a verifier, and is that of no password.
+const NO_DIGEST: &str = "invalid";
+
+fn proof(plugin: &str, verifier: &str) -> String {
+    format!("{} USING {}", identifier(plugin), literal(verifier))
+}
+
+fn alteration(account: &Account<'_>, passwords: Passwords<'_>, before: &[String]) -> String {
+    let plugin = account.method.plugin();
+    let (own, lock) = match passwords {
+        Passwords::None => (proof(Method::Native.plugin(), NO_DIGEST), "LOCK"),
+        Passwords::One(password) | Passwords::Also(password) => {
+            (proof(plugin, &account.method.verifier(password)), "UNLOCK")
+        }
     };
-    let (proofs, lock) = match passwords {
-        // No digest has this verifier.
-        Passwords::None => ("mysql_native_password USING 'invalid'".to_owned(), "LOCK"),
-        Passwords::One(password) => (proof(password), "UNLOCK"),
-        Passwords::Either(one, other) => (format!("{} OR {}", proof(one), proof(other)), "UNLOCK"),
-    };
+    let others = before.iter().filter(|other| **other != own);
+    let proofs: Vec<&str> = std::iter::once(&own).chain(others).map(String::as_str).collect();
     format!(
-        "ALTER USER {} IDENTIFIED VIA {proofs} WITH MAX_USER_CONNECTIONS {} ACCOUNT {lock}",
+        "ALTER USER {} IDENTIFIED VIA {} WITH MAX_USER_CONNECTIONS {} ACCOUNT {lock}",
         at(account),
+        proofs.join(" OR "),
         account.connection_limit.unwrap_or(0)
     )
 }
@@ -234,13 +265,20 @@ mod tests {
     #[test]
     fn a_server_is_told_the_verifier_and_no_password() {
         let password = Sensitive::new("hunter2".to_owned());
-        let told = alteration(&APP, Passwords::One(&password));
-        let expected = "ALTER USER 'app'@'127.0.0.1' IDENTIFIED VIA mysql_native_password USING '*";
+        let told = alteration(&APP, Passwords::One(&password), &[]);
+        let expected = "ALTER USER 'app'@'127.0.0.1' IDENTIFIED VIA `mysql_native_password` USING '*";
         assert!(told.starts_with(expected), "{told}");
         assert!(told.ends_with("' WITH MAX_USER_CONNECTIONS 5 ACCOUNT UNLOCK"), "{told}");
-        let either = alteration(&APP, Passwords::Either(&password, &password));
-        assert_eq!(either.matches("mysql_native_password USING '*").count(), 2);
-        assert!(alteration(&APP, Passwords::None).ends_with("ACCOUNT LOCK"));
+        let before = [
+            proof("ed25519", "x"),
+            proof("mysql_native_password", &Method::Native.verifier(&password)),
+        ];
+        let either = alteration(&APP, Passwords::Also(&password), &before);
+        assert!(
+            either.contains(" OR `ed25519` USING 'x' WITH") && either.matches("USING '*").count() == 1,
+            "{either}"
+        );
+        assert!(alteration(&APP, Passwords::None, &[]).ends_with("ACCOUNT LOCK"));
         assert!(!told.contains("hunter2") && !either.contains("hunter2"));
     }
 

@@ -1,0 +1,415 @@
+//! Steps on real servers, which the local platform runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use simdb_planner::plan::{Action, Checked, Evidence, FenceMethod, Handover, Server, Stream};
+use simdb_providers::effects::{Limits, ProviderEffects};
+use simdb_providers::engine::mariadb::observe::{Known, snapshot};
+use simdb_providers::engine::mariadb::{Connection, LOGIN};
+use simdb_providers::executor::chain;
+use simdb_providers::password;
+use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
+use simdb_providers::platform::{Platform, Provider};
+use simdb_providers::sessions::Sessions;
+use simdb_state::address::NodeAddress;
+use simdb_state::delta::Outputs;
+use simdb_state::instance::{InstanceSpec, TaskSpec};
+use simdb_state::object::{CommitLevel, Database, EngineKind, FenceProof, User, Verdict};
+use simdb_state::place::Place;
+use simdb_state::sensitive::{SecretName, Secrets};
+use simdb_state::store::Store;
+use tempfile::TempDir;
+
+use crate::bed::LIMIT;
+use crate::blueprint::{self, DATA};
+use crate::port::Port;
+
+struct Cluster {
+    effects: ProviderEffects,
+    platform: Arc<LocalPlatform>,
+    secrets: Secrets,
+    own: SecretName,
+    replication: SecretName,
+    nodes: BTreeMap<&'static str, (NodeAddress, Port, u32)>,
+    options: Vec<String>,
+    _root: TempDir,
+}
+
+impl Cluster {
+    async fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        // The user that servers run as must be able to enter it.
+        fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
+        let grant = Store::in_memory()
+            .await
+            .unwrap()
+            .lock("test", Duration::ZERO)
+            .await
+            .unwrap()
+            .grant();
+        let platform = Arc::new(
+            LocalPlatform::new(LocalConfig {
+                root: root.path().join("data"),
+                run_as: None,
+                binaries: Vec::new(),
+                path: Vec::new(),
+                lineage: "test".to_owned(),
+                project: root.path().to_owned(),
+                service_file: root.path().join("pg_service.conf"),
+            })
+            .under(grant.clone()),
+        );
+        let found = platform.facts().await;
+        assert!(
+            found
+                .engines
+                .get(&EngineKind::Mariadb)
+                .is_some_and(|versions| versions.contains_key(&1011)),
+            "install MariaDB 10.11: looked in {:?}",
+            found.searched
+        );
+        let name = |user: &str| SecretName::password(&format!("cluster.shop.user.{user}").parse().unwrap());
+        let names = [name(LOGIN), name("replicator"), name("app")];
+        let node = |name: &str| format!("cluster.shop.node.{name}").parse().unwrap();
+        Self {
+            effects: ProviderEffects {
+                platform: platform.clone(),
+                endpoints: platform.clone(),
+                fabric: platform.clone(),
+                files: std::env::temp_dir(),
+                limits: Limits {
+                    ready: LIMIT,
+                    streaming: LIMIT,
+                    verification: LIMIT,
+                    shutdown: LIMIT,
+                    ..Limits::default()
+                },
+                grant,
+            },
+            platform,
+            secrets: names
+                .into_iter()
+                .map(|name| (name, password::generate().unwrap()))
+                .collect(),
+            own: name(LOGIN),
+            replication: name("replicator"),
+            nodes: BTreeMap::from([
+                ("a", (node("a"), Port::claim(), 1001)),
+                ("b", (node("b"), Port::claim(), 2001)),
+            ]),
+            options: Vec::new(),
+            _root: root,
+        }
+    }
+
+    fn server(&self, name: &str) -> Server {
+        let (node, port, _) = &self.nodes[name];
+        Server {
+            node: node.clone(),
+            place: Box::new(Place::shared(port.listen)),
+            password: self.own.clone(),
+        }
+    }
+
+    fn instance(&self, name: &str, closed: bool) -> InstanceSpec {
+        let (_, port, id) = &self.nodes[name];
+        let mut options = self.options.clone();
+        let role: &[&str] = if closed {
+            &["read-only=ON", "event-scheduler=OFF", "rpl-semi-sync-slave-enabled=ON"]
+        } else {
+            &[
+                "rpl-semi-sync-master-enabled=ON",
+                "rpl-semi-sync-master-timeout=9223372036854775808",
+            ]
+        };
+        options.extend(role.iter().map(|option| (*option).to_owned()));
+        blueprint::server(port.listen, *id, &self.replication, &options)
+    }
+
+    fn primary(&self) -> Action {
+        let (_, port, id) = &self.nodes["a"];
+        Action::Primary {
+            birth: Box::new(blueprint::birth(&self.own)),
+            // Nobody acknowledges yet.
+            instance: Box::new(blueprint::server(port.listen, *id, &self.replication, &self.options)),
+            server: self.server("a"),
+        }
+    }
+
+    fn clone_data(&self) -> Action {
+        let (source, port, _) = &self.nodes["a"];
+        Action::Clone {
+            node: self.nodes["b"].0.clone(),
+            task: Box::new(blueprint::copy(source, port.listen, &self.own)),
+            data: DATA.to_owned(),
+        }
+    }
+
+    fn join(&self, name: &str, upstream: &str) -> Action {
+        Action::Join {
+            instance: Box::new(self.instance(name, true)),
+            server: self.server(name),
+            upstream: self.server(upstream),
+            application_name: name.to_owned(),
+        }
+    }
+
+    fn replication_user(&self, streams: Vec<Stream>, primary: &str) -> Action {
+        Action::ReplicationUser {
+            user: "cluster.shop.user.replicator".parse().unwrap(),
+            attributes: Box::new(User {
+                replication: true,
+                ..User::default()
+            }),
+            password: self.replication.clone(),
+            server: self.server(primary),
+            streams,
+        }
+    }
+
+    fn verify(&self, primary: &str, standby: &str) -> Action {
+        let checked = Checked {
+            server: self.server(standby),
+            upstream: None,
+            delayed: false,
+        };
+        Action::Verify {
+            cluster: "shop".parse().unwrap(),
+            primary: self.server(primary),
+            standbys: BTreeMap::from([(standby.to_owned(), checked)]),
+            synchronous: BTreeSet::from([standby.to_owned()]),
+            awaited: 1,
+            commit: CommitLevel::On,
+        }
+    }
+
+    fn configure(&self, name: &str, closed: bool, restart: bool) -> Action {
+        Action::Configure {
+            instance: Box::new(self.instance(name, closed)),
+            server: self.server(name),
+            restart,
+            in_recovery: closed,
+            upstream: None,
+        }
+    }
+
+    /// Runs a step twice, as a step may be, and returns what came of the second run.
+    async fn twice(&self, action: Action) -> Outputs {
+        let first = self.effects.mariadb_serves(&action, &self.secrets).await;
+        let first = first.unwrap_or_else(|error| panic!("{action:?}: {}", chain(&error)));
+        let second = self.effects.mariadb_serves(&action, &self.secrets).await.unwrap();
+        assert_eq!(first.identity, second.identity);
+        second
+    }
+
+    async fn fails(&self, action: Action) -> String {
+        chain(&self.effects.mariadb_serves(&action, &self.secrets).await.unwrap_err())
+    }
+
+    async fn connect(&self, name: &str) -> Connection {
+        let sessions = Sessions::new(self.platform.clone(), &self.secrets);
+        Connection::open(&sessions, &self.server(name)).await.unwrap()
+    }
+
+    async fn replicating(&self) {
+        let made = self.twice(self.primary()).await;
+        self.twice(self.replication_user(Vec::new(), "a")).await;
+        let copied = self.twice(self.clone_data()).await;
+        assert!(made.identity.is_some());
+        assert_eq!(made.identity, copied.identity);
+        self.twice(self.join("b", "a")).await;
+        let mut primary = self.connect("a").await;
+        for set in [
+            "rpl_semi_sync_master_timeout = 9223372036854775808",
+            "rpl_semi_sync_master_enabled = ON",
+        ] {
+            primary.execute("count", &format!("SET GLOBAL {set}")).await.unwrap();
+        }
+        assert!(self.twice(self.verify("a", "b")).await.marker.is_some());
+    }
+
+    async fn drop(self) {
+        for (node, _, _) in self.nodes.values() {
+            Platform::drop(&*self.platform, &node.into()).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_and_its_copy_are_made_by_steps_that_may_run_twice() {
+    let cluster = Cluster::new().await;
+    cluster.replicating().await;
+    let app = SecretName::password(&"cluster.shop.user.app".parse().unwrap());
+    cluster
+        .twice(Action::User {
+            user: "cluster.shop.user.app".parse().unwrap(),
+            attributes: Box::default(),
+            leaves: BTreeSet::new(),
+            password: Some(app.clone()),
+            server: cluster.server("a"),
+        })
+        .await;
+    cluster
+        .twice(Action::Database {
+            database: "cluster.shop.database.app".parse().unwrap(),
+            attributes: Box::new(Database {
+                owner: "app".to_owned(),
+                ..Database::default()
+            }),
+            server: cluster.server("a"),
+        })
+        .await;
+    cluster.twice(cluster.verify("a", "b")).await;
+    let known = Known::from([("app".to_owned(), cluster.secrets[&app].clone())]);
+    let facts = snapshot(&mut cluster.connect("b").await, &known).await.unwrap();
+    assert!(facts.databases.contains_key("app") && facts.read_only);
+    assert_eq!(
+        facts.users["app"].password,
+        simdb_planner::observed::PasswordFacts::Recorded
+    );
+    // A restart keeps what was set up.
+    let start = Action::Start {
+        instance: Box::new(cluster.instance("b", true)),
+        server: cluster.server("b"),
+        in_recovery: true,
+    };
+    cluster
+        .effects
+        .platform
+        .stop(
+            &(&cluster.nodes["b"].0).into(),
+            simdb_providers::platform::StopMode::Fast,
+        )
+        .await
+        .unwrap();
+    cluster.twice(start).await;
+    cluster.twice(cluster.verify("a", "b")).await;
+    cluster.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_are_set_while_a_server_runs_or_by_a_restart_and_what_came_of_them_is_compared() {
+    let mut cluster = Cluster::new().await;
+    cluster.twice(cluster.primary()).await;
+    let shown = async |cluster: &Cluster, name: &str| {
+        let mut connection = cluster.connect("a").await;
+        connection.required("look", &format!("SELECT @@{name}")).await.unwrap()
+    };
+    cluster.options = ["max-connections=77", "innodb-buffer-pool-size=96M"]
+        .map(str::to_owned)
+        .into();
+    cluster.options.push("rpl-semi-sync-master-wait-no-slave=ON".to_owned());
+    cluster.twice(cluster.configure("a", false, false)).await;
+    assert_eq!(shown(&cluster, "max_connections").await, "77");
+    cluster.options[0] = "max-connections=1".to_owned();
+    let error = cluster.fails(cluster.configure("a", false, false)).await;
+    assert_eq!(
+        error,
+        "set max_connections on cluster.shop.node.a: Variable 'max_connections' can't be set to the value of '1' (error 1231)"
+    );
+    cluster.options[0] = "max-connections=20".to_owned();
+    cluster.options[1] = "innodb-log-file-size=32M".to_owned();
+    let plain = |cluster: &Cluster| {
+        let (_, port, id) = &cluster.nodes["a"];
+        blueprint::server(port.listen, *id, &cluster.replication, &cluster.options)
+    };
+    let configure = Action::Configure {
+        instance: Box::new(plain(&cluster)),
+        server: cluster.server("a"),
+        restart: true,
+        in_recovery: false,
+        upstream: None,
+    };
+    cluster.twice(configure).await;
+    assert_eq!(shown(&cluster, "innodb_log_file_size").await, "33554432");
+    cluster.options.push("no-such-parameter=1".to_owned());
+    let start = Action::Configure {
+        instance: Box::new(plain(&cluster)),
+        server: cluster.server("a"),
+        restart: true,
+        in_recovery: false,
+        upstream: None,
+    };
+    let error = cluster.fails(start).await;
+    assert!(
+        error.starts_with("start cluster.shop.node.a: its server ended; its log ends:"),
+        "{error}"
+    );
+    assert!(error.contains("unknown variable 'no-such-parameter=1'"), "{error}");
+    cluster.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lead_is_handed_over_with_a_proof_and_the_former_primary_follows() {
+    let mut cluster = Cluster::new().await;
+    cluster.replicating().await;
+    let (a, b) = (cluster.server("a"), cluster.server("b"));
+    cluster
+        .twice(Action::Elect {
+            cluster: "shop".parse().unwrap(),
+            election: serde_json::from_value(serde_json::json!({"term": 2, "primary": "b", "reason": "switchover"}))
+                .unwrap(),
+            handover: Some(Box::new(Handover {
+                primary: a.clone(),
+                successor: b.clone(),
+            })),
+        })
+        .await;
+    let fence = Action::Fence {
+        server: a.clone(),
+        version: 1011,
+        data: Some(DATA.to_owned()),
+        seal: Some(Box::new(TaskSpec {
+            name: "seal".to_owned(),
+            ..TaskSpec::default()
+        })),
+        method: FenceMethod::ShutDown,
+    };
+    let fenced = cluster.twice(fence).await;
+    let Some(FenceProof::ShutDown { checkpoint }) = fenced.proof else {
+        panic!("{fenced:?}")
+    };
+    let promote = Action::Promote {
+        instance: Box::new(cluster.instance("b", false)),
+        server: b.clone(),
+        survivors: Vec::new(),
+        evidence: Evidence::ShutDown {
+            node: a.node.clone(),
+            version: 1011,
+            data: DATA.to_owned(),
+        },
+    };
+    let switch = cluster.twice(promote).await.switch.unwrap();
+    assert_eq!(
+        switch.verdict,
+        Verdict::Proven {
+            checkpoint: checkpoint.clone()
+        }
+    );
+    assert_eq!(switch.point, checkpoint);
+    cluster.twice(cluster.join("a", "b")).await;
+    cluster.twice(cluster.verify("b", "a")).await;
+    // The streams get another password, and nobody who still has the old one is let in.
+    let old = cluster.secrets[&cluster.replication].clone();
+    let name = SecretName::password_version(&"cluster.shop.user.replicator".parse().unwrap(), 2, None);
+    cluster.secrets.insert(name.clone(), password::generate().unwrap());
+    cluster.replication = name;
+    let stream = Stream {
+        instance: cluster.instance("a", true),
+        server: a.clone(),
+        upstream: Some(b.clone()),
+        application_name: "a".to_owned(),
+    };
+    cluster.twice(cluster.replication_user(vec![stream], "b")).await;
+    cluster.twice(cluster.verify("b", "a")).await;
+    let sessions = Sessions::new(cluster.platform.clone(), &cluster.secrets);
+    let refused = Connection::open_as(&sessions, &b, "replicator", &old)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Some(1045));
+    cluster.drop().await;
+}
