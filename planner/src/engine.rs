@@ -10,6 +10,7 @@
 pub mod mariadb;
 pub mod node;
 mod order;
+pub mod parameters;
 pub mod pgbouncer;
 pub mod postgresql;
 #[cfg(any(test, feature = "testing"))]
@@ -97,6 +98,14 @@ pub(crate) fn title(kind: EngineKind) -> &'static str {
         EngineKind::Postgresql => "PostgreSQL",
         EngineKind::Mariadb => "MariaDB",
         EngineKind::Pgbouncer => "PgBouncer",
+    }
+}
+
+/// Returns what an engine knows of the parameters of its servers. No node runs a pooler, and poolers stand before PostgreSQL's servers.
+fn parameters_of(engine: EngineKind) -> &'static dyn parameters::Parameters {
+    match engine {
+        EngineKind::Postgresql | EngineKind::Pgbouncer => &postgresql::Parameters,
+        EngineKind::Mariadb => &mariadb::Parameters,
     }
 }
 

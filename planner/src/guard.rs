@@ -165,7 +165,7 @@ fn elected(state: &State, address: &NodeAddress) -> Option<bool> {
 }
 
 fn node_of<'a>(state: &'a State, address: &NodeAddress) -> Option<&'a Node> {
-    state.nodes.get(address)
+    state.node(address)
 }
 
 fn serving(state: &State, address: &NodeAddress) -> Result<(), Refusal> {

@@ -257,7 +257,7 @@ impl<'a> Look<'a> {
         let look = writers
             .iter()
             .map(|(address, _)| format!("simdb psql {name}.{}", address.node));
-        let leads = |address: &&NodeAddress| self.state.nodes.get(*address).is_some_and(is_primary);
+        let leads = |address: &&NodeAddress| self.state.node(address).is_some_and(is_primary);
         let strays = writers
             .iter()
             .map(|(address, _)| *address)

@@ -175,6 +175,16 @@ pub trait Platform: Dial {
     /// Looks at a node's instance directory.
     async fn inspect(&self, node: &InstanceAddress) -> Result<Observation<InstanceFacts>, PlatformError>;
 
+    /// Returns whether nothing of a node's server runs. One that cannot be looked at is not known to be down. Those who wait for a server
+    /// ask often.
+    async fn is_down(&self, node: &InstanceAddress) -> Result<bool, PlatformError> {
+        Ok(match self.inspect(node).await? {
+            Observation::Seen(facts) => facts.process == ProcessFacts::Down,
+            Observation::Absent => true,
+            Observation::Unknown(_) => false,
+        })
+    }
+
     /// Looks for data that was made without simdb, by what the platform knows it by, and reads files of it. What cannot become
     /// a node's is unknown, with the reason.
     async fn unmanaged(

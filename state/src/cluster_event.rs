@@ -107,7 +107,7 @@ mod tests {
             role: was,
             ..Node::default()
         };
-        before.nodes.insert(node(), recorded);
+        before.nodes.insert(node(), recorded.into());
         let happened = cluster_events(&before, &Delta(vec![edit]), outputs);
         let told = happened
             .iter()

@@ -297,7 +297,7 @@ impl State {
                     resources,
                     parameters,
                 } = &**instance;
-                let node = self.node(node);
+                let node = self.node_mut(node);
                 node.platform.clone_from(platform);
                 node.place = Some(place.clone());
                 node.image = image.as_ref().or(outputs.image.as_deref()).cloned();
@@ -309,8 +309,8 @@ impl State {
                     cluster.degraded.clone_from(since);
                 }
             }
-            Edit::Role(node, role) => self.node(node).role = Some(role.clone()),
-            Edit::NeedsRebuild(node, needs_rebuild) => self.node(node).needs_rebuild = *needs_rebuild,
+            Edit::Role(node, role) => self.node_mut(node).role = Some(role.clone()),
+            Edit::NeedsRebuild(node, needs_rebuild) => self.node_mut(node).needs_rebuild = *needs_rebuild,
             Edit::Damage(node, damage) => {
                 // A node that is gone meanwhile does not come back by it.
                 if let Some(node) = self.nodes.get_mut(node) {
@@ -318,12 +318,12 @@ impl State {
                 }
             }
             Edit::Slot(node, slot) => {
-                let node = self.node(node);
+                let node = self.node_mut(node);
                 node.left_slots.retain(|left| Some(left) != slot.as_ref());
                 node.slot.clone_from(slot);
             }
             Edit::SlotLeft(node, slot) => {
-                let node = self.node(node);
+                let node = self.node_mut(node);
                 if !node.left_slots.contains(slot) {
                     node.left_slots.push(slot.clone());
                 }
@@ -338,7 +338,7 @@ impl State {
                 // Without a proof nothing is fenced, whatever was done to it.
                 if let (Some(proof), Some(witness)) = (outputs.proof.clone(), outputs.witness) {
                     let term = *term;
-                    self.node(node).role = Some(Role::Fenced { term, proof, witness });
+                    self.node_mut(node).role = Some(Role::Fenced { term, proof, witness });
                 }
             }
             Edit::Switched(cluster) => {
@@ -346,10 +346,10 @@ impl State {
                     election.switch.clone_from(&outputs.switch);
                 }
             }
-            Edit::Power(node, power) => self.node(node).power = *power,
-            Edit::StoppedByRequest(node, stopped) => self.node(node).stopped_by_request = *stopped,
+            Edit::Power(node, power) => self.node_mut(node).power = *power,
+            Edit::StoppedByRequest(node, stopped) => self.node_mut(node).stopped_by_request = *stopped,
             Edit::Emptied(node, slot) => {
-                let node = self.node(node);
+                let node = self.node_mut(node);
                 *node = Node {
                     slot: Some(slot.clone()),
                     left_slots: std::mem::take(&mut node.left_slots),
@@ -416,7 +416,7 @@ impl State {
     ) {
         // A step that makes data always says whose; without it the record would name data nobody has seen.
         if let Some(identity) = outputs.identity.clone() {
-            let node = self.node(node);
+            let node = self.node_mut(node);
             node.data = Some(Data {
                 generation,
                 identity,
@@ -484,7 +484,7 @@ impl State {
         }
     }
 
-    fn node(&mut self, address: &NodeAddress) -> &mut Node {
+    fn node_mut(&mut self, address: &NodeAddress) -> &mut Node {
         self.nodes.entry(address.clone()).or_default()
     }
 

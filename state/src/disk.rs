@@ -58,7 +58,7 @@ impl Object {
         Some(match address {
             Address::Network(name) => Self::Network(state.networks.get(name)?.into()),
             Address::Cluster(name) => Self::Cluster(state.clusters.get(name)?.into()),
-            Address::Node(address) => Self::Node(state.nodes.get(address)?.into()),
+            Address::Node(address) => Self::Node((&**state.nodes.get(address)?).into()),
             Address::User(address) => Self::User(state.users.get(address)?.into()),
             Address::Database(address) => Self::Database(state.databases.get(address)?.into()),
             Address::Seed(address) => Self::Seed(state.seeds.get(address)?.into()),
@@ -71,7 +71,9 @@ impl Object {
         match (self, address) {
             (Self::Network(network), Address::Network(name)) => drop(state.networks.insert(name, network.into())),
             (Self::Cluster(cluster), Address::Cluster(name)) => drop(state.clusters.insert(name, cluster.into())),
-            (Self::Node(node), Address::Node(address)) => drop(state.nodes.insert(address, node.into())),
+            (Self::Node(node), Address::Node(address)) => {
+                state.nodes.insert(address, object::Node::from(node).into());
+            }
             (Self::User(user), Address::User(address)) => drop(state.users.insert(address, user.into())),
             (Self::Database(database), Address::Database(address)) => {
                 state.databases.insert(address, database.into());

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// What an engine gives data when it makes them, and every copy of the data keeps: PostgreSQL's system identifier, MariaDB's Aria
-/// UUID. Only whether two are equal has a meaning.
+/// What an engine gives data when it makes them, and every copy of the data keeps: a number, or a UUID. Only whether two are equal has a
+/// meaning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DataIdentity(String);
@@ -36,7 +36,7 @@ impl FromStr for DataIdentity {
     }
 }
 
-/// PostgreSQL's are numbers.
+/// Some engines give numbers.
 impl From<u64> for DataIdentity {
     fn from(number: u64) -> Self {
         Self(number.to_string())

@@ -43,6 +43,7 @@ pub mod route;
 mod run;
 pub mod secret;
 pub mod sensitive;
+pub mod shared;
 pub mod store;
 pub mod sync;
 pub mod transfer;

@@ -23,6 +23,7 @@ use crate::json::Json;
 use crate::name::{ClusterName, NetworkName, NodeName, PlatformName};
 use crate::place::Place;
 use crate::position::Position;
+use crate::shared::Shared;
 pub use crate::sync::ReplicationMode;
 use crate::sync::SyncRule;
 
@@ -411,7 +412,7 @@ pub struct State {
     /// Who leads each cluster.
     pub elections: BTreeMap<ClusterName, Election>,
     /// `cluster.*.node.*`
-    pub nodes: BTreeMap<NodeAddress, Node>,
+    pub nodes: BTreeMap<NodeAddress, Shared<Node>>,
     /// `cluster.*.user.*`
     pub users: BTreeMap<UserAddress, User>,
     /// `cluster.*.database.*`
@@ -452,8 +453,13 @@ impl State {
         addresses
     }
 
+    /// Returns what is recorded of a node.
+    pub fn node(&self, address: &NodeAddress) -> Option<&Node> {
+        self.nodes.get(address).map(|node| &**node)
+    }
+
     /// Returns the nodes of one cluster, by name.
     pub fn nodes_of<'a>(&'a self, cluster: &'a ClusterName) -> impl Iterator<Item = (&'a NodeAddress, &'a Node)> {
-        address::nodes_of(&self.nodes, cluster)
+        address::nodes_of(&self.nodes, cluster).map(|(address, node)| (address, &**node))
     }
 }

@@ -227,8 +227,8 @@ mod tests {
             }),
             ..Node::default()
         };
-        state.nodes.insert(node("cluster.c.node.a"), Node::default());
-        state.nodes.insert(node("cluster.c.node.r[0]"), standby);
+        state.nodes.insert(node("cluster.c.node.a"), Node::default().into());
+        state.nodes.insert(node("cluster.c.node.r[0]"), standby.into());
         let election = Election {
             term: Term(1),
             primary: name.clone(),

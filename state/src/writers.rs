@@ -62,10 +62,10 @@ mod tests {
             role: Some(Role::Primary { term: Term(1) }),
             ..Node::default()
         };
-        state.nodes.insert(b.clone(), Node::default());
-        state.nodes.insert(other.clone(), writes.clone());
+        state.nodes.insert(b.clone(), Node::default().into());
+        state.nodes.insert(other.clone(), writes.clone().into());
         assert_eq!((state.leader(&a.cluster), state.writer_against(&b)), (None, None));
-        state.nodes.insert(a.clone(), writes);
+        state.nodes.insert(a.clone(), writes.into());
         assert_eq!(state.leader(&a.cluster), Some(&a));
         assert_eq!((state.writer_against(&a), state.writer_against(&b)), (None, Some(&a)));
     }

@@ -30,7 +30,8 @@ pub(crate) fn platforms(recorded: &State, desired: &Desired) -> Known {
 
 /// Returns the nodes whose server was placed on a platform.
 fn placed(recorded: &State) -> impl Iterator<Item = (&NodeAddress, &Node)> {
-    recorded.nodes.iter().filter(|(_, node)| node.place.is_some())
+    let nodes = recorded.nodes.iter().map(|(address, node)| (address, &**node));
+    nodes.filter(|(_, node)| node.place.is_some())
 }
 
 /// Returns the platforms of the nodes that are not on that of their cluster: on record, else as they are declared.

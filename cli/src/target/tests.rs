@@ -18,10 +18,11 @@ fn state(clusters: &[&str]) -> State {
         };
         state
             .nodes
-            .insert(format!("cluster.{name}.node.a").parse().unwrap(), primary);
-        state
-            .nodes
-            .insert(format!("cluster.{name}.node.r[0]").parse().unwrap(), Node::default());
+            .insert(format!("cluster.{name}.node.a").parse().unwrap(), primary.into());
+        state.nodes.insert(
+            format!("cluster.{name}.node.r[0]").parse().unwrap(),
+            Node::default().into(),
+        );
     }
     state
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use simdb_state::address::NodeAddress;
 use simdb_state::object::{Image, Network, Node, Power, State};
 use simdb_state::place::Place;
+use simdb_state::shared::Shared;
 
 use super::intended::Intended;
 use super::route;
@@ -32,6 +33,7 @@ pub(crate) fn before(recorded: &State, observed: &Observed) -> (State, Vec<Strin
                     prevent_destroy: node.prevent_destroy,
                     ..Node::default()
                 }
+                .into();
             }
             Some(Observation::Seen(facts)) => correct(node, facts),
         }
@@ -120,7 +122,7 @@ pub(crate) fn is_halted(observed: &Observed, address: &NodeAddress) -> bool {
     facts.is_some_and(|facts| matches!(facts.process, ProcessFacts::Frozen { .. }))
 }
 
-fn correct(node: &mut Node, facts: &NodeFacts) {
+fn correct(node: &mut Shared<Node>, facts: &NodeFacts) {
     if node
         .data
         .as_ref()
@@ -134,10 +136,14 @@ fn correct(node: &mut Node, facts: &NodeFacts) {
     if let Some(seen) = facts.image.as_ref().filter(is_other) {
         node.image = Some(seen.clone());
     }
-    if let Some(resources) = facts.resources {
+    // What is as recorded goes on being shared.
+    if let Some(resources) = facts.resources.filter(|seen| *seen != node.resources) {
         node.resources = resources;
     }
-    node.power = power(&facts.process);
+    let power = power(&facts.process);
+    if power != node.power {
+        node.power = power;
+    }
 }
 
 pub(crate) fn power(process: &ProcessFacts) -> Power {

@@ -364,7 +364,7 @@ impl Field<'_> {
         let address = self.address(node);
         // A run that was cut off promoted it before it could record that.
         let pending = node == self.elected && self.leader.is_none_or(|leader| leader == node);
-        !pending && astray::is_astray(&address, self.recorded.nodes.get(&address), self.observed)
+        !pending && astray::is_astray(&address, self.recorded.node(&address), self.observed)
     }
 
     /// A node that somebody promoted by hand leads with the writes it has, if somebody says so: what others have, and it has
@@ -542,7 +542,7 @@ impl Field<'_> {
     }
 
     fn is_recorded_to_lead(&self, node: &NodeName) -> bool {
-        let recorded = self.recorded.nodes.get(&self.address(node));
+        let recorded = self.recorded.node(&self.address(node));
         recorded.is_some_and(Node::writes)
     }
 

@@ -57,7 +57,7 @@ pub(super) fn not_compared(inputs: Inputs<'_>) -> Vec<NotCompared> {
         .chain(nodes.keys())
         .collect();
     for address in addresses {
-        let reason = node(recorded.nodes.get(address), nodes.get(address));
+        let reason = node(recorded.node(address), nodes.get(address));
         add(address.clone().into(), reason);
     }
     let addresses = declared.1.iter().chain(recorded.endpoints.keys());

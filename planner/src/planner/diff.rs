@@ -53,6 +53,7 @@ pub(super) fn diff(before: &State, intended: &Intended, desired: &Desired) -> Ve
         );
     }
     for (address, old, new) in pairs(&before.nodes, &intended.nodes) {
+        let old = old.map(|old| &**old);
         if old.zip(new).is_some_and(|(old, new)| stays_stopped(old, new)) {
             continue;
         }

@@ -128,6 +128,7 @@ impl Lowering<'_> {
         self.networks();
         self.elections();
         for (address, old, new) in pairs(&self.before.nodes, &self.intended.nodes) {
+            let old = old.map(|old| &**old);
             match new {
                 Some(new) => self.node(address, old, new),
                 None => self.drop_node(address, old),

@@ -5,13 +5,14 @@ use simdb_state::instance::LOOPBACK;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Damage, Node, Power, Role, State, Witness};
 use simdb_state::relocation::Move;
+use simdb_state::shared::Shared;
 
 use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, Lead, Postponed};
 use super::{Inputs, Proposal, addressing, astray, before};
 use crate::desired::{ClusterSpec, Desired};
 use crate::engine::instance::{REPLICATION_USER, user};
+use crate::engine::parameters::Release;
 use crate::engine::replay::ReplayLimits;
-use crate::engine::settings;
 use crate::observed::Observed;
 use crate::plan::Impact;
 
@@ -40,7 +41,7 @@ fn left(before: &State, intended: &Intended) -> Vec<String> {
         .nodes
         .iter()
         .filter(|(address, _)| !intended.nodes.contains_key(*address));
-    let note = |(address, node): (&NodeAddress, &Node)| {
+    let note = |(address, node): (&NodeAddress, &Shared<Node>)| {
         let directory = node.data.as_ref()?.outside.as_ref()?;
         Some(format!(
             "{address} was imported: its server is stopped, and its data stays in {directory}."
@@ -270,12 +271,12 @@ fn postponed_settings(
 ) -> Option<String> {
     let declared = spec.nodes.get(&address.node)?;
     let cluster = intended.clusters.get(&address.cluster)?;
-    let version = cluster.cluster.version;
-    let mut names = settings::restarting(version, &node.parameters, &declared.parameters);
+    let release = Release::from(&cluster.cluster);
+    let mut names = release.restarting(&node.parameters, &declared.parameters);
     if cluster.lead == Lead::Passes
         && let Some(drift) = intended.drift.get(address).filter(|_| node.role.writes().is_some())
     {
-        let restarts = |name: &&String| settings::impact(version, name) == Impact::Restart;
+        let restarts = |name: &&String| release.impact(name) == Impact::Restart;
         names.extend(drift.settings.keys().filter(restarts).cloned());
     }
     let names: Vec<String> = names.into_iter().collect();

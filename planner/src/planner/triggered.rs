@@ -49,7 +49,7 @@ pub(super) fn triggered(planned: &Planned, inputs: Inputs<'_>) -> Triggered {
                 continue;
             };
             // One that the plan promotes must keep what it has.
-            if is_primary(recorded) || planned.after.nodes.get(&address).is_some_and(is_primary) {
+            if is_primary(recorded) || planned.after.node(&address).is_some_and(is_primary) {
                 triggered.warnings.push(of_primary(&address, trigger, change));
             } else {
                 let reason = format!("replace_triggered_by names {}, which changes", change.address);

@@ -114,10 +114,10 @@ impl Scene {
         state.elections.insert(orders(), election);
         state
             .nodes
-            .insert(address("a"), recorded(Role::Primary { term: Term(1) }));
+            .insert(address("a"), recorded(Role::Primary { term: Term(1) }).into());
         for standby in ["b", "c"] {
             let role = Role::Standby { follows: name("a") };
-            state.nodes.insert(address(standby), recorded(role));
+            state.nodes.insert(address(standby), recorded(role).into());
         }
         let evidence = [("a", true), ("b", false), ("c", false)];
         Self {

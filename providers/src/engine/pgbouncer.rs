@@ -7,7 +7,6 @@ mod steps;
 use std::time::{Duration, Instant};
 
 use simdb_planner::engine::pgbouncer::{Console, STOP, USER};
-use simdb_planner::observed::{Observation, ProcessFacts};
 use simdb_state::address::{EndpointAddress, InstanceAddress};
 use simdb_state::object::EngineKind;
 use simdb_state::place::HostPort;
@@ -171,12 +170,7 @@ impl Session {
                 Err(error) => error,
             };
             let endpoint = console.endpoint.clone();
-            let ended = match platform.inspect(&directory).await? {
-                Observation::Seen(facts) => facts.process == ProcessFacts::Down,
-                Observation::Absent => true,
-                Observation::Unknown(_) => false,
-            };
-            if ended {
+            if platform.is_down(&directory).await? {
                 let log = Log::read(platform, &endpoint).await;
                 return Err(PgbouncerError::Ended { endpoint, log });
             }

@@ -81,13 +81,14 @@ use simdb_state::store::Grant;
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
 use self::archive::Owner;
+use self::build::Image;
 use self::client::Trouble;
 use self::daemon::Daemon;
 use self::host::Host;
 use self::images::{Images, Wanted};
 use self::names::{ADDRESS, FORMAT_LABEL, KIND, Kind, LINEAGE, LISTEN, Names, PROJECT};
 use self::notes::{FORMAT, Noted, Notes, TOKEN};
-use self::site::{NOTES, Site};
+use self::site::{Claimed, NOTES, Site};
 use super::requests::At;
 use super::tcp::Tcp;
 use super::{
@@ -125,8 +126,8 @@ enum Token {
     /// It was not looked for.
     #[default]
     Unknown,
-    /// It is there. Who held the lock since would have changed that, and then it is no longer held here.
-    Noted,
+    /// It is there, in a volume of this owner. Who held the lock since would have changed that, and then it is no longer held here.
+    Noted(Owner),
 }
 
 /// The right to change a node, which nobody else of this process changes meanwhile.
@@ -158,21 +159,43 @@ impl Hold {
         }
     }
 
-    /// Notes the token of the lock, once.
-    async fn note_token(&mut self, owner: Owner) -> Result<(), PlatformError> {
-        if *self.token == Token::Noted {
+    /// Returns the owner of the volume, where that is known.
+    fn owner(&self) -> Option<Owner> {
+        match *self.token {
+            Token::Unknown => None,
+            Token::Noted(owner) => Some(owner),
+        }
+    }
+
+    /// Makes the volume, and the container that it is seen through, unless they are there.
+    async fn claim(&mut self, image: &Image) -> Result<(), PlatformError> {
+        if self.owner().is_some() && self.site.has_home().await? {
             return Ok(());
         }
+        self.check().await?;
+        if self.site.claim(image, &self.note()).await? == Claimed::Again {
+            self.compare_token().await?;
+            self.note_token(image.owner).await?;
+        }
+        *self.token = Token::Noted(image.owner);
+        Ok(())
+    }
+
+    /// Notes the token of the lock in a volume that is there.
+    async fn note_token(&mut self, owner: Owner) -> Result<(), PlatformError> {
+        self.check().await?;
+        self.site.write(owner, &[self.note()]).await?;
+        *self.token = Token::Noted(owner);
+        Ok(())
+    }
+
+    /// Returns the note of the lock's token: its name, and its text.
+    fn note(&self) -> (String, Vec<u8>) {
         let noted = Noted {
             format: FORMAT,
             token: self.grant.token(),
         };
-        self.check().await?;
-        self.site
-            .write(owner, &[(format!("{NOTES}/{TOKEN}"), notes::text(&noted))])
-            .await?;
-        *self.token = Token::Noted;
-        Ok(())
+        (format!("{NOTES}/{TOKEN}"), notes::text(&noted))
     }
 }
 
@@ -286,6 +309,10 @@ impl Platform for DockerPlatform {
         inspect::inspect(&self.site(node)?, &self.images).await
     }
 
+    async fn is_down(&self, node: &InstanceAddress) -> Result<bool, PlatformError> {
+        stop::is_down(&self.site(node)?).await
+    }
+
     async fn unmanaged(
         &self,
         _: &InstanceAddress,
@@ -307,15 +334,15 @@ impl Platform for DockerPlatform {
         secrets: &Secrets,
     ) -> Result<(), PlatformError> {
         let daemon = self.daemon()?;
+        let mut hold = self.take(node).await?;
         let image = self
             .images
-            .image(&daemon, self.wanted(&spec.command, spec.image.as_deref()))
+            .image(&daemon, self.wanted(&spec.command, spec.image.as_deref()), hold.owner())
             .await?;
         let network = self.network_of(&daemon, spec.listen.host).await?;
-        let mut hold = self.take(node).await?;
-        hold.site.claim(&image).await?;
-        hold.note_token(image.owner).await?;
-        server::ensure(&hold, &image, &network, spec, secrets).await
+        hold.claim(&image).await?;
+        let made_from = (&self.images, &image);
+        server::ensure(&hold, made_from, &network, spec, secrets).await
     }
 
     async fn made_from(&self, node: &InstanceAddress) -> Result<Option<MadeFrom>, PlatformError> {
@@ -361,10 +388,12 @@ impl Platform for DockerPlatform {
         if task.is_question() {
             return task::ask(&self.site(node)?, &self.images, task).await;
         }
-        let image = self.images.image(&daemon, self.wanted(command, None)).await?;
         let mut hold = self.take(node).await?;
-        hold.site.claim(&image).await?;
-        hold.note_token(image.owner).await?;
+        let image = self
+            .images
+            .image(&daemon, self.wanted(command, None), hold.owner())
+            .await?;
+        hold.claim(&image).await?;
         task::run(&hold, &image, task, secrets).await
     }
 
@@ -450,7 +479,7 @@ impl Provider for DockerPlatform {
             name: None,
             fetched: false,
         };
-        let image = self.images.image(&daemon, wanted).await?;
+        let image = self.images.image(&daemon, wanted, None).await?;
         task::try_out(&daemon, &self.names, &image, trial).await
     }
 }

@@ -213,6 +213,16 @@ impl Platform for Router {
         }
     }
 
+    async fn is_down(&self, instance: &InstanceAddress) -> Result<bool, PlatformError> {
+        match self.platform(instance) {
+            Err(PlatformError::Moved { .. }) => Ok(true),
+            found => {
+                let (platform, instance) = found?;
+                platform.is_down(&instance).await
+            }
+        }
+    }
+
     async fn unmanaged(
         &self,
         instance: &InstanceAddress,

@@ -20,6 +20,7 @@ use crate::object::{
 use crate::place::{Bind, Place};
 use crate::position::{Distance, Position};
 use crate::run::Took;
+use crate::shared::Shared;
 
 /// What version 0.1.0 wrote in format 1.
 const FORMAT_1: &str = include_str!("../../testdata/format-1.json");
@@ -54,7 +55,7 @@ fn place(port: u16) -> Place {
     })
 }
 
-fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
+fn nodes() -> BTreeMap<crate::address::NodeAddress, Shared<Node>> {
     let primary = Node {
         platform: None,
         place: Some(place(5432)),
@@ -109,9 +110,9 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Node> {
     };
     let address = |text: &str| text.parse().unwrap();
     BTreeMap::from([
-        (address("cluster.orders.node.a"), primary),
-        (address("cluster.orders.node.r[0]"), standby),
-        (address("cluster.orders.node.r[1]"), Node::default()),
+        (address("cluster.orders.node.a"), primary.into()),
+        (address("cluster.orders.node.r[0]"), standby.into()),
+        (address("cluster.orders.node.r[1]"), Shared::default()),
     ])
 }
 
@@ -265,7 +266,7 @@ fn a_cluster_of_mariadb_is_written_in_its_own_words() {
     let state = State {
         clusters: BTreeMap::from([("shop".parse().unwrap(), cluster)]),
         elections: BTreeMap::from([("shop".parse().unwrap(), election)]),
-        nodes: BTreeMap::from([("cluster.shop.node.a".parse().unwrap(), node)]),
+        nodes: BTreeMap::from([("cluster.shop.node.a".parse().unwrap(), node.into())]),
         ..State::default()
     };
     let expected = json!({
@@ -365,7 +366,7 @@ fn what_format_1_fenced_was_fenced_on_this_machine() {
             bytes: encode(&node),
         }];
         let state = read_state(&rows, 1).unwrap();
-        state.nodes.into_values().next().unwrap().role
+        state.nodes.into_values().next().unwrap().role.clone()
     };
     let expected = |proof| {
         Some(Role::Fenced {

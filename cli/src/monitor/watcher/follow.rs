@@ -13,6 +13,7 @@ use simdb_state::backend::Lease;
 use simdb_state::claim::Right;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{ElectionReason, Node, State, Weekday};
+use simdb_state::shared::Shared;
 use simdb_state::store;
 
 use super::{STORE_LIMIT, Watcher};
@@ -143,7 +144,7 @@ impl Watcher {
                 watched.memory.ask(node, now);
             }
         }
-        let placed = |(address, node): (&NodeAddress, &Node)| {
+        let placed = |(address, node): (&NodeAddress, &Shared<Node>)| {
             let place = node.place.clone()?;
             let generation = node.data.as_ref()?.generation;
             Some((address.clone(), (place, generation)))

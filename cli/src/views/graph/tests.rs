@@ -73,7 +73,7 @@ fn what_is_recorded_is_drawn_where_nothing_changes() {
         };
         state
             .nodes
-            .insert(format!("cluster.orders.node.{name}").parse().unwrap(), node);
+            .insert(format!("cluster.orders.node.{name}").parse().unwrap(), node.into());
     };
     node("a", Role::Primary { term: Term(1) });
     node(

@@ -214,7 +214,7 @@ fn what_a_login_is_given_can_be_used_in_outputs_and_is_sensitive() {
     let secrets = Secrets::from([(user.password(&address), Sensitive::new("hunter/2".to_owned()))]);
     let state = State {
         users: BTreeMap::from([(address, user)]),
-        nodes: BTreeMap::from([("cluster.c.node.a".parse().unwrap(), node)]),
+        nodes: BTreeMap::from([("cluster.c.node.a".parse().unwrap(), node.into())]),
         ..State::default()
     };
     let known = config.outputs(&state, &secrets).0;

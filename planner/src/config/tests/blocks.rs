@@ -331,11 +331,11 @@ fn outputs_are_unknown_until_they_are_recorded() {
     let a: simdb_state::name::NodeName = "a".parse().unwrap();
     state.nodes.insert(
         "cluster.c.node.a".parse().unwrap(),
-        node(15432, Role::Primary { term: Term(1) }),
+        node(15432, Role::Primary { term: Term(1) }).into(),
     );
     state.nodes.insert(
         "cluster.c.node.r[0]".parse().unwrap(),
-        node(15433, Role::Standby { follows: a.clone() }),
+        node(15433, Role::Standby { follows: a.clone() }).into(),
     );
     for (name, target) in [("rw", EndpointTarget::Primary), ("ro", EndpointTarget::Standby)] {
         let endpoint = Endpoint {

@@ -9,6 +9,7 @@ use simdb_state::sync::SyncRule;
 use super::conf::CONF;
 use super::instance::{self, LastRun};
 use super::last_run::{ends_in_order, last_run};
+use crate::engine::parameters::Release;
 use crate::engine::{NodeContext, Upstream};
 use crate::observed::{NodeFacts, Observation, ServerFacts};
 use crate::planner::astray;
@@ -108,7 +109,7 @@ impl Declaration<'_> {
         let mut sources = followed.filter(|node| *node != election.primary && self.serves_as_standby(node));
         let is_branch = |node: NodeName| {
             let address = self.address(&node);
-            let old = self.before.nodes.get(&address);
+            let old = self.before.node(&address);
             let holder = Holder {
                 address: &address,
                 old,
@@ -146,7 +147,7 @@ impl Declaration<'_> {
     pub(crate) fn is_kept_unasked(&self, election: &Election) -> bool {
         let primary = self.address(&election.primary);
         let answers = before::server(self.inputs.observed, &primary).is_some();
-        !answers && astray::is_astray(&primary, self.before.nodes.get(&primary), self.inputs.observed)
+        !answers && astray::is_astray(&primary, self.before.node(&primary), self.inputs.observed)
     }
 
     /// Returns whether a standby's settings are those on record: a run that was cut off may have let it stream from
@@ -174,7 +175,7 @@ impl Declaration<'_> {
         Some(NodeContext {
             address,
             made_as: node_made_as(&recorded.made_as, address),
-            version: recorded.clusters.get(self.name)?.version,
+            release: Release::from(recorded.clusters.get(self.name)?),
             place: node.place.clone()?,
             has_peers_elsewhere: recorded
                 .nodes_of(self.name)

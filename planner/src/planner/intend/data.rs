@@ -151,13 +151,13 @@ impl Declaration<'_> {
 
     /// Returns the node whose branch a node has, where that is given up: its own, or that of a node it streams from.
     fn given_up(&self, address: &NodeAddress, election: &Election) -> Option<NodeAddress> {
-        let nodes = &self.before.nodes;
+        let before = self.before;
         let above = |address: &NodeAddress| {
-            let follows = nodes.get(address)?.role.as_ref()?.follows()?;
+            let follows = before.node(address)?.role.as_ref()?.follows()?;
             Some(self.address(follows))
         };
-        let mut line = std::iter::successors(Some(address.clone()), above).take(nodes.len());
-        let found = line.find(|address| astray::is_astray(address, nodes.get(address), self.inputs.observed));
+        let mut line = std::iter::successors(Some(address.clone()), above).take(before.nodes.len());
+        let found = line.find(|address| astray::is_astray(address, before.node(address), self.inputs.observed));
         found.filter(|found| self.settles(election) && found.node != election.primary)
     }
 

@@ -95,7 +95,7 @@ impl Declaration<'_> {
     /// Returns what a node stays that is left as it is.
     pub(crate) fn left(&self, address: &NodeAddress, election: &Election) -> Option<IntendedNode> {
         let role = self.left_as(address, election)?;
-        let node = self.before.nodes.get(address)?.clone();
+        let node = self.before.node(address)?.clone();
         Some(IntendedNode {
             platform: node.platform,
             place: node.place?,

@@ -20,7 +20,7 @@ impl Declaration<'_> {
         let primary = &election.primary;
         let stopped = |node: &NodeName| {
             let address = self.address(node);
-            self.power(&address, self.before.nodes.get(&address), Some(election)) == Power::Stopped
+            self.power(&address, self.before.node(&address), Some(election)) == Power::Stopped
         };
         // Nobody is made, nor moves, while the primary is stopped.
         let stays = stopped(node) || stopped(primary);

@@ -143,7 +143,7 @@ impl Lowering<'_> {
     /// Returns whether a node was a standby, and stays one with the data it has.
     fn is_settled(&self, address: &NodeAddress, new: &IntendedNode) -> bool {
         let replays = |old: &Node| matches!(old.role, Some(Role::Standby { .. }));
-        self.before.nodes.get(address).is_some_and(replays) && !self.is_deposed(address) && !makes(new)
+        self.before.node(address).is_some_and(replays) && !self.is_deposed(address) && !makes(new)
     }
 
     /// Returns a node that runs, or is to: one that has yet to be made is not, while its upstream is stopped.
@@ -414,7 +414,7 @@ impl Lowering<'_> {
 
     /// Says which limits of a server change: those that are declared, or those that somebody changed.
     fn resources_reason(&self, address: &NodeAddress, old: &Node, new: &IntendedNode) -> Option<String> {
-        let recorded = self.recorded.nodes.get(address).unwrap_or(old);
+        let recorded = self.recorded.node(address).unwrap_or(old);
         let sides = [&recorded.resources, &old.resources, &new.resources];
         let [recorded, before, after] = sides.map(|side| diff::resources(side).collect());
         diff::reason(Some(recorded), before, after)
@@ -438,7 +438,7 @@ impl Lowering<'_> {
             return Some((lacking.reason(&address.node), true));
         }
         let given = Given {
-            version: context.version,
+            release: context.release,
             recorded: &old.parameters,
             declared: &new.parameters,
         };

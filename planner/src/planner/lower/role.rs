@@ -9,6 +9,7 @@ use simdb_state::object::{Data, Election, ElectionReason, Node, Origin, Power, R
 use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
 use crate::engine;
 use crate::engine::instance::superuser_password;
+use crate::engine::parameters::Release;
 use crate::engine::{NodeContext, Upstream, instance};
 use crate::plan::{Action, Evidence, FenceMethod, Handover, Impact, Server};
 use crate::planner::before;
@@ -184,7 +185,7 @@ impl Lowering<'_> {
         let context = NodeContext {
             address,
             made_as: node_made_as(&self.before.made_as, address),
-            version: cluster.cluster.version,
+            release: Release::from(&cluster.cluster),
             place: place.clone(),
             has_peers_elsewhere: self
                 .intended
@@ -249,7 +250,7 @@ impl Lowering<'_> {
             cluster.election.reason != ElectionReason::Failover && matches!(evidence, Evidence::Verdict(_));
         // What a damaged one has more of is no reason not to promote another one: it takes no lead itself.
         let sound = |other| {
-            let node: Option<&Node> = self.before.nodes.get(other);
+            let node = self.before.node(other);
             node.is_none_or(|node| node.damage.is_none())
         };
         let survivors = self.intended.nodes_of(&address.cluster).filter(|(other, _)| {

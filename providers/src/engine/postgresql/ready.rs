@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use simdb_planner::observed::{Observation, ProcessFacts};
 use simdb_planner::plan::Server;
 use simdb_state::address::NodeAddress;
 use tokio::time::sleep;
@@ -35,7 +34,7 @@ pub(crate) async fn wait(
             Err(error) => error,
         };
         // Asked before the refusal is judged: where the server ended, another one may be listening in its place.
-        if has_ended(platform, &server.node).await? {
+        if platform.is_down(&(&server.node).into()).await? {
             return Err(ended(platform, &server.node, since).await);
         }
         if is_final(&error) {
@@ -97,15 +96,6 @@ async fn check(connection: &Connection, expected: Activity) -> Result<(), Postgr
         node: connection.node().clone(),
         found,
         expected,
-    })
-}
-
-/// Returns whether a node's server process is known to be gone.
-pub(crate) async fn has_ended(platform: &dyn Platform, node: &NodeAddress) -> Result<bool, PostgresqlError> {
-    Ok(match platform.inspect(&node.into()).await? {
-        Observation::Seen(directory) => directory.process == ProcessFacts::Down,
-        Observation::Absent => true,
-        Observation::Unknown(_) => false,
     })
 }
 

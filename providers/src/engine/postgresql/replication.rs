@@ -173,7 +173,7 @@ pub(crate) async fn wait_streaming(
                 unmet.extend(condition::elsewhere(at, &there, &here));
                 unmet
             }
-            Err(error) if !ready::has_ended(platform, standby.node()).await? => return Err(error),
+            Err(error) if !platform.is_down(&standby.node().into()).await? => return Err(error),
             Err(_) => return Err(ready::ended(platform, standby.node(), Some(&since)).await),
         };
         if unmet.is_empty() {

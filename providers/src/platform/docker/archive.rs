@@ -1,7 +1,7 @@
 //! Files as the daemon takes and gives them: archives in the format of `tar` (POSIX ustar).
 
 use std::collections::BTreeMap;
-use std::io;
+use std::{fmt, io};
 
 /// An archive is made of blocks of this size.
 const BLOCK: usize = 512;
@@ -14,6 +14,12 @@ const MAX_NAME: usize = 100;
 pub(super) struct Owner {
     pub(super) user: u32,
     pub(super) group: u32,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.user, self.group)
+    }
 }
 
 /// An archive that is being made.

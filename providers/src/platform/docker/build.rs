@@ -37,7 +37,9 @@ pub(super) struct Image {
     pub(super) id: String,
     /// The name that it was asked for by, and what tells it from all others, also those of other daemons where it came from a registry.
     pub(super) name: MadeFrom,
-    /// As whom its programs run.
+    /// As whom its servers run by themselves: a name, or numbers.
+    pub(super) account: String,
+    /// As whom its programs run here: as the owner of the volume, where that is there already.
     pub(super) owner: Owner,
     /// Where it wants volumes, which simdb does not give it.
     pub(super) volumes: Vec<String>,

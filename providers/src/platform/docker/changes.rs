@@ -17,6 +17,17 @@ use super::site::{NOTES, STAGED, now};
 use crate::platform::requests::{At, refused};
 use crate::platform::{PlatformError, text};
 
+/// Who may read the files of a server while they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// The server, which runs.
+    Runs,
+    /// The server, which is down: the daemon may start its container.
+    Down,
+    /// No server was made yet.
+    None,
+}
+
 /// What has to change in a volume before a server is what its spec says.
 pub(super) struct Changes {
     /// What goes, of what is there.
@@ -87,8 +98,8 @@ impl Changes {
         })
     }
 
-    /// Makes the changes: under a server that runs each file is replaced at once.
-    pub(super) async fn make(self, hold: &Hold, image: &Image, runs: bool) -> Result<(), PlatformError> {
+    /// Makes the changes. Files that a server may read are replaced each at once.
+    pub(super) async fn make(self, hold: &Hold, image: &Image, reader: Reader) -> Result<(), PlatformError> {
         let site = &hold.site;
         let mut files = self.written;
         files.extend(
@@ -99,6 +110,10 @@ impl Changes {
             return Ok(());
         }
         hold.check().await?;
+        if reader == Reader::None && self.removed.is_empty() {
+            // What was noted of them is written last.
+            return site.write(image.owner, &files).await;
+        }
         let staged: Vec<(String, Vec<u8>)> = files
             .iter()
             .enumerate()
@@ -108,7 +123,7 @@ impl Changes {
         let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
         let script = script::arrange(&self.removed, STAGED, &names);
         hold.check().await?;
-        let mut written = if runs {
+        let mut written = if reader == Reader::Runs {
             site.execute(&script)
                 .await
                 .at("write files in container", &site.own.base)?

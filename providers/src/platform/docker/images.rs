@@ -20,6 +20,9 @@ use crate::platform::requests::{At, optional, refused};
 /// What stands for the major version in the name of an image.
 pub(super) const VERSION: &str = "{version}";
 
+/// As whom a container is made that is never started.
+const ROOT: Owner = Owner { user: 0, group: 0 };
+
 /// The version of an engine whose versions are not told apart.
 pub(super) const ONLY_VERSION: u16 = 1;
 
@@ -68,8 +71,14 @@ impl Images {
         }
     }
 
-    /// Finds the image of a command's program, by one of its names where it must be that one.
-    pub(super) async fn image(&self, daemon: &Daemon, wanted: Wanted<'_>) -> Result<Image, PlatformError> {
+    /// Finds the image of a command's program, by one of its names where it must be that one. Its programs run as the owner of the volume,
+    /// where that is known.
+    pub(super) async fn image(
+        &self,
+        daemon: &Daemon,
+        wanted: Wanted<'_>,
+        owner: Option<Owner>,
+    ) -> Result<Image, PlatformError> {
         let command = wanted.command;
         let Some(name) = self.name(command.engine) else {
             return Err(PlatformError::EngineMissing {
@@ -104,7 +113,11 @@ impl Images {
         let account = PROGRAMS.iter().find(|programs| programs.engine == command.engine);
         let account = account.map(|programs| programs.server).unwrap_or_default();
         let user = config.user.filter(|user| !user.is_empty());
-        let user = user.unwrap_or_else(|| account.to_owned());
+        let account = user.unwrap_or_else(|| account.to_owned());
+        let owner = match owner {
+            Some(owner) => owner,
+            None => self.owner(daemon, &id, &account).await?,
+        };
         Ok(Image {
             name: MadeFrom::from(ImageNames {
                 digest: wanted
@@ -112,7 +125,8 @@ impl Images {
                     .map_or_else(|| names.first().cloned().unwrap_or_default(), str::to_owned),
                 reference: name.clone(),
             }),
-            owner: self.owner(daemon, &id, &user).await?,
+            account,
+            owner,
             volumes: config.volumes.unwrap_or_default(),
             id,
         })
@@ -146,7 +160,7 @@ impl Images {
 
     /// Returns the numbers of an image's user. Where it is a name, they stand in a file of the image, which is read through a
     /// container that is never started.
-    async fn owner(&self, daemon: &Daemon, image: &str, user: &str) -> Result<Owner, PlatformError> {
+    pub(super) async fn owner(&self, daemon: &Daemon, image: &str, user: &str) -> Result<Owner, PlatformError> {
         if let Some(numbers) = numbers(user) {
             return Ok(numbers);
         }
@@ -190,7 +204,8 @@ impl Images {
         Ok(Image {
             name: MadeFrom::from(found.id.as_str()),
             id: found.id,
-            owner: Owner { user: 0, group: 0 },
+            account: ROOT.to_string(),
+            owner: ROOT,
             volumes: Vec::new(),
         })
     }
@@ -217,6 +232,7 @@ impl Images {
         Ok(Image {
             name: MadeFrom::from(id.as_str()),
             id,
+            account: user,
             owner,
             volumes: volumes.unwrap_or_default(),
         })

@@ -68,13 +68,10 @@ pub(super) async fn process(daemon: &Daemon, name: &str) -> Result<ProcessFacts,
 
 /// Returns what is known of the process of a container that was looked at.
 pub(super) async fn process_of(docker: &Docker, container: &ContainerInspectResponse) -> ProcessFacts {
-    let Some(state) = &container.state else {
+    let Some(state) = container.state.as_ref().filter(|_| runs(container)) else {
         return ProcessFacts::Down;
     };
     let pid = state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
-    if state.running != Some(true) || state.restarting == Some(true) {
-        return ProcessFacts::Down;
-    }
     let frozen = |by| ProcessFacts::Frozen { pid, by };
     if state.paused == Some(true) {
         return frozen(Halt::Pause);
@@ -86,6 +83,12 @@ pub(super) async fn process_of(docker: &Docker, container: &ContainerInspectResp
         return frozen(Halt::Detached);
     }
     ProcessFacts::Running { pid }
+}
+
+/// Returns whether a container has a process, and is not one that is about to be started again.
+pub(super) fn runs(container: &ContainerInspectResponse) -> bool {
+    let state = container.state.as_ref();
+    state.is_some_and(|state| state.running == Some(true) && state.restarting != Some(true))
 }
 
 /// Returns whether a process of a container was halted by a signal. A daemon that cannot tell has none that is.

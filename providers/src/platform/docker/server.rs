@@ -10,7 +10,9 @@ use simdb_state::sensitive::Secrets;
 
 use super::Hold;
 use super::build::{self, Image};
-use super::changes::Changes;
+use super::archive::Owner;
+use super::changes::{Changes, Reader};
+use super::images::Images;
 use super::inspect::strangers;
 use super::names::{DIRECTORY, Kind, LISTEN, SPEC};
 use super::process::{self, is_detached, is_halted, label, look, parse_listen};
@@ -23,7 +25,7 @@ use crate::platform::requests::{At, optional, refused};
 /// Writes the files of a server, and starts it where it is down.
 pub(super) async fn ensure(
     hold: &Hold,
-    image: &Image,
+    (images, image): (&Images, &Image),
     network: &str,
     spec: &InstanceSpec,
     secrets: &Secrets,
@@ -50,7 +52,7 @@ pub(super) async fn ensure(
     let found = look(&site.daemon, &own.base).await.at("look at container", &own.base)?;
     let state = found.as_ref().and_then(|found| found.state.as_ref());
     let restarts = state.is_some_and(|state| state.restarting == Some(true));
-    let runs = !restarts && state.is_some_and(|state| state.running == Some(true));
+    let runs = found.as_deref().is_some_and(process::runs);
     if restarts {
         // It ends and is started again all the time: now it stays down until all is in place.
         kill(hold, &own.base, "KILL").await?;
@@ -63,12 +65,17 @@ pub(super) async fn ensure(
         thaw(hold, found, network, spec).await?;
     }
     let changes = Changes::of(hold, spec, secrets, runs).await?;
-    changes.make(hold, image, runs).await?;
+    let reader = match &found {
+        Some(_) if runs => Reader::Runs,
+        Some(_) => Reader::Down,
+        None => Reader::None,
+    };
+    changes.make(hold, image, reader).await?;
     if runs {
         return Ok(());
     }
     let body = build::server(&site.names, own, image, network, spec);
-    start(hold, found.as_deref(), body, spec.resources).await
+    start(hold, found.as_deref(), (images, image), body, spec.resources).await
 }
 
 /// Lets a server go on that was halted, connects it with its network again, and gives it what it may take.
@@ -132,13 +139,13 @@ async fn thaw(
 async fn start(
     hold: &Hold,
     found: Option<&ContainerInspectResponse>,
+    (images, image): (&Images, &Image),
     body: ContainerCreateBody,
     resources: Resources,
 ) -> Result<(), PlatformError> {
     let site = &hold.site;
     let own = &site.own;
     let trouble = |error| site.daemon.trouble(error);
-    let wanted_user = body.user.clone();
     let wanted = body.labels.as_ref().and_then(|labels| labels.get(SPEC));
     let from_same_image = |found: &ContainerInspectResponse| {
         let image = body.image.as_deref();
@@ -150,7 +157,7 @@ async fn start(
         !dead && label(found, SPEC) == wanted && from_same_image(found) && !resources.lifts(&process::resources(found))
     });
     if !fits {
-        same_user(site, wanted_user).await?;
+        same_user(site, images.owner(&site.daemon, &image.id, &image.account).await?).await?;
     }
     hold.check().await?;
     // What was renamed or is of another spec is in the way.
@@ -213,14 +220,14 @@ async fn join(site: &Site, before: Option<&ContainerInspectResponse>) -> Result<
 }
 
 /// Refuses an image whose servers run as another user than the one that the data belongs to.
-async fn same_user(site: &Site, wanted: Option<String>) -> Result<(), PlatformError> {
+async fn same_user(site: &Site, wanted: Owner) -> Result<(), PlatformError> {
     let own = &site.own;
     let home = look(&site.daemon, &own.home).await.at("look at container", &own.home)?;
-    let owner = home.and_then(|home| home.config?.user);
+    let owner = home.and_then(|home| home.config?.user).unwrap_or_default();
+    let wanted = wanted.to_string();
     if owner == wanted {
         return Ok(());
     }
-    let (owner, wanted) = (owner.unwrap_or_default(), wanted.unwrap_or_default());
     let message = format!(
         "its data belongs to user {owner}, and servers of the image run as user {wanted}; use an image whose servers run as {owner}"
     );

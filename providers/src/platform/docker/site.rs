@@ -53,6 +53,15 @@ pub(super) struct Stat {
     pub(super) changed: i64,
 }
 
+/// How a volume was found that was claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claimed {
+    /// It was made, and has the note that it was claimed with.
+    Anew,
+    /// It was there, with notes of its own.
+    Again,
+}
+
 /// What the daemon has of one node, and the way to it.
 #[derive(Clone, Debug)]
 pub(super) struct Site {
@@ -150,8 +159,12 @@ impl Site {
         }
     }
 
-    /// Makes the volume, and the container that it is seen through, unless they are there.
-    pub(super) async fn claim(&self, image: &Image) -> Result<(), PlatformError> {
+    /// Makes the volume with a note in it, and the container that it is seen through, unless they are there.
+    pub(super) async fn claim(
+        &self,
+        image: &Image,
+        (name, text): &(String, Vec<u8>),
+    ) -> Result<Claimed, PlatformError> {
         let own = &self.own;
         let labels = self.names.labels(Kind::Home, &own.node.to_string());
         let made = self.daemon.docker.create_volume(VolumeCreateRequest {
@@ -180,7 +193,7 @@ impl Site {
         // Notes that were written before the volume was given away do not count: the daemon made their directory then.
         let volume = self.stat(&own.home, "").await?;
         if volume.is_some_and(|found| found.rights == PRIVATE) && self.stat(&own.home, NOTES).await?.is_some() {
-            return Ok(());
+            return Ok(Claimed::Again);
         }
         // The volume itself belongs to the servers' user, too.
         let mut archive = Archive::new(image.owner, now());
@@ -189,7 +202,9 @@ impl Site {
                 .directory(name.trim_start_matches('/'))
                 .at("name directory", &name)?;
         }
-        self.upload("/", archive).await
+        let name = format!("{}/{name}", DIRECTORY.trim_start_matches('/'));
+        archive.file(&name, text).at("name file", &name)?;
+        self.upload("/", archive).await.map(|()| Claimed::Anew)
     }
 
     /// Removes the volume. Returns who has it where it cannot be.

@@ -11,6 +11,7 @@ use simdb_state::object::{Resources, Witness};
 use super::Hold;
 use super::build;
 use super::explain;
+use super::inspect::strangers;
 use super::names::Kind;
 use super::process::{self, is_halted, look, process};
 use super::site::{Found, Site};
@@ -59,6 +60,16 @@ pub(super) async fn ended(site: &Site) -> Result<(), PlatformError> {
         ended.at("wait for container", &container.name)?;
     }
     Ok(())
+}
+
+/// Returns whether nothing of the server runs: one that ends and is started again all the time does not.
+pub(super) async fn is_down(site: &Site) -> Result<bool, PlatformError> {
+    let own = &site.own;
+    if let Some(found) = look(&site.daemon, &own.base).await.at("look at container", &own.base)? {
+        return Ok(!process::runs(&found));
+    }
+    // Somebody may have renamed it.
+    Ok(strangers(&site.containers().await?, site).next().is_none())
 }
 
 /// Stops whatever runs on the volume, and returns how it is known that nothing does.

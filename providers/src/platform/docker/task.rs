@@ -144,7 +144,7 @@ pub(super) async fn ask(site: &Site, images: &Images, task: &TaskSpec) -> Result
             name: None,
             fetched: false,
         };
-        let image = images.image(&site.daemon, wanted).await?;
+        let image = images.image(&site.daemon, wanted, None).await?;
         let place = site.path_of("").await?;
         build::task(&site.names, Data::Place(&site.own, &place), &image, &script)
     } else {

@@ -143,7 +143,7 @@ fn recorded(state: &mut State, cluster: &str) {
         ("r-1", standby()),
     ];
     for (port, (host, role)) in (5_433..).zip(roles) {
-        state.nodes.insert(address(cluster, host), node(port, role));
+        state.nodes.insert(address(cluster, host), node(port, role).into());
     }
     let election = Election {
         term: Term(2),

@@ -27,7 +27,7 @@ fn state() -> State {
             role: Some(role),
             ..Node::default()
         };
-        state.nodes.insert(address, node);
+        state.nodes.insert(address, node.into());
     }
     for (name, target) in [("ro", EndpointTarget::Standby), ("rw", EndpointTarget::Primary)] {
         let endpoint = Endpoint {

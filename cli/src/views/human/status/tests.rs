@@ -4,6 +4,7 @@ use anstream::adapter::strip_str;
 use expect_test::expect;
 use serde_json::json;
 use simdb_planner::engine::NodeContext;
+use simdb_planner::engine::parameters::Release;
 use simdb_planner::engine::postgresql::instance;
 use simdb_planner::health;
 use simdb_planner::observed::{
@@ -75,8 +76,10 @@ fn state() -> State {
     };
     state
         .nodes
-        .insert(address("a"), node(Role::Primary { term: Term(1) }, 5433, None));
-    state.nodes.insert(address("r[0]"), node(standby, 5434, Some("r_0")));
+        .insert(address("a"), node(Role::Primary { term: Term(1) }, 5433, None).into());
+    state
+        .nodes
+        .insert(address("r[0]"), node(standby, 5434, Some("r_0")).into());
     let endpoint = Endpoint {
         target: EndpointTarget::Primary,
         nodes: vec!["a".parse().unwrap()],
@@ -271,7 +274,10 @@ fn without_clients() -> Observation<NodeFacts> {
     let instance = instance::without_clients(&NodeContext {
         made_as: address.clone(),
         address: &address,
-        version: 15,
+        release: Release {
+            engine: EngineKind::Postgresql,
+            version: 15,
+        },
         image: None,
         resources: simdb_state::object::Resources::default(),
         place: place(5433),

@@ -90,8 +90,7 @@ impl Lowering<'_> {
     fn is_proven_to_serve(&self, address: &NodeAddress) -> bool {
         let runs = |node: &Node| node.power == Power::Running;
         let proven = |cluster: &Cluster| cluster.verified.is_some();
-        self.before.nodes.get(address).is_some_and(runs)
-            && self.before.clusters.get(&address.cluster).is_some_and(proven)
+        self.before.node(address).is_some_and(runs) && self.before.clusters.get(&address.cluster).is_some_and(proven)
     }
 
     /// Whether a node led before, and leads on.

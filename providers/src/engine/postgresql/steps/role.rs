@@ -1,5 +1,6 @@
 //! The steps of a role change.
 
+use futures_util::future::try_join_all;
 use simdb_planner::observed::ControlData;
 use simdb_planner::plan::{Evidence, FenceMethod, Handover, Server};
 use simdb_state::address::NodeAddress;
@@ -71,6 +72,8 @@ impl ProviderEffects {
         // Its record has to arrive, also where nobody writes.
         promotion::checkpoint(&primary).await?;
         let position = observe::snapshot(&primary).await?.facts.position;
+        // What a platform looks at before the first change of a node is looked at while there are writes.
+        drop(self.platform.hold(&(&handover.successor.node).into()).await?);
         let successor = self.open(&handover.successor, secrets).await?;
         match replication::wait_replayed(&successor, position, self.limits.handover).await {
             Err(lacks @ PostgresqlError::Lacks { .. }) => Err(StepError::from(PostgresqlError::HeldUp {
@@ -127,17 +130,14 @@ impl ProviderEffects {
         secrets: &Secrets,
     ) -> Result<Outputs, StepError> {
         let connection = self.open(server, secrets).await?;
-        let (verdict, last_record) = match evidence {
-            Evidence::ShutDown { node, version, data } => {
-                let control = self.shut_down_data(node, *version, data, secrets).await?;
-                let checkpoint = control.checkpoint;
-                let verdict = Verdict::Proven {
-                    checkpoint: checkpoint.into(),
-                };
-                (verdict, Some(checkpoint))
-            }
-            Evidence::Verdict(verdict) => (verdict.clone(), None),
-        };
+        // The first commit must wait for standbys already. Whatever keeps the server from writing stays until it writes:
+        // started again in between, it must still replay. Its files are written while the former primary is asked: there are no writes then.
+        let mut sealed = instance.clone();
+        sealed.present.append(&mut sealed.absent);
+        let directory = (&server.node).into();
+        let ((verdict, last_record), ()) = tokio::try_join!(self.verdict(evidence, secrets), async {
+            Ok(self.platform.ensure(&directory, &sealed, secrets).await?)
+        })?;
         let replays = promotion::replays(&connection).await?;
         if replays {
             match (last_record, &verdict) {
@@ -152,26 +152,19 @@ impl ProviderEffects {
                 (None, _) => promotion::most_advanced(&connection, survivors, &self.sessions(secrets)).await?,
             }
         }
-        // The first commit must wait for standbys already. Whatever keeps the server from writing stays until it writes:
-        // started again in between, it must still replay.
-        let mut sealed = instance.clone();
-        sealed.present.append(&mut sealed.absent);
-        self.platform.ensure(&(&server.node).into(), &sealed, secrets).await?;
         settings::reload(&connection).await?;
         if replays {
             // Two may never write. A run that was halted right before it promotes another one holds that one's instance directory: so it
             // is waited for here, and looked what came of it, and it finds the lock lost when it goes on.
-            let mut held = Vec::new();
-            for node in survivors.iter().chain([server]).map(|server| &server.node) {
-                held.push(self.platform.hold(&node.into()).await?);
-            }
+            let nodes = survivors.iter().chain([server]).map(|server| &server.node);
+            let held = try_join_all(nodes.map(async |node| self.platform.hold(&node.into()).await)).await?;
             promotion::only_writer(&connection, survivors, &self.sessions(secrets)).await?;
             self.grant.check().await?;
             promotion::promote(&connection, self.limits.ready).await?;
             drop(held);
         }
         let (timeline, point) = promotion::switch_point(&connection).await?;
-        self.platform.ensure(&(&server.node).into(), instance, secrets).await?;
+        self.platform.ensure(&directory, instance, secrets).await?;
         Ok(Outputs {
             switch: Some(Switch {
                 timeline: Some(timeline),
@@ -180,6 +173,19 @@ impl ProviderEffects {
             }),
             ..Outputs::default()
         })
+    }
+
+    /// Returns what is known of the acknowledged writes, by the former primary's own account where it was shut down in order: then with
+    /// its last record.
+    async fn verdict(&self, evidence: &Evidence, secrets: &Secrets) -> Result<(Verdict, Option<Lsn>), StepError> {
+        match evidence {
+            Evidence::ShutDown { node, version, data } => {
+                let control = self.shut_down_data(node, *version, data, secrets).await?;
+                let checkpoint = control.checkpoint.into();
+                Ok((Verdict::Proven { checkpoint }, Some(control.checkpoint)))
+            }
+            Evidence::Verdict(verdict) => Ok((verdict.clone(), None)),
+        }
     }
 
     pub(super) async fn rewind(

@@ -10,7 +10,7 @@ use super::{identified, role};
 use crate::effects::{ProviderEffects, StepError};
 use crate::engine::postgresql::connection::Connection;
 use crate::engine::postgresql::replication::Stream;
-use crate::engine::postgresql::{Activity, PostgresqlError, observe, ready, replication, settings};
+use crate::engine::postgresql::{Activity, PostgresqlError, control, observe, ready, replication, settings};
 
 impl ProviderEffects {
     pub(crate) async fn primary(
@@ -34,8 +34,16 @@ impl ProviderEffects {
         secrets: &Secrets,
     ) -> Result<Outputs, StepError> {
         let version = role::version_of(node, task)?;
-        self.platform.run_task(&node.into(), task, secrets).await?;
-        let control = self.control_data(node, version, data, secrets).await?;
+        // Looked at in the same go: where servers run elsewhere, every look takes its time.
+        let mut copies = task.clone();
+        let look = control::task(version, &TaskSpec::partial(data));
+        copies.commands.extend(look.commands);
+        let printed = self.platform.run_task(&node.into(), &copies, secrets).await?;
+        let control = match control::parse(&printed) {
+            Ok(control) => control,
+            // A copy that was there already is not made again, and nothing is printed.
+            Err(_) => self.control_data(node, version, data, secrets).await?,
+        };
         Ok(identified(control.system_identifier))
     }
 

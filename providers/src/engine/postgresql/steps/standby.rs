@@ -1,8 +1,9 @@
 //! Standbys: started with what the log that they replay asks for, and restarted as declared once it asks for no more.
 //!
 //! A standby with less than its control data ask for of what replay depends on does not start, and one that meets such log
-//! pauses its replay (`simdb_planner::engine::postgresql::replay`). One that still needs more when its time is over keeps
-//! it: the next plan sees that it has another setting than is declared.
+//! pauses its replay (`simdb_planner::engine::postgresql::replay`). Few ask for more than is declared: so a standby is started as
+//! declared, and its control data are read where it ends. One that still needs more when its time is over keeps it: the next plan sees
+//! that it has another setting than is declared.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,20 @@ impl ProviderEffects {
         from: From<'_>,
         secrets: &Secrets,
     ) -> Result<(), StepError> {
-        let standby = self.bring_up(instance, server, from, secrets).await?;
+        self.start_fitting(instance, instance.clone(), server, from, secrets)
+            .await
+    }
+
+    /// Starts a standby with what it is known to need, and restarts it as declared where that is enough by then.
+    async fn start_fitting(
+        &self,
+        instance: &InstanceSpec,
+        fitted: InstanceSpec,
+        server: &Server,
+        from: From<'_>,
+        secrets: &Secrets,
+    ) -> Result<(), StepError> {
+        let standby = self.bring_up(instance, fitted, server, from, secrets).await?;
         let has = observe::snapshot(&standby).await?.facts.configured;
         let declared = ReplayLimits::of_instance(instance);
         let is_settled = !ReplayLimits::of(instance.command.version, &has).exceeds(&declared);
@@ -47,7 +61,9 @@ impl ProviderEffects {
         }
         drop(standby);
         self.platform.stop(&(&server.node).into(), StopMode::Fast).await?;
-        self.bring_up(instance, server, from, secrets).await.map(drop)
+        self.bring_up(instance, instance.clone(), server, from, secrets)
+            .await
+            .map(drop)
     }
 
     /// Stops a standby, and starts it with what it is to have. One that streams is first given time to replay that less is
@@ -59,24 +75,29 @@ impl ProviderEffects {
         from: From<'_>,
         secrets: &Secrets,
     ) -> Result<(), StepError> {
-        // It may be where it was, and not where it is about to listen.
-        if let Ok(standby) = self.open(server, secrets).await {
-            // What keeps it from telling keeps it from nothing here: it is stopped next.
-            let _ = self.asks_for_no_more(instance, &standby, secrets).await;
-        }
+        // It may be where it was, and not where it is about to listen. What keeps it from telling keeps it from nothing here: it is
+        // stopped next.
+        let is_enough = match self.open(server, secrets).await {
+            Ok(standby) => self.asks_for_no_more(instance, &standby, secrets).await.unwrap_or_default(),
+            Err(_) => false,
+        };
         self.platform.stop(&(&server.node).into(), StopMode::Fast).await?;
-        self.start_standby(instance, server, from, secrets).await
+        let fitted = match is_enough {
+            true => instance.clone(),
+            false => self.fitted(instance, server, secrets).await,
+        };
+        self.start_fitting(instance, fitted, server, from, secrets).await
     }
 
     async fn bring_up(
         &self,
         instance: &InstanceSpec,
+        mut fitted: InstanceSpec,
         server: &Server,
         from: From<'_>,
         secrets: &Secrets,
     ) -> Result<Connection, StepError> {
         let (directory, limit) = ((&server.node).into(), self.limits.ready);
-        let mut fitted = self.fitted(instance, server, secrets).await;
         let standby = loop {
             let since = Since::now(&*self.platform, &server.node).await;
             self.platform.ensure(&directory, &fitted, secrets).await?;
@@ -94,7 +115,7 @@ impl ProviderEffects {
                 Ok(standby) => break standby,
                 Err(error) => error,
             };
-            // Log that it met on its way may have asked for more than its control data did, and then it ended.
+            // Its control data, or log that it met on its way, may have asked for more, and then it ended.
             let again = self.fitted(instance, server, secrets).await;
             if again == fitted {
                 return Err(error.into());
