@@ -57,7 +57,7 @@ impl Wire {
         packets.send(&greeting.respond(user, password.expose())).await?;
         let mut reply = packets.receive().await?;
         if let Some(salt) = login::asked_again(&reply)? {
-            packets.send(&login::scramble(password.expose(), &salt)).await?;
+            packets.send(&login::proof(password.expose(), &salt)).await?;
             reply = packets.receive().await?;
         }
         login::accepted(&reply)?;

@@ -55,15 +55,15 @@ impl Greeting {
 
     /// Returns the login.
     pub(super) fn respond(&self, user: &str, password: &str) -> Vec<u8> {
-        let proof = scramble(password, &self.salt);
+        let proven = proof(password, &self.salt);
         let mut packet = CAPABILITIES.to_le_bytes().to_vec();
         packet.extend_from_slice(&LONGEST_PACKET.to_le_bytes());
         packet.push(CHARACTERS);
         packet.extend_from_slice(&[0; 23]);
         packet.extend_from_slice(user.as_bytes());
         packet.push(0);
-        packet.push(u8::try_from(proof.len()).expect("a proof has twenty bytes"));
-        packet.extend_from_slice(&proof);
+        packet.push(u8::try_from(proven.len()).expect("a proof has twenty bytes"));
+        packet.extend_from_slice(&proven);
         packet.extend_from_slice(NATIVE.as_bytes());
         packet.push(0);
         packet
@@ -71,7 +71,7 @@ impl Greeting {
 }
 
 /// Returns what proves a password to a server that has its verifier: `SHA1(p) XOR SHA1(salt, SHA1(SHA1(p)))`.
-pub(super) fn scramble(password: &str, salt: &[u8]) -> Vec<u8> {
+pub(super) fn proof(password: &str, salt: &[u8]) -> Vec<u8> {
     let once = Sha1::digest(password);
     let twice = Sha1::digest(once);
     let mask = Sha1::new().chain_update(salt).chain_update(twice).finalize();
@@ -113,9 +113,9 @@ mod tests {
         let salt = [7; SALT];
         let twice = Sha1::digest(Sha1::digest("123456"));
         let mask = Sha1::new().chain_update(salt).chain_update(twice).finalize();
-        let once: Vec<u8> = scramble("123456", &salt).iter().zip(mask).map(|(a, b)| a ^ b).collect();
+        let once: Vec<u8> = proof("123456", &salt).iter().zip(mask).map(|(a, b)| a ^ b).collect();
         assert_eq!(Sha1::digest(once), twice);
-        assert_ne!(scramble("123456", &salt), scramble("123456", &[8; SALT]));
+        assert_ne!(proof("123456", &salt), proof("123456", &[8; SALT]));
     }
 
     #[test]
