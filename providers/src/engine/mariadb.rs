@@ -15,6 +15,7 @@ pub mod offline;
 pub(crate) mod programs;
 pub mod ready;
 pub mod role;
+pub mod salvage;
 pub mod settings;
 pub mod steps;
 pub mod stream;

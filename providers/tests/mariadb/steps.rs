@@ -9,7 +9,7 @@ use std::time::Duration;
 use simdb_planner::plan::{Action, Checked, Evidence, FenceMethod, Handover, Server, Stream};
 use simdb_providers::effects::{Limits, ProviderEffects};
 use simdb_providers::engine::mariadb::observe::{Known, snapshot};
-use simdb_providers::engine::mariadb::{Connection, LOGIN};
+use simdb_providers::engine::mariadb::{Connection, LOGIN, acknowledgement, stream};
 use simdb_providers::executor::chain;
 use simdb_providers::password;
 use simdb_providers::platform::local::{LocalConfig, LocalPlatform};
@@ -411,5 +411,159 @@ async fn the_lead_is_handed_over_with_a_proof_and_the_former_primary_follows() {
         .await
         .unwrap_err();
     assert_eq!(refused.code(), Some(1045));
+    cluster.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_killed_primary_has_is_carried_over_and_it_comes_back_without_a_copy() {
+    let cluster = Cluster::new().await;
+    cluster.replicating().await;
+    let (a, b) = (cluster.server("a"), cluster.server("b"));
+    let mut primary = cluster.connect("a").await;
+    let mut candidate = cluster.connect("b").await;
+    for statement in [
+        "SET GLOBAL rpl_semi_sync_master_enabled = OFF",
+        "CREATE DATABASE shop",
+        "CREATE TABLE shop.t (id INT AUTO_INCREMENT PRIMARY KEY, v VARBINARY(20))",
+        "INSERT INTO shop.t (v) VALUES ('before')",
+    ] {
+        primary.execute("write", statement).await.unwrap();
+    }
+    let shared = acknowledgement::written(&mut primary).await.unwrap();
+    stream::drain(&mut candidate, &shared, LIMIT).await.unwrap();
+    // From here on nobody receives what is acknowledged.
+    candidate.execute("cut", "STOP SLAVE IO_THREAD").await.unwrap();
+    for number in 0..100 {
+        let insert = format!("INSERT INTO shop.t (v) VALUES (CONCAT(0x00FF0A27, {number}))");
+        primary.execute("write", &insert).await.unwrap();
+        if number % 40 == 0 {
+            primary.execute("write", "FLUSH BINARY LOGS").await.unwrap();
+        }
+    }
+    primary
+        .execute("write", "CREATE TABLE shop.later (id INT)")
+        .await
+        .unwrap();
+    let last = acknowledgement::written(&mut primary).await.unwrap();
+    let sum = "SELECT CONCAT(COUNT(*), ' ', BIT_XOR(CAST(CRC32(CONCAT(id, v)) AS UNSIGNED))) FROM shop.t";
+    let wanted = primary.required("sum", sum).await.unwrap();
+    let fence = Action::Fence {
+        server: a.clone(),
+        version: 1011,
+        data: Some(DATA.to_owned()),
+        seal: None,
+        method: FenceMethod::Kill,
+    };
+    cluster.effects.mariadb_serves(&fence, &cluster.secrets).await.unwrap();
+    for _ in 0..2 {
+        let carried = cluster
+            .effects
+            .mariadb_carries(&a, (1011, DATA), &b, &cluster.secrets)
+            .await;
+        assert_eq!(carried.unwrap(), last, "with the numbers that it was written with");
+    }
+    assert_eq!(candidate.required("sum", sum).await.unwrap(), wanted);
+    let promote = Action::Promote {
+        instance: Box::new(cluster.instance("b", false)),
+        server: b.clone(),
+        survivors: Vec::new(),
+        evidence: Evidence::Verdict(Verdict::Proven {
+            checkpoint: last.clone().into(),
+        }),
+    };
+    let switch = cluster.twice(promote).await.switch.unwrap();
+    assert_eq!(switch.point, last.into());
+    cluster.twice(cluster.join("a", "b")).await;
+    candidate
+        .execute("write", "INSERT INTO shop.t (v) VALUES ('after')")
+        .await
+        .unwrap();
+    cluster.twice(cluster.verify("b", "a")).await;
+    let wanted = candidate.required("sum", sum).await.unwrap();
+    assert_eq!(cluster.connect("a").await.required("sum", sum).await.unwrap(), wanted);
+    cluster.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crashed_primary_gives_up_what_nobody_acknowledged_and_one_that_diverged_is_told_with_its_transactions() {
+    let mut cluster = Cluster::new().await;
+    cluster.replicating().await;
+    let (a, b) = (cluster.server("a"), cluster.server("b"));
+    let mut primary = cluster.connect("a").await;
+    let mut candidate = cluster.connect("b").await;
+    for statement in [
+        "CREATE DATABASE shop",
+        "CREATE TABLE shop.t (id INT PRIMARY KEY) ENGINE = InnoDB",
+    ] {
+        primary.execute("write", statement).await.unwrap();
+    }
+    let shared = acknowledgement::written(&mut primary).await.unwrap();
+    stream::drain(&mut candidate, &shared, LIMIT).await.unwrap();
+    candidate.execute("cut", "STOP SLAVE IO_THREAD").await.unwrap();
+    let mut client = cluster.connect("a").await;
+    let waiter = tokio::spawn(async move { client.execute("write", "INSERT INTO shop.t VALUES (1)").await });
+    while snapshot(&mut primary, &Known::new())
+        .await
+        .unwrap()
+        .acknowledgement
+        .waiting
+        == 0
+    {}
+    let kill = |server: Server| Action::Fence {
+        server,
+        version: 1011,
+        data: Some(DATA.to_owned()),
+        seal: None,
+        method: FenceMethod::Kill,
+    };
+    cluster
+        .effects
+        .mariadb_serves(&kill(a.clone()), &cluster.secrets)
+        .await
+        .unwrap();
+    assert!(waiter.await.unwrap().is_err(), "it was never acknowledged");
+    let promote = |instance, server: &Server| Action::Promote {
+        instance: Box::new(instance),
+        server: server.clone(),
+        survivors: Vec::new(),
+        evidence: Evidence::Verdict(Verdict::Argued {
+            responders: 1,
+            waited: 1,
+            listed: 1,
+        }),
+    };
+    cluster.twice(promote(cluster.instance("b", false), &b)).await;
+    // It is in the log of the crashed one, and prepared in its tables.
+    cluster.options = vec!["init-rpl-role=SLAVE".to_owned()];
+    let join = cluster.join("a", "b");
+    cluster.options.clear();
+    cluster.twice(join).await;
+    candidate
+        .execute("write", "INSERT INTO shop.t VALUES (2)")
+        .await
+        .unwrap();
+    cluster.twice(cluster.verify("b", "a")).await;
+    let mut former = cluster.connect("a").await;
+    assert_eq!(
+        former
+            .required("look", "SELECT GROUP_CONCAT(id) FROM shop.t")
+            .await
+            .unwrap(),
+        "2"
+    );
+    // One that committed what its new primary lacks cannot come back like that.
+    former.execute("err", "INSERT INTO shop.t VALUES (3)").await.unwrap();
+    candidate
+        .execute("write", "INSERT INTO shop.t VALUES (4)")
+        .await
+        .unwrap();
+    former.execute("end", "STOP SLAVE").await.unwrap();
+    former.execute("end", "RESET SLAVE ALL").await.unwrap();
+    let error = cluster.fails(cluster.join("a", "b")).await;
+    assert!(
+        error.starts_with("let cluster.shop.node.a follow cluster.shop.node.b: it has 0-1001-")
+            && error.ends_with(", which cluster.shop.node.b lacks; only another copy helps"),
+        "{error}"
+    );
     cluster.drop().await;
 }

@@ -185,6 +185,18 @@ pub enum MariadbError {
         /// Whether that is all of it.
         certain: bool,
     },
+    /// What was carried over is not all of it.
+    #[error("carry the last transactions of {from} into {node}: it has {has} then, and {from} has {last}")]
+    NotCarried {
+        /// The server that takes over.
+        node: NodeAddress,
+        /// The node whose data has them.
+        from: NodeAddress,
+        /// What the server has.
+        has: GtidPosition,
+        /// What the data has.
+        last: GtidPosition,
+    },
     /// A server has other parameters than it was given.
     #[error("configure {node}: {}", .problems.join("; "))]
     Settings {

@@ -93,6 +93,24 @@ pub fn binlogs(data: &Path) -> Result<Vec<String>, OfflineError> {
     Ok(names)
 }
 
+/// Returns what came before a binlog, as its head says; absent where its head was not written.
+pub fn before(data: &Path, name: &str) -> Result<Option<GtidPosition>, OfflineError> {
+    let path = data.join(name);
+    let read = open(&path).and_then(|file| {
+        let size = file.metadata()?.len();
+        Ok((file, size))
+    });
+    let (file, size) = read.map_err(|source| OfflineError::Io {
+        path: path.clone(),
+        source,
+    })?;
+    match binlog::before(file, size) {
+        Ok(before) => position(data, before.into_values()).map(Some),
+        Err(BinlogError::NoHead) => Ok(None),
+        Err(source) => Err(OfflineError::Binlog { path, source }),
+    }
+}
+
 /// Reads the last binlog. One whose head was not written holds nothing, and the one before it says all.
 fn last(data: &Path, names: &[String]) -> Result<Option<Binlog>, OfflineError> {
     let mut headless = false;
@@ -151,7 +169,7 @@ fn uuid(data: &Path) -> Result<String, OfflineError> {
 }
 
 /// Reads the position that a copy was made at; absent where the data is no copy.
-fn copied(data: &Path) -> Result<Option<GtidPosition>, OfflineError> {
+pub fn copied(data: &Path) -> Result<Option<GtidPosition>, OfflineError> {
     for name in ["xtrabackup_binlog_info", "mariadb_backup_binlog_info"] {
         let Some(lines) = short(data, name)? else { continue };
         // The file, the byte in it, and the transactions, which may be none.

@@ -5,12 +5,14 @@
 
 mod access;
 mod role;
+mod salvage;
 mod server;
 
 use std::collections::BTreeMap;
 
 use simdb_planner::plan::{Action, Checked, Server};
 use simdb_state::delta::Outputs;
+use simdb_state::gtid::GtidPosition;
 use simdb_state::instance::InstanceSpec;
 use simdb_state::object::EngineKind;
 use simdb_state::place::HostPort;
@@ -43,6 +45,19 @@ impl ProviderEffects {
     pub async fn mariadb_serves(&self, action: &Action, secrets: &Secrets) -> Result<Outputs, StepError> {
         let driver = Driver { effects: self, secrets };
         driver.serve(action).await
+    }
+
+    /// Carries the last transactions of a killed primary of a version, whose data is in a directory below its instance directory, into the
+    /// server that takes over and is not opened yet; returns how far that is then.
+    pub async fn mariadb_carries(
+        &self,
+        from: &Server,
+        data: (u16, &str),
+        into: &Server,
+        secrets: &Secrets,
+    ) -> Result<GtidPosition, StepError> {
+        let driver = Driver { effects: self, secrets };
+        driver.carry(from, data, into).await
     }
 }
 
@@ -157,7 +172,7 @@ impl Driver<'_> {
         primary: &Server,
         standbys: &BTreeMap<String, Checked>,
         acknowledges: impl Fn(&str) -> bool,
-    ) -> Result<simdb_state::gtid::GtidPosition, MariadbError> {
+    ) -> Result<GtidPosition, MariadbError> {
         let upstream = |checked: &Checked| -> HostPort {
             let above = checked.upstream.as_ref().and_then(|name| standbys.get(name));
             above.map_or(primary, |above| &above.server).place.peers.clone()

@@ -96,6 +96,12 @@ pub fn errant(upstream: &ServerFacts, log: &GtidState) -> Vec<Gtid> {
     lacks
 }
 
+/// Returns whether a server has gone past a number in its domain that it lacks the transaction of.
+fn passed(upstream: &ServerFacts, gtid: Gtid) -> bool {
+    let mut logged = upstream.logged.transactions();
+    logged.any(|last| last.domain == gtid.domain && last.sequence >= gtid.sequence)
+}
+
 /// Waits until a server contains everything that is to be streamed from it on.
 async fn contained(
     follower: &mut Connection,
@@ -114,6 +120,15 @@ async fn contained(
         lacks.dedup();
         if lacks.is_empty() {
             return Ok(());
+        }
+        // What others have written since will never make room for it.
+        let errant: Vec<Gtid> = lacks.iter().copied().filter(|gtid| passed(&there, *gtid)).collect();
+        if !errant.is_empty() {
+            return Err(MariadbError::Diverged {
+                node: follower.node().clone(),
+                upstream: upstream.node().clone(),
+                errant,
+            });
         }
         if Instant::now() >= deadline {
             return Err(MariadbError::NotContained {

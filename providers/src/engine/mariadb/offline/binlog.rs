@@ -126,6 +126,26 @@ pub(super) fn read(file: impl Read + Seek, size: u64) -> Result<Binlog, BinlogEr
     Ok(binlog)
 }
 
+/// Reads what came before a binlog of a size: the last transaction of each domain.
+pub(super) fn before(file: impl Read + Seek, size: u64) -> Result<BTreeMap<u32, Gtid>, BinlogError> {
+    let mut events = Events {
+        file: BufReader::new(file),
+        at: 0,
+        size,
+    };
+    events.begin()?;
+    while let Some(header) = events.next()? {
+        if header.kind == GTID_LIST {
+            let listed = list(&events.body(header)?).ok_or(BinlogError::Event(header.at))?;
+            return Ok(listed.into_iter().map(|gtid| (gtid.domain, gtid)).collect());
+        }
+        if header.kind == START_ENCRYPTION {
+            return Err(BinlogError::Encrypted);
+        }
+    }
+    Err(BinlogError::NoHead)
+}
+
 /// The events of a file, one after the other.
 struct Events<R> {
     file: BufReader<R>,

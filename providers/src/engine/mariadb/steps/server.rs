@@ -56,15 +56,12 @@ impl Driver<'_> {
         server: &Server,
         upstream: &Server,
     ) -> Result<(), StepError> {
-        let from = start_position(&self.look(&server.node, &instance.data).await?);
         self.effects
             .platform
             .ensure(&(&server.node).into(), instance, self.secrets)
             .await?;
         let mut follower = self.ready(server, Some(Activity::Closed)).await?;
-        // The stream of a server that was configured has a position of its own.
-        let streams = observe::streams(&mut follower).await?;
-        let from = from.filter(|_| streams.is_empty());
+        let from = self.start_position(&mut follower, &instance.data).await?;
         let login = Login {
             user: REPLICATION_USER,
             password: self.stream_password(instance)?,
@@ -127,6 +124,29 @@ impl Driver<'_> {
         ready::wait(&*self.effects.platform, server, &self.sessions(), expected, limit).await
     }
 
+    /// Returns the position that a server follows from which follows nobody yet: that of its own log, or of the copy that its data is. A server
+    /// that crashed has given up the end of its log while it started, so the server is asked and not its files. Absent where it has a
+    /// stream, which has a position of its own.
+    async fn start_position(&self, follower: &mut Connection, data: &str) -> Result<Option<GtidPosition>, StepError> {
+        let facts = observe::snapshot(follower, &Known::new()).await?;
+        if !facts.streams.is_empty() {
+            return Ok(None);
+        }
+        let node = follower.node();
+        let path = self.effects.platform.files(&node.into(), data).await?;
+        let copied = spawn_blocking(move || offline::copied(&path)).await;
+        let copied = copied.expect("reading files does not panic");
+        let copied = copied.map_err(|source| MariadbError::Offline {
+            node: node.clone(),
+            source,
+        })?;
+        match copied {
+            Some(copied) if !reaches(&facts.logged, &copied) => Ok(Some(copied)),
+            None if facts.logged.is_empty() => Err(MariadbError::NoPosition(node.clone()).into()),
+            _ => Ok(Some(facts.logged)),
+        }
+    }
+
     /// Reads what data says without its server.
     pub(super) async fn look(&self, node: &NodeAddress, data: &str) -> Result<DataFacts, StepError> {
         let path = self.effects.platform.files(&node.into(), data).await?;
@@ -136,17 +156,6 @@ impl Driver<'_> {
             node: node.clone(),
             source,
         })?)
-    }
-}
-
-/// Returns the position that data follows from that followed nobody before: that of its own log, or of the copy that it is.
-fn start_position(data: &DataFacts) -> Option<GtidPosition> {
-    let copied = data.copied.as_ref();
-    let own = (!data.logged.is_empty()).then_some(&data.logged);
-    match (own, copied) {
-        (Some(own), Some(copied)) if !reaches(own, copied) => Some(copied.clone()),
-        (Some(own), _) => Some(own.clone()),
-        (None, copied) => copied.cloned(),
     }
 }
 
