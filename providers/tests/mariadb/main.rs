@@ -5,6 +5,7 @@
 mod access;
 mod bed;
 mod blueprint;
+mod cluster;
 mod looking;
 #[path = "../postgresql/port.rs"]
 mod port;

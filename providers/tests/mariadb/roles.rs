@@ -5,6 +5,7 @@ use std::time::Duration;
 use simdb_planner::engine::mariadb::facts::End;
 use simdb_providers::engine::mariadb::acknowledgement::{self, Acknowledgement};
 use simdb_providers::engine::mariadb::observe::{Known, snapshot};
+use simdb_providers::engine::mariadb::role::Scheduler;
 use simdb_providers::engine::mariadb::stream::Received;
 use simdb_providers::engine::mariadb::user::{self, Account, Passwords, Rights};
 use simdb_providers::engine::mariadb::verifier::Method;
@@ -40,7 +41,9 @@ async fn a_primary_hands_over_and_follows_and_nothing_is_lost() {
         patience: None,
     };
     for _ in 0..2 {
-        role::open(&mut new, Some(counting), &[], limit).await.unwrap();
+        role::open(&mut new, Some(counting), Scheduler::Off, limit)
+            .await
+            .unwrap();
     }
     insert(&mut new, 2).await;
     let mut upstream = bed.connect(&r).await;
@@ -122,7 +125,7 @@ async fn closing_refuses_an_open_transaction_and_gives_up_where_a_lock_lasts() {
     assert_eq!(count(&mut connection).await, 2);
 
     // Somebody who may write all the same: then nothing shows that nobody does.
-    role::open(&mut connection, None, &[], LIMIT).await.unwrap();
+    role::open(&mut connection, None, Scheduler::Off, LIMIT).await.unwrap();
     for statement in ["CREATE USER boss@'%'", "GRANT READ_ONLY ADMIN ON *.* TO boss@'%'"] {
         connection.execute("grant", statement).await.unwrap();
     }
@@ -190,7 +193,50 @@ async fn the_last_transaction_of_a_killed_primary_is_in_its_files_and_a_standby_
     };
     assert!(stream::reaches(&received, &dead.logged), "{received} {}", dead.logged);
     stream::end(&mut new, LIMIT).await.unwrap();
-    role::open(&mut new, None, &[], LIMIT).await.unwrap();
+    role::open(&mut new, None, Scheduler::Off, LIMIT).await.unwrap();
     assert_eq!(count(&mut new).await, 20);
     insert(&mut new, 21).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_stop_with_the_lead_and_go_on_with_it_as_those_who_made_them() {
+    let bed = Bed::new();
+    let (a, mut old) = primary(&bed).await;
+    let (_r, mut new) = standby(&bed, "r", 2001, &a).await;
+    for statement in [
+        "CREATE USER app@'127.0.0.1'",
+        "GRANT ALL ON shop.* TO app@'127.0.0.1'",
+        "CREATE DEFINER = app@'127.0.0.1' EVENT shop.often ON SCHEDULE EVERY 1 SECOND DO INSERT INTO shop.t (v) VALUES (1)",
+        "CREATE DEFINER = app@'127.0.0.1' EVENT shop.never ON SCHEDULE EVERY 1 SECOND DISABLE DO DELETE FROM shop.t",
+        "SET GLOBAL event_scheduler = ON",
+    ] {
+        old.execute("set up", statement).await.unwrap();
+    }
+    while count(&mut old).await == 0 {}
+    let events = role::enabled_events(&mut old).await.unwrap();
+    assert_eq!(
+        events.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(),
+        ["often"]
+    );
+    let last = role::close(&bed.sessions(), &bed.server(&a), LIMIT).await.unwrap();
+    stream::drain(&mut new, &last, LIMIT).await.unwrap();
+    stream::end(&mut new, LIMIT).await.unwrap();
+    let before = count(&mut new).await;
+    role::open(&mut new, None, Scheduler::Runs(&events), LIMIT)
+        .await
+        .unwrap();
+    while count(&mut new).await == before {}
+    let definer = new
+        .required(
+            "look",
+            "SELECT DEFINER FROM information_schema.EVENTS WHERE EVENT_NAME = 'often'",
+        )
+        .await;
+    assert_eq!(definer.unwrap(), "app@127.0.0.1");
+    assert_eq!(role::enabled_events(&mut new).await.unwrap().len(), 1);
+    assert_eq!(
+        snapshot(&mut old, &Known::new()).await.unwrap().logged,
+        last,
+        "the old one has written its last"
+    );
 }

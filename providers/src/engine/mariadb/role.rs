@@ -7,7 +7,7 @@ use simdb_state::gtid::GtidPosition;
 use tokio::time::{Instant, sleep};
 
 use super::acknowledgement::{self, Acknowledgement};
-use super::connection::{Connection, literal};
+use super::connection::{Connection, identifier, literal};
 use super::observe::{Known, snapshot};
 use super::{Cause, LOGIN, MariadbError, POLL};
 use crate::sessions::Sessions;
@@ -116,12 +116,21 @@ async fn last_written(connection: &mut Connection, limit: Duration) -> Result<Gt
     }
 }
 
+/// What a server that is opened does by itself from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheduler<'a> {
+    /// Nothing: its event scheduler stays off.
+    Off,
+    /// It runs events, these among them, which the former primary ran: a server that follows another one disables them.
+    Runs(&'a [Event]),
+}
+
 /// Opens a server that follows nobody: first its commits wait for acknowledgements, where they are to, then it takes writes. One that takes
-/// writes already is left alone.
+/// writes already goes on with that.
 pub async fn open(
     connection: &mut Connection,
     counting: Option<Acknowledgement>,
-    events: &[Event],
+    scheduler: Scheduler<'_>,
     limit: Duration,
 ) -> Result<(), MariadbError> {
     match counting {
@@ -129,9 +138,11 @@ pub async fn open(
         None => acknowledgement::wait_for_nobody(connection).await?,
     }
     connection.execute("take writes", "SET GLOBAL read_only = OFF").await?;
+    let Scheduler::Runs(events) = scheduler else {
+        return Ok(());
+    };
     for event in events {
-        let enable = format!("ALTER EVENT {} ENABLE", event.identifier());
-        connection.execute("enable an event", &enable).await?;
+        connection.execute("enable an event", &event.enable()).await?;
     }
     connection
         .execute("start events", "SET GLOBAL event_scheduler = ON")
@@ -145,26 +156,36 @@ pub struct Event {
     pub database: String,
     /// Its name there.
     pub name: String,
+    /// The login whose rights it runs with, as `user@host`.
+    pub definer: String,
 }
 
 impl Event {
-    fn identifier(&self) -> String {
-        use super::connection::identifier;
-        format!("{}.{}", identifier(&self.database), identifier(&self.name))
+    /// Returns what enables it. Without its definer it would run as simdb from then on, which may do anything.
+    fn enable(&self) -> String {
+        let (user, host) = self.definer.rsplit_once('@').unwrap_or((&self.definer, "%"));
+        format!(
+            "ALTER DEFINER = {}@{} EVENT {}.{} ENABLE",
+            literal(user),
+            literal(host),
+            identifier(&self.database),
+            identifier(&self.name)
+        )
     }
 }
 
-/// Returns the events that run on a server, or would if its event scheduler did: on the server that takes over, they have to be enabled.
+/// Returns the events that run on a server, or would if its event scheduler did.
 pub async fn enabled_events(connection: &mut Connection) -> Result<Vec<Event>, MariadbError> {
-    let list = format!(
-        "SELECT EVENT_SCHEMA, EVENT_NAME FROM information_schema.EVENTS WHERE STATUS = {} ORDER BY 1, 2",
-        literal("ENABLED")
-    );
-    let rows = connection.rows("list events", &list).await?;
+    const LIST: &str = "SELECT EVENT_SCHEMA, EVENT_NAME, DEFINER FROM information_schema.EVENTS \
+        WHERE STATUS = 'ENABLED' ORDER BY 1, 2";
+    let rows = connection.rows("list events", LIST).await?;
     let events = rows.into_iter().filter_map(|row| {
         let mut columns = row.into_iter().flatten();
-        let (database, name) = (columns.next()?, columns.next()?);
-        Some(Event { database, name })
+        Some(Event {
+            database: columns.next()?,
+            name: columns.next()?,
+            definer: columns.next()?,
+        })
     });
     Ok(events.collect())
 }

@@ -17,6 +17,7 @@ use crate::effects::StepError;
 use crate::engine::mariadb::acknowledgement::{self, Acknowledgement};
 use crate::engine::mariadb::connection::Connection;
 use crate::engine::mariadb::error::Activity;
+use crate::engine::mariadb::role::Scheduler;
 use crate::engine::mariadb::stream::{self, Received, reaches};
 use crate::engine::mariadb::{MariadbError, POLL, ready, role, settings};
 use crate::platform::StopMode;
@@ -140,8 +141,7 @@ impl Driver<'_> {
             }
             stream::end(&mut connection, limit).await?;
             self.effects.grant.check().await?;
-            let counting = counting(instance, survivors);
-            role::open(&mut connection, counting, &[], limit).await?;
+            role::open(&mut connection, counting(instance), scheduler(instance), limit).await?;
         }
         self.effects
             .platform
@@ -185,16 +185,29 @@ impl Driver<'_> {
     }
 }
 
-/// Returns what commits of a server wait for, as its file says.
-fn counting(instance: &InstanceSpec, survivors: &[Server]) -> Option<Acknowledgement> {
+/// Returns what commits of a server wait for, as its file says. Those that acknowledge them follow it once it leads: until then commits wait.
+fn counting(instance: &InstanceSpec) -> Option<Acknowledgement> {
     let file = settings::all(instance.files.get(CONF)?);
-    let on = |value: &String| value.eq_ignore_ascii_case("on") || value == "1";
-    file.get("rpl_semi_sync_master_enabled").filter(|value| on(value))?;
+    is_on(file.get("rpl_semi_sync_master_enabled")).then_some(())?;
     let timeout = file
         .get("rpl_semi_sync_master_timeout")
         .and_then(|value| value.parse().ok());
     Some(Acknowledgement {
-        awaited: u32::from(!survivors.is_empty()),
+        awaited: 0,
         patience: timeout.filter(|timeout| *timeout < FOR_EVER).map(Duration::from_millis),
     })
+}
+
+/// Returns whether a server runs events, as its file says.
+fn scheduler(instance: &InstanceSpec) -> Scheduler<'static> {
+    let file = instance.files.get(CONF).map(settings::all).unwrap_or_default();
+    if is_on(file.get("event_scheduler")) {
+        Scheduler::Runs(&[])
+    } else {
+        Scheduler::Off
+    }
+}
+
+fn is_on(value: Option<&String>) -> bool {
+    value.is_some_and(|value| value.eq_ignore_ascii_case("on") || value == "1")
 }
