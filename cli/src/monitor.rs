@@ -16,6 +16,8 @@ pub(crate) mod api;
 pub mod board;
 mod cluster;
 #[cfg(feature = "monitor-api")]
+mod histogram;
+#[cfg(feature = "monitor-api")]
 mod journal;
 mod log;
 mod node;

@@ -92,6 +92,14 @@ pub(crate) const POOLER: EngineKind = EngineKind::Pgbouncer;
 /// What servers run that were made without simdb and can be imported.
 pub(crate) const IMPORTED: EngineKind = EngineKind::Postgresql;
 
+/// Returns whether plans are made for clusters of an engine.
+pub(crate) fn is_planned(kind: EngineKind) -> bool {
+    match kind {
+        EngineKind::Postgresql => true,
+        EngineKind::Mariadb | EngineKind::Pgbouncer => false,
+    }
+}
+
 /// Returns how an engine is called in a sentence.
 pub(crate) fn title(kind: EngineKind) -> &'static str {
     match kind {

@@ -17,7 +17,7 @@ use simdb_state::sensitive::Secrets;
 use crate::engine::Held;
 use crate::platform::World;
 
-pub use self::report::{Answer, Report, Sender};
+pub use self::report::{Answer, Report, Sender, Slot};
 
 /// How often a process that ended, or could not be seen, is looked for again.
 const LOOK: Duration = Duration::from_millis(100);

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::extent::Extent;
 use crate::owner::Owner;
@@ -72,8 +73,8 @@ pub struct Row {
     pub key: Key,
     /// The commit that wrote it.
     pub version: Version,
-    /// What it holds.
-    pub bytes: Vec<u8>,
+    /// What it holds: a part of what was read with it.
+    pub bytes: Bytes,
 }
 
 /// One row to be written.

@@ -163,11 +163,11 @@ mod tests {
     #[test]
     fn a_lead_that_has_passed_is_told_by_why_it_did_and_where() {
         let outputs = Outputs {
-            switch: Some(Switch {
+            switch: Some(Box::new(Switch {
                 timeline: Some(2),
                 point: at(9),
                 verdict: Verdict::Unknown(Loss(None)),
-            }),
+            })),
             ..Outputs::default()
         };
         for (reason, expected) in [

@@ -89,10 +89,10 @@ async fn rows_are_read_as_they_were_written(backend: &dyn Backend) {
     let write = Write::put(Key::new("a"), all_bytes.clone());
     let version = backend.commit(token, vec![write]).await.expect("the commit succeeds");
     let row = get(backend, "a").await.expect("the row is there");
-    assert_eq!((row.version, &row.bytes), (version, &all_bytes));
+    assert_eq!((row.version, &row.bytes[..]), (version, &all_bytes[..]));
 
     put(backend, token, &["a"], "").await;
-    assert_eq!(get(backend, "a").await.map(|row| row.bytes), Some(Vec::new()));
+    assert_eq!(get(backend, "a").await.map(|row| row.bytes), Some(Vec::new().into()));
     let delete = |key| Write::delete(Key::new(key));
     let deleted = backend.commit(token, vec![delete("a"), delete("never")]).await;
     deleted.expect("deleting what is not there is no error");

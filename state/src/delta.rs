@@ -160,7 +160,7 @@ pub struct Outputs {
     pub image: Option<Box<Image>>,
     /// How the lead passed to a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub switch: Option<Switch>,
+    pub switch: Option<Box<Switch>>,
     /// What sessions begin with since a seed has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SeededSettings>,
@@ -343,7 +343,7 @@ impl State {
             }
             Edit::Switched(cluster) => {
                 if let Some(election) = self.elections.get_mut(cluster) {
-                    election.switch.clone_from(&outputs.switch);
+                    election.switch = outputs.switch.as_deref().cloned();
                 }
             }
             Edit::Power(node, power) => self.node_mut(node).power = *power,

@@ -145,7 +145,7 @@ impl Transfer {
         let upgraded_keys: BTreeSet<&str> = upgraded.iter().map(|write| write.key.as_str()).collect();
         let rows = self.rows().into_iter();
         let rows = rows.filter(|row| row.key != Head::key() && !upgraded_keys.contains(row.key.as_str()));
-        writes.extend(rows.map(|row| Write::put(row.key, row.bytes)));
+        writes.extend(rows.map(|row| Write::put(row.key, row.bytes.into())));
         writes.extend(upgraded);
         writes
     }
@@ -164,7 +164,7 @@ impl Transfer {
         let rows = self.rows.iter().map(|(key, text)| Row {
             key: Key::new(key.clone()),
             version: Version(0),
-            bytes: text.get().as_bytes().to_vec(),
+            bytes: text.get().as_bytes().to_vec().into(),
         });
         rows.collect()
     }

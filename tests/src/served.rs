@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
@@ -27,9 +28,16 @@ impl ServedMonitor {
     /// Starts the monitor of a project that says where its API listens.
     #[track_caller]
     pub fn start(environment: &TestEnvironment) -> Self {
+        Self::start_with(environment, &[])
+    }
+
+    /// Starts it with more variables in its environment.
+    #[track_caller]
+    pub fn start_with(environment: &TestEnvironment, variables: &[(&str, &Path)]) -> Self {
         let log = environment.project().join("monitor.log");
         let child = environment
             .command(&["monitor"])
+            .envs(variables.iter().copied())
             .stdout(File::create(environment.project().join("monitor.events")).expect("the monitor does its part"))
             .stderr(File::create(&log).expect("the monitor does its part"))
             .spawn()

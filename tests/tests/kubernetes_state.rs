@@ -75,7 +75,7 @@ async fn write_often(backend: Arc<dyn Backend>, token: Token, name: &'static str
         };
         loop {
             let count = backend.get(&Key::new("count")).await.unwrap().unwrap();
-            let next = String::from_utf8(count.bytes).unwrap().parse::<u64>().unwrap() + 1;
+            let next = String::from_utf8(count.bytes.into()).unwrap().parse::<u64>().unwrap() + 1;
             let counted = Write {
                 expect: Expect::Version(count.version),
                 ..put("count", &next.to_string())
@@ -109,7 +109,10 @@ async fn of_two_writers_at_once_every_commit_is_applied_once() {
     );
     let fresh = namespace.opened("orders").await;
     let count = fresh.get(&Key::new("count")).await.unwrap().unwrap();
-    assert_eq!(String::from_utf8(count.bytes).unwrap(), (2 * COMMITS).to_string());
+    assert_eq!(
+        String::from_utf8(count.bytes.into()).unwrap(),
+        (2 * COMMITS).to_string()
+    );
     assert_eq!(fresh.list(&["a/", "b/"]).await.unwrap().len(), 2 * COMMITS);
 }
 
@@ -130,7 +133,7 @@ async fn who_was_paused_and_taken_over_commits_nothing_more() {
     assert!(matches!(late, Err(BackendError::Lost)), "{late:?}");
     assert!(matches!(paused.renew(old).await, Err(BackendError::Lost)));
     let row = other.get(&Key::new("a")).await.unwrap().unwrap();
-    assert_eq!(row.bytes, b"old");
+    assert_eq!(row.bytes, b"old"[..]);
     other.commit(new, vec![put("a", "new")]).await.unwrap();
     let shown = namespace.kubectl(&[
         "get",
@@ -259,7 +262,7 @@ async fn an_api_server_that_is_away_for_a_while_is_waited_for() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(row.bytes, b"x");
+    assert_eq!(row.bytes, b"x"[..]);
     // One that never answered is not waited for.
     let nowhere = namespace.kubeconfig_of("https://127.0.0.1:1");
     let began = Instant::now();

@@ -1,6 +1,9 @@
 //! What a monitor beside real servers answers over HTTP.
 
-use std::process::Command;
+use std::fs::Permissions;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use simdb_tests::{ServedMonitor, TOKEN, TestEnvironment, skip, wait_until};
@@ -143,6 +146,40 @@ fn the_lead_passes_and_servers_are_mended_by_requests_as_those_of_patroni() {
     environment.destroy();
 }
 
+const ARCHIVED: &str = r#"cluster "orders" {
+  engine "postgresql" {
+    parameters = { archive_mode = "on", archive_command = "false" }
+  }
+  node "a" {}
+}
+monitor { listen = "127.0.0.1:0" }
+"#;
+
+#[test]
+fn log_that_cannot_be_archived_is_an_alarm_until_it_can() {
+    let environment = TestEnvironment::with_configuration(ARCHIVED);
+    environment.done(&["apply", "-auto-approve"]);
+    let monitor = ServedMonitor::start(&environment);
+    let metric = |value: u8| {
+        let line = format!("simdb_archive_failing{{cluster=\"orders\",node=\"a\"}} {value}\n");
+        monitor.get("/metrics").1.contains(&line)
+    };
+    wait_until("the monitor has seen the archive", || metric(0));
+    environment.done(&["psql", "orders", "--", "-X", "-c", "SELECT pg_switch_wal()"]);
+    wait_until("the log cannot be archived", || metric(1));
+    wait_until("the alarm is raised", || {
+        ServedMonitor::events(&environment).contains(" alarm: the log of a cannot be archived")
+    });
+    environment.write("main.simdb.hcl", &ARCHIVED.replace("\"false\"", "\"true\""));
+    environment.done(&["apply", "-auto-approve"]);
+    environment.done(&["psql", "orders", "--", "-X", "-c", "SELECT pg_switch_wal()"]);
+    wait_until("the alarm is over", || {
+        ServedMonitor::events(&environment).contains(" clear: over: the log of a cannot be archived")
+    });
+    drop(monitor);
+    environment.destroy();
+}
+
 /// Asks with curl, which believes the certificate, and returns the code.
 fn curl(environment: &TestEnvironment, arguments: &[&str]) -> String {
     let output = Command::new("curl")
@@ -162,6 +199,57 @@ fn curl(environment: &TestEnvironment, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Hears of events over TLS, says at which port, and writes the bodies to a file.
+const HOOK: &str = "
+import http.server, ssl
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers['Content-Length']))
+        with open('heard', 'ab') as heard:
+            heard.write(body + b'\\n')
+        self.send_response(204)
+        self.end_headers()
+
+server = http.server.HTTPServer(('127.0.0.1', 0), Hook)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain('monitor.crt', 'monitor.key')
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+";
+
+/// A hook that listens; it ends when it is dropped.
+struct Hook(Child);
+
+impl Hook {
+    /// Starts it with the certificate of the project, and lets the project's monitor tell it of events.
+    fn start(environment: &TestEnvironment) -> Self {
+        let mut child = Command::new("python3")
+            .args(["-c", HOOK])
+            .current_dir(environment.project())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("python3 can be started");
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut port)
+            .unwrap();
+        let url = environment.project().join("hook.url");
+        std::fs::write(&url, format!("https://localhost:{}/a-secret", port.trim())).unwrap();
+        std::fs::set_permissions(&url, Permissions::from_mode(0o600)).unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        self.0.kill().expect("it runs");
+        self.0.wait().expect("it was killed");
+    }
+}
+
 #[test]
 fn elsewhere_the_api_takes_tls_and_its_token_and_both_are_read_anew() {
     let environment = TestEnvironment::with_configuration(
@@ -175,6 +263,9 @@ monitor {
   tls {
     certificate = "monitor.crt"
     key         = "monitor.key"
+  }
+  notify "ops" {
+    webhook_file = "hook.url"
   }
 }
 "#,
@@ -200,8 +291,14 @@ monitor {
     };
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     ServedMonitor::give_token(&environment);
+    let _hook = Hook::start(&environment);
     environment.done(&["apply", "-auto-approve"]);
-    let monitor = ServedMonitor::start(&environment);
+    let trusted = environment.project().join("monitor.crt");
+    let monitor = ServedMonitor::start_with(&environment, &[("SSL_CERT_FILE", &trusted)]);
+    let heard = || std::fs::read_to_string(environment.project().join("heard")).unwrap_or_default();
+    wait_until("the hook has heard over TLS that the monitor started", || {
+        heard().contains("\"kind\":\"started\"")
+    });
     let port = monitor.address.rsplit(':').next().unwrap();
     let url = |path: &str| format!("https://localhost:{port}{path}");
     let bearing = |token: &str| format!("Authorization: Bearer {token}");

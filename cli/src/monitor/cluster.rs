@@ -87,8 +87,9 @@ impl ClusterWatch {
             streams: streams && !report.writes,
             lag_bytes,
             lag: (!report.writes).then(|| report.behind.unwrap_or_default()),
-            slot: slot.copied().unwrap_or(SlotState::Kept),
+            slot: slot.map_or(SlotState::Kept, |slot| slot.state),
             diverged: primary.is_some() && has_diverged(report, state.elections.get(&node.cluster)),
+            archive_fails: report.archived == Some(false),
             waiting: report.waiting,
         }
     }
@@ -213,6 +214,7 @@ mod tests {
             receives,
             senders: BTreeMap::new(),
             slots: BTreeMap::new(),
+            archived: None,
             waiting: 0,
             started: None,
             version: None,

@@ -223,6 +223,8 @@ pub enum Alarm {
     CommitsWait,
     /// The log that a standby needs is about to go.
     Slot(NodeName),
+    /// The log of a node cannot be archived, and is retained until it can.
+    Archive(NodeName),
     /// A node does not do its part.
     NodeLost(NodeName),
     /// More than one node writes.
@@ -239,6 +241,7 @@ impl Alarm {
         match self {
             Alarm::Lag(node)
             | Alarm::Slot(node)
+            | Alarm::Archive(node)
             | Alarm::NodeLost(node)
             | Alarm::SplitBrain(node)
             | Alarm::Unreached(node) => Some(node),
@@ -253,6 +256,7 @@ impl fmt::Display for Alarm {
             Alarm::Lag(node) => write!(f, "{node} lags"),
             Alarm::CommitsWait => f.write_str("commits wait for standbys"),
             Alarm::Slot(node) => write!(f, "the log that {node} needs is about to be removed"),
+            Alarm::Archive(node) => write!(f, "the log of {node} cannot be archived"),
             Alarm::NodeLost(node) => write!(f, "{node} is lost"),
             Alarm::SplitBrain(node) => write!(f, "{node} writes beside the primary"),
             Alarm::Unreached(node) => write!(f, "{node} does not answer, and something shows that it lives"),

@@ -111,6 +111,8 @@ pub struct Said {
     pub slot: SlotState,
     /// Whether its branch of the log is another one than the primary's.
     pub diverged: bool,
+    /// Whether it archives its log, and the last file of it could not be archived.
+    pub archive_fails: bool,
     /// How many commits wait for standbys; 0 on a standby.
     pub waiting: u32,
 }

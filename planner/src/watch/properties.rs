@@ -228,6 +228,7 @@ impl Watched {
                     lag: None,
                     slot: SlotState::Kept,
                     diverged: false,
+                    archive_fails: false,
                     waiting: 0,
                 };
                 self.memory.hear(node, Heard::Answer(said), now);

@@ -58,6 +58,7 @@ fn said(writes: bool) -> Said {
         lag: (!writes).then_some(Duration::ZERO),
         slot: SlotState::Kept,
         diverged: false,
+        archive_fails: false,
         waiting: 0,
     }
 }

@@ -42,6 +42,9 @@ pub(super) fn alarms(case: Case<'_>, conditions: &BTreeMap<NodeName, Condition>)
         if said.is_some_and(|said| said.slot != SlotState::Kept) {
             alarms.insert(Alarm::Slot(name.clone()));
         }
+        if said.is_some_and(|said| said.archive_fails) {
+            alarms.insert(Alarm::Archive(name.clone()));
+        }
         let alive = conditions.get(name) == Some(&Condition::Alive);
         if alive && leader.is_some_and(|leader| leader != name) && said.is_some_and(|said| said.writes) {
             alarms.insert(Alarm::SplitBrain(name.clone()));

@@ -144,12 +144,12 @@ impl Hold {
         check(&self.grant, format!("the volume of {}", self.site.own.node)).await
     }
 
-    /// Refuses to go on where a later holder of the lock was at work than the record knows of.
-    async fn compare_token(&self) -> Result<(), PlatformError> {
+    /// Refuses to go on where a later holder of the lock was at work than the record knows of. Returns whether any was.
+    async fn compare_token(&self) -> Result<bool, PlatformError> {
         let held = self.grant.token();
         let noted = Notes::read(&self.site, &self.site.own.home).await?.token();
         match noted.filter(|noted| *noted > held) {
-            None => Ok(()),
+            None => Ok(noted.is_some()),
             Some(noted) => Err(PlatformError::OlderState {
                 node: self.site.own.node.clone(),
                 noted: noted.0,
@@ -266,8 +266,8 @@ impl DockerPlatform {
             grant,
             token: lock,
         };
-        if *hold.token == Token::Unknown && hold.site.has_home().await? {
-            hold.compare_token().await?;
+        // One without a note may not belong to the servers' user yet: it is claimed first.
+        if *hold.token == Token::Unknown && hold.site.has_home().await? && hold.compare_token().await? {
             let image = self.images.of_home(&hold.site).await?;
             hold.note_token(image.owner).await?;
         }

@@ -24,13 +24,30 @@ pub struct Report {
     /// Those who stream from it, by identifier.
     pub senders: BTreeMap<String, Sender>,
     /// What becomes of the log that its slots are for, by name.
-    pub slots: BTreeMap<String, SlotState>,
+    pub slots: BTreeMap<String, Slot>,
+    /// Whether its log is archived; absent where it archives none.
+    pub archived: Option<bool>,
     /// How many commits wait for standbys.
     pub waiting: u32,
     /// When it started, as seconds since 1970 by its own clock, for people.
     pub started: Option<i64>,
     /// Its version, as it numbers it.
     pub version: Option<u32>,
+}
+
+/// What a server retains of its log for one who is yet to receive it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// What becomes of that log.
+    pub state: SlotState,
+    /// Whether it is streamed through.
+    pub active: bool,
+    /// How many bytes are retained for it; absent where nothing was reserved yet.
+    pub retained: Option<u64>,
+    /// How many more may be written before the log that it needs goes; absent where there is no limit.
+    pub safe: Option<u64>,
+    /// How many are retained at most; absent where there is no limit.
+    pub limit: Option<u64>,
 }
 
 /// One who streams from a server.

@@ -59,7 +59,7 @@ impl Backend for MemoryBackend {
         Ok(self.contents().rows.get(key).map(|(version, bytes)| Row {
             key: key.clone(),
             version: *version,
-            bytes: bytes.clone(),
+            bytes: bytes.clone().into(),
         }))
     }
 
@@ -71,7 +71,7 @@ impl Backend for MemoryBackend {
             .map(|(key, (version, bytes))| Row {
                 key: key.clone(),
                 version: *version,
-                bytes: bytes.clone(),
+                bytes: bytes.clone().into(),
             })
             .collect())
     }

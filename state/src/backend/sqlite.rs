@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -182,7 +183,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     Ok(Row {
         key: Key::new(row.get::<_, String>(0)?),
         version: Version(row.get(1)?),
-        bytes: row.get(2)?,
+        bytes: row.get::<_, Vec<u8>>(2)?.into(),
     })
 }
 
@@ -251,15 +252,32 @@ impl Backend for SqliteBackend {
             // One transaction, so that all prefixes are seen at one moment.
             let transaction = connection.transaction()?;
             let mut rows = Vec::new();
+            // Together they go as a whole, and leave no gaps in the memory of the thread that read them.
+            let mut all = BytesMut::new();
             {
                 let mut statement = transaction.prepare_cached(
                     "SELECT key, version, bytes FROM rows WHERE key >= ?1 AND (?2 IS NULL OR key < ?2)",
                 )?;
                 for (first, end) in &ranges {
-                    let found = statement.query_map(params![first, end], row)?;
-                    rows.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
+                    let mut found = statement.query(params![first, end])?;
+                    while let Some(row) = found.next()? {
+                        let start = all.len();
+                        all.extend_from_slice(row.get_ref(2)?.as_blob()?);
+                        rows.push((
+                            Key::new(row.get::<_, String>(0)?),
+                            Version(row.get(1)?),
+                            start..all.len(),
+                        ));
+                    }
                 }
             }
+            let all = all.freeze();
+            let row = |(key, version, place)| Row {
+                key,
+                version,
+                bytes: all.slice(place),
+            };
+            let mut rows: Vec<Row> = rows.into_iter().map(row).collect();
             rows.sort_by(|a, b| a.key.cmp(&b.key));
             rows.dedup_by(|a, b| a.key == b.key);
             Ok(rows)

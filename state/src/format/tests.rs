@@ -39,7 +39,7 @@ fn rows(text: &str) -> Vec<Row> {
     let row = |(key, value)| Row {
         key: Key::new(key),
         version: Version(1),
-        bytes: encode(&value),
+        bytes: encode(&value).into(),
     };
     values.into_iter().map(row).collect()
 }
@@ -206,7 +206,7 @@ fn stored(prefixes: &[&str]) -> Vec<Row> {
     rows.map(|(key, value)| Row {
         key: Key::new(key),
         version: Version(1),
-        bytes: encode(&value),
+        bytes: encode(&value).into(),
     })
     .collect()
 }
@@ -226,14 +226,14 @@ fn the_record_is_read_as_it_was_written_in_every_format() {
 }
 
 /// Checks that an object is written as these rows, and read back from them.
-fn check_rows(state: &State, expected: Value) {
+fn check_rows(state: &State, expected: &Value) {
     let writes = object_rows(state, &state.addresses());
     let written = writes.into_iter().filter_map(|write| {
         let value: Value = serde_json::from_slice(&write.bytes?).unwrap();
         Some((write.key.to_string(), value))
     });
     let written: BTreeMap<String, Value> = written.collect();
-    assert_eq!(serde_json::to_value(&written).unwrap(), expected);
+    assert_eq!(&serde_json::to_value(&written).unwrap(), expected);
     let text = serde_json::to_string(&written).unwrap();
     assert_eq!(&read_state(&rows(&text), FORMAT).unwrap(), state);
 }
@@ -293,7 +293,7 @@ fn a_cluster_of_mariadb_is_written_in_its_own_words() {
             "detail": {"postgresql": {"slot": null, "left_slots": []}},
         }},
     });
-    check_rows(&state, expected);
+    check_rows(&state, &expected);
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn what_format_1_fenced_was_fenced_on_this_machine() {
         let rows = [Row {
             key: Key::new("object/cluster.orders.node.a"),
             version: Version(1),
-            bytes: encode(&node),
+            bytes: encode(&node).into(),
         }];
         let state = read_state(&rows, 1).unwrap();
         state.nodes.into_values().next().unwrap().role.clone()
@@ -391,7 +391,7 @@ fn a_pooler_of_format_1_is_read() {
     let row = Row {
         key: Key::new("object/cluster.orders.endpoint.rw"),
         version: Version(1),
-        bytes: encode(&json!({"target": "primary", "nodes": [], "hosts": [], "pooler": pooler})),
+        bytes: encode(&json!({"target": "primary", "nodes": [], "hosts": [], "pooler": pooler})).into(),
     };
     let state = read_state(&[row], 1).unwrap();
     let pooler = state.endpoints.into_values().next().unwrap().pooler.unwrap();
@@ -495,7 +495,7 @@ fn a_newer_format_is_refused_even_if_the_rest_looks_different() {
     let row = |value: Value| Row {
         key: Head::key(),
         version: Version(1),
-        bytes: encode(&value),
+        bytes: encode(&value).into(),
     };
     let newer = Head::read(Some(&row(json!({"format": FORMAT + 1, "lineage": {"id": 1}}))));
     assert!(matches!(newer, Err(FormatError::Newer { found }) if found == FORMAT + 1));
@@ -509,7 +509,7 @@ fn a_row_that_is_not_understood_is_named() {
     let row = |key: &str, bytes: &str| Row {
         key: Key::new(key),
         version: Version(1),
-        bytes: bytes.into(),
+        bytes: bytes.to_owned().into(),
     };
     let unknown = read_state(&[row("object/cluster.orders.slot.x", "{}")], FORMAT);
     assert!(matches!(unknown, Err(FormatError::UnknownKey(key)) if key.as_str() == "object/cluster.orders.slot.x"));

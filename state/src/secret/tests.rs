@@ -27,7 +27,7 @@ fn row(write: backend::Write) -> Row {
     Row {
         key: write.key,
         version: Version(1),
-        bytes: write.bytes.unwrap(),
+        bytes: write.bytes.unwrap().into(),
     }
 }
 
@@ -66,8 +66,10 @@ fn a_sealed_value_opens_only_in_its_own_row_and_unaltered() {
         ..sealed.clone()
     };
     let mut altered = sealed.clone();
-    let middle = altered.bytes.len() - 10;
-    altered.bytes[middle] ^= 1;
+    let mut bytes = altered.bytes.to_vec();
+    let middle = bytes.len() - 10;
+    bytes[middle] ^= 1;
+    altered.bytes = bytes.into();
     for row in [moved, altered] {
         let error = key.open_row(&row).unwrap_err();
         assert!(matches!(error, SecretError::Altered(_)), "{error}");

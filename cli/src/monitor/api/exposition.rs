@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::monitor::histogram::Histogram;
+
 /// How metrics are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -37,6 +39,8 @@ pub(super) enum Kind {
     Gauge,
     /// It goes up, and its name ends in `_total`.
     Counter,
+    /// It counts by how long something took.
+    Histogram,
 }
 
 /// The metrics written so far.
@@ -66,6 +70,7 @@ impl Exposition {
     pub(super) fn family(&mut self, kind: Kind, name: &'static str, help: &str) -> Family<'_> {
         let (word, family) = match (kind, self.format) {
             (Kind::Gauge, _) => ("gauge", name),
+            (Kind::Histogram, _) => ("histogram", name),
             (Kind::Counter, Format::Classic) => ("counter", name),
             // There a family is named without the ending of its values.
             (Kind::Counter, Format::OpenMetrics) => ("counter", name.trim_end_matches("_total")),
@@ -90,12 +95,29 @@ impl Exposition {
 impl Family<'_> {
     /// Writes a value with its labels. A value that is not known is left out.
     pub(super) fn value(&mut self, labels: &[(&str, &str)], value: impl Into<Option<f64>>) {
-        let Some(value) = value.into() else { return };
+        if let Some(value) = value.into() {
+            self.line("", labels, value);
+        }
+    }
+
+    /// Writes the counts of a histogram with their labels.
+    pub(super) fn histogram(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
+        let bounds = histogram.cumulative().map(|(bound, count)| (bound.to_string(), count));
+        for (bound, count) in bounds.chain([("+Inf".to_owned(), histogram.count)]) {
+            let labels = [labels, &[("le", &bound)]].concat();
+            self.line("_bucket", &labels, number(count));
+        }
+        self.line("_sum", labels, histogram.sum.as_secs_f64());
+        self.line("_count", labels, number(histogram.count));
+    }
+
+    fn line(&mut self, ending: &str, labels: &[(&str, &str)], value: f64) {
         if !self.written {
             self.text.push_str(&self.header);
             self.written = true;
         }
         self.text.push_str(self.name);
+        self.text.push_str(ending);
         for (at, (label, text)) in labels.iter().enumerate() {
             let before = if at == 0 { '{' } else { ',' };
             // Writing to a string does not fail.

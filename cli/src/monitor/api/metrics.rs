@@ -1,11 +1,15 @@
 //! simdb's own metrics: of the monitor, of clusters, of nodes and their replication.
 
+mod slots;
+mod times;
+
 use simdb_state::object::Verdict;
 
 use super::exposition::{Exposition, Format, Kind, flag, number};
 use super::tally::Tally;
 use super::view::{Awaited, ClusterView, NodeView, View, bytes};
 use crate::monitor::board;
+use crate::monitor::journal::Journal;
 use crate::monitor::notify::Deliveries;
 use crate::monitor::survey::{Counts, Survey};
 
@@ -15,6 +19,7 @@ pub(super) struct Counted<'a> {
     pub(super) tally: &'a Tally,
     pub(super) survey: &'a Survey,
     pub(super) deliveries: &'a Deliveries,
+    pub(super) journal: &'a Journal,
 }
 
 /// Writes all of them.
@@ -23,13 +28,16 @@ pub(super) fn write(view: &View, counted: &Counted<'_>, format: Format) -> Strin
         tally,
         survey,
         deliveries,
+        journal,
     } = counted;
     let mut out = Exposition::new(format);
     monitor(&mut out, view);
     clusters(&mut out, view);
     nodes(&mut out, view);
     replication(&mut out, view);
+    slots::write(&mut out, view);
     counters(&mut out, view, tally);
+    times::write(&mut out, view, tally, journal);
     surveyed(&mut out, view, survey);
     delivered(&mut out, deliveries);
     out.end()
@@ -52,11 +60,6 @@ fn monitor(out: &mut Exposition, view: &View) {
         "simdb_monitor_loop_late_seconds",
         "By how much the last round came too late.",
         round.late.as_secs_f64(),
-    );
-    gauge(
-        "simdb_monitor_round_seconds",
-        "How long the last round took.",
-        round.took.as_secs_f64(),
     );
     gauge(
         "simdb_monitor_round_age_seconds",

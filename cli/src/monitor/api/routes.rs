@@ -158,6 +158,7 @@ fn answer(target: Target, question: &Question, view: &View, api: &Api) -> Answer
                 tally: &api.tally,
                 survey: &api.survey.borrow(),
                 deliveries: &api.deliveries,
+                journal: &api.journal.borrow(),
             };
             exposed(format, metrics::write(view, &counted, format))
         }

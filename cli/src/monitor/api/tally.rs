@@ -9,6 +9,7 @@ use simdb_state::name::ClusterName;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::monitor::board::{Board, Event, Kind};
+use crate::monitor::histogram::Histogram;
 
 /// The counts. Cloning it makes another reader and writer of the same counts.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +25,10 @@ struct Counts {
     requests: BTreeMap<(String, u16), u64>,
     /// When a node was last lost whose loss is not over.
     lost: BTreeMap<ClusterName, Timestamp>,
-    /// How long the last failover took, from the loss until another node led.
-    failovers: BTreeMap<ClusterName, Duration>,
+    /// How long the last failover took, from the loss until another node led, and how long all of them did.
+    failovers: BTreeMap<ClusterName, (Duration, Histogram)>,
+    /// How long rounds took.
+    rounds: Histogram,
 }
 
 impl Counts {
@@ -36,7 +39,11 @@ impl Counts {
             Kind::FailedOver => {
                 let lost = self.lost.remove(cluster);
                 let took = lost.and_then(|lost| Duration::try_from(event.at.duration_since(lost)).ok());
-                self.failovers.extend(took.map(|took| (cluster.clone(), took)));
+                if let Some(took) = took {
+                    let (last, all) = self.failovers.entry(cluster.clone()).or_default();
+                    *last = took;
+                    all.observe(took);
+                }
             }
             _ => {}
         }
@@ -44,8 +51,19 @@ impl Counts {
 }
 
 impl Tally {
-    /// Counts events until the board ends.
+    /// Counts events and rounds until the board ends.
     pub(super) async fn follow(self, board: Board) {
+        let mut rounds = board.rounds();
+        let count_rounds = async {
+            while rounds.changed().await.is_ok() {
+                let took = rounds.borrow_and_update().took;
+                self.round(took);
+            }
+        };
+        tokio::join!(self.follow_events(&board), count_rounds);
+    }
+
+    async fn follow_events(&self, board: &Board) {
         let mut events = board.events();
         loop {
             // Those that were told before, and those that this reader missed, are kept on the board.
@@ -75,6 +93,12 @@ impl Tally {
         }
     }
 
+    /// Counts a round.
+    fn round(&self, took: Duration) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.rounds.observe(took);
+    }
+
     /// Counts a request, by the template of its path: a path as it was sent would be a label without limit.
     pub(super) fn request(&self, template: &str, code: u16) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,7 +114,20 @@ impl Tally {
     /// Returns how long the last failover of a cluster took, from the loss of its primary until another node led.
     pub(super) fn last_failover(&self, cluster: &ClusterName) -> Option<Duration> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.failovers.get(cluster).copied()
+        counts.failovers.get(cluster).map(|(last, _)| *last)
+    }
+
+    /// Returns how long the failovers of a cluster took.
+    pub(super) fn failovers(&self, cluster: &ClusterName) -> Histogram {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = counts.failovers.get(cluster).map(|(_, all)| all.clone());
+        all.unwrap_or_default()
+    }
+
+    /// Returns how long rounds took.
+    pub(super) fn rounds(&self) -> Histogram {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.rounds.clone()
     }
 
     /// Returns how many requests had which answer.

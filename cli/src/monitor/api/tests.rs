@@ -24,6 +24,7 @@ use super::tally::Tally;
 use super::view::View;
 use super::{cluster, metrics, openapi, own, page, patroni, stream};
 use crate::monitor::board::{Acting, Event, Kind};
+use crate::monitor::journal::Journal;
 use crate::monitor::notify::Deliveries;
 use crate::monitor::survey::Survey;
 
@@ -374,6 +375,7 @@ fn exposed(view: &View, tally: &Tally, format: Format) -> String {
         tally,
         survey: &surveyed(),
         deliveries: &Deliveries::default(),
+        journal: &Journal::default(),
     };
     metrics::write(view, &counted, format)
 }

@@ -102,4 +102,6 @@ fn an_alarm_is_raised_late_and_cleared_later() {
     );
     let slot = lags(|scene| scene.node("b").said.as_mut().unwrap().slot = SlotState::AtRisk);
     assert_eq!(slot.alarms(), "the log that b needs is about to be removed");
+    let archive = lags(|scene| scene.node("a").said.as_mut().unwrap().archive_fails = true);
+    assert_eq!(archive.alarms(), "the log of a cannot be archived");
 }

@@ -351,7 +351,7 @@ fn row(key: &Key, entry: &Entry) -> Option<Row> {
     Some(Row {
         key: key.clone(),
         version: entry.version,
-        bytes: entry.bytes.as_deref()?.to_vec(),
+        bytes: entry.bytes.as_deref()?.to_vec().into(),
     })
 }
 

@@ -18,7 +18,7 @@ use super::ready::is_starting;
 use super::{Cause, PostgresqlError};
 use crate::executor::chain;
 use crate::sessions::Sessions;
-use crate::signs::report::{Answer, Report, Sender};
+use crate::signs::report::{Answer, Report, Sender, Slot};
 
 /// What a monitor asks each time. It takes no lock and reads no table of a user. The mark is about 100 bytes of log; it is no
 /// commit, so it waits for nothing.
@@ -42,10 +42,13 @@ SELECT json_build_object(
       'state', state, 'sync_state', sync_state, 'flushed', flush_lsn, 'replayed', replay_lsn)), '{}')
     FROM pg_stat_replication),
   'slots', (SELECT coalesce(json_object_agg(slot_name, json_build_object(
-      'status', wal_status, 'safe', safe_wal_size,
+      'status', wal_status, 'active', active, 'safe', safe_wal_size,
+      'retained', CASE WHEN NOT standby THEN greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0) END,
       'limit', (SELECT CASE WHEN setting::bigint > 0 THEN setting::bigint * 1048576 END
         FROM pg_settings WHERE name = 'max_slot_wal_keep_size'))), '{}')
     FROM pg_replication_slots WHERE slot_type = 'physical'),
+  'archived', (SELECT coalesce(last_failed_time <= last_archived_time, last_failed_time IS NULL) FROM pg_stat_archiver
+    WHERE current_setting('archive_mode') = 'always' OR current_setting('archive_mode') = 'on' AND NOT standby),
   'waiting', (SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'),
   'started', extract(epoch FROM pg_postmaster_start_time())::bigint,
   'version', current_setting('server_version_num')::int)
@@ -66,6 +69,7 @@ struct Told {
     receives: bool,
     senders: BTreeMap<String, ToldSender>,
     slots: BTreeMap<String, ToldSlot>,
+    archived: Option<bool>,
     waiting: u32,
     started: Option<i64>,
     version: Option<u32>,
@@ -82,6 +86,9 @@ struct ToldSender {
 #[derive(Debug, Deserialize)]
 struct ToldSlot {
     status: Option<String>,
+    #[serde(default)]
+    active: bool,
+    retained: Option<i64>,
     safe: Option<i64>,
     limit: Option<i64>,
 }
@@ -93,6 +100,19 @@ impl ToldSlot {
             (Some("unreserved"), ..) => SlotState::AtRisk,
             (_, Some(safe), Some(limit)) if safe < limit / 4 => SlotState::AtRisk,
             _ => SlotState::Kept,
+        }
+    }
+}
+
+impl From<ToldSlot> for Slot {
+    fn from(told: ToldSlot) -> Self {
+        let bytes = |bytes: i64| u64::try_from(bytes).unwrap_or_default();
+        Slot {
+            state: told.state(),
+            active: told.active,
+            retained: told.retained.map(bytes),
+            safe: told.safe.map(bytes),
+            limit: told.limit.map(bytes),
         }
     }
 }
@@ -120,11 +140,8 @@ impl From<Told> for Report {
             paused: told.paused,
             receives: told.receives,
             senders: told.senders.into_iter().map(sender).collect(),
-            slots: told
-                .slots
-                .into_iter()
-                .map(|(name, slot)| (name, slot.state()))
-                .collect(),
+            slots: told.slots.into_iter().map(|(name, slot)| (name, slot.into())).collect(),
+            archived: told.archived,
             waiting: told.waiting,
             started: told.started,
             version: told.version,
@@ -204,6 +221,8 @@ mod tests {
         let slot = |status: &str, safe, limit| {
             let slot = ToldSlot {
                 status: Some(status.to_owned()),
+                active: true,
+                retained: None,
                 safe,
                 limit,
             };

@@ -9,8 +9,8 @@ use simdb_state::object::Resources;
 use simdb_state::sensitive::Secrets;
 
 use super::Hold;
-use super::build::{self, Image};
 use super::archive::Owner;
+use super::build::{self, Image};
 use super::changes::{Changes, Reader};
 use super::images::Images;
 use super::inspect::strangers;

@@ -190,7 +190,7 @@ async fn a_read_only_file_is_read_with_what_its_log_holds() {
     let copy = copy_as_killed(&path, &directory);
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o400)).unwrap();
     let row = open(&copy).await.get(&Key::new("a")).await.unwrap();
-    assert_eq!(row.unwrap().bytes, b"x");
+    assert_eq!(row.unwrap().bytes, b"x"[..]);
 }
 
 #[tokio::test]
@@ -240,10 +240,7 @@ async fn a_full_disk_leaves_the_rows_as_they_were() {
     assert!(matches!(error, BackendError::Full), "{error:?}");
     let rows = backend.list(&["a", "b"]).await.unwrap();
     assert_eq!(rows.len(), 1);
-    assert_eq!(
-        (rows[0].version, rows[0].bytes.as_slice()),
-        (version, b"old".as_slice())
-    );
+    assert_eq!((rows[0].version, &rows[0].bytes[..]), (version, b"old".as_slice()));
     limit(1000);
     backend.commit(token, much).await.expect("there is space again");
 }
@@ -259,7 +256,7 @@ async fn what_was_committed_is_there_after_the_process_died() {
         .unwrap();
     let copy = copy_as_killed(&path, &directory);
     let row = open(&copy).await.get(&Key::new("a")).await.unwrap();
-    assert_eq!(row.unwrap().bytes, b"x");
+    assert_eq!(row.unwrap().bytes, b"x"[..]);
 }
 
 /// Makes of a file one of the first layout, whose lock a process holds.

@@ -102,7 +102,7 @@ async fn an_older_record_that_is_passed_on_is_made_anew_in_this_format() {
     drop(backend);
     fs::remove_dir_all(there.path().parent().unwrap()).unwrap();
     fs::create_dir_all(there.path().parent().unwrap()).unwrap();
-    let store = with_rows(&there, vec![(key.key, key.bytes)]).await;
+    let store = with_rows(&there, vec![(key.key, key.bytes.into())]).await;
     let pulled = store.pull().await.unwrap();
     Store::create_from(&SqliteFile::new(here.path()), &pulled)
         .await

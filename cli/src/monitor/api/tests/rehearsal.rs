@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use simdb_planner::watch::{NodeEvidence, Process, Said, Sign, SlotState, Standing};
-use simdb_providers::signs::{Report, Sender};
+use simdb_providers::signs::{Report, Sender, Slot};
 use simdb_state::address::NodeAddress;
 use simdb_state::identity::DataIdentity;
 use simdb_state::lsn::Lsn;
@@ -94,9 +94,20 @@ fn report(writes: bool) -> Report {
         receives: !writes,
         senders: BTreeMap::new(),
         slots: BTreeMap::new(),
+        archived: None,
         waiting: 0,
         started: Some(at().as_second() - 3_600),
         version: Some(150_018),
+    }
+}
+
+fn slot() -> Slot {
+    Slot {
+        state: SlotState::Kept,
+        active: true,
+        retained: Some(4_096),
+        safe: Some(64 << 20),
+        limit: Some(128 << 20),
     }
 }
 
@@ -124,6 +135,7 @@ fn evidence(writes: bool) -> NodeEvidence {
             lag: (!writes).then_some(Duration::ZERO),
             slot: SlotState::Kept,
             diverged: false,
+            archive_fails: false,
             waiting: 0,
         }),
         ..NodeEvidence::default()
@@ -169,9 +181,12 @@ fn watched() -> Watched {
         watched.evidence.insert(name(host), evidence(writes));
         watched.reports.insert(name(host), (report(writes), at()));
     }
-    let senders = &mut watched.reports.get_mut(&name("a")).unwrap().0.senders;
-    senders.insert(name("r-0").identifier(), sender("sync"));
-    senders.insert(name("r-1").identifier(), sender("async"));
+    let primary = &mut watched.reports.get_mut(&name("a")).unwrap().0;
+    for (host, sync_state) in [("r-0", "sync"), ("r-1", "async")] {
+        primary.senders.insert(name(host).identifier(), sender(sync_state));
+        primary.slots.insert(name(host).identifier(), slot());
+    }
+    primary.archived = Some(true);
     watched.history.failovers = vec![Duration::from_mins(10)];
     watched
 }

@@ -135,11 +135,11 @@ impl World {
         }
         log.limits = limits;
         Ok(Outputs {
-            switch: Some(Switch {
+            switch: Some(Box::new(Switch {
                 timeline: Some(log.timeline()),
                 point: log.position().into(),
                 verdict,
-            }),
+            })),
             ..Outputs::default()
         })
     }

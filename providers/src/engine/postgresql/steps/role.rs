@@ -166,11 +166,11 @@ impl ProviderEffects {
         let (timeline, point) = promotion::switch_point(&connection).await?;
         self.platform.ensure(&directory, instance, secrets).await?;
         Ok(Outputs {
-            switch: Some(Switch {
+            switch: Some(Box::new(Switch {
                 timeline: Some(timeline),
                 point: point.into(),
                 verdict,
-            }),
+            })),
             ..Outputs::default()
         })
     }

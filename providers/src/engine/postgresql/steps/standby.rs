@@ -78,7 +78,10 @@ impl ProviderEffects {
         // It may be where it was, and not where it is about to listen. What keeps it from telling keeps it from nothing here: it is
         // stopped next.
         let is_enough = match self.open(server, secrets).await {
-            Ok(standby) => self.asks_for_no_more(instance, &standby, secrets).await.unwrap_or_default(),
+            Ok(standby) => self
+                .asks_for_no_more(instance, &standby, secrets)
+                .await
+                .unwrap_or_default(),
             Err(_) => false,
         };
         self.platform.stop(&(&server.node).into(), StopMode::Fast).await?;

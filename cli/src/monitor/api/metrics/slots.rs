@@ -1,0 +1,69 @@
+//! Metrics of the log that servers retain, and of its archive.
+
+use super::super::exposition::{Exposition, Kind, flag, number};
+use super::super::view::View;
+use super::each_node;
+use simdb_providers::signs::Slot;
+
+/// Writes all of them.
+pub(super) fn write(out: &mut Exposition, view: &View) {
+    let gauges: [(&'static str, &str, fn(&Slot) -> f64); 3] = [
+        (
+            "simdb_slot_active",
+            "1 if a standby streams through the slot.",
+            |slot| flag(slot.active),
+        ),
+        (
+            "simdb_slot_safe_wal_bytes",
+            "How many bytes may be written before the log that the slot is for goes; -1 if there is no limit.",
+            |slot| slot.safe.map_or(-1.0, number),
+        ),
+        (
+            "simdb_slot_wal_limit_bytes",
+            "How many bytes are retained for a slot at most; -1 if there is no limit.",
+            |slot| slot.limit.map_or(-1.0, number),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        each_slot(out, view, (name, help), |slot| Some(value(slot)));
+    }
+    each_slot(
+        out,
+        view,
+        (
+            "simdb_slot_retained_bytes",
+            "How many bytes of its log the primary retains for the slot.",
+        ),
+        |slot| slot.retained.map(number),
+    );
+    each_node(
+        out,
+        view,
+        "simdb_archive_failing",
+        "1 if the last file of the log could not be archived.",
+        |node| node.report()?.archived.map(|archived| flag(!archived)),
+    );
+}
+
+/// Writes one metric of every slot.
+fn each_slot(
+    out: &mut Exposition,
+    view: &View,
+    (name, help): (&'static str, &str),
+    value: impl Fn(&Slot) -> Option<f64>,
+) {
+    let mut family = out.family(Kind::Gauge, name, help);
+    for cluster in view.clusters() {
+        for node in cluster.nodes() {
+            let (host, report) = (node.name.host(), node.report());
+            for (slot, said) in report.into_iter().flat_map(|report| &report.slots) {
+                let labels = [
+                    ("cluster", cluster.name.as_str()),
+                    ("node", &host),
+                    ("slot", slot.as_str()),
+                ];
+                family.value(&labels, value(said));
+            }
+        }
+    }
+}
