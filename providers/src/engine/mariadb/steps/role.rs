@@ -149,11 +149,11 @@ impl Driver<'_> {
             .await?;
         let point = acknowledgement::written(&mut connection).await?.into();
         Ok(Outputs {
-            switch: Some(Switch {
+            switch: Some(Box::new(Switch {
                 timeline: None,
                 point,
                 verdict,
-            }),
+            })),
             ..Outputs::default()
         })
     }
