@@ -16,6 +16,7 @@ mod depends;
 mod dialect;
 mod drift;
 mod endpoints;
+mod engine;
 mod expand;
 mod failover;
 mod follows;
@@ -86,7 +87,6 @@ pub use self::monitor::{Hook, HookWay, MONITOR_EVENTS, MonitorSettings, TlsFiles
 pub use self::moved::check as check_move;
 pub use self::outputs::OutputValue;
 pub use self::overrides::is_configuration;
-pub(crate) use self::parameters::is_declarable;
 pub use self::pin::{PinError, set_primary};
 pub use self::repository::{LOCK_FILE, Lock, Repository};
 pub use self::settings::{Settings, check_version, settings};

@@ -7,8 +7,10 @@
 //!
 //! The effectful half lives in the providers.
 
+pub mod mariadb;
 pub mod node;
 mod order;
+pub mod parameters;
 pub mod pgbouncer;
 pub mod postgresql;
 #[cfg(any(test, feature = "testing"))]
@@ -90,11 +92,28 @@ pub(crate) const POOLER: EngineKind = EngineKind::Pgbouncer;
 /// What servers run that were made without simdb and can be imported.
 pub(crate) const IMPORTED: EngineKind = EngineKind::Postgresql;
 
+/// Returns whether plans are made for clusters of an engine.
+pub(crate) fn is_planned(kind: EngineKind) -> bool {
+    match kind {
+        EngineKind::Postgresql => true,
+        EngineKind::Mariadb | EngineKind::Pgbouncer => false,
+    }
+}
+
 /// Returns how an engine is called in a sentence.
 pub(crate) fn title(kind: EngineKind) -> &'static str {
     match kind {
         EngineKind::Postgresql => "PostgreSQL",
+        EngineKind::Mariadb => "MariaDB",
         EngineKind::Pgbouncer => "PgBouncer",
+    }
+}
+
+/// Returns what an engine knows of the parameters of its servers. No node runs a pooler, and poolers stand before PostgreSQL's servers.
+fn parameters_of(engine: EngineKind) -> &'static dyn parameters::Parameters {
+    match engine {
+        EngineKind::Postgresql | EngineKind::Pgbouncer => &postgresql::Parameters,
+        EngineKind::Mariadb => &mariadb::Parameters,
     }
 }
 
@@ -102,6 +121,7 @@ pub(crate) fn title(kind: EngineKind) -> &'static str {
 pub(crate) fn installation(kind: EngineKind) -> &'static str {
     match kind {
         EngineKind::Postgresql => postgresql::INSTALLATION,
+        EngineKind::Mariadb => mariadb::INSTALLATION,
         EngineKind::Pgbouncer => pgbouncer::INSTALLATION,
     }
 }

@@ -282,7 +282,7 @@ impl<'a> Look<'a> {
         let Some(cluster) = self.state.clusters.get(name) else {
             return;
         };
-        if let Some(since) = cluster.degraded {
+        if let Some(since) = &cluster.degraded {
             let text = format!("commits wait for fewer standbys than declared since {since}");
             self.problem(ClusterState::Degraded, text);
         }
@@ -415,8 +415,8 @@ impl<'a> Look<'a> {
         health.position = Some(server.progress().position);
         health.seen_role = Some(if server.in_recovery { "standby" } else { "primary" });
         let data = node.data.as_ref();
-        if let Some(data) = data.filter(|data| data.system_identifier != server.system_identifier) {
-            let (recorded, seen) = (data.system_identifier, server.system_identifier);
+        if let Some(data) = data.filter(|data| data.identity != server.system_identifier) {
+            let (recorded, seen) = (&data.identity, &server.system_identifier);
             let text = format!("{name} serves foreign data: system identifier {seen}, recorded is {recorded}");
             self.problem(ClusterState::Broken, text);
         }

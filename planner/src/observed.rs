@@ -7,7 +7,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use simdb_state::address::{EndpointAddress, NodeAddress};
-use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::identity::DataIdentity;
+use simdb_state::lsn::Lsn;
 use simdb_state::name::{NetworkName, PlatformName};
 use simdb_state::object::{EngineKind, Image, Resources, Settings};
 use simdb_state::place::{Bind, HostPort};
@@ -384,7 +385,7 @@ pub struct ServerFacts {
     /// Whether it only replays.
     pub in_recovery: bool,
     /// Whose data it serves.
-    pub system_identifier: SystemIdentifier,
+    pub system_identifier: DataIdentity,
     /// The timeline it writes or replays.
     pub timeline: u32,
     /// The last position it wrote (a primary) or received or replayed, whichever is further (a standby).

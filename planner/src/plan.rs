@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use simdb_state::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
 use simdb_state::delta::Delta;
+use simdb_state::identity::DataIdentity;
 use simdb_state::instance::{InstanceSpec, TaskSpec};
-use simdb_state::lsn::SystemIdentifier;
 use simdb_state::name::{ClusterName, DatabaseName, NetworkName, PlatformName};
 use simdb_state::object::{CommitLevel, Database, Election, Network, Term, User, Verdict, Witness};
 use simdb_state::position::Position;
@@ -199,7 +199,8 @@ pub enum Action {
         /// How it is reached then.
         server: Server,
         /// Whose data it must be.
-        system_identifier: SystemIdentifier,
+        #[serde(rename = "system_identifier")]
+        identity: DataIdentity,
         /// Gives simdb's own login its password, on a server that writes and runs as it was made.
         login: Option<Box<TaskSpec>>,
         /// Looks whose data it is, and links it to the instance directory.

@@ -208,6 +208,7 @@ fn plan_of(inputs: Inputs<'_>, scope: &Scope) -> Planned {
     let unusable = Unusable::of(inputs);
     // Errors are told after what is wrong with the platforms, which may have brought them about.
     let place = diagnostics.len();
+    diagnostics.extend(refused::unplanned(inputs));
     diagnostics.extend(refused::taken(inputs));
     diagnostics.extend(refused::fixed(inputs));
     diagnostics.extend(refused::unlimited(inputs));

@@ -14,7 +14,7 @@ mod schedule;
 use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{EndpointAddress, NodeAddress, SeedAddress};
-use simdb_state::lsn::SystemIdentifier;
+use simdb_state::identity::DataIdentity;
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
 use simdb_state::object::{Image, Network, Resources, State};
 use simdb_state::place::Bind;
@@ -92,7 +92,7 @@ pub struct World {
 )]
 pub struct InstanceDirectory {
     /// Complete data directories by generation, with whose data they hold.
-    pub data: BTreeMap<u32, SystemIdentifier>,
+    pub data: BTreeMap<u32, DataIdentity>,
     /// Whether an unfinished data directory is there.
     pub partial: bool,
     /// The server, where it runs.

@@ -36,7 +36,8 @@ use simdb_providers::engine::postgresql::ledger::{Ledger, Load, Target};
 use simdb_providers::event::{Event, EventSink};
 use simdb_providers::executor::{Terms, execute};
 use simdb_state::delta::Outputs;
-use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::identity::DataIdentity;
+use simdb_state::lsn::Lsn;
 use simdb_state::object::{EngineKind, State, first_platform};
 use simdb_state::place::{Host, HostPort};
 use simdb_state::secret::KeySource;
@@ -207,7 +208,7 @@ struct Simulated;
 impl Effects for Simulated {
     async fn run(&self, step: &Step, _: &Secrets) -> Result<Outputs, StepError> {
         let identifier = Outputs {
-            system_identifier: Some(SystemIdentifier(4711)),
+            identity: Some(DataIdentity::from(4711)),
             ..Outputs::default()
         };
         Ok(match &step.action {

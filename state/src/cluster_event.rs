@@ -55,19 +55,19 @@ fn event(before: &State, edit: &Edit, outputs: &Outputs) -> Option<ClusterEvent>
         Edit::Switched(cluster) => {
             let election = before.elections.get(cluster)?;
             of_election(election.reason).map(|kind| ClusterEvent {
-                position: outputs.switch.as_ref().map(|switch| switch.point),
+                position: outputs.switch.as_ref().map(|switch| switch.point.clone()),
                 term: Some(election.term),
                 ..ClusterEvent::new(kind, Address::Cluster(cluster.clone()))
             })
         }
         Edit::Degraded(cluster, Some(since)) => Some(ClusterEvent {
-            position: Some(*since),
+            position: Some(since.clone()),
             ..ClusterEvent::new(EventKind::Degraded, Address::Cluster(cluster.clone()))
         }),
         Edit::Verified { cluster, term, .. } => Some(ClusterEvent {
             kind: EventKind::SyncEstablished,
             subject: Address::Cluster(cluster.clone()),
-            position: outputs.marker,
+            position: outputs.marker.clone(),
             term: Some(*term),
         }),
         _ => None,
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::address::NodeAddress;
     use crate::lsn::Lsn;
-    use crate::object::{Election, Node, Switch, Verdict};
+    use crate::object::{Election, Loss, Node, Switch, Verdict};
 
     fn at(lsn: u64) -> Position {
         Position::Wal(Lsn(lsn))
@@ -109,7 +109,9 @@ mod tests {
         };
         before.nodes.insert(node(), recorded.into());
         let happened = cluster_events(&before, &Delta(vec![edit]), outputs);
-        let told = happened.iter().map(|one| (one.kind.name(), one.term, one.position));
+        let told = happened
+            .iter()
+            .map(|one| (one.kind.name(), one.term, one.position.clone()));
         told.collect()
     }
 
@@ -161,11 +163,11 @@ mod tests {
     #[test]
     fn a_lead_that_has_passed_is_told_by_why_it_did_and_where() {
         let outputs = Outputs {
-            switch: Some(Switch {
-                timeline: 2,
+            switch: Some(Box::new(Switch {
+                timeline: Some(2),
                 point: at(9),
-                verdict: Verdict::Unknown { bytes: None },
-            }),
+                verdict: Verdict::Unknown(Loss(None)),
+            })),
             ..Outputs::default()
         };
         for (reason, expected) in [
@@ -191,7 +193,9 @@ mod tests {
             before.elections.insert(cluster.clone(), election);
             let switched = Delta(vec![Edit::Switched(cluster)]);
             let happened = cluster_events(&before, &switched, &outputs);
-            let told = happened.first().map(|one| (one.kind.name(), one.term, one.position));
+            let told = happened
+                .first()
+                .map(|one| (one.kind.name(), one.term, one.position.clone()));
             assert_eq!(told, expected.map(|kind| (kind, Some(Term(2)), Some(at(9)))));
         }
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, DatabaseAddress, EndpointAddress, NodeAddress, SeedAddress, UserAddress};
-use crate::lsn::SystemIdentifier;
+use crate::identity::DataIdentity;
 use crate::name::{ClusterName, NetworkName, NodeName, PlatformName};
 use crate::object::{
     Cluster, Damage, Data, Database, Election, Endpoint, EndpointTarget, FenceProof, Image, Network, Node, Origin,
@@ -48,7 +48,7 @@ pub enum Edit {
     },
     /// The cluster is led by this election's winner.
     Election(ClusterName, Election),
-    /// The node holds new data; its system identifier comes from [`Outputs::system_identifier`].
+    /// The node holds new data; whose data that is comes from [`Outputs::identity`].
     Data {
         /// The node.
         node: NodeAddress,
@@ -145,7 +145,8 @@ pub struct Delta(pub Vec<Edit>);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outputs {
     /// Whose data was made or copied.
-    pub system_identifier: Option<SystemIdentifier>,
+    #[serde(rename = "system_identifier")]
+    pub identity: Option<DataIdentity>,
     /// Where the marker of a verification stands.
     pub marker: Option<Position>,
     /// What shows that a node takes no writes any more.
@@ -159,7 +160,7 @@ pub struct Outputs {
     pub image: Option<Box<Image>>,
     /// How the lead passed to a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub switch: Option<Switch>,
+    pub switch: Option<Box<Switch>>,
     /// What sessions begin with since a seed has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SeededSettings>,
@@ -305,7 +306,7 @@ impl State {
             }
             Edit::Degraded(cluster, since) => {
                 if let Some(cluster) = self.clusters.get_mut(cluster) {
-                    cluster.degraded = *since;
+                    cluster.degraded.clone_from(since);
                 }
             }
             Edit::Role(node, role) => self.node_mut(node).role = Some(role.clone()),
@@ -335,14 +336,14 @@ impl State {
             }
             Edit::Fenced(node, term) => {
                 // Without a proof nothing is fenced, whatever was done to it.
-                if let (Some(proof), Some(witness)) = (outputs.proof, outputs.witness) {
+                if let (Some(proof), Some(witness)) = (outputs.proof.clone(), outputs.witness) {
                     let term = *term;
                     self.node_mut(node).role = Some(Role::Fenced { term, proof, witness });
                 }
             }
             Edit::Switched(cluster) => {
                 if let Some(election) = self.elections.get_mut(cluster) {
-                    election.switch.clone_from(&outputs.switch);
+                    election.switch = outputs.switch.as_deref().cloned();
                 }
             }
             Edit::Power(node, power) => self.node_mut(node).power = *power,
@@ -414,11 +415,11 @@ impl State {
         outputs: &Outputs,
     ) {
         // A step that makes data always says whose; without it the record would name data nobody has seen.
-        if let Some(system_identifier) = outputs.system_identifier {
+        if let Some(identity) = outputs.identity.clone() {
             let node = self.node_mut(node);
             node.data = Some(Data {
                 generation,
-                system_identifier,
+                identity,
                 origin: origin.clone(),
                 outside: outside.map(str::to_owned),
             });
@@ -473,7 +474,7 @@ impl State {
     }
 
     fn apply_verified(&mut self, cluster: &ClusterName, topology: &str, term: Term, outputs: &Outputs) {
-        if let (Some(cluster), Some(marker)) = (self.clusters.get_mut(cluster), outputs.marker) {
+        if let (Some(cluster), Some(marker)) = (self.clusters.get_mut(cluster), outputs.marker.clone()) {
             cluster.pending_sync_rules.clear();
             cluster.verified = Some(Verified {
                 topology: topology.to_owned(),

@@ -1,4 +1,4 @@
-//! Recorded objects as they are on disk (format 2), apart from those in memory.
+//! Recorded objects as they are on disk (format 3), apart from those in memory.
 //!
 //! A row holds one [`Object`]; a new kind is one variant. What only one engine has stands in a part of its own. Words and
 //! positions (modes, levels, roles' proofs, origins, log positions) are the types of `object`: each has one spelling for good.

@@ -34,7 +34,7 @@ use crate::object::{ProviderSettings, State};
 use crate::run::{Lineage, RunId};
 
 /// The format of the rows. A row is never given another meaning under the same number.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The format in which objects were rows of their own shape, without their kind.
 const FLAT: u32 = 1;

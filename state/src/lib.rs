@@ -22,6 +22,8 @@ mod error;
 pub mod extent;
 mod format;
 mod grant;
+pub mod gtid;
+pub mod identity;
 pub mod instance;
 pub mod journal;
 pub mod json;

@@ -1,7 +1,6 @@
-//! Positions and identities of PostgreSQL's write-ahead log, as numbers that print the way PostgreSQL prints them.
+//! Positions in PostgreSQL's write-ahead log, as numbers that print the way PostgreSQL prints them.
 
 use std::fmt;
-use std::num::ParseIntError;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -52,31 +51,6 @@ impl TryFrom<String> for Lsn {
 impl From<Lsn> for String {
     fn from(lsn: Lsn) -> String {
         lsn.to_string()
-    }
-}
-
-/// The number `initdb` gives a cluster's data; every copy of the data has the same. Text in JSON, for it exceeds 2^53.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SystemIdentifier(pub u64);
-
-impl fmt::Display for SystemIdentifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl TryFrom<String> for SystemIdentifier {
-    type Error = ParseIntError;
-
-    fn try_from(text: String) -> Result<Self, ParseIntError> {
-        text.parse().map(SystemIdentifier)
-    }
-}
-
-impl From<SystemIdentifier> for String {
-    fn from(identifier: SystemIdentifier) -> String {
-        identifier.to_string()
     }
 }
 

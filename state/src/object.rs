@@ -18,8 +18,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, Address, DatabaseAddress, EndpointAddress, MadeAs, NodeAddress, SeedAddress, UserAddress};
+use crate::identity::DataIdentity;
 use crate::json::Json;
-use crate::lsn::SystemIdentifier;
 use crate::name::{ClusterName, NetworkName, NodeName, PlatformName};
 use crate::place::Place;
 use crate::position::Position;
@@ -32,7 +32,7 @@ pub use self::endpoint::{Endpoint, EndpointTarget, PoolMode, Pooler};
 pub use self::failover::{
     FAILOVER_PRIORITY, FailoverMode, FailoverPolicy, Impact, MaintenanceWindow, MaxLoss, Prefer, Weekday,
 };
-pub use self::role::{Election, ElectionReason, FenceProof, Role, Switch, Verdict, Witness};
+pub use self::role::{Election, ElectionReason, FenceProof, Loss, Role, Switch, Verdict, Witness};
 pub use self::server::{Image, ImageNames, Resources};
 
 /// What runs on a node.
@@ -41,6 +41,8 @@ pub use self::server::{Image, ImageNames, Resources};
 pub enum EngineKind {
     /// PostgreSQL.
     Postgresql,
+    /// MariaDB.
+    Mariadb,
     /// PgBouncer, which stands between clients and a PostgreSQL server.
     Pgbouncer,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for EngineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             EngineKind::Postgresql => "postgresql",
+            EngineKind::Mariadb => "mariadb",
             EngineKind::Pgbouncer => "pgbouncer",
         })
     }
@@ -260,7 +263,8 @@ pub struct Data {
     /// an old one.
     pub generation: u32,
     /// Whose data it is.
-    pub system_identifier: SystemIdentifier,
+    #[serde(rename = "system_identifier")]
+    pub identity: DataIdentity,
     /// Where it came from.
     pub origin: Origin,
     /// The directory that holds it, where that is not below the node's instance directory: data that was imported stays

@@ -476,7 +476,7 @@ fn event(run: Option<&RunId>, kind: EventKind, step: Option<u32>) -> Event {
 fn told(run: Option<&RunId>, step: Option<u32>, happened: &[ClusterEvent]) -> impl Iterator<Item = Event> {
     happened.iter().map(move |noticed| Event {
         addresses: vec![noticed.subject.clone()],
-        position: noticed.position,
+        position: noticed.position.clone(),
         term: noticed.term,
         ..event(run, noticed.kind, step)
     })

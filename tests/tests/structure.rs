@@ -39,6 +39,12 @@ const PRODUCTS: &[Product] = &[
         ],
     },
     Product {
+        name: "MariaDB",
+        folder: "engine/mariadb",
+        crates: &["state", "planner/language", "planner", "providers", "cli"],
+        words: &["mariadb", "mariabackup", "mysql"],
+    },
+    Product {
         name: "PgBouncer",
         folder: "engine/pgbouncer",
         crates: &["state", "planner/language", "planner", "providers", "cli"],
@@ -152,6 +158,10 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     (
         "state/src/instance.rs",
         "a file may hold the verifier of a password in place of the password",
+    ),
+    (
+        "state/src/gtid.rs",
+        "transactions are counted as the engine that has them counts them",
     ),
     (
         "state/src/lsn.rs",

@@ -50,11 +50,11 @@ impl ClusterWatch {
             Told::Report(mut report) => {
                 report.progress.timeline = newest(&report, self.reports.get(name).map(|(before, _)| before));
                 let leader = state.leader(&node.cluster).map(|leader| &leader.node);
-                let gain = |before: &Report| report.progress.position.ahead_of(before.progress.position);
+                let gain = |before: &Report| report.progress.position.ahead_of(&before.progress.position);
                 let before = self.reports.get(name);
                 let has_more = before
                     .and_then(|(before, _)| gain(before))
-                    .is_some_and(|bytes| bytes > 0);
+                    .is_some_and(|gain| !gain.is_nothing());
                 if let Some(leader) = leader.filter(|leader| *leader != name && !report.writes && has_more) {
                     self.memory.hear(leader, Heard::Stream, now);
                 }
@@ -79,11 +79,11 @@ impl ClusterWatch {
             .values()
             .filter_map(|(report, _)| report.senders.get(&name));
         let streams = upstreams.clone().any(|sender| sender.streams) && report.receives;
-        let lag_bytes = primary.and_then(|primary| primary.progress.position.ahead_of(report.replayed));
+        let lag_bytes = primary.and_then(|primary| primary.progress.position.ahead_of(&report.replayed)?.bytes());
         let slot = primary.and_then(|primary| primary.slots.get(&name));
         Said {
             writes: report.writes,
-            progress: report.progress,
+            progress: report.progress.clone(),
             streams: streams && !report.writes,
             lag_bytes,
             lag: (!report.writes).then(|| report.behind.unwrap_or_default()),
@@ -114,7 +114,7 @@ impl ClusterWatch {
             .iter()
             .filter(|(node, (report, _))| *node != leader && !report.writes);
         others
-            .filter_map(|(_, (report, _))| primary.progress.position.ahead_of(report.progress.position))
+            .filter_map(|(_, (report, _))| primary.progress.position.ahead_of(&report.progress.position)?.bytes())
             .min()
     }
 
@@ -186,16 +186,16 @@ fn has_diverged(report: &Report, election: Option<&Election>) -> bool {
         let beyond = report
             .progress
             .position
-            .ahead_of(switch.point)
-            .is_some_and(|bytes| bytes > 0);
-        !report.receives && report.progress.timeline < switch.timeline && beyond
+            .ahead_of(&switch.point)
+            .is_some_and(|distance| !distance.is_nothing());
+        !report.receives && Some(report.progress.timeline) < switch.timeline && beyond
     })
 }
 
 #[cfg(test)]
 mod tests {
     use simdb_state::lsn::Lsn;
-    use simdb_state::object::{ElectionReason, Switch, Term, Verdict};
+    use simdb_state::object::{ElectionReason, Loss, Switch, Term, Verdict};
     use simdb_state::position::Progress;
 
     use super::*;
@@ -226,9 +226,9 @@ mod tests {
             reason: ElectionReason::Failover,
             chosen: false,
             switch: Some(Switch {
-                timeline: 2,
+                timeline: Some(2),
                 point: Lsn(0x0400_0000).into(),
-                verdict: Verdict::Unknown { bytes: None },
+                verdict: Verdict::Unknown(Loss(None)),
             }),
         };
         let streamed = report(true, 2);

@@ -11,13 +11,14 @@ use simdb_language::source::Source;
 use simdb_language::suggest::did_you_mean;
 use simdb_language::value::Kind;
 use simdb_state::name::{ClusterName, NetworkName, NodeName};
-use simdb_state::object::EngineKind;
 
 use crate::desired::{ClusterSpans, ClusterSpec, LocalSettings};
 use crate::diagnostic::{Diagnostic, Span};
+use crate::engine::parameters::Release;
 
 use super::drift;
 use super::endpoints;
+use super::engine::{self, Engine};
 use super::expand::{Groups, Instance};
 use super::failover;
 use super::instance_name;
@@ -72,8 +73,12 @@ pub(super) fn read(
     };
     let platform = provider_choice::of(&header, reader, context.names, context.providers, diagnostics);
     let network = network(&header, reader, context, diagnostics);
-    let (version, shared) = engine(reader, context.names, diagnostics);
-    let mut nodes = nodes::read(reader, &header, &shared, context, diagnostics);
+    let Engine {
+        kind,
+        version,
+        parameters: shared,
+    } = engine::read(reader, context.names, diagnostics);
+    let mut nodes = nodes::read(reader, &header, (kind, &shared), context, diagnostics);
     if let Some(platform) = &platform {
         for node in nodes.specs.values_mut() {
             node.platform = node.platform.take().filter(|own| own != platform);
@@ -81,8 +86,9 @@ pub(super) fn read(
         let all = nodes.specs.values_mut();
         resources::share(reader, platform, context.local, all, context.names, diagnostics);
     }
-    if let (Some((version, _)), true) = (&version, context.names.is_lenient) {
-        parameters::check(reader, *version, &nodes.specs, diagnostics);
+    if let (&Some((version, _)), true) = (&version, context.names.is_lenient) {
+        let release = Release { engine: kind, version };
+        parameters::check(reader, release, &nodes.specs, diagnostics);
     }
     let (replication, synchronous_standbys) = replication::read(reader, &nodes, context.names, diagnostics);
     let failover = failover::read(reader, &nodes, &replication, context.names, diagnostics);
@@ -99,7 +105,7 @@ pub(super) fn read(
         spec: ClusterSpec {
             platform: platform?,
             network: network?,
-            engine: EngineKind::Postgresql,
+            engine: kind,
             version,
             replication,
             failover,
@@ -209,41 +215,6 @@ fn network_reference(expression: &Expression) -> Option<&str> {
         },
         _ => None,
     }
-}
-
-type Version = Option<(u16, Span)>;
-
-fn engine(
-    reader: Reader<'_>,
-    names: &Names<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> (Version, parameters::Parameters) {
-    let Some((block, engine)) = reader.blocks("engine").next() else {
-        return (None, parameters::Parameters::new());
-    };
-    if let Some(label) = block.labels.first().filter(|label| label.as_str() != "postgresql") {
-        let hint = did_you_mean(label.as_str(), ["postgresql"]);
-        let detail = format!(
-            "The engine \"{}\" is not supported by this version; \"postgresql\" is.{hint}",
-            label.as_str()
-        );
-        diagnostics.push(reader.error(reader.span(label), "Unsupported engine", detail));
-    }
-    let version = engine
-        .text("version", names, diagnostics)
-        .and_then(|read| match read.value.parse::<u16>() {
-            // Before version 10 the first two numbers made the major version.
-            Ok(version) if version >= 10 => Some((version, read.span)),
-            _ => {
-                let detail = format!(
-                    "\"version\" is a major version, a whole number such as \"15\"; {:?} is not.",
-                    read.value
-                );
-                diagnostics.push(reader.error(read.span, "Invalid version", detail));
-                None
-            }
-        });
-    (version, parameters::read(engine, names, diagnostics))
 }
 
 fn primary(

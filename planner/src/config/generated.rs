@@ -10,10 +10,11 @@ use simdb_state::address::Address;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::ReplicationMode;
 
+use super::Source;
 use super::dialect::DIALECT;
 use super::imports::{address, named};
-use super::{Source, is_declarable};
-use crate::engine::{self, settings};
+use crate::engine;
+use crate::engine::parameters::{Release, refusal};
 use crate::observed::{ImportFacts, ServerFacts};
 
 /// The nodes of clusters that are imported and not declared, by cluster.
@@ -158,11 +159,18 @@ fn with_parameters(mut block: Block, parameters: &Parameters) -> Block {
 
 /// Returns the settings of a server that a configuration can declare, as people write them.
 pub(crate) fn parameters(facts: &ImportFacts) -> Parameters {
-    let version = facts.version;
-    let settings = facts.server.iter().flat_map(|server| &server.settings);
+    let Some(server) = &facts.server else {
+        return Parameters::new();
+    };
+    let release = Release {
+        engine: engine::IMPORTED,
+        version: facts.version,
+    };
+    let problems = release.problems(&server.settings);
+    let settings = server.settings.iter();
     settings
-        .filter(|(name, value)| is_declarable(name) && settings::check(version, name, value).is_ok())
-        .map(|(name, value)| (name.to_lowercase(), settings::shown(version, name, value)))
+        .filter(|(name, _)| refusal(release.engine, name).is_none() && !problems.contains_key(name.as_str()))
+        .map(|(name, value)| (name.to_lowercase(), release.shown(name, value)))
         .collect()
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_language::reference::Names;
 use simdb_state::name::{NodeBlock, NodeName};
+use simdb_state::object::EngineKind;
 
 use crate::desired::NodeSpec;
 use crate::diagnostic::{Diagnostic, Span};
@@ -42,7 +43,7 @@ pub(super) struct Nodes {
 pub(super) fn read(
     reader: Reader<'_>,
     header: &Span,
-    shared: &Parameters,
+    shared: (EngineKind, &Parameters),
     context: &Context<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Nodes {
@@ -90,7 +91,7 @@ impl Nodes {
     fn add(
         &mut self,
         instance: &Instance<'_, '_>,
-        shared: &Parameters,
+        shared: (EngineKind, &Parameters),
         context: &Context<'_>,
         diagnostics: &mut Vec<Diagnostic>,
     ) {
@@ -154,13 +155,13 @@ impl Nodes {
 fn spec(
     node: Reader<'_>,
     span: Span,
-    shared: &Parameters,
+    (engine, shared): (EngineKind, &Parameters),
     names: &Names<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> (NodeSpec, Option<String>) {
     let follows = node.text("follows", names, diagnostics);
     let port = node.whole("port", (LOWEST_PORT, u16::MAX), names, diagnostics);
-    let own = parameters::read(node, names, diagnostics);
+    let own = parameters::read(node, engine, names, diagnostics);
     let (resources, resources_span) = resources::read(node, names, diagnostics);
     let mut spec = NodeSpec {
         platform: None,

@@ -8,6 +8,8 @@ use simdb_state::place::{HostPort, Place};
 use simdb_state::sensitive::SecretName;
 use simdb_state::sync::SyncRule;
 
+use super::parameters::Release;
+
 /// Everything about a node that its server depends on.
 #[derive(Clone, Debug)]
 pub struct NodeContext<'a> {
@@ -15,8 +17,8 @@ pub struct NodeContext<'a> {
     pub address: &'a NodeAddress,
     /// The address that it had when it was made: its server is called by that as long as it lives.
     pub made_as: NodeAddress,
-    /// The major version.
-    pub version: u16,
+    /// What it runs.
+    pub release: Release,
     /// Where its server is.
     pub place: Place,
     /// Whether nodes of its cluster are on other platforms, from where they stream from it.

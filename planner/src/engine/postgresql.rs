@@ -13,6 +13,7 @@ pub(crate) mod logins;
 mod lower;
 mod observed;
 mod order;
+mod parameters;
 pub mod replay;
 pub mod script;
 pub mod settings;
@@ -25,6 +26,7 @@ pub mod trial;
 pub use self::action::Action;
 pub(crate) use self::before::correct_replication;
 pub(crate) use self::lower::leave_slot;
+pub(super) use self::parameters::Parameters;
 pub use self::settings::limits;
 pub(crate) use self::strays::strays;
 

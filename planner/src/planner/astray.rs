@@ -5,7 +5,7 @@ use std::fmt;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::object::Node;
-use simdb_state::position::Position;
+use simdb_state::position::{Distance, Position};
 
 use super::before;
 use super::contradiction::wrote;
@@ -41,8 +41,8 @@ impl fmt::Display for Branch {
 }
 
 impl Branch {
-    /// Returns how many bytes it has after a position, where that can be told.
-    pub(crate) fn bytes_after(&self, fork: Position) -> Option<u64> {
+    /// Returns how much it has after a position, where that can be told.
+    pub(crate) fn after(&self, fork: &Position) -> Option<Distance> {
         self.position.ahead_of(fork)
     }
 }
@@ -90,18 +90,18 @@ pub(crate) fn notes<'a>(
         let leads = node.writes();
         let astray = is_astray(address, Some(node), observed);
         let fork = if astray {
-            own.fork
+            own.fork.as_ref()
         } else {
-            kept_branch.as_ref().and_then(|kept| kept.fork)
+            kept_branch.as_ref().and_then(|kept| kept.fork.as_ref())
         };
-        let bytes = fork.and_then(|fork| own.bytes_after(fork));
-        if address != kept && !leads && !astray && bytes.is_none_or(|bytes| bytes == 0) {
+        let lacking = fork.and_then(|fork| own.after(fork));
+        if address != kept && !leads && !astray && lacking.is_none_or(Distance::is_nothing) {
             return None;
         }
-        let size = match (bytes, own.at_least) {
+        let size = match (lacking, own.at_least) {
             (None, _) => String::new(),
-            (Some(bytes), false) => format!(": {bytes} bytes that the others lack"),
-            (Some(bytes), true) => format!(": {bytes} bytes or more that the others lack"),
+            (Some(distance), false) => format!(": {distance} that the others lack"),
+            (Some(distance), true) => format!(": {distance} or more that the others lack"),
         };
         let fate = if address == kept { "is kept" } else { "is given up" };
         Some(format!("The branch of {address} {fate} ({own}{size})."))

@@ -13,8 +13,8 @@ use std::fmt;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::{ClusterName, NodeName};
-use simdb_state::object::{Damage, FailoverPolicy, Node, Role, State, Verdict};
-use simdb_state::position::{Position, Progress};
+use simdb_state::object::{Damage, FailoverPolicy, Loss, Node, Role, State, Verdict};
+use simdb_state::position::{Distance, Position, Progress};
 use simdb_state::writers::may_write_beside;
 
 use super::{Assurance, ElectionRequest, astray, before};
@@ -248,11 +248,11 @@ impl Field<'_> {
             return Some(Unfit::NotStreaming);
         }
         // What does not compare with what the primary writes does not come from it.
-        let Some(lag) = primary.progress().position.ahead_of(Position::from(facts.replayed)) else {
+        let Some(lag) = primary.progress().position.ahead_of(&Position::from(facts.replayed)) else {
             return Some(Unfit::NotStreaming);
         };
         let allowed = self.recorded.clusters.get(self.cluster)?.max_lag;
-        (lag > allowed).then_some(Unfit::Behind(lag))
+        lag.bytes().filter(|lag| *lag > allowed).map(Unfit::Behind)
     }
 
     /// Returns why a node cannot lead, whatever the others are.
@@ -268,7 +268,7 @@ impl Field<'_> {
             });
         };
         let data = recorded.and_then(|node| node.data.as_ref());
-        if data.is_none_or(|data| data.system_identifier != facts.system_identifier) {
+        if data.is_none_or(|data| data.identity != facts.system_identifier) {
             return Some(Unfit::OtherData);
         }
         if let Some(damage) = recorded.and_then(|node| node.damage.as_ref()) {
@@ -304,8 +304,10 @@ impl Field<'_> {
             .rev()
             .filter(|(node, _)| self.declared.contains_key(**node));
         let able = declared.clone().filter(|(node, _)| self.policy.priority(node) > 0);
-        let rank = |(node, progress): &(&&NodeName, &Progress)| (**progress, self.policy.priority(node));
-        let best_able = able.max_by(|one, other| order(&rank(one), &rank(other)));
+        let best_able = able.max_by(|(one, furthest), (other, progress)| {
+            let ranks = (self.policy.priority(one), self.policy.priority(other));
+            order(&(furthest, ranks.0), &(progress, ranks.1))
+        });
         let Some(winner) = to.or_else(|| best_able.map(|(node, _)| *node)) else {
             if let Some((node, _)) = declared.clone().next() {
                 return Err(Refusal(format!(
@@ -327,20 +329,20 @@ impl Field<'_> {
                 reason.way_out(self.cluster, winner)
             )));
         }
-        let has = survivors.get(winner).copied().unwrap_or(Progress::NOTHING);
+        let has = survivors.get(winner).cloned().unwrap_or(Progress::NOTHING);
         if !has.reaches(furthest) && !lossy {
-            let bytes = furthest.position.ahead_of(has.position);
-            let bytes = bytes.map_or_else(String::new, |bytes| format!("{bytes} bytes of "));
+            let distance = furthest.position.ahead_of(&has.position);
+            let distance = distance.map_or_else(String::new, |distance| format!("{distance} of "));
             return Err(Refusal(format!(
-                "{}.{winner} is at {}, and {best} at {}: {bytes}acknowledged writes are at stake. Promote {best}, or \
+                "{}.{winner} is at {}, and {best} at {}: {distance}acknowledged writes are at stake. Promote {best}, or \
                  add -allow=data-loss.",
                 self.cluster, has.position, furthest.position,
             )));
         }
         match self.verdict(winner) {
             // What is lost where the proof was waived is told by the plan, which takes an approval for it.
-            Verdict::Unknown { bytes } if !lossy && request.assurance != Assurance::Waived => {
-                Err(self.at_stake(winner, bytes))
+            Verdict::Unknown(loss) if !lossy && request.assurance != Assurance::Waived => {
+                Err(self.at_stake(winner, loss.0))
             }
             _ => Ok(winner.clone()),
         }
@@ -446,12 +448,10 @@ impl Field<'_> {
             let halted = matches!(facts.process, ProcessFacts::Down | ProcessFacts::Frozen { .. });
             // The control data are those of the newest; what nobody recorded nobody is promoted on.
             let newest = facts.generations.last() == Some(&recorded.generation);
-            (halted && newest && recoverable && control.system_identifier == recorded.system_identifier).then_some(
-                Progress {
-                    timeline: control.timeline,
-                    position: control.checkpoint.into(),
-                },
-            )
+            (halted && newest && recoverable && control.system_identifier == recorded.identity).then_some(Progress {
+                timeline: control.timeline,
+                position: control.checkpoint.into(),
+            })
         };
         let others = self.declared.keys().filter(|node| Some(*node) != self.leader);
         let asked = others.filter(|node| to.is_none_or(|to| to == *node));
@@ -460,14 +460,14 @@ impl Field<'_> {
             .map(|(node, _)| node.clone())
     }
 
-    fn at_stake(&self, winner: &NodeName, bytes: Option<u64>) -> Refusal {
+    fn at_stake(&self, winner: &NodeName, lost: Option<Distance>) -> Refusal {
         let Votes {
             waited,
             listed,
             responders,
         } = self.votes(winner);
-        let bytes = match bytes {
-            Some(bytes) => format!("up to {bytes} bytes of acknowledged writes are at stake"),
+        let lost = match lost {
+            Some(lost) => format!("up to {lost} of acknowledged writes are at stake"),
             None => "an unknown number of acknowledged writes is at stake".to_owned(),
         };
         let why = match listed {
@@ -475,7 +475,7 @@ impl Field<'_> {
             _ => format!("commits waited for {waited} of {listed} standbys, and only {responders} answer"),
         };
         Refusal(format!(
-            "Promoting {}.{winner} may lose writes: {why}, and {bytes}. Bring the primary back with `simdb apply`; or, to \
+            "Promoting {}.{winner} may lose writes: {why}, and {lost}. Bring the primary back with `simdb apply`; or, to \
              promote it all the same, add -allow=data-loss.",
             self.cluster
         ))
@@ -487,15 +487,13 @@ impl Field<'_> {
             let fork = astray::branch(&self.address(winner), self.observed).and_then(|branch| branch.fork);
             let survivors = self.survivors();
             let furthest = survivors.values().max_by(|one, other| order(*one, *other));
-            let bytes = fork.zip(furthest);
-            let bytes = bytes.and_then(|(fork, furthest)| furthest.position.ahead_of(fork));
-            return Verdict::Unknown {
-                bytes: bytes.filter(|bytes| *bytes > 0),
-            };
+            let lost = fork.zip(furthest);
+            let lost = lost.and_then(|(fork, furthest)| furthest.position.ahead_of(&fork));
+            return Verdict::Unknown(Loss(lost.filter(|lost| !lost.is_nothing())));
         }
         let votes = self.votes(winner);
         let survivors = self.survivors();
-        let has = survivors.get(winner).copied().unwrap_or(Progress::NOTHING);
+        let has = survivors.get(winner).cloned().unwrap_or(Progress::NOTHING);
         if votes.overlap() && survivors.values().all(|other| has.reaches(other)) {
             return Verdict::Argued {
                 responders: votes.responders,
@@ -504,10 +502,8 @@ impl Field<'_> {
             };
         }
         let furthest = survivors.values().max_by(|one, other| order(*one, *other));
-        let behind = furthest.and_then(|furthest| furthest.position.ahead_of(has.position));
-        Verdict::Unknown {
-            bytes: behind.filter(|bytes| *bytes > 0),
-        }
+        let behind = furthest.and_then(|furthest| furthest.position.ahead_of(&has.position));
+        Verdict::Unknown(Loss(behind.filter(|behind| !behind.is_nothing())))
     }
 
     /// Returns what commits waited for that the winner may lack, and who of that answers. Where it is not known which of

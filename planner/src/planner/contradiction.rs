@@ -38,16 +38,16 @@ pub(crate) fn foreign_data(address: &NodeAddress, recorded: &Node, facts: &NodeF
         .control
         .seen()
         .filter(|_| newest)
-        .map(|control| control.system_identifier);
-    let served = server(facts).map(|server| server.system_identifier);
-    let found = served.or(on_disk).filter(|found| *found != data.system_identifier)?;
+        .map(|control| &control.system_identifier);
+    let served = server(facts).map(|server| &server.system_identifier);
+    let found = served.or(on_disk).filter(|found| **found != data.identity)?;
     Some(Diagnostic::error(
         "Foreign data",
         format!(
             "{address} holds the data of another cluster: its system identifier is {found}, and the one on record is {}. \
              simdb neither starts nor removes data that it did not make. Put the node's own data directory back; or, for \
              a standby, move the foreign one away, and the next apply clones it again.",
-            data.system_identifier
+            data.identity
         ),
     ))
 }

@@ -223,7 +223,11 @@ pub(super) fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attribu
     if !sync_rule.is_empty() {
         attributes.push(value(STANDBY_NAMES, sync_rule.to_string()));
     }
-    attributes.extend(degraded.map(|since| value("degraded_since", since.to_string())));
+    attributes.extend(
+        degraded
+            .as_ref()
+            .map(|since| value("degraded_since", since.to_string())),
+    );
     if let Some(Election {
         term,
         primary,
@@ -339,14 +343,14 @@ fn node_before(node: &Node) -> Attributes {
     attributes.extend(resources(limits));
     if let Some(Data {
         generation: _,
-        system_identifier,
+        identity,
         origin: from,
         outside,
     }) = data
     {
         attributes.push(origin(from));
         attributes.extend(outside.as_ref().map(|outside| value("data_directory", outside.clone())));
-        attributes.push(value("system_identifier", system_identifier.to_string()));
+        attributes.push(value("system_identifier", identity.to_string()));
     }
     attributes.extend(slot.as_ref().map(|slot| value("slot", slot.name.clone())));
     attributes.push(value("power", power.to_string()));
@@ -384,13 +388,13 @@ fn node_after(node: &IntendedNode) -> Attributes {
     match data {
         DataGoal::Keep(Data {
             generation: _,
-            system_identifier,
+            identity,
             origin: from,
             outside,
         }) => {
             attributes.push(origin(from));
             attributes.extend(outside.as_ref().map(|outside| value("data_directory", outside.clone())));
-            attributes.push(value("system_identifier", system_identifier.to_string()));
+            attributes.push(value("system_identifier", identity.to_string()));
         }
         DataGoal::Make {
             origin: from, outside, ..

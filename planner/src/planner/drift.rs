@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use simdb_state::name::NodeName;
 
 use crate::engine::conf;
-use crate::engine::settings;
+use crate::engine::parameters::Release;
 use crate::engine::{NodeContext, instance};
 use crate::observed::{NodeFacts, Observation, ProcessFacts};
 use crate::plan::Impact;
@@ -41,8 +41,8 @@ pub(crate) enum FileDifference {
 /// The parameters that a node was given, as the record and the configuration tell.
 #[derive(Clone, Copy)]
 pub(crate) struct Given<'a> {
-    /// The version of the node's server.
-    pub(crate) version: u16,
+    /// What the node's server runs.
+    pub(crate) release: Release,
     /// Those on record, by name.
     pub(crate) recorded: &'a BTreeMap<String, String>,
     /// Those declared, by name.
@@ -66,20 +66,20 @@ impl Drift {
     }
 
     /// Returns what else differs than settings that are ignored, and the file in which they were set in a session.
-    pub(super) fn ignoring(mut self, version: u16, is_ignored: impl Fn(&str) -> bool) -> Option<Self> {
+    pub(super) fn ignoring(mut self, release: Release, is_ignored: impl Fn(&str) -> bool) -> Option<Self> {
         let before = self.settings.len();
         self.settings.retain(|setting, _| !is_ignored(setting));
         if self.settings.is_empty() && before > 0 {
             self.files.retain(|name, _| !instance::is_altered(name));
         }
-        self.restart = self.foreign || takes_a_restart(version, &self.settings);
+        self.restart = self.foreign || takes_a_restart(release, &self.settings);
         (self != Self::default()).then_some(self)
     }
 
     /// Returns what else differs than these settings.
-    pub(super) fn without(mut self, version: u16, name: fn(&str) -> bool) -> Option<Self> {
+    pub(super) fn without(mut self, release: Release, name: fn(&str) -> bool) -> Option<Self> {
         self.settings.retain(|setting, _| !name(setting));
-        self.restart = self.foreign || takes_a_restart(version, &self.settings);
+        self.restart = self.foreign || takes_a_restart(release, &self.settings);
         (self != Self::default()).then_some(self)
     }
 
@@ -108,12 +108,12 @@ impl Drift {
         for (name, (has, wanted)) in &self.settings {
             let shown = |value: &Option<String>| {
                 let value = value.as_ref()?;
-                Some(settings::shown(given.version, name, value))
+                Some(given.release.shown(name, value))
             };
             let of_node = format!("{name} of {node}");
             if given.changes(name, has.as_deref()) {
                 causes.configured(name, shown(has), shown(wanted));
-            } else if settings::is_text(given.version, name) {
+            } else if given.release.is_text(name) {
                 // What somebody set may hold a secret, so it is only named.
                 causes.drifted(&of_node, None::<&str>, None::<&str>);
             } else {
@@ -129,7 +129,7 @@ impl Given<'_> {
     fn changes(&self, name: &str, has: Option<&str>) -> bool {
         let (recorded, declared) = (self.recorded.get(name), self.declared.get(name));
         let as_recorded = match (has, recorded) {
-            (Some(has), Some(recorded)) => settings::equal(self.version, name, has, recorded),
+            (Some(has), Some(recorded)) => self.release.equal(name, has, recorded),
             (None, None) => true,
             _ => false,
         };
@@ -159,8 +159,8 @@ pub(crate) fn drift(node: &NodeContext<'_>, facts: &NodeFacts, rotated: bool) ->
         ProcessFacts::Down | ProcessFacts::Frozen { .. } | ProcessFacts::Stopping { .. } => return None,
     };
     if let (Some(Observation::Seen(server)), false) = (&facts.server, drift.foreign) {
-        drift.settings = different_settings(node.version, &conf::settings(node), &server.configured);
-        drift.restart = takes_a_restart(node.version, &drift.settings);
+        drift.settings = different_settings(node.release, &conf::settings(node), &server.configured);
+        drift.restart = takes_a_restart(node.release, &drift.settings);
     }
     if !drift.foreign {
         drift.files = different_files(node, facts);
@@ -171,25 +171,24 @@ pub(crate) fn drift(node: &NodeContext<'_>, facts: &NodeFacts, rotated: bool) ->
     (drift != Drift::default()).then_some(drift)
 }
 
-fn takes_a_restart(version: u16, settings: &BTreeMap<String, (Option<String>, Option<String>)>) -> bool {
-    let impact = |name| settings::impact(version, name);
-    settings.keys().any(|name| impact(name) == Impact::Restart)
+fn takes_a_restart(release: Release, settings: &BTreeMap<String, (Option<String>, Option<String>)>) -> bool {
+    settings.keys().any(|name| release.impact(name) == Impact::Restart)
 }
 
 fn different_settings(
-    version: u16,
+    release: Release,
     wanted: &BTreeMap<String, String>,
     has: &BTreeMap<String, String>,
 ) -> BTreeMap<String, (Option<String>, Option<String>)> {
     // One name may be spelled in several ways, and older ones still count.
     let spelled = |values: &BTreeMap<String, String>| -> BTreeMap<String, String> {
-        let pair = |(name, value): (&String, &String)| (settings::spelled(version, name).to_owned(), value.clone());
+        let pair = |(name, value): (&String, &String)| (release.spelled(name).to_owned(), value.clone());
         values.iter().map(pair).collect()
     };
     let (wanted, has) = (spelled(wanted), spelled(has));
     let names: BTreeSet<&String> = wanted.keys().chain(has.keys()).collect();
     let differ = |name: &&String| match (has.get(*name), wanted.get(*name)) {
-        (Some(has), Some(wanted)) => !settings::equal(version, name, has, wanted),
+        (Some(has), Some(wanted)) => !release.equal(name, has, wanted),
         // A file may set a value that the server does not count as set, such as an empty one that is the default.
         (None, Some(wanted)) => !wanted.is_empty(),
         (Some(_), None) => true,

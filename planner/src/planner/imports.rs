@@ -8,7 +8,7 @@ mod refused;
 use std::collections::BTreeMap;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::lsn::SystemIdentifier;
+use simdb_state::identity::DataIdentity;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Data, Election, Node, Origin, Power, Role, Slot, State};
 use simdb_state::place::Place;
@@ -30,7 +30,7 @@ pub(crate) struct Import {
     /// What its server says of itself, wherever that was started.
     pub(crate) server: Option<ServerFacts>,
     /// Whose data it is.
-    pub(crate) system_identifier: SystemIdentifier,
+    pub(crate) identity: DataIdentity,
     /// Whether it replays.
     pub(crate) in_recovery: bool,
 }
@@ -55,7 +55,7 @@ impl Import {
             parameters: self.parameters(),
             data: Some(Data {
                 generation,
-                system_identifier: self.system_identifier,
+                identity: self.identity.clone(),
                 origin: Origin::Imported,
                 outside: Some(self.facts.directory.clone()),
             }),
@@ -97,13 +97,13 @@ pub(crate) fn pending(inputs: Inputs<'_>, address: &NodeAddress) -> Option<Impor
     let unmanaged = facts.server.as_ref().map(|server| &server.facts);
     let server = unmanaged.or_else(|| linked?.server.as_ref()?.seen());
     let control = linked.map(|node| &node.control);
-    let identifier = server.map(|server| server.system_identifier);
+    let identity = server.map(|server| &server.system_identifier);
     let replays = server.map(|server| server.in_recovery);
     Some(Import {
         id: spec.id.clone(),
         facts: facts.clone(),
         server: server.cloned(),
-        system_identifier: identifier.or_else(|| Some(control?.seen()?.system_identifier))?,
+        identity: identity.or_else(|| Some(&control?.seen()?.system_identifier))?.clone(),
         in_recovery: replays.or_else(|| control?.replays())?,
     })
 }

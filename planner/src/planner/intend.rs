@@ -100,12 +100,12 @@ fn drifts(inputs: Inputs<'_>, before: &State, intended: &Intended) -> BTreeMap<N
             }
             let mut found = drift::drift(&context, facts, rotated);
             let is_ignored = |name: &str| inputs.desired.ignores_parameter(address, name);
-            found = found.and_then(|drift| drift.ignoring(context.version, is_ignored));
+            found = found.and_then(|drift| drift.ignoring(context.release, is_ignored));
             if matches!(facts.server, Some(Observation::Seen(_))) {
                 found = found.and_then(Drift::settled);
             }
             if intended.limits.waiting.contains(address) {
-                found = found.and_then(|drift| drift.without(context.version, replay::is_limit));
+                found = found.and_then(|drift| drift.without(context.release, replay::is_limit));
             }
             drifts.extend(found.map(|drift| (address.clone(), drift)));
         }

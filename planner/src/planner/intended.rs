@@ -19,8 +19,8 @@ use super::drift::Drift;
 use super::imports::Import;
 use crate::diagnostic::Diagnostic;
 use crate::engine::instance::{self, REPLICATION_USER};
+use crate::engine::parameters::Release;
 use crate::engine::replay::ReplayLimits;
-use crate::engine::settings;
 use crate::engine::{NodeContext, Upstream};
 use crate::plan::FenceMethod;
 
@@ -203,8 +203,8 @@ impl Intended {
         let (Some(old), Some(new)) = (before.nodes.get(node), self.nodes.get(node)) else {
             return false;
         };
-        let version = self.clusters[&node.cluster].cluster.version;
-        !settings::restarting(version, &old.parameters, &new.parameters).is_empty()
+        let release = Release::from(&self.clusters[&node.cluster].cluster);
+        !release.restarting(&old.parameters, &new.parameters).is_empty()
     }
 
     /// Returns the node that leads a cluster, where it is meant to run.
@@ -257,7 +257,7 @@ impl Intended {
         NodeContext {
             address,
             made_as: node_made_as(&self.made_as, address),
-            version: cluster.cluster.version,
+            release: Release::from(&cluster.cluster),
             place: node.place.clone(),
             has_peers_elsewhere: self.has_peers_elsewhere(&address.cluster, node.platform.as_ref()),
             image: node.image.known().cloned(),

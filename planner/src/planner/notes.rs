@@ -11,8 +11,8 @@ use super::intended::{DataGoal, Intended, IntendedCluster, IntendedNode, Lead, P
 use super::{Inputs, Proposal, addressing, astray, before};
 use crate::desired::{ClusterSpec, Desired};
 use crate::engine::instance::{REPLICATION_USER, user};
+use crate::engine::parameters::Release;
 use crate::engine::replay::ReplayLimits;
-use crate::engine::settings;
 use crate::observed::Observed;
 use crate::plan::Impact;
 
@@ -271,12 +271,12 @@ fn postponed_settings(
 ) -> Option<String> {
     let declared = spec.nodes.get(&address.node)?;
     let cluster = intended.clusters.get(&address.cluster)?;
-    let version = cluster.cluster.version;
-    let mut names = settings::restarting(version, &node.parameters, &declared.parameters);
+    let release = Release::from(&cluster.cluster);
+    let mut names = release.restarting(&node.parameters, &declared.parameters);
     if cluster.lead == Lead::Passes
         && let Some(drift) = intended.drift.get(address).filter(|_| node.role.writes().is_some())
     {
-        let restarts = |name: &&String| settings::impact(version, name) == Impact::Restart;
+        let restarts = |name: &&String| release.impact(name) == Impact::Restart;
         names.extend(drift.settings.keys().filter(restarts).cloned());
     }
     let names: Vec<String> = names.into_iter().collect();

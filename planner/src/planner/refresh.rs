@@ -17,7 +17,8 @@ use super::pairs::pairs;
 use super::scope::Scope;
 use super::{Inputs, Planned, before, diff, intend};
 use crate::desired::{Desired, LocalSettings};
-use crate::engine::{self, conf, instance, settings};
+use crate::engine::parameters::Release;
+use crate::engine::{self, conf, instance};
 use crate::plan::{Action, Change, FORMAT, Plan};
 
 /// Makes the plan that lets the record say what was seen. What it leaves is told as what a plan for the record would do.
@@ -118,9 +119,9 @@ fn accepted(inputs: Inputs<'_>, local: &LocalSettings, scope: &Scope) -> State {
         if !scope.contains(&address.clone().into()) {
             continue;
         }
-        let version = recorded.clusters.get(&address.cluster).map(|cluster| cluster.version);
-        if let Some((node, version)) = accepted.nodes.get_mut(address).zip(version) {
-            accept_parameters(node, version, drift);
+        let release = recorded.clusters.get(&address.cluster).map(Release::from);
+        if let Some((node, release)) = accepted.nodes.get_mut(address).zip(release) {
+            accept_parameters(node, release, drift);
         }
     }
     accepted
@@ -128,7 +129,7 @@ fn accepted(inputs: Inputs<'_>, local: &LocalSettings, scope: &Scope) -> State {
 
 /// Takes over the parameters that a server was given by other means than its files: those are written again as a whole, with
 /// whatever else was edited there.
-fn accept_parameters(node: &mut Node, version: u16, drift: &Drift) {
+fn accept_parameters(node: &mut Node, release: Release, drift: &Drift) {
     let by_hand =
         |(name, file): (&String, &FileDifference)| *file == FileDifference::Edited && !instance::is_altered(name);
     let edited = drift.files.iter().any(by_hand);
@@ -136,14 +137,11 @@ fn accept_parameters(node: &mut Node, version: u16, drift: &Drift) {
         return;
     }
     for (name, (has, _)) in &drift.settings {
-        if settings::is_text(version, name) || conf::is_owned(name) {
+        if release.is_text(name) || conf::is_owned(name) {
             continue;
         }
         match has {
-            Some(value) => drop(
-                node.parameters
-                    .insert(name.clone(), settings::shown(version, name, value)),
-            ),
+            Some(value) => drop(node.parameters.insert(name.clone(), release.shown(name, value))),
             None => drop(node.parameters.remove(name)),
         }
     }

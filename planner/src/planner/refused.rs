@@ -4,16 +4,35 @@ use std::collections::BTreeSet;
 
 use simdb_state::address::{Address, DatabaseAddress, InstanceAddress, NodeAddress};
 use simdb_state::name::{ClusterName, NetworkName, PlatformName};
-use simdb_state::object::State;
+use simdb_state::object::{Cluster, State};
 use simdb_state::relocation::Move;
 
 use super::intended::{Intended, IntendedCluster};
 use super::{Inputs, before};
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
-use crate::engine::settings;
+use crate::engine::{self, settings};
 use crate::observed::{Observation, Observed};
 use crate::plan::Step;
+
+/// Clusters of an engine that this version of simdb knows by name alone. Only the record can hold one: a later version made it.
+pub(super) fn unplanned(inputs: Inputs<'_>) -> Vec<Diagnostic> {
+    let clusters = inputs.recorded.clusters.iter();
+    let foreign = clusters.filter(|(_, cluster)| !engine::is_planned(cluster.engine));
+    let refusal = |(name, cluster): (&ClusterName, &Cluster)| {
+        let engine = engine::title(cluster.engine);
+        let detail = format!(
+            "Cluster {name} on record runs {engine}, for which this version of simdb makes no plans. Use the version that made the \
+             cluster."
+        );
+        let diagnostic = Diagnostic::error("Engine cannot be planned", detail);
+        match inputs.desired.clusters.get(name) {
+            Some(spec) => diagnostic.at(spec.spans.cluster.clone()),
+            None => diagnostic,
+        }
+    };
+    foreign.map(refusal).collect()
+}
 
 /// Limits of servers on a platform that cannot hold them.
 pub(super) fn unlimited(inputs: Inputs<'_>) -> Vec<Diagnostic> {

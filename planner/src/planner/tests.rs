@@ -709,7 +709,7 @@ fn foreign_data_and_changed_roles_are_refused_with_an_explanation() {
     let mut world = created(&["a", "r[0]"]);
     directory(&mut world, "r[0]")
         .data
-        .insert(1, simdb_state::lsn::SystemIdentifier(99));
+        .insert(1, simdb_state::identity::DataIdentity::from(99));
     refuses(
         &world,
         &desired,

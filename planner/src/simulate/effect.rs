@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::delta::Outputs;
+use simdb_state::identity::DataIdentity;
 use simdb_state::instance::{FileText, InstanceSpec, TaskSpec};
-use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::lsn::Lsn;
 use simdb_state::object::Image;
 use simdb_state::route::Route;
 
@@ -69,10 +70,10 @@ impl World {
             Action::Import {
                 instance,
                 server,
-                system_identifier,
+                identity,
                 upstream,
                 ..
-            } => return self.import(instance, server, *system_identifier, upstream.as_ref()),
+            } => return self.import(instance, server, identity, upstream.as_ref()),
             Action::Fence {
                 server,
                 data,
@@ -266,13 +267,13 @@ impl World {
     fn primary(&mut self, birth: &TaskSpec, instance: &InstanceSpec, server: &Server) -> Result<Outputs, String> {
         let generation = generation_of(birth.product.as_deref());
         self.made += 1;
-        let made = SystemIdentifier(self.made);
+        let made = DataIdentity::from(self.made);
         let directory = self.directory(&server.node);
         directory.partial = false;
-        let system_identifier = Some(*directory.data.entry(generation).or_insert(made));
+        let identity = Some(directory.data.entry(generation).or_insert(made).clone());
         self.ensure(&server.node, instance, false)?;
         Ok(Outputs {
-            system_identifier,
+            identity,
             ..Outputs::default()
         })
     }
@@ -282,7 +283,7 @@ impl World {
         &mut self,
         instance: &InstanceSpec,
         server: &Server,
-        system_identifier: SystemIdentifier,
+        identity: &DataIdentity,
         upstream: Option<&Server>,
     ) -> Result<Outputs, String> {
         let generation = generation_of(Some(&instance.data));
@@ -292,21 +293,22 @@ impl World {
             self.logs.entry((node.clone(), generation)).or_insert(log);
             self.copy_catalog(&upstream.node, node);
         }
-        self.directory(node).data.entry(generation).or_insert(system_identifier);
+        let data = &mut self.directory(node).data;
+        data.entry(generation).or_insert_with(|| identity.clone());
         self.ensure(node, instance, upstream.is_some())?;
         if let Some(upstream) = upstream {
             self.assert_streams(server, upstream)?;
             self.streams(node, &upstream.node)?;
         }
         Ok(Outputs {
-            system_identifier: Some(system_identifier),
+            identity: Some(identity.clone()),
             ..Outputs::default()
         })
     }
 
     fn copy(&mut self, node: &NodeAddress, task: &TaskSpec) -> Result<Outputs, String> {
         let upstream = self.follows(node).expect("a node that is cloned has a slot");
-        let source = self.identifier(&upstream)?;
+        let source = self.identity(&upstream)?;
         let generation = generation_of(task.product.as_deref());
         let directory = self.directory(node);
         assert!(
@@ -318,7 +320,7 @@ impl World {
             .data
             .retain(|old, _| !task.replaces.contains(&format!("data-{old}")));
         let made = !directory.data.contains_key(&generation);
-        let identifier = *directory.data.entry(generation).or_insert(source);
+        let identity = directory.data.entry(generation).or_insert(source).clone();
         if made {
             directory.slots.clear();
             (directory.sealed, directory.led, directory.by_hand) = (false, false, false);
@@ -328,18 +330,18 @@ impl World {
             self.copy_catalog(&upstream, node);
         }
         Ok(Outputs {
-            system_identifier: Some(identifier),
+            identity: Some(identity),
             ..Outputs::default()
         })
     }
 
     /// Returns whose data a server serves.
-    pub(crate) fn identifier(&mut self, node: &NodeAddress) -> Result<SystemIdentifier, String> {
+    pub(crate) fn identity(&mut self, node: &NodeAddress) -> Result<DataIdentity, String> {
         let directory = self.directories.get(node);
         let server = directory
             .and_then(|directory| Some((directory, directory.server.as_ref().filter(|server| !server.frozen)?)));
         match server.and_then(|(directory, server)| directory.data.get(&server.generation)) {
-            Some(identifier) => Ok(*identifier),
+            Some(identity) => Ok(identity.clone()),
             None if self.faulted.contains(node) => Err(format!("{node} does not answer")),
             None => panic!("data is copied from {node}, which does not serve"),
         }
@@ -457,7 +459,7 @@ impl World {
             directory
                 .server
                 .as_ref()
-                .map(|server| directory.data[&server.generation])
+                .map(|server| directory.data[&server.generation].clone())
         };
         let identifier = data(self.serving(primary)?);
         self.send(&primary.node);

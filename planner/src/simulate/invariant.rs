@@ -181,10 +181,7 @@ impl World {
             match edit {
                 Edit::Data { generation, .. } => {
                     let there = directory.and_then(|directory| directory.data.get(generation));
-                    let recorded = self.state.nodes[&address]
-                        .data
-                        .as_ref()
-                        .map(|data| &data.system_identifier);
+                    let recorded = self.state.nodes[&address].data.as_ref().map(|data| &data.identity);
                     assert!(
                         there == recorded || self.faulted.contains(&address),
                         "{address} is recorded with data it does not have"

@@ -58,7 +58,7 @@ pub enum Process {
 }
 
 /// The signs of life of one node.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeEvidence {
     /// Its server's process.
     pub process: Process,
@@ -95,7 +95,7 @@ pub enum SlotState {
 }
 
 /// What a server said of itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Said {
     /// Whether it takes writes.
     pub writes: bool,

@@ -20,7 +20,7 @@ const LAG_TIME: Duration = Duration::from_secs(10);
 const FORGIVEN: Duration = Duration::from_mins(5);
 
 /// Something that a monitor hears of a node.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Heard {
     /// Its process runs.
     Runs,
@@ -69,7 +69,7 @@ fn since(at: &mut Option<Duration>, holds: bool, now: Duration) {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct NodeMemory {
     /// When a monitor first asked it.
     asked: Option<Duration>,
@@ -127,11 +127,9 @@ impl Memory {
                 (node.starting, node.refuses) = (None, false);
                 node.away.get_or_insert(now);
                 (node.caught_up, node.waits) = (None, None);
-                node.said = node.said.map(|said| Said {
-                    streams: false,
-                    waiting: 0,
-                    ..said
-                });
+                if let Some(said) = &mut node.said {
+                    (said.streams, said.waiting) = (false, 0);
+                }
                 // A server that starts anew is given its time anew.
                 (node.entry, node.commit, node.stream) = (Seen(None), Seen(None), Seen(None));
             }
@@ -159,7 +157,9 @@ impl Memory {
     /// stopped and started in between would be taken for a second writer.
     pub fn led_by(&mut self, leader: &NodeName) {
         for (_, node) in self.nodes.iter_mut().filter(|(name, _)| *name != leader) {
-            node.said = node.said.map(|said| Said { writes: false, ..said });
+            if let Some(said) = &mut node.said {
+                said.writes = false;
+            }
         }
     }
 
@@ -266,7 +266,7 @@ impl NodeMemory {
             beat: self.beat.sign(now, second),
             stream: self.stream.sign(now, period),
             starting: self.starting.map(|at| now.saturating_sub(at)),
-            said: self.said,
+            said: self.said.clone(),
         }
     }
 

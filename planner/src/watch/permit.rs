@@ -2,7 +2,8 @@
 
 use simdb_state::address::{Address, NodeAddress};
 use simdb_state::name::ClusterName;
-use simdb_state::object::{ElectionReason, FailoverPolicy, Impact, MaxLoss, Verdict};
+use simdb_state::object::{ElectionReason, FailoverPolicy, Impact, Loss, MaxLoss, Verdict};
+use simdb_state::position::Distance;
 
 use super::decision::Decision;
 use crate::plan::{Action, Evidence, Plan, Step};
@@ -67,11 +68,16 @@ fn is_decided(cluster: &ClusterName, decision: &Decision, step: &Step) -> bool {
 
 fn within(max_loss: MaxLoss, evidence: &Evidence, unseen: Option<u64>) -> Result<(), String> {
     let MaxLoss::Bytes(most) = max_loss else { return Ok(()) };
-    let Evidence::Verdict(Verdict::Unknown { bytes }) = evidence else {
+    let Evidence::Verdict(Verdict::Unknown(Loss(at_stake))) = evidence else {
         return Ok(());
     };
-    match bytes.max(&unseen) {
-        Some(bytes) if *bytes <= most => Ok(()),
+    let bytes = match at_stake {
+        Some(Distance::Transactions(_)) => None,
+        Some(Distance::Bytes(bytes)) => Some(*bytes).max(unseen),
+        None => unseen,
+    };
+    match bytes {
+        Some(bytes) if bytes <= most => Ok(()),
         Some(bytes) => Err(format!(
             "Up to {bytes} bytes of acknowledged writes are at stake, and failover.max_loss is {most}."
         )),

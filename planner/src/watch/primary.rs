@@ -91,7 +91,7 @@ fn recorded<'a>(case: Case<'a>, node: &NodeName) -> Option<&'a Node> {
 /// Returns a node that writes beside the one that leads.
 fn second_writer(case: Case<'_>, leader: &NodeName, conditions: &BTreeMap<NodeName, Condition>) -> Option<NodeName> {
     let writes = |node: &&NodeName| {
-        let said = case.evidence.get(*node).and_then(|evidence| evidence.said);
+        let said = case.evidence.get(*node).and_then(|evidence| evidence.said.as_ref());
         conditions.get(*node) == Some(&Condition::Alive) && said.is_some_and(|said| said.writes)
     };
     if !writes(&leader) {
@@ -167,7 +167,7 @@ fn all_ended(case: Case<'_>, conditions: &BTreeMap<NodeName, Condition>) -> bool
 
 /// Returns a node whose log is on a later timeline than that of the node that led.
 fn ahead(case: Case<'_>, leader: &NodeName) -> Option<NodeName> {
-    let timeline = |node: &NodeName| Some(case.evidence.get(node)?.said?.progress.timeline);
+    let timeline = |node: &NodeName| Some(case.evidence.get(node)?.said.as_ref()?.progress.timeline);
     let own = timeline(leader)?;
     let mut others = case.evidence.keys().filter(|node| *node != leader);
     others

@@ -65,7 +65,7 @@ fn degrades(case: Case<'_>, cluster: &Cluster, node: &NodeName) -> bool {
     let streams = |name: &&String| {
         let mut nodes = case.evidence.iter().filter(|(node, _)| node.identifier() == **name);
         nodes.any(|(node, evidence)| {
-            let said = evidence.said.is_some_and(|said| said.streams);
+            let said = evidence.said.as_ref().is_some_and(|said| said.streams);
             said && away(case, node).is_zero()
         })
     };
@@ -100,7 +100,7 @@ fn mend(
 
 /// Returns why a standby that answers cannot go on as it is.
 fn broken(case: Case<'_>, node: &NodeName) -> Option<&'static str> {
-    let said = case.evidence.get(node)?.said.filter(|said| !said.writes)?;
+    let said = case.evidence.get(node)?.said.as_ref().filter(|said| !said.writes)?;
     if said.diverged {
         return Some("its log is another branch than the primary's");
     }

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use simdb_state::address::NodeAddress;
-use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::identity::DataIdentity;
+use simdb_state::lsn::Lsn;
 use simdb_state::object::{
     Cluster, Data, Election, ElectionReason, EngineKind, FailoverMode, MaxLoss, Node, OnStandbyLoss, Origin, Power,
     Prefer, ReplicationMode, Role, Term, first_platform,
@@ -81,7 +82,7 @@ fn recorded(role: Role) -> Node {
         power: Power::Running,
         data: Some(Data {
             generation: 1,
-            system_identifier: SystemIdentifier(7),
+            identity: DataIdentity::from(7),
             origin: Origin::Initialized,
             outside: None,
         }),
@@ -462,7 +463,7 @@ fn a_former_primary_is_no_second_writer_before_it_says_so_again() {
     }
     // The lead has passed to b, and a was stopped and started in between, so quickly that it never was silent.
     memory.led_by(&name("b"));
-    let writes = |memory: &Memory, node| memory.evidence(at(100))[&name(node)].said.unwrap().writes;
+    let writes = |memory: &Memory, node| memory.evidence(at(100))[&name(node)].said.as_ref().unwrap().writes;
     assert!(!writes(&memory, "a") && writes(&memory, "b"));
     memory.hear(&name("a"), Heard::Answer(said(true)), at(100));
     assert!(
@@ -481,7 +482,7 @@ fn a_memory_turns_what_is_heard_into_evidence() {
     assert_eq!(memory.evidence(at(900))[&a].answer, Sign::Silent(at(900)));
     memory.hear(&a, Heard::Answer(said(true)), at(1_000));
     memory.hear(&a, Heard::Entry, at(1_000));
-    let evidence = memory.evidence(at(1_100))[&a];
+    let evidence = &memory.evidence(at(1_100))[&a];
     assert_eq!(
         (evidence.answer, evidence.entry, evidence.stream),
         (Sign::Alive, Sign::Alive, Sign::Unwatched)

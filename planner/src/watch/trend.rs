@@ -38,7 +38,7 @@ pub(super) fn alarms(case: Case<'_>, conditions: &BTreeMap<NodeName, Condition>)
         if lags(case, name, trend) {
             alarms.insert(Alarm::Lag(name.clone()));
         }
-        let said = case.evidence.get(name).and_then(|evidence| evidence.said);
+        let said = case.evidence.get(name).and_then(|evidence| evidence.said.as_ref());
         if said.is_some_and(|said| said.slot != SlotState::Kept) {
             alarms.insert(Alarm::Slot(name.clone()));
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use simdb_planner::engine::parameters::Release;
 use simdb_planner::engine::postgresql::instance::{
     self, REPLICATION_USER, SUPERUSER, replication_password, superuser_password, user,
 };
@@ -18,7 +19,7 @@ use simdb_providers::sessions::Sessions;
 use simdb_state::address::{EndpointAddress, NodeAddress};
 use simdb_state::delta::{Delta, Outputs};
 use simdb_state::instance::InstanceSpec;
-use simdb_state::object::{CommitLevel, Data, Slot, State, User};
+use simdb_state::object::{CommitLevel, Data, EngineKind, Slot, State, User};
 use simdb_state::place::Place;
 use simdb_state::route::{Hints, Route, Wanted};
 use simdb_state::sensitive::{Secrets, Sensitive};
@@ -330,7 +331,10 @@ impl Cluster {
         NodeContext {
             address: node,
             made_as: node.clone(),
-            version: self.version,
+            release: Release {
+                engine: EngineKind::Postgresql,
+                version: self.version,
+            },
             place: Place::shared(self.ports[node].listen),
             image: None,
             resources: simdb_state::object::Resources::default(),

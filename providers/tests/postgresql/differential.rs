@@ -16,7 +16,8 @@ use simdb_providers::executor::{Terms, execute};
 use simdb_providers::observe::observe;
 use simdb_providers::platform::{Platform, StopMode};
 use simdb_state::address::NodeAddress;
-use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::identity::DataIdentity;
+use simdb_state::lsn::Lsn;
 use simdb_state::object::{FenceProof, Role, State, Verdict};
 use simdb_state::store::{RunEnd, Store, Writer};
 use tokio_util::sync::CancellationToken;
@@ -150,7 +151,7 @@ fn comparable(state: &State) -> State {
     let mut state = state.clone();
     for node in state.nodes.values_mut() {
         if let Some(data) = &mut node.data {
-            data.system_identifier = SystemIdentifier(0);
+            data.identity = DataIdentity::from(0);
         }
         if let Some(Role::Fenced {
             proof: FenceProof::ShutDown { checkpoint },

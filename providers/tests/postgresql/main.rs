@@ -25,15 +25,15 @@ async fn every_step_may_run_twice_with_the_same_result() {
     for action in cluster.creation() {
         let first = cluster.run(action.clone()).await.unwrap();
         let second = cluster.run(action).await.unwrap();
-        assert_eq!(first.system_identifier, second.system_identifier);
+        assert_eq!(first.identity, second.identity);
         assert!(first.marker <= second.marker);
         outputs.push(second);
     }
     let [primary, _, _, copy, _, proof] = &outputs[..] else {
         panic!("{outputs:?}");
     };
-    assert!(primary.system_identifier.is_some());
-    assert_eq!(primary.system_identifier, copy.system_identifier);
+    assert!(primary.identity.is_some());
+    assert_eq!(primary.identity, copy.identity);
     assert!(proof.marker.is_some());
     for action in [
         cluster.start(&cluster.primary, false),
@@ -47,13 +47,13 @@ async fn every_step_may_run_twice_with_the_same_result() {
     assert!(observed.endpoints.values().all(|endpoint| endpoint.seen().is_some()));
     let (there, here) = (server(&observed, &cluster.primary), server(&observed, &cluster.standby));
     assert!(!there.in_recovery && here.in_recovery);
-    assert_eq!(Some(there.system_identifier), primary.system_identifier);
+    assert_eq!(Some(&there.system_identifier), primary.identity.as_ref());
     assert_eq!((there.timeline, here.timeline), (1, 1));
     assert_eq!(there.senders["r_0"].state, "streaming");
     assert!(there.slots["r_0"].active);
     assert!(there.users["replicator"].replication && !there.users.contains_key("pg_monitor"));
     assert_eq!(here.receiver.as_ref().unwrap().slot.as_deref(), Some("r_0"));
-    assert!(simdb_state::position::Position::from(here.replayed) >= proof.marker.unwrap());
+    assert!(simdb_state::position::Position::from(here.replayed) >= proof.marker.clone().unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,7 +277,7 @@ async fn a_node_that_is_down_is_known_by_its_control_data() {
     assert!(facts.generations.contains(&1) && !facts.partial);
     let control = facts.control.seen().unwrap();
     assert_eq!(control.state, "shut down");
-    assert_eq!(Some(control.system_identifier), made.system_identifier);
+    assert_eq!(Some(&control.system_identifier), made.identity.as_ref());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lsn::Lsn;
 use crate::name::{NetworkName, NodeName, PlatformName};
 use crate::object::{
     self, CommitLevel, ElectionReason, EngineKind, FailoverPolicy, OnStandbyLoss, PendingSyncRule, ReplicationMode,
@@ -45,8 +44,45 @@ enum Detail {
     Postgresql {
         synchronous_standby_names: SyncRule,
         pending_standby_names: BTreeSet<PendingSyncRule>,
-        degraded: Option<Lsn>,
+        degraded: Option<Position>,
     },
+    Mariadb {
+        counting: SyncRule,
+        pending: BTreeSet<PendingSyncRule>,
+        degraded: Option<Position>,
+    },
+}
+
+impl Detail {
+    fn new(engine: EngineKind, rule: SyncRule, pending: BTreeSet<PendingSyncRule>, degraded: Option<Position>) -> Self {
+        match engine {
+            EngineKind::Mariadb => Self::Mariadb {
+                counting: rule,
+                pending,
+                degraded,
+            },
+            EngineKind::Postgresql | EngineKind::Pgbouncer => Self::Postgresql {
+                synchronous_standby_names: rule,
+                pending_standby_names: pending,
+                degraded,
+            },
+        }
+    }
+
+    fn parts(self) -> (SyncRule, BTreeSet<PendingSyncRule>, Option<Position>) {
+        match self {
+            Self::Postgresql {
+                synchronous_standby_names: rule,
+                pending_standby_names: pending,
+                degraded,
+            }
+            | Self::Mariadb {
+                counting: rule,
+                pending,
+                degraded,
+            } => (rule, pending, degraded),
+        }
+    }
 }
 
 impl From<&object::Cluster> for Cluster {
@@ -83,11 +119,7 @@ impl From<&object::Cluster> for Cluster {
             verified,
             prevent_destroy,
             failover,
-            detail: Detail::Postgresql {
-                synchronous_standby_names: sync_rule,
-                pending_standby_names: pending_sync_rules,
-                degraded: degraded.map(Lsn::from),
-            },
+            detail: Detail::new(engine, sync_rule, pending_sync_rules, degraded),
         }
     }
 }
@@ -112,11 +144,7 @@ impl From<Cluster> for object::Cluster {
             on_standby_loss,
             max_lag,
         } = replication;
-        let Detail::Postgresql {
-            synchronous_standby_names,
-            pending_standby_names,
-            degraded,
-        } = detail;
+        let (sync_rule, pending_sync_rules, degraded) = detail.parts();
         Self {
             platform,
             network,
@@ -127,9 +155,9 @@ impl From<Cluster> for object::Cluster {
             synchronous_commit,
             on_standby_loss,
             max_lag,
-            sync_rule: synchronous_standby_names,
-            pending_sync_rules: pending_standby_names,
-            degraded: degraded.map(Position::from),
+            sync_rule,
+            pending_sync_rules,
+            degraded,
             verified,
             prevent_destroy,
             failover,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lsn::SystemIdentifier;
+use crate::identity::DataIdentity;
 use crate::name::{NodeName, PlatformName};
 use crate::object::{self, Damage, FenceProof, Image, Origin, Power, Resources, Slot, Term, Witness};
 use crate::place::{self, Bind, Reached};
@@ -31,7 +31,7 @@ pub(crate) struct Node {
     detail: Detail,
 }
 
-/// What only nodes of one engine have.
+/// What only nodes of one engine have. Those of an engine without slots have none here.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Detail {
@@ -71,11 +71,30 @@ struct Data {
     outside: Option<String>,
 }
 
-/// Whose data it is, in the words of its engine.
+/// Whose data it is. Identities that are numbers have the name that they had when PostgreSQL's were the only ones.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Identity {
-    SystemIdentifier(SystemIdentifier),
+    SystemIdentifier(DataIdentity),
+    Uuid(DataIdentity),
+}
+
+impl From<DataIdentity> for Identity {
+    fn from(identity: DataIdentity) -> Self {
+        if identity.as_str().parse::<u64>().is_ok() {
+            Self::SystemIdentifier(identity)
+        } else {
+            Self::Uuid(identity)
+        }
+    }
+}
+
+impl From<Identity> for DataIdentity {
+    fn from(identity: Identity) -> Self {
+        match identity {
+            Identity::SystemIdentifier(identity) | Identity::Uuid(identity) => identity,
+        }
+    }
 }
 
 /// What a node is to its cluster.
@@ -172,14 +191,14 @@ impl From<object::Data> for Data {
     fn from(data: object::Data) -> Self {
         let object::Data {
             generation,
-            system_identifier,
+            identity,
             origin,
             outside,
         } = data;
         Self {
             generation,
             origin,
-            identity: Identity::SystemIdentifier(system_identifier),
+            identity: identity.into(),
             outside,
         }
     }
@@ -190,12 +209,12 @@ impl From<Data> for object::Data {
         let Data {
             generation,
             origin,
-            identity: Identity::SystemIdentifier(system_identifier),
+            identity,
             outside,
         } = data;
         Self {
             generation,
-            system_identifier,
+            identity: identity.into(),
             origin,
             outside,
         }

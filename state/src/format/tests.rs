@@ -1,4 +1,4 @@
-//! The format on disk, held still by `testdata/format-2.json`, and those before it: what was written once is read for ever.
+//! The format on disk, held still by `testdata/format-3.json`, and those before it: what was written once is read for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,23 +8,27 @@ use serde_json::{Value, json};
 use super::*;
 use crate::backend::{Token, Version};
 use crate::delta::Outputs;
+use crate::identity::DataIdentity;
 use crate::journal::{Event, EventKind, RunRow, RunStatus, StepRow};
 use crate::lock::Owner;
-use crate::lsn::{Lsn, SystemIdentifier};
+use crate::lsn::Lsn;
 use crate::object::{
     Cluster, CommitLevel, Data, Database, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind,
-    FailoverPolicy, FenceProof, MAX_LAG, Network, Node, OnStandbyLoss, Origin, Output, PoolMode, Power,
-    ReplicationMode, Resources, Role, Seed, Slot, Term, User, Verified, Witness, first_platform,
+    FailoverPolicy, FenceProof, Loss, MAX_LAG, Network, Node, OnStandbyLoss, Origin, Output, PoolMode, Power,
+    ReplicationMode, Resources, Role, Seed, Slot, Switch, Term, User, Verdict, Verified, Witness, first_platform,
 };
 use crate::place::{Bind, Place};
-use crate::position::Position;
+use crate::position::{Distance, Position};
 use crate::run::Took;
 use crate::shared::Shared;
 
 /// What version 0.1.0 wrote in format 1.
 const FORMAT_1: &str = include_str!("../../testdata/format-1.json");
 
-const TESTDATA: &str = include_str!("../../testdata/format-2.json");
+/// What version 0.1.0 wrote in format 2, later.
+const FORMAT_2: &str = include_str!("../../testdata/format-2.json");
+
+const TESTDATA: &str = include_str!("../../testdata/format-3.json");
 
 fn testdata() -> BTreeMap<String, Value> {
     serde_json::from_str(TESTDATA).unwrap()
@@ -60,7 +64,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Shared<Node>> {
         parameters: BTreeMap::from([("max_connections".to_owned(), "50".to_owned())]),
         data: Some(Data {
             generation: 1,
-            system_identifier: SystemIdentifier(7_123_456_789_012_345_678),
+            identity: DataIdentity::from(7_123_456_789_012_345_678),
             outside: None,
             origin: Origin::Initialized,
         }),
@@ -81,7 +85,7 @@ fn nodes() -> BTreeMap<crate::address::NodeAddress, Shared<Node>> {
         parameters: BTreeMap::new(),
         data: Some(Data {
             generation: 2,
-            system_identifier: SystemIdentifier(7_123_456_789_012_345_678),
+            identity: DataIdentity::from(7_123_456_789_012_345_678),
             outside: None,
             origin: Origin::Cloned {
                 from: "a".parse().unwrap(),
@@ -218,7 +222,96 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(key: &st
 #[test]
 fn the_record_is_read_as_it_was_written_in_every_format() {
     assert_eq!(read_state(&rows(FORMAT_1), 1).unwrap(), state());
+    assert_eq!(read_state(&rows(FORMAT_2), 2).unwrap(), state());
     assert_eq!(read_state(&rows(TESTDATA), FORMAT).unwrap(), state());
+}
+
+/// Checks that an object is written as these rows, and read back from them.
+fn check_rows(state: &State, expected: &Value) {
+    let writes = object_rows(state, &state.addresses());
+    let written = writes.into_iter().filter_map(|write| {
+        let value: Value = serde_json::from_slice(&write.bytes?).unwrap();
+        Some((write.key.to_string(), value))
+    });
+    let written: BTreeMap<String, Value> = written.collect();
+    assert_eq!(&serde_json::to_value(&written).unwrap(), expected);
+    let text = serde_json::to_string(&written).unwrap();
+    assert_eq!(&read_state(&rows(&text), FORMAT).unwrap(), state);
+}
+
+#[test]
+fn a_cluster_of_mariadb_is_written_in_its_own_words() {
+    let mut cluster = Cluster::new(first_platform(), "lan".parse().unwrap(), EngineKind::Mariadb, 1011);
+    cluster.sync_rule = "ANY 1 (r_0)".into();
+    cluster.degraded = Some("0-1001-7".parse().unwrap());
+    let node = Node {
+        data: Some(Data {
+            generation: 1,
+            identity: "b0a6f0de-13a2-11f0-9c3c-0242ac110002".parse().unwrap(),
+            origin: Origin::Initialized,
+            outside: None,
+        }),
+        ..Node::default()
+    };
+    let election = Election {
+        term: Term(2),
+        primary: "a".parse().unwrap(),
+        pin: None,
+        reason: ElectionReason::Failover,
+        switch: Some(Switch {
+            timeline: None,
+            point: "0-1001-7".parse().unwrap(),
+            verdict: Verdict::Unknown(Loss(Some(Distance::Transactions(3)))),
+        }),
+    };
+    let state = State {
+        clusters: BTreeMap::from([("shop".parse().unwrap(), cluster)]),
+        elections: BTreeMap::from([("shop".parse().unwrap(), election)]),
+        nodes: BTreeMap::from([("cluster.shop.node.a".parse().unwrap(), node.into())]),
+        ..State::default()
+    };
+    let expected = json!({
+        "election/shop": {
+            "term": 2, "primary": "a", "pin": null, "reason": "failover",
+            "switch": {"point": "0-1001-7", "verdict": {"unknown": {"bytes": null, "transactions": 3}}},
+        },
+        "object/cluster.shop": {"cluster": {
+            "platform": "local", "network": "lan", "engine": "mariadb", "version": 1011,
+            "replication": {
+                "mode": "async", "synchronous_standbys": 0, "synchronous_commit": "on", "on_standby_loss": "block",
+                "max_lag": MAX_LAG,
+            },
+            "verified": null, "prevent_destroy": false,
+            "detail": {"mariadb": {"counting": "ANY 1 (r_0)", "pending": [], "degraded": "0-1001-7"}},
+        }},
+        "object/cluster.shop.node.a": {"node": {
+            "place": null, "parameters": {},
+            "data": {
+                "generation": 1, "origin": "initialized",
+                "identity": {"uuid": "b0a6f0de-13a2-11f0-9c3c-0242ac110002"},
+            },
+            "role": null, "power": "stopped", "stopped_by_request": false, "needs_rebuild": false, "damage": null,
+            "detail": {"postgresql": {"slot": null, "left_slots": []}},
+        }},
+    });
+    check_rows(&state, &expected);
+}
+
+#[test]
+fn what_may_be_lost_is_written_in_bytes_or_in_transactions() {
+    let written = |most| serde_json::to_value(Verdict::Unknown(Loss(most))).unwrap();
+    for (most, expected) in [
+        (None, json!({"unknown": {"bytes": null}})),
+        (Some(Distance::Bytes(40)), json!({"unknown": {"bytes": 40}})),
+        (
+            Some(Distance::Transactions(2)),
+            json!({"unknown": {"bytes": null, "transactions": 2}}),
+        ),
+    ] {
+        assert_eq!(written(most), expected);
+        let read: Verdict = serde_json::from_value(expected).unwrap();
+        assert_eq!(read, Verdict::Unknown(Loss(most)));
+    }
 }
 
 /// What versions before synchronous replication and cascading wrote.
@@ -368,7 +461,7 @@ fn head_journal_and_events_keep_their_format() {
     };
     check("run/00000001", &row);
     let outputs = Outputs {
-        system_identifier: Some(SystemIdentifier(7)),
+        identity: Some(DataIdentity::from(7)),
         marker: Some(at(40)),
         ..Outputs::default()
     };
@@ -425,8 +518,8 @@ fn a_newer_format_is_refused_even_if_the_rest_looks_different() {
         version: Version(1),
         bytes: encode(&value).into(),
     };
-    let newer = Head::read(Some(&row(json!({"format": 3, "lineage": {"id": 1}}))));
-    assert!(matches!(newer, Err(FormatError::Newer { found: 3 })));
+    let newer = Head::read(Some(&row(json!({"format": FORMAT + 1, "lineage": {"id": 1}}))));
+    assert!(matches!(newer, Err(FormatError::Newer { found }) if found == FORMAT + 1));
     let spoilt = Head::read(Some(&row(json!({"format": 1}))));
     assert!(matches!(spoilt, Err(FormatError::Value { .. })));
     assert!(matches!(Head::read(None), Err(FormatError::Missing(_))));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Term;
 use crate::name::NodeName;
-use crate::position::Position;
+use crate::position::{Distance, Position};
 
 /// Who leads a cluster, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,16 +42,25 @@ pub enum ElectionReason {
 /// How the lead passed from one node to the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Switch {
-    /// The timeline that the winner writes.
-    pub timeline: u32,
-    /// Where that timeline begins.
+    /// The timeline that the winner writes; absent where its engine has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<u32>,
+    /// The position from which the winner writes.
     pub point: Position,
     /// What became of the writes that were acknowledged before.
     pub verdict: Verdict,
 }
 
+impl Switch {
+    /// Says which timeline the winner writes, as the rest of a list: `, timeline 2`. Empty where its engine has none.
+    pub fn on_timeline(&self) -> String {
+        self.timeline
+            .map_or_else(String::new, |timeline| format!(", timeline {timeline}"))
+    }
+}
+
 /// What is known of the writes that were acknowledged before a role change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Nothing is lost: the former primary was shut down in order, its last record is this checkpoint, and the new
@@ -71,10 +80,38 @@ pub enum Verdict {
         listed: u32,
     },
     /// Acknowledged writes may be lost.
-    Unknown {
-        /// At most this many bytes of the log, where that can be told.
-        bytes: Option<u64>,
-    },
+    Unknown(Loss),
+}
+
+/// How much was written and may be lost, at most; nothing where that cannot be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "LossFields", into = "LossFields")]
+pub struct Loss(pub Option<Distance>);
+
+/// A [`Loss`] as it is written.
+#[derive(Serialize, Deserialize)]
+struct LossFields {
+    bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    transactions: Option<u64>,
+}
+
+impl From<LossFields> for Loss {
+    fn from(LossFields { bytes, transactions }: LossFields) -> Self {
+        let transactions = transactions.map(Distance::Transactions);
+        Loss(bytes.map(Distance::Bytes).or(transactions))
+    }
+}
+
+impl From<Loss> for LossFields {
+    fn from(Loss(most): Loss) -> Self {
+        let (bytes, transactions) = match most {
+            None => (None, None),
+            Some(Distance::Bytes(bytes)) => (Some(bytes), None),
+            Some(Distance::Transactions(transactions)) => (None, Some(transactions)),
+        };
+        Self { bytes, transactions }
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -94,8 +131,8 @@ impl fmt::Display for Verdict {
                 f,
                 "argued: nothing is lost, commits waited for {waited} of {listed} standbys and {responders} answered"
             ),
-            Verdict::Unknown { bytes: Some(bytes) } => write!(f, "unknown: up to {bytes} bytes may be lost"),
-            Verdict::Unknown { bytes: None } => f.write_str("unknown: acknowledged writes may be lost"),
+            Verdict::Unknown(Loss(Some(most))) => write!(f, "unknown: up to {most} may be lost"),
+            Verdict::Unknown(Loss(None)) => f.write_str("unknown: acknowledged writes may be lost"),
         }
     }
 }
@@ -155,7 +192,7 @@ impl Witness {
 }
 
 /// How a former primary was brought down. Where a platform reached it, both kinds leave it so that it is started read-only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FenceProof {
     /// Its server was shut down in order.

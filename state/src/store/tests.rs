@@ -17,9 +17,9 @@ use super::*;
 use crate::address::{NodeAddress, UserAddress};
 use crate::cluster_event::ClusterEvent;
 use crate::delta::{Delta, Edit, Outputs};
+use crate::identity::DataIdentity;
 use crate::journal::EventKind::{RunBegan, RunFailed, StepDone, StepFailed, StepStarted};
 use crate::journal::JournalError;
-use crate::lsn::SystemIdentifier;
 use crate::object::{
     Cluster, Election, ElectionReason, EngineKind, Network, Origin, Output, State, Term, User, first_platform,
 };
@@ -99,7 +99,7 @@ fn done(step: u32, edits: Vec<Edit>) -> Entry {
         step,
         delta: Delta(edits),
         outputs: Outputs {
-            system_identifier: Some(SystemIdentifier(7)),
+            identity: Some(DataIdentity::from(7)),
             ..Outputs::default()
         },
         took: Took {
@@ -182,7 +182,7 @@ async fn what_steps_change_is_read_back() {
     writer.finish(RunEnd::Done).await.unwrap();
     let state = writer.state().clone();
     let data = state.nodes[&node("cluster.orders.node.a")].data.as_ref();
-    assert_eq!(data.unwrap().system_identifier, SystemIdentifier(7));
+    assert_eq!(data.unwrap().identity, DataIdentity::from(7));
     writer.unlock().await.unwrap();
 
     let snapshot = place.open().await.snapshot().await.unwrap();

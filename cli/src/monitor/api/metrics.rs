@@ -162,7 +162,7 @@ fn verdicts(out: &mut Exposition, view: &View) {
         let holds = match switch.verdict {
             Verdict::Proven { .. } => "proven",
             Verdict::Argued { .. } => "argued",
-            Verdict::Unknown { .. } => "unknown",
+            Verdict::Unknown(_) => "unknown",
         };
         for verdict in ["proven", "argued", "unknown"] {
             let labels = [("cluster", cluster.name.as_str()), ("verdict", verdict)];

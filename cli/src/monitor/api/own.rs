@@ -95,7 +95,7 @@ fn document(cluster: &ClusterView<'_>) -> Value {
         "sync_standbys": cluster.synchronous(),
         "sync_standbys_required": cluster.required(),
         "commits_waiting": cluster.waiting(),
-        "degraded_since": cluster.recorded.degraded.map(|position| position.to_string()),
+        "degraded_since": cluster.recorded.degraded.as_ref().map(|position| position.to_string()),
         "failover": cluster.recorded.failover.mode,
         "paused": pause,
         "acting": acting,

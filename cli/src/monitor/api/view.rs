@@ -6,7 +6,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use simdb_planner::watch::{Alarm, Condition, Said, Standing, condition};
 use simdb_providers::signs::{Report, Sender};
-use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{Cluster, Election, FailoverMode, Node, Power, Role, State};
 use simdb_state::position::Position;
@@ -276,8 +275,8 @@ impl<'a> NodeView<'a> {
     }
 
     /// Returns what its server last said, in the light of what the primary said.
-    pub(super) fn said(&self) -> Option<Said> {
-        self.cluster.watched.evidence.get(self.name)?.said
+    pub(super) fn said(&self) -> Option<&'a Said> {
+        self.cluster.watched.evidence.get(self.name)?.said.as_ref()
     }
 
     /// Returns the monitor's own judgement.
@@ -369,24 +368,24 @@ impl<'a> NodeView<'a> {
     }
 
     /// Returns how far it has come: written, or received.
-    pub(super) fn position(&self) -> Option<Position> {
-        Some(self.report()?.progress.position)
+    pub(super) fn position(&self) -> Option<&'a Position> {
+        Some(&self.report()?.progress.position)
     }
 
     /// Returns how many bytes of the leader's log it has yet to replay; absent where that is not known.
     pub(super) fn lag_bytes(&self) -> Option<u64> {
-        self.behind(|report| report.replayed)
+        self.behind(|report| &report.replayed)
     }
 
     /// Returns how many bytes of the leader's log it has yet to receive.
     pub(super) fn receive_lag_bytes(&self) -> Option<u64> {
-        self.behind(|report| report.progress.position)
+        self.behind(|report| &report.progress.position)
     }
 
-    fn behind(&self, reached: impl Fn(&Report) -> Position) -> Option<u64> {
+    fn behind(&self, reached: impl Fn(&Report) -> &Position) -> Option<u64> {
         let leader = self.cluster.leader()?;
         let report = self.report()?;
-        leader.position()?.ahead_of(reached(report))
+        leader.position()?.ahead_of(reached(report))?.bytes()
     }
 
     /// Returns how long ago the last thing was written that it has yet to replay. While it does not stream, that is at least the
@@ -409,7 +408,11 @@ impl<'a> NodeView<'a> {
     }
 }
 
-/// Returns a position as the number of bytes before it.
-pub(super) fn bytes(position: Position) -> u64 {
-    Lsn::from(position).0
+/// Returns a position as the number of bytes before it, and that of an engine that counts no bytes as the number of its
+/// transactions.
+pub(super) fn bytes(position: &Position) -> u64 {
+    match position {
+        Position::Wal(lsn) => lsn.0,
+        Position::Gtid(position) => position.transactions().map(|gtid| gtid.sequence).sum(),
+    }
 }

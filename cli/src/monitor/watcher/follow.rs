@@ -120,8 +120,12 @@ impl Watcher {
             let led = before.elections.get(name).and_then(|last| last.switch.as_ref());
             if let Some(switch) = election.switch.as_ref().filter(|switch| Some(*switch) != led) {
                 let text = format!(
-                    "{} leads since {} (term {}, timeline {}). Acknowledged writes: {}",
-                    election.primary, switch.point, election.term, switch.timeline, switch.verdict
+                    "{} leads since {} (term {}{}). Acknowledged writes: {}",
+                    election.primary,
+                    switch.point,
+                    election.term,
+                    switch.on_timeline(),
+                    switch.verdict
                 );
                 self.tell(Kind::FailedOver, (Some(name), Some(&election.primary)), text);
             }

@@ -68,7 +68,7 @@ impl EventDoc {
             event: event.kind.name(),
             cluster: address.cluster()?.clone(),
             address: address.clone(),
-            position: event.position,
+            position: event.position.clone(),
             term: event.term,
             run: event.run.as_ref().map(|run| run.0.clone()),
             // As plans count them.

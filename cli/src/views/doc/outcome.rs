@@ -40,9 +40,10 @@ pub struct SwitchDoc {
     pub primary: NodeName,
     /// The term it was elected for.
     pub term: Term,
-    /// The timeline it writes.
-    pub timeline: u32,
-    /// Where that begins.
+    /// The timeline it writes; absent where its engine has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<u32>,
+    /// The position from which it writes.
     pub point: Position,
     /// What became of the writes that were acknowledged before.
     pub verdict: Verdict,
@@ -109,7 +110,7 @@ impl ProofDoc {
             cluster: cluster.clone(),
             standbys: recorded.nodes_of(cluster).filter(|(_, node)| is_standby(node)).count(),
             term: verified.term,
-            marker: verified.marker,
+            marker: verified.marker.clone(),
         })
     }
 }
@@ -159,8 +160,8 @@ fn switches(plan: &Plan, outcome: &Outcome, recorded: &State) -> Vec<SwitchDoc> 
             primary: election.primary.clone(),
             term: election.term,
             timeline: switch.timeline,
-            point: switch.point,
-            verdict: switch.verdict,
+            point: switch.point.clone(),
+            verdict: switch.verdict.clone(),
             unproven: Unproven::of(cluster, election, recorded),
         })
     };

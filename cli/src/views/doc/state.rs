@@ -259,7 +259,7 @@ fn node_values(node: &Node) -> Value {
 fn data_values(data: &Data) -> Value {
     let Data {
         generation,
-        system_identifier,
+        identity,
         origin,
         outside,
     } = data;
@@ -271,7 +271,7 @@ fn data_values(data: &Data) -> Value {
     let (cloned, rewound) = from;
     let mut values = json!({
         "directory": Data::directory(*generation),
-        "system_identifier": system_identifier,
+        "system_identifier": identity,
         "cloned_from": cloned,
         "rewound_to": rewound,
     });

@@ -239,7 +239,7 @@ impl ClusterStatus {
             version: cluster.version,
             replication: cluster.replication,
             term: state.elections.get(name).map(|election| election.term),
-            verified: cluster.verified.as_ref().map(|verified| verified.marker),
+            verified: cluster.verified.as_ref().map(|verified| verified.marker.clone()),
             verified_at: None,
             paused: None,
             nodes,

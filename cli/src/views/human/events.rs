@@ -43,7 +43,7 @@ fn of_event(event: &str) -> Style {
 }
 
 fn details(event: &EventDoc) -> Option<String> {
-    let position = event.position.map(|position| format!("at {position}"));
+    let position = event.position.as_ref().map(|position| format!("at {position}"));
     let term = event.term.map(|term| format!("term {term}"));
     let details: Vec<String> = position.into_iter().chain(term).collect();
     (!details.is_empty()).then(|| details.join(", "))

@@ -41,9 +41,10 @@ pub fn switched(switch: &SwitchDoc) -> String {
         verdict,
         unproven,
     } = switch;
+    let timeline = timeline.map_or_else(String::new, |timeline| format!(", timeline {timeline}"));
     let former = unproven.as_ref().map(answered_for).unwrap_or_default();
     format!(
-        "{primary} leads cluster {cluster} since {point} (term {term}, timeline {timeline}). Acknowledged writes: {verdict}.{former}"
+        "{primary} leads cluster {cluster} since {point} (term {term}{timeline}). Acknowledged writes: {verdict}.{former}"
     )
 }
 

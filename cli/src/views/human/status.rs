@@ -23,7 +23,7 @@ pub fn render(status: &StatusDoc, width: usize) -> String {
 fn cluster(cluster: &ClusterStatus, width: usize) -> String {
     let title = format!("cluster {}", cluster.name);
     let term = cluster.term.map(|term| format!(", term {term}")).unwrap_or_default();
-    let proof = match (cluster.verified, &cluster.verified_at) {
+    let proof = match (&cluster.verified, &cluster.verified_at) {
         (Some(marker), Some(at)) => format!(", replication verified at {marker}, {at}"),
         (Some(marker), None) => format!(", replication verified at {marker}"),
         (None, _) => String::new(),
@@ -96,7 +96,7 @@ fn nodes(nodes: &[NodeStatus], width: usize) -> String {
             Cell::optional(role(node)),
             Cell::styled(&node.state, of_state(&node.state)),
             Cell::optional(node.timeline),
-            Cell::optional(node.position),
+            Cell::optional(node.position.as_ref()),
             Cell::optional(lag(node)),
             Cell::optional(node.sync_state.as_ref()),
             Cell::optional(slot(node)),

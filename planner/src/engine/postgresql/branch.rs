@@ -9,6 +9,7 @@ use simdb_state::sync::SyncRule;
 use super::conf::CONF;
 use super::instance::{self, LastRun};
 use super::last_run::{ends_in_order, last_run};
+use crate::engine::parameters::Release;
 use crate::engine::{NodeContext, Upstream};
 use crate::observed::{NodeFacts, Observation, ServerFacts};
 use crate::planner::astray;
@@ -137,7 +138,7 @@ impl Declaration<'_> {
         };
         let winner = before::server(observed, &self.address(&election.primary));
         match &election.switch {
-            Some(switch) => own.timeline >= switch.timeline || own.progress().position > switch.point,
+            Some(switch) => Some(own.timeline) >= switch.timeline || own.progress().position > switch.point,
             None => winner.map_or_else(|| self.is_kept_unasked(election), |winner| has_more(own, winner)),
         }
     }
@@ -174,7 +175,7 @@ impl Declaration<'_> {
         Some(NodeContext {
             address,
             made_as: node_made_as(&recorded.made_as, address),
-            version: recorded.clusters.get(self.name)?.version,
+            release: Release::from(recorded.clusters.get(self.name)?),
             place: node.place.clone()?,
             has_peers_elsewhere: recorded
                 .nodes_of(self.name)
@@ -237,7 +238,7 @@ impl Declaration<'_> {
                 let parted = before::server(observed, address).zip(election.switch.as_ref());
                 !self.resyncs(address)
                     && ends_in_order(old, facts)
-                    && parted.is_none_or(|(own, switch)| own.timeline < switch.timeline)
+                    && parted.is_none_or(|(own, switch)| Some(own.timeline) < switch.timeline)
             }
             // Somebody let it write. What it wrote on a timeline that others have been on is nowhere told apart.
             (Some(Role::Standby { .. }), _) => timelines.is_some_and(|(own, winner)| own > winner),
@@ -263,7 +264,7 @@ impl Declaration<'_> {
         let standby = standby.or_else(|| self.replayed(address));
         standby
             .zip(election.switch.as_ref())
-            .is_some_and(|((timeline, position), switch)| timeline < switch.timeline && position > switch.point)
+            .is_some_and(|((timeline, position), switch)| Some(timeline) < switch.timeline && position > switch.point)
     }
 
     /// Returns how far a standby that is down has replayed at least.

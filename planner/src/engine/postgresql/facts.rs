@@ -1,7 +1,8 @@
 //! What is seen of PostgreSQL's data and of its replication.
 
 use serde::{Deserialize, Serialize};
-use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::identity::DataIdentity;
+use simdb_state::lsn::Lsn;
 
 use super::replay::ReplayLimits;
 
@@ -50,7 +51,7 @@ impl Control {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlData {
     /// Whose data it is.
-    pub system_identifier: SystemIdentifier,
+    pub system_identifier: DataIdentity,
     /// `Database cluster state`: `in production`, `shut down`, `in archive recovery`, …
     pub state: String,
     /// The timeline of the last checkpoint.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use simdb_state::identity::DataIdentity;
 use simdb_state::instance::{
     Argument, ArgumentPart, Command, FilePart, FileText, InstanceSpec, LOOPBACK, Outside, Stop, StopSignal, TaskSpec,
 };
-use simdb_state::lsn::SystemIdentifier;
 use simdb_state::object::{Data, EngineKind};
 use simdb_state::place::{Bind, Place};
 use simdb_state::sensitive::SecretName;
@@ -80,7 +80,7 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         Argument::below_directory("hba_file=", HBA),
     ];
     InstanceSpec {
-        command: command(node.version, "postgres", arguments),
+        command: command(node.release.version, "postgres", arguments),
         files: files.into_iter().collect(),
         data,
         listen: node.place.bind,
@@ -89,7 +89,7 @@ pub fn server(node: &NodeContext<'_>) -> InstanceSpec {
         resources: node.resources,
         // One at an address of this machine alone is looked at as the process that it is.
         probe: (!node.place.bind.host.is_loopback())
-            .then(|| Box::new(command(node.version, "pg_isready", probe(node.place.bind)))),
+            .then(|| Box::new(command(node.release.version, "pg_isready", probe(node.place.bind)))),
         present,
         absent,
         environment,
@@ -201,8 +201,8 @@ pub fn rewind(node: &NodeContext<'_>, upstream: &Upstream, from: u32, last: Last
     TaskSpec {
         name: "rewind".to_owned(),
         commands: vec![
-            command(node.version, "pg_rewind", arguments),
-            command(node.version, "pg_controldata", state),
+            command(node.release.version, "pg_rewind", arguments),
+            command(node.release.version, "pg_controldata", state),
         ],
         prints: (last != LastRun::WroteToTheEnd).then(|| REWOUND.to_owned()),
         files: [(REWIND_PASSFILE.to_owned(), conf::passfile(user, password))]
@@ -250,7 +250,7 @@ pub fn login(node: &NodeContext<'_>, unmanaged: &UnmanagedServer) -> TaskSpec {
     arguments.push(Argument::below_directory("--file=", LOGIN));
     TaskSpec {
         name: "login".to_owned(),
-        commands: vec![command(node.version, "psql", arguments)],
+        commands: vec![command(node.release.version, "psql", arguments)],
         files: [(LOGIN.to_owned(), text)].into_iter().collect(),
         temporary: vec![LOGIN.to_owned()],
         ..TaskSpec::default()
@@ -274,12 +274,12 @@ pub fn session(socket: &str, port: u16, role: &str) -> Vec<Argument> {
 }
 
 /// Returns the task that links data that was made without simdb, once it has looked whose it is.
-pub fn link(node: &NodeContext<'_>, facts: &ImportFacts, system_identifier: SystemIdentifier) -> TaskSpec {
+pub fn link(node: &NodeContext<'_>, facts: &ImportFacts, identity: &DataIdentity) -> TaskSpec {
     let state = vec![Argument::text("-D"), Argument::text(facts.directory.clone())];
     TaskSpec {
         name: "link".to_owned(),
-        commands: vec![command(node.version, "pg_controldata", state)],
-        prints: Some(system_identifier.to_string()),
+        commands: vec![command(node.release.version, "pg_controldata", state)],
+        prints: Some(identity.to_string()),
         product: Some(Data::directory(node.generation)),
         outside: Some(Outside {
             directory: facts.directory.clone(),
@@ -311,7 +311,7 @@ pub fn birth(node: &NodeContext<'_>) -> TaskSpec {
     ];
     TaskSpec {
         name: "initdb".to_owned(),
-        commands: vec![command(node.version, "initdb", arguments)],
+        commands: vec![command(node.release.version, "initdb", arguments)],
         files: [("initdb.password".to_owned(), verifier)].into_iter().collect(),
         temporary: vec!["initdb.password".to_owned()],
         product: Some(product),
@@ -354,8 +354,8 @@ pub fn copy(node: &NodeContext<'_>, upstream: &Upstream, replaces: Vec<String>) 
     TaskSpec {
         name: "basebackup".to_owned(),
         commands: vec![
-            command(node.version, "pg_basebackup", clone),
-            command(node.version, "pg_verifybackup", verify),
+            command(node.release.version, "pg_basebackup", clone),
+            command(node.release.version, "pg_verifybackup", verify),
         ],
         files: [(
             PASSFILE.to_owned(),

@@ -138,12 +138,13 @@ fn given(argument: &Argument) -> Option<(String, String)> {
 mod tests {
     use expect_test::expect;
     use simdb_state::instance::LOOPBACK;
-    use simdb_state::object::Resources;
+    use simdb_state::object::{EngineKind, Resources};
     use simdb_state::place::{Bind, Place};
     use simdb_state::sync::SyncRule;
 
     use super::*;
     use crate::engine::NodeContext;
+    use crate::engine::parameters::Release;
     use crate::engine::postgresql::instance;
 
     fn pairs(values: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -156,7 +157,10 @@ mod tests {
         instance::server(&NodeContext {
             address: &address,
             made_as: address.clone(),
-            version: 15,
+            release: Release {
+                engine: EngineKind::Postgresql,
+                version: 15,
+            },
             image: None,
             resources: Resources::default(),
             place: Place::shared(Bind {

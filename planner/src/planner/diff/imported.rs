@@ -53,7 +53,7 @@ pub(super) fn imported(changes: &mut BTreeMap<Address, Change>, intended: &Inten
         has.retain(|(name, _)| known.contains(&name.as_ref()));
         is(
             Address::Cluster(address.cluster.clone()),
-            &import.system_identifier.to_string(),
+            &import.identity.to_string(),
             has,
         );
         let server = import.server.iter();

@@ -126,23 +126,23 @@ fn misfit(inputs: Inputs<'_>, address: &NodeAddress, import: &Import) -> Option<
             import.facts.directory, import.facts.version
         ));
     }
-    let (primary, identifier) = if let Some(election) = inputs.recorded.elections.get(name) {
+    let (primary, identity) = if let Some(election) = inputs.recorded.elections.get(name) {
         let primary = address.sibling(&election.primary);
         let node = inputs.recorded.nodes.get(&primary)?;
-        (primary, node.data.as_ref()?.system_identifier)
+        (primary, &node.data.as_ref()?.identity)
     } else {
         let mut primaries = imports.iter().filter(|(_, import)| !import.in_recovery);
         let (primary, import) = primaries.next()?;
-        (primary.clone(), import.system_identifier)
+        (primary.clone(), &import.identity)
     };
     if *address == primary {
         return None;
     }
-    if identifier != import.system_identifier {
+    if *identity != import.identity {
         return Some(format!(
-            "{} holds the data of another cluster: its system identifier is {}, and that of {primary} is {identifier}. Remove the \
+            "{} holds the data of another cluster: its system identifier is {}, and that of {primary} is {identity}. Remove the \
              import block, and the standby is copied from {}.",
-            import.facts.directory, import.system_identifier, primary.node
+            import.facts.directory, import.identity, primary.node
         ));
     }
     if !import.in_recovery {

@@ -10,7 +10,8 @@ use simdb_state::place::Place;
 
 use crate::desired::{ClusterSpec, NodeSpec, ReplicationSpec};
 use crate::diagnostic::{Diagnostic, Severity, Span};
-use crate::engine::{self, limits, settings};
+use crate::engine;
+use crate::engine::parameters::Release;
 use crate::observed::{Observation, TriedParameters};
 use crate::planner::addressing::Addressing;
 use crate::planner::intended::{Intended, IntendedCluster, IntendedNode, Lead};
@@ -154,18 +155,13 @@ impl Declaration<'_> {
 
     /// Checks the declared parameters against those that the version has; one that several nodes share is told once.
     fn parameters(&self, version: u16) -> Vec<Diagnostic> {
+        let release = Release {
+            engine: self.spec.engine,
+            version,
+        };
         let mut problems = BTreeMap::new();
         for node in self.spec.nodes.values() {
-            for (name, value) in &node.parameters {
-                let Err(problem) = settings::check(version, name, value) else {
-                    continue;
-                };
-                let hint = problem.hint().map(|hint| format!(" {hint}")).unwrap_or_default();
-                let detail = format!("The {problem}.{hint}");
-                let span = parameter_span(node, Some(name));
-                problems.insert((span, name.as_str()), (Severity::Error, detail));
-            }
-            if let Some((name, detail)) = limits::connections(version, &node.parameters) {
+            for (name, detail) in release.problems(&node.parameters) {
                 problems.insert((parameter_span(node, Some(name)), name), (Severity::Error, detail));
             }
             self.tried(version, node, &mut problems);

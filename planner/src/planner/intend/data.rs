@@ -234,16 +234,16 @@ impl Declaration<'_> {
     fn clone_of(&self, address: &NodeAddress, election: &Election, upstream: &NodeName) -> DataGoal {
         let observed = self.inputs.observed;
         let primary = self.address(&election.primary);
-        let identifier = self
+        let identity = self
             .before
             .nodes
             .get(&primary)
-            .and_then(|node| Some(node.data.as_ref()?.system_identifier));
+            .and_then(|node| Some(&node.data.as_ref()?.identity));
         let has_slot = self.before.nodes.get(address).is_some_and(|node| node.slot.is_some());
         let same = |facts: &NodeFacts| {
-            let control = facts.control.seen().map(|control| control.system_identifier);
-            let served = before::server(observed, address).map(|server| server.system_identifier);
-            has_slot && made_since(facts, election) && identifier.is_some() && control.or(served) == identifier
+            let control = facts.control.seen().map(|control| &control.system_identifier);
+            let served = before::server(observed, address).map(|server| &server.system_identifier);
+            has_slot && made_since(facts, election) && identity.is_some() && control.or(served) == identity
         };
         let recorded = self.inputs.recorded.nodes.get(address);
         let gap = recorded.and_then(|recorded| gap::gap(address, recorded, observed));
@@ -272,7 +272,7 @@ fn made_since(facts: &NodeFacts, election: &Election) -> bool {
         Some(_) if election.reason == ElectionReason::Failover => false,
         Some(switch) => {
             let timeline = facts.control.seen().map(|control| control.timeline);
-            timeline.is_some_and(|timeline| timeline >= switch.timeline)
+            timeline.is_some_and(|timeline| Some(timeline) >= switch.timeline)
         }
     }
 }

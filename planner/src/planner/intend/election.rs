@@ -5,7 +5,7 @@
 
 use simdb_state::address::NodeAddress;
 use simdb_state::name::NodeName;
-use simdb_state::object::{Damage, Election, ElectionReason, Node, Power, Role, Term, Verdict};
+use simdb_state::object::{Damage, Election, ElectionReason, Loss, Node, Power, Role, Term, Verdict};
 use simdb_state::writers::may_write_beside;
 
 use super::cluster::Declaration;
@@ -300,7 +300,7 @@ impl Declaration<'_> {
     /// Returns what is known of the acknowledged writes where the node that led cannot be asked.
     pub(crate) fn verdict(&self, election: &Election) -> Verdict {
         if self.is_waived(election) {
-            return Verdict::Unknown { bytes: None };
+            return Verdict::Unknown(Loss(None));
         }
         self.field(election).verdict(&election.primary)
     }

@@ -10,7 +10,7 @@ use super::cluster::Declaration;
 use super::data::Holder;
 use crate::desired::NodeSpec;
 use crate::diagnostic::Diagnostic;
-use crate::engine::settings;
+use crate::engine::parameters::Release;
 use crate::engine::sync::{APPLY_DELAY, COMMIT_LEVEL};
 use crate::observed::{NodeFacts, Observation};
 use crate::planner::Proposal;
@@ -113,7 +113,7 @@ impl Declaration<'_> {
         let Some((old, cluster)) = recorded.zip(self.before.clusters.get(self.name)) else {
             return parameters;
         };
-        for name in settings::restarting(cluster.version, &old.parameters, &parameters) {
+        for name in Release::from(cluster).restarting(&old.parameters, &parameters) {
             match old.parameters.get(&name) {
                 Some(value) => drop(parameters.insert(name, value.clone())),
                 None => drop(parameters.remove(&name)),

@@ -9,6 +9,7 @@ use simdb_state::sync::SyncRule;
 
 use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
 use crate::engine::instance::superuser_password;
+use crate::engine::parameters::Release;
 use crate::engine::{NodeContext, Upstream, instance};
 use crate::plan::{Action, Impact, Server};
 use crate::planner::before;
@@ -39,7 +40,7 @@ impl Lowering<'_> {
         let context = NodeContext {
             address,
             made_as: node_made_as(&self.before.made_as, address),
-            version: cluster.cluster.version,
+            release: Release::from(&cluster.cluster),
             place: new.place.clone(),
             has_peers_elsewhere: self
                 .intended

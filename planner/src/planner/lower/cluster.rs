@@ -23,7 +23,10 @@ impl Lowering<'_> {
         let declared = Cluster {
             sync_rule: recorded.sync_rule.clone(),
             pending_sync_rules: recorded.pending_sync_rules.clone(),
-            degraded: recorded.degraded.filter(|_| new.sync.due || new.sync.lost.is_some()),
+            degraded: recorded
+                .degraded
+                .clone()
+                .filter(|_| new.sync.due || new.sync.lost.is_some()),
             ..new.cluster.clone()
         };
         if *recorded == declared {

@@ -52,11 +52,11 @@ impl Lowering<'_> {
         let action = Action::Import {
             instance: Box::new(instance::server(context)),
             server: server(address, new),
-            system_identifier: import.system_identifier,
+            identity: import.identity.clone(),
             login: unmanaged
                 .filter(|_| leads)
                 .map(|unmanaged| Box::new(instance::login(context, unmanaged))),
-            link: Box::new(instance::link(context, &import.facts, import.system_identifier)),
+            link: Box::new(instance::link(context, &import.facts, &import.identity)),
             upstream: upstream.clone(),
         };
         let reason = format!(

@@ -438,7 +438,7 @@ impl Lowering<'_> {
             return Some((lacking.reason(&address.node), true));
         }
         let given = Given {
-            version: context.version,
+            release: context.release,
             recorded: &old.parameters,
             declared: &new.parameters,
         };

@@ -9,6 +9,7 @@ use simdb_state::object::{Data, Election, ElectionReason, Node, Origin, Power, R
 use super::{Draft, Lowering, cleared_by_start, instance_edit, server};
 use crate::engine;
 use crate::engine::instance::superuser_password;
+use crate::engine::parameters::Release;
 use crate::engine::{NodeContext, Upstream, instance};
 use crate::plan::{Action, Evidence, FenceMethod, Handover, Impact, Server};
 use crate::planner::before;
@@ -184,7 +185,7 @@ impl Lowering<'_> {
         let context = NodeContext {
             address,
             made_as: node_made_as(&self.before.made_as, address),
-            version: cluster.cluster.version,
+            release: Release::from(&cluster.cluster),
             place: place.clone(),
             has_peers_elsewhere: self
                 .intended
@@ -242,7 +243,7 @@ impl Lowering<'_> {
         }
         let evidence = self.evidence(address, cluster);
         let impact = match &evidence {
-            Evidence::Verdict(Verdict::Unknown { .. }) => Impact::DataLoss,
+            Evidence::Verdict(Verdict::Unknown(_)) => Impact::DataLoss,
             _ => Impact::WritePause,
         };
         let lost_its_data =
@@ -297,9 +298,9 @@ impl Lowering<'_> {
                     version: cluster.cluster.version,
                     data: Data::directory(generation),
                 },
-                None => Evidence::Verdict(cluster.verdict),
+                None => Evidence::Verdict(cluster.verdict.clone()),
             },
-            _ => Evidence::Verdict(cluster.verdict),
+            _ => Evidence::Verdict(cluster.verdict.clone()),
         }
     }
 

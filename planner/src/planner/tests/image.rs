@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use simdb_state::lsn::SystemIdentifier;
+use simdb_state::identity::DataIdentity;
 
 use super::role::{election, proposed};
 use super::*;
@@ -229,7 +229,7 @@ fn an_image_that_is_fetched_with_the_plan_is_known_after_it() {
     for step in &planned.plan.steps {
         let outputs = Outputs {
             image: Some(Box::new(NEW.into())),
-            system_identifier: Some(SystemIdentifier(1)),
+            identity: Some(DataIdentity::from(1)),
             ..Outputs::default()
         };
         state.apply(&step.delta, &outputs);

@@ -153,7 +153,7 @@ fn what_does_not_make_one_cluster_is_refused() {
         "both write, so they are two clusters",
     );
     check(
-        &|_, made| server(made, R, &|server| server.facts.system_identifier.0 += 1),
+        &|_, made| server(made, R, &|server| server.facts.system_identifier = 99.into()),
         "holds the data of another cluster",
     );
     check(

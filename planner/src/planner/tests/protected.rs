@@ -96,3 +96,20 @@ fn a_removed_block_lifts_no_protection_of_what_goes_with_its_cluster() {
     desired.forgotten.insert(database, span());
     assert_eq!(summaries(&world, &desired), ["Database is protected"]);
 }
+
+/// A later version of simdb may have made it.
+#[test]
+fn a_cluster_of_an_engine_without_plans_is_left_as_it_is() {
+    let desired = orders(&["a", "r[0]"]);
+    let mut world = made(&desired);
+    let recorded = world.state.clusters.values_mut().next().unwrap();
+    (recorded.engine, recorded.version) = (EngineKind::Mariadb, 1011);
+    refuses(
+        &world,
+        &desired,
+        &expect![[r"
+            Engine cannot be planned: Cluster orders on record runs MariaDB, for which this version of simdb makes no plans. Use the version that made the cluster.
+        "]],
+    );
+    assert_eq!(summaries(&world, &Desired::default()), ["Engine cannot be planned"]);
+}

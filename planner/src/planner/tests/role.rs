@@ -65,7 +65,7 @@ pub(super) fn refuses_proposal(world: &World, desired: &Desired, proposal: &Prop
 
 pub(super) fn verdict(world: &World) -> Verdict {
     let election = world.state.elections.values().next().unwrap();
-    election.switch.as_ref().unwrap().verdict
+    election.switch.as_ref().unwrap().verdict.clone()
 }
 
 #[test]
@@ -393,7 +393,7 @@ fn check_degraded(world: &mut World, desired: &Desired) {
     assert_second_plan_is_empty(world, desired);
     let recorded = &world.state.clusters.values().next().unwrap();
     assert_eq!(
-        (recorded.sync_rule.to_string().as_str(), recorded.degraded),
+        (recorded.sync_rule.to_string().as_str(), recorded.degraded.clone()),
         ("ANY 1 (r_0)", None)
     );
 }

@@ -1,7 +1,7 @@
 //! A primary that its platform cannot look at: its platform proves that it is down, a person answers for it, or nobody takes over.
 
 use expect_test::expect;
-use simdb_state::object::{FenceProof, Power, Role, Verdict, Witness};
+use simdb_state::object::{FenceProof, Loss, Power, Role, Verdict, Witness};
 
 use super::role::{plan_of, proposed, quorum, refuses_proposal};
 use super::*;
@@ -33,7 +33,7 @@ fn lost(desired: &Desired) -> World {
 
 fn verdict(world: &World) -> Verdict {
     let election = world.state.elections.values().next().unwrap();
-    election.switch.as_ref().unwrap().verdict
+    election.switch.as_ref().unwrap().verdict.clone()
 }
 
 fn planned(world: &World, desired: &Desired, observed: &Observed, proposal: Option<&Proposal>) -> Planned {
@@ -136,7 +136,7 @@ fn a_waived_proof_makes_the_verdict_unknown_also_after_a_cut() {
     assert_eq!(rest.impact(), Impact::DataLoss, "{}", steps(&rest));
     world.lossy = true;
     world.run(&rest, Cut::Never).unwrap();
-    assert_eq!(verdict(&world), Verdict::Unknown { bytes: None });
+    assert_eq!(verdict(&world), Verdict::Unknown(Loss(None)));
     let role = world.state.nodes[&a()].role.clone();
     assert!(
         matches!(

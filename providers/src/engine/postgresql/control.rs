@@ -2,8 +2,9 @@
 
 use simdb_planner::engine::postgresql::replay::{self, ReplayLimits};
 use simdb_planner::observed::ControlData;
+use simdb_state::identity::DataIdentity;
 use simdb_state::instance::{Argument, Command, TaskSpec};
-use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::lsn::Lsn;
 use simdb_state::object::EngineKind;
 use thiserror::Error;
 
@@ -42,7 +43,7 @@ pub(crate) fn task(version: u16, data: &str) -> TaskSpec {
 
 /// Reads what the task printed.
 pub(crate) fn parse(text: &str) -> Result<ControlData, ControlError> {
-    let system_identifier = field(text, "Database system identifier", |value| value.parse().ok())?;
+    let system_identifier: u64 = field(text, "Database system identifier", |value| value.parse().ok())?;
     // It warns of a checksum that does not fit (up to 16 here, later elsewhere), and prints what it found all the same.
     if system_identifier == 0 || text.lines().any(|line| line.starts_with("WARNING")) {
         return Err(ControlError::Damaged);
@@ -55,7 +56,7 @@ pub(crate) fn parse(text: &str) -> Result<ControlData, ControlError> {
         });
     }
     Ok(ControlData {
-        system_identifier: SystemIdentifier(system_identifier),
+        system_identifier: DataIdentity::from(system_identifier),
         state,
         timeline: field(text, "Latest checkpoint's TimeLineID", |value| value.parse().ok())?,
         checkpoint: field(text, "Latest checkpoint location", |value| value.parse().ok())?,

@@ -9,7 +9,7 @@ mod standby;
 use simdb_planner::engine::postgresql;
 use simdb_planner::plan::{Action, Server};
 use simdb_state::delta::Outputs;
-use simdb_state::lsn::SystemIdentifier;
+use simdb_state::identity::DataIdentity;
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 use tokio::time::{Instant, sleep};
 
@@ -32,7 +32,7 @@ impl ProviderEffects {
             Action::Import {
                 instance,
                 server,
-                system_identifier,
+                identity,
                 login,
                 link,
                 upstream,
@@ -45,7 +45,7 @@ impl ProviderEffects {
                     upstream: upstream.as_ref(),
                 };
                 self.import(&import, secrets).await?;
-                return Ok(identified(*system_identifier));
+                return Ok(identified(identity.clone()));
             }
             Action::Clone { node, task, data } => return self.basebackup(node, task, data, secrets).await,
             Action::Fence {
@@ -241,9 +241,9 @@ fn secret<'a>(secrets: &'a Secrets, name: &SecretName) -> Result<&'a Sensitive<S
     secrets.get(name).ok_or_else(|| StepError::MissingSecret(name.clone()))
 }
 
-fn identified(system_identifier: SystemIdentifier) -> Outputs {
+fn identified(identity: DataIdentity) -> Outputs {
     Outputs {
-        system_identifier: Some(system_identifier),
+        identity: Some(identity),
         ..Outputs::default()
     }
 }

@@ -42,7 +42,7 @@ impl Told {
         if let Some(term) = happened.term {
             let _ = write!(note, ", term {term}");
         }
-        if let Some(position) = happened.position {
+        if let Some(position) = &happened.position {
             let _ = write!(note, ", at {position}");
         }
         Self { reason, note }

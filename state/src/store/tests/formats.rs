@@ -61,7 +61,7 @@ async fn the_next_writer_brings_an_older_record_up_and_keeps_a_copy_of_it() {
     assert_eq!(writer.state(), &before.state);
     writer.unlock().await.unwrap();
 
-    assert_eq!(format(&place.path()).await, json!(2));
+    assert_eq!(format(&place.path()).await, json!(FORMAT));
     let after = place.open().await.snapshot().await.unwrap();
     assert_eq!((&after.state, after.serial), (&before.state, before.serial + 1));
     assert_eq!(format(&copy).await, json!(1));
@@ -107,7 +107,7 @@ async fn an_older_record_that_is_passed_on_is_made_anew_in_this_format() {
     Store::create_from(&SqliteFile::new(here.path()), &pulled)
         .await
         .unwrap();
-    assert_eq!(format(&here.path()).await, json!(2));
+    assert_eq!(format(&here.path()).await, json!(FORMAT));
     let made = Store::open(&here.path(), &there.keys()).await.unwrap().unwrap();
     let (made, older) = (made.snapshot().await.unwrap(), store.snapshot().await.unwrap());
     assert_eq!(made.state, older.state);

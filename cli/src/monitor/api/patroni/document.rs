@@ -44,7 +44,7 @@ pub(super) fn node(node: &NodeView<'_>) -> Value {
     let data = node.recorded.data.as_ref();
     put(
         "database_system_identifier",
-        data.map(|data| data.system_identifier.0.to_string()).into(),
+        data.map(|data| data.identity.to_string()).into(),
     );
     let tags = tags(node);
     if !tags.is_empty() {
@@ -65,10 +65,10 @@ fn role(node: &NodeView<'_>) -> &'static str {
 
 fn position(node: &NodeView<'_>) -> Value {
     match node.report() {
-        Some(report) if report.writes => json!({ "location": bytes(report.progress.position) }),
+        Some(report) if report.writes => json!({ "location": bytes(&report.progress.position) }),
         Some(report) => json!({
-            "received_location": bytes(report.progress.position),
-            "replayed_location": bytes(report.replayed),
+            "received_location": bytes(&report.progress.position),
+            "replayed_location": bytes(&report.replayed),
             "paused": report.paused,
         }),
         None => Value::Null,
@@ -203,10 +203,10 @@ pub(in super::super) fn history(cluster: &ClusterView<'_>) -> Answer {
             ElectionReason::Switchover => "switchover",
             ElectionReason::Failover => "failover",
         };
-        let former = switch.timeline.saturating_sub(1);
+        let former = switch.timeline?.saturating_sub(1);
         Some(json!([
             former,
-            bytes(switch.point),
+            bytes(&switch.point),
             reason,
             null,
             election.primary.host()

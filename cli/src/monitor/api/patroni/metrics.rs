@@ -83,15 +83,15 @@ fn role(gauges: &mut Gauges, node: &NodeView<'_>) {
 fn log(gauges: &mut Gauges, node: &NodeView<'_>) {
     let writes = node.report().filter(|report| report.writes);
     let replays = node.report().filter(|report| !report.writes);
-    let at = |position: Option<Position>| position.map_or(0.0, |position| number(bytes(position)));
+    let at = |position: Option<&Position>| position.map_or(0.0, |position| number(bytes(position)));
     let help = "The position of the log of a primary, 0 on a replica.";
-    let written = writes.map(|report| report.progress.position);
+    let written = writes.map(|report| &report.progress.position);
     gauges.put("patroni_xlog_location", help, at(written));
     let help = "The position of the log that a replica received, 0 on a primary.";
-    let received = replays.map(|report| report.progress.position);
+    let received = replays.map(|report| &report.progress.position);
     gauges.put("patroni_xlog_received_location", help, at(received));
     let help = "The position of the log that a replica replayed, 0 on a primary.";
-    let replayed = replays.map(|report| report.replayed);
+    let replayed = replays.map(|report| &report.replayed);
     gauges.put("patroni_xlog_replayed_location", help, at(replayed));
     let help = "1 if the replay of the log is paused.";
     gauges.put(

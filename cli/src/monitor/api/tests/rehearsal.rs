@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use simdb_planner::watch::{NodeEvidence, Process, Said, Sign, SlotState, Standing};
 use simdb_providers::signs::{Report, Sender, Slot};
 use simdb_state::address::NodeAddress;
-use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::identity::DataIdentity;
+use simdb_state::lsn::Lsn;
 use simdb_state::name::{ClusterName, NodeName};
 use simdb_state::object::{
     Cluster, Data, Election, ElectionReason, EngineKind, Node, Origin, Power, ReplicationMode, Role, State, Switch,
@@ -70,7 +71,7 @@ fn node(port: u16, role: Role) -> Node {
         place: Some(Place::shared(bind)),
         data: Some(Data {
             generation: 1,
-            system_identifier: SystemIdentifier(7_300_000_000_000_000_001),
+            identity: DataIdentity::from(7_300_000_000_000_000_001),
             origin: Origin::Initialized,
             outside: None,
         }),
@@ -163,7 +164,7 @@ fn recorded(state: &mut State, cluster: &str) {
         reason: ElectionReason::Failover,
         chosen: false,
         switch: Some(Switch {
-            timeline: 2,
+            timeline: Some(2),
             point: position(0x300_0000),
             verdict: Verdict::Argued {
                 responders: 1,

@@ -2,7 +2,7 @@ use anstream::adapter::strip_str;
 use expect_test::{Expect, expect};
 use serde_json::json;
 use simdb_state::lsn::Lsn;
-use simdb_state::object::{Term, Verdict};
+use simdb_state::object::{Loss, Term, Verdict};
 
 use super::*;
 use crate::views::sample::creation;
@@ -67,9 +67,9 @@ fn a_role_change_without_proof_says_who_answers_for_the_former_primary() {
             cluster: "orders".parse().unwrap(),
             primary: "r[0]".parse().unwrap(),
             term: Term(2),
-            timeline: 2,
+            timeline: Some(2),
             point: Lsn(0x0300_0148).into(),
-            verdict: Verdict::Unknown { bytes: None },
+            verdict: Verdict::Unknown(Loss(None)),
             unproven: Some(Unproven {
                 node: "a".parse().unwrap(),
                 witness,

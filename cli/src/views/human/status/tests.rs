@@ -4,13 +4,15 @@ use anstream::adapter::strip_str;
 use expect_test::expect;
 use serde_json::json;
 use simdb_planner::engine::NodeContext;
+use simdb_planner::engine::parameters::Release;
 use simdb_planner::engine::postgresql::instance;
 use simdb_planner::health;
 use simdb_planner::observed::{
     FileFacts, Halt, NodeFacts, Observation, Observed, ProcessFacts, RouteFacts, SenderFacts, ServerFacts, SlotFacts,
 };
 use simdb_state::address::NodeAddress;
-use simdb_state::lsn::{Lsn, SystemIdentifier};
+use simdb_state::identity::DataIdentity;
+use simdb_state::lsn::Lsn;
 use simdb_state::object::{
     Cluster, Data, Election, ElectionReason, Endpoint, EndpointTarget, EngineKind, Node, Origin, Power, Role, Slot,
     State, Term,
@@ -37,7 +39,7 @@ fn node(role: Role, port: u16, slot: Option<&str>) -> Node {
         place: Some(place(port)),
         data: Some(Data {
             generation: 1,
-            system_identifier: SystemIdentifier(7),
+            identity: DataIdentity::from(7),
             origin: Origin::Initialized,
             outside: None,
         }),
@@ -273,7 +275,10 @@ fn without_clients() -> Observation<NodeFacts> {
     let instance = instance::without_clients(&NodeContext {
         made_as: address.clone(),
         address: &address,
-        version: 15,
+        release: Release {
+            engine: EngineKind::Postgresql,
+            version: 15,
+        },
         image: None,
         resources: simdb_state::object::Resources::default(),
         place: place(5433),
@@ -320,7 +325,7 @@ fn a_cluster_is_the_worst_that_holds() {
     let mut inactive = primary();
     inactive.senders.clear();
     let mut foreign = streaming();
-    foreign.system_identifier = SystemIdentifier(8);
+    foreign.system_identifier = DataIdentity::from(8);
     let mut other_timeline = streaming();
     other_timeline.timeline = 2;
     for (what, primary, standby, expected) in vec![

@@ -75,10 +75,10 @@ impl Lowering<'_> {
         let rule = &new.sync.before;
         let action = plan::Action::Degrade {
             cluster: name.clone(),
-            since: lost.since,
+            since: lost.since.clone(),
         };
         let delta = vec![
-            Edit::Degraded(name.clone(), Some(lost.since)),
+            Edit::Degraded(name.clone(), Some(lost.since.clone())),
             Edit::Unverified(name.clone()),
         ];
         let reason = format!("a node that lacks a write from {} on must not lead", lost.since);

@@ -13,13 +13,13 @@ use crate::simulate::{InstanceDirectory, Running, World};
 impl World {
     /// Returns what the data of a node says by itself.
     pub(crate) fn control(&self, address: &NodeAddress, directory: &InstanceDirectory) -> Control {
-        let Some((generation, system_identifier)) = directory.data.last_key_value() else {
+        let Some((generation, identity)) = directory.data.last_key_value() else {
             return Control::Absent;
         };
         let log = self.logs.get(&(address.clone(), *generation));
         let log = log.cloned().unwrap_or_default();
         Control::Seen(ControlData {
-            system_identifier: *system_identifier,
+            system_identifier: identity.clone(),
             state: control_state(directory, log.shut_down).to_owned(),
             timeline: log.timeline(),
             checkpoint: log.position(),
@@ -50,7 +50,7 @@ impl World {
         let log = self.log(address).cloned().unwrap_or_default();
         ServerFacts {
             in_recovery: server.replays,
-            system_identifier: directory.data[&server.generation],
+            system_identifier: directory.data[&server.generation].clone(),
             timeline: log.timeline(),
             position: log.position(),
             replayed: log.position(),

@@ -3,7 +3,7 @@
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
 use simdb_state::instance::{Argument, InstanceSpec, TaskSpec};
-use simdb_state::object::{FenceProof, Switch, Verdict, Witness};
+use simdb_state::object::{FenceProof, Loss, Switch, Verdict, Witness};
 
 use super::generation_of;
 use super::log::Log;
@@ -77,10 +77,10 @@ impl World {
     ) -> Result<Outputs, String> {
         let node = &server.node;
         self.others_are_fenced(node);
-        self.identifier(node)?;
+        self.identity(node)?;
         let log = self.log(node).cloned().unwrap_or_default();
         let verdict = match evidence {
-            Evidence::Verdict(verdict) => *verdict,
+            Evidence::Verdict(verdict) => verdict.clone(),
             Evidence::ShutDown { node: former, data, .. } => {
                 let former = &self.logs[&(former.clone(), generation_of(Some(data)))];
                 if log.writes.len() < former.writes.len() {
@@ -91,14 +91,14 @@ impl World {
                 }
             }
         };
-        let chosen_anyway = matches!(verdict, Verdict::Unknown { bytes: Some(_) });
+        let chosen_anyway = matches!(verdict, Verdict::Unknown(Loss(Some(_))));
         let proven = matches!(verdict, Verdict::Proven { .. });
         let replays = self.directories[node]
             .server
             .as_ref()
             .is_some_and(|server| server.replays);
         for survivor in survivors.iter().filter(|_| replays && !chosen_anyway && !proven) {
-            self.identifier(&survivor.node)?;
+            self.identity(&survivor.node)?;
             let position = |log: &Log| (log.timeline(), log.position());
             if self.log(&survivor.node).map(position) > Some(position(&log)) {
                 return Err(format!("{} has more than {node}", survivor.node));
@@ -110,7 +110,7 @@ impl World {
                 .retain(|(cluster, write)| *cluster != node.cluster || has(write));
         } else {
             assert!(
-                !matches!(verdict, Verdict::Unknown { .. }),
+                !matches!(verdict, Verdict::Unknown(_)),
                 "{node} is promoted without -allow=data-loss"
             );
         }
@@ -135,11 +135,11 @@ impl World {
         }
         log.limits = limits;
         Ok(Outputs {
-            switch: Some(Switch {
-                timeline: log.timeline(),
+            switch: Some(Box::new(Switch {
+                timeline: Some(log.timeline()),
                 point: log.position().into(),
                 verdict,
-            }),
+            })),
             ..Outputs::default()
         })
     }
@@ -147,10 +147,10 @@ impl World {
     /// `pg_rewind` knows branches by timelines and positions, and leaves alone what these show to be a part of the source's
     /// log. Where data was not shut down in order it lets that recover by itself first, unless it is told not to.
     pub(crate) fn rewind(&mut self, node: &NodeAddress, task: &TaskSpec, source: &Server) -> Result<Outputs, String> {
-        let identifier = self.identifier(&source.node)?;
+        let identity = self.identity(&source.node)?;
         let generation = generation_of(task.product.as_deref());
         let outputs = Outputs {
-            system_identifier: Some(identifier),
+            identity: Some(identity.clone()),
             ..Outputs::default()
         };
         if self.directory(node).data.contains_key(&generation) {
@@ -179,7 +179,7 @@ impl World {
             return Err(format!("{node} was not rewound"));
         }
         let directory = self.directory(node);
-        directory.data.insert(generation, identifier);
+        directory.data.insert(generation, identity);
         directory.slots.clear();
         (directory.sealed, directory.led, directory.by_hand) = (false, false, false);
         self.logs

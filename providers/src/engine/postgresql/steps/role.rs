@@ -7,8 +7,7 @@ use simdb_state::address::NodeAddress;
 use simdb_state::delta::Outputs;
 use simdb_state::instance::{InstanceSpec, TaskSpec};
 use simdb_state::lsn::Lsn;
-use simdb_state::object::{FenceProof, Switch, Verdict, Witness};
-use simdb_state::position::Position;
+use simdb_state::object::{FenceProof, Loss, Switch, Verdict, Witness};
 use simdb_state::sensitive::Secrets;
 use tokio::time::timeout;
 
@@ -136,25 +135,21 @@ impl ProviderEffects {
         let mut sealed = instance.clone();
         sealed.present.append(&mut sealed.absent);
         let directory = (&server.node).into();
-        let (verdict, ()) = tokio::try_join!(self.verdict(evidence, secrets), async {
+        let ((verdict, last_record), ()) = tokio::try_join!(self.verdict(evidence, secrets), async {
             Ok(self.platform.ensure(&directory, &sealed, secrets).await?)
         })?;
         let replays = promotion::replays(&connection).await?;
         if replays {
-            match verdict {
-                Verdict::Proven {
-                    checkpoint: Position::Wal(checkpoint),
-                } => {
+            match (last_record, &verdict) {
+                (Some(checkpoint), _) => {
                     // The position is where the record begins.
                     let past = Lsn(checkpoint.0 + 1);
                     replication::wait_replayed(&connection, past, self.limits.shutdown).await?;
                     restart_point::check(&connection).await?;
                 }
-                Verdict::Argued { .. } | Verdict::Unknown { bytes: None } => {
-                    promotion::most_advanced(&connection, survivors, &self.sessions(secrets)).await?;
-                }
                 // Others are known to have more, and this one was chosen all the same.
-                Verdict::Unknown { bytes: Some(_) } => {}
+                (None, Verdict::Unknown(Loss(Some(_)))) => {}
+                (None, _) => promotion::most_advanced(&connection, survivors, &self.sessions(secrets)).await?,
             }
         }
         settings::reload(&connection).await?;
@@ -171,25 +166,25 @@ impl ProviderEffects {
         let (timeline, point) = promotion::switch_point(&connection).await?;
         self.platform.ensure(&directory, instance, secrets).await?;
         Ok(Outputs {
-            switch: Some(Switch {
-                timeline,
+            switch: Some(Box::new(Switch {
+                timeline: Some(timeline),
                 point: point.into(),
                 verdict,
-            }),
+            })),
             ..Outputs::default()
         })
     }
 
-    /// Returns what is known of the acknowledged writes, by the former primary's own account where it was shut down in order.
-    async fn verdict(&self, evidence: &Evidence, secrets: &Secrets) -> Result<Verdict, StepError> {
+    /// Returns what is known of the acknowledged writes, by the former primary's own account where it was shut down in order: then with
+    /// its last record.
+    async fn verdict(&self, evidence: &Evidence, secrets: &Secrets) -> Result<(Verdict, Option<Lsn>), StepError> {
         match evidence {
             Evidence::ShutDown { node, version, data } => {
                 let control = self.shut_down_data(node, *version, data, secrets).await?;
-                Ok(Verdict::Proven {
-                    checkpoint: control.checkpoint.into(),
-                })
+                let checkpoint = control.checkpoint.into();
+                Ok((Verdict::Proven { checkpoint }, Some(control.checkpoint)))
             }
-            Evidence::Verdict(verdict) => Ok(*verdict),
+            Evidence::Verdict(verdict) => Ok((verdict.clone(), None)),
         }
     }
 
