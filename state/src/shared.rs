@@ -35,7 +35,7 @@ mod tests {
     fn a_copy_that_changes_leaves_the_other_as_it_is() {
         let first = Shared::from("a".to_owned());
         let mut second = first.clone();
-        assert!(std::ptr::eq(&*first, &*second));
+        assert!(Arc::ptr_eq(&first.0, &second.0));
         second.push('b');
         assert_eq!((first.as_str(), second.as_str()), ("a", "ab"));
     }

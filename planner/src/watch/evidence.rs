@@ -96,6 +96,10 @@ pub enum SlotState {
 
 /// What a server said of itself.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are signs that a server shows apart from each other"
+)]
 pub struct Said {
     /// Whether it takes writes.
     pub writes: bool,

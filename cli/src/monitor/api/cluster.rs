@@ -132,7 +132,7 @@ fn node_of(node: &NodeView<'_>) -> Value {
         "port": node.peer().map(|peer| peer.port),
         "term": node.cluster.term(),
         "timeline": node.report().map(|report| report.progress.timeline),
-        "lsn": node.position().map(|position| position.to_string()),
+        "lsn": node.position().map(ToString::to_string),
         "lag_bytes": if node.leads() { None } else { node.lag_bytes() },
         "lag_seconds": node.lag().map(|lag| lag.as_secs_f64()),
         "sync_state": if node.leads() { None } else { Some(node.sync().words()) },

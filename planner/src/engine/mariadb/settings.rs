@@ -303,20 +303,20 @@ fn read_flags(words: &[&'static str], value: &str) -> Option<BTreeMap<&'static s
 
 impl Row {
     fn parse(line: &'static str) -> Option<Self> {
-        let [first, last, name, kind, restarts, least, greatest, step, choices] =
+        let [first, last, name, kind, restart, minimum, maximum, step, choices] =
             line.split('\t').collect::<Vec<_>>().try_into().ok()?;
         let words = || choices.split(',').collect();
         let kind = match kind {
             "bool" => Kind::Bool,
             "integer" => Kind::Integer {
-                least: least.parse().ok()?,
-                greatest: greatest.parse().ok()?,
+                least: minimum.parse().ok()?,
+                greatest: maximum.parse().ok()?,
                 // Where the server names no step it takes every number.
                 step: step.parse::<i128>().ok()?.max(1),
             },
             "real" => Kind::Real {
-                least: least.parse().ok()?,
-                greatest: greatest.parse().ok()?,
+                least: minimum.parse().ok()?,
+                greatest: maximum.parse().ok()?,
             },
             "string" => Kind::Text,
             "enum" => Kind::Choice(words()),
@@ -329,7 +329,7 @@ impl Row {
             last: last.parse().ok()?,
             name,
             kind,
-            restarts: match restarts {
+            restarts: match restart {
                 "yes" => true,
                 "no" => false,
                 _ => return None,

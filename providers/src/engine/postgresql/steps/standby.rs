@@ -85,9 +85,10 @@ impl ProviderEffects {
             Err(_) => false,
         };
         self.platform.stop(&(&server.node).into(), StopMode::Fast).await?;
-        let fitted = match is_enough {
-            true => instance.clone(),
-            false => self.fitted(instance, server, secrets).await,
+        let fitted = if is_enough {
+            instance.clone()
+        } else {
+            self.fitted(instance, server, secrets).await
         };
         self.start_fitting(instance, fitted, server, from, secrets).await
     }
