@@ -258,6 +258,7 @@ fn a_cluster_of_mariadb_is_written_in_its_own_words() {
         primary: "a".parse().unwrap(),
         pin: None,
         reason: ElectionReason::Failover,
+        chosen: false,
         switch: Some(Switch {
             timeline: None,
             point: "0-1001-7".parse().unwrap(),
