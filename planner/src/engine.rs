@@ -7,7 +7,7 @@
 //!
 //! The effectful half lives in the providers.
 
-mod mariadb;
+pub mod mariadb;
 pub mod node;
 mod order;
 pub mod parameters;

@@ -204,6 +204,12 @@ pub trait Platform: Dial {
         Ok(None)
     }
 
+    /// Returns where this process can read what is at a path below a node's instance directory; an error where the platform's files are not
+    /// those of this machine. Nothing may be changed there.
+    async fn files(&self, node: &InstanceAddress, _: &str) -> Result<PathBuf, PlatformError> {
+        Err(PlatformError::OtherMachine(node.clone()))
+    }
+
     /// Tells a node's server, where it runs, to read its files again.
     async fn reload(&self, node: &InstanceAddress) -> Result<(), PlatformError>;
 

@@ -38,6 +38,11 @@ impl<'a> Sessions<'a> {
         self.secrets.get(name)
     }
 
+    /// Opens a stream to a server of an instance directory, for protocols that are spoken elsewhere. Every caller has a limit for it.
+    pub(crate) async fn dial(&self, instance: &InstanceAddress, at: &Place) -> io::Result<Box<dyn Stream>> {
+        self.dial.dial(instance, at).await
+    }
+
     /// Opens a session with a server of an instance directory, within a limit.
     pub(crate) async fn open(
         &self,

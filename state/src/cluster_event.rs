@@ -180,6 +180,7 @@ mod tests {
                 primary: "a".parse().unwrap(),
                 pin: None,
                 reason,
+                chosen: false,
                 switch: None,
             };
             let mut before = State::default();

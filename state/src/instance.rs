@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::NodeAddress;
 use crate::digest::sha256;
 use crate::maps::Few;
 use crate::object::{EngineKind, Resources};
@@ -26,6 +27,8 @@ pub enum ArgumentPart {
     /// The absolute path of the node's instance directory, under the name that servers which run already were noted with.
     #[serde(rename = "home")]
     InstanceDirectory,
+    /// The absolute path of another node's instance directory, which the command reads. Only where both are on one machine is there one.
+    DirectoryOf(NodeAddress),
 }
 
 /// One argument of a command.
@@ -48,11 +51,27 @@ impl Argument {
         ])
     }
 
-    /// Returns the argument as text, with the instance directory put in.
+    /// Makes an argument that is `before`, then a path below another node's instance directory.
+    pub fn below_directory_of(before: impl Into<Cow<'static, str>>, node: NodeAddress, path: &str) -> Self {
+        Self(vec![
+            ArgumentPart::Text(before.into()),
+            ArgumentPart::DirectoryOf(node),
+            ArgumentPart::Text(format!("/{path}").into()),
+        ])
+    }
+
+    /// Returns the argument as text, with the instance directory put in. A node on a machine of its own sees no other node's: there the
+    /// path is one that is nowhere, and the command says so.
     pub fn render(&self, directory: &str) -> String {
+        self.render_beside(directory, |node| format!("/instance directory of {node}"))
+    }
+
+    /// Returns the argument as text, with the instance directories put in: its own, and those of other nodes.
+    pub fn render_beside(&self, directory: &str, of: impl Fn(&NodeAddress) -> String) -> String {
         let parts = self.0.iter().map(|part| match part {
-            ArgumentPart::Text(text) => &**text,
-            ArgumentPart::InstanceDirectory => directory,
+            ArgumentPart::Text(text) => Cow::Borrowed(&**text),
+            ArgumentPart::InstanceDirectory => Cow::Borrowed(directory),
+            ArgumentPart::DirectoryOf(node) => Cow::Owned(of(node)),
         });
         parts.collect()
     }
@@ -71,6 +90,8 @@ pub enum FilePart {
     Secret(SecretName),
     /// The SCRAM-SHA-256 verifier of a password, as `initdb --pwfile` takes it in place of the password.
     ScramVerifier(SecretName),
+    /// The digest of a password that a server keeps for the method `mysql_native_password`, as a literal in a statement holds it.
+    NativeVerifier(SecretName),
 }
 
 /// The text of a file. Every file is written with mode 0600, atomically.
@@ -96,7 +117,7 @@ impl FileText {
     /// Returns the names of the secrets that the file holds.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretName> {
         self.0.iter().filter_map(|part| match part {
-            FilePart::Secret(name) | FilePart::ScramVerifier(name) => Some(name),
+            FilePart::Secret(name) | FilePart::ScramVerifier(name) | FilePart::NativeVerifier(name) => Some(name),
             FilePart::Text(_) | FilePart::InstanceDirectory => None,
         })
     }

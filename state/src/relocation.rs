@@ -234,6 +234,7 @@ mod tests {
             primary: name.clone(),
             pin: Some(name.clone()),
             reason: ElectionReason::Birth,
+            chosen: false,
             switch: None,
         };
         state.elections.insert("c".parse().unwrap(), election);

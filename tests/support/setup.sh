@@ -7,8 +7,8 @@
 #                           schemathesis and browser, which ask the monitor's API: a machine that cannot have one of these goes
 #                           without
 #
-# That is a C compiler, the programs of PostgreSQL and PgBouncer (no running server) and the Rust toolchain that rust-toolchain.toml
-# names. What it installs of Rust is in ${CARGO_HOME:-~/.cargo}/bin, which the Makefile puts on the PATH.
+# That is a C compiler, the programs of PostgreSQL, MariaDB and PgBouncer (no running server) and the Rust toolchain that
+# rust-toolchain.toml names. What it installs of Rust is in ${CARGO_HOME:-~/.cargo}/bin, which the Makefile puts on the PATH.
 set -eu
 
 say() { echo "setup: $*" >&2; }
@@ -25,12 +25,19 @@ has_postgresql() {
     return 1
 }
 
+# The server is in a directory of its own, which an ordinary user's PATH lacks.
+has_mariadb() {
+    { [ -x /usr/sbin/mariadbd ] || command -v mariadbd >/dev/null; } && command -v mariadb-install-db >/dev/null
+}
+
 missing_packages() {
     # SQLite is compiled from source, and rustup comes over the network.
     command -v cc >/dev/null || echo build-essential
     command -v curl >/dev/null || echo curl
     [ -s /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     has_postgresql || echo postgresql
+    has_mariadb || echo mariadb-server
+    command -v mariabackup >/dev/null || echo mariadb-backup
     # An ordinary user's PATH lacks its place.
     [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || echo pgbouncer
 }
@@ -44,22 +51,23 @@ install_packages() {
     *" postgresql "*) forbid_debians_cluster ;;
     esac
     case " $* " in
-    *" pgbouncer "* | *" docker.io "* | *" containerd "* | *" prometheus "* | *" haproxy "*) forbid_starts ;;
+    *" pgbouncer "* | *" mariadb-server "* | *" docker.io "* | *" containerd "* | *" prometheus "* | *" haproxy "*) forbid_starts ;;
     esac
     say "installing $*"
     as_root apt-get update -q >&2
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null >&2
-    case " $* " in
-    *" pgbouncer "*) as_root update-rc.d pgbouncer disable >&2 ;;
-    *" docker.io "*) as_root update-rc.d docker disable >&2 ;;
-    *" prometheus "*) as_root update-rc.d prometheus disable >&2 ;;
-    *" haproxy "*) as_root update-rc.d haproxy disable >&2 ;;
-    # It has no script of the older kind.
-    *" containerd "*) ! command -v systemctl >/dev/null || as_root systemctl disable containerd >&2 ;;
-    esac
+    for package; do
+        case $package in
+        mariadb-server) as_root update-rc.d mariadb disable >&2 ;;
+        pgbouncer | prometheus | haproxy) as_root update-rc.d "$package" disable >&2 ;;
+        docker.io) as_root update-rc.d docker disable >&2 ;;
+        # It has no script of the older kind.
+        containerd) ! command -v systemctl >/dev/null || as_root systemctl disable containerd >&2 ;;
+        esac
+    done
 }
 
-# Debian starts PgBouncer, the Docker Engine, containerd, Prometheus and HAProxy when it installs them, unless this file says no; the programs alone are needed.
+# Debian starts PgBouncer, MariaDB, the Docker Engine, containerd, Prometheus and HAProxy when it installs them, unless this file says no; the programs alone are needed.
 forbid_starts() {
     policy=/usr/sbin/policy-rc.d
     [ ! -e "$policy" ] || return 0

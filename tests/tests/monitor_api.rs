@@ -233,12 +233,13 @@ impl Hook {
             .spawn()
             .expect("python3 can be started");
         let mut port = String::new();
-        BufReader::new(child.stdout.take().unwrap())
+        let said = child.stdout.take().expect("it is piped");
+        BufReader::new(said)
             .read_line(&mut port)
-            .unwrap();
+            .expect("the hook says where it listens");
         let url = environment.project().join("hook.url");
-        std::fs::write(&url, format!("https://localhost:{}/a-secret", port.trim())).unwrap();
-        std::fs::set_permissions(&url, Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(&url, format!("https://localhost:{}/a-secret", port.trim())).expect("the directory is ours");
+        std::fs::set_permissions(&url, Permissions::from_mode(0o600)).expect("the file is ours");
         Self(child)
     }
 }
@@ -283,6 +284,8 @@ monitor {
             "2",
         ])
         .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        // That of an authority is no server's.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-keyout", "monitor.key", "-out", "monitor.crt"])
         .current_dir(environment.project())
         .output();

@@ -224,6 +224,7 @@ mod tests {
             primary: "a".parse().unwrap(),
             pin: None,
             reason: ElectionReason::Failover,
+            chosen: false,
             switch: Some(Switch {
                 timeline: Some(2),
                 point: Lsn(0x0400_0000).into(),

@@ -33,7 +33,7 @@ pub(crate) struct Journal {
 impl Journal {
     /// Counts a run that ended.
     fn count(&mut self, run: &RunDoc) {
-        *self.ended.entry(json_word(&run.run.status)).or_default() += 1;
+        *self.ended.entry(json_word(run.run.status)).or_default() += 1;
         for step in &run.steps {
             if let (Some(kind), Some(milliseconds)) = (&step.kind, step.milliseconds) {
                 let took = self.steps.entry(kind.clone()).or_default();
@@ -44,7 +44,7 @@ impl Journal {
 }
 
 /// Returns how a status is spelled in documents.
-fn json_word(status: &RunStatus) -> String {
+fn json_word(status: RunStatus) -> String {
     json!(status).as_str().unwrap_or_default().to_owned()
 }
 

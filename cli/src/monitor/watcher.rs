@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 #[cfg(feature = "monitor-api")]
 use simdb_planner::config::Hook;
-use simdb_planner::watch::{self, Case, PERIOD, Standing, Subject};
+use simdb_planner::watch::{self, Case, Decision, PERIOD, Standing, Subject};
 use simdb_state::address::NodeAddress;
 use simdb_state::journal::EventKind;
 use simdb_state::lock::Owner;
@@ -376,7 +376,10 @@ impl Watcher {
         });
         // Whose doing the end of a server is may be read from the record a moment after it.
         let is_unread = watched.ended.is_some_and(|ended| self.seen.asked < ended) && !self.seen.is_away(STORE_LIMIT);
-        let news = if (is_quiet || is_unread) && judgement.decision.is_none() {
+        // While an order is carried out nothing else is begun but what is about the lead.
+        let counts = |decision: &Decision| !ordered || decision.subject() == Subject::Lead;
+        let decides = judgement.decision.as_ref().is_some_and(counts);
+        let news = if (is_quiet || is_unread) && !decides {
             Vec::new()
         } else {
             watched.news(name, &judgement)

@@ -1,5 +1,6 @@
 //! MariaDB, as far as it can be told without a server.
 
+pub mod facts;
 mod parameters;
 mod settings;
 

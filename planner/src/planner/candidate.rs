@@ -4,6 +4,7 @@
 //! failover goes to the most advanced survivor, and loses nothing where so many of those that commits waited for answer
 //! that one of them must have every acknowledged write (R + W > N).
 
+mod again;
 mod unknown;
 
 use std::cmp::Ordering;

@@ -233,6 +233,7 @@ pub(super) fn cluster(cluster: &Cluster, election: Option<&Election>) -> Attribu
         primary,
         pin: _,
         reason: _,
+        chosen: _,
         switch: _,
     }) = election
     {

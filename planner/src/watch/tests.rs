@@ -110,6 +110,7 @@ impl Scene {
             primary: name("a"),
             pin: None,
             reason: ElectionReason::Birth,
+            chosen: false,
             switch: None,
         };
         state.elections.insert(orders(), election);

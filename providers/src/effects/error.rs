@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use simdb_state::address::NodeAddress;
 use simdb_state::delta::Edit;
-use simdb_state::object::Damage;
+use simdb_state::object::{Damage, EngineKind};
 use simdb_state::sensitive::SecretName;
 use simdb_state::store::StoreError;
 use thiserror::Error;
 
+use crate::engine::mariadb::MariadbError;
 use crate::engine::pgbouncer::PgbouncerError;
 use crate::engine::postgresql::PostgresqlError;
 use crate::engine::postgresql::control::ControlError;
@@ -57,6 +58,17 @@ pub enum StepError {
     /// A server did not do its part.
     #[error(transparent)]
     Postgresql(Box<PostgresqlError>),
+    /// A server did not do its part.
+    #[error(transparent)]
+    Mariadb(Box<MariadbError>),
+    /// What a step asks for is none of what its engine does.
+    #[error("{doing}: {engine} does not do that with this version of simdb")]
+    Unsupported {
+        /// What was asked, as a fragment.
+        doing: &'static str,
+        /// The engine.
+        engine: EngineKind,
+    },
     /// A seed did not run.
     #[error(transparent)]
     Seed(#[from] SeedError),
@@ -80,6 +92,7 @@ impl StepError {
     pub fn is_transient(&self) -> bool {
         match self {
             StepError::Postgresql(error) => error.is_transient(),
+            StepError::Mariadb(error) => error.is_transient(),
             StepError::Seed(SeedError::Server(error)) => error.is_transient(),
             StepError::Seed(SeedError::Statement { cause, .. })
             | StepError::Pgbouncer(PgbouncerError::Connect { cause, .. } | PgbouncerError::Command { cause, .. }) => {
@@ -105,6 +118,12 @@ impl StepError {
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
         StepError::Lock(Box::new(error))
+    }
+}
+
+impl From<MariadbError> for StepError {
+    fn from(error: MariadbError) -> Self {
+        StepError::Mariadb(Box::new(error))
     }
 }
 

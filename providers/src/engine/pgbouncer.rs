@@ -17,7 +17,7 @@ use tokio_postgres::Config;
 
 use crate::engine::postgresql::connection::within;
 use crate::engine::postgresql::{Cause, Log};
-use crate::engine::programs::{Lock, Programs};
+use crate::engine::programs::{Lock, Programs, first_number};
 use crate::platform::{Platform, PlatformError};
 use crate::sessions::{self, Sessions};
 
@@ -26,6 +26,8 @@ pub(crate) const PROGRAMS: Programs = Programs {
     engine: EngineKind::Pgbouncer,
     server: "pgbouncer",
     others: &[],
+    beside: &[],
+    version: first_number,
     known: &[
         ("/usr/sbin", ""),
         ("/usr/local/sbin", ""),
@@ -33,6 +35,7 @@ pub(crate) const PROGRAMS: Programs = Programs {
         ("/home/linuxbrew/.linuxbrew/bin", ""),
     ],
     image: None,
+    contained: true,
     stop: STOP.signal,
     lock: "pgbouncer.pid",
     read_lock,

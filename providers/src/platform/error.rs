@@ -46,6 +46,9 @@ pub enum PlatformError {
         /// Where such notes are, as a pattern.
         notes: String,
     },
+    /// The platform's files are not those of this machine.
+    #[error("read the files of {0}: they are not on this machine")]
+    OtherMachine(InstanceAddress),
     /// The platform does not tell when a server ends.
     #[error("wait for the end of the server of {0}: its platform does not tell")]
     Untold(InstanceAddress),

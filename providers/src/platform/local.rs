@@ -51,7 +51,7 @@ use nix::unistd::{AccessFlags, access};
 use simdb_planner::observed::{
     Observation, PlatformFacts, PlatformProblem, ProcessFacts, ProviderArgument, Reach, RouteFacts,
 };
-use simdb_state::address::{EndpointAddress, InstanceAddress};
+use simdb_state::address::{EndpointAddress, InstanceAddress, NodeAddress};
 use simdb_state::instance::{Command, InstanceSpec, TaskSpec, TrialSpec};
 use simdb_state::object::Witness;
 use simdb_state::place::Place;
@@ -204,15 +204,25 @@ impl LocalPlatform {
         command: &Command,
     ) -> Result<Program, PlatformError> {
         let path = instance_directory.path.to_string_lossy();
+        let directory = self.programs(&instance_directory.user, command).await?;
+        let engine = binaries::programs_of(command.engine);
         Ok(Program {
-            directory: self.programs(&instance_directory.user, command).await?,
+            // One that is missing is not found where the server is, and that is told.
+            directory: binaries::directory_of(engine, &directory, &command.program).unwrap_or(directory),
             name: command.program.clone(),
             arguments: command
                 .arguments
                 .iter()
-                .map(|argument| argument.render(&path))
+                .map(|argument| argument.render_beside(&path, |node| self.path_of(instance_directory, node)))
                 .collect(),
         })
+    }
+
+    /// Returns where the instance directory of another node is.
+    fn path_of(&self, beside: &InstanceDirectory, node: &NodeAddress) -> String {
+        let user = beside.user.clone();
+        let other = InstanceDirectory::new(&self.config.root, &self.config.lineage, user, &node.into());
+        other.path.to_string_lossy().into_owned()
     }
 
     /// Returns where the programs of a command's engine are. What was not found before may have been installed since.
@@ -362,6 +372,10 @@ impl Platform for LocalPlatform {
         })
         .await?;
         server::start(&hold, spec, &program).await
+    }
+
+    async fn files(&self, node: &InstanceAddress, path: &str) -> Result<PathBuf, PlatformError> {
+        Ok(self.directory(node)?.path.join(path))
     }
 
     async fn reload(&self, node: &InstanceAddress) -> Result<(), PlatformError> {

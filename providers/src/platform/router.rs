@@ -12,6 +12,7 @@ mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -311,6 +312,11 @@ impl Platform for Router {
     async fn ended(&self, instance: &InstanceAddress) -> Result<(), PlatformError> {
         let (platform, instance) = self.platform(instance)?;
         platform.ended(&instance).await
+    }
+
+    async fn files(&self, instance: &InstanceAddress, path: &str) -> Result<PathBuf, PlatformError> {
+        let (platform, instance) = self.platform(instance)?;
+        platform.files(&instance, path).await
     }
 
     async fn log(&self, instance: &InstanceAddress, lines: usize) -> Result<Vec<String>, PlatformError> {

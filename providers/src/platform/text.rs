@@ -6,6 +6,7 @@ use simdb_state::instance::{FilePart, FileText};
 use simdb_state::sensitive::{SecretName, Secrets, Sensitive};
 
 use super::PlatformError;
+use crate::engine::native_verifier;
 
 /// Returns the text of a node's file, whose instance directory is at a path.
 pub(super) fn render(
@@ -27,6 +28,7 @@ pub(super) fn render(
             FilePart::Text(text) => rendered.push_str(text),
             FilePart::InstanceDirectory => rendered.push_str(directory),
             FilePart::Secret(name) => rendered.push_str(secret(name)?.expose()),
+            FilePart::NativeVerifier(name) => rendered.push_str(&native_verifier(secret(name)?)),
             FilePart::ScramVerifier(name) => rendered.push_str(&scram_sha_256(secret(name)?.expose().as_bytes())),
         }
     }

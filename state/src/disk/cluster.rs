@@ -172,6 +172,8 @@ pub(crate) struct Election {
     primary: NodeName,
     pin: Option<NodeName>,
     reason: ElectionReason,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    chosen: bool,
     switch: Option<Switch>,
 }
 
@@ -182,6 +184,7 @@ impl From<&object::Election> for Election {
             primary,
             pin,
             reason,
+            chosen,
             switch,
         } = election.clone();
         Self {
@@ -189,6 +192,7 @@ impl From<&object::Election> for Election {
             primary,
             pin,
             reason,
+            chosen,
             switch,
         }
     }
@@ -201,6 +205,7 @@ impl From<Election> for object::Election {
             primary,
             pin,
             reason,
+            chosen,
             switch,
         } = election;
         Self {
@@ -208,6 +213,7 @@ impl From<Election> for object::Election {
             primary,
             pin,
             reason,
+            chosen,
             switch,
         }
     }

@@ -144,6 +144,7 @@ fn state() -> State {
         primary: "a".parse().unwrap(),
         pin: Some("a".parse().unwrap()),
         reason: ElectionReason::Birth,
+        chosen: false,
         switch: None,
     };
     let user = User {
@@ -257,6 +258,7 @@ fn a_cluster_of_mariadb_is_written_in_its_own_words() {
         primary: "a".parse().unwrap(),
         pin: None,
         reason: ElectionReason::Failover,
+        chosen: false,
         switch: Some(Switch {
             timeline: None,
             point: "0-1001-7".parse().unwrap(),
@@ -380,6 +382,26 @@ fn what_format_1_fenced_was_fenced_on_this_machine() {
     let checkpoint = at(0x28);
     let shut_down = json!({"term": 3, "proof": {"shut_down": {"checkpoint": "0/28"}}});
     assert_eq!(fenced(shut_down), expected(FenceProof::ShutDown { checkpoint }));
+}
+
+#[test]
+fn an_election_that_does_not_say_who_chose_its_winner_counts_as_a_persons_choice() {
+    let mut election = json!({"term": 2, "primary": "b", "pin": null, "reason": "failover", "switch": null});
+    let read = |election: &Value| {
+        let row = Row {
+            key: Key::new("election/orders"),
+            version: Version(1),
+            bytes: encode(election).into(),
+        };
+        read_state(&[row], FORMAT).unwrap()
+    };
+    assert!(!read(&election).elections.values().next().unwrap().chosen);
+    election["chosen"] = json!(true);
+    let state = read(&election);
+    assert!(state.elections.values().next().unwrap().chosen);
+    let mut written = object_rows(&state, &state.addresses()).into_iter();
+    let row = written.find_map(|row| row.bytes.filter(|_| row.key == Key::new("election/orders")));
+    assert_eq!(serde_json::from_slice::<Value>(&row.unwrap()).unwrap(), election);
 }
 
 #[test]

@@ -19,6 +19,9 @@ pub struct Election {
     pub pin: Option<NodeName>,
     /// Why it was held.
     pub reason: ElectionReason,
+    /// Whether simdb chose the winner; false where a person named it, and in records of earlier versions, which do not say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chosen: bool,
     /// How the lead passed to the winner; absent until it has, and at birth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,

@@ -116,6 +116,7 @@ fn cluster() -> Vec<Edit> {
         primary: "a".parse().unwrap(),
         pin: None,
         reason: ElectionReason::Birth,
+        chosen: false,
         switch: None,
     };
     let user = User::default();

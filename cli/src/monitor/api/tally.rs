@@ -37,12 +37,12 @@ impl Counts {
             Kind::Lost => drop(self.lost.insert(cluster.clone(), event.at)),
             Kind::Returned => drop(self.lost.remove(cluster)),
             Kind::FailedOver => {
-                let lost = self.lost.remove(cluster);
-                let took = lost.and_then(|lost| Duration::try_from(event.at.duration_since(lost)).ok());
-                if let Some(took) = took {
+                let loss = self.lost.remove(cluster);
+                let took = loss.and_then(|loss| Duration::try_from(event.at.duration_since(loss)).ok());
+                if let Some(duration) = took {
                     let (last, all) = self.failovers.entry(cluster.clone()).or_default();
-                    *last = took;
-                    all.observe(took);
+                    *last = duration;
+                    all.observe(duration);
                 }
             }
             _ => {}

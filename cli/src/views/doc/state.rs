@@ -204,8 +204,8 @@ fn cluster_values(cluster: &Cluster, election: Option<&Election>) -> Value {
         "prevent_destroy": prevent_destroy.then_some(true),
         "failover": (!failover.is_default()).then_some(failover),
         "verified": verified.as_ref().map(|verified| json!({ "term": verified.term, "marker": verified.marker })),
-        "election": election.map(|Election { term, primary, pin, reason, switch }| json!({
-            "term": term, "primary": primary, "pin": pin, "reason": reason, "switch": switch,
+        "election": election.map(|Election { term, primary, pin, reason, chosen, switch }| json!({
+            "term": term, "primary": primary, "pin": pin, "reason": reason, "chosen": chosen, "switch": switch,
         })),
     })
 }

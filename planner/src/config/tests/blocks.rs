@@ -353,6 +353,7 @@ fn outputs_are_unknown_until_they_are_recorded() {
         primary: a,
         pin: None,
         reason: ElectionReason::Birth,
+        chosen: false,
         switch: None,
     };
     state.elections.insert("c".parse().unwrap(), election);

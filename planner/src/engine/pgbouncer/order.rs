@@ -10,7 +10,7 @@ use crate::planner::order::Rules;
 impl Rules<'_> {
     pub(crate) fn pgbouncer(&self, action: &Action) -> Vec<usize> {
         match action {
-            Action::Pause { server, .. } => self.slots_on_winner(&server.node.cluster),
+            Action::Pause { server, .. } => self.slots_before_the_pause(&server.node.cluster),
             Action::Pooler { console, .. } | Action::Repoint { console, .. } => {
                 self.primary_serves(&console.endpoint.cluster)
             }

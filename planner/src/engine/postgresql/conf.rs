@@ -157,7 +157,10 @@ pub(crate) fn read(instance: &InstanceSpec) -> BTreeMap<String, String> {
     let text: String = parts
         .filter_map(|part| match part {
             FilePart::Text(text) => Some(text.as_str()),
-            FilePart::InstanceDirectory | FilePart::Secret(_) | FilePart::ScramVerifier(_) => None,
+            FilePart::InstanceDirectory
+            | FilePart::Secret(_)
+            | FilePart::ScramVerifier(_)
+            | FilePart::NativeVerifier(_) => None,
         })
         .collect();
     let unquoted = |value: &str| value.trim_matches('\'').replace("''", "'").replace("\\\\", "\\");

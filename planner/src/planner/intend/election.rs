@@ -30,6 +30,7 @@ impl Declaration<'_> {
                     .unwrap_or_else(|| self.spec.first.clone()),
                 pin: self.spec.primary.clone(),
                 reason: ElectionReason::Birth,
+                chosen: false,
                 switch: None,
             });
         };
@@ -41,8 +42,22 @@ impl Declaration<'_> {
             Some(pin) if *pin != last.primary && self.waits(last, pin) => Ok(last.clone()),
             Some(pin) if *pin != last.primary => self.switchover(last, Some(pin)),
             _ if !self.spec.nodes.contains_key(&last.primary) => self.switchover(last, self.spec.primary.as_ref()),
-            _ => Ok(self.replaced(last).unwrap_or_else(|| last.clone())),
+            _ => {
+                let again = self.held_again(last).filter(|_| pin.is_none());
+                Ok(again.or_else(|| self.replaced(last)).unwrap_or_else(|| last.clone()))
+            }
         }
+    }
+
+    /// Returns the election to hold in place of a failover that was cut off before its fence, where its winner has come to lack what
+    /// another standby has: sessions of the former primary may have gone on writing. A winner that a person named stays.
+    fn held_again(&self, last: &Election) -> Option<Election> {
+        let is_fenced = self.recorded_leader().is_none_or(|leader| *leader == last.primary);
+        if last.reason != ElectionReason::Failover || !last.chosen || is_fenced {
+            return None;
+        }
+        let winner = self.field(last).ahead_of_elected()?;
+        Some(self.next(last, winner, ElectionReason::Failover, true))
     }
 
     /// Returns whether the node that `primary` names takes over with a later plan: this one mends what keeps it from that,
@@ -100,7 +115,8 @@ impl Declaration<'_> {
                 let winner = field
                     .failover(request)
                     .map_err(|refusal| self.refused("Failover is refused", &refusal))?;
-                Ok(self.next(last, winner, ElectionReason::Failover))
+                let chosen = request.to.is_none();
+                Ok(self.next(last, winner, ElectionReason::Failover, chosen))
             }
         }
     }
@@ -123,15 +139,16 @@ impl Declaration<'_> {
         if winner == last.primary && !field.is_pending() {
             return Ok(last.clone());
         }
-        Ok(self.next(last, winner, ElectionReason::Switchover))
+        Ok(self.next(last, winner, ElectionReason::Switchover, to.is_none()))
     }
 
-    fn next(&self, last: &Election, winner: NodeName, reason: ElectionReason) -> Election {
+    fn next(&self, last: &Election, winner: NodeName, reason: ElectionReason, chosen: bool) -> Election {
         Election {
             term: Term(last.term.0 + 1),
             primary: winner,
             pin: self.spec.primary.clone(),
             reason,
+            chosen,
             switch: None,
         }
     }

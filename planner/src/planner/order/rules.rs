@@ -3,7 +3,7 @@
 //! | Rule | What would be worse |
 //! |---|---|
 //! | [`asked_first`](Rules::asked_first) | a survivor that has moved tells a promotion nothing, and commits do not wait for it |
-//! | [`before_the_pause`](Rules::before_the_pause) | writes wait while slots are made |
+//! | [`before_the_pause`](Rules::before_the_pause) | writes wait while slots are made that could be made before |
 //! | [`one_by_one`](Rules::one_by_one) | all servers of a cluster restart at once |
 //! | [`without_lost`](Rules::without_lost) | files written later list those who were lost again |
 //! | [`with_new_password`](Rules::with_new_password) | files written later hold the old password |

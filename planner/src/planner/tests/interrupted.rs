@@ -6,6 +6,7 @@ use simdb_state::object::{Damage, OnStandbyLoss, Role};
 use super::role::{election, lossy_failover, plan_of, proposed, quorum, refuses_proposal};
 use super::*;
 use crate::observed::Observation;
+use crate::plan::Impact;
 use crate::planner::{ElectionKind, Proposal};
 
 #[test]
@@ -181,10 +182,10 @@ fn a_copy_that_never_streamed_is_made_anew_after_a_failover() {
     let failover = plan_of(&world, &desired, &election(ElectionKind::Failover, None));
     expect![[r#"
         0 elect cluster.orders after [] none
-        1 slot cluster.orders.node.a after [0] none
-        2 fence cluster.orders.node.a after [1] none
-        3 promote cluster.orders.node.b after [2] write-pause
-        4 rewind cluster.orders.node.a after [3] none
+        1 fence cluster.orders.node.a after [0] none
+        2 slot cluster.orders.node.a after [0] none
+        3 promote cluster.orders.node.b after [1] write-pause
+        4 rewind cluster.orders.node.a after [2 3] none
         5 standby cluster.orders.node.a after [4] none
         6 drop-slot cluster.orders.node.b after [5] none
         7 basebackup cluster.orders.node.c after [3] none
@@ -254,6 +255,71 @@ fn an_election_whose_winner_was_found_to_differ_since_is_not_carried_through() {
         world.run(&back, Cut::Never).unwrap();
         assert_second_plan_is_empty(&world, &desired);
     }
+}
+
+#[test]
+fn a_failover_that_was_cut_off_before_its_fence_is_held_again_unless_a_person_named_its_winner() {
+    let desired = quorum(&["a", "b", "c"]);
+    for (to, winner, impact) in [(None, "c", Impact::WritePause), (Some("b"), "b", Impact::DataLoss)] {
+        let mut world = applied(&desired);
+        world.inject(&Fault::Freeze(0));
+        let failover = plan_of(&world, &desired, &election(ElectionKind::Failover, to));
+        world.run(&failover, Cut::Before(position(&failover, "fence"))).unwrap();
+        assert_eq!(world.state.elections.values().next().unwrap().primary.to_string(), "b");
+        // What runs of it goes on, and c confirms what it writes.
+        world.inject(&Fault::Thaw(0));
+        world.inject(&Fault::Write(0b100));
+        world.inject(&Fault::Freeze(0));
+        let next = plan_for(&world, &desired).plan;
+        let promotes = &next.steps[position(&next, "promote")];
+        assert_eq!(promotes.address.to_string(), format!("cluster.orders.node.{winner}"));
+        assert_eq!(promotes.impact, impact);
+        if to.is_none() {
+            world.run(&next, Cut::Never).unwrap();
+            assert_second_plan_is_empty(&world, &desired);
+        }
+    }
+}
+
+#[test]
+fn a_failover_that_was_cut_off_before_its_fence_stays_with_a_winner_that_has_everything() {
+    let desired = quorum(&["a", "b", "c"]);
+    let mut world = applied(&desired);
+    world.inject(&Fault::Freeze(0));
+    let failover = plan_of(&world, &desired, &election(ElectionKind::Failover, None));
+    world.run(&failover, Cut::Before(position(&failover, "fence"))).unwrap();
+    world.inject(&Fault::Thaw(0));
+    world.inject(&Fault::Write(0b110));
+    world.inject(&Fault::Freeze(0));
+    let next = plan_for(&world, &desired).plan;
+    assert!(!steps(&next).contains("elect"), "{}", steps(&next));
+    world.run(&next, Cut::Never).unwrap();
+    assert_second_plan_is_empty(&world, &desired);
+}
+
+#[test]
+fn a_failover_that_was_cut_off_before_its_fence_is_not_held_again_for_a_winner_that_cannot_be_asked() {
+    let desired = quorum(&["a", "b", "c"]);
+    let mut world = applied(&desired);
+    world.inject(&Fault::Freeze(0));
+    let failover = plan_of(&world, &desired, &election(ElectionKind::Failover, None));
+    world.run(&failover, Cut::Before(position(&failover, "fence"))).unwrap();
+    world.inject(&Fault::Thaw(0));
+    world.inject(&Fault::Write(0b100));
+    world.inject(&Fault::Freeze(0));
+    let mut observed = world.observe();
+    let silent = Observation::Unknown("did not answer within 2s".to_owned());
+    observed.nodes.insert(address("cluster.orders.node.b"), silent);
+    let planned = plan(Inputs {
+        desired: &desired,
+        recorded: &world.state,
+        observed: &observed,
+        proposal: None,
+    });
+    expect![[r#"
+        Role change is not finished: orders.b was elected, does not lead yet, and could not be asked (did not answer within 2s), so a is not fenced. Make sure that b can be reached, or choose another node with `simdb switchover orders -to NODE`.
+    "#]]
+    .assert_eq(&diagnostics(&planned));
 }
 
 #[test]

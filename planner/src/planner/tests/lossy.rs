@@ -41,13 +41,13 @@ fn a_standby_that_may_have_more_than_the_winner_never_streams_as_it_is() {
         &lossy_failover(None),
         &expect![[r#"
             0 elect cluster.orders after [] none
-            1 slot cluster.orders.node.a after [0] none
-            2 slot cluster.orders.node.r[0] after [0] none
-            3 fence cluster.orders.node.a after [1 2] none
-            4 promote cluster.orders.node.r[1] after [3] data-loss
-            5 rewind cluster.orders.node.a after [4] none
+            1 fence cluster.orders.node.a after [0] none
+            2 slot cluster.orders.node.a after [0] none
+            3 slot cluster.orders.node.r[0] after [0] none
+            4 promote cluster.orders.node.r[1] after [1] data-loss
+            5 rewind cluster.orders.node.a after [2 4] none
             6 standby cluster.orders.node.a after [5] none
-            7 basebackup cluster.orders.node.r[0] after [4] none
+            7 basebackup cluster.orders.node.r[0] after [3 4] none
             8 standby cluster.orders.node.r[0] after [7] none
             9 drop-slot cluster.orders.node.r[0] after [6 8] none
             10 drop-slot cluster.orders.node.r[1] after [6] none

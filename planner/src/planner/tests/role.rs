@@ -163,18 +163,18 @@ fn a_lost_primary_is_killed_for_certain_before_a_standby_is_promoted() {
         &election(ElectionKind::Failover, None),
         &expect![[r#"
             0 elect cluster.orders after [] none
-            1 slot cluster.orders.node.a after [0] none
-            2 slot cluster.orders.node.r[1] after [0] none
-            3 fence cluster.orders.node.a after [1 2] none
-            4 promote cluster.orders.node.r[0] after [3] write-pause
-            5 rewind cluster.orders.node.a after [4] none
-            6 standby cluster.orders.node.a after [5] none
-            7 drop-slot cluster.orders.node.r[0] after [6] none
-            8 follow cluster.orders.node.r[1] after [4] reload
-            9 drop-slot cluster.orders.node.r[1] after [6 8] none
-            10 endpoint cluster.orders.endpoint.ro after [4] none
-            11 endpoint cluster.orders.endpoint.rw after [4] none
-            12 verify-sync cluster.orders after [6 8 10 11] none
+            1 fence cluster.orders.node.a after [0] none
+            2 slot cluster.orders.node.a after [0] none
+            3 promote cluster.orders.node.r[0] after [1] write-pause
+            4 rewind cluster.orders.node.a after [2 3] none
+            5 standby cluster.orders.node.a after [4] none
+            6 drop-slot cluster.orders.node.r[0] after [5] none
+            7 slot cluster.orders.node.r[1] after [0] none
+            8 follow cluster.orders.node.r[1] after [3 7] reload
+            9 drop-slot cluster.orders.node.r[1] after [5 8] none
+            10 endpoint cluster.orders.endpoint.ro after [3] none
+            11 endpoint cluster.orders.endpoint.rw after [3] none
+            12 verify-sync cluster.orders after [5 8 10 11] none
         "#]],
     );
     assert_eq!(

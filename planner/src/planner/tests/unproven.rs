@@ -76,12 +76,12 @@ fn an_attestation_takes_the_place_of_the_proof_and_is_recorded_as_what_it_is() {
     let plan = plan_of(&world, &desired, &failover(Assurance::Attested));
     expect![[r#"
         0 elect cluster.orders after [] none
-        1 slot cluster.orders.node.r[1] after [0] none
-        2 fence cluster.orders.node.a after [1] none
-        3 promote cluster.orders.node.r[0] after [2] write-pause
-        4 follow cluster.orders.node.r[1] after [3] reload
-        5 endpoint cluster.orders.endpoint.ro after [3] none
-        6 endpoint cluster.orders.endpoint.rw after [3] none
+        1 fence cluster.orders.node.a after [0] none
+        2 promote cluster.orders.node.r[0] after [1] write-pause
+        3 slot cluster.orders.node.r[1] after [0] none
+        4 follow cluster.orders.node.r[1] after [2 3] reload
+        5 endpoint cluster.orders.endpoint.ro after [2] none
+        6 endpoint cluster.orders.endpoint.rw after [2] none
         7 verify-sync cluster.orders after [4 5 6] none
     "#]]
     .assert_eq(&steps(&plan));

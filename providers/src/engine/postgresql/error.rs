@@ -10,10 +10,8 @@ use simdb_state::place::HostPort;
 use simdb_state::sensitive::SecretName;
 use thiserror::Error;
 
+pub use crate::engine::log::Log;
 use crate::platform::{Platform, PlatformError};
-
-/// How many lines of a log an error shows.
-const TAIL: usize = 10;
 
 /// Why a server did not do what it was asked.
 #[derive(Debug, Error)]
@@ -378,20 +376,6 @@ impl fmt::Display for Activity {
     }
 }
 
-/// The last lines of a server's log, as an error shows them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log(Vec<String>);
-
-impl Log {
-    /// Reads the end of a server's log. An error about a server is not lost because its log cannot be read.
-    pub(crate) async fn read(platform: &dyn Platform, directory: impl Into<InstanceAddress>) -> Self {
-        match platform.log(&directory.into(), TAIL).await {
-            Ok(lines) => Self(lines),
-            Err(error) => Self(vec![format!("(its log could not be read: {error})")]),
-        }
-    }
-}
-
 /// How many lines of a log are searched for a complaint.
 const SEARCHED: usize = 50;
 
@@ -427,16 +411,6 @@ impl Log {
             }
         }
         complaints
-    }
-}
-
-impl fmt::Display for Log {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("its log is empty");
-        }
-        f.write_str("its log ends:")?;
-        self.0.iter().try_for_each(|line| write!(f, "\n    {line}"))
     }
 }
 

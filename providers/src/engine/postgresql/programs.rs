@@ -3,13 +3,15 @@
 use simdb_planner::engine::postgresql::instance::STOP;
 use simdb_state::object::EngineKind;
 
-use crate::engine::programs::{Lock, Programs};
+use crate::engine::programs::{Lock, Programs, first_number};
 
 /// PostgreSQL's programs.
 pub(crate) const PROGRAMS: Programs = Programs {
     engine: EngineKind::Postgresql,
     server: "postgres",
     others: &["initdb", "pg_basebackup", "pg_verifybackup", "pg_controldata"],
+    beside: &[],
+    version: first_number,
     known: &[
         ("/usr/lib/postgresql/", "/bin"),
         ("/usr/pgsql-", "/bin"),
@@ -17,6 +19,7 @@ pub(crate) const PROGRAMS: Programs = Programs {
         ("/home/linuxbrew/.linuxbrew/opt/postgresql@", "/bin"),
     ],
     image: Some("postgres:{version}"),
+    contained: true,
     stop: STOP.signal,
     lock: "postmaster.pid",
     read_lock,

@@ -119,7 +119,10 @@ impl DockerPlatform {
             let named: BTreeMap<u16, Vec<Image>> = join_all(named).await.into_iter().collect();
             facts.images.insert(engine, named);
         }
-        for programs in PROGRAMS.iter().filter(|programs| programs.image.is_none()) {
+        for programs in PROGRAMS
+            .iter()
+            .filter(|programs| programs.contained && programs.image.is_none())
+        {
             let remedy = match self.images.name(programs.engine) {
                 Some(name) => format!("{url} has no image {name}. Get it (docker pull {name}), or"),
                 None => "it runs in containers of an image that provider \"docker\" names. Add there pooler_image = \"...\", with one that has it \

@@ -63,7 +63,8 @@ impl Images {
 
     /// Returns what images of an engine are called, where there are some.
     pub(super) fn name(&self, engine: EngineKind) -> Option<String> {
-        let programs = PROGRAMS.iter().find(|programs| programs.engine == engine)?;
+        let mut contained = PROGRAMS.iter().filter(|programs| programs.contained);
+        let programs = contained.find(|programs| programs.engine == engine)?;
         match programs.image {
             Some(usual) => Some(self.declared.clone().unwrap_or_else(|| usual.to_owned())),
             None => self.pooler.clone(),

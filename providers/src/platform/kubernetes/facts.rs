@@ -39,7 +39,10 @@ impl KubernetesPlatform {
             searched: vec!["the images that provider \"kubernetes\" names".to_owned()],
             ..PlatformFacts::default()
         };
-        for programs in PROGRAMS.iter().filter(|programs| programs.image.is_none()) {
+        for programs in PROGRAMS
+            .iter()
+            .filter(|programs| programs.contained && programs.image.is_none())
+        {
             let remedy = "it runs in pods of an image that provider \"kubernetes\" names. Add there pooler_image = \"...\", with one that has it \
                           on its PATH, or";
             facts.remedies.insert(programs.engine, remedy.to_owned());
@@ -61,7 +64,7 @@ impl KubernetesPlatform {
 
     /// Returns which versions there are images of, as far as their names tell.
     fn engines(&self) -> BTreeMap<EngineKind, BTreeMap<u16, String>> {
-        let engines = PROGRAMS.iter().map(|programs| {
+        let engines = PROGRAMS.iter().filter(|programs| programs.contained).map(|programs| {
             let versions = if programs.image.is_some() {
                 VERSIONS
             } else {

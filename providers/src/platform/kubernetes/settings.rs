@@ -93,7 +93,8 @@ impl Settings {
 
     /// Returns the name of the image of an engine's version, where there is one.
     pub(super) fn image(&self, engine: EngineKind, version: u16) -> Option<String> {
-        let programs = PROGRAMS.iter().find(|programs| programs.engine == engine)?;
+        let mut contained = PROGRAMS.iter().filter(|programs| programs.contained);
+        let programs = contained.find(|programs| programs.engine == engine)?;
         let name = match programs.image {
             Some(usual) => self.image.clone().unwrap_or_else(|| usual.to_owned()),
             None => self.pooler_image.clone()?,

@@ -113,7 +113,11 @@ async fn inspect(engine: &Programs, directory: &Path, user: &RunAs) -> Result<(u
     let server = fs::canonicalize(directory.join(engine.server))
         .map_err(|error| format!("{} has no program \"{}\" ({error})", directory.display(), engine.server))?;
     let real = server.parent().map(Path::to_path_buf).unwrap_or_default();
-    if let Some(missing) = engine.others.iter().find(|program| !real.join(program).exists()) {
+    let missing = engine
+        .others
+        .iter()
+        .find(|program| directory_of(engine, &real, program).is_none());
+    if let Some(missing) = missing {
         return Err(format!("{} has no program \"{missing}\"", real.display()));
     }
     let key =
@@ -123,13 +127,20 @@ async fn inspect(engine: &Programs, directory: &Path, user: &RunAs) -> Result<(u
     let before = known().get(&key).copied();
     let version = match before {
         Some(version) => version,
-        None => ask_version(&server, user).await?,
+        None => ask_version(engine, &server, user).await?,
     };
     known().insert(key, version);
     Ok((version, real))
 }
 
-async fn ask_version(server: &Path, user: &RunAs) -> Result<u16, String> {
+/// Returns the directory that a program of an engine is in whose server is in a directory.
+pub(super) fn directory_of(engine: &Programs, directory: &Path, program: &str) -> Option<PathBuf> {
+    let beside = engine.beside.iter().map(|beside| directory.join(beside));
+    let mut places = std::iter::once(directory.to_path_buf()).chain(beside);
+    places.find(|place| place.join(program).exists())
+}
+
+async fn ask_version(engine: &Programs, server: &Path, user: &RunAs) -> Result<u16, String> {
     let mut command = Command::new(server);
     command.arg("--version").env_clear().env("LC_ALL", "C").current_dir("/");
     command.stdin(Stdio::null()).kill_on_drop(true);
@@ -138,7 +149,8 @@ async fn ask_version(server: &Path, user: &RunAs) -> Result<u16, String> {
     match timeout(VERSION_LIMIT, command.output()).await {
         Ok(Ok(Output { status, stdout, .. })) if status.success() => {
             let printed = String::from_utf8_lossy(&stdout);
-            major(&printed).ok_or_else(|| format!("{server} says it is {:?}, which has no version", printed.trim()))
+            (engine.version)(&printed)
+                .ok_or_else(|| format!("{server} says it is {:?}, which has no version", printed.trim()))
         }
         Ok(Ok(Output { status, .. })) => Err(format!("{server} --version ended with {status}")),
         Ok(Err(error)) => Err(format!("User \"{name}\" cannot run {server} ({error})")),
@@ -146,32 +158,5 @@ async fn ask_version(server: &Path, user: &RunAs) -> Result<u16, String> {
             "{server} --version gave no answer within {} s",
             VERSION_LIMIT.as_secs()
         )),
-    }
-}
-
-/// Reads the major version from a line such as `server (Product) 15.18 (Debian 15.18-0+deb12u1)`.
-fn major(printed: &str) -> Option<u16> {
-    let word = printed
-        .split_ascii_whitespace()
-        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
-    let digits = word.split(|c: char| !c.is_ascii_digit()).next()?;
-    digits.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_major_version_is_the_first_number() {
-        for (printed, version) in [
-            ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n", Some(15)),
-            ("postgres (PostgreSQL) 18beta1", Some(18)),
-            ("postgres (PostgreSQL) 9.6.24", Some(9)),
-            ("postgres (PostgreSQL) devel", None),
-            ("", None),
-        ] {
-            assert_eq!(major(printed), version, "{printed:?}");
-        }
     }
 }

@@ -1,39 +1,32 @@
 //! Metrics of the log that servers retain, and of its archive.
 
+use simdb_providers::signs::Slot;
+
 use super::super::exposition::{Exposition, Kind, flag, number};
 use super::super::view::View;
 use super::each_node;
-use simdb_providers::signs::Slot;
 
 /// Writes all of them.
 pub(super) fn write(out: &mut Exposition, view: &View) {
-    let gauges: [(&'static str, &str, fn(&Slot) -> f64); 3] = [
-        (
-            "simdb_slot_active",
-            "1 if a standby streams through the slot.",
-            |slot| flag(slot.active),
-        ),
-        (
-            "simdb_slot_safe_wal_bytes",
-            "How many bytes may be written before the log that the slot is for goes; -1 if there is no limit.",
-            |slot| slot.safe.map_or(-1.0, number),
-        ),
-        (
-            "simdb_slot_wal_limit_bytes",
-            "How many bytes are retained for a slot at most; -1 if there is no limit.",
-            |slot| slot.limit.map_or(-1.0, number),
-        ),
-    ];
-    for (name, help, value) in gauges {
-        each_slot(out, view, (name, help), |slot| Some(value(slot)));
-    }
-    each_slot(
-        out,
-        view,
-        (
-            "simdb_slot_retained_bytes",
-            "How many bytes of its log the primary retains for the slot.",
-        ),
+    let mut gauge = |name, help, value: fn(&Slot) -> Option<f64>| each_slot(out, view, (name, help), value);
+    gauge(
+        "simdb_slot_active",
+        "1 if a standby streams through the slot.",
+        |slot| Some(flag(slot.active)),
+    );
+    gauge(
+        "simdb_slot_safe_wal_bytes",
+        "How many bytes may be written before the log that the slot is for goes; -1 if there is no limit.",
+        |slot| Some(slot.safe.map_or(-1.0, number)),
+    );
+    gauge(
+        "simdb_slot_wal_limit_bytes",
+        "How many bytes are retained for a slot at most; -1 if there is no limit.",
+        |slot| Some(slot.limit.map_or(-1.0, number)),
+    );
+    gauge(
+        "simdb_slot_retained_bytes",
+        "How many bytes of its log the primary retains for the slot.",
         |slot| slot.retained.map(number),
     );
     each_node(

@@ -162,6 +162,7 @@ fn recorded(state: &mut State, cluster: &str) {
         primary: name("a"),
         pin: None,
         reason: ElectionReason::Failover,
+        chosen: false,
         switch: Some(Switch {
             timeline: Some(2),
             point: position(0x300_0000),

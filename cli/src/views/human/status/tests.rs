@@ -67,6 +67,7 @@ fn state() -> State {
         primary: "a".parse().unwrap(),
         pin: None,
         reason: ElectionReason::Birth,
+        chosen: false,
         switch: None,
     };
     state.clusters.insert(name.clone(), cluster);

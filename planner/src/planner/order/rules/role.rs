@@ -26,28 +26,31 @@ impl Rules<'_> {
         promoted.filter(|_| !is_promoted).collect()
     }
 
-    /// From when the former primary is fenced, writes wait: what can be done before that is, also a restart of the node that is
+    /// From when a primary that serves is fenced, writes wait: what can be done before that is, also a restart of the node that is
     /// promoted, which streams from the former primary again first.
     pub(super) fn before_the_pause(&self, draft: &Draft) -> Vec<usize> {
-        match &draft.action {
-            Action::Fence { server, method, .. } => {
-                let cluster = &server.node.cluster;
-                let mut steps = self.slots_on_winner(cluster);
-                // One that is lost gives nothing any more that would be worth waiting for.
-                if *method == FenceMethod::ShutDown {
-                    let winner = self.intended.primary(cluster).filter(|winner| self.replays(winner));
-                    steps.extend(winner.into_iter().flat_map(|winner| self.configures_of(&winner)));
-                }
-                steps
-            }
-            _ => Vec::new(),
-        }
+        let Action::Fence { server, .. } = &draft.action else {
+            return Vec::new();
+        };
+        let cluster = &server.node.cluster;
+        let mut steps = self.slots_before_the_pause(cluster);
+        let winner = self.winner_beside_a_primary(cluster);
+        steps.extend(winner.into_iter().flat_map(|winner| self.configures_of(&winner)));
+        steps
     }
 
-    /// Returns the steps that make slots on the node that is promoted.
-    pub(crate) fn slots_on_winner(&self, cluster: &ClusterName) -> Vec<usize> {
-        let winner = self.intended.primary(cluster).filter(|winner| self.replays(winner));
+    /// Returns the steps that make slots on the node that is promoted, where writes go on until they are made.
+    pub(crate) fn slots_before_the_pause(&self, cluster: &ClusterName) -> Vec<usize> {
+        let winner = self.winner_beside_a_primary(cluster);
         winner.map_or_else(Vec::new, |winner| self.givers(Fact::Retains(&winner)).collect())
+    }
+
+    /// Returns the standby that is promoted, where the former primary serves until it is fenced. Where that one is lost, writes wait
+    /// already, and no step that the promotion does without comes before it.
+    fn winner_beside_a_primary(&self, cluster: &ClusterName) -> Option<NodeAddress> {
+        let fencing = self.intended.clusters.get(cluster)?.fencing;
+        let winner = self.intended.primary(cluster).filter(|winner| self.replays(winner));
+        winner.filter(|_| fencing == FenceMethod::ShutDown)
     }
 
     /// Returns whether a node is promoted, and is known to replay until then.
