@@ -294,7 +294,7 @@ monitor {
     };
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     ServedMonitor::give_token(&environment);
-    let _hook = Hook::start(&environment);
+    let hook = Hook::start(&environment);
     environment.done(&["apply", "-auto-approve"]);
     let trusted = environment.project().join("monitor.crt");
     let monitor = ServedMonitor::start_with(&environment, &[("SSL_CERT_FILE", &trusted)]);
@@ -325,5 +325,6 @@ monitor {
         "401"
     );
     drop(monitor);
+    drop(hook);
     environment.destroy();
 }
