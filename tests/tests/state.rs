@@ -108,14 +108,14 @@ fn a_file_that_is_not_what_it_must_be_is_refused_by_every_command_and_left_as_it
             "a later version wrote its rows",
             &|| {
                 let rows = Connection::open(&state).unwrap();
-                let newer = r#"{"format":3,"whatever":"else"}"#;
+                let newer = r#"{"format":4,"whatever":"else"}"#;
                 rows.execute(
                     "UPDATE rows SET bytes = ?1 WHERE key = 'meta/record'",
                     [newer.as_bytes()],
                 )
                 .unwrap();
             },
-            &["format 3, and this simdb knows formats up to 2", "Use the newer simdb"],
+            &["format 4, and this simdb knows formats up to 3", "Use the newer simdb"],
         ),
     ];
     for (what, attack, phrases) in cases {
